@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+// Starts Linkspan on Node 26 wherever it is called from. Plain JavaScript, because the Node that reads this file
+// may be too old to run TypeScript; in that case the Node that the project brings (npm package `node`) takes over.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const REQUIRED_MAJOR = 26;
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+// Node refuses to strip types below node_modules, so an installed package runs its compiled files.
+const source = path.join(root, 'src/cli/main.ts');
+const compiled = path.join(root, 'dist/cli/main.js');
+const installed = root.split(path.sep).includes('node_modules');
+const entry = existsSync(source) && !installed ? source : compiled;
+
+if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUIRED_MAJOR) {
+  await import(pathToFileURL(entry).href);
+} else {
+  handOver(ownNode());
+}
+
+function ownNode() {
+  try {
+    const manifest = createRequire(import.meta.url).resolve('node/package.json');
+    const binary = path.join(path.dirname(manifest), 'bin/node');
+    if (existsSync(binary)) return binary;
+  } catch {
+    // Not installed: reported below.
+  }
+  process.stderr.write(
+    `linkspan: [NODE_TOO_OLD] Linkspan needs Node ${REQUIRED_MAJOR}, this is ${process.version}. ` +
+      'Run `npm ci` in the checkout (it brings its own Node) or install Node 26.\n',
+  );
+  return process.exit(1);
+}
+
+function handOver(binary) {
+  // The IPC channel lets the child notice that this process was killed, so no orphan is left behind.
+  const child = spawn(binary, [entry, ...process.argv.slice(2)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, LINKSPAN_LAUNCHER: '1' },
+  });
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'])
+    process.on(signal, () => child.kill(signal));
+  child.on('error', (error) => {
+    process.stderr.write(`linkspan: [NODE_START_FAILED] ${binary}: ${error.message}\n`);
+    process.exit(1);
+  });
+  child.on('exit', (code, signal) => {
+    process.exitCode = signal ? 128 + constants.signals[signal] : (code ?? 1);
+    if (child.connected) child.disconnect();
+  });
+}

@@ -1,0 +1,48 @@
+/**
+ * Time, injected. Nothing outside this file calls `Date.now`, `performance.now` or `setTimeout`, so that
+ * back-off, probes and leases can be tested in virtual time (`test/support/virtual-clock.ts`).
+ */
+
+/** A pending timer; `cancel` is idempotent. */
+export interface Timer {
+  cancel(): void;
+}
+
+/** Source of time and timers. */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch. */
+  now(): number;
+  /** Monotonic milliseconds; only differences mean anything. */
+  monotonic(): number;
+  /** Runs `fn` once after `ms` milliseconds. The timer never keeps the process alive on its own when `unref`. */
+  after(ms: number, fn: () => void, options?: { unref?: boolean }): Timer;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(ms, fn, options) {
+    const timer = setTimeout(fn, Math.max(0, ms));
+    if (options?.unref === true) timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** Resolves after `ms`; rejects with the signal's reason when it is aborted first. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(signal.reason as Error);
+      return;
+    }
+    const onAbort = () => {
+      timer.cancel();
+      reject(signal?.reason as Error);
+    };
+    const timer = clock.after(ms, () => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}

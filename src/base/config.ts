@@ -1,0 +1,85 @@
+import type { z } from 'zod';
+import { LinkspanError } from './errors.ts';
+
+/**
+ * Parses configuration once, at the edge. Every problem is reported with the name of the setting; an unknown key is an error that
+ * names the nearest valid one.
+ *
+ * @param where what the value came from, for the message: `flags`, a file's path
+ * @throws LinkspanError CONFIG_INVALID
+ */
+export function parseConfig<S extends z.ZodType>(schema: S, value: unknown, where: string): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => describeIssue(issue, schema));
+  throw new LinkspanError('CONFIG_INVALID', `${where}: ${problems.join('; ')}`);
+}
+
+function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType): string {
+  const at = issue.path.length === 0 ? '' : `${formatPath(issue.path)}: `;
+  if (issue.code !== 'unrecognized_keys') return `${at}${issue.message}`;
+  const known = keysAt(schema, issue.path);
+  const parts = issue.keys.map((key) => {
+    const near = nearest(key, known);
+    return near === undefined
+      ? `unknown setting "${key}"`
+      : `unknown setting "${key}" (did you mean "${near}"?)`;
+  });
+  return at + parts.join(', ');
+}
+
+function formatPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : String(part)))
+    .join('.')
+    .replaceAll('.[', '[');
+}
+
+/** The parts of zod's schema objects that lead to a nested object's keys. */
+interface SchemaNode {
+  shape?: Record<string, SchemaNode>;
+  element?: SchemaNode;
+  unwrap?: () => SchemaNode;
+}
+
+function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
+  let at = unwrapped(schema as SchemaNode);
+  for (const part of path) at = unwrapped(typeof part === 'number' ? at?.element : at?.shape?.[String(part)]);
+  return Object.keys(at?.shape ?? {});
+}
+
+/** The object or array behind `optional`, `default` and the like. */
+function unwrapped(schema: SchemaNode | undefined): SchemaNode | undefined {
+  let at = schema;
+  while (at !== undefined && at.shape === undefined && at.element === undefined && at.unwrap !== undefined) {
+    at = at.unwrap();
+  }
+  return at;
+}
+
+/** The candidate with the smallest edit distance to `word`, if it is near enough to be a typing error. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(substitution, (previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}

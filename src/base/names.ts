@@ -1,0 +1,63 @@
+/**
+ * Labels, annotations and well-known names: the contract with users, with Linkerd's own components and between our processes.
+ * Linkerd's are listed in linkerd2 `pkg/k8s/labels.go`; ours live under `linkspan.dev`.
+ */
+
+/** Label on a Service in the target cluster; `true` = through the gateway, `remote-discovery` = flat. */
+export const EXPORTED_LABEL = 'mirror.linkerd.io/exported';
+/** Label on a Service that joins `<svc>-federated`; value `member`. */
+export const FEDERATED_LABEL = 'mirror.linkerd.io/federated';
+
+/** Label on everything that mirroring made; always `true`. */
+export const MIRRORED_SERVICE_LABEL = 'mirror.linkerd.io/mirrored-service';
+/** Label on everything that mirroring made for one target cluster: `Link.spec.targetClusterName`. */
+export const CLUSTER_NAME_LABEL = 'mirror.linkerd.io/cluster-name';
+/** Annotation on a mirror: resourceVersion of the remote Service it was made from. */
+export const REMOTE_RESOURCE_VERSION = 'mirror.linkerd.io/remote-resource-version';
+/** Annotation on a mirror and its endpoints: `<svc>.<ns>.svc.<targetClusterDomain>`; Linkerd's destination controller sends it as authority. */
+export const REMOTE_SERVICE_FQ_NAME = 'mirror.linkerd.io/remote-svc-fq-name';
+/** Annotation on a mirror's endpoints: the TLS identity that the client must demand of the gateway. */
+export const REMOTE_GATEWAY_IDENTITY = 'mirror.linkerd.io/remote-gateway-identity';
+
+/** Annotations of the gateway Service in the target cluster, read by `link-gen`. */
+export const GATEWAY_IDENTITY = 'mirror.linkerd.io/gateway-identity';
+export const GATEWAY_PROBE_PERIOD = 'mirror.linkerd.io/probe-period';
+export const GATEWAY_PROBE_PATH = 'mirror.linkerd.io/probe-path';
+export const GATEWAY_MARKER = 'mirror.linkerd.io/multicluster-gateway';
+
+/** Port names of the gateway Service. */
+export const GATEWAY_PORT_NAME = 'mc-gateway';
+export const PROBE_PORT_NAME = 'mc-probe';
+
+/** Type of the Secrets that hold a remote cluster's kubeconfig; the data key is `kubeconfig`. */
+export const CREDENTIALS_SECRET_TYPE = 'mirror.linkerd.io/remote-kubeconfig';
+export const CREDENTIALS_SECRET_KEY = 'kubeconfig';
+/** Label and annotations on the copy of the credentials that Linkerd's destination controller reads. */
+export const DESTINATION_CLUSTER_NAME_LABEL = 'multicluster.linkerd.io/cluster-name';
+export const DESTINATION_TRUST_DOMAIN = 'multicluster.linkerd.io/trust-domain';
+export const DESTINATION_CLUSTER_DOMAIN = 'multicluster.linkerd.io/cluster-domain';
+
+/** Annotation on a Link or, on a mirror, what was decided: `gateway` or `relay`. */
+export const DATA_PATH = 'linkspan.dev/data-path';
+/** Annotation on a mirror: UID of the remote Service it was made from. */
+export const REMOTE_UID = 'linkspan.dev/remote-uid';
+/** Annotation on a mirror: comma-separated keys of labels and annotations copied from the remote Service, so that they can be taken back. */
+export const COPIED_KEYS = 'linkspan.dev/copied-keys';
+/** Annotation on a relay mirror: egress port for each service port, JSON `{"<service port>": <egress port>}`. */
+export const EGRESS_PORTS = 'linkspan.dev/egress-ports';
+/** Annotation on an exported Service in the target: comma-separated identities (`*` as first label is a wildcard) that may use it; absent = the whole trust domain. */
+export const ALLOWED_CLIENTS = 'linkspan.dev/allowed-clients';
+
+/** `endpointslice.kubernetes.io/managed-by` of the slices we write, and fieldManager of every write. */
+export const MANAGER = 'linkspan.dev';
+/** Source of our Events and holder prefix of our Leases. */
+export const CONTROLLER_NAME = 'linkspan-controller';
+
+export const DEFAULT_NAMESPACE = 'linkerd-multicluster';
+export const DEFAULT_LINKERD_NAMESPACE = 'linkerd';
+export const DEFAULT_GATEWAY_NAME = 'linkerd-gateway';
+/** Service in the controller's namespace whose EndpointSlices are the egress pods. */
+export const DEFAULT_EGRESS_NAME = 'linkspan-egress';
+export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
+/** ALPN protocol of Linkerd's transport header. */
+export const TRANSPORT_HEADER_ALPN = 'transport.l5d.io/v1';

@@ -1,0 +1,35 @@
+import { Command, CommanderError } from 'commander';
+import { describeError } from '../base/errors.ts';
+import { verbs } from './verbs.ts';
+
+/** The `linkspan` program: one file per verb, each parses its flags and calls what does the work. */
+async function main(): Promise<void> {
+  endWithLauncher();
+  const program = new Command('linkspan')
+    .description('Multicluster gateway and service mirror for Kubernetes')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(add --help for the flags)')
+    .exitOverride();
+  for (const verb of verbs) program.addCommand(verb().exitOverride());
+  try {
+    await program.parseAsync(process.argv);
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
+
+/** When an old Node's launcher (`bin/linkspan.js`) is killed, this process must not outlive it. */
+function endWithLauncher(): void {
+  if (process.env['LINKSPAN_LAUNCHER'] !== '1' || process.channel === undefined) return;
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel?.unref();
+}
+
+function report(error: unknown): number {
+  // Commander has printed its own message already.
+  if (error instanceof CommanderError) return error.exitCode;
+  process.stderr.write(`linkspan: ${describeError(error)}\n`);
+  return 1;
+}
+
+await main();

@@ -1,0 +1,5 @@
+import type { Command } from 'commander';
+import { versionCommand } from './version.ts';
+
+/** Every verb of the CLI, in the order in which `--help` lists them. */
+export const verbs: readonly (() => Command)[] = [versionCommand];

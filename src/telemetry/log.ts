@@ -1,0 +1,39 @@
+import { pino, type Logger as PinoLogger } from 'pino';
+import { codeOf, LinkspanError, messageOf } from '../base/errors.ts';
+
+/**
+ * Structured log. The message is a constant; everything that varies is a field. One line per decision that changes the world.
+ * Levels in use: error, warn, info, debug.
+ */
+export type Logger = PinoLogger;
+
+export interface LogOptions {
+  /** error, warn, info, debug; default info. */
+  level: string;
+  /** Process name: controller, gateway, egress. */
+  name: string;
+  /** Where lines go; default standard error is not used, so that `kubectl logs` and pipes see one stream. */
+  destination?: { write(line: string): void };
+}
+
+/** A JSON logger whose `err` field carries code, hint and cause of Linkspan errors, and never a stack for expected ones. */
+export function createLogger(options: LogOptions): Logger {
+  const settings = {
+    name: options.name,
+    level: options.level,
+    base: { process: options.name },
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: errorFields },
+  };
+  return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+}
+
+/** The log fields of an error: message, code, hint and facts; the stack only where nobody foresaw it. */
+export function errorFields(error: unknown): Record<string, unknown> {
+  if (error instanceof LinkspanError) {
+    return { code: error.code, message: messageOf(error), hint: error.hint, ...error.fields };
+  }
+  const stack = error instanceof Error && codeOf(error) === undefined ? error.stack : undefined;
+  return { message: messageOf(error), ...(stack === undefined ? {} : { stack }) };
+}
