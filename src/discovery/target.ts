@@ -1,0 +1,45 @@
+import type { Health } from '../telemetry/admin.ts';
+
+/** One place where a target answers: a pod, a process or a machine. */
+export interface TargetEndpoint {
+  /** IPv4 or IPv6 address (without brackets), or a DNS name. */
+  readonly host: string;
+  readonly port: number;
+  /** False for an endpoint that is known and should get no new traffic. */
+  readonly ready: boolean;
+  /** `topology.kubernetes.io/zone`, where known. */
+  readonly zone?: string;
+}
+
+/** One port of one exported Service: what the transport header names and where to send it. */
+export interface TargetSpec {
+  /** Fully qualified, no trailing dot: `web.demo.svc.cluster.local`. */
+  readonly name: string;
+  /** The Service's port, not the pods'. */
+  readonly port: number;
+  /** In a stable order: an unchanged set compares equal. Empty when nobody answers. */
+  readonly endpoints: readonly TargetEndpoint[];
+  /** How to speak to the endpoints; absent = what the client's session says. */
+  readonly protocol?: 'http1' | 'http2' | 'opaque';
+  /** Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody. */
+  readonly allow?: readonly string[];
+}
+
+/** Everything that may be reached through a gateway: a target that is not in here does not exist for clients. */
+export interface TargetSource {
+  /** The target of a name (case and trailing dot do not matter) and Service port. */
+  get(name: string, port: number): TargetSpec | undefined;
+  /** Keys (`targetKey`) of all targets. */
+  keys(): Iterable<string>;
+  /** Calls `listener` with the key of each target that appeared, changed or went. Returns the unsubscriber. */
+  subscribe(listener: (key: string) => void): () => void;
+  /** Not ok until the first complete set of targets is known; later problems are in the reason while the last good set is served. */
+  readonly ready: Health;
+  close(): Promise<void>;
+}
+
+/** `name:port`, lower case and without trailing dot: the key of a target. */
+export function targetKey(name: string, port: number): string {
+  const bare = name.endsWith('.') ? name.slice(0, -1) : name;
+  return `${bare.toLowerCase()}:${port}`;
+}
