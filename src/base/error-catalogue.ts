@@ -32,6 +32,46 @@ export const catalogue = {
     'An address that the process should listen on is taken or cannot be bound.',
     'Stop the other process or choose another address.',
   ),
+
+  // discovery
+  TARGETS_INVALID: entry(
+    'The file of gateway targets cannot be read or has a wrong entry.',
+    'Correct the named line; while a running gateway has an older good version it goes on with that.',
+  ),
+
+  // identity
+  FILE_EXISTS: entry(
+    'A file that should be written is there already, with other content.',
+    'Choose another --out, or give --force to replace it.',
+  ),
+  FILE_NOT_WRITTEN: entry(
+    'A file could not be written.',
+    'Check that the directory may be written to and has room.',
+  ),
+  IDENTITY_EXPIRED: entry(
+    'A certificate of the identity, its chain or its issuer has expired.',
+    'Renew the named certificate; a new file is picked up without a restart.',
+  ),
+  IDENTITY_INVALID: entry(
+    'A certificate or key does not parse, is of a kind the mesh cannot use, or carries no name.',
+    'Replace the named file: PEM, ECDSA P-256, with a DNS or URI SAN.',
+  ),
+  IDENTITY_KEY_MISMATCH: entry(
+    'A private key does not belong to the certificate beside it.',
+    'Put the key and the certificate of one pair in place.',
+  ),
+  IDENTITY_MISSING: entry(
+    'A file of the identity is not there or cannot be read.',
+    'Put the named file in place; it is picked up without a restart.',
+  ),
+  IDENTITY_NOT_YET_VALID: entry(
+    'A certificate of the identity, its chain or its issuer is not valid yet.',
+    'Check the clock of this machine and of the one that issued the certificate.',
+  ),
+  IDENTITY_UNTRUSTED: entry(
+    'The certificate does not lead to any trust anchor of the bundle beside it.',
+    'Put the intermediates behind the leaf in tls.crt, and the anchor it was issued under in ca.crt.',
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof catalogue;
