@@ -198,7 +198,10 @@ class IdentityDir implements IdentitySource {
       log.info({ identity: identity.name, notAfter: iso(identity.notAfter) }, 'identity loaded');
     }
     if (this.#refusal !== undefined) {
-      log.error({ err: this.#refusal.error, identity: identity?.name, usable: health.ok }, 'identity refused');
+      log.error(
+        { err: this.#refusal.error, identity: identity?.name, usable: health.ok },
+        'identity refused',
+      );
     } else if (health.reason !== '') {
       log.warn({ identity: identity?.name, reason: health.reason }, 'identity needs renewal');
     }
