@@ -15,6 +15,11 @@ export async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
   return pem('PRIVATE KEY', new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', key)));
 }
 
+/** SEC1 PEM (`EC PRIVATE KEY`) of a PKCS#8 PEM: Linkerd's issuer reads its key in no other form (linkerd2 pkg/tls/codec.go). */
+export function sec1Pem(pkcs8: string): string {
+  return createPrivateKey(pkcs8).export({ format: 'pem', type: 'sec1' });
+}
+
 /**
  * Reads a private key from PEM: PKCS#8 or the older SEC1 (`EC PRIVATE KEY`, openssl ecparam and step write it).
  * @param where the file, for the message

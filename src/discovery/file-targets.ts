@@ -1,0 +1,241 @@
+import { isIP } from 'node:net';
+import path from 'node:path';
+import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { parseAddress } from '../base/address.ts';
+import type { Clock } from '../base/clock.ts';
+import { parseConfig } from '../base/config.ts';
+import { describeError, LinkspanError, messageOf } from '../base/errors.ts';
+import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
+import type { Health } from '../telemetry/admin.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { type TargetEndpoint, type TargetSource, type TargetSpec, targetKey } from './target.ts';
+import { TargetTable } from './target-table.ts';
+
+const DNS_NAME =
+  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+
+const dnsName = z
+  .string()
+  .transform((text) => text.toLowerCase().replace(/\.$/, ''))
+  .refine((text) => DNS_NAME.test(text), 'not a DNS name');
+
+const endpoint = z.string().transform((text, context): TargetEndpoint => {
+  try {
+    const { host, port } = parseAddress(text, 'endpoint');
+    if (port > 0 && !text.startsWith(':') && (isIP(host) !== 0 || DNS_NAME.test(host.toLowerCase()))) {
+      return { host, port, ready: true };
+    }
+  } catch {
+    // Said below, with the path of the entry.
+  }
+  context.addIssue({ code: 'custom', message: `"${text}" is not an address of the form host:port` });
+  return z.NEVER;
+});
+
+/** `*`, `*.rest`, a DNS-like identity or a URI: what `matchesIdentity` of src/identity/peer.ts takes. */
+const identityPattern = z
+  .string()
+  .refine(
+    (text) => /^[a-z][a-z0-9+.-]*:\/\/\S+$/i.test(text) || text === '*' || DNS_NAME.test(bareName(text)),
+    'not an identity, "*" or "*." with the end of an identity',
+  );
+
+function bareName(pattern: string): string {
+  return pattern.toLowerCase().replace(/^\*\./, '');
+}
+
+/** The file of `linkspan gateway --targets`. */
+const targetsFile = z.strictObject({
+  /** Completes names that end in `.svc`. */
+  clusterDomain: dnsName.default(DEFAULT_CLUSTER_DOMAIN),
+  services: z.array(
+    z.strictObject({
+      name: dnsName,
+      port: z.int().min(1).max(65_535),
+      endpoints: z.array(endpoint),
+      protocol: z.enum(['http1', 'http2', 'opaque']).optional(),
+      allow: z.array(identityPattern).optional(),
+    }),
+  ),
+});
+
+/**
+ * The targets in a YAML text, in its order.
+ * @param file its path, for the message
+ * @throws LinkspanError TARGETS_INVALID with file and line
+ */
+export function parseTargets(text: string, file: string): TargetSpec[] {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const broken = document.errors[0];
+  if (broken !== undefined) {
+    const what = broken.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'not YAML';
+    throw invalid(`${file}:${lines.linePos(broken.pos[0]).line}: ${what}`);
+  }
+  const value = toValue(document, file);
+  const parsed = checked(value, (at) => `${file}:${lineOf(document, lines, at)}`);
+  const targets: TargetSpec[] = [];
+  const seen = new Set<string>();
+  for (const [index, service] of parsed.services.entries()) {
+    const target = toTarget(service, parsed.clusterDomain);
+    const key = targetKey(target.name, target.port);
+    if (seen.has(key)) {
+      const where = `${file}:${lineOf(document, lines, ['services', index])}`;
+      throw invalid(`${where}: ${target.name} port ${target.port} is there a second time`);
+    }
+    seen.add(key);
+    targets.push(target);
+  }
+  return targets;
+}
+
+type TargetsFile = z.output<typeof targetsFile>;
+
+function checked(value: unknown, whereOf: (path: readonly PropertyKey[]) => string): TargetsFile {
+  const first = targetsFile.safeParse(value).error?.issues[0];
+  const key = first?.code === 'unrecognized_keys' ? first.keys.slice(0, 1) : [];
+  try {
+    return parseConfig(targetsFile, value, whereOf([...(first?.path ?? []), ...key]));
+  } catch (error) {
+    throw invalid(messageOf(error));
+  }
+}
+
+function toValue(document: Document, file: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    // More aliases than any honest file has.
+    throw invalid(`${file}: ${messageOf(error)}`);
+  }
+}
+
+function toTarget(service: TargetsFile['services'][number], clusterDomain: string): TargetSpec {
+  const { protocol, allow } = service;
+  return {
+    name: service.name.endsWith('.svc') ? `${service.name}.${clusterDomain}` : service.name,
+    port: service.port,
+    endpoints: service.endpoints,
+    ...(protocol === undefined ? {} : { protocol }),
+    ...(allow === undefined ? {} : { allow }),
+  };
+}
+
+function invalid(message: string): LinkspanError {
+  return new LinkspanError('TARGETS_INVALID', message);
+}
+
+/** Line of the entry at `at`, or of the nearest thing around it that is there. */
+function lineOf(document: Document, lines: LineCounter, at: readonly PropertyKey[]): number {
+  for (let length = at.length; length >= 0; length--) {
+    const node = nodeAt(document, at.slice(0, length));
+    if (node?.range !== undefined && node.range !== null) return lines.linePos(node.range[0]).line;
+  }
+  return 1;
+}
+
+/** For an entry of a map the key's node, because a value may begin on a later line. */
+function nodeAt(document: Document, at: readonly PropertyKey[]): Node | undefined {
+  const last = at.at(-1);
+  const parent = at.length === 0 ? undefined : document.getIn(at.slice(0, -1), true);
+  if (isMap(parent)) {
+    const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === last);
+    return isNode(pair?.key) ? pair.key : undefined;
+  }
+  const node = document.getIn(at, true);
+  return isNode(node) ? node : undefined;
+}
+
+export interface FileTargetsOptions {
+  readonly file: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Targets from a watched YAML file, for a gateway without Kubernetes. A file that breaks while it is in use leaves the last good
+ * targets in place, with one coded line in the log.
+ * @throws LinkspanError TARGETS_INVALID when the file is not good at the start
+ */
+export async function openFileTargets(options: FileTargetsOptions): Promise<TargetSource> {
+  const source = new FileTargets(options);
+  await source.begin();
+  return source;
+}
+
+class FileTargets implements TargetSource {
+  readonly #options: FileTargetsOptions;
+  readonly #table = new TargetTable();
+  #files: WatchedFiles | undefined;
+  #keys: string[] = [];
+  #refused: LinkspanError | undefined;
+
+  constructor(options: FileTargetsOptions) {
+    this.#options = options;
+  }
+
+  async begin(): Promise<void> {
+    const { file, clock } = this.#options;
+    const full = path.resolve(file);
+    this.#files = await watchFiles({
+      directory: path.dirname(full),
+      names: [path.basename(full)],
+      clock,
+      onChange: (files) => this.#reload(files),
+    });
+    try {
+      this.#take(this.#files.current);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  get(name: string, port: number): TargetSpec | undefined {
+    return this.#table.get(name, port);
+  }
+
+  keys(): Iterable<string> {
+    return this.#table.keys();
+  }
+
+  subscribe(listener: (key: string) => void): () => void {
+    return this.#table.subscribe(listener);
+  }
+
+  get ready(): Health {
+    const reason =
+      this.#refused === undefined
+        ? ''
+        : `the last good targets are in use; the new ones were refused: ${describeError(this.#refused)}`;
+    return { ok: true, reason };
+  }
+
+  async close(): Promise<void> {
+    await this.#files?.close();
+    this.#table.clear();
+  }
+
+  #reload(files: readonly FileSnapshot[]): void {
+    try {
+      this.#take(files);
+      this.#refused = undefined;
+      this.#options.log.info({ file: this.#options.file, targets: this.#table.size }, 'targets loaded');
+    } catch (error) {
+      if (!(error instanceof LinkspanError)) throw error;
+      this.#refused = error;
+      this.#options.log.error({ err: error, targets: this.#table.size }, 'targets refused');
+    }
+  }
+
+  #take([snapshot]: readonly FileSnapshot[]): void {
+    const { file } = this.#options;
+    if (snapshot?.text === undefined) {
+      const what = snapshot?.error?.code === 'ENOENT' ? 'there is no such file' : 'it cannot be read';
+      throw new LinkspanError('TARGETS_INVALID', `${file}: ${what}`, { cause: snapshot?.error });
+    }
+    this.#keys = this.#table.replace(this.#keys, parseTargets(snapshot.text, file));
+  }
+}

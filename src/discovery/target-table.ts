@@ -1,0 +1,72 @@
+import { type TargetSpec, targetKey } from './target.ts';
+
+/** The targets known now. Listeners hear of a key only when what it stands for has changed. */
+export class TargetTable {
+  readonly #targets = new Map<string, TargetSpec>();
+  readonly #listeners = new Set<(key: string) => void>();
+
+  get(name: string, port: number): TargetSpec | undefined {
+    return this.#targets.get(targetKey(name, port));
+  }
+
+  keys(): Iterable<string> {
+    return this.#targets.keys();
+  }
+
+  get size(): number {
+    return this.#targets.size;
+  }
+
+  subscribe(listener: (key: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /**
+   * Makes `targets` the ones of an owner (a file, a Service): `former` are the keys that it had before.
+   * @returns the keys that it has now
+   */
+  replace(former: Iterable<string>, targets: readonly TargetSpec[]): string[] {
+    const gone = new Set(former);
+    const changed: string[] = [];
+    const keys = targets.map((target) => {
+      const key = targetKey(target.name, target.port);
+      gone.delete(key);
+      if (!sameTarget(this.#targets.get(key), target)) {
+        this.#targets.set(key, target);
+        changed.push(key);
+      }
+      return key;
+    });
+    for (const key of gone) if (this.#targets.delete(key)) changed.push(key);
+    // After all of it: a listener that looks at another target sees the new state.
+    for (const key of changed) for (const listener of this.#listeners) listener(key);
+    return keys;
+  }
+
+  clear(): void {
+    this.#listeners.clear();
+    this.#targets.clear();
+  }
+}
+
+/** Do both say the same, in the same order? */
+export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
+  return (
+    a !== undefined &&
+    a.name === b.name &&
+    a.port === b.port &&
+    a.protocol === b.protocol &&
+    (a.allow === undefined) === (b.allow === undefined) &&
+    sameList(a.allow ?? [], b.allow ?? [], (x, y) => x === y) &&
+    sameList(
+      a.endpoints,
+      b.endpoints,
+      (x, y) => x.host === y.host && x.port === y.port && x.ready === y.ready && x.zone === y.zone,
+    )
+  );
+}
+
+function sameList<T>(a: readonly T[], b: readonly T[], same: (x: T, y: T) => boolean): boolean {
+  return a.length === b.length && a.every((item, index) => same(item, b[index] as T));
+}
