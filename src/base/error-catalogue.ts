@@ -72,6 +72,36 @@ export const catalogue = {
     'The certificate does not lead to any trust anchor of the bundle beside it.',
     'Put the intermediates behind the leaf in tls.crt, and the anchor it was issued under in ca.crt.',
   ),
+
+  // link
+  CREDENTIALS_INVALID: entry(
+    'The Secret that a Link names holds no usable kubeconfig.',
+    'Make it anew with `linkspan link-gen` and apply it; it is picked up without a restart.',
+  ),
+  CREDENTIALS_MISSING: entry(
+    'The Secret that a Link names does not exist, or is not of type mirror.linkerd.io/remote-kubeconfig.',
+    'Apply the Secret that `linkspan link-gen` prints together with the Link; it is picked up without a restart.',
+  ),
+  GATEWAY_INCOMPLETE: entry(
+    'The gateway Service of the target cluster lacks something that a Link needs: an address, a named port, an annotation.',
+    'Wait for its load balancer, give --gateway-addresses, or install the gateway with its chart.',
+  ),
+  GATEWAY_NOT_FOUND: entry(
+    'There is no gateway Service in the target cluster.',
+    'Install the gateway there, name it with --gateway-name and --gateway-namespace, or give --no-gateway.',
+  ),
+  LINK_DUPLICATE: entry(
+    'Two Links name the same target cluster; only the older one is used.',
+    'Delete one of the two Links.',
+  ),
+  LINK_INVALID: entry(
+    'A field of a Link is wrong; nothing of that Link is changed until it is corrected.',
+    'Correct the named field, or make the Link anew with `linkspan link-gen`.',
+  ),
+  SERVICE_ACCOUNT_TOKEN_MISSING: entry(
+    'The service account that the source cluster should use has no token Secret, or an empty one.',
+    'Create the account and a Secret of type kubernetes.io/service-account-token for it (the chart does), then try again.',
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof catalogue;

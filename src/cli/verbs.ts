@@ -1,6 +1,13 @@
 import type { Command } from 'commander';
 import { identityCommand } from './identity.ts';
+import { controllerCommand } from './controller.ts';
+import { linkGenCommand } from './link-gen.ts';
 import { versionCommand } from './version.ts';
 
 /** Every verb of the CLI, in the order in which `--help` lists them. */
-export const verbs: readonly (() => Command)[] = [identityCommand, versionCommand];
+export const verbs: readonly (() => Command)[] = [
+  controllerCommand,
+  linkGenCommand,
+  identityCommand,
+  versionCommand,
+];

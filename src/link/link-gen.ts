@@ -1,0 +1,155 @@
+import type { V1Secret, V1Service, V1ServicePort } from '@kubernetes/client-node';
+import { parse } from 'yaml';
+import { parseDuration } from '../base/duration.ts';
+import { LinkspanError } from '../base/errors.ts';
+import {
+  GATEWAY_IDENTITY,
+  GATEWAY_PORT_NAME,
+  GATEWAY_PROBE_PATH,
+  GATEWAY_PROBE_PERIOD,
+  PROBE_PORT_NAME,
+} from '../base/names.ts';
+import { isNotFound, type KubeClient } from '../kube/client.ts';
+import { configMaps, secrets, services } from '../kube/resource.ts';
+import type { GatewayFacts } from './link-manifests.ts';
+
+/** Settings that say which objects of the target cluster are read. */
+export interface GatherOptions {
+  readonly serviceAccount: string;
+  /** Namespace of the ServiceAccount. */
+  readonly namespace: string;
+  readonly linkerdNamespace: string;
+  readonly gateway: GatewayOptions | undefined;
+}
+
+export interface GatewayOptions {
+  readonly name: string;
+  readonly namespace: string;
+  /** Used instead of the addresses and port that the Service says. */
+  readonly addresses: readonly string[];
+  readonly port: number | undefined;
+}
+
+/** What the target cluster says about itself. */
+export interface TargetFacts {
+  readonly token: string;
+  readonly gateway: GatewayFacts | undefined;
+  /** Undefined where Linkerd is not installed. */
+  readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
+}
+
+/**
+ * Reads what a Link needs from the target cluster.
+ * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, SERVICE_ACCOUNT_TOKEN_MISSING, or what the client throws
+ */
+export async function gatherTargetFacts(client: KubeClient, options: GatherOptions): Promise<TargetFacts> {
+  const [token, gateway, linkerd] = await Promise.all([
+    readToken(client, options),
+    options.gateway === undefined ? undefined : readGateway(client, options.gateway),
+    readLinkerd(client, options.linkerdNamespace),
+  ]);
+  return { token, gateway, linkerd };
+}
+
+async function readToken(client: KubeClient, { serviceAccount, namespace }: GatherOptions): Promise<string> {
+  const { items } = await client.list(secrets, {
+    namespace,
+    fieldSelector: 'type=kubernetes.io/service-account-token',
+  });
+  return tokenOf(items, serviceAccount, namespace);
+}
+
+/** The bearer token of a ServiceAccount, from whichever token Secret names it. @throws LinkspanError SERVICE_ACCOUNT_TOKEN_MISSING */
+export function tokenOf(candidates: readonly V1Secret[], serviceAccount: string, namespace: string): string {
+  const own = candidates.filter(
+    ({ metadata }) => metadata?.annotations?.['kubernetes.io/service-account.name'] === serviceAccount,
+  );
+  const token = own
+    .map((secret) => secret.data?.['token'])
+    .find((value) => value !== undefined && value !== '');
+  if (token !== undefined) return Buffer.from(token, 'base64').toString('utf8');
+  const why =
+    own.length === 0 ? 'there is no token Secret for it' : 'its token Secret has not been filled in yet';
+  throw new LinkspanError(
+    'SERVICE_ACCOUNT_TOKEN_MISSING',
+    `could not find service account token secret for ${namespace}/${serviceAccount}: ${why}`,
+  );
+}
+
+async function readGateway(client: KubeClient, options: GatewayOptions): Promise<GatewayFacts> {
+  try {
+    return gatewayFacts(
+      await client.get(services, { namespace: options.namespace, name: options.name }),
+      options,
+    );
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    throw new LinkspanError(
+      'GATEWAY_NOT_FOUND',
+      `there is no gateway Service ${options.namespace}/${options.name} in the target cluster`,
+      { cause: error },
+    );
+  }
+}
+
+/** The gateway's facts from its Service: annotations, named ports, addresses. @throws LinkspanError GATEWAY_INCOMPLETE */
+export function gatewayFacts(service: V1Service, options: GatewayOptions): GatewayFacts {
+  const name = `${options.name}.${options.namespace}`;
+  const incomplete = (what: string) => new LinkspanError('GATEWAY_INCOMPLETE', `gateway ${name} ${what}`);
+  const annotation = (key: string) => {
+    const value = service.metadata?.annotations?.[key];
+    if (value === undefined || value === '') throw incomplete(`has no ${key} annotation`);
+    return value;
+  };
+  const identity = annotation(GATEWAY_IDENTITY);
+  const path = annotation(GATEWAY_PROBE_PATH);
+  const period = probePeriod(annotation(GATEWAY_PROBE_PERIOD));
+  if (period === undefined) throw incomplete(`has a ${GATEWAY_PROBE_PERIOD} annotation that is no duration`);
+  const addresses = options.addresses.length > 0 ? options.addresses : ingressAddresses(service);
+  if (addresses.length === 0) throw incomplete('has no ingress addresses');
+  return {
+    addresses,
+    identity,
+    port: options.port ?? reachablePort(service, GATEWAY_PORT_NAME, incomplete),
+    probe: { path, period, port: reachablePort(service, PROBE_PORT_NAME, incomplete) },
+  };
+}
+
+/** `3` → `3s`, as Linkerd's Links have it. */
+function probePeriod(text: string): string | undefined {
+  if (parseDuration(text) === undefined) return undefined;
+  return /^\d+$/.test(text) ? `${text}s` : text;
+}
+
+function ingressAddresses(service: V1Service): string[] {
+  return (service.status?.loadBalancer?.ingress ?? [])
+    .map(({ ip, hostname }) => ip ?? hostname ?? '')
+    .filter((item) => item !== '');
+}
+
+function reachablePort(
+  service: V1Service,
+  name: string,
+  incomplete: (what: string) => LinkspanError,
+): number {
+  const port: V1ServicePort | undefined = service.spec?.ports?.find((candidate) => candidate.name === name);
+  if (port === undefined) throw incomplete(`has no port with name ${name}`);
+  if (service.spec?.type !== 'NodePort') return port.port;
+  if (port.nodePort === undefined) throw incomplete(`has no node port for ${name}`);
+  return port.nodePort;
+}
+
+async function readLinkerd(client: KubeClient, namespace: string): Promise<TargetFacts['linkerd']> {
+  try {
+    const config = await client.get(configMaps, { namespace, name: 'linkerd-config' });
+    const values = parse(config.data?.['values'] ?? '') as {
+      clusterDomain?: string;
+      identityTrustDomain?: string;
+    } | null;
+    const clusterDomain = values?.clusterDomain ?? 'cluster.local';
+    return { clusterDomain, trustDomain: values?.identityTrustDomain ?? clusterDomain };
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}

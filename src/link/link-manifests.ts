@@ -1,0 +1,123 @@
+import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
+import { stringify } from 'yaml';
+import {
+  CREDENTIALS_SECRET_KEY,
+  CREDENTIALS_SECRET_TYPE,
+  DESTINATION_CLUSTER_DOMAIN,
+  DESTINATION_CLUSTER_NAME_LABEL,
+  DESTINATION_TRUST_DOMAIN,
+} from '../base/names.ts';
+import { links, type LinkObject, type LinkSpec } from './schema.ts';
+
+/** What `link-gen` found out about the target cluster's gateway. */
+export interface GatewayFacts {
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly identity: string;
+  readonly probe: { readonly path: string; readonly port: number; readonly period: string };
+}
+
+/** Everything that the printed objects are made from. */
+export interface LinkFacts {
+  readonly clusterName: string;
+  /** Namespace of the Link and the mirror controller's Secret in the source cluster. */
+  readonly namespace: string;
+  /** Linkerd's namespace: of the destination controller's Secret there, and as the Link says it. */
+  readonly linkerdNamespace: string;
+  readonly clusterDomain: string;
+  readonly trustDomain: string;
+  readonly server: string;
+  /** PEM; always inlined, because a path would mean nothing in a pod. */
+  readonly ca: string | undefined;
+  readonly serviceAccount: string;
+  readonly token: string;
+  /** Undefined with `--gateway=false`. */
+  readonly gateway: GatewayFacts | undefined;
+  readonly selector: V1LabelSelector;
+  readonly remoteDiscoverySelector: V1LabelSelector;
+  readonly federatedServiceSelector: V1LabelSelector;
+  readonly excludedAnnotations: readonly string[];
+  readonly excludedLabels: readonly string[];
+  /** Whether the Secret for Linkerd's destination controller is printed. */
+  readonly destinationCredentials: boolean;
+  /** Version of this program, recorded as `linkerd.io/created-by`. */
+  readonly version: string;
+}
+
+/** Name of both credentials Secrets. */
+export function credentialsName(clusterName: string): string {
+  return `cluster-credentials-${clusterName}`;
+}
+
+/** The objects that are applied to the source cluster: the controller's Secret, the destination controller's Secret, the Link. */
+export function linkManifests(facts: LinkFacts): object[] {
+  const kubeconfig = Buffer.from(stringify(kubeconfigOf(facts))).toString('base64');
+  const mirrorSecret = secret(facts, kubeconfig, { namespace: facts.namespace });
+  const destinationSecret = secret(facts, kubeconfig, {
+    namespace: facts.linkerdNamespace,
+    labels: { [DESTINATION_CLUSTER_NAME_LABEL]: facts.clusterName },
+    annotations: {
+      [DESTINATION_CLUSTER_DOMAIN]: facts.clusterDomain,
+      [DESTINATION_TRUST_DOMAIN]: facts.trustDomain,
+    },
+  });
+  return [mirrorSecret, ...(facts.destinationCredentials ? [destinationSecret] : []), link(facts)];
+}
+
+function secret(facts: LinkFacts, kubeconfig: string, metadata: NonNullable<V1Secret['metadata']>): V1Secret {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: CREDENTIALS_SECRET_TYPE,
+    metadata: { name: credentialsName(facts.clusterName), ...metadata },
+    data: { [CREDENTIALS_SECRET_KEY]: kubeconfig },
+  };
+}
+
+function kubeconfigOf(facts: LinkFacts): object {
+  const { clusterName, serviceAccount, server, ca, token } = facts;
+  const authority =
+    ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') };
+  return {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: clusterName, cluster: { server, ...authority } }],
+    contexts: [{ name: clusterName, context: { cluster: clusterName, user: serviceAccount } }],
+    'current-context': clusterName,
+    users: [{ name: serviceAccount, user: { token } }],
+  };
+}
+
+function link(facts: LinkFacts): LinkObject {
+  return {
+    apiVersion: `${links.group}/${links.version}`,
+    kind: links.kind,
+    metadata: {
+      name: facts.clusterName,
+      namespace: facts.namespace,
+      annotations: { 'linkerd.io/created-by': `linkspan/cli ${facts.version}` },
+    },
+    spec: {
+      targetClusterName: facts.clusterName,
+      targetClusterDomain: facts.clusterDomain,
+      targetClusterLinkerdNamespace: facts.linkerdNamespace,
+      clusterCredentialsSecret: credentialsName(facts.clusterName),
+      ...gatewaySpec(facts.gateway),
+      selector: facts.selector,
+      remoteDiscoverySelector: facts.remoteDiscoverySelector,
+      federatedServiceSelector: facts.federatedServiceSelector,
+      ...(facts.excludedAnnotations.length === 0 ? {} : { excludedAnnotations: facts.excludedAnnotations }),
+      ...(facts.excludedLabels.length === 0 ? {} : { excludedLabels: facts.excludedLabels }),
+    },
+  };
+}
+
+function gatewaySpec(gateway: GatewayFacts | undefined): Partial<LinkSpec> {
+  if (gateway === undefined) return {};
+  return {
+    gatewayAddress: gateway.addresses.join(','),
+    gatewayPort: String(gateway.port),
+    gatewayIdentity: gateway.identity,
+    probeSpec: { path: gateway.probe.path, port: String(gateway.probe.port), period: gateway.probe.period },
+  };
+}

@@ -1,0 +1,64 @@
+/** The conditions of a Link, in the order in which they are shown. GatewayAlive is written by the prober. */
+export const LINK_CONDITIONS = ['CredentialsValid', 'APIReachable', 'GatewayAlive', 'Synced'] as const;
+export type LinkConditionType = (typeof LINK_CONDITIONS)[number];
+
+/** Reasons of the Link conditions; the words are API (docs/reference/reasons.md). */
+export const linkReasons = {
+  Accepted: 'The credentials Secret exists and holds a usable kubeconfig.',
+  InvalidLink: 'A field of the Link is wrong; the message names it.',
+  DuplicateCluster: 'An older Link already names this target cluster; that one is used.',
+  SecretNotFound: 'The Secret that the Link names does not exist in its namespace.',
+  InvalidCredentials: 'The Secret holds no usable kubeconfig; the message says why.',
+  Connected: 'The API server of the target cluster answers.',
+  Unreachable: 'The API server of the target cluster does not answer; the last known mirrors are kept.',
+  Forbidden: 'The API server of the target cluster refuses the credentials or their rights.',
+  Waiting: 'Nothing is known yet.',
+  AllMirrored: 'Every exported Service has its mirror.',
+  Mirroring: 'Mirrors are being made or changed.',
+  SomeNotMirrored: 'Some exported Services cannot be mirrored; the message counts them by reason.',
+} as const;
+export type LinkReason = keyof typeof linkReasons;
+
+/** A Kubernetes condition (metav1.Condition). */
+export interface Condition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: string;
+  readonly message: string;
+  /** RFC 3339. */
+  readonly lastTransitionTime: string;
+  readonly observedGeneration?: number;
+}
+
+/** A condition as it is wanted, before its transition time is known. */
+export type WantedCondition = Omit<Condition, 'lastTransitionTime'>;
+
+/** `status` of a Link: Linkerd's lists, and our conditions and counts. */
+export interface LinkStatus {
+  readonly conditions?: readonly Condition[];
+  /** Mirrors that exist for this Link. */
+  readonly mirrorCount?: number;
+  readonly mirrorServices?: readonly unknown[];
+  readonly federatedServices?: readonly unknown[];
+}
+
+/**
+ * The conditions to write: those that are wanted, each with the time of its last change of status, and those of other types that are there already.
+ * @param now milliseconds since the epoch
+ */
+export function nextConditions(
+  previous: readonly Condition[] | undefined,
+  wanted: readonly WantedCondition[],
+  now: number,
+): Condition[] {
+  const before = new Map((previous ?? []).map((condition) => [condition.type, condition]));
+  const next = wanted.map((condition) => {
+    const old = before.get(condition.type);
+    before.delete(condition.type);
+    const unchanged = old?.status === condition.status;
+    // Kubernetes' time has whole seconds.
+    const stamp = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
+    return { ...condition, lastTransitionTime: unchanged ? old.lastTransitionTime : stamp };
+  });
+  return [...before.values(), ...next];
+}

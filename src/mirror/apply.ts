@@ -1,0 +1,89 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
+import { endpoints, endpointSlices, services, type ObjectRef, type Resource } from '../kube/resource.ts';
+import type { LocalView } from './local-view.ts';
+import { ownerReference, type Kind, type MirrorObject, type Step } from './plan.ts';
+
+const resources: Record<Kind, Resource<MirrorObject>> = {
+  services: services as Resource<MirrorObject>,
+  endpointSlices: endpointSlices as Resource<MirrorObject>,
+  endpoints: endpoints as Resource<MirrorObject>,
+};
+
+/** `stale`: what is there is not what was planned for; it has been looked at again and the key should be decided anew. */
+export type ApplyResult = 'done' | 'stale';
+
+export interface Applier {
+  readonly client: KubeClient;
+  readonly view: LocalView;
+  /** Aborted when the peer may no longer write (Lease lost, Link gone). */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Carries out a plan, one step after the other. Every patch and deletion is bound to the object that the plan was made for (resourceVersion,
+ * UID), so a change by anybody else in between is noticed and never overwritten.
+ * @throws KubeApiError when the API server refuses or cannot be reached; the caller tries again
+ */
+export async function apply(applier: Applier, steps: readonly Step[]): Promise<ApplyResult> {
+  let mirror: V1Service | undefined;
+  for (const step of steps) {
+    applier.signal.throwIfAborted();
+    const written = await carryOut(applier, withOwner(step, mirror));
+    if (written === 'stale') return 'stale';
+    if (step.kind === 'services' && step.verb !== 'delete') mirror = written as V1Service;
+  }
+  return 'done';
+}
+
+/** A slice that is made together with its mirror gets its owner reference here: the UID was not known to the plan. */
+function withOwner(step: Step, mirror: V1Service | undefined): Step {
+  if (mirror === undefined || step.verb !== 'create' || step.kind !== 'endpointSlices') return step;
+  const slice = step.object as V1EndpointSlice;
+  const metadata = { ...slice.metadata, ownerReferences: [ownerReference(mirror)] };
+  return { ...step, object: { ...slice, metadata } };
+}
+
+async function carryOut(applier: Applier, step: Step): Promise<MirrorObject | 'stale' | undefined> {
+  try {
+    const object = await write(applier, step);
+    if (object !== undefined) applier.view.observe(step.kind, object);
+    else if (step.verb === 'delete') applier.view.observeDeleted(step.kind, step.target);
+    return object;
+  } catch (error) {
+    if (!isAlreadyExists(error) && !isConflict(error) && !isNotFound(error)) throw error;
+    // The namespace itself may be what was not found.
+    if (step.verb === 'create' && !isAlreadyExists(error)) throw error;
+    await lookAgain(applier, step);
+    return 'stale';
+  }
+}
+
+async function write({ client, signal }: Applier, step: Step): Promise<MirrorObject | undefined> {
+  const resource = resources[step.kind];
+  if (step.verb === 'create') return client.create(resource, step.object, { signal });
+  const ref = refOf(step.target);
+  const { uid, resourceVersion } = step.target.metadata ?? {};
+  if (step.verb === 'delete') {
+    await client.delete(resource, ref, { ...(uid === undefined ? {} : { uid }), signal });
+    return undefined;
+  }
+  const metadata = (step.patch as { metadata?: object }).metadata;
+  const body = { ...step.patch, metadata: { ...metadata, uid, resourceVersion } };
+  return client.patch(resource, ref, body, { type: 'merge', signal });
+}
+
+/** Reads the object that a write met instead of the expected one, so that the next verdict knows it. */
+async function lookAgain({ client, view, signal }: Applier, step: Step): Promise<void> {
+  const expected = step.verb === 'create' ? step.object : step.target;
+  try {
+    view.observe(step.kind, await client.get(resources[step.kind], refOf(expected), { signal }));
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    view.observeDeleted(step.kind, expected);
+  }
+}
+
+function refOf(object: MirrorObject): ObjectRef {
+  return { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
+}
