@@ -1,0 +1,106 @@
+import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
+import type { TargetEndpoint } from './target.ts';
+
+/** How many endpoints of a Service are fit for traffic, of how many that its slices name. */
+export interface ServiceEndpoints {
+  readonly ready: number;
+  readonly known: number;
+}
+
+/** Label on a slice: the Service it belongs to. */
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+
+/**
+ * Whether kube keeps this Service's slices (from `spec.selector`, headless or not) or somebody else does, by hand. The API server
+ * turns an empty selector into none.
+ */
+export function hasPodSelector(service: V1Service): boolean {
+  return Object.keys(service.spec?.selector ?? {}).length > 0;
+}
+
+/** An ExternalName Service is a DNS alias: it has no endpoints and nothing that a gateway could send to. */
+export function isExternalName(service: V1Service): boolean {
+  return service.spec?.type === 'ExternalName';
+}
+
+/** Counts a Service's endpoints, each address once however many ports it has. */
+export function countEndpoints(service: V1Service, slices: readonly V1EndpointSlice[]): ServiceEndpoints {
+  const addresses = new Map<string, boolean>();
+  const own = familySlices(service, slices);
+  const usable = usability(own);
+  for (const slice of own) {
+    for (const endpoint of slice.endpoints ?? []) {
+      const address = endpoint.addresses[0];
+      if (address === undefined) continue;
+      addresses.set(address, (addresses.get(address) ?? false) || usable(endpoint));
+    }
+  }
+  let ready = 0;
+  for (const one of addresses.values()) if (one) ready++;
+  return { ready, known: addresses.size };
+}
+
+/** Where one port of a Service is answered, sorted by address; an endpoint that is in two slices for a moment is there once. */
+export function portEndpoints(
+  service: V1Service,
+  port: V1ServicePort,
+  slices: readonly V1EndpointSlice[],
+): TargetEndpoint[] {
+  const found = new Map<string, TargetEndpoint>();
+  const own = familySlices(service, slices);
+  const usable = usability(own);
+  for (const slice of own) {
+    const number = portNumber(slice, port);
+    if (number === undefined) continue;
+    for (const endpoint of slice.endpoints ?? []) {
+      const one = toEndpoint(endpoint, number, usable(endpoint));
+      if (one === undefined) continue;
+      const key = `${one.host} ${one.port}`;
+      if (found.get(key)?.ready !== true) found.set(key, one);
+    }
+  }
+  return [...found.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
+}
+
+function toEndpoint(endpoint: V1Endpoint, port: number, ready: boolean): TargetEndpoint | undefined {
+  // The addresses of one endpoint are interchangeable and kube-proxy too takes the first (KEP-752).
+  const host = endpoint.addresses[0];
+  if (host === undefined) return undefined;
+  const zone = endpoint.zone;
+  return zone === undefined || zone === null ? { host, port, ready } : { host, port, ready, zone };
+}
+
+/**
+ * The slices of the Service's first IP family, or of the other one where the first has no endpoints: a dual-stack pod is in both and
+ * is still one pod. Slices of type FQDN are left out, as kube-proxy does.
+ */
+function familySlices(service: V1Service, slices: readonly V1EndpointSlice[]): readonly V1EndpointSlice[] {
+  const first = service.spec?.ipFamilies?.[0] ?? 'IPv4';
+  const second = first === 'IPv6' ? 'IPv4' : 'IPv6';
+  const preferred = slices.filter((slice) => slice.addressType === first);
+  const peopled = preferred.some((slice) => (slice.endpoints ?? []).length > 0);
+  return peopled ? preferred : slices.filter((slice) => slice.addressType === second);
+}
+
+/**
+ * Which endpoints may get traffic: the ready ones (`ready` is true or unknown), and where there is none, those that still serve while
+ * they terminate (KEP-1669): better than failing while a rollout replaces all pods.
+ */
+function usability(slices: readonly V1EndpointSlice[]): (endpoint: V1Endpoint) => boolean {
+  const isReady = (endpoint: V1Endpoint) => endpoint.conditions?.ready !== false;
+  const anyReady = slices.some((slice) => (slice.endpoints ?? []).some(isReady));
+  if (anyReady) return isReady;
+  return ({ conditions }) => conditions?.terminating === true && conditions.serving !== false;
+}
+
+/**
+ * The port number behind a Service port: slices carry the Service port's *name* and the number that `targetPort` came to, which may
+ * differ from slice to slice. A slice port without number stands for every port.
+ */
+function portNumber(slice: V1EndpointSlice, port: V1ServicePort): number | undefined {
+  const match = (slice.ports ?? []).find(
+    (candidate) => (candidate.name ?? '') === (port.name ?? '') && (candidate.protocol ?? 'TCP') === 'TCP',
+  );
+  if (match === undefined) return undefined;
+  return match.port ?? (typeof port.targetPort === 'number' ? port.targetPort : port.port);
+}

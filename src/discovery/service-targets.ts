@@ -1,0 +1,77 @@
+import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
+import { ALLOWED_CLIENTS } from '../base/names.ts';
+import { isExternalName, portEndpoints } from './endpoint-slices.ts';
+import type { TargetSpec } from './target.ts';
+
+/** Linkerd's annotation: ports (`3306`), ranges (`8000-8100`) and Service port names that carry opaque bytes, comma-separated. */
+const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+
+/**
+ * `appProtocol` values whose bytes are known: Kubernetes' own (KEP-3726), IANA's, and Linkerd's. Anything else leaves the choice to the
+ * client's session. TLS and plain TCP are opaque: the gateway has no key to look inside.
+ */
+const APP_PROTOCOLS: ReadonlyMap<string, TargetSpec['protocol']> = new Map([
+  ['http', 'http1'],
+  ['kubernetes.io/ws', 'http1'],
+  ['kubernetes.io/h2c', 'http2'],
+  ['h2c', 'http2'],
+  ['http2', 'http2'],
+  ['grpc', 'http2'],
+  ['https', 'opaque'],
+  ['tls', 'opaque'],
+  ['tcp', 'opaque'],
+  ['kubernetes.io/wss', 'opaque'],
+  ['linkerd.io/opaque', 'opaque'],
+  ['linkerd.io/tcp', 'opaque'],
+]);
+
+/**
+ * The targets that an exported Service stands for: one for each TCP port, with the endpoints that its slices give.
+ * Pure: the same Service and slices give the same targets in the same order.
+ */
+export function serviceTargets(
+  service: V1Service,
+  slices: readonly V1EndpointSlice[],
+  clusterDomain: string,
+): TargetSpec[] {
+  const { name, namespace } = service.metadata ?? {};
+  if (name === undefined || namespace === undefined || isExternalName(service)) return [];
+  const allow = allowedClients(service);
+  const tcpPorts = (service.spec?.ports ?? []).filter((port) => (port.protocol ?? 'TCP') === 'TCP');
+  return tcpPorts.map((port) => {
+    const protocol = portProtocol(service, port);
+    return {
+      name: `${name}.${namespace}.svc.${clusterDomain}`,
+      port: port.port,
+      endpoints: portEndpoints(service, port, slices),
+      ...(protocol === undefined ? {} : { protocol }),
+      ...(allow === undefined ? {} : { allow }),
+    };
+  });
+}
+
+/** How to speak to a port: what the annotation calls opaque is opaque, whatever `appProtocol` says. */
+export function portProtocol(service: V1Service, port: V1ServicePort): TargetSpec['protocol'] {
+  if (isOpaque(service.metadata?.annotations?.[OPAQUE_PORTS] ?? '', port)) return 'opaque';
+  return APP_PROTOCOLS.get((port.appProtocol ?? '').toLowerCase());
+}
+
+function isOpaque(list: string, port: V1ServicePort): boolean {
+  return list.split(',').some((entry) => {
+    const text = entry.trim();
+    const range = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
+    if (range === null) return text !== '' && text === port.name;
+    const from = Number(range[1]);
+    return port.port >= from && port.port <= Number(range[2] ?? from);
+  });
+}
+
+/** Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody in: it was meant to restrict. */
+export function allowedClients(service: V1Service): string[] | undefined {
+  const list = service.metadata?.annotations?.[ALLOWED_CLIENTS];
+  if (list === undefined) return undefined;
+  return list
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}
