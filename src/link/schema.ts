@@ -119,14 +119,18 @@ const count = text.transform((value, context) => {
   context.addIssue({ code: 'custom', message: `"${value}" is not a positive whole number` });
   return z.NEVER;
 });
-const selector = z.unknown().transform((value, context) => {
-  try {
-    return parseSelector((value ?? undefined) as V1LabelSelector | undefined);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: (error as Error).message });
-    return z.NEVER;
-  }
-});
+const selector = z
+  .looseObject({})
+  .nullable()
+  .default(null)
+  .transform((value, context) => {
+    try {
+      return parseSelector((value ?? undefined) as V1LabelSelector | undefined);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+      return z.NEVER;
+    }
+  });
 const addresses = text.transform((value, context) => {
   const list = [...new Set(value.split(',').map((item) => item.trim()))].filter((item) => item !== '');
   const bad = list.find((item) => isIP(item) === 0 && !DNS_NAME.test(item));
