@@ -1,6 +1,6 @@
 import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { countEndpoints, hasPodSelector } from '../../../src/discovery/endpoint-slices.ts';
 import { serviceTargets } from '../../../src/discovery/service-targets.ts';
 
@@ -140,7 +140,7 @@ describe('serviceTargets', () => {
   });
 
   it('hands on the zone', () => {
-    const [target] = serviceTargets(service(), [slice([{ ...at('10.0.0.1'), zone: 'a' }])], 'cluster.local');
+    const [target] = serviceTargets(service(), [slice([{ addresses: ['10.0.0.1'], zone: 'a' }])], 'cluster.local');
     expect(target?.endpoints).to.deep.equal([{ host: '10.0.0.1', port: 8080, ready: true, zone: 'a' }]);
   });
 

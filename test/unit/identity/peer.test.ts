@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509';
 import { expect } from 'chai';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { generateKeys, P256_SHA256 } from '../../../src/identity/keys.ts';
 import { matchesIdentity, peerIdentities } from '../../../src/identity/peer.ts';
 
