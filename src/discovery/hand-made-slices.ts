@@ -1,0 +1,106 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { Reflector } from '../kube/reflector.ts';
+import { endpointSlices } from '../kube/resource.ts';
+import { IndexedStore } from '../kube/store.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { hasPodSelector, isExternalName, SERVICE_NAME_LABEL } from './endpoint-slices.ts';
+import { storedSlice } from './stored-shape.ts';
+
+export interface HandMadeSlicesOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** A Service's slices have changed, or are known now. */
+  onChange(key: string): void;
+}
+
+interface Watch {
+  readonly store: IndexedStore<V1EndpointSlice>;
+  readonly reflector: Reflector<V1EndpointSlice>;
+  readonly stop: AbortController;
+}
+
+/**
+ * Slices of Services without `spec.selector`: whoever made them (a person, an operator, kube's endpointslicemirroring from an Endpoints
+ * object) need not have copied the Service's labels. One small watch for each such Service, while it is followed.
+ */
+export class HandMadeSlices {
+  readonly #options: HandMadeSlicesOptions;
+  readonly #watches = new Map<string, Watch>();
+  readonly #stopping = new Set<Promise<void>>();
+
+  constructor(options: HandMadeSlicesOptions) {
+    this.#options = options;
+  }
+
+  /** Watches the slices of a Service that needs it, or ceases to when the Service does not (any more). */
+  follow(key: string, service: V1Service): void {
+    if (hasPodSelector(service) || isExternalName(service)) this.forget(key);
+    else if (!this.#watches.has(key)) this.#watches.set(key, this.#watch(key));
+  }
+
+  forget(key: string): void {
+    const watch = this.#watches.get(key);
+    if (watch === undefined) return;
+    this.#watches.delete(key);
+    watch.stop.abort();
+    const stopped = watch.reflector.stop().finally(() => this.#stopping.delete(stopped));
+    this.#stopping.add(stopped);
+  }
+
+  /** Whether the Service's slices have been listed completely. */
+  known(key: string): boolean {
+    return this.#watches.get(key)?.reflector.synced ?? false;
+  }
+
+  slicesOf(key: string): readonly V1EndpointSlice[] {
+    return this.#watches.get(key)?.store.list() ?? [];
+  }
+
+  /** Last words of the watches that have had one; a watch that has just begun does not make the others old. */
+  lastWords(): number[] {
+    return [...this.#watches.values()].flatMap(({ reflector }) => reflector.lastWord ?? []);
+  }
+
+  get error(): Error | undefined {
+    for (const { reflector } of this.#watches.values()) {
+      if (reflector.error !== undefined) return reflector.error;
+    }
+    return undefined;
+  }
+
+  async stop(): Promise<void> {
+    for (const key of [...this.#watches.keys()]) this.forget(key);
+    await Promise.all(this.#stopping);
+  }
+
+  #watch(key: string): Watch {
+    const { client, clock, random, log } = this.#options;
+    const [namespace = '', name = ''] = key.split('/');
+    const store = new IndexedStore<V1EndpointSlice>();
+    const reflector = new Reflector({
+      client,
+      resource: endpointSlices,
+      namespace,
+      labelSelector: `${SERVICE_NAME_LABEL}=${name}`,
+      transform: storedSlice,
+      store,
+      clock,
+      random,
+      log,
+    });
+    const stop = new AbortController();
+    const tell = () => {
+      if (!stop.signal.aborted) this.#options.onChange(key);
+    };
+    store.subscribe(tell);
+    reflector.start();
+    // Rejects when it is stopped first, which needs no word.
+    reflector.whenSynced(stop.signal).then(tell, () => undefined);
+    return { store, reflector, stop };
+  }
+}

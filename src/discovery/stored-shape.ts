@@ -1,0 +1,51 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
+
+/** kubectl's own copy of the object: as big as the object, and of no use to anybody but kubectl. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** What is kept of an exported Service: name, labels, annotations, spec. Thousands of them are held for each peer. */
+export function storedService(service: V1Service): V1Service {
+  const { name, namespace, uid, resourceVersion, labels, annotations, deletionTimestamp } =
+    service.metadata ?? {};
+  const { [LAST_APPLIED]: _, ...kept } = annotations ?? {};
+  return {
+    metadata: defined({
+      name,
+      namespace,
+      uid,
+      resourceVersion,
+      labels,
+      annotations: kept,
+      deletionTimestamp,
+    }),
+    ...(service.spec === undefined ? {} : { spec: service.spec }),
+  };
+}
+
+/** What is kept of a slice: whose it is, ports, and of each endpoint address, conditions, host name and zone. */
+export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
+  const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
+  const owner = labels?.[SERVICE_NAME_LABEL];
+  return {
+    metadata: defined({
+      name,
+      namespace,
+      uid,
+      resourceVersion,
+      ...(owner === undefined ? {} : { labels: { [SERVICE_NAME_LABEL]: owner } }),
+    }),
+    addressType: slice.addressType,
+    ...(slice.ports === undefined ? {} : { ports: slice.ports }),
+    // Null where a hand-made slice has none (KEP-752: omitted and empty mean the same).
+    endpoints: (slice.endpoints ?? []).map(({ addresses, conditions, hostname, zone }) =>
+      defined({ addresses, conditions, hostname, zone }),
+    ),
+  };
+}
+
+/** The object without its undefined fields, which would take room and differ in comparisons. */
+function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(object).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
