@@ -73,6 +73,52 @@ export const catalogue = {
     'Put the intermediates behind the leaf in tls.crt, and the anchor it was issued under in ca.crt.',
   ),
 
+  // kube
+  KUBECONFIG_INVALID: entry(
+    'A kubeconfig does not parse, or names something that is not there.',
+    'Correct the kubeconfig; `kubectl --kubeconfig <file> config view` shows how it is read.',
+  ),
+  KUBECONFIG_UNREADABLE: entry(
+    'A kubeconfig, or a file that it names, cannot be read.',
+    'Check the path and its permissions, or give --kubeconfig.',
+  ),
+  KUBE_API_ERROR: entry(
+    'The API server refused a request or failed; the message is its own.',
+    'Read the message; what can be tried again is tried again.',
+  ),
+  KUBE_CONFLICT: entry(
+    'An object had been changed or made by somebody else in between.',
+    'Nothing: it is read again and decided anew.',
+  ),
+  KUBE_FORBIDDEN: entry(
+    'The API server refuses what this account asks for.',
+    'Grant the named verb and resource to the account; the manifests list what each process needs.',
+  ),
+  KUBE_GARBLED: entry(
+    'What answered is not an API server, or the answer was cut short.',
+    'Check the server address of the kubeconfig and what stands in between.',
+  ),
+  KUBE_NOT_FOUND: entry(
+    'The object, or its whole kind, does not exist on that API server.',
+    'Create it; for a missing kind apply the CustomResourceDefinitions (`kubectl apply -f crds/`).',
+  ),
+  KUBE_TIMEOUT: entry(
+    'An API server accepted the connection and did not answer in time.',
+    'Check the API server and the network between; it is tried again.',
+  ),
+  KUBE_UNAUTHORIZED: entry(
+    'The API server does not accept the credentials.',
+    'Renew them; for a Link, run `linkspan link-gen` again and apply its output.',
+  ),
+  KUBE_UNREACHABLE: entry(
+    'No connection to an API server.',
+    'Check the address, the network and the certificate authority of the kubeconfig; it is tried again.',
+  ),
+  KUBE_WATCH_BROKEN: entry(
+    'A watch ended in a way it should not; what is known is kept and the watch is begun again.',
+    'Nothing, unless it repeats: then look at what stands between this process and the API server.',
+  ),
+
   // link
   CREDENTIALS_INVALID: entry(
     'The Secret that a Link names holds no usable kubeconfig.',

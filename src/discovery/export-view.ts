@@ -85,7 +85,12 @@ export class ExportView {
   }
 
   start(): void {
-    for (const part of this.#parts) for (const reflector of part.reflectors) reflector.start();
+    for (const reflector of this.#reflectors()) reflector.start();
+    // Endpoints that were listed before the last of the watches was synced are known only now. Rejects when it is stopped first.
+    this.whenSynced().then(
+      () => this.services.keys().forEach((key) => this.#tell(key)),
+      () => undefined,
+    );
   }
 
   async stop(): Promise<void> {
@@ -204,7 +209,7 @@ export class ExportView {
     const held = newest(this.#parts.map((part) => part.services.get(key)));
     if (held !== undefined) {
       if (held === this.services.get(key)) return;
-      this.services.put(held);
+      this.services.set(held);
       this.#handMade.follow(key, held);
     } else if (this.#parts.length > 1) {
       // Gone, or its label moved to another selector, whose watch is behind: no deletion until the API server has said which.
@@ -236,7 +241,7 @@ export class ExportView {
   }
 
   #remove(key: string): void {
-    this.services.remove(key);
+    this.services.delete(key);
     this.#handMade.forget(key);
   }
 

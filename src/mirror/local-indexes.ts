@@ -27,7 +27,7 @@ export function keepNamespaceName({ metadata }: V1Namespace): V1Namespace {
 /** The ready egress pods in the slices of the egress Service, in a stable order. */
 export function egressPods(slices: readonly V1EndpointSlice[]): MirrorAddress[] {
   const found = new Map<string, MirrorAddress>();
-  for (const { addresses, conditions, nodeName, zone } of slices.flatMap((slice) => slice.endpoints)) {
+  for (const { addresses, conditions, nodeName, zone } of slices.flatMap((slice) => slice.endpoints ?? [])) {
     const ip = addresses[0];
     if (ip === undefined || conditions?.ready === false) continue;
     found.set(ip, {

@@ -95,7 +95,7 @@ describe('mirror verdict', () => {
       ['http', 4143],
       ['admin', 4143],
     ]);
-    expect(slices[0]?.endpoints.map(({ addresses }) => addresses)).to.deep.equal([['10.0.0.1']]);
+    expect(slices[0]?.endpoints?.map(({ addresses }) => addresses)).to.deep.equal([['10.0.0.1']]);
     expect(slices[0]?.metadata?.annotations).to.deep.equal({
       'mirror.linkerd.io/remote-svc-fq-name': 'web.demo.svc.cluster.local',
       'mirror.linkerd.io/remote-gateway-identity': 'gw.identity',
@@ -117,7 +117,7 @@ describe('mirror verdict', () => {
 
   it('keeps IPv4 and IPv6 addresses in slices of their own', () => {
     const { slices } = desiredFor(mirrorFacts({ addresses: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }] }));
-    expect(slices.map((slice) => [slice.addressType, slice.endpoints[0]?.addresses[0]])).to.deep.equal([
+    expect(slices.map((slice) => [slice.addressType, slice.endpoints?.[0]?.addresses[0]])).to.deep.equal([
       ['IPv4', '10.0.0.1'],
       ['IPv6', 'fd00::1'],
     ]);

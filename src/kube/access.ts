@@ -1,0 +1,217 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import { pluginAuth, staticAuth, tokenFileAuth, type Auth } from './auth.ts';
+
+const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** How to reach an API server and be somebody there. */
+export interface ClusterAccess {
+  /** URL of the API server, without a slash at the end. */
+  readonly server: string;
+  /** Where this came from, for messages: a file, a Secret, the pod's own account. */
+  readonly source: string;
+  /** CA bundle, PEM. */
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly tlsServerName: string | undefined;
+  readonly skipVerify: boolean;
+  /** Headers of each request; re-read or renewed where the kubeconfig says so. */
+  readonly auth: Auth;
+}
+
+/** Where a kubeconfig is. `default` is the pod's own account when there is one, else $KUBECONFIG, else ~/.kube/config. */
+export type AccessSource =
+  | { readonly file: string; readonly context?: string }
+  | { readonly text: string; readonly source: string; readonly context?: string }
+  | { readonly inCluster: true }
+  | { readonly default: true; readonly context?: string };
+
+const named = <S extends z.ZodType>(key: string, schema: S) =>
+  z.array(z.looseObject({ name: z.string(), [key]: schema })).nullish();
+const text = z.string().nullish();
+const clusterSchema = z.looseObject({
+  server: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+  'certificate-authority': text,
+  'certificate-authority-data': text,
+  'insecure-skip-tls-verify': z.boolean().nullish(),
+  'tls-server-name': text,
+});
+const userSchema = z.looseObject({
+  token: text,
+  tokenFile: text,
+  'client-certificate': text,
+  'client-certificate-data': text,
+  'client-key': text,
+  'client-key-data': text,
+  username: text,
+  password: text,
+  exec: z.unknown(),
+  'auth-provider': z.unknown(),
+});
+const schema = z.looseObject({
+  'current-context': text,
+  clusters: named('cluster', clusterSchema),
+  contexts: named('context', z.looseObject({ cluster: z.string(), user: z.string().optional() })),
+  users: named('user', userSchema.nullish()),
+});
+type Cluster = z.output<typeof clusterSchema>;
+type User = z.output<typeof userSchema>;
+
+/**
+ * Reads how to reach a cluster. The usual kubeconfigs (tokens, certificates, the pod's own account) are read here; @kubernetes/client-node, which costs
+ * 85 MB of memory when it is loaded, is only loaded for users with exec plugins or auth providers.
+ * @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID
+ */
+export function loadAccess(from: AccessSource): ClusterAccess {
+  if ('inCluster' in from) return inCluster();
+  if ('file' in from) return fromFile(from.file, from.context);
+  if ('text' in from)
+    return fromText(from.text, { source: from.source, directory: undefined, context: from.context });
+  const variable = process.env['KUBECONFIG']?.split(path.delimiter)[0];
+  if (variable !== undefined && variable !== '') return fromFile(variable, from.context);
+  const home = path.join(homedir(), '.kube/config');
+  if (from.context === undefined && existsSync(path.join(SERVICE_ACCOUNT_DIR, 'token'))) return inCluster();
+  return fromFile(home, from.context);
+}
+
+function fromFile(file: string, context: string | undefined): ClusterAccess {
+  return fromText(readText(file), { source: file, directory: path.dirname(path.resolve(file)), context });
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new LinkspanError('KUBECONFIG_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, {
+      cause: error,
+      fields: { file },
+    });
+  }
+}
+
+function inCluster(): ClusterAccess {
+  const host = process.env['KUBERNETES_SERVICE_HOST'];
+  const port = process.env['KUBERNETES_SERVICE_PORT'] ?? '443';
+  if (host === undefined) {
+    throw new LinkspanError(
+      'KUBECONFIG_UNREADABLE',
+      'this process is not in a pod: KUBERNETES_SERVICE_HOST is not set',
+    );
+  }
+  return {
+    server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    source: "the pod's service account",
+    ca: readText(path.join(SERVICE_ACCOUNT_DIR, 'ca.crt')),
+    cert: undefined,
+    key: undefined,
+    tlsServerName: undefined,
+    skipVerify: false,
+    auth: tokenFileAuth(path.join(SERVICE_ACCOUNT_DIR, 'token')),
+  };
+}
+
+interface Origin {
+  readonly source: string;
+  /** Folder that relative paths start from; undefined where files make no sense (a Secret). */
+  readonly directory: string | undefined;
+  readonly context: string | undefined;
+}
+
+function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
+  const { cluster, user, contextName } = select(parseText(textOfConfig, origin), origin);
+  const pem = (what: string, data: string | null | undefined, file: string | null | undefined) =>
+    pemOf({ what, data: data ?? undefined, file: file ?? undefined }, origin);
+  return {
+    server: cluster.server.replace(/\/+$/, ''),
+    source: origin.source,
+    ca: pem('certificate-authority', cluster['certificate-authority-data'], cluster['certificate-authority']),
+    cert: pem('client-certificate', user['client-certificate-data'], user['client-certificate']),
+    key: pem('client-key', user['client-key-data'], user['client-key']),
+    tlsServerName: cluster['tls-server-name'] ?? undefined,
+    skipVerify: cluster['insecure-skip-tls-verify'] === true,
+    auth: authOf(user, textOfConfig, contextName, origin),
+  };
+}
+
+function parseText(textOfConfig: string, origin: Origin): z.output<typeof schema> {
+  let value: unknown;
+  try {
+    value = parse(textOfConfig);
+  } catch (error) {
+    throw invalid(origin, `does not parse as YAML: ${messageOf(error).split('\n')[0] ?? ''}`, error);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw invalid(
+    origin,
+    `is not a kubeconfig: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.replace(/ {2,}/g, ' '),
+  );
+}
+
+function select(
+  config: z.output<typeof schema>,
+  origin: Origin,
+): { cluster: Cluster; user: User; contextName: string } {
+  const contextName = origin.context ?? config['current-context'] ?? '';
+  if (contextName === '') throw invalid(origin, 'has no current-context');
+  const context = config.contexts?.find(({ name }) => name === contextName)?.['context'] as
+    | { cluster: string; user?: string }
+    | undefined;
+  if (context === undefined) {
+    const names = (config.contexts ?? []).map(({ name }) => name).join(', ');
+    throw invalid(origin, `has no context "${contextName}" (it has: ${names === '' ? 'none' : names})`);
+  }
+  const cluster = config.clusters?.find(({ name }) => name === context.cluster)?.['cluster'] as
+    | Cluster
+    | undefined;
+  if (cluster === undefined)
+    throw invalid(origin, `has no cluster "${context.cluster}", which context "${contextName}" names`);
+  const user = config.users?.find(({ name }) => name === context.user)?.['user'] as User | undefined;
+  if (user === undefined && context.user !== undefined) {
+    throw invalid(origin, `has no user "${context.user}", which context "${contextName}" names`);
+  }
+  return { cluster, user: user ?? ({} as User), contextName };
+}
+
+function pemOf(
+  value: { what: string; data: string | undefined; file: string | undefined },
+  origin: Origin,
+): string | undefined {
+  const { what, data, file } = value;
+  if (data !== undefined && data !== '') {
+    const decoded = Buffer.from(data, 'base64').toString('utf8');
+    if (!decoded.includes('-----BEGIN ')) throw invalid(origin, `${what}-data is not base64 of a PEM file`);
+    return decoded;
+  }
+  return file === undefined || file === '' ? undefined : readText(resolveFile(what, file, origin));
+}
+
+function resolveFile(what: string, file: string, origin: Origin): string {
+  if (origin.directory !== undefined) return path.resolve(origin.directory, file);
+  throw invalid(
+    origin,
+    `${what} names the file ${file}, which does not exist where this is used; inline it (${what}-data)`,
+  );
+}
+
+function authOf(user: User, textOfConfig: string, contextName: string, origin: Origin): Auth {
+  if (user.tokenFile) return tokenFileAuth(resolveFile('tokenFile', user.tokenFile, origin));
+  if (user.token) return staticAuth(`Bearer ${user.token}`);
+  if (user.username)
+    return staticAuth(`Basic ${Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64')}`);
+  const plugin = user.exec ?? user['auth-provider'];
+  if (plugin === undefined || plugin === null) return staticAuth(undefined);
+  if (origin.directory === undefined)
+    throw invalid(origin, 'uses a plugin (exec or auth-provider), which cannot run where this is used');
+  return pluginAuth(textOfConfig, contextName, origin.source);
+}
+
+function invalid(origin: Origin, what: string, cause?: unknown): LinkspanError {
+  return new LinkspanError('KUBECONFIG_INVALID', `${origin.source} ${what}`, { cause });
+}

@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+
+/** Who we are for an API server. */
+export interface Auth {
+  /** The Authorization header of the next request; undefined when a client certificate or nothing says who we are. */
+  authorization(): Promise<string | undefined>;
+}
+
+/** How long a token file is taken as read; kubelet renews projected tokens well before they expire. */
+const TOKEN_FILE_TTL_MS = 60_000;
+
+export function staticAuth(header: string | undefined): Auth {
+  return { authorization: () => Promise.resolve(header) };
+}
+
+/** A bearer token from a file that somebody renews (a pod's service account). The last token that could be read is kept. */
+export function tokenFileAuth(file: string): Auth {
+  let header: string | undefined;
+  let readAt = Number.NEGATIVE_INFINITY;
+  return {
+    async authorization() {
+      if (performance.now() - readAt < TOKEN_FILE_TTL_MS) return header;
+      try {
+        header = `Bearer ${(await readFile(file, 'utf8')).trim()}`;
+        readAt = performance.now();
+      } catch (error) {
+        if (header === undefined) {
+          throw new LinkspanError(
+            'KUBECONFIG_UNREADABLE',
+            `cannot read the token ${file}: ${messageOf(error)}`,
+            { cause: error },
+          );
+        }
+      }
+      return header;
+    },
+  };
+}
+
+/** Exec plugins, OIDC and the like, by @kubernetes/client-node, loaded when first needed. Renewal is the library's. */
+export function pluginAuth(kubeconfig: string, context: string, source: string): Auth {
+  type Loaded = InstanceType<typeof import('@kubernetes/client-node')['KubeConfig']>;
+  let loaded: Promise<Loaded> | undefined;
+  const load = async (): Promise<Loaded> => {
+    const { KubeConfig } = await import('@kubernetes/client-node');
+    const config = new KubeConfig();
+    config.loadFromString(kubeconfig);
+    config.setCurrentContext(context);
+    return config;
+  };
+  return {
+    async authorization() {
+      loaded ??= load();
+      try {
+        const options: { headers?: Record<string, string> } = { headers: {} };
+        await (await loaded).applyToHTTPSOptions(options);
+        return options.headers?.['Authorization'];
+      } catch (error) {
+        throw new LinkspanError(
+          'KUBECONFIG_INVALID',
+          `${source}: the authentication plugin failed: ${messageOf(error)}`,
+          { cause: error },
+        );
+      }
+    },
+  };
+}

@@ -1,0 +1,353 @@
+import { Agent, type Dispatcher } from 'undici';
+import { backoffDelay, type Random } from '../base/backoff.ts';
+import { sleep, type Clock } from '../base/clock.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import { MANAGER } from '../base/names.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { ClusterAccess } from './access.ts';
+import { KubeApiError, statusError } from './api-error.ts';
+import { pathOf, type KubeObject, type ObjectRef, type Resource } from './resource.ts';
+import { decodeWatch, type WatchEvent } from './watch.ts';
+
+export { isAlreadyExists, isConflict, isForbidden, isGone, isNotFound, KubeApiError } from './api-error.ts';
+export type { WatchEvent } from './watch.ts';
+
+export interface KubeClientOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log?: Logger;
+  /** Time for one try of one request, milliseconds; default 10 s. Watches have their own. */
+  readonly timeoutMs?: number;
+  /** Connections for requests, beside those of watches; default 16. */
+  readonly maxConnections?: number;
+  /** Tries of a request that may be repeated; default 4. */
+  readonly maxTries?: number;
+}
+
+interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface ListOptions extends CallOptions {
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  readonly limit?: number;
+  readonly continueToken?: string;
+  readonly resourceVersion?: string;
+}
+
+export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continueToken'> {
+  readonly resourceVersion: string;
+  /** After how many seconds the server should end the watch; a watch that is still open well after that is dead. */
+  readonly timeoutSeconds: number;
+}
+
+export interface PatchOptions extends CallOptions {
+  readonly type: 'merge' | 'apply' | 'json';
+  readonly subresource?: 'status';
+  /** Take over fields of other managers (apply only). */
+  readonly force?: boolean;
+}
+
+export interface ListResult<T> {
+  readonly items: T[];
+  readonly resourceVersion: string;
+  readonly continueToken?: string;
+}
+
+interface Request extends CallOptions {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+}
+
+const PATCH_TYPES = {
+  merge: 'application/merge-patch+json',
+  apply: 'application/apply-patch+yaml',
+  json: 'application/json-patch+json',
+} as const;
+
+/** A watch's headers must come within this time; the server sends them at once. */
+const WATCH_HEADERS_MS = 15_000;
+/** How long after its announced end a watch may go on before it counts as dead. */
+const WATCH_GRACE_MS = 15_000;
+
+/**
+ * A client of one API server: keep-alive connections of its own, a time-out for every try, bounded and jittered retries, `Retry-After` honoured. Requests that might
+ * have been carried out already (a POST whose connection broke) are not repeated.
+ */
+export class KubeClient {
+  readonly #access: ClusterAccess;
+  readonly #options: KubeClientOptions;
+  readonly #requests: Agent;
+  readonly #watches: Agent;
+
+  constructor(access: ClusterAccess, options: KubeClientOptions) {
+    this.#access = access;
+    this.#options = options;
+    const connect = {
+      timeout: 5000,
+      rejectUnauthorized: !access.skipVerify,
+      ...(access.ca === undefined ? {} : { ca: access.ca }),
+      ...(access.cert === undefined ? {} : { cert: access.cert }),
+      ...(access.key === undefined ? {} : { key: access.key }),
+      ...(access.tlsServerName === undefined ? {} : { servername: access.tlsServerName }),
+    };
+    const shared = { connect, allowH2: false, keepAliveTimeout: 30_000, pipelining: 1 };
+    const timeoutMs = options.timeoutMs ?? 10_000;
+    this.#requests = new Agent({
+      ...shared,
+      connections: options.maxConnections ?? 16,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    });
+    this.#watches = new Agent({ ...shared, headersTimeout: WATCH_HEADERS_MS, bodyTimeout: 0 });
+  }
+
+  /** URL of the API server. */
+  get server(): string {
+    return this.#access.server;
+  }
+
+  async get<T extends KubeObject>(
+    resource: Resource<T>,
+    ref: ObjectRef,
+    options: CallOptions = {},
+  ): Promise<T> {
+    return (await this.#call({ method: 'GET', path: pathOf(resource, ref), ...options })) as T;
+  }
+
+  /** One page, or everything when no limit is given. */
+  async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<ListResult<T>> {
+    const { namespace, signal, labelSelector, fieldSelector, limit, continueToken, resourceVersion } =
+      options;
+    const path = pathOf(resource, namespace === undefined ? {} : { namespace });
+    const query = { labelSelector, fieldSelector, limit, continue: continueToken, resourceVersion };
+    const answer = (await this.#call({ method: 'GET', path, query, ...(signal ? { signal } : {}) })) as {
+      items?: T[];
+      metadata?: { resourceVersion?: string; continue?: string };
+    };
+    const next = answer.metadata?.continue;
+    return {
+      items: answer.items ?? [],
+      resourceVersion: answer.metadata?.resourceVersion ?? '',
+      ...(next === undefined || next === '' ? {} : { continueToken: next }),
+    };
+  }
+
+  async create<T extends KubeObject>(
+    resource: Resource<T>,
+    object: T,
+    options: CallOptions = {},
+  ): Promise<T> {
+    const { namespace } = object.metadata ?? {};
+    const path = pathOf(resource, namespace === undefined ? {} : { namespace });
+    return (await this.#call({
+      method: 'POST',
+      path,
+      query: { fieldManager: MANAGER },
+      body: object,
+      ...options,
+    })) as T;
+  }
+
+  async replace<T extends KubeObject>(
+    resource: Resource<T>,
+    object: T,
+    options: CallOptions = {},
+  ): Promise<T> {
+    const { namespace, name } = object.metadata ?? {};
+    const path = pathOf(resource, { ...(namespace === undefined ? {} : { namespace }), name: name ?? '' });
+    return (await this.#call({
+      method: 'PUT',
+      path,
+      query: { fieldManager: MANAGER },
+      body: object,
+      ...options,
+    })) as T;
+  }
+
+  async patch<T extends KubeObject>(
+    resource: Resource<T>,
+    ref: ObjectRef,
+    body: unknown,
+    options: PatchOptions,
+  ): Promise<T> {
+    const { type, subresource, force, ...call } = options;
+    const path = pathOf(resource, ref) + (subresource === undefined ? '' : `/${subresource}`);
+    const query = { fieldManager: MANAGER, force };
+    return (await this.#call({
+      method: 'PATCH',
+      path,
+      query,
+      body,
+      contentType: PATCH_TYPES[type],
+      ...call,
+    })) as T;
+  }
+
+  /** Deletes an object, and only the one that is meant when `uid` or `resourceVersion` is given. */
+  async delete<T extends KubeObject>(
+    resource: Resource<T>,
+    ref: ObjectRef,
+    options: CallOptions & { uid?: string; resourceVersion?: string } = {},
+  ): Promise<void> {
+    const { uid, resourceVersion, ...call } = options;
+    const preconditions = {
+      ...(uid === undefined ? {} : { uid }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    };
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: 'Background', preconditions };
+    await this.#call({ method: 'DELETE', path: pathOf(resource, ref), body, ...call });
+  }
+
+  /** A request to any path, for what has no resource: `/version`, `/readyz`. JSON is parsed, other text comes as it is. */
+  raw(method: 'GET', path: string, options: CallOptions = {}): Promise<unknown> {
+    return this.#call({ method, path, ...options });
+  }
+
+  /**
+   * The events after `resourceVersion`, until the server ends the watch.
+   * @throws KubeApiError with status 410 when that version is too old; LinkspanError KUBE_WATCH_BROKEN when the stream is not what it should be
+   */
+  async *watch<T extends KubeObject>(
+    resource: Resource<T>,
+    options: WatchOptions,
+  ): AsyncGenerator<WatchEvent<T>> {
+    const { namespace, signal, timeoutSeconds, ...selectors } = options;
+    const what = `watch ${resource.plural} at ${this.server}`;
+    const query = { ...selectors, watch: true, allowWatchBookmarks: true, timeoutSeconds };
+    const path = pathOf(resource, namespace === undefined ? {} : { namespace });
+    const dead = new AbortController();
+    const deadline = this.#options.clock.after(timeoutSeconds * 1000 + WATCH_GRACE_MS, () => dead.abort(), {
+      unref: true,
+    });
+    const both = signal === undefined ? dead.signal : AbortSignal.any([signal, dead.signal]);
+    try {
+      const response = await this.#send(this.#watches, { method: 'GET', path, query, signal: both }, what);
+      if (response.statusCode !== 200) throw await refusal(response, what);
+      for await (const event of decodeWatch<T>(response.body, what)) yield event;
+    } catch (error) {
+      if (error instanceof LinkspanError) throw error;
+      if (signal?.aborted === true) throw signal.reason as Error;
+      throw new LinkspanError(
+        'KUBE_WATCH_BROKEN',
+        `${what}: ${dead.signal.aborted ? 'no end when it was due' : messageOf(error)}`,
+        { cause: error },
+      );
+    } finally {
+      deadline.cancel();
+      dead.abort();
+    }
+  }
+
+  /** Ends all connections. Requests under way fail. */
+  async close(): Promise<void> {
+    await Promise.all([this.#requests.destroy(), this.#watches.destroy()]);
+  }
+
+  async #call(request: Request): Promise<unknown> {
+    const what = `${request.method} ${request.path} at ${this.server}`;
+    const { clock, random, maxTries = 4 } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#once(request, what);
+      } catch (error) {
+        if (request.signal?.aborted === true) throw request.signal.reason as Error;
+        const wait = attempt + 1 < maxTries ? retryDelay(request, error, attempt, random) : undefined;
+        if (wait === undefined) throw error;
+        await sleep(clock, wait, request.signal);
+      }
+    }
+  }
+
+  async #once(request: Request, what: string): Promise<unknown> {
+    const response = await this.#send(this.#requests, request, what);
+    if (response.statusCode >= 300) throw await refusal(response, what);
+    let body: string;
+    try {
+      body = await response.body.text();
+    } catch (error) {
+      throw connectionError(error, what);
+    }
+    const json = String(response.headers['content-type'] ?? '').includes('json');
+    try {
+      return json ? (JSON.parse(body) as unknown) : body;
+    } catch (error) {
+      throw new LinkspanError('KUBE_GARBLED', `${what}: the answer is not JSON: ${body.slice(0, 80)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #send(agent: Agent, request: Request, what: string): Promise<Dispatcher.ResponseData> {
+    const authorization = await this.#access.auth.authorization();
+    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'linkspan' };
+    if (authorization !== undefined) headers['authorization'] = authorization;
+    if (request.body !== undefined) headers['content-type'] = request.contentType ?? 'application/json';
+    const url = new URL(this.#access.server);
+    const prefix = url.pathname === '/' ? '' : url.pathname;
+    try {
+      return await agent.request({
+        origin: url.origin,
+        path: prefix + request.path + queryString(request.query),
+        method: request.method,
+        headers,
+        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+        ...(request.signal === undefined ? {} : { signal: request.signal }),
+      });
+    } catch (error) {
+      throw connectionError(error, what);
+    }
+  }
+}
+
+function queryString(query: Request['query']): string {
+  const parameters = new URLSearchParams();
+  for (const [key, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== '') parameters.set(key, String(value));
+  }
+  return parameters.size === 0 ? '' : `?${parameters.toString()}`;
+}
+
+async function refusal(response: Dispatcher.ResponseData, what: string): Promise<KubeApiError> {
+  const body = await response.body.text().catch(() => '');
+  const retryAfter = response.headers['retry-after'];
+  return statusError(response.statusCode, body, what, Array.isArray(retryAfter) ? retryAfter[0] : retryAfter);
+}
+
+const TIMEOUTS = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT']);
+/** Errors that say that the request never reached the server, so that even a POST may be sent again. */
+const NEVER_SENT = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+function connectionError(error: unknown, what: string): LinkspanError {
+  const code = (error as { code?: string }).code ?? '';
+  const kind = TIMEOUTS.has(code) ? 'KUBE_TIMEOUT' : 'KUBE_UNREACHABLE';
+  return new LinkspanError(kind, `${what}: ${messageOf(error)}`, { cause: error, fields: { errno: code } });
+}
+
+/** Milliseconds until the next try, or undefined when there should be none. */
+function retryDelay(request: Request, error: unknown, attempt: number, random: Random): number | undefined {
+  const delay = backoffDelay(attempt, { minMs: 100, maxMs: 3000 }, random);
+  if (error instanceof KubeApiError) {
+    // The server says that it did nothing, whatever the method.
+    if (error.status === 429) return Math.min(error.retryAfterMs ?? delay, 10_000);
+    if (error.status < 500 || request.method === 'POST') return undefined;
+    return error.retryAfterMs ?? delay;
+  }
+  if (!(error instanceof LinkspanError)) return undefined;
+  const neverSent = NEVER_SENT.has(String(error.fields['errno'] ?? ''));
+  return neverSent || request.method === 'GET' || request.method === 'PUT' || request.method === 'DELETE'
+    ? delay
+    : undefined;
+}

@@ -1,0 +1,83 @@
+import type {
+  CoreV1Event,
+  V1ConfigMap,
+  V1Endpoints,
+  V1EndpointSlice,
+  V1Lease,
+  V1Namespace,
+  V1ObjectMeta,
+  V1Pod,
+  V1Secret,
+  V1Service,
+} from '@kubernetes/client-node';
+
+/** What every Kubernetes object has. */
+export interface KubeObject {
+  apiVersion?: string;
+  kind?: string;
+  metadata?: V1ObjectMeta;
+}
+
+/** A kind of object that an API server serves; `T` is its type. */
+export interface Resource<T extends KubeObject> {
+  /** API group; empty for the core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+  /** Carries `T`; never set. */
+  readonly __type?: T;
+}
+
+/** Name of an object, with its namespace where it has one. */
+export interface ObjectRef {
+  readonly namespace?: string;
+  readonly name: string;
+}
+
+const core = { group: '', version: 'v1', namespaced: true } as const;
+
+export const services: Resource<V1Service> = { ...core, kind: 'Service', plural: 'services' };
+export const endpoints: Resource<V1Endpoints> = { ...core, kind: 'Endpoints', plural: 'endpoints' };
+export const secrets: Resource<V1Secret> = { ...core, kind: 'Secret', plural: 'secrets' };
+export const configMaps: Resource<V1ConfigMap> = { ...core, kind: 'ConfigMap', plural: 'configmaps' };
+export const pods: Resource<V1Pod> = { ...core, kind: 'Pod', plural: 'pods' };
+export const events: Resource<CoreV1Event> = { ...core, kind: 'Event', plural: 'events' };
+export const namespaces: Resource<V1Namespace> = {
+  ...core,
+  kind: 'Namespace',
+  plural: 'namespaces',
+  namespaced: false,
+};
+export const endpointSlices: Resource<V1EndpointSlice> = {
+  group: 'discovery.k8s.io',
+  version: 'v1',
+  kind: 'EndpointSlice',
+  plural: 'endpointslices',
+  namespaced: true,
+};
+export const leases: Resource<V1Lease> = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  kind: 'Lease',
+  plural: 'leases',
+  namespaced: true,
+};
+
+/** `namespace/name`, or `name` for what has no namespace: the key of stores and queues. */
+export function keyOf(object: KubeObject | ObjectRef): string {
+  const { namespace, name } = 'name' in object ? object : ((object as KubeObject).metadata ?? {});
+  return namespace === undefined || namespace === '' ? (name ?? '') : `${namespace}/${name ?? ''}`;
+}
+
+/** Path of a collection or of one object, without query. */
+export function pathOf(resource: Resource<KubeObject>, ref: { namespace?: string; name?: string }): string {
+  const root = resource.group === '' ? '/api/v1' : `/apis/${resource.group}/${resource.version}`;
+  const scope =
+    resource.namespaced && ref.namespace !== undefined
+      ? `/namespaces/${encodeURIComponent(ref.namespace)}`
+      : '';
+  const name = ref.name === undefined ? '' : `/${encodeURIComponent(ref.name)}`;
+  return `${root}${scope}/${resource.plural}${name}`;
+}

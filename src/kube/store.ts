@@ -1,0 +1,122 @@
+import { keyOf, type KubeObject } from './resource.ts';
+
+/** A difference that a store has just taken in. */
+export interface StoreChange<T> {
+  readonly type: 'added' | 'updated' | 'deleted';
+  readonly key: string;
+  /** The object as it is now, or as it last was. */
+  readonly object: T;
+  readonly previous?: T;
+}
+
+type IndexFunction<T> = (object: T) => string[];
+
+/** Objects of one kind by key (`namespace/name`) and by any number of indexes. A reflector fills it. */
+export class IndexedStore<T extends KubeObject> {
+  readonly #objects = new Map<string, T>();
+  readonly #functions: ReadonlyMap<string, IndexFunction<T>>;
+  readonly #indexes = new Map<string, Map<string, Set<string>>>();
+  readonly #listeners = new Set<(change: StoreChange<T>) => void>();
+
+  constructor(indexes: Readonly<Record<string, IndexFunction<T>>> = {}) {
+    this.#functions = new Map(Object.entries(indexes));
+    for (const name of this.#functions.keys()) this.#indexes.set(name, new Map());
+  }
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  get(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
+  list(): T[] {
+    return [...this.#objects.values()];
+  }
+
+  keys(): string[] {
+    return [...this.#objects.keys()];
+  }
+
+  /** Objects whose index function gave `value`. */
+  byIndex(index: string, value: string): T[] {
+    const found: T[] = [];
+    for (const key of this.#indexes.get(index)?.get(value) ?? []) {
+      const object = this.#objects.get(key);
+      if (object !== undefined) found.push(object);
+    }
+    return found;
+  }
+
+  /** Calls `listener` after every change. @returns what ends the subscription */
+  subscribe(listener: (change: StoreChange<T>) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Adds or updates; an object of the same UID and resourceVersion as the stored one is no change. */
+  set(object: T): void {
+    const key = keyOf(object);
+    const previous = this.#objects.get(key);
+    if (previous !== undefined && sameVersion(previous, object)) return;
+    if (previous !== undefined) this.#unindex(key, previous);
+    this.#objects.set(key, object);
+    this.#index(key, object);
+    this.#emit(
+      previous === undefined ? { type: 'added', key, object } : { type: 'updated', key, object, previous },
+    );
+  }
+
+  delete(key: string): void {
+    const previous = this.#objects.get(key);
+    if (previous === undefined) return;
+    this.#objects.delete(key);
+    this.#unindex(key, previous);
+    this.#emit({ type: 'deleted', key, object: previous, previous });
+  }
+
+  /** Makes the store hold exactly these objects, telling only what differs. */
+  replace(objects: readonly T[]): void {
+    const keep = new Set(objects.map((object) => keyOf(object)));
+    for (const key of this.#objects.keys()) if (!keep.has(key)) this.delete(key);
+    for (const object of objects) this.set(object);
+  }
+
+  #index(key: string, object: T): void {
+    for (const [name, values] of this.#valuesOf(object)) {
+      const index = this.#indexes.get(name);
+      for (const value of values) {
+        const keys = index?.get(value);
+        if (keys === undefined) index?.set(value, new Set([key]));
+        else keys.add(key);
+      }
+    }
+  }
+
+  #unindex(key: string, object: T): void {
+    for (const [name, values] of this.#valuesOf(object)) {
+      const index = this.#indexes.get(name);
+      for (const value of values) {
+        const keys = index?.get(value);
+        keys?.delete(key);
+        if (keys?.size === 0) index?.delete(value);
+      }
+    }
+  }
+
+  *#valuesOf(object: T): Generator<[string, string[]]> {
+    for (const [name, values] of this.#functions) yield [name, values(object)];
+  }
+
+  #emit(change: StoreChange<T>): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+}
+
+function sameVersion(a: KubeObject, b: KubeObject): boolean {
+  const version = a.metadata?.resourceVersion;
+  return (
+    version !== undefined && version === b.metadata?.resourceVersion && a.metadata?.uid === b.metadata?.uid
+  );
+}
