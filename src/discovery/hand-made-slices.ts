@@ -74,7 +74,7 @@ export class HandMadeSlices {
   }
 
   async stop(): Promise<void> {
-    for (const key of [...this.#watches.keys()]) this.forget(key);
+    for (const key of this.#watches.keys()) this.forget(key);
     await Promise.all(this.#stopping);
   }
 

@@ -1,14 +1,10 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
 
-/** kubectl's own copy of the object: as big as the object, and of no use to anybody but kubectl. */
-const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-
-/** What is kept of an exported Service: name, labels, annotations, spec. Thousands of them are held for each peer. */
+/** What is kept of an exported Service: name, labels, annotations, spec. Thousands of them are held for each peer. The reflector has taken off managedFields and kubectl's copy. */
 export function storedService(service: V1Service): V1Service {
   const { name, namespace, uid, resourceVersion, labels, annotations, deletionTimestamp } =
     service.metadata ?? {};
-  const { [LAST_APPLIED]: _, ...kept } = annotations ?? {};
   return {
     metadata: defined({
       name,
@@ -16,7 +12,7 @@ export function storedService(service: V1Service): V1Service {
       uid,
       resourceVersion,
       labels,
-      annotations: kept,
+      annotations,
       deletionTimestamp,
     }),
     ...(service.spec === undefined ? {} : { spec: service.spec }),

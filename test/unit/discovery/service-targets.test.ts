@@ -140,7 +140,11 @@ describe('serviceTargets', () => {
   });
 
   it('hands on the zone', () => {
-    const [target] = serviceTargets(service(), [slice([{ addresses: ['10.0.0.1'], zone: 'a' }])], 'cluster.local');
+    const [target] = serviceTargets(
+      service(),
+      [slice([{ addresses: ['10.0.0.1'], zone: 'a' }])],
+      'cluster.local',
+    );
     expect(target?.endpoints).to.deep.equal([{ host: '10.0.0.1', port: 8080, ready: true, zone: 'a' }]);
   });
 
