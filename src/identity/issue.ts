@@ -41,16 +41,16 @@ export interface AuthorityOptions {
   readonly name?: string;
   /** Default `cluster.local`. */
   readonly trustDomain?: string;
-  /** Milliseconds from now; cut to the signer's own end. */
-  readonly lifetimeMs: number;
+  /** Milliseconds from now, cut to the signer's own end; default 10 years for an anchor, 1 year for an issuer. */
+  readonly lifetimeMs?: number;
   readonly clock?: Clock;
 }
 
 export interface LeafOptions {
   /** DNS-like (`identityName`) or `spiffe://…`. */
   readonly identity: string;
-  /** Milliseconds from now; cut to the issuer's own end. */
-  readonly lifetimeMs: number;
+  /** Milliseconds from now, cut to the issuer's own end; default 24 hours, as in Linkerd. */
+  readonly lifetimeMs?: number;
   readonly clock?: Clock;
 }
 
@@ -59,12 +59,14 @@ export type IssuedCertificate = Omit<Identity, 'key'>;
 
 /** Peers' clocks may be behind ours by this much; Linkerd's issuer allows 20 s too (`clockSkewAllowance`). */
 const CLOCK_SKEW_MS = 20_000;
-const MAX_LIFETIME_MS = 100 * 365 * 86_400_000;
+const DAY_MS = 86_400_000;
+const DEFAULT_LIFETIME_MS = { anchor: 3650 * DAY_MS, issuer: 365 * DAY_MS, leaf: DAY_MS } as const;
+const MAX_LIFETIME_MS = 100 * 365 * DAY_MS;
 
 /** A self-signed trust anchor (P-256, path length 1), fit for `linkerd install --identity-trust-anchors-file`. */
-export async function createAnchor(options: AuthorityOptions): Promise<Authority> {
+export async function createAnchor(options: AuthorityOptions = {}): Promise<Authority> {
   const keys = await generateKeys();
-  const times = validity(options, undefined);
+  const times = validity('anchor', options);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
     name: commonName(options.name ?? `root.linkerd.${options.trustDomain ?? DEFAULT_CLUSTER_DOMAIN}`),
@@ -87,7 +89,7 @@ export async function createAnchor(options: AuthorityOptions): Promise<Authority
  * An issuer under `anchor` (P-256, path length 0: it signs leaves and nothing else).
  * @throws LinkspanError IDENTITY_EXPIRED when the anchor has; CONFIG_INVALID when it may not sign issuers
  */
-export async function createIssuer(anchor: Authority, options: AuthorityOptions): Promise<Authority> {
+export async function createIssuer(anchor: Authority, options: AuthorityOptions = {}): Promise<Authority> {
   requireRoomBelow(anchor);
   const keys = await generateKeys();
   const name = options.name ?? `identity.linkerd.${options.trustDomain ?? DEFAULT_CLUSTER_DOMAIN}`;
@@ -95,7 +97,7 @@ export async function createIssuer(anchor: Authority, options: AuthorityOptions)
     publicKey: keys.publicKey,
     subject: commonName(name),
     extensions: authorityUse(0),
-    times: validity(options, anchor),
+    times: validity('issuer', options, anchor),
   });
   return {
     cert,
@@ -121,7 +123,7 @@ export async function issueLeaf(
   options: LeafOptions & { publicKey?: webcrypto.CryptoKey },
 ): Promise<IssuedCertificate | Identity> {
   const kind = identityKind(options.identity);
-  const times = validity(options, issuer);
+  const times = validity('leaf', options, issuer);
   const keys = options.publicKey === undefined ? await generateKeys() : undefined;
   const publicKey = options.publicKey ?? keys?.publicKey;
   if (publicKey === undefined) throw new TypeError('a key pair without public key');
@@ -233,14 +235,19 @@ interface Validity {
 }
 
 /** From a little before now to `lifetimeMs` from now, but not beyond the signer: what outlives its issuer is refused anyway. */
-function validity(options: { lifetimeMs: number; clock?: Clock }, signer: Authority | undefined): Validity {
+function validity(
+  kind: keyof typeof DEFAULT_LIFETIME_MS,
+  options: { lifetimeMs?: number; clock?: Clock },
+  signer?: Authority,
+): Validity {
   const now = (options.clock ?? systemClock).now();
-  if (!(options.lifetimeMs > 0 && options.lifetimeMs <= MAX_LIFETIME_MS)) {
+  const lifetimeMs = options.lifetimeMs ?? DEFAULT_LIFETIME_MS[kind];
+  if (!(lifetimeMs > 0 && lifetimeMs <= MAX_LIFETIME_MS)) {
     throw new LinkspanError('CONFIG_INVALID', 'lifetime: must be positive and at most 100 years');
   }
   const [issuing] = signer === undefined ? [] : parseCertificates(signer.cert, "the issuer's certificate");
   if (issuing !== undefined) checkValidity(issuing, now, 'the issuer');
-  const end = Math.min(now + options.lifetimeMs, signer?.notAfter ?? Number.POSITIVE_INFINITY);
+  const end = Math.min(now + lifetimeMs, signer?.notAfter ?? Number.POSITIVE_INFINITY);
   const wholeSeconds = (ms: number) => new Date(Math.floor(ms / 1000) * 1000);
   return { notBefore: wholeSeconds(now - CLOCK_SKEW_MS), notAfter: wholeSeconds(end) };
 }
