@@ -1,0 +1,124 @@
+import { expect } from 'chai';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { eventually } from '../support/eventually.ts';
+import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import { processesWith } from '../testbed/processes.ts';
+import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+
+describe('testbed', () => {
+  let east: Cluster;
+  let west: Cluster;
+
+  before(async () => {
+    ({ east, west } = await sharedClusters());
+  });
+
+  it('gives two clusters at addresses of a network, not of loopback', () => {
+    expect(east.server).to.match(/^https:\/\/10\.200\.0\.\d+:\d+$/);
+    expect(west.server).to.match(/^https:\/\/10\.200\.0\.\d+:\d+$/);
+    expect(east.server).not.to.equal(west.server);
+    expect(east.serviceCidr).not.to.equal(west.serviceCidr);
+  });
+
+  it('answers its administrator, who may do everything', async () => {
+    expect(await east.kubectl('auth', 'can-i', '*', '*', '--all-namespaces')).to.equal('yes\n');
+    expect(await west.kubectl('config', 'current-context')).to.equal('west\n');
+    expect(JSON.parse(await west.kubectl('get', '--raw', '/version'))).to.include({ gitVersion: 'v1.34.2' });
+  });
+
+  it('has a controller manager that puts a token into a service account Secret', async () => {
+    const namespace = await createNamespace(west, 'token');
+    await west.apply([
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'reader', namespace } },
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        type: 'kubernetes.io/service-account-token',
+        metadata: {
+          name: 'reader-token',
+          namespace,
+          annotations: { 'kubernetes.io/service-account.name': 'reader' },
+        },
+      },
+    ]);
+    const token = await eventually('a token in the Secret', () =>
+      west
+        .kubectl('get', 'secret', 'reader-token', '-n', namespace, '-o', 'jsonpath={.data.token}')
+        .then((text) => text !== '' && text),
+    );
+    const bearer = Buffer.from(token as string, 'base64').toString();
+    const access = [
+      '--kubeconfig=/dev/null',
+      `--server=${west.server}`,
+      `--certificate-authority=${west.caFile}`,
+    ];
+    const user = ['auth', 'whoami', `--token=${bearer}`, '-o', 'jsonpath={.status.userInfo.username}'];
+    expect(await west.kubectl(...access, ...user)).to.equal(`system:serviceaccount:${namespace}:reader`);
+  });
+
+  it('accepts Endpoints at the addresses on lo', async () => {
+    const namespace = await createNamespace(east, 'endpoints');
+    await east.apply({
+      apiVersion: 'v1',
+      kind: 'Endpoints',
+      metadata: { name: 'web', namespace },
+      subsets: [{ addresses: [{ ip: '10.200.0.9' }], ports: [{ port: 8080 }] }],
+    });
+    expect(
+      await east.kubectl(
+        'get',
+        'endpoints',
+        'web',
+        '-n',
+        namespace,
+        '-o',
+        'jsonpath={.subsets[0].addresses[0].ip}',
+      ),
+    ).to.equal('10.200.0.9');
+  });
+
+  it('restarts an API server on its address, and rebuilds a wiped cluster behind the same credentials', async () => {
+    const cluster = await startCluster({ name: 'chaos' });
+    try {
+      await cluster.kubectl('create', 'namespace', 'kept');
+      await cluster.restart('kube-apiserver');
+      expect(await cluster.kubectl('get', 'namespace', 'kept', '-o', 'name')).to.equal('namespace/kept\n');
+      await cluster.restart('etcd', { wipe: true });
+      const names = await cluster.kubectl('get', 'namespaces', '-o', 'name');
+      expect(names).to.include('namespace/default').and.not.include('namespace/kept');
+    } finally {
+      await cluster.stop();
+    }
+    expect(existsSync(path.dirname(cluster.kubeconfigFile))).to.equal(false);
+  });
+
+  it('leaves no process and no file when the process that started it is killed', async () => {
+    const script = path.join(import.meta.dirname, '../support/hold-cluster.ts');
+    const holder = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exit = once(holder, 'exit');
+    const [line] = (await once(createInterface(holder.stdout), 'line')) as [string];
+    const { directory, marker } = JSON.parse(line) as { directory: string; marker: string };
+    expect(processesWith(marker), 'etcd, API server, controller manager').to.have.length(3);
+    holder.kill('SIGKILL');
+    await exit;
+    await eventually('no process left', () => processesWith(marker).length === 0);
+    await eventually('no file left', () => !existsSync(directory));
+  });
+
+  it('says what to install when there are neither binaries nor Go', async () => {
+    const script = path.join(import.meta.dirname, '../testbed/binaries.ts');
+    const env = { PATH: '/nonexistent', HOME: '/nonexistent', LINKSPAN_TESTBED_GO: '/nonexistent/go' };
+    const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const said: string[] = [];
+    child.stderr.setEncoding('utf8').on('data', (text: string) => void said.push(text));
+    const [code] = (await once(child, 'close')) as [number];
+    expect(code).to.equal(1);
+    expect(said.join('')).to.match(
+      /^\[TESTBED_NO_BINARIES\] etcd is neither in \$KUBEBUILDER_ASSETS \(not set\) nor in the cache \(\/nonexistent\/\.cache\/linkspan\/testbed\/[0-9a-f]{16}\), and there is no Go to build it with\. Install Go 1\.24 or newer \(https:\/\/go\.dev\/dl\) and run again, which builds it once in a few minutes; or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver, kubectl, kube-controller-manager \(Kubernetes v1\.34\.2 or near\)\.\n$/,
+    );
+  });
+});
