@@ -50,8 +50,8 @@ const userSchema = z.looseObject({
   'client-key-data': text,
   username: text,
   password: text,
-  exec: z.unknown(),
-  'auth-provider': z.unknown(),
+  exec: z.unknown().optional(),
+  'auth-provider': z.unknown().optional(),
 });
 const schema = z.looseObject({
   'current-context': text,
@@ -143,7 +143,10 @@ function parseText(textOfConfig: string, origin: Origin): z.output<typeof schema
   try {
     value = parse(textOfConfig);
   } catch (error) {
-    throw invalid(origin, `does not parse as YAML: ${messageOf(error).split('\n')[0] ?? ''}`, error);
+    throw invalid(
+      origin,
+      `does not parse as YAML: ${(messageOf(error).split('\n')[0] ?? '').replace(/:$/, '')}`,
+    );
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

@@ -175,7 +175,7 @@ export class Peer {
   /** Remembers and reports what was decided. */
   #settle(key: string, verdict: Verdict, facts: MirrorFacts): void {
     const before = this.#verdicts.get(key);
-    if (verdict.action === 'remove' && facts.remote === undefined) {
+    if (verdict.reason === 'NotExported' && facts.remote === undefined) {
       this.#verdicts.delete(key);
       this.#confirmed.delete(key);
       return;
@@ -188,7 +188,8 @@ export class Peer {
 
   #report(key: string, verdict: Verdict): void {
     const { log, events, link } = this.#options;
-    if (verdict.reason === 'NotSynced') return;
+    // One line speaks for all that are held (confirmDrop), and none is needed while nothing is known.
+    if (verdict.reason === 'NotSynced' || verdict.reason === 'DropHeld') return;
     log.warn({ service: key, reason: verdict.reason }, 'service not mirrored');
     events.record({
       regarding: {

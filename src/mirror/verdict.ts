@@ -34,7 +34,8 @@ type Check = (facts: MirrorFacts) => Verdict | undefined;
 /** Tried in order; the first that answers decides. */
 const checks: readonly Check[] = [
   // Not ours: whatever is exported, an object of somebody else is left alone.
-  (facts) => (isForeign(facts) ? keep('NameConflict') : undefined),
+  (facts) =>
+    isForeign(facts) ? keep(facts.remote === undefined ? 'NotExported' : 'NameConflict') : undefined,
   // Never act on ignorance: absence means nothing before the first complete list.
   (facts) => (facts.remote === undefined && !facts.synced ? keep('NotSynced') : undefined),
   (facts) => (facts.remote === undefined ? removal(facts, 'NotExported') : undefined),

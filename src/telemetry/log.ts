@@ -19,7 +19,6 @@ export interface LogOptions {
 /** A JSON logger whose `err` field carries code, hint and cause of Linkspan errors, and never a stack for expected ones. */
 export function createLogger(options: LogOptions): Logger {
   const settings = {
-    name: options.name,
     level: options.level,
     base: { process: options.name },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,

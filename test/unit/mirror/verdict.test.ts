@@ -10,7 +10,7 @@ describe('mirror verdict', () => {
   const cases: readonly [string, Partial<MirrorFacts>, string, string][] = [
     ['an exported Service is mirrored', {}, 'mirror', 'Mirrored'],
     ["a Service of a user with the mirror's name is left alone", { local: foreign }, 'keep', 'NameConflict'],
-    ['… also when the export goes away', { local: foreign, remote: undefined }, 'keep', 'NameConflict'],
+    ['… also when the export goes away', { local: foreign, remote: undefined }, 'keep', 'NotExported'],
     [
       'absence means nothing before the first complete list',
       { remote: undefined, synced: false },

@@ -1,0 +1,298 @@
+/**
+ * `npm run demo`: a request crosses two clusters on this machine, with nothing but Node (and, the first time, Go). Two real control planes, a gateway,
+ * a controller and an egress run in a network namespace of their own; `--keep` leaves them up to play with.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { createAnchor, createIssuer, issueLeaf } from '../src/identity/issue.ts';
+import { identityName } from '../src/identity/identity-name.ts';
+import { identityFiles, writePemFiles } from '../src/identity/pem-files.ts';
+import { startCluster, type Cluster } from '../test/testbed/cluster.ts';
+import { address, reexecInNetns } from '../test/testbed/netns.ts';
+import { gatewayService, namespace, remoteAccess, serviceOfProcesses, yaml } from './manifests.ts';
+import { endAll, get, say, show, startProgram, until } from './steps.ts';
+
+// Before anything else: the addresses below exist only inside.
+await reexecInNetns();
+
+const MULTICLUSTER = 'linkerd-multicluster';
+const HOSTS = {
+  west: address(11),
+  gateway: address(12),
+  web: [address(13), address(14)],
+  east: address(15),
+  egress: address(16),
+};
+const DAY_MS = 86_400_000;
+const PROGRAM = 'bin/linkspan.js';
+const keep = process.argv.includes('--keep');
+
+interface Demo {
+  readonly dir: string;
+  readonly children: ChildProcess[];
+  readonly clusters: Cluster[];
+}
+
+const demo: Demo = {
+  dir: await mkdtemp(path.join(os.tmpdir(), 'linkspan-demo-')),
+  children: [],
+  clusters: [],
+};
+process.once('SIGINT', () => void cleanUp().then(() => process.exit(130)));
+process.once('SIGTERM', () => void cleanUp().then(() => process.exit(143)));
+try {
+  await run();
+} catch (error) {
+  process.exitCode = 1;
+  process.stderr.write(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (error instanceof Error && error.cause !== undefined)
+    process.stderr.write(`  because: ${String(error.cause)}\n`);
+  await showLogs();
+} finally {
+  await cleanUp();
+}
+
+async function run(): Promise<void> {
+  say(
+    'starting two control planes (etcd, kube-apiserver, kube-controller-manager each); the first time they are built, which takes minutes',
+  );
+  const [west, east] = await Promise.all([boot('west', HOSTS.west), boot('east', HOSTS.east)]);
+  const identities = await makeIdentities();
+  say('west: a web service with two replicas, and the gateway');
+  await prepareWest(west, identities.gateway);
+  say('linking: `linkspan link-gen --cluster-name west` there, `kubectl apply -f -` here');
+  await linkEastToWest(west, east);
+  say('east: the controller, and the egress for clients without a mesh');
+  await startEast(east);
+  const { url, seconds } = await exportAndAsk(west, east);
+  await showConnection(url, identities);
+  if (keep) await playground(west, east, url);
+  await unexport(west, east);
+  say(`done. From the label to the first answer: ${seconds.toFixed(2)} s`);
+}
+
+async function boot(name: string, host: string): Promise<Cluster> {
+  const cluster = await startCluster({ name, controllerManager: true, address: host });
+  demo.clusters.push(cluster);
+  say(`${name}: API server ${cluster.server}`);
+  return cluster;
+}
+
+async function makeIdentities(): Promise<{ gateway: string; egress: string }> {
+  const issuer = await createIssuer(await createAnchor({ lifetimeMs: 10 * DAY_MS }), {
+    lifetimeMs: 5 * DAY_MS,
+  });
+  const of = (serviceAccount: string) => identityName({ serviceAccount, namespace: MULTICLUSTER });
+  const names = { gateway: of('linkerd-gateway'), egress: of('linkspan-egress') };
+  for (const [folder, identity] of Object.entries(names)) {
+    await writePemFiles(
+      path.join(demo.dir, folder),
+      identityFiles(await issueLeaf(issuer, { identity, lifetimeMs: DAY_MS })),
+    );
+  }
+  say('identity: a trust anchor, an issuer, a certificate each for gateway and egress (ECDSA P-256)');
+  return names;
+}
+
+async function prepareWest(west: Cluster, gatewayIdentity: string): Promise<void> {
+  const web = serviceOfProcesses('web', 'demo', 80, { addresses: HOSTS.web, port: 8080 });
+  await apply(
+    west,
+    yaml(
+      namespace('demo'),
+      namespace(MULTICLUSTER),
+      ...web,
+      ...remoteAccess(),
+      gatewayService(gatewayIdentity),
+    ),
+  );
+  // What a cloud's load balancer controller would do.
+  const status = JSON.stringify({ status: { loadBalancer: { ingress: [{ ip: HOSTS.gateway }] } } });
+  await west.kubectl(
+    '-n',
+    MULTICLUSTER,
+    'patch',
+    'service',
+    'linkerd-gateway',
+    '--subresource=status',
+    '--type=merge',
+    '-p',
+    status,
+  );
+  HOSTS.web.forEach((host, index) =>
+    start('demo/web.ts', [`${host}:8080`, `web-${index + 1}`], `web-${index + 1}`),
+  );
+  const flags = [
+    '--listen',
+    `${HOSTS.gateway}:4143`,
+    '--admin',
+    `${HOSTS.gateway}:4191`,
+    '--kubeconfig',
+    west.kubeconfigFile,
+  ];
+  start(PROGRAM, ['gateway', ...flags, '--identity-dir', path.join(demo.dir, 'gateway')], 'gateway');
+  await isReady('gateway', `http://${HOSTS.gateway}:4191/ready`);
+}
+
+async function linkEastToWest(west: Cluster, east: Cluster): Promise<void> {
+  const crd = await readFile(
+    path.join(import.meta.dirname, '../crds/links.multicluster.linkerd.io.yaml'),
+    'utf8',
+  );
+  await apply(east, crd);
+  await east.kubectl(
+    'wait',
+    '--for=condition=Established',
+    'crd/links.multicluster.linkerd.io',
+    '--timeout=20s',
+  );
+  await apply(east, yaml(namespace('demo'), namespace(MULTICLUSTER)));
+  const linkGen = [
+    'link-gen',
+    '--cluster-name',
+    'west',
+    '--kubeconfig',
+    west.kubeconfigFile,
+    '--no-destination-credentials',
+  ];
+  const link = await until('the token of the remote access account', async () => {
+    const program = path.join(import.meta.dirname, '..', PROGRAM);
+    return (await promisify(execFile)(process.execPath, [program, ...linkGen])).stdout;
+  });
+  await apply(east, link);
+}
+
+async function startEast(east: Cluster): Promise<void> {
+  await apply(
+    east,
+    yaml(
+      ...serviceOfProcesses('linkspan-egress', MULTICLUSTER, 4192, { addresses: [HOSTS.egress], port: 4192 }),
+    ),
+  );
+  const common = ['--kubeconfig', east.kubeconfigFile, '--namespace', MULTICLUSTER];
+  start(PROGRAM, ['controller', ...common, '--admin', `${HOSTS.egress}:9999`], 'controller');
+  const egress = [
+    '--listen-address',
+    HOSTS.egress,
+    '--admin',
+    `${HOSTS.egress}:4192`,
+    '--identity-dir',
+    path.join(demo.dir, 'egress'),
+  ];
+  start(PROGRAM, ['egress', ...common, ...egress], 'egress');
+  await Promise.all([
+    isReady('controller', `http://${HOSTS.egress}:9999/ready`),
+    isReady('egress', `http://${HOSTS.egress}:4192/ready`),
+  ]);
+  await east.kubectl('-n', MULTICLUSTER, 'wait', '--for=condition=Synced', 'link/west', '--timeout=30s');
+  show(await east.kubectl('-n', MULTICLUSTER, 'get', 'links'));
+}
+
+async function exportAndAsk(west: Cluster, east: Cluster): Promise<{ url: string; seconds: number }> {
+  say('exporting: kubectl --context west -n demo label service web mirror.linkerd.io/exported=true');
+  const labelled = performance.now();
+  await west.kubectl('-n', 'demo', 'label', 'service', 'web', 'mirror.linkerd.io/exported=true');
+  const url = await until('the mirror and its first answer', async () => {
+    const found = await mirrorUrl(east);
+    return found !== undefined && (await get(found, 'web-west.demo')).status === 200 ? found : undefined;
+  });
+  const seconds = (performance.now() - labelled) / 1000;
+  say('east: the mirror');
+  show(await east.kubectl('-n', 'demo', 'get', 'services,endpointslices'));
+  say(
+    'a plain client in east asks web-west.demo (kube-proxy would send it to this endpoint of the mirror; there is none here)',
+  );
+  show(`curl -H 'host: web-west.demo' ${url}`);
+  for (let i = 0; i < 4; i++) show((await get(`${url}hello`, 'web-west.demo')).body);
+  return { url, seconds };
+}
+
+/** Where kube-proxy would send a connection to the mirror. */
+async function mirrorUrl(east: Cluster): Promise<string | undefined> {
+  const selector = 'kubernetes.io/service-name=web-west';
+  const text = await east.kubectl('-n', 'demo', 'get', 'endpointslices', '-l', selector, '-o', 'json');
+  const { items } = JSON.parse(text) as {
+    items: { endpoints?: { addresses: string[] }[]; ports: { port: number }[] }[];
+  };
+  const ip = items[0]?.endpoints?.[0]?.addresses[0];
+  return ip === undefined ? undefined : `http://${ip}:${items[0]?.ports[0]?.port ?? 0}/`;
+}
+
+async function showConnection(url: string, identities: { gateway: string; egress: string }): Promise<void> {
+  const answer = JSON.parse((await get(url, 'web-west.demo')).body) as {
+    clientIdentity?: string;
+    host?: string;
+  };
+  say('between the clusters: TLS 1.3, both sides proved who they are');
+  show(`client (egress):   ${answer.clientIdentity ?? 'none!'}`);
+  show(`server (gateway):  ${identities.gateway}`);
+  show(`service asked for: ${answer.host ?? 'none!'}`);
+  if (answer.clientIdentity !== identities.egress)
+    throw new Error('the web service did not see the identity of the egress');
+}
+
+async function unexport(west: Cluster, east: Cluster): Promise<void> {
+  say('unexporting: kubectl --context west -n demo label service web mirror.linkerd.io/exported-');
+  await west.kubectl('-n', 'demo', 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
+  await until('the mirror to go', async () =>
+    (await east.kubectl('-n', 'demo', 'get', 'services', '-o', 'name')) === '' ? true : undefined,
+  );
+  say('east: the mirror is gone');
+  show(
+    (await east.kubectl('-n', 'demo', 'get', 'services,endpointslices')) ||
+      'No resources found in demo namespace.',
+  );
+}
+
+async function playground(west: Cluster, east: Cluster, url: string): Promise<void> {
+  const file = path.join(demo.dir, 'env');
+  const inside = `nsenter -t ${process.pid} -n -U --preserve-credentials`;
+  await writeFile(file, `export KUBECONFIG=${west.kubeconfigFile}:${east.kubeconfigFile}\n`);
+  say('everything stays up until you press Ctrl-C. In another terminal:');
+  show(
+    `${os.userInfo().uid === 0 ? `nsenter -t ${process.pid} -n` : inside} bash     # into the network namespace of the demo`,
+  );
+  show(`. ${file}                        # kubeconfigs of west and east`);
+  show('kubectl --context east -n linkerd-multicluster get links');
+  show('kubectl --context east -n demo get services,endpointslices');
+  show(`curl -H 'host: web-west.demo' ${url}`);
+  show(`logs: ${demo.dir}/*.log   metrics: curl http://${HOSTS.gateway}:4191/metrics`);
+  await new Promise(() => setInterval(() => undefined, 60_000));
+}
+
+function start(file: string, args: readonly string[], name: string): void {
+  const child = startProgram(file, args, path.join(demo.dir, `${name}.log`));
+  child.once('exit', (code) => {
+    if (code !== null && code !== 0) process.stderr.write(`${name} ended with ${code}; its log is below\n`);
+  });
+  demo.children.push(child);
+}
+
+async function isReady(name: string, url: string): Promise<void> {
+  await until(`${name} to be ready`, async () =>
+    (await get(url, 'admin')).status === 200 ? true : undefined,
+  );
+}
+
+async function apply(cluster: Cluster, text: string): Promise<void> {
+  const file = path.join(demo.dir, `${cluster.name}.yaml`);
+  await writeFile(file, text, { mode: 0o600 });
+  await cluster.kubectl('apply', '-f', file);
+}
+
+async function showLogs(): Promise<void> {
+  for (const name of ['gateway', 'controller', 'egress']) {
+    const text = await readFile(path.join(demo.dir, `${name}.log`), 'utf8').catch(() => '');
+    if (text !== '') process.stderr.write(`--- ${name}\n${text.split('\n').slice(-15).join('\n')}\n`);
+  }
+}
+
+async function cleanUp(): Promise<void> {
+  await endAll(demo.children.splice(0));
+  await Promise.all(demo.clusters.splice(0).map((cluster) => cluster.stop()));
+  await rm(demo.dir, { recursive: true, force: true });
+}

@@ -1,0 +1,281 @@
+import type { V1EndpointSlice, V1Endpoints, V1Service } from '@kubernetes/client-node';
+import { expect } from 'chai';
+import type { LinkObject } from '../../src/link/schema.ts';
+import type { Controller } from '../../src/mirror/controller.ts';
+import { eventually } from '../support/eventually.ts';
+import {
+  apply,
+  exportedObjects,
+  installCrd,
+  linkObjects,
+  read,
+  startController,
+} from '../support/linked-clusters.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+
+const wait = { timeoutMs: 15_000, everyMs: 100 };
+
+describe('mirroring through the gateway', () => {
+  let east: Cluster;
+  let west: Cluster;
+  let links: string;
+  let ns: string;
+  let controller: Controller;
+
+  const mirror = (name: string, namespace = ns) => read<V1Service>(east, '-n', namespace, 'service', name);
+  const slices = async (name: string) =>
+    (
+      await read<{ items: V1EndpointSlice[] }>(
+        east,
+        '-n',
+        ns,
+        'endpointslices',
+        '-l',
+        `kubernetes.io/service-name=${name}`,
+      )
+    )?.items ?? [];
+  const addresses = async (name: string) =>
+    (await slices(name)).flatMap((slice) =>
+      (slice.endpoints ?? []).flatMap((endpoint) => endpoint.addresses),
+    );
+  const condition = async (link: string, type: string) =>
+    (await read<LinkObject>(east, '-n', links, 'link', link))?.status?.conditions?.find(
+      (candidate) => candidate.type === type,
+    );
+
+  before(async () => {
+    ({ east, west } = await sharedClusters());
+    await installCrd(east);
+    links = await createNamespace(east, 'links');
+    ns = await createNamespace(west, 'app');
+    await east.kubectl('create', 'namespace', ns);
+    await apply(east, ...linkObjects(west, links, 'west'));
+    controller = startController(east, { namespace: links });
+  });
+
+  after(() => controller.stop());
+
+  it('makes a mirror whose endpoints are the gateway, with what Linkerd reads', async () => {
+    await apply(west, ...exportedObjects(ns, 'web'));
+    await eventually('the mirror has endpoints', async () => (await addresses('web-west')).length > 0, wait);
+    const service = await mirror('web-west');
+    expect(service?.metadata?.labels).to.include({
+      team: 'blue',
+      'mirror.linkerd.io/mirrored-service': 'true',
+      'mirror.linkerd.io/cluster-name': 'west',
+    });
+    expect(service?.metadata?.annotations).to.include({
+      'mirror.linkerd.io/remote-svc-fq-name': `web.${ns}.svc.cluster.local`,
+    });
+    expect(service?.spec?.ports?.map(({ name, port }) => [name, port])).to.deep.equal([['http', 80]]);
+    const [slice, ...others] = await slices('web-west');
+    expect(others).to.deep.equal([]);
+    expect(slice?.ports?.map(({ name, port }) => [name, port])).to.deep.equal([['http', 4143]]);
+    expect(slice?.endpoints?.[0]?.addresses).to.deep.equal(['10.200.0.19']);
+    expect(slice?.metadata?.annotations).to.include({
+      'mirror.linkerd.io/remote-gateway-identity': 'gw.identity',
+    });
+    expect(slice?.metadata?.ownerReferences?.[0]?.uid).to.equal(service?.metadata?.uid);
+  });
+
+  it('says on the Link that all is well', async () => {
+    await east.kubectl('-n', links, 'wait', '--for=condition=Synced', 'link/west', '--timeout=15s');
+    expect((await condition('west', 'APIReachable'))?.reason).to.equal('Connected');
+    expect(await east.kubectl('-n', links, 'get', 'links')).to.match(
+      /west\s+west\s+10\.200\.0\.19\s+True\s+True/,
+    );
+  });
+
+  it('follows ports and labels of the export, and leaves what others put on the mirror', async () => {
+    await east.kubectl('-n', ns, 'label', 'service', 'web-west', 'theirs=kept');
+    await west.kubectl(
+      '-n',
+      ns,
+      'patch',
+      'service',
+      'web',
+      '--type=merge',
+      '-p',
+      '{"metadata":{"labels":{"team":null,"tier":"gold"}},"spec":{"ports":[{"name":"http","port":81,"targetPort":8080}]}}',
+    );
+    await eventually(
+      'the port changed',
+      async () => (await mirror('web-west'))?.spec?.ports?.[0]?.port === 81,
+      wait,
+    );
+    const labels = (await mirror('web-west'))?.metadata?.labels;
+    expect(labels).to.include({ tier: 'gold', theirs: 'kept' });
+    expect(labels).not.to.have.property('team');
+  });
+
+  it('empties the mirror when the export has no ready endpoints, and fills it again', async () => {
+    await west.kubectl('-n', ns, 'patch', 'endpointslice', 'web-1', '--type=merge', '-p', '{"endpoints":[]}');
+    await eventually('the mirror is empty', async () => (await addresses('web-west')).length === 0, wait);
+    await apply(west, ...exportedObjects(ns, 'web').slice(1));
+    await eventually('the mirror is filled', async () => (await addresses('web-west')).length > 0, wait);
+  });
+
+  it('heals what is edited or deleted by hand', async () => {
+    await east.kubectl(
+      '-n',
+      ns,
+      'patch',
+      'service',
+      'web-west',
+      '--type=merge',
+      '-p',
+      '{"spec":{"ports":[{"name":"http","port":9999}]}}',
+    );
+    await eventually(
+      'the port is restored',
+      async () => (await mirror('web-west'))?.spec?.ports?.[0]?.port === 81,
+      wait,
+    );
+    await east.kubectl('-n', ns, 'delete', 'endpointslices', '-l', 'kubernetes.io/service-name=web-west');
+    await eventually('the slice is restored', async () => (await addresses('web-west')).length > 0, wait);
+    await east.kubectl('-n', ns, 'delete', 'service', 'web-west');
+    await eventually(
+      'mirror and slice are restored',
+      async () => (await mirror('web-west')) && (await addresses('web-west')).length > 0,
+      wait,
+    );
+  });
+
+  it('waits for a missing namespace, says so, and mirrors at once when it appears', async () => {
+    const late = await createNamespace(west, 'late');
+    await apply(west, ...exportedObjects(late, 'web'));
+    await eventually(
+      'the condition says so',
+      async () => (await condition('west', 'Synced'))?.message.includes('1 MissingNamespace'),
+      wait,
+    );
+    const events = await east.kubectl('-n', links, 'get', 'events', '-o', 'jsonpath={.items[*].reason}');
+    expect(events).to.contain('MissingNamespace');
+    await east.kubectl('create', 'namespace', late);
+    await eventually('the mirror appears', () => mirror('web-west', late), wait);
+    await west.kubectl('delete', 'namespace', late, '--wait=false');
+  });
+
+  it('never touches a Service of somebody else that has the name of a mirror', async () => {
+    await apply(east, {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'mine-west', namespace: ns },
+      spec: { ports: [{ port: 1234 }] },
+    });
+    const before = await mirror('mine-west');
+    await apply(west, ...exportedObjects(ns, 'mine'));
+    await eventually(
+      'the conflict is reported',
+      async () => (await condition('west', 'Synced'))?.message.includes('1 NameConflict'),
+      wait,
+    );
+    await west.kubectl('-n', ns, 'delete', 'service', 'mine');
+    await eventually(
+      'the conflict is over',
+      async () => (await condition('west', 'Synced'))?.status === 'True',
+      wait,
+    );
+    expect(await mirror('mine-west')).to.deep.equal(before);
+    expect(await slices('mine-west')).to.deep.equal([]);
+  });
+
+  it('writes nothing when it is started again', async () => {
+    const versions = async () => [
+      (await mirror('web-west'))?.metadata?.resourceVersion,
+      (await slices('web-west'))[0]?.metadata?.resourceVersion,
+    ];
+    const before = await versions();
+    await controller.stop();
+    controller = startController(east, { namespace: links });
+    const run = await eventually('the link runs', () => controller.runs.get(`${links}/west`)?.peer, wait);
+    await run.exports.whenSynced();
+    await eventually('everything was looked at', () => run.depth === 0 && run.verdicts.size > 0, wait);
+    expect(await versions()).to.deep.equal(before);
+  });
+
+  it('collects what was unexported while it was away', async () => {
+    await apply(west, ...exportedObjects(ns, 'gone'));
+    await eventually('the mirror is there', () => mirror('gone-west'), wait);
+    await controller.stop();
+    await west.kubectl('-n', ns, 'label', 'service', 'gone', 'mirror.linkerd.io/exported-');
+    controller = startController(east, { namespace: links });
+    await eventually('the mirror is gone', async () => (await mirror('gone-west')) === undefined, wait);
+    expect(await slices('gone-west')).to.deep.equal([]);
+  });
+
+  it('holds back the removal of more than half of the mirrors until a second list has confirmed it', async () => {
+    const names = Array.from({ length: 12 }, (_, index) => `bulk${index}`);
+    await apply(west, ...names.flatMap((name) => exportedObjects(ns, name)));
+    await eventually(
+      'all are mirrored',
+      async () => (await mirror('bulk11-west')) && (await mirror('bulk0-west')),
+      wait,
+    );
+    await controller.stop();
+    await west.kubectl('-n', ns, 'label', 'services', ...names, 'mirror.linkerd.io/exported-');
+    controller = startController(east, { namespace: links });
+    await eventually(
+      'confirmed and removed',
+      async () => (await mirror('bulk0-west')) === undefined && (await mirror('bulk11-west')) === undefined,
+      wait,
+    );
+    expect(await mirror('web-west'), 'what is still exported stays').not.to.equal(undefined);
+  });
+
+  it('writes Endpoints beside its slice for a Linkerd that reads them, and kube makes no second slice', async () => {
+    await controller.stop();
+    controller = startController(east, { namespace: links, writeEndpoints: true });
+    const endpoints = () => read<V1Endpoints>(east, '-n', ns, 'endpoints', 'web-west');
+    await eventually('the Endpoints are there', endpoints, wait);
+    expect((await endpoints())?.subsets?.[0]?.addresses?.[0]?.ip).to.equal('10.200.0.19');
+    expect((await slices('web-west')).map((slice) => slice.metadata?.name)).to.deep.equal([
+      'web-west-linkspan-ipv4',
+    ]);
+    await controller.stop();
+    controller = startController(east, { namespace: links });
+    await eventually('unwanted Endpoints go', async () => (await endpoints()) === undefined, wait);
+  });
+
+  it('removes the mirror when the label goes', async () => {
+    await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
+    await eventually('the mirror is gone', async () => (await mirror('web-west')) === undefined, wait);
+    await eventually('its slice too', async () => (await slices('web-west')).length === 0, wait);
+  });
+
+  it('names what is wrong with a Link or its Secret, keeps serving the others, and picks the correction up', async () => {
+    const [secret, link] = linkObjects(west, links, 'broken', { gatewayPort: 'abc' });
+    await apply(east, link ?? {});
+    await eventually(
+      'the field is named',
+      async () => (await condition('broken', 'CredentialsValid'))?.message.includes('gatewayPort "abc"'),
+      wait,
+    );
+    await east.kubectl(
+      '-n',
+      links,
+      'patch',
+      'link',
+      'broken',
+      '--type=merge',
+      '-p',
+      '{"spec":{"gatewayPort":"4143"}}',
+    );
+    await eventually(
+      'the Secret is missed',
+      async () => (await condition('broken', 'CredentialsValid'))?.reason === 'SecretNotFound',
+      wait,
+    );
+    await apply(east, { ...secret, data: { kubeconfig: Buffer.from('not: [a').toString('base64') } });
+    await eventually(
+      'the kubeconfig is refused',
+      async () => (await condition('broken', 'CredentialsValid'))?.reason === 'InvalidCredentials',
+      wait,
+    );
+    await apply(east, secret ?? {});
+    await eventually('it works', async () => (await condition('broken', 'Synced'))?.status === 'True', wait);
+    expect((await condition('west', 'APIReachable'))?.status).to.equal('True');
+    await east.kubectl('-n', links, 'delete', 'link', 'broken');
+  });
+});

@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import { loadAccess } from '../../src/kube/access.ts';
+import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
+import { DEFAULT_EGRESS_RANGE } from '../../src/mirror/egress-ports.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+
+const CRD = path.join(import.meta.dirname, '../../crds/links.multicluster.linkerd.io.yaml');
+
+/** Installs the Link CRD and waits until it is served. */
+export async function installCrd(cluster: Cluster): Promise<void> {
+  await cluster.kubectl('apply', '-f', CRD);
+  await cluster.kubectl(
+    'wait',
+    '--for=condition=Established',
+    'crd/links.multicluster.linkerd.io',
+    '--timeout=20s',
+  );
+}
+
+/** Applies objects; they are passed as JSON on the command line. */
+export async function apply(cluster: Cluster, ...objects: object[]): Promise<void> {
+  const { writeFileSync, mkdtempSync, rmSync } = await import('node:fs');
+  const { tmpdir } = await import('node:os');
+  const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-apply-'));
+  try {
+    const file = path.join(dir, 'objects.json');
+    writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+    await cluster.kubectl('apply', '-f', file);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** Reads an object as JSON; undefined when it does not exist. */
+export async function read<T>(cluster: Cluster, ...args: string[]): Promise<T | undefined> {
+  const text = await cluster.kubectl('get', ...args, '--ignore-not-found', '-o', 'json');
+  return text.trim() === '' ? undefined : (JSON.parse(text) as T);
+}
+
+/** The Secret and the Link that join `target` to a source, as link-gen prints them, with the target's admin account. */
+export function linkObjects(target: Cluster, namespace: string, name: string, spec: object = {}): object[] {
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      type: 'mirror.linkerd.io/remote-kubeconfig',
+      metadata: { name: `cluster-credentials-${name}`, namespace },
+      data: { kubeconfig: Buffer.from(readFileSync(target.kubeconfigFile)).toString('base64') },
+    },
+    {
+      apiVersion: 'multicluster.linkerd.io/v1alpha3',
+      kind: 'Link',
+      metadata: { name, namespace },
+      spec: {
+        targetClusterName: name,
+        targetClusterDomain: 'cluster.local',
+        clusterCredentialsSecret: `cluster-credentials-${name}`,
+        gatewayAddress: '10.200.0.19',
+        gatewayPort: '4143',
+        gatewayIdentity: 'gw.identity',
+        selector: { matchLabels: { 'mirror.linkerd.io/exported': 'true' } },
+        ...spec,
+      },
+    },
+  ];
+}
+
+/** A Service without pods and a slice with ready endpoints for it. */
+export function exportedObjects(
+  namespace: string,
+  name: string,
+  options: { exported?: boolean; addresses?: string[] } = {},
+): object[] {
+  const { exported = true, addresses = ['10.200.0.18'] } = options;
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name,
+        namespace,
+        labels: { team: 'blue', ...(exported ? { 'mirror.linkerd.io/exported': 'true' } : {}) },
+      },
+      spec: { ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
+    },
+    {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: `${name}-1`, namespace, labels: { 'kubernetes.io/service-name': name } },
+      addressType: 'IPv4',
+      endpoints: addresses.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    },
+  ];
+}
+
+/** Starts a controller in this process; stop it with `stop()`. Logs go to stderr with LINKSPAN_TEST_LOG=info. */
+export function startController(
+  source: Cluster,
+  settings: Partial<ControllerSettings> & { namespace: string },
+): Controller {
+  const controller = new Controller({
+    access: loadAccess({ file: source.kubeconfigFile }),
+    replica: 'test',
+    resolver: () => Promise.reject(new Error('no names in this test')),
+    clock: systemClock,
+    random: Math.random,
+    log: createLogger({ name: 'controller', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' }),
+    settings: {
+      egressService: 'linkspan-egress',
+      dataPath: 'gateway',
+      writeEndpoints: false,
+      dropGuard: { fraction: 0.5 },
+      concurrency: 32,
+      egressRange: DEFAULT_EGRESS_RANGE,
+      ...settings,
+    },
+  });
+  controller.start();
+  return controller;
+}
