@@ -128,11 +128,8 @@ describe('watchFiles', () => {
     await mkdir(place);
     await clock.advance(10_000);
     await writeFile(path.join(place, 'a'), 'new');
-    await eventually('the file in the new directory', async () => {
-      await clock.advance(1000);
-      return changes.length > 0;
-    });
-    expect(changes).to.deep.equal([['new']]);
+    // Whether the watch or a poll saw it first, it may have been read between its truncation and its text.
+    await lastChange(['new']);
   });
 
   it('says nothing and leaves no timer after close', async () => {
