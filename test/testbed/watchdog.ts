@@ -6,7 +6,7 @@
  * Processes are found by the marker that they inherit, not by a list of pids: so there is no moment between a process being
  * started and being listed, and a pid that was used again for something else is never hit.
  */
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { processesWith } from './processes.ts';
 
 const [marker, directory] = process.argv.slice(2);
@@ -25,8 +25,18 @@ async function cleanUp(marker: string, directory: string): Promise<void> {
     quiet = found.length === 0 ? quiet + 1 : 0;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  // Again while a thread of a killed process, whose leader is gone already, still finishes a write.
+  while (!removed(directory)) await new Promise((resolve) => setTimeout(resolve, 10));
   process.exit(0);
+}
+
+function removed(directory: string): boolean {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    return false;
+  }
+  return !existsSync(directory);
 }
 
 function kill(pid: number): void {
