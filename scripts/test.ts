@@ -16,6 +16,8 @@ const INTEGRATION = 'test/integration/**/*.test.ts';
 const INTEGRATION_TIMEOUT_MS = 60_000;
 /** How long mocha may go on after its last test; longer means that a test left a socket, a timer or a process open. */
 const LINGER_MS = 20_000;
+/** A suite that takes longer hangs. */
+const STUCK_MS = 20 * 60_000;
 const POLL_MS = 250;
 const suites = ['unit', 'integration'] as const;
 type Suite = (typeof suites)[number];
@@ -62,12 +64,13 @@ function troubleOf(outcome: string, counted: TestSummary | undefined, lingered: 
   return undefined;
 }
 
-/** Ends a mocha that is through with its tests and does not end by itself. */
+/** Ends a mocha that is through with its tests, or has hung over one, and does not end by itself. */
 async function endLingering(child: ChildProcess, exit: Promise<string>, summary: string): Promise<boolean> {
+  const start = performance.now();
   let through: number | undefined;
   let lingered = false;
   const timer = setInterval(() => {
-    if (!existsSync(summary)) return;
+    if (!existsSync(summary) && performance.now() - start < STUCK_MS) return;
     through ??= performance.now();
     if (performance.now() - through < LINGER_MS) return;
     child.kill(lingered ? 'SIGKILL' : 'SIGTERM');

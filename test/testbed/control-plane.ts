@@ -166,6 +166,7 @@ export class ControlPlane {
         `--kubeconfig=${file('kubeconfig')}`,
         '--secure-port=0',
         '--leader-elect=false',
+        '--use-service-account-credentials=true',
         `--root-ca-file=${file('ca.crt')}`,
         `--service-account-private-key-file=${file('service-account.key')}`,
         `--service-cluster-ip-range=${serviceCidr}`,

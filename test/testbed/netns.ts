@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { Socket } from 'node:net';
-import { binaries } from './binaries.ts';
+import { binaries, CONTROL_PLANE } from './binaries.ts';
 import { TestbedError } from './errors.ts';
 import { findExecutable } from './processes.ts';
 
@@ -42,11 +42,13 @@ export function address(n: number): string {
 /**
  * Returns when this process is in the namespace. Otherwise runs the same script with the same arguments inside one, hands signals on
  * to it, and exits with its code; it never returns then. Ends the inner process too when the outer one is killed.
- * @throws TestbedError TESTBED_NETNS_REFUSED
+ * @throws TestbedError TESTBED_NETNS_REFUSED | TESTBED_NO_BINARIES | TESTBED_BUILD_FAILED
  */
 export async function reexecInNetns(): Promise<void> {
   if (inNetns()) return;
   if (process.env[MARKER] !== undefined) return setUpInside();
+  // Inside there is no network to fetch Go modules from: whatever has to be built is built out here.
+  await binaries(CONTROL_PLANE);
   const tool = (await ipCommand()) ?? (await binaries(['loopback'])).loopback;
   const unshare = unshareCommand();
   const child = spawn(
