@@ -14,8 +14,11 @@ export const layers: readonly (readonly string[])[] = [
   ['base'],
 ];
 
-/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links. */
-export const sideways: readonly (readonly [from: string, to: string])[] = [['mirror', 'link']];
+/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links, `kube` logs. */
+export const sideways: readonly (readonly [from: string, to: string])[] = [
+  ['mirror', 'link'],
+  ['kube', 'telemetry'],
+];
 
 /** Packages and built-ins that a folder must not know: `proxy` nothing of Kubernetes, `mirror` nothing of sockets. */
 export const forbidden: Readonly<Record<string, readonly RegExp[]>> = {

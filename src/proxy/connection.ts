@@ -1,0 +1,102 @@
+import type { Socket } from 'node:net';
+
+/** What a connection tells whoever uses it now. One object serves for many connections and requests: no closure per request. */
+export interface ConnectionHandler {
+  onData(connection: Connection, chunk: Buffer): void;
+  /** The peer sends no more (half-close). */
+  onEnd(connection: Connection): void;
+  /** What was held back has been sent; `send` may go on. */
+  onDrain(connection: Connection): void;
+  /** Nothing comes or goes any more. */
+  onClose(connection: Connection, error: Error | undefined): void;
+}
+
+const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+/**
+ * A byte connection over a public `net` or `tls` socket, as narrow as the data path needs: no stream is piped, chunks go through as they came. What is sent in one turn of the event loop leaves in one
+ * write. Works the same on Node and on Bun.
+ */
+export class Connection {
+  handler: ConnectionHandler = NOBODY;
+  bytesRead = 0;
+  bytesWritten = 0;
+  readonly #socket: Socket;
+  #corked = false;
+  #closed = false;
+  #ended = false;
+  #error: Error | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      this.bytesRead += chunk.length;
+      this.handler.onData(this, chunk);
+    });
+    socket.on('end', () => this.handler.onEnd(this));
+    socket.on('drain', () => this.handler.onDrain(this));
+    socket.on('error', (error) => (this.#error ??= error));
+    socket.on('close', () => {
+      this.#closed = true;
+      this.handler.onClose(this, this.#error);
+    });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress ?? '';
+  }
+
+  /** Bytes that wait because the peer reads slowly. */
+  get buffered(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** Sends. False means: the peer is slow, stop reading from where this came until `onDrain`. */
+  send(chunk: Buffer): boolean {
+    if (this.#closed || this.#ended) return true;
+    this.bytesWritten += chunk.length;
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      process.nextTick(uncork, this);
+    }
+    return this.#socket.write(chunk);
+  }
+
+  flush(): void {
+    if (!this.#corked) return;
+    this.#corked = false;
+    this.#socket.uncork();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#socket.resume();
+  }
+
+  /** Sends what is waiting, then says that no more comes; the other direction stays open. */
+  end(): void {
+    if (this.#closed || this.#ended) return;
+    this.flush();
+    this.#ended = true;
+    this.#socket.end();
+  }
+
+  /** Ends both directions at once. */
+  destroy(error?: Error): void {
+    this.#error ??= error;
+    this.#socket.destroy();
+  }
+}
+
+function uncork(connection: Connection): void {
+  connection.flush();
+}

@@ -1,0 +1,149 @@
+import { type Framing, HeadError } from './head.ts';
+
+const CR = 0x0d;
+const LF = 0x0a;
+const SEMICOLON = 0x3b;
+/** Longest chunk-size line (its extensions included) and longest trailer section. */
+const MAX_LINE = 4096;
+const MAX_TRAILERS = 16 * 1024;
+
+type ChunkState =
+  | 'size'
+  | 'extension'
+  | 'size lf'
+  | 'data'
+  | 'data cr'
+  | 'data lf'
+  | 'trailer start'
+  | 'trailer'
+  | 'trailer lf'
+  | 'last lf';
+
+/**
+ * Finds the end of a message body. Bytes are passed on as they are; this only counts. Chunked framing is checked byte by byte, because the next hop will read it again and must come to the same
+ * end: bare LF, missing digits, sizes over 2^52 and endless lines are refused.
+ */
+export class BodyReader {
+  readonly #framing: Framing['kind'];
+  #left: number;
+  #state: ChunkState = 'size';
+  #digits = 0;
+  #line = 0;
+  #done: boolean;
+
+  constructor(framing: Framing) {
+    this.#framing = framing.kind;
+    this.#left = framing.kind === 'length' ? framing.length : 0;
+    this.#done = framing.kind === 'none';
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** How many of these bytes belong to the body. @throws HeadError when they cannot be framed */
+  take(chunk: Buffer): number {
+    if (this.#done) return 0;
+    if (this.#framing === 'until close') return chunk.length;
+    if (this.#framing === 'length') return this.#takeLength(chunk);
+    let at = 0;
+    while (at < chunk.length && !this.#done) {
+      if (this.#state === 'data') {
+        const step = Math.min(this.#left, chunk.length - at);
+        this.#left -= step;
+        at += step;
+        if (this.#left === 0) this.#state = 'data cr';
+      } else {
+        this.#step(chunk[at++] ?? 0);
+      }
+    }
+    return at;
+  }
+
+  /** The connection ended. @returns whether the body was complete */
+  end(): boolean {
+    if (this.#framing === 'until close') this.#done = true;
+    return this.#done;
+  }
+
+  #takeLength(chunk: Buffer): number {
+    const taken = Math.min(this.#left, chunk.length);
+    this.#left -= taken;
+    this.#done = this.#left === 0;
+    return taken;
+  }
+
+  #step(byte: number): void {
+    switch (this.#state) {
+      case 'size':
+        return this.#size(byte);
+      case 'extension':
+        return this.#until(byte, 'size lf', MAX_LINE);
+      case 'size lf':
+        this.#expect(byte, LF);
+        this.#line = 0;
+        this.#digits = 0;
+        this.#state = this.#left === 0 ? 'trailer start' : 'data';
+        return;
+      case 'data cr':
+        this.#expect(byte, CR);
+        this.#state = 'data lf';
+        return;
+      case 'data lf':
+        this.#expect(byte, LF);
+        this.#state = 'size';
+        return;
+      default:
+        return this.#trailer(byte);
+    }
+  }
+
+  #size(byte: number): void {
+    const digit = hexDigit(byte);
+    if (digit >= 0) {
+      this.#digits++;
+      this.#left = this.#left * 16 + digit;
+      if (this.#digits > 13) throw new HeadError('a chunk is too large');
+    } else if (this.#digits > 0 && byte === CR) {
+      this.#state = 'size lf';
+    } else if (this.#digits > 0 && byte === SEMICOLON) {
+      this.#line = 0;
+      this.#state = 'extension';
+    } else {
+      throw new HeadError('a chunk size is malformed');
+    }
+  }
+
+  #trailer(byte: number): void {
+    if (this.#state === 'trailer start') {
+      if (byte === CR) this.#state = 'last lf';
+      else if (byte === LF) throw new HeadError('there is a bare LF in the trailers');
+      else this.#state = 'trailer';
+      this.#line++;
+    } else if (this.#state === 'trailer') {
+      this.#until(byte, 'trailer lf', MAX_TRAILERS);
+    } else if (this.#state === 'trailer lf') {
+      this.#expect(byte, LF);
+      this.#state = 'trailer start';
+    } else {
+      this.#expect(byte, LF);
+      this.#done = true;
+    }
+  }
+
+  #until(byte: number, next: ChunkState, limit: number): void {
+    if (++this.#line > limit) throw new HeadError('a chunk extension or the trailers are too long');
+    if (byte === CR) this.#state = next;
+    else if (byte === LF || byte === 0) throw new HeadError('there is a bare LF or NUL in the chunked body');
+  }
+
+  #expect(byte: number, wanted: number): void {
+    if (byte !== wanted) throw new HeadError('the chunked body is malformed');
+  }
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : -1;
+}

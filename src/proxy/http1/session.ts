@@ -1,0 +1,372 @@
+import type { Connection, ConnectionHandler } from '../connection.ts';
+import { ProxyFailure } from '../failures.ts';
+import type { Session } from '../session.ts';
+import type { Lease } from '../target.ts';
+import { Tunnel } from '../tunnel.ts';
+import { BodyReader } from './body.ts';
+import {
+  HeadError,
+  headEnd,
+  parseRequestHead,
+  parseResponseHead,
+  type RequestHead,
+  type ResponseHead,
+} from './head.ts';
+import { isServableTarget, renderRequest, renderResponse } from './render.ts';
+
+const EMPTY = Buffer.alloc(0);
+/** Bytes of pipelined requests that are held before the client is made to wait. */
+const MAX_HELD = 64 * 1024;
+const NONE = { kind: 'none' } as const;
+/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/** One request and its response. */
+interface Exchange {
+  readonly head: RequestHead;
+  readonly requestBody: BodyReader;
+  lease: Lease | undefined;
+  response: ResponseHead | undefined;
+  responseBody: BodyReader;
+  /** Bytes of the response's head so far. */
+  held: Buffer;
+  /** Something of the request's body has been sent, so it cannot be sent again. */
+  bodySent: boolean;
+  retried: boolean;
+  startedAt: number;
+}
+
+/**
+ * An HTTP/1 connection of a client. Each request is balanced on its own; heads are parsed and rewritten, bodies pass as the bytes that came. Pipelined requests are answered
+ * one after the other.
+ */
+export class Http1Session implements ConnectionHandler {
+  readonly #session: Session;
+  readonly #client: Connection;
+  #held: Buffer = EMPTY;
+  #exchange: Exchange | undefined;
+  #clientEnded = false;
+  #closing = false;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#client = session.client;
+  }
+
+  /** @param first bytes that have been read already */
+  start(first: Buffer): void {
+    this.#client.handler = this;
+    this.#client.resume();
+    if (first.length > 0) this.#fromClient(first);
+  }
+
+  onData(connection: Connection, chunk: Buffer): void {
+    if (connection === this.#client) this.#fromClient(chunk);
+    else if (connection === this.#exchange?.lease?.connection) this.#fromTarget(this.#exchange, chunk);
+  }
+
+  onDrain(connection: Connection): void {
+    const upstream = this.#exchange?.lease?.connection;
+    if (connection === this.#client) upstream?.resume();
+    else if (connection === upstream) this.#client.resume();
+  }
+
+  onEnd(connection: Connection): void {
+    if (connection === this.#client) {
+      this.#clientEnded = true;
+      const exchange = this.#exchange;
+      if (exchange === undefined) this.#client.end();
+      // A request that will never be complete; whoever sent it does not want an answer.
+      else if (!exchange.requestBody.done)
+        this.#abort(exchange, new Error('the client left in the middle of a request'));
+      return;
+    }
+    if (connection === this.#exchange?.lease?.connection) this.#targetEnded(this.#exchange, undefined);
+  }
+
+  onClose(connection: Connection, error: Error | undefined): void {
+    const exchange = this.#exchange;
+    if (connection === this.#client) {
+      if (exchange !== undefined) this.#abort(exchange, error);
+      return;
+    }
+    if (exchange !== undefined && connection === exchange.lease?.connection)
+      this.#targetEnded(exchange, error);
+  }
+
+  #fromClient(chunk: Buffer): void {
+    const exchange = this.#exchange;
+    if (this.#closing) return;
+    if (exchange === undefined || exchange.requestBody.done || exchange.lease === undefined) {
+      this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+      if (exchange === undefined) this.#nextRequest();
+      else if (this.#held.length > MAX_HELD) this.#client.pause();
+      return;
+    }
+    this.#sendBody(exchange, exchange.lease, chunk);
+  }
+
+  /** Begins the next request when its head is complete. */
+  #nextRequest(): void {
+    try {
+      // Empty lines before a request are ignored (RFC 9112 section 2.2).
+      while (this.#held[0] === 0x0d && this.#held[1] === 0x0a) this.#held = this.#held.subarray(2);
+      const end = headEnd(this.#held);
+      if (end < 0) {
+        if (this.#clientEnded) this.#client.end();
+        return;
+      }
+      const head = parseRequestHead(this.#held.subarray(0, end));
+      this.#held = this.#held.subarray(end);
+      this.#begin(head);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      this.#answer(new ProxyFailure('bad request', error.message), undefined);
+    }
+  }
+
+  #begin(head: RequestHead): void {
+    const { accounts, clock, target } = this.#session;
+    const exchange: Exchange = {
+      head,
+      requestBody: new BodyReader(head.framing),
+      lease: undefined,
+      response: undefined,
+      responseBody: new BodyReader(NONE),
+      held: EMPTY,
+      bodySent: false,
+      retried: false,
+      startedAt: clock.monotonic(),
+    };
+    this.#exchange = exchange;
+    accounts.request(target.label);
+    const refusal = isServableTarget(head)
+      ? this.#session.check(head)
+      : new ProxyFailure('bad request', `${head.method} of that target is not served`);
+    if (refusal !== undefined) {
+      this.#answer(refusal, exchange);
+      return;
+    }
+    void this.#lease(exchange, false);
+  }
+
+  async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
+    try {
+      const lease = await this.#session.target.lease(fresh);
+      if (this.#exchange !== exchange || this.#client.closed) {
+        lease.endpoint.abandon();
+        lease.connection.destroy();
+        return;
+      }
+      exchange.lease = lease;
+      lease.connection.handler = this;
+      if (lease.connection.closed) {
+        this.#targetEnded(exchange, undefined);
+        return;
+      }
+      lease.connection.resume();
+      lease.connection.send(renderRequest(exchange.head, this.#session.rules));
+      this.#client.resume();
+      this.#sendHeldBody(exchange, lease);
+    } catch (error) {
+      if (this.#exchange !== exchange) return;
+      const failure =
+        error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error);
+      this.#answer(failure, exchange);
+    }
+  }
+
+  #sendHeldBody(exchange: Exchange, lease: Lease): void {
+    if (exchange.requestBody.done || this.#held.length === 0) return;
+    const held = this.#held;
+    this.#held = EMPTY;
+    this.#sendBody(exchange, lease, held);
+  }
+
+  #sendBody(exchange: Exchange, lease: Lease, chunk: Buffer): void {
+    try {
+      const taken = exchange.requestBody.take(chunk);
+      if (taken > 0) {
+        exchange.bodySent = true;
+        if (!lease.connection.send(taken === chunk.length ? chunk : chunk.subarray(0, taken)))
+          this.#client.pause();
+      }
+      if (taken < chunk.length) this.#held = chunk.subarray(taken);
+      if (exchange.requestBody.done && exchange.response !== undefined && exchange.responseBody.done)
+        this.#finish(exchange);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      // The target must not take what came so far for a whole request.
+      lease.endpoint.abandon();
+      lease.connection.destroy();
+      exchange.lease = undefined;
+      this.#answer(new ProxyFailure('bad request', error.message), exchange);
+    }
+  }
+
+  #fromTarget(exchange: Exchange, chunk: Buffer): void {
+    try {
+      if (exchange.response === undefined) this.#responseHead(exchange, chunk);
+      else this.#responseBody(exchange, chunk);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      this.#targetFailed(
+        exchange,
+        new ProxyFailure('bad target response', `${this.#session.target.label}: ${error.message}`),
+      );
+    }
+  }
+
+  #responseHead(exchange: Exchange, chunk: Buffer): void {
+    exchange.held = exchange.held.length === 0 ? chunk : Buffer.concat([exchange.held, chunk]);
+    for (let end = headEnd(exchange.held); end >= 0; end = headEnd(exchange.held)) {
+      const head = parseResponseHead(exchange.held.subarray(0, end), exchange.head.method);
+      if (exchange.head.minor === 0 && head.framing.kind === 'chunked')
+        throw new HeadError('HTTP/1.0 was asked for, chunks were sent');
+      const rest = exchange.held.subarray(end);
+      if (head.status === 101) return this.#upgrade(exchange, head, rest);
+      exchange.held = rest;
+      if (head.status >= 200) return this.#finalHead(exchange, head, rest);
+      // 100 and 103 are for the client, unless it is too old to know them.
+      if (exchange.head.minor === 1) this.#client.send(renderResponse(head, 1, false));
+    }
+  }
+
+  #finalHead(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
+    const { accounts, clock, target, draining } = this.#session;
+    const ms = clock.monotonic() - exchange.startedAt;
+    accounts.response(target.label, head.status, ms);
+    if (head.status >= 500) exchange.lease?.endpoint.fail();
+    else exchange.lease?.endpoint.succeed(ms);
+    exchange.response = head;
+    exchange.responseBody = new BodyReader(head.framing);
+    exchange.held = EMPTY;
+    this.#closing = !exchange.head.keepAlive || head.framing.kind === 'until close' || draining();
+    this.#client.send(renderResponse(head, exchange.head.minor, this.#closing));
+    if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
+  }
+
+  #responseBody(exchange: Exchange, chunk: Buffer): void {
+    const taken = exchange.responseBody.take(chunk);
+    if (taken > 0) {
+      const body = taken === chunk.length ? chunk : chunk.subarray(0, taken);
+      if (!this.#client.send(body)) exchange.lease?.connection.pause();
+    }
+    if (!exchange.responseBody.done) return;
+    // More than the response is a response that nobody asked for: such a connection is not used again.
+    this.#finish(exchange, taken < chunk.length);
+  }
+
+  /** The response is complete; what becomes of the two connections? */
+  #finish(exchange: Exchange, spoiled = false): void {
+    const { lease, response, requestBody } = exchange;
+    this.#exchange = undefined;
+    if (lease !== undefined) {
+      if (response?.keepAlive === true && requestBody.done && !spoiled) this.#session.target.giveBack(lease);
+      else lease.connection.destroy();
+    }
+    if (this.#closing || !requestBody.done) {
+      this.#closing = true;
+      this.#client.end();
+      return;
+    }
+    this.#client.resume();
+    this.#nextRequest();
+  }
+
+  #upgrade(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
+    const { accounts, clock, target } = this.#session;
+    const { lease } = exchange;
+    if (lease === undefined || exchange.head.upgrade === undefined)
+      throw new HeadError('an upgrade was not asked for');
+    accounts.response(target.label, 101, clock.monotonic() - exchange.startedAt);
+    this.#exchange = undefined;
+    this.#client.send(renderResponse(head, 1, false));
+    if (rest.length > 0) this.#client.send(rest);
+    new Tunnel(this.#client, lease.connection, () => lease.endpoint.succeed(undefined));
+    if (this.#held.length > 0) lease.connection.send(this.#held);
+    if (this.#clientEnded) lease.connection.end();
+  }
+
+  /** The target sends no more, or its connection is gone. */
+  #targetEnded(exchange: Exchange, error: Error | undefined): void {
+    if (exchange.response !== undefined) {
+      if (exchange.responseBody.end()) this.#finish(exchange, true);
+      else this.#abort(exchange, error);
+      return;
+    }
+    const stale = exchange.lease?.reused === true && exchange.held.length === 0 && !exchange.bodySent;
+    if (stale && !exchange.retried && IDEMPOTENT.has(exchange.head.method)) {
+      // Its peer closed the unused connection at the moment it was taken: nothing was lost.
+      exchange.lease?.endpoint.abandon();
+      exchange.lease?.connection.destroy();
+      exchange.lease = undefined;
+      exchange.retried = true;
+      void this.#lease(exchange, true);
+      return;
+    }
+    const why = error === undefined ? 'closed the connection before it answered' : error.message;
+    this.#targetFailed(
+      exchange,
+      new ProxyFailure('connection failed', `${this.#session.target.label}: the endpoint ${why}`, error),
+    );
+  }
+
+  /** The exchange failed on the target's side. */
+  #targetFailed(exchange: Exchange, failure: ProxyFailure): void {
+    const { lease } = exchange;
+    exchange.lease = undefined;
+    lease?.connection.destroy();
+    if (exchange.response !== undefined) {
+      // Half of a response is out: only a broken connection tells the client that it is not whole.
+      this.#exchange = undefined;
+      this.#session.accounts.failure(failure.kind);
+      this.#client.destroy(failure);
+      return;
+    }
+    lease?.endpoint.fail();
+    this.#answer(failure, exchange);
+  }
+
+  /** The client is gone, or can no longer be answered. */
+  #abort(exchange: Exchange, error: Error | undefined): void {
+    this.#exchange = undefined;
+    const { lease } = exchange;
+    if (lease !== undefined) {
+      if (exchange.response === undefined) lease.endpoint.abandon();
+      lease.connection.destroy();
+    }
+    this.#client.destroy(error);
+  }
+
+  /** Answers in the target's stead, saying why. */
+  #answer(failure: ProxyFailure, exchange: Exchange | undefined): void {
+    const { accounts, target, clock } = this.#session;
+    accounts.failure(failure.kind);
+    if (exchange !== undefined)
+      accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
+    this.#exchange = undefined;
+    const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
+    this.#closing = !whole || failure.kind === 'bad request';
+    this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing));
+    if (this.#closing) {
+      this.#client.resume();
+      this.#client.end();
+    } else {
+      this.#nextRequest();
+    }
+  }
+}
+
+function failureResponse(failure: ProxyFailure, bodiless: boolean, close: boolean): Buffer {
+  const body = `${failure.message}\n`;
+  const header = failure.message.replace(/[^\x20-\x7e]/g, '?');
+  const lines = [
+    `HTTP/1.1 ${failure.status} ${failure.kind}`,
+    'content-type: text/plain; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `l5d-proxy-error: ${header}`,
+    ...(close ? ['connection: close'] : []),
+  ];
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${bodiless ? '' : body}`);
+}

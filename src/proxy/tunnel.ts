@@ -1,0 +1,46 @@
+import type { Connection, ConnectionHandler } from './connection.ts';
+
+/** Copies bytes both ways between two connections, half-closes included, each side only as fast as the other reads. */
+export class Tunnel implements ConnectionHandler {
+  readonly #a: Connection;
+  readonly #b: Connection;
+  readonly #onEnd: () => void;
+  #closed = 0;
+
+  /** @param onEnd called once, when both connections are closed */
+  constructor(a: Connection, b: Connection, onEnd: () => void) {
+    this.#a = a;
+    this.#b = b;
+    this.#onEnd = onEnd;
+    a.handler = this;
+    b.handler = this;
+    // One that closed before this handler was set will not say so again.
+    for (const connection of [a, b]) if (connection.closed) this.onClose(connection, undefined);
+    a.resume();
+    b.resume();
+  }
+
+  onData(connection: Connection, chunk: Buffer): void {
+    if (!this.#other(connection).send(chunk)) connection.pause();
+  }
+
+  onEnd(connection: Connection): void {
+    this.#other(connection).end();
+  }
+
+  onDrain(connection: Connection): void {
+    this.#other(connection).resume();
+  }
+
+  onClose(connection: Connection, error: Error | undefined): void {
+    const other = this.#other(connection);
+    // A reset is passed on as one: a half-read answer must not look complete.
+    if (error !== undefined) other.destroy();
+    else if (!other.closed) other.end();
+    if (++this.#closed === 2) this.#onEnd();
+  }
+
+  #other(connection: Connection): Connection {
+    return connection === this.#a ? this.#b : this.#a;
+  }
+}
