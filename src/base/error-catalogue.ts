@@ -136,6 +136,10 @@ export const catalogue = {
     'There is no gateway Service in the target cluster.',
     'Install the gateway there, name it with --gateway-name and --gateway-namespace, or give --no-gateway.',
   ),
+  LINKERD_CONFIG_INVALID: entry(
+    "Linkerd's configuration in the target cluster (ConfigMap linkerd-config) does not say its domains.",
+    'Repair it with `linkerd upgrade`, or name the right namespace with --linkerd-namespace.',
+  ),
   LINK_DUPLICATE: entry(
     'Two Links name the same target cluster; only the older one is used.',
     'Delete one of the two Links.',

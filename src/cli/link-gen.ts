@@ -38,20 +38,22 @@ const selector = z.string().transform((text, context) => {
   }
 });
 
+const dnsLabel = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, {
+  error: 'must be a DNS label: lower-case letters, digits and dashes',
+});
+
 const schema = z.strictObject({
-  clusterName: z
-    .string({ error: 'you need to specify cluster name' })
-    .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, {
-      error: 'must be a DNS label: lower-case letters, digits and dashes',
-    }),
-  namespace: z.string(),
-  linkerdNamespace: z.string(),
+  clusterName: z.string({ error: 'you need to specify cluster name' }).pipe(dnsLabel),
+  namespace: dnsLabel,
+  linkerdNamespace: dnsLabel,
   kubeconfig: z.string().optional(),
   context: z.string().optional(),
-  apiServerAddress: z.url({ error: 'must be a URL such as https://10.0.0.1:6443' }).optional(),
+  apiServerAddress: z
+    .url({ protocol: /^https?$/, error: 'must be a URL such as https://10.0.0.1:6443' })
+    .optional(),
   serviceAccountName: z.string(),
   gatewayName: z.string(),
-  gatewayNamespace: z.string().optional(),
+  gatewayNamespace: dnsLabel.optional(),
   gateway: z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')]),
   gatewayAddresses: list,
   gatewayPort: z.coerce.number().int().min(1).max(65_535).optional(),
@@ -148,6 +150,8 @@ async function linkGen(settings: Settings): Promise<string> {
       trustDomain: settings.trustDomain ?? target.linkerd?.trustDomain ?? clusterDomain,
       server: settings.apiServerAddress ?? access.server,
       ca: access.ca,
+      tlsServerName: access.tlsServerName,
+      skipVerify: access.skipVerify,
       serviceAccount: settings.serviceAccountName,
       token: target.token,
       gateway: target.gateway,

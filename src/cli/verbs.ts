@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { egressCommand } from './egress.ts';
+import { gatewayCommand } from './gateway.ts';
 import { identityCommand } from './identity.ts';
 import { controllerCommand } from './controller.ts';
 import { linkGenCommand } from './link-gen.ts';
@@ -7,6 +9,8 @@ import { versionCommand } from './version.ts';
 /** Every verb of the CLI, in the order in which `--help` lists them. */
 export const verbs: readonly (() => Command)[] = [
   controllerCommand,
+  gatewayCommand,
+  egressCommand,
   linkGenCommand,
   identityCommand,
   versionCommand,

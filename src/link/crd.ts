@@ -1,4 +1,4 @@
-import { LINK_CONDITIONS } from './status.ts';
+import { LINK_CONDITIONS, type LinkConditionType } from './status.ts';
 
 /** JSON Schema as CustomResourceDefinitions hold it. */
 type Schema = Record<string, unknown>;
@@ -220,10 +220,17 @@ function conditionSchema(): Schema {
 
 function printerColumns(version: Version): Schema[] {
   const column = (name: string, jsonPath: string, type = 'string'): Schema => ({ name, type, jsonPath });
+  const condition = (name: string, type: LinkConditionType, more: Schema = {}): Schema => ({
+    ...column(name, `.status.conditions[?(@.type=="${type}")].status`),
+    ...more,
+  });
   const conditions = version.status
     ? [
-        column('API', `.status.conditions[?(@.type=="APIReachable")].status`),
-        column('Synced', `.status.conditions[?(@.type=="Synced")].status`),
+        // Shown with -o wide: bad credentials show as an unknown API anyway.
+        condition('Credentials', 'CredentialsValid', { priority: 1 }),
+        condition('API', 'APIReachable'),
+        condition('Gateway Alive', 'GatewayAlive'),
+        condition('Synced', 'Synced'),
         column('Mirrors', '.status.mirrorCount', 'integer'),
       ]
     : [];

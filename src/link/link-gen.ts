@@ -1,8 +1,10 @@
 import type { V1Secret, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { parse } from 'yaml';
+import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
 import {
+  DEFAULT_CLUSTER_DOMAIN,
   GATEWAY_IDENTITY,
   GATEWAY_PORT_NAME,
   GATEWAY_PROBE_PATH,
@@ -40,7 +42,7 @@ export interface TargetFacts {
 
 /**
  * Reads what a Link needs from the target cluster.
- * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, SERVICE_ACCOUNT_TOKEN_MISSING, or what the client throws
+ * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, LINKERD_CONFIG_INVALID, SERVICE_ACCOUNT_TOKEN_MISSING, or what the client throws
  */
 export async function gatherTargetFacts(client: KubeClient, options: GatherOptions): Promise<TargetFacts> {
   const [token, gateway, linkerd] = await Promise.all([
@@ -98,7 +100,7 @@ export function gatewayFacts(service: V1Service, options: GatewayOptions): Gatew
   const incomplete = (what: string) => new LinkspanError('GATEWAY_INCOMPLETE', `gateway ${name} ${what}`);
   const annotation = (key: string) => {
     const value = service.metadata?.annotations?.[key];
-    if (value === undefined || value === '') throw incomplete(`has no ${key} annotation`);
+    if (value === undefined || value === '') throw incomplete(`has no ${key} annotation, or an empty one`);
     return value;
   };
   const identity = annotation(GATEWAY_IDENTITY);
@@ -133,7 +135,7 @@ function reachablePort(
   incomplete: (what: string) => LinkspanError,
 ): number {
   const port: V1ServicePort | undefined = service.spec?.ports?.find((candidate) => candidate.name === name);
-  if (port === undefined) throw incomplete(`has no port with name ${name}`);
+  if (port === undefined) throw incomplete(`is wrong: could not find port with name ${name}`);
   if (service.spec?.type !== 'NodePort') return port.port;
   if (port.nodePort === undefined) throw incomplete(`has no node port for ${name}`);
   return port.nodePort;
@@ -142,14 +144,38 @@ function reachablePort(
 async function readLinkerd(client: KubeClient, namespace: string): Promise<TargetFacts['linkerd']> {
   try {
     const config = await client.get(configMaps, { namespace, name: 'linkerd-config' });
-    const values = parse(config.data?.['values'] ?? '') as {
-      clusterDomain?: string;
-      identityTrustDomain?: string;
-    } | null;
-    const clusterDomain = values?.clusterDomain ?? 'cluster.local';
-    return { clusterDomain, trustDomain: values?.identityTrustDomain ?? clusterDomain };
+    return linkerdFacts(config.data?.['values'], `ConfigMap ${namespace}/linkerd-config`);
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;
   }
+}
+
+const linkerdValues = z.looseObject({
+  clusterDomain: z.string().nullish(),
+  identityTrustDomain: z.string().nullish(),
+});
+
+/**
+ * Linkerd's domains from the values it was installed with; an unset trust domain is the cluster domain.
+ * @throws LinkspanError LINKERD_CONFIG_INVALID
+ */
+export function linkerdFacts(text: string | undefined, where: string): NonNullable<TargetFacts['linkerd']> {
+  let value: unknown;
+  try {
+    value = parse(text ?? '');
+  } catch (error) {
+    const line = messageOf(error).split('\n')[0] ?? '';
+    throw new LinkspanError('LINKERD_CONFIG_INVALID', `${where}: values is no YAML: ${line}`, {
+      cause: error,
+    });
+  }
+  const parsed = linkerdValues.safeParse(value);
+  if (!parsed.success)
+    throw new LinkspanError(
+      'LINKERD_CONFIG_INVALID',
+      `${where}: values has no usable clusterDomain and identityTrustDomain`,
+    );
+  const clusterDomain = parsed.data.clusterDomain || DEFAULT_CLUSTER_DOMAIN;
+  return { clusterDomain, trustDomain: parsed.data.identityTrustDomain || clusterDomain };
 }

@@ -1,5 +1,6 @@
 import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
 import { stringify } from 'yaml';
+import { LinkspanError } from '../base/errors.ts';
 import {
   CREDENTIALS_SECRET_KEY,
   CREDENTIALS_SECRET_TYPE,
@@ -7,7 +8,7 @@ import {
   DESTINATION_CLUSTER_NAME_LABEL,
   DESTINATION_TRUST_DOMAIN,
 } from '../base/names.ts';
-import { links, type LinkObject, type LinkSpec } from './schema.ts';
+import { links, parseLink, type LinkObject, type LinkSpec } from './schema.ts';
 
 /** What `link-gen` found out about the target cluster's gateway. */
 export interface GatewayFacts {
@@ -29,6 +30,10 @@ export interface LinkFacts {
   readonly server: string;
   /** PEM; always inlined, because a path would mean nothing in a pod. */
   readonly ca: string | undefined;
+  /** Name that the API server's certificate is checked against, where the kubeconfig names one. */
+  readonly tlsServerName: string | undefined;
+  /** Whether the kubeconfig leaves the API server's certificate unchecked. */
+  readonly skipVerify: boolean;
   readonly serviceAccount: string;
   readonly token: string;
   /** Undefined with `--gateway=false`. */
@@ -49,8 +54,17 @@ export function credentialsName(clusterName: string): string {
   return `cluster-credentials-${clusterName}`;
 }
 
-/** The objects that are applied to the source cluster: the controller's Secret, the destination controller's Secret, the Link. */
+/**
+ * The objects that are applied to the source cluster: the controller's Secret, the destination controller's Secret, the Link.
+ * @throws LinkspanError LINK_INVALID when no controller could use such a Link, before somebody applies it
+ */
 export function linkManifests(facts: LinkFacts): object[] {
+  const made = link(facts);
+  const verdict = parseLink(made);
+  if (!verdict.ok) {
+    const problems = verdict.problems.map(({ field, problem }) => `${field} ${problem}`);
+    throw new LinkspanError('LINK_INVALID', `the Link would be refused: ${problems.join('; ')}`);
+  }
   const kubeconfig = Buffer.from(stringify(kubeconfigOf(facts))).toString('base64');
   const mirrorSecret = secret(facts, kubeconfig, { namespace: facts.namespace });
   const destinationSecret = secret(facts, kubeconfig, {
@@ -61,7 +75,7 @@ export function linkManifests(facts: LinkFacts): object[] {
       [DESTINATION_TRUST_DOMAIN]: facts.trustDomain,
     },
   });
-  return [mirrorSecret, ...(facts.destinationCredentials ? [destinationSecret] : []), link(facts)];
+  return [mirrorSecret, ...(facts.destinationCredentials ? [destinationSecret] : []), made];
 }
 
 function secret(facts: LinkFacts, kubeconfig: string, metadata: NonNullable<V1Secret['metadata']>): V1Secret {
@@ -75,13 +89,16 @@ function secret(facts: LinkFacts, kubeconfig: string, metadata: NonNullable<V1Se
 }
 
 function kubeconfigOf(facts: LinkFacts): object {
-  const { clusterName, serviceAccount, server, ca, token } = facts;
-  const authority =
-    ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') };
+  const { clusterName, serviceAccount, server, ca, tlsServerName, skipVerify, token } = facts;
+  const tls = {
+    ...(ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') }),
+    ...(tlsServerName === undefined ? {} : { 'tls-server-name': tlsServerName }),
+    ...(skipVerify ? { 'insecure-skip-tls-verify': true } : {}),
+  };
   return {
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name: clusterName, cluster: { server, ...authority } }],
+    clusters: [{ name: clusterName, cluster: { server, ...tls } }],
     contexts: [{ name: clusterName, context: { cluster: clusterName, user: serviceAccount } }],
     'current-context': clusterName,
     users: [{ name: serviceAccount, user: { token } }],
@@ -102,8 +119,7 @@ function link(facts: LinkFacts): LinkObject {
       targetClusterDomain: facts.clusterDomain,
       targetClusterLinkerdNamespace: facts.linkerdNamespace,
       clusterCredentialsSecret: credentialsName(facts.clusterName),
-      ...gatewaySpec(facts.gateway),
-      selector: facts.selector,
+      ...gatewaySpec(facts),
       remoteDiscoverySelector: facts.remoteDiscoverySelector,
       federatedServiceSelector: facts.federatedServiceSelector,
       ...(facts.excludedAnnotations.length === 0 ? {} : { excludedAnnotations: facts.excludedAnnotations }),
@@ -112,12 +128,14 @@ function link(facts: LinkFacts): LinkObject {
   };
 }
 
-function gatewaySpec(gateway: GatewayFacts | undefined): Partial<LinkSpec> {
+/** Without a gateway there is no selector either, as in Linkerd: nothing can be mirrored through it. */
+function gatewaySpec({ gateway, selector }: LinkFacts): Partial<LinkSpec> {
   if (gateway === undefined) return {};
   return {
     gatewayAddress: gateway.addresses.join(','),
     gatewayPort: String(gateway.port),
     gatewayIdentity: gateway.identity,
     probeSpec: { path: gateway.probe.path, port: String(gateway.probe.port), period: gateway.probe.period },
+    selector,
   };
 }

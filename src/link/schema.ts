@@ -197,8 +197,10 @@ function zodProblems(error: z.ZodError): LinkProblem[] {
 }
 
 function crossChecks(spec: ParsedSpec): LinkProblem[] {
-  if (spec.gatewayAddress === undefined) return [];
   const problems: LinkProblem[] = [];
+  if (spec.probeSpec?.path !== undefined && spec.probeSpec.port === undefined)
+    problems.push({ field: 'spec.probeSpec.port', problem: 'is missing' });
+  if (spec.gatewayAddress === undefined) return problems;
   if (spec.gatewayPort === undefined) problems.push({ field: 'spec.gatewayPort', problem: 'is missing' });
   if (spec.gatewayIdentity === undefined)
     problems.push({ field: 'spec.gatewayIdentity', problem: 'is missing' });

@@ -3,6 +3,8 @@ import type { V1LabelSelector } from '@kubernetes/client-node';
 type Operator = 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
 const OPERATORS: readonly string[] = ['In', 'NotIn', 'Exists', 'DoesNotExist'];
 
+const NOTHING = 'linkspan.dev/none,!linkspan.dev/none';
+
 interface Requirement {
   readonly key: string;
   readonly operator: Operator;
@@ -26,8 +28,12 @@ export class Selector {
     return !this.empty && this.requirements.every((requirement) => satisfies(requirement, labels ?? {}));
   }
 
-  /** The form that the API server's `labelSelector` parameter takes: `a=b,c in (x,y),!d`. */
+  /**
+   * The form that the API server's `labelSelector` parameter takes: `a=b,c in (x,y),!d`. To the API server an empty text selects everything, so the
+   * empty selector prints a requirement that nothing can meet.
+   */
   toString(): string {
+    if (this.empty) return NOTHING;
     return this.requirements.map(format).join(',');
   }
 }
@@ -37,23 +43,30 @@ export class Selector {
  * @throws Error with a sentence that says what is wrong; `parseLink` turns it into a problem with the field's name
  */
 export function parseSelector(selector: V1LabelSelector | undefined): Selector {
-  const exact = Object.entries(selector?.matchLabels ?? {}).map(([key, value]): Requirement => {
-    checkKey(key);
-    checkValue(value);
-    return { key, operator: 'In', values: [value] };
+  // Linkerd's CRD checks nothing below matchLabels, so anything may stand there.
+  const labels: unknown = selector?.matchLabels ?? {};
+  const expressions: unknown = selector?.matchExpressions ?? [];
+  if (!isObject(labels)) throw new Error('matchLabels is not a map of labels');
+  if (!Array.isArray(expressions)) throw new Error('matchExpressions is not a list');
+  const exact = Object.entries(labels).map(([key, value]): Requirement => {
+    return { key: labelKey(key), operator: 'In', values: [labelValue(key, value)] };
   });
-  const expressions = (selector?.matchExpressions ?? []).map(({ key, operator, values }): Requirement => {
-    checkKey(key);
-    if (!OPERATORS.includes(operator))
-      throw new Error(`operator "${operator}" is not one of ${OPERATORS.join(', ')}`);
-    const wantsValues = operator === 'In' || operator === 'NotIn';
-    if (wantsValues !== (values ?? []).length > 0) {
-      throw new Error(`operator ${operator} on "${key}" ${wantsValues ? 'needs' : 'takes no'} values`);
-    }
-    for (const value of values ?? []) checkValue(value);
-    return { key, operator: operator as Operator, values: values ?? [] };
-  });
-  return new Selector([...exact, ...expressions]);
+  return new Selector([...exact, ...expressions.map(parseRequirement)]);
+}
+
+function parseRequirement(expression: unknown): Requirement {
+  if (!isObject(expression)) throw new Error('matchExpressions has an entry that is no requirement');
+  const { operator } = expression;
+  const key = labelKey(expression['key']);
+  if (!isOperator(operator))
+    throw new Error(`operator "${textOf(operator)}" is not one of ${OPERATORS.join(', ')}`);
+  const values: unknown = expression['values'] ?? [];
+  if (!Array.isArray(values)) throw new Error(`the values of "${key}" are not a list`);
+  const wantsValues = operator === 'In' || operator === 'NotIn';
+  if (wantsValues !== values.length > 0) {
+    throw new Error(`operator ${operator} on "${key}" ${wantsValues ? 'needs' : 'takes no'} values`);
+  }
+  return { key, operator, values: values.map((value) => labelValue(key, value)) };
 }
 
 /**
@@ -65,9 +78,11 @@ export function parseSelectorText(text: string): V1LabelSelector {
   const matchLabels: Record<string, string> = {};
   const matchExpressions: NonNullable<V1LabelSelector['matchExpressions']> = [];
   for (const part of parts.filter((candidate) => candidate !== '')) {
-    const equal = /^([^\s=!()]+)\s*==?\s*([^\s=!()]*)$/.exec(part);
-    if (equal?.[1] !== undefined) matchLabels[equal[1]] = equal[2] ?? '';
-    else matchExpressions.push(parseExpression(part));
+    const [, key, value = ''] = /^([^\s=!()]+)\s*==?\s*([^\s=!()]*)$/.exec(part) ?? [];
+    if (key === undefined) matchExpressions.push(parseExpression(part));
+    // A map holds a key once: `a=b,a=c` must go on selecting nothing instead of a=c.
+    else if (Object.hasOwn(matchLabels, key)) matchExpressions.push({ key, operator: 'In', values: [value] });
+    else matchLabels[key] = value;
   }
   return {
     ...(Object.keys(matchLabels).length === 0 ? {} : { matchLabels }),
@@ -76,7 +91,7 @@ export function parseSelectorText(text: string): V1LabelSelector {
 }
 
 function parseExpression(part: string): { key: string; operator: Operator; values?: string[] } {
-  const set = /^(\S+)\s+(in|notin)\s+\(([^)]*)\)$/.exec(part);
+  const set = /^([^\s=!()]+)\s+(in|notin)\s*\(([^)]*)\)$/.exec(part);
   if (set?.[1] !== undefined) {
     const values = (set[3] ?? '').split(',').map((value) => value.trim());
     return { key: set[1], operator: set[2] === 'in' ? 'In' : 'NotIn', values };
@@ -116,14 +131,28 @@ function format({ key, operator, values }: Requirement): string {
   }
 }
 
-function checkKey(key: string): void {
-  const valid = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/.test(
-    key,
-  );
-  if (!valid) throw new Error(`"${key}" is not a label key`);
+function labelKey(key: unknown): string {
+  const valid = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+  if (typeof key !== 'string' || !valid.test(key)) throw new Error(`"${textOf(key)}" is not a label key`);
+  return key;
 }
 
-function checkValue(value: unknown): void {
-  const valid = typeof value === 'string' && /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/.test(value);
-  if (!valid) throw new Error(`"${String(value)}" is not a label value`);
+function labelValue(key: string, value: unknown): string {
+  if (typeof value !== 'string')
+    throw new Error(`the value of "${key}" is no text; put it in quotes: "${textOf(value)}"`);
+  if (!/^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/.test(value))
+    throw new Error(`"${value}" is not a label value`);
+  return value;
+}
+
+function isOperator(value: unknown): value is Operator {
+  return typeof value === 'string' && OPERATORS.includes(value);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }

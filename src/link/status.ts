@@ -33,13 +33,29 @@ export interface Condition {
 /** A condition as it is wanted, before its transition time is known. */
 export type WantedCondition = Omit<Condition, 'lastTransitionTime'>;
 
+/** A reference as Linkerd's status holds it; group `core` and kind `Service` unless said. */
+export interface ServiceRef {
+  readonly group?: string;
+  readonly kind?: string;
+  readonly name: string;
+  readonly namespace: string;
+}
+
+/** Linkerd's state of one mirror or federated membership: one condition of type `Mirrored`. */
+export interface ServiceStatus {
+  /** Linkerd writes `linkerd.io/service-mirror`. */
+  readonly controllerName: string;
+  readonly remoteRef: ServiceRef;
+  readonly conditions?: readonly (Condition & { readonly localRef?: ServiceRef })[];
+}
+
 /** `status` of a Link: Linkerd's lists, and our conditions and counts. */
 export interface LinkStatus {
   readonly conditions?: readonly Condition[];
   /** Mirrors that exist for this Link. */
   readonly mirrorCount?: number;
-  readonly mirrorServices?: readonly unknown[];
-  readonly federatedServices?: readonly unknown[];
+  readonly mirrorServices?: readonly ServiceStatus[];
+  readonly federatedServices?: readonly ServiceStatus[];
 }
 
 /**

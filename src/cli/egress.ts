@@ -1,0 +1,95 @@
+import { Command } from 'commander';
+import { z } from 'zod';
+import { parseAddress } from '../base/address.ts';
+import { systemClock } from '../base/clock.ts';
+import { parseConfig } from '../base/config.ts';
+import { DEFAULT_NAMESPACE } from '../base/names.ts';
+import { untilStopped } from '../base/shutdown.ts';
+import { Egress } from '../egress/egress.ts';
+import { systemLookup } from '../egress/resolve.ts';
+import { RouteSource } from '../egress/sources.ts';
+import { openIdentityDir } from '../identity/identity-dir.ts';
+import { loadAccess } from '../kube/access.ts';
+import { KubeClient } from '../kube/client.ts';
+import { publishAccounts } from '../proxy/metrics.ts';
+import { startAdmin } from '../telemetry/admin.ts';
+import { createLogger } from '../telemetry/log.ts';
+import { createRegistry } from '../telemetry/metrics.ts';
+
+const schema = z.strictObject({
+  kubeconfig: z.string().optional(),
+  context: z.string().optional(),
+  namespace: z.string(),
+  identityDir: z.string({ error: 'is required: a folder with tls.crt, tls.key and ca.crt' }),
+  listenAddress: z.string(),
+  admin: z.string(),
+  grace: z.coerce.number().min(0),
+  logLevel: z.enum(['error', 'warn', 'info', 'debug']),
+});
+type Settings = z.output<typeof schema>;
+
+/** `linkspan egress`: the relay for clients without a mesh. */
+export function egressCommand(): Command {
+  return new Command('egress')
+    .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
+    .option(
+      '--kubeconfig <file>',
+      "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
+    )
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('--namespace <ns>', 'namespace of the Links', DEFAULT_NAMESPACE)
+    .option('--identity-dir <dir>', 'folder with tls.crt, tls.key and ca.crt; watched')
+    .option('--listen-address <ip>', 'address on which mirrored ports are opened', '0.0.0.0')
+    .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4192')
+    .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
+    .option('--log-level <level>', 'error, warn, info or debug', 'info')
+    .action((flags: unknown) => run(parseConfig(schema, flags, 'egress')));
+}
+
+async function run(settings: Settings): Promise<void> {
+  const log = createLogger({ name: 'egress', level: settings.logLevel });
+  const identity = await openIdentityDir({ dir: settings.identityDir, clock: systemClock, log });
+  const context = settings.context === undefined ? {} : { context: settings.context };
+  const access = loadAccess(
+    settings.kubeconfig === undefined
+      ? { default: true, ...context }
+      : { file: settings.kubeconfig, ...context },
+  );
+  const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
+  const shared = { clock: systemClock, random: Math.random, log };
+  const egress = new Egress({
+    ...shared,
+    identity,
+    listenAddress: settings.listenAddress,
+    lookup: systemLookup,
+    graceMs: settings.grace * 1000,
+  });
+  const routes = new RouteSource({
+    ...shared,
+    client,
+    namespace: settings.namespace,
+    onRoutes: (found) => egress.update(found),
+  });
+  const registry = createRegistry();
+  publishAccounts(registry, egress.accounts, 'outbound');
+  try {
+    const admin = await startAdmin({
+      address: parseAddress(settings.admin, '--admin'),
+      registry,
+      ready: () => (egress.ready.ok ? routes.ready : egress.ready),
+    });
+    routes.start();
+    log.info(
+      { identity: identity.current()?.name, server: access.server, namespace: settings.namespace },
+      'egress started',
+    );
+    await untilStopped(async (signal) => {
+      log.info({ signal }, 'draining');
+      await egress.stop();
+      await admin.close();
+    });
+  } finally {
+    await routes.stop();
+    await Promise.all([identity.close(), client.close()]);
+  }
+}

@@ -1,0 +1,114 @@
+import { isDeepStrictEqual } from 'node:util';
+import { sleep, type Clock } from '../base/clock.ts';
+import { Accounts } from '../proxy/accounts.ts';
+import type { Health } from '../telemetry/admin.ts';
+import { RouteServer, type RouteServerOptions } from './route-server.ts';
+import type { Route } from './routes.ts';
+
+export interface EgressOptions extends Omit<RouteServerOptions, 'accounts' | 'draining'> {
+  /** How long flows may go on after `stop`; default 30 s. */
+  readonly graceMs?: number;
+}
+
+/** How soon a port that could not be bound is tried again. */
+const RETRY_LISTEN_MS = 2000;
+
+/**
+ * The relay for clients without a mesh: a listener for each mirrored port, mTLS and the transport header towards the gateways. Routes come and go; a port that is taken by somebody else keeps
+ * only its own route waiting.
+ */
+export class Egress {
+  readonly accounts = new Accounts();
+  readonly #options: EgressOptions;
+  readonly #clock: Clock;
+  readonly #servers = new Map<number, RouteServer>();
+  /** Routes that are gone, with flows that are not. */
+  readonly #leaving = new Set<RouteServer>();
+  readonly #failed = new Map<number, string>();
+  #draining = false;
+
+  constructor(options: EgressOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+  }
+
+  /** Ports that are served. */
+  get ports(): number[] {
+    return [...this.#servers.keys()].filter((port) => !this.#failed.has(port));
+  }
+
+  /** May traffic be sent here? A single port that cannot be bound does not make the others unusable; the reason names it. */
+  get ready(): Health {
+    if (this.#draining) return { ok: false, reason: 'shutting down' };
+    const { identity } = this.#options;
+    if (!identity.ready.ok) return identity.ready;
+    return { ok: true, reason: [...this.#failed.values()].join('; ') };
+  }
+
+  /** Makes the listeners those of these routes. */
+  update(routes: ReadonlyMap<number, Route>): void {
+    if (this.#draining) return;
+    for (const [port, server] of this.#servers) {
+      if (!isDeepStrictEqual(routes.get(port), server.route)) this.#close(port, server);
+    }
+    for (const [port, route] of routes) if (!this.#servers.has(port)) this.#open(port, route);
+  }
+
+  /** Takes nothing new, lets what is under way end within the grace, then ends it. */
+  async stop(): Promise<void> {
+    this.#draining = true;
+    for (const [port, server] of this.#servers) this.#close(port, server);
+    const deadline = this.#clock.monotonic() + (this.#options.graceMs ?? 30_000);
+    const open = () => [...this.#leaving].reduce((sum, server) => sum + server.size, 0);
+    while (open() > 0 && this.#clock.monotonic() < deadline) await sleep(this.#clock, 50);
+    if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
+    for (const server of this.#leaving) server.destroy();
+  }
+
+  #open(port: number, route: Route): void {
+    const server = new RouteServer(route, {
+      ...this.#options,
+      accounts: this.accounts,
+      draining: () => this.#draining,
+    });
+    this.#servers.set(port, server);
+    server.listen().then(
+      () => {
+        this.#failed.delete(port);
+        this.#options.log.info(
+          { port, mirror: route.label, target: `${route.name}:${route.port}` },
+          'route served',
+        );
+      },
+      (error: unknown) => this.#listenFailed(port, server, error),
+    );
+  }
+
+  #listenFailed(port: number, server: RouteServer, error: unknown): void {
+    if (this.#servers.get(port) !== server) return;
+    if (!this.#failed.has(port))
+      this.#options.log.error(
+        { port, mirror: server.route.label, err: error },
+        'route not served, trying again',
+      );
+    this.#failed.set(port, String(error instanceof Error ? error.message : error));
+    this.#clock.after(
+      RETRY_LISTEN_MS,
+      () => {
+        if (this.#servers.get(port) !== server || this.#draining) return;
+        server.stopAccepting();
+        this.#open(port, server.route);
+      },
+      { unref: true },
+    );
+  }
+
+  #close(port: number, server: RouteServer): void {
+    this.#servers.delete(port);
+    this.#failed.delete(port);
+    server.stopAccepting();
+    for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
+    this.#leaving.add(server);
+    this.#options.log.info({ port, mirror: server.route.label, flows: server.size }, 'route closed');
+  }
+}

@@ -1,0 +1,200 @@
+import type { Socket } from 'node:net';
+import tls from 'node:tls';
+import { formatAddress, type SocketAddress } from '../base/address.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import type { Identity, IdentitySource } from '../identity/identity.ts';
+import { peerIdentities } from '../identity/peer.ts';
+import type { Accounts } from '../proxy/accounts.ts';
+import { Connection, type ConnectionHandler } from '../proxy/connection.ts';
+import { HeaderError, TransportHeaderDecoder, type TransportHeader } from '../proxy/transport-header.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** A connection whose client has proven who it is and said what it wants. */
+export interface Arrival {
+  readonly connection: Connection;
+  readonly clientIdentity: string;
+  readonly header: TransportHeader;
+  /** Bytes behind the header. */
+  readonly first: Buffer;
+}
+
+export interface ListenerOptions {
+  readonly address: SocketAddress;
+  readonly identity: IdentitySource;
+  readonly accounts: Accounts;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onArrival: (arrival: Arrival) => void;
+  /** Time for the handshake, and again for the header; default 10 s (Linkerd's detect timeout). */
+  readonly detectTimeoutMs?: number;
+  /** Connections beyond it are refused; default 100,000. */
+  readonly maxConnections?: number;
+}
+
+/** The gateway's port: TLS 1.3, both sides proven, then the transport header. Whoever fails any of it is disconnected without a word (wire reference 1.4). */
+export class GatewayListener {
+  readonly #options: ListenerOptions;
+  readonly #connections = new Set<Connection>();
+  #server: tls.Server | undefined;
+  #serverName = '';
+  #unsubscribe: () => void = () => undefined;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  /** Open connections. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Binds the port. Connections are served once there is a certificate. @throws LinkspanError PORT_IN_USE */
+  async listen(): Promise<SocketAddress> {
+    const { address, identity, detectTimeoutMs = 10_000, maxConnections = 100_000 } = this.#options;
+    const server = tls.createServer({
+      allowHalfOpen: true,
+      minVersion: 'TLSv1.3',
+      requestCert: true,
+      rejectUnauthorized: true,
+      allowPartialTrustChain: true,
+      ALPNProtocols: [TRANSPORT_HEADER_ALPN],
+      handshakeTimeout: detectTimeoutMs,
+      SNICallback: (name, callback) => {
+        // The server routes on SNI: a client that means somebody else is not answered.
+        if (name === this.#serverName) callback(null);
+        else callback(new Error('unknown server name'));
+      },
+    });
+    server.maxConnections = maxConnections;
+    this.#server = server;
+    this.#renew(identity.current());
+    this.#unsubscribe = identity.subscribe(() => this.#renew(identity.current()));
+    server.on('connection', (socket: Socket) => {
+      if (this.#serverName === '') this.#drop(socket, 'no certificate');
+    });
+    server.on('tlsClientError', (error) => this.#refuse('tls', messageOf(error)));
+    server.on('secureConnection', (socket) => this.#admit(socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) =>
+        reject(
+          new LinkspanError(
+            'PORT_IN_USE',
+            `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`,
+            { cause: error },
+          ),
+        ),
+      );
+      server.listen(address.port, address.host, resolve);
+    });
+    const bound = server.address();
+    return {
+      host: address.host,
+      port: typeof bound === 'object' && bound !== null ? bound.port : address.port,
+    };
+  }
+
+  /** Takes no more connections; those that are open go on. */
+  stopAccepting(): void {
+    this.#unsubscribe();
+    this.#server?.close();
+  }
+
+  /** Ends every connection. */
+  destroy(): void {
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  /** New connections get the new certificate; open ones live on. */
+  #renew(identity: Identity | undefined): void {
+    if (identity === undefined || this.#server === undefined) return;
+    const { cert, key, ca } = identity;
+    this.#server.setSecureContext({ cert, key, ca, minVersion: 'TLSv1.3', allowPartialTrustChain: true });
+    this.#serverName = identity.name;
+  }
+
+  #admit(socket: tls.TLSSocket): void {
+    if (socket.alpnProtocol !== TRANSPORT_HEADER_ALPN)
+      return this.#drop(socket, 'no transport header negotiated');
+    // Asked for again: a client without SNI never reaches the callback above.
+    if ((socket as { servername?: unknown }).servername !== this.#serverName)
+      return this.#drop(socket, 'no server name');
+    const certificate = socket.getPeerX509Certificate();
+    const clientIdentity = certificate === undefined ? undefined : peerIdentities(certificate.raw)[0];
+    if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
+    const { accounts } = this.#options;
+    const connection = new Connection(socket);
+    this.#connections.add(connection);
+    accounts.client.opened++;
+    accounts.client.open++;
+    socket.once('close', () => {
+      this.#connections.delete(connection);
+      accounts.client.open--;
+      accounts.client.readBytes += connection.bytesRead;
+      accounts.client.writtenBytes += connection.bytesWritten;
+    });
+    connection.handler = new HeaderWait(this.#options, clientIdentity, connection);
+  }
+
+  #drop(socket: Socket, reason: string): void {
+    this.#refuse(reason, '');
+    // A client that offered no ALPN is in the middle of its own handshake; errors of a socket that is thrown away are of no interest.
+    socket.on('error', () => undefined);
+    socket.destroy();
+  }
+
+  #refuse(reason: string, detail: string): void {
+    this.#options.accounts.refuse(reason);
+    this.#options.log.debug({ reason, detail }, 'connection refused');
+  }
+}
+
+/** Collects the transport header of one connection. */
+class HeaderWait implements ConnectionHandler {
+  readonly #options: ListenerOptions;
+  readonly #clientIdentity: string;
+  readonly #decoder = new TransportHeaderDecoder();
+  readonly #timer: Timer;
+
+  constructor(options: ListenerOptions, clientIdentity: string, connection: Connection) {
+    this.#options = options;
+    this.#clientIdentity = clientIdentity;
+    this.#timer = options.clock.after(options.detectTimeoutMs ?? 10_000, () =>
+      this.#refuse(connection, 'header timeout', ''),
+    );
+  }
+
+  onData(connection: Connection, chunk: Buffer): void {
+    try {
+      const decoded = this.#decoder.push(chunk);
+      if (decoded === undefined) return;
+      this.#timer.cancel();
+      const { header, rest } = decoded;
+      this.#options.accounts.header(header.protocol, header.name, header.port);
+      this.#options.onArrival({ connection, clientIdentity: this.#clientIdentity, header, first: rest });
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      this.#refuse(connection, 'bad header', error.message);
+    }
+  }
+
+  onEnd(connection: Connection): void {
+    this.#refuse(connection, 'no header', '');
+  }
+
+  onDrain(): void {
+    // Nothing has been sent.
+  }
+
+  onClose(): void {
+    this.#timer.cancel();
+  }
+
+  #refuse(connection: Connection, reason: string, detail: string): void {
+    this.#timer.cancel();
+    this.#options.accounts.refuse(reason);
+    this.#options.log.debug({ reason, detail, client: this.#clientIdentity }, 'connection refused');
+    connection.destroy();
+  }
+}

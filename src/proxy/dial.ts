@@ -1,0 +1,116 @@
+import net from 'node:net';
+import tls from 'node:tls';
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Accounts } from './accounts.ts';
+import { Connection } from './connection.ts';
+import { ProxyFailure } from './failures.ts';
+import type { Dial } from './target.ts';
+
+/** Time to connect, TLS included; Linkerd's outbound default is 1 s. */
+export const CONNECT_TIMEOUT_MS = 1000;
+
+export interface DialOptions {
+  /** The service, for messages: `name:port`. */
+  readonly label: string;
+  readonly accounts: Accounts;
+  readonly clock: Clock;
+  readonly timeoutMs?: number;
+}
+
+/** Plain TCP, as a gateway reaches the pods of its own cluster. */
+export function plainDial(options: DialOptions): Dial {
+  return (endpoint) =>
+    connected(options, endpoint, () => net.connect({ ...endpoint, allowHalfOpen: true }), 'connect');
+}
+
+/** What TLS needs to know; asked for each connection, so that a renewed certificate serves the next one. */
+export interface TlsIdentity {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
+export interface TlsDialOptions extends DialOptions {
+  readonly identity: () => TlsIdentity | undefined;
+  /** Server name to ask for; with Linkerd this is the identity that is expected. */
+  readonly serverName: string;
+  readonly alpn: string;
+  /** Whether the certificate (DER) is that of whom we mean; the chain has been verified. */
+  readonly accepts: (certificate: Uint8Array) => boolean;
+  /** First bytes on the connection, if any: the transport header. */
+  readonly preface: Buffer;
+}
+
+/**
+ * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire reference 1.2).
+ */
+export function tlsDial(options: TlsDialOptions): Dial {
+  return async (endpoint) => {
+    const identity = options.identity();
+    if (identity === undefined)
+      throw new ProxyFailure('connection failed', `${options.label}: this process has no certificate yet`);
+    // @types/node does not list allowHalfOpen here; tls.connect has it.
+    const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
+      ...endpoint,
+      allowHalfOpen: true,
+      minVersion: 'TLSv1.3',
+      servername: options.serverName,
+      ALPNProtocols: [options.alpn],
+      cert: identity.cert,
+      key: identity.key,
+      ca: identity.ca,
+      allowPartialTrustChain: true,
+      checkServerIdentity: (_, { raw }) =>
+        options.accepts(raw) ? undefined : new Error(`its certificate is not that of ${options.serverName}`),
+    };
+    const open = () => tls.connect(settings);
+    const connection = await connected(options, endpoint, open, 'secureConnect');
+    connection.send(options.preface);
+    return connection;
+  };
+}
+
+function connected(
+  options: DialOptions,
+  endpoint: { readonly host: string; readonly port: number },
+  open: () => net.Socket,
+  event: 'connect' | 'secureConnect',
+): Promise<Connection> {
+  const { clock, accounts, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const where = `${label}: ${endpoint.host}:${endpoint.port}`;
+  return new Promise((resolve, reject) => {
+    const socket = open();
+    const timer = clock.after(timeoutMs, () => {
+      socket.destroy();
+      reject(
+        new ProxyFailure('connect timeout', `${where} did not accept a connection within ${timeoutMs} ms`),
+      );
+    });
+    const fail = (error: Error) => {
+      timer.cancel();
+      socket.destroy();
+      reject(
+        new ProxyFailure('connection failed', `${where} cannot be connected to: ${messageOf(error)}`, error),
+      );
+    };
+    socket.once('error', fail);
+    socket.once('close', () => fail(new Error('it closed the connection')));
+    socket.once(event, () => {
+      timer.cancel();
+      socket.removeAllListeners('error');
+      socket.removeAllListeners('close');
+      accounts.endpoint.opened++;
+      accounts.endpoint.open++;
+      const connection = new Connection(socket);
+      socket.once('close', () => {
+        accounts.endpoint.open--;
+        accounts.endpoint.readBytes += connection.bytesRead;
+        accounts.endpoint.writtenBytes += connection.bytesWritten;
+      });
+      // Nothing may be lost before somebody listens.
+      connection.pause();
+      resolve(connection);
+    });
+  });
+}
