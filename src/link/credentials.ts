@@ -1,14 +1,15 @@
 import type { V1Secret } from '@kubernetes/client-node';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../base/names.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
+import { keyOf } from '../kube/resource.ts';
 
 /**
  * How to reach a target cluster, from the Secret that a Link names.
  * @throws LinkspanError CREDENTIALS_INVALID that names the Secret and what is wrong with it
  */
 export function accessFromSecret(secret: V1Secret): ClusterAccess {
-  const where = `Secret ${secret.metadata?.namespace ?? ''}/${secret.metadata?.name ?? ''}`;
+  const where = `Secret ${keyOf(secret)}`;
   if (secret.type !== CREDENTIALS_SECRET_TYPE) {
     throw new LinkspanError(
       'CREDENTIALS_INVALID',
@@ -25,7 +26,7 @@ export function accessFromSecret(secret: V1Secret): ClusterAccess {
   try {
     return loadAccess({ text: Buffer.from(encoded, 'base64').toString('utf8'), source: where });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     throw new LinkspanError('CREDENTIALS_INVALID', why.startsWith(where) ? why : `${where}: ${why}`, {
       cause: error,
     });

@@ -5,7 +5,7 @@ import { parseDuration } from '../base/duration.ts';
 import { DATA_PATH, DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
 import type { Resource } from '../kube/resource.ts';
 import { exclusionTest } from './exclusions.ts';
-import { parseSelector, Selector } from './selector.ts';
+import { parseSelector, type Selector } from './selector.ts';
 import type { LinkStatus } from './status.ts';
 
 /** `spec` of a Link, field for field as Linkerd's CRD has it (v1alpha1 – v1alpha3); everything is optional and numbers are strings. */

@@ -104,31 +104,30 @@ function parseExpression(part: string): { key: string; operator: Operator; value
   return { key: presence[2], operator: presence[1] === '!' ? 'DoesNotExist' : 'Exists' };
 }
 
-function satisfies(requirement: Requirement, labels: Readonly<Record<string, string>>): boolean {
-  const value = labels[requirement.key];
-  switch (requirement.operator) {
-    case 'In':
-      return value !== undefined && requirement.values.includes(value);
-    case 'NotIn':
-      return value === undefined || !requirement.values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-  }
+const TESTS: Record<Operator, (value: string | undefined, values: readonly string[]) => boolean> = {
+  In: (value, values) => value !== undefined && values.includes(value),
+  NotIn: (value, values) => value === undefined || !values.includes(value),
+  Exists: (value) => value !== undefined,
+  DoesNotExist: (value) => value === undefined,
+};
+
+const FORMATS: Record<Operator, (key: string, values: readonly string[]) => string> = {
+  In: (key, values) =>
+    values.length === 1 ? `${key}=${values[0] ?? ''}` : `${key} in (${values.join(',')})`,
+  NotIn: (key, values) => `${key} notin (${values.join(',')})`,
+  Exists: (key) => key,
+  DoesNotExist: (key) => `!${key}`,
+};
+
+function satisfies(
+  { key, operator, values }: Requirement,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  return TESTS[operator](Object.hasOwn(labels, key) ? labels[key] : undefined, values);
 }
 
 function format({ key, operator, values }: Requirement): string {
-  switch (operator) {
-    case 'In':
-      return values.length === 1 ? `${key}=${values[0] ?? ''}` : `${key} in (${values.join(',')})`;
-    case 'NotIn':
-      return `${key} notin (${values.join(',')})`;
-    case 'Exists':
-      return key;
-    case 'DoesNotExist':
-      return `!${key}`;
-  }
+  return FORMATS[operator](key, values);
 }
 
 function labelKey(key: unknown): string {

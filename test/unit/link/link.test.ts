@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { crdFiles } from '../../../scripts/generate-crds.ts';
@@ -53,6 +53,12 @@ describe('parseLink', () => {
     ['an address that is none', { ...good, gatewayAddress: 'a b' }, 'spec.gatewayAddress'],
     ['a gateway without an identity', { ...good, gatewayIdentity: '' }, 'spec.gatewayIdentity'],
     ['a probe period that is none', { ...good, probeSpec: { period: 'soon' } }, 'spec.probeSpec.period'],
+    ['a probe without a port', { ...good, probeSpec: { path: '/ready' } }, 'spec.probeSpec.port'],
+    [
+      'an exported label that YAML made a boolean',
+      { ...good, selector: { matchLabels: { exported: true as unknown as string } } },
+      'spec.selector',
+    ],
     [
       'a selector with an unknown operator',
       { ...good, selector: { matchExpressions: [{ key: 'a', operator: 'Like' }] } },
@@ -62,13 +68,32 @@ describe('parseLink', () => {
   for (const [story, spec, field] of bad) {
     it(`names the field: ${story}`, () => {
       const verdict = parseLink({ metadata: { name: 'west' }, spec });
-      expect(verdict.ok === false && verdict.problems.map((problem) => problem.field)).to.deep.equal([field]);
+      expect(!verdict.ok && verdict.problems.map((problem) => problem.field)).to.deep.equal([field]);
     });
   }
 
   it('never throws, whatever the object holds', () => {
     fc.assert(
       fc.property(fc.object(), (spec) => typeof parseLink({ spec: spec as LinkSpec }).ok === 'boolean'),
+    );
+  });
+
+  it('answers in sentences of its own, never in those of the JavaScript engine', () => {
+    const shapes = fc.oneof(
+      fc.jsonValue(),
+      fc.array(fc.jsonValue()),
+      fc.dictionary(fc.string(), fc.jsonValue()),
+    );
+    fc.assert(
+      fc.property(shapes, shapes, fc.jsonValue(), (matchLabels, matchExpressions, values) => {
+        const nested = [matchExpressions, { key: 'a', operator: 'In', values }];
+        for (const expressions of [matchExpressions, nested]) {
+          const selector = { matchLabels, matchExpressions: expressions } as unknown as LinkSpec['selector'];
+          const verdict = parseLink({ spec: { ...good, selector } as LinkSpec });
+          const said = verdict.ok ? '' : verdict.problems.map(({ problem }) => problem).join('\n');
+          expect(said).to.not.match(/is not a function|not iterable|Cannot (read|convert|destructure)/);
+        }
+      }),
     );
   });
 });
@@ -96,6 +121,20 @@ describe('Link selectors', () => {
       expect(parseSelector(parseSelectorText(selector.toString())).matches(labels)).to.equal(expected);
     });
   }
+
+  it('keep both halves of a contradiction: a=b,a=c selects nothing, not a=c', () => {
+    const selector = parseSelector(parseSelectorText('a=b,a=c'));
+    expect([selector.matches({ a: 'b' }), selector.matches({ a: 'c' })]).to.deep.equal([false, false]);
+  });
+
+  it('print the empty selector as something that the API server matches to nothing', () => {
+    const printed = parseSelector(parseSelectorText(parseSelector({}).toString()));
+    expect([printed.empty, printed.matches({}), printed.matches({ 'linkspan.dev/none': '' })]).to.deep.equal([
+      false,
+      false,
+      false,
+    ]);
+  });
 
   it('refuse what is no requirement', () => {
     expect(() => parseSelectorText('a b')).to.throw('"a b"');
