@@ -9,6 +9,7 @@ import { KubeClient } from '../../src/kube/client.ts';
 import { services } from '../../src/kube/resource.ts';
 import { accessFromSecret } from '../../src/link/credentials.ts';
 import { parseLink, type LinkObject } from '../../src/link/schema.ts';
+import { parseSelector } from '../../src/link/selector.ts';
 import { eventually } from '../support/eventually.ts';
 import { installCrd, read } from '../support/linked-clusters.ts';
 import { useTempDir } from '../support/temp-dir.ts';
@@ -146,6 +147,9 @@ describe('link-gen on real API servers', () => {
     try {
       const { items } = await client.list(services, { namespace: ns });
       expect(items.map(({ metadata }) => metadata?.name)).to.deep.equal(['linkerd-gateway']);
+      // linkerd2#11309: the text of an empty selector must not list every Service of the target.
+      const labelSelector = parseSelector({}).toString();
+      expect((await client.list(services, { labelSelector })).items).to.deep.equal([]);
     } finally {
       await client.close();
     }
