@@ -49,8 +49,8 @@ try {
 } catch (error) {
   process.exitCode = 1;
   process.stderr.write(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (error instanceof Error && error.cause !== undefined)
-    process.stderr.write(`  because: ${String(error.cause)}\n`);
+  if (error instanceof Error && error.cause instanceof Error)
+    process.stderr.write(`  because: ${error.cause.message}\n`);
   await showLogs();
 } finally {
   await cleanUp();

@@ -40,27 +40,33 @@ export interface Route {
 export function routesOf(mirrors: readonly V1Service[], links: readonly LinkFields[]): Map<number, Route> {
   const gateways = new Map(links.map((link) => [link.spec?.targetClusterName ?? '', gatewayOf(link)]));
   const routes = new Map<number, Route>();
-  for (const mirror of mirrors) {
-    const { labels, annotations } = mirror.metadata ?? {};
-    const gateway = gateways.get(labels?.[CLUSTER_NAME_LABEL] ?? '');
-    const name = annotations?.[REMOTE_SERVICE_FQ_NAME];
-    if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true' || annotations?.[DATA_PATH] !== 'relay') continue;
-    if (gateway === undefined || name === undefined) continue;
-    for (const [port, listenPort] of portsOf(annotations)) {
-      const route = {
-        label: labelOf(mirror, port),
-        listenPort,
-        name,
-        port,
-        protocol: protocolOf(mirror, port),
-        gateway,
-      };
-      const taken = routes.get(listenPort);
-      // The controller gives one of the two another port; until then the older mirror keeps it.
-      if (taken === undefined || isOlder(mirror, mirrors, taken)) routes.set(listenPort, route);
+  // Two mirrors with one port are a matter of moments, until the controller gives one of them another; the older one keeps it.
+  const byAge = [...mirrors].sort((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1));
+  for (const mirror of byAge) {
+    for (const route of mirrorRoutes(mirror, gateways)) {
+      if (!routes.has(route.listenPort)) routes.set(route.listenPort, route);
     }
   }
   return routes;
+}
+
+function mirrorRoutes(
+  mirror: V1Service,
+  gateways: ReadonlyMap<string, Route['gateway'] | undefined>,
+): Route[] {
+  const { labels, annotations } = mirror.metadata ?? {};
+  const gateway = gateways.get(labels?.[CLUSTER_NAME_LABEL] ?? '');
+  const name = annotations?.[REMOTE_SERVICE_FQ_NAME];
+  const relayed = labels?.[MIRRORED_SERVICE_LABEL] === 'true' && annotations?.[DATA_PATH] === 'relay';
+  if (!relayed || gateway === undefined || name === undefined) return [];
+  return portsOf(annotations).map(([port, listenPort]) => ({
+    label: labelOf(mirror, port),
+    listenPort,
+    name,
+    port,
+    protocol: protocolOf(mirror, port),
+    gateway,
+  }));
 }
 
 function gatewayOf({ spec }: LinkFields): Route['gateway'] | undefined {
@@ -93,32 +99,24 @@ function labelOf(mirror: V1Service, port: number): string {
   return `${mirror.metadata?.namespace ?? ''}/${mirror.metadata?.name ?? ''}:${port}`;
 }
 
+const PROTOCOLS: ReadonlyMap<string, SessionProtocol> = new Map([
+  ['http', 'http1'],
+  ['kubernetes.io/ws', 'http1'],
+  ['tcp', 'opaque'],
+  ['https', 'opaque'],
+  ['tls', 'opaque'],
+  ['linkerd.io/opaque', 'opaque'],
+]);
+
 /** `appProtocol` decides where it says something; opaque ports are those of Linkerd's annotation. */
 function protocolOf(mirror: V1Service, port: number): SessionProtocol | undefined {
-  const opaque = (mirror.metadata?.annotations?.['config.linkerd.io/opaque-ports'] ?? '')
-    .split(',')
-    .map((item) => item.trim());
-  if (opaque.includes(String(port))) return 'opaque';
-  switch (mirror.spec?.ports?.find((candidate) => candidate.port === port)?.appProtocol) {
-    case 'http':
-    case 'kubernetes.io/ws':
-      return 'http1';
-    case 'tcp':
-    case 'https':
-    case 'tls':
-    case 'linkerd.io/opaque':
-      return 'opaque';
-    default:
-      return undefined;
-  }
+  const opaque = mirror.metadata?.annotations?.['config.linkerd.io/opaque-ports'] ?? '';
+  if (opaque.split(',').some((item) => item.trim() === String(port))) return 'opaque';
+  const appProtocol = mirror.spec?.ports?.find((candidate) => candidate.port === port)?.appProtocol;
+  return PROTOCOLS.get(appProtocol ?? '');
 }
 
-function isOlder(mirror: V1Service, mirrors: readonly V1Service[], taken: Route): boolean {
-  const holder = mirrors.find((candidate) => taken.label.startsWith(`${labelOf(candidate, 0).slice(0, -1)}`));
-  return ageKey(mirror) < ageKey(holder);
-}
-
-function ageKey(mirror: V1Service | undefined): string {
-  const created = mirror?.metadata?.creationTimestamp;
-  return `${created === undefined ? '~' : new Date(created).toISOString()} ${mirror?.metadata?.uid ?? ''}`;
+function ageKey({ metadata }: V1Service): string {
+  const created = metadata?.creationTimestamp;
+  return `${created === undefined ? '~' : new Date(created).toISOString()} ${metadata?.uid ?? ''}`;
 }

@@ -163,23 +163,16 @@ function select(
 ): { cluster: Cluster; user: User; contextName: string } {
   const contextName = origin.context ?? config['current-context'] ?? '';
   if (contextName === '') throw invalid(origin, 'has no current-context');
-  const context = config.contexts?.find(({ name }) => name === contextName)?.['context'] as
-    | { cluster: string; user?: string }
-    | undefined;
-  if (context === undefined) {
-    const names = (config.contexts ?? []).map(({ name }) => name).join(', ');
-    throw invalid(origin, `has no context "${contextName}" (it has: ${names === '' ? 'none' : names})`);
-  }
-  const cluster = config.clusters?.find(({ name }) => name === context.cluster)?.['cluster'] as
-    | Cluster
-    | undefined;
-  if (cluster === undefined)
-    throw invalid(origin, `has no cluster "${context.cluster}", which context "${contextName}" names`);
-  const user = config.users?.find(({ name }) => name === context.user)?.['user'] as User | undefined;
-  if (user === undefined && context.user !== undefined) {
-    throw invalid(origin, `has no user "${context.user}", which context "${contextName}" names`);
-  }
-  return { cluster, user: user ?? ({} as User), contextName };
+  const pick = (kind: 'contexts' | 'clusters' | 'users', name: string): unknown => {
+    const entries = config[kind] ?? [];
+    const found = entries.find((entry) => entry.name === name)?.[kind.slice(0, -1)];
+    if (found !== undefined && found !== null) return found;
+    const names = entries.map((entry) => entry.name as string).join(', ');
+    throw invalid(origin, `has no ${kind.slice(0, -1)} "${name}" (it has: ${names === '' ? 'none' : names})`);
+  };
+  const context = pick('contexts', contextName) as { cluster: string; user?: string };
+  const user = context.user === undefined ? ({} as User) : (pick('users', context.user) as User);
+  return { cluster: pick('clusters', context.cluster) as Cluster, user, contextName };
 }
 
 function pemOf(

@@ -1,3 +1,4 @@
+import type { KubeConfig } from '@kubernetes/client-node';
 import { readFile } from 'node:fs/promises';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 
@@ -40,11 +41,10 @@ export function tokenFileAuth(file: string): Auth {
 
 /** Exec plugins, OIDC and the like, by @kubernetes/client-node, loaded when first needed. Renewal is the library's. */
 export function pluginAuth(kubeconfig: string, context: string, source: string): Auth {
-  type Loaded = InstanceType<typeof import('@kubernetes/client-node')['KubeConfig']>;
-  let loaded: Promise<Loaded> | undefined;
-  const load = async (): Promise<Loaded> => {
-    const { KubeConfig } = await import('@kubernetes/client-node');
-    const config = new KubeConfig();
+  let loaded: Promise<KubeConfig> | undefined;
+  const load = async (): Promise<KubeConfig> => {
+    const library = await import('@kubernetes/client-node');
+    const config = new library.KubeConfig();
     config.loadFromString(kubeconfig);
     config.setCurrentContext(context);
     return config;

@@ -336,6 +336,9 @@ function connectionError(error: unknown, what: string): LinkspanError {
   return new LinkspanError(kind, `${what}: ${messageOf(error)}`, { cause: error, fields: { errno: code } });
 }
 
+/** Requests that do no harm when they were carried out already. */
+const REPEATABLE: ReadonlySet<Request['method']> = new Set(['GET', 'PUT', 'DELETE']);
+
 /** Milliseconds until the next try, or undefined when there should be none. */
 function retryDelay(request: Request, error: unknown, attempt: number, random: Random): number | undefined {
   const delay = backoffDelay(attempt, { minMs: 100, maxMs: 3000 }, random);
@@ -346,8 +349,6 @@ function retryDelay(request: Request, error: unknown, attempt: number, random: R
     return error.retryAfterMs ?? delay;
   }
   if (!(error instanceof LinkspanError)) return undefined;
-  const neverSent = NEVER_SENT.has(String(error.fields['errno'] ?? ''));
-  return neverSent || request.method === 'GET' || request.method === 'PUT' || request.method === 'DELETE'
-    ? delay
-    : undefined;
+  const neverSent = NEVER_SENT.has(String(error.fields['errno']));
+  return neverSent || REPEATABLE.has(request.method) ? delay : undefined;
 }

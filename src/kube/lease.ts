@@ -75,9 +75,9 @@ export class LeaseElector {
       log.error({ lease: name, err: error }, 'work of a term failed'),
     );
     let renewed = clock.monotonic();
-    let ended = false;
-    void work.then(() => (ended = true));
-    while (!this.#stop.signal.aborted && !ended && clock.monotonic() - renewed < renewDeadlineMs) {
+    const state = { ended: false };
+    void work.then(() => (state.ended = true));
+    while (!this.#stop.signal.aborted && !state.ended && clock.monotonic() - renewed < renewDeadlineMs) {
       await sleep(clock, retryMs, this.#stop.signal).catch(() => undefined);
       if (this.#stop.signal.aborted) break;
       const left = renewDeadlineMs - (clock.monotonic() - renewed);

@@ -25,7 +25,7 @@ const CREDENTIAL_REASONS: Partial<Record<ErrorCode, LinkReason>> = {
 };
 
 /** Reasons that mean an exported Service has no mirror. */
-const NOT_MIRRORED: readonly MirrorReason[] = [
+const NOT_MIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'EgressPortsExhausted',
   'Error',
   'InvalidService',
@@ -33,7 +33,7 @@ const NOT_MIRRORED: readonly MirrorReason[] = [
   'NameConflict',
   'NameTooLong',
   'NoGateway',
-];
+]);
 
 /** The conditions of a Link: what is true of its credentials, of the target's API, and of its mirrors. Pure. */
 export function linkConditions(situation: LinkSituation, generation: number): WantedCondition[] {
@@ -89,10 +89,12 @@ function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {
     return condition('Synced', 'False', 'Waiting', 'the first complete list has not arrived');
   const failed = new Map<MirrorReason, number>();
   for (const reason of peer.verdicts.values()) {
-    if (NOT_MIRRORED.includes(reason)) failed.set(reason, (failed.get(reason) ?? 0) + 1);
+    if (NOT_MIRRORED.has(reason)) failed.set(reason, (failed.get(reason) ?? 0) + 1);
   }
   if (failed.size > 0) {
-    const counts = [...failed].sort().map(([reason, count]) => `${count} ${reason}`);
+    const counts = [...failed]
+      .sort(([a], [b]) => a.localeCompare(b))
+      .map(([reason, count]) => `${count} ${reason}`);
     return condition('Synced', 'False', 'SomeNotMirrored', counts.join(', '));
   }
   return peer.depth > 0

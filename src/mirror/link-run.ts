@@ -204,30 +204,17 @@ export class LinkRun {
   /** Writes the status when it differs from what was last written. A failure is tried again in the next period. */
   async #writeStatus(): Promise<void> {
     const object = this.#object;
-    const { client, clock, log } = this.#options;
-    if (object === undefined || this.#writing) return;
-    // Another replica holds the Lease: the status is its to write.
-    if (this.#peer === undefined && this.#problem === undefined) return;
-    const previous = this.#written ?? object.status;
-    const wanted = linkConditions(
-      { problem: this.#problem, peer: this.#peer },
-      object.metadata?.generation ?? 0,
-    );
-    const status: LinkStatus = {
-      conditions: nextConditions(previous?.conditions, wanted, clock.now()),
-      mirrorCount: this.#peer?.mirrorCount ?? 0,
-    };
-    if (isDeepStrictEqual(status, { conditions: previous?.conditions, mirrorCount: previous?.mirrorCount }))
+    // Without a peer or a problem another replica holds the Lease: the status is its to write.
+    if (object === undefined || this.#writing || (this.#peer === undefined && this.#problem === undefined))
       return;
+    const previous = this.#written ?? object.status;
+    const status = this.#nextStatus(object, previous);
+    if (sameStatus(status, previous)) return;
+    const { client, log } = this.#options;
     this.#writing = true;
     try {
-      const { namespace, name } = object.metadata ?? {};
-      await client.patch(
-        links,
-        { namespace: namespace ?? '', name: name ?? '' },
-        { status },
-        { type: 'merge', subresource: 'status' },
-      );
+      const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
+      await client.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
       this.#written = status;
     } catch (error) {
       log.debug({ err: error }, 'link status not written');
@@ -235,6 +222,21 @@ export class LinkRun {
       this.#writing = false;
     }
   }
+
+  #nextStatus(object: LinkObject, previous: LinkStatus | undefined): LinkStatus {
+    const wanted = linkConditions(
+      { problem: this.#problem, peer: this.#peer },
+      object.metadata?.generation ?? 0,
+    );
+    return {
+      conditions: nextConditions(previous?.conditions, wanted, this.#options.clock.now()),
+      mirrorCount: this.#peer?.mirrorCount ?? 0,
+    };
+  }
+}
+
+function sameStatus(status: LinkStatus, previous: LinkStatus | undefined): boolean {
+  return isDeepStrictEqual(status, { conditions: previous?.conditions, mirrorCount: previous?.mirrorCount });
 }
 
 function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): Basis {

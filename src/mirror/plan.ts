@@ -91,20 +91,24 @@ function writeSlice(
   desired: V1EndpointSlice,
   owner: V1Service | undefined,
 ): Step | undefined {
-  const ownerReferences = owner === undefined ? undefined : [ownerReference(owner)];
+  const ownership = owner === undefined ? {} : { ownerReferences: [ownerReference(owner)] };
   if (actual === undefined) {
-    const metadata = { ...desired.metadata, ...(ownerReferences === undefined ? {} : { ownerReferences }) };
-    return { verb: 'create', kind: 'endpointSlices', object: { ...desired, metadata } };
+    return {
+      verb: 'create',
+      kind: 'endpointSlices',
+      object: { ...desired, metadata: { ...desired.metadata, ...ownership } },
+    };
   }
   const patch: Record<string, unknown> = { ...contentPatch(actual, desired, ['endpoints', 'ports']) };
   const metadata = metadataPatch(actual.metadata, desired.metadata);
-  const ownerUid = actual.metadata?.ownerReferences?.[0]?.uid;
-  const disowned = ownerReferences !== undefined && ownerUid !== owner?.metadata?.uid;
-  if (metadata !== undefined || disowned)
-    patch['metadata'] = { ...metadata, ...(disowned ? { ownerReferences } : {}) };
-  return Object.keys(patch).length === 0
-    ? undefined
-    : { verb: 'patch', kind: 'endpointSlices', target: actual, patch };
+  const disowned = owner !== undefined && actual.metadata?.ownerReferences?.[0]?.uid !== owner.metadata?.uid;
+  if (metadata !== undefined || disowned) patch['metadata'] = { ...metadata, ...(disowned ? ownership : {}) };
+  return patchStep('endpointSlices', actual, patch);
+}
+
+/** A patch, unless there is nothing in it. */
+function patchStep(kind: Kind, target: MirrorObject, patch: object): Step | undefined {
+  return Object.keys(patch).length === 0 ? undefined : { verb: 'patch', kind, target, patch };
 }
 
 function writeEndpoints(actual: V1Endpoints | undefined, desired: V1Endpoints | undefined): Step | undefined {
@@ -113,9 +117,7 @@ function writeEndpoints(actual: V1Endpoints | undefined, desired: V1Endpoints | 
   const patch: Record<string, unknown> = { ...contentPatch(actual, desired, ['subsets']) };
   const metadata = metadataPatch(actual.metadata, desired.metadata);
   if (metadata !== undefined) patch['metadata'] = metadata;
-  return Object.keys(patch).length === 0
-    ? undefined
-    : { verb: 'patch', kind: 'endpoints', target: actual, patch };
+  return patchStep('endpoints', actual, patch);
 }
 
 /** The owner reference by which a mirror's slices go when the mirror is deleted by hand. */

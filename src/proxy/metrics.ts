@@ -9,7 +9,7 @@ export function publishAccounts(
   accounts: Accounts,
   direction: 'inbound' | 'outbound',
 ): void {
-  const counter = (name: string, help: string, labels: string[], collect: (metric: Counter) => void) => {
+  const counter: AddCounter = (name, help, labels, collect) => {
     const metric: Counter = new Counter({
       name,
       help,
@@ -41,6 +41,13 @@ export function publishAccounts(
     registers: [registry],
     collect: () => perPeer((peer, account) => open.set({ direction, peer }, account.open)),
   });
+  publishRequests(counter, accounts, direction);
+  publishLatency(registry, accounts, direction);
+}
+
+type AddCounter = (name: string, help: string, labels: string[], collect: (metric: Counter) => void) => void;
+
+function publishRequests(counter: AddCounter, accounts: Accounts, direction: 'inbound' | 'outbound'): void {
   counter('request_total', 'Requests, and opaque connections.', ['direction', 'authority'], (metric) => {
     for (const [authority, account] of accounts.targets)
       metric.inc({ direction, authority }, account.requests);
@@ -85,7 +92,6 @@ export function publishAccounts(
       }
     },
   );
-  publishLatency(registry, accounts, direction);
 }
 
 /** prom-client's histogram cannot take counts that were made elsewhere, so its series are written one by one. */

@@ -1,6 +1,6 @@
 import { ProxyFailure } from './failures.ts';
 import type { Session } from './session.ts';
-import { Tunnel } from './tunnel.ts';
+import { joinTunnel } from './tunnel.ts';
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. Nothing is read before the endpoint is connected, so a server may speak first. */
 export function serveOpaque(session: Session, first: Buffer): void {
@@ -27,6 +27,6 @@ async function connect({ client, target, accounts }: Session, first: Buffer): Pr
     return;
   }
   // In hand until it ends, so that endpoints with long connections get fewer new ones.
-  new Tunnel(client, connection, () => endpoint.succeed(undefined));
+  joinTunnel(client, connection, () => endpoint.succeed(undefined));
   if (first.length > 0 && !connection.send(first)) client.pause();
 }

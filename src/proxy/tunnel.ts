@@ -1,17 +1,27 @@
 import type { Connection, ConnectionHandler } from './connection.ts';
 
-/** Copies bytes both ways between two connections, half-closes included, each side only as fast as the other reads. */
-export class Tunnel implements ConnectionHandler {
+/**
+ * Copies bytes both ways between two connections, half-closes included, each side only as fast as the other reads.
+ * @param onEnd called once, when both connections are closed
+ */
+export function joinTunnel(a: Connection, b: Connection, onEnd: () => void): void {
+  new Tunnel(a, b, onEnd).start();
+}
+
+class Tunnel implements ConnectionHandler {
   readonly #a: Connection;
   readonly #b: Connection;
   readonly #onEnd: () => void;
   #closed = 0;
 
-  /** @param onEnd called once, when both connections are closed */
   constructor(a: Connection, b: Connection, onEnd: () => void) {
     this.#a = a;
     this.#b = b;
     this.#onEnd = onEnd;
+  }
+
+  start(): void {
+    const [a, b] = [this.#a, this.#b];
     a.handler = this;
     b.handler = this;
     // One that closed before this handler was set will not say so again.

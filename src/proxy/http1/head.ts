@@ -43,6 +43,7 @@ export interface ResponseHead {
 export const MAX_HEAD = 64 * 1024;
 const MAX_FIELDS = 200;
 
+const NO_BODY: Framing = { kind: 'none' };
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Visible characters, blanks and obs-text; no control characters, so no bare CR or LF. */
 // oxlint-disable-next-line no-control-regex -- control characters are what this is about
@@ -69,15 +70,9 @@ export function parseRequestHead(bytes: Buffer): RequestHead {
   const fields = parseFields(lines);
   if (fields.filter(({ lower }) => lower === 'host').length > 1)
     throw new HeadError('there is more than one Host field');
-  const length = contentLength(fields);
-  const codings = transferCodings(fields, minor);
-  if (codings !== undefined && length !== undefined)
-    throw new HeadError('there are both Transfer-Encoding and Content-Length');
-  if (codings !== undefined && codings !== 'chunked')
-    throw new HeadError(`the transfer coding "${codings}" is not chunked`);
-  const framing: Framing = codings === undefined ? bodyOfLength(length ?? 0) : { kind: 'chunked' };
   const options = connectionOptions(fields);
   const upgrade = options.has('upgrade') ? fields.find(({ lower }) => lower === 'upgrade')?.value : undefined;
+  const framing = announcedFraming(fields, minor) ?? NO_BODY;
   return { method, target, minor, fields, framing, keepAlive: keepsAlive(options, minor), upgrade };
 }
 
@@ -96,20 +91,24 @@ export function parseResponseHead(bytes: Buffer, method: string): ResponseHead {
 }
 
 function responseFraming(status: number, method: string, fields: readonly Field[], minor: 0 | 1): Framing {
+  // Checked even where there is no body: contradictory lengths are a sign of somebody's tricks.
+  const announced = announcedFraming(fields, minor);
+  if (method === 'HEAD' || status < 200 || status === 204 || status === 304) return NO_BODY;
+  return announced ?? { kind: 'until close' };
+}
+
+/** What Transfer-Encoding or Content-Length say about the body; undefined when there is neither. */
+function announcedFraming(fields: readonly Field[], minor: 0 | 1): Framing | undefined {
   const length = contentLength(fields);
-  const codings = transferCodings(fields, minor);
-  if (codings !== undefined && length !== undefined)
-    throw new HeadError('there are both Transfer-Encoding and Content-Length');
-  if (method === 'HEAD' || status < 200 || status === 204 || status === 304) return { kind: 'none' };
-  if (codings !== undefined) {
-    if (codings !== 'chunked') throw new HeadError(`the transfer coding "${codings}" is not chunked`);
-    return { kind: 'chunked' };
-  }
-  return length === undefined ? { kind: 'until close' } : bodyOfLength(length);
+  const coding = transferCoding(fields, minor);
+  if (coding === undefined) return length === undefined ? undefined : bodyOfLength(length);
+  if (length !== undefined) throw new HeadError('there are both Transfer-Encoding and Content-Length');
+  if (coding !== 'chunked') throw new HeadError(`the transfer coding "${coding}" is not chunked`);
+  return { kind: 'chunked' };
 }
 
 function bodyOfLength(length: number): Framing {
-  return length === 0 ? { kind: 'none' } : { kind: 'length', length };
+  return length === 0 ? NO_BODY : { kind: 'length', length };
 }
 
 function linesOf(bytes: Buffer): string[] {
@@ -143,7 +142,7 @@ function contentLength(fields: readonly Field[]): number | undefined {
 }
 
 /** The one transfer coding, in lower case; undefined when there is none. */
-function transferCodings(fields: readonly Field[], minor: 0 | 1): string | undefined {
+function transferCoding(fields: readonly Field[], minor: 0 | 1): string | undefined {
   const found = fields.filter(({ lower }) => lower === 'transfer-encoding');
   const [first] = found;
   if (first === undefined) return undefined;

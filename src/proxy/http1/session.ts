@@ -2,7 +2,7 @@ import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import type { Session } from '../session.ts';
 import type { Lease } from '../target.ts';
-import { Tunnel } from '../tunnel.ts';
+import { joinTunnel } from '../tunnel.ts';
 import { BodyReader } from './body.ts';
 import {
   HeadError,
@@ -283,7 +283,7 @@ export class Http1Session implements ConnectionHandler {
     this.#exchange = undefined;
     this.#client.send(renderResponse(head, 1, false));
     if (rest.length > 0) this.#client.send(rest);
-    new Tunnel(this.#client, lease.connection, () => lease.endpoint.succeed(undefined));
+    joinTunnel(this.#client, lease.connection, () => lease.endpoint.succeed(undefined));
     if (this.#held.length > 0) lease.connection.send(this.#held);
     if (this.#clientEnded) lease.connection.end();
   }
