@@ -6,17 +6,27 @@ import { LinkspanError } from './errors.ts';
  * names the nearest valid one.
  *
  * @param where what the value came from, for the message: `flags`, a file's path
+ * @param nameOf how a setting is called there; default its path in the file
  * @throws LinkspanError CONFIG_INVALID
  */
-export function parseConfig<S extends z.ZodType>(schema: S, value: unknown, where: string): z.output<S> {
+export function parseConfig<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  where: string,
+  nameOf: (path: readonly PropertyKey[]) => string = formatPath,
+): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => describeIssue(issue, schema));
+  const problems = result.error.issues.map((issue) => describeIssue(issue, schema, nameOf));
   throw new LinkspanError('CONFIG_INVALID', `${where}: ${problems.join('; ')}`);
 }
 
-function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType): string {
-  const at = issue.path.length === 0 ? '' : `${formatPath(issue.path)}: `;
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  schema: z.ZodType,
+  nameOf: (path: readonly PropertyKey[]) => string,
+): string {
+  const at = issue.path.length === 0 ? '' : `${nameOf(issue.path)}: `;
   if (issue.code !== 'unrecognized_keys') return `${at}${issue.message}`;
   const known = keysAt(schema, issue.path);
   const parts = issue.keys.map((key) => {
@@ -26,6 +36,16 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType): string {
       : `unknown setting "${key}" (did you mean "${near}"?)`;
   });
   return at + parts.join(', ');
+}
+
+/**
+ * The same for the flags of a verb: a setting is named as the flag that was typed (`clusterName` is `--cluster-name`).
+ * @throws LinkspanError CONFIG_INVALID
+ */
+export function parseFlags<S extends z.ZodType>(schema: S, flags: unknown, verb: string): z.output<S> {
+  const flagOf = (path: readonly PropertyKey[]) =>
+    `--${String(path[0]).replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  return parseConfig(schema, flags, verb, flagOf);
 }
 
 function formatPath(path: readonly PropertyKey[]): string {

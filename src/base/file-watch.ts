@@ -82,7 +82,7 @@ class WatchedSet implements WatchedFiles {
 
   #schedulePoll(): void {
     if (this.#closed) return;
-    const everyMs = this.#options.pollMs ?? 10_000;
+    const everyMs = this.#options.pollMs ?? 2000;
     this.#poll = this.#options.clock.after(everyMs, () => this.#check(true), { unref: true });
   }
 

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
-import { parseConfig } from '../base/config.ts';
+import { parseFlags } from '../base/config.ts';
 import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { loadAccess } from '../kube/access.ts';
@@ -61,7 +61,7 @@ export function controllerCommand(): Command {
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:9999')
     .option('--replica <name>', 'name of this replica in its Leases', process.env['HOSTNAME'] ?? hostname())
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
-    .action((flags: unknown) => run(parseConfig(schema, flags, 'controller')));
+    .action((flags: unknown) => run(parseFlags(schema, flags, 'controller')));
 }
 
 async function run(settings: Settings): Promise<void> {

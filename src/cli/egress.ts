@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
-import { parseConfig } from '../base/config.ts';
+import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { Egress } from '../egress/egress.ts';
@@ -43,7 +43,7 @@ export function egressCommand(): Command {
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4192')
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
-    .action((flags: unknown) => run(parseConfig(schema, flags, 'egress')));
+    .action((flags: unknown) => run(parseFlags(schema, flags, 'egress')));
 }
 
 async function run(settings: Settings): Promise<void> {

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { formatAddress, parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
-import { parseConfig } from '../base/config.ts';
+import { parseFlags } from '../base/config.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { openFileTargets } from '../discovery/file-targets.ts';
@@ -54,7 +54,7 @@ export function gatewayCommand(): Command {
     .option('--export-selector <selector...>', 'label selectors of the Services that are served')
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
-    .action((flags: unknown) => run(parseConfig(schema, flags, 'gateway')));
+    .action((flags: unknown) => run(parseFlags(schema, flags, 'gateway')));
 }
 
 async function run(settings: Settings): Promise<void> {

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
-import { parseConfig } from '../base/config.ts';
+import { parseFlags } from '../base/config.ts';
 import { parseDuration } from '../base/duration.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
 import type { PemFile } from '../identity/pem-files.ts';
@@ -56,7 +56,7 @@ function anchorCommand(): Command {
     .option('--lifetime <duration>', 'such as 3650d', '3650d')
     .option('--force', 'replace files that are there')
     .action(async (options: unknown) => {
-      const flags = parseConfig(anchorFlags, options, 'flags');
+      const flags = parseFlags(anchorFlags, options, 'identity anchor');
       const { createAnchor } = await import('../identity/issue.ts');
       const { anchorFiles } = await import('../identity/pem-files.ts');
       const { name, trustDomain, lifetime: lifetimeMs } = flags;
@@ -76,7 +76,7 @@ function issuerCommand(): Command {
     .option('--lifetime <duration>', 'such as 365d', '365d')
     .option('--force', 'replace files that are there')
     .action(async (options: unknown) => {
-      const flags = parseConfig(issuerFlags, options, 'flags');
+      const flags = parseFlags(issuerFlags, options, 'identity issuer');
       const { createIssuer } = await import('../identity/issue.ts');
       const { issuerFiles, readAnchor } = await import('../identity/pem-files.ts');
       const { name, trustDomain, lifetime: lifetimeMs } = flags;
@@ -100,7 +100,7 @@ function leafCommand(): Command {
     .option('--lifetime <duration>', 'such as 24h', '24h')
     .option('--force', 'replace files that are there')
     .action(async (options: unknown) => {
-      const flags = parseConfig(leafFlags, options, 'flags');
+      const flags = parseFlags(leafFlags, options, 'identity leaf');
       const { issueLeaf } = await import('../identity/issue.ts');
       const { identityFiles, readIssuer } = await import('../identity/pem-files.ts');
       const { identityName } = await import('../identity/identity-name.ts');

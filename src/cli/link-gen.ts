@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
-import { parseConfig } from '../base/config.ts';
+import { parseFlags } from '../base/config.ts';
 import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_GATEWAY_NAME,
@@ -117,7 +117,7 @@ export function linkGenCommand(): Command {
     )
     .option('-o, --output <format>', 'yaml or json', 'yaml')
     .action(async (flags: unknown) => {
-      process.stdout.write(await linkGen(parseConfig(schema, flags, 'link-gen')));
+      process.stdout.write(await linkGen(parseFlags(schema, flags, 'link-gen')));
     });
 }
 
