@@ -144,11 +144,9 @@ async function linkEastToWest(west: Cluster, east: Cluster): Promise<void> {
     'utf8',
   );
   await apply(east, crd);
-  await east.kubectl(
-    'wait',
-    '--for=condition=Established',
-    'crd/links.multicluster.linkerd.io',
-    '--timeout=20s',
+  // kubectl fails outright while the new CRD has no conditions at all.
+  await until('the CRD to be served', () =>
+    east.kubectl('wait', '--for=condition=Established', 'crd/links.multicluster.linkerd.io', '--timeout=10s'),
   );
   await apply(east, yaml(namespace('demo'), namespace(MULTICLUSTER)));
   const linkGen = [
@@ -188,7 +186,9 @@ async function startEast(east: Cluster): Promise<void> {
     isReady('controller', `http://${HOSTS.egress}:9999/ready`),
     isReady('egress', `http://${HOSTS.egress}:4192/ready`),
   ]);
-  await east.kubectl('-n', MULTICLUSTER, 'wait', '--for=condition=Synced', 'link/west', '--timeout=30s');
+  await until('the Link to be synced', () =>
+    east.kubectl('-n', MULTICLUSTER, 'wait', '--for=condition=Synced', 'link/west', '--timeout=10s'),
+  );
   show(await east.kubectl('-n', MULTICLUSTER, 'get', 'links'));
 }
 

@@ -20,7 +20,7 @@ export interface WatchFilesOptions {
   onChange(files: readonly FileSnapshot[]): void;
   /** Quiet time after the last event before the files are read, milliseconds; default 100. */
   readonly debounceMs?: number;
-  /** How often the files are read even when nothing was announced, milliseconds; default 10 000. */
+  /** How often the files are read even when nothing was announced, milliseconds; default 2000. */
   readonly pollMs?: number;
 }
 

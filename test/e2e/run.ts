@@ -119,7 +119,9 @@ async function install(): Promise<void> {
       ...address,
     ),
   );
-  await source.kubectl('-n', MC, 'wait', '--for=condition=Synced', 'link/target', '--timeout=60s');
+  await until(
+    async () => (await source.kubectl('-n', MC, 'wait', '--for=condition=Synced', 'link/target')) !== '',
+  );
   await source.kubectl('-n', NS, 'wait', '--for=condition=Ready', 'pod/curl', '--timeout=60s');
   say('linked');
 }
@@ -138,11 +140,11 @@ async function installTarget(identity: Record<string, string>): Promise<void> {
 
 async function installSource(identity: Record<string, string>): Promise<void> {
   await source.kubectl('apply', '-f', path.join(ROOT, 'crds'));
-  await source.kubectl(
-    'wait',
-    '--for=condition=Established',
-    'crd/links.multicluster.linkerd.io',
-    '--timeout=30s',
+  // kubectl fails outright while the new CRD has no conditions at all.
+  await until(
+    async () =>
+      (await source.kubectl('wait', '--for=condition=Established', 'crd/links.multicluster.linkerd.io')) !==
+      '',
   );
   await source.apply(await manifest('source.yaml'));
   await source.apply(identitySecret('linkspan-egress-identity', MC, identity));

@@ -80,7 +80,11 @@ describe('mirroring through the gateway', () => {
   });
 
   it('says on the Link that all is well', async () => {
-    await east.kubectl('-n', links, 'wait', '--for=condition=Synced', 'link/west', '--timeout=15s');
+    await eventually(
+      'it is synced',
+      async () => (await condition('west', 'Synced'))?.status === 'True',
+      wait,
+    );
     expect((await condition('west', 'APIReachable'))?.reason).to.equal('Connected');
     expect(await east.kubectl('-n', links, 'get', 'links')).to.match(
       /west\s+west\s+10\.200\.0\.19\s+True\s+True/,

@@ -5,6 +5,7 @@ import { loadAccess } from '../../src/kube/access.ts';
 import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../src/mirror/egress-ports.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { eventually } from './eventually.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 
 const CRD = path.join(import.meta.dirname, '../../crds/links.multicluster.linkerd.io.yaml');
@@ -12,11 +13,14 @@ const CRD = path.join(import.meta.dirname, '../../crds/links.multicluster.linker
 /** Installs the Link CRD and waits until it is served. */
 export async function installCrd(cluster: Cluster): Promise<void> {
   await cluster.kubectl('apply', '-f', CRD);
-  await cluster.kubectl(
-    'wait',
-    '--for=condition=Established',
-    'crd/links.multicluster.linkerd.io',
-    '--timeout=20s',
+  // kubectl fails outright while the new CRD has no conditions at all.
+  await eventually('the CRD is served', () =>
+    cluster.kubectl(
+      'wait',
+      '--for=condition=Established',
+      'crd/links.multicluster.linkerd.io',
+      '--timeout=10s',
+    ),
   );
 }
 
