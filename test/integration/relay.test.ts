@@ -1,0 +1,222 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { expect } from 'chai';
+import { createServer, request, type Server } from 'node:http';
+import { systemClock } from '../../src/base/clock.ts';
+import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
+import type { TargetSource } from '../../src/discovery/target.ts';
+import { Egress } from '../../src/egress/egress.ts';
+import { RouteSource } from '../../src/egress/sources.ts';
+import { Gateway } from '../../src/gateway/gateway.ts';
+import type { Identity, IdentitySource } from '../../src/identity/identity.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { loadAccess } from '../../src/kube/access.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import type { Controller } from '../../src/mirror/controller.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import { eventually } from '../support/eventually.ts';
+import {
+  apply,
+  exportedObjects,
+  installCrd,
+  linkObjects,
+  read,
+  startController,
+} from '../support/linked-clusters.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { address } from '../testbed/netns.ts';
+import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+
+const wait = { timeoutMs: 15_000, everyMs: 50 };
+const log = createLogger({ name: 'relay', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
+const shared = { clock: systemClock, random: Math.random, log };
+
+/** The whole path of a plain client: mirror → egress → mTLS → gateway → the process behind the export, each found through real API servers. */
+describe('a plain client reaches an export of another cluster', () => {
+  let east: Cluster;
+  let west: Cluster;
+  let ns: string;
+  let controller: Controller;
+  const closing: (() => Promise<unknown>)[] = [];
+  let targets: TargetSource;
+
+  before(async () => {
+    ({ east, west } = await sharedClusters());
+    await installCrd(east);
+    const links = await createNamespace(east, 'links');
+    ns = await createNamespace(west, 'app');
+    await east.kubectl('create', 'namespace', ns);
+    const origins = await Promise.all([17, 18].map((n) => origin(address(n))));
+    closing.push(async () => origins.forEach((server) => server.close()));
+    await apply(
+      west,
+      ...exportedObjects(ns, 'web', { exported: false, addresses: [address(17), address(18)] }),
+    );
+
+    const issuer = await createIssuer(await createAnchor({}), {});
+    const [gatewayIdentity, egressIdentity] = await Promise.all([
+      issueLeaf(issuer, { identity: 'gateway.west' }),
+      issueLeaf(issuer, { identity: 'egress.east' }),
+    ]);
+    await startGateway(gatewayIdentity);
+    await apply(
+      east,
+      ...linkObjects(west, links, 'west', {
+        gatewayAddress: address(19),
+        gatewayPort: '14143',
+        gatewayIdentity: 'gateway.west',
+      }),
+      ...egressObjects(links),
+    );
+    await startEgress(egressIdentity, links);
+    controller = startController(east, { namespace: links, dataPath: 'relay' });
+  });
+
+  after(async () => {
+    await controller.stop();
+    for (const close of closing.reverse()) await close();
+  });
+
+  it('gets answers from every replica within a moment of the label, with the proven identity of the egress', async () => {
+    await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported=true');
+    const answers = new Set<string>();
+    await eventually(
+      'both replicas answered',
+      async () => {
+        answers.add(await ask());
+        return answers.size === 2;
+      },
+      wait,
+    );
+    expect([...answers].sort()).to.deep.equal(
+      [17, 18].map((n) => `${address(n)} egress.east web.${ns}.svc.cluster.local`),
+    );
+  });
+
+  it('listens on the port that the mirror says, and keeps it when the mirror is made again', async () => {
+    const before = (await mirror())?.metadata?.annotations?.['linkspan.dev/egress-ports'];
+    await east.kubectl('-n', ns, 'delete', 'service', 'web-west');
+    await eventually('it is back', mirror, wait);
+    expect((await mirror())?.metadata?.annotations?.['linkspan.dev/egress-ports']).to.equal(before);
+    await eventually('it answers', ask, wait);
+  });
+
+  it('is refused once the target no longer exports it, even by an egress that does not know yet', async () => {
+    const url = await endpoint();
+    await controller.stop();
+    await west.kubectl('-n', ns, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
+    const refusal = await eventually(
+      'the gateway refuses',
+      async () => {
+        const { status, body } = await get(url);
+        return status === 404 && body;
+      },
+      wait,
+    );
+    expect(refusal).to.contain('is not exported by this cluster');
+  });
+
+  const mirror = () => read<V1Service>(east, '-n', ns, 'service', 'web-west');
+
+  /** Where kube-proxy would send a connection to the mirror. */
+  async function endpoint(): Promise<string> {
+    const list = await read<{ items: V1EndpointSlice[] }>(
+      east,
+      '-n',
+      ns,
+      'endpointslices',
+      '-l',
+      'kubernetes.io/service-name=web-west',
+    );
+    const [slice] = list?.items ?? [];
+    const ip = slice?.endpoints?.[0]?.addresses[0];
+    if (ip === undefined) throw new Error('the mirror has no endpoints');
+    return `http://${ip}:${slice?.ports?.[0]?.port ?? 0}/`;
+  }
+
+  async function ask(): Promise<string> {
+    const { status, body } = await get(await endpoint());
+    if (status !== 200) throw new Error(`${status} ${body}`);
+    return body;
+  }
+
+  async function startGateway(identity: Identity): Promise<void> {
+    const client = new KubeClient(loadAccess({ file: west.kubeconfigFile }), shared);
+    targets = openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local' });
+    const gateway = new Gateway({
+      ...shared,
+      listen: { host: address(19), port: 14_143 },
+      identity: fixed(identity),
+      targets,
+      graceMs: 0,
+    });
+    await gateway.start();
+    closing.push(async () => {
+      await gateway.stop();
+      await targets.close();
+      await client.close();
+    });
+  }
+
+  async function startEgress(identity: Identity, namespace: string): Promise<void> {
+    const client = new KubeClient(loadAccess({ file: east.kubeconfigFile }), shared);
+    const egress = new Egress({
+      ...shared,
+      identity: fixed(identity),
+      listenAddress: address(20),
+      lookup: () => Promise.reject(new Error('no names in this test')),
+      graceMs: 0,
+    });
+    const routes = new RouteSource({
+      ...shared,
+      client,
+      namespace,
+      onRoutes: (found) => egress.update(found),
+    });
+    routes.start();
+    closing.push(async () => {
+      await routes.stop();
+      await egress.stop();
+      await client.close();
+    });
+  }
+});
+
+/** The Service by which the controller finds egress pods; here one process. */
+function egressObjects(namespace: string): object[] {
+  const [service, slice] = exportedObjects(namespace, 'linkspan-egress', {
+    exported: false,
+    addresses: [address(20)],
+  });
+  return [service ?? {}, slice ?? {}];
+}
+
+function fixed(identity: Identity): IdentitySource {
+  return {
+    current: () => identity,
+    subscribe: () => () => undefined,
+    ready: { ok: true, reason: '' },
+    close: () => Promise.resolve(),
+  };
+}
+
+async function origin(host: string): Promise<Server> {
+  const server = createServer((incoming, response) => {
+    response.end(`${host} ${String(incoming.headers['l5d-client-id'])} ${String(incoming.headers.host)}`);
+  });
+  await new Promise<void>((resolve) => server.listen(8080, host, resolve));
+  return server;
+}
+
+function get(url: string): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const call = request(url, { agent: false, timeout: 5000 }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => (body += text));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+      response.on('error', reject);
+    });
+    call.on('timeout', () => call.destroy(new Error('no answer')));
+    call.on('error', reject);
+    call.end();
+  });
+}
