@@ -1,6 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
 import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
@@ -63,7 +64,10 @@ export class RouteSource {
   get ready(): Health {
     const waiting = this.#reflectors.find(({ synced }) => !synced);
     if (waiting === undefined) return { ok: true, reason: '' };
-    return { ok: false, reason: `waiting for mirrors and Links: ${waiting.error?.message ?? 'listing'}` };
+    return {
+      ok: false,
+      reason: `waiting for mirrors and Links: ${waiting.error === undefined ? 'listing' : describeError(waiting.error)}`,
+    };
   }
 
   start(): void {

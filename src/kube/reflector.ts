@@ -1,6 +1,5 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';
 import { keyOf, type KubeObject, type Resource } from './resource.ts';
@@ -122,7 +121,7 @@ export class Reflector<T extends KubeObject> {
         }
         this.#fail(error as Error);
         log.warn(
-          { resource: resource.plural, server: client.server, cause: messageOf(error), failures },
+          { resource: resource.plural, server: client.server, err: error, failures },
           'watch failed, trying again',
         );
         await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);

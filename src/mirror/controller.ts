@@ -2,6 +2,7 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { hostname } from 'node:os';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
 import { CREDENTIALS_SECRET_TYPE, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -116,8 +117,10 @@ export class Controller {
   get ready(): Health {
     const waiting = this.#reflectors.find((reflector) => !reflector.synced);
     if (waiting === undefined) return { ok: true, reason: '' };
-    const why = waiting.error?.message ?? 'listing';
-    return { ok: false, reason: `waiting for ${waiting.resource.plural} of the source cluster: ${why}` };
+    const { plural, group } = waiting.resource;
+    const what = group === '' ? plural : `${plural}.${group}`;
+    const why = waiting.error === undefined ? 'listing' : describeError(waiting.error);
+    return { ok: false, reason: `waiting for ${what} of the source cluster: ${why}` };
   }
 
   #watchAll(): void {

@@ -1,0 +1,32 @@
+import { expect } from 'chai';
+import { eventually } from '../support/eventually.ts';
+import { installCrd, startController } from '../support/linked-clusters.ts';
+import { type Cluster, startCluster } from '../testbed/cluster.ts';
+
+/** A chart whose CRDs were left out must not give a crash loop that says "not found": the controller waits, says which kind is missing and what to do, and goes on when it is there. */
+describe('a source cluster without the Link CRD', () => {
+  let bare: Cluster;
+
+  before(async () => {
+    bare = await startCluster({ name: 'bare' });
+  });
+  after(() => bare.stop());
+
+  it('is waited for, with the reason in /ready, and served once the CRD is applied', async () => {
+    await bare.kubectl('create', 'namespace', 'linkerd-multicluster');
+    const controller = startController(bare, { namespace: 'linkerd-multicluster' });
+    try {
+      const reason = await eventually('it says what is missing', () => {
+        const { ok, reason } = controller.ready;
+        return !ok && reason.includes('links.multicluster.linkerd.io') && reason;
+      });
+      expect(reason).to.match(
+        /waiting for links\S+ of the source cluster: \[KUBE_NOT_FOUND\] .*kubectl apply -f crds/,
+      );
+      await installCrd(bare);
+      await eventually('it is ready', () => controller.ready.ok, { timeoutMs: 40_000 });
+    } finally {
+      await controller.stop();
+    }
+  });
+});
