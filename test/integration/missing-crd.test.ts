@@ -18,7 +18,7 @@ describe('a source cluster without the Link CRD', () => {
     try {
       const reason = await eventually('it says what is missing', () => {
         const { ok, reason } = controller.ready;
-        return !ok && reason.includes('links.multicluster.linkerd.io') && reason;
+        return !ok && reason.includes('KUBE_NOT_FOUND') && reason;
       });
       expect(reason).to.match(
         /waiting for links\S+ of the source cluster: \[KUBE_NOT_FOUND\] .*kubectl apply -f crds/,
