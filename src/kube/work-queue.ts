@@ -1,6 +1,8 @@
 import { backoffDelay, type BackoffOptions, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { Lane } from './lane.ts';
+import { WorkerPool, type PoolMember } from './worker-pool.ts';
 
 export interface WorkQueueOptions {
   /** Does the work of one key. The signal aborts when the queue stops. */
@@ -13,34 +15,53 @@ export interface WorkQueueOptions {
   readonly log: Logger;
   /** Told about every failure; default: a warning in the log. The key is tried again in any case. */
   readonly onError?: (key: string, error: unknown) => void;
+  /** Shared with other queues, which bounds them together; `concurrency` is then this queue's share at most. Default: a place per `concurrency`. */
+  readonly pool?: WorkerPool;
 }
 
 /**
  * A queue of keys, not events: a key that is added many times is handled once. No key is handled twice at the same time; one that is added while it is being
- * handled is handled again after. Higher priorities go first, equal ones in order of arrival. A key whose handler fails comes back after a growing
- * delay, for ever: nothing is dropped.
+ * handled is handled again after. Higher priorities go first; among equal ones the oldest and the newest waiting key take turns, so that a single change is
+ * served soon although thousands wait, and the oldest still advance. A take costs O(number of priorities in use), whatever waits. A key whose handler fails
+ * comes back with its priority after a growing delay, for ever: nothing is dropped.
  *
  * p-queue bounds concurrency of independent promises but knows neither keys nor raised priorities, which are the point here.
  */
 export class WorkQueue {
   readonly #options: WorkQueueOptions;
-  readonly #waiting = new Map<number, Set<string>>();
+  readonly #pool: WorkerPool;
+  readonly #member: PoolMember;
+  readonly #lanes = new Map<number, Lane>();
   readonly #priorities = new Map<string, number>();
-  readonly #running = new Set<string>();
+  /** When each key that is being worked on began (monotonic), the earliest first. */
+  readonly #running = new Map<string, number>();
   readonly #again = new Map<string, number>();
   readonly #failures = new Map<string, number>();
   readonly #timers = new Map<string, Timer>();
   readonly #stop = new AbortController();
   readonly #idle = new Set<() => void>();
-  #scheduled = false;
 
   constructor(options: WorkQueueOptions) {
     this.#options = options;
+    this.#pool = options.pool ?? new WorkerPool({ size: options.concurrency });
+    const nextPriority = () => this.#nextPriority();
+    this.#member = {
+      get nextPriority() {
+        return nextPriority();
+      },
+      start: () => this.#start(),
+    };
   }
 
   /** Keys that wait or are being worked on. */
   get depth(): number {
     return this.#priorities.size + this.#running.size;
+  }
+
+  /** For how long the key that is being worked on longest has been, milliseconds; 0 when none is. A liveness check looks at it. */
+  get oldestRunningMs(): number {
+    const [started] = this.#running.values();
+    return started === undefined ? 0 : this.#options.clock.monotonic() - started;
   }
 
   /** Adds a key, or raises its priority. A key that waits after a failure is tried at once. */
@@ -54,15 +75,15 @@ export class WorkQueue {
     }
     const waiting = this.#priorities.get(key);
     if (waiting !== undefined && waiting >= priority) return;
-    if (waiting !== undefined) this.#waiting.get(waiting)?.delete(key);
+    if (waiting !== undefined) this.#lanes.get(waiting)?.delete(key);
     this.#enqueue(key, priority);
   }
 
   /** Adds a key after `ms`, unless it is added before. */
-  addAfter(key: string, ms: number): void {
+  addAfter(key: string, ms: number, priority = 0): void {
     if (this.#stop.signal.aborted) return;
     this.#timers.get(key)?.cancel();
-    const timer = this.#options.clock.after(ms, () => this.add(key), { unref: true });
+    const timer = this.#options.clock.after(ms, () => this.add(key, priority), { unref: true });
     this.#timers.set(key, timer);
   }
 
@@ -76,49 +97,42 @@ export class WorkQueue {
     this.#stop.abort(new Error('queue stopped'));
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
+    this.#pool.withdraw(this.#member);
     this.#priorities.clear();
-    this.#waiting.clear();
+    this.#lanes.clear();
     this.#again.clear();
+    if (this.depth === 0) this.#tellIdle();
     await this.idle();
   }
 
   #enqueue(key: string, priority: number): void {
     this.#priorities.set(key, priority);
-    const keys = this.#waiting.get(priority);
-    if (keys === undefined) this.#waiting.set(priority, new Set([key]));
-    else keys.add(key);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      this.#fill();
-    });
+    let lane = this.#lanes.get(priority);
+    if (lane === undefined) this.#lanes.set(priority, (lane = new Lane()));
+    lane.add(key);
+    this.#pool.offer(this.#member);
   }
 
-  #fill(): void {
-    while (this.#running.size < this.#options.concurrency) {
-      const key = this.#take();
-      if (key === undefined) return;
-      this.#running.add(key);
-      void this.#work(key);
-    }
-  }
-
-  #take(): string | undefined {
+  /** Priority of what could start now; undefined when nothing waits or this queue is at its bound. */
+  #nextPriority(): number | undefined {
+    if (this.#running.size >= this.#options.concurrency) return undefined;
     let best: number | undefined;
-    for (const [priority, keys] of this.#waiting) {
-      if (keys.size === 0) this.#waiting.delete(priority);
+    for (const [priority, lane] of this.#lanes) {
+      if (lane.size === 0) this.#lanes.delete(priority);
       else if (best === undefined || priority > best) best = priority;
     }
-    const keys = best === undefined ? undefined : this.#waiting.get(best);
-    const [key] = keys ?? [];
-    if (key === undefined) return undefined;
-    keys?.delete(key);
-    this.#priorities.delete(key);
-    return key;
+    return best;
   }
 
-  async #work(key: string): Promise<void> {
+  #start(): void {
+    const priority = this.#nextPriority() ?? 0;
+    const key = this.#lanes.get(priority)?.take() ?? '';
+    this.#priorities.delete(key);
+    this.#running.set(key, this.#options.clock.monotonic());
+    void this.#work(key, priority);
+  }
+
+  async #work(key: string, priority: number): Promise<void> {
     const { handler, onError, log } = this.#options;
     try {
       await handler(key, this.#stop.signal);
@@ -127,25 +141,31 @@ export class WorkQueue {
       if (!this.#stop.signal.aborted) {
         if (onError === undefined) log.warn({ key, err: error }, 'work failed, trying again');
         else onError(key, error);
-        this.#retryLater(key);
+        this.#retryLater(key, priority);
       }
+    } finally {
+      this.#ended(key);
     }
+  }
+
+  #ended(key: string): void {
     this.#running.delete(key);
     const again = this.#again.get(key);
     this.#again.delete(key);
     if (again !== undefined) this.add(key, again);
-    this.#fill();
+    if (this.#priorities.size > 0) this.#pool.offer(this.#member);
+    this.#pool.done();
     if (this.depth === 0) this.#tellIdle();
   }
 
-  #retryLater(key: string): void {
+  #retryLater(key: string, priority: number): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    if (this.#again.has(key)) {
-      // It was added while it failed; with the delay, or a quick failure would spin.
-      this.#again.delete(key);
-    }
-    this.addAfter(key, backoffDelay(failures, this.#options.backoff, this.#options.random));
+    // One that was added while it failed waits as well, or a quick failure would spin.
+    const again = this.#again.get(key) ?? priority;
+    this.#again.delete(key);
+    const delay = backoffDelay(failures, this.#options.backoff, this.#options.random);
+    this.addAfter(key, delay, Math.max(priority, again));
   }
 
   #tellIdle(): void {
