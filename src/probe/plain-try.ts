@@ -48,12 +48,13 @@ export function tryPlain(
 function explain(error: unknown, connected: boolean, bytesRead: number): Answer {
   const network = networkFailure(error);
   if (network !== undefined) return network;
-  if (connected && bytesRead === 0) {
+  const code = systemCode(error);
+  // A reset can overtake the news of the connection.
+  if ((connected || code === 'ECONNRESET') && bytesRead === 0) {
     const message = 'it accepted the connection and closed it without an answer';
     return { reason: 'ProbeBroken', message, otherWay: true };
   }
   if (isTlsAlert(error)) return { reason: 'ProbeBroken', message: 'it speaks TLS only', otherWay: true };
-  const code = systemCode(error);
   if (code === 'HPE_HEADER_OVERFLOW')
     return { reason: 'ProbeBroken', message: `its answer has more than ${MAX_HEAD_BYTES} bytes of headers` };
   if (code.startsWith('HPE_')) return { reason: 'ProbeBroken', message: 'its answer is not HTTP/1.1' };

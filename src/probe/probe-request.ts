@@ -80,7 +80,10 @@ export class Prober {
     const plain = await tryPlain(target, this.#dial, signal);
     if (!demandsMtls(plain)) return { answer: plain, via: 'http1' };
     if (own === undefined) return { answer: needsIdentity(plain), via: 'http1' };
-    return { answer: await tryMtls(target, own, this.#dial, signal), via: 'mtls' };
+    const answer = await tryMtls(target, own, this.#dial, signal);
+    if (!('status' in plain && 'reason' in answer && goesOn(answer))) return { answer, via: 'mtls' };
+    const message = `it answered ${plain.status}, and to mTLS: ${answer.message}`;
+    return { answer: { reason: 'ProbeStatus', message }, via: 'http1' };
   }
 
   #remember(address: string, via: ProbeWay): void {

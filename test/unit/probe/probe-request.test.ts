@@ -338,6 +338,18 @@ describe('one probe of a gateway address', () => {
       expect(reasonOf(await ask((socket) => void socket.destroy(), own))).to.equal('ProbeBroken');
     });
 
+    it('fails with ProbeBroken when it resets every connection', async () => {
+      expect(reasonOf(await ask((socket) => void socket.resetAndDestroy(), own))).to.equal('ProbeBroken');
+    });
+
+    it('fails with ProbeStatus when it forbids the clear and speaks no TLS', async () => {
+      const outcome = await ask(says(FORBIDDEN), own);
+      expect(outcome).to.include({
+        reason: 'ProbeStatus',
+        message: 'it answered 403, and to mTLS: it does not speak TLS',
+      });
+    });
+
     it('gives both tries together one time limit', async () => {
       const serve = (socket: Socket) =>
         void socket.once('data', (first: Buffer) => {
