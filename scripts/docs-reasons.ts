@@ -2,15 +2,17 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { linkReasons } from '../src/link/status.ts';
-import { mirrorReasons } from '../src/mirror/reasons.ts';
+import { eventReasons, mirrorReasons } from '../src/mirror/reasons.ts';
 
 /** The whole reference page. */
 export function reasonsPage(): string {
   return [
     '# Reasons\n',
     'The same word stands in conditions, Events, log fields, metric labels and the docs. This page is written by `npm run docs:reasons`.\n',
-    '## Of a mirror\n',
+    '## Of a mirror or a federated membership\n',
     table(mirrorReasons),
+    '## Of an Event, beside those of mirrors\n',
+    table(eventReasons),
     '## Of a condition of a Link\n',
     table(linkReasons),
   ].join('\n');

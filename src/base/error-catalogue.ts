@@ -20,6 +20,10 @@ export const catalogue = {
     'A flag, environment variable or configuration file has a wrong or unknown value.',
     'Correct the named setting; `linkspan <verb> --help` lists them.',
   ),
+  CONTROLLER_NOT_FOUND: entry(
+    'No controller replica answered a question of `mirrors` or `explain`.',
+    'Check that the controller runs in --controller-namespace and that you may `get` pods/proxy there, or name its admin port with --controller http://host:9999.',
+  ),
   NODE_START_FAILED: entry(
     'The Node 26 that the project brings could not be started.',
     'Run `npm ci` again.',

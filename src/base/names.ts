@@ -8,6 +8,22 @@ export const EXPORTED_LABEL = 'mirror.linkerd.io/exported';
 /** Label on a Service that joins `<svc>-federated`; value `member`. */
 export const FEDERATED_LABEL = 'mirror.linkerd.io/federated';
 
+/**
+ * The older way to export, as annotations of the Service in the target cluster (Linkerd 2.8): through the gateway Service
+ * `<gateway-ns>/<gateway-name>`, name default `linkerd-gateway`.
+ */
+export const EXPORT_GATEWAY_NAMESPACE = 'mirror.linkerd.io/gateway-ns';
+export const EXPORT_GATEWAY_NAME = 'mirror.linkerd.io/gateway-name';
+
+/** Label on a flat mirror: the cluster whose API server Linkerd's destination controller asks for the endpoints. On a federated Service the same key is an annotation: `<svc>@<cluster>,…`, in order of joining. */
+export const REMOTE_DISCOVERY = 'multicluster.linkerd.io/remote-discovery';
+/** Label on a flat mirror: name of the remote Service. */
+export const REMOTE_SERVICE_LABEL = 'multicluster.linkerd.io/remote-service';
+/** Annotation on a federated Service: name of the member in the source cluster itself. */
+export const LOCAL_DISCOVERY = 'multicluster.linkerd.io/local-discovery';
+/** Label on an endpoint mirror: name of the headless mirror that it belongs to. */
+export const HEADLESS_MIRROR_LABEL = 'mirror.linkerd.io/headless-mirror-svc-name';
+
 /** Label on everything that mirroring made; always `true`. */
 export const MIRRORED_SERVICE_LABEL = 'mirror.linkerd.io/mirrored-service';
 /** Label on everything that mirroring made for one target cluster: `Link.spec.targetClusterName`. */
@@ -37,6 +53,12 @@ export const DESTINATION_CLUSTER_NAME_LABEL = 'multicluster.linkerd.io/cluster-n
 export const DESTINATION_TRUST_DOMAIN = 'multicluster.linkerd.io/trust-domain';
 export const DESTINATION_CLUSTER_DOMAIN = 'multicluster.linkerd.io/cluster-domain';
 
+/** Annotation on a mirror: `namespace/name` of the Link that it was made for, so that what a deleted Link leaves behind is known to be ours. */
+export const LINK_ANNOTATION = 'linkspan.dev/link';
+/** Group of annotations on a federated Service: `members.linkspan.dev/<cluster>` is the Link (`namespace/name`) that a member came by. */
+export const MEMBER_LINK_GROUP = 'members.linkspan.dev';
+/** Annotation on a Link: UID of the target's `default/kubernetes` Service that a person has accepted after the cluster was rebuilt. */
+export const ACCEPTED_CLUSTER = 'linkspan.dev/accept-cluster';
 /** Annotation on a Link or, on a mirror, what was decided: `gateway` or `relay`. */
 export const DATA_PATH = 'linkspan.dev/data-path';
 /** Annotation on a mirror: UID of the remote Service it was made from. */
@@ -45,6 +67,10 @@ export const REMOTE_UID = 'linkspan.dev/remote-uid';
 export const COPIED_KEYS = 'linkspan.dev/copied-keys';
 /** Annotation on a relay mirror: egress port for each service port, JSON `{"<service port>": <egress port>}`. */
 export const EGRESS_PORTS = 'linkspan.dev/egress-ports';
+/** Group of annotations on a relayed federated Service: `egress-ports.linkspan.dev/<cluster>` holds the egress port of each service port for that cluster. */
+export const FEDERATED_EGRESS_PORTS_GROUP = 'egress-ports.linkspan.dev';
+/** Annotation on a relay mirror whose export names a gateway other than the Link's: JSON `{"addresses":["10.0.0.1"],"port":4143,"identity":"…"}`. */
+export const MIRROR_GATEWAY = 'linkspan.dev/gateway';
 /** Annotation on an exported Service in the target: comma-separated identities (`*` as first label is a wildcard) that may use it; absent = the whole trust domain. */
 export const ALLOWED_CLIENTS = 'linkspan.dev/allowed-clients';
 

@@ -5,27 +5,52 @@ import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
-import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE, FEDERATED_LABEL } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
-import { loadAccess } from '../kube/access.ts';
+import { openIdentityDir } from '../identity/identity-dir.ts';
+import type { IdentitySource } from '../identity/identity.ts';
+import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
-import { Controller } from '../mirror/controller.ts';
+import { keyTest } from '../link/exclusions.ts';
+import { Controller, type ControllerSettings } from '../mirror/controller.ts';
 import { linkerdInstalled } from '../mirror/detect.ts';
 import { DEFAULT_EGRESS_RANGE } from '../mirror/egress-ports.ts';
+import { explainName, reportLinks, type Explanation } from '../mirror/explain.ts';
 import type { Resolver } from '../mirror/gateway-addresses.ts';
+import type { GatewayHealthFactory } from '../mirror/gateway-health.ts';
 import { publishMirrorMetrics } from '../mirror/metrics.ts';
+import { GatewayProbes } from '../probe/gateway-probes.ts';
+import { ProbeMetrics } from '../probe/metrics.ts';
+import { Prober } from '../probe/probe-request.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
-import { createRegistry } from '../telemetry/metrics.ts';
+import { createRegistry, type Registry } from '../telemetry/metrics.ts';
+import { accessOf, clusterFlags, durationFlag, selectorFlag } from './flags.ts';
+
+/** Keys and `<group>/*`, comma-separated; undefined: the flag was not given. */
+const keyListFlag = z
+  .string()
+  .optional()
+  .transform((text) => (text === undefined ? undefined : keyTest(text.split(',').map((key) => key.trim()))));
 
 const schema = z.strictObject({
-  kubeconfig: z.string().optional(),
-  context: z.string().optional(),
+  ...clusterFlags,
   namespace: z.string(),
   dataPath: z.enum(['auto', 'gateway', 'relay']),
   egressService: z.string(),
+  headless: z.boolean().default(false),
+  flatEndpoints: z.boolean().default(false),
+  createNamespaces: z.boolean().default(false),
+  annotationExports: z.boolean(),
+  federatedServiceSelector: selectorFlag,
+  onlyLabels: keyListFlag,
+  onlyAnnotations: keyListFlag,
   dropGuard: z.coerce.number().min(0).max(1),
+  hostGrace: durationFlag,
   concurrency: z.coerce.number().int().min(1).max(1024),
+  peerConcurrency: z.coerce.number().int().min(1).max(1024),
+  leaseDuration: durationFlag.refine((ms) => ms >= 5000, { error: 'must be at least 5s' }),
+  identityDir: z.string().optional(),
   admin: z.string(),
   replica: z.string().min(1),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']),
@@ -57,7 +82,38 @@ export function controllerCommand(): Command {
       "share of a cluster's mirrors that may go at once without a second list",
       '0.5',
     )
-    .option('--concurrency <n>', 'mirrors of one cluster that are written at once', '32')
+    .option('--headless', 'mirror headless Services as headless, with one endpoint mirror for each host')
+    .option(
+      '--flat-endpoints',
+      'give flat mirrors the addresses of the remote pods, for clusters without a mesh whose pods reach each other',
+    )
+    .option('--create-namespaces', 'create namespaces that exports need and that do not exist here')
+    .option(
+      '--no-annotation-exports',
+      'honour labels only; the target then filters what is watched of its Services',
+    )
+    .option(
+      '--federated-service-selector <selector>',
+      'Services of this cluster that join federated ones',
+      `${FEDERATED_LABEL}=member`,
+    )
+    .option(
+      '--only-labels <keys>',
+      'copy only these labels to mirrors (comma-separated; <group>/* for a group)',
+    )
+    .option('--only-annotations <keys>', 'copy only these annotations to mirrors')
+    .option('--host-grace <time>', 'how long the endpoint mirror of a vanished host stays', '60s')
+    .option('--concurrency <n>', 'mirrors of all clusters together that are written at once', '64')
+    .option('--peer-concurrency <n>', 'mirrors of one cluster that are written at once', '32')
+    .option(
+      '--lease-duration <time>',
+      'after this time without renewal another replica takes a Link over',
+      '30s',
+    )
+    .option(
+      '--identity-dir <dir>',
+      'tls.crt, tls.key and ca.crt, for gateways that let only mTLS clients probe them',
+    )
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:9999')
     .option('--replica <name>', 'name of this replica in its Leases', process.env['HOSTNAME'] ?? hostname())
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
@@ -66,25 +122,31 @@ export function controllerCommand(): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'controller', level: settings.logLevel });
-  const context = settings.context === undefined ? {} : { context: settings.context };
-  const access = loadAccess(
-    settings.kubeconfig === undefined
-      ? { default: true, ...context }
-      : { file: settings.kubeconfig, ...context },
-  );
+  const access = accessOf(settings);
   const registry = createRegistry();
   let controller: Controller | undefined;
   const admin = await startAdmin({
     address: parseAddress(settings.admin, '--admin'),
     registry,
     ready: () => controller?.ready ?? { ok: false, reason: `waiting for the API server ${access.server}` },
+    live: () => controller?.live ?? { ok: true, reason: '' },
+    pages: new Map<string, (query: URLSearchParams) => unknown>([
+      ['/mirrors', () => (controller === undefined ? [] : reportLinks(controller))],
+      ['/explain', (query) => (controller === undefined ? [] : explain(controller, query))],
+    ]),
   });
+  const identity =
+    settings.identityDir === undefined
+      ? undefined
+      : await openIdentityDir({ dir: settings.identityDir, clock: systemClock, log });
+
   const stopping = new AbortController();
   const stopped = untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');
     stopping.abort();
     await controller?.stop();
     await admin.close();
+    await identity?.close();
   });
   const meshed = await detectMesh(access, settings, log, stopping.signal);
   if (meshed !== undefined) {
@@ -92,18 +154,11 @@ async function run(settings: Settings): Promise<void> {
       access,
       replica: settings.replica,
       resolver: resolveHost,
+      health: probing(registry, identity, log),
       clock: systemClock,
       random: Math.random,
       log,
-      settings: {
-        namespace: settings.namespace,
-        egressService: settings.egressService,
-        dataPath: settings.dataPath === 'auto' ? (meshed ? 'gateway' : 'relay') : settings.dataPath,
-        writeEndpoints: meshed,
-        dropGuard: { fraction: settings.dropGuard },
-        concurrency: settings.concurrency,
-        egressRange: DEFAULT_EGRESS_RANGE,
-      },
+      settings: controllerSettings(settings, meshed),
     });
     publishMirrorMetrics(registry, controller);
     controller.start();
@@ -111,9 +166,56 @@ async function run(settings: Settings): Promise<void> {
   await stopped;
 }
 
+/** The controller's settings from the flags; where Linkerd is installed, its ways are the defaults. */
+function controllerSettings(settings: Settings, meshed: boolean): ControllerSettings {
+  return {
+    namespace: settings.namespace,
+    egressService: settings.egressService,
+    egressRange: DEFAULT_EGRESS_RANGE,
+    federatedSelector: settings.federatedServiceSelector,
+    dataPath: settings.dataPath === 'auto' ? (meshed ? 'gateway' : 'relay') : settings.dataPath,
+    writeEndpoints: meshed,
+    flatEndpoints: settings.flatEndpoints,
+    headless: settings.headless,
+    createNamespaces: settings.createNamespaces,
+    annotationExports: settings.annotationExports,
+    allowedLabel: settings.onlyLabels,
+    allowedAnnotation: settings.onlyAnnotations,
+    dropGuard: { fraction: settings.dropGuard },
+    hostGraceMs: settings.hostGrace,
+    concurrency: settings.peerConcurrency,
+    totalConcurrency: settings.concurrency,
+    leaseMs: settings.leaseDuration,
+  };
+}
+
+/** Probes gateways, and counts it under Linkerd's metric names. */
+function probing(
+  registry: Registry,
+  identity: IdentitySource | undefined,
+  log: Logger,
+): GatewayHealthFactory {
+  const prober = new Prober({ identity: () => identity?.current(), clock: systemClock });
+  const observer = new ProbeMetrics(registry);
+  return ({ probe, ...options }) =>
+    new GatewayProbes({
+      ...options,
+      spec: probe,
+      prober,
+      observer,
+      clock: systemClock,
+      random: Math.random,
+      log,
+    });
+}
+
+function explain(controller: Controller, query: URLSearchParams): Explanation[] {
+  return explainName(controller, query.get('namespace') ?? 'default', query.get('name') ?? '');
+}
+
 /** Asks until the API server can say whether Linkerd is there; undefined when the process was stopped meanwhile. */
 async function detectMesh(
-  access: ReturnType<typeof loadAccess>,
+  access: ClusterAccess,
   settings: Settings,
   log: Logger,
   signal: AbortSignal,

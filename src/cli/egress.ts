@@ -9,12 +9,12 @@ import { Egress } from '../egress/egress.ts';
 import { systemLookup } from '../egress/resolve.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { openIdentityDir } from '../identity/identity-dir.ts';
-import { loadAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
+import { accessOf } from './flags.ts';
 
 const schema = z.strictObject({
   kubeconfig: z.string().optional(),
@@ -49,12 +49,7 @@ export function egressCommand(): Command {
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'egress', level: settings.logLevel });
   const identity = await openIdentityDir({ dir: settings.identityDir, clock: systemClock, log });
-  const context = settings.context === undefined ? {} : { context: settings.context };
-  const access = loadAccess(
-    settings.kubeconfig === undefined
-      ? { default: true, ...context }
-      : { file: settings.kubeconfig, ...context },
-  );
+  const access = accessOf(settings);
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
   const shared = { clock: systemClock, random: Math.random, log };
   const egress = new Egress({

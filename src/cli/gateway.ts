@@ -10,12 +10,12 @@ import { openKubeTargets } from '../discovery/kube-targets.ts';
 import type { TargetSource } from '../discovery/target.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { openIdentityDir } from '../identity/identity-dir.ts';
-import { loadAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
+import { accessOf } from './flags.ts';
 
 const schema = z
   .strictObject({
@@ -104,12 +104,7 @@ async function openTargets(
     const targets = await openFileTargets({ file: settings.targets, clock: systemClock, log });
     return { targets, close: () => targets.close() };
   }
-  const context = settings.context === undefined ? {} : { context: settings.context };
-  const access = loadAccess(
-    settings.kubeconfig === undefined
-      ? { default: true, ...context }
-      : { file: settings.kubeconfig, ...context },
-  );
+  const access = accessOf(settings);
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
   const targets = openKubeTargets({
     client,

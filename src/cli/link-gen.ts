@@ -11,11 +11,11 @@ import {
   EXPORTED_LABEL,
   FEDERATED_LABEL,
 } from '../base/names.ts';
-import { loadAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { gatherTargetFacts } from '../link/link-gen.ts';
 import { linkManifests } from '../link/link-manifests.ts';
 import { parseSelector, parseSelectorText } from '../link/selector.ts';
+import { accessOf } from './flags.ts';
 import { readVersion } from './version.ts';
 
 const list = z
@@ -122,12 +122,7 @@ export function linkGenCommand(): Command {
 }
 
 async function linkGen(settings: Settings): Promise<string> {
-  const context = settings.context === undefined ? {} : { context: settings.context };
-  const access = loadAccess(
-    settings.kubeconfig === undefined
-      ? { default: true, ...context }
-      : { file: settings.kubeconfig, ...context },
-  );
+  const access = accessOf(settings);
   const client = new KubeClient(access, { clock: systemClock, random: Math.random });
   try {
     const target = await gatherTargetFacts(client, {

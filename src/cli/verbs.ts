@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { explainCommand } from './explain.ts';
+import { mirrorsCommand } from './mirrors.ts';
 import { egressCommand } from './egress.ts';
 import { gatewayCommand } from './gateway.ts';
 import { identityCommand } from './identity.ts';
@@ -12,6 +14,8 @@ export const verbs: readonly (() => Command)[] = [
   gatewayCommand,
   egressCommand,
   linkGenCommand,
+  mirrorsCommand,
+  explainCommand,
   identityCommand,
   versionCommand,
 ];

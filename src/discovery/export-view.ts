@@ -3,7 +3,7 @@ import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
-import { endpointSlices, services } from '../kube/resource.ts';
+import { endpointSlices, services, type KubeObject } from '../kube/resource.ts';
 import { IndexedStore, type StoreChange } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -27,8 +27,16 @@ export interface ExportViewOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Further stripping of what is stored; undefined leaves the Service out. */
-  readonly transform?: (service: V1Service) => V1Service | undefined;
+  /**
+   * Exports that no label says (annotations). When given, all Services are watched, and what neither a selector nor this says is exported is
+   * dropped on arrival. The slices of a Service that only this exports lack the selector's labels: each such Service has a watch of its own.
+   */
+  readonly unfiltered?: {
+    /** Whether one of `selectors` matches. */
+    readonly selected: (service: V1Service) => boolean;
+    /** Whether it is exported without. */
+    readonly exported: (service: V1Service) => boolean;
+  };
 }
 
 const BY_SERVICE = 'service';
@@ -37,12 +45,11 @@ const MOVE_GRACE_MS = 5_000;
 /** Services that may be asked about at once after they left a selector. */
 const CONFIRMATIONS = 4;
 
-/** What one selector's watches hold. */
-interface Part {
+/** One watch and what it holds. */
+interface Part<T extends KubeObject> {
   readonly selector: string;
-  readonly services: IndexedStore<V1Service>;
-  readonly slices: IndexedStore<V1EndpointSlice>;
-  readonly reflectors: readonly [Reflector<V1Service>, Reflector<V1EndpointSlice>];
+  readonly store: IndexedStore<T>;
+  readonly reflector: Reflector<T>;
 }
 
 /**
@@ -57,7 +64,8 @@ export class ExportView {
   /** Exported Services: the union over all selectors. */
   readonly services = new IndexedStore<V1Service>();
   readonly #options: ExportViewOptions;
-  readonly #parts: readonly Part[];
+  readonly #serviceParts: readonly Part<V1Service>[];
+  readonly #sliceParts: readonly Part<V1EndpointSlice>[];
   readonly #handMade: HandMadeSlices;
   /** Slices that left a selector together with their Service and are expected under another. */
   readonly #moving = new Map<string, { readonly slice: V1EndpointSlice; readonly timer: Timer }>();
@@ -68,7 +76,10 @@ export class ExportView {
     this.#options = options;
     const { client, clock, random, log } = options;
     const selectors = new Set(options.selectors.filter((selector) => selector.trim() !== ''));
-    this.#parts = [...selectors].map((selector) => this.#part(selector));
+    // Without a selector, one watch sees every Service, so that a label moved from one selector to another is no event at all.
+    const watched = options.unfiltered === undefined ? [...selectors] : [''];
+    this.#serviceParts = watched.map((selector) => this.#servicePart(selector));
+    this.#sliceParts = [...selectors].map((selector) => this.#slicePart(selector));
     this.#handMade = new HandMadeSlices({ client, clock, random, log, onChange: (key) => this.#tell(key) });
     this.#confirmations = new WorkQueue({
       handler: (key, signal) => this.#confirmGone(key, signal),
@@ -78,10 +89,8 @@ export class ExportView {
       random,
       log,
     });
-    this.#parts.forEach((part) => {
-      part.services.subscribe((change) => this.#serviceChanged(change));
-      part.slices.subscribe((change) => this.#sliceChanged(part, change));
-    });
+    for (const part of this.#serviceParts) part.store.subscribe((change) => this.#serviceChanged(change));
+    for (const part of this.#sliceParts) part.store.subscribe((change) => this.#sliceChanged(part, change));
   }
 
   start(): void {
@@ -100,7 +109,7 @@ export class ExportView {
     await Promise.all([
       this.#confirmations.stop(),
       this.#handMade.stop(),
-      ...this.#parts.flatMap((part) => part.reflectors.map((reflector) => reflector.stop())),
+      ...this.#reflectors().map((reflector) => reflector.stop()),
     ]);
   }
 
@@ -108,7 +117,7 @@ export class ExportView {
   slicesOf(key: string): readonly V1EndpointSlice[] {
     const service = this.services.get(key);
     if (service === undefined) return [];
-    const found = hasPodSelector(service) ? this.#labelledSlices(key) : this.#handMade.slicesOf(key);
+    const found = this.#hasLabelledSlices(service) ? this.#labelledSlices(key) : this.#handMade.slicesOf(key);
     return found.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   }
 
@@ -126,7 +135,7 @@ export class ExportView {
     const service = this.services.get(key);
     if (service === undefined) return false;
     if (isExternalName(service)) return true;
-    if (!hasPodSelector(service)) return this.#handMade.known(key);
+    if (!this.#hasLabelledSlices(service)) return this.#handMade.known(key);
     return this.synced && this.#labelledSlices(key).length > 0;
   }
 
@@ -151,6 +160,12 @@ export class ExportView {
     return oldest;
   }
 
+  /** Resumes every watch at once: the API server was away, and some connection may be dead without having said so. */
+  refresh(): void {
+    for (const reflector of this.#reflectors()) reflector.refresh();
+    this.#handMade.refresh();
+  }
+
   /** Why some watch does not work at the moment. */
   get error(): Error | undefined {
     for (const reflector of this.#reflectors()) if (reflector.error !== undefined) return reflector.error;
@@ -163,38 +178,50 @@ export class ExportView {
     return () => void this.#listeners.delete(listener);
   }
 
-  #part(selector: string): Part {
-    const { client, clock, random, log, transform } = this.#options;
-    const own = new IndexedStore<V1Service>();
-    const slices = new IndexedStore<V1EndpointSlice>({ [BY_SERVICE]: serviceKeysOf });
-    const common = { client, clock, random, log, labelSelector: selector };
-    return {
-      selector,
-      services: own,
-      slices,
-      reflectors: [
-        new Reflector({
-          ...common,
-          resource: services,
-          store: own,
-          transform: (service) => {
-            const stored = storedService(service);
-            return transform === undefined ? stored : transform(stored);
-          },
-        }),
-        new Reflector({ ...common, resource: endpointSlices, store: slices, transform: storedSlice }),
-      ],
-    };
+  #servicePart(selector: string): Part<V1Service> {
+    const { unfiltered, ...options } = this.#options;
+    const store = new IndexedStore<V1Service>();
+    const wanted = (service: V1Service) =>
+      unfiltered === undefined || unfiltered.selected(service) || unfiltered.exported(service);
+    const reflector = new Reflector<V1Service>({
+      ...options,
+      resource: services,
+      store,
+      ...(selector === '' ? {} : { labelSelector: selector }),
+      transform: (service) => (wanted(service) ? storedService(service) : undefined),
+    });
+    return { selector, store, reflector };
+  }
+
+  #slicePart(selector: string): Part<V1EndpointSlice> {
+    const { client, clock, random, log } = this.#options;
+    const store = new IndexedStore<V1EndpointSlice>({ [BY_SERVICE]: serviceKeysOf });
+    const reflector = new Reflector<V1EndpointSlice>({
+      client,
+      clock,
+      random,
+      log,
+      resource: endpointSlices,
+      store,
+      labelSelector: selector,
+      transform: storedSlice,
+    });
+    return { selector, store, reflector };
   }
 
   #reflectors(): readonly (Reflector<V1Service> | Reflector<V1EndpointSlice>)[] {
-    return this.#parts.flatMap((part) => part.reflectors);
+    return [...this.#serviceParts, ...this.#sliceParts].map(({ reflector }) => reflector);
+  }
+
+  /** Whether its slices are in the watches of the selectors: kube has made them and given them the labels of a Service that is exported by label. */
+  #hasLabelledSlices(service: V1Service): boolean {
+    return hasPodSelector(service) && (this.#options.unfiltered?.selected(service) ?? true);
   }
 
   #labelledSlices(key: string): V1EndpointSlice[] {
     const byName = new Map<string, V1EndpointSlice>();
-    for (const part of this.#parts) {
-      for (const slice of part.slices.byIndex(BY_SERVICE, key)) {
+    for (const part of this.#sliceParts) {
+      for (const slice of part.store.byIndex(BY_SERVICE, key)) {
         const name = nameOf(slice);
         byName.set(name, newest([slice, byName.get(name)]) ?? slice);
       }
@@ -206,12 +233,13 @@ export class ExportView {
   }
 
   #serviceChanged({ key }: StoreChange<V1Service>): void {
-    const held = newest(this.#parts.map((part) => part.services.get(key)));
+    const held = newest(this.#serviceParts.map((part) => part.store.get(key)));
     if (held !== undefined) {
       if (held === this.services.get(key)) return;
       this.services.set(held);
-      this.#handMade.follow(key, held);
-    } else if (this.#parts.length > 1) {
+      if (this.#hasLabelledSlices(held) || isExternalName(held)) this.#handMade.forget(key);
+      else this.#handMade.follow(key);
+    } else if (this.#serviceParts.length > 1) {
       // Gone, or its label moved to another selector, whose watch is behind: no deletion until the API server has said which.
       this.#confirmations.add(key);
       return;
@@ -224,8 +252,8 @@ export class ExportView {
   /** Asks each selector about this one Service. A list without resourceVersion is as new as any watch event. */
   async #confirmGone(key: string, signal: AbortSignal): Promise<void> {
     const [namespace = '', name = ''] = key.split('/');
-    for (const part of this.#parts) {
-      if (part.services.get(key) !== undefined) return;
+    for (const part of this.#serviceParts) {
+      if (part.store.get(key) !== undefined) return;
       const { items } = await this.#options.client.list(services, {
         namespace,
         labelSelector: part.selector,
@@ -235,7 +263,7 @@ export class ExportView {
       // Its watch will say so too.
       if (items.length > 0) return;
     }
-    if (this.#parts.some((part) => part.services.get(key) !== undefined)) return;
+    if (this.#serviceParts.some((part) => part.store.get(key) !== undefined)) return;
     this.#remove(key);
     this.#tell(key);
   }
@@ -245,12 +273,12 @@ export class ExportView {
     this.#handMade.forget(key);
   }
 
-  #sliceChanged(part: Part, change: StoreChange<V1EndpointSlice>): void {
+  #sliceChanged(part: Part<V1EndpointSlice>, change: StoreChange<V1EndpointSlice>): void {
     const owner = serviceKeysOf(change.object)[0];
     if (owner === undefined) return;
     if (change.type !== 'deleted') {
       this.#arrived(change.key);
-    } else if (this.#movesWithService(part, owner)) {
+    } else if (this.#movesWithService(part.selector, owner)) {
       this.#hold(change.key, change.object, owner);
       return;
     }
@@ -258,12 +286,9 @@ export class ExportView {
   }
 
   /** The Service is still exported, but no longer by this selector: its slices were relabelled rather than deleted. */
-  #movesWithService(part: Part, owner: string): boolean {
-    return (
-      this.#parts.length > 1 &&
-      this.services.get(owner) !== undefined &&
-      part.services.get(owner) === undefined
-    );
+  #movesWithService(selector: string, owner: string): boolean {
+    if (this.#serviceParts.length < 2 || this.services.get(owner) === undefined) return false;
+    return this.#serviceParts.find((part) => part.selector === selector)?.store.get(owner) === undefined;
   }
 
   #hold(key: string, slice: V1EndpointSlice, owner: string): void {

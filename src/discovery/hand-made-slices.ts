@@ -1,4 +1,4 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -6,7 +6,7 @@ import { Reflector } from '../kube/reflector.ts';
 import { endpointSlices } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { hasPodSelector, isExternalName, SERVICE_NAME_LABEL } from './endpoint-slices.ts';
+import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
 import { storedSlice } from './stored-shape.ts';
 
 export interface HandMadeSlicesOptions {
@@ -25,8 +25,8 @@ interface Watch {
 }
 
 /**
- * Slices of Services without `spec.selector`: whoever made them (a person, an operator, kube's endpointslicemirroring from an Endpoints
- * object) need not have copied the Service's labels. One small watch for each such Service, while it is followed.
+ * Slices that no label selector finds: of Services without `spec.selector` (whoever made them, a person, an operator, kube's endpointslicemirroring,
+ * need not have copied the Service's labels), and of Services that are exported by annotation. One small watch for each, while it is followed.
  */
 export class HandMadeSlices {
   readonly #options: HandMadeSlicesOptions;
@@ -37,10 +37,14 @@ export class HandMadeSlices {
     this.#options = options;
   }
 
-  /** Watches the slices of a Service that needs it, or ceases to when the Service does not (any more). */
-  follow(key: string, service: V1Service): void {
-    if (hasPodSelector(service) || isExternalName(service)) this.forget(key);
-    else if (!this.#watches.has(key)) this.#watches.set(key, this.#watch(key));
+  /** Watches the slices of a Service, until `forget`. */
+  follow(key: string): void {
+    if (!this.#watches.has(key)) this.#watches.set(key, this.#watch(key));
+  }
+
+  /** Resumes every watch at once, after the API server was away. */
+  refresh(): void {
+    for (const { reflector } of this.#watches.values()) reflector.refresh();
   }
 
   forget(key: string): void {

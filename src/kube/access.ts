@@ -24,6 +24,23 @@ export interface ClusterAccess {
   readonly auth: Auth;
 }
 
+/** Access to a server that asks nobody who they are: a controller's admin port. */
+export function anonymousAccess(url: string): ClusterAccess {
+  const parsed = URL.parse(url);
+  if (parsed === null || !/^https?:$/.test(parsed.protocol))
+    throw new LinkspanError('CONFIG_INVALID', `"${url}" is not a URL such as http://10.0.0.1:9999`);
+  return {
+    server: url.replace(/\/+$/, ''),
+    source: url,
+    ca: undefined,
+    cert: undefined,
+    key: undefined,
+    tlsServerName: undefined,
+    skipVerify: false,
+    auth: staticAuth(undefined),
+  };
+}
+
 /** Where a kubeconfig is. `default` is the pod's own account when there is one, else $KUBECONFIG, else ~/.kube/config. */
 export type AccessSource =
   | { readonly file: string; readonly context?: string }

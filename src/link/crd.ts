@@ -150,10 +150,17 @@ function statusSchema(): Schema {
         items: conditionSchema(),
       },
       mirrorCount: { type: 'integer', description: 'Mirrors that exist for this Link.' },
-      mirrorServices: { type: 'array', description: 'State of each mirror.', items: serviceStatusSchema() },
+      targetClusterUID: string(
+        "UID of the target's default/kubernetes Service; a rebuilt cluster has another.",
+      ),
+      mirrorServices: {
+        type: 'array',
+        description: 'State of each mirror, those in trouble first; at most 500.',
+        items: serviceStatusSchema(),
+      },
       federatedServices: {
         type: 'array',
-        description: 'State of each federated membership.',
+        description: 'State of each federated membership, those in trouble first; at most 500.',
         items: serviceStatusSchema(),
       },
     },

@@ -2,9 +2,14 @@ import type { V1LabelSelector, V1ObjectMeta } from '@kubernetes/client-node';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseDuration } from '../base/duration.ts';
-import { DATA_PATH, DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
+import {
+  ACCEPTED_CLUSTER,
+  DATA_PATH,
+  DEFAULT_CLUSTER_DOMAIN,
+  DEFAULT_LINKERD_NAMESPACE,
+} from '../base/names.ts';
 import type { Resource } from '../kube/resource.ts';
-import { exclusionTest } from './exclusions.ts';
+import { keyTest } from './exclusions.ts';
 import { parseSelector, type Selector } from './selector.ts';
 import type { LinkStatus } from './status.ts';
 
@@ -71,6 +76,8 @@ export interface Link {
   readonly excludedAnnotation: (key: string) => boolean;
   /** The annotation `linkspan.dev/data-path`; undefined = the controller's default. */
   readonly dataPath: 'gateway' | 'relay' | undefined;
+  /** The annotation `linkspan.dev/accept-cluster`: the rebuilt cluster (UID of its `default/kubernetes` Service) that a person has accepted. */
+  readonly acceptedUid: string | undefined;
 }
 
 export interface LinkGateway {
@@ -225,9 +232,10 @@ function normalize(object: LinkObject, spec: ParsedSpec, dataPath: Link['dataPat
     selector: spec.selector,
     remoteDiscoverySelector: spec.remoteDiscoverySelector,
     federatedServiceSelector: spec.federatedServiceSelector,
-    excludedLabel: exclusionTest(spec.excludedLabels ?? []),
-    excludedAnnotation: exclusionTest(spec.excludedAnnotations ?? []),
+    excludedLabel: keyTest(spec.excludedLabels ?? []),
+    excludedAnnotation: keyTest(spec.excludedAnnotations ?? []),
     dataPath,
+    acceptedUid: metadata.annotations?.[ACCEPTED_CLUSTER],
   };
 }
 

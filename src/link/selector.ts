@@ -39,6 +39,30 @@ export class Selector {
 }
 
 /**
+ * The fewest selector texts that together select what any of these selects: selectors that ask for values of one and the same label become one
+ * (`exported in (true,remote-discovery)`), so that one watch serves both and a label that changes from one to the other is no gap between two watches.
+ */
+export function unionOf(selectors: readonly Selector[]): string[] {
+  const values = new Map<string, Set<string>>();
+  const others: string[] = [];
+  for (const selector of selectors) {
+    const [only, ...rest] = selector.requirements;
+    if (only === undefined) continue;
+    if (rest.length > 0 || only.operator !== 'In') {
+      others.push(selector.toString());
+      continue;
+    }
+    const known = values.get(only.key) ?? new Set<string>();
+    for (const value of only.values) known.add(value);
+    values.set(only.key, known);
+  }
+  const merged = [...values].map(([key, set]) =>
+    new Selector([{ key, operator: 'In', values: [...set].sort() }]).toString(),
+  );
+  return [...new Set([...merged, ...others])];
+}
+
+/**
  * Parses a LabelSelector object.
  * @throws Error with a sentence that says what is wrong; `parseLink` turns it into a problem with the field's name
  */

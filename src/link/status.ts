@@ -1,4 +1,4 @@
-/** The conditions of a Link, in the order in which they are shown. GatewayAlive is written by the prober. */
+/** The conditions of a Link, in the order in which they are shown. */
 export const LINK_CONDITIONS = ['CredentialsValid', 'APIReachable', 'GatewayAlive', 'Synced'] as const;
 export type LinkConditionType = (typeof LINK_CONDITIONS)[number];
 
@@ -16,6 +16,16 @@ export const linkReasons = {
   AllMirrored: 'Every exported Service has its mirror.',
   Mirroring: 'Mirrors are being made or changed.',
   SomeNotMirrored: 'Some exported Services cannot be mirrored; the message counts them by reason.',
+  DropHeld: 'Many mirrors would go at once; they are kept until a second list confirms it.',
+  ClusterReplaced:
+    'The target is not the cluster it was (another UID). Its missing exports keep their mirrors until they are back, or until the annotation `linkspan.dev/accept-cluster` of the Link names the new UID; the message has the command.',
+  ProbesAnswered: 'The gateway answers its probes.',
+  ProbesFailed:
+    'No address of the gateway answers its probes; mirrors through it have no endpoints. The message has each address.',
+  NotProbed: 'The Link has no probe; every address of its gateway counts as alive.',
+  NoGateway: 'The Link names no gateway: only flat mirrors are possible.',
+  GatewayUnresolved: 'No address of the gateway is known: its host names cannot be resolved.',
+  CleaningUp: 'The Link is gone or names another cluster; what it made is being removed.',
 } as const;
 export type LinkReason = keyof typeof linkReasons;
 
@@ -54,6 +64,8 @@ export interface LinkStatus {
   readonly conditions?: readonly Condition[];
   /** Mirrors that exist for this Link. */
   readonly mirrorCount?: number;
+  /** UID of the target's `default/kubernetes` Service: by it a cluster that was rebuilt is told from one that lost its exports. */
+  readonly targetClusterUID?: string;
   readonly mirrorServices?: readonly ServiceStatus[];
   readonly federatedServices?: readonly ServiceStatus[];
 }

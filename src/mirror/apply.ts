@@ -1,6 +1,14 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
-import { endpoints, endpointSlices, services, type ObjectRef, type Resource } from '../kube/resource.ts';
+import {
+  endpoints,
+  endpointSlices,
+  namespaces,
+  services,
+  type ObjectRef,
+  type Resource,
+} from '../kube/resource.ts';
+import { SERVICE_NAME_LABEL } from './endpoints.ts';
 import type { LocalView } from './local-view.ts';
 import { ownerReference, type Kind, type MirrorObject, type Step } from './plan.ts';
 
@@ -8,6 +16,7 @@ const resources: Record<Kind, Resource<MirrorObject>> = {
   services: services as Resource<MirrorObject>,
   endpointSlices: endpointSlices as Resource<MirrorObject>,
   endpoints: endpoints as Resource<MirrorObject>,
+  namespaces: namespaces as Resource<MirrorObject>,
 };
 
 /** `stale`: what is there is not what was planned for; it has been looked at again and the key should be decided anew. */
@@ -26,20 +35,25 @@ export interface Applier {
  * @throws KubeApiError when the API server refuses or cannot be reached; the caller tries again
  */
 export async function apply(applier: Applier, steps: readonly Step[]): Promise<ApplyResult> {
-  let mirror: V1Service | undefined;
+  const created = new Map<string, V1Service>();
   for (const step of steps) {
     applier.signal.throwIfAborted();
-    const written = await carryOut(applier, withOwner(step, mirror));
+    const written = await carryOut(applier, withOwner(step, created));
     if (written === 'stale') return 'stale';
-    if (step.kind === 'services' && step.verb !== 'delete') mirror = written as V1Service;
+    if (step.kind === 'services' && step.verb === 'create') {
+      const service = written as V1Service;
+      created.set(service.metadata?.name ?? '', service);
+    }
   }
   return 'done';
 }
 
-/** A slice that is made together with its mirror gets its owner reference here: the UID was not known to the plan. */
-function withOwner(step: Step, mirror: V1Service | undefined): Step {
-  if (mirror === undefined || step.verb !== 'create' || step.kind !== 'endpointSlices') return step;
+/** A slice that is made together with its Service gets its owner reference here: the UID was not known to the plan. */
+function withOwner(step: Step, created: ReadonlyMap<string, V1Service>): Step {
+  if (step.verb !== 'create' || step.kind !== 'endpointSlices') return step;
   const slice = step.object as V1EndpointSlice;
+  const mirror = created.get(slice.metadata?.labels?.[SERVICE_NAME_LABEL] ?? '');
+  if (mirror === undefined) return step;
   const metadata = { ...slice.metadata, ownerReferences: [ownerReference(mirror)] };
   return { ...step, object: { ...slice, metadata } };
 }
@@ -85,5 +99,6 @@ async function lookAgain({ client, view, signal }: Applier, step: Step): Promise
 }
 
 function refOf(object: MirrorObject): ObjectRef {
-  return { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
+  const { namespace, name } = object.metadata ?? {};
+  return { ...(namespace === undefined ? {} : { namespace }), name: name ?? '' };
 }

@@ -1,5 +1,4 @@
-import type { V1Secret } from '@kubernetes/client-node';
-import { hostname } from 'node:os';
+import type { V1Lease, V1Secret } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
@@ -11,6 +10,7 @@ import { Reflector } from '../kube/reflector.ts';
 import {
   endpoints,
   endpointSlices,
+  leases,
   namespaces,
   secrets,
   services,
@@ -19,23 +19,42 @@ import {
 } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
+import { WorkerPool } from '../kube/worker-pool.ts';
 import { links, parseLink, type Link, type LinkObject } from '../link/schema.ts';
+import type { Selector } from '../link/selector.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { CLUSTER_INDEX, clusterOf, egressPods, keepNamespaceName } from './local-indexes.ts';
+import { makers } from './collector.ts';
 import { EgressAllocator } from './egress-allocator.ts';
+import type { PortRange } from './egress-ports.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { Resolver } from './gateway-addresses.ts';
-import { LinkRun, type LinkSettings } from './link-run.ts';
-import { BY_SERVICE, LocalView, sliceService } from './local-view.ts';
+import type { GatewayHealthFactory } from './gateway-health.ts';
+import { LinkRun } from './link-run.ts';
+import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
+import { LocalMembers } from './local-members.ts';
+import { LocalView } from './local-view.ts';
+import type { PeerSettings, PeerSurroundings } from './peer.ts';
 
 /** Settings of the controller; the CLI's flags. */
-export interface ControllerSettings extends LinkSettings {
+export interface ControllerSettings extends PeerSettings {
   /** Namespace of the Links, their Secrets and Leases, and of the egress Service. */
   readonly namespace: string;
   /** Service whose EndpointSlices are the egress pods. */
   readonly egressService: string;
+  readonly egressRange: PortRange;
+  /** Services of the source cluster that join federated ones. */
+  readonly federatedSelector: Selector;
+  /** Requests that all peers together may have under way at the source cluster's API server. */
+  readonly totalConcurrency: number;
+  /** How long a Lease holds after its last renewal, milliseconds: within that time a replica that was killed is replaced. */
+  readonly leaseMs: number;
 }
+
+/** A write that takes longer than this is stuck: every request has its own, much shorter, limit. */
+const WEDGED_MS = 300_000;
+/** How much longer a replica waits before it takes a free Lease, for each that it holds: so that replicas share the Links. */
+const CLAIM_DELAY_MS = 100;
 
 export interface ControllerOptions {
   readonly access: ClusterAccess;
@@ -43,6 +62,7 @@ export interface ControllerOptions {
   /** Name of this replica, the holder of its Leases. */
   readonly replica: string;
   readonly resolver: Resolver;
+  readonly health: GatewayHealthFactory;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -57,21 +77,27 @@ export class Controller {
   readonly view: LocalView;
   readonly links = new IndexedStore<LinkObject>();
   readonly secrets = new IndexedStore<V1Secret>();
+  readonly leases = new IndexedStore<V1Lease>();
   readonly runs = new Map<string, LinkRun>();
   readonly #reflectors: Reflector<KubeObject>[] = [];
   readonly #queue: WorkQueue;
   readonly #events: EventRecorder;
-  #egress: EgressAllocator | undefined;
+  readonly #pool: WorkerPool;
+  #surroundings: PeerSurroundings | undefined;
+  #localMembers: LocalMembers | undefined;
   #egressAddresses: readonly MirrorAddress[] = [];
   #stopping = false;
 
   constructor(options: ControllerOptions) {
     this.options = options;
-    const { access, clock, random, log } = options;
-    this.client = new KubeClient(access, { clock, random, log, maxConnections: 64 });
+    const { access, clock, random, log, settings } = options;
+    // Room beside the writes for Leases, Events and status.
+    const maxConnections = settings.totalConcurrency + 8;
+    this.client = new KubeClient(access, { clock, random, log, maxConnections });
+    this.#pool = new WorkerPool({ size: settings.totalConcurrency });
     this.view = new LocalView(
       {
-        services: new IndexedStore({ [CLUSTER_INDEX]: clusterOf }),
+        services: new IndexedStore(serviceIndexes),
         endpointSlices: new IndexedStore({ [BY_SERVICE]: sliceService }),
         endpoints: new IndexedStore(),
         namespaces: new IndexedStore(),
@@ -107,7 +133,7 @@ export class Controller {
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.#queue.stop();
-    await Promise.all([...this.runs.values()].map((run) => run.stop()));
+    await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
     await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
     await this.#events.flush();
     await this.client.close();
@@ -123,11 +149,36 @@ export class Controller {
     return { ok: false, reason: `waiting for ${what} of the source cluster: ${why}` };
   }
 
+  /** Whether work goes on: a write that never ends means that this process should be started anew. */
+  get live(): Health {
+    const peers = [...this.runs].map(([key, { peer }]): [string, number] => [
+      key,
+      peer?.oldestRunningMs ?? 0,
+    ]);
+    const all: [string, number][] = [
+      ...peers,
+      ['links', this.#queue.oldestRunningMs],
+      ['local members', this.#localMembers?.oldestRunningMs ?? 0],
+    ];
+    const stuck = all.find(([, ms]) => ms > WEDGED_MS);
+    if (stuck === undefined) return { ok: true, reason: '' };
+    return {
+      ok: false,
+      reason: `${stuck[0]}: a write has been under way for ${Math.round(stuck[1] / 1000)} s`,
+    };
+  }
+
+  /** What is decided about local members of federated Services, while this replica keeps them. */
+  get localMembers(): LocalMembers | undefined {
+    return this.#localMembers;
+  }
+
   #watchAll(): void {
     const { namespace, egressService } = this.options.settings;
     const mirrored = `${MIRRORED_SERVICE_LABEL}=true`;
     const { stores } = this.view;
     this.#watch(links, this.links, { namespace });
+    this.#watch(leases, this.leases, { namespace, transform: keepMirrorLease });
     this.#watch(secrets, this.secrets, { namespace, fieldSelector: `type=${CREDENTIALS_SECRET_TYPE}` });
     this.#watch(namespaces, stores.namespaces, { transform: keepNamespaceName });
     this.#watch(services, stores.services, { labelSelector: mirrored });
@@ -171,9 +222,43 @@ export class Controller {
 
   #begin(): void {
     if (this.#stopping) return;
-    this.#egress = new EgressAllocator(this.view.stores.services, this.options.settings.egressRange);
-    this.options.log.info({ links: this.links.size }, 'source cluster listed');
-    for (const key of this.links.keys()) this.#queue.add(key);
+    const { settings, clock, random, resolver, health, log } = this.options;
+    this.#surroundings = {
+      local: this.client,
+      view: this.view,
+      pool: this.#pool,
+      egress: new EgressAllocator(this.view.stores.services, settings.egressRange),
+      egressAddresses: () => this.#egressAddresses,
+      events: this.#events,
+      resolver,
+      health,
+      ageOf: (cluster) => this.#ageOf(cluster),
+      clock,
+      random,
+    };
+    this.#localMembers = new LocalMembers({
+      ...this.#surroundings,
+      namespace: settings.namespace,
+      replica: this.options.replica,
+      selector: settings.federatedSelector,
+      settings,
+      lease: this.#lease(),
+      log: log.child({ link: 'local' }),
+    });
+    this.#localMembers.start();
+    log.info({ links: this.links.size }, 'source cluster listed');
+    // Links that were deleted while nobody ran have left their mirrors.
+    for (const key of new Set([...this.links.keys(), ...makers(this.view).keys()])) this.#queue.add(key);
+  }
+
+  #lease() {
+    const { leaseMs } = this.options.settings;
+    return {
+      store: this.leases,
+      durationMs: leaseMs,
+      renewDeadlineMs: leaseMs / 2,
+      claimDelayMs: () => CLAIM_DELAY_MS * [...this.runs.values()].filter((run) => run.leader).length,
+    };
   }
 
   #secretChanged(secretKey: string): void {
@@ -185,35 +270,46 @@ export class Controller {
   }
 
   async #reconcileLink(key: string): Promise<void> {
-    if (this.#egress === undefined) return;
+    if (this.#surroundings === undefined) return;
     const object = this.links.get(key);
-    const run = this.runs.get(key) ?? this.#newRun(key, this.#egress);
+    // What a Link of another namespace has made is not ours to remove.
+    if (object === undefined && !key.startsWith(`${this.options.settings.namespace}/`)) return;
+    const run = this.runs.get(key) ?? this.#newRun(key, this.#surroundings);
     await run.update(object, this.secrets, object === undefined ? undefined : this.#olderRival(object));
-    if (object === undefined) {
-      this.runs.delete(key);
-      // A younger Link for the same cluster may take over now.
-      for (const other of this.links.keys()) this.#queue.add(other);
-    }
+    // A younger Link for the same cluster may take over now.
+    if (object === undefined) for (const other of this.links.keys()) this.#queue.add(other);
   }
 
-  #newRun(key: string, egress: EgressAllocator): LinkRun {
-    const { settings, replica, resolver, clock, random, log } = this.options;
+  #newRun(key: string, surroundings: PeerSurroundings): LinkRun {
+    const { settings, replica, log } = this.options;
     const run = new LinkRun({
+      ...surroundings,
       key,
       settings,
-      replica: replica === '' ? hostname() : replica,
-      client: this.client,
-      view: this.view,
-      events: this.#events,
-      egress,
-      egressAddresses: () => this.#egressAddresses,
-      resolver,
-      clock,
-      random,
+      replica,
+      lease: this.#lease(),
+      isLinked: (cluster) => this.#ageOf(cluster) !== undefined,
+      onCollected: () => {
+        if (this.links.get(key) === undefined) this.runs.delete(key);
+        else this.#queue.add(key);
+      },
       log: log.child({ link: key.slice(key.indexOf('/') + 1) }),
     });
     this.runs.set(key, run);
     return run;
+  }
+
+  /** Sorts clusters by the age of the oldest Link that names each. */
+  #ageOf(cluster: string): string | undefined {
+    let oldest: string | undefined;
+    for (const object of this.links.list()) {
+      const { metadata, spec } = object;
+      if (spec?.targetClusterName?.trim() !== cluster) continue;
+      const created = metadata?.creationTimestamp;
+      const age = `${created === undefined ? '' : new Date(created).toISOString()} ${metadata?.name ?? ''}`;
+      if (oldest === undefined || age < oldest) oldest = age;
+    }
+    return oldest;
   }
 
   /** The older Link that names the same target cluster, if there is one: two must not write the same mirrors. */
@@ -232,4 +328,9 @@ export class Controller {
 
 function isOlder(a: Link, b: Link): boolean {
   return a.createdAt === b.createdAt ? a.name < b.name : a.createdAt < b.createdAt;
+}
+
+/** Leases of Links and of local members; nobody else's are of interest. */
+function keepMirrorLease(lease: V1Lease): V1Lease | undefined {
+  return /^(local-)?service-mirror-write/.test(lease.metadata?.name ?? '') ? lease : undefined;
 }

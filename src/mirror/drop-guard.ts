@@ -22,3 +22,65 @@ export function removalsHeld(
   const unconfirmed = counts.absent - counts.confirmed;
   return unconfirmed >= GUARD_MINIMUM && unconfirmed > counts.mirrors * settings.fraction;
 }
+
+const MEMBER_PREFIX = 'federated ';
+
+/** The guard's key of a federated membership; that of a mirror is the key of its Service. Memberships and mirrors of one Service are two claims. */
+export function memberClaim(key: string): string {
+  return MEMBER_PREFIX + key;
+}
+
+/** The key of the Service behind a claim, and whether it is a membership. */
+export function parseClaim(claim: string): { readonly key: string; readonly federated: boolean } {
+  const federated = claim.startsWith(MEMBER_PREFIX);
+  return { key: federated ? claim.slice(MEMBER_PREFIX.length) : claim, federated };
+}
+
+/**
+ * Counts, for one peer, what exists here (claims: mirrors and federated memberships) and what of it the target no longer exports. Kept up to date key by key,
+ * so that asking costs nothing however many there are.
+ */
+export class DropGuard {
+  readonly #settings: DropGuardSettings;
+  readonly #claims = new Set<string>();
+  readonly #absent = new Set<string>();
+  readonly #confirmed = new Set<string>();
+
+  constructor(settings: DropGuardSettings) {
+    this.#settings = settings;
+  }
+
+  /** Takes note of a key: whether something of ours exists for it here, and whether the target exports it. */
+  note(key: string, claimed: boolean, exported: boolean): void {
+    if (claimed) this.#claims.add(key);
+    else this.#claims.delete(key);
+    if (claimed && !exported) this.#absent.add(key);
+    else this.#absent.delete(key);
+    if (!claimed || exported) this.#confirmed.delete(key);
+  }
+
+  /** Whether the removal of this key must wait. */
+  held(key: string): boolean {
+    if (this.#confirmed.has(key)) return false;
+    const counts = {
+      mirrors: this.#claims.size,
+      absent: this.#absent.size,
+      confirmed: this.#confirmed.size,
+    };
+    return removalsHeld(counts, this.#settings);
+  }
+
+  /** Keys that are here and no longer exported over there. */
+  get absent(): readonly string[] {
+    return [...this.#absent];
+  }
+
+  get claims(): number {
+    return this.#claims.size;
+  }
+
+  /** A second list has shown that these are really no longer exported. */
+  confirm(keys: Iterable<string>): void {
+    for (const key of keys) if (this.#absent.has(key)) this.#confirmed.add(key);
+  }
+}

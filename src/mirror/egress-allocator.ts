@@ -1,19 +1,27 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readEgressPorts, type EgressPorts } from '../base/egress-ports.ts';
+import { EGRESS_PORTS, FEDERATED_EGRESS_PORTS_GROUP } from '../base/names.ts';
 import type { IndexedStore } from '../kube/store.ts';
-import {
-  allocateEgressPorts,
-  DEFAULT_EGRESS_RANGE,
-  readEgressPorts,
-  type EgressPorts,
-  type PortRange,
-} from './egress-ports.ts';
+import { allocateEgressPorts, DEFAULT_EGRESS_RANGE, type PortRange } from './egress-ports.ts';
+import { keyOfObject } from './naming.ts';
+
+/** Who asks for egress ports. */
+export interface EgressClaim {
+  /** Local Service, `namespace/name`. */
+  readonly service: string;
+  /** The member's cluster where the Service is a federated one. */
+  readonly member?: string;
+  readonly servicePorts: readonly number[];
+  /** The Service as it is, if it exists. */
+  readonly local: V1Service | undefined;
+}
 
 /**
- * Which mirror holds which egress port, over all Links: the mirrors' own annotations are the record, so it survives restarts and is shared by
+ * Which mirror holds which egress port, over all Links: the Services' own annotations are the record, so it survives restarts and is shared by
  * replicas. Ports given out by this process count at once, before the watch shows them.
  */
 export class EgressAllocator {
-  readonly #holders = new Map<number, { readonly mirror: string; readonly since: string }>();
+  readonly #holders = new Map<number, { readonly holder: string; readonly since: string }>();
   readonly #range: PortRange;
 
   constructor(services: IndexedStore<V1Service>, range: PortRange = DEFAULT_EGRESS_RANGE) {
@@ -26,41 +34,48 @@ export class EgressAllocator {
     });
   }
 
-  /** Ports for a mirror; undefined when the range is full. `local` is the mirror as it is, if it exists. */
-  allocate(
-    mirror: string,
-    servicePorts: readonly number[],
-    local: V1Service | undefined,
-  ): EgressPorts | undefined {
-    const current = readEgressPorts(local?.metadata?.annotations);
-    const taken = (port: number) => (this.#holders.get(port)?.mirror ?? mirror) !== mirror;
-    const ports = allocateEgressPorts(mirror, servicePorts, current, taken, this.#range);
+  /** Ports for a claim; undefined when the range is full. */
+  allocate({ service, member, servicePorts, local }: EgressClaim): EgressPorts | undefined {
+    const holder = holderName(service, member);
+    const annotation = member === undefined ? EGRESS_PORTS : `${FEDERATED_EGRESS_PORTS_GROUP}/${member}`;
+    const current = readEgressPorts(local?.metadata?.annotations?.[annotation]);
+    const taken = (port: number) => (this.#holders.get(port)?.holder ?? holder) !== holder;
+    const ports = allocateEgressPorts(holder, servicePorts, current, taken, this.#range);
     const since = sinceOf(local);
-    for (const port of Object.values(ports ?? {})) this.#holders.set(port, { mirror, since });
+    for (const port of Object.values(ports ?? {})) this.#holders.set(port, { holder, since });
     return ports;
   }
 
   /** Two replicas may have given one port to two mirrors: the older mirror keeps it, the other gets a new one. */
   #record(service: V1Service): void {
-    const mirror = keyOfService(service);
     const since = sinceOf(service);
-    for (const port of Object.values(readEgressPorts(service.metadata?.annotations))) {
-      const holder = this.#holders.get(port);
-      if (holder === undefined || holder.mirror === mirror || since < holder.since)
-        this.#holders.set(port, { mirror, since });
+    for (const { port, holder } of recordedPorts(service)) {
+      const known = this.#holders.get(port);
+      if (known === undefined || known.holder === holder || since < known.since)
+        this.#holders.set(port, { holder, since });
     }
   }
 
   #release(service: V1Service): void {
-    const mirror = keyOfService(service);
-    for (const port of Object.values(readEgressPorts(service.metadata?.annotations))) {
-      if (this.#holders.get(port)?.mirror === mirror) this.#holders.delete(port);
+    for (const { port, holder } of recordedPorts(service)) {
+      if (this.#holders.get(port)?.holder === holder) this.#holders.delete(port);
     }
   }
 }
 
-function keyOfService(service: V1Service): string {
-  return `${service.metadata?.namespace ?? ''}/${service.metadata?.name ?? ''}`;
+function holderName(service: string, member: string | undefined): string {
+  return member === undefined ? service : `${service}@${member}`;
+}
+
+/** Every egress port that a Service's annotations record: a mirror's own, or one set for each member of a federated Service. */
+function recordedPorts(service: V1Service): { port: number; holder: string }[] {
+  const key = keyOfObject(service);
+  const prefix = `${FEDERATED_EGRESS_PORTS_GROUP}/`;
+  return Object.entries(service.metadata?.annotations ?? {}).flatMap(([name, text]) => {
+    const member = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
+    if (name !== EGRESS_PORTS && member === undefined) return [];
+    return Object.values(readEgressPorts(text)).map((port) => ({ port, holder: holderName(key, member) }));
+  });
 }
 
 /** Orders mirrors by age, then by UID; one that does not exist yet is younger than all. */

@@ -1,4 +1,4 @@
-import { EGRESS_PORTS } from '../base/names.ts';
+import type { EgressPorts } from '../base/egress-ports.ts';
 
 /** Inclusive range of ports on which egress listens for relay mirrors. */
 export interface PortRange {
@@ -8,28 +8,6 @@ export interface PortRange {
 
 /** Below node ports (30000) and the kernel's ephemeral range (32768), above the well-known. */
 export const DEFAULT_EGRESS_RANGE: PortRange = { first: 10_000, last: 29_999 };
-
-/** Service port → egress port. */
-export type EgressPorts = Readonly<Record<number, number>>;
-
-/** Reads annotation `linkspan.dev/egress-ports`; anything that is not such a map counts as empty, it is made anew. */
-export function readEgressPorts(annotations: Readonly<Record<string, string>> | undefined): EgressPorts {
-  try {
-    const value: unknown = JSON.parse(annotations?.[EGRESS_PORTS] ?? '{}');
-    if (typeof value !== 'object' || value === null) return {};
-    const valid = Object.entries(value).filter(
-      (entry): entry is [string, number] => Number.isInteger(Number(entry[0])) && Number.isInteger(entry[1]),
-    );
-    return Object.fromEntries(valid);
-  } catch {
-    return {};
-  }
-}
-
-/** The annotation's value, keys in numeric order, so that equal maps are equal text. */
-export function writeEgressPorts(ports: EgressPorts): string {
-  return JSON.stringify(ports);
-}
 
 /**
  * Egress ports for the service ports of one mirror: those it has stay, new ones are placed by a hash of mirror and port, so that a mirror which is

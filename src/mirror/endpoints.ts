@@ -1,4 +1,5 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
+import { createHash } from 'node:crypto';
 import { MANAGER, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../base/names.ts';
 import { ownershipLabels } from './metadata.ts';
 import type { MirroredPort } from './ports.ts';
@@ -9,22 +10,35 @@ export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 /** Label on Endpoints that keeps kube's EndpointSliceMirroring controller from making a second slice of them. */
 export const SKIP_MIRROR_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
+/** Longest name of an EndpointSlice (an RFC 1123 subdomain). */
+const MAX_SLICE_NAME = 253;
 
-/** One address that a mirror's traffic is sent to: a gateway address, or an egress pod. */
+/** One address that a mirror's traffic is sent to: a gateway address, an egress pod, or the ClusterIP of an endpoint mirror. */
 export interface MirrorAddress {
   readonly ip: string;
   readonly nodeName?: string;
   readonly zone?: string;
+  readonly hostname?: string;
 }
 
-/** What the endpoints of one mirror should be. */
-export interface EndpointsWanted {
+/** Whose endpoints they are. */
+export interface EndpointsOwner {
   readonly namespace: string;
-  readonly mirror: string;
+  /** The Service in the source cluster. */
+  readonly service: string;
+  /** What the names of the slices begin with; the Service's name where only one cluster writes slices for it. */
+  readonly prefix: string;
   readonly cluster: string;
-  readonly fqName: string;
-  /** Identity that a meshed client must demand; undefined in relay mode, where the egress demands it. */
+  /** Undefined for slices that Linkerd does not resolve (federated unions). */
+  readonly fqName: string | undefined;
+  /** Identity that a meshed client must demand; undefined where the address is not a gateway. */
   readonly gatewayIdentity: string | undefined;
+  /** Further labels. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** What the endpoints of one Service should be. */
+export interface EndpointsWanted extends EndpointsOwner {
   readonly addresses: readonly MirrorAddress[];
   readonly ports: readonly MirroredPort[];
   /** Port on the addresses for a service port: the gateway's own, or the egress port. */
@@ -33,9 +47,9 @@ export interface EndpointsWanted {
 
 type Family = 'IPv4' | 'IPv6';
 
-/** Name of our slice of a mirror for an address family. */
-export function sliceName(mirror: string, family: Family): string {
-  return `${mirror}-linkspan-${family.toLowerCase()}`;
+/** Name of our slice for an address family. */
+export function sliceName(prefix: string, family: Family): string {
+  return `${prefix}-linkspan-${family.toLowerCase()}`;
 }
 
 /**
@@ -55,19 +69,7 @@ function slice(
   addresses: readonly MirrorAddress[],
 ): V1EndpointSlice {
   return {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: {
-      name: sliceName(wanted.mirror, family),
-      namespace: wanted.namespace,
-      labels: {
-        ...ownershipLabels(wanted.cluster),
-        [SERVICE_NAME_LABEL]: wanted.mirror,
-        [MANAGED_BY_LABEL]: MANAGER,
-      },
-      annotations: endpointAnnotations(wanted),
-    },
-    addressType: family,
+    ...sliceHead(wanted, sliceName(wanted.prefix, family), family),
     endpoints: addresses.map(endpoint),
     ports: wanted.ports.map((port) => ({
       name: port.name,
@@ -78,12 +80,76 @@ function slice(
   };
 }
 
+function sliceHead(owner: EndpointsOwner, name: string, addressType: string) {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name,
+      namespace: owner.namespace,
+      labels: {
+        ...ownershipLabels(owner.cluster),
+        ...owner.labels,
+        [SERVICE_NAME_LABEL]: owner.service,
+        [MANAGED_BY_LABEL]: MANAGER,
+      },
+      annotations: endpointAnnotations(owner),
+    },
+    addressType,
+  };
+}
+
 function endpoint(address: MirrorAddress): V1Endpoint {
   return {
     addresses: [address.ip],
     conditions: { ready: true },
+    ...(address.hostname === undefined ? {} : { hostname: address.hostname }),
     ...(address.nodeName === undefined ? {} : { nodeName: address.nodeName }),
     ...(address.zone === undefined ? {} : { zone: address.zone }),
+  };
+}
+
+/**
+ * Slices with the addresses of the pods themselves, for networks where pods reach each other: one for each slice of the remote Service, so that a
+ * change over there is one write here. TCP ports only; slices of type FQDN, which kube-proxy ignores too, are left out.
+ * @param zoneHints sets the hint that keeps traffic in the endpoint's zone, for a Service with `trafficDistribution`
+ */
+export function podSlices(
+  owner: EndpointsOwner,
+  remote: readonly V1EndpointSlice[],
+  options: { readonly zoneHints: boolean },
+): V1EndpointSlice[] {
+  return remote
+    .filter(({ addressType }) => addressType !== 'FQDN')
+    .map((source) => ({
+      ...sliceHead(owner, podSliceName(owner.prefix, source.metadata?.name ?? ''), source.addressType),
+      endpoints: (source.endpoints ?? []).map((from) => podEndpoint(from, options.zoneHints)),
+      ports: (source.ports ?? [])
+        .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
+        .map((port) => ({
+          name: port.name ?? '',
+          ...(port.port === undefined ? {} : { port: port.port }),
+          protocol: 'TCP',
+          ...(port.appProtocol === undefined ? {} : { appProtocol: port.appProtocol }),
+        })),
+    }));
+}
+
+/** The remote slice's name keeps copies apart; it is hashed where both together are too long. */
+function podSliceName(prefix: string, source: string): string {
+  const name = `${prefix}-linkspan-${source}`;
+  if (name.length <= MAX_SLICE_NAME) return name;
+  return `${prefix}-linkspan-${createHash('sha256').update(source).digest('hex').slice(0, 16)}`;
+}
+
+function podEndpoint(from: V1Endpoint, zoneHints: boolean): V1Endpoint {
+  const { addresses, conditions, hostname, zone } = from;
+  return {
+    addresses,
+    conditions: { ...conditions, ready: conditions?.ready ?? true },
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(zoneHints && zone !== undefined ? { hints: { forZones: [{ name: zone }] } } : {}),
   };
 }
 
@@ -96,9 +162,9 @@ export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
     apiVersion: 'v1',
     kind: 'Endpoints',
     metadata: {
-      name: wanted.mirror,
+      name: wanted.service,
       namespace: wanted.namespace,
-      labels: { ...ownershipLabels(wanted.cluster), [SKIP_MIRROR_LABEL]: 'true' },
+      labels: { ...ownershipLabels(wanted.cluster), ...wanted.labels, [SKIP_MIRROR_LABEL]: 'true' },
       annotations: endpointAnnotations(wanted),
     },
     ...(wanted.addresses.length === 0 ? {} : { subsets: [subset(wanted)] }),
@@ -107,7 +173,9 @@ export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
 
 function subset(wanted: EndpointsWanted): NonNullable<V1Endpoints['subsets']>[number] {
   return {
-    addresses: wanted.addresses.map((address) => ({ ip: address.ip })),
+    addresses: wanted.addresses.map(({ ip, hostname }) =>
+      hostname === undefined ? { ip } : { ip, hostname },
+    ),
     ports: wanted.ports.map((port) => ({
       ...(port.name === '' ? {} : { name: port.name }),
       port: wanted.portOf(port),
@@ -116,10 +184,10 @@ function subset(wanted: EndpointsWanted): NonNullable<V1Endpoints['subsets']>[nu
   };
 }
 
-function endpointAnnotations(wanted: EndpointsWanted): Record<string, string> {
+function endpointAnnotations({ fqName, gatewayIdentity }: EndpointsOwner): Record<string, string> {
   return {
-    [REMOTE_SERVICE_FQ_NAME]: wanted.fqName,
-    ...(wanted.gatewayIdentity === undefined ? {} : { [REMOTE_GATEWAY_IDENTITY]: wanted.gatewayIdentity }),
+    ...(fqName === undefined ? {} : { [REMOTE_SERVICE_FQ_NAME]: fqName }),
+    ...(gatewayIdentity === undefined ? {} : { [REMOTE_GATEWAY_IDENTITY]: gatewayIdentity }),
   };
 }
 

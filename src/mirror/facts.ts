@@ -1,27 +1,64 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { EgressPorts } from '../base/egress-ports.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { CopyRules } from './metadata.ts';
-import type { RemoteKey } from './naming.ts';
+import type { MirrorOwner, RemoteKey } from './naming.ts';
 
-/** How a mirror's traffic travels: to the gateway itself (meshed clients), or through local egress pods (plain clients). */
+/** How traffic reaches a target's gateway: directly (meshed clients), or through local egress pods (plain clients). */
 export type DataPath = 'gateway' | 'relay';
 
-/** What a Link says, as far as a mirror depends on it. */
-export interface LinkFacts {
-  readonly cluster: string;
+/** What a Link and the controller's settings say, as far as a mirror depends on it. */
+export interface LinkFacts extends MirrorOwner {
   readonly clusterDomain: string;
   readonly dataPath: DataPath;
-  /** The remote gateway: its identity and port; undefined when the Link names none. */
-  readonly gateway: { readonly identity: string; readonly port: number } | undefined;
   readonly rules: CopyRules;
   /** Whether Endpoints are written beside EndpointSlices, for Linkerd control planes that read those. */
   readonly writeEndpoints: boolean;
+  /** Flat mirrors get EndpointSlices with the addresses of the remote pods, for kube-proxy. */
+  readonly flatEndpoints: boolean;
+  /** Headless Services get headless mirrors with one endpoint mirror for each host name. */
+  readonly headless: boolean;
+  readonly createNamespaces: boolean;
 }
 
-/** Everything that decides about one mirror; gathered before, so that the verdict is a pure function. */
-export interface MirrorFacts {
+/** The gateway that a mirror goes through, and what is known of its path. */
+export interface GatewayFacts {
+  readonly identity: string;
+  readonly port: number;
+  /**
+   * `resolving`: its name is being looked up for the first time; `unresolved`: it has no known address; `unknown`: no address has answered its first
+   * probe yet; `alive`: at least one answers; `dead`: none does.
+   */
+  readonly path: 'resolving' | 'unresolved' | 'unknown' | 'alive' | 'dead';
+  readonly alive: readonly string[];
+  /** Addresses that have not answered their first probe; kept where they are, not added anew. */
+  readonly unknown: readonly string[];
+  /** Set when this is not the Link's own gateway (annotation exports). */
+  readonly own: boolean;
+}
+
+/** A Service of the source cluster with what belongs to it. */
+export interface LocalPart {
+  readonly service: V1Service | undefined;
+  readonly slices: readonly V1EndpointSlice[];
+  readonly endpoints: V1Endpoints | undefined;
+}
+
+/** One host of a headless Service. */
+export interface HostFacts {
+  readonly host: string;
+  /** Name of its endpoint mirror. */
+  readonly name: string;
+  /** Whether the pod of that name is ready; one that is not keeps its mirror, so that its ClusterIP stays, without endpoints. */
+  readonly ready: boolean;
+  readonly local: LocalPart;
+}
+
+export type NamespaceState = 'present' | 'absent' | 'terminating';
+
+/** The exported Service as the target cluster says it is. */
+export interface RemoteFacts {
   readonly key: RemoteKey;
-  readonly link: LinkFacts;
   /** Whether the target cluster has given a complete list; before that nothing is removed. */
   readonly synced: boolean;
   /** Whether removals are held back by the drop guard. */
@@ -30,13 +67,30 @@ export interface MirrorFacts {
   readonly remote: V1Service | undefined;
   /** Ready endpoints in the target; undefined while that is not known. */
   readonly remoteReady: number | undefined;
-  readonly namespaceExists: boolean;
-  /** The local object that has the mirror's name, if one is known. */
-  readonly local: V1Service | undefined;
-  readonly localSlices: readonly V1EndpointSlice[];
-  readonly localEndpoints: V1Endpoints | undefined;
-  /** Where the mirror's traffic goes: gateway addresses, or egress pods. */
-  readonly addresses: readonly MirrorAddress[];
-  /** Egress port of each service port (relay); undefined when the range is full or in gateway mode. */
-  readonly egressPorts: Readonly<Record<number, number>> | undefined;
+  /** Its EndpointSlices, where their addresses or host names matter. */
+  readonly remoteSlices: readonly V1EndpointSlice[];
+}
+
+/** Where traffic goes. */
+export interface PathFacts {
+  /** Undefined where the Link names no gateway. */
+  readonly gateway: GatewayFacts | undefined;
+  /** Ready egress pods (relay). */
+  readonly egress: readonly MirrorAddress[];
+  /** Egress port of each service port, by name of the mirror (relay); a mirror that is not in it got none: the range is full. */
+  readonly egressPorts: ReadonlyMap<string, EgressPorts>;
+}
+
+/** Everything that decides about one mirror; gathered before, so that the verdict is a pure function. */
+export interface MirrorFacts extends RemoteFacts, PathFacts {
+  readonly link: LinkFacts;
+  /** Whether the export asks for a flat mirror (`remoteDiscoverySelector`) rather than one through the gateway. */
+  readonly flat: boolean;
+  readonly namespace: NamespaceState;
+  /** The local object that has the mirror's name, if one is known, and its endpoints. */
+  readonly local: LocalPart;
+  /** Hosts of a headless Service, with the endpoint mirrors that exist. */
+  readonly hosts: readonly HostFacts[];
+  /** Endpoint mirrors that exist for hosts that are gone. */
+  readonly formerHosts: readonly LocalPart[];
 }

@@ -1,7 +1,11 @@
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { describeError, messageOf, type LinkspanError } from '../base/errors.ts';
+import { ACCEPTED_CLUSTER } from '../base/names.ts';
 import type { LinkReason, WantedCondition } from '../link/status.ts';
-import type { MirrorReason } from './reasons.ts';
+import type { GatewayFacts } from './facts.ts';
+import type { AddressReport } from './gateway-health.ts';
+import { UNMIRRORED, type MirrorReason } from './reasons.ts';
+import type { Outcome } from './reconciler.ts';
 
 /** What the conditions of a Link are made from. */
 export interface LinkSituation {
@@ -12,9 +16,16 @@ export interface LinkSituation {
 
 /** What the conditions need to know of a running peer. */
 export interface PeerFacts {
-  readonly exports: { readonly synced: boolean; readonly error: Error | undefined };
-  readonly verdicts: ReadonlyMap<string, MirrorReason>;
+  readonly link: { readonly name: string; readonly namespace: string };
+  readonly synced: boolean;
+  readonly apiError: Error | undefined;
+  readonly gateway:
+    | { readonly facts: GatewayFacts; readonly probed: boolean; readonly reports: readonly AddressReport[] }
+    | undefined;
+  readonly mirrors: { readonly reconciler: { readonly outcomes: ReadonlyMap<string, Outcome> } };
+  readonly federated: { readonly reconciler: { readonly outcomes: ReadonlyMap<string, Outcome> } };
   readonly depth: number;
+  readonly replacedBy: string | undefined;
 }
 
 const CREDENTIAL_REASONS: Partial<Record<ErrorCode, LinkReason>> = {
@@ -24,26 +35,17 @@ const CREDENTIAL_REASONS: Partial<Record<ErrorCode, LinkReason>> = {
   CREDENTIALS_INVALID: 'InvalidCredentials',
 };
 
-/** Reasons that mean an exported Service has no mirror. */
-const NOT_MIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
-  'EgressPortsExhausted',
-  'Error',
-  'InvalidService',
-  'MissingNamespace',
-  'NameConflict',
-  'NameTooLong',
-  'NoGateway',
-]);
+type Make = (
+  type: WantedCondition['type'],
+  status: WantedCondition['status'],
+  reason: LinkReason,
+  message?: string,
+) => WantedCondition;
 
-/** The conditions of a Link: what is true of its credentials, of the target's API, and of its mirrors. Pure. */
+/** The conditions of a Link: what is true of its credentials, of the target's API, of the gateway's path and of its mirrors. Pure. */
 export function linkConditions(situation: LinkSituation, generation: number): WantedCondition[] {
   const { problem, peer } = situation;
-  const condition = (
-    type: string,
-    status: WantedCondition['status'],
-    reason: LinkReason,
-    message = '',
-  ): WantedCondition => ({
+  const condition: Make = (type, status, reason, message = '') => ({
     type,
     status,
     reason,
@@ -55,6 +57,7 @@ export function linkConditions(situation: LinkSituation, generation: number): Wa
     return [
       condition('CredentialsValid', 'False', reason, describeError(problem)),
       condition('APIReachable', 'Unknown', 'Waiting'),
+      condition('GatewayAlive', 'Unknown', 'Waiting'),
       condition('Synced', 'Unknown', 'Waiting'),
     ];
   }
@@ -62,42 +65,77 @@ export function linkConditions(situation: LinkSituation, generation: number): Wa
   return [
     condition('CredentialsValid', 'True', 'Accepted'),
     apiCondition(peer, condition),
+    gatewayCondition(peer, condition),
     syncCondition(peer, condition),
   ];
 }
 
-type Make = (
-  type: string,
-  status: WantedCondition['status'],
-  reason: LinkReason,
-  message?: string,
-) => WantedCondition;
-
-function apiCondition({ exports }: PeerFacts, condition: Make): WantedCondition {
-  if (exports.error !== undefined) {
-    const status = 'status' in exports.error ? exports.error.status : undefined;
+function apiCondition({ apiError, synced }: PeerFacts, condition: Make): WantedCondition {
+  if (apiError !== undefined) {
+    const status = 'status' in apiError ? apiError.status : undefined;
     const reason = status === 401 || status === 403 ? 'Forbidden' : 'Unreachable';
-    return condition('APIReachable', 'False', reason, messageOf(exports.error));
+    return condition('APIReachable', 'False', reason, messageOf(apiError));
   }
-  return exports.synced
+  return synced
     ? condition('APIReachable', 'True', 'Connected')
     : condition('APIReachable', 'Unknown', 'Waiting');
 }
 
+function gatewayCondition({ gateway }: PeerFacts, condition: Make): WantedCondition {
+  if (gateway === undefined) return condition('GatewayAlive', 'Unknown', 'NoGateway');
+  const { facts, probed, reports } = gateway;
+  if (facts.path === 'unresolved') return condition('GatewayAlive', 'False', 'GatewayUnresolved');
+  if (facts.path === 'dead') return condition('GatewayAlive', 'False', 'ProbesFailed', troubleOf(reports));
+  if (facts.path !== 'alive') return condition('GatewayAlive', 'Unknown', 'Waiting');
+  return probed
+    ? condition('GatewayAlive', 'True', 'ProbesAnswered', troubleOf(reports))
+    : condition('GatewayAlive', 'Unknown', 'NotProbed');
+}
+
+/** The addresses that do not answer, and why; without numbers that differ each time. */
+function troubleOf(reports: readonly AddressReport[]): string {
+  return reports
+    .filter(({ state }) => state === 'dead')
+    .map(
+      ({ address, reason, message }) =>
+        `${address}: ${reason ?? 'dead'}${message === '' ? '' : ` (${message})`}`,
+    )
+    .join('; ');
+}
+
 function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {
-  if (!peer.exports.synced)
-    return condition('Synced', 'False', 'Waiting', 'the first complete list has not arrived');
-  const failed = new Map<MirrorReason, number>();
-  for (const reason of peer.verdicts.values()) {
-    if (NOT_MIRRORED.has(reason)) failed.set(reason, (failed.get(reason) ?? 0) + 1);
+  if (!peer.synced) return condition('Synced', 'False', 'Waiting', 'the first complete list has not arrived');
+  const counts = countReasons(peer);
+  const held = counts.get('DropHeld') ?? 0;
+  if (held > 0 && peer.replacedBy !== undefined) {
+    const { name, namespace } = peer.link;
+    const command = `kubectl -n ${namespace} annotate link ${name} --overwrite ${ACCEPTED_CLUSTER}=${peer.replacedBy}`;
+    return condition(
+      'Synced',
+      'False',
+      'ClusterReplaced',
+      `${held} mirrors are kept; to give them up: ${command}`,
+    );
   }
-  if (failed.size > 0) {
-    const counts = [...failed]
-      .sort(([a], [b]) => a.localeCompare(b))
-      .map(([reason, count]) => `${count} ${reason}`);
-    return condition('Synced', 'False', 'SomeNotMirrored', counts.join(', '));
+  if (held > 0)
+    return condition('Synced', 'False', 'DropHeld', `${held} mirrors are kept until a second list`);
+  const failed = [...counts]
+    .filter(([reason]) => UNMIRRORED.has(reason))
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  if (failed.length > 0) {
+    const message = failed.map(([reason, count]) => `${count} ${reason}`).join(', ');
+    return condition('Synced', 'False', 'SomeNotMirrored', message);
   }
   return peer.depth > 0
     ? condition('Synced', 'False', 'Mirroring')
     : condition('Synced', 'True', 'AllMirrored');
+}
+
+/** How many Services, mirrors and memberships together, have each reason. */
+export function countReasons(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<MirrorReason, number> {
+  const counts = new Map<MirrorReason, number>();
+  for (const { outcomes } of [peer.mirrors.reconciler, peer.federated.reconciler]) {
+    for (const { reason } of outcomes.values()) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  return counts;
 }

@@ -1,86 +1,76 @@
 import type { V1Secret } from '@kubernetes/client-node';
-import type { Random } from '../base/backoff.ts';
-import type { Clock, Timer } from '../base/clock.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
-import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, DATA_PATH } from '../base/names.ts';
-import { ExportView } from '../discovery/export-view.ts';
+import {
+  ACCEPTED_CLUSTER,
+  CREDENTIALS_SECRET_KEY,
+  CREDENTIALS_SECRET_TYPE,
+  DATA_PATH,
+} from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
-import type { EventRecorder } from '../kube/event-recorder.ts';
-import { LeaseElector } from '../kube/lease.ts';
+import { LeaseElector, type LeaseOptions } from '../kube/lease.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import { accessFromSecret } from '../link/credentials.ts';
-import { links, parseLink, type Link, type LinkObject } from '../link/schema.ts';
-import { isDeepStrictEqual } from 'node:util';
-import { nextConditions, type LinkStatus } from '../link/status.ts';
+import { parseLink, type Link, type LinkObject } from '../link/schema.ts';
 import type { Logger } from '../telemetry/log.ts';
-import type { DropGuardSettings } from './drop-guard.ts';
-import type { EgressAllocator } from './egress-allocator.ts';
-import type { PortRange } from './egress-ports.ts';
-import type { MirrorAddress } from './endpoints.ts';
-import type { DataPath } from './facts.ts';
-import { GatewayAddresses, type Resolver } from './gateway-addresses.ts';
-import { linkConditions } from './link-conditions.ts';
-import type { LocalView } from './local-view.ts';
-import { Peer } from './peer.ts';
+import { collect, leftovers, makers } from './collector.ts';
+import { LinkStatusWriter } from './link-status.ts';
+import { Peer, type PeerSettings, type PeerSurroundings } from './peer.ts';
 
-/** How often a Link's status is compared with what was last written; changes in between are written together. */
-const STATUS_PERIOD_MS = 1000;
-
-export interface LinkSettings {
-  /** Data path of Links that do not say it themselves. */
-  readonly dataPath: DataPath;
-  readonly writeEndpoints: boolean;
-  readonly dropGuard: DropGuardSettings;
-  readonly concurrency: number;
-  readonly egressRange: PortRange;
-}
-
-export interface LinkRunOptions {
+export interface LinkRunOptions extends PeerSurroundings {
   /** `namespace/name` of the Link. */
   readonly key: string;
-  readonly settings: LinkSettings;
+  readonly settings: PeerSettings;
   readonly replica: string;
-  readonly client: KubeClient;
-  readonly view: LocalView;
-  readonly events: EventRecorder;
-  readonly egress: EgressAllocator;
-  readonly egressAddresses: () => readonly MirrorAddress[];
-  readonly resolver: Resolver;
-  readonly clock: Clock;
-  readonly random: Random;
+  readonly lease: Pick<LeaseOptions, 'store' | 'durationMs' | 'renewDeadlineMs' | 'claimDelayMs'>;
+  /** Whether some Link names a cluster, so that what was made for it is in use. */
+  readonly isLinked: (cluster: string) => boolean;
+  /** Everything that a deleted Link had made is gone. */
+  readonly onCollected: () => void;
   readonly log: Logger;
 }
 
 /** What a run was started from; as long as it is the same, nothing is restarted. */
 interface Basis {
   readonly spec: unknown;
-  readonly dataPath: string | undefined;
+  readonly annotations: readonly (string | undefined)[];
   readonly kubeconfig: string | undefined;
   readonly rival: string | undefined;
 }
 
 /**
- * The life of one Link: checks it and its credentials, holds its Lease, runs its Peer while the Lease is held, and writes its status.
+ * The life of one Link: checks it and its credentials, holds its Lease, runs its Peer while the Lease is held, and removes what it made when it is deleted.
  */
 export class LinkRun {
   readonly #options: LinkRunOptions;
+  readonly #status: LinkStatusWriter;
   #basis: Basis | undefined;
   #object: LinkObject | undefined;
   #problem: LinkspanError | undefined;
   #peer: Peer | undefined;
   #elector: LeaseElector | undefined;
+  #collecting = false;
   #statusTimer: Timer | undefined;
-  #written: LinkStatus | undefined;
-  #writing = false;
 
   constructor(options: LinkRunOptions) {
     this.#options = options;
+    this.#status = new LinkStatusWriter(options);
   }
 
   /** The peer, while this replica holds the Link's Lease. */
   get peer(): Peer | undefined {
     return this.#peer;
+  }
+
+  /** Whether this replica holds the Link's Lease. */
+  get leader(): boolean {
+    return this.#elector?.leader ?? false;
+  }
+
+  /** Why the Link cannot run, if so. */
+  get problem(): LinkspanError | undefined {
+    return this.#problem;
   }
 
   /** Takes in the Link as it is now (undefined = deleted) and the Secrets; restarts the peer when anything that it depends on has changed. */
@@ -91,7 +81,7 @@ export class LinkRun {
   ): Promise<void> {
     this.#object = object;
     if (object === undefined) {
-      await this.stop();
+      await this.#delete();
       return;
     }
     const secret = secrets.get(
@@ -114,6 +104,7 @@ export class LinkRun {
   async #halt(): Promise<void> {
     await this.#elector?.stop();
     this.#elector = undefined;
+    this.#collecting = false;
     this.#problem = undefined;
     this.#peer = undefined;
   }
@@ -121,18 +112,7 @@ export class LinkRun {
   #start(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): void {
     try {
       const { link, access } = check(object, secret, rival);
-      const { client, replica, clock, random, log } = this.#options;
-      this.#elector = new LeaseElector({
-        client,
-        namespace: link.namespace,
-        name: `service-mirror-write-${link.name}`,
-        identity: replica,
-        clock,
-        random,
-        log,
-        onTerm: (signal) => this.#term(link, access, signal),
-      });
-      this.#elector.start();
+      this.#elector = this.#newElector((signal) => this.#term(link, access, signal));
     } catch (error) {
       if (!(error instanceof LinkspanError)) throw error;
       this.#options.log.error({ err: error }, 'link not usable');
@@ -142,54 +122,73 @@ export class LinkRun {
     this.#scheduleStatus();
   }
 
-  /** One term of holding the Lease: runs the peer until the signal says that it is over. */
-  async #term(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
-    const peer = this.#newPeer(link, access);
-    this.#peer = peer;
-    this.#options.log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
-    peer.start();
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    this.#peer = undefined;
-    await peer.stop();
-    this.#options.log.info({ cluster: link.targetClusterName }, 'link stopped');
-  }
-
-  #newPeer(link: Link, access: ClusterAccess): Peer {
-    const { settings, client, view, events, egress, egressAddresses, resolver, clock, random, log } =
-      this.#options;
-    const remote = new KubeClient(access, { clock, random, log });
-    const selectors = link.selector.empty ? [] : [link.selector.toString()];
-    const peer: Peer = new Peer({
-      link,
-      settings: {
-        dataPath: link.dataPath ?? settings.dataPath,
-        writeEndpoints: settings.writeEndpoints,
-        dropGuard: settings.dropGuard,
-        concurrency: settings.concurrency,
-      },
-      remote,
-      exports: new ExportView({ client: remote, selectors, clock, random, log }),
-      local: client,
-      view,
-      gateway: new GatewayAddresses({
-        hosts: link.gateway?.addresses ?? [],
-        resolver,
-        clock,
-        random,
-        log,
-        onChange: () => peer.resync(),
-      }),
-      egress,
-      egressAddresses,
-      events,
+  #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaseElector {
+    const { local, replica, clock, random, log, key, lease } = this.#options;
+    const slash = key.indexOf('/');
+    const elector = new LeaseElector({
+      ...lease,
+      client: local,
+      namespace: key.slice(0, slash),
+      name: `service-mirror-write-${key.slice(slash + 1)}`,
+      identity: replica,
       clock,
       random,
       log,
+      onTerm,
     });
-    return peer;
+    elector.start();
+    return elector;
+  }
+
+  /** One term of holding the Lease: runs the peer until the signal says that it is over. */
+  async #term(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    const knownUid = this.#status.latest(this.#object)?.targetClusterUID;
+    const peer = new Peer({ ...this.#options, link, access, knownUid });
+    this.#peer = peer;
+    log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
+    peer.start();
+    // A Link that was edited to name another cluster leaves the mirrors of the former one behind.
+    void this.#collectClusters((cluster) => cluster !== link.targetClusterName, signal);
+    await aborted(signal);
+    this.#peer = undefined;
+    await peer.stop();
+    log.info({ cluster: link.targetClusterName }, 'link stopped');
+  }
+
+  /** The Link is gone: everything that it made goes too, under its Lease, and then the Lease. */
+  async #delete(): Promise<void> {
+    if (this.#collecting) return;
+    this.#statusTimer?.cancel();
+    this.#statusTimer = undefined;
+    this.#basis = undefined;
+    await this.#halt();
+    this.#collecting = true;
+    const elector = this.#newElector(async (signal) => {
+      await this.#collectClusters(() => true, signal);
+      if (signal.aborted) return;
+      // Not from within the term, which it waits for.
+      setImmediate(() => void elector.remove().then(() => this.#collected(elector)));
+      await aborted(signal);
+    });
+    this.#elector = elector;
+  }
+
+  #collected(elector: LeaseElector): void {
+    if (this.#elector !== elector || !this.#collecting) return;
+    this.#elector = undefined;
+    this.#options.onCollected();
+  }
+
+  async #collectClusters(wanted: (cluster: string) => boolean, signal: AbortSignal): Promise<void> {
+    const { key, view, isLinked, local, settings, log } = this.#options;
+    for (const cluster of makers(view).get(key) ?? []) {
+      const owner = { link: key, cluster };
+      // Where another Link names the cluster, its peer takes the mirrors over as they are.
+      if (!wanted(cluster) || isLinked(cluster) || leftovers(view, owner).length === 0) continue;
+      const { concurrency } = settings;
+      await collect({ ...this.#options, owner, client: local, concurrency, signal, log });
+    }
   }
 
   #scheduleStatus(): void {
@@ -201,48 +200,28 @@ export class LinkRun {
     });
   }
 
-  /** Writes the status when it differs from what was last written. A failure is tried again in the next period. */
   async #writeStatus(): Promise<void> {
-    const object = this.#object;
     // Without a peer or a problem another replica holds the Lease: the status is its to write.
-    if (object === undefined || this.#writing || (this.#peer === undefined && this.#problem === undefined))
-      return;
-    const previous = this.#written ?? object.status;
-    const status = this.#nextStatus(object, previous);
-    if (sameStatus(status, previous)) return;
-    const { client, log } = this.#options;
-    this.#writing = true;
-    try {
-      const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
-      await client.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
-      this.#written = status;
-    } catch (error) {
-      log.debug({ err: error }, 'link status not written');
-    } finally {
-      this.#writing = false;
-    }
-  }
-
-  #nextStatus(object: LinkObject, previous: LinkStatus | undefined): LinkStatus {
-    const wanted = linkConditions(
-      { problem: this.#problem, peer: this.#peer },
-      object.metadata?.generation ?? 0,
-    );
-    return {
-      conditions: nextConditions(previous?.conditions, wanted, this.#options.clock.now()),
-      mirrorCount: this.#peer?.mirrorCount ?? 0,
-    };
+    if (this.#object === undefined || (this.#peer === undefined && this.#problem === undefined)) return;
+    await this.#status.write(this.#object, { problem: this.#problem, peer: this.#peer });
   }
 }
 
-function sameStatus(status: LinkStatus, previous: LinkStatus | undefined): boolean {
-  return isDeepStrictEqual(status, { conditions: previous?.conditions, mirrorCount: previous?.mirrorCount });
+/** How often a Link's status is compared with what was last written; changes in between are written together. */
+const STATUS_PERIOD_MS = 1000;
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): Basis {
+  const annotations = object.metadata?.annotations;
   return {
     spec: object.spec,
-    dataPath: object.metadata?.annotations?.[DATA_PATH],
+    annotations: [annotations?.[DATA_PATH], annotations?.[ACCEPTED_CLUSTER]],
     kubeconfig:
       secret === undefined
         ? undefined

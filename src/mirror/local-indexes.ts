@@ -1,14 +1,57 @@
 import type { V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
-import { CLUSTER_NAME_LABEL } from '../base/names.ts';
-import type { MirrorAddress } from './endpoints.ts';
+import {
+  CLUSTER_NAME_LABEL,
+  HEADLESS_MIRROR_LABEL,
+  LINK_ANNOTATION,
+  LOCAL_DISCOVERY,
+} from '../base/names.ts';
+import { SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import { clusterOfEntry, federatedEntries, isFederated } from './naming.ts';
 
-/** Index of mirrors by target cluster. */
-export const CLUSTER_INDEX = CLUSTER_NAME_LABEL;
+/** Index of what mirroring made: by `cluster:<target cluster>` and by `link:<namespace>/<name>`. */
+export const OWNER_INDEX = 'owner';
+/** Index of endpoint mirrors by `namespace/headless mirror`. */
+export const HEADLESS_INDEX = 'headless';
+/** Index of federated Services by the cluster of each remote member, and `LOCAL_MEMBER`. */
+export const MEMBER_INDEX = 'member';
+/** Value of `MEMBER_INDEX` for federated Services with a member in the source cluster itself; no cluster can have this name. */
+export const LOCAL_MEMBER = '@local';
+/** Index of slices by `namespace/service`. */
+export const BY_SERVICE = 'service';
 
-/** The index function for mirrors. */
-export function clusterOf(service: V1Service): string[] {
-  const cluster = service.metadata?.labels?.[CLUSTER_NAME_LABEL];
-  return cluster === undefined ? [] : [cluster];
+/** The indexes of the store of local Services. */
+export const serviceIndexes = {
+  [OWNER_INDEX]: ownersOf,
+  [HEADLESS_INDEX]: headlessMirrorOf,
+  [MEMBER_INDEX]: memberClusters,
+};
+
+function ownersOf({ metadata }: V1Service): string[] {
+  const cluster = metadata?.labels?.[CLUSTER_NAME_LABEL];
+  const link = metadata?.annotations?.[LINK_ANNOTATION];
+  return [
+    ...(cluster === undefined ? [] : [`cluster:${cluster}`]),
+    ...(link === undefined ? [] : [`link:${link}`]),
+  ];
+}
+
+/** The headless mirror that an endpoint mirror belongs to. */
+export function headlessMirrorOf({ metadata }: V1Service): string[] {
+  const headless = metadata?.labels?.[HEADLESS_MIRROR_LABEL];
+  return headless === undefined ? [] : [`${metadata?.namespace ?? ''}/${headless}`];
+}
+
+function memberClusters(service: V1Service): string[] {
+  if (!isFederated(service)) return [];
+  const clusters = new Set(federatedEntries(service).map(clusterOfEntry));
+  if (service.metadata?.annotations?.[LOCAL_DISCOVERY] !== undefined) clusters.add(LOCAL_MEMBER);
+  return [...clusters];
+}
+
+/** The Service that a slice belongs to. */
+export function sliceService(slice: V1EndpointSlice): string[] {
+  const service = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
+  return service === undefined ? [] : [`${slice.metadata?.namespace ?? ''}/${service}`];
 }
 
 /** All that is used of a Namespace: that it exists and is not being deleted. */

@@ -1,25 +1,19 @@
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import type { KubeObject } from '../kube/resource.ts';
+import { keyOf, type KubeObject } from '../kube/resource.ts';
 import type { IndexedStore } from '../kube/store.ts';
-import { SERVICE_NAME_LABEL } from './endpoints.ts';
+import type { LocalPart, NamespaceState } from './facts.ts';
+import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';
 import type { Kind, MirrorObject } from './plan.ts';
 
 /** How long what a write answered is trusted over the watch, which should have told us the same long before. */
 const OVERLAY_TTL_MS = 30_000;
 
-/** Index of slices by `namespace/service`. */
-export const BY_SERVICE = 'service';
-
-/** The index function for a store of EndpointSlices. */
-export function sliceService(slice: V1EndpointSlice): string[] {
-  const service = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
-  return service === undefined ? [] : [`${slice.metadata?.namespace ?? ''}/${service}`];
-}
-
 /** What the source cluster holds, as far as mirrors are concerned. Stores are filled by reflectors. */
 export interface LocalStores {
+  /** With `serviceIndexes`. */
   readonly services: IndexedStore<V1Service>;
+  /** Indexed by Service (`BY_SERVICE`). */
   readonly endpointSlices: IndexedStore<V1EndpointSlice>;
   readonly endpoints: IndexedStore<V1Endpoints>;
   readonly namespaces: IndexedStore<V1Namespace>;
@@ -31,6 +25,8 @@ interface Written {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly until: number;
+  /** What it is found by beside its key. */
+  readonly group: string | undefined;
 }
 
 /**
@@ -40,89 +36,153 @@ interface Written {
 export class LocalView {
   readonly stores: LocalStores;
   readonly #clock: Clock;
-  readonly #written: Record<Kind, Map<string, Written>> = {
-    services: new Map(),
-    endpointSlices: new Map(),
-    endpoints: new Map(),
-  };
+  readonly #services: Overlay<V1Service>;
+  readonly #slices: Overlay<V1EndpointSlice>;
+  readonly #endpoints: Overlay<V1Endpoints>;
+  readonly #namespaces: Overlay<V1Namespace>;
 
   constructor(stores: LocalStores, clock: Clock) {
     this.stores = stores;
     this.#clock = clock;
-    this.#forgetWhenSeen('services', stores.services);
-    this.#forgetWhenSeen('endpointSlices', stores.endpointSlices);
-    this.#forgetWhenSeen('endpoints', stores.endpoints);
+    this.#services = new Overlay(stores.services, clock, {
+      index: HEADLESS_INDEX,
+      groupsOf: headlessMirrorOf,
+    });
+    this.#slices = new Overlay(stores.endpointSlices, clock, { index: BY_SERVICE, groupsOf: sliceService });
+    this.#endpoints = new Overlay(stores.endpoints, clock);
+    this.#namespaces = new Overlay(stores.namespaces, clock);
   }
 
   service(namespace: string, name: string): V1Service | undefined {
-    const key = `${namespace}/${name}`;
-    return this.#overlaid('services', key, this.stores.services.get(key)) as V1Service | undefined;
+    return this.#services.get(`${namespace}/${name}`);
   }
 
   endpoints(namespace: string, name: string): V1Endpoints | undefined {
-    const key = `${namespace}/${name}`;
-    return this.#overlaid('endpoints', key, this.stores.endpoints.get(key)) as V1Endpoints | undefined;
+    return this.#endpoints.get(`${namespace}/${name}`);
   }
 
   /** The slices of a Service. */
   slices(namespace: string, service: string): V1EndpointSlice[] {
-    const found = new Map<string, V1EndpointSlice | undefined>();
-    for (const slice of this.stores.endpointSlices.byIndex(BY_SERVICE, `${namespace}/${service}`)) {
-      const key = `${namespace}/${slice.metadata?.name ?? ''}`;
-      found.set(key, this.#overlaid('endpointSlices', key, slice) as V1EndpointSlice | undefined);
-    }
-    for (const [key, { object }] of this.#written.endpointSlices) {
-      const slice = object as V1EndpointSlice | undefined;
-      if (slice === undefined || found.has(key) || !sliceService(slice).includes(`${namespace}/${service}`))
-        continue;
-      found.set(key, this.#overlaid('endpointSlices', key, undefined) as V1EndpointSlice | undefined);
-    }
-    return [...found.values()].filter((slice) => slice !== undefined);
+    return this.#slices.group(`${namespace}/${service}`);
   }
 
-  namespaceExists(name: string): boolean {
-    const namespace = this.stores.namespaces.get(name);
-    return namespace !== undefined && namespace.metadata?.deletionTimestamp === undefined;
+  /** The endpoint mirrors of a headless mirror. */
+  endpointMirrors(namespace: string, headlessMirror: string): V1Service[] {
+    return this.#services.group(`${namespace}/${headlessMirror}`);
+  }
+
+  /** A Service by name with what belongs to it. */
+  part(namespace: string, name: string): LocalPart {
+    return {
+      service: this.service(namespace, name),
+      slices: this.slices(namespace, name),
+      endpoints: this.endpoints(namespace, name),
+    };
+  }
+
+  namespace(name: string): NamespaceState {
+    const namespace = this.#namespaces.get(name);
+    if (namespace === undefined) return 'absent';
+    return namespace.metadata?.deletionTimestamp === undefined ? 'present' : 'terminating';
   }
 
   /** Takes note of an object that the API server has just answered. */
   observe(kind: Kind, object: MirrorObject): void {
-    this.#note(kind, object, object);
+    this.#overlay(kind).note(object, object, this.#clock.monotonic() + OVERLAY_TTL_MS);
   }
 
   /** Takes note that an object is gone. */
   observeDeleted(kind: Kind, object: MirrorObject): void {
-    this.#note(kind, object, undefined);
+    this.#overlay(kind).note(object, undefined, this.#clock.monotonic() + OVERLAY_TTL_MS);
   }
 
-  #note(kind: Kind, object: MirrorObject, now: MirrorObject | undefined): void {
-    const metadata = object.metadata;
-    this.#written[kind].set(`${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`, {
-      object: now,
-      uid: metadata?.uid ?? '',
-      resourceVersion: metadata?.resourceVersion ?? '',
-      until: this.#clock.monotonic() + OVERLAY_TTL_MS,
-    });
+  #overlay(kind: Kind): Overlay<MirrorObject> {
+    const overlays = {
+      services: this.#services,
+      endpointSlices: this.#slices,
+      endpoints: this.#endpoints,
+      namespaces: this.#namespaces,
+    };
+    return overlays[kind] as unknown as Overlay<MirrorObject>;
   }
+}
 
-  #overlaid(kind: Kind, key: string, stored: MirrorObject | undefined): MirrorObject | undefined {
-    const written = this.#written[kind].get(key);
-    if (written === undefined) return stored;
-    if (this.#clock.monotonic() > written.until || isNewer(stored, written)) {
-      this.#written[kind].delete(key);
-      return stored;
-    }
-    return written.object;
-  }
+/** One kind's store with the latest writes over it. */
+class Overlay<T extends KubeObject> {
+  readonly #store: IndexedStore<T>;
+  readonly #clock: Clock;
+  readonly #grouping: { index: string; groupsOf: (object: T) => string[] } | undefined;
+  readonly #written = new Map<string, Written>();
+  /** Keys in `#written` by the group that they belong to. */
+  readonly #groups = new Map<string, Set<string>>();
 
-  #forgetWhenSeen<T extends KubeObject>(kind: Kind, store: IndexedStore<T>): void {
-    const written = this.#written[kind];
+  constructor(
+    store: IndexedStore<T>,
+    clock: Clock,
+    grouping?: { index: string; groupsOf: (object: T) => string[] },
+  ) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#grouping = grouping;
     store.subscribe((change) => {
-      const entry = written.get(change.key);
+      const entry = this.#written.get(change.key);
       if (entry === undefined) return;
       const sameObject = change.object.metadata?.uid === entry.uid;
-      if (change.type === 'deleted' ? sameObject : isNewer(change.object, entry)) written.delete(change.key);
+      if (change.type === 'deleted' ? sameObject : isNewer(change.object, entry)) this.#forget(change.key);
     });
+  }
+
+  get(key: string): T | undefined {
+    return this.#overlaid(key, this.#store.get(key));
+  }
+
+  group(value: string): T[] {
+    const { index, groupsOf } = this.#grouping ?? {};
+    if (index === undefined || groupsOf === undefined) return [];
+    const found = new Map<string, T | undefined>();
+    for (const object of this.#store.byIndex(index, value)) {
+      const key = keyOf(object);
+      found.set(key, this.#overlaid(key, object));
+    }
+    // `get` forgets entries that have served their time, also while we walk.
+    for (const key of this.#groups.get(value) ?? []) {
+      if (!found.has(key)) found.set(key, this.get(key));
+    }
+    return [...found.values()].filter(
+      (object): object is T => object !== undefined && groupsOf(object).includes(value),
+    );
+  }
+
+  note(object: T, now: T | undefined, until: number): void {
+    const key = keyOf(object);
+    this.#forget(key);
+    const group = this.#grouping?.groupsOf(object)[0];
+    const { uid = '', resourceVersion = '' } = object.metadata ?? {};
+    this.#written.set(key, { object: now as MirrorObject | undefined, uid, resourceVersion, until, group });
+    if (group === undefined) return;
+    const keys = this.#groups.get(group);
+    if (keys === undefined) this.#groups.set(group, new Set([key]));
+    else keys.add(key);
+  }
+
+  #overlaid(key: string, stored: T | undefined): T | undefined {
+    const written = this.#written.get(key);
+    if (written === undefined) return stored;
+    if (this.#clock.monotonic() > written.until || isNewer(stored, written)) {
+      this.#forget(key);
+      return stored;
+    }
+    return written.object as T | undefined;
+  }
+
+  #forget(key: string): void {
+    const entry = this.#written.get(key);
+    if (entry === undefined) return;
+    this.#written.delete(key);
+    if (entry.group === undefined) return;
+    const keys = this.#groups.get(entry.group);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#groups.delete(entry.group);
   }
 }
 

@@ -2,25 +2,37 @@ import type { V1Service } from '@kubernetes/client-node';
 import {
   CLUSTER_NAME_LABEL,
   COPIED_KEYS,
+  LINK_ANNOTATION,
   MIRRORED_SERVICE_LABEL,
   REMOTE_RESOURCE_VERSION,
   REMOTE_SERVICE_FQ_NAME,
   REMOTE_UID,
 } from '../base/names.ts';
+import type { MirrorOwner } from './naming.ts';
 
-/** Says whether a label or annotation key must not be copied; from `Link.spec.excludedLabels` and `excludedAnnotations`. */
+/** A test of a label or annotation key. */
 export type KeyTest = (key: string) => boolean;
 
 /** What decides which of the remote Service's labels and annotations its mirror gets. */
 export interface CopyRules {
+  /** From `Link.spec.excludedLabels` and `excludedAnnotations`. */
   readonly excludedLabel: KeyTest;
   readonly excludedAnnotation: KeyTest;
+  /** The controller's allow lists; undefined: everything that is not excluded. */
+  readonly allowedLabel?: KeyTest | undefined;
+  readonly allowedAnnotation?: KeyTest | undefined;
 }
 
 type StringMap = Readonly<Record<string, string>>;
 
 /** Groups whose keys describe the source of a mirror; copied, they would make one cluster's bookkeeping look like another's. */
-const NEVER_COPIED_GROUPS = ['mirror.linkerd.io', 'multicluster.linkerd.io', 'linkspan.dev'];
+const NEVER_COPIED_GROUPS = [
+  'mirror.linkerd.io',
+  'multicluster.linkerd.io',
+  'linkspan.dev',
+  'egress-ports.linkspan.dev',
+  'members.linkspan.dev',
+];
 const NEVER_COPIED_ANNOTATIONS = new Set([
   'kubectl.kubernetes.io/last-applied-configuration',
   // Hints are about the zones of the other cluster.
@@ -32,7 +44,10 @@ const ALWAYS_COPIED_ANNOTATION = 'config.linkerd.io/opaque-ports';
 
 /** Labels of the remote Service that its mirror gets. */
 export function copiedLabels(labels: StringMap | undefined, rules: CopyRules): Record<string, string> {
-  return pick(labels, (key) => !inGroup(key, NEVER_COPIED_GROUPS) && !rules.excludedLabel(key));
+  return pick(labels, (key) => {
+    if (inGroup(key, NEVER_COPIED_GROUPS) || rules.excludedLabel(key)) return false;
+    return rules.allowedLabel?.(key) ?? true;
+  });
 }
 
 /** Annotations of the remote Service that its mirror gets. */
@@ -43,7 +58,7 @@ export function copiedAnnotations(
   return pick(annotations, (key) => {
     if (key === ALWAYS_COPIED_ANNOTATION) return true;
     if (NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS)) return false;
-    return !rules.excludedAnnotation(key);
+    return !rules.excludedAnnotation(key) && (rules.allowedAnnotation?.(key) ?? true);
   });
 }
 
@@ -52,24 +67,42 @@ export function ownershipLabels(cluster: string): Record<string, string> {
   return { [MIRRORED_SERVICE_LABEL]: 'true', [CLUSTER_NAME_LABEL]: cluster };
 }
 
+/** Whether an object carries the ownership labels of a cluster. */
+export function hasOwnershipLabels(
+  object: { metadata?: { labels?: StringMap } } | undefined,
+  cluster: string,
+): boolean {
+  const labels = object?.metadata?.labels;
+  return labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === cluster;
+}
+
 /** Labels and annotations of a mirror Service. */
 export function mirrorMetadata(
   remote: V1Service,
-  identity: { readonly cluster: string; readonly fqName: string },
+  identity: MirrorOwner & { readonly fqName: string },
+  rules: CopyRules,
+): { labels: Record<string, string>; annotations: Record<string, string> } {
+  const copied = copiedMetadata(remote, rules);
+  return {
+    labels: { ...copied.labels, ...ownershipLabels(identity.cluster) },
+    annotations: {
+      ...copied.annotations,
+      [REMOTE_SERVICE_FQ_NAME]: identity.fqName,
+      [REMOTE_RESOURCE_VERSION]: remote.metadata?.resourceVersion ?? '',
+      [REMOTE_UID]: remote.metadata?.uid ?? '',
+      [LINK_ANNOTATION]: identity.link,
+    },
+  };
+}
+
+/** What is copied from a Service, with the record of the copied keys, by which it is taken back when it goes over there. */
+export function copiedMetadata(
+  remote: V1Service,
   rules: CopyRules,
 ): { labels: Record<string, string>; annotations: Record<string, string> } {
   const labels = copiedLabels(remote.metadata?.labels, rules);
   const annotations = copiedAnnotations(remote.metadata?.annotations, rules);
-  return {
-    labels: { ...labels, ...ownershipLabels(identity.cluster) },
-    annotations: {
-      ...annotations,
-      [REMOTE_SERVICE_FQ_NAME]: identity.fqName,
-      [REMOTE_RESOURCE_VERSION]: remote.metadata?.resourceVersion ?? '',
-      [REMOTE_UID]: remote.metadata?.uid ?? '',
-      [COPIED_KEYS]: copiedKeyList(labels, annotations),
-    },
-  };
+  return { labels, annotations: { ...annotations, [COPIED_KEYS]: copiedKeyList(labels, annotations) } };
 }
 
 /** One list for both maps: a key that is taken back is taken back wherever it is no longer wanted. */

@@ -1,7 +1,9 @@
 import { Gauge, type Registry } from '../telemetry/metrics.ts';
 import type { Controller } from './controller.ts';
+import { countReasons } from './link-conditions.ts';
+import type { Peer } from './peer.ts';
 
-/** Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's (`target_cluster_name`). */
+/** Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's (`target_cluster_name`). Probes have their own (`src/probe`). */
 export function publishMirrorMetrics(registry: Registry, controller: Controller): void {
   const gauge = (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => {
     const metric: Gauge = new Gauge({
@@ -15,51 +17,74 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
       },
     });
   };
-  const eachPeer = (
-    visit: (
-      cluster: string,
-      peer: NonNullable<Controller['runs'] extends Map<string, infer R> ? R : never>,
-    ) => void,
-  ) => {
-    for (const [key, run] of controller.runs) visit(key.slice(key.indexOf('/') + 1), run);
+  const perPeer = (name: string, help: string, read: (peer: Peer) => number | undefined) => {
+    gauge(name, help, ['target_cluster_name'], (metric) => {
+      for (const { peer } of controller.runs.values()) {
+        const value = peer && read(peer);
+        if (value !== undefined)
+          metric.set({ target_cluster_name: peer?.link.targetClusterName ?? '' }, value);
+      }
+    });
   };
-  gauge('linkspan_mirrors', 'Mirror Services that exist.', ['target_cluster_name'], (metric) =>
-    eachPeer(
-      (cluster, run) => run.peer && metric.set({ target_cluster_name: cluster }, run.peer.mirrorCount),
-    ),
+  const age = (word: number | undefined) =>
+    word === undefined ? undefined : (controller.options.clock.now() - word) / 1000;
+
+  perPeer('linkspan_mirrors', 'Mirror Services that exist.', (peer) => peer.mirrorCount);
+  perPeer(
+    'linkspan_exports',
+    'Services that the target exports to this cluster.',
+    (peer) => peer.exports.services.size,
+  );
+  perPeer('linkspan_queue_depth', 'Services that wait to be looked at.', (peer) => peer.depth);
+  perPeer('linkspan_peer_synced', '1 when the first complete list of the target has arrived.', (peer) =>
+    Number(peer.synced),
+  );
+  perPeer('linkspan_peer_reachable', "1 while the target's API server answers.", (peer) =>
+    Number(peer.apiError === undefined),
+  );
+  perPeer('linkspan_peer_last_word_seconds', 'Seconds since the target cluster was last heard of.', (peer) =>
+    age(peer.lastWord),
+  );
+  perPeer(
+    'linkspan_mirror_writes',
+    'Writes to mirrors since this replica took the Link.',
+    (peer) => peer.mirrors.reconciler.written + peer.federated.reconciler.written,
+  );
+  perPeer(
+    'linkspan_mirror_lag_seconds',
+    'How long the longest write to a mirror has been under way.',
+    (peer) => peer.oldestRunningMs / 1000,
   );
   gauge(
     'linkspan_mirror_verdicts',
-    'Exported Services by what was decided about them.',
+    'Exported Services and federated members by what was decided about them.',
     ['target_cluster_name', 'reason'],
-    (metric) =>
-      eachPeer((cluster, run) => {
-        for (const reason of run.peer?.verdicts.values() ?? [])
-          metric.inc({ target_cluster_name: cluster, reason });
-      }),
+    (metric) => {
+      for (const { peer } of controller.runs.values()) {
+        if (peer === undefined) continue;
+        const cluster = peer.link.targetClusterName;
+        for (const [reason, count] of countReasons(peer))
+          metric.set({ target_cluster_name: cluster, reason }, count);
+      }
+    },
   );
-  gauge('linkspan_queue_depth', 'Services that wait to be looked at.', ['target_cluster_name'], (metric) =>
-    eachPeer((cluster, run) => run.peer && metric.set({ target_cluster_name: cluster }, run.peer.depth)),
-  );
-  gauge(
-    'linkspan_peer_synced',
-    '1 when the first complete list of the target has arrived.',
-    ['target_cluster_name'],
-    (metric) =>
-      eachPeer(
-        (cluster, run) =>
-          run.peer && metric.set({ target_cluster_name: cluster }, Number(run.peer.exports.synced)),
-      ),
-  );
-  gauge(
-    'linkspan_peer_last_word_seconds',
-    'Seconds since the target cluster was last heard of.',
-    ['target_cluster_name'],
-    (metric) =>
-      eachPeer((cluster, run) => {
-        const lastWord = run.peer?.exports.lastWord;
-        if (lastWord === undefined) return;
-        metric.set({ target_cluster_name: cluster }, (controller.options.clock.now() - lastWord) / 1000);
-      }),
-  );
+  cacheSizes(gauge, controller);
+}
+
+/** Linkerd's sizes of what is held in memory; `cluster` is `local` or the target's name. */
+function cacheSizes(
+  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
+  { view, links, runs }: Controller,
+): void {
+  const local = (name: string, help: string, size: () => number) =>
+    gauge(name, help, ['cluster'], (metric) => metric.set({ cluster: 'local' }, size()));
+  gauge('service_cache_size', 'Services held in memory.', ['cluster'], (metric) => {
+    metric.set({ cluster: 'local' }, view.stores.services.size);
+    for (const { peer } of runs.values())
+      if (peer !== undefined)
+        metric.set({ cluster: peer.link.targetClusterName }, peer.exports.services.size);
+  });
+  local('endpoints_cache_size', 'Endpoints held in memory.', () => view.stores.endpoints.size);
+  local('namespace_cache_size', 'Namespaces held in memory.', () => view.stores.namespaces.size);
+  local('link_cache_size', 'Links held in memory.', () => links.size);
 }

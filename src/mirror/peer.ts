@@ -1,340 +1,428 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { CLUSTER_NAME_LABEL } from '../base/names.ts';
-import type { ExportView } from '../discovery/export-view.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { EXPORTED_LABEL } from '../base/names.ts';
+import { ExportView } from '../discovery/export-view.ts';
+import type { ClusterAccess } from '../kube/access.ts';
+import { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
-import { services } from '../kube/resource.ts';
-import { WorkQueue } from '../kube/work-queue.ts';
-import type { Link } from '../link/schema.ts';
-import { links } from '../link/schema.ts';
+import type { WorkerPool } from '../kube/worker-pool.ts';
+import { links, type Link } from '../link/schema.ts';
+import { unionOf } from '../link/selector.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { apply } from './apply.ts';
-import { removalsHeld, type DropGuardSettings } from './drop-guard.ts';
+import { annotatedGateway, AnnotatedGateways } from './annotated-gateways.ts';
+import { ApiReachability } from './api-reachability.ts';
+import { DropConfirmation } from './drop-confirmation.ts';
+import { DropGuard, memberClaim, parseClaim, type DropGuardSettings } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
 import type { MirrorAddress } from './endpoints.ts';
-import type { DataPath, LinkFacts, MirrorFacts } from './facts.ts';
-import type { GatewayAddresses } from './gateway-addresses.ts';
+import type { DataPath, GatewayFacts, LinkFacts } from './facts.ts';
+import { FederatedWriter } from './federated-writer.ts';
+import type { Union } from './federated.ts';
+import type { Resolver } from './gateway-addresses.ts';
+import type { GatewayHealthFactory } from './gateway-health.ts';
+import { GatewayPath } from './gateway-path.ts';
 import type { LocalView } from './local-view.ts';
-import { mirrorName, originOf, parseKey } from './naming.ts';
-import { plan } from './plan.ts';
-import { mirroredPorts } from './ports.ts';
-import type { MirrorReason } from './reasons.ts';
-import { decide, type Verdict } from './verdict.ts';
+import type { CopyRules } from './metadata.ts';
+import { isAnnotated, isExported, isLabelled, MirrorWriter } from './mirror-writer.ts';
+import { keyOfObject } from './naming.ts';
+import { portsLeftOut } from './ports.ts';
+import { UNMIRRORED, type EventReason, type MirrorReason } from './reasons.ts';
+import { PRIORITY, type Outcome } from './reconciler.ts';
 
-/** Priorities of the queue: what takes traffic away from the dead overtakes bulk mirroring. */
-export const PRIORITY = { bulk: 0, change: 10, withdrawal: 20 } as const;
-
-/** How long a name conflict waits before it is looked at again; the other object is not ours to watch. */
-const CONFLICT_RECHECK_MS = 10_000;
-
+/** Settings that hold for every peer. */
 export interface PeerSettings {
+  /** Data path of Links that do not say it themselves. */
   readonly dataPath: DataPath;
   readonly writeEndpoints: boolean;
+  readonly flatEndpoints: boolean;
+  readonly headless: boolean;
+  readonly createNamespaces: boolean;
+  /** Whether the older annotations export too; without them the target filters what is watched. */
+  readonly annotationExports: boolean;
+  /** Which labels and annotations may be copied at all; undefined: all. */
+  readonly allowedLabel: ((key: string) => boolean) | undefined;
+  readonly allowedAnnotation: ((key: string) => boolean) | undefined;
   readonly dropGuard: DropGuardSettings;
-  /** Keys of one peer that are worked on at once. */
+  /** Keys of one peer that are worked on at once: its share of the pool. */
   readonly concurrency: number;
+  readonly hostGraceMs: number;
 }
 
-export interface PeerOptions {
-  readonly link: Link;
-  readonly settings: PeerSettings;
-  readonly remote: KubeClient;
-  readonly exports: ExportView;
+/** What a peer shares with the others of its process. */
+export interface PeerSurroundings {
   readonly local: KubeClient;
   readonly view: LocalView;
-  readonly gateway: GatewayAddresses;
+  readonly pool: WorkerPool;
   readonly egress: EgressAllocator;
   /** Ready egress pods of the source cluster. */
   readonly egressAddresses: () => readonly MirrorAddress[];
   readonly events: EventRecorder;
+  readonly resolver: Resolver;
+  readonly health: GatewayHealthFactory;
+  /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
+  readonly ageOf: (cluster: string) => string | undefined;
   readonly clock: Clock;
   readonly random: Random;
+}
+
+export interface PeerOptions extends PeerSurroundings {
+  readonly link: Link;
+  readonly access: ClusterAccess;
+  readonly settings: PeerSettings;
+  /** UID of the target's `default/kubernetes` Service when it was last seen. */
+  readonly knownUid: string | undefined;
   readonly log: Logger;
 }
 
 /**
- * One Link at work: watches one target cluster and keeps its mirrors. Each peer has its own queue and its own connection to the target, so that a
- * cluster that hangs, floods or lies slows down nobody else.
+ * One Link at work: watches one target cluster and keeps its mirrors and its memberships in federated Services. Each peer has its own queues and its own
+ * connections to the target, so that a cluster that hangs, floods or lies slows down nobody else.
  */
 export class Peer {
   readonly #options: PeerOptions;
-  readonly #facts: LinkFacts;
-  readonly #queue: WorkQueue;
   readonly #stop = new AbortController();
+  readonly #remote: KubeClient;
+  readonly #api: ApiReachability;
+  readonly #guard: DropGuard;
+  readonly #drop: DropConfirmation;
+  readonly #gateways: AnnotatedGateways;
   readonly #unsubscribe: (() => void)[] = [];
-  readonly #verdicts = new Map<string, MirrorReason>();
-  /** Keys that a second full list has confirmed to be no longer exported. */
-  #confirmed = new Set<string>();
-  #confirming = false;
+  /** Events about single Services that were told already. */
+  readonly #told = new Set<string>();
+  readonly exports: ExportView;
+  readonly members: ExportView;
+  readonly gateway: GatewayPath | undefined;
+  readonly mirrors: MirrorWriter;
+  readonly federated: FederatedWriter;
 
   constructor(options: PeerOptions) {
     this.#options = options;
-    const { link, settings } = options;
-    this.#facts = {
-      cluster: link.targetClusterName,
-      clusterDomain: link.targetClusterDomain,
-      dataPath: settings.dataPath,
-      gateway: link.gateway,
-      rules: { excludedLabel: link.excludedLabel, excludedAnnotation: link.excludedAnnotation },
-      writeEndpoints: settings.writeEndpoints,
-    };
-    this.#queue = new WorkQueue({
-      handler: (key) => this.#reconcile(key),
-      concurrency: settings.concurrency,
-      backoff: { minMs: 100, maxMs: 30_000 },
-      clock: options.clock,
-      random: options.random,
-      log: options.log,
-      onError: (key, error) => {
-        this.#verdicts.set(key, 'Error');
-        options.log.warn({ service: key, err: error }, 'mirror not written, trying again');
+    const { link, settings, clock, random, log, access } = options;
+    const common = { clock, random, log };
+    this.#remote = new KubeClient(access, common);
+    this.#api = new ApiReachability({
+      client: new KubeClient(access, { ...common, timeoutMs: 5000, maxTries: 1, maxConnections: 1 }),
+      clock,
+      onBack: () => {
+        this.exports.refresh();
+        this.members.refresh();
       },
+    });
+    const exportSelectors = unionOf([link.selector, link.remoteDiscoverySelector]);
+    const annotated = settings.annotationExports && !link.selector.empty;
+    this.exports = new ExportView({
+      ...common,
+      client: this.#remote,
+      selectors: exportSelectors,
+      ...(annotated
+        ? {
+            unfiltered: {
+              selected: (service) => isLabelled(service, link),
+              exported: (service) => isAnnotated(service, link),
+            },
+          }
+        : {}),
+    });
+    const memberSelectors = unionOf([link.federatedServiceSelector]);
+    this.members = new ExportView({ ...common, client: this.#remote, selectors: memberSelectors });
+    this.#guard = new DropGuard(settings.dropGuard);
+    this.#drop = new DropConfirmation({
+      ...common,
+      remote: this.#remote,
+      guard: this.#guard,
+      selectors: annotated ? [''] : [...exportSelectors, ...memberSelectors],
+      claimsOf: (service) => claimsOf(service, link),
+      knownUid: options.knownUid,
+      acceptedUid: link.acceptedUid,
+      onConfirmed: (keys) => this.#removalsConfirmed(keys),
+      tell: (reason, message) => this.#tell('Warning', reason, message),
+      signal: this.#stop.signal,
+    });
+    this.#gateways = this.#annotatedGateways();
+    this.gateway = link.gateway === undefined ? undefined : this.#gatewayPath(link.gateway);
+    const facts = linkFacts(link, settings);
+    const writing = {
+      ...common,
+      client: options.local,
+      view: options.view,
+      pool: options.pool,
+      concurrency: settings.concurrency,
+      signal: this.#stop.signal,
+      guard: this.#guard,
+      egress: options.egress,
+      egressAddresses: options.egressAddresses,
+    };
+    this.mirrors = new MirrorWriter({
+      ...writing,
+      link,
+      facts,
+      exports: this.exports,
+      gatewayOf: (remote) => this.#gatewayOf(remote),
+      hostGraceMs: settings.hostGraceMs,
+      onOutcome: (key, outcome, before) => this.#report(key, outcome, before),
+    });
+    this.federated = new FederatedWriter({
+      ...writing,
+      member: link.targetClusterName,
+      link: facts.link,
+      members: this.members,
+      rules: facts.rules,
+      createNamespaces: settings.createNamespaces,
+      union: unionFor(settings, facts.dataPath),
+      gatewayOf: () => this.gateway?.facts,
+      ageOf: options.ageOf,
+      onOutcome: (key, outcome, before) => this.#report(key, outcome, before),
     });
   }
 
-  /** Mirrors and what was decided about each, by key of the remote Service. */
-  get verdicts(): ReadonlyMap<string, MirrorReason> {
-    return this.#verdicts;
+  get link(): Link {
+    return this.#options.link;
+  }
+
+  /** Mirrors that exist. */
+  get mirrorCount(): number {
+    return this.mirrors.mirrors().length;
   }
 
   /** Keys that wait to be worked on. */
   get depth(): number {
-    return this.#queue.depth;
+    return this.mirrors.reconciler.depth + this.federated.reconciler.depth;
   }
 
-  get exports(): ExportView {
-    return this.#options.exports;
+  /** Changes whenever something about some Service does. */
+  get revision(): number {
+    return this.mirrors.reconciler.revision + this.federated.reconciler.revision;
   }
 
-  /** Number of mirrors that exist. */
-  get mirrorCount(): number {
-    return this.#mirrors().length;
+  /** How long the longest write has been under way. */
+  get oldestRunningMs(): number {
+    return Math.max(this.mirrors.reconciler.oldestRunningMs, this.federated.reconciler.oldestRunningMs);
+  }
+
+  get synced(): boolean {
+    return this.exports.synced && this.members.synced;
+  }
+
+  /** Why the target's API server cannot be used now. */
+  get apiError(): Error | undefined {
+    return this.exports.error ?? this.members.error ?? this.#api.error;
+  }
+
+  /** When everything that is known was last confirmed, milliseconds since the epoch. */
+  get lastWord(): number | undefined {
+    const words = [this.exports.lastWord, this.members.lastWord].filter((word) => word !== undefined);
+    return words.length === 0 ? undefined : Math.min(...words);
+  }
+
+  /** The target's identity to remember; undefined while unknown. */
+  get clusterUid(): string | undefined {
+    return this.#drop.uid;
+  }
+
+  /** Set while removals are held because another cluster has taken the target's place: its UID. */
+  get replacedBy(): string | undefined {
+    return this.#drop.replacedBy;
   }
 
   /** Starts watching and mirroring. Returns at once; the first complete list releases removals. */
   start(): void {
-    const { exports, gateway, view } = this.#options;
-    this.#unsubscribe.push(
-      exports.subscribe((key) => this.#queue.add(key, this.#priorityOf(key))),
-      view.stores.services.subscribe((change) => this.#localChanged(change.object)),
-      view.stores.endpoints.subscribe((change) => this.#localPartChanged(change.object)),
-      view.stores.endpointSlices.subscribe((change) => this.#localPartChanged(change.object)),
-      view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
-    );
-    exports.start();
-    void gateway.start().then(() => this.resync());
-    void exports.whenSynced(this.#stop.signal).then(
+    const { log } = this.#options;
+    // Gateways of annotation exports are followed before the mirror is decided.
+    this.#unsubscribe.push(this.exports.subscribe((key) => this.#exportChanged(key)));
+    this.mirrors.start();
+    this.federated.start();
+    this.gateway?.start();
+    this.#api.start();
+    this.exports.start();
+    this.members.start();
+    const { signal } = this.#stop;
+    void Promise.all([this.exports.whenSynced(signal), this.members.whenSynced(signal)]).then(
       () => {
-        this.#options.log.info(
-          { exported: exports.services.size, mirrors: this.mirrorCount },
+        log.info(
+          {
+            exported: this.exports.services.size,
+            members: this.members.services.size,
+            mirrors: this.mirrorCount,
+          },
           'first complete list from target',
         );
-        this.resync();
+        this.resync(PRIORITY.bulk);
+        void this.#drop.learn();
       },
       () => undefined,
     );
   }
 
-  /** Looks at every export and every mirror again. */
+  /** Looks at everything again. */
   resync(priority: number = PRIORITY.bulk): void {
-    for (const key of this.#options.exports.services.keys()) this.#queue.add(key, priority);
-    for (const mirror of this.#mirrors()) {
-      const key = originOf(mirror, this.#facts.cluster);
-      if (key !== undefined) this.#queue.add(key, priority);
-    }
+    this.mirrors.resync(priority);
+    this.federated.resync(priority);
   }
 
   /** Stops; when it resolves no write of this peer is under way or will follow. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('peer stopped'));
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.#options.gateway.stop();
-    await Promise.all([this.#queue.stop(), this.#options.exports.stop()]);
-    await this.#options.remote.close();
+    this.gateway?.stop();
+    this.#drop.stop();
+    await Promise.all([this.mirrors.stop(), this.federated.stop()]);
+    await Promise.all([this.exports.stop(), this.members.stop(), this.#gateways.stop(), this.#api.stop()]);
+    await this.#remote.close();
   }
 
-  async #reconcile(key: string): Promise<void> {
-    const facts = this.#gather(key);
-    const verdict = decide(facts);
-    const steps = plan(facts, verdict);
-    const { local, view, log } = this.#options;
-    if (steps.length > 0) {
-      const result = await apply({ client: local, view, signal: this.#stop.signal }, steps);
-      if (result === 'stale') {
-        this.#queue.add(key, PRIORITY.change);
-        return;
-      }
-      const writes = steps.map((step) => `${step.verb} ${step.kind}`);
-      log.info({ service: key, reason: verdict.reason, writes }, 'mirror written');
-    }
-    this.#settle(key, verdict, facts);
-  }
-
-  /** Remembers and reports what was decided. */
-  #settle(key: string, verdict: Verdict, facts: MirrorFacts): void {
-    const before = this.#verdicts.get(key);
-    if (verdict.reason === 'NotExported' && facts.remote === undefined) {
-      this.#verdicts.delete(key);
-      this.#confirmed.delete(key);
-      return;
-    }
-    this.#verdicts.set(key, verdict.reason);
-    if (verdict.reason === 'NameConflict') this.#queue.addAfter(key, CONFLICT_RECHECK_MS);
-    if (verdict.reason === 'DropHeld') void this.#confirmDrop();
-    if (before !== verdict.reason && verdict.action !== 'mirror') this.#report(key, verdict);
-  }
-
-  #report(key: string, verdict: Verdict): void {
-    const { log, events, link } = this.#options;
-    // One line speaks for all that are held (confirmDrop), and none is needed while nothing is known.
-    if (verdict.reason === 'NotSynced' || verdict.reason === 'DropHeld') return;
-    log.warn({ service: key, reason: verdict.reason }, 'service not mirrored');
-    events.record({
-      regarding: {
-        apiVersion: `${links.group}/${links.version}`,
-        kind: links.kind,
-        name: link.name,
-        namespace: link.namespace,
-        uid: link.uid,
+  #annotatedGateways(): AnnotatedGateways {
+    const { link, health, resolver, clock, random, log } = this.#options;
+    return new AnnotatedGateways({
+      clock,
+      random,
+      log,
+      cluster: link.targetClusterName,
+      remote: this.#remote,
+      resolver,
+      health,
+      timeoutMs: link.probe?.timeoutMs ?? 30_000,
+      failureThreshold: link.probe?.failureThreshold ?? 3,
+      onChange: (gateway, worse) => {
+        for (const key of this.#gateways.users(gateway))
+          this.mirrors.reconciler.add(key, worse ? PRIORITY.withdrawal : PRIORITY.change);
       },
-      type: 'Warning',
-      reason: verdict.reason,
-      message: `${key} of cluster ${this.#facts.cluster} is not mirrored: ${verdict.reason}`,
     });
   }
 
-  #gather(text: string): MirrorFacts {
-    const { exports, view } = this.#options;
-    const key = parseKey(text);
-    const name = mirrorName(key.name, this.#facts.cluster);
-    const exported = exports.services.get(text);
-    const remote =
-      exported !== undefined && this.#options.link.selector.matches(exported.metadata?.labels)
-        ? exported
-        : undefined;
-    const local = view.service(key.namespace, name);
+  #gatewayPath(gateway: NonNullable<Link['gateway']>): GatewayPath {
+    const { link, health, resolver, clock, random, log } = this.#options;
+    return new GatewayPath({
+      cluster: link.targetClusterName,
+      hosts: gateway.addresses,
+      port: gateway.port,
+      identity: gateway.identity,
+      probe: link.probe,
+      own: false,
+      health,
+      resolver,
+      clock,
+      random,
+      log,
+      onChange: (worse) => this.resync(worse ? PRIORITY.withdrawal : PRIORITY.change),
+    });
+  }
+
+  #gatewayOf(remote: V1Service | undefined): GatewayFacts | undefined {
+    const named =
+      remote === undefined || !isAnnotated(remote, this.link) ? undefined : annotatedGateway(remote);
+    if (named === undefined) return this.gateway?.facts;
+    const path = this.#gateways.path(named);
+    if (path !== undefined) return path.facts;
+    const known = this.#gateways.known(named);
     return {
-      key,
-      link: this.#facts,
-      synced: exports.synced,
-      removalsHeld: remote === undefined && local !== undefined && this.#removalsHeld(text),
-      remote,
-      remoteReady: exports.endpointsKnown(text) ? exports.endpointsOf(text).ready : undefined,
-      namespaceExists: view.namespaceExists(key.namespace),
-      local,
-      localSlices: view.slices(key.namespace, name),
-      localEndpoints: view.endpoints(key.namespace, name),
-      ...this.#destination(`${key.namespace}/${name}`, remote, local),
+      identity: '',
+      port: 0,
+      own: true,
+      alive: [],
+      unknown: [],
+      path: known ? 'unresolved' : 'resolving',
     };
   }
 
-  /** Where the mirror's traffic goes. */
-  #destination(
-    mirror: string,
-    remote: V1Service | undefined,
-    local: V1Service | undefined,
-  ): Pick<MirrorFacts, 'addresses' | 'egressPorts'> {
-    if (this.#facts.dataPath === 'gateway') {
-      return { addresses: this.#options.gateway.current.map((ip) => ({ ip })), egressPorts: undefined };
+  #exportChanged(key: string): void {
+    const service = this.exports.services.get(key);
+    const annotated = service !== undefined && isAnnotated(service, this.link);
+    this.#gateways.use(key, annotated ? annotatedGateway(service) : undefined);
+    if (service === undefined) {
+      this.#told.delete(`AnnotationExport ${key}`);
+      this.#told.delete(`PortsLeftOut ${key}`);
+      return;
     }
-    const ports = remote === undefined ? [] : mirroredPorts(remote).map((port) => port.port);
-    return {
-      addresses: this.#options.egressAddresses(),
-      egressPorts: this.#options.egress.allocate(mirror, ports, local),
-    };
-  }
-
-  /** Every mirror that exists for this Link's cluster. */
-  #mirrors(): V1Service[] {
-    return this.#options.view.stores.services.byIndex(CLUSTER_NAME_LABEL, this.#facts.cluster);
-  }
-
-  #removalsHeld(key: string): boolean {
-    if (this.#confirmed.has(key)) return false;
-    const origins = this.#mirrors().map((mirror) => originOf(mirror, this.#facts.cluster));
-    const absent = origins.filter(
-      (origin) => origin !== undefined && this.#options.exports.services.get(origin) === undefined,
-    );
-    const confirmed = absent.filter((origin) => origin !== undefined && this.#confirmed.has(origin)).length;
-    return removalsHeld(
-      { mirrors: origins.length, absent: absent.length, confirmed },
-      this.#options.settings.dropGuard,
-    );
-  }
-
-  /** Asks the target once more, past every cache, which Services it exports; what is absent again may be removed. */
-  async #confirmDrop(): Promise<void> {
-    if (this.#confirming) return;
-    this.#confirming = true;
-    const { remote, log, exports } = this.#options;
-    log.warn(
-      { mirrors: this.mirrorCount, exported: exports.services.size },
-      'many mirrors would go at once: held until confirmed',
-    );
-    try {
-      const listed = await this.#listExports();
-      const absent = this.#mirrors()
-        .map((mirror) => originOf(mirror, this.#facts.cluster))
-        .filter((origin) => origin !== undefined && !listed.has(origin));
-      this.#confirmed = new Set(absent.filter((origin) => origin !== undefined));
-      log.warn(
-        { confirmed: this.#confirmed.size, server: remote.server },
-        'second full list confirms removals',
+    const where = `${key} of cluster ${this.link.targetClusterName}`;
+    if (annotated) {
+      const label = `${EXPORTED_LABEL}=true`;
+      this.#tellOnce(
+        key,
+        'AnnotationExport',
+        `${where} is exported by an annotation; use the label ${label}`,
       );
-      for (const key of this.#confirmed) this.#queue.add(key, PRIORITY.bulk);
-    } catch (error) {
-      log.warn({ err: error }, 'second full list failed, removals stay held');
-      this.#options.clock.after(5000, () => void this.#confirmDrop(), { unref: true });
-    } finally {
-      this.#confirming = false;
+    }
+    const leftOut = portsLeftOut(service);
+    if (leftOut.length > 0)
+      this.#tellOnce(key, 'PortsLeftOut', `${where}: only TCP is mirrored, left out: ${leftOut.join(', ')}`);
+  }
+
+  #removalsConfirmed(claims: readonly string[]): void {
+    for (const claim of claims) {
+      const { key, federated } = parseClaim(claim);
+      (federated ? this.federated : this.mirrors).reconciler.add(key, PRIORITY.bulk);
     }
   }
 
-  async #listExports(): Promise<Set<string>> {
-    const found = new Set<string>();
-    let continueToken: string | undefined;
-    do {
-      const page = await this.#options.remote.list(services, {
-        labelSelector: this.#options.link.selector.toString(),
-        limit: 500,
-        signal: this.#stop.signal,
-        ...(continueToken === undefined ? {} : { continueToken }),
-      });
-      for (const { metadata } of page.items)
-        found.add(`${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`);
-      continueToken = page.continueToken;
-    } while (continueToken !== undefined && continueToken !== '');
-    return found;
+  #report(key: string, outcome: Outcome, before: Outcome | undefined): void {
+    if (outcome.reason === 'DropHeld') this.#drop.request();
+    if (!UNMIRRORED.has(outcome.reason) || before?.reason === outcome.reason) return;
+    const { reason, message, local } = outcome;
+    this.#options.log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
+    if (reason === 'Error') return;
+    const why = message === '' ? reason : `${reason}: ${message}`;
+    this.#tell('Warning', reason, `${key} of cluster ${this.link.targetClusterName} is not mirrored: ${why}`);
   }
 
-  #priorityOf(key: string): number {
-    const { exports } = this.#options;
-    const withdrawn = exports.endpointsKnown(key) && exports.endpointsOf(key).ready === 0;
-    return withdrawn ? PRIORITY.withdrawal : PRIORITY.bulk;
+  #tellOnce(key: string, reason: EventReason, message: string): void {
+    const mark = `${reason} ${key}`;
+    if (this.#told.has(mark)) return;
+    this.#told.add(mark);
+    this.#tell('Normal', reason, message);
   }
 
-  #localChanged(service: V1Service): void {
-    const key = originOf(service, this.#facts.cluster);
-    if (key !== undefined) this.#queue.add(key, PRIORITY.change);
+  #tell(type: 'Normal' | 'Warning', reason: EventReason | MirrorReason, message: string): void {
+    const { link, events } = this.#options;
+    const regarding = {
+      apiVersion: `${links.group}/${links.version}`,
+      kind: links.kind,
+      name: link.name,
+      namespace: link.namespace,
+      uid: link.uid,
+    };
+    events.record({ regarding, type, reason, message });
   }
+}
 
-  /** Endpoints and slices are found back through their mirror's name, which ends in the cluster's. */
-  #localPartChanged(part: {
-    metadata?: { namespace?: string; name?: string; labels?: Record<string, string> };
-  }): void {
-    const { namespace, name, labels } = part.metadata ?? {};
-    if (labels?.[CLUSTER_NAME_LABEL] !== this.#facts.cluster) return;
-    const mirror = labels['kubernetes.io/service-name'] ?? name ?? '';
-    const suffix = `-${this.#facts.cluster}`;
-    if (mirror.endsWith(suffix))
-      this.#queue.add(`${namespace ?? ''}/${mirror.slice(0, -suffix.length)}`, PRIORITY.change);
-  }
+/** What decides about the mirrors of a Link. */
+function linkFacts(link: Link, settings: PeerSettings): LinkFacts {
+  return {
+    cluster: link.targetClusterName,
+    link: `${link.namespace}/${link.name}`,
+    clusterDomain: link.targetClusterDomain,
+    dataPath: link.dataPath ?? settings.dataPath,
+    rules: copyRules(settings, link),
+    writeEndpoints: settings.writeEndpoints,
+    flatEndpoints: settings.flatEndpoints,
+    headless: settings.headless,
+    createNamespaces: settings.createNamespaces,
+  };
+}
 
-  #namespaceChanged(namespace: string): void {
-    for (const key of this.#options.exports.services.keys()) {
-      if (parseKey(key).namespace === namespace) this.#queue.add(key, PRIORITY.change);
-    }
-  }
+/** What may be copied: the controller's allow lists, less what a Link excludes. */
+export function copyRules(
+  settings: Pick<PeerSettings, 'allowedLabel' | 'allowedAnnotation'>,
+  link?: Pick<Link, 'excludedLabel' | 'excludedAnnotation'>,
+): CopyRules {
+  return {
+    excludedLabel: link?.excludedLabel ?? (() => false),
+    excludedAnnotation: link?.excludedAnnotation ?? (() => false),
+    allowedLabel: settings.allowedLabel,
+    allowedAnnotation: settings.allowedAnnotation,
+  };
+}
+
+/** Where federated Services get their endpoints from. */
+export function unionFor(settings: Pick<PeerSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
+  if (settings.flatEndpoints) return 'pods';
+  return dataPath === 'relay' ? 'relay' : 'none';
+}
+
+function claimsOf(service: V1Service, link: Link): string[] {
+  const key = keyOfObject(service);
+  const mirror = isExported(service, link) ? [key] : [];
+  return link.federatedServiceSelector.matches(service.metadata?.labels)
+    ? [...mirror, memberClaim(key)]
+    : mirror;
 }

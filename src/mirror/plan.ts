@@ -1,20 +1,32 @@
-import type { V1Endpoints, V1EndpointSlice, V1ObjectMeta, V1Service } from '@kubernetes/client-node';
+import type {
+  V1Endpoints,
+  V1EndpointSlice,
+  V1Namespace,
+  V1ObjectMeta,
+  V1Service,
+  V1ServiceSpec,
+} from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import {
   DATA_PATH,
   EGRESS_PORTS,
   MANAGER,
+  MIRROR_GATEWAY,
+  REMOTE_DISCOVERY,
   REMOTE_GATEWAY_IDENTITY,
   REMOTE_RESOURCE_VERSION,
+  REMOTE_SERVICE_FQ_NAME,
+  REMOTE_SERVICE_LABEL,
 } from '../base/names.ts';
+import type { DesiredPart } from './desired.ts';
 import { MANAGED_BY_LABEL } from './endpoints.ts';
-import type { MirrorFacts } from './facts.ts';
-import { recordedKeys } from './metadata.ts';
-import type { DesiredMirror, Verdict } from './verdict.ts';
+import type { LocalPart, MirrorFacts } from './facts.ts';
+import { hasOwnershipLabels, ownershipLabels, recordedKeys } from './metadata.ts';
+import type { Verdict } from './verdict.ts';
 
 /** The kinds of object that mirroring writes. */
-export type Kind = 'services' | 'endpointSlices' | 'endpoints';
-export type MirrorObject = V1Service | V1EndpointSlice | V1Endpoints;
+export type Kind = 'services' | 'endpointSlices' | 'endpoints' | 'namespaces';
+export type MirrorObject = V1Service | V1EndpointSlice | V1Endpoints | V1Namespace;
 
 /** One write. Patches are JSON merge patches (RFC 7396) and, like deletions, bound to the very object that was seen. */
 export type Step =
@@ -22,83 +34,190 @@ export type Step =
   | { readonly verb: 'patch'; readonly kind: Kind; readonly target: MirrorObject; readonly patch: object }
   | { readonly verb: 'delete'; readonly kind: Kind; readonly target: MirrorObject };
 
-/** Annotations that only we write: taken away when they are no longer wanted, whoever recorded what. */
-const OWN_OPTIONAL_KEYS = [DATA_PATH, EGRESS_PORTS, REMOTE_GATEWAY_IDENTITY];
+/** Labels and annotations that only we write: taken away when they are no longer wanted, whoever recorded what. */
+const OWN_OPTIONAL_KEYS = [
+  DATA_PATH,
+  EGRESS_PORTS,
+  MIRROR_GATEWAY,
+  REMOTE_DISCOVERY,
+  REMOTE_GATEWAY_IDENTITY,
+  REMOTE_SERVICE_FQ_NAME,
+  REMOTE_SERVICE_LABEL,
+];
 
 /**
  * The writes that turn what is there into what the verdict wants, in order. No writes when nothing differs. Fields and metadata that are not ours
- * (added by other controllers or by people) are left alone.
+ * (added by other controllers or by people) are left alone, and so are objects without our labels.
  */
 export function plan(facts: MirrorFacts, verdict: Verdict): Step[] {
+  const { link, key, local, hosts, formerHosts } = facts;
+  if (verdict.action === 'namespace') return [createNamespace(key.namespace, link.cluster)];
+  if (verdict.action === 'mirror') return planMirror(facts, verdict.parts);
   if (verdict.action === 'keep') return [];
-  return verdict.action === 'remove' ? planRemoval(facts) : planMirror(facts, verdict.desired);
+  const parts = [local, ...hosts.map((host) => host.local), ...formerHosts];
+  return parts.flatMap((part) => removePart(part, link.cluster));
 }
 
-function planRemoval(facts: MirrorFacts): Step[] {
-  const steps: Step[] = ownSlices(facts).map((target) => ({
-    verb: 'delete',
-    kind: 'endpointSlices',
-    target,
-  }));
-  if (facts.localEndpoints !== undefined) {
-    steps.push({ verb: 'delete', kind: 'endpoints', target: facts.localEndpoints });
-  }
-  // The Service goes first, so that a client's name stops resolving before its connections are refused.
-  return facts.local === undefined
-    ? steps
-    : [{ verb: 'delete', kind: 'services', target: facts.local }, ...steps];
-}
-
-function planMirror(facts: MirrorFacts, desired: DesiredMirror): Step[] {
-  const wantedNames = new Set(desired.slices.map((slice) => slice.metadata?.name));
-  const existing = new Map(ownSlices(facts).map((slice) => [slice.metadata?.name, slice]));
-  const steps: (Step | undefined)[] = [
-    writeService(facts.local, desired.service),
-    ...desired.slices.map((slice) => writeSlice(existing.get(slice.metadata?.name), slice, facts.local)),
-    writeEndpoints(facts.localEndpoints, desired.endpoints),
+function planMirror({ link, local, hosts, formerHosts }: MirrorFacts, parts: readonly DesiredPart[]): Step[] {
+  const hostParts = hosts.map((host) => host.local);
+  const existing = new Map([local, ...hostParts].map((part) => [nameOf(part), part]));
+  const wanted = new Set(parts.map(({ service }) => service.metadata?.name));
+  const gone = [...hostParts, ...formerHosts].filter(
+    (part) => part.service !== undefined && !wanted.has(nameOf(part)),
+  );
+  // Endpoint mirrors first: the headless mirror needs their addresses.
+  const ordered = [...parts.slice(1), ...parts.slice(0, 1)];
+  return [
+    ...ordered.flatMap((part) => writePart(existing.get(part.service.metadata?.name), part, link.cluster)),
+    ...gone.flatMap((part) => removePart(part, link.cluster)),
   ];
-  for (const slice of existing.values()) {
-    if (!wantedNames.has(slice.metadata?.name))
-      steps.push({ verb: 'delete', kind: 'endpointSlices', target: slice });
-  }
+}
+
+function nameOf(part: LocalPart): string | undefined {
+  return part.service?.metadata?.name;
+}
+
+export function createNamespace(name: string, cluster: string): Step {
+  const object = {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name, labels: ownershipLabels(cluster) },
+  };
+  return { verb: 'create', kind: 'namespaces', object };
+}
+
+/** The Service goes first, so that a client's name stops resolving before its connections are refused. */
+export function removePart(part: LocalPart, cluster: string): Step[] {
+  const steps: Step[] = [];
+  if (part.service !== undefined) steps.push({ verb: 'delete', kind: 'services', target: part.service });
+  for (const target of ownSlices(part)) steps.push({ verb: 'delete', kind: 'endpointSlices', target });
+  if (part.endpoints !== undefined && hasOwnershipLabels(part.endpoints, cluster))
+    steps.push({ verb: 'delete', kind: 'endpoints', target: part.endpoints });
+  return steps;
+}
+
+function writePart(actual: LocalPart | undefined, desired: DesiredPart, cluster: string): Step[] {
+  // Whether a Service has an address of its own cannot be changed: it is made anew, in the next round.
+  if (actual?.service !== undefined && headlessDiffers(actual.service, desired.service))
+    return removePart(actual, cluster);
+  const steps = [writeService(actual?.service, desired.service)];
+  steps.push(
+    ...writeSlices(actual === undefined ? [] : ownSlices(actual), desired.slices, actual?.service),
+    writeEndpoints(actual?.endpoints, desired.endpoints, cluster),
+  );
   return steps.filter((step) => step !== undefined);
 }
 
+function headlessDiffers(actual: V1Service, desired: V1Service): boolean {
+  return (actual.spec?.clusterIP === 'None') !== (desired.spec?.clusterIP === 'None');
+}
+
 /** Slices that kube made from Endpoints are kube's to remove, when the Endpoints go or get the skip label. */
-function ownSlices(facts: MirrorFacts): V1EndpointSlice[] {
-  return facts.localSlices.filter((slice) => slice.metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER);
+function ownSlices(part: LocalPart): V1EndpointSlice[] {
+  return part.slices.filter((slice) => slice.metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER);
+}
+
+/** What the API server fills in for the fields of a mirror's spec that are ours. */
+const SPEC_DEFAULTS = {
+  type: 'ClusterIP',
+  selector: {},
+  sessionAffinity: 'None',
+  trafficDistribution: '',
+  internalTrafficPolicy: 'Cluster',
+};
+
+/** Fields of a mirror's spec that are ours, as they are compared. */
+function ownedSpec(spec: V1ServiceSpec | undefined) {
+  const given = Object.entries(spec ?? {}).filter(
+    ([field, value]) => field in SPEC_DEFAULTS && value !== undefined && value !== null,
+  );
+  const fields = { ...SPEC_DEFAULTS, ...(Object.fromEntries(given) as Partial<typeof SPEC_DEFAULTS>) };
+  const timeout = spec?.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? AFFINITY_SECONDS;
+  return {
+    ...fields,
+    ports: ownedPorts(spec),
+    sessionAffinityConfig: fields.sessionAffinity === 'None' ? undefined : timeout,
+  };
+}
+const AFFINITY_SECONDS = 10_800;
+
+function ownedPorts(spec: V1ServiceSpec | undefined) {
+  return (spec?.ports ?? []).map((port) => ({
+    name: port.name ?? '',
+    port: port.port,
+    protocol: port.protocol ?? 'TCP',
+    targetPort: port.targetPort ?? port.port,
+    appProtocol: port.appProtocol ?? '',
+  }));
+}
+
+/** The part of a merge patch that puts a mirror's spec right; undefined when nothing differs. */
+export function specPatch(
+  actual: V1ServiceSpec | undefined,
+  desired: V1ServiceSpec | undefined,
+): Record<string, unknown> | undefined {
+  const is = ownedSpec(actual);
+  const wanted = ownedSpec(desired);
+  const fields = (Object.keys(wanted) as (keyof typeof wanted)[]).filter(
+    (field) => !isDeepStrictEqual(plain(is[field]), plain(wanted[field])),
+  );
+  if (fields.length === 0) return undefined;
+  const patch: Record<string, unknown> = {};
+  for (const field of fields) patch[field] = desired?.[field] ?? null;
+  // Node ports go with the type, and stand in the ports.
+  if (fields.includes('type')) patch['ports'] = desired?.ports;
+  return patch;
 }
 
 function writeService(actual: V1Service | undefined, desired: V1Service): Step | undefined {
   if (actual === undefined) return { verb: 'create', kind: 'services', object: desired };
   const metadata = metadataPatch(actual.metadata, desired.metadata);
-  const portsDiffer = !isDeepStrictEqual(servicePortsOf(actual), servicePortsOf(desired));
+  const spec = specPatch(actual.spec, desired.spec);
   // The remote resourceVersion changes with every status write over there; alone it is no reason to write.
-  if (metadata === undefined && !portsDiffer) return undefined;
+  if (metadata === undefined && spec === undefined) return undefined;
+  const version = desired.metadata?.annotations?.[REMOTE_RESOURCE_VERSION];
   const annotations = {
     ...metadata?.annotations,
-    [REMOTE_RESOURCE_VERSION]: desired.metadata?.annotations?.[REMOTE_RESOURCE_VERSION] ?? '',
+    ...(version === undefined ? {} : { [REMOTE_RESOURCE_VERSION]: version }),
   };
   const patch = {
     metadata: { ...metadata, annotations },
-    ...(portsDiffer ? { spec: { ports: desired.spec?.ports } } : {}),
+    ...(spec === undefined ? {} : { spec }),
   };
   return { verb: 'patch', kind: 'services', target: actual, patch };
+}
+
+/** Writes the slices that differ and deletes those of ours that are not wanted. */
+export function writeSlices(
+  actual: readonly V1EndpointSlice[],
+  desired: readonly V1EndpointSlice[],
+  owner: V1Service | undefined,
+): Step[] {
+  const existing = new Map(actual.map((slice) => [slice.metadata?.name, slice]));
+  const wanted = new Set(desired.map((slice) => slice.metadata?.name));
+  const steps = desired.flatMap((slice) => writeSlice(existing.get(slice.metadata?.name), slice, owner));
+  for (const slice of existing.values()) {
+    if (!wanted.has(slice.metadata?.name))
+      steps.push({ verb: 'delete', kind: 'endpointSlices', target: slice });
+  }
+  return steps;
 }
 
 function writeSlice(
   actual: V1EndpointSlice | undefined,
   desired: V1EndpointSlice,
   owner: V1Service | undefined,
-): Step | undefined {
+): Step[] {
   const ownership = owner === undefined ? {} : { ownerReferences: [ownerReference(owner)] };
-  if (actual === undefined) {
-    return {
-      verb: 'create',
-      kind: 'endpointSlices',
-      object: { ...desired, metadata: { ...desired.metadata, ...ownership } },
-    };
-  }
+  const create: Step = {
+    verb: 'create',
+    kind: 'endpointSlices',
+    object: { ...desired, metadata: { ...desired.metadata, ...ownership } },
+  };
+  if (actual === undefined) return [create];
+  // The address family cannot be changed.
+  if (actual.addressType !== desired.addressType)
+    return [{ verb: 'delete', kind: 'endpointSlices', target: actual }, create];
   const patch: Record<string, unknown> = { ...contentPatch(actual, desired, ['endpoints', 'ports']) };
   const metadata = metadataPatch(actual.metadata, desired.metadata);
   const disowned = owner !== undefined && actual.metadata?.ownerReferences?.[0]?.uid !== owner.metadata?.uid;
@@ -107,17 +226,23 @@ function writeSlice(
 }
 
 /** A patch, unless there is nothing in it. */
-function patchStep(kind: Kind, target: MirrorObject, patch: object): Step | undefined {
-  return Object.keys(patch).length === 0 ? undefined : { verb: 'patch', kind, target, patch };
+function patchStep(kind: Kind, target: MirrorObject, patch: object): Step[] {
+  return Object.keys(patch).length === 0 ? [] : [{ verb: 'patch', kind, target, patch }];
 }
 
-function writeEndpoints(actual: V1Endpoints | undefined, desired: V1Endpoints | undefined): Step | undefined {
-  if (desired === undefined) return actual && { verb: 'delete', kind: 'endpoints', target: actual };
-  if (actual === undefined) return { verb: 'create', kind: 'endpoints', object: desired };
+function writeEndpoints(
+  actual: V1Endpoints | undefined,
+  desired: V1Endpoints | undefined,
+  cluster: string,
+): Step | undefined {
+  if (actual === undefined) return desired && { verb: 'create', kind: 'endpoints', object: desired };
+  // Somebody else's, under our mirror's name: Linkerd falls back to the slices.
+  if (!hasOwnershipLabels(actual, cluster)) return undefined;
+  if (desired === undefined) return { verb: 'delete', kind: 'endpoints', target: actual };
   const patch: Record<string, unknown> = { ...contentPatch(actual, desired, ['subsets']) };
   const metadata = metadataPatch(actual.metadata, desired.metadata);
   if (metadata !== undefined) patch['metadata'] = metadata;
-  return patchStep('endpoints', actual, patch);
+  return patchStep('endpoints', actual, patch)[0];
 }
 
 /** The owner reference by which a mirror's slices go when the mirror is deleted by hand. */
@@ -130,16 +255,21 @@ export function ownerReference(mirror: V1Service): NonNullable<V1ObjectMeta['own
   };
 }
 
-interface MetadataPatch {
+export interface MetadataPatch {
   labels?: Record<string, string | null>;
   annotations?: Record<string, string | null>;
 }
 
-function metadataPatch(
+/**
+ * The part of a merge patch that sets what is wanted and takes back what was once copied; undefined when nothing differs but the recorded
+ * resourceVersion. Keys that others added stay.
+ */
+export function metadataPatch(
   actual: V1ObjectMeta | undefined,
   desired: V1ObjectMeta | undefined,
+  optionalKeys: readonly string[] = OWN_OPTIONAL_KEYS,
 ): MetadataPatch | undefined {
-  const removable = new Set([...recordedKeys(actual?.annotations), ...OWN_OPTIONAL_KEYS]);
+  const removable = new Set([...recordedKeys(actual?.annotations), ...optionalKeys]);
   const labels = mapPatch(actual?.labels, desired?.labels, removable);
   const annotations = mapPatch(actual?.annotations, desired?.annotations, removable);
   const onlyVersion = Object.keys(annotations).every((key) => key === REMOTE_RESOURCE_VERSION);
@@ -178,14 +308,4 @@ function contentPatch<T extends MirrorObject>(
 function plain(value: unknown): unknown {
   const normalized: unknown = JSON.parse(JSON.stringify(value ?? []));
   return normalized;
-}
-
-function servicePortsOf(service: V1Service): unknown {
-  return (service.spec?.ports ?? []).map((port) => ({
-    name: port.name ?? '',
-    port: port.port,
-    protocol: port.protocol ?? 'TCP',
-    targetPort: port.targetPort ?? port.port,
-    appProtocol: port.appProtocol ?? '',
-  }));
 }

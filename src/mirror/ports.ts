@@ -11,14 +11,23 @@ export interface MirroredPort {
 
 /** The ports of a Service that can be mirrored: TCP only, because nothing carries UDP or SCTP through a gateway. */
 export function mirroredPorts(service: V1Service): MirroredPort[] {
+  return (service.spec?.ports ?? []).filter(isTcp).map((port) => ({
+    name: port.name ?? '',
+    port: port.port,
+    targetPort: port.targetPort,
+    appProtocol: port.appProtocol,
+  }));
+}
+
+/** The ports that are left out, as people write them: `53/UDP`. */
+export function portsLeftOut(service: V1Service): string[] {
   return (service.spec?.ports ?? [])
-    .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
-    .map((port) => ({
-      name: port.name ?? '',
-      port: port.port,
-      targetPort: port.targetPort,
-      appProtocol: port.appProtocol,
-    }));
+    .filter((port) => !isTcp(port))
+    .map((port) => `${port.port}/${port.protocol ?? ''}`);
+}
+
+function isTcp(port: V1ServicePort): boolean {
+  return (port.protocol ?? 'TCP') === 'TCP';
 }
 
 /** The ports of the mirror Service. */

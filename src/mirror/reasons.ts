@@ -1,17 +1,22 @@
 /**
- * Why a mirror is as it is. These words are API: the same one stands in conditions, Events, log fields, metric labels, `linkspan explain` and
- * `docs/reference/reasons.md` (a test compares). `Mirrored`, `InvalidService`, `Error` and `MissingNamespace` are Linkerd's.
+ * Why a mirror or a federated membership is as it is. These words are API: the same one stands in conditions, Events, log fields, metric labels,
+ * `linkspan explain` and `docs/reference/reasons.md` (a test compares). `Mirrored`, `InvalidService`, `Error` and `MissingNamespace` are Linkerd's.
  */
 export const mirrorReasons = {
   Mirrored: 'The mirror Service and its endpoints are as they should be.',
   NoReadyEndpoints: 'The Service in the target cluster has no ready endpoints, so the mirror has none.',
-  GatewayUnresolved: 'No address of the gateway is known yet, so the mirror has no endpoints.',
+  GatewayDead: 'No address of the gateway answers its probes, so the mirror has no endpoints.',
+  GatewayUnknown:
+    'No address of the gateway has answered its first probe yet; the mirror is left as it is until then.',
+  GatewayUnresolved:
+    'No address of the gateway is known: its host name cannot be resolved, or its Service has none.',
   NoGateway: 'The Link names no gateway, so nothing can be mirrored through it.',
   NoEgress: 'No egress pod is ready, so the relay mirror has no endpoints.',
   EgressPortsExhausted: 'Every egress port is taken; make the range larger.',
   MissingNamespace:
     'The namespace does not exist in the source cluster; the mirror is made as soon as it does.',
-  InvalidService: 'The exported Service cannot be mirrored: no TCP port, or of type ExternalName.',
+  InvalidService:
+    'The exported Service cannot be mirrored (no TCP port, of type ExternalName, or headless where that cannot be); the message says which.',
   NameTooLong: 'The name of the mirror would be longer than 63 characters.',
   NameConflict: 'A Service that Linkspan does not own has the name of the mirror; it is left alone.',
   NotExported: 'The Service is not, or no longer, exported by the target cluster.',
@@ -22,3 +27,27 @@ export const mirrorReasons = {
 } as const;
 
 export type MirrorReason = keyof typeof mirrorReasons;
+
+/** Reasons of Events beside those of verdicts. */
+export const eventReasons = {
+  AnnotationExport:
+    'A Service is exported by an annotation, the older way; the message names the label to use instead.',
+  PortsLeftOut: 'Ports that are not TCP are not mirrored; the message lists them.',
+  DropHeld: 'Many mirrors would go at once; they are kept until a second list confirms it.',
+  DropConfirmed: 'A second list from the same cluster confirms the removals that were held.',
+  ClusterReplaced:
+    'The target is not the cluster it was (another UID): removals are held until its exports return or a person accepts it.',
+} as const;
+
+export type EventReason = keyof typeof eventReasons;
+
+/** Reasons that mean that an exported Service has no mirror, or a member no place in its federated Service. */
+export const UNMIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
+  'EgressPortsExhausted',
+  'Error',
+  'InvalidService',
+  'MissingNamespace',
+  'NameConflict',
+  'NameTooLong',
+  'NoGateway',
+]);

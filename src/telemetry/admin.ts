@@ -16,6 +16,8 @@ export interface AdminOptions {
   ready(): Health;
   /** `/live`: should it be restarted? Default: always alive. */
   live?(): Health;
+  /** Further pages by path: each answers with JSON. */
+  readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
 }
 
 /** A running admin server. */
@@ -62,18 +64,20 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const path = (request.url ?? '/').split('?')[0];
+  const [path = '/', query = ''] = (request.url ?? '/').split('?');
+  const routes: Record<string, () => void | Promise<void>> = {
+    '/metrics': async () =>
+      reply(response, 200, await options.registry.metrics(), options.registry.contentType),
+    '/ready': () => replyHealth(response, options.ready(), 'ready'),
+    '/live': () => replyHealth(response, options.live?.() ?? { ok: true, reason: '' }, 'live'),
+  };
+  for (const [page, content] of options.pages ?? []) {
+    const json = () => `${JSON.stringify(content(new URLSearchParams(query)))}\n`;
+    routes[page] = () => reply(response, 200, json(), 'application/json');
+  }
   try {
-    if (path === '/metrics') {
-      const body = await options.registry.metrics();
-      reply(response, 200, body, options.registry.contentType);
-    } else if (path === '/ready') {
-      replyHealth(response, options.ready(), 'ready');
-    } else if (path === '/live') {
-      replyHealth(response, options.live?.() ?? { ok: true, reason: '' }, 'live');
-    } else {
-      reply(response, 404, 'not found; this port has /ready, /live and /metrics\n');
-    }
+    if (Object.hasOwn(routes, path)) await routes[path]?.();
+    else reply(response, 404, `not found; this port has ${Object.keys(routes).join(', ')}\n`);
   } catch (error) {
     reply(response, 500, `${messageOf(error)}\n`);
   }

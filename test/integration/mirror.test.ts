@@ -87,7 +87,7 @@ describe('mirroring through the gateway', () => {
     );
     expect((await condition('west', 'APIReachable'))?.reason).to.equal('Connected');
     expect(await east.kubectl('-n', links, 'get', 'links')).to.match(
-      /west\s+west\s+10\.200\.0\.19\s+True\s+True/,
+      /west\s+west\s+10\.200\.0\.19\s+True\s+Unknown\s+True/,
     );
   });
 
@@ -195,7 +195,11 @@ describe('mirroring through the gateway', () => {
     controller = startController(east, { namespace: links });
     const run = await eventually('the link runs', () => controller.runs.get(`${links}/west`)?.peer, wait);
     await run.exports.whenSynced();
-    await eventually('everything was looked at', () => run.depth === 0 && run.verdicts.size > 0, wait);
+    await eventually(
+      'everything was looked at',
+      () => run.depth === 0 && run.mirrors.reconciler.outcomes.size > 0,
+      wait,
+    );
     expect(await versions()).to.deep.equal(before);
   });
 

@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/access.ts';
+import { parseSelector, parseSelectorText } from '../../src/link/selector.ts';
 import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../src/mirror/egress-ports.ts';
+import { GatewayProbes } from '../../src/probe/gateway-probes.ts';
+import { Prober } from '../../src/probe/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { eventually } from './eventually.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -105,21 +108,42 @@ export function exportedObjects(
 export function startController(
   source: Cluster,
   settings: Partial<ControllerSettings> & { namespace: string },
+  options: { replica?: string; kubeconfigFile?: string } = {},
 ): Controller {
+  const log = createLogger({ name: 'controller', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
   const controller = new Controller({
-    access: loadAccess({ file: source.kubeconfigFile }),
-    replica: 'test',
+    access: loadAccess({ file: options.kubeconfigFile ?? source.kubeconfigFile }),
+    replica: options.replica ?? 'test',
     resolver: () => Promise.reject(new Error('no names in this test')),
+    health: ({ probe, ...options }) =>
+      new GatewayProbes({
+        ...options,
+        spec: probe,
+        prober: new Prober({ identity: () => undefined, clock: systemClock }),
+        clock: systemClock,
+        random: Math.random,
+        log,
+      }),
     clock: systemClock,
     random: Math.random,
-    log: createLogger({ name: 'controller', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' }),
+    log,
     settings: {
       egressService: 'linkspan-egress',
       dataPath: 'gateway',
       writeEndpoints: false,
       dropGuard: { fraction: 0.5 },
       concurrency: 32,
+      totalConcurrency: 64,
       egressRange: DEFAULT_EGRESS_RANGE,
+      federatedSelector: parseSelector(parseSelectorText('mirror.linkerd.io/federated=member')),
+      flatEndpoints: false,
+      headless: false,
+      createNamespaces: false,
+      annotationExports: true,
+      allowedLabel: undefined,
+      allowedAnnotation: undefined,
+      hostGraceMs: 1000,
+      leaseMs: 30_000,
       ...settings,
     },
   });

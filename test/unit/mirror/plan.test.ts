@@ -4,10 +4,25 @@ import type { V1Service } from '@kubernetes/client-node';
 import { decide } from '../../../src/mirror/verdict.ts';
 import { plan, type Step } from '../../../src/mirror/plan.ts';
 import type { MirrorFacts } from '../../../src/mirror/facts.ts';
-import { exportedService, mirrorFacts, written } from '../../support/mirror-facts.ts';
+import {
+  aliveGateway,
+  exportedService,
+  mirrorFacts,
+  nothing,
+  stored,
+  written,
+} from '../../support/mirror-facts.ts';
 
 const planned = (facts: MirrorFacts): Step[] => plan(facts, decide(facts));
 const summary = (steps: readonly Step[]) => steps.map(({ verb, kind }) => `${verb} ${kind}`);
+const decidedParts = (facts: MirrorFacts) => {
+  const verdict = decide(facts);
+  return verdict.action === 'mirror' ? verdict.parts : [];
+};
+const withMirror = ({ local }: MirrorFacts, change: Partial<V1Service>) => ({
+  ...local,
+  service: { ...local.service, ...change },
+});
 const patchOf = (step: Step | undefined): unknown => (step?.verb === 'patch' ? step.patch : undefined);
 
 describe('mirror plan', () => {
@@ -27,10 +42,8 @@ describe('mirror plan', () => {
 
   it('takes back a copied label that the remote Service gave up, and leaves what others added', () => {
     const before = written(mirrorFacts());
-    const local: V1Service = {
-      ...before.local,
-      metadata: { ...before.local?.metadata, labels: { ...before.local?.metadata?.labels, theirs: 'x' } },
-    };
+    const labels = { ...before.local.service?.metadata?.labels, theirs: 'x' };
+    const local = withMirror(before, { metadata: { ...before.local.service?.metadata, labels } });
     const remote = exportedService({
       metadata: {
         name: 'web',
@@ -48,10 +61,7 @@ describe('mirror plan', () => {
 
   it('heals a port that was edited by hand', () => {
     const before = written(mirrorFacts());
-    const local: V1Service = {
-      ...before.local,
-      spec: { ports: [{ name: 'http', port: 8081, protocol: 'TCP' }] },
-    };
+    const local = withMirror(before, { spec: { ports: [{ name: 'http', port: 8081, protocol: 'TCP' }] } });
     expect(patchOf(planned({ ...before, local })[0])).to.have.nested.property('spec.ports[0].port', 80);
   });
 
@@ -63,7 +73,7 @@ describe('mirror plan', () => {
 
   it('gives slices to a mirror that was made again under another UID', () => {
     const before = written(mirrorFacts());
-    const local: V1Service = { ...before.local, metadata: { ...before.local?.metadata, uid: 'other' } };
+    const local = withMirror(before, { metadata: { ...before.local.service?.metadata, uid: 'other' } });
     expect(patchOf(planned({ ...before, local })[0])).to.have.nested.property(
       'metadata.ownerReferences[0].uid',
       'other',
@@ -86,17 +96,15 @@ describe('mirror plan', () => {
       endpoints: [],
     };
     const facts = { ...written(mirrorFacts()), remote: undefined };
-    expect(summary(planned({ ...facts, localSlices: [...facts.localSlices, kubes] }))).to.deep.equal([
-      'delete services',
-      'delete endpointSlices',
-    ]);
+    const local = { ...facts.local, slices: [...facts.local.slices, kubes] };
+    expect(summary(planned({ ...facts, local }))).to.deep.equal(['delete services', 'delete endpointSlices']);
   });
 
   it('never writes to an object that is not ours, whatever the facts', () => {
     const facts = fc.record({
       synced: fc.boolean(),
       removalsHeld: fc.boolean(),
-      namespaceExists: fc.boolean(),
+      namespace: fc.constantFrom('present' as const, 'absent' as const, 'terminating' as const),
       remote: fc.constantFrom(undefined, exportedService()),
       remoteReady: fc.constantFrom(undefined, 0, 3),
       local: fc.constantFrom<V1Service>(
@@ -121,16 +129,71 @@ describe('mirror plan', () => {
         },
       ),
     });
-    fc.assert(fc.property(facts, (change) => planned(mirrorFacts(change)).length === 0));
+    fc.assert(
+      fc.property(facts, ({ local, ...change }) => {
+        const facts = mirrorFacts({ ...change, local: { ...nothing, service: local } });
+        return planned(facts).length === 0;
+      }),
+    );
   });
 
   it('converges: carrying a plan out leaves nothing to do', () => {
     const change = fc.record({
       remoteReady: fc.constantFrom(undefined, 0, 3),
-      addresses: fc.array(fc.constantFrom({ ip: '10.0.0.1' }, { ip: '10.0.0.2' }, { ip: 'fd00::1' }), {
-        maxLength: 3,
-      }),
+      gateway: fc
+        .uniqueArray(fc.constantFrom('10.0.0.1', '10.0.0.2', 'fd00::1'), { minLength: 1 })
+        .map((alive) => aliveGateway({ alive })),
+      flat: fc.boolean(),
     });
     fc.assert(fc.property(change, (facts) => planned(written(mirrorFacts(facts))).length === 0));
+  });
+
+  it("leaves somebody else's Endpoints of the mirror's name alone", () => {
+    const { link } = mirrorFacts();
+    const facts = mirrorFacts({ link: { ...link, writeEndpoints: true } });
+    const before = written(facts);
+    const endpoints = { metadata: { name: 'web-west', namespace: 'demo' }, subsets: [] };
+    expect(planned({ ...before, local: { ...before.local, endpoints } })).to.deep.equal([]);
+  });
+
+  it('makes a mirror anew when it becomes headless: that cannot be changed in place', () => {
+    const { link } = mirrorFacts();
+    const before = written(mirrorFacts());
+    const remote = exportedService({ spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80 }] } });
+    const steps = planned({ ...before, remote, link: { ...link, headless: true } });
+    expect(summary(steps)).to.deep.equal(['delete services', 'delete endpointSlices']);
+  });
+
+  it('removes the endpoint mirror of a host that is gone, and all of them with the mirror', () => {
+    const { link } = mirrorFacts();
+    const remote = exportedService({ spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80 }] } });
+    const facts = mirrorFacts({
+      remote,
+      link: { ...link, headless: true },
+      hosts: [{ host: 'web-0', name: 'web-0-west', ready: true, local: nothing }],
+    });
+    const [, host] = decidedParts(facts);
+    const gone = host === undefined ? nothing : stored(host);
+    const before = { ...written({ ...facts, hosts: [] }), formerHosts: [gone] };
+    expect(summary(planned(before))).to.deep.equal(['delete services', 'delete endpointSlices']);
+    expect(
+      summary(planned({ ...before, remote: undefined })).filter((step) => step === 'delete services'),
+    ).to.have.length(2);
+  });
+
+  it('puts back what a hand changed on the Service: type, selector, affinity', () => {
+    const before = written(mirrorFacts());
+    const spec = {
+      ...before.local.service?.spec,
+      type: 'LoadBalancer',
+      selector: { app: 'x' },
+      sessionAffinity: 'ClientIP',
+    };
+    const [step] = planned({ ...before, local: withMirror(before, { spec }) });
+    expect(patchOf(step)).to.have.property('spec').that.deep.includes({
+      type: 'ClusterIP',
+      selector: null,
+      sessionAffinity: null,
+    });
   });
 });

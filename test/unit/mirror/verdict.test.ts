@@ -1,9 +1,20 @@
 import { expect } from 'chai';
 import { decide } from '../../../src/mirror/verdict.ts';
 import type { MirrorFacts } from '../../../src/mirror/facts.ts';
-import { desiredFor, exportedService, mirrorFacts, written } from '../../support/mirror-facts.ts';
+import {
+  aliveGateway,
+  desiredFor,
+  desiredParts,
+  exportedService,
+  mirrorFacts,
+  nothing,
+  written,
+} from '../../support/mirror-facts.ts';
 
-const foreign = { metadata: { name: 'web-west', namespace: 'demo', labels: { app: 'mine' } } };
+const foreign = {
+  ...nothing,
+  service: { metadata: { name: 'web-west', namespace: 'demo', labels: { app: 'mine' } } },
+};
 
 describe('mirror verdict', () => {
   const { link } = mirrorFacts();
@@ -19,7 +30,19 @@ describe('mirror verdict', () => {
     ],
     ['an export may be mirrored before the first complete list', { synced: false }, 'mirror', 'Mirrored'],
     ['what is no longer exported is removed', { remote: undefined }, 'remove', 'NotExported'],
-    ['a missing namespace is waited for', { namespaceExists: false }, 'keep', 'MissingNamespace'],
+    ['a missing namespace is waited for', { namespace: 'absent' }, 'keep', 'MissingNamespace'],
+    [
+      '… or made, where that is allowed',
+      { namespace: 'absent', link: { ...link, createNamespaces: true } },
+      'namespace',
+      'MissingNamespace',
+    ],
+    [
+      '… but not while it is being deleted',
+      { namespace: 'terminating', link: { ...link, createNamespaces: true } },
+      'keep',
+      'MissingNamespace',
+    ],
     [
       'ExternalName cannot be mirrored',
       { remote: exportedService({ spec: { type: 'ExternalName', externalName: 'x.y' } }) },
@@ -38,12 +61,7 @@ describe('mirror verdict', () => {
       'keep',
       'NameTooLong',
     ],
-    [
-      'a Link without a gateway mirrors nothing',
-      { link: { ...link, gateway: undefined } },
-      'remove',
-      'NoGateway',
-    ],
+    ['a Link without a gateway mirrors nothing', { gateway: undefined }, 'remove', 'NoGateway'],
     [
       'a Service without ready endpoints keeps an empty mirror',
       { remoteReady: 0 },
@@ -51,10 +69,56 @@ describe('mirror verdict', () => {
       'NoReadyEndpoints',
     ],
     ['unknown endpoints are not taken for none', { remoteReady: undefined }, 'mirror', 'Mirrored'],
-    ['an unresolved gateway empties the mirror', { addresses: [] }, 'mirror', 'GatewayUnresolved'],
+    [
+      'a mirror whose gateway has never been resolved is made empty',
+      { gateway: aliveGateway({ path: 'unresolved', alive: [] }) },
+      'mirror',
+      'GatewayUnresolved',
+    ],
+    [
+      'a dead gateway empties the mirror',
+      { gateway: aliveGateway({ path: 'dead', alive: [] }) },
+      'mirror',
+      'GatewayDead',
+    ],
+    [
+      'a gateway that has not answered yet is neither alive nor dead',
+      { gateway: aliveGateway({ path: 'unknown', alive: [], unknown: ['10.0.0.1'] }) },
+      'keep',
+      'GatewayUnknown',
+    ],
+    [
+      '… but a Service without ready endpoints is emptied meanwhile',
+      { gateway: aliveGateway({ path: 'unknown', alive: [] }), remoteReady: 0 },
+      'mirror',
+      'NoReadyEndpoints',
+    ],
+    [
+      'a flat mirror needs no gateway',
+      { flat: true, gateway: undefined, remoteReady: 0 },
+      'mirror',
+      'Mirrored',
+    ],
+    [
+      'a flat mirror with endpoints of its own follows theirs',
+      { flat: true, remoteReady: 0, link: { ...link, flatEndpoints: true } },
+      'mirror',
+      'NoReadyEndpoints',
+    ],
+    [
+      'a dead gateway empties a relay mirror too',
+      {
+        link: { ...link, dataPath: 'relay' },
+        egress: [{ ip: '10.1.0.1' }],
+        egressPorts: new Map([['web-west', { 80: 10_000 }]]),
+        gateway: aliveGateway({ path: 'dead', alive: [] }),
+      },
+      'mirror',
+      'GatewayDead',
+    ],
     [
       'relay without egress pods empties the mirror',
-      { link: { ...link, dataPath: 'relay' }, addresses: [], egressPorts: { 80: 10_000 } },
+      { link: { ...link, dataPath: 'relay' }, egressPorts: new Map([['web-west', { 80: 10_000 }]]) },
       'mirror',
       'NoEgress',
     ],
@@ -103,7 +167,11 @@ describe('mirror verdict', () => {
   });
 
   it('points a relay mirror at the egress ports and tells the egress which they are', () => {
-    const facts = mirrorFacts({ link: { ...link, dataPath: 'relay' }, egressPorts: { 80: 12_345 } });
+    const facts = mirrorFacts({
+      link: { ...link, dataPath: 'relay' },
+      egress: [{ ip: '10.1.0.1' }],
+      egressPorts: new Map([['web-west', { 80: 12_345 }]]),
+    });
     const { service, slices } = desiredFor(facts);
     expect(service.metadata?.annotations).to.include({
       'linkspan.dev/egress-ports': '{"80":12345}',
@@ -116,7 +184,7 @@ describe('mirror verdict', () => {
   });
 
   it('keeps IPv4 and IPv6 addresses in slices of their own', () => {
-    const { slices } = desiredFor(mirrorFacts({ addresses: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }] }));
+    const { slices } = desiredFor(mirrorFacts({ gateway: aliveGateway({ alive: ['10.0.0.1', 'fd00::1'] }) }));
     expect(slices.map((slice) => [slice.addressType, slice.endpoints?.[0]?.addresses[0]])).to.deep.equal([
       ['IPv4', '10.0.0.1'],
       ['IPv6', 'fd00::1'],
@@ -165,5 +233,141 @@ describe('mirror verdict', () => {
       'mirror.linkerd.io/gateway-identity',
       'service.kubernetes.io/topology-mode',
     );
+  });
+
+  it('copies nothing beyond an allow list, but what a client needs to read the protocol', () => {
+    const remote = exportedService({
+      metadata: {
+        name: 'web',
+        namespace: 'demo',
+        labels: { team: 'blue', 'argocd.argoproj.io/instance': 'shop' },
+        annotations: { note: 'hello', 'config.linkerd.io/opaque-ports': '3306' },
+      },
+    });
+    const rules = {
+      ...link.rules,
+      allowedLabel: (key: string) => key === 'team',
+      allowedAnnotation: () => false,
+    };
+    const { service } = desiredFor(mirrorFacts({ remote, link: { ...link, rules } }));
+    expect(service.metadata?.labels).to.include({ team: 'blue' });
+    expect(service.metadata?.labels).not.to.have.property('argocd.argoproj.io/instance');
+    expect(service.metadata?.annotations).to.include({ 'config.linkerd.io/opaque-ports': '3306' });
+    expect(service.metadata?.annotations).not.to.have.property('note');
+  });
+
+  it('keeps an address in use that has not been heard of since a restart, and adds none', () => {
+    const before = written(mirrorFacts({ gateway: aliveGateway({ alive: ['10.0.0.1', '10.0.0.2'] }) }));
+    const gateway = aliveGateway({ alive: ['10.0.0.1'], unknown: ['10.0.0.2', '10.0.0.3'] });
+    const { slices } = desiredFor({ ...before, gateway });
+    expect(slices[0]?.endpoints?.flatMap(({ addresses }) => addresses)).to.deep.equal([
+      '10.0.0.1',
+      '10.0.0.2',
+    ]);
+  });
+
+  it('names what it leaves out', () => {
+    const ports = [
+      { name: 'http', port: 80 },
+      { name: 'dns', port: 53, protocol: 'UDP' },
+    ];
+    const verdict = decide(mirrorFacts({ remote: exportedService({ spec: { ports } }) }));
+    expect(verdict.message).to.contain('53/UDP');
+  });
+
+  it('gives a flat mirror the labels that Linkerd resolves it by, and no endpoints', () => {
+    const spec = { ports: [{ port: 80 }], sessionAffinity: 'ClientIP', internalTrafficPolicy: 'Local' };
+    const { service, slices } = desiredFor(mirrorFacts({ flat: true, remote: exportedService({ spec }) }));
+    expect(service.metadata?.labels).to.include({
+      'multicluster.linkerd.io/remote-discovery': 'west',
+      'multicluster.linkerd.io/remote-service': 'web',
+    });
+    expect(slices).to.deep.equal([]);
+    expect(service.spec).to.include({ sessionAffinity: 'ClientIP' });
+    // It speaks of the nodes of another cluster.
+    expect(service.spec).not.to.have.property('internalTrafficPolicy');
+  });
+
+  const podSlice = (name: string, endpoints: object[]) =>
+    ({
+      metadata: { name, namespace: 'demo' },
+      addressType: 'IPv4',
+      endpoints,
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    }) as never;
+
+  it('gives a flat mirror the pods themselves where no mesh resolves it', () => {
+    const remoteSlices = [
+      podSlice('web-abc', [
+        { addresses: ['10.9.0.1'], conditions: { ready: true, terminating: false }, zone: 'a' },
+      ]),
+    ];
+    const facts = mirrorFacts({ flat: true, remoteSlices, link: { ...link, flatEndpoints: true } });
+    const { slices } = desiredFor(facts);
+    expect(slices.map(({ metadata }) => metadata?.name)).to.deep.equal(['web-west-linkspan-web-abc']);
+    expect(slices[0]?.endpoints?.[0]).to.deep.include({ addresses: ['10.9.0.1'], zone: 'a' });
+    expect(slices[0]?.ports?.[0]).to.deep.include({ name: 'http', port: 8080 });
+  });
+
+  describe('of a headless Service', () => {
+    const remote = exportedService({
+      spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80, targetPort: 8080, protocol: 'TCP' }] },
+    });
+    const remoteSlices = [
+      podSlice('db-abc', [
+        { addresses: ['10.9.0.1'], hostname: 'web-0', conditions: { ready: true } },
+        { addresses: ['10.9.0.2'], hostname: 'web-1', conditions: { ready: false } },
+      ]),
+    ];
+    const facts = mirrorFacts({
+      remote,
+      remoteSlices,
+      link: { ...link, headless: true },
+      hosts: [
+        { host: 'web-0', name: 'web-0-west', ready: true, local: nothing },
+        { host: 'web-1', name: 'web-1-west', ready: false, local: nothing },
+      ],
+    });
+
+    it('makes an endpoint mirror for each host, and a headless mirror that names their addresses', () => {
+      const [mirror, ...hosts] = desiredParts(written(facts));
+      expect(mirror?.service.spec?.clusterIP).to.equal('None');
+      expect(mirror?.slices[0]?.endpoints).to.deep.equal([
+        { addresses: ['10.96.1.1'], conditions: { ready: true }, hostname: 'web-0' },
+      ]);
+      expect(mirror?.slices[0]?.ports?.[0]?.port).to.equal(8080);
+      expect(hosts.map(({ service }) => service.metadata?.name)).to.deep.equal(['web-0-west', 'web-1-west']);
+      const [first, second] = hosts;
+      expect(first?.service.metadata?.labels).to.deep.equal({
+        'mirror.linkerd.io/mirrored-service': 'true',
+        'mirror.linkerd.io/cluster-name': 'west',
+        'mirror.linkerd.io/headless-mirror-svc-name': 'web-west',
+      });
+      expect(first?.slices[0]?.metadata?.annotations).to.include({
+        'mirror.linkerd.io/remote-svc-fq-name': 'web-0.web.demo.svc.cluster.local',
+        'mirror.linkerd.io/remote-gateway-identity': 'gw.identity',
+      });
+      expect(first?.slices[0]?.endpoints?.[0]?.addresses).to.deep.equal(['10.0.0.1']);
+      // A pod that is not ready keeps its mirror, and with it its ClusterIP.
+      expect(second?.slices[0]?.endpoints).to.deep.equal([]);
+    });
+
+    it('mirrors it as an ordinary Service when its pods have no host names, or headless mirrors are off', () => {
+      const anonymous = [podSlice('db-abc', [{ addresses: ['10.9.0.1'] }])];
+      for (const change of [{ remoteSlices: anonymous, hosts: [] }, { link: { ...link, headless: false } }])
+        expect(desiredFor({ ...facts, ...change }).service.spec).not.to.have.property('clusterIP');
+    });
+
+    it('mirrors it flat, headless, with its hosts', () => {
+      const flat = {
+        ...facts,
+        flat: true,
+        hosts: [],
+        link: { ...link, headless: true, flatEndpoints: true },
+      };
+      const { service, slices } = desiredFor(flat);
+      expect(service.spec?.clusterIP).to.equal('None');
+      expect(slices[0]?.endpoints?.map(({ hostname }) => hostname)).to.deep.equal(['web-0', 'web-1']);
+    });
   });
 });

@@ -1,0 +1,25 @@
+/** Service port → egress port, as the annotations `linkspan.dev/egress-ports` (mirror) and `egress-ports.linkspan.dev/<cluster>` (federated Service) hold it: JSON. */
+export type EgressPorts = Readonly<Record<number, number>>;
+
+/** Reads such an annotation; entries that are no ports are left out, and what is no map at all counts as empty: it is made anew. */
+export function readEgressPorts(text: string | undefined): EgressPorts {
+  try {
+    const value: unknown = JSON.parse(text ?? '{}');
+    if (typeof value !== 'object' || value === null) return {};
+    const valid = Object.entries(value).filter(
+      (entry): entry is [string, number] => isPort(Number(entry[0])) && isPort(entry[1]),
+    );
+    return Object.fromEntries(valid);
+  } catch {
+    return {};
+  }
+}
+
+/** The annotation's value; keys are in numeric order, so that equal maps are equal text. */
+export function writeEgressPorts(ports: EgressPorts): string {
+  return JSON.stringify(ports);
+}
+
+function isPort(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;
+}

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import { systemClock } from '../base/clock.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import { anonymousAccess } from '../kube/access.ts';
+import { KubeClient } from '../kube/client.ts';
+import { leases } from '../kube/resource.ts';
+
+/** Where the controller's admin port listens in its pods (the default of `--admin`). */
+const ADMIN_PORT = 9999;
+const LEASE_NAMES = /^(local-)?service-mirror-write/;
+
+/** What a question to the controllers brought. */
+export interface Answers<T> {
+  readonly answers: readonly T[];
+  /** Replicas that did not answer, and why. */
+  readonly failures: readonly string[];
+}
+
+/** Flags that say where the controllers are. */
+export const controllerFlags = {
+  controllerNamespace: z.string(),
+  controller: z
+    .string()
+    .optional()
+    .transform((text) =>
+      text
+        ?.split(',')
+        .map((url) => url.trim())
+        .filter((url) => url !== ''),
+    ),
+};
+
+/**
+ * Asks every controller replica that holds a Lease a question: through the API server's pod proxy, so that a kubeconfig is all that is needed (it takes
+ * `get` on `pods/proxy`), or directly at the given URLs.
+ * @throws LinkspanError CONTROLLER_NOT_FOUND when no replica answers
+ */
+export async function askControllers<T>(
+  client: KubeClient,
+  flags: { readonly controllerNamespace: string; readonly controller: readonly string[] | undefined },
+  path: string,
+): Promise<Answers<T>> {
+  const asked =
+    flags.controller === undefined
+      ? await askPods<T>(client, flags.controllerNamespace, path)
+      : await Promise.all(flags.controller.map((url) => askUrl<T>(url, path)));
+  const failures = asked.flatMap((answer) => ('failure' in answer ? [answer.failure] : []));
+  const answers = asked.flatMap((answer) => ('value' in answer ? answer.value : []));
+  if (asked.length > failures.length) return { answers, failures };
+  const why = failures.length === 0 ? 'no replica holds a Lease' : failures.join('; ');
+  throw new LinkspanError(
+    'CONTROLLER_NOT_FOUND',
+    `no Linkspan controller answers in namespace ${flags.controllerNamespace}: ${why}`,
+  );
+}
+
+type Asked<T> = { readonly value: readonly T[] } | { readonly failure: string };
+
+async function askPods<T>(client: KubeClient, namespace: string, path: string): Promise<Asked<T>[]> {
+  const { items } = await client.list(leases, { namespace });
+  const holders = items
+    .filter(({ metadata }) => LEASE_NAMES.test(metadata?.name ?? ''))
+    .map(({ spec }) => spec?.holderIdentity ?? '')
+    .filter((holder) => holder !== '');
+  return Promise.all(
+    [...new Set(holders)].map(async (pod): Promise<Asked<T>> => {
+      try {
+        const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${ADMIN_PORT}/proxy`;
+        return { value: list(await client.raw('GET', where + path)) };
+      } catch (error) {
+        return { failure: `${pod}: ${messageOf(error)}` };
+      }
+    }),
+  );
+}
+
+async function askUrl<T>(url: string, path: string): Promise<Asked<T>> {
+  const client = new KubeClient(anonymousAccess(url), {
+    clock: systemClock,
+    random: Math.random,
+    maxTries: 1,
+  });
+  try {
+    return { value: list(await client.raw('GET', path)) };
+  } catch (error) {
+    return { failure: `${url}: ${messageOf(error)}` };
+  } finally {
+    await client.close();
+  }
+}
+
+function list(answer: unknown): readonly never[] {
+  if (Array.isArray(answer)) return answer as never[];
+  throw new Error('the answer is no list; is this the admin port of a Linkspan controller?');
+}

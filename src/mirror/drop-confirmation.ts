@@ -1,0 +1,180 @@
+import type { V1Service } from '@kubernetes/client-node';
+import type { Clock, Timer } from '../base/clock.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
+import { services } from '../kube/resource.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { DropGuard } from './drop-guard.ts';
+import type { EventReason } from './reasons.ts';
+
+/** How long after a failed or refused confirmation the next one follows. */
+const RETRY_MS = 15_000;
+/** Where the target's identity cannot be read, the second list waits this long: time alone has to tell a mistake from intent. */
+const BLIND_DELAY_MS = 30_000;
+
+export interface DropConfirmationOptions {
+  readonly remote: KubeClient;
+  readonly guard: DropGuard;
+  /** Selectors of one list each; the empty one lists everything. */
+  readonly selectors: readonly string[];
+  /** The guard's keys of what a listed Service stands for. */
+  readonly claimsOf: (service: V1Service) => readonly string[];
+  /** UID of the target's `default/kubernetes` Service as it was last time; undefined: not known. */
+  readonly knownUid: string | undefined;
+  /** The UID that a person has accepted (annotation on the Link). */
+  readonly acceptedUid: string | undefined;
+  readonly onConfirmed: (keys: readonly string[]) => void;
+  readonly tell: (reason: EventReason, message: string) => void;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Decides whether removals that the drop guard holds may go on. A second full list alone cannot tell an emptied cluster from an intended unexport, so the
+ * target's identity is looked at too: the UID of its `default/kubernetes` Service is made with its etcd. In the same cluster a second list confirms at once; in a
+ * cluster that was rebuilt, removals stay held until the exports are back or a person accepts the new cluster on the Link.
+ */
+export class DropConfirmation {
+  readonly #options: DropConfirmationOptions;
+  #uid: string | undefined;
+  #running = false;
+  #timer: Timer | undefined;
+  #blindSince: number | undefined;
+  #replacedBy: string | undefined;
+
+  constructor(options: DropConfirmationOptions) {
+    this.#options = options;
+    this.#uid = options.knownUid;
+  }
+
+  /** The target's identity to remember. */
+  get uid(): string | undefined {
+    return this.#uid;
+  }
+
+  /** The UID of the cluster that has taken the place of the known one, while removals are held because of it. */
+  get replacedBy(): string | undefined {
+    return this.#replacedBy;
+  }
+
+  /** Learns the target's identity, unless removals are held: then it is what has to be confirmed. Never throws. */
+  async learn(): Promise<void> {
+    const { guard, signal, log } = this.#options;
+    try {
+      const uid = await this.#readUid();
+      const held = guard.absent.some((key) => guard.held(key));
+      if (signal.aborted || uid === undefined || (held && this.#uid !== undefined)) return;
+      this.#uid = uid;
+      this.#replacedBy = undefined;
+    } catch (error) {
+      log.debug({ err: error }, 'identity of the target not read');
+    }
+  }
+
+  /** Some removal is held: finds out whether it may go on. Calls of one moment are one. */
+  request(): void {
+    if (this.#running || this.#timer !== undefined || this.#options.signal.aborted) return;
+    this.#running = true;
+    void this.#confirm().finally(() => {
+      this.#running = false;
+    });
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  async #confirm(): Promise<void> {
+    const { guard, log, tell, acceptedUid } = this.#options;
+    const absent = guard.absent.length;
+    log.warn({ mirrors: guard.claims, absent }, 'many mirrors would go at once: held until confirmed');
+    tell('DropHeld', `${absent} of ${guard.claims} mirrors would go at once; a second list must confirm it`);
+    try {
+      const uid = await this.#readUid();
+      if (uid !== undefined && this.#uid !== undefined && uid !== this.#uid && uid !== acceptedUid) {
+        this.#refuse(uid);
+        return;
+      }
+      if (uid === undefined && !this.#blindWaitOver()) {
+        this.#later(BLIND_DELAY_MS);
+        return;
+      }
+      const confirmed = await this.#list();
+      this.#uid = uid ?? this.#uid;
+      this.#replacedBy = undefined;
+      this.#blindSince = undefined;
+      log.warn({ confirmed: confirmed.length }, 'second full list confirms removals');
+      tell(
+        'DropConfirmed',
+        `a second list confirms that ${confirmed.length} Services are no longer exported`,
+      );
+      this.#options.onConfirmed(confirmed);
+    } catch (error) {
+      if (this.#options.signal.aborted) return;
+      log.warn({ err: error }, 'second full list failed, removals stay held');
+      this.#later(RETRY_MS);
+    }
+  }
+
+  #refuse(uid: string): void {
+    const { log, tell } = this.#options;
+    if (this.#replacedBy !== uid) {
+      log.error({ was: this.#uid, is: uid }, 'target is another cluster than before, removals stay held');
+      tell('ClusterReplaced', `the target was ${this.#uid ?? ''} and is now ${uid}; removals are held`);
+    }
+    this.#replacedBy = uid;
+    this.#later(RETRY_MS);
+  }
+
+  #blindWaitOver(): boolean {
+    const now = this.#options.clock.monotonic();
+    this.#blindSince ??= now;
+    return now - this.#blindSince >= BLIND_DELAY_MS;
+  }
+
+  #later(ms: number): void {
+    const { clock, guard } = this.#options;
+    this.#timer = clock.after(
+      ms,
+      () => {
+        this.#timer = undefined;
+        if (guard.absent.some((key) => guard.held(key))) this.request();
+        else void this.learn();
+      },
+      { unref: true },
+    );
+  }
+
+  async #readUid(): Promise<string | undefined> {
+    const { remote, signal } = this.#options;
+    try {
+      const service = await remote.get(services, { namespace: 'default', name: 'kubernetes' }, { signal });
+      return service.metadata?.uid;
+    } catch (error) {
+      if (isForbidden(error) || isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** What is absent here and from a fresh list too. */
+  async #list(): Promise<string[]> {
+    const { remote, selectors, signal, guard, claimsOf } = this.#options;
+    const present = new Set<string>();
+    for (const selector of selectors) {
+      let continueToken: string | undefined;
+      do {
+        const page = await remote.list(services, {
+          ...(selector === '' ? {} : { labelSelector: selector }),
+          limit: 500,
+          signal,
+          ...(continueToken === undefined ? {} : { continueToken }),
+        });
+        for (const service of page.items) for (const claim of claimsOf(service)) present.add(claim);
+        continueToken = page.continueToken;
+      } while (continueToken !== undefined);
+    }
+    const confirmed = guard.absent.filter((key) => !present.has(key));
+    guard.confirm(confirmed);
+    return confirmed;
+  }
+}

@@ -1,0 +1,217 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { Controller } from './controller.ts';
+import type { LocalPart } from './facts.ts';
+import type { AddressReport } from './gateway-health.ts';
+import type { LinkRun } from './link-run.ts';
+import { isAnnotated } from './mirror-writer.ts';
+import { federatedName, memberName, mirrorName, parseKey } from './naming.ts';
+import type { Peer } from './peer.ts';
+import { mirrorReasons, type MirrorReason } from './reasons.ts';
+import type { Outcome } from './reconciler.ts';
+
+/** What one replica knows of one Link; `GET /mirrors` of the controller's admin port. */
+export interface LinkReport {
+  /** `namespace/name`. */
+  readonly link: string;
+  readonly cluster: string;
+  /** Whether this replica keeps the Link's mirrors; another one that does knows more. */
+  readonly held: boolean;
+  /** Why the Link cannot run. */
+  readonly problem?: string;
+  readonly synced?: boolean;
+  /** Why the target's API server cannot be used. */
+  readonly apiError?: string;
+  /** Age of the last word from the target, seconds. */
+  readonly lastWordSeconds?: number;
+  readonly gateway?: { readonly path: string; readonly addresses: readonly AddressReport[] };
+  readonly mirrors?: readonly ServiceReport[];
+  readonly federated?: readonly ServiceReport[];
+}
+
+/** One Service of a target and what became of it. */
+export interface ServiceReport {
+  /** The remote Service, `namespace/name`. */
+  readonly service: string;
+  /** Name of the Service in the source cluster. */
+  readonly local: string;
+  readonly mode: string;
+  readonly reason: MirrorReason;
+  readonly message: string;
+  /** RFC 3339: since when. */
+  readonly since: string;
+  /** Addresses that the local Service's slices hold. */
+  readonly endpoints: number;
+}
+
+/** Everything that is known about one name; `GET /explain`. */
+export interface Explanation {
+  readonly link: string;
+  readonly cluster: string;
+  readonly service: string;
+  readonly local: string;
+  readonly kind: 'mirror' | 'federated';
+  readonly exported: boolean;
+  /** What makes it exported. */
+  readonly selectedBy: string | null;
+  readonly mode: string;
+  readonly namespace: string;
+  readonly reason: MirrorReason;
+  readonly meaning: string;
+  readonly message: string;
+  readonly remote: { readonly ready: number; readonly known: number; readonly certain: boolean };
+  readonly clusterIP: string | null;
+  readonly endpoints: readonly string[];
+  readonly gateway: LinkReport['gateway'] | null;
+  readonly synced: boolean;
+  readonly apiError: string | null;
+  readonly lastWordSeconds: number | null;
+}
+
+/** Every Link with all its Services, as this replica knows them. */
+export function reportLinks(controller: Controller): LinkReport[] {
+  return [...controller.runs]
+    .map(([key, run]) => reportLink(controller, key, run))
+    .sort((a, b) => (a.link < b.link ? -1 : 1));
+}
+
+function reportLink(controller: Controller, link: string, run: LinkRun): LinkReport {
+  const { peer, problem } = run;
+  const cluster = controller.links.get(link)?.spec?.targetClusterName ?? '';
+  if (peer === undefined)
+    return {
+      link,
+      cluster,
+      held: run.leader,
+      ...(problem === undefined ? {} : { problem: problem.message }),
+    };
+  const lastWordSeconds = ageOf(controller, peer);
+  return {
+    link,
+    cluster,
+    held: true,
+    synced: peer.synced,
+    ...(peer.apiError === undefined ? {} : { apiError: peer.apiError.message }),
+    ...(lastWordSeconds === null ? {} : { lastWordSeconds }),
+    ...(peer.gateway === undefined ? {} : { gateway: gatewayReport(peer.gateway) }),
+    mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) => peer.mirrors.look(key).mode),
+    federated: services(controller, peer.federated.reconciler.outcomes, () => 'federated'),
+  };
+}
+
+function services(
+  controller: Controller,
+  outcomes: ReadonlyMap<string, Outcome>,
+  modeOf: (key: string) => string,
+): ServiceReport[] {
+  return [...outcomes]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([service, { reason, message, local, since }]) => ({
+      service,
+      local,
+      mode: modeOf(service),
+      reason,
+      message,
+      since: new Date(since).toISOString(),
+      endpoints: addressesOf(controller.view.slices(parseKey(service).namespace, local)).length,
+    }));
+}
+
+/**
+ * What became of a name: it may be the remote Service's, the mirror's (`<svc>-<cluster>`) or the federated Service's. One explanation for each Link that this
+ * replica keeps, whether the Service is exported or not.
+ */
+export function explainName(controller: Controller, namespace: string, name: string): Explanation[] {
+  const found: Explanation[] = [];
+  for (const { peer } of controller.runs.values()) {
+    if (peer === undefined) continue;
+    const suffix = `-${peer.link.targetClusterName}`;
+    const remote = name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
+    const member = memberName(name) ?? remote;
+    found.push(explainMirror(controller, peer, `${namespace}/${remote}`));
+    const federated = explainMember(controller, peer, `${namespace}/${member}`);
+    if (federated.exported || federated.endpoints.length > 0) found.push(federated);
+  }
+  return found;
+}
+
+function explainMirror(controller: Controller, peer: Peer, key: string): Explanation {
+  const { facts, verdict, mode } = peer.mirrors.look(key);
+  const { certain, ...counts } = remoteCounts(peer.exports, key);
+  return {
+    ...common(controller, peer, key),
+    local: mirrorName(facts.key.name, facts.link.cluster),
+    kind: 'mirror',
+    exported: facts.remote !== undefined,
+    selectedBy: facts.remote === undefined ? null : selectedBy(peer, facts.remote, facts.flat),
+    mode,
+    namespace: facts.namespace,
+    ...reasonOf(peer.mirrors.reconciler.outcomes.get(key), verdict),
+    remote: { ...counts, certain },
+    ...localOf(facts.local),
+  };
+}
+
+function explainMember(controller: Controller, peer: Peer, key: string): Explanation {
+  const facts = peer.federated.look(key);
+  const outcome = peer.federated.reconciler.outcomes.get(key);
+  return {
+    ...common(controller, peer, key),
+    local: federatedName(facts.key.name),
+    kind: 'federated',
+    exported: facts.remote !== undefined,
+    selectedBy: facts.remote === undefined ? null : 'federatedServiceSelector',
+    mode: `federated, ${facts.union === 'none' ? 'resolved by Linkerd' : facts.union}`,
+    namespace: facts.namespace,
+    ...reasonOf(outcome, { reason: outcome?.reason ?? 'NotExported', message: '' }),
+    remote: remoteCounts(peer.members, key),
+    ...localOf(facts.federated),
+  };
+}
+
+function common(controller: Controller, peer: Peer, service: string) {
+  return {
+    link: `${peer.link.namespace}/${peer.link.name}`,
+    cluster: peer.link.targetClusterName,
+    service,
+    gateway: peer.gateway === undefined ? null : gatewayReport(peer.gateway),
+    synced: peer.synced,
+    apiError: peer.apiError?.message ?? null,
+    lastWordSeconds: ageOf(controller, peer),
+  };
+}
+
+/** A write that failed is known only to the outcome; everything else is decided anew. */
+function reasonOf(outcome: Outcome | undefined, verdict: { reason: MirrorReason; message: string }) {
+  const { reason, message } = outcome?.reason === 'Error' ? outcome : verdict;
+  return { reason, message, meaning: mirrorReasons[reason] };
+}
+
+function remoteCounts(view: Peer['exports'], key: string) {
+  return { ...view.endpointsOf(key), certain: view.endpointsKnown(key) };
+}
+
+function localOf({ service, slices }: LocalPart): Pick<Explanation, 'clusterIP' | 'endpoints'> {
+  return { clusterIP: service?.spec?.clusterIP ?? null, endpoints: addressesOf(slices) };
+}
+
+function selectedBy(peer: Peer, remote: V1Service, flat: boolean): string {
+  if (flat) return 'remoteDiscoverySelector';
+  return isAnnotated(remote, peer.link) ? 'annotation' : 'selector';
+}
+
+function addressesOf(slices: readonly V1EndpointSlice[]): string[] {
+  return slices
+    .flatMap((slice) => slice.endpoints ?? [])
+    .filter(({ conditions }) => conditions?.ready !== false)
+    .flatMap(({ addresses }) => addresses)
+    .sort();
+}
+
+function gatewayReport(gateway: NonNullable<Peer['gateway']>): NonNullable<LinkReport['gateway']> {
+  return { path: gateway.facts.path, addresses: gateway.reports };
+}
+
+function ageOf(controller: Controller, peer: Peer): number | null {
+  const { lastWord } = peer;
+  return lastWord === undefined ? null : Math.round((controller.options.clock.now() - lastWord) / 100) / 10;
+}

@@ -1,0 +1,231 @@
+import type { V1Service } from '@kubernetes/client-node';
+import type { EgressPorts } from '../base/egress-ports.ts';
+import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import type { ExportView } from '../discovery/export-view.ts';
+import { memberClaim, type DropGuard } from './drop-guard.ts';
+import type { EgressAllocator } from './egress-allocator.ts';
+import { SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import type { GatewayFacts, LinkFacts } from './facts.ts';
+import { decideMember, planMember, type MemberFacts, type Union } from './federated.ts';
+import { LOCAL_MEMBER, MEMBER_INDEX } from './local-indexes.ts';
+import type { LocalView } from './local-view.ts';
+import {
+  clusterOfEntry,
+  federatedEntries,
+  federatedName,
+  keyOfObject,
+  memberName,
+  parseKey,
+} from './naming.ts';
+import { mirroredPorts } from './ports.ts';
+import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
+
+export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
+  /** The members' cluster, or `LOCAL_MEMBER`. */
+  readonly member: string;
+  /** The Link that they come by, `namespace/name`. */
+  readonly link: string | undefined;
+  readonly members: ExportView;
+  readonly view: LocalView;
+  readonly guard: DropGuard;
+  readonly rules: LinkFacts['rules'];
+  readonly createNamespaces: boolean;
+  readonly union: Union;
+  readonly gatewayOf: () => GatewayFacts | undefined;
+  readonly egress: EgressAllocator;
+  readonly egressAddresses: () => readonly MirrorAddress[];
+  /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
+  readonly ageOf: (cluster: string) => string | undefined;
+}
+
+/**
+ * Keeps the memberships of one cluster in federated Services: each cluster's writer adds and removes its own entry and its own slices, and the oldest
+ * member's writes the rest. So nobody has to know all clusters, and replicas that hold different Links work on one Service side by side.
+ */
+export class FederatedWriter {
+  readonly #options: FederatedWriterOptions;
+  readonly #reconciler: Reconciler;
+  readonly #unsubscribe: (() => void)[] = [];
+
+  constructor(options: FederatedWriterOptions) {
+    this.#options = options;
+    this.#reconciler = new Reconciler({
+      ...options,
+      what: 'federated service',
+      decide: (key) => this.#decide(key),
+    });
+  }
+
+  get reconciler(): Reconciler {
+    return this.#reconciler;
+  }
+
+  start(): void {
+    const { members, view } = this.#options;
+    this.#unsubscribe.push(
+      members.subscribe((key) => {
+        this.#note(key);
+        this.#reconciler.add(key, this.#priorityOf(key));
+      }),
+      view.stores.services.subscribe((change) => {
+        if (change.previous !== undefined) this.#localChanged(change.previous);
+        this.#localChanged(change.object);
+      }),
+      view.stores.endpointSlices.subscribe(({ object }) => {
+        const { namespace = '', labels } = object.metadata ?? {};
+        const name = memberName(labels?.[SERVICE_NAME_LABEL] ?? '');
+        if (name !== undefined) this.#touched(`${namespace}/${name}`);
+      }),
+      view.stores.namespaces.subscribe((change) => {
+        for (const key of members.services.keys())
+          if (parseKey(key).namespace === change.key) this.#reconciler.add(key, PRIORITY.change);
+      }),
+    );
+    for (const key of this.memberships()) this.#note(key);
+  }
+
+  async stop(): Promise<void> {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    await this.#reconciler.stop();
+  }
+
+  /** Looks at every member and every membership again. */
+  resync(priority: number): void {
+    const keys = new Set([...this.#options.members.services.keys(), ...this.memberships()]);
+    for (const key of keys) {
+      this.#note(key);
+      this.#reconciler.add(key, priority);
+    }
+  }
+
+  /** Keys of this cluster's members that federated Services name here. */
+  memberships(): string[] {
+    const { view, member } = this.#options;
+    return view.stores.services.byIndex(MEMBER_INDEX, member).flatMap((service) => {
+      const key = this.#memberKey(service);
+      return key === undefined ? [] : [key];
+    });
+  }
+
+  /** The facts of a key as they are now; for `explain`. */
+  look(key: string): MemberFacts {
+    return this.#gather(key);
+  }
+
+  #decide(key: string): Decision {
+    const facts = this.#gather(key);
+    const verdict = decideMember(facts);
+    const steps = planMember(facts, verdict);
+    return {
+      reason: verdict.reason,
+      message: verdict.message,
+      local: federatedName(facts.key.name),
+      steps,
+      gone: verdict.reason === 'NotExported' && facts.remote === undefined,
+      again: steps.length > 0 && verdict.action === 'namespace',
+      recheckMs: undefined,
+    };
+  }
+
+  #gather(text: string): MemberFacts {
+    const { members, view, guard, member, link, rules, createNamespaces, union } = this.#options;
+    const key = parseKey(text);
+    const remote = this.#exported(text);
+    const federated = view.part(key.namespace, federatedName(key.name));
+    const ports =
+      remote === undefined || union !== 'relay' ? undefined : this.#ports(text, remote, federated.service);
+    return {
+      key,
+      member,
+      link,
+      rules,
+      createNamespaces,
+      union,
+      synced: members.synced,
+      removalsHeld: remote === undefined && guard.held(memberClaim(text)),
+      remote,
+      remoteReady: members.endpointsKnown(text) ? members.endpointsOf(text).ready : undefined,
+      remoteSlices: union === 'pods' ? members.slicesOf(text) : [],
+      namespace: view.namespace(key.namespace),
+      federated,
+      leads: this.#leads(federated.service),
+      gateway: this.#options.gatewayOf(),
+      egress: this.#options.egressAddresses(),
+      egressPorts: new Map(ports === undefined ? [] : [[federatedName(key.name), ports]]),
+    };
+  }
+
+  #exported(key: string): V1Service | undefined {
+    const service = this.#options.members.services.get(key);
+    // What mirroring made is no member: it would federate itself.
+    return service?.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true' ? undefined : service;
+  }
+
+  #ports(key: string, remote: V1Service, local: V1Service | undefined): EgressPorts | undefined {
+    const { namespace, name } = parseKey(key);
+    return this.#options.egress.allocate({
+      service: `${namespace}/${federatedName(name)}`,
+      member: this.#options.member,
+      servicePorts: mirroredPorts(remote).map(({ port }) => port),
+      local,
+    });
+  }
+
+  /** The local member leads; else the one whose Link is the oldest. Links of one age are told apart by name, so that all agree. */
+  #leads(service: V1Service | undefined): boolean {
+    const { member, ageOf } = this.#options;
+    if (member === LOCAL_MEMBER || service === undefined) return true;
+    if (service.metadata?.annotations?.[LOCAL_DISCOVERY] !== undefined) return false;
+    const own = ageOf(member) ?? '';
+    return federatedEntries(service).every((entry) => {
+      const age = ageOf(clusterOfEntry(entry));
+      return age === undefined || own <= age;
+    });
+  }
+
+  #memberKey(service: V1Service): string | undefined {
+    const { namespace = '', name = '' } = service.metadata ?? {};
+    const member = memberName(name);
+    if (member === undefined) return undefined;
+    if (this.#options.member === LOCAL_MEMBER)
+      return service.metadata?.annotations?.[LOCAL_DISCOVERY] === member
+        ? `${namespace}/${member}`
+        : undefined;
+    return federatedEntries(service).includes(`${member}@${this.#options.member}`)
+      ? `${namespace}/${member}`
+      : undefined;
+  }
+
+  #localChanged(service: V1Service): void {
+    const { namespace } = parseKey(keyOfObject(service));
+    const name = memberName(service.metadata?.name ?? '');
+    if (name === undefined) return;
+    const key = `${namespace}/${name}`;
+    if (this.#memberKey(service) !== undefined) {
+      this.#note(key);
+      this.#reconciler.add(key, PRIORITY.change);
+    } else {
+      this.#touched(key);
+    }
+  }
+
+  #touched(key: string): void {
+    if (this.#options.members.services.get(key) === undefined) return;
+    this.#note(key);
+    this.#reconciler.add(key, PRIORITY.change);
+  }
+
+  #note(key: string): void {
+    const { namespace, name } = parseKey(key);
+    const service = this.#options.view.stores.services.get(`${namespace}/${federatedName(name)}`);
+    const claimed = service !== undefined && this.#memberKey(service) === key;
+    this.#options.guard.note(memberClaim(key), claimed, this.#exported(key) !== undefined);
+  }
+
+  #priorityOf(key: string): number {
+    const { members } = this.#options;
+    if (!members.synced) return PRIORITY.bulk;
+    const withdrawn = members.endpointsKnown(key) && members.endpointsOf(key).ready === 0;
+    return withdrawn ? PRIORITY.withdrawal : PRIORITY.change;
+  }
+}

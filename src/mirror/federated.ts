@@ -1,0 +1,274 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { writeEgressPorts } from '../base/egress-ports.ts';
+import {
+  COPIED_KEYS,
+  FEDERATED_EGRESS_PORTS_GROUP,
+  LOCAL_DISCOVERY,
+  MEMBER_LINK_GROUP,
+  MIRRORED_SERVICE_LABEL,
+  REMOTE_DISCOVERY,
+} from '../base/names.ts';
+import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
+import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
+import { isHeadless } from './headless.ts';
+import { copiedMetadata, ownershipLabels } from './metadata.ts';
+import { LOCAL_MEMBER } from './local-indexes.ts';
+import { federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
+import { createNamespace, metadataPatch, specPatch, writeSlices, type Step } from './plan.ts';
+import { mirroredPorts, servicePorts } from './ports.ts';
+import type { MirrorReason } from './reasons.ts';
+import { notMirrorable, pathReason } from './verdict.ts';
+
+/**
+ * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
+ * the egress pods, on a port of each cluster's own; `pods`: the pods' addresses.
+ */
+export type Union = 'none' | 'relay' | 'pods';
+
+/** Everything that decides about the membership of one Service in `<svc>-federated`. */
+export interface MemberFacts extends RemoteFacts, PathFacts {
+  /** The member's cluster, or `LOCAL_MEMBER` for the source cluster itself. */
+  readonly member: string;
+  /** The Link that it came by; undefined for the source cluster's own. */
+  readonly link: string | undefined;
+  readonly rules: LinkFacts['rules'];
+  readonly createNamespaces: boolean;
+  readonly union: Union;
+  readonly namespace: NamespaceState;
+  /** The local Service that has the federated name, with all its slices. */
+  readonly federated: LocalPart;
+  /** Whether this member decides labels, annotations and ports: it is local, or its Link is the oldest of all members'. */
+  readonly leads: boolean;
+}
+
+/** What should be done about one membership. */
+export type MemberVerdict = { readonly reason: MirrorReason; readonly message: string } & (
+  | { readonly action: 'keep' | 'leave' | 'namespace' }
+  | { readonly action: 'join'; readonly slices: readonly V1EndpointSlice[] }
+);
+
+const verdict = (
+  action: 'keep' | 'leave' | 'namespace',
+  reason: MirrorReason,
+  message = '',
+): MemberVerdict => ({ action, reason, message });
+
+type Check = (facts: MemberFacts) => MemberVerdict | undefined;
+
+const checks: readonly Check[] = [
+  ({ federated, remote, key }) => {
+    if (federated.service === undefined || isFederated(federated.service)) return undefined;
+    const name = `${key.namespace}/${federatedName(key.name)}`;
+    return remote === undefined
+      ? verdict('keep', 'NotExported')
+      : verdict('keep', 'NameConflict', `Service ${name} is not ours`);
+  },
+  (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
+  (facts) => (facts.remote === undefined ? leaving(facts, 'NotExported') : undefined),
+  ({ namespace, createNamespaces }) => {
+    if (namespace === 'present') return undefined;
+    const create = namespace === 'absent' && createNamespaces;
+    return verdict(create ? 'namespace' : 'keep', 'MissingNamespace', 'Namespace does not exist');
+  },
+  (facts) => {
+    const why = isHeadless(facts.remote)
+      ? 'Headless service cannot join federated service'
+      : notMirrorable(facts.remote);
+    return why === undefined ? undefined : leaving(facts, 'InvalidService', why);
+  },
+  ({ key }) =>
+    federatedName(key.name).length > MAX_SERVICE_NAME ? verdict('keep', 'NameTooLong') : undefined,
+  (facts) =>
+    facts.union === 'relay' && facts.gateway === undefined ? leaving(facts, 'NoGateway') : undefined,
+  ({ union, gateway, remoteReady }) => {
+    const uncertain = gateway?.path === 'unknown' || gateway?.path === 'resolving';
+    return union === 'relay' && remoteReady !== 0 && uncertain
+      ? verdict('keep', 'GatewayUnknown')
+      : undefined;
+  },
+  ({ union, egressPorts, key }) =>
+    union === 'relay' && !egressPorts.has(federatedName(key.name))
+      ? verdict('keep', 'EgressPortsExhausted')
+      : undefined,
+];
+
+/** Decides about one membership. Pure. */
+export function decideMember(facts: MemberFacts): MemberVerdict {
+  for (const check of checks) {
+    const found = check(facts);
+    if (found !== undefined) return found;
+  }
+  const reason = unionReason(facts);
+  return { action: 'join', reason, message: '', slices: unionSlices(facts, reason === 'Mirrored') };
+}
+
+function leaving(facts: MemberFacts, reason: MirrorReason, message = ''): MemberVerdict {
+  return facts.removalsHeld && isMember(facts)
+    ? verdict('keep', 'DropHeld')
+    : verdict('leave', reason, message);
+}
+
+function unionReason(facts: MemberFacts): MirrorReason {
+  if (facts.union === 'none') return 'Mirrored';
+  if (facts.remoteReady === 0) return 'NoReadyEndpoints';
+  if (facts.union === 'pods') return 'Mirrored';
+  return pathReason({ ...facts, link: { dataPath: 'relay' } as LinkFacts }) ?? 'Mirrored';
+}
+
+/** Each member writes its own slices: kube-proxy makes the union, and no member can harm another's. */
+function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] {
+  const { key, member, union, remote } = facts;
+  if (union === 'none' || remote === undefined) return [];
+  const service = federatedName(key.name);
+  const owner: EndpointsOwner = {
+    namespace: key.namespace,
+    service,
+    prefix: `${service}-${memberLabel(member)}`,
+    cluster: memberLabel(member),
+    fqName: undefined,
+    gatewayIdentity: undefined,
+  };
+  if (union === 'pods') return podSlices(owner, facts.remoteSlices, { zoneHints: false });
+  const ports = facts.egressPorts.get(service) ?? {};
+  return desiredSlices({
+    ...owner,
+    addresses: populated ? facts.egress : [],
+    ports: mirroredPorts(remote),
+    portOf: (port) => ports[port.port] ?? 0,
+  });
+}
+
+/** A member's cluster as a label value; a cluster cannot be named with capitals. */
+export function memberLabel(member: string): string {
+  return member === LOCAL_MEMBER ? 'LOCAL' : member;
+}
+
+function isMember({ federated, member, key }: MemberFacts): boolean {
+  if (federated.service === undefined) return false;
+  if (member === LOCAL_MEMBER) return federated.service.metadata?.annotations?.[LOCAL_DISCOVERY] === key.name;
+  return federatedEntries(federated.service).includes(`${key.name}@${member}`);
+}
+
+/** The annotation under which a member's egress ports stand on the federated Service. */
+export function egressPortsKey(member: string): string {
+  return `${FEDERATED_EGRESS_PORTS_GROUP}/${memberLabel(member)}`;
+}
+
+/** The annotation that records by which Link a member came. */
+export function memberLinkKey(member: string): string {
+  return `${MEMBER_LINK_GROUP}/${memberLabel(member)}`;
+}
+
+/** The writes of a membership: its entry and, where it leads, the Service's metadata and ports; and its own slices. */
+export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
+  if (decided.action === 'namespace')
+    return [createNamespace(facts.key.namespace, memberLabel(facts.member))];
+  if (decided.action === 'leave') return leave(facts);
+  if (decided.action !== 'join') return [];
+  const { service } = facts.federated;
+  const step =
+    service === undefined
+      ? ({ verb: 'create', kind: 'services', object: newFederated(facts) } as const)
+      : joinPatch(facts, service);
+  return [...(step === undefined ? [] : [step]), ...writeSlices(ownSlices(facts), decided.slices, service)];
+}
+
+function ownSlices({ federated, member }: MemberFacts): V1EndpointSlice[] {
+  const label = ownershipLabels(memberLabel(member));
+  return federated.slices.filter(({ metadata }) =>
+    Object.entries(label).every(([key, value]) => metadata?.labels?.[key] === value),
+  );
+}
+
+/** Labels, annotations and ports as the leading member wants them. */
+function leadMetadata({ remote, rules }: MemberFacts) {
+  const copied = copiedMetadata(remote ?? {}, rules);
+  return {
+    labels: { ...copied.labels, [MIRRORED_SERVICE_LABEL]: 'true' },
+    annotations: copied.annotations,
+  };
+}
+
+function entryAnnotations(facts: MemberFacts): Record<string, string> {
+  const { member, key, federated, union } = facts;
+  const entries = federated.service === undefined ? [] : federatedEntries(federated.service);
+  const entry = `${key.name}@${member}`;
+  const discovery =
+    member === LOCAL_MEMBER
+      ? { [LOCAL_DISCOVERY]: key.name }
+      : { [REMOTE_DISCOVERY]: (entries.includes(entry) ? entries : [...entries, entry]).join(',') };
+  const ports = facts.egressPorts.get(federatedName(key.name)) ?? {};
+  return {
+    ...discovery,
+    ...(facts.link === undefined ? {} : { [memberLinkKey(member)]: facts.link }),
+    ...(union === 'relay' ? { [egressPortsKey(member)]: writeEgressPorts(ports) } : {}),
+  };
+}
+
+function newFederated(facts: MemberFacts): V1Service {
+  const { key, remote } = facts;
+  const lead = leadMetadata(facts);
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      name: federatedName(key.name),
+      namespace: key.namespace,
+      labels: lead.labels,
+      annotations: { ...lead.annotations, ...entryAnnotations(facts) },
+    },
+    spec: { type: 'ClusterIP', ports: servicePorts(mirroredPorts(remote ?? {})) },
+  };
+}
+
+function joinPatch(facts: MemberFacts, service: V1Service): Step | undefined {
+  const lead = facts.leads ? leadMetadata(facts) : { labels: {}, annotations: {} };
+  const desired = {
+    labels: { ...lead.labels, [MIRRORED_SERVICE_LABEL]: 'true' },
+    annotations: { ...lead.annotations, ...entryAnnotations(facts) },
+  };
+  // Who does not lead takes nothing back that the leader copied.
+  const before = facts.leads ? service.metadata : withoutRecord(service);
+  const metadata = metadataPatch(before, desired, [egressPortsKey(facts.member)]);
+  const spec = facts.leads
+    ? specPatch(service.spec, { type: 'ClusterIP', ports: servicePorts(mirroredPorts(facts.remote ?? {})) })
+    : undefined;
+  if (metadata === undefined && spec === undefined) return undefined;
+  const patch = { ...(metadata === undefined ? {} : { metadata }), ...(spec === undefined ? {} : { spec }) };
+  return { verb: 'patch', kind: 'services', target: service, patch };
+}
+
+function withoutRecord({ metadata }: V1Service): NonNullable<V1Service['metadata']> {
+  const { [COPIED_KEYS]: _, ...annotations } = metadata?.annotations ?? {};
+  return { ...metadata, annotations };
+}
+
+function leave(facts: MemberFacts): Step[] {
+  const { federated, member, key } = facts;
+  const slices: Step[] = ownSlices(facts).map((target) => ({
+    verb: 'delete',
+    kind: 'endpointSlices',
+    target,
+  }));
+  const { service } = federated;
+  if (service === undefined || !isMember(facts)) return slices;
+  const annotations = service.metadata?.annotations ?? {};
+  const left = federatedEntries(service).filter((entry) => entry !== `${key.name}@${member}`);
+  const local = member === LOCAL_MEMBER ? undefined : annotations[LOCAL_DISCOVERY];
+  if (left.length === 0 && local === undefined)
+    return [{ verb: 'delete', kind: 'services', target: service }, ...slices];
+  const patch = {
+    metadata: {
+      annotations: {
+        [REMOTE_DISCOVERY]: left.length === 0 ? null : left.join(','),
+        ...(member === LOCAL_MEMBER ? { [LOCAL_DISCOVERY]: null } : {}),
+        ...Object.fromEntries(
+          [egressPortsKey(member), memberLinkKey(member)]
+            .filter((name) => annotations[name] !== undefined)
+            .map((name) => [name, null]),
+        ),
+      },
+    },
+  };
+  return [{ verb: 'patch', kind: 'services', target: service, patch }, ...slices];
+}

@@ -1,0 +1,110 @@
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import type { LinkProbe } from '../link/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { GatewayFacts } from './facts.ts';
+import { GatewayAddresses, type Resolver } from './gateway-addresses.ts';
+import type { AddressReport, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
+
+export interface GatewayPathOptions {
+  readonly cluster: string;
+  /** IP addresses and host names. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly identity: string;
+  /** Undefined: not probed, every address counts as alive (as with Linkerd when `probeSpec.path` is empty). */
+  readonly probe: LinkProbe | undefined;
+  /** Whether this is the gateway of one export rather than the Link's. */
+  readonly own: boolean;
+  readonly health: GatewayHealthFactory;
+  readonly resolver: Resolver;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** The addresses or what is known of them has changed. `worse`: some address is gone or dead. */
+  readonly onChange: (worse: boolean) => void;
+}
+
+/** The way to one gateway: its addresses, resolved again by their TTL, and whether each answers its probes. */
+export class GatewayPath {
+  readonly #options: GatewayPathOptions;
+  readonly #addresses: GatewayAddresses;
+  readonly #health: GatewayHealth | undefined;
+  #resolved = false;
+  #alive: ReadonlySet<string> = new Set();
+
+  constructor(options: GatewayPathOptions) {
+    this.#options = options;
+    const { hosts, resolver, clock, random, log, probe, cluster, identity } = options;
+    this.#addresses = new GatewayAddresses({
+      hosts,
+      resolver,
+      clock,
+      random,
+      log,
+      onChange: () => this.#changed(),
+    });
+    this.#health =
+      probe === undefined
+        ? undefined
+        : options.health({ cluster, identity, probe, onChange: () => this.#changed() });
+  }
+
+  start(): void {
+    void this.#addresses.start().then(() => {
+      this.#resolved = true;
+      this.#changed();
+    });
+  }
+
+  stop(): void {
+    this.#addresses.stop();
+    this.#health?.stop();
+  }
+
+  /** Whether its addresses are probed. */
+  get probed(): boolean {
+    return this.#health !== undefined;
+  }
+
+  /** What is known of each address. */
+  get reports(): readonly AddressReport[] {
+    return this.#health?.states ?? [];
+  }
+
+  /** Addresses that are known now. */
+  get known(): readonly string[] {
+    return this.#addresses.current;
+  }
+
+  get facts(): GatewayFacts {
+    const { port, identity, own } = this.#options;
+    const current = this.#addresses.current;
+    const inState = (state: string) => current.filter((ip) => this.#stateOf(ip) === state);
+    const alive = inState('alive');
+    const unknown = inState('unknown');
+    return { port, identity, own, alive, unknown, path: this.#path(current, alive, unknown) };
+  }
+
+  #path(
+    current: readonly string[],
+    alive: readonly string[],
+    unknown: readonly string[],
+  ): GatewayFacts['path'] {
+    if (current.length === 0) return this.#resolved ? 'unresolved' : 'resolving';
+    if (alive.length > 0) return 'alive';
+    return unknown.length > 0 ? 'unknown' : 'dead';
+  }
+
+  #stateOf(ip: string): string {
+    return this.#health === undefined ? 'alive' : this.#health.stateOf(ip);
+  }
+
+  #changed(): void {
+    this.#health?.update(this.#addresses.current);
+    const alive = new Set(this.facts.alive);
+    const worse = [...this.#alive].some((ip) => !alive.has(ip));
+    this.#alive = alive;
+    this.#options.onChange(worse);
+  }
+}

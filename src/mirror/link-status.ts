@@ -1,0 +1,125 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../base/clock.ts';
+import type { LinkspanError } from '../base/errors.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { links, type LinkObject } from '../link/schema.ts';
+import { nextConditions, type LinkStatus, type ServiceStatus } from '../link/status.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { linkConditions } from './link-conditions.ts';
+import type { Peer } from './peer.ts';
+import { serviceStatuses } from './service-statuses.ts';
+
+/** How long a peer that has just started may take to know where it stands before its status is written as it is. */
+const SETTLE_MS = 5000;
+
+type Lists = Pick<LinkStatus, 'mirrorServices' | 'federatedServices'>;
+
+/**
+ * Writes the status of one Link, everything that has changed since the last time in one patch, and nothing when nothing has. A restart that finds all as it was
+ * writes nothing either: until it knows where it stands, what an earlier process wrote is left alone.
+ */
+export class LinkStatusWriter {
+  readonly #options: { local: KubeClient; clock: Clock; log: Logger };
+  #written: LinkStatus | undefined;
+  #writing = false;
+  #settling: { readonly peer: Peer; readonly until: number } | undefined;
+  #lists: { readonly peer: Peer; readonly revision: number; readonly lists: Lists } | undefined;
+
+  constructor(options: { local: KubeClient; clock: Clock; log: Logger }) {
+    this.#options = options;
+  }
+
+  /** The status as it was last written or seen. */
+  latest(object: LinkObject | undefined): LinkStatus | undefined {
+    return this.#written ?? object?.status;
+  }
+
+  /** Never throws: a failure is tried again the next time. */
+  async write(
+    object: LinkObject,
+    situation: { problem: LinkspanError | undefined; peer: Peer | undefined },
+  ): Promise<void> {
+    if (this.#writing || (situation.peer !== undefined && !this.#settled(situation.peer))) return;
+    const previous = this.latest(object);
+    const status = this.#next(object, previous, situation);
+    const comparable = Object.fromEntries(
+      Object.keys(status).map((key) => [key, previous?.[key as keyof LinkStatus]]),
+    );
+    if (isDeepStrictEqual(status, comparable)) return;
+    const { local, log } = this.#options;
+    this.#writing = true;
+    try {
+      const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
+      await local.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
+      this.#written = { ...previous, ...status };
+    } catch (error) {
+      log.debug({ err: error }, 'link status not written');
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  #settled(peer: Peer): boolean {
+    const now = this.#options.clock.monotonic();
+    if (this.#settling?.peer !== peer) this.#settling = { peer, until: now + SETTLE_MS };
+    const path = peer.gateway?.facts.path;
+    const known = peer.synced && peer.depth === 0 && path !== 'unknown' && path !== 'resolving';
+    return known || now >= this.#settling.until;
+  }
+
+  #next(
+    object: LinkObject,
+    previous: LinkStatus | undefined,
+    { problem, peer }: { problem: LinkspanError | undefined; peer: Peer | undefined },
+  ): LinkStatus {
+    const wanted = linkConditions({ problem, peer }, object.metadata?.generation ?? 0);
+    const conditions = nextConditions(previous?.conditions, wanted, this.#options.clock.now());
+    // A Link that cannot run keeps the mirrors that it has, and what is said of them.
+    if (peer === undefined) return { conditions };
+    return {
+      conditions,
+      mirrorCount: peer.mirrorCount,
+      ...(peer.clusterUid === undefined ? {} : { targetClusterUID: peer.clusterUid }),
+      ...this.#listsOf(peer, previous),
+    };
+  }
+
+  #listsOf(peer: Peer, previous: LinkStatus | undefined): Lists {
+    // Half a list would only be written to be written again.
+    if (!peer.synced)
+      return {
+        mirrorServices: previous?.mirrorServices ?? [],
+        federatedServices: previous?.federatedServices ?? [],
+      };
+    const { revision } = peer;
+    if (this.#lists?.peer === peer && this.#lists.revision === revision) return this.#lists.lists;
+    const lists = {
+      mirrorServices: withTimes(serviceStatuses(peer.mirrors.reconciler.outcomes), previous?.mirrorServices),
+      federatedServices: withTimes(
+        serviceStatuses(peer.federated.reconciler.outcomes),
+        previous?.federatedServices,
+      ),
+    };
+    this.#lists = { peer, revision, lists };
+    return lists;
+  }
+}
+
+/** Entries that say what they said before keep the time at which they began to say it. */
+function withTimes(
+  wanted: readonly ServiceStatus[],
+  previous: readonly ServiceStatus[] | undefined,
+): readonly ServiceStatus[] {
+  const before = new Map((previous ?? []).map((entry) => [refOf(entry), entry.conditions?.[0]]));
+  return wanted.map((entry) => {
+    const old = before.get(refOf(entry));
+    const [condition] = entry.conditions ?? [];
+    if (condition === undefined || old?.status !== condition.status || old.reason !== condition.reason)
+      return entry;
+    return { ...entry, conditions: [{ ...condition, lastTransitionTime: old.lastTransitionTime }] };
+  });
+}
+
+function refOf({ remoteRef }: ServiceStatus): string {
+  return `${remoteRef.namespace}/${remoteRef.name}`;
+}

@@ -1,0 +1,98 @@
+import { ExportView } from '../discovery/export-view.ts';
+import { LeaseElector } from '../kube/lease.ts';
+import { unionOf, type Selector } from '../link/selector.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { DropGuard } from './drop-guard.ts';
+import { FederatedWriter } from './federated-writer.ts';
+import { LOCAL_MEMBER } from './local-indexes.ts';
+import { copyRules, unionFor, type PeerSettings, type PeerSurroundings } from './peer.ts';
+import { PRIORITY, type Outcome } from './reconciler.ts';
+
+/** The Lease of Linkerd's own local service mirror, which must not write at the same time. */
+const LEASE = 'local-service-mirror-write';
+
+export interface LocalMembersOptions extends PeerSurroundings {
+  readonly namespace: string;
+  readonly replica: string;
+  /** Which Services of the source cluster join federated ones. */
+  readonly selector: Selector;
+  readonly settings: PeerSettings;
+  readonly lease: Pick<ConstructorParameters<typeof LeaseElector>[0], 'store' | 'durationMs'>;
+  readonly log: Logger;
+}
+
+/** The members of federated Services that live in the source cluster itself; one replica at a time keeps them. */
+export class LocalMembers {
+  readonly #options: LocalMembersOptions;
+  readonly #elector: LeaseElector;
+  #writer: FederatedWriter | undefined;
+
+  constructor(options: LocalMembersOptions) {
+    this.#options = options;
+    const { local, namespace, replica, clock, random, log, lease } = options;
+    this.#elector = new LeaseElector({
+      ...lease,
+      client: local,
+      namespace,
+      name: LEASE,
+      identity: replica,
+      clock,
+      random,
+      log,
+      onTerm: (signal) => this.#term(signal),
+    });
+  }
+
+  /** What was decided about each member, while this replica holds the Lease. */
+  get outcomes(): ReadonlyMap<string, Outcome> {
+    return this.#writer?.reconciler.outcomes ?? new Map<string, Outcome>();
+  }
+
+  get oldestRunningMs(): number {
+    return this.#writer?.reconciler.oldestRunningMs ?? 0;
+  }
+
+  start(): void {
+    this.#elector.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#elector.stop();
+  }
+
+  async #term(signal: AbortSignal): Promise<void> {
+    const { local, selector, settings, log, clock, random } = this.#options;
+    const members = new ExportView({ client: local, selectors: unionOf([selector]), clock, random, log });
+    const writer = new FederatedWriter({
+      ...this.#options,
+      client: local,
+      signal,
+      member: LOCAL_MEMBER,
+      link: undefined,
+      members,
+      // The API server that says what is here is the one that is written to: there is nothing to be held back for.
+      guard: new DropGuard({ fraction: 1 }),
+      rules: copyRules(settings),
+      createNamespaces: false,
+      union: unionFor(settings, settings.dataPath) === 'none' ? 'none' : 'pods',
+      concurrency: settings.concurrency,
+      gatewayOf: () => undefined,
+      onOutcome: (key, { reason, message }) =>
+        log.debug({ service: key, reason, why: message }, 'local federated member'),
+    });
+    this.#writer = writer;
+    writer.start();
+    members.start();
+    void members.whenSynced(signal).then(
+      () => writer.resync(PRIORITY.bulk),
+      () => undefined,
+    );
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    this.#writer = undefined;
+    await writer.stop();
+    await members.stop();
+  }
+}

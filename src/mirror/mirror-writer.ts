@@ -1,0 +1,303 @@
+import type { V1Service } from '@kubernetes/client-node';
+import type { EgressPorts } from '../base/egress-ports.ts';
+import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL } from '../base/names.ts';
+import type { ExportView } from '../discovery/export-view.ts';
+import type { Link } from '../link/schema.ts';
+import { relayedNames } from './desired.ts';
+import type { DropGuard } from './drop-guard.ts';
+import type { EgressAllocator } from './egress-allocator.ts';
+import { SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
+import { hostsOf } from './headless.ts';
+import { OWNER_INDEX } from './local-indexes.ts';
+import { endpointMirrorName, hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
+import { plan } from './plan.ts';
+import { mirroredPorts } from './ports.ts';
+import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
+import { decide, modeOf, type Verdict } from './verdict.ts';
+
+export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
+  readonly link: Link;
+  readonly facts: LinkFacts;
+  readonly exports: ExportView;
+  readonly guard: DropGuard;
+  /** The gateway that an export goes through; undefined where there is none. */
+  readonly gatewayOf: (remote: V1Service | undefined) => GatewayFacts | undefined;
+  readonly egress: EgressAllocator;
+  readonly egressAddresses: () => readonly MirrorAddress[];
+  /** How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its ClusterIP. */
+  readonly hostGraceMs: number;
+}
+
+/** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
+export class MirrorWriter {
+  readonly #options: MirrorWriterOptions;
+  readonly #reconciler: Reconciler;
+  readonly #unsubscribe: (() => void)[] = [];
+  /** When a host of a headless Service was first missed, by name of its endpoint mirror. */
+  readonly #missed = new Map<string, number>();
+
+  constructor(options: MirrorWriterOptions) {
+    this.#options = options;
+    this.#reconciler = new Reconciler({
+      ...options,
+      what: 'mirror',
+      decide: (key) => this.#decide(key),
+    });
+  }
+
+  get reconciler(): Reconciler {
+    return this.#reconciler;
+  }
+
+  /** Follows what changes here and over there. */
+  start(): void {
+    const { exports, view } = this.#options;
+    this.#unsubscribe.push(
+      exports.subscribe((key) => {
+        this.#note(key);
+        this.#reconciler.add(key, this.#priorityOf(key));
+      }),
+      view.stores.services.subscribe((change) => {
+        if (change.previous !== undefined) this.#localChanged(change.previous);
+        this.#localChanged(change.object);
+      }),
+      view.stores.endpoints.subscribe((change) => this.#partChanged(keyOfObject(change.object))),
+      view.stores.endpointSlices.subscribe(({ object }) => {
+        const { namespace = '', labels } = object.metadata ?? {};
+        this.#partChanged(`${namespace}/${labels?.[SERVICE_NAME_LABEL] ?? ''}`);
+      }),
+      view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
+    );
+    for (const key of this.mirrors()) this.#note(key);
+  }
+
+  async stop(): Promise<void> {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    await this.#reconciler.stop();
+  }
+
+  /** Looks at every export and every mirror again. */
+  resync(priority: number): void {
+    const keys = new Set([...this.#options.exports.services.keys(), ...this.mirrors()]);
+    for (const key of keys) {
+      this.#note(key);
+      this.#reconciler.add(key, priority);
+    }
+  }
+
+  /** Keys of the mirrors that exist here. */
+  mirrors(): string[] {
+    const { view, facts } = this.#options;
+    const found = new Set<string>();
+    for (const index of [`cluster:${facts.cluster}`, `link:${facts.link}`]) {
+      for (const service of view.stores.services.byIndex(OWNER_INDEX, index)) {
+        const key = originOf(service, facts);
+        if (key !== undefined) found.add(key);
+      }
+    }
+    return [...found];
+  }
+
+  /** The facts and the verdict of a key as they are now; for `explain`. */
+  look(key: string): { readonly facts: MirrorFacts; readonly verdict: Verdict; readonly mode: string } {
+    const facts = this.#gather(key);
+    return { facts, verdict: decide(facts), mode: modeOf(facts) };
+  }
+
+  #decide(key: string): Decision {
+    const facts = this.#gather(key);
+    const verdict = decide(facts);
+    const steps = plan(facts, verdict);
+    const halfway = verdict.action === 'mirror' && (facts.hosts.length > 0 || steps[0]?.verb === 'delete');
+    return {
+      reason: verdict.reason,
+      message: verdict.message,
+      local: mirrorName(facts.key.name, facts.link.cluster),
+      steps,
+      gone: verdict.reason === 'NotExported' && facts.remote === undefined,
+      // Endpoint mirrors have their address only now; a Service that is made anew has only been deleted.
+      again: steps.length > 0 && (halfway || verdict.action === 'namespace'),
+      recheckMs: facts.hosts.some(({ host }) => this.#missed.has(this.#missedKey(key, host)))
+        ? this.#options.hostGraceMs
+        : undefined,
+    };
+  }
+
+  #gather(text: string): MirrorFacts {
+    const { exports, view, facts: link, guard, gatewayOf } = this.#options;
+    const key = parseKey(text);
+    const local = view.part(key.namespace, mirrorName(key.name, link.cluster));
+    const remote = this.#exported(text);
+    const remoteSlices = exports.slicesOf(text);
+    const { hosts, formerHosts } = this.#hosts(text, remote);
+    const facts = {
+      key,
+      link,
+      synced: exports.synced,
+      removalsHeld: remote === undefined && local.service !== undefined && guard.held(text),
+      remote,
+      remoteReady: exports.endpointsKnown(text) ? exports.endpointsOf(text).ready : undefined,
+      remoteSlices,
+      flat:
+        remote !== undefined && this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels),
+      namespace: view.namespace(key.namespace),
+      local,
+      hosts,
+      formerHosts,
+      gateway: gatewayOf(remote),
+      egress: this.#options.egressAddresses(),
+    };
+    return { ...facts, egressPorts: this.#egressPorts(facts) };
+  }
+
+  /** The Service if this Link mirrors it: the view may hold federated members and Services whose label has just changed. */
+  #exported(key: string): V1Service | undefined {
+    const { exports, link } = this.#options;
+    const service = exports.services.get(key);
+    return service !== undefined && isExported(service, link) ? service : undefined;
+  }
+
+  #egressPorts(facts: Omit<MirrorFacts, 'egressPorts'>): ReadonlyMap<string, EgressPorts> {
+    const servicePorts =
+      facts.remote === undefined ? [] : mirroredPorts(facts.remote).map(({ port }) => port);
+    const found = new Map<string, EgressPorts>();
+    for (const name of relayedNames(facts)) {
+      const local = this.#options.view.service(facts.key.namespace, name);
+      const ports = this.#options.egress.allocate({
+        service: `${facts.key.namespace}/${name}`,
+        servicePorts,
+        local,
+      });
+      if (ports !== undefined) found.set(name, ports);
+    }
+    return found;
+  }
+
+  /** Hosts of a headless Service: those over there, those that have only just gone, and the endpoint mirrors of others. */
+  #hosts(
+    text: string,
+    remote: V1Service | undefined,
+  ): { hosts: readonly HostFacts[]; formerHosts: readonly LocalPart[] } {
+    const { exports, view, facts: link } = this.#options;
+    const { namespace, name } = parseKey(text);
+    const headless = mirrorName(name, link.cluster);
+    const existing = new Map<string, LocalPart>();
+    for (const service of view.endpointMirrors(namespace, headless)) {
+      const host = hostOriginOf(service, link)?.host;
+      if (host !== undefined) existing.set(host, view.part(namespace, service.metadata?.name ?? ''));
+    }
+    const wanted =
+      link.headless && remote !== undefined && !this.#isFlat(remote)
+        ? hostsOf(exports.slicesOf(text))
+        : new Map<string, boolean>();
+    for (const host of wanted.keys()) this.#missed.delete(this.#missedKey(text, host));
+    const keepGone = link.headless && remote !== undefined && !this.#isFlat(remote);
+    const lingering = [...existing.keys()].filter(
+      (host) => keepGone && !wanted.has(host) && this.#lingers(text, host),
+    );
+    const hosts = [...wanted, ...lingering.map((host): [string, boolean] => [host, false])].map(
+      ([host, ready]) => this.#host(parseKey(text), host, ready, existing.get(host)),
+    );
+    const kept = new Set(hosts.map(({ host }) => host));
+    const formerHosts = [...existing].filter(([host]) => !kept.has(host)).map(([, part]) => part);
+    return { hosts, formerHosts };
+  }
+
+  #host(
+    { namespace, name }: { namespace: string; name: string },
+    host: string,
+    ready: boolean,
+    existing: LocalPart | undefined,
+  ): HostFacts {
+    const { view, facts } = this.#options;
+    const free = (candidate: string) => view.service(namespace, candidate) === undefined;
+    const local = existing ?? { service: undefined, slices: [], endpoints: undefined };
+    const own = local.service?.metadata?.name ?? endpointMirrorName(host, name, facts.cluster, free);
+    return { host, name: own, ready, local };
+  }
+
+  #isFlat(remote: V1Service): boolean {
+    return this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels);
+  }
+
+  #lingers(key: string, host: string): boolean {
+    const { clock, hostGraceMs } = this.#options;
+    const missedKey = this.#missedKey(key, host);
+    const since = this.#missed.get(missedKey) ?? clock.monotonic();
+    if (clock.monotonic() - since >= hostGraceMs) {
+      this.#missed.delete(missedKey);
+      return false;
+    }
+    this.#missed.set(missedKey, since);
+    return true;
+  }
+
+  #missedKey(key: string, host: string): string {
+    return `${key} ${host}`;
+  }
+
+  #priorityOf(key: string): number {
+    const { exports } = this.#options;
+    // What a first list brings is bulk; what changes after it is news.
+    if (!exports.synced) return PRIORITY.bulk;
+    const withdrawn = exports.endpointsKnown(key) && exports.endpointsOf(key).ready === 0;
+    return withdrawn ? PRIORITY.withdrawal : PRIORITY.change;
+  }
+
+  /** Tells the drop guard what exists here and over there. */
+  #note(key: string): void {
+    const { guard, view, facts } = this.#options;
+    const { namespace, name } = parseKey(key);
+    const local = view.stores.services.get(`${namespace}/${mirrorName(name, facts.cluster)}`);
+    const claimed = local !== undefined && originOf(local, facts) === key;
+    guard.note(key, claimed, this.#exported(key) !== undefined);
+  }
+
+  #localChanged(service: V1Service): void {
+    const { facts } = this.#options;
+    const key = originOf(service, facts) ?? hostOriginOf(service, facts)?.key;
+    if (key === undefined) return;
+    this.#note(key);
+    this.#reconciler.add(key, PRIORITY.change);
+  }
+
+  /** Endpoints and slices are found back through the Service that they belong to. */
+  #partChanged(service: string): void {
+    const { view, facts, exports } = this.#options;
+    const local = view.stores.services.get(service);
+    if (local !== undefined) {
+      this.#localChanged(local);
+      return;
+    }
+    // The Service may be gone or not seen yet; its name says which export it was for.
+    const { namespace, name } = parseKey(service);
+    const suffix = `-${facts.cluster}`;
+    const key = `${namespace}/${name.slice(0, -suffix.length)}`;
+    if (name.endsWith(suffix) && exports.services.get(key) !== undefined)
+      this.#reconciler.add(key, PRIORITY.change);
+  }
+
+  #namespaceChanged(namespace: string): void {
+    for (const key of this.#options.exports.services.keys()) {
+      if (parseKey(key).namespace === namespace) this.#reconciler.add(key, PRIORITY.change);
+    }
+  }
+}
+
+/** Whether a Link mirrors a Service: by label, or by the older annotations where the view lets those through. */
+export function isExported(service: V1Service, link: Link): boolean {
+  return isLabelled(service, link) || isAnnotated(service, link);
+}
+
+/** Whether one of a Link's two mirror selectors matches a Service. */
+export function isLabelled({ metadata }: V1Service, link: Link): boolean {
+  return link.selector.matches(metadata?.labels) || link.remoteDiscoverySelector.matches(metadata?.labels);
+}
+
+/** Whether a Service is exported only by the older annotations. */
+export function isAnnotated(service: V1Service, link: Link): boolean {
+  const annotations = service.metadata?.annotations;
+  if (link.selector.empty || isLabelled(service, link)) return false;
+  return annotations?.[EXPORTED_LABEL] === 'true' || (annotations?.[EXPORT_GATEWAY_NAMESPACE] ?? '') !== '';
+}

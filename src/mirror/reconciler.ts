@@ -1,0 +1,160 @@
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import type { WorkerPool } from '../kube/worker-pool.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { apply } from './apply.ts';
+import type { LocalView } from './local-view.ts';
+import type { Step } from './plan.ts';
+import type { MirrorReason } from './reasons.ts';
+
+/** Priorities of the queue: what takes traffic away from the dead overtakes what is new, and that overtakes bulk mirroring. */
+export const PRIORITY = { bulk: 0, change: 10, withdrawal: 20 } as const;
+
+/** How long a name conflict waits before it is looked at again; the other object is not ours to watch. */
+const CONFLICT_RECHECK_MS = 10_000;
+
+/** What was decided about a key, and what is to be written for it. */
+export interface Decision {
+  readonly reason: MirrorReason;
+  readonly message: string;
+  /** Name of the Service in the source cluster. */
+  readonly local: string;
+  readonly steps: readonly Step[];
+  /** Nothing is exported and nothing is here: the key can be forgotten. */
+  readonly gone: boolean;
+  /** Look again at once when the writes are done: they were only the first half. */
+  readonly again: boolean;
+  /** Look again after so many milliseconds. */
+  readonly recheckMs: number | undefined;
+}
+
+/** What stands about a key until something changes. */
+export interface Outcome {
+  readonly reason: MirrorReason;
+  readonly message: string;
+  readonly local: string;
+  /** Milliseconds since the epoch: since when this is the reason. */
+  readonly since: number;
+}
+
+export interface ReconcilerOptions {
+  /** `mirror` or `federated service`, for the log. */
+  readonly what: string;
+  /** Gathers the facts of a key and decides. Pure but for what it reads. */
+  readonly decide: (key: string) => Decision;
+  /** Told when the outcome of a key has changed. */
+  readonly onOutcome: (key: string, outcome: Outcome, before: Outcome | undefined) => void;
+  readonly client: KubeClient;
+  readonly view: LocalView;
+  readonly pool: WorkerPool;
+  readonly concurrency: number;
+  /** Aborted when nothing may be written any more (Lease lost, Link gone). */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Facts → verdict → plan → apply for keys of one kind: works through a queue of them and remembers what was decided about each. */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #queue: WorkQueue;
+  readonly #outcomes = new Map<string, Outcome>();
+  #revision = 0;
+  #written = 0;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    const { pool, concurrency, clock, random, log, what } = options;
+    this.#queue = new WorkQueue({
+      handler: (key) => this.#reconcile(key),
+      concurrency,
+      pool,
+      backoff: { minMs: 100, maxMs: 30_000 },
+      clock,
+      random,
+      log,
+      onError: (key, error) => {
+        const local = this.#outcomes.get(key)?.local ?? '';
+        const message = error instanceof Error ? error.message : String(error);
+        this.#remember(key, { reason: 'Error', message, local });
+        log.warn({ service: key, err: error }, `${what} not written, trying again`);
+      },
+    });
+  }
+
+  /** What was decided about each key. */
+  get outcomes(): ReadonlyMap<string, Outcome> {
+    return this.#outcomes;
+  }
+
+  /** Changes whenever an outcome does. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Writes that were carried out so far. */
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Keys that wait to be worked on. */
+  get depth(): number {
+    return this.#queue.depth;
+  }
+
+  get oldestRunningMs(): number {
+    return this.#queue.oldestRunningMs;
+  }
+
+  add(key: string, priority: number): void {
+    this.#queue.add(key, priority);
+  }
+
+  /** When it resolves nothing is being written, and nothing will be. */
+  stop(): Promise<void> {
+    return this.#queue.stop();
+  }
+
+  async #reconcile(key: string): Promise<void> {
+    const { decide, client, view, signal, log, what } = this.#options;
+    const decision = decide(key);
+    const { steps, reason } = decision;
+    if (steps.length > 0) {
+      const result = await apply({ client, view, signal }, steps);
+      if (result === 'stale') {
+        this.#queue.add(key, PRIORITY.change);
+        return;
+      }
+      this.#written += steps.length;
+      log.debug(
+        { service: key, reason, writes: steps.map((step) => `${step.verb} ${step.kind}`) },
+        `${what} written`,
+      );
+      if (decision.again) this.#queue.add(key, PRIORITY.change);
+    }
+    this.#settle(key, decision);
+  }
+
+  #settle(key: string, decision: Decision): void {
+    if (decision.gone) {
+      if (this.#outcomes.delete(key)) this.#revision++;
+      return;
+    }
+    this.#remember(key, decision);
+    const recheckMs = decision.reason === 'NameConflict' ? CONFLICT_RECHECK_MS : decision.recheckMs;
+    if (recheckMs !== undefined) this.#queue.addAfter(key, recheckMs);
+  }
+
+  #remember(key: string, { reason, message, local }: Omit<Outcome, 'since'>): void {
+    const before = this.#outcomes.get(key);
+    if (before?.reason === reason && before.message === message && before.local === local) return;
+    const since = before?.reason === reason ? before.since : this.#options.clock.now();
+    const outcome = { reason, message, local, since };
+    this.#outcomes.set(key, outcome);
+    this.#revision++;
+    this.#options.onOutcome(key, outcome, before);
+  }
+}
