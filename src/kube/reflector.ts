@@ -1,5 +1,6 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import { sleep, type Clock, type Timer } from '../base/clock.ts';
+import { LinkspanError } from '../base/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';
 import { keyOf, type KubeObject, type Resource } from './resource.ts';
@@ -20,11 +21,18 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly log: Logger;
   /** Objects per page of a list; default 500. */
   readonly pageSize?: number;
+  /** A watch on which nothing was heard for so long is taken for dead and resumed, milliseconds; default 100 s. API servers send bookmarks about every minute. */
+  readonly silenceMs?: number;
 }
 
 const BACKOFF = { minMs: 200, maxMs: 30_000 };
 /** A watch that held this long was healthy: the next failure starts with the shortest delay again. */
 const HEALTHY_MS = 10_000;
+/** A watch that ends sooner than this without a word is a failure: what answers is not an API server in order, and would be asked in a tight loop. */
+const SHORT_MS = 1000;
+const SILENCE_MS = 100_000;
+/** Why a watch that is to be resumed is ended. */
+const RESUME = new Error('watch resumed');
 const WATCH_SECONDS = { min: 300, max: 600 };
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
@@ -40,8 +48,12 @@ export class Reflector<T extends KubeObject> {
   readonly #waiters = new Set<{ resolve: () => void; reject: (reason: Error) => void }>();
   readonly #listeners = new Set<() => void>();
   #running: Promise<void> | undefined;
+  /** Ends the watch, or the wait before the next one, that is under way. */
+  #turn = new AbortController();
   #synced = false;
   #lastWord: number | undefined;
+  /** The same by the monotonic clock. */
+  #heardAt = 0;
   #error: Error | undefined;
   /** Where the next watch begins; undefined = list first. */
   #version: string | undefined;
@@ -75,21 +87,47 @@ export class Reflector<T extends KubeObject> {
 
   /** Ends the watch; the store keeps what it holds and changes no more. */
   async stop(): Promise<void> {
-    this.#stop.abort(new Error('reflector stopped'));
-    for (const waiter of this.#waiters) waiter.reject(new Error('reflector stopped'));
-    this.#waiters.clear();
+    const reason = new Error('reflector stopped');
+    this.#stop.abort(reason);
+    this.#turn.abort(reason);
+    for (const waiter of this.#waiters) waiter.reject(reason);
     await this.#running;
+  }
+
+  /**
+   * Ends the watch and resumes it on a new request from the version that was heard last: for when the connection is known, or suspected, to be dead. Lists nothing
+   * again and is no error. A wait after a failure ends at once.
+   */
+  refresh(): void {
+    this.#turn.abort(RESUME);
   }
 
   /** Resolves with the first complete list; rejects when the signal aborts or the reflector is stopped before. */
   whenSynced(signal?: AbortSignal): Promise<void> {
     if (this.#synced) return Promise.resolve();
+    if (this.#stop.signal.aborted) return Promise.reject(this.#stop.signal.reason as Error);
     return new Promise((resolve, reject) => {
-      const waiter = { resolve, reject };
+      if (signal?.aborted === true) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const leave = () => {
+        this.#waiters.delete(waiter);
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const waiter = {
+        resolve: () => {
+          leave();
+          resolve();
+        },
+        reject: (reason: Error) => {
+          leave();
+          reject(reason);
+        },
+      };
+      const onAbort = () => waiter.reject(signal?.reason as Error);
       this.#waiters.add(waiter);
-      signal?.addEventListener('abort', () => {
-        if (this.#waiters.delete(waiter)) reject(signal.reason as Error);
-      });
+      signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 
@@ -100,10 +138,11 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #run(): Promise<void> {
-    const { clock, random, log, resource, client } = this.#options;
+    const { clock, random } = this.#options;
     const { signal } = this.#stop;
     let failures = 0;
     while (!signal.aborted) {
+      this.#turn = new AbortController();
       const started = clock.monotonic();
       try {
         if (this.#version === undefined) this.#version = await this.#list();
@@ -111,6 +150,7 @@ export class Reflector<T extends KubeObject> {
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
+        if (error === RESUME) continue;
         const gone = isGone(error);
         if (gone) this.#version = undefined;
         if (clock.monotonic() - started > HEALTHY_MS) failures = 0;
@@ -119,14 +159,21 @@ export class Reflector<T extends KubeObject> {
           failures = 1;
           continue;
         }
-        this.#fail(error as Error);
-        log.warn(
-          { resource: resource.plural, server: client.server, err: error, failures },
-          'watch failed, trying again',
-        );
-        await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
+        this.#failed(error as Error, failures);
+        const wait = backoffDelay(failures++, BACKOFF, random);
+        await sleep(clock, wait, this.#turn.signal).catch(() => undefined);
       }
     }
+  }
+
+  #failed(error: Error, failures: number): void {
+    const { log, resource, client } = this.#options;
+    this.#error = error;
+    this.#tell();
+    log.warn(
+      { resource: resource.plural, server: client.server, err: error, failures },
+      'watch failed, trying again',
+    );
   }
 
   async #list(): Promise<string> {
@@ -157,13 +204,41 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #watch(resourceVersion: string): Promise<void> {
-    const { client, resource, random } = this.#options;
+    const { client, resource, random, clock } = this.#options;
+    const { signal } = this.#turn;
     const timeoutSeconds = Math.round(WATCH_SECONDS.min + random() * (WATCH_SECONDS.max - WATCH_SECONDS.min));
-    const options = { ...this.#selection(), resourceVersion, timeoutSeconds, signal: this.#stop.signal };
-    for await (const event of client.watch(resource, options)) {
-      if (this.#stop.signal.aborted) return;
-      this.#take(event);
+    const options = { ...this.#selection(), resourceVersion, timeoutSeconds, signal };
+    const started = clock.monotonic();
+    const silence = this.#endWhenSilent(this.#turn);
+    let words = 0;
+    try {
+      for await (const event of client.watch(resource, options)) {
+        if (this.#stop.signal.aborted) return;
+        words++;
+        this.#take(event);
+      }
+    } finally {
+      silence.cancel();
     }
+    if (words > 0 || signal.aborted || clock.monotonic() - started >= SHORT_MS) return;
+    throw new LinkspanError(
+      'KUBE_WATCH_BROKEN',
+      `watch ${resource.plural} at ${client.server}: ended at once`,
+    );
+  }
+
+  #endWhenSilent(turn: AbortController): Timer {
+    const { clock, silenceMs = SILENCE_MS } = this.#options;
+    this.#heardAt = clock.monotonic();
+    const arm = (ms: number): Timer => clock.after(ms, look, { unref: true });
+    // One timer that looks again, instead of a new one for each event.
+    const look = (): void => {
+      const left = this.#heardAt + silenceMs - clock.monotonic();
+      if (left > 0) timer = arm(left);
+      else turn.abort(RESUME);
+    };
+    let timer = arm(silenceMs);
+    return { cancel: () => timer.cancel() };
   }
 
   #take(event: WatchEvent<T>): void {
@@ -197,13 +272,9 @@ export class Reflector<T extends KubeObject> {
 
   #heard(): void {
     this.#lastWord = this.#options.clock.now();
+    this.#heardAt = this.#options.clock.monotonic();
     if (this.#error === undefined) return;
     this.#error = undefined;
-    this.#tell();
-  }
-
-  #fail(error: Error): void {
-    this.#error = error;
     this.#tell();
   }
 
@@ -211,7 +282,6 @@ export class Reflector<T extends KubeObject> {
     if (this.#synced) return;
     this.#synced = true;
     for (const waiter of this.#waiters) waiter.resolve();
-    this.#waiters.clear();
     this.#tell();
   }
 

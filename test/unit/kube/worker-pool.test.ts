@@ -64,6 +64,43 @@ describe('worker pool', () => {
     expect(done.join('')).to.equal('abcabcabc');
   });
 
+  it('uses every place, also for one queue alone', async () => {
+    const pool = new WorkerPool({ size: 4 });
+    let running = 0;
+    let most = 0;
+    const work = queueOn(
+      pool,
+      async () => {
+        most = Math.max(most, ++running);
+        await settle(1);
+        running--;
+      },
+      4,
+    );
+    for (const key of numbered(9)) work.add(key);
+    await work.idle();
+    expect(most).to.equal(4);
+  });
+
+  it('shares the places of one moment between queues', async () => {
+    const begun: string[] = [];
+    const pool = new WorkerPool({ size: 3 });
+    const queues = ['a', 'b', 'c'].map((name) =>
+      queueOn(
+        pool,
+        async () => {
+          begun.push(name);
+          await settle(1);
+        },
+        3,
+      ),
+    );
+    for (const queue of queues) for (const key of numbered(3)) queue.add(key);
+    await Promise.resolve();
+    expect(begun).to.deep.equal(['a', 'b', 'c']);
+    await Promise.all(queues.map((queue) => queue.idle()));
+  });
+
   it('gives a free place to the highest priority over all queues', async () => {
     const done: string[] = [];
     const pool = new WorkerPool({ size: 1 });
