@@ -41,15 +41,15 @@ export function anonymousAccess(url: string): ClusterAccess {
   };
 }
 
-/** Where a kubeconfig is. `default` is the pod's own account when there is one, else $KUBECONFIG, else ~/.kube/config. */
+/** Where a kubeconfig is. `default` is the first file of $KUBECONFIG, else the pod's own account when there is one, else ~/.kube/config. */
 export type AccessSource =
   | { readonly file: string; readonly context?: string }
   | { readonly text: string; readonly source: string; readonly context?: string }
   | { readonly inCluster: true }
   | { readonly default: true; readonly context?: string };
 
-const named = <S extends z.ZodType>(key: string, schema: S) =>
-  z.array(z.looseObject({ name: z.string(), [key]: schema })).nullish();
+/** Entries by name. What they hold is checked when it is used: one broken entry leaves the other contexts usable, as in kubectl. */
+const named = z.array(z.looseObject({ name: z.string() })).nullish();
 const text = z.string().nullish();
 const clusterSchema = z.looseObject({
   server: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
@@ -57,7 +57,9 @@ const clusterSchema = z.looseObject({
   'certificate-authority-data': text,
   'insecure-skip-tls-verify': z.boolean().nullish(),
   'tls-server-name': text,
+  'proxy-url': text,
 });
+const contextSchema = z.looseObject({ cluster: z.string(), user: text });
 const userSchema = z.looseObject({
   token: text,
   tokenFile: text,
@@ -72,9 +74,9 @@ const userSchema = z.looseObject({
 });
 const schema = z.looseObject({
   'current-context': text,
-  clusters: named('cluster', clusterSchema),
-  contexts: named('context', z.looseObject({ cluster: z.string(), user: z.string().optional() })),
-  users: named('user', userSchema.nullish()),
+  clusters: named,
+  contexts: named,
+  users: named,
 });
 type Cluster = z.output<typeof clusterSchema>;
 type User = z.output<typeof userSchema>;
@@ -89,8 +91,8 @@ export function loadAccess(from: AccessSource): ClusterAccess {
   if ('file' in from) return fromFile(from.file, from.context);
   if ('text' in from)
     return fromText(from.text, { source: from.source, directory: undefined, context: from.context });
-  const variable = process.env['KUBECONFIG']?.split(path.delimiter)[0];
-  if (variable !== undefined && variable !== '') return fromFile(variable, from.context);
+  const variable = process.env['KUBECONFIG']?.split(path.delimiter).find((file) => file !== '');
+  if (variable !== undefined) return fromFile(variable, from.context);
   const home = path.join(homedir(), '.kube/config');
   if (from.context === undefined && existsSync(path.join(SERVICE_ACCOUNT_DIR, 'token'))) return inCluster();
   return fromFile(home, from.context);
@@ -143,19 +145,30 @@ function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
   const { cluster, user, contextName } = select(parseText(textOfConfig, origin), origin);
   const pem = (what: string, data: string | null | undefined, file: string | null | undefined) =>
     pemOf({ what, data: data ?? undefined, file: file ?? undefined }, origin);
+  const cert = pem('client-certificate', user['client-certificate-data'], user['client-certificate']);
+  const key = pem('client-key', user['client-key-data'], user['client-key']);
+  if ((cert === undefined) !== (key === undefined))
+    throw invalid(
+      origin,
+      `has a client ${cert === undefined ? 'key without its certificate' : 'certificate without its key'}`,
+    );
+  // Going there without it would end in a time-out, or where nobody meant to go.
+  if (cluster['proxy-url'])
+    throw invalid(origin, `wants the proxy ${cluster['proxy-url']} (proxy-url), which is not supported`);
   return {
     server: cluster.server.replace(/\/+$/, ''),
     source: origin.source,
     ca: pem('certificate-authority', cluster['certificate-authority-data'], cluster['certificate-authority']),
-    cert: pem('client-certificate', user['client-certificate-data'], user['client-certificate']),
-    key: pem('client-key', user['client-key-data'], user['client-key']),
-    tlsServerName: cluster['tls-server-name'] ?? undefined,
+    cert,
+    key,
+    tlsServerName: cluster['tls-server-name'] || undefined,
     skipVerify: cluster['insecure-skip-tls-verify'] === true,
     auth: authOf(user, textOfConfig, contextName, origin),
   };
 }
 
 function parseText(textOfConfig: string, origin: Origin): z.output<typeof schema> {
+  if (textOfConfig.trim() === '') throw invalid(origin, 'is empty');
   let value: unknown;
   try {
     value = parse(textOfConfig);
@@ -165,13 +178,16 @@ function parseText(textOfConfig: string, origin: Origin): z.output<typeof schema
       `does not parse as YAML: ${(messageOf(error).split('\n')[0] ?? '').replace(/:$/, '')}`,
     );
   }
-  const parsed = schema.safeParse(value);
+  return checked(schema, value, '', origin);
+}
+
+/** @param where the part of the kubeconfig that `value` is; empty for the whole */
+function checked<S extends z.ZodType>(shape: S, value: unknown, where: string, origin: Origin): z.output<S> {
+  const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw invalid(
-    origin,
-    `is not a kubeconfig: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.replace(/ {2,}/g, ' '),
-  );
+  const what = `is not a kubeconfig: ${where} ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`;
+  throw invalid(origin, what.replace(/ {2,}/g, ' '));
 }
 
 function select(
@@ -180,16 +196,19 @@ function select(
 ): { cluster: Cluster; user: User; contextName: string } {
   const contextName = origin.context ?? config['current-context'] ?? '';
   if (contextName === '') throw invalid(origin, 'has no current-context');
-  const pick = (kind: 'contexts' | 'clusters' | 'users', name: string): unknown => {
-    const entries = config[kind] ?? [];
-    const found = entries.find((entry) => entry.name === name)?.[kind.slice(0, -1)];
-    if (found !== undefined && found !== null) return found;
-    const names = entries.map((entry) => entry.name as string).join(', ');
-    throw invalid(origin, `has no ${kind.slice(0, -1)} "${name}" (it has: ${names === '' ? 'none' : names})`);
+  const pick = <S extends z.ZodType>(kind: 'context' | 'cluster' | 'user', name: string, shape: S) => {
+    const entries = config[`${kind}s`] ?? [];
+    const found = entries.find((entry) => entry.name === name);
+    if (found !== undefined) return checked(shape, found[kind] ?? {}, `${kind} "${name}":`, origin);
+    const names = entries.map((entry) => entry.name).join(', ');
+    throw invalid(origin, `has no ${kind} "${name}" (it has: ${names === '' ? 'none' : names})`);
   };
-  const context = pick('contexts', contextName) as { cluster: string; user?: string };
-  const user = context.user === undefined ? ({} as User) : (pick('users', context.user) as User);
-  return { cluster: pick('clusters', context.cluster) as Cluster, user, contextName };
+  const context = pick('context', contextName, contextSchema);
+  return {
+    cluster: pick('cluster', context.cluster, clusterSchema),
+    user: context.user ? pick('user', context.user, userSchema) : {},
+    contextName,
+  };
 }
 
 function pemOf(
@@ -198,7 +217,8 @@ function pemOf(
 ): string | undefined {
   const { what, data, file } = value;
   if (data !== undefined && data !== '') {
-    const decoded = Buffer.from(data, 'base64').toString('utf8');
+    // Buffer skips what is not base64, which would leave a damaged certificate for TLS to complain about.
+    const decoded = /^[\w+/=\s-]*$/.test(data) ? Buffer.from(data, 'base64').toString('utf8') : '';
     if (!decoded.includes('-----BEGIN ')) throw invalid(origin, `${what}-data is not base64 of a PEM file`);
     return decoded;
   }
@@ -215,7 +235,7 @@ function resolveFile(what: string, file: string, origin: Origin): string {
 
 function authOf(user: User, textOfConfig: string, contextName: string, origin: Origin): Auth {
   if (user.tokenFile) return tokenFileAuth(resolveFile('tokenFile', user.tokenFile, origin));
-  if (user.token) return staticAuth(`Bearer ${user.token}`);
+  if (user.token) return staticAuth(`Bearer ${user.token.trim()}`);
   if (user.username)
     return staticAuth(`Basic ${Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64')}`);
   const plugin = user.exec ?? user['auth-provider'];
