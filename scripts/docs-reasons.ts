@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { linkReasons } from '../src/link/status.ts';
+import { probeReasons } from '../src/probe/outcome.ts';
 import { eventReasons, mirrorReasons } from '../src/mirror/reasons.ts';
 
 /** The whole reference page. */
@@ -13,6 +14,8 @@ export function reasonsPage(): string {
     table(mirrorReasons),
     '## Of an Event, beside those of mirrors\n',
     table(eventReasons),
+    '## Of a probe of a gateway address\n',
+    table(probeReasons),
     '## Of a condition of a Link\n',
     table(linkReasons),
   ].join('\n');

@@ -3,6 +3,7 @@ import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
+import { newest } from '../kube/resource-version.ts';
 import { endpointSlices, services, type KubeObject } from '../kube/resource.ts';
 import { IndexedStore, type StoreChange } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
@@ -15,7 +16,6 @@ import {
   SERVICE_NAME_LABEL,
 } from './endpoint-slices.ts';
 import { HandMadeSlices } from './hand-made-slices.ts';
-import { newest } from './resource-version.ts';
 import { storedService, storedSlice } from './stored-shape.ts';
 
 export type { ServiceEndpoints } from './endpoint-slices.ts';

@@ -148,8 +148,12 @@ export class LeaseElector {
   /** @returns from when on the Lease is held (monotonic), undefined when it is not */
   async #claim(): Promise<number | undefined> {
     const { clock, claimDelayMs } = this.#options;
-    const delay = this.#record.mine ? 0 : (claimDelayMs?.() ?? 0);
-    if (delay > 0) {
+    let waited = 0;
+    // Asked again after each wait: what this replica has taken meanwhile counts too.
+    for (;;) {
+      const delay = this.#record.mine ? 0 : (claimDelayMs?.() ?? 0) - waited;
+      if (delay <= 0) break;
+      waited += delay;
       await sleep(clock, delay, this.#stop.signal).catch(() => undefined);
       if (this.#stop.signal.aborted || this.#record.freeInMs > 0) return undefined;
     }

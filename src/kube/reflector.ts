@@ -3,6 +3,7 @@ import { sleep, type Clock, type Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';
+import { compareVersions } from './resource-version.ts';
 import { keyOf, type KubeObject, type Resource } from './resource.ts';
 import type { IndexedStore } from './store.ts';
 
@@ -145,7 +146,9 @@ export class Reflector<T extends KubeObject> {
       this.#turn = new AbortController();
       const started = clock.monotonic();
       try {
-        if (this.#version === undefined) this.#version = await this.#list();
+        if (this.#version !== undefined && !(await this.#historyGoesOn(this.#version)))
+          this.#version = undefined;
+        this.#version ??= await this.#list();
         await this.#watch(this.#version);
         failures = 0;
       } catch (error) {
@@ -174,6 +177,26 @@ export class Reflector<T extends KubeObject> {
       { resource: resource.plural, server: client.server, err: error, failures },
       'watch failed, trying again',
     );
+  }
+
+  /**
+   * Whether the server is still at or past a version. One whose data was restored or lost begins again at a lower one, takes a watch from the future without a
+   * word, and says nothing until it has caught up: what the store holds would be wrong for hours. Reads one key that need not exist.
+   */
+  async #historyGoesOn(version: string): Promise<boolean> {
+    const { client, resource, namespace, log } = this.#options;
+    const { resourceVersion } = await client.list(resource, {
+      ...(resource.namespaced ? { namespace: namespace ?? 'default' } : {}),
+      fieldSelector: 'metadata.name=default',
+      limit: 1,
+      signal: this.#turn.signal,
+    });
+    if (compareVersions(resourceVersion, version) >= 0) return true;
+    log.warn(
+      { resource: resource.plural, server: client.server, was: version, is: resourceVersion },
+      'server has lost or restored its data, listing again',
+    );
+    return false;
   }
 
   async #list(): Promise<string> {

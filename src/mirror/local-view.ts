@@ -1,5 +1,6 @@
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
+import { compareVersions } from '../kube/resource-version.ts';
 import { keyOf, type KubeObject } from '../kube/resource.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import type { LocalPart, NamespaceState } from './facts.ts';
@@ -191,10 +192,4 @@ function isNewer(stored: KubeObject | undefined, written: Written): boolean {
   if (stored?.metadata === undefined) return false;
   if (written.object === undefined) return stored.metadata.uid !== written.uid;
   return compareVersions(stored.metadata.resourceVersion ?? '', written.resourceVersion) >= 0;
-}
-
-/** Orders resourceVersions, which are decimal numbers for every served kind (KEP-5504). */
-export function compareVersions(a: string, b: string): number {
-  if (a.length !== b.length) return a.length - b.length;
-  return a < b ? -1 : Number(a > b);
 }

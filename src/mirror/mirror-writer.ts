@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { EgressPorts } from '../base/egress-ports.ts';
-import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL } from '../base/names.ts';
+import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { Link } from '../link/schema.ts';
 import { relayedNames } from './desired.ts';
@@ -290,14 +290,19 @@ export function isExported(service: V1Service, link: Link): boolean {
   return isLabelled(service, link) || isAnnotated(service, link);
 }
 
-/** Whether one of a Link's two mirror selectors matches a Service. */
+/**
+ * Whether one of a Link's two mirror selectors matches a Service. What mirroring itself made is no export, whatever labels it got by copying: two clusters that
+ * link each other by a label of their own would mirror each other's mirrors for ever.
+ */
 export function isLabelled({ metadata }: V1Service, link: Link): boolean {
+  if (metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true') return false;
   return link.selector.matches(metadata?.labels) || link.remoteDiscoverySelector.matches(metadata?.labels);
 }
 
 /** Whether a Service is exported only by the older annotations. */
 export function isAnnotated(service: V1Service, link: Link): boolean {
-  const annotations = service.metadata?.annotations;
-  if (link.selector.empty || isLabelled(service, link)) return false;
+  const { annotations, labels } = service.metadata ?? {};
+  if (link.selector.empty || labels?.[MIRRORED_SERVICE_LABEL] === 'true' || isLabelled(service, link))
+    return false;
   return annotations?.[EXPORTED_LABEL] === 'true' || (annotations?.[EXPORT_GATEWAY_NAMESPACE] ?? '') !== '';
 }

@@ -64,11 +64,12 @@ describe('an API server that misbehaves', () => {
     const { store, server } = await reflect(
       listOf('1', service('a', '1')),
       stream([event('ADDED', service('b', '2')), '{"type":"ADDED","obj'], 'cut'),
+      listOf('2'),
       stream([event('ADDED', service('c', '3'))], 'open'),
     );
     await eventually('c is there', () => store.get('demo/c'));
     expect(store.keys()).to.deep.equal(['demo/a', 'demo/b', 'demo/c']);
-    expect(server.heads[2]).to.contain('resourceVersion=2');
+    expect(server.heads[3]).to.contain('resourceVersion=2');
   });
 
   it('splits events anywhere, also inside a character', async () => {
@@ -111,6 +112,7 @@ describe('an API server that misbehaves', () => {
     const { store, reflector } = await reflect(
       listOf('1', service('a', '1')),
       stream(['this is not JSON\n'], 'open'),
+      listOf('1'),
       stream([event('ADDED', service('b', '2'))], 'open'),
     );
     await eventually('the error is shown', () => codeOf(reflector.error) === 'KUBE_WATCH_BROKEN');

@@ -28,6 +28,8 @@ class QuietServer {
   readonly changes = new EventEmitter();
   lists = 0;
   open = 0;
+  /** resourceVersion of the newest write. */
+  version = '1';
   /** What the next watches throw. */
   refusal: Error | undefined;
   /** Whether watches end by themselves at once. */
@@ -39,9 +41,11 @@ class QuietServer {
     this.reflector = new Reflector({
       client: {
         server: 'quiet',
-        list: async () => {
+        list: async (_: unknown, options: { fieldSelector?: string }) => {
+          // Only the version is asked for, of an object that need not exist.
+          if (options.fieldSelector !== undefined) return { items: [], resourceVersion: this.version };
           this.lists++;
-          return { items: [service('a', '1')], resourceVersion: '1' };
+          return { items: [service('a', '1')], resourceVersion: this.version };
         },
         watch: (_: unknown, options: { resourceVersion: string; signal: AbortSignal }) =>
           this.#watch(options),
@@ -65,6 +69,7 @@ class QuietServer {
   }
 
   async say(type: string, object: V1Service): Promise<void> {
+    this.version = object.metadata?.resourceVersion ?? this.version;
     this.changes.emit('event', { type, object });
     await settle();
   }
@@ -149,6 +154,17 @@ describe('reflector on a silent watch', () => {
     expect(server.watches).to.deep.equal(['1', '7']);
     expect(server.lists).to.equal(1);
     expect(server.errors).to.deep.equal([]);
+  });
+
+  it('lists again when the server has gone back in time: its data was lost or restored', async () => {
+    server = await new QuietServer().start();
+    await server.say('ADDED', service('b', '12'));
+    server.version = '9';
+    server.reflector.refresh();
+    await settle();
+    expect(server.lists).to.equal(2);
+    expect(server.watches).to.deep.equal(['1', '9']);
+    expect(server.store.keys(), 'what is no longer there is gone').to.deep.equal(['demo/a']);
   });
 
   it('cuts the wait after failures short when asked to', async () => {

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../kube/resource.ts';
+import type { KubeObject } from './resource.ts';
 
 /**
  * The newest version of one object among copies from several watches, by resourceVersion: a decimal number that grows with every
@@ -8,7 +8,7 @@ export function newest<T extends KubeObject>(copies: readonly (T | undefined)[])
   let best: T | undefined;
   for (const copy of copies) {
     if (copy === undefined) continue;
-    if (best === undefined || isNewer(versionOf(copy), versionOf(best))) best = copy;
+    if (best === undefined || compareVersions(versionOf(copy), versionOf(best)) > 0) best = copy;
   }
   return best;
 }
@@ -17,6 +17,8 @@ function versionOf(object: KubeObject): string {
   return object.metadata?.resourceVersion ?? '';
 }
 
-function isNewer(a: string, b: string): boolean {
-  return a.length === b.length ? a > b : a.length > b.length;
+/** Orders resourceVersions, which are decimal numbers for every served kind (KEP-5504). */
+export function compareVersions(a: string, b: string): number {
+  if (a.length !== b.length) return a.length - b.length;
+  return a < b ? -1 : Number(a > b);
 }

@@ -1,0 +1,108 @@
+import { expect } from 'chai';
+import { spawn, type ChildProcess } from 'node:child_process';
+import path from 'node:path';
+import { leases } from '../../src/kube/resource.ts';
+import type { Controller } from '../../src/mirror/controller.ts';
+import { ensureNamespace, find, findAddresses, findService } from '../support/cluster-objects.ts';
+import { eventually } from '../support/eventually.ts';
+import { exportService, ownSelectors } from '../support/exports.ts';
+import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { address } from '../testbed/netns.ts';
+import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+
+const wait = { timeoutMs: 30_000, everyMs: 20 };
+const BIN = path.join(import.meta.dirname, '../../bin/linkspan.js');
+
+describe('replicas of the controller', () => {
+  let east: Cluster;
+  let west: Cluster;
+  let links: string;
+  let ns: string;
+  const running: Controller[] = [];
+  const names = ['one', 'two', 'three', 'four'];
+
+  const settled = <T>(what: string, probe: () => T | Promise<T>) => eventually(what, probe, wait);
+  const holder = async (link: string) =>
+    (await find(east, leases, { namespace: links, name: `service-mirror-write-${link}` }))?.spec
+      ?.holderIdentity ?? '';
+  const start = (replica: string, leaseMs = 30_000) => {
+    const controller = startController(east, { namespace: links, leaseMs }, { replica });
+    running.push(controller);
+    return controller;
+  };
+  const stop = async (controller: Controller) => {
+    running.splice(running.indexOf(controller), 1);
+    await controller.stop();
+  };
+
+  before(async () => {
+    ({ east, west } = await sharedClusters());
+    await installCrd(east);
+    links = await createNamespace(east, 'links');
+    ns = await createNamespace(west, 'replicas');
+    await ensureNamespace(east, ns);
+    await exportService(west, ns, 'web', { test: ns });
+    for (const name of names) await apply(east, ...linkObjects(west, links, name, ownSelectors(ns)));
+  });
+
+  after(() => Promise.all(running.map((controller) => controller.stop())));
+
+  it('share the Links, each of which has one writer', async () => {
+    start('a');
+    start('b');
+    const holders = await settled('every Link has a holder', async () => {
+      const found = await Promise.all(names.map(holder));
+      return found.every((name) => name !== '') ? found : undefined;
+    });
+    expect(new Set(holders)).to.deep.equal(new Set(['a', 'b']));
+    await settled('all are mirrored', async () => {
+      const found = await Promise.all(names.map((name) => findAddresses(east, ns, `web-${name}`)));
+      return found.every((addresses) => addresses.length === 1);
+    });
+  });
+
+  it('hand a Link over within two seconds when one is stopped', async () => {
+    const [first] = running;
+    if (first === undefined) throw new Error('two are running');
+    const left = names.filter((name) => first.runs.get(`${links}/${name}`)?.peer !== undefined);
+    const version = async () =>
+      (await findService(east, ns, `web-${left[0] ?? ''}`))?.metadata?.resourceVersion;
+    const before = await version();
+    await stop(first);
+    const since = performance.now();
+    const [other] = running;
+    await settled('the other holds all', () =>
+      names.every((name) => other?.runs.get(`${links}/${name}`)?.peer !== undefined),
+    );
+    expect(performance.now() - since).to.be.below(2000);
+    expect(await version(), 'nothing was written for it').to.equal(before);
+  });
+
+  it('replace one that was killed within the time of its Lease', async () => {
+    const [other] = running;
+    if (other !== undefined) await stop(other);
+    const killed = spawnController('k', '6s');
+    await settled('it holds a Link', async () => (await holder('one')) === 'k');
+    const successor = start('s', 6000);
+    killed.kill('SIGKILL');
+    await settled('the successor has it', () => successor.runs.get(`${links}/one`)?.peer !== undefined);
+    expect(await holder('one')).to.equal('s');
+  });
+
+  /** As users run it: a process of its own, which can be killed. */
+  function spawnController(replica: string, lease: string): ChildProcess {
+    const args = ['controller', '--kubeconfig', east.kubeconfigFile, '--namespace', links];
+    args.push(
+      '--replica',
+      replica,
+      '--lease-duration',
+      lease,
+      '--admin',
+      `${address(12)}:0`,
+      '--log-level',
+      'error',
+    );
+    return spawn(process.execPath, [BIN, ...args], { stdio: 'inherit' });
+  }
+});
