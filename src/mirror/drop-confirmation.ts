@@ -10,6 +10,7 @@ import type { EventReason } from './reasons.ts';
 const RETRY_MS = 15_000;
 /** Where the target's identity cannot be read, the second list waits this long: time alone has to tell a mistake from intent. */
 const BLIND_DELAY_MS = 30_000;
+const BLIND_RETRY_MS = 3000;
 
 export interface DropConfirmationOptions {
   readonly remote: KubeClient;
@@ -62,13 +63,20 @@ export class DropConfirmation {
     const { guard, signal, log } = this.#options;
     try {
       const uid = await this.#readUid();
-      const held = guard.absent.some((key) => guard.held(key));
-      if (signal.aborted || uid === undefined || (held && this.#uid !== undefined)) return;
+      if (signal.aborted || uid === undefined || (guard.holding && this.#uid !== undefined)) return;
       this.#uid = uid;
       this.#replacedBy = undefined;
     } catch (error) {
       log.debug({ err: error }, 'identity of the target not read');
     }
+  }
+
+  /** Exports have changed: where a cluster that was rebuilt has them back, it is the one to know from now on. */
+  recheck(): void {
+    const { guard } = this.#options;
+    if (this.#replacedBy === undefined || guard.holding) return;
+    this.#replacedBy = undefined;
+    void this.learn();
   }
 
   /** Some removal is held: finds out whether it may go on. Calls of one moment are one. */
@@ -96,7 +104,8 @@ export class DropConfirmation {
         return;
       }
       if (uid === undefined && !this.#blindWaitOver()) {
-        this.#later(BLIND_DELAY_MS);
+        // A server that has only just begun makes the Service within seconds.
+        this.#later(BLIND_RETRY_MS);
         return;
       }
       const confirmed = await this.#list();
@@ -138,7 +147,7 @@ export class DropConfirmation {
       ms,
       () => {
         this.#timer = undefined;
-        if (guard.absent.some((key) => guard.held(key))) this.request();
+        if (guard.holding) this.request();
         else void this.learn();
       },
       { unref: true },
@@ -157,7 +166,7 @@ export class DropConfirmation {
   }
 
   /** What is absent here and from a fresh list too. */
-  async #list(): Promise<string[]> {
+  async #list(): Promise<readonly string[]> {
     const { remote, selectors, signal, guard, claimsOf } = this.#options;
     const present = new Set<string>();
     for (const selector of selectors) {
@@ -173,8 +182,6 @@ export class DropConfirmation {
         continueToken = page.continueToken;
       } while (continueToken !== undefined);
     }
-    const confirmed = guard.absent.filter((key) => !present.has(key));
-    guard.confirm(confirmed);
-    return confirmed;
+    return guard.confirm(present);
   }
 }

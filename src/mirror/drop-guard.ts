@@ -37,6 +37,12 @@ export function parseClaim(claim: string): { readonly key: string; readonly fede
 }
 
 /**
+ * What has become of an export whose mirror exists: `there`; `absent`, no longer exported; `emptied`: its EndpointSlices are all gone, which kube never lets happen
+ * to a Service with a selector, while the mirror has endpoints to lose.
+ */
+export type ClaimState = 'there' | 'absent' | 'emptied';
+
+/**
  * Counts, for one peer, what exists here (claims: mirrors and federated memberships) and what of it the target no longer exports. Kept up to date key by key,
  * so that asking costs nothing however many there are.
  */
@@ -44,19 +50,21 @@ export class DropGuard {
   readonly #settings: DropGuardSettings;
   readonly #claims = new Set<string>();
   readonly #absent = new Set<string>();
+  readonly #emptied = new Set<string>();
   readonly #confirmed = new Set<string>();
 
   constructor(settings: DropGuardSettings) {
     this.#settings = settings;
   }
 
-  /** Takes note of a key: whether something of ours exists for it here, and whether the target exports it. */
-  note(key: string, claimed: boolean, exported: boolean): void {
-    if (claimed) this.#claims.add(key);
-    else this.#claims.delete(key);
-    if (claimed && !exported) this.#absent.add(key);
-    else this.#absent.delete(key);
-    if (!claimed || exported) this.#confirmed.delete(key);
+  /** Takes note of a key: whether something of ours exists for it here, and what has become of it over there. */
+  note(key: string, claimed: boolean, state: ClaimState): void {
+    const lost = claimed && state !== 'there';
+    const put = (set: Set<string>, wanted: boolean) => (wanted ? set.add(key) : set.delete(key));
+    put(this.#claims, claimed);
+    put(this.#absent, lost);
+    put(this.#emptied, lost && state === 'emptied');
+    if (!lost) this.#confirmed.delete(key);
   }
 
   /** Whether the removal of this key must wait. */
@@ -70,17 +78,27 @@ export class DropGuard {
     return removalsHeld(counts, this.#settings);
   }
 
-  /** Keys that are here and no longer exported over there. */
+  /** Keys that are here and no longer exported, or without any slice, over there. */
   get absent(): readonly string[] {
     return [...this.#absent];
+  }
+
+  /** Whether some removal must wait. */
+  get holding(): boolean {
+    return this.absent.some((key) => this.held(key));
   }
 
   get claims(): number {
     return this.#claims.size;
   }
 
-  /** A second list has shown that these are really no longer exported. */
-  confirm(keys: Iterable<string>): void {
-    for (const key of keys) if (this.#absent.has(key)) this.#confirmed.add(key);
+  /**
+   * A second list has shown what the same cluster still exports: everything else may go, and what is exported without slices may be emptied.
+   * @returns the keys that may go on
+   */
+  confirm(present: ReadonlySet<string>): readonly string[] {
+    const confirmed = this.absent.filter((key) => !present.has(key) || this.#emptied.has(key));
+    for (const key of confirmed) this.#confirmed.add(key);
+    return confirmed;
   }
 }

@@ -191,6 +191,11 @@ function endpointAnnotations({ fqName, gatewayIdentity }: EndpointsOwner): Recor
   };
 }
 
+/** Whether a slice holds any endpoint. */
+export function hasEndpoints(slice: V1EndpointSlice): boolean {
+  return (slice.endpoints ?? []).length > 0;
+}
+
 function familyOf(address: MirrorAddress): Family {
   return address.ip.includes(':') ? 'IPv6' : 'IPv4';
 }

@@ -2,13 +2,15 @@ import type { V1Service } from '@kubernetes/client-node';
 import type { EgressPorts } from '../base/egress-ports.ts';
 import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
-import { memberClaim, type DropGuard } from './drop-guard.ts';
+import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
-import { SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, LinkFacts } from './facts.ts';
-import { decideMember, planMember, type MemberFacts, type Union } from './federated.ts';
+import { decideMember, memberLabel, planMember, type MemberFacts, type Union } from './federated.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
+import { hasOwnershipLabels } from './metadata.ts';
+import { lostAllSlices } from './mirror-writer.ts';
 import {
   clusterOfEntry,
   federatedEntries,
@@ -142,7 +144,7 @@ export class FederatedWriter {
       createNamespaces,
       union,
       synced: members.synced,
-      removalsHeld: remote === undefined && guard.held(memberClaim(text)),
+      removalsHeld: this.#claimState(text, remote) !== 'there' && guard.held(memberClaim(text)),
       remote,
       remoteReady: members.endpointsKnown(text) ? members.endpointsOf(text).ready : undefined,
       remoteSlices: union === 'pods' ? members.slicesOf(text) : [],
@@ -219,7 +221,18 @@ export class FederatedWriter {
     const { namespace, name } = parseKey(key);
     const service = this.#options.view.stores.services.get(`${namespace}/${federatedName(name)}`);
     const claimed = service !== undefined && this.#memberKey(service) === key;
-    this.#options.guard.note(memberClaim(key), claimed, this.#exported(key) !== undefined);
+    this.#options.guard.note(memberClaim(key), claimed, this.#claimState(key, this.#exported(key)));
+  }
+
+  #claimState(key: string, remote: V1Service | undefined): ClaimState {
+    const { members, view, member, union } = this.#options;
+    if (remote === undefined) return 'absent';
+    const { namespace, name } = parseKey(key);
+    const own = () =>
+      view
+        .slices(namespace, federatedName(name))
+        .filter((slice) => hasOwnershipLabels(slice, memberLabel(member)));
+    return union !== 'none' && lostAllSlices(members, key) && own().some(hasEndpoints) ? 'emptied' : 'there';
   }
 
   #priorityOf(key: string): number {

@@ -76,6 +76,8 @@ const checks: readonly Check[] = [
       : notMirrorable(facts.remote);
     return why === undefined ? undefined : leaving(facts, 'InvalidService', why);
   },
+  ({ removalsHeld, remoteReady }) =>
+    removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
   ({ key }) =>
     federatedName(key.name).length > MAX_SERVICE_NAME ? verdict('keep', 'NameTooLong') : undefined,
   (facts) =>

@@ -4,9 +4,9 @@ import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from
 import type { ExportView } from '../discovery/export-view.ts';
 import type { Link } from '../link/schema.ts';
 import { relayedNames } from './desired.ts';
-import type { DropGuard } from './drop-guard.ts';
+import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
-import { SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { hostsOf } from './headless.ts';
 import { OWNER_INDEX } from './local-indexes.ts';
@@ -135,7 +135,7 @@ export class MirrorWriter {
       key,
       link,
       synced: exports.synced,
-      removalsHeld: remote === undefined && local.service !== undefined && guard.held(text),
+      removalsHeld: this.#claimState(text, remote) !== 'there' && guard.held(text),
       remote,
       remoteReady: exports.endpointsKnown(text) ? exports.endpointsOf(text).ready : undefined,
       remoteSlices,
@@ -251,7 +251,15 @@ export class MirrorWriter {
     const { namespace, name } = parseKey(key);
     const local = view.stores.services.get(`${namespace}/${mirrorName(name, facts.cluster)}`);
     const claimed = local !== undefined && originOf(local, facts) === key;
-    guard.note(key, claimed, this.#exported(key) !== undefined);
+    guard.note(key, claimed, this.#claimState(key, this.#exported(key)));
+  }
+
+  #claimState(key: string, remote: V1Service | undefined): ClaimState {
+    const { exports, view, facts } = this.#options;
+    if (remote === undefined) return 'absent';
+    const { namespace, name } = parseKey(key);
+    const slices = () => view.slices(namespace, mirrorName(name, facts.cluster));
+    return lostAllSlices(exports, key) && slices().some(hasEndpoints) ? 'emptied' : 'there';
   }
 
   #localChanged(service: V1Service): void {
@@ -283,6 +291,11 @@ export class MirrorWriter {
       if (parseKey(key).namespace === namespace) this.#reconciler.add(key, PRIORITY.change);
     }
   }
+}
+
+/** Whether an export is known to have no slice at all, not even an empty one. */
+export function lostAllSlices(exports: ExportView, key: string): boolean {
+  return exports.endpointsKnown(key) && exports.slicesOf(key).length === 0;
 }
 
 /** Whether a Link mirrors a Service: by label, or by the older annotations where the view lets those through. */

@@ -326,6 +326,7 @@ export class Peer {
   }
 
   #exportChanged(key: string): void {
+    this.#drop.recheck();
     const service = this.exports.services.get(key);
     const annotated = service !== undefined && isAnnotated(service, this.link);
     this.#gateways.use(key, annotated ? annotatedGateway(service) : undefined);

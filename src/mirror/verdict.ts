@@ -38,6 +38,9 @@ const checks: readonly Check[] = [
     const why = notMirrorable(facts.remote);
     return why === undefined ? undefined : removal(facts, 'InvalidService', why);
   },
+  // Slices that are gone altogether, of many Services at once, are a sign of lost data rather than of dead pods.
+  ({ removalsHeld, remoteReady }) =>
+    removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
   (facts) => {
     const name = nameOf(facts);
     return name.length > MAX_SERVICE_NAME

@@ -130,6 +130,10 @@ describe('mirroring through chaos', function () {
       );
     });
     await settled('mirrors equal exports', equal);
+    await settled(
+      'all is well again',
+      async () => (await findCondition(east, links, 'north', 'Synced'))?.status === 'True',
+    );
   });
 
   it('gives them up when a person accepts the new cluster', async () => {
