@@ -65,9 +65,8 @@ describe('replicas of the controller', () => {
   it('hand a Link over within two seconds when one is stopped', async () => {
     const [first] = running;
     if (first === undefined) throw new Error('two are running');
-    const left = names.filter((name) => first.runs.get(`${links}/${name}`)?.peer !== undefined);
-    const version = async () =>
-      (await findService(east, ns, `web-${left[0] ?? ''}`))?.metadata?.resourceVersion;
+    const left = names.find((name) => first.runs.get(`${links}/${name}`)?.peer !== undefined);
+    const version = async () => (await findService(east, ns, `web-${left ?? ''}`))?.metadata?.resourceVersion;
     const before = await version();
     await stop(first);
     const since = performance.now();
