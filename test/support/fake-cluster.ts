@@ -1,7 +1,9 @@
+import { statusError } from '../../src/kube/api-error.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
-import type { KubeObject, Resource } from '../../src/kube/resource.ts';
+import type { KubeObject, ObjectRef, Resource } from '../../src/kube/resource.ts';
 
 interface WatchOptions {
+  resourceVersion?: string;
   namespace?: string;
   labelSelector?: string;
   fieldSelector?: string;
@@ -13,11 +15,21 @@ interface Event {
   object: KubeObject;
 }
 
+/** A write as watches see it. */
+interface Change {
+  readonly version: number;
+  readonly plural: string;
+  readonly before: KubeObject | undefined;
+  readonly after: KubeObject | undefined;
+}
+
 interface Watcher {
   readonly plural: string;
   readonly options: WatchOptions;
   readonly queue: Event[];
   wake: () => void;
+  /** Ended by the test. */
+  cut: boolean;
 }
 
 /**
@@ -35,12 +47,103 @@ export class FakeCluster {
   /** Every list that was asked for, as `plural selector`. */
   readonly lists: string[] = [];
 
-  /** As `KubeClient`, as far as reflectors use one. */
+  readonly #log: Change[] = [];
+  #compacted = 0;
+  /** Runs before every write and every read of one object; what it throws is what the caller gets. */
+  beforeCall: (verb: string) => void = () => undefined;
+  /** Runs after a write was carried out: to lose an answer. */
+  afterWrite: (verb: string) => void = () => undefined;
+
+  /** As `KubeClient`: list and watch, and the writes that mirroring makes, with their preconditions. */
   get client(): KubeClient {
     return {
+      server: 'fake',
       list: (resource: Resource<KubeObject>, options: WatchOptions) => this.#list(resource, options),
       watch: (resource: Resource<KubeObject>, options: WatchOptions) => this.#watch(resource, options),
+      get: async (resource: Resource<KubeObject>, ref: ObjectRef) => {
+        await Promise.resolve();
+        this.beforeCall('get');
+        return structuredClone(this.#mustFind(resource, ref));
+      },
+      create: async (resource: Resource<KubeObject>, object: KubeObject) => {
+        await Promise.resolve();
+        this.beforeCall('create');
+        const created = this.#create(resource, object);
+        this.afterWrite('create');
+        return created;
+      },
+      patch: async (resource: Resource<KubeObject>, ref: ObjectRef, patch: KubeObject) => {
+        await Promise.resolve();
+        this.beforeCall('patch');
+        const patched = this.#patch(resource, ref, patch);
+        this.afterWrite('patch');
+        return patched;
+      },
+      delete: async (resource: Resource<KubeObject>, ref: ObjectRef, options: { uid?: string } = {}) => {
+        await Promise.resolve();
+        this.beforeCall('delete');
+        this.#delete(resource, ref, options.uid);
+        this.afterWrite('delete');
+      },
     } as unknown as KubeClient;
+  }
+
+  /** Objects of a kind, by key. */
+  all<T extends KubeObject>(plural: string): Map<string, T> {
+    const found = [...this.#objects].filter(([key]) => key.startsWith(`${plural} `));
+    return new Map(
+      found.map(([key, object]) => [key.slice(plural.length + 1), structuredClone(object) as T]),
+    );
+  }
+
+  /** Ends every watch; what happens before the next one begins is seen only if it is listed or replayed. */
+  cutWatches(): void {
+    for (const watcher of this.#watchers) {
+      watcher.cut = true;
+      watcher.wake();
+    }
+  }
+
+  /** Forgets the past: a watch that was cut before cannot go on and has to list again. */
+  compact(): void {
+    this.#compacted = this.#version;
+    this.#log.length = 0;
+  }
+
+  #create(resource: Resource<KubeObject>, object: KubeObject): KubeObject {
+    const { plural } = resource;
+    const key = keyOf(plural, object);
+    if (this.#objects.has(key)) throw apiError(409, 'AlreadyExists');
+    const stored = structuredClone(object);
+    const uid = `uid-${++this.#version}`;
+    const clusterIP =
+      plural === 'services'
+        ? { spec: { clusterIP: `10.96.0.${this.#version % 250}`, ...(stored as { spec?: object }).spec } }
+        : {};
+    this.put(plural, { ...stored, ...clusterIP, metadata: { ...stored.metadata, uid } });
+    return structuredClone(this.#objects.get(key) ?? {});
+  }
+
+  #patch({ plural }: Resource<KubeObject>, ref: ObjectRef, patch: KubeObject): KubeObject {
+    const found = this.#mustFind({ plural }, ref);
+    const { uid, resourceVersion } = patch.metadata ?? {};
+    if (uid !== undefined && uid !== found.metadata?.uid) throw apiError(409, 'Conflict');
+    if (resourceVersion !== undefined && resourceVersion !== found.metadata?.resourceVersion)
+      throw apiError(409, 'Conflict');
+    this.put(plural, merge(found, patch));
+    return structuredClone(this.#mustFind({ plural }, ref));
+  }
+
+  #delete({ plural }: Resource<KubeObject>, ref: ObjectRef, uid: string | undefined): void {
+    const found = this.#mustFind({ plural }, ref);
+    if (uid !== undefined && uid !== found.metadata?.uid) throw apiError(409, 'Conflict');
+    this.remove(plural, ref.namespace ?? '', ref.name);
+  }
+
+  #mustFind({ plural }: { plural: string }, { namespace = '', name }: ObjectRef): KubeObject {
+    const found = this.#objects.get(keyOf(plural, { metadata: { namespace, name } }));
+    if (found === undefined) throw apiError(404, 'NotFound');
+    return found;
   }
 
   /** Watches that are open now, as `plural selector`. */
@@ -88,12 +191,21 @@ export class FakeCluster {
   }
 
   async *#watch(resource: Resource<KubeObject>, options: WatchOptions) {
-    const watcher: Watcher = { plural: resource.plural, options, queue: [], wake: () => undefined };
+    const watcher: Watcher = {
+      plural: resource.plural,
+      options,
+      queue: [],
+      wake: () => undefined,
+      cut: false,
+    };
+    const since = Number(options.resourceVersion ?? this.#version);
+    if (since < this.#compacted) throw apiError(410, 'Expired');
+    for (const change of this.#log) if (change.version > since) offer(watcher, change);
     this.#watchers.add(watcher);
     const onAbort = () => watcher.wake();
     options.signal?.addEventListener('abort', onAbort);
     try {
-      while (options.signal?.aborted !== true) {
+      while (options.signal?.aborted !== true && !watcher.cut) {
         const held = this.#held.has(options.labelSelector ?? '');
         const event = held ? undefined : watcher.queue.shift();
         if (event === undefined) await new Promise<void>((resolve) => void (watcher.wake = resolve));
@@ -106,15 +218,43 @@ export class FakeCluster {
   }
 
   #announce(plural: string, before: KubeObject | undefined, after: KubeObject | undefined): void {
+    const change = { version: this.#version, plural, before, after };
+    this.#log.push(change);
     for (const watcher of this.#watchers) {
-      if (watcher.plural !== plural) continue;
-      const was = before !== undefined && matches(before, watcher.options);
-      const is = after !== undefined && matches(after, watcher.options);
-      if (is) watcher.queue.push({ type: was ? 'MODIFIED' : 'ADDED', object: after });
-      else if (was) watcher.queue.push({ type: 'DELETED', object: before });
+      offer(watcher, change);
       watcher.wake();
     }
   }
+}
+
+/** Puts a write into a watch, as the API server says it: DELETED also for what leaves the selector, with the version of that write. */
+function offer({ plural, options, queue }: Watcher, change: Change): void {
+  if (plural !== change.plural) return;
+  const { before, after, version } = change;
+  const was = before !== undefined && matches(before, options);
+  const is = after !== undefined && matches(after, options);
+  if (is) queue.push({ type: was ? 'MODIFIED' : 'ADDED', object: after });
+  else if (was)
+    queue.push({
+      type: 'DELETED',
+      object: { ...before, metadata: { ...before.metadata, resourceVersion: String(version) } },
+    });
+}
+
+function apiError(status: number, reason: string): Error {
+  return statusError(status, JSON.stringify({ kind: 'Status', reason, message: reason }), 'fake', undefined);
+}
+
+/** JSON merge patch, RFC 7396. */
+function merge(target: object, patch: object): object {
+  const result: Record<string, unknown> = { ...target };
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete result[key];
+    else if (value !== undefined && typeof value === 'object' && !Array.isArray(value))
+      result[key] = merge((result[key] ?? {}) as object, value as object);
+    else if (value !== undefined) result[key] = value;
+  }
+  return result;
 }
 
 function keyOf(plural: string, object: KubeObject): string {

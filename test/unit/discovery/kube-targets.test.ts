@@ -126,4 +126,59 @@ describe('openKubeTargets', () => {
     cluster.put('endpointslices', slice([], [80]));
     await seen('the empty slice', () => endpoints(80)?.length === 0);
   });
+
+  describe('with a headless Service', () => {
+    const HOST = `web-0.${NAME}`;
+    const headless = (ports: number[]): V1Service => {
+      const plain = service(ports);
+      return { ...plain, spec: { ...plain.spec, clusterIP: 'None' } };
+    };
+    const pods = (hosts: Record<string, string>, labels = EXPORTED): V1EndpointSlice => ({
+      ...slice([], [80], labels),
+      endpoints: Object.entries(hosts).map(([hostname, address]) => ({ addresses: [address], hostname })),
+    });
+    const hostEndpoints = () => targets.get(HOST, 80)?.endpoints.map((one) => `${one.host}:${one.port}`);
+
+    beforeEach(async () => {
+      cluster.put('services', headless([80]));
+      cluster.put('endpointslices', pods({ 'web-0': '10.0.0.1', 'web-1': '10.0.0.2' }));
+      open();
+      await watching();
+      await seen('the host', () => targets.get(HOST, 80) !== undefined);
+      told = [];
+    });
+
+    it('has a target for each host name beside the Service', () => {
+      expect([...targets.keys()].sort()).to.deep.equal([
+        `web-0.${NAME}:80`,
+        `web-1.${NAME}:80`,
+        `${NAME}:80`,
+      ]);
+      expect(hostEndpoints()).to.deep.equal(['10.0.0.1:8080']);
+    });
+
+    it('tells of a host that moves, and not of its neighbours', async () => {
+      cluster.put('endpointslices', pods({ 'web-0': '10.0.0.9', 'web-1': '10.0.0.2' }));
+      await seen('the change', () => hostEndpoints()?.[0] === '10.0.0.9:8080');
+      expect(told).to.have.members([`${NAME}:80`, `${HOST}:80`]);
+    });
+
+    it('forgets a host that is gone, and all of them with the Service', async () => {
+      cluster.put('endpointslices', pods({ 'web-1': '10.0.0.2' }));
+      await seen('the host gone', () => targets.get(HOST, 80) === undefined);
+      expect(targets.get(`web-1.${NAME}`, 80)).not.to.equal(undefined);
+      cluster.remove('services', 'demo', 'web');
+      await seen('the end', () => [...targets.keys()].length === 0);
+    });
+
+    // Slices follow their Service's labels a moment later: clients of one pod must not hear "no such service" in between.
+    it('keeps hosts and their endpoints while it does not know the new ones', async () => {
+      cluster.put('endpointslices', pods({ 'web-0': '10.0.0.1' }, {} as typeof EXPORTED));
+      cluster.put('services', headless([80, 81]));
+      await seen('the new port of the host', () => targets.get(HOST, 81) !== undefined);
+      expect(hostEndpoints()).to.deep.equal(['10.0.0.1:8080']);
+      cluster.put('endpointslices', pods({}));
+      await seen('the host gone', () => targets.get(HOST, 80) === undefined);
+    });
+  });
 });

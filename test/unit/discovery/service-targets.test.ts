@@ -2,7 +2,7 @@ import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kub
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { countEndpoints, hasPodSelector } from '../../../src/discovery/endpoint-slices.ts';
-import { serviceTargets } from '../../../src/discovery/service-targets.ts';
+import { serviceTargets, targetHosts } from '../../../src/discovery/service-targets.ts';
 
 interface ServiceShape {
   ports?: V1ServicePort[];
@@ -159,6 +159,117 @@ describe('serviceTargets', () => {
         expect(found).to.deep.equal(addresses.map((address) => `${address}:8080`));
       }),
     );
+  });
+});
+
+describe('targets of a headless Service', () => {
+  const headless: ServiceShape = { spec: { clusterIP: 'None' } };
+  const named = (hostname: string, address: string, ready = true): V1Endpoint => ({
+    ...at(address, { ready }),
+    hostname,
+  });
+  const found = (slices: V1EndpointSlice[], shape: ServiceShape = headless) =>
+    Object.fromEntries(
+      serviceTargets(service(shape), slices, 'west.example').map((target) => [
+        `${target.name}:${target.port}`,
+        target.endpoints.map((one) => `${one.host}:${one.port}${one.ready ? '' : ' not ready'}`),
+      ]),
+    );
+
+  it('are the Service and each host name with its own pod, at the port of the Service', () => {
+    expect(found([slice([named('web-1', '10.0.0.2'), named('web-0', '10.0.0.1')])])).to.deep.equal({
+      'web.demo.svc.west.example:80': ['10.0.0.1:8080', '10.0.0.2:8080'],
+      'web-0.web.demo.svc.west.example:80': ['10.0.0.1:8080'],
+      'web-1.web.demo.svc.west.example:80': ['10.0.0.2:8080'],
+    });
+  });
+
+  it('are one for each TCP port of each host, matched by port name', () => {
+    const ports = [
+      { name: 'web', port: 80, targetPort: 'http' },
+      { name: 'dns', port: 53, protocol: 'UDP' },
+      { name: 'admin', port: 81, targetPort: 'admin' },
+    ];
+    const pods = slice([named('web-0', '10.0.0.1')], {
+      ports: [
+        { name: 'admin', port: 9000 },
+        { name: 'dns', port: 53, protocol: 'UDP' },
+        { name: 'web', port: 8080 },
+      ],
+    });
+    expect(found([pods], { ...headless, ports })).to.deep.equal({
+      'web.demo.svc.west.example:80': ['10.0.0.1:8080'],
+      'web.demo.svc.west.example:81': ['10.0.0.1:9000'],
+      'web-0.web.demo.svc.west.example:80': ['10.0.0.1:8080'],
+      'web-0.web.demo.svc.west.example:81': ['10.0.0.1:9000'],
+    });
+  });
+
+  it('keep a host whose pod is not ready, so that clients hear 503 and not "no such service"', () => {
+    const targets = found([slice([named('web-0', '10.0.0.1', false), named('web-1', '10.0.0.2')])]);
+    expect(targets['web-0.web.demo.svc.west.example:80']).to.deep.equal(['10.0.0.1:8080 not ready']);
+  });
+
+  it('let a host use its own terminating pod, though pods of other hosts are ready', () => {
+    const draining = {
+      ...at('10.0.0.1', { ready: false, serving: true, terminating: true }),
+      hostname: 'web-0',
+    };
+    const targets = found([slice([draining, named('web-1', '10.0.0.2')])]);
+    expect(targets['web-0.web.demo.svc.west.example:80']).to.deep.equal(['10.0.0.1:8080']);
+    expect(targets['web.demo.svc.west.example:80']).to.deep.equal([
+      '10.0.0.1:8080 not ready',
+      '10.0.0.2:8080',
+    ]);
+  });
+
+  it('have both pods of one host name, from whatever slices', () => {
+    const targets = found([slice([named('web-0', '10.0.0.2')]), slice([named('web-0', '10.0.0.1')])]);
+    expect(targets['web-0.web.demo.svc.west.example:80']).to.deep.equal(['10.0.0.1:8080', '10.0.0.2:8080']);
+  });
+
+  it('send to a dual-stack host once', () => {
+    const six = slice([named('web-0', 'fd00::1')], { addressType: 'IPv6' });
+    const targets = found([slice([named('web-0', '10.0.0.1')]), six]);
+    expect(targets['web-0.web.demo.svc.west.example:80']).to.deep.equal(['10.0.0.1:8080']);
+  });
+
+  it('follow a host name that another pod has taken', () => {
+    const before = found([slice([named('web-0', '10.0.0.1'), named('web-1', '10.0.0.2')])]);
+    const after = found([slice([named('web-0', '10.0.0.2')])]);
+    expect(before['web-0.web.demo.svc.west.example:80']).to.deep.equal(['10.0.0.1:8080']);
+    expect(after['web-0.web.demo.svc.west.example:80']).to.deep.equal(['10.0.0.2:8080']);
+    expect(after).not.to.have.property('web-1.web.demo.svc.west.example:80');
+  });
+
+  it('are only the Service where pods have no host name, or one that a hand-made slice left empty', () => {
+    const empty = { ...at('10.0.0.2'), hostname: '' };
+    const none = { ...at('10.0.0.3'), hostname: null as unknown as string };
+    expect(Object.keys(found([slice([at('10.0.0.1'), empty, none])]))).to.deep.equal([
+      'web.demo.svc.west.example:80',
+    ]);
+  });
+
+  it('are no hosts for a Service with an address of its own', () => {
+    const pods = [slice([named('web-0', '10.0.0.1')])];
+    expect(Object.keys(found(pods, {}))).to.deep.equal(['web.demo.svc.west.example:80']);
+    expect(targetHosts(service(), pods)).to.deep.equal([]);
+  });
+
+  it('let the same clients in under every name, and speak the same protocol', () => {
+    const annotations = {
+      'linkspan.dev/allowed-clients': 'a.example',
+      'config.linkerd.io/opaque-ports': '80',
+    };
+    const targets = serviceTargets(
+      service({ ...headless, annotations }),
+      [slice([named('web-0', '10.0.0.1')])],
+      'west.example',
+    );
+    expect(targets.map(({ allow, protocol }) => ({ allow, protocol }))).to.deep.equal([
+      { allow: ['a.example'], protocol: 'opaque' },
+      { allow: ['a.example'], protocol: 'opaque' },
+    ]);
   });
 });
 

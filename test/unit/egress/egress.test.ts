@@ -1,0 +1,118 @@
+import { expect } from 'chai';
+import { once } from 'node:events';
+import net, { type AddressInfo, type Socket } from 'node:net';
+import { Egress } from '../../../src/egress/egress.ts';
+import type { Route } from '../../../src/egress/routes.ts';
+import { captureLog } from '../../support/captured-log.ts';
+import { eventually } from '../../support/eventually.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+function route(listenPort: number, address = '127.0.0.2'): Route {
+  return {
+    label: `demo/web-federated@west:${listenPort}`,
+    listenPort,
+    name: 'web.demo.svc.cluster.local',
+    port: 80,
+    // The client's first bytes decide, so a silent client is a connection that only the egress can end.
+    protocol: undefined,
+    gateway: { addresses: [address], port: 4143, identity: 'gw' },
+  };
+}
+
+/** Ports that nobody listens on: the kernel gave them out a moment ago. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return ports;
+}
+
+// Members join and leave federated Services all day. A listener that was reopened for no reason would cut the clients of every other route.
+describe('the listeners of an egress', () => {
+  let egress: Egress;
+  let ports: number[];
+  const clients: Socket[] = [];
+
+  const serve = (...routes: Route[]) => egress.update(new Map(routes.map((one) => [one.listenPort, one])));
+  const at = (index: number) => ports[index] ?? 0;
+
+  async function connect(port: number): Promise<Socket> {
+    const client = net.connect(port, '127.0.0.1');
+    clients.push(client);
+    client.on('error', () => undefined);
+    await once(client, 'connect');
+    return client;
+  }
+  const accepts = (port: number) =>
+    connect(port).then(
+      () => true,
+      () => false,
+    );
+  const open = (count: number) =>
+    eventually(`${count} open connections`, async () => egress.accounts.client.open === count);
+
+  beforeEach(async () => {
+    ports = await freePorts(3);
+    egress = new Egress({
+      listenAddress: '127.0.0.1',
+      identity: {
+        current: () => undefined,
+        subscribe: () => () => undefined,
+        ready: { ok: true, reason: '' },
+        close: () => Promise.resolve(),
+      },
+      clock: new VirtualClock(),
+      random: () => 0.5,
+      log: captureLog().log,
+      lookup: () => Promise.resolve([]),
+      graceMs: 0,
+    });
+  });
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.destroy();
+    await egress.stop();
+  });
+
+  it('open with a route and close with it', async () => {
+    serve(route(at(0)));
+    await eventually('it accepts', () => accepts(at(0)));
+    serve(route(at(1)));
+    await eventually('the new one accepts', () => accepts(at(1)));
+    await eventually('the old one refuses', async () => !(await accepts(at(0))));
+    expect(egress.ports).to.deep.equal([at(1)]);
+  });
+
+  it('leave connections of unchanged routes alone while others come, change and go', async () => {
+    serve(route(at(0)), route(at(1)));
+    await eventually('both accept', async () => (await accepts(at(0))) && (await accepts(at(1))));
+    for (const client of clients.splice(0)) client.destroy();
+    await open(0);
+    const kept = await connect(at(0));
+    await open(1);
+    serve(route(at(0)), route(at(1), '127.0.0.3'), route(at(2)));
+    await eventually('the new one accepts', () => accepts(at(2)));
+    serve(route(at(0)));
+    await eventually('the others refuse', async () => !(await accepts(at(1))) && !(await accepts(at(2))));
+    expect(kept.closed || kept.readableEnded).to.equal(false);
+    expect(egress.accounts.client.open).to.be.at.least(1);
+    expect(await accepts(at(0))).to.equal(true);
+  });
+
+  it('let flows of a route that is gone end by themselves', async () => {
+    serve(route(at(0)));
+    await eventually('it accepts', () => accepts(at(0)));
+    const open = clients.length;
+    serve();
+    await eventually('it refuses', async () => !(await accepts(at(0))));
+    expect(clients.slice(0, open).every((client) => !client.closed)).to.equal(true);
+  });
+
+  it('open again at once with the new gateway of a route', async () => {
+    serve(route(at(0)));
+    await eventually('it accepts', () => accepts(at(0)));
+    serve(route(at(0), '127.0.0.3'));
+    await eventually('it accepts again', () => accepts(at(0)));
+    expect(egress.ready).to.deep.equal({ ok: true, reason: '' });
+  });
+});
