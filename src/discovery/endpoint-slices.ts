@@ -23,6 +23,26 @@ export function isExternalName(service: V1Service): boolean {
   return service.spec?.type === 'ExternalName';
 }
 
+/** Whether a Service is headless: DNS gives its pods' addresses, and a pod that has a host name has a name of its own there. */
+export function isHeadless(service: V1Service): boolean {
+  return service.spec?.clusterIP === 'None';
+}
+
+/** The slices as each host name sees them, with its own endpoints only. Endpoints without a host name are in none; sorted by name. */
+export function slicesByHost(slices: readonly V1EndpointSlice[]): Map<string, V1EndpointSlice[]> {
+  const hosts = new Map<string, V1EndpointSlice[]>();
+  for (const slice of slices) {
+    // Null where a hand-made slice has none (KEP-752), whatever the types say.
+    for (const [host, endpoints] of Map.groupBy(slice.endpoints ?? [], ({ hostname }) => hostname ?? '')) {
+      if (host === '') continue;
+      const own = hosts.get(host) ?? [];
+      own.push({ ...slice, endpoints });
+      hosts.set(host, own);
+    }
+  }
+  return new Map([...hosts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /** Counts a Service's endpoints, each address once however many ports it has. */
 export function countEndpoints(service: V1Service, slices: readonly V1EndpointSlice[]): ServiceEndpoints {
   const addresses = new Map<string, boolean>();

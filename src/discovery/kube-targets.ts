@@ -6,7 +6,7 @@ import type { KubeClient } from '../kube/client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { ExportView } from './export-view.ts';
-import { serviceTargets } from './service-targets.ts';
+import { serviceTargets, targetHosts } from './service-targets.ts';
 import type { TargetSource, TargetSpec } from './target.ts';
 import { TargetTable } from './target-table.ts';
 
@@ -28,7 +28,8 @@ export interface KubeTargetsOptions {
 }
 
 /**
- * Targets from the cluster that the gateway stands in: every TCP port of every exported Service. Starts watching at once. While the API
+ * Targets from the cluster that the gateway stands in: every TCP port of every exported Service and, where that is
+ * headless, of each of its pods that has a host name. Starts watching at once. While the API
  * server cannot be reached, the last known targets are served.
  */
 export function openKubeTargets(options: KubeTargetsOptions): TargetSource {
@@ -41,6 +42,8 @@ class KubeTargets implements TargetSource {
   readonly #table = new TargetTable();
   /** Target keys of each Service, which go when its ports do. */
   readonly #keys = new Map<string, string[]>();
+  /** Host names of each headless Service, as last known. */
+  readonly #hosts = new Map<string, readonly string[]>();
 
   constructor(options: KubeTargetsOptions) {
     const { client, clock, random, log } = options;
@@ -87,10 +90,19 @@ class KubeTargets implements TargetSource {
 
   #targets(key: string): TargetSpec[] {
     const service = this.#view.services.get(key);
-    if (service === undefined) return [];
-    const targets = serviceTargets(service, this.#view.slicesOf(key), this.#clusterDomain);
-    if (this.#view.endpointsKnown(key)) return targets;
-    // Not knowing the endpoints (slices relabelled, a watch just begun) is no reason to send nobody anywhere.
+    if (service === undefined) {
+      this.#hosts.delete(key);
+      return [];
+    }
+    const slices = this.#view.slicesOf(key);
+    if (this.#view.endpointsKnown(key)) {
+      const hosts = targetHosts(service, slices);
+      if (hosts.length === 0) this.#hosts.delete(key);
+      else this.#hosts.set(key, hosts);
+      return serviceTargets(service, slices, this.#clusterDomain);
+    }
+    // Not knowing the endpoints (slices relabelled, a watch just begun) is no reason to send nobody anywhere, nor to forget a host.
+    const targets = serviceTargets(service, slices, this.#clusterDomain, this.#hosts.get(key));
     return targets.map((target) => ({
       ...target,
       endpoints: this.get(target.name, target.port)?.endpoints ?? [],

@@ -1,6 +1,6 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { ALLOWED_CLIENTS } from '../base/names.ts';
-import { isExternalName, portEndpoints } from './endpoint-slices.ts';
+import { isExternalName, isHeadless, portEndpoints, slicesByHost } from './endpoint-slices.ts';
 import type { TargetSpec } from './target.ts';
 
 /** Linkerd's annotation: ports (`3306`), ranges (`8000-8100`) and Service port names that carry opaque bytes, comma-separated. */
@@ -26,28 +26,65 @@ const APP_PROTOCOLS: ReadonlyMap<string, TargetSpec['protocol']> = new Map([
 ]);
 
 /**
- * The targets that an exported Service stands for: one for each TCP port, with the endpoints that its slices give.
+ * The targets that an exported Service stands for: one for each TCP port, with the endpoints that its slices give; and where it is headless,
+ * one more for each port and each host name of its pods, `<host>.<svc>.<ns>.svc.<domain>`, which is what endpoint mirrors ask for
+ * (linkerd2 service-mirror `createEndpointMirrorService`). The Service's port number names the port, for hosts too.
  * Pure: the same Service and slices give the same targets in the same order.
+ *
+ * @param lastingHosts host names that stay targets though no slice has them
  */
 export function serviceTargets(
   service: V1Service,
   slices: readonly V1EndpointSlice[],
   clusterDomain: string,
+  lastingHosts: readonly string[] = [],
 ): TargetSpec[] {
   const { name, namespace } = service.metadata ?? {};
   if (name === undefined || namespace === undefined || isExternalName(service)) return [];
-  const allow = allowedClients(service);
-  const tcpPorts = (service.spec?.ports ?? []).filter((port) => (port.protocol ?? 'TCP') === 'TCP');
-  return tcpPorts.map((port) => {
-    const protocol = portProtocol(service, port);
-    return {
-      name: `${name}.${namespace}.svc.${clusterDomain}`,
+  const fqName = `${name}.${namespace}.svc.${clusterDomain}`;
+  const named = [{ name: fqName, slices }];
+  for (const [host, own] of hostSlices(service, slices, lastingHosts))
+    named.push({ name: `${host}.${fqName}`, slices: own });
+  const ports = tcpPorts(service);
+  return named.flatMap((one) =>
+    ports.map(({ port, ...rules }) => ({
+      name: one.name,
       port: port.port,
-      endpoints: portEndpoints(service, port, slices),
-      ...(protocol === undefined ? {} : { protocol }),
-      ...(allow === undefined ? {} : { allow }),
-    };
-  });
+      endpoints: portEndpoints(service, port, one.slices),
+      ...rules,
+    })),
+  );
+}
+
+/** Host names under which single pods of a Service are targets: those of a headless one. */
+export function targetHosts(service: V1Service, slices: readonly V1EndpointSlice[]): string[] {
+  return [...hostSlices(service, slices, []).keys()];
+}
+
+function hostSlices(
+  service: V1Service,
+  slices: readonly V1EndpointSlice[],
+  lastingHosts: readonly string[],
+): Map<string, readonly V1EndpointSlice[]> {
+  if (!isHeadless(service)) return new Map();
+  const hosts = new Map<string, readonly V1EndpointSlice[]>(slicesByHost(slices));
+  for (const host of lastingHosts) if (!hosts.has(host)) hosts.set(host, []);
+  return hosts;
+}
+
+/** The ports that clients can reach, and what is true of each under whatever name. */
+function tcpPorts(service: V1Service): (Pick<TargetSpec, 'protocol' | 'allow'> & { port: V1ServicePort })[] {
+  const allow = allowedClients(service);
+  return (service.spec?.ports ?? [])
+    .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
+    .map((port) => {
+      const protocol = portProtocol(service, port);
+      return {
+        port,
+        ...(protocol === undefined ? {} : { protocol }),
+        ...(allow === undefined ? {} : { allow }),
+      };
+    });
 }
 
 /** How to speak to a port: what the annotation calls opaque is opaque, whatever `appProtocol` says. */
