@@ -1,9 +1,14 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readEgressPorts } from '../base/egress-ports.ts';
 import {
   CLUSTER_NAME_LABEL,
   DATA_PATH,
+  DEFAULT_CLUSTER_DOMAIN,
   EGRESS_PORTS,
+  FEDERATED_EGRESS_PORTS_GROUP,
+  MIRROR_GATEWAY,
   MIRRORED_SERVICE_LABEL,
+  REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
@@ -13,6 +18,7 @@ export interface LinkFields {
   readonly metadata?: { readonly name?: string };
   readonly spec?: {
     readonly targetClusterName?: string;
+    readonly targetClusterDomain?: string;
     readonly gatewayAddress?: string;
     readonly gatewayPort?: string;
     readonly gatewayIdentity?: string;
@@ -21,7 +27,7 @@ export interface LinkFields {
 
 /** One port of the egress: what arrives on it goes to one port of one Service of one cluster. */
 export interface Route {
-  /** `namespace/mirror:port`, for logs and metrics. */
+  /** `namespace/mirror:port`, or `namespace/federated@cluster:port`, for logs and metrics. */
   readonly label: string;
   readonly listenPort: number;
   /** What the transport header says. */
@@ -36,67 +42,138 @@ export interface Route {
   };
 }
 
-/** The routes that mirrors and Links ask for, by the port they listen on. Pure; whatever is incomplete gives no route. */
+/** A target cluster as its Link describes it. */
+interface TargetCluster {
+  readonly domain: string;
+  /** Undefined where the Link names none, or not completely. */
+  readonly gateway: Route['gateway'] | undefined;
+}
+
+type TargetClusters = ReadonlyMap<string, TargetCluster>;
+
+/**
+ * The routes that mirrors, endpoint mirrors, federated Services and Links ask for, by the port they listen on. Pure; whatever is incomplete gives
+ * no route and harms no other.
+ */
 export function routesOf(mirrors: readonly V1Service[], links: readonly LinkFields[]): Map<number, Route> {
-  const gateways = new Map(links.map((link) => [link.spec?.targetClusterName ?? '', gatewayOf(link)]));
+  const clusters = clustersOf(links);
   const routes = new Map<number, Route>();
   // Two mirrors with one port are a matter of moments, until the controller gives one of them another; the older one keeps it.
   const byAge = [...mirrors].sort((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1));
   for (const mirror of byAge) {
-    for (const route of mirrorRoutes(mirror, gateways)) {
+    for (const route of serviceRoutes(mirror, clusters)) {
       if (!routes.has(route.listenPort)) routes.set(route.listenPort, route);
     }
   }
   return routes;
 }
 
-function mirrorRoutes(
-  mirror: V1Service,
-  gateways: ReadonlyMap<string, Route['gateway'] | undefined>,
-): Route[] {
-  const { labels, annotations } = mirror.metadata ?? {};
-  const gateway = gateways.get(labels?.[CLUSTER_NAME_LABEL] ?? '');
+function clustersOf(links: readonly LinkFields[]): TargetClusters {
+  const clusters = new Map<string, TargetCluster>();
+  for (const { spec } of links) {
+    const name = spec?.targetClusterName ?? '';
+    const gateway = gatewayOf(spec);
+    // Of two Links for one cluster, the incomplete one takes nothing from the other.
+    if (name === '' || (gateway === undefined && clusters.has(name))) continue;
+    clusters.set(name, { domain: spec?.targetClusterDomain || DEFAULT_CLUSTER_DOMAIN, gateway });
+  }
+  return clusters;
+}
+
+function serviceRoutes(service: V1Service, clusters: TargetClusters): Route[] {
+  const labels = service.metadata?.labels;
+  if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true') return [];
+  const cluster = labels[CLUSTER_NAME_LABEL];
+  return cluster === undefined
+    ? federatedRoutes(service, clusters)
+    : mirrorRoutes(service, clusters.get(cluster));
+}
+
+/** A mirror of one cluster's Service, or of one host of a headless Service: the annotation says which. */
+function mirrorRoutes(mirror: V1Service, cluster: TargetCluster | undefined): Route[] {
+  const annotations = mirror.metadata?.annotations;
+  const own = annotations?.[MIRROR_GATEWAY];
+  // The Link's gateway cannot stand in for another one that is unreadable or has no address: it may not serve this export.
+  const gateway = own === undefined ? cluster?.gateway : readGateway(own);
   const name = annotations?.[REMOTE_SERVICE_FQ_NAME];
-  const relayed = labels?.[MIRRORED_SERVICE_LABEL] === 'true' && annotations?.[DATA_PATH] === 'relay';
-  if (!relayed || gateway === undefined || name === undefined) return [];
-  return portsOf(annotations).map(([port, listenPort]) => ({
-    label: labelOf(mirror, port),
-    listenPort,
-    name,
-    port,
-    protocol: protocolOf(mirror, port),
-    gateway,
-  }));
+  if (cluster === undefined || gateway === undefined || !name) return [];
+  if (annotations?.[DATA_PATH] !== 'relay') return [];
+  return portRoutes(mirror, annotations[EGRESS_PORTS], { name, gateway, suffix: '' });
 }
 
-function gatewayOf({ spec }: LinkFields): Route['gateway'] | undefined {
-  const addresses = [...new Set((spec?.gatewayAddress ?? '').split(',').map((item) => item.trim()))].filter(
-    (item) => item !== '',
-  );
-  const port = Number(spec?.gatewayPort);
-  const identity = spec?.gatewayIdentity ?? '';
-  return addresses.length > 0 && port >= 1 && port <= 65_535 && identity !== ''
-    ? { addresses, port, identity }
-    : undefined;
+/** A federated Service has, for each cluster that it is relayed to, ports of that cluster's own. */
+function federatedRoutes(service: V1Service, clusters: TargetClusters): Route[] {
+  const { namespace = '', annotations = {} } = service.metadata ?? {};
+  return [...membersOf(annotations[REMOTE_DISCOVERY] ?? '')].flatMap(([clusterName, member]) => {
+    const cluster = clusters.get(clusterName);
+    if (cluster?.gateway === undefined) return [];
+    return portRoutes(service, annotations[`${FEDERATED_EGRESS_PORTS_GROUP}/${clusterName}`], {
+      name: `${member}.${namespace}.svc.${cluster.domain}`,
+      gateway: cluster.gateway,
+      suffix: `@${clusterName}`,
+    });
+  });
 }
 
-function portsOf(annotations: Readonly<Record<string, string>> | undefined): [number, number][] {
+/** Cluster → name of its member, of a list `<svc>@<cluster>,…`; of two members of one cluster the one that joined first. */
+function membersOf(list: string): Map<string, string> {
+  const members = new Map<string, string>();
+  for (const entry of list.split(',')) {
+    const [, member, cluster] = /^([^@]+)@([^@]+)$/.exec(entry.trim()) ?? [];
+    if (member !== undefined && cluster !== undefined && !members.has(cluster)) members.set(cluster, member);
+  }
+  return members;
+}
+
+function portRoutes(
+  service: V1Service,
+  egressPorts: string | undefined,
+  to: { readonly name: string; readonly gateway: Route['gateway']; readonly suffix: string },
+): Route[] {
+  const { namespace = '', name = '' } = service.metadata ?? {};
+  return Object.entries(readEgressPorts(egressPorts)).map(([text, listenPort]) => {
+    const port = Number(text);
+    return {
+      label: `${namespace}/${name}${to.suffix}:${port}`,
+      listenPort,
+      name: to.name,
+      port,
+      protocol: protocolOf(service, port),
+      gateway: to.gateway,
+    };
+  });
+}
+
+function gatewayOf(spec: LinkFields['spec']): Route['gateway'] | undefined {
+  const addresses = (spec?.gatewayAddress ?? '').split(',').map((item) => item.trim());
+  return completeGateway(addresses, Number(spec?.gatewayPort), spec?.gatewayIdentity);
+}
+
+/** A gateway that a mirror names itself. */
+function readGateway(text: string): Route['gateway'] | undefined {
   try {
-    const value: unknown = JSON.parse(annotations?.[EGRESS_PORTS] ?? '{}');
-    return Object.entries((value ?? {}) as Record<string, unknown>)
-      .map(([port, listenPort]): [number, number] => [Number(port), Number(listenPort)])
-      .filter(([port, listenPort]) => isPort(port) && isPort(listenPort));
+    const value = JSON.parse(text) as { addresses?: unknown; port?: unknown; identity?: unknown } | null;
+    const { addresses, port, identity } = value ?? {};
+    return Array.isArray(addresses) ? completeGateway(addresses, port, identity) : undefined;
   } catch {
-    return [];
+    return undefined;
   }
 }
 
-function isPort(value: number): boolean {
-  return Number.isInteger(value) && value >= 1 && value <= 65_535;
+function completeGateway(
+  hosts: readonly unknown[],
+  port: unknown,
+  identity: unknown,
+): Route['gateway'] | undefined {
+  if (!hosts.every((host) => typeof host === 'string')) return undefined;
+  const addresses = [...new Set(hosts)].filter((host) => host !== '');
+  if (addresses.length === 0 || !isPort(port) || typeof identity !== 'string' || identity === '')
+    return undefined;
+  return { addresses, port, identity };
 }
 
-function labelOf(mirror: V1Service, port: number): string {
-  return `${mirror.metadata?.namespace ?? ''}/${mirror.metadata?.name ?? ''}:${port}`;
+function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
 }
 
 const PROTOCOLS: ReadonlyMap<string, SessionProtocol> = new Map([
