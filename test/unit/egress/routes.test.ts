@@ -213,6 +213,11 @@ describe('egress routes of federated Services', () => {
     );
   });
 
+  it('take the member that joined first where one cluster has two', () => {
+    const twice = { ...both, 'multicluster.linkerd.io/remote-discovery': 'web@west,shop@west' };
+    expect(routesOf([federated(twice)], [link]).get(12_000)?.name).to.equal('web.demo.svc.cluster.local');
+  });
+
   const west = ['demo/web-federated@west:443', 'demo/web-federated@west:80'];
   const harmless: [string, Annotations, LinkFields[]][] = [
     ['has left', { ...both, 'multicluster.linkerd.io/remote-discovery': 'web@west' }, [link, north]],
