@@ -24,8 +24,8 @@ export function isExternalName(service: V1Service): boolean {
 }
 
 /** Whether a Service is headless: DNS gives its pods' addresses, and a pod that has a host name has a name of its own there. */
-export function isHeadless(service: V1Service): boolean {
-  return service.spec?.clusterIP === 'None';
+export function isHeadless(service: V1Service | undefined): boolean {
+  return service?.spec?.clusterIP === 'None';
 }
 
 /** The slices as each host name sees them, with its own endpoints only. Endpoints without a host name are in none; sorted by name. */

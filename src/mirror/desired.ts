@@ -12,6 +12,7 @@ import {
   REMOTE_SERVICE_LABEL,
   REMOTE_UID,
 } from '../base/names.ts';
+import { isHeadless } from '../discovery/endpoint-slices.ts';
 import {
   desiredEndpoints,
   desiredSlices,
@@ -20,7 +21,7 @@ import {
   type MirrorAddress,
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
-import { isHeadless, mirrorsHeadless, podPort } from './headless.ts';
+import { mirrorsHeadless, podPort } from './headless.ts';
 import { mirrorMetadata, ownershipLabels } from './metadata.ts';
 import { fullyQualifiedName, mirrorName } from './naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
@@ -217,8 +218,9 @@ function pathAnnotations(facts: MirrorFacts, name: string): Record<string, strin
 }
 
 /** The gateway that the egress should use instead of the Link's. */
-function gatewayAnnotation({ alive, unknown, port, identity }: GatewayFacts): string {
-  return JSON.stringify({ addresses: [...alive, ...unknown].sort(), port, identity });
+function gatewayAnnotation({ known, port, identity }: GatewayFacts): string {
+  // Also those that are dead now: the egress finds out for itself, and the mirror need not be written each time.
+  return JSON.stringify({ addresses: [...known].sort(), port, identity });
 }
 
 function mirrorService(

@@ -30,6 +30,8 @@ export interface GatewayFacts {
    * probe yet; `alive`: at least one answers; `dead`: none does.
    */
   readonly path: 'resolving' | 'unresolved' | 'unknown' | 'alive' | 'dead';
+  /** Every address that is known now. */
+  readonly known: readonly string[];
   readonly alive: readonly string[];
   /** Addresses that have not answered their first probe; kept where they are, not added anew. */
   readonly unknown: readonly string[];

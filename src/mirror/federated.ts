@@ -8,9 +8,9 @@ import {
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
 } from '../base/names.ts';
+import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
-import { isHeadless } from './headless.ts';
 import { copiedMetadata, ownershipLabels } from './metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import { federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';

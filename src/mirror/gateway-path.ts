@@ -83,7 +83,7 @@ export class GatewayPath {
     const inState = (state: string) => current.filter((ip) => this.#stateOf(ip) === state);
     const alive = inState('alive');
     const unknown = inState('unknown');
-    return { port, identity, own, alive, unknown, path: this.#path(current, alive, unknown) };
+    return { port, identity, own, known: current, alive, unknown, path: this.#path(current, alive, unknown) };
   }
 
   #path(

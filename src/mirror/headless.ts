@@ -1,10 +1,6 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { isHeadless } from '../discovery/endpoint-slices.ts';
 import type { MirroredPort } from './ports.ts';
-
-/** Whether a Service is headless: DNS gives the pods' addresses instead of one of its own. */
-export function isHeadless(service: V1Service | undefined): boolean {
-  return service?.spec?.clusterIP === 'None';
-}
 
 /** Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. */
 export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean> {

@@ -319,6 +319,7 @@ export class Peer {
       identity: '',
       port: 0,
       own: true,
+      known: [],
       alive: [],
       unknown: [],
       path: known ? 'unresolved' : 'resolving',

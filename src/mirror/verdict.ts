@@ -1,7 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
 import type { MirrorFacts } from './facts.ts';
-import { isHeadless, mirrorsHeadless } from './headless.ts';
+import { mirrorsHeadless } from './headless.ts';
 import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
 import { mirroredPorts, portsLeftOut } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';

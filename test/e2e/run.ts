@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { output, Context } from './clusters.ts';
+import { checkDeletion, checkFederated, checkHeadless, checkVerbs, type Run } from './mode-checks.ts';
 import { curlManifests, identitySecret, webManifests } from './workloads.ts';
 
 const { values } = parseArgs({
@@ -30,6 +31,18 @@ const NS = 'linkspan-e2e';
 const source = new Context(values.source, values.kubeconfig);
 const target = new Context(values.target, values.kubeconfig);
 const mirrorName = 'web-target';
+const run: Run = {
+  source,
+  target,
+  system: MC,
+  namespace: NS,
+  image: values.image,
+  check,
+  until,
+  curl,
+  linkspan,
+  rolledOut,
+};
 const started = performance.now();
 let passed = 0;
 let failed = 0;
@@ -79,11 +92,15 @@ try {
     if (before !== after) throw new Error(`before ${before}, after ${after}`);
     return `${seen.answers} answers meanwhile`;
   });
+  await checkVerbs(run);
+  await checkFederated(run);
+  await checkHeadless(run);
   await check('deleting the label removes the mirror', async () => {
     await target.kubectl('-n', NS, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
     await until(async () => (await mirror()) === undefined && (await slices()).length === 0);
     return '';
   });
+  await checkDeletion(run);
 } catch (error) {
   failed++;
   process.stdout.write(`  ✘ ${error instanceof Error ? error.message : String(error)}\n`);

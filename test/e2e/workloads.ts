@@ -18,16 +18,7 @@ export function webManifests(namespace: string, image: string): string {
           metadata: { labels: { app: 'web' } },
           spec: {
             terminationGracePeriodSeconds: 1,
-            containers: [
-              {
-                name: 'web',
-                image,
-                command: ['node', '-e', WEB],
-                env: [{ name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
-                ports: [{ name: 'http', containerPort: 8080 }],
-                readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1 },
-              },
-            ],
+            ...webPod(image),
           },
         },
       },
@@ -39,6 +30,53 @@ export function webManifests(namespace: string, image: string): string {
       spec: { selector: { app: 'web' }, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
     },
   );
+}
+
+/** A StatefulSet with two replicas and its exported headless Service, in the target cluster. */
+export function headlessManifests(namespace: string, image: string): string {
+  return yaml(
+    {
+      apiVersion: 'apps/v1',
+      kind: 'StatefulSet',
+      metadata: { name: 'db', namespace },
+      spec: {
+        serviceName: 'db',
+        replicas: 2,
+        podManagementPolicy: 'Parallel',
+        selector: { matchLabels: { app: 'db' } },
+        template: {
+          metadata: { labels: { app: 'db' } },
+          spec: { ...webPod(image), terminationGracePeriodSeconds: 1 },
+        },
+      },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'db', namespace, labels: { 'mirror.linkerd.io/exported': 'true' } },
+      spec: {
+        clusterIP: 'None',
+        selector: { app: 'db' },
+        ports: [{ name: 'http', port: 80, targetPort: 8080 }],
+      },
+    },
+  );
+}
+
+/** A container that answers with the pod's name. */
+function webPod(image: string): object {
+  return {
+    containers: [
+      {
+        name: 'web',
+        image,
+        command: ['node', '-e', WEB],
+        env: [{ name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
+        ports: [{ name: 'http', containerPort: 8080 }],
+        readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1 },
+      },
+    ],
+  };
 }
 
 /** A pod with curl and nothing else, in the source cluster. */

@@ -29,6 +29,7 @@ export function aliveGateway(change: Partial<GatewayFacts> = {}): GatewayFacts {
     identity: 'gw.identity',
     port: 4143,
     path: 'alive',
+    known: ['10.0.0.1'],
     alive: ['10.0.0.1'],
     unknown: [],
     own: false,

@@ -1,0 +1,140 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { Context } from './clusters.ts';
+import { headlessManifests, webManifests } from './workloads.ts';
+
+/** What the checks need of the run that they are part of. */
+export interface Run {
+  readonly source: Context;
+  readonly target: Context;
+  /** Namespace of the controllers, and of the workloads. */
+  readonly system: string;
+  readonly namespace: string;
+  readonly image: string;
+  readonly check: (what: string, probe: () => Promise<string>) => Promise<void>;
+  readonly until: (probe: () => Promise<boolean>, timeoutMs?: number) => Promise<void>;
+  readonly curl: (url: string) => Promise<string>;
+  readonly linkspan: (...args: string[]) => Promise<string>;
+  readonly rolledOut: (context: Context, namespace: string, name: string) => Promise<void>;
+}
+
+/** What people ask of a mirror when it is not what they expect, through nothing but their kubeconfig. */
+export async function checkVerbs(run: Run): Promise<void> {
+  const { source, namespace, check, linkspan, until } = run;
+  await check('`linkspan explain` says why, through the API server alone', async () => {
+    let text = '';
+    await until(async () => {
+      text = await linkspan('explain', 'svc', 'web', '-n', namespace, ...source.flags);
+      return /^Verdict +Mirrored$/m.test(text);
+    });
+    return /^Over there +(.*)$/m.exec(text)?.[1] ?? '';
+  });
+  await check('`linkspan mirrors` lists it', async () => {
+    const text = await linkspan('mirrors', '-n', namespace, ...source.flags);
+    if (!text.includes('web-target')) throw new Error(text);
+    return '';
+  });
+}
+
+/** Members in both clusters answer under one name, and the local ones alone when the other cluster is dead. */
+export async function checkFederated(run: Run): Promise<void> {
+  const { source, target, system, namespace, image, check, until, curl, rolledOut } = run;
+  const answering = async (wanted: number) => {
+    const pods = new Set<string>();
+    await until(async () => {
+      pods.add((await curl('http://web-federated/')).split(' ')[0] ?? '');
+      return pods.size === wanted;
+    });
+    return [...pods].sort((a, b) => a.localeCompare(b)).join(', ');
+  };
+  await check('a federated service is answered by pods of both clusters', async () => {
+    await source.apply(webManifests(namespace, image));
+    await rolledOut(source, namespace, 'web');
+    for (const context of [source, target])
+      await context.kubectl('-n', namespace, 'label', 'service', 'web', 'mirror.linkerd.io/federated=member');
+    return answering(4);
+  });
+  await check(
+    'a dead gateway takes the other cluster out within seconds, and nothing fails after that',
+    async () => {
+      await target.kubectl('-n', system, 'scale', 'deployment/linkerd-gateway', '--replicas=0');
+      const since = performance.now();
+      await until(async () => (await remoteAddresses(run)) === 0);
+      const tookMs = performance.now() - since;
+      for (let request = 0; request < 20; request++) await curl('http://web-federated/');
+      return `${(tookMs / 1000).toFixed(1)} s from the order to scale it down`;
+    },
+  );
+  await check('the gateway is used again when it is back', async () => {
+    await target.kubectl('-n', system, 'scale', 'deployment/linkerd-gateway', '--replicas=1');
+    await rolledOut(target, system, 'linkerd-gateway');
+    return answering(4);
+  });
+}
+
+/** Endpoints of the other cluster's slices in the federated Service. */
+async function remoteAddresses({ source, namespace }: Run): Promise<number> {
+  const selector = 'kubernetes.io/service-name=web-federated,mirror.linkerd.io/cluster-name=target';
+  const slices = await source.json<{ items: V1EndpointSlice[] }>(
+    '-n',
+    namespace,
+    'endpointslices',
+    '-l',
+    selector,
+  );
+  return (slices?.items ?? []).flatMap((slice) => slice.endpoints ?? []).length;
+}
+
+/** Each pod of a StatefulSet is reached by its own name. */
+export async function checkHeadless(run: Run): Promise<void> {
+  const { source, target, system, namespace, image, check, until, curl, rolledOut } = run;
+  await check('each pod of a StatefulSet in the target answers under its own name', async () => {
+    const flag = [{ op: 'add', path: '/spec/template/spec/containers/0/args/-', value: '--headless' }];
+    await source.kubectl(
+      '-n',
+      system,
+      'patch',
+      'deployment/linkspan-controller',
+      '--type=json',
+      '-p',
+      JSON.stringify(flag),
+    );
+    await rolledOut(source, system, 'linkspan-controller');
+    await target.apply(headlessManifests(namespace, image));
+    const answers: string[] = [];
+    for (const host of ['db-0', 'db-1']) {
+      await until(async () =>
+        (await curl(`http://${host}.db-target.${namespace}.svc/`)).startsWith(`${host} `),
+      );
+      answers.push(host);
+    }
+    return answers.join(', ');
+  });
+  await check('a pod that is replaced keeps its address over here', async () => {
+    const ip = async () =>
+      (await source.json<V1Service>('-n', namespace, 'service', 'db-0-target'))?.spec?.clusterIP;
+    const before = await ip();
+    await target.kubectl('-n', namespace, 'delete', 'pod', 'db-0', '--wait=true');
+    await until(async () => (await curl(`http://db-0.db-target.${namespace}.svc/`)).startsWith('db-0 '));
+    if (before === undefined || (await ip()) !== before)
+      throw new Error(`was ${before ?? ''}, is ${(await ip()) ?? ''}`);
+    return before;
+  });
+}
+
+/** Nothing of a deleted Link stays. */
+export async function checkDeletion({ source, namespace, system, check, until }: Run): Promise<void> {
+  await check('deleting the Link removes everything that it made, and nothing else', async () => {
+    await source.kubectl('-n', system, 'delete', 'link', 'target');
+    const mirrored = ['-n', namespace, 'services', '-l', 'mirror.linkerd.io/cluster-name=target'];
+    await until(
+      async () => ((await source.json<{ items: unknown[] }>(...mirrored))?.items ?? []).length === 0,
+    );
+    const federated = await source.json<V1Service>('-n', namespace, 'service', 'web-federated');
+    const members = federated?.metadata?.annotations ?? {};
+    if (members['multicluster.linkerd.io/remote-discovery'] !== undefined)
+      throw new Error('it is still a member');
+    if (members['multicluster.linkerd.io/local-discovery'] !== 'web')
+      throw new Error('the local member is gone');
+    return '';
+  });
+}
