@@ -146,7 +146,7 @@ export class Stage {
       kubeconfigFile: this.source.kubeconfigFile,
       namespace: LINKS,
       marker: this.source.marker,
-      logFile: path.join(this.#directory, 'controller.log'),
+      logFile: path.join(process.env['LINKSPAN_TESTBED_LOGS'] || this.#directory, 'controller.log'),
       profileDir: this.#options.profileDir,
     });
     return this.#controller;

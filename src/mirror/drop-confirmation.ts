@@ -11,6 +11,8 @@ const RETRY_MS = 15_000;
 /** Where the target's identity cannot be read, the second list waits this long: time alone has to tell a mistake from intent. */
 const BLIND_DELAY_MS = 30_000;
 const BLIND_RETRY_MS = 3000;
+/** Between two lists of one removal that is still going on. */
+const NEXT_LIST_MS = 250;
 
 export interface DropConfirmationOptions {
   readonly remote: KubeClient;
@@ -23,7 +25,8 @@ export interface DropConfirmationOptions {
   readonly knownUid: string | undefined;
   /** The UID that a person has accepted (annotation on the Link). */
   readonly acceptedUid: string | undefined;
-  readonly onConfirmed: (keys: readonly string[]) => void;
+  /** These may go now, or have to wait on: look at them again. */
+  readonly reconsider: (claims: readonly string[]) => void;
   readonly tell: (reason: EventReason, message: string) => void;
   readonly signal: AbortSignal;
   readonly clock: Clock;
@@ -117,7 +120,10 @@ export class DropConfirmation {
         'DropConfirmed',
         `a second list confirms that ${confirmed.length} Services are no longer exported`,
       );
-      this.#options.onConfirmed(confirmed);
+      // Also those that the list still had: they may be too few now to be held.
+      this.#options.reconsider(guard.absent);
+      // What went absent while the list was under way is in no list yet.
+      if (guard.holding) this.#later(NEXT_LIST_MS);
     } catch (error) {
       if (this.#options.signal.aborted) return;
       log.warn({ err: error }, 'second full list failed, removals stay held');
@@ -147,8 +153,13 @@ export class DropConfirmation {
       ms,
       () => {
         this.#timer = undefined;
-        if (guard.holding) this.request();
-        else void this.learn();
+        if (guard.holding) {
+          this.request();
+          return;
+        }
+        // What is left is little enough to go without a list, or has come back.
+        this.#options.reconsider(guard.absent);
+        void this.learn();
       },
       { unref: true },
     );

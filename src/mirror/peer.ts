@@ -135,7 +135,7 @@ export class Peer {
       claimsOf: (service) => claimsOf(service, link),
       knownUid: options.knownUid,
       acceptedUid: link.acceptedUid,
-      onConfirmed: (keys) => this.#removalsConfirmed(keys),
+      reconsider: (claims) => this.#reconsider(claims),
       tell: (reason, message) => this.#tell('Warning', reason, message),
       signal: this.#stop.signal,
     });
@@ -350,7 +350,7 @@ export class Peer {
       this.#tellOnce(key, 'PortsLeftOut', `${where}: only TCP is mirrored, left out: ${leftOut.join(', ')}`);
   }
 
-  #removalsConfirmed(claims: readonly string[]): void {
+  #reconsider(claims: readonly string[]): void {
     for (const claim of claims) {
       const { key, federated } = parseClaim(claim);
       (federated ? this.federated : this.mirrors).reconciler.add(key, PRIORITY.bulk);

@@ -24,7 +24,13 @@ describe('confirmation of held removals', () => {
       claimsOf: ({ metadata }) => [`${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`],
       knownUid: options.knownUid,
       acceptedUid: options.acceptedUid,
-      onConfirmed: (keys) => void confirmed.push(...keys),
+      // As the writers do: what is not held is removed.
+      reconsider: (claims) => {
+        for (const claim of claims.filter((key) => !guard.held(key))) {
+          confirmed.push(claim);
+          guard.note(claim, false, 'absent');
+        }
+      },
       tell: (reason) => void told.push(reason),
       signal: stop.signal,
       clock,
@@ -36,11 +42,12 @@ describe('confirmation of held removals', () => {
   }
 
   it('of the same cluster comes with a second list, for what is absent from that too', async () => {
-    const { clock, confirmation, confirmed, told, is } = start({ knownUid: 'one', exported: ['s3'] });
+    const exported = Array.from({ length: 12 }, (_, index) => `s${index}`);
+    const { clock, confirmation, confirmed, told, is } = start({ knownUid: 'one', exported });
     is('one');
     confirmation.request();
     await clock.advance(10);
-    expect(confirmed).to.have.length(19).and.not.include('demo/s3');
+    expect(confirmed).to.have.length(8).and.not.include('demo/s3');
     expect(told).to.deep.equal(['DropHeld', 'DropConfirmed']);
   });
 
@@ -95,5 +102,29 @@ describe('confirmation of held removals', () => {
     target.listError = undefined;
     await clock.advance(15_000);
     expect(confirmed).to.have.length(20);
+  });
+
+  it('goes on until nothing is held that went absent during a list', async () => {
+    const exported = Array.from({ length: 20 }, (_, index) => `s${index}`);
+    const { clock, confirmation, confirmed, guard, target, is } = start({ knownUid: 'one', exported });
+    is('one');
+    confirmation.request();
+    await clock.advance(10);
+    expect(confirmed, 'the list still has them all').to.deep.equal([]);
+    for (const name of exported) target.remove('services', 'demo', name);
+    await clock.advance(1000);
+    expect(confirmed).to.have.length(20);
+    expect(guard.holding).to.equal(false);
+  });
+
+  it('lets go what little is left when the rest has come back meanwhile', async () => {
+    const { clock, confirmation, confirmed, guard, is, target } = start({ knownUid: 'one' });
+    is('one');
+    target.listError = new Error('not now');
+    confirmation.request();
+    await clock.advance(1000);
+    for (let index = 3; index < 20; index++) guard.note(`demo/s${index}`, true, 'there');
+    await clock.advance(15_000);
+    expect(confirmed).to.deep.equal(['demo/s0', 'demo/s1', 'demo/s2']);
   });
 });
