@@ -3,8 +3,6 @@ import { farLabel, type Stage } from './stage.ts';
 import { EXPORTED, type Pair } from './support/objects.ts';
 import { type Measurement, percentile } from './support/results.ts';
 
-/** Services that are exported one by one for as long as the import goes on; more than can be. */
-const SINGLES = 600;
 const ADDRESSES = 5;
 const BULK = farLabel('bulk');
 const NO_BULK = { 'bench.linkspan.dev/export': null };
@@ -12,10 +10,10 @@ const NO_BULK = { 'bench.linkspan.dev/export': null };
 /** Single Services exported one after the other while thousands are imported: over another Link, and from the same target. */
 export async function busy(stage: Stage): Promise<Measurement[]> {
   const far = await stage.far();
-  const { bulk, services } = stage.sizes;
+  const { bulk, services, busySingles: count } = stage.sizes;
   await stage.made(far, { prefix: 'bulk', count: bulk, labels: BULK, addresses: ADDRESSES });
-  const farSingles = await stage.made(far, { prefix: 'single', count: SINGLES, addresses: ADDRESSES });
-  const singles = await stage.made(stage.target, { prefix: 'busy', count: SINGLES });
+  const farSingles = await stage.made(far, { prefix: 'single', count, addresses: ADDRESSES });
+  const singles = await stage.made(stage.target, { prefix: 'busy', count });
 
   await stage.mirrored();
   stage.say(`busy: another Link imports ${bulk}`);

@@ -20,6 +20,7 @@ import {
   rawNamespaceNames,
 } from './support/objects.ts';
 import { inParallel } from './support/parallel.ts';
+import { PlainClient } from './support/plain-client.ts';
 import { ControllerProcess, end, type Program, startProgram } from './support/programs.ts';
 import { rawRound, type RawTimes } from './support/raw.ts';
 
@@ -31,6 +32,8 @@ export interface Sizes {
   readonly singles: number;
   /** Exports that are imported while single ones are measured. */
   readonly bulk: number;
+  /** Services that are exported one by one meanwhile, if the import takes so long. */
+  readonly busySingles: number;
   /** Services of a target of which few are exported, and how many those are. */
   readonly huge: number;
   readonly few: number;
@@ -161,7 +164,12 @@ export class Stage {
   async raw(count: number): Promise<RawTimes> {
     await this.stopController();
     this.say(`raw: ${count} pairs`);
-    return rawRound(this.client, count, GATEWAY);
+    const client = new PlainClient(this.source.kubeconfigFile);
+    try {
+      return await rawRound(client, count, GATEWAY);
+    } finally {
+      await client.close();
+    }
   }
 
   /** Makes Services with slices, once: asked for again, they are what is there. */

@@ -15,17 +15,24 @@ export async function unexport(stage: Stage): Promise<Measurement[]> {
   stage.say('unexport: taking the labels away');
   const pairs = await stage.base();
   const body = { metadata: { labels: { [EXPORTED_LABEL]: null } } };
+  let unlabelling: number;
+  let seconds: number;
   const start = performance.now();
-  const gone = watch.until('all mirrors are gone', () => watch.left('west') === 0);
-  const unlabelling = await timed(() =>
-    inParallel(pairs, ({ service }) => {
-      const { namespace = '', name = '' } = service.metadata ?? {};
-      return clientOf(target).patch(services, { namespace, name }, body, { type: 'merge' });
-    }),
-  );
-  const seconds = ((await gone) - start) / 1000;
+  try {
+    const gone = watch.until('all mirrors are gone', () => watch.left('west') === 0);
+    unlabelling = await timed(() =>
+      inParallel(pairs, ({ service }) => {
+        const { namespace = '', name = '' } = service.metadata ?? {};
+        return clientOf(target).patch(services, { namespace, name }, body, { type: 'merge' });
+      }),
+    );
+    seconds = ((await gone) - start) / 1000;
+  } finally {
+    // Others want them exported.
+    await stage.stopController();
+    await stage.label(target, pairs, EXPORTED);
+  }
   const after = await stage.raw(count);
-  await stage.label(target, pairs, EXPORTED);
   return [
     {
       what: `${count} labels removed, to all mirrors gone`,

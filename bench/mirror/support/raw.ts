@@ -1,8 +1,8 @@
-import type { KubeClient } from '../../../src/kube/client.ts';
 import { endpointSlices, services, type ObjectRef } from '../../../src/kube/resource.ts';
 import type { Pair } from './objects.ts';
 import { mirrorPairs } from './objects.ts';
 import { inParallel, timed } from './parallel.ts';
+import type { PlainClient } from './plain-client.ts';
 
 /** The limit of this machine at this moment: seconds that plain requests, 32 at once and nothing else, take for as many pairs of Service and slice. */
 export interface RawTimes {
@@ -13,7 +13,7 @@ export interface RawTimes {
 }
 
 /** Creates, patches and deletes pairs of the same bodies as mirrors in namespaces of their own. No controller may run meanwhile. */
-export async function rawRound(client: KubeClient, count: number, gateway: string): Promise<RawTimes> {
+export async function rawRound(client: PlainClient, count: number, gateway: string): Promise<RawTimes> {
   const pairs = mirrorPairs(count, gateway);
   const written: Pair[] = [];
   const create = await timed(() =>
@@ -26,13 +26,13 @@ export async function rawRound(client: KubeClient, count: number, gateway: strin
     inParallel(written, ({ slice }) => {
       const { uid, resourceVersion } = slice.metadata ?? {};
       const body = { metadata: { uid, resourceVersion }, endpoints: [] };
-      return client.patch(endpointSlices, refOf(slice), body, { type: 'merge' });
+      return client.mergePatch(endpointSlices, refOf(slice), body);
     }),
   );
   const remove = await timed(() =>
     inParallel(written, async ({ service, slice }) => {
-      await client.delete(services, refOf(service), { uid: service.metadata?.uid ?? '' });
-      await client.delete(endpointSlices, refOf(slice), { uid: slice.metadata?.uid ?? '' });
+      await client.delete(services, refOf(service), service.metadata?.uid ?? '');
+      await client.delete(endpointSlices, refOf(slice), slice.metadata?.uid ?? '');
     }),
   );
   return { create, patch, remove };
