@@ -125,7 +125,8 @@ function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] 
   const owner: EndpointsOwner = {
     namespace: key.namespace,
     service,
-    prefix: `${service}-${memberLabel(member)}`,
+    // A cluster's name has no dot, so the source cluster's own slices have a name that no other can have.
+    prefix: member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`,
     cluster: memberLabel(member),
     fqName: undefined,
     gatewayIdentity: undefined,

@@ -169,6 +169,18 @@ describe('modes of mirrors', () => {
         async () => (await findSlices(east, ns, name)).length === 2,
       );
       expect(await addresses(name)).to.deep.equal(['10.200.0.18', '10.200.0.18']);
+      await exportService(east, ns, 'shop', {
+        test: ns,
+        as: 'nothing',
+        labels: { 'mirror.linkerd.io/federated': 'member' },
+        spec: { ports: [{ name: 'http', port: 90, targetPort: 8080 }] },
+        endpoints: [{ addresses: ['10.200.0.16'], conditions: { ready: true } }],
+      });
+      await settled('the own pods are in it too', async () =>
+        (await addresses(name)).includes('10.200.0.16'),
+      );
+      await remove(east, services, { namespace: ns, name: 'shop' });
+      await settled('… and out of it', async () => !(await addresses(name)).includes('10.200.0.16'));
       await restart({ namespace: links });
       await settled('they go with the setting', async () => (await findSlices(east, ns, name)).length === 0);
     });
