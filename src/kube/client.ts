@@ -296,6 +296,8 @@ export class KubeClient {
         path: prefix + request.path + queryString(request.query),
         method: request.method,
         headers,
+        // undici would close the connection after each DELETE that has a body; API servers read it.
+        reset: false,
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
         ...(request.signal === undefined ? {} : { signal: request.signal }),
       });
