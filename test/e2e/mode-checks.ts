@@ -86,19 +86,9 @@ async function remoteAddresses({ source, namespace }: Run): Promise<number> {
 
 /** Each pod of a StatefulSet is reached by its own name. */
 export async function checkHeadless(run: Run): Promise<void> {
-  const { source, target, system, namespace, image, check, until, curl, rolledOut } = run;
+  const { source, target, namespace, image, check, until, curl } = run;
   await check('each pod of a StatefulSet in the target answers under its own name', async () => {
-    const flag = [{ op: 'add', path: '/spec/template/spec/containers/0/args/-', value: '--headless' }];
-    await source.kubectl(
-      '-n',
-      system,
-      'patch',
-      'deployment/linkspan-controller',
-      '--type=json',
-      '-p',
-      JSON.stringify(flag),
-    );
-    await rolledOut(source, system, 'linkspan-controller');
+    await addFlag(run, '--headless');
     await target.apply(headlessManifests(namespace, image));
     const answers: string[] = [];
     for (const host of ['db-0', 'db-1']) {
@@ -119,6 +109,45 @@ export async function checkHeadless(run: Run): Promise<void> {
       throw new Error(`was ${before ?? ''}, is ${(await ip()) ?? ''}`);
     return before;
   });
+}
+
+/** Where pods reach each other across clusters, kube-proxy alone carries the traffic. */
+export async function checkFlat(run: Run): Promise<void> {
+  const { target, namespace, check, until, curl } = run;
+  await check('a flat mirror leads to the pods themselves, past gateway and egress', async () => {
+    await addFlag(run, '--flat-endpoints');
+    await target.kubectl(
+      '-n',
+      namespace,
+      'label',
+      'service',
+      'web',
+      '--overwrite',
+      'mirror.linkerd.io/exported=remote-discovery',
+    );
+    const pods = new Set<string>();
+    await until(async () => {
+      const [pod = '', identity] = (await curl('http://web-target/')).trim().split(' ');
+      // Nobody in between adds an identity.
+      if (identity === '-') pods.add(pod);
+      return pods.size === 2;
+    });
+    return [...pods].sort((a, b) => a.localeCompare(b)).join(', ');
+  });
+}
+
+async function addFlag({ source, system, rolledOut }: Run, flag: string): Promise<void> {
+  const patch = [{ op: 'add', path: '/spec/template/spec/containers/0/args/-', value: flag }];
+  await source.kubectl(
+    '-n',
+    system,
+    'patch',
+    'deployment/linkspan-controller',
+    '--type=json',
+    '-p',
+    JSON.stringify(patch),
+  );
+  await rolledOut(source, system, 'linkspan-controller');
 }
 
 /** Nothing of a deleted Link stays. */

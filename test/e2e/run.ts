@@ -8,7 +8,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { output, Context } from './clusters.ts';
-import { checkDeletion, checkFederated, checkHeadless, checkVerbs, type Run } from './mode-checks.ts';
+import {
+  checkDeletion,
+  checkFederated,
+  checkFlat,
+  checkHeadless,
+  checkVerbs,
+  type Run,
+} from './mode-checks.ts';
 import { curlManifests, identitySecret, webManifests } from './workloads.ts';
 
 const { values } = parseArgs({
@@ -19,6 +26,8 @@ const { values } = parseArgs({
     image: { type: 'string', default: 'linkspan:dev' },
     'curl-image': { type: 'string', default: 'curlimages/curl:8.10.1' },
     'api-server-address': { type: 'string' },
+    // The clusters' pods reach each other.
+    flat: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
 });
@@ -95,6 +104,7 @@ try {
   await checkVerbs(run);
   await checkFederated(run);
   await checkHeadless(run);
+  if (values.flat) await checkFlat(run);
   await check('deleting the label removes the mirror', async () => {
     await target.kubectl('-n', NS, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
     await until(async () => (await mirror()) === undefined && (await slices()).length === 0);
