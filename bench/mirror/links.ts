@@ -1,27 +1,19 @@
-import { address } from '../../test/testbed/netns.ts';
 import type { Stage } from './stage.ts';
-import { EXPORTED, plainKubeconfig } from './support/objects.ts';
-import { end, startProgram } from './support/programs.ts';
+import { EXPORTED } from './support/objects.ts';
+import { end } from './support/programs.ts';
 import type { Measurement } from './support/results.ts';
-
-const STUB = address(18);
 
 /** A hundred Links in one controller; the target clusters are stubs in one process. */
 export async function links(stage: Stage): Promise<Measurement[]> {
-  const { watch, sizes, source } = stage;
+  const { watch, sizes } = stage;
   const { links: count, servicesPerLink } = sizes;
   await stage.clear();
-  const stub = await startProgram(
-    'stub-api.ts',
-    [STUB, String(count), String(servicesPerLink)],
-    source.marker,
-  );
+  const stub = await stage.stubs({ clusters: count, exported: servicesPerLink });
   try {
     const half = Math.ceil((count * servicesPerLink) / 2);
     const before = await stage.raw(half);
     const names = Array.from({ length: count }, (_, n) => `s${n}`);
-    for (const name of names)
-      await stage.link(name, plainKubeconfig(`http://${STUB}:${stub.port}/${name}`), EXPORTED);
+    for (const name of names) await stage.link(name, stub.kubeconfig(name), EXPORTED);
     stage.say(`links: ${count} Links with ${servicesPerLink} exports each`);
     const controller = await stage.startController();
     const done = await watch.until('all Links are mirrored', () =>
@@ -51,7 +43,7 @@ export async function links(stage: Stage): Promise<Measurement[]> {
     ];
   } finally {
     await stage.stopController();
-    await end(stub.child);
+    await end(stub.program.child);
     await stage.clear();
   }
 }

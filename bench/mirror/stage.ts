@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { isAlreadyExists, type KubeClient } from '../../src/kube/client.ts';
@@ -9,6 +9,7 @@ import { eventually } from '../../test/support/eventually.ts';
 import { installCrd } from '../../test/support/linked-clusters.ts';
 import { type Cluster, startCluster } from '../../test/testbed/cluster.ts';
 import { address } from '../../test/testbed/netns.ts';
+import { clusterPki } from '../../test/testbed/pki.ts';
 import { MirrorWatch } from './support/mirror-watch.ts';
 import {
   EXPORTED,
@@ -17,6 +18,7 @@ import {
   linkPair,
   namespaceNames,
   type Pair,
+  openKubeconfig,
   rawNamespaceNames,
 } from './support/objects.ts';
 import { inParallel } from './support/parallel.ts';
@@ -52,7 +54,15 @@ export interface StageOptions {
 /** Namespace of the Links in the source cluster. */
 const LINKS = 'linkerd-multicluster';
 const GATEWAY = address(19);
+const STUBS = address(18);
 const MIRRORED = encodeURIComponent('mirror.linkerd.io/mirrored-service=true');
+
+/** Target clusters that are one process which answers lists and watches. */
+export interface Stubs {
+  readonly program: Program;
+  /** Of the cluster `s0`, `s1`, … */
+  kubeconfig(name: string): string;
+}
 
 /** Exports of the `far` cluster are labelled with this, by the Link that is to import them. */
 export const farLabel = (link: string): Record<string, string> => ({ 'bench.linkspan.dev/export': link });
@@ -141,6 +151,30 @@ export class Stage {
       return far;
     })();
     return this.#far;
+  }
+
+  /** Starts stubs of target clusters, `s0` and so on; the caller ends them. */
+  async stubs(options: {
+    clusters: number;
+    exported: number;
+    others?: number;
+    addresses?: number;
+  }): Promise<Stubs> {
+    const { clusters, exported, others = 0, addresses = 1 } = options;
+    const numbers = [clusters, exported, others, addresses].map(String);
+    const pki = await clusterPki('stub', [STUBS], '10.99.0.1');
+    for (const [name, text] of [
+      ['server.crt', pki.server.cert],
+      ['server.key', pki.server.key],
+    ] as const)
+      writeFileSync(path.join(this.#directory, name), text, { mode: 0o600 });
+    const program = await startProgram(
+      'stub-api.ts',
+      [this.#directory, STUBS, ...numbers],
+      this.source.marker,
+    );
+    const server = `https://${STUBS}:${program.port}`;
+    return { program, kubeconfig: (name) => openKubeconfig(`${server}/${name}`, pki.ca.cert) };
   }
 
   async startController(): Promise<ControllerProcess> {
