@@ -142,6 +142,7 @@ function departing(
     removalsHeld: false,
     remote: undefined,
     remoteReady: undefined,
+    emptiedGraceMs: 0,
     remoteSlices: [],
     namespace: 'present',
     federated: { ...federated, endpoints: undefined },

@@ -54,7 +54,7 @@ export interface ControllerSettings extends PeerSettings {
 /** A write that takes longer than this is stuck: every request has its own, much shorter, limit. */
 const WEDGED_MS = 300_000;
 /** How much longer a replica waits before it takes a free Lease, for each that it holds: so that replicas share the Links. One alone takes all soon enough. */
-const CLAIM_DELAY_MS = 50;
+const CLAIM_DELAY_MS = 100;
 const MAX_CLAIM_DELAY_MS = 1200;
 
 export interface ControllerOptions {
@@ -254,7 +254,7 @@ export class Controller {
 
   #lease() {
     const { leaseMs } = this.options.settings;
-    const luck = this.options.random() * CLAIM_DELAY_MS;
+    const luck = (this.options.random() * CLAIM_DELAY_MS) / 2;
     return {
       store: this.leases,
       durationMs: leaseMs,

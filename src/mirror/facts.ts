@@ -53,6 +53,8 @@ export interface HostFacts {
   readonly name: string;
   /** Whether the pod of that name is ready; one that is not keeps its mirror, so that its ClusterIP stays, without endpoints. */
   readonly ready: boolean;
+  /** For how long its mirror still stays although it is gone; 0 while it is there. */
+  readonly graceMs: number;
   readonly local: LocalPart;
 }
 
@@ -69,6 +71,8 @@ export interface RemoteFacts {
   readonly remote: V1Service | undefined;
   /** Ready endpoints in the target; undefined while that is not known. */
   readonly remoteReady: number | undefined;
+  /** For how long it still counts as unknown that no slice is left; 0 when that is certain or some are. */
+  readonly emptiedGraceMs: number;
   /** Its EndpointSlices, where their addresses or host names matter. */
   readonly remoteSlices: readonly V1EndpointSlice[];
 }

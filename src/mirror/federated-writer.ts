@@ -7,10 +7,11 @@ import type { EgressAllocator } from './egress-allocator.ts';
 import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, LinkFacts } from './facts.ts';
 import { decideMember, memberLabel, planMember, type MemberFacts, type Union } from './federated.ts';
+import { Grace } from './grace.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
 import { hasOwnershipLabels } from './metadata.ts';
-import { lostAllSlices } from './mirror-writer.ts';
+import { EMPTIED_GRACE_MS, lostAllSlices } from './mirror-writer.ts';
 import {
   clusterOfEntry,
   federatedEntries,
@@ -48,9 +49,12 @@ export class FederatedWriter {
   readonly #options: FederatedWriterOptions;
   readonly #reconciler: Reconciler;
   readonly #unsubscribe: (() => void)[] = [];
+  /** Members whose slices are all gone. */
+  readonly #emptied: Grace;
 
   constructor(options: FederatedWriterOptions) {
     this.#options = options;
+    this.#emptied = new Grace(options.clock, EMPTIED_GRACE_MS);
     this.#reconciler = new Reconciler({
       ...options,
       what: 'federated service',
@@ -125,7 +129,7 @@ export class FederatedWriter {
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       again: steps.length > 0 && verdict.action === 'namespace',
-      recheckMs: undefined,
+      recheckMs: facts.emptiedGraceMs > 0 ? facts.emptiedGraceMs : undefined,
     };
   }
 
@@ -134,6 +138,10 @@ export class FederatedWriter {
     const key = parseKey(text);
     const remote = this.#exported(text);
     const federated = view.part(key.namespace, federatedName(key.name));
+    const claim = this.#claimState(text, remote);
+    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
+    if (claim !== 'emptied') this.#emptied.end(text);
+    const known = emptiedGraceMs === 0 && members.endpointsKnown(text);
     const ports =
       remote === undefined || union !== 'relay' ? undefined : this.#ports(text, remote, federated.service);
     return {
@@ -144,9 +152,10 @@ export class FederatedWriter {
       createNamespaces,
       union,
       synced: members.synced,
-      removalsHeld: this.#claimState(text, remote) !== 'there' && guard.held(memberClaim(text)),
+      removalsHeld: claim !== 'there' && guard.held(memberClaim(text)),
       remote,
-      remoteReady: members.endpointsKnown(text) ? members.endpointsOf(text).ready : undefined,
+      remoteReady: known ? members.endpointsOf(text).ready : undefined,
+      emptiedGraceMs,
       remoteSlices: union === 'pods' ? members.slicesOf(text) : [],
       namespace: view.namespace(key.namespace),
       federated,

@@ -76,6 +76,7 @@ const checks: readonly Check[] = [
       : notMirrorable(facts.remote);
     return why === undefined ? undefined : leaving(facts, 'InvalidService', why);
   },
+  ({ emptiedGraceMs }) => (emptiedGraceMs > 0 ? verdict('keep', 'Mirrored') : undefined),
   ({ removalsHeld, remoteReady }) =>
     removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
   ({ key }) =>

@@ -8,6 +8,7 @@ import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
 import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
+import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
 import { OWNER_INDEX } from './local-indexes.ts';
 import { endpointMirrorName, hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
@@ -15,6 +16,12 @@ import { plan } from './plan.ts';
 import { mirroredPorts } from './ports.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 import { decide, modeOf, type Verdict } from './verdict.ts';
+
+/**
+ * How long a Service must be without any slice before its mirror is emptied. kube keeps at least an empty slice; where people or operators make slices, each such Service
+ * has a watch of its own, and a target that lost its data shows that one watch after the other: too slowly for the drop guard to see it in time.
+ */
+export const EMPTIED_GRACE_MS = 5000;
 
 export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
   readonly link: Link;
@@ -34,11 +41,15 @@ export class MirrorWriter {
   readonly #options: MirrorWriterOptions;
   readonly #reconciler: Reconciler;
   readonly #unsubscribe: (() => void)[] = [];
-  /** When a host of a headless Service was first missed, by name of its endpoint mirror. */
-  readonly #missed = new Map<string, number>();
+  /** Hosts of headless Services that are missed. */
+  readonly #missed: Grace;
+  /** Exports whose slices are all gone. */
+  readonly #emptied: Grace;
 
   constructor(options: MirrorWriterOptions) {
     this.#options = options;
+    this.#missed = new Grace(options.clock, options.hostGraceMs);
+    this.#emptied = new Grace(options.clock, EMPTIED_GRACE_MS);
     this.#reconciler = new Reconciler({
       ...options,
       what: 'mirror',
@@ -107,6 +118,7 @@ export class MirrorWriter {
 
   #decide(key: string): Decision {
     const facts = this.#gather(key);
+    const waits = [facts.emptiedGraceMs, ...facts.hosts.map(({ graceMs }) => graceMs)].filter((ms) => ms > 0);
     const verdict = decide(facts);
     const steps = plan(facts, verdict);
     const halfway = verdict.action === 'mirror' && (facts.hosts.length > 0 || steps[0]?.verb === 'delete');
@@ -118,9 +130,7 @@ export class MirrorWriter {
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       // Endpoint mirrors have their address only now; a Service that is made anew has only been deleted.
       again: steps.length > 0 && (halfway || verdict.action === 'namespace'),
-      recheckMs: facts.hosts.some(({ host }) => this.#missed.has(this.#missedKey(key, host)))
-        ? this.#options.hostGraceMs
-        : undefined,
+      recheckMs: waits.length === 0 ? undefined : Math.min(...waits),
     };
   }
 
@@ -131,13 +141,18 @@ export class MirrorWriter {
     const remote = this.#exported(text);
     const remoteSlices = exports.slicesOf(text);
     const { hosts, formerHosts } = this.#hosts(text, remote);
+    const claim = this.#claimState(text, remote);
+    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
+    if (claim !== 'emptied') this.#emptied.end(text);
+    const known = emptiedGraceMs === 0 && exports.endpointsKnown(text);
     const facts = {
       key,
       link,
       synced: exports.synced,
-      removalsHeld: this.#claimState(text, remote) !== 'there' && guard.held(text),
+      removalsHeld: claim !== 'there' && guard.held(text),
       remote,
-      remoteReady: exports.endpointsKnown(text) ? exports.endpointsOf(text).ready : undefined,
+      remoteReady: known ? exports.endpointsOf(text).ready : undefined,
+      emptiedGraceMs,
       remoteSlices,
       flat:
         remote !== undefined && this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels),
@@ -191,14 +206,19 @@ export class MirrorWriter {
       link.headless && remote !== undefined && !this.#isFlat(remote)
         ? hostsOf(exports.slicesOf(text))
         : new Map<string, boolean>();
-    for (const host of wanted.keys()) this.#missed.delete(this.#missedKey(text, host));
-    const keepGone = link.headless && remote !== undefined && !this.#isFlat(remote);
-    const lingering = [...existing.keys()].filter(
-      (host) => keepGone && !wanted.has(host) && this.#lingers(text, host),
+    for (const host of wanted.keys()) this.#missed.end(`${text} ${host}`);
+    const key = parseKey(text);
+    const present = [...wanted].map(([host, ready]) =>
+      this.#host(key, { host, ready, graceMs: 0 }, existing.get(host)),
     );
-    const hosts = [...wanted, ...lingering.map((host): [string, boolean] => [host, false])].map(
-      ([host, ready]) => this.#host(parseKey(text), host, ready, existing.get(host)),
-    );
+    const missing =
+      link.headless && remote !== undefined && !this.#isFlat(remote) ? [...existing.keys()] : [];
+    const lingering = missing
+      .filter((host) => !wanted.has(host))
+      .map((host) => ({ host, ready: false, graceMs: this.#missed.left(`${text} ${host}`) }))
+      .filter(({ graceMs }) => graceMs > 0)
+      .map((host) => this.#host(key, host, existing.get(host.host)));
+    const hosts = [...present, ...lingering];
     const kept = new Set(hosts.map(({ host }) => host));
     const formerHosts = [...existing].filter(([host]) => !kept.has(host)).map(([, part]) => part);
     return { hosts, formerHosts };
@@ -206,35 +226,18 @@ export class MirrorWriter {
 
   #host(
     { namespace, name }: { namespace: string; name: string },
-    host: string,
-    ready: boolean,
+    host: Pick<HostFacts, 'host' | 'ready' | 'graceMs'>,
     existing: LocalPart | undefined,
   ): HostFacts {
     const { view, facts } = this.#options;
     const free = (candidate: string) => view.service(namespace, candidate) === undefined;
     const local = existing ?? { service: undefined, slices: [], endpoints: undefined };
-    const own = local.service?.metadata?.name ?? endpointMirrorName(host, name, facts.cluster, free);
-    return { host, name: own, ready, local };
+    const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
+    return { ...host, name: own, local };
   }
 
   #isFlat(remote: V1Service): boolean {
     return this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels);
-  }
-
-  #lingers(key: string, host: string): boolean {
-    const { clock, hostGraceMs } = this.#options;
-    const missedKey = this.#missedKey(key, host);
-    const since = this.#missed.get(missedKey) ?? clock.monotonic();
-    if (clock.monotonic() - since >= hostGraceMs) {
-      this.#missed.delete(missedKey);
-      return false;
-    }
-    this.#missed.set(missedKey, since);
-    return true;
-  }
-
-  #missedKey(key: string, host: string): string {
-    return `${key} ${host}`;
   }
 
   #priorityOf(key: string): number {

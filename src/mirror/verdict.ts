@@ -40,6 +40,7 @@ const checks: readonly Check[] = [
     return why === undefined ? undefined : removal(facts, 'InvalidService', why);
   },
   // Slices that are gone altogether, of many Services at once, are a sign of lost data rather than of dead pods.
+  ({ emptiedGraceMs }) => (emptiedGraceMs > 0 ? verdict('keep', 'Mirrored') : undefined),
   ({ removalsHeld, remoteReady }) =>
     removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
   (facts) => {

@@ -43,14 +43,14 @@ describe('replicas of the controller', () => {
     ns = await createNamespace(west, 'replicas');
     await ensureNamespace(east, ns);
     await exportService(west, ns, 'web', { test: ns });
-    for (const name of names) await apply(east, ...linkObjects(west, links, name, ownSelectors(ns)));
   });
 
   after(() => Promise.all(running.map((controller) => controller.stop())));
 
   it('share the Links, each of which has one writer', async () => {
-    start('a');
-    start('b');
+    const replicas = [start('a'), start('b')];
+    await settled('both are ready', () => replicas.every(({ ready }) => ready.ok));
+    for (const name of names) await apply(east, ...linkObjects(west, links, name, ownSelectors(ns)));
     const holders = await settled('every Link has a holder', async () => {
       const found = await Promise.all(names.map(holder));
       return found.every((name) => name !== '') ? found : undefined;

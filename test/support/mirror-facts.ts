@@ -59,6 +59,7 @@ export function mirrorFacts(change: Partial<MirrorFacts> = {}): MirrorFacts {
     removalsHeld: false,
     remote: exportedService(),
     remoteReady: 2,
+    emptiedGraceMs: 0,
     remoteSlices: [],
     flat: false,
     namespace: 'present',

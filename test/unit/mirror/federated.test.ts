@@ -18,6 +18,7 @@ function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
     removalsHeld: false,
     remote: exportedService(),
     remoteReady: 2,
+    emptiedGraceMs: 0,
     remoteSlices: [],
     namespace: 'present',
     federated: nothing,

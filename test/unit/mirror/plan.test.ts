@@ -170,7 +170,7 @@ describe('mirror plan', () => {
     const facts = mirrorFacts({
       remote,
       link: { ...link, headless: true },
-      hosts: [{ host: 'web-0', name: 'web-0-west', ready: true, local: nothing }],
+      hosts: [{ host: 'web-0', name: 'web-0-west', ready: true, graceMs: 0, local: nothing }],
     });
     const [, host] = decidedParts(facts);
     const gone = host === undefined ? nothing : stored(host);

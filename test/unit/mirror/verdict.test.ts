@@ -94,6 +94,18 @@ describe('mirror verdict', () => {
       'NoReadyEndpoints',
     ],
     [
+      'that all slices are gone is not believed at once',
+      { remoteReady: undefined, emptiedGraceMs: 3000, flat: true },
+      'keep',
+      'Mirrored',
+    ],
+    [
+      '… nor when it has happened to most exports at once',
+      { remoteReady: 0, removalsHeld: true },
+      'keep',
+      'DropHeld',
+    ],
+    [
       'a flat mirror needs no gateway',
       { flat: true, gateway: undefined, remoteReady: 0 },
       'mirror',
@@ -324,8 +336,8 @@ describe('mirror verdict', () => {
       remoteSlices,
       link: { ...link, headless: true },
       hosts: [
-        { host: 'web-0', name: 'web-0-west', ready: true, local: nothing },
-        { host: 'web-1', name: 'web-1-west', ready: false, local: nothing },
+        { host: 'web-0', name: 'web-0-west', ready: true, graceMs: 0, local: nothing },
+        { host: 'web-1', name: 'web-1-west', ready: false, graceMs: 0, local: nothing },
       ],
     });
 
