@@ -11,7 +11,15 @@ import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from 
 import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
 import { OWNER_INDEX } from './local-indexes.ts';
-import { endpointMirrorName, hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
+import {
+  endpointMirrorName,
+  hostOriginOf,
+  keyOfObject,
+  mirrorName,
+  originOf,
+  parseKey,
+  type RemoteKey,
+} from './naming.ts';
 import { plan } from './plan.ts';
 import { mirroredPorts } from './ports.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
@@ -194,26 +202,16 @@ export class MirrorWriter {
     text: string,
     remote: V1Service | undefined,
   ): { hosts: readonly HostFacts[]; formerHosts: readonly LocalPart[] } {
-    const { exports, view, facts: link } = this.#options;
-    const { namespace, name } = parseKey(text);
-    const headless = mirrorName(name, link.cluster);
-    const existing = new Map<string, LocalPart>();
-    for (const service of view.endpointMirrors(namespace, headless)) {
-      const host = hostOriginOf(service, link)?.host;
-      if (host !== undefined) existing.set(host, view.part(namespace, service.metadata?.name ?? ''));
-    }
-    const wanted =
-      link.headless && remote !== undefined && !this.#isFlat(remote)
-        ? hostsOf(exports.slicesOf(text))
-        : new Map<string, boolean>();
-    for (const host of wanted.keys()) this.#missed.end(`${text} ${host}`);
+    const { exports, facts: link } = this.#options;
     const key = parseKey(text);
+    const existing = this.#endpointMirrors(key);
+    const byHost = link.headless && remote !== undefined && !this.#isFlat(remote);
+    const wanted = byHost ? hostsOf(exports.slicesOf(text)) : new Map<string, boolean>();
+    for (const host of wanted.keys()) this.#missed.end(`${text} ${host}`);
     const present = [...wanted].map(([host, ready]) =>
       this.#host(key, { host, ready, graceMs: 0 }, existing.get(host)),
     );
-    const missing =
-      link.headless && remote !== undefined && !this.#isFlat(remote) ? [...existing.keys()] : [];
-    const lingering = missing
+    const lingering = (byHost ? [...existing.keys()] : [])
       .filter((host) => !wanted.has(host))
       .map((host) => ({ host, ready: false, graceMs: this.#missed.left(`${text} ${host}`) }))
       .filter(({ graceMs }) => graceMs > 0)
@@ -224,8 +222,19 @@ export class MirrorWriter {
     return { hosts, formerHosts };
   }
 
+  /** The endpoint mirrors that exist, by host. */
+  #endpointMirrors({ namespace, name }: RemoteKey): Map<string, LocalPart> {
+    const { view, facts } = this.#options;
+    const existing = new Map<string, LocalPart>();
+    for (const service of view.endpointMirrors(namespace, mirrorName(name, facts.cluster))) {
+      const host = hostOriginOf(service, facts)?.host;
+      if (host !== undefined) existing.set(host, view.part(namespace, service.metadata?.name ?? ''));
+    }
+    return existing;
+  }
+
   #host(
-    { namespace, name }: { namespace: string; name: string },
+    { namespace, name }: RemoteKey,
     host: Pick<HostFacts, 'host' | 'ready' | 'graceMs'>,
     existing: LocalPart | undefined,
   ): HostFacts {
