@@ -1,5 +1,4 @@
-import { services } from '../../src/kube/resource.ts';
-import { endpointSlices } from '../../src/kube/resource.ts';
+import { endpointSlices, keyOf, services } from '../../src/kube/resource.ts';
 import { clientOf } from '../../test/support/cluster-objects.ts';
 import type { Stage } from './stage.ts';
 import { EXPORTED, mirrorPairs } from './support/objects.ts';
@@ -31,10 +30,9 @@ export async function one(stage: Stage): Promise<Measurement[]> {
 /** The same chain without a controller: label in the target, Service in the source, slice in the source, watch event. */
 async function rawChain({ client, target, watch, gateway }: Stage): Promise<number[]> {
   const times: number[] = [];
-  const [labelled] = mirrorPairs(1, gateway.address);
   const ref = { namespace: 'default', name: 'kubernetes' };
   for (const [n, { service, slice }] of mirrorPairs(RAW_ROUNDS, gateway.address).entries()) {
-    const key = `${labelled?.service.metadata?.namespace?.replace(/\d+$/, '') ?? ''}${n % 10}/svc-${n}-raw`;
+    const key = keyOf(service);
     const start = performance.now();
     const seen = watch.until(key, () => watch.has('raw', key));
     const body = { metadata: { labels: { 'bench.linkspan.dev/n': String(n) } } };

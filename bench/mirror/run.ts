@@ -54,10 +54,15 @@ const say = (text: string) =>
 
 let stage: Stage | undefined;
 let stopping = false;
+/** What was found so far. */
+const results: Result[] = [];
+const failures: string[] = [];
 
 async function stop(code: number): Promise<void> {
   if (stopping) process.exit(code);
   stopping = true;
+  process.stdout.write(`\n${tableOf(results)}\n\n`);
+  for (const failure of failures) process.stdout.write(`failed: ${failure}\n`);
   say('stopping');
   // What does not stop in good order goes with this process: the clusters' watchdogs see to it.
   await stage?.close().catch(() => undefined);
@@ -93,40 +98,33 @@ async function main(): Promise<void> {
   const chosen = Object.keys(benchmarks).filter(
     (name) => positionals.length === 0 || positionals.includes(name),
   );
-  const { results, failures } = await runAll(stage, chosen);
-  process.stdout.write(`\n${tableOf(results)}\n\n`);
+  await runAll(stage, chosen);
   if (values.quick) process.stdout.write('--quick: smaller than what the targets are set for\n');
-  for (const failure of failures) process.stdout.write(`failed: ${failure}\n`);
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report(results), null, 2)}\n`);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report(), null, 2)}\n`);
   await stop(failures.length === 0 ? 0 : 1);
 }
 
-async function runAll(
-  onStage: Stage,
-  names: readonly string[],
-): Promise<{ results: Result[]; failures: string[] }> {
-  const results: Result[] = [];
-  const failures: string[] = [];
+async function runAll(onStage: Stage, names: readonly string[]): Promise<void> {
   for (const name of names) {
     try {
       const benchmark = await benchmarks[name]?.();
       const found = (await benchmark?.(onStage)) ?? [];
       results.push(...found.map((measurement) => judge(name, measurement)));
     } catch (error) {
-      if (stopping) return { results, failures };
+      if (stopping) return;
       failures.push(`${name}: ${messageOf(error)}`);
       say(`${name} failed: ${messageOf(error)}`);
       await onStage.clear().catch((reason: unknown) => say(`not cleared: ${messageOf(reason)}`));
     }
   }
-  return { results, failures };
 }
 
-function report(results: readonly Result[]): object {
+function report(): object {
   const [cpu] = os.cpus();
   return {
     machine: { cpus: os.cpus().length, model: cpu?.model, node: process.version },
     results,
+    failures,
   };
 }
 

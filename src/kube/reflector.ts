@@ -220,6 +220,7 @@ export class Reflector<T extends KubeObject> {
       continueToken = page.continueToken;
     } while (continueToken !== undefined);
     this.#stop.signal.throwIfAborted();
+    store.version = version;
     store.replace(items);
     this.#heard();
     this.#markSynced();
@@ -267,7 +268,10 @@ export class Reflector<T extends KubeObject> {
   #take(event: WatchEvent<T>): void {
     const { store } = this.#options;
     const version = event.object.metadata?.resourceVersion;
-    if (version !== undefined) this.#version = version;
+    if (version !== undefined) {
+      this.#version = version;
+      store.version = version;
+    }
     this.#heard();
     if (event.type === 'BOOKMARK') return;
     const kept = event.type === 'DELETED' ? undefined : this.#transform(event.object);

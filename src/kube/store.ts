@@ -23,6 +23,9 @@ export class IndexedStore<T extends KubeObject> {
     for (const name of this.#functions.keys()) this.#indexes.set(name, new Map());
   }
 
+  /** resourceVersion up to which the store is known to follow its collection; empty before the first list. The reflector sets it, before it tells of the change. */
+  version = '';
+
   get size(): number {
     return this.#objects.size;
   }

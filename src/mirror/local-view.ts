@@ -1,5 +1,6 @@
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
+import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import { compareVersions } from '../kube/resource-version.ts';
 import { keyOf, type KubeObject } from '../kube/resource.ts';
 import type { IndexedStore } from '../kube/store.ts';
@@ -159,6 +160,9 @@ class Overlay<T extends KubeObject> {
     this.#forget(key);
     const group = this.#grouping?.groupsOf(object)[0];
     const { uid = '', resourceVersion = '' } = object.metadata ?? {};
+    // The watch was faster than the answer: it has shown this write, and maybe the deletion that followed it. Of others' objects it shows nothing.
+    const shown = now !== undefined && isWatched(now);
+    if (shown && compareVersions(this.#store.version, resourceVersion) >= 0) return;
     this.#written.set(key, { object: now as MirrorObject | undefined, uid, resourceVersion, until, group });
     if (group === undefined) return;
     const keys = this.#groups.get(group);
@@ -185,6 +189,13 @@ class Overlay<T extends KubeObject> {
     keys?.delete(key);
     if (keys?.size === 0) this.#groups.delete(entry.group);
   }
+}
+
+/** Whether the store's watch selects the object: namespaces all, of the other kinds what is marked as mirrored. */
+function isWatched(object: KubeObject): boolean {
+  return (
+    object.metadata?.namespace === undefined || object.metadata.labels?.[MIRRORED_SERVICE_LABEL] === 'true'
+  );
 }
 
 /** Whether the watch has shown something at least as new as what was written. */

@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { EXPORTED_LABEL } from '../base/names.ts';
 import { ExportView } from '../discovery/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
@@ -29,6 +29,9 @@ import { keyOfObject } from './naming.ts';
 import { portsLeftOut } from './ports.ts';
 import { UNMIRRORED, type EventReason, type MirrorReason } from './reasons.ts';
 import { PRIORITY, type Outcome } from './reconciler.ts';
+
+/** How often everything is looked at again without a reason. */
+const RESYNC_MS = 600_000;
 
 /** Settings that hold for every peer. */
 export interface PeerSettings {
@@ -88,6 +91,7 @@ export class Peer {
   readonly #drop: DropConfirmation;
   readonly #gateways: AnnotatedGateways;
   readonly #unsubscribe: (() => void)[] = [];
+  #resyncTimer: Timer | undefined;
   /** Events about single Services that were told already. */
   readonly #told = new Set<string>();
   readonly exports: ExportView;
@@ -248,9 +252,22 @@ export class Peer {
           'first complete list from target',
         );
         this.resync(PRIORITY.bulk);
+        this.#resyncLater();
         void this.#drop.learn();
       },
       () => undefined,
+    );
+  }
+
+  /** Everything that happens is an event here; this is for the case that we are wrong about that. It writes nothing where nothing differs. */
+  #resyncLater(): void {
+    this.#resyncTimer = this.#options.clock.after(
+      RESYNC_MS,
+      () => {
+        this.resync();
+        this.#resyncLater();
+      },
+      { unref: true },
     );
   }
 
@@ -263,6 +280,7 @@ export class Peer {
   /** Stops; when it resolves no write of this peer is under way or will follow. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('peer stopped'));
+    this.#resyncTimer?.cancel();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.gateway?.stop();
     this.#drop.stop();

@@ -18,7 +18,11 @@ const WRITTEN = new Set([
 
 /** Reads `apiserver_request_total` of an API server: the truth about what was asked of it, whoever counts otherwise. */
 export async function apiCalls(client: KubeClient): Promise<ApiCalls> {
-  const text = String(await client.raw('GET', '/metrics'));
+  return parseCalls(String(await client.raw('GET', '/metrics')));
+}
+
+/** @param text a page of metrics */
+export function parseCalls(text: string): ApiCalls {
   const calls = new Map<string, number>();
   for (const line of text.split('\n')) {
     if (!line.startsWith('apiserver_request_total{')) continue;

@@ -22,6 +22,8 @@ interface Waiter {
   readonly resolve: (at: number) => void;
 }
 
+const PATIENCE_CHECK_MS = 1000;
+
 /** Why something that was waited for did not come. */
 export class NeverSeen extends Error {}
 
@@ -29,6 +31,7 @@ export class NeverSeen extends Error {}
 export class MirrorWatch {
   readonly #tallies = new Map<string, Tally>();
   readonly #waiters = new Set<Waiter>();
+  #lastEvent = 0;
   readonly #reflectors: { start(): void; stop(): Promise<void>; whenSynced(): Promise<void> }[];
 
   constructor(client: KubeClient) {
@@ -88,20 +91,24 @@ export class MirrorWatch {
   }
 
   /**
-   * When the condition holds: `performance.now()` at the event that made it true, or now.
-   * @throws NeverSeen when it does not come within `timeoutMs`, default two minutes
+   * When the condition holds: `performance.now()` at the event that made it true, or now. A slow machine is waited for, a standstill is not.
+   * @throws NeverSeen when nothing at all has been seen for `patienceMs`, default one minute
    */
-  until(what: string, holds: () => boolean, timeoutMs = 120_000): Promise<number> {
+  until(what: string, holds: () => boolean, patienceMs = 60_000): Promise<number> {
     if (holds()) return Promise.resolve(performance.now());
+    const begun = performance.now();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const timer = setInterval(() => {
+        if (performance.now() - Math.max(begun, this.#lastEvent) < patienceMs) return;
+        clearInterval(timer);
         this.#waiters.delete(waiter);
-        reject(new NeverSeen(`waited ${Math.round(timeoutMs / 1000)} s in vain: ${what}`));
-      }, timeoutMs);
+        const why = `nothing has been seen for ${Math.round(patienceMs / 1000)} s`;
+        reject(new NeverSeen(`waited in vain until ${what}: ${why}`));
+      }, PATIENCE_CHECK_MS);
       const waiter: Waiter = {
         holds,
         resolve: (at) => {
-          clearTimeout(timer);
+          clearInterval(timer);
           resolve(at);
         },
       };
@@ -111,6 +118,7 @@ export class MirrorWatch {
 
   #tell(): void {
     const now = performance.now();
+    this.#lastEvent = now;
     for (const waiter of this.#waiters) {
       if (!waiter.holds()) continue;
       this.#waiters.delete(waiter);
