@@ -1,23 +1,39 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer, isIPv4, type Server as NetServer, type Socket } from 'node:net';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
-import type { Registry } from './metrics.ts';
+import { IDLE_MS, MAX_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
+import { type AdminContent, AdminPages, text } from './admin-pages.ts';
 
-/** Answer of a health check: `ok`, and one line that says why when it is not. */
-export interface Health {
-  readonly ok: boolean;
-  readonly reason: string;
+export type { Health, LogLevel, PartHealth } from './admin-pages.ts';
+
+/** First byte of a TLS record that holds a ClientHello. */
+const TLS_HANDSHAKE = 0x16;
+/** Time to say the first bytes, and again inside TLS. */
+const FIRST_BYTES_MS = 10_000;
+/** Whatever a client does, its connection ends after this time: the bound for those that trickle. */
+const MAX_AGE_MS = 600_000;
+/** Beyond it the oldest connection makes room, so that nobody can lock probes out by holding connections open. */
+const MAX_CONNECTIONS = 256;
+
+/** Ends TLS on a connection whose first byte asks for it. */
+export interface TlsLayer {
+  /** Takes a socket from which nothing has been consumed; calls `onPlain` with what is inside once the handshake is done. */
+  accept(socket: Socket, onPlain: (socket: Socket) => void): void;
+  close(): void;
 }
 
-export interface AdminOptions {
+export interface AdminOptions extends AdminContent {
   readonly address: SocketAddress;
-  readonly registry: Registry;
-  /** `/ready`: may traffic or work be given to this process? */
-  ready(): Health;
-  /** `/live`: should it be restarted? Default: always alive. */
-  live?(): Health;
-  /** Further pages by path: each answers with JSON. */
-  readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
+  /** Serves the same pages over TLS on the same port. Default: TLS clients are disconnected. */
+  readonly tls?: TlsLayer;
+  readonly clock?: Clock;
 }
 
 /** A running admin server. */
@@ -28,28 +44,110 @@ export interface AdminServer {
 }
 
 /**
- * Plain HTTP/1 server for operators: `/ready`, `/live`, `/metrics`; everything else is 404. Bodies are the ones that Linkerd's
- * proxy gives (`ready\n`, `not ready\n` with the reason behind it, `live\n`).
+ * Server for operators and probes: HTTP/1 and HTTP/2 (prior knowledge), plain and, with `tls`, inside TLS; the first bytes decide. Not the data path, so Node's own HTTP is good enough. Heads and bodies are
+ * small, slow clients are cut off, and the oldest connection makes room for a new one.
  * @throws LinkspanError PORT_IN_USE
  */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const server = createServer({ requireHostHeader: false }, (request, response) => {
-    void answer(options, request, response);
-  });
+  const port = new AdminPort(options);
+  const server = createServer((socket) => port.accept(socket));
   await listen(server, options.address);
   const bound = server.address();
-  const port = typeof bound === 'object' && bound !== null ? bound.port : options.address.port;
+  const real = typeof bound === 'object' && bound !== null ? bound.port : options.address.port;
   return {
-    address: { host: options.address.host, port },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    address: { host: options.address.host, port: real },
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      port.close();
+      await closed;
+    },
   };
 }
 
-function listen(server: Server, address: SocketAddress): Promise<void> {
+/** What happens on a connection, from its first byte on. */
+class AdminPort {
+  readonly #pages: AdminPages;
+  readonly #http: Server;
+  readonly #tls: TlsLayer | undefined;
+  readonly #clock: Clock;
+  readonly #open = new Set<Socket>();
+
+  constructor(options: AdminOptions) {
+    this.#pages = new AdminPages(options);
+    this.#http = httpServer(this.#pages);
+    this.#tls = options.tls;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  accept(socket: Socket): void {
+    this.#open.add(socket);
+    const age = this.#clock.after(MAX_AGE_MS, () => socket.destroy(), { unref: true });
+    socket.once('close', () => {
+      age.cancel();
+      this.#open.delete(socket);
+    });
+    socket.on('error', () => socket.destroy());
+    if (this.#open.size > MAX_CONNECTIONS) {
+      const [oldest] = this.#open;
+      if (oldest !== undefined) this.#open.delete(oldest);
+      oldest?.destroy();
+    }
+    this.#serve(socket, isLoopback(socket.remoteAddress), this.#tls);
+  }
+
+  close(): void {
+    for (const socket of this.#open) socket.destroy();
+    this.#tls?.close();
+    this.#http.close();
+  }
+
+  #serve(socket: Socket, local: boolean, tls: TlsLayer | undefined): void {
+    socket.setTimeout(FIRST_BYTES_MS, () => socket.destroy());
+    peek(socket, (first) => {
+      // Whoever takes the connection over has times of its own; this socket may not even see the bytes any more.
+      socket.setTimeout(0);
+      if (first[0] === TLS_HANDSHAKE) {
+        if (tls === undefined) socket.destroy();
+        else tls.accept(socket, (inner) => this.#serve(inner, local, undefined));
+      } else if (isHttp2(first)) {
+        serveHttp2(socket, this.#pages, local);
+      } else {
+        locals.set(socket, local);
+        this.#http.emit('connection', socket);
+      }
+    });
+  }
+}
+
+/** Whether the client of an HTTP/1 socket is on this machine; a TLS socket would have to be asked for its inner one. */
+const locals = new WeakMap<Socket, boolean>();
+
+/** Calls `use` with the first bytes once they tell the protocol, and leaves them to be read. */
+function peek(socket: Socket, use: (first: Buffer) => void): void {
+  let held: Buffer = Buffer.alloc(0);
+  const onReadable = () => {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) return;
+    held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    // PUT and PRI begin alike.
+    if (held[0] === 0x50 && held.length < 3) return;
+    socket.off('readable', onReadable);
+    socket.unshift(held);
+    use(held);
+  };
+  socket.on('readable', onReadable);
+}
+
+function isHttp2(first: Buffer): boolean {
+  return first.subarray(0, 3).toString('latin1') === 'PRI';
+}
+
+function isLoopback(address: string | undefined): boolean {
+  const bare = address?.startsWith('::ffff:') === true ? address.slice(7) : (address ?? '');
+  return bare === '::1' || (isIPv4(bare) && bare.startsWith('127.'));
+}
+
+function listen(server: NetServer, address: SocketAddress): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
       const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
@@ -59,40 +157,28 @@ function listen(server: Server, address: SocketAddress): Promise<void> {
   });
 }
 
-async function answer(
-  options: AdminOptions,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const [path = '/', query = ''] = (request.url ?? '/').split('?');
-  const routes: Record<string, () => void | Promise<void>> = {
-    '/metrics': async () =>
-      reply(response, 200, await options.registry.metrics(), options.registry.contentType),
-    '/ready': () => replyHealth(response, options.ready(), 'ready'),
-    '/live': () => replyHealth(response, options.live?.() ?? { ok: true, reason: '' }, 'live'),
-  };
-  for (const [page, content] of options.pages ?? []) {
-    const json = () => `${JSON.stringify(content(new URLSearchParams(query)))}\n`;
-    routes[page] = () => reply(response, 200, json(), 'application/json');
-  }
-  try {
-    if (Object.hasOwn(routes, path)) await routes[path]?.();
-    else reply(response, 404, `not found; this port has ${Object.keys(routes).join(', ')}\n`);
-  } catch (error) {
-    reply(response, 500, `${messageOf(error)}\n`);
-  }
+/** Never listens itself: it is handed connections. */
+function httpServer(pages: AdminPages): Server {
+  const server = createHttpServer(
+    { requireHostHeader: false, maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: IDLE_MS },
+    (request, response) => void respond(pages, request, response),
+  );
+  server.timeout = IDLE_MS;
+  return server;
 }
 
-function replyHealth(response: ServerResponse, health: Health, word: string): void {
-  reply(response, health.ok ? 200 : 503, health.ok ? `${word}\n` : `not ${word}\n${health.reason}\n`);
-}
-
-function reply(
-  response: ServerResponse,
-  status: number,
-  body: string,
-  type = 'text/plain; charset=utf-8',
-): void {
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
-  response.end(body);
+async function respond(pages: AdminPages, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method = 'GET', url = '/', headers, socket } = request;
+  const body = method === 'PUT' ? await readBody(request) : '';
+  const acceptEncoding = headers['accept-encoding'] ?? '';
+  const local = locals.get(socket) === true;
+  const answer =
+    body === undefined
+      ? text(413, 'that is too much\n')
+      : await pages.answer({ method, path: url, acceptEncoding, local, body });
+  const length = answer.status === 204 ? {} : { 'content-length': String(answer.body.length) };
+  // A body that nobody read must not be taken for the next request.
+  const close = method === 'GET' || method === 'HEAD' || answer.status === 204 ? {} : { connection: 'close' };
+  response.writeHead(answer.status, { ...answer.headers, ...length, ...close });
+  response.end(method === 'HEAD' ? undefined : answer.body);
 }

@@ -1,0 +1,74 @@
+import { Buffer } from 'node:buffer';
+import http2 from 'node:http2';
+import type { Socket } from 'node:net';
+import { type AdminPages, type AdminRequest, text } from './admin-pages.ts';
+
+/** Longest body of a request that is read: a log level. */
+export const MAX_BODY_BYTES = 1024;
+export const MAX_HEAD_BYTES = 16 * 1024;
+/** Idle time after which a connection is closed: longer than Prometheus' and kubelet's usual periods. */
+export const IDLE_MS = 75_000;
+
+/**
+ * Serves a connection whose client speaks HTTP/2 with prior knowledge, as Linkerd's proxies do towards each other; a request that says `l5d-orig-proto` is HTTP/1.1 to whoever made it, and is answered
+ * so (wire reference 1.8 and 2). Every session is small: one prober needs one stream.
+ */
+export function serveHttp2(socket: Socket, pages: AdminPages, local: boolean): void {
+  const session = http2.performServerHandshake(socket, {
+    maxSessionMemory: 1,
+    maxHeaderListPairs: 64,
+    settings: { maxConcurrentStreams: 16, maxHeaderListSize: MAX_HEAD_BYTES },
+  });
+  session.on('error', () => socket.destroy());
+  session.setTimeout(IDLE_MS, () => session.destroy());
+  session.on('stream', (stream, headers) => {
+    stream.on('error', () => undefined);
+    void respond(stream, headers, pages, local);
+  });
+}
+
+async function respond(
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  pages: AdminPages,
+  local: boolean,
+): Promise<void> {
+  const method = headers[':method'] ?? 'GET';
+  const body = method === 'PUT' ? await readBody(stream) : '';
+  const request: AdminRequest = {
+    method,
+    path: headers[':path'] ?? '/',
+    acceptEncoding: headers['accept-encoding'] ?? '',
+    local,
+    body: body ?? '',
+  };
+  const answer = body === undefined ? text(413, 'that is too much\n') : await pages.answer(request);
+  if (stream.closed || stream.destroyed) return;
+  const upgraded = headers['l5d-orig-proto'] === undefined ? {} : { 'l5d-orig-proto': 'HTTP/1.1' };
+  const head = { ':status': answer.status, ...answer.headers, ...upgraded };
+  if (answer.status === 204) {
+    stream.respond(head, { endStream: true });
+    return;
+  }
+  const length = { 'content-length': String(answer.body.length) };
+  stream.respond({ ...head, ...length }, { endStream: method === 'HEAD' });
+  if (method !== 'HEAD') stream.end(answer.body);
+}
+
+/** The body of a request; undefined when it is longer than anything that is served here. */
+export async function readBody(stream: AsyncIterable<unknown>): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of stream) {
+      if (!(chunk instanceof Uint8Array)) continue;
+      size += chunk.length;
+      if (size > MAX_BODY_BYTES) return undefined;
+      chunks.push(Buffer.from(chunk));
+    }
+  } catch {
+    // The client has gone; nobody waits for an answer.
+    return undefined;
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

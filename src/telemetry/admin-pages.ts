@@ -1,0 +1,170 @@
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { messageOf } from '../base/errors.ts';
+import type { Registry } from './metrics.ts';
+
+const compress = promisify(gzip);
+const TEXT = 'text/plain; charset=utf-8';
+const READ = ['GET', 'HEAD'];
+
+/** Answer of a health check: `ok`, and one line that says why when it is not. */
+export interface Health {
+  readonly ok: boolean;
+  readonly reason: string;
+}
+
+/** Whether one thing among many is ready: 200, 503 with the reason, or 404 when there is no such thing. */
+export interface PartHealth {
+  readonly status: 200 | 404 | 503;
+  readonly reason: string;
+}
+
+/** Reads and sets the log level while the process runs. */
+export interface LogLevel {
+  get(): string;
+  /** @returns why not; undefined when it is set */
+  set(level: string): string | undefined;
+}
+
+/** What an admin port shows. */
+export interface AdminContent {
+  readonly registry: Registry;
+  /** `/ready`: may traffic or work be given to this process? */
+  ready(): Health | Promise<Health>;
+  /** `/live`: should it be restarted? Default: always alive. */
+  live?(): Health;
+  /** `/ready/<path>`: is a part of it ready? Default: there are no parts. */
+  readyPart?(path: readonly string[], query: URLSearchParams): PartHealth | Promise<PartHealth>;
+  /** `/proxy-log-level` (Linkerd's name). Default: there is no such page. */
+  readonly logLevel?: LogLevel;
+  /** Further pages by path: each answers with JSON. */
+  readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
+}
+
+/** A request to an admin port, whatever it came over. */
+export interface AdminRequest {
+  readonly method: string;
+  /** With query. */
+  readonly path: string;
+  readonly acceptEncoding: string;
+  /** It came from this machine (in Kubernetes: this pod). */
+  readonly local: boolean;
+  /** Only read for PUT. */
+  readonly body: string;
+}
+
+export interface AdminAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+interface Page {
+  readonly methods: readonly string[];
+  readonly answer: (request: AdminRequest, query: URLSearchParams) => AdminAnswer | Promise<AdminAnswer>;
+}
+
+/**
+ * What an admin port answers, apart from how the question came. Bodies are the ones that Linkerd's proxy gives (`ready\n`, `not ready\n` with the reason behind it, `live\n`).
+ */
+export class AdminPages {
+  readonly #content: AdminContent;
+  readonly #pages = new Map<string, Page>();
+
+  constructor(content: AdminContent) {
+    this.#content = content;
+    const read = (path: string, answer: Page['answer']) => this.#pages.set(path, { methods: READ, answer });
+    read('/ready', async () => health(await content.ready(), 'ready'));
+    read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live'));
+    read('/metrics', (request) => this.#metrics(request));
+    for (const [path, page] of content.pages ?? [])
+      read(path, (_, query) => text(200, `${JSON.stringify(page(query))}\n`, 'application/json'));
+    const { logLevel } = content;
+    if (logLevel !== undefined) {
+      const answer: Page['answer'] = (request) => levelAnswer(logLevel, request);
+      this.#pages.set('/proxy-log-level', { methods: [...READ, 'PUT'], answer });
+    }
+  }
+
+  /** Never rejects: what goes wrong is a 500 with the reason. */
+  async answer(request: AdminRequest): Promise<AdminAnswer> {
+    const mark = request.path.indexOf('?');
+    const path = mark < 0 ? request.path : request.path.slice(0, mark);
+    const query = new URLSearchParams(mark < 0 ? '' : request.path.slice(mark + 1));
+    const page = this.#find(path);
+    if (page === undefined)
+      return text(404, `not found; this port has ${[...this.#pages.keys()].join(', ')}\n`);
+    if (!page.methods.includes(request.method))
+      return withHeader(text(405, `${path} takes ${page.methods.join(', ')}\n`), {
+        allow: page.methods.join(', '),
+      });
+    try {
+      return await page.answer(request, query);
+    } catch (error) {
+      return text(500, `${messageOf(error)}\n`);
+    }
+  }
+
+  #find(path: string): Page | undefined {
+    const page = this.#pages.get(path);
+    const content = this.#content;
+    if (page !== undefined || content.readyPart === undefined || !path.startsWith('/ready/')) return page;
+    const parts = path.slice('/ready/'.length).split('/').map(decoded);
+    return {
+      methods: READ,
+      answer: async (_, query) => {
+        const { status, reason } = (await content.readyPart?.(parts, query)) ?? NO_PART;
+        return text(status, status === 200 ? 'ready\n' : `not ready\n${reason}\n`);
+      },
+    };
+  }
+
+  async #metrics({ acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
+    const { registry } = this.#content;
+    const plain = text(200, await registry.metrics(), registry.contentType);
+    if (!acceptsGzip(acceptEncoding)) return withHeader(plain, { vary: 'accept-encoding' });
+    const headers = { ...plain.headers, 'content-encoding': 'gzip', vary: 'accept-encoding' };
+    return { status: 200, headers, body: await compress(plain.body) };
+  }
+}
+
+const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
+
+function levelAnswer(level: LogLevel, { method, local, body }: AdminRequest): AdminAnswer {
+  if (method !== 'PUT') return text(200, `${level.get()}\n`);
+  // Anybody who can reach the port could otherwise fill the disk with debug lines.
+  if (!local) return text(403, 'the log level can only be set from inside the pod\n');
+  const problem = level.set(body.trim());
+  return problem === undefined ? text(204, '') : text(400, `${problem}\n`);
+}
+
+function health({ ok, reason }: Health, word: string): AdminAnswer {
+  return text(ok ? 200 : 503, ok ? `${word}\n` : `not ${word}\n${reason}\n`);
+}
+
+/** A plain answer. */
+export function text(status: number, body: string, type = TEXT): AdminAnswer {
+  return { status, headers: status === 204 ? {} : { 'content-type': type }, body: Buffer.from(body) };
+}
+
+function withHeader(answer: AdminAnswer, headers: Readonly<Record<string, string>>): AdminAnswer {
+  return { ...answer, headers: { ...answer.headers, ...headers } };
+}
+
+/** RFC 9110 section 12.5.3, as far as it concerns gzip. */
+function acceptsGzip(header: string): boolean {
+  for (const part of header.toLowerCase().split(',')) {
+    const [coding, ...parameters] = part.split(';').map((piece) => piece.trim());
+    if (coding !== 'gzip' && coding !== '*') continue;
+    return !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+  }
+  return false;
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
