@@ -10,7 +10,8 @@ RUN npx tsc -p tsconfig.build.json && npm prune --omit=dev --ignore-scripts && r
 
 FROM node:26-slim
 WORKDIR /app
-ENV NODE_ENV=production
+# One malloc arena: a process with a few busy threads otherwise keeps 10 to 20 MB in arenas that it hardly uses.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./

@@ -41,10 +41,11 @@ function ownNode() {
 }
 
 function handOver(binary) {
+  // One malloc arena, as in the image: 10 to 20 MB less.
   // The IPC channel lets the child notice that this process was killed, so no orphan is left behind.
   const child = spawn(binary, [entry, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, LINKSPAN_LAUNCHER: '1' },
+    env: { ...process.env, LINKSPAN_LAUNCHER: '1', MALLOC_ARENA_MAX: process.env['MALLOC_ARENA_MAX'] ?? '1' },
   });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'])
     process.on(signal, () => child.kill(signal));

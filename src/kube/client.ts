@@ -45,7 +45,7 @@ export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continueToken
 
 export interface PatchOptions extends CallOptions {
   readonly type: 'merge' | 'apply' | 'json';
-  readonly subresource?: 'status';
+  readonly subresource?: 'status' | 'approval';
   /** Take over fields of other managers (apply only). */
   readonly force?: boolean;
 }

@@ -34,6 +34,15 @@ export class Lane {
     else node.newer.older = node.older;
   }
 
+  /** Puts a key that is not there yet before all others: it has had its turn and was not done with it. */
+  addFirst(key: string): void {
+    const node: Node = { key, older: undefined, newer: this.#oldest };
+    if (this.#oldest === undefined) this.#newest = node;
+    else this.#oldest.older = node;
+    this.#oldest = node;
+    this.#nodes.set(key, node);
+  }
+
   /**
    * Takes the oldest key, next time the newest, and so on: a single change is served soon although 5,000 others wait, while the oldest still advance and
    * none waits for ever.

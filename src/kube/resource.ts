@@ -1,5 +1,6 @@
 import type {
   CoreV1Event,
+  V1CertificateSigningRequest,
   V1ConfigMap,
   V1Endpoints,
   V1EndpointSlice,
@@ -63,6 +64,14 @@ export const leases: Resource<V1Lease> = {
   kind: 'Lease',
   plural: 'leases',
   namespaced: true,
+};
+
+export const certificateSigningRequests: Resource<V1CertificateSigningRequest> = {
+  group: 'certificates.k8s.io',
+  version: 'v1',
+  kind: 'CertificateSigningRequest',
+  plural: 'certificatesigningrequests',
+  namespaced: false,
 };
 
 /** `namespace/name`, or `name` for what has no namespace: the key of stores and queues. */

@@ -105,11 +105,12 @@ export class WorkQueue {
     await this.idle();
   }
 
-  #enqueue(key: string, priority: number): void {
+  #enqueue(key: string, priority: number, end: 'newest' | 'oldest' = 'newest'): void {
     this.#priorities.set(key, priority);
     let lane = this.#lanes.get(priority);
     if (lane === undefined) this.#lanes.set(priority, (lane = new Lane()));
-    lane.add(key);
+    if (end === 'newest') lane.add(key);
+    else lane.addFirst(key);
     this.#pool.offer(this.#member);
   }
 
@@ -152,7 +153,8 @@ export class WorkQueue {
     this.#running.delete(key);
     const again = this.#again.get(key);
     this.#again.delete(key);
-    if (again !== undefined) this.add(key, again);
+    // Among the newest such keys would bury what has only just come: bulk work makes one after the other.
+    if (again !== undefined && !this.#stop.signal.aborted) this.#enqueue(key, again, 'oldest');
     if (this.#priorities.size > 0) this.#pool.offer(this.#member);
     this.#pool.done();
     if (this.depth === 0) this.#tellIdle();

@@ -11,6 +11,8 @@ import { serviceStatuses } from './service-statuses.ts';
 
 /** How long a peer that has just started may take to know where it stands before its status is written as it is. */
 const SETTLE_MS = 5000;
+/** While mirrors are being written the lists are told this often: many Links at once would otherwise spend the API server on their status. */
+const BUSY_PERIOD_MS = 10_000;
 
 type Lists = Pick<LinkStatus, 'mirrorServices' | 'federatedServices'>;
 
@@ -22,6 +24,7 @@ export class LinkStatusWriter {
   readonly #options: { local: KubeClient; clock: Clock; log: Logger };
   #written: LinkStatus | undefined;
   #writing = false;
+  #writtenAt = Number.NEGATIVE_INFINITY;
   #settling: { readonly peer: Peer; readonly until: number } | undefined;
   #lists: { readonly peer: Peer; readonly revision: number; readonly lists: Lists } | undefined;
 
@@ -46,8 +49,10 @@ export class LinkStatusWriter {
       Object.keys(status).map((key) => [key, previous?.[key as keyof LinkStatus]]),
     );
     if (isDeepStrictEqual(status, comparable)) return;
-    const { local, log } = this.#options;
+    const { local, log, clock } = this.#options;
+    if (this.#canWait(situation.peer, status, previous)) return;
     this.#writing = true;
+    this.#writtenAt = clock.monotonic();
     try {
       const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
       await local.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
@@ -57,6 +62,13 @@ export class LinkStatusWriter {
     } finally {
       this.#writing = false;
     }
+  }
+
+  /** While a peer is at work only what has become true or false is told at once. */
+  #canWait(peer: Peer | undefined, status: LinkStatus, previous: LinkStatus | undefined): boolean {
+    if (peer === undefined || peer.depth === 0) return false;
+    const since = this.#options.clock.monotonic() - this.#writtenAt;
+    return since < BUSY_PERIOD_MS && sameVerdicts(status.conditions, previous?.conditions);
   }
 
   #settled(peer: Peer): boolean {
@@ -103,6 +115,13 @@ export class LinkStatusWriter {
     this.#lists = { peer, revision, lists };
     return lists;
   }
+}
+
+/** Whether the conditions say the same, apart from their messages. */
+function sameVerdicts(a: LinkStatus['conditions'], b: LinkStatus['conditions']): boolean {
+  const verdicts = (conditions: LinkStatus['conditions']) =>
+    (conditions ?? []).map(({ type, status, reason }) => [type, status, reason]);
+  return isDeepStrictEqual(verdicts(a), verdicts(b));
 }
 
 /** Entries that say what they said before keep the time at which they began to say it. */

@@ -88,6 +88,11 @@ export class LocalView {
     return namespace.metadata?.deletionTimestamp === undefined ? 'present' : 'terminating';
   }
 
+  /** Whether a change that a store is telling of at this moment is only the echo of a write that we know of: no news. */
+  isEcho(kind: Kind, object: KubeObject): boolean {
+    return this.#overlay(kind).echo === object;
+  }
+
   /** Takes note of an object that the API server has just answered. */
   observe(kind: Kind, object: MirrorObject): void {
     this.#overlay(kind).note(object, object, this.#clock.monotonic() + OVERLAY_TTL_MS);
@@ -117,6 +122,8 @@ class Overlay<T extends KubeObject> {
   readonly #written = new Map<string, Written>();
   /** Keys in `#written` by the group that they belong to. */
   readonly #groups = new Map<string, Set<string>>();
+  /** What the store told of last, if it was the very version that a write of ours had been answered with. */
+  echo: KubeObject | undefined;
 
   constructor(
     store: IndexedStore<T>,
@@ -128,8 +135,12 @@ class Overlay<T extends KubeObject> {
     this.#grouping = grouping;
     store.subscribe((change) => {
       const entry = this.#written.get(change.key);
+      this.echo = undefined;
       if (entry === undefined) return;
       const sameObject = change.object.metadata?.uid === entry.uid;
+      const written =
+        entry.object === undefined ? change.type === 'deleted' : isVersion(change.object, entry);
+      if (sameObject && written) this.echo = change.object;
       if (change.type === 'deleted' ? sameObject : isNewer(change.object, entry)) this.#forget(change.key);
     });
   }
@@ -196,6 +207,10 @@ function isWatched(object: KubeObject): boolean {
   return (
     object.metadata?.namespace === undefined || object.metadata.labels?.[MIRRORED_SERVICE_LABEL] === 'true'
   );
+}
+
+function isVersion(object: KubeObject, { resourceVersion }: Written): boolean {
+  return object.metadata?.resourceVersion === resourceVersion;
 }
 
 /** Whether the watch has shown something at least as new as what was written. */

@@ -77,12 +77,20 @@ export class MirrorWriter {
         this.#note(key);
         this.#reconciler.add(key, this.#priorityOf(key));
       }),
-      view.stores.services.subscribe((change) => {
-        if (change.previous !== undefined) this.#localChanged(change.previous);
-        this.#localChanged(change.object);
+      view.stores.services.subscribe(({ object, previous }) => {
+        const before = previous === undefined ? undefined : this.#localKey(previous);
+        const key = this.#localKey(object);
+        if (before !== undefined && before !== key) this.#touched(before);
+        if (key === undefined) return;
+        // Nobody else writes these Services, so what we hear of our own write is no reason to look again.
+        if (view.isEcho('services', object)) this.#note(key);
+        else this.#touched(key);
       }),
-      view.stores.endpoints.subscribe((change) => this.#partChanged(keyOfObject(change.object))),
+      view.stores.endpoints.subscribe(({ object }) => {
+        if (!view.isEcho('endpoints', object)) this.#partChanged(keyOfObject(object));
+      }),
       view.stores.endpointSlices.subscribe(({ object }) => {
+        if (view.isEcho('endpointSlices', object)) return;
         const { namespace = '', labels } = object.metadata ?? {};
         this.#partChanged(`${namespace}/${labels?.[SERVICE_NAME_LABEL] ?? ''}`);
       }),
@@ -274,12 +282,15 @@ export class MirrorWriter {
     return lostAllSlices(exports, key) && slices().some(hasEndpoints) ? 'emptied' : 'there';
   }
 
-  #localChanged(service: V1Service): void {
-    const { facts } = this.#options;
-    const key = originOf(service, facts) ?? hostOriginOf(service, facts)?.key;
-    if (key === undefined) return;
+  #touched(key: string): void {
     this.#note(key);
     this.#reconciler.add(key, PRIORITY.change);
+  }
+
+  /** Which export a Service here is for, if it is one of this Link's. */
+  #localKey(service: V1Service): string | undefined {
+    const { facts } = this.#options;
+    return originOf(service, facts) ?? hostOriginOf(service, facts)?.key;
   }
 
   /** Endpoints and slices are found back through the Service that they belong to. */
@@ -287,7 +298,8 @@ export class MirrorWriter {
     const { view, facts, exports } = this.#options;
     const local = view.stores.services.get(service);
     if (local !== undefined) {
-      this.#localChanged(local);
+      const key = this.#localKey(local);
+      if (key !== undefined) this.#touched(key);
       return;
     }
     // The Service may be gone or not seen yet; its name says which export it was for.

@@ -94,7 +94,8 @@ export class ControllerProcess {
     ];
     const log = openSync(logFile, 'a');
     const child = spawn(process.execPath, [...profile, ...program, ...flags], {
-      env: markedEnv(marker),
+      // As in the image (Dockerfile).
+      env: { ...markedEnv(marker), MALLOC_ARENA_MAX: '1' },
       stdio: ['ignore', log, log],
     });
     closeSync(log);
