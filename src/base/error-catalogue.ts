@@ -68,9 +68,33 @@ export const catalogue = {
     'A file of the identity is not there or cannot be read.',
     'Put the named file in place; it is picked up without a restart.',
   ),
+  IDENTITY_NAME_MISMATCH: entry(
+    'A certificate that was asked for carries another name than the one asked for.',
+    'Check --control-namespace and --trust-domain on both sides, and who answers for the issuer.',
+  ),
   IDENTITY_NOT_YET_VALID: entry(
     'A certificate of the identity, its chain or its issuer is not valid yet.',
     'Check the clock of this machine and of the one that issued the certificate.',
+  ),
+  IDENTITY_REQUEST_DENIED: entry(
+    'The signer refused a CertificateSigningRequest; the message is its own.',
+    'Run as the service account whose identity is asked for; `kubectl describe csr` shows the request while it exists.',
+  ),
+  IDENTITY_REQUEST_UNANSWERED: entry(
+    'Nobody signed a CertificateSigningRequest in time, or somebody deleted it.',
+    'Run a controller with --issuer-dir in this cluster and read its log; it is tried again.',
+  ),
+  IDENTITY_SERVICE_GARBLED: entry(
+    'What answered for the identity service does not speak its protocol.',
+    'Check --identity-service and what stands in between; it is tried again.',
+  ),
+  IDENTITY_SERVICE_REFUSED: entry(
+    'The identity service refused to certify; the message is its own.',
+    "Check that --identity-token-file is a projected token of audience identity.l5d.io, and that --identity-name is this service account's.",
+  ),
+  IDENTITY_SERVICE_UNREACHABLE: entry(
+    'The identity service cannot be reached, does not answer in time, or does not prove that it is the one meant.',
+    'Check --identity-service, --identity-service-name and the trust anchors; it is tried again.',
   ),
   IDENTITY_UNTRUSTED: entry(
     'The certificate does not lead to any trust anchor of the bundle beside it.',

@@ -8,29 +8,38 @@ import { untilStopped } from '../base/shutdown.ts';
 import { Egress } from '../egress/egress.ts';
 import { systemLookup } from '../egress/resolve.ts';
 import { RouteSource } from '../egress/sources.ts';
-import { openIdentityDir } from '../identity/identity-dir.ts';
+import { publishIdentity } from '../identity/metrics.ts';
 import { KubeClient } from '../kube/client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { accessOf } from './flags.ts';
+import {
+  identityFlags,
+  openIdentity,
+  hasIdentityDir,
+  NO_IDENTITY_DIR,
+  withIdentityFlags,
+} from './identity-source.ts';
 
-const schema = z.strictObject({
-  kubeconfig: z.string().optional(),
-  context: z.string().optional(),
-  namespace: z.string(),
-  identityDir: z.string({ error: 'is required: a folder with tls.crt, tls.key and ca.crt' }),
-  listenAddress: z.string(),
-  admin: z.string(),
-  grace: z.coerce.number().min(0),
-  logLevel: z.enum(['error', 'warn', 'info', 'debug']),
-});
+const schema = z
+  .strictObject({
+    kubeconfig: z.string().optional(),
+    context: z.string().optional(),
+    namespace: z.string(),
+    ...identityFlags,
+    listenAddress: z.string(),
+    admin: z.string(),
+    grace: z.coerce.number().min(0),
+    logLevel: z.enum(['error', 'warn', 'info', 'debug']),
+  })
+  .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
 
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
-  return new Command('egress')
+  return withIdentityFlags(new Command('egress'))
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -38,7 +47,6 @@ export function egressCommand(): Command {
     )
     .option('--context <name>', 'context of the kubeconfig')
     .option('--namespace <ns>', 'namespace of the Links', DEFAULT_NAMESPACE)
-    .option('--identity-dir <dir>', 'folder with tls.crt, tls.key and ca.crt; watched')
     .option('--listen-address <ip>', 'address on which mirrored ports are opened', '0.0.0.0')
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4192')
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
@@ -48,7 +56,7 @@ export function egressCommand(): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'egress', level: settings.logLevel });
-  const identity = await openIdentityDir({ dir: settings.identityDir, clock: systemClock, log });
+  const identity = await openIdentity(settings, log);
   const access = accessOf(settings);
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
   const shared = { clock: systemClock, random: Math.random, log };
@@ -67,6 +75,7 @@ async function run(settings: Settings): Promise<void> {
   });
   const registry = createRegistry();
   publishAccounts(registry, egress.accounts, 'outbound');
+  publishIdentity(registry, identity, systemClock);
   try {
     const admin = await startAdmin({
       address: parseAddress(settings.admin, '--admin'),

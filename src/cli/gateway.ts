@@ -9,19 +9,26 @@ import { openFileTargets } from '../discovery/file-targets.ts';
 import { openKubeTargets } from '../discovery/kube-targets.ts';
 import type { TargetSource } from '../discovery/target.ts';
 import { Gateway } from '../gateway/gateway.ts';
-import { openIdentityDir } from '../identity/identity-dir.ts';
+import { publishIdentity } from '../identity/metrics.ts';
 import { KubeClient } from '../kube/client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { accessOf } from './flags.ts';
+import {
+  identityFlags,
+  openIdentity,
+  hasIdentityDir,
+  NO_IDENTITY_DIR,
+  withIdentityFlags,
+} from './identity-source.ts';
 
 const schema = z
   .strictObject({
     listen: z.string(),
     admin: z.string(),
-    identityDir: z.string({ error: 'is required: a folder with tls.crt, tls.key and ca.crt' }),
+    ...identityFlags,
     kubeconfig: z.string().optional(),
     context: z.string().optional(),
     targets: z.string().optional(),
@@ -32,18 +39,18 @@ const schema = z
   })
   .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
     error: '--targets and --kubeconfig exclude each other',
-  });
+  })
+  .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  return new Command('gateway')
+  return withIdentityFlags(new Command('gateway'))
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
     .option('--listen <address>', 'address for other clusters', '0.0.0.0:4143')
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4191')
-    .option('--identity-dir <dir>', 'folder with tls.crt, tls.key and ca.crt; watched')
     .option(
       '--kubeconfig <file>',
       "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
@@ -59,7 +66,7 @@ export function gatewayCommand(): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'gateway', level: settings.logLevel });
-  const identity = await openIdentityDir({ dir: settings.identityDir, clock: systemClock, log });
+  const identity = await openIdentity(settings, log);
   const source = await openTargets(settings, log);
   const gateway = new Gateway({
     listen: parseAddress(settings.listen, '--listen'),
@@ -72,6 +79,7 @@ async function run(settings: Settings): Promise<void> {
   });
   const registry = createRegistry();
   publishAccounts(registry, gateway.accounts, 'inbound');
+  publishIdentity(registry, identity, systemClock);
   const close = async (): Promise<void> => {
     await Promise.all([identity.close(), source.close()]);
   };

@@ -44,3 +44,16 @@ export function readElements(bytes: Uint8Array, start: number, end: number): Der
   }
   return found;
 }
+
+/** An element with this tag whose content is `parts`, one after the other. */
+export function encodeElement(tag: number, ...parts: readonly Uint8Array[]): Buffer {
+  const content = Buffer.concat(parts);
+  return Buffer.concat([Buffer.from([tag, ...encodeLength(content.length)]), content]);
+}
+
+function encodeLength(length: number): number[] {
+  if (length < 0x80) return [length];
+  const bytes: number[] = [];
+  for (let left = length; left > 0; left = Math.floor(left / 256)) bytes.unshift(left % 256);
+  return [0x80 | bytes.length, ...bytes];
+}

@@ -51,6 +51,8 @@ export interface LeafOptions {
   readonly identity: string;
   /** Milliseconds from now, cut to the issuer's own end; default 24 hours, as in Linkerd. */
   readonly lifetimeMs?: number;
+  /** Which ends of a connection it is for; default both. */
+  readonly uses?: { readonly server: boolean; readonly client: boolean };
   readonly clock?: Clock;
 }
 
@@ -129,7 +131,7 @@ export async function issueLeaf(
   if (publicKey === undefined) throw new TypeError('a key pair without public key');
   const issued = await sign(issuer, {
     publicKey,
-    extensions: leafUse(kind, options.identity),
+    extensions: leafUse(kind, options.identity, options.uses ?? { server: true, client: true }),
     times,
   });
   const leaf = {
@@ -220,11 +222,18 @@ function authorityUse(pathLength: number): Extension[] {
 }
 
 /** The SAN is critical because the subject is empty (RFC 5280 section 4.2.1.6); an identity may be longer than a common name's 64. */
-function leafUse(kind: 'dns' | 'uri', identity: string): Extension[] {
+function leafUse(
+  kind: 'dns' | 'uri',
+  identity: string,
+  uses: { readonly server: boolean; readonly client: boolean },
+): Extension[] {
   return [
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+    new ExtendedKeyUsageExtension([
+      ...(uses.server ? [ExtendedKeyUsage.serverAuth] : []),
+      ...(uses.client ? [ExtendedKeyUsage.clientAuth] : []),
+    ]),
     new SubjectAlternativeNameExtension([{ type: kind === 'dns' ? 'dns' : 'url', value: identity }], true),
   ];
 }

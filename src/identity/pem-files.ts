@@ -100,7 +100,9 @@ async function readIfThere(file: string): Promise<string | undefined> {
  * @throws LinkspanError IDENTITY_MISSING, IDENTITY_INVALID, IDENTITY_KEY_MISMATCH
  */
 export async function readAnchor(dir: string): Promise<Authority> {
-  const [cert, key] = await Promise.all([readPem(dir, CA_FILE), readPem(dir, ANCHOR_KEY_FILE)]);
+  // One after the other, so that of two missing files the first is named.
+  const cert = await readPem(dir, CA_FILE);
+  const key = await readPem(dir, ANCHOR_KEY_FILE);
   return parseAuthority({ cert, key });
 }
 
@@ -109,11 +111,9 @@ export async function readAnchor(dir: string): Promise<Authority> {
  * @throws LinkspanError IDENTITY_MISSING, IDENTITY_INVALID, IDENTITY_KEY_MISMATCH
  */
 export async function readIssuer(dir: string): Promise<Authority> {
-  const [cert, key, ca] = await Promise.all([
-    readPem(dir, ISSUER_CERT_FILE),
-    readPem(dir, ISSUER_KEY_FILE),
-    readPem(dir, CA_FILE),
-  ]);
+  const cert = await readPem(dir, ISSUER_CERT_FILE);
+  const key = await readPem(dir, ISSUER_KEY_FILE);
+  const ca = await readPem(dir, CA_FILE);
   return parseAuthority({ cert, key, ca });
 }
 

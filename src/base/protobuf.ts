@@ -1,0 +1,76 @@
+/** What is not a protobuf message: cut short, a varint of more than 64 bits, or the long-retired groups. */
+export class ProtobufError extends Error {
+  override readonly name = 'ProtobufError';
+}
+
+/** A field of a message. Which of the two values it has says its wire type; the fixed-width types carry their bytes. */
+export interface ProtobufField {
+  readonly number: number;
+  /** Of a varint; int64 values are two's complement in 64 bits, as on the wire. */
+  readonly varint: bigint | undefined;
+  /** Of a length-delimited or fixed-width field. */
+  readonly bytes: Buffer | undefined;
+}
+
+const MAX_FIELD = 0x1fff_ffff;
+
+/**
+ * The fields of a message in the order in which they stand. Unknown ones come too, and are skipped by whoever does not know them (protobuf encoding guide).
+ * @throws ProtobufError
+ */
+export function* readFields(message: Buffer): Generator<ProtobufField> {
+  let at = 0;
+  const varint = (): bigint => {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = message[at++];
+      if (byte === undefined) break;
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return BigInt.asUintN(64, value);
+    }
+    throw new ProtobufError('a varint is cut short or too long');
+  };
+  while (at < message.length) {
+    const tag = Number(varint());
+    const number = Math.floor(tag / 8);
+    if (number < 1 || number > MAX_FIELD) throw new ProtobufError(`there is no field ${number}`);
+    if (tag % 8 === 0) {
+      yield { number, varint: varint(), bytes: undefined };
+      continue;
+    }
+    const length = lengthOf(tag % 8, varint);
+    if (length > message.length - at) throw new ProtobufError(`field ${number} is cut short`);
+    const bytes = message.subarray(at, at + length);
+    at += length;
+    yield { number, varint: undefined, bytes };
+  }
+}
+
+function lengthOf(type: number, varint: () => bigint): number {
+  if (type === 2) return Number(varint());
+  if (type === 1) return 8;
+  if (type === 5) return 4;
+  throw new ProtobufError(`there is no wire type ${type}`);
+}
+
+/** A length-delimited field: bytes, a string, or a message that is encoded already. */
+export function bytesField(number: number, value: Uint8Array | string): Buffer {
+  const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value;
+  return Buffer.concat([encodeVarint(BigInt(number * 8 + 2)), encodeVarint(BigInt(bytes.length)), bytes]);
+}
+
+/** A varint field; negative numbers as int64 has them. */
+export function varintField(number: number, value: bigint): Buffer {
+  return Buffer.concat([encodeVarint(BigInt(number * 8)), encodeVarint(BigInt.asUintN(64, value))]);
+}
+
+function encodeVarint(value: bigint): Buffer {
+  const bytes: number[] = [];
+  let left = value;
+  while (left >= 0x80n) {
+    bytes.push(Number(left & 0x7fn) | 0x80);
+    left >>= 7n;
+  }
+  bytes.push(Number(left));
+  return Buffer.from(bytes);
+}

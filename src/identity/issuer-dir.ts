@@ -1,0 +1,142 @@
+import path from 'node:path';
+import type { Clock, Timer } from '../base/clock.ts';
+import { LinkspanError } from '../base/errors.ts';
+import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { checkChain, checkValidity, iso, parseCertificates } from './certificate.ts';
+import { CA_FILE, CERT_FILE, KEY_FILE, presentFile } from './identity-dir.ts';
+import { type Authority, parseAuthority } from './issue.ts';
+import { signingKey } from './keys.ts';
+
+/** How often validity is looked at again, milliseconds. */
+const RECHECK_MS = 15_000;
+
+/** An issuer that can change under way. */
+export interface IssuerSource {
+  /** The last good issuer, while it is valid. */
+  current(): Authority | undefined;
+  /** What is wrong with what is there now; undefined when all is well. */
+  readonly problem: LinkspanError | undefined;
+  /** Calls `listener` when either has changed. Returns the unsubscriber. */
+  subscribe(listener: () => void): () => void;
+  close(): Promise<void>;
+}
+
+/**
+ * The issuer in a directory: `tls.crt` (its certificate and what stands between it and the anchor), `tls.key` (ECDSA P-256) and `ca.crt` (the trust bundle), as cert-manager keeps
+ * them; watched. A bad set leaves the last good one in use until that expires, with one coded line in the log.
+ */
+export async function openIssuerDir(options: {
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}): Promise<IssuerSource> {
+  const source = new IssuerDir(options);
+  await source.begin();
+  return source;
+}
+
+class IssuerDir implements IssuerSource {
+  readonly #options: { readonly dir: string; readonly clock: Clock; readonly log: Logger };
+  readonly #listeners = new Set<() => void>();
+  #files: WatchedFiles | undefined;
+  #good: Authority | undefined;
+  #looking: Promise<void> = Promise.resolve();
+  #recheck: Timer | undefined;
+  #closed = false;
+  problem: LinkspanError | undefined;
+
+  constructor(options: { readonly dir: string; readonly clock: Clock; readonly log: Logger }) {
+    this.#options = options;
+  }
+
+  async begin(): Promise<void> {
+    const { dir, clock } = this.#options;
+    this.#files = await watchFiles({
+      directory: path.resolve(dir),
+      names: [CERT_FILE, KEY_FILE, CA_FILE],
+      clock,
+      onChange: () => this.#schedule(),
+    });
+    await this.#look();
+    this.#scheduleRecheck();
+  }
+
+  current(): Authority | undefined {
+    const now = this.#options.clock.now();
+    return this.#good !== undefined && now <= this.#good.notAfter ? this.#good : undefined;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#recheck?.cancel();
+    this.#listeners.clear();
+    await this.#files?.close();
+    await this.#looking;
+  }
+
+  #scheduleRecheck(): void {
+    if (this.#closed) return;
+    const again = () => {
+      this.#schedule();
+      this.#scheduleRecheck();
+    };
+    this.#recheck = this.#options.clock.after(RECHECK_MS, again, { unref: true });
+  }
+
+  #schedule(): void {
+    this.#looking = this.#looking.then(() => this.#look());
+  }
+
+  async #look(): Promise<void> {
+    if (this.#closed || this.#files === undefined) return;
+    const before = { good: this.#good, problem: this.problem };
+    try {
+      const found = await loadIssuer(this.#files.current, this.#options.clock.now());
+      if (!sameAuthority(this.#good, found)) this.#good = found;
+      this.problem = undefined;
+    } catch (error) {
+      if (!(error instanceof LinkspanError)) throw error;
+      this.problem = error;
+    }
+    this.#tell(before.good !== this.#good, before.problem?.message !== this.problem?.message);
+  }
+
+  #tell(renewed: boolean, otherProblem: boolean): void {
+    const { log, dir } = this.#options;
+    if (!renewed && !otherProblem) return;
+    if (renewed && this.#good !== undefined) {
+      log.info({ dir, notAfter: iso(this.#good.notAfter) }, 'issuer loaded');
+    }
+    if (otherProblem && this.problem !== undefined) {
+      log.error({ err: this.problem, usable: this.current() !== undefined }, 'issuer refused');
+    }
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/**
+ * An issuer verified as one set.
+ * @param files `tls.crt`, `tls.key`, `ca.crt`, in this order
+ * @throws LinkspanError IDENTITY_…
+ */
+async function loadIssuer(files: readonly FileSnapshot[], now: number): Promise<Authority> {
+  const [cert, key, ca] = files.map(presentFile);
+  if (cert === undefined || key === undefined || ca === undefined) throw new TypeError('three files');
+  const authority = parseAuthority({ cert, key, ca });
+  await signingKey(key.text, key.path);
+  const [own, ...above] = parseCertificates(cert.text, cert.path);
+  if (own === undefined) throw new TypeError('parseCertificates returns at least one');
+  checkValidity(own, now, 'the issuer');
+  checkChain(own, above, parseCertificates(ca.text, ca.path), now);
+  return authority;
+}
+
+function sameAuthority(a: Authority | undefined, b: Authority): boolean {
+  return a?.cert === b.cert && a.key === b.key && a.chain === b.chain && a.ca === b.ca;
+}

@@ -1,0 +1,145 @@
+import type { V1ConfigMap } from '@kubernetes/client-node';
+import path from 'node:path';
+import { backoffDelay, type Random } from '../base/backoff.ts';
+import { sleep, type Clock } from '../base/clock.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import { type WatchedFiles, watchFiles } from '../base/file-watch.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { follow } from '../kube/follow.ts';
+import { configMaps, keyOf, type ObjectRef } from '../kube/resource.ts';
+import { parseCertificates } from './certificate.ts';
+import { CA_FILE, presentFile } from './identity-dir.ts';
+import type { PemText } from './loaded-identity.ts';
+
+/** Keys of a ConfigMap that may hold the bundle: ours, and that of Linkerd's `linkerd-identity-trust-roots`. */
+const CONFIG_MAP_KEYS = [CA_FILE, 'ca-bundle.crt'] as const;
+const BACKOFF = { minMs: 500, maxMs: 30_000 };
+
+/** Where the trust bundle comes from. A new one arrives without a restart; a bad one never replaces a good one. */
+export interface TrustAnchors {
+  /** The last good bundle; undefined until there has been one. */
+  current(): PemText | undefined;
+  /** Why what is there now is not good, or cannot be read; undefined when all is well. */
+  readonly problem: LinkspanError | undefined;
+  /** Calls `listener` when either has changed. Returns the unsubscriber. */
+  subscribe(listener: () => void): () => void;
+  close(): Promise<void>;
+}
+
+class Bundle {
+  readonly #listeners = new Set<() => void>();
+  current: PemText | undefined;
+  problem: LinkspanError | undefined;
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** @param read gives the bundle, or throws why there is none */
+  set(read: () => PemText): void {
+    const before = [this.current?.text, this.problem?.message];
+    try {
+      const found = read();
+      parseCertificates(found.text, found.path);
+      this.current = found;
+      this.problem = undefined;
+    } catch (error) {
+      this.problem =
+        error instanceof LinkspanError
+          ? error
+          : new LinkspanError('IDENTITY_MISSING', messageOf(error), { cause: error });
+    }
+    if (before[0] === this.current?.text && before[1] === this.problem?.message) return;
+    for (const listener of this.#listeners) listener();
+  }
+
+  close(): void {
+    this.#listeners.clear();
+  }
+}
+
+/** A bundle in a file, such as a mounted ConfigMap's; watched. */
+export async function openAnchorsFile(file: string, clock: Clock): Promise<TrustAnchors> {
+  const bundle = new Bundle();
+  const absolute = path.resolve(file);
+  const files: WatchedFiles = await watchFiles({
+    directory: path.dirname(absolute),
+    names: [path.basename(absolute)],
+    clock,
+    onChange: ([snapshot]) => {
+      if (snapshot !== undefined) bundle.set(() => presentFile(snapshot));
+    },
+  });
+  const [first] = files.current;
+  if (first !== undefined) bundle.set(() => presentFile(first));
+  return {
+    current: () => bundle.current,
+    get problem() {
+      return bundle.problem;
+    },
+    subscribe: (listener) => bundle.subscribe(listener),
+    close: async () => {
+      bundle.close();
+      await files.close();
+    },
+  };
+}
+
+export interface AnchorsConfigMapOptions {
+  readonly client: KubeClient;
+  readonly ref: ObjectRef;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** A bundle in a ConfigMap (key `ca.crt`, or `ca-bundle.crt` as in Linkerd's), read and watched through the API server. Starts at once. */
+export function openAnchorsConfigMap(options: AnchorsConfigMapOptions): TrustAnchors {
+  const bundle = new Bundle();
+  const stop = new AbortController();
+  const running = followBundle(options, bundle, stop.signal);
+  return {
+    current: () => bundle.current,
+    get problem() {
+      return bundle.problem;
+    },
+    subscribe: (listener) => bundle.subscribe(listener),
+    close: async () => {
+      bundle.close();
+      stop.abort(new Error('closed'));
+      await running;
+    },
+  };
+}
+
+async function followBundle(
+  { client, ref, clock, random }: AnchorsConfigMapOptions,
+  bundle: Bundle,
+  signal: AbortSignal,
+): Promise<void> {
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      for await (const seen of follow({ client, resource: configMaps, ref, clock, signal })) {
+        failures = 0;
+        bundle.set(() => bundleOf(seen, ref));
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      bundle.set(() => {
+        throw error;
+      });
+      await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
+    }
+  }
+}
+
+function bundleOf(found: V1ConfigMap | undefined, ref: ObjectRef): PemText {
+  const where = `ConfigMap ${keyOf(ref)}`;
+  if (found === undefined) throw new LinkspanError('IDENTITY_MISSING', `${where}: it does not exist`);
+  for (const key of CONFIG_MAP_KEYS) {
+    const text = found.data?.[key];
+    if (text !== undefined) return { path: `${where}, ${key}`, text };
+  }
+  throw new LinkspanError('IDENTITY_MISSING', `${where}: it has no key ${CONFIG_MAP_KEYS.join(' or ')}`);
+}

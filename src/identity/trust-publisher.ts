@@ -1,0 +1,108 @@
+import type { V1ConfigMap } from '@kubernetes/client-node';
+import { backoffDelay, type Random } from '../base/backoff.ts';
+import { sleep, type Clock } from '../base/clock.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { follow } from '../kube/follow.ts';
+import { configMaps, keyOf } from '../kube/resource.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { CA_FILE } from './identity-dir.ts';
+import type { IssuerSource } from './issuer-dir.ts';
+import { TRUST_CONFIG_MAP } from './signer-name.ts';
+
+export interface TrustPublisherOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly issuer: IssuerSource;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+const BACKOFF = { minMs: 500, maxMs: 30_000 };
+/**
+ * How long a bundle that somebody else wrote stays before it is put right. In the middle of a rotation replicas see their new files up to two minutes apart, and must not
+ * write against each other in a tight loop.
+ */
+const DRIFT_MS = 30_000;
+
+/** Keeps the issuer's trust bundle in the ConfigMap `linkspan-trust`: written when the issuer changes, at once when it is missing, and after a while when it was altered. */
+export class TrustPublisher {
+  readonly #options: TrustPublisherOptions;
+  readonly #queue: WorkQueue;
+  readonly #stop = new AbortController();
+  readonly #key: string;
+  /** Undefined before the first look. */
+  #seen: { readonly bundle: string | undefined } | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #unsubscribe: () => void = () => undefined;
+
+  constructor(options: TrustPublisherOptions) {
+    this.#options = options;
+    this.#key = keyOf({ namespace: options.namespace, name: TRUST_CONFIG_MAP });
+    this.#queue = new WorkQueue({
+      handler: (_, signal) => this.#write(signal),
+      concurrency: 1,
+      backoff: BACKOFF,
+      ...options,
+    });
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#options.issuer.subscribe(() => this.#queue.add(this.#key));
+    this.#running = this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    this.#stop.abort(new Error('stopped'));
+    await this.#running;
+    await this.#queue.stop();
+  }
+
+  async #follow(): Promise<void> {
+    const { client, namespace, clock, random, log } = this.#options;
+    const { signal } = this.#stop;
+    const ref = { namespace, name: TRUST_CONFIG_MAP };
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        for await (const found of follow({ client, resource: configMaps, ref, clock, signal })) {
+          failures = 0;
+          this.#saw(found);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, configMap: this.#key }, 'watch failed, trying again');
+        await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  #saw(found: V1ConfigMap | undefined): void {
+    const first = this.#seen === undefined;
+    this.#seen = { bundle: found?.data?.[CA_FILE] };
+    if (this.#seen.bundle === this.#options.issuer.current()?.ca) return;
+    if (first || this.#seen.bundle === undefined) this.#queue.add(this.#key);
+    else this.#queue.addAfter(this.#key, DRIFT_MS);
+  }
+
+  async #write(signal: AbortSignal): Promise<void> {
+    const { client, namespace, issuer, log } = this.#options;
+    const bundle = issuer.current()?.ca;
+    if (bundle === undefined || this.#seen === undefined || this.#seen.bundle === bundle) return;
+    const body = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { namespace, name: TRUST_CONFIG_MAP },
+      data: { [CA_FILE]: bundle },
+    };
+    await client.patch(configMaps, { namespace, name: TRUST_CONFIG_MAP }, body, {
+      type: 'apply',
+      force: true,
+      signal,
+    });
+    this.#seen = { bundle };
+    log.info({ configMap: this.#key }, 'trust anchors published');
+  }
+}
