@@ -1,8 +1,9 @@
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
-import { targetKey, type TargetSource } from '../discovery/target.ts';
+import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
+import type { AccessLog } from '../proxy/access-log.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import { plainDial } from '../proxy/dial.ts';
 import { serve } from '../proxy/session.ts';
@@ -21,11 +22,15 @@ export interface GatewayOptions {
   readonly log: Logger;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
+  /** Several processes take connections from the same port; default false. */
+  readonly reusePort?: boolean;
+  /** Where sessions say what they carried; default nowhere. */
+  readonly accessLog?: AccessLog;
 }
 
 /** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
 export class Gateway {
-  readonly accounts = new Accounts();
+  readonly accounts: Accounts;
   readonly #options: GatewayOptions;
   readonly #listener: GatewayListener;
   readonly #targets = new Map<string, Target>();
@@ -35,12 +40,14 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options;
     const { listen, identity, clock, log, targets } = options;
+    this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
     this.#listener = new GatewayListener({
       address: listen,
       identity,
       clock,
       log,
       accounts: this.accounts,
+      reusePort: options.reusePort ?? false,
       onArrival: (arrival) => this.#arrived(arrival),
     });
     this.#unsubscribe = targets.subscribe((key) => this.#changed(key));
@@ -51,6 +58,11 @@ export class Gateway {
     if (this.#draining) return { ok: false, reason: 'shutting down' };
     const { identity, targets } = this.#options;
     return identity.ready.ok ? targets.ready : identity.ready;
+  }
+
+  /** Endpoints by `name:port`, of the services that have been asked for. */
+  get balancers(): Record<string, { readonly ready: number; readonly known: number }> {
+    return Object.fromEntries([...this.#targets].map(([label, { counts }]) => [label, counts]));
   }
 
   /** @returns the bound address @throws LinkspanError PORT_IN_USE */
@@ -97,14 +109,14 @@ export class Gateway {
           ],
           append: [['forwarded', `by=${own};for=${clientIdentity};host=${label};proto=https`]],
         },
-        check: (head) =>
-          authorize({
-            own,
-            client: clientIdentity,
-            label,
-            spec: targets.get(header.name, header.port),
-            head,
-          }),
+        check: (head) => {
+          const spec = targets.get(header.name, header.port);
+          const refusal = authorize({ own, client: clientIdentity, label, spec, head });
+          const allowed = refusal === undefined;
+          if (allowed || refusal.kind === 'unauthorized')
+            this.accounts.authorization(head === undefined ? 'tcp' : 'http', allowed, clientIdentity);
+          return refusal;
+        },
         draining: () => this.#draining,
         accounts: this.accounts,
         clock,
@@ -130,9 +142,13 @@ export class Gateway {
   #changed(key: string): void {
     const target = this.#targets.get(key);
     if (target === undefined) return;
-    const colon = key.lastIndexOf(':');
-    const spec = this.#options.targets.get(key.slice(0, colon), Number(key.slice(colon + 1)));
+    const spec = lookUp(this.#options.targets, key);
     target.update(spec?.endpoints ?? []);
     if (spec === undefined) this.#targets.delete(key);
   }
+}
+
+function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {
+  const colon = key.lastIndexOf(':');
+  return targets.get(key.slice(0, colon), Number(key.slice(colon + 1)));
 }

@@ -31,6 +31,8 @@ export interface ListenerOptions {
   readonly detectTimeoutMs?: number;
   /** Connections beyond it are refused; default 100,000. */
   readonly maxConnections?: number;
+  /** Several processes take connections from the same port (SO_REUSEPORT); default false. */
+  readonly reusePort?: boolean;
 }
 
 /** The gateway's port: TLS 1.3, both sides proven, then the transport header. Whoever fails any of it is disconnected without a word (wire reference 1.4). */
@@ -86,7 +88,7 @@ export class GatewayListener {
           ),
         ),
       );
-      server.listen(address.port, address.host, resolve);
+      server.listen({ ...address, reusePort: this.#options.reusePort ?? false }, resolve);
     });
     const bound = server.address();
     return {
@@ -126,13 +128,12 @@ export class GatewayListener {
     const { accounts } = this.#options;
     const connection = new Connection(socket);
     this.#connections.add(connection);
-    accounts.client.opened++;
-    accounts.client.open++;
+    accounts.client.begin(connection);
+    let errno: string | undefined;
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => (errno = code));
     socket.once('close', () => {
       this.#connections.delete(connection);
-      accounts.client.open--;
-      accounts.client.readBytes += connection.bytesRead;
-      accounts.client.writtenBytes += connection.bytesWritten;
+      accounts.client.end(connection, errno);
     });
     connection.handler = new HeaderWait(this.#options, clientIdentity, connection);
   }
@@ -171,8 +172,9 @@ class HeaderWait implements ConnectionHandler {
       if (decoded === undefined) return;
       this.#timer.cancel();
       const { header, rest } = decoded;
-      this.#options.accounts.header(header.protocol, header.name, header.port);
-      this.#options.onArrival({ connection, clientIdentity: this.#clientIdentity, header, first: rest });
+      const clientIdentity = this.#clientIdentity;
+      this.#options.accounts.header(header.protocol, header.name, header.port, clientIdentity);
+      this.#options.onArrival({ connection, clientIdentity, header, first: rest });
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       this.#refuse(connection, 'bad header', error.message);

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import type { FailureKind } from './failures.ts';
 
 /** Upper bounds of latency buckets, milliseconds (linkerd2-proxy's `response_latency_ms`). */
@@ -6,58 +7,356 @@ export const LATENCY_BUCKETS: readonly number[] = [
   30_000, 40_000, 50_000,
 ];
 
+/** Stands for services that do not exist here, clients beyond the first few, and whatever else is too much to count one by one. */
+export const OTHER = 'other';
+/** Services, and transport headers, that are counted one by one. */
+const MAX_SERVICES = 10_000;
+/** Client identities that are counted one by one. */
+const MAX_CLIENTS = 200;
+/** Kinds of closing that are counted one by one. */
+const MAX_ERRNOS = 32;
+/** How long the numbers of a service stay that is gone and unused (Linkerd's `METRICS_RETAIN_IDLE`). */
+const RETAIN_MS = 600_000;
+
+/** Between the parts of a key; no name or identity has it. */
+const SEPARATOR = '\t';
+const keyOf = (...parts: (string | number)[]): string => parts.join(SEPARATOR);
+/** The parts of a key of `failures`, `headers` or `authorizations`. */
+export const readKey = (key: string): string[] => key.split(SEPARATOR);
+
+/** Whether it was HTTP or raw bytes. */
+export type Layer = 'http' | 'tcp';
+
+/** Responses of one status. */
+export interface ResponseNumbers {
+  count: number;
+  /** Milliseconds to the first byte, added up. */
+  latencySum: number;
+  /** One more than there are bounds; not cumulative. */
+  readonly buckets: number[];
+}
+
 /** Requests of one target. */
 export interface TargetAccount {
   requests: number;
-  readonly responses: Map<number, number>;
-  readonly buckets: number[];
-  latencySum: number;
+  /** By `responseKey`. */
+  readonly responses: Map<number, ResponseNumbers>;
+}
+
+/** Connections of one kind, as numbers. */
+export interface ConnectionNumbers {
+  readonly opened: number;
+  readonly open: number;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  /** How they ended, by errno; empty for those that ended well. */
+  readonly closes: Readonly<Record<string, number>>;
+}
+
+/** Everything that was counted, as plain JSON: what a worker process tells its parent. All numbers but `open` only grow. */
+export interface AccountsSnapshot {
+  readonly targets: Readonly<
+    Record<
+      string,
+      { readonly requests: number; readonly responses: Readonly<Record<string, ResponseNumbers>> }
+    >
+  >;
+  /** By layer and kind. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly refused: Readonly<Record<string, number>>;
+  /** By protocol, name, port and client. */
+  readonly headers: Readonly<Record<string, number>>;
+  /** By layer, `allow` or `deny`, client and policy. */
+  readonly authorizations: Readonly<Record<string, number>>;
+  readonly client: ConnectionNumbers;
+  /** Connections to endpoints whose service was not told. */
+  readonly endpoint: ConnectionNumbers;
+  /** Connections to endpoints by `name:port`. */
+  readonly endpoints: Readonly<Record<string, ConnectionNumbers>>;
+}
+
+/** What counts its bytes itself. */
+interface Counting {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
+/** Connections of one kind. Bytes of those that are open are read off them when somebody asks. */
+export class ConnectionAccount {
+  opened = 0;
+  open = 0;
+  readBytes = 0;
+  writtenBytes = 0;
+  readonly #closes = new Map<string, number>();
+  readonly #live = new Set<Counting>();
+
+  begin(connection: Counting): void {
+    this.opened++;
+    this.open++;
+    this.#live.add(connection);
+  }
+
+  /** @param errno the code of what went wrong; none when it ended well */
+  end(connection: Counting, errno = ''): void {
+    if (!this.#live.delete(connection)) return;
+    this.open--;
+    this.readBytes += connection.bytesRead;
+    this.writtenBytes += connection.bytesWritten;
+    const bounded = this.#closes.has(errno) || this.#closes.size < MAX_ERRNOS ? errno : OTHER;
+    add(this.#closes, bounded);
+  }
+
+  get numbers(): ConnectionNumbers {
+    let { readBytes, writtenBytes } = this;
+    for (const connection of this.#live) {
+      readBytes += connection.bytesRead;
+      writtenBytes += connection.bytesWritten;
+    }
+    const { opened, open } = this;
+    return { opened, open, readBytes, writtenBytes, closes: Object.fromEntries(this.#closes) };
+  }
+}
+
+export interface AccountsOptions {
+  /** Whether a service (`name:port`) exists; one that does not is counted under `other`, so that nobody can make series by asking for names. Default: all exist. */
+  known?(target: string): boolean;
+  /** For forgetting services that have gone; without it nothing is forgotten. */
+  readonly clock?: Clock;
 }
 
 /** What the data path counts, in plain numbers; published when somebody asks (`metrics.ts`). One per process. */
 export class Accounts {
   readonly targets = new Map<string, TargetAccount>();
-  readonly failures = new Map<FailureKind, number>();
+  readonly failures = new Map<string, number>();
   /** Connections refused before a service was known, by reason. */
   readonly refused = new Map<string, number>();
-  /** Transport headers by `protocol|name|port`. */
   readonly headers = new Map<string, number>();
-  readonly client = { opened: 0, open: 0, readBytes: 0, writtenBytes: 0 };
-  readonly endpoint = { opened: 0, open: 0, readBytes: 0, writtenBytes: 0 };
+  readonly authorizations = new Map<string, number>();
+  readonly client = new ConnectionAccount();
+  readonly endpoint = new ConnectionAccount();
+  readonly #endpoints = new Map<string, ConnectionAccount>();
+  readonly #clients = new Set<string>();
+  readonly #options: AccountsOptions;
+  /** Services that have gone: their number of requests, and since when it has stood still. */
+  readonly #gone = new Map<string, { requests: number; since: number }>();
+
+  constructor(options: AccountsOptions = {}) {
+    this.#options = options;
+  }
 
   request(target: string): void {
     this.#target(target).requests++;
   }
 
-  /** @param ms time to the first byte of the response */
-  response(target: string, status: number, ms: number): void {
-    const account = this.#target(target);
-    account.responses.set(status, (account.responses.get(status) ?? 0) + 1);
-    account.latencySum += ms;
-    const bucket = LATENCY_BUCKETS.findIndex((bound) => ms <= bound);
-    const at = bucket < 0 ? LATENCY_BUCKETS.length : bucket;
-    account.buckets[at] = (account.buckets[at] ?? 0) + 1;
+  /**
+   * @param ms time to the first byte of the response
+   * @param grpc status of a gRPC response, known at its end
+   */
+  response(target: string, status: number, ms: number, grpc?: number): void {
+    const { responses } = this.#target(target);
+    const key = responseKey(status, grpc);
+    let numbers = responses.get(key);
+    if (numbers === undefined) {
+      const buckets = Array.from({ length: LATENCY_BUCKETS.length + 1 }, () => 0);
+      numbers = { count: 0, latencySum: 0, buckets };
+      responses.set(key, numbers);
+    }
+    numbers.count++;
+    numbers.latencySum += ms;
+    let at = 0;
+    while (at < LATENCY_BUCKETS.length && ms > (LATENCY_BUCKETS[at] ?? 0)) at++;
+    numbers.buckets[at] = (numbers.buckets[at] ?? 0) + 1;
   }
 
-  failure(kind: FailureKind): void {
-    this.failures.set(kind, (this.failures.get(kind) ?? 0) + 1);
+  /** The proxy answered, or ended a connection, itself. */
+  failure(kind: FailureKind, layer: Layer = 'http'): void {
+    add(this.failures, keyOf(layer, kind));
   }
 
+  /** A connection was refused before it was known what it wants. */
   refuse(reason: string): void {
-    this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+    add(this.refused, reason);
   }
 
-  header(protocol: string, name: string, port: number): void {
-    const key = `${protocol}|${name}|${port}`;
-    this.headers.set(key, (this.headers.get(key) ?? 0) + 1);
+  /** A transport header has come. */
+  header(protocol: string, name: string, port: number, client = ''): void {
+    // Case and a trailing dot do not matter to whoever looks the name up, so they must not make series.
+    const plain = (name.endsWith('.') ? name.slice(0, -1) : name).toLowerCase();
+    const known = name === '' || this.#exists(`${plain}:${port}`);
+    const target = known ? keyOf(plain, port) : keyOf(OTHER, 0);
+    addBounded(this.headers, keyOf(protocol, target, this.#client(client)), keyOf(protocol, OTHER, 0, OTHER));
+  }
+
+  /**
+   * Who asked, and whether he may.
+   * @param policy name of what decided; none for the default
+   */
+  authorization(layer: Layer, allowed: boolean, client: string, policy = ''): void {
+    const verdict = keyOf(layer, allowed ? 'allow' : 'deny');
+    addBounded(
+      this.authorizations,
+      keyOf(verdict, this.#client(client), policy),
+      keyOf(verdict, OTHER, OTHER),
+    );
+  }
+
+  /** Connections to the endpoints of a service. */
+  endpointOf(target: string): ConnectionAccount {
+    let account = this.#endpoints.get(target);
+    if (account !== undefined) return account;
+    if (!this.#takes(target, this.#endpoints)) return this.endpoint;
+    account = new ConnectionAccount();
+    this.#endpoints.set(target, account);
+    return account;
+  }
+
+  /** All numbers as they are now. Forgets services that have been gone and unused for 10 minutes. */
+  snapshot(): AccountsSnapshot {
+    this.#forget();
+    return {
+      targets: Object.fromEntries(
+        [...this.targets].map(([label, { requests, responses }]) => [
+          label,
+          { requests, responses: Object.fromEntries(responses) },
+        ]),
+      ),
+      failures: Object.fromEntries(this.failures),
+      refused: Object.fromEntries(this.refused),
+      headers: Object.fromEntries(this.headers),
+      authorizations: Object.fromEntries(this.authorizations),
+      client: this.client.numbers,
+      endpoint: this.endpoint.numbers,
+      endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),
+    };
   }
 
   #target(label: string): TargetAccount {
-    let account = this.targets.get(label);
-    if (account === undefined) {
-      account = { requests: 0, responses: new Map(), buckets: [], latencySum: 0 };
-      this.targets.set(label, account);
-    }
+    const account = this.targets.get(label);
+    if (account !== undefined) return account;
+    return this.#open(this.#takes(label, this.targets) ? label : OTHER);
+  }
+
+  #open(label: string): TargetAccount {
+    const known = this.targets.get(label);
+    if (known !== undefined) return known;
+    const account: TargetAccount = { requests: 0, responses: new Map() };
+    this.targets.set(label, account);
     return account;
   }
+
+  #takes(label: string, counted: ReadonlyMap<string, unknown>): boolean {
+    return counted.size < MAX_SERVICES && this.#exists(label);
+  }
+
+  #client(identity: string): string {
+    if (this.#clients.has(identity)) return identity;
+    if (this.#clients.size >= MAX_CLIENTS) return OTHER;
+    this.#clients.add(identity);
+    return identity;
+  }
+
+  #forget(): void {
+    const { clock } = this.#options;
+    if (clock === undefined) return;
+    const now = clock.now();
+    for (const [label, { requests }] of this.targets) {
+      if (label === OTHER || this.#exists(label)) {
+        this.#gone.delete(label);
+        continue;
+      }
+      const last = this.#gone.get(label);
+      if (last?.requests !== requests) this.#gone.set(label, { requests, since: now });
+      else if (now - last.since >= RETAIN_MS) this.#drop(label);
+    }
+    for (const [label, { open }] of this.#endpoints) {
+      if (open === 0 && !this.targets.has(label) && !this.#exists(label)) this.#endpoints.delete(label);
+    }
+  }
+
+  #exists(label: string): boolean {
+    return this.#options.known?.(label) !== false;
+  }
+
+  #drop(label: string): void {
+    this.#gone.delete(label);
+    this.targets.delete(label);
+    const colon = label.lastIndexOf(':');
+    const inKey = SEPARATOR + keyOf(label.slice(0, colon), label.slice(colon + 1)) + SEPARATOR;
+    for (const key of this.headers.keys()) if (key.includes(inKey)) this.headers.delete(key);
+  }
+}
+
+/** gRPC statuses 0 to 16, and one for "not gRPC". */
+const GRPC_STATUSES = 18;
+/** gRPC's UNKNOWN, for what is no status. */
+const GRPC_UNKNOWN = 2;
+
+/** Status and gRPC status in one number: a string would be built for every response. */
+export function responseKey(status: number, grpc: number | undefined): number {
+  const valid = status >= 100 && status <= 599 ? status : 0;
+  if (grpc === undefined) return valid * GRPC_STATUSES;
+  return valid * GRPC_STATUSES + 1 + (grpc >= 0 && grpc <= 16 ? grpc : GRPC_UNKNOWN);
+}
+
+/** The reverse; status 0 is one that HTTP does not have. */
+export function readResponseKey(key: number): { readonly status: number; readonly grpc: number | undefined } {
+  const grpc = key % GRPC_STATUSES;
+  return { status: Math.floor(key / GRPC_STATUSES), grpc: grpc === 0 ? undefined : grpc - 1 };
+}
+
+const NO_CONNECTIONS: ConnectionNumbers = { opened: 0, open: 0, readBytes: 0, writtenBytes: 0, closes: {} };
+
+/** Nothing counted yet. */
+export const EMPTY_SNAPSHOT: AccountsSnapshot = {
+  targets: {},
+  failures: {},
+  refused: {},
+  headers: {},
+  authorizations: {},
+  client: NO_CONNECTIONS,
+  endpoint: NO_CONNECTIONS,
+  endpoints: {},
+};
+
+/** The sum of two processes' numbers. */
+export function addSnapshots(a: AccountsSnapshot, b: AccountsSnapshot): AccountsSnapshot {
+  return sum(a as unknown as Tree, b as unknown as Tree) as unknown as AccountsSnapshot;
+}
+
+/** What remains of a process that has ended: what it has carried counts on, what it had open is closed. */
+export function endedSnapshot(snapshot: AccountsSnapshot): AccountsSnapshot {
+  const ended = (numbers: ConnectionNumbers): ConnectionNumbers => ({ ...numbers, open: 0 });
+  return {
+    ...snapshot,
+    client: ended(snapshot.client),
+    endpoint: ended(snapshot.endpoint),
+    endpoints: Object.fromEntries(
+      Object.entries(snapshot.endpoints).map(([label, numbers]) => [label, ended(numbers)]),
+    ),
+  };
+}
+
+type Tree = number | readonly Tree[] | { readonly [key: string]: Tree };
+
+/** Adds numbers that stand at the same place; what only one side has is taken as it is. */
+function sum(a: Tree | undefined, b: Tree | undefined): Tree {
+  if (a === undefined) return b ?? 0;
+  if (b === undefined) return a;
+  if (typeof a === 'number' || typeof b === 'number') return Number(a) + Number(b);
+  if (Array.isArray(a) || Array.isArray(b)) {
+    const [left, right] = [a as readonly Tree[], b as readonly Tree[]];
+    return Array.from({ length: Math.max(left.length, right.length) }, (_, at) => sum(left[at], right[at]));
+  }
+  const [left, right] = [a as Record<string, Tree>, b as Record<string, Tree>];
+  const all: Record<string, Tree> = { ...left };
+  for (const [key, value] of Object.entries(right)) all[key] = sum(left[key], value);
+  return all;
+}
+
+function add(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function addBounded(counts: Map<string, number>, key: string, overflow: string): void {
+  add(counts, counts.has(key) || counts.size < MAX_SERVICES ? key : overflow);
 }
