@@ -56,8 +56,8 @@ export function egressCommand(): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'egress', level: settings.logLevel });
-  const identity = await openIdentity(settings, log);
   const access = accessOf(settings);
+  const identity = await openIdentity(settings, log);
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
   const shared = { clock: systemClock, random: Math.random, log };
   const egress = new Egress({

@@ -1,21 +1,17 @@
+import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { formatAddress, parseAddress } from '../base/address.ts';
+import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
-import { parseFlags } from '../base/config.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
-import { untilStopped } from '../base/shutdown.ts';
 import { openFileTargets } from '../discovery/file-targets.ts';
 import { openKubeTargets } from '../discovery/kube-targets.ts';
-import type { TargetSource } from '../discovery/target.ts';
-import { Gateway } from '../gateway/gateway.ts';
-import { publishIdentity } from '../identity/metrics.ts';
+import { parseAccessLogMode } from '../gateway/access-log.ts';
+import { workerNumber } from '../gateway/worker.ts';
 import { KubeClient } from '../kube/client.ts';
-import { publishAccounts } from '../proxy/metrics.ts';
-import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
-import { createRegistry } from '../telemetry/metrics.ts';
 import { accessOf } from './flags.ts';
+import { type GatewayRun, type OpenTargets, runAlone, runWorker, runWorkers } from './gateway-run.ts';
 import {
   identityFlags,
   openIdentity,
@@ -23,6 +19,30 @@ import {
   NO_IDENTITY_DIR,
   withIdentityFlags,
 } from './identity-source.ts';
+import { layeredSettings } from './settings.ts';
+
+/** Beyond it more workers only cost memory. */
+const MAX_WORKERS = 256;
+
+const workers = z.string().transform((text, context) => {
+  const count = text === 'auto' ? availableParallelism() : Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
+  context.addIssue({
+    code: 'custom',
+    message: `"${text}" is neither auto nor a number from 1 to ${MAX_WORKERS}`,
+  });
+  return z.NEVER;
+});
+
+const accessLog = z.string().transform((text, context) => {
+  const mode = parseAccessLogMode(text);
+  if (mode !== undefined) return mode;
+  context.addIssue({
+    code: 'custom',
+    message: `"${text}" is none of off, errors, sampled, sampled:<share up to 1>, all`,
+  });
+  return z.NEVER;
+});
 
 const schema = z
   .strictObject({
@@ -35,6 +55,9 @@ const schema = z
     clusterDomain: z.string(),
     exportSelector: z.array(z.string()).optional(),
     grace: z.coerce.number().min(0),
+    workers,
+    accessLog,
+    accessLogQuery: z.boolean().default(false),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
   .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
@@ -42,6 +65,9 @@ const schema = z
   })
   .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
+
+/** How the environment calls the flags: `LINKSPAN_GATEWAY_LOG_LEVEL`. */
+const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
@@ -60,54 +86,42 @@ export function gatewayCommand(): Command {
     .option('--cluster-domain <domain>', 'DNS domain of this cluster', DEFAULT_CLUSTER_DOMAIN)
     .option('--export-selector <selector...>', 'label selectors of the Services that are served')
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
-    .option('--log-level <level>', 'error, warn, info or debug', 'info')
-    .action((flags: unknown) => run(parseFlags(schema, flags, 'gateway')));
+    .option('--workers <n>', 'processes that share the port: a number, or auto for one per CPU', '1')
+    .option(
+      '--access-log <which>',
+      'off, errors, sampled[:<share>] (errors and a share of the rest), all',
+      'errors',
+    )
+    .option('--access-log-query', 'keep the query of paths in the access log')
+    .option('--log-level <level>', 'error, warn, info or debug; can be changed at /proxy-log-level', 'info')
+    .option(
+      '--config <file>',
+      `YAML file with settings (keys as the flags, in camelCase); ${VARIABLES}<FLAG> in the environment and flags come first`,
+    )
+    .action((_, command: Command) => run(layeredSettings(schema, command, process.env, VARIABLES)));
 }
 
+/** One process, or a parent and its workers; a worker finds the same settings and knows by its environment what it is. */
 async function run(settings: Settings): Promise<void> {
-  const log = createLogger({ name: 'gateway', level: settings.logLevel });
-  const identity = await openIdentity(settings, log);
-  const source = await openTargets(settings, log);
-  const gateway = new Gateway({
+  const worker = workerNumber(process.env);
+  const base = createLogger({ name: 'gateway', level: settings.logLevel });
+  const log = worker === undefined ? base : base.child({ worker });
+  const gatewayRun: GatewayRun = {
     listen: parseAddress(settings.listen, '--listen'),
-    identity,
-    targets: source.targets,
-    clock: systemClock,
-    random: Math.random,
-    log,
+    admin: parseAddress(settings.admin, '--admin'),
     graceMs: settings.grace * 1000,
-  });
-  const registry = createRegistry();
-  publishAccounts(registry, gateway.accounts, 'inbound');
-  publishIdentity(registry, identity, systemClock);
-  const close = async (): Promise<void> => {
-    await Promise.all([identity.close(), source.close()]);
+    workers: settings.workers,
+    accessLog: settings.accessLog,
+    accessLogQuery: settings.accessLogQuery,
+    log,
+    openIdentity: () => openIdentity(settings, log),
+    openTargets: () => openTargets(settings, log),
   };
-  try {
-    const admin = await startAdmin({
-      address: parseAddress(settings.admin, '--admin'),
-      registry,
-      ready: () => gateway.ready,
-    });
-    const address = await gateway.start().catch(async (error: unknown) => {
-      await admin.close();
-      throw error;
-    });
-    log.info({ listen: formatAddress(address), identity: identity.current()?.name }, 'gateway listens');
-    await untilStopped(async (signal) => {
-      log.info({ signal }, 'draining');
-      await gateway.stop();
-      await admin.close();
-    });
-  } finally {
-    await close();
-  }
+  if (worker !== undefined) return runWorker(gatewayRun);
+  return settings.workers > 1 ? runWorkers(gatewayRun) : runAlone(gatewayRun);
 }
 
-async function openTargets(
-  settings: Settings,
-  log: Logger,
-): Promise<{ targets: TargetSource; close: () => Promise<void> }> {
+async function openTargets(settings: Settings, log: Logger): Promise<OpenTargets> {
   if (settings.targets !== undefined) {
     const targets = await openFileTargets({ file: settings.targets, clock: systemClock, log });
     return { targets, close: () => targets.close() };

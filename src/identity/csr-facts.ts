@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import type { webcrypto } from 'node:crypto';
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from '@peculiar/x509';
+import { readElement, readElements } from './der.ts';
 import type { CsrFacts, RequestFacts } from './may-be.ts';
 
 /** What is decided on, and the key that is certified. */
@@ -33,7 +34,13 @@ export async function readCsr(csr: V1CertificateSigningRequest): Promise<ReadCsr
 function derOf(text: string): Buffer<ArrayBuffer> {
   const base64 = BLOCK.exec(text)?.[1];
   if (base64 === undefined) throw new Error('not one PEM block');
-  return Buffer.from(base64, 'base64');
+  const der = Buffer.from(base64, 'base64');
+  // The library takes bytes behind the request, and lengths that are wrong by a little, for what they might have meant.
+  const whole = readElement(der, 0, der.length);
+  if (whole?.end !== der.length || readElements(der, whole.start, whole.end)?.length !== 3) {
+    throw new Error('not one DER element of three parts');
+  }
+  return der;
 }
 
 async function factsOf(request: Pkcs10CertificateRequest): Promise<RequestFacts> {

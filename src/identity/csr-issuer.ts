@@ -1,7 +1,7 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { follow } from '../kube/follow.ts';
 import { certificateSigningRequests, type KubeObject, type Resource } from '../kube/resource.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -48,6 +48,7 @@ class CsrIssuer implements LeafIssuer {
   #name: string | undefined;
   /** A request of ours that got no certificate; it stays, for people to look at, until the next one. */
   #failed: string | undefined;
+  #mayNotDelete = false;
 
   constructor(options: CsrIssuerOptions) {
     this.#options = options;
@@ -137,13 +138,15 @@ class CsrIssuer implements LeafIssuer {
     }
   }
 
-  /** Best effort: the cluster deletes old requests by itself after an hour (kube-controller-manager, csrcleaner). */
+  /** Best effort, and not asked for again by an account that may not: the cluster deletes old requests by itself after an hour (kube-controller-manager, csrcleaner). */
   async #delete(name: string, signal: AbortSignal): Promise<void> {
     const { client, log } = this.#options;
+    if (this.#mayNotDelete) return;
     try {
       await client.delete(certificateSigningRequests, { name }, { signal });
     } catch (error) {
       signal.throwIfAborted();
+      this.#mayNotDelete = isForbidden(error);
       log.debug({ err: error, request: name }, 'request not deleted');
     }
   }

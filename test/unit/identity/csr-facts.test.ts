@@ -159,7 +159,7 @@ describe('readCsr', () => {
           expect(facts.request?.proven === true && mayBe(facts, RULES).allowed).to.equal(false);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 300 },
     );
   });
 });
