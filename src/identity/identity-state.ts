@@ -79,8 +79,8 @@ export class IdentityState {
         { err: this.#refusal.error, identity: identity?.name, usable: health.ok },
         'identity refused',
       );
-    } else if (health.reason !== '') {
-      log.warn({ identity: identity?.name, reason: health.reason }, 'identity needs renewal');
+    } else if (identity !== undefined && health.reason !== '') {
+      log.warn({ identity: identity.name, reason: health.reason }, 'identity needs renewal');
     }
     for (const listener of this.#listeners) listener();
   }

@@ -110,7 +110,8 @@ class RequestedIdentity implements IdentitySource {
     while (!signal.aborted) {
       this.#wake = new AbortController();
       try {
-        await this.#renew();
+        if (this.#anchorsPending()) this.#renewAt = clock.now() + LOOK_MS;
+        else await this.#renew();
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
@@ -154,6 +155,12 @@ class RequestedIdentity implements IdentitySource {
     this.#renewAt = now + delayMs;
     this.#state.take(loaded);
     log.debug({ identity: name, renewAt: iso(this.#renewAt) }, 'next renewal');
+  }
+
+  /** They are being read for the first time, and nothing is wrong so far; whoever reads them will tell. */
+  #anchorsPending(): boolean {
+    const { anchors } = this.#options;
+    return anchors.current() === undefined && anchors.problem === undefined;
   }
 
   /** @throws LinkspanError while there is no good bundle */

@@ -136,10 +136,15 @@ async function followBundle(
 
 function bundleOf(found: V1ConfigMap | undefined, ref: ObjectRef): PemText {
   const where = `ConfigMap ${keyOf(ref)}`;
-  if (found === undefined) throw new LinkspanError('IDENTITY_MISSING', `${where}: it does not exist`);
+  const hint =
+    'Run a controller with --issuer-dir, which makes linkspan-trust, or name another bundle with --identity-anchors.';
+  if (found === undefined)
+    throw new LinkspanError('IDENTITY_MISSING', `${where}: it does not exist`, { hint });
   for (const key of CONFIG_MAP_KEYS) {
     const text = found.data?.[key];
     if (text !== undefined) return { path: `${where}, ${key}`, text };
   }
-  throw new LinkspanError('IDENTITY_MISSING', `${where}: it has no key ${CONFIG_MAP_KEYS.join(' or ')}`);
+  throw new LinkspanError('IDENTITY_MISSING', `${where}: it has no key ${CONFIG_MAP_KEYS.join(' or ')}`, {
+    hint,
+  });
 }

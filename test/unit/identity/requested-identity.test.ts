@@ -289,6 +289,9 @@ describe('an identity that is asked for', () => {
 
     it('when they come, if there were none at the start', async () => {
       const asked = open(null);
+      await clock.advance(1000);
+      expect(logged.lines).to.deep.equal([]);
+      expect(asked.ready).to.deep.equal({ ok: false, reason: 'no identity yet' });
       anchors.set(undefined, new LinkspanError('IDENTITY_MISSING', 'ConfigMap a/b: it does not exist'));
       await until('the refusal', () => asked.ready.reason.includes('ConfigMap a/b'));
       expect(issuer.asked).to.have.length(0);
