@@ -20,6 +20,10 @@ export const catalogue = {
     'A flag, environment variable or configuration file has a wrong or unknown value.',
     'Correct the named setting; `linkspan <verb> --help` lists them.',
   ),
+  CONFIG_UNREADABLE: entry(
+    'The configuration file cannot be read.',
+    'Check the path given with --config and its permissions.',
+  ),
   CONTROLLER_NOT_FOUND: entry(
     'No controller replica answered a question of `mirrors` or `explain`.',
     'Check that the controller runs in --controller-namespace and that you may `get` pods/proxy there, or name its admin port with --controller http://host:9999.',
@@ -41,6 +45,12 @@ export const catalogue = {
   TARGETS_INVALID: entry(
     'The file of gateway targets cannot be read or has a wrong entry.',
     'Correct the named line; while a running gateway has an older good version it goes on with that.',
+  ),
+
+  // gateway
+  WORKER_FAILED: entry(
+    'The first worker process of a gateway ended before it could serve.',
+    'Correct what the worker said; with --workers 1 the same error comes without a worker.',
   ),
 
   // identity

@@ -90,18 +90,19 @@ export interface GatewayMetricsOptions {
   readonly version: string;
   /** Where the numbers come from: this process, or all workers. */
   report(): GatewayReport | Promise<GatewayReport>;
-  workers(): WorkerCounts;
+  workers(): WorkerCounts | Promise<WorkerCounts>;
 }
 
 /** Publishes a gateway's numbers. Costs nothing until somebody asks. */
 export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
   registry.addText(async () => {
-    const report = await options.report();
-    return accountsText(report.accounts, 'inbound', options.listen) + gatewayText(report, options);
+    const [report, workers] = await Promise.all([options.report(), options.workers()]);
+    const own = gatewayText(report, workers, options.version);
+    return accountsText(report.accounts, 'inbound', options.listen) + own;
   });
 }
 
-function gatewayText(report: GatewayReport, options: GatewayMetricsOptions): string {
+function gatewayText(report: GatewayReport, workers: WorkerCounts, version: string): string {
   const out = new Exposition();
   out.write(
     gatewayFamilies.endpoints,
@@ -112,8 +113,8 @@ function gatewayText(report: GatewayReport, options: GatewayMetricsOptions): str
   );
   const bun = process.versions['bun'];
   const runtime = bun === undefined ? `node ${process.versions.node}` : `bun ${bun}`;
-  out.write(gatewayFamilies.build, [[{ vendor: 'linkspan', version: options.version, runtime }, 1]]);
-  const { ready, wanted, restarts } = options.workers();
+  out.write(gatewayFamilies.build, [[{ vendor: 'linkspan', version, runtime }, 1]]);
+  const { ready, wanted, restarts } = workers;
   out.write(gatewayFamilies.workers, [
     [{ state: 'wanted' }, wanted],
     [{ state: 'ready' }, ready],

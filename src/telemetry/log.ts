@@ -1,5 +1,6 @@
 import { pino, type Logger as PinoLogger } from 'pino';
 import { codeOf, LinkspanError, messageOf } from '../base/errors.ts';
+import type { LogLevel } from './admin-pages.ts';
 
 /**
  * Structured log. The message is a constant; everything that varies is a field. One line per decision that changes the world.
@@ -26,6 +27,24 @@ export function createLogger(options: LogOptions): Logger {
     serializers: { err: errorFields },
   };
   return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+}
+
+/** The levels that a log takes, the quietest first. */
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+
+/** Reads and sets a logger's level while the process runs; `onSet` hears of it. */
+export function levelOf(log: Logger, onSet: (level: string) => void = () => undefined): LogLevel {
+  return {
+    get: () => log.level,
+    set: (level) => {
+      if (!(LOG_LEVELS as readonly string[]).includes(level))
+        return `"${level}" is none of ${LOG_LEVELS.join(', ')}`;
+      log.level = level;
+      log.info({ level }, 'log level set');
+      onSet(level);
+      return undefined;
+    },
+  };
 }
 
 /** The log fields of an error: message, code, hint and facts; the stack only where nobody foresaw it. */

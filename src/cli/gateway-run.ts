@@ -1,0 +1,228 @@
+import { createServer } from 'node:net';
+import { formatAddress, type SocketAddress } from '../base/address.ts';
+import { sleep, systemClock } from '../base/clock.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import { untilStopped } from '../base/shutdown.ts';
+import type { TargetSource } from '../discovery/target.ts';
+import { type AccessLogMode, createAccessLog } from '../gateway/access-log.ts';
+import { adminTls } from '../gateway/admin-tls.ts';
+import { faceOf, type GatewayFace } from '../gateway/face.ts';
+import { Gateway } from '../gateway/gateway.ts';
+import { publishGateway, type WorkerCounts } from '../gateway/metrics.ts';
+import { targetQuestion } from '../gateway/target-readiness.ts';
+import { answerParent, forkWorker } from '../gateway/worker.ts';
+import { Workers } from '../gateway/workers.ts';
+import type { IdentitySource } from '../identity/identity.ts';
+import { publishIdentity } from '../identity/metrics.ts';
+import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
+import { LineWriter } from '../telemetry/line-writer.ts';
+import { levelOf, type Logger } from '../telemetry/log.ts';
+import { createRegistry } from '../telemetry/metrics.ts';
+import { readVersion } from './version.ts';
+
+/** Time beyond the grace after which a worker that has not ended is killed. */
+const WORKER_END_MS = 5000;
+
+/** What the three ways of running a gateway need. */
+export interface GatewayRun {
+  readonly listen: SocketAddress;
+  readonly admin: SocketAddress;
+  readonly graceMs: number;
+  readonly workers: number;
+  readonly accessLog: AccessLogMode;
+  readonly accessLogQuery: boolean;
+  readonly log: Logger;
+  /** @throws LinkspanError */
+  openIdentity(): Promise<IdentitySource>;
+  /** @throws LinkspanError */
+  openTargets(): Promise<OpenTargets>;
+}
+
+/** Targets, and how to let go of all that they need. */
+export interface OpenTargets {
+  readonly targets: TargetSource;
+  close(): Promise<void>;
+}
+
+interface Served {
+  readonly gateway: Gateway;
+  readonly face: GatewayFace;
+  readonly identity: IdentitySource;
+  listen(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A gateway in one process. */
+export async function runAlone(run: GatewayRun): Promise<void> {
+  const served = await openGateway(run, false);
+  try {
+    const face = served.face;
+    const counts = (): WorkerCounts => ({ ready: Number(served.gateway.ready.ok), wanted: 1, restarts: 0 });
+    const admin = await openAdmin(run, { identity: served.identity, face, counts });
+    await served.listen().catch(async (error: unknown) => {
+      await admin.close();
+      throw error;
+    });
+    await untilStopped(async (signal) => {
+      run.log.info({ signal }, 'draining');
+      await served.gateway.stop();
+      await admin.close();
+    });
+  } finally {
+    await served.close();
+  }
+}
+
+/** One of several processes on the same port. It listens when it is ready, so that a replaced worker never refuses what the others would have served. */
+export async function runWorker(run: GatewayRun): Promise<void> {
+  // Signals from a terminal reach every process of the group; the parent says when to stop.
+  process.on('SIGINT', () => undefined);
+  const stopping = new AbortController();
+  const stopped = new Promise<void>((resolve) =>
+    stopping.signal.addEventListener('abort', () => resolve(), { once: true }),
+  );
+  process.on('SIGTERM', () => stopping.abort());
+  const served = await openGateway(run, true);
+  const parent = answerParent(served.face);
+  try {
+    parent.started();
+    while (!served.gateway.ready.ok && !stopping.signal.aborted) await sleep(systemClock, 50);
+    if (!stopping.signal.aborted) await served.listen();
+    await stopped;
+    await served.gateway.stop();
+  } finally {
+    await parent.close();
+    await served.close();
+  }
+}
+
+/** Several processes on the same port; this one serves the admin port for all of them and carries no traffic. */
+export async function runWorkers(run: GatewayRun): Promise<void> {
+  if (run.listen.port === 0)
+    throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
+  await assertFree(run.listen);
+  const { log } = run;
+  const identity = await run.openIdentity();
+  const workers = new Workers({
+    count: run.workers,
+    spawn: forkWorker,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    stopMs: run.graceMs + WORKER_END_MS,
+  });
+  try {
+    const admin = await openAdmin(run, { identity, face: workers, counts: () => workers.counts() });
+    const stopped = untilStopped(async (signal) => {
+      log.info({ signal }, 'draining');
+      await workers.stop();
+      await admin.close();
+    });
+    try {
+      await workers.start();
+    } catch (error) {
+      await workers.stop();
+      await admin.close();
+      throw error;
+    }
+    log.info({ listen: formatAddress(run.listen), workers: run.workers }, 'gateway listens');
+    await stopped;
+  } finally {
+    await identity.close();
+  }
+}
+
+async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served> {
+  const { log, graceMs } = run;
+  const identity = await run.openIdentity();
+  const source = await run.openTargets().catch(async (error: unknown) => {
+    await identity.close();
+    throw error;
+  });
+  const lines = new LineWriter(systemClock);
+  const shared = { clock: systemClock, random: Math.random };
+  const accessLog = createAccessLog({
+    ...shared,
+    mode: run.accessLog,
+    query: run.accessLogQuery,
+    write: (line) => lines.write(line),
+  });
+  const gateway = new Gateway({
+    ...shared,
+    listen: run.listen,
+    identity,
+    targets: source.targets,
+    log,
+    graceMs,
+    reusePort,
+    accessLog,
+  });
+  let listening = false;
+  const face = faceOf({
+    gateway,
+    targets: source.targets,
+    lines,
+    listening: () => listening,
+    setLogLevel: (level) => {
+      log.level = level;
+    },
+  });
+  return {
+    gateway,
+    face,
+    identity,
+    listen: async () => {
+      const address = await gateway.start();
+      listening = true;
+      log.info({ listen: formatAddress(address), identity: identity.current()?.name }, 'gateway listens');
+    },
+    close: async () => {
+      lines.close();
+      await Promise.all([identity.close(), source.close()]);
+    },
+  };
+}
+
+function openAdmin(
+  run: GatewayRun,
+  parts: {
+    identity: IdentitySource;
+    face: GatewayFace;
+    counts: () => WorkerCounts | Promise<WorkerCounts>;
+  },
+): Promise<AdminServer> {
+  const { identity, face, counts } = parts;
+  const registry = createRegistry();
+  publishGateway(registry, {
+    listen: run.listen,
+    version: readVersion(),
+    report: () => face.report(),
+    workers: counts,
+  });
+  publishIdentity(registry, identity, systemClock);
+  return startAdmin({
+    address: run.admin,
+    registry,
+    ready: () => face.ready(),
+    readyPart: (path, query) => {
+      const question = targetQuestion(path, query);
+      if (question !== undefined) return face.targetReady(question);
+      return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
+    },
+    logLevel: levelOf(run.log, (level) => face.setLogLevel(level)),
+    tls: adminTls(identity, run.log),
+  });
+}
+
+/** Processes that share a port are not told when a stranger has it too. */
+async function assertFree(address: SocketAddress): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
+      reject(new LinkspanError('PORT_IN_USE', what, { cause: error }));
+    });
+    server.listen({ ...address, exclusive: true }, resolve);
+  });
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+}

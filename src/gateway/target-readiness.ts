@@ -1,0 +1,59 @@
+import type { TargetSource } from '../discovery/target.ts';
+import type { PartHealth } from '../telemetry/admin.ts';
+
+/** A Service, or one port of it, as asked for at `/ready/<namespace>/<service>[?port=]`. */
+export interface TargetQuestion {
+  readonly namespace: string;
+  readonly service: string;
+  /** Absent: every port of the Service. */
+  readonly port?: number;
+}
+
+/** Reads the question out of a path below `/ready/`; undefined when it is none. */
+export function targetQuestion(path: readonly string[], query: URLSearchParams): TargetQuestion | undefined {
+  const [namespace, service, ...rest] = path;
+  if (!namespace || !service || rest.length > 0) return undefined;
+  const port = query.get('port');
+  if (port === null) return { namespace, service };
+  return /^\d{1,5}$/.test(port) ? { namespace, service, port: Number(port) } : undefined;
+}
+
+/**
+ * Whether an exported Service could take a request now: 200 when each of its ports (or the one asked for) has a ready endpoint, 503 with the reason when one has not, 404 when it is not exported. By what
+ * discovery says; that an endpoint fails its requests shows in the metrics. Pure.
+ */
+export function targetReadiness(targets: TargetSource, question: TargetQuestion): PartHealth {
+  const name = `${question.namespace}/${question.service}`;
+  const problems: string[] = [];
+  let found = false;
+  for (const key of targets.keys()) {
+    const port = portOf(key, question);
+    if (port === undefined) continue;
+    found = true;
+    const endpoints = targets.get(key.slice(0, key.lastIndexOf(':')), port)?.endpoints ?? [];
+    const ready = endpoints.filter((endpoint) => endpoint.ready).length;
+    if (ready > 0) continue;
+    problems.push(`no ready endpoints for ${key} (${endpoints.length} known, ${ready} ready)`);
+  }
+  if (problems.length > 0) return { status: 503, reason: problems.join('; ') };
+  if (found) return { status: 200, reason: '' };
+  // What is not known yet is not the same as what is not there.
+  if (!targets.ready.ok) return { status: 503, reason: targets.ready.reason };
+  const port = question.port === undefined ? '' : ` port ${question.port}`;
+  return { status: 404, reason: `${name}${port} is not exported by this cluster` };
+}
+
+/** The port of a key `service.namespace.svc.domain:port` when it is one that was asked for. */
+function portOf(key: string, { namespace, service, port }: TargetQuestion): number | undefined {
+  const [of, in_, svc] = key.split('.', 3);
+  if (of !== service.toLowerCase() || in_ !== namespace.toLowerCase() || svc !== 'svc') return undefined;
+  const found = Number(key.slice(key.lastIndexOf(':') + 1));
+  return port === undefined || port === found ? found : undefined;
+}
+
+/** Of what several processes say, the best: one that has only just started knows less. */
+export function bestReadiness(answers: readonly PartHealth[]): PartHealth {
+  const rank = { 200: 0, 503: 1, 404: 2 } as const;
+  const [best] = [...answers].sort((a, b) => rank[a.status] - rank[b.status]);
+  return best ?? { status: 503, reason: 'no worker answers' };
+}
