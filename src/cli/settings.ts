@@ -64,8 +64,9 @@ function environment(command: Command, env: NodeJS.ProcessEnv, prefix: string): 
   const values: Record<string, unknown> = {};
   const names = new Map<string, string>();
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith(prefix) || text === undefined || SERVICE_LINK.test(name)) continue;
+    if (!name.startsWith(prefix) || text === undefined) continue;
     const option = byName.get(name);
+    if (option === undefined && SERVICE_LINK.test(name)) continue;
     if (option === undefined) {
       const near = nearest(name, [...byName.keys()]);
       const hint = near === undefined ? '' : ` (did you mean ${near}?)`;
