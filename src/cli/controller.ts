@@ -106,8 +106,8 @@ export function controllerCommand(): Command {
     )
     .option('--only-annotations <keys>', 'copy only these annotations to mirrors')
     .option('--host-grace <time>', 'how long the endpoint mirror of a vanished host stays', '60s')
-    .option('--concurrency <n>', 'mirrors of all clusters together that are written at once', '64')
-    .option('--peer-concurrency <n>', 'mirrors of one cluster that are written at once', '32')
+    .option('--concurrency <n>', 'mirrors of all clusters together that are written at once', '32')
+    .option('--peer-concurrency <n>', 'mirrors of one cluster that are written at once', '24')
     .option(
       '--lease-duration <time>',
       'after this time without renewal another replica takes a Link over',
