@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { peerIdentities } from '../identity/peer.ts';
+import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection } from '../proxy/connection.ts';
 import { tlsDial } from '../proxy/dial.ts';
@@ -107,6 +108,8 @@ export class RouteServer {
         check: () => undefined,
         draining,
         accounts,
+        accessLog: NO_ACCESS_LOG,
+        clientName: client.remoteAddress,
         clock,
       },
       first,

@@ -1,7 +1,7 @@
 import type { TargetSpec } from '../discovery/target.ts';
 import { matchesIdentity } from '../identity/peer.ts';
 import { ProxyFailure } from '../proxy/failures.ts';
-import type { RequestHead } from '../proxy/http1/head.ts';
+import type { Field } from '../proxy/field.ts';
 
 /** What decides whether a request may pass. */
 export interface Question {
@@ -12,7 +12,7 @@ export interface Question {
   /** The target as it is now; undefined when it is not exported. */
   readonly spec: TargetSpec | undefined;
   /** Undefined for opaque connections. */
-  readonly head: RequestHead | undefined;
+  readonly head: { readonly fields: readonly Field[] } | undefined;
 }
 
 /** Whether a request or connection may pass the gateway; undefined = yes. Pure. */
@@ -29,7 +29,7 @@ export function authorize({ own, client, label, spec, head }: Question): ProxyFa
  * Whether some `Forwarded` element (RFC 7239) says that this gateway has had the request: every element of every field, quoted or not, in any case. Linkerd looks at the first `by` of each field only, so an
  * intermediary that merges fields defeats it.
  */
-function passedBefore(own: string, head: RequestHead | undefined): boolean {
+function passedBefore(own: string, head: Question['head']): boolean {
   for (const { lower, value } of head?.fields ?? []) {
     if (lower !== 'forwarded') continue;
     for (const pair of value.split(/[;,]/)) {

@@ -3,14 +3,15 @@ import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
-import type { AccessLog } from '../proxy/access-log.ts';
+import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import { plainDial } from '../proxy/dial.ts';
-import { serve } from '../proxy/session.ts';
+import type { ProxyFailure } from '../proxy/failures.ts';
+import { type Flow, serve } from '../proxy/session.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { authorize } from './authorize.ts';
+import { authorize, type Question } from './authorize.ts';
 import { type Arrival, GatewayListener } from './listener.ts';
 
 export interface GatewayOptions {
@@ -28,12 +29,19 @@ export interface GatewayOptions {
   readonly accessLog?: AccessLog;
 }
 
+/** A service that is being asked for. */
+interface Served {
+  readonly target: Target;
+  /** Client connections that are for it. */
+  readonly flows: Set<Flow>;
+}
+
 /** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
 export class Gateway {
   readonly accounts: Accounts;
   readonly #options: GatewayOptions;
   readonly #listener: GatewayListener;
-  readonly #targets = new Map<string, Target>();
+  readonly #served = new Map<string, Served>();
   readonly #unsubscribe: () => void;
   #draining = false;
 
@@ -62,7 +70,7 @@ export class Gateway {
 
   /** Endpoints by `name:port`, of the services that have been asked for. */
   get balancers(): Record<string, { readonly ready: number; readonly known: number }> {
-    return Object.fromEntries([...this.#targets].map(([label, { counts }]) => [label, counts]));
+    return Object.fromEntries([...this.#served].map(([label, { target }]) => [label, target.counts]));
   }
 
   /** @returns the bound address @throws LinkspanError PORT_IN_USE */
@@ -76,16 +84,17 @@ export class Gateway {
     this.#draining = true;
     this.#unsubscribe();
     this.#listener.stopAccepting();
+    for (const { flows } of this.#served.values()) for (const flow of flows) flow.drain();
     const deadline = clock.monotonic() + graceMs;
     while (this.#listener.size > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
     if (this.#listener.size > 0)
       log.warn({ connections: this.#listener.size }, 'grace is over, connections ended');
     this.#listener.destroy();
-    for (const target of this.#targets.values()) target.close();
+    for (const { target } of this.#served.values()) target.close();
   }
 
   #arrived({ connection, clientIdentity, header, first }: Arrival): void {
-    const { targets, clock, identity, log } = this.#options;
+    const { clock, identity, log, accessLog = NO_ACCESS_LOG } = this.#options;
     if (header.name === '') {
       // A gateway stands for other services only; a header without a name would mean the gateway's own ports.
       this.accounts.refuse('nameless header');
@@ -96,10 +105,11 @@ export class Gateway {
     const label = targetKey(header.name, header.port);
     const host = header.port === 80 ? header.name : label;
     log.debug({ client: clientIdentity, target: label, protocol: header.protocol }, 'connection accepted');
-    serve(
+    const served = this.#serve(label);
+    const flow = serve(
       {
         client: connection,
-        target: this.#target(label, header.name, header.port),
+        target: served.target,
         protocol: header.protocol,
         rules: {
           host,
@@ -109,43 +119,64 @@ export class Gateway {
           ],
           append: [['forwarded', `by=${own};for=${clientIdentity};host=${label};proto=https`]],
         },
-        check: (head) => {
-          const spec = targets.get(header.name, header.port);
-          const refusal = authorize({ own, client: clientIdentity, label, spec, head });
-          const allowed = refusal === undefined;
-          if (allowed || refusal.kind === 'unauthorized')
-            this.accounts.authorization(head === undefined ? 'tcp' : 'http', allowed, clientIdentity);
-          return refusal;
-        },
+        check: (head) => this.#check({ own, client: clientIdentity, label, head }),
         draining: () => this.#draining,
         accounts: this.accounts,
+        accessLog,
+        clientName: clientIdentity,
         clock,
       },
       first,
     );
+    served.flows.add(flow);
+    connection.whenClosed(() => {
+      served.flows.delete(flow);
+      this.#forgetUnused(label, served);
+    });
   }
 
-  /** The balancer of a service, made when first asked for and kept as long as the service is exported. */
-  #target(label: string, name: string, port: number): Target {
+  #check(question: Omit<Question, 'spec'>): ProxyFailure | undefined {
+    const spec = lookUp(this.#options.targets, question.label);
+    const refusal = authorize({ ...question, spec });
+    const allowed = refusal === undefined;
+    if (allowed || refusal.kind === 'unauthorized') {
+      const kind = question.head === undefined ? 'tcp' : 'http';
+      this.accounts.authorization(kind, allowed, question.client);
+    }
+    return refusal;
+  }
+
+  /** The balancer of a service: made when first asked for, kept as long as the service is exported or somebody is connected for it. */
+  #serve(label: string): Served {
     const { clock, random, targets } = this.#options;
-    const known = this.#targets.get(label);
+    const known = this.#served.get(label);
     if (known !== undefined) return known;
     const dial = plainDial({ label, accounts: this.accounts, clock });
     const target = new Target({ label, dial, clock, random });
-    const spec = targets.get(name, port);
-    target.update(spec?.endpoints ?? []);
-    // What is not exported is answered and forgotten: names that clients make up must not fill the memory.
-    if (spec !== undefined) this.#targets.set(label, target);
-    return target;
+    const served = { target, flows: new Set<Flow>() };
+    this.#served.set(label, served);
+    update(target, lookUp(targets, label));
+    return served;
+  }
+
+  /** Names that clients make up must not fill the memory. */
+  #forgetUnused(label: string, served: Served): void {
+    if (served.flows.size > 0 || lookUp(this.#options.targets, label) !== undefined) return;
+    if (this.#served.get(label) === served) this.#served.delete(label);
+    served.target.close();
   }
 
   #changed(key: string): void {
-    const target = this.#targets.get(key);
-    if (target === undefined) return;
-    const spec = lookUp(this.#options.targets, key);
-    target.update(spec?.endpoints ?? []);
-    if (spec === undefined) this.#targets.delete(key);
+    const served = this.#served.get(key);
+    if (served === undefined) return;
+    update(served.target, lookUp(this.#options.targets, key));
+    for (const flow of served.flows) flow.recheck();
+    this.#forgetUnused(key, served);
   }
+}
+
+function update(target: Target, spec: TargetSpec | undefined): void {
+  target.update(spec?.endpoints ?? [], spec?.protocol);
 }
 
 function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {

@@ -26,6 +26,7 @@ export class Connection {
   #closed = false;
   #ended = false;
   #error: Error | undefined;
+  #whenClosed: (() => void) | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -40,7 +41,14 @@ export class Connection {
     socket.on('close', () => {
       this.#closed = true;
       this.handler.onClose(this, this.#error);
+      this.#whenClosed?.();
     });
+  }
+
+  /** Who is told of the end besides the handler, whoever that is by then. */
+  whenClosed(listener: () => void): void {
+    if (this.#closed) listener();
+    else this.#whenClosed = listener;
   }
 
   get closed(): boolean {

@@ -30,4 +30,9 @@ export class ProxyFailure extends Error {
   get status(): number {
     return failures[this.kind].status;
   }
+
+  /** gRPC status code. */
+  get grpc(): number {
+    return failures[this.kind].grpc;
+  }
 }

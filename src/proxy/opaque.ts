@@ -1,32 +1,94 @@
+import type { EndpointState } from './balancer/endpoint.ts';
+import type { Connection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
-import type { Session } from './session.ts';
+import type { Flow, Session } from './session.ts';
 import { joinTunnel } from './tunnel.ts';
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. Nothing is read before the endpoint is connected, so a server may speak first. */
-export function serveOpaque(session: Session, first: Buffer): void {
-  const { client, check, accounts } = session;
-  const refusal = check(undefined);
-  if (refusal !== undefined) {
-    accounts.failure(refusal.kind);
-    client.destroy(refusal);
-    return;
-  }
-  client.pause();
-  connect(session, first).catch((error: unknown) => {
-    if (error instanceof ProxyFailure) accounts.failure(error.kind);
-    client.destroy(error as Error);
-  });
+export function serveOpaque(session: Session, first: Buffer): Flow {
+  const flow = new OpaqueFlow(session);
+  flow.start(first);
+  return flow;
 }
 
-async function connect({ client, target, accounts }: Session, first: Buffer): Promise<void> {
-  accounts.request(target.label);
-  const { endpoint, connection } = await target.lease(true);
-  if (client.closed) {
-    endpoint.abandon();
-    connection.destroy();
-    return;
+class OpaqueFlow implements Flow {
+  readonly #session: Session;
+  readonly #startedAt: number;
+  #upstream: Connection | undefined;
+  #endpoint: EndpointState | undefined;
+  #failure: ProxyFailure | undefined;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#startedAt = session.clock.monotonic();
   }
-  // In hand until it ends, so that endpoints with long connections get fewer new ones.
-  joinTunnel(client, connection, () => endpoint.succeed(undefined));
-  if (first.length > 0 && !connection.send(first)) client.pause();
+
+  start(first: Buffer): void {
+    const { client, check } = this.#session;
+    const refusal = check(undefined);
+    if (refusal !== undefined) return this.#refuse(refusal);
+    client.pause();
+    this.#connect(first).catch((error: unknown) => {
+      if (error instanceof ProxyFailure) this.#refuse(error);
+      else client.destroy(error as Error);
+    });
+  }
+
+  recheck(): void {
+    const { client, check } = this.#session;
+    if (client.closed || this.#failure !== undefined) return;
+    const refusal = check(undefined);
+    if (refusal === undefined) return;
+    this.#upstream?.destroy(refusal);
+    this.#failure = refusal;
+    this.#session.accounts.failure(refusal.kind, 'tcp');
+    client.destroy(refusal);
+  }
+
+  drain(): void {
+    // Nothing can be said to a raw connection; it has the grace to end by itself.
+  }
+
+  #refuse(failure: ProxyFailure): void {
+    this.#failure = failure;
+    this.#session.accounts.failure(failure.kind, 'tcp');
+    this.#session.client.destroy(failure);
+    this.#log();
+  }
+
+  async #connect(first: Buffer): Promise<void> {
+    const { accounts, target, client } = this.#session;
+    accounts.request(target.label);
+    const { endpoint, connection } = await target.lease(true);
+    if (client.closed) {
+      endpoint.abandon();
+      connection.destroy();
+      return;
+    }
+    this.#upstream = connection;
+    this.#endpoint = endpoint;
+    // In hand until it ends, so that endpoints with long connections get fewer new ones.
+    joinTunnel(client, connection, () => {
+      endpoint.succeed(undefined);
+      this.#log();
+    });
+    if (first.length > 0 && !connection.send(first)) client.pause();
+  }
+
+  #log(): void {
+    const { accessLog, target, clientName, client, clock } = this.#session;
+    if (!accessLog.wants(undefined, this.#failure?.kind)) return;
+    const endpoint = this.#endpoint;
+    accessLog.record({
+      client: clientName,
+      target: target.label,
+      endpoint: endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`,
+      protocol: 'opaque',
+      bytesIn: client.bytesRead,
+      bytesOut: client.bytesWritten,
+      totalMs: clock.monotonic() - this.#startedAt,
+      failure: this.#failure?.kind,
+      reason: this.#failure?.message,
+    });
+  }
 }

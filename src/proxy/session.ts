@@ -1,9 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import type { Accounts } from './accounts.ts';
 import type { Connection } from './connection.ts';
-import { ProxyFailure } from './failures.ts';
-import type { RequestHead } from './http1/head.ts';
+import type { ProxyFailure } from './failures.ts';
+import type { AccessLog } from './access-log.ts';
+import type { Field } from './field.ts';
 import { Http1Session } from './http1/session.ts';
+import { Http2Session } from './http2/session.ts';
 import { serveOpaque } from './opaque.ts';
 import type { Target } from './target.ts';
 import type { SessionProtocol } from './transport-header.ts';
@@ -25,29 +27,31 @@ export interface Session {
   readonly protocol: SessionProtocol;
   readonly rules: HeadRules;
   /** Refuses a request; called for each one, so that changes of policy take effect on open connections. */
-  readonly check: (head: RequestHead | undefined) => ProxyFailure | undefined;
+  readonly check: (head: { readonly fields: readonly Field[] } | undefined) => ProxyFailure | undefined;
   /** Whether the process is shutting down: finish what is under way, take nothing new. */
   readonly draining: () => boolean;
   readonly accounts: Accounts;
+  readonly accessLog: AccessLog;
+  /** Who the client is, for the access log: its identity, or its address where clients have none. */
+  readonly clientName: string;
   readonly clock: Clock;
+}
+
+/** A client connection that is being served. */
+export interface Flow {
+  /** What may pass has changed: ends what was let in before and could not come in now. Requests are checked one by one, this is for tunnels. */
+  recheck(): void;
+  /** The process is shutting down: the client is told to send nothing new. */
+  drain(): void;
 }
 
 /**
  * Serves a client connection until it ends. This is the one place where a protocol meets its implementation.
  * @param first bytes that have been read already
  */
-export function serve(session: Session, first: Buffer): void {
-  if (session.protocol === 'http1') {
-    new Http1Session(session).start(first);
-    return;
-  }
-  if (session.protocol === 'opaque') {
-    serveOpaque(session, first);
-    return;
-  }
-  // HTTP/2 is framed differently; its client reads a connection that ends without SETTINGS as refused.
-  session.accounts.failure('protocol not served');
-  session.client.destroy(
-    new ProxyFailure('protocol not served', `${session.target.label}: HTTP/2 sessions are not served`),
-  );
+export function serve(session: Session, first: Buffer): Flow {
+  if (session.protocol === 'opaque') return serveOpaque(session, first);
+  const flow = session.protocol === 'http1' ? new Http1Session(session) : new Http2Session(session);
+  flow.start(first);
+  return flow;
 }

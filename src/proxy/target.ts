@@ -4,6 +4,10 @@ import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import type { AccrualSettings, EndpointState } from './balancer/endpoint.ts';
 import type { Connection, ConnectionHandler } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
+import { Http1Upstream } from './http1/upstream.ts';
+import { Http2Pool } from './http2/pool.ts';
+import { Http2Upstream } from './http2/upstream.ts';
+import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
 
 /** Opens a connection to an endpoint, ready for the application's bytes. @throws ProxyFailure `connection failed` or `connect timeout` */
 export type Dial = (endpoint: { readonly host: string; readonly port: number }) => Promise<Connection>;
@@ -22,6 +26,9 @@ export interface TargetOptions {
   /** Unused connections kept per endpoint; default 100. */
   readonly maxIdle?: number;
 }
+
+/** What is spoken to endpoints. */
+export type TargetProtocol = 'http1' | 'http2' | 'opaque';
 
 /** A connection to an endpoint that was picked for one request or flow. */
 export interface Lease {
@@ -46,12 +53,17 @@ export class Target implements ConnectionHandler {
   readonly #idle = new Map<EndpointState, Idle[]>();
   readonly #owners = new Map<Connection, EndpointState>();
   readonly #waiting = new Set<() => void>();
+  readonly #http2: Http2Pool;
   #failingFast = false;
+  /** What the Service says that its pods speak; undefined = what the client speaks. */
+  protocol: TargetProtocol | undefined;
 
   constructor(options: TargetOptions) {
     this.label = options.label;
     this.#options = options;
     this.#balancer = new Balancer(options);
+    const { clock, dial } = options;
+    this.#http2 = new Http2Pool({ clock, dial: (endpoint) => dial(endpoint) });
   }
 
   get counts(): { readonly ready: number; readonly known: number } {
@@ -59,9 +71,11 @@ export class Target implements ConnectionHandler {
   }
 
   /** Takes the endpoints as they are now; those that wait for one go on. */
-  update(addresses: readonly EndpointAddress[]): void {
+  update(addresses: readonly EndpointAddress[], protocol?: TargetProtocol): void {
+    this.protocol = protocol;
     this.#balancer.update(addresses);
     const current = new Set(this.#balancer.endpoints);
+    this.#http2.keepOnly(current);
     for (const [endpoint, idle] of this.#idle)
       if (!current.has(endpoint)) for (const { connection } of idle) connection.destroy();
     if (this.#balancer.counts.ready === 0) return;
@@ -81,30 +95,41 @@ export class Target implements ConnectionHandler {
    * @param fresh do not take an unused connection
    * @throws ProxyFailure
    */
-  async lease(fresh: boolean): Promise<Lease> {
-    const tried = new Set<EndpointState>();
-    let last: unknown;
-    for (;;) {
-      const picked = this.#balancer.pick(tried);
-      if ('none' in picked) {
-        if (picked.none === 'all tried') throw last;
-        await this.#untilReady();
-        continue;
-      }
-      const { endpoint } = picked;
-      endpoint.begin();
+  lease(fresh: boolean): Promise<Lease> {
+    return this.#balanced(async (endpoint) => {
       const idle = fresh ? undefined : this.#takeIdle(endpoint);
-      if (idle !== undefined)
-        return { endpoint, connection: idle, reused: true, since: this.#options.clock.monotonic() };
-      try {
-        const connection = await this.#options.dial(endpoint);
-        return { endpoint, connection, reused: false, since: this.#options.clock.monotonic() };
-      } catch (error) {
-        endpoint.failConnect();
-        tried.add(endpoint);
-        last = error;
-      }
+      const connection = idle ?? (await this.#options.dial(endpoint));
+      const since = this.#options.clock.monotonic();
+      return { endpoint, connection, reused: idle !== undefined, since };
+    });
+  }
+
+  /**
+   * Sends a request's head to an endpoint that speaks `protocol`; the rest goes through the `Upstream`.
+   * @param fresh do not take an unused HTTP/1 connection
+   * @throws ProxyFailure
+   */
+  async open(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    fresh = false,
+  ): Promise<Upstream> {
+    const now = () => this.#options.clock.monotonic();
+    if (protocol === 'http1') {
+      const lease = await this.lease(fresh);
+      const upstream = new Http1Upstream({ lease, target: this, request, handler, now });
+      upstream.start();
+      return upstream;
     }
+    return this.#balanced(async (endpoint) => {
+      const connection = this.#http2.ready(endpoint) ?? (await this.#http2.connection(endpoint));
+      const { label } = this;
+      const upgraded = false;
+      const upstream = new Http2Upstream({ label, connection, endpoint, request, handler, now, upgraded });
+      upstream.start();
+      return upstream;
+    });
   }
 
   /** Takes back a connection that can carry another request. */
@@ -157,6 +182,29 @@ export class Target implements ConnectionHandler {
     entry.timer.cancel();
     this.#owners.delete(entry.connection);
     return entry.connection;
+  }
+
+  /** Picks endpoints until one can be used. */
+  async #balanced<T>(use: (endpoint: EndpointState) => Promise<T>): Promise<T> {
+    const tried = new Set<EndpointState>();
+    let last: unknown;
+    for (;;) {
+      const picked = this.#balancer.pick(tried);
+      if ('none' in picked) {
+        if (picked.none === 'all tried') throw last;
+        await this.#untilReady();
+        continue;
+      }
+      const { endpoint } = picked;
+      endpoint.begin();
+      try {
+        return await use(endpoint);
+      } catch (error) {
+        endpoint.failConnect();
+        tried.add(endpoint);
+        last = error;
+      }
+    }
   }
 
   /** Waits for an endpoint; once a wait was in vain everybody fails at once until there is one. */

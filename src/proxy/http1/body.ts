@@ -1,4 +1,5 @@
-import { type Framing, HeadError } from './head.ts';
+import type { Field } from '../field.ts';
+import { type Framing, HeadError, parseTrailers } from './head.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -19,6 +20,11 @@ type ChunkState =
   | 'trailer lf'
   | 'last lf';
 
+/** Hears the body's own bytes, without chunked framing. */
+export interface BodySink {
+  onBodyBytes(chunk: Buffer): void;
+}
+
 /**
  * Finds the end of a message body. Bytes are passed on as they are; this only counts. Chunked framing is checked byte by byte, because the next hop will read it again and must come to the same
  * end: bare LF, missing digits, sizes over 2^52 and endless lines are refused.
@@ -30,6 +36,7 @@ export class BodyReader {
   #digits = 0;
   #line = 0;
   #done: boolean;
+  #trailerText = '';
 
   constructor(framing: Framing) {
     this.#framing = framing.kind;
@@ -41,15 +48,28 @@ export class BodyReader {
     return this.#done;
   }
 
-  /** How many of these bytes belong to the body. @throws HeadError when they cannot be framed */
-  take(chunk: Buffer): number {
+  /** The trailer section of a chunked body that is done. @throws HeadError */
+  get trailers(): readonly Field[] {
+    return this.#trailerText === '' ? [] : parseTrailers(this.#trailerText);
+  }
+
+  /**
+   * How many of these bytes belong to the body.
+   * @param sink gets the body's own bytes, for a next hop that frames them otherwise
+   * @throws HeadError when they cannot be framed
+   */
+  take(chunk: Buffer, sink?: BodySink): number {
     if (this.#done) return 0;
-    if (this.#framing === 'until close') return chunk.length;
-    if (this.#framing === 'length') return this.#takeLength(chunk);
+    if (this.#framing !== 'chunked') {
+      const taken = this.#framing === 'length' ? this.#takeLength(chunk) : chunk.length;
+      if (taken > 0) sink?.onBodyBytes(taken === chunk.length ? chunk : chunk.subarray(0, taken));
+      return taken;
+    }
     let at = 0;
     while (at < chunk.length && !this.#done) {
       if (this.#state === 'data') {
         const step = Math.min(this.#left, chunk.length - at);
+        sink?.onBodyBytes(chunk.subarray(at, at + step));
         this.#left -= step;
         at += step;
         if (this.#left === 0) this.#state = 'data cr';
@@ -115,6 +135,7 @@ export class BodyReader {
   }
 
   #trailer(byte: number): void {
+    this.#trailerText += String.fromCharCode(byte);
     if (this.#state === 'trailer start') {
       if (byte === CR) this.#state = 'last lf';
       else if (byte === LF) throw new HeadError('there is a bare LF in the trailers');

@@ -1,3 +1,5 @@
+import type { Field } from '../field.ts';
+
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
  */
@@ -5,17 +7,12 @@ export class HeadError extends Error {
   override readonly name = 'HeadError';
 }
 
-/** A header field: its name as it came, in lower case, and its value without surrounding blanks. */
-export interface Field {
-  readonly name: string;
-  readonly lower: string;
-  readonly value: string;
-}
-
 /** How a message's body ends (RFC 9112 section 6.3). */
 export type Framing =
   | { readonly kind: 'none' | 'chunked' | 'until close' }
   | { readonly kind: 'length'; readonly length: number };
+
+export type { Field } from '../field.ts';
 
 export interface RequestHead {
   readonly method: string;
@@ -128,6 +125,25 @@ function parseFields(lines: readonly string[]): Field[] {
       throw new HeadError(`the value of the header field ${name} has a forbidden character`);
     return { name, lower: name.toLowerCase(), value: value.replace(/^[\t ]+|[\t ]+$/g, '') };
   });
+}
+
+/** Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's trick (RFC 9110 section 6.5.1). */
+const NOT_IN_TRAILERS = new Set([
+  'transfer-encoding',
+  'content-length',
+  'host',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'authorization',
+  'forwarded',
+]);
+
+/** @param text trailer lines with their line ends @throws HeadError */
+export function parseTrailers(text: string): Field[] {
+  const lines = text.split('\r\n').filter((line) => line !== '');
+  return parseFields(lines).filter(({ lower }) => !NOT_IN_TRAILERS.has(lower) && !lower.startsWith('l5d-'));
 }
 
 function contentLength(fields: readonly Field[]): number | undefined {

@@ -65,7 +65,7 @@ export function isServableTarget(head: RequestHead): boolean {
 }
 
 /** Absolute-form is turned into origin-form and its authority wins over Host (RFC 9112 section 3.2.2). */
-function splitTarget(target: string): { path: string; authority: string | undefined } {
+export function splitTarget(target: string): { path: string; authority: string | undefined } {
   const match = /^https?:\/\/(?:[^@/?#]*@)?([^/?#]+)(.*)$/i.exec(target);
   if (match === null) return { path: target, authority: undefined };
   const rest = (match[2] ?? '').replace(/#.*$/, '');

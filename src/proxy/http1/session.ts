@@ -1,9 +1,10 @@
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
-import type { Session } from '../session.ts';
+import type { Flow, Session } from '../session.ts';
 import type { Lease } from '../target.ts';
 import { joinTunnel } from '../tunnel.ts';
 import { BodyReader } from './body.ts';
+import { TranslatedExchange } from './translated.ts';
 import {
   HeadError,
   headEnd,
@@ -12,6 +13,7 @@ import {
   type RequestHead,
   type ResponseHead,
 } from './head.ts';
+import { failureResponse } from './failure-response.ts';
 import { isServableTarget, renderRequest, renderResponse } from './render.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -40,11 +42,15 @@ interface Exchange {
  * An HTTP/1 connection of a client. Each request is balanced on its own; heads are parsed and rewritten, bodies pass as the bytes that came. Pipelined requests are answered
  * one after the other.
  */
-export class Http1Session implements ConnectionHandler {
+export class Http1Session implements ConnectionHandler, Flow {
   readonly #session: Session;
   readonly #client: Connection;
   #held: Buffer = EMPTY;
   #exchange: Exchange | undefined;
+  /** Instead of an exchange, when the endpoints speak HTTP/2. */
+  #translated: TranslatedExchange | undefined;
+  /** The request whose connection has become a tunnel. */
+  #tunnelled: { readonly head: RequestHead; readonly connection: Connection } | undefined;
   #clientEnded = false;
   #closing = false;
 
@@ -60,12 +66,28 @@ export class Http1Session implements ConnectionHandler {
     if (first.length > 0) this.#fromClient(first);
   }
 
+  recheck(): void {
+    const { check, accounts } = this.#session;
+    const refusal = this.#tunnelled === undefined ? undefined : check(this.#tunnelled.head);
+    if (refusal === undefined || this.#client.closed) return;
+    accounts.failure(refusal.kind);
+    this.#tunnelled?.connection.destroy(refusal);
+    this.#client.destroy(refusal);
+  }
+
+  drain(): void {
+    // A connection between two requests can be closed without loss; others are told by their response.
+    const idle = this.#exchange === undefined && this.#translated === undefined;
+    if (idle && this.#tunnelled === undefined && this.#held.length === 0) this.#client.end();
+  }
+
   onData(connection: Connection, chunk: Buffer): void {
     if (connection === this.#client) this.#fromClient(chunk);
     else if (connection === this.#exchange?.lease?.connection) this.#fromTarget(this.#exchange, chunk);
   }
 
   onDrain(connection: Connection): void {
+    this.#translated?.onClientDrain();
     const upstream = this.#exchange?.lease?.connection;
     if (connection === this.#client) upstream?.resume();
     else if (connection === upstream) this.#client.resume();
@@ -75,7 +97,8 @@ export class Http1Session implements ConnectionHandler {
     if (connection === this.#client) {
       this.#clientEnded = true;
       const exchange = this.#exchange;
-      if (exchange === undefined) this.#client.end();
+      if (this.#translated !== undefined) this.#translated.onClientEnd();
+      else if (exchange === undefined) this.#client.end();
       // A request that will never be complete; whoever sent it does not want an answer.
       else if (!exchange.requestBody.done)
         this.#abort(exchange, new Error('the client left in the middle of a request'));
@@ -87,6 +110,7 @@ export class Http1Session implements ConnectionHandler {
   onClose(connection: Connection, error: Error | undefined): void {
     const exchange = this.#exchange;
     if (connection === this.#client) {
+      this.#translated?.abandon();
       if (exchange !== undefined) this.#abort(exchange, error);
       return;
     }
@@ -97,6 +121,7 @@ export class Http1Session implements ConnectionHandler {
   #fromClient(chunk: Buffer): void {
     const exchange = this.#exchange;
     if (this.#closing) return;
+    if (this.#translated !== undefined) return this.#translated.onClientData(chunk);
     if (exchange === undefined || exchange.requestBody.done || exchange.lease === undefined) {
       this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
       if (exchange === undefined) this.#nextRequest();
@@ -147,7 +172,27 @@ export class Http1Session implements ConnectionHandler {
       this.#answer(refusal, exchange);
       return;
     }
-    void this.#lease(exchange, false);
+    if (target.protocol === 'http2' && head.upgrade === undefined) this.#translate(head);
+    else void this.#lease(exchange, false);
+  }
+
+  /** The endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
+  #translate(head: RequestHead): void {
+    this.#exchange = undefined;
+    const held = this.#held;
+    this.#held = EMPTY;
+    this.#translated = new TranslatedExchange(this.#session, head, (close, rest) => {
+      this.#translated = undefined;
+      this.#held = rest;
+      this.#closing = close;
+      if (close) {
+        this.#client.end();
+        return;
+      }
+      this.#client.resume();
+      this.#nextRequest();
+    });
+    this.#translated.start(held);
   }
 
   async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
@@ -284,6 +329,7 @@ export class Http1Session implements ConnectionHandler {
     this.#client.send(renderResponse(head, 1, false));
     if (rest.length > 0) this.#client.send(rest);
     joinTunnel(this.#client, lease.connection, () => lease.endpoint.succeed(undefined));
+    this.#tunnelled = { head: exchange.head, connection: lease.connection };
     if (this.#held.length > 0) lease.connection.send(this.#held);
     if (this.#clientEnded) lease.connection.end();
   }
@@ -356,17 +402,4 @@ export class Http1Session implements ConnectionHandler {
       this.#nextRequest();
     }
   }
-}
-
-function failureResponse(failure: ProxyFailure, bodiless: boolean, close: boolean): Buffer {
-  const body = `${failure.message}\n`;
-  const header = failure.message.replace(/[^\x20-\x7e]/g, '?');
-  const lines = [
-    `HTTP/1.1 ${failure.status} ${failure.kind}`,
-    'content-type: text/plain; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `l5d-proxy-error: ${header}`,
-    ...(close ? ['connection: close'] : []),
-  ];
-  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${bodiless ? '' : body}`);
 }

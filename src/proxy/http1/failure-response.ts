@@ -1,0 +1,15 @@
+import type { ProxyFailure } from '../failures.ts';
+
+/** A response in the target's stead that says why. @param bodiless it answers HEAD */
+export function failureResponse(failure: ProxyFailure, bodiless: boolean, close: boolean): Buffer {
+  const body = `${failure.message}\n`;
+  const header = failure.message.replace(/[^\x20-\x7e]/g, '?');
+  const lines = [
+    `HTTP/1.1 ${failure.status} ${failure.kind}`,
+    'content-type: text/plain; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `l5d-proxy-error: ${header}`,
+    ...(close ? ['connection: close'] : []),
+  ];
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${bodiless ? '' : body}`);
+}

@@ -1,0 +1,218 @@
+import { ProxyFailure } from '../failures.ts';
+import type { Field } from '../field.ts';
+import { requestFields } from '../forwarding.ts';
+import type { Session } from '../session.ts';
+import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
+import { BodyReader, type BodySink } from './body.ts';
+import { failureResponse } from './failure-response.ts';
+import { HeadError, type RequestHead } from './head.ts';
+import { splitTarget } from './render.ts';
+import { lastChunk } from './upstream.ts';
+
+const CRLF = Buffer.from('\r\n', 'latin1');
+const EMPTY = Buffer.alloc(0);
+/** Body bytes that may wait for a slow endpoint before the client has to wait, too. */
+const MAX_WAITING = 64 * 1024;
+
+/** A request of an HTTP/1 client for endpoints that speak HTTP/2: its body is taken out of its framing, the response's is put into one. */
+export class TranslatedExchange implements UpstreamHandler, BodySink {
+  readonly #session: Session;
+  readonly #head: RequestHead;
+  readonly #onOver: (close: boolean, rest: Buffer) => void;
+  readonly #outgoing: OutgoingRequest;
+  readonly #body: BodyReader;
+  readonly #startedAt: number;
+  #upstream: Upstream | undefined;
+  /** Bytes that came before there was an endpoint, then those behind the request. */
+  #held: Buffer = EMPTY;
+  #waiting = 0;
+  #bodySent = false;
+  #retried = false;
+  #chunked = false;
+  #close: boolean;
+  #responded = false;
+  #owed = 0;
+  #over = false;
+
+  /** @param onOver whether the client's connection is to be closed, and the bytes behind the request */
+  constructor(session: Session, head: RequestHead, onOver: (close: boolean, rest: Buffer) => void) {
+    this.#session = session;
+    this.#head = head;
+    this.#onOver = onOver;
+    this.#body = new BodyReader(head.framing);
+    this.#close = !head.keepAlive;
+    this.#startedAt = session.clock.monotonic();
+    const { path, authority } = splitTarget(head.target);
+    this.#outgoing = {
+      method: head.method,
+      path,
+      authority: session.rules.host ?? authority ?? head.fields.find(({ lower }) => lower === 'host')?.value,
+      version: head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
+      fields: requestFields(head.fields, session.rules).map(lowerCase),
+      framing: head.framing,
+    };
+  }
+
+  /** @param first bytes behind the head */
+  start(first: Buffer): void {
+    this.#held = first;
+    void this.#open();
+  }
+
+  onClientData(chunk: Buffer): void {
+    if (this.#upstream === undefined || this.#body.done) {
+      this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+      if (this.#held.length > MAX_WAITING) this.#session.client.pause();
+      return;
+    }
+    this.#forward(this.#upstream, chunk);
+  }
+
+  onClientDrain(): void {
+    const owed = this.#owed;
+    this.#owed = 0;
+    if (owed > 0) this.#upstream?.consumed(owed);
+  }
+
+  /** The client sends no more. Whoever has not sent all of its request does not want an answer. */
+  onClientEnd(): void {
+    this.#close = true;
+    if (this.#body.done) return;
+    this.abandon();
+    this.#session.client.destroy(new Error('the client left in the middle of a request'));
+  }
+
+  /** The client is gone. */
+  abandon(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#upstream?.abandon();
+  }
+
+  onBodyBytes(chunk: Buffer): void {
+    this.#bodySent = true;
+    const sent = this.#upstream?.write(chunk) ?? 0;
+    this.#waiting += chunk.length - sent;
+    if (this.#waiting > MAX_WAITING) this.#session.client.pause();
+  }
+
+  onRequestSent(bytes: number): void {
+    this.#waiting -= bytes;
+    if (this.#waiting <= MAX_WAITING / 2) this.#session.client.resume();
+  }
+
+  onInterimResponse(status: number, fields: readonly Field[]): void {
+    // 100 and 103 are for the client, unless it is too old to know them.
+    if (this.#head.minor === 1) this.#session.client.send(render(status, fields, []));
+  }
+
+  onResponse({ status, fields, framing }: IncomingResponse): void {
+    const { accounts, clock, target, client, draining } = this.#session;
+    accounts.response(target.label, status, clock.monotonic() - this.#startedAt);
+    this.#responded = true;
+    const bodiless = this.#head.method === 'HEAD' || status === 204 || status === 304;
+    const own: string[] = [];
+    if (framing.kind === 'none' && !bodiless && !fields.some(({ lower }) => lower === 'content-length'))
+      own.push('content-length: 0');
+    this.#chunked = framing.kind === 'chunked' && !bodiless && this.#head.minor === 1;
+    if (this.#chunked) own.push('transfer-encoding: chunked');
+    // HTTP/1.0 learns of the end of such a body by the end of the connection.
+    if (framing.kind === 'chunked' && !bodiless && this.#head.minor === 0) this.#close = true;
+    if (draining() || !this.#body.done) this.#close = true;
+    if (this.#close) own.push('connection: close');
+    else if (this.#head.minor === 0) own.push('connection: keep-alive');
+    client.send(render(status, fields, own));
+  }
+
+  onResponseBody(chunk: Buffer): void {
+    const { client } = this.#session;
+    if (this.#chunked) client.send(Buffer.from(`${chunk.length.toString(16)}\r\n`, 'latin1'));
+    const open = client.send(chunk);
+    if (this.#chunked) client.send(CRLF);
+    if (open) this.#upstream?.consumed(chunk.length);
+    else this.#owed += chunk.length;
+  }
+
+  onResponseEnd(trailers: readonly Field[] | undefined): void {
+    if (this.#chunked) this.#session.client.send(lastChunk(trailers));
+    if (!this.#body.done) this.#upstream?.abandon();
+    this.#finish();
+  }
+
+  onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    this.#upstream = undefined;
+    if (this.#over) return;
+    if (this.#responded) {
+      this.#over = true;
+      this.#session.accounts.failure(failure.kind);
+      // Half of a response is out: only a broken connection tells the client that it is not whole.
+      this.#session.client.destroy(failure);
+    } else if (unprocessed && !this.#retried && !this.#bodySent) {
+      this.#retried = true;
+      void this.#open();
+    } else {
+      this.#answer(failure);
+    }
+  }
+
+  async #open(): Promise<void> {
+    try {
+      const upstream = await this.#session.target.open('http2', this.#outgoing, this);
+      if (this.#over) {
+        upstream.abandon();
+        return;
+      }
+      this.#upstream = upstream;
+      const held = this.#held;
+      this.#held = EMPTY;
+      this.#session.client.resume();
+      this.#forward(upstream, held);
+    } catch (error) {
+      if (this.#over) return;
+      this.#answer(
+        error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error),
+      );
+    }
+  }
+
+  #forward(upstream: Upstream, chunk: Buffer): void {
+    try {
+      const before = this.#body.done;
+      const taken = this.#body.take(chunk, this);
+      if (taken < chunk.length) this.#held = chunk.subarray(taken);
+      if (!this.#body.done || before) return;
+      const { trailers } = this.#body;
+      upstream.end(trailers.length === 0 ? undefined : trailers.map(lowerCase));
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      // The target must not take what came so far for a whole request.
+      this.#upstream = undefined;
+      upstream.abandon();
+      this.#close = true;
+      this.#answer(new ProxyFailure('bad request', error.message));
+    }
+  }
+
+  #answer(failure: ProxyFailure): void {
+    const { accounts, target, clock, client } = this.#session;
+    accounts.failure(failure.kind);
+    accounts.response(target.label, failure.status, clock.monotonic() - this.#startedAt);
+    if (!this.#body.done) this.#close = true;
+    client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close));
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#onOver(this.#close, this.#held);
+  }
+}
+
+function lowerCase(field: Field): Field {
+  return field.name === field.lower ? field : { name: field.lower, lower: field.lower, value: field.value };
+}
+
+function render(status: number, fields: readonly Field[], own: readonly string[]): Buffer {
+  const lines = [`HTTP/1.1 ${status} `, ...fields.map(({ name, value }) => `${name}: ${value}`), ...own];
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}

@@ -1,0 +1,237 @@
+import type { Connection, ConnectionHandler } from '../connection.ts';
+import { ProxyFailure } from '../failures.ts';
+import type { Field } from '../field.ts';
+import { endToEnd } from '../forwarding.ts';
+import type { Lease, Target } from '../target.ts';
+import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
+import { BodyReader, type BodySink } from './body.ts';
+import { HeadError, headEnd, parseResponseHead, type ResponseHead } from './head.ts';
+
+const EMPTY = Buffer.alloc(0);
+const NONE = { kind: 'none' } as const;
+const CRLF = Buffer.from('\r\n', 'latin1');
+/** Response bytes that may wait for a slow client before the endpoint has to wait, too. */
+const MAX_UNCONSUMED = 64 * 1024;
+/** Interim responses to one request: more are an endless stream, not hints. */
+const MAX_INTERIM = 32;
+/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+export interface Http1UpstreamOptions {
+  readonly lease: Lease;
+  readonly target: Target;
+  readonly request: OutgoingRequest;
+  readonly handler: UpstreamHandler;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
+/** A request of an HTTP/2 client at an endpoint that speaks HTTP/1: bodies are framed anew. */
+export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
+  readonly #lease: Lease;
+  readonly #target: Target;
+  readonly #request: OutgoingRequest;
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  #handler: UpstreamHandler | undefined;
+  #held: Buffer = EMPTY;
+  #response: ResponseHead | undefined;
+  #body = new BodyReader(NONE);
+  #requestDone = false;
+  #bodySent = false;
+  #unsent = 0;
+  #unconsumed = 0;
+  #paused = false;
+  #interim = 0;
+
+  constructor({ lease, target, request, handler, now }: Http1UpstreamOptions) {
+    this.#lease = lease;
+    this.#target = target;
+    this.#request = request;
+    this.#handler = handler;
+    this.#now = now;
+    this.#startedAt = now();
+  }
+
+  get endpoint(): string {
+    return `${this.#lease.endpoint.host}:${this.#lease.endpoint.port}`;
+  }
+
+  /** Sends the request's head. */
+  start(): void {
+    const { connection } = this.#lease;
+    connection.handler = this;
+    if (connection.closed) return this.onClose(connection, undefined);
+    connection.resume();
+    connection.send(requestHead(this.#request));
+    this.#requestDone = this.#request.framing.kind === 'none';
+  }
+
+  write(chunk: Buffer): number {
+    if (this.#handler === undefined || chunk.length === 0) return chunk.length;
+    this.#bodySent = true;
+    const { connection } = this.#lease;
+    const chunked = this.#request.framing.kind === 'chunked';
+    if (chunked) connection.send(Buffer.from(`${chunk.length.toString(16)}\r\n`, 'latin1'));
+    const open = connection.send(chunk);
+    if (chunked) connection.send(CRLF);
+    if (open && this.#unsent === 0) return chunk.length;
+    this.#unsent += chunk.length;
+    return 0;
+  }
+
+  end(trailers: readonly Field[] | undefined): void {
+    if (this.#handler === undefined || this.#requestDone) return;
+    this.#requestDone = true;
+    if (this.#request.framing.kind === 'chunked') this.#lease.connection.send(lastChunk(trailers));
+    if (this.#response !== undefined && this.#body.done) this.#finish(false);
+  }
+
+  consumed(bytes: number): void {
+    this.#unconsumed -= bytes;
+    if (!this.#paused || this.#unconsumed > MAX_UNCONSUMED / 2) return;
+    this.#paused = false;
+    this.#lease.connection.resume();
+  }
+
+  abandon(): void {
+    if (this.#handler === undefined) return;
+    this.#handler = undefined;
+    if (this.#response === undefined) this.#lease.endpoint.abandon();
+    this.#lease.connection.destroy();
+  }
+
+  onData(_: Connection, chunk: Buffer): void {
+    try {
+      if (this.#response === undefined) this.#head(chunk);
+      else this.#bodyBytes(chunk);
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      this.#fail(new ProxyFailure('bad target response', `${this.#target.label}: ${error.message}`), false);
+    }
+  }
+
+  onEnd(): void {
+    this.#ended(undefined);
+  }
+
+  onDrain(): void {
+    const sent = this.#unsent;
+    this.#unsent = 0;
+    if (sent > 0) this.#handler?.onRequestSent(sent);
+  }
+
+  onClose(_: Connection, error: Error | undefined): void {
+    this.#ended(error);
+  }
+
+  onBodyBytes(chunk: Buffer): void {
+    this.#unconsumed += chunk.length;
+    this.#handler?.onResponseBody(chunk);
+  }
+
+  #head(chunk: Buffer): void {
+    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    for (let end = headEnd(this.#held); end >= 0; end = headEnd(this.#held)) {
+      const head = parseResponseHead(this.#held.subarray(0, end), this.#request.method);
+      const rest = this.#held.subarray(end);
+      this.#held = rest;
+      if (head.status === 101) throw new HeadError('an upgrade was not asked for');
+      if (head.status >= 200) return this.#finalHead(head, rest);
+      if (++this.#interim > MAX_INTERIM) throw new HeadError('there is no end of interim responses');
+      this.#handler?.onInterimResponse(head.status, endToEnd(head.fields));
+    }
+  }
+
+  #finalHead(head: ResponseHead, rest: Buffer): void {
+    const { endpoint } = this.#lease;
+    if (head.status >= 500) endpoint.fail();
+    else endpoint.succeed(this.#now() - this.#startedAt);
+    this.#response = head;
+    this.#body = new BodyReader(head.framing);
+    this.#held = EMPTY;
+    this.#handler?.onResponse({
+      status: head.status,
+      fields: endToEnd(head.fields),
+      framing: head.framing,
+    });
+    if (rest.length > 0 || this.#body.done) this.#bodyBytes(rest);
+  }
+
+  #bodyBytes(chunk: Buffer): void {
+    const taken = this.#body.take(chunk, this);
+    if (this.#handler === undefined) return;
+    if (this.#body.done) {
+      const { trailers } = this.#body;
+      const handler = this.#handler;
+      if (this.#requestDone || taken < chunk.length) this.#finish(taken < chunk.length);
+      handler.onResponseEnd(trailers.length === 0 ? undefined : trailers);
+    } else if (this.#unconsumed > MAX_UNCONSUMED && !this.#paused) {
+      this.#paused = true;
+      this.#lease.connection.pause();
+    }
+  }
+
+  /** Both messages are complete, or nothing more of the request is wanted. */
+  #finish(spoiled: boolean): void {
+    if (this.#handler === undefined) return;
+    this.#handler = undefined;
+    if (this.#response?.keepAlive === true && this.#requestDone && !spoiled)
+      this.#target.giveBack(this.#lease);
+    else this.#lease.connection.destroy();
+  }
+
+  #ended(error: Error | undefined): void {
+    if (this.#handler === undefined) return;
+    if (this.#response !== undefined && this.#body.end()) {
+      const handler = this.#handler;
+      this.#finish(true);
+      handler.onResponseEnd(undefined);
+      return;
+    }
+    const stale = this.#lease.reused && this.#response === undefined && this.#held.length === 0;
+    const unprocessed = stale && !this.#bodySent && IDEMPOTENT.has(this.#request.method);
+    const why =
+      this.#response === undefined
+        ? 'closed the connection before it answered'
+        : 'closed the connection in the middle of its answer';
+    const text = `${this.#target.label}: the endpoint ${error === undefined ? why : error.message}`;
+    this.#fail(new ProxyFailure('connection failed', text, error), unprocessed);
+  }
+
+  #fail(failure: ProxyFailure, unprocessed: boolean): void {
+    const handler = this.#handler;
+    if (handler === undefined) return;
+    this.#handler = undefined;
+    this.#lease.connection.destroy();
+    if (this.#response === undefined) {
+      if (unprocessed) this.#lease.endpoint.abandon();
+      else this.#lease.endpoint.fail();
+    }
+    handler.onFailure(failure, unprocessed);
+  }
+}
+
+/** The head as HTTP/1 says it. */
+function requestHead({ method, path, authority, fields, framing, version }: OutgoingRequest): Buffer {
+  // HTTP/1.0 has no chunks; a body of unknown length makes it 1.1, which is this proxy's own version.
+  const minor = version === 'HTTP/1.0' && framing.kind !== 'chunked' ? 0 : 1;
+  const lines = [`${method} ${path} HTTP/1.${minor}`];
+  if (authority !== undefined) lines.push(`host: ${authority}`);
+  const cookies: string[] = [];
+  for (const { name, lower, value } of fields) {
+    if (lower === 'cookie') cookies.push(value);
+    else if (lower !== 'te') lines.push(`${name}: ${value}`);
+  }
+  // HTTP/2 may split the field, HTTP/1 may not (RFC 9113 section 8.2.3).
+  if (cookies.length > 0) lines.push(`cookie: ${cookies.join('; ')}`);
+  if (framing.kind === 'chunked') lines.push('transfer-encoding: chunked');
+  if (minor === 0) lines.push('connection: keep-alive');
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+/** The last chunk, with trailers. */
+export function lastChunk(trailers: readonly Field[] | undefined): Buffer {
+  const lines = (trailers ?? []).map(({ name, value }) => `${name}: ${value}\r\n`);
+  return Buffer.from(`0\r\n${lines.join('')}\r\n`, 'latin1');
+}

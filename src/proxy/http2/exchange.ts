@@ -1,0 +1,280 @@
+import { ProxyFailure } from '../failures.ts';
+import { type Field, makeField, valueOf } from '../field.ts';
+import { requestFields } from '../forwarding.ts';
+import type { Session } from '../session.ts';
+import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
+import { ErrorCode } from './errors.ts';
+import { type Http2Request, ORIG_PROTO, readRequest, statusField } from './message.ts';
+import type { Http2Stream, StreamHandler } from './stream.ts';
+
+const GRPC = /^application\/grpc(?:[;+]|$)/;
+
+/** One request of an HTTP/2 client, from its head to the last byte of the response. */
+export class Http2Exchange implements StreamHandler, UpstreamHandler {
+  readonly #session: Session;
+  readonly #stream: Http2Stream;
+  readonly #startedAt: number;
+  #request: Http2Request | undefined;
+  #outgoing: OutgoingRequest | undefined;
+  #upstream: Upstream | undefined;
+  /** Body that came before there was an endpoint to send it to. The stream's window bounds it. */
+  #held: Buffer[] = [];
+  #requestEnded = false;
+  #trailers: readonly Field[] | undefined;
+  #bodyForwarded = false;
+  #retried = false;
+  #status: number | undefined;
+  #grpcStatus: number | undefined;
+  #firstByteMs: number | undefined;
+  #bytesIn = 0;
+  #bytesOut = 0;
+  #over = false;
+
+  constructor(session: Session, stream: Http2Stream) {
+    this.#session = session;
+    this.#stream = stream;
+    this.#startedAt = session.clock.monotonic();
+    stream.handler = this;
+  }
+
+  begin(fields: readonly Field[], ended: boolean): void {
+    const { accounts, target, check } = this.#session;
+    this.#requestEnded = ended;
+    accounts.request(target.label);
+    const request = readRequest(fields, ended);
+    if (typeof request === 'string') {
+      this.#answer(new ProxyFailure('bad request', request));
+      return;
+    }
+    this.#request = request;
+    const refusal = check(request);
+    if (refusal !== undefined) {
+      this.#answer(refusal);
+      return;
+    }
+    this.#outgoing = this.#translate(request);
+    void this.#open(false);
+  }
+
+  // --- the client
+
+  onData(stream: Http2Stream, chunk: Buffer): void {
+    this.#bytesIn += chunk.length;
+    if (this.#over) {
+      stream.consumed(chunk.length);
+    } else if (this.#upstream === undefined) {
+      this.#held.push(chunk);
+    } else {
+      this.#bodyForwarded = true;
+      stream.consumed(this.#upstream.write(chunk));
+    }
+  }
+
+  onEnd(_: Http2Stream, trailers: readonly Field[] | undefined): void {
+    this.#requestEnded = true;
+    this.#trailers = trailers;
+    this.#upstream?.end(trailers);
+  }
+
+  onReset(_: Http2Stream): void {
+    this.#upstream?.abandon();
+    this.#finish();
+  }
+
+  onInterim(): void {
+    // Clients send no responses.
+  }
+
+  onHead(): void {
+    // A server hears of requests otherwise.
+  }
+
+  onSent(stream: Http2Stream, bytes: number): void {
+    this.#upstream?.consumed(bytes);
+    if (this.#over && stream.endSent) this.#stopUpload();
+  }
+
+  // --- the endpoint
+
+  onInterimResponse(status: number, fields: readonly Field[]): void {
+    if (!this.#over) this.#stream.head([statusField(status), ...fields]);
+  }
+
+  onRequestSent(bytes: number): void {
+    this.#stream.consumed(bytes);
+  }
+
+  onResponse({ status, fields, framing }: IncomingResponse): void {
+    this.#status = status;
+    this.#firstByteMs = this.#session.clock.monotonic() - this.#startedAt;
+    const head = [statusField(status), ...fields];
+    const { version } = this.#request ?? { version: 'HTTP/2' };
+    if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
+    const ended = framing.kind === 'none';
+    if (ended) this.#readGrpc(fields);
+    this.#stream.head(head, ended);
+  }
+
+  onResponseBody(chunk: Buffer): void {
+    this.#bytesOut += chunk.length;
+    const sent = this.#stream.write(chunk);
+    this.#upstream?.consumed(sent);
+  }
+
+  onResponseEnd(trailers: readonly Field[] | undefined): void {
+    if (trailers !== undefined) this.#readGrpc(trailers);
+    this.#stream.end(trailers);
+    this.#finish();
+    if (this.#stream.endSent) this.#stopUpload();
+  }
+
+  onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    this.#upstream = undefined;
+    if (this.#over) return;
+    if (unprocessed && !this.#retried && !this.#bodyForwarded && this.#status === undefined) {
+      this.#retried = true;
+      void this.#open(true);
+      return;
+    }
+    if (this.#status === undefined) {
+      this.#answer(failure);
+      return;
+    }
+    // Half of a response is out: only a broken stream tells the client that it is not whole.
+    this.#session.accounts.failure(failure.kind);
+    this.#finish(failure);
+    this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+  }
+
+  // --- the rest
+
+  async #open(fresh: boolean): Promise<void> {
+    const outgoing = this.#outgoing;
+    if (outgoing === undefined) return;
+    try {
+      const upstream = await this.#session.target.open(this.#protocol(outgoing), outgoing, this, fresh);
+      if (this.#over) {
+        upstream.abandon();
+        return;
+      }
+      this.#upstream = upstream;
+      this.#sendHeld(upstream);
+    } catch (error) {
+      if (this.#over) return;
+      const failure =
+        error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error);
+      this.#answer(failure);
+    }
+  }
+
+  #sendHeld(upstream: Upstream): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const chunk of held) {
+      this.#bodyForwarded = true;
+      this.#stream.consumed(upstream.write(chunk));
+    }
+    if (this.#requestEnded && this.#outgoing?.framing.kind !== 'none') upstream.end(this.#trailers);
+  }
+
+  /** What the endpoint is asked, in words of either protocol. */
+  #translate(request: Http2Request): OutgoingRequest {
+    const { rules } = this.#session;
+    const { method, path, version, framing } = request;
+    // HTTP/1 clients have their Host replaced, as HTTP/1 connections do; an authority of HTTP/2 passes (wire reference 1.5).
+    const authority = version === 'HTTP/2' ? (request.authority ?? rules.host) : rules.host;
+    return { method, path, authority, version, framing, fields: requestFields(request.fields, rules) };
+  }
+
+  /** What the Service says that its pods speak, else what the client's application speaks. */
+  #protocol({ version }: OutgoingRequest): 'http1' | 'http2' {
+    const { protocol } = this.#session.target;
+    if (protocol === 'http1' || protocol === 'http2') return protocol;
+    return version === 'HTTP/2' ? 'http2' : 'http1';
+  }
+
+  #readGrpc(fields: readonly Field[]): void {
+    const status = valueOf(fields, 'grpc-status');
+    if (status !== undefined) this.#grpcStatus = Number(status);
+  }
+
+  /** Answers in the target's stead, saying why. */
+  #answer(failure: ProxyFailure): void {
+    this.#status = failure.status;
+    this.#session.accounts.failure(failure.kind);
+    const type = valueOf(this.#request?.fields ?? [], 'content-type') ?? '';
+    const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
+    if (GRPC.test(type)) {
+      this.#status = 200;
+      this.#grpcStatus = failure.grpc;
+      const encoded = message.replaceAll('%', '%25');
+      this.#stream.head(
+        [
+          statusField(200),
+          makeField('content-type', 'application/grpc'),
+          makeField('grpc-status', String(failure.grpc)),
+          makeField('grpc-message', encoded),
+        ],
+        true,
+      );
+    } else {
+      this.#textAnswer(failure, message);
+    }
+    this.#finish(failure);
+    if (this.#stream.endSent) this.#stopUpload();
+  }
+
+  #textAnswer(failure: ProxyFailure, message: string): void {
+    const body = Buffer.from(`${failure.message}\n`);
+    const { version, method } = this.#request ?? { version: 'HTTP/2', method: 'GET' };
+    const head = [
+      statusField(failure.status),
+      makeField('content-type', 'text/plain; charset=utf-8'),
+      makeField('content-length', String(body.length)),
+      makeField('l5d-proxy-error', message),
+    ];
+    if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
+    this.#stream.head(head, method === 'HEAD');
+    if (method === 'HEAD') return;
+    this.#stream.write(body);
+    this.#stream.end();
+  }
+
+  /** The response is out; a client that still sends is told that nobody reads it (RFC 9113 section 8.1). */
+  #stopUpload(): void {
+    if (!this.#stream.remoteEnded) this.#stream.reset(ErrorCode.NO_ERROR);
+  }
+
+  #finish(failure?: ProxyFailure): void {
+    if (this.#over) return;
+    this.#over = true;
+    for (const chunk of this.#held) this.#stream.consumed(chunk.length);
+    this.#held = [];
+    const { accounts, target, clock } = this.#session;
+    const totalMs = clock.monotonic() - this.#startedAt;
+    if (this.#status !== undefined)
+      accounts.response(target.label, this.#status, this.#firstByteMs ?? totalMs, this.#grpcStatus);
+    this.#log(totalMs, failure);
+  }
+
+  #log(totalMs: number, failure: ProxyFailure | undefined): void {
+    const { accessLog, target, clientName } = this.#session;
+    if (!accessLog.wants(this.#status, failure?.kind, this.#grpcStatus)) return;
+    accessLog.record({
+      client: clientName,
+      target: target.label,
+      endpoint: this.#upstream?.endpoint,
+      protocol: 'http2',
+      method: this.#request?.method,
+      path: this.#request?.path,
+      status: this.#status,
+      grpcStatus: this.#grpcStatus,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      firstByteMs: this.#firstByteMs,
+      totalMs,
+      failure: failure?.kind,
+      reason: failure?.message,
+    });
+  }
+}

@@ -1,0 +1,236 @@
+import { ConnectionError, ErrorCode } from './errors.ts';
+
+/** Frame types (RFC 9113 section 6). */
+export const FrameType = {
+  DATA: 0,
+  HEADERS: 1,
+  PRIORITY: 2,
+  RST_STREAM: 3,
+  SETTINGS: 4,
+  PUSH_PROMISE: 5,
+  PING: 6,
+  GOAWAY: 7,
+  WINDOW_UPDATE: 8,
+  CONTINUATION: 9,
+} as const;
+
+export const Flag = { END_STREAM: 1, ACK: 1, END_HEADERS: 4, PADDED: 8, PRIORITY: 32 } as const;
+
+/** Settings (RFC 9113 section 6.5.2). */
+export const Setting = {
+  HEADER_TABLE_SIZE: 1,
+  ENABLE_PUSH: 2,
+  MAX_CONCURRENT_STREAMS: 3,
+  INITIAL_WINDOW_SIZE: 4,
+  MAX_FRAME_SIZE: 5,
+  MAX_HEADER_LIST_SIZE: 6,
+} as const;
+
+/** What a client sends first (RFC 9113 section 3.4). */
+export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
+
+export const FRAME_HEADER = 9;
+/** Largest payload that is taken and sent: SETTINGS_MAX_FRAME_SIZE's initial value, which we never raise. */
+export const MAX_FRAME = 16_384;
+export const DEFAULT_WINDOW = 65_535;
+export const MAX_WINDOW = 2 ** 31 - 1;
+
+const EMPTY = Buffer.alloc(0);
+
+/** Hears what a `FrameReader` finds. */
+export interface FrameSink {
+  /** A whole frame other than DATA. `payload` is only valid during the call. */
+  onFrame(type: number, flags: number, streamId: number, payload: Buffer): void;
+  /** A DATA frame begins. @param length its payload with padding: what flow control counts */
+  onDataStart(streamId: number, length: number): void;
+  /** Bytes of that frame's data, as they came. */
+  onDataBytes(streamId: number, chunk: Buffer): void;
+  onDataEnd(streamId: number, length: number, endStream: boolean): void;
+}
+
+/**
+ * Finds frames in bytes that come in any pieces. DATA is passed on piece by piece without being copied or waited for; other frames are given whole. The caller may stop
+ * it from within a call by `stop()`.
+ */
+export class FrameReader {
+  readonly #sink: FrameSink;
+  readonly #header = Buffer.alloc(FRAME_HEADER);
+  #headerLength = 0;
+  #type = 0;
+  #flags = 0;
+  #streamId = 0;
+  #length = 0;
+  /** Payload bytes still to come. */
+  #left = -1;
+  #held: Buffer = EMPTY;
+  #heldLength = 0;
+  /** Of a DATA frame: bytes of padding at its end; -1 while the length of the padding is not known. */
+  #padding = 0;
+  #stopped = false;
+
+  constructor(sink: FrameSink) {
+    this.#sink = sink;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** @throws ConnectionError for a frame that is too large or malformed, and whatever the sink throws */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length && !this.#stopped) {
+      at = this.#left < 0 ? this.#readHeader(chunk, at) : this.#readPayload(chunk, at);
+    }
+  }
+
+  #readHeader(chunk: Buffer, at: number): number {
+    const taken = Math.min(FRAME_HEADER - this.#headerLength, chunk.length - at);
+    let header: Buffer = this.#header;
+    let from = 0;
+    if (this.#headerLength === 0 && taken === FRAME_HEADER) {
+      header = chunk;
+      from = at;
+    } else {
+      chunk.copy(this.#header, this.#headerLength, at, at + taken);
+      this.#headerLength += taken;
+      if (this.#headerLength < FRAME_HEADER) return at + taken;
+    }
+    this.#headerLength = 0;
+    this.#length = header.readUIntBE(from, 3);
+    this.#type = header[from + 3] ?? 0;
+    this.#flags = header[from + 4] ?? 0;
+    this.#streamId = header.readUInt32BE(from + 5) & 0x7fffffff;
+    if (this.#length > MAX_FRAME)
+      throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, `a frame has ${this.#length} bytes`);
+    this.#begin();
+    return at + taken;
+  }
+
+  #begin(): void {
+    this.#left = this.#length;
+    if (this.#type === FrameType.DATA) {
+      this.#padding = this.#flags & Flag.PADDED ? -1 : 0;
+      if (this.#padding < 0 && this.#length === 0)
+        throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a padded frame has no room for padding');
+      this.#sink.onDataStart(this.#streamId, this.#length);
+    }
+    if (this.#left === 0) this.#finish(EMPTY);
+  }
+
+  #readPayload(chunk: Buffer, at: number): number {
+    if (this.#type === FrameType.DATA) return this.#readData(chunk, at);
+    const taken = Math.min(this.#left, chunk.length - at);
+    if (this.#heldLength === 0 && taken === this.#left) {
+      this.#left = 0;
+      this.#finish(chunk.subarray(at, at + taken));
+      return at + taken;
+    }
+    if (this.#heldLength === 0) this.#held = Buffer.allocUnsafe(this.#length);
+    chunk.copy(this.#held, this.#heldLength, at, at + taken);
+    this.#heldLength += taken;
+    this.#left -= taken;
+    if (this.#left === 0) {
+      const whole = this.#held;
+      this.#held = EMPTY;
+      this.#heldLength = 0;
+      this.#finish(whole);
+    }
+    return at + taken;
+  }
+
+  #readData(chunk: Buffer, at: number): number {
+    if (this.#padding < 0) {
+      this.#padding = chunk[at] ?? 0;
+      this.#left--;
+      if (this.#padding > this.#left)
+        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a frame has more padding than payload');
+      if (this.#left === 0) this.#finish(EMPTY);
+      return at + 1;
+    }
+    const taken = Math.min(this.#left, chunk.length - at);
+    const data = Math.min(taken, this.#left - this.#padding);
+    this.#left -= taken;
+    if (data > 0) this.#sink.onDataBytes(this.#streamId, chunk.subarray(at, at + data));
+    if (this.#left === 0 && !this.#stopped) this.#finish(EMPTY);
+    return at + taken;
+  }
+
+  #finish(payload: Buffer): void {
+    this.#left = -1;
+    if (this.#type === FrameType.DATA)
+      this.#sink.onDataEnd(this.#streamId, this.#length, (this.#flags & Flag.END_STREAM) !== 0);
+    else this.#sink.onFrame(this.#type, this.#flags, this.#streamId, payload);
+  }
+}
+
+/** A frame's header. */
+export function frameHeader(length: number, type: number, flags: number, streamId: number): Buffer {
+  const header = Buffer.allocUnsafe(FRAME_HEADER);
+  writeFrameHeader(header, 0, { length, type, flags, streamId });
+  return header;
+}
+
+function writeFrameHeader(
+  into: Buffer,
+  at: number,
+  { length, type, flags, streamId }: { length: number; type: number; flags: number; streamId: number },
+): void {
+  into.writeUIntBE(length, at, 3);
+  into[at + 3] = type;
+  into[at + 4] = flags;
+  into.writeUInt32BE(streamId, at + 5);
+}
+
+/** A whole frame with a copy of its payload. */
+export function frame(type: number, flags: number, streamId: number, payload: Buffer = EMPTY): Buffer {
+  const bytes = Buffer.allocUnsafe(FRAME_HEADER + payload.length);
+  writeFrameHeader(bytes, 0, { length: payload.length, type, flags, streamId });
+  payload.copy(bytes, FRAME_HEADER);
+  return bytes;
+}
+
+/** A header block as HEADERS and as many CONTINUATION frames as it takes. */
+export function headerFrames(streamId: number, block: Buffer, endStream: boolean): Buffer {
+  const count = Math.max(1, Math.ceil(block.length / MAX_FRAME));
+  const bytes = Buffer.allocUnsafe(block.length + count * FRAME_HEADER);
+  let at = 0;
+  for (let index = 0; index < count; index++) {
+    const from = index * MAX_FRAME;
+    const length = Math.min(MAX_FRAME, block.length - from);
+    const last = index === count - 1 ? Flag.END_HEADERS : 0;
+    const flags = last | (index === 0 && endStream ? Flag.END_STREAM : 0);
+    const type = index === 0 ? FrameType.HEADERS : FrameType.CONTINUATION;
+    writeFrameHeader(bytes, at, { length, type, flags, streamId });
+    block.copy(bytes, at + FRAME_HEADER, from, from + length);
+    at += FRAME_HEADER + length;
+  }
+  return bytes;
+}
+
+/** A frame whose payload is one 32-bit number: RST_STREAM, WINDOW_UPDATE. */
+export function numberFrame(type: number, streamId: number, value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(FRAME_HEADER + 4);
+  writeFrameHeader(bytes, 0, { length: 4, type, flags: 0, streamId });
+  bytes.writeUInt32BE(value, FRAME_HEADER);
+  return bytes;
+}
+
+export function settingsFrame(settings: readonly (readonly [id: number, value: number])[]): Buffer {
+  const payload = Buffer.allocUnsafe(settings.length * 6);
+  for (const [index, [id, value]] of settings.entries()) {
+    payload.writeUInt16BE(id, index * 6);
+    payload.writeUInt32BE(value, index * 6 + 2);
+  }
+  return frame(FrameType.SETTINGS, 0, 0, payload);
+}
+
+/** @param why for people who look at the wire */
+export function goAwayFrame(lastStreamId: number, code: number, why: string): Buffer {
+  const text = Buffer.from(why.slice(0, 200), 'latin1');
+  const payload = Buffer.allocUnsafe(8 + text.length);
+  payload.writeUInt32BE(lastStreamId, 0);
+  payload.writeUInt32BE(code, 4);
+  text.copy(payload, 8);
+  return frame(FrameType.GOAWAY, 0, 0, payload);
+}

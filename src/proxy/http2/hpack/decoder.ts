@@ -1,0 +1,130 @@
+import { type Field, isFieldValue, isLowerToken } from '../../field.ts';
+import { DynamicTable, fieldSize } from './dynamic-table.ts';
+import { decodeHuffman } from './huffman.ts';
+import { FIRST_DYNAMIC, STATIC_FIELDS } from './static-table.ts';
+
+/** The header block cannot be decoded: the connection's table is lost (RFC 9113 section 4.3: COMPRESSION_ERROR). */
+export class HpackError extends Error {
+  override readonly name = 'HpackError';
+}
+
+/** What a header block held. */
+export interface DecodedFields {
+  readonly fields: Field[];
+  /** The list was larger than allowed; `fields` holds its beginning only. */
+  readonly tooLarge: boolean;
+  /** Why the list is malformed (RFC 9113 section 8.2.1), if it is: a name in upper case, a control character in a value. */
+  readonly malformed: string | undefined;
+}
+
+/**
+ * Decodes header blocks of one connection (RFC 7541). Fields that come from a table are the same objects each time, so a request like the last one
+ * costs one look-up per field.
+ */
+export class HpackDecoder {
+  readonly #table: DynamicTable;
+  readonly #maxCapacity: number;
+  readonly #maxListSize: number;
+  #bytes: Buffer = Buffer.alloc(0);
+  #at = 0;
+  #end = 0;
+  #malformed: string | undefined;
+
+  /**
+   * @param maxCapacity largest dynamic table that the peer may use, as our SETTINGS_HEADER_TABLE_SIZE says
+   * @param maxListSize largest header list, counted as RFC 9113 section 6.5.2 does
+   */
+  constructor(maxCapacity = 4096, maxListSize = 65_536) {
+    this.#table = new DynamicTable(maxCapacity);
+    this.#maxCapacity = maxCapacity;
+    this.#maxListSize = maxListSize;
+  }
+
+  /** @param block a whole header block @throws HpackError */
+  decode(block: Buffer): DecodedFields {
+    this.#bytes = block;
+    this.#at = 0;
+    this.#end = block.length;
+    this.#malformed = undefined;
+    const fields: Field[] = [];
+    let size = 0;
+    while (this.#at < this.#end) {
+      const field = this.#next(fields.length === 0 && size === 0);
+      if (field === undefined) continue;
+      size += fieldSize(field);
+      // Beyond the limit the tables are still kept in step, nothing else.
+      if (size <= this.#maxListSize) fields.push(field);
+    }
+    return { fields, tooLarge: size > this.#maxListSize, malformed: this.#malformed };
+  }
+
+  /** The next field; undefined for an instruction that is none. */
+  #next(first: boolean): Field | undefined {
+    const byte = this.#bytes[this.#at] ?? 0;
+    if (byte & 0x80) return this.#indexed(this.#integer(7));
+    if (byte & 0x40) {
+      const field = this.#literal(6, false);
+      this.#table.add(field);
+      return field;
+    }
+    if (byte & 0x20) {
+      if (!first) throw new HpackError('a table size update stands behind a field');
+      const capacity = this.#integer(5);
+      if (capacity > this.#maxCapacity) throw new HpackError('the dynamic table is larger than allowed');
+      this.#table.resize(capacity);
+      return undefined;
+    }
+    return this.#literal(4, (byte & 0x10) !== 0);
+  }
+
+  #indexed(index: number): Field {
+    const field = index < FIRST_DYNAMIC ? STATIC_FIELDS[index] : this.#table.get(index - FIRST_DYNAMIC);
+    if (field === undefined || index === 0) throw new HpackError(`there is no field ${index} in the tables`);
+    return field;
+  }
+
+  #literal(prefix: number, sensitive: boolean): Field {
+    const index = this.#integer(prefix);
+    let name: string;
+    if (index === 0) {
+      name = this.#string();
+      if (!isLowerToken(name)) this.#malformed ??= 'a field name is malformed';
+    } else {
+      name = this.#indexed(index).lower;
+    }
+    const value = this.#string();
+    if (!isFieldValue(value)) this.#malformed ??= `the value of the field ${name} is malformed`;
+    return sensitive ? { name, lower: name, value, sensitive } : { name, lower: name, value };
+  }
+
+  /** An integer with a prefix of `bits` bits (RFC 7541 section 5.1); more than 2^28 is nobody's honest length or index. */
+  #integer(bits: number): number {
+    const mask = (1 << bits) - 1;
+    let value = this.#byte() & mask;
+    if (value < mask) return value;
+    for (let shift = 0; shift <= 21; shift += 7) {
+      const byte = this.#byte();
+      value += (byte & 0x7f) * 2 ** shift;
+      if ((byte & 0x80) === 0) return value;
+    }
+    throw new HpackError('an integer is too large');
+  }
+
+  #string(): string {
+    const coded = ((this.#bytes[this.#at] ?? 0) & 0x80) !== 0;
+    const length = this.#integer(7);
+    const start = this.#at;
+    const end = start + length;
+    if (end > this.#end) throw new HpackError('a string goes beyond the header block');
+    this.#at = end;
+    if (!coded) return this.#bytes.toString('latin1', start, end);
+    const text = decodeHuffman(this.#bytes, start, end);
+    if (text === undefined) throw new HpackError('a string is not Huffman code');
+    return text;
+  }
+
+  #byte(): number {
+    if (this.#at >= this.#end) throw new HpackError('the header block is cut short');
+    return this.#bytes[this.#at++] ?? 0;
+  }
+}

@@ -1,0 +1,72 @@
+import type { Field } from '../../field.ts';
+
+/** What a field costs beyond its bytes (RFC 7541 section 4.1). */
+export const FIELD_OVERHEAD = 32;
+
+export function fieldSize(field: Field): number {
+  return field.lower.length + field.value.length + FIELD_OVERHEAD;
+}
+
+/** The dynamic table (RFC 7541 section 2.3.2): a first-in, first-out list of bounded size. A ring, so that nothing is moved. */
+export class DynamicTable {
+  #ring: (Field | undefined)[] = Array.from({ length: 64 });
+  #head = 0;
+  #count = 0;
+  #size = 0;
+  #capacity: number;
+  readonly #onEvict: ((field: Field) => void) | undefined;
+
+  constructor(capacity: number, onEvict?: (field: Field) => void) {
+    this.#capacity = capacity;
+    this.#onEvict = onEvict;
+  }
+
+  get length(): number {
+    return this.#count;
+  }
+
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** The newest has index 0. */
+  get(index: number): Field | undefined {
+    if (index < 0 || index >= this.#count) return undefined;
+    return this.#ring[(this.#head - index) & (this.#ring.length - 1)];
+  }
+
+  /** Adds a field; one larger than the table empties it and is not added, which is no error. */
+  add(field: Field): boolean {
+    const size = fieldSize(field);
+    while (this.#size + size > this.#capacity && this.#count > 0) this.#evict();
+    if (size > this.#capacity) return false;
+    if (this.#count === this.#ring.length) this.#grow();
+    this.#head = (this.#head + 1) & (this.#ring.length - 1);
+    this.#ring[this.#head] = field;
+    this.#count++;
+    this.#size += size;
+    return true;
+  }
+
+  resize(capacity: number): void {
+    this.#capacity = capacity;
+    while (this.#size > capacity && this.#count > 0) this.#evict();
+  }
+
+  #evict(): void {
+    const at = (this.#head - this.#count + 1) & (this.#ring.length - 1);
+    const field = this.#ring[at];
+    this.#ring[at] = undefined;
+    this.#count--;
+    if (field === undefined) return;
+    this.#size -= fieldSize(field);
+    this.#onEvict?.(field);
+  }
+
+  #grow(): void {
+    const next: (Field | undefined)[] = Array.from({ length: this.#ring.length * 2 });
+    for (let index = 0; index < this.#count; index++) next[this.#count - 1 - index] = this.get(index);
+    this.#ring = next;
+    this.#head = this.#count - 1;
+  }
+}

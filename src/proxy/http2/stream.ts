@@ -1,0 +1,102 @@
+import type { Field } from '../field.ts';
+import type { Http2Connection } from './connection.ts';
+
+/** What a stream tells whoever uses it. One object may serve for many streams. */
+export interface StreamHandler {
+  /** An interim response (1xx) came. */
+  onInterim(stream: Http2Stream, fields: readonly Field[]): void;
+  /** The response came; `ended`: it has no body. (Requests come by `ServerHandler.onRequest`.) */
+  onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void;
+  /** Body bytes. Whoever is done with them says so by `stream.consumed`. */
+  onData(stream: Http2Stream, chunk: Buffer): void;
+  /** The peer's message is complete. */
+  onEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void;
+  /** So many bytes that `write` had to hold back have been sent. */
+  onSent(stream: Http2Stream, bytes: number): void;
+  /** The stream is over before its time: reset by the peer, or its connection is gone. @param unprocessed the peer has done nothing with it, so it may be tried again */
+  onReset(stream: Http2Stream, code: number, unprocessed: boolean): void;
+}
+
+const NOBODY: StreamHandler = {
+  onInterim() {},
+  onHead() {},
+  onData(stream, chunk) {
+    stream.consumed(chunk.length);
+  },
+  onEnd() {},
+  onSent() {},
+  onReset() {},
+};
+
+/** One request and its response on an HTTP/2 connection (RFC 9113 section 5). */
+export class Http2Stream {
+  readonly id: number;
+  handler: StreamHandler = NOBODY;
+  /** Our side has sent its END_STREAM, or will when what is queued is out. */
+  localEnded = false;
+  remoteEnded = false;
+  closed = false;
+  /** The peer's message head has come (interim ones apart). */
+  headCame = false;
+  /** Bytes that may be sent. */
+  sendWindow: number;
+  /** Bytes that the peer may send. */
+  receiveWindow: number;
+  /** Bytes that were consumed and not told to the peer yet. */
+  credit = 0;
+  /** Bytes that came and have not been consumed. */
+  unconsumed = 0;
+  /** Content-Length of the peer's message, if it has one that counts; and what has come of it. */
+  expected: number | undefined;
+  received = 0;
+  readonly queue: Buffer[] = [];
+  queued = 0;
+  /** What ends the stream once the queue is out: trailers, or none. */
+  ending: readonly Field[] | undefined;
+  /** Our END_STREAM is on the wire. */
+  endSent = false;
+  readonly #connection: Http2Connection;
+
+  constructor(connection: Http2Connection, id: number, windows: { send: number; receive: number }) {
+    this.#connection = connection;
+    this.id = id;
+    this.sendWindow = windows.send;
+    this.receiveWindow = windows.receive;
+  }
+
+  /** Sends a message head, or an interim response. */
+  head(fields: readonly Field[], end = false): void {
+    if (this.closed || this.localEnded) return;
+    if (end) this.localEnded = true;
+    this.#connection.sendHead(this, fields, end);
+  }
+
+  /** Sends body bytes as flow control allows. @returns how many have been sent; the others follow and are told by `onSent` */
+  write(chunk: Buffer): number {
+    if (this.closed || this.localEnded) return chunk.length;
+    return this.#connection.sendData(this, chunk);
+  }
+
+  /** Completes our message once all of it has been sent. */
+  end(trailers?: readonly Field[]): void {
+    if (this.closed || this.localEnded) return;
+    this.localEnded = true;
+    this.ending = trailers;
+    this.#connection.sendEnd(this);
+  }
+
+  /** Ends the stream at once, both ways. The handler hears nothing more. */
+  reset(code: number): void {
+    if (!this.closed) this.#connection.resetStream(this, code);
+  }
+
+  /** So many bytes of what `onData` gave have been dealt with: the peer may send as many more. */
+  consumed(bytes: number): void {
+    this.#connection.consumed(this, bytes);
+  }
+
+  /** Nobody listens any more. */
+  release(): void {
+    this.handler = NOBODY;
+  }
+}
