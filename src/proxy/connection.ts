@@ -90,12 +90,13 @@ export class Connection {
     if (!this.#closed) this.#socket.resume();
   }
 
-  /** Sends what is waiting, then says that no more comes; the other direction stays open. */
-  end(): void {
+  /** Sends what is waiting, then says that no more comes; the other direction stays open. @param onSent called when the peer's kernel, or ours, has all of it */
+  end(onSent?: () => void): void {
     if (this.#closed || this.#ended) return;
     this.flush();
     this.#ended = true;
-    this.#socket.end();
+    if (onSent === undefined) this.#socket.end();
+    else this.#socket.end(onSent);
   }
 
   /** Ends both directions at once. */

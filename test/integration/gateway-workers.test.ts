@@ -11,21 +11,12 @@ import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.
 import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 
 const root = path.join(import.meta.dirname, '../..');
 const NAME = 'web.demo.svc.cluster.local';
 const runtimes = ['node', 'bun'].map((name) => path.join(root, 'node_modules/.bin', name)).filter(existsSync);
-
-/** Somebody's port for a moment; nobody else is likely to get it at once. */
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** The processes that a process has started. */
 function childrenOf(pid: number): number[] {

@@ -2,6 +2,7 @@ import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import type { Flow, Session } from '../session.ts';
 import type { Lease } from '../target.ts';
+import { endGently } from '../linger.ts';
 import { joinTunnel } from '../tunnel.ts';
 import { BodyReader } from './body.ts';
 import { TranslatedExchange } from './translated.ts';
@@ -78,7 +79,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   drain(): void {
     // A connection between two requests can be closed without loss; others are told by their response.
     const idle = this.#exchange === undefined && this.#translated === undefined;
-    if (idle && this.#tunnelled === undefined && this.#held.length === 0) this.#client.end();
+    if (idle && this.#tunnelled === undefined && this.#held.length === 0) endGently(this.#client, this.#session.clock);
   }
 
   onData(connection: Connection, chunk: Buffer): void {
@@ -98,7 +99,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#clientEnded = true;
       const exchange = this.#exchange;
       if (this.#translated !== undefined) this.#translated.onClientEnd();
-      else if (exchange === undefined) this.#client.end();
+      else if (exchange === undefined) endGently(this.#client, this.#session.clock);
       // A request that will never be complete; whoever sent it does not want an answer.
       else if (!exchange.requestBody.done)
         this.#abort(exchange, new Error('the client left in the middle of a request'));
@@ -138,7 +139,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       while (this.#held[0] === 0x0d && this.#held[1] === 0x0a) this.#held = this.#held.subarray(2);
       const end = headEnd(this.#held);
       if (end < 0) {
-        if (this.#clientEnded) this.#client.end();
+        if (this.#clientEnded) endGently(this.#client, this.#session.clock);
         return;
       }
       const head = parseRequestHead(this.#held.subarray(0, end));
@@ -186,7 +187,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#held = rest;
       this.#closing = close;
       if (close) {
-        this.#client.end();
+        endGently(this.#client, this.#session.clock);
         return;
       }
       this.#client.resume();
@@ -312,7 +313,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
     if (this.#closing || !requestBody.done) {
       this.#closing = true;
-      this.#client.end();
+      endGently(this.#client, this.#session.clock);
       return;
     }
     this.#client.resume();
@@ -397,7 +398,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing));
     if (this.#closing) {
       this.#client.resume();
-      this.#client.end();
+      endGently(this.#client, this.#session.clock);
     } else {
       this.#nextRequest();
     }

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import { type Field, valueOf } from '../field.ts';
+import { endGently } from '../linger.ts';
 import { AbuseBudget, IDLE_FRAME_LIMIT, RESET_LIMIT } from './abuse.ts';
 import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import {
@@ -58,7 +59,6 @@ export interface Http2Options {
 const MAX_HEADER_LIST = 64 * 1024;
 const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
 const DRAINING = Buffer.from('draining', 'latin1');
-const LINGER_MS = 1000;
 
 /**
  * One HTTP/2 connection at frame level, either end of it (RFC 9113). It keeps the peer to the protocol and within limits; what streams are for is their
@@ -607,10 +607,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   #finish(): void {
-    this.#bytes.end();
-    // The peer closes when it has read everything; one that does not is not waited for.
     this.#timer?.cancel();
-    this.#timer = this.#options.clock.after(LINGER_MS, () => this.#bytes.destroy(), { unref: true });
+    endGently(this.#bytes, this.#options.clock);
   }
 
   /** Runs what may find the peer guilty, or unwilling to read. */
@@ -635,9 +633,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#bytes.send(goAwayFrame(this.#lastPeerId, code, messageOf(error)));
     const cause = error instanceof Error ? error : new Error(messageOf(error));
     for (const stream of this.#streams.values()) this.#lose(stream, code, false);
-    this.#bytes.end();
     this.#timer?.cancel();
-    this.#timer = this.#options.clock.after(LINGER_MS, () => this.#bytes.destroy(cause), { unref: true });
+    endGently(this.#bytes, this.#options.clock, cause);
     this.#options.user.onGoAway(this);
   }
 
