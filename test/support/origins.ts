@@ -12,7 +12,8 @@ export interface Origin {
 }
 
 type Incoming = http.IncomingMessage | http2.Http2ServerRequest;
-type Outgoing = http.ServerResponse | http2.Http2ServerResponse;
+/** What both kinds of response have in common: the compatibility API of HTTP/2 is typed otherwise, but does the same. */
+type Outgoing = http.ServerResponse;
 
 /** What an application does, over HTTP/1 and HTTP/2 alike. */
 const pages: Readonly<Record<string, (request: Incoming, response: Outgoing, argument: string) => void>> = {
@@ -25,7 +26,7 @@ const pages: Readonly<Record<string, (request: Incoming, response: Outgoing, arg
   /** The body comes back as it came, then the request's trailers as ours. */
   echo: (request, response) => {
     response.setHeader('trailer', 'x-echoed');
-    request.on('data', (chunk: Buffer) => response.write(chunk as never));
+    request.on('data', (chunk: Buffer) => response.write(chunk));
     request.on('end', () => {
       response.addTrailers({ 'x-echoed': String(request.trailers['x-sent'] ?? 'none') });
       response.end();
@@ -43,7 +44,7 @@ const pages: Readonly<Record<string, (request: Incoming, response: Outgoing, arg
   /** Half of the body, then the connection is gone. */
   cut: (request, response) => {
     response.setHeader('content-length', '1000');
-    response.write('half' as never, () => setImmediate(() => request.socket.destroy()));
+    response.write('half', () => setImmediate(() => request.socket.destroy()));
   },
   /** Never answers. */
   silence: () => undefined,
@@ -100,7 +101,7 @@ export async function http2Origin(name = 'http2'): Promise<Origin> {
   });
   server.on('request', (request, response) => {
     count++;
-    answer(request, response, name);
+    answer(request, response as unknown as Outgoing, name);
   });
   return listening(
     server,
@@ -119,7 +120,7 @@ export async function grpcOrigin(): Promise<Origin> {
     session.on('error', () => undefined);
     session.once('close', () => sessions.delete(session));
   });
-  server.on('stream', (stream, headers) => {
+  server.on('stream', (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
     count++;
     stream.on('error', () => undefined);
     grpc(stream, String(headers[':path']));

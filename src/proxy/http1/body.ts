@@ -60,11 +60,13 @@ export class BodyReader {
    */
   take(chunk: Buffer, sink?: BodySink): number {
     if (this.#done) return 0;
-    if (this.#framing !== 'chunked') {
-      const taken = this.#framing === 'length' ? this.#takeLength(chunk) : chunk.length;
-      if (taken > 0) sink?.onBodyBytes(taken === chunk.length ? chunk : chunk.subarray(0, taken));
-      return taken;
-    }
+    if (this.#framing === 'chunked') return this.#takeChunks(chunk, sink);
+    const taken = this.#framing === 'length' ? this.#takeLength(chunk) : chunk.length;
+    if (taken > 0) sink?.onBodyBytes(taken === chunk.length ? chunk : chunk.subarray(0, taken));
+    return taken;
+  }
+
+  #takeChunks(chunk: Buffer, sink: BodySink | undefined): number {
     let at = 0;
     while (at < chunk.length && !this.#done) {
       if (this.#state === 'data') {

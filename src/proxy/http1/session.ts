@@ -5,6 +5,7 @@ import type { Lease } from '../target.ts';
 import { endGently } from '../linger.ts';
 import { joinTunnel } from '../tunnel.ts';
 import { BodyReader } from './body.ts';
+import { type Exchange, newExchange, recordRequest } from './exchange.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
   HeadError,
@@ -20,24 +21,8 @@ import { isServableTarget, renderRequest, renderResponse } from './render.ts';
 const EMPTY = Buffer.alloc(0);
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
-const NONE = { kind: 'none' } as const;
 /** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
-
-/** One request and its response. */
-interface Exchange {
-  readonly head: RequestHead;
-  readonly requestBody: BodyReader;
-  lease: Lease | undefined;
-  response: ResponseHead | undefined;
-  responseBody: BodyReader;
-  /** Bytes of the response's head so far. */
-  held: Buffer;
-  /** Something of the request's body has been sent, so it cannot be sent again. */
-  bodySent: boolean;
-  retried: boolean;
-  startedAt: number;
-}
 
 /**
  * An HTTP/1 connection of a client. Each request is balanced on its own; heads are parsed and rewritten, bodies pass as the bytes that came. Pipelined requests are answered
@@ -79,7 +64,8 @@ export class Http1Session implements ConnectionHandler, Flow {
   drain(): void {
     // A connection between two requests can be closed without loss; others are told by their response.
     const idle = this.#exchange === undefined && this.#translated === undefined;
-    if (idle && this.#tunnelled === undefined && this.#held.length === 0) endGently(this.#client, this.#session.clock);
+    if (idle && this.#tunnelled === undefined && this.#held.length === 0)
+      endGently(this.#client, this.#session.clock);
   }
 
   onData(connection: Connection, chunk: Buffer): void {
@@ -153,17 +139,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #begin(head: RequestHead): void {
     const { accounts, clock, target } = this.#session;
-    const exchange: Exchange = {
-      head,
-      requestBody: new BodyReader(head.framing),
-      lease: undefined,
-      response: undefined,
-      responseBody: new BodyReader(NONE),
-      held: EMPTY,
-      bodySent: false,
-      retried: false,
-      startedAt: clock.monotonic(),
-    };
+    const exchange = newExchange(head, clock.monotonic());
     this.#exchange = exchange;
     accounts.request(target.label);
     const refusal = isServableTarget(head)
@@ -234,6 +210,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       const taken = exchange.requestBody.take(chunk);
       if (taken > 0) {
         exchange.bodySent = true;
+        exchange.bytesIn += taken;
         if (!lease.connection.send(taken === chunk.length ? chunk : chunk.subarray(0, taken)))
           this.#client.pause();
       }
@@ -285,6 +262,8 @@ export class Http1Session implements ConnectionHandler, Flow {
     if (head.status >= 500) exchange.lease?.endpoint.fail();
     else exchange.lease?.endpoint.succeed(ms);
     exchange.response = head;
+    exchange.status = head.status;
+    exchange.firstByteMs = ms;
     exchange.responseBody = new BodyReader(head.framing);
     exchange.held = EMPTY;
     this.#closing = !exchange.head.keepAlive || head.framing.kind === 'until close' || draining();
@@ -296,6 +275,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     const taken = exchange.responseBody.take(chunk);
     if (taken > 0) {
       const body = taken === chunk.length ? chunk : chunk.subarray(0, taken);
+      exchange.bytesOut += taken;
       if (!this.#client.send(body)) exchange.lease?.connection.pause();
     }
     if (!exchange.responseBody.done) return;
@@ -307,6 +287,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #finish(exchange: Exchange, spoiled = false): void {
     const { lease, response, requestBody } = exchange;
     this.#exchange = undefined;
+    this.#record(exchange, lease);
     if (lease !== undefined) {
       if (response?.keepAlive === true && requestBody.done && !spoiled) this.#session.target.giveBack(lease);
       else lease.connection.destroy();
@@ -329,7 +310,15 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#exchange = undefined;
     this.#client.send(renderResponse(head, 1, false));
     if (rest.length > 0) this.#client.send(rest);
-    joinTunnel(this.#client, lease.connection, () => lease.endpoint.succeed(undefined));
+    exchange.status = 101;
+    exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
+    const before = { in: this.#client.bytesRead, out: this.#client.bytesWritten };
+    joinTunnel(this.#client, lease.connection, () => {
+      lease.endpoint.succeed(undefined);
+      exchange.bytesIn += this.#client.bytesRead - before.in;
+      exchange.bytesOut += this.#client.bytesWritten - before.out;
+      this.#record(exchange, lease);
+    });
     this.#tunnelled = { head: exchange.head, connection: lease.connection };
     if (this.#held.length > 0) lease.connection.send(this.#held);
     if (this.#clientEnded) lease.connection.end();
@@ -368,17 +357,19 @@ export class Http1Session implements ConnectionHandler, Flow {
       // Half of a response is out: only a broken connection tells the client that it is not whole.
       this.#exchange = undefined;
       this.#session.accounts.failure(failure.kind);
+      this.#record(exchange, lease, failure);
       this.#client.destroy(failure);
       return;
     }
     lease?.endpoint.fail();
-    this.#answer(failure, exchange);
+    this.#answer(failure, exchange, lease);
   }
 
   /** The client is gone, or can no longer be answered. */
   #abort(exchange: Exchange, error: Error | undefined): void {
     this.#exchange = undefined;
     const { lease } = exchange;
+    this.#record(exchange, lease);
     if (lease !== undefined) {
       if (exchange.response === undefined) lease.endpoint.abandon();
       lease.connection.destroy();
@@ -387,11 +378,14 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** Answers in the target's stead, saying why. */
-  #answer(failure: ProxyFailure, exchange: Exchange | undefined): void {
+  #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: Lease): void {
     const { accounts, target, clock } = this.#session;
     accounts.failure(failure.kind);
-    if (exchange !== undefined)
+    if (exchange !== undefined) {
+      exchange.status = failure.status;
       accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
+      this.#record(exchange, lease, failure);
+    }
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
     this.#closing = !whole || failure.kind === 'bad request';
@@ -402,5 +396,10 @@ export class Http1Session implements ConnectionHandler, Flow {
     } else {
       this.#nextRequest();
     }
+  }
+  #record(exchange: Exchange, lease: Lease | undefined, failure?: ProxyFailure): void {
+    const endpoint = lease?.endpoint;
+    const where = endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`;
+    recordRequest(this.#session, exchange, where, failure);
   }
 }

@@ -1,11 +1,12 @@
 import { ProxyFailure } from '../failures.ts';
-import type { Field } from '../field.ts';
+import { type Field, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink } from './body.ts';
+import { newRecord, recordRequest, type RequestRecord } from './exchange.ts';
 import { failureResponse } from './failure-response.ts';
-import { HeadError, type RequestHead } from './head.ts';
+import { type Framing, HeadError, type RequestHead } from './head.ts';
 import { splitTarget } from './render.ts';
 import { lastChunk } from './upstream.ts';
 
@@ -21,8 +22,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   readonly #onOver: (close: boolean, rest: Buffer) => void;
   readonly #outgoing: OutgoingRequest;
   readonly #body: BodyReader;
-  readonly #startedAt: number;
+  readonly #record: RequestRecord;
   #upstream: Upstream | undefined;
+  #endpoint: string | undefined;
   /** Bytes that came before there was an endpoint, then those behind the request. */
   #held: Buffer = EMPTY;
   #waiting = 0;
@@ -41,7 +43,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#onOver = onOver;
     this.#body = new BodyReader(head.framing);
     this.#close = !head.keepAlive;
-    this.#startedAt = session.clock.monotonic();
+    this.#record = newRecord(head, session.clock.monotonic());
     const { path, authority } = splitTarget(head.target);
     this.#outgoing = {
       method: head.method,
@@ -87,10 +89,12 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     if (this.#over) return;
     this.#over = true;
     this.#upstream?.abandon();
+    recordRequest(this.#session, this.#record, this.#endpoint);
   }
 
   onBodyBytes(chunk: Buffer): void {
     this.#bodySent = true;
+    this.#record.bytesIn += chunk.length;
     const sent = this.#upstream?.write(chunk) ?? 0;
     this.#waiting += chunk.length - sent;
     if (this.#waiting > MAX_WAITING) this.#session.client.pause();
@@ -108,24 +112,32 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   onResponse({ status, fields, framing }: IncomingResponse): void {
     const { accounts, clock, target, client, draining } = this.#session;
-    accounts.response(target.label, status, clock.monotonic() - this.#startedAt);
+    this.#record.status = status;
+    this.#record.firstByteMs = clock.monotonic() - this.#record.startedAt;
+    accounts.response(target.label, status, this.#record.firstByteMs);
     this.#responded = true;
-    const bodiless = this.#head.method === 'HEAD' || status === 204 || status === 304;
-    const own: string[] = [];
-    if (framing.kind === 'none' && !bodiless && !fields.some(({ lower }) => lower === 'content-length'))
-      own.push('content-length: 0');
-    this.#chunked = framing.kind === 'chunked' && !bodiless && this.#head.minor === 1;
-    if (this.#chunked) own.push('transfer-encoding: chunked');
-    // HTTP/1.0 learns of the end of such a body by the end of the connection.
-    if (framing.kind === 'chunked' && !bodiless && this.#head.minor === 0) this.#close = true;
     if (draining() || !this.#body.done) this.#close = true;
+    const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
     if (this.#close) own.push('connection: close');
     else if (this.#head.minor === 0) own.push('connection: keep-alive');
     client.send(render(status, fields, own));
   }
 
+  /** How the client learns of the body's end. @returns the fields that say so */
+  #frame(status: number, kind: Framing['kind'], length: string | undefined): string[] {
+    if (this.#head.method === 'HEAD' || status === 204 || status === 304) return [];
+    if (kind === 'none') return length === undefined ? ['content-length: 0'] : [];
+    if (kind !== 'chunked') return [];
+    this.#chunked = this.#head.minor === 1;
+    if (this.#chunked) return ['transfer-encoding: chunked'];
+    // HTTP/1.0 learns of it by the end of the connection.
+    this.#close = true;
+    return [];
+  }
+
   onResponseBody(chunk: Buffer): void {
     const { client } = this.#session;
+    this.#record.bytesOut += chunk.length;
     if (this.#chunked) client.send(Buffer.from(`${chunk.length.toString(16)}\r\n`, 'latin1'));
     const open = client.send(chunk);
     if (this.#chunked) client.send(CRLF);
@@ -145,6 +157,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     if (this.#responded) {
       this.#over = true;
       this.#session.accounts.failure(failure.kind);
+      recordRequest(this.#session, this.#record, this.#endpoint, failure);
       // Half of a response is out: only a broken connection tells the client that it is not whole.
       this.#session.client.destroy(failure);
     } else if (unprocessed && !this.#retried && !this.#bodySent) {
@@ -163,6 +176,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
         return;
       }
       this.#upstream = upstream;
+      this.#endpoint = upstream.endpoint;
       const held = this.#held;
       this.#held = EMPTY;
       this.#session.client.resume();
@@ -196,14 +210,16 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #answer(failure: ProxyFailure): void {
     const { accounts, target, clock, client } = this.#session;
     accounts.failure(failure.kind);
-    accounts.response(target.label, failure.status, clock.monotonic() - this.#startedAt);
+    accounts.response(target.label, failure.status, clock.monotonic() - this.#record.startedAt);
     if (!this.#body.done) this.#close = true;
     client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close));
-    this.#finish();
+    this.#record.status = failure.status;
+    this.#finish(failure);
   }
 
-  #finish(): void {
+  #finish(failure?: ProxyFailure): void {
     this.#over = true;
+    recordRequest(this.#session, this.#record, this.#endpoint, failure);
     this.#onOver(this.#close, this.#held);
   }
 }

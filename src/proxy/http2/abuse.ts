@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { ConnectionError, ErrorCode } from './errors.ts';
 
 /** How much of something a peer may do at once, and how much comes back per second. */
 export interface AbuseLimit {
@@ -40,5 +41,33 @@ export class AbuseBudget {
 
   earn(): void {
     if (this.#tokens < this.#limit.burst) this.#tokens++;
+  }
+}
+
+/** What one peer may still do that costs more than it carries. Whoever goes beyond it loses the connection. */
+export class PeerBudget {
+  readonly #resets: AbuseBudget;
+  readonly #idleFrames: AbuseBudget;
+
+  constructor(clock: Clock) {
+    this.#resets = new AbuseBudget(RESET_LIMIT, clock);
+    this.#idleFrames = new AbuseBudget(IDLE_FRAME_LIMIT, clock);
+  }
+
+  /** A frame that makes work and carries nothing. @throws ConnectionError ENHANCE_YOUR_CALM */
+  spendIdleFrame(): void {
+    if (!this.#idleFrames.spend())
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that carry nothing');
+  }
+
+  /** A stream that ends before its time by the peer's doing. @throws ConnectionError ENHANCE_YOUR_CALM */
+  spendReset(): void {
+    if (!this.#resets.spend())
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many streams are given up');
+  }
+
+  /** A frame that carries something, either way. */
+  earn(): void {
+    this.#idleFrames.earn();
   }
 }

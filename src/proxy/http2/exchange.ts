@@ -76,7 +76,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     this.#upstream?.end(trailers);
   }
 
-  onReset(_: Http2Stream): void {
+  onReset(): void {
     this.#upstream?.abandon();
     this.#finish();
   }

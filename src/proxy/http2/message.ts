@@ -1,4 +1,4 @@
-import { type Field, makeField } from '../field.ts';
+import { type Field, makeField, valueOf } from '../field.ts';
 import type { Framing } from '../http1/head.ts';
 import type { HttpVersion } from '../upstream.ts';
 
@@ -32,31 +32,38 @@ export const ORIG_PROTO = 'l5d-orig-proto';
 export function readRequest(fields: readonly Field[], ended: boolean): Http2Request | string {
   const pseudo = new Map<string, string>();
   const plain: Field[] = [];
-  let version: HttpVersion = 'HTTP/2';
   for (const field of fields) {
-    const { lower, value } = field;
-    if (lower.startsWith(':')) {
+    if (field.lower.startsWith(':')) {
       if (plain.length > 0) return 'a pseudo-header stands behind a field';
-      if (!PSEUDO.has(lower) || pseudo.has(lower)) return `there must not be a field ${lower} here`;
-      pseudo.set(lower, value);
-    } else if (CONNECTION_FIELDS.has(lower) || (lower === 'te' && value !== 'trailers')) {
-      return `the field ${lower} is not allowed in HTTP/2`;
+      if (!PSEUDO.has(field.lower) || pseudo.has(field.lower))
+        return `there must not be a field ${field.lower} here`;
+      pseudo.set(field.lower, field.value);
     } else {
-      if (lower === ORIG_PROTO) version = /^HTTP\/1\.0/.test(value) ? 'HTTP/1.0' : 'HTTP/1.1';
       plain.push(field);
     }
   }
-  const problem = pseudoProblem(pseudo) ?? lengthProblem(plain, ended);
+  const problem = pseudoProblem(pseudo) ?? fieldProblem(plain) ?? lengthProblem(plain, ended);
   if (problem !== undefined) return problem;
-  const host = plain.find(({ lower }) => lower === 'host')?.value;
   return {
     method: pseudo.get(':method') ?? '',
     path: pseudo.get(':path') ?? '',
-    authority: pseudo.get(':authority') ?? host,
-    version,
+    authority: pseudo.get(':authority') ?? valueOf(plain, 'host'),
+    version: versionOf(valueOf(plain, ORIG_PROTO)),
     fields: plain,
     framing: framingOf(plain, ended),
   };
+}
+
+function versionOf(origProto: string | undefined): HttpVersion {
+  if (origProto === undefined) return 'HTTP/2';
+  return origProto.startsWith('HTTP/1.0') ? 'HTTP/1.0' : 'HTTP/1.1';
+}
+
+function fieldProblem(fields: readonly Field[]): string | undefined {
+  const bad = fields.find(
+    ({ lower, value }) => CONNECTION_FIELDS.has(lower) || (lower === 'te' && value !== 'trailers'),
+  );
+  return bad === undefined ? undefined : `the field ${bad.lower} is not allowed in HTTP/2`;
 }
 
 function pseudoProblem(pseudo: ReadonlyMap<string, string>): string | undefined {

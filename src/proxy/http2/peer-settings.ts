@@ -21,27 +21,22 @@ export function readSettings(payload: Buffer, into: PeerSettings, role: 'client'
   if (payload.length % 6 !== 0)
     throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a SETTINGS frame is cut short');
   for (let at = 0; at < payload.length; at += 6) {
+    const id = payload.readUInt16BE(at);
     const value = payload.readUInt32BE(at + 2);
-    switch (payload.readUInt16BE(at)) {
-      case Setting.HEADER_TABLE_SIZE:
-        into.headerTableSize = value;
-        break;
-      case Setting.ENABLE_PUSH:
-        // A server must not even say 1.
-        if (value > (role === 'client' ? 0 : 1)) throw invalid('ENABLE_PUSH', value);
-        break;
-      case Setting.MAX_CONCURRENT_STREAMS:
-        into.maxConcurrentStreams = value;
-        break;
-      case Setting.INITIAL_WINDOW_SIZE:
-        if (value > MAX_WINDOW) throw invalid('INITIAL_WINDOW_SIZE', value, ErrorCode.FLOW_CONTROL_ERROR);
-        into.initialWindow = value;
-        break;
-      case Setting.MAX_FRAME_SIZE:
-        if (value < 16_384 || value > 16_777_215) throw invalid('MAX_FRAME_SIZE', value);
-        break;
-    }
+    assertValid(id, value, role);
+    if (id === Setting.HEADER_TABLE_SIZE) into.headerTableSize = value;
+    else if (id === Setting.MAX_CONCURRENT_STREAMS) into.maxConcurrentStreams = value;
+    else if (id === Setting.INITIAL_WINDOW_SIZE) into.initialWindow = value;
   }
+}
+
+function assertValid(id: number, value: number, role: 'client' | 'server'): void {
+  // A server must not even say 1.
+  if (id === Setting.ENABLE_PUSH && value > (role === 'client' ? 0 : 1)) throw invalid('ENABLE_PUSH', value);
+  if (id === Setting.INITIAL_WINDOW_SIZE && value > MAX_WINDOW)
+    throw invalid('INITIAL_WINDOW_SIZE', value, ErrorCode.FLOW_CONTROL_ERROR);
+  if (id === Setting.MAX_FRAME_SIZE && (value < 16_384 || value > 16_777_215))
+    throw invalid('MAX_FRAME_SIZE', value);
 }
 
 function invalid(name: string, value: number, code: number = ErrorCode.PROTOCOL_ERROR): ConnectionError {

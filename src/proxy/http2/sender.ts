@@ -106,7 +106,7 @@ export class Sender {
     while (progress && this.#waiting.size > 0) {
       progress = false;
       // A round: those that cannot go on keep their place for the next.
-      for (const stream of [...this.#waiting]) {
+      for (const stream of Array.from(this.#waiting)) {
         if (!this.#waiting.has(stream)) continue;
         const sent = this.#step(stream);
         if (sent === 0) continue;

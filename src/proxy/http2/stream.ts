@@ -1,5 +1,4 @@
 import type { Field } from '../field.ts';
-import type { Http2Connection } from './connection.ts';
 
 /** What a stream tells whoever uses it. One object may serve for many streams. */
 export interface StreamHandler {
@@ -15,6 +14,15 @@ export interface StreamHandler {
   onSent(stream: Http2Stream, bytes: number): void;
   /** The stream is over before its time: reset by the peer, or its connection is gone. @param unprocessed the peer has done nothing with it, so it may be tried again */
   onReset(stream: Http2Stream, code: number, unprocessed: boolean): void;
+}
+
+/** What a stream asks of the connection that it belongs to. */
+export interface StreamOwner {
+  sendHead(stream: Http2Stream, fields: readonly Field[], end: boolean): void;
+  sendData(stream: Http2Stream, chunk: Buffer): number;
+  sendEnd(stream: Http2Stream): void;
+  resetStream(stream: Http2Stream, code: number): void;
+  consumed(stream: Http2Stream, bytes: number): void;
 }
 
 const NOBODY: StreamHandler = {
@@ -55,10 +63,10 @@ export class Http2Stream {
   ending: readonly Field[] | undefined;
   /** Our END_STREAM is on the wire. */
   endSent = false;
-  readonly #connection: Http2Connection;
+  readonly #owner: StreamOwner;
 
-  constructor(connection: Http2Connection, id: number, windows: { send: number; receive: number }) {
-    this.#connection = connection;
+  constructor(owner: StreamOwner, id: number, windows: { send: number; receive: number }) {
+    this.#owner = owner;
     this.id = id;
     this.sendWindow = windows.send;
     this.receiveWindow = windows.receive;
@@ -68,13 +76,13 @@ export class Http2Stream {
   head(fields: readonly Field[], end = false): void {
     if (this.closed || this.localEnded) return;
     if (end) this.localEnded = true;
-    this.#connection.sendHead(this, fields, end);
+    this.#owner.sendHead(this, fields, end);
   }
 
   /** Sends body bytes as flow control allows. @returns how many have been sent; the others follow and are told by `onSent` */
   write(chunk: Buffer): number {
     if (this.closed || this.localEnded) return chunk.length;
-    return this.#connection.sendData(this, chunk);
+    return this.#owner.sendData(this, chunk);
   }
 
   /** Completes our message once all of it has been sent. */
@@ -82,17 +90,17 @@ export class Http2Stream {
     if (this.closed || this.localEnded) return;
     this.localEnded = true;
     this.ending = trailers;
-    this.#connection.sendEnd(this);
+    this.#owner.sendEnd(this);
   }
 
   /** Ends the stream at once, both ways. The handler hears nothing more. */
   reset(code: number): void {
-    if (!this.closed) this.#connection.resetStream(this, code);
+    if (!this.closed) this.#owner.resetStream(this, code);
   }
 
   /** So many bytes of what `onData` gave have been dealt with: the peer may send as many more. */
   consumed(bytes: number): void {
-    this.#connection.consumed(this, bytes);
+    this.#owner.consumed(this, bytes);
   }
 
   /** Nobody listens any more. */

@@ -1,0 +1,76 @@
+import type { ProxyFailure } from '../failures.ts';
+import type { Session } from '../session.ts';
+import type { Lease } from '../target.ts';
+import { BodyReader } from './body.ts';
+import type { RequestHead, ResponseHead } from './head.ts';
+
+const EMPTY = Buffer.alloc(0);
+const NONE = { kind: 'none' } as const;
+
+/** What the access log says of a request. */
+export interface RequestRecord {
+  readonly head: RequestHead;
+  /** Monotonic milliseconds. */
+  readonly startedAt: number;
+  /** Milliseconds until the response's head. */
+  firstByteMs: number | undefined;
+  /** What the client has been answered. */
+  status: number | undefined;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+/** One request and its response, both in HTTP/1. */
+export interface Exchange extends RequestRecord {
+  readonly requestBody: BodyReader;
+  lease: Lease | undefined;
+  response: ResponseHead | undefined;
+  responseBody: BodyReader;
+  /** Bytes of the response's head so far. */
+  held: Buffer;
+  /** Something of the request's body has been sent, so it cannot be sent again. */
+  bodySent: boolean;
+  retried: boolean;
+}
+
+export function newRecord(head: RequestHead, startedAt: number): RequestRecord {
+  return { head, startedAt, firstByteMs: undefined, status: undefined, bytesIn: 0, bytesOut: 0 };
+}
+
+export function newExchange(head: RequestHead, startedAt: number): Exchange {
+  return {
+    ...newRecord(head, startedAt),
+    requestBody: new BodyReader(head.framing),
+    lease: undefined,
+    response: undefined,
+    responseBody: new BodyReader(NONE),
+    held: EMPTY,
+    bodySent: false,
+    retried: false,
+  };
+}
+
+/** Says in the access log what became of a request. @param endpoint `host:port` of the one that was picked */
+export function recordRequest(
+  { accessLog, clientName, target, clock }: Session,
+  record: RequestRecord,
+  endpoint: string | undefined,
+  failure?: ProxyFailure,
+): void {
+  if (!accessLog.wants(record.status, failure?.kind)) return;
+  accessLog.record({
+    client: clientName,
+    target: target.label,
+    endpoint,
+    protocol: 'http1',
+    method: record.head.method,
+    path: record.head.target,
+    status: record.status,
+    bytesIn: record.bytesIn,
+    bytesOut: record.bytesOut,
+    firstByteMs: record.firstByteMs,
+    totalMs: clock.monotonic() - record.startedAt,
+    failure: failure?.kind,
+    reason: failure?.message,
+  });
+}

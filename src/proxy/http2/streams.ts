@@ -1,0 +1,381 @@
+import { type Field, valueOf } from '../field.ts';
+import type { PeerBudget } from './abuse.ts';
+import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
+import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
+import type { DecodedFields } from './hpack/decoder.ts';
+import type { Sender } from './sender.ts';
+import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
+
+export interface StreamTableOptions {
+  readonly role: 'client' | 'server';
+  readonly sender: Sender;
+  readonly budget: PeerBudget;
+  readonly streamWindow: number;
+  readonly connectionWindow: number;
+  readonly maxUnconsumed: number;
+  readonly maxStreams: number;
+  /** The peer's SETTINGS_INITIAL_WINDOW_SIZE now. */
+  readonly peerWindow: () => number;
+  /** Server: are new streams refused? */
+  readonly refusing: () => boolean;
+  /** Runs what may find the peer guilty, or unwilling to read. */
+  readonly safely: (work: () => void) => void;
+  /** Server: a request. */
+  readonly onRequest: (stream: Http2Stream, fields: readonly Field[], ended: boolean) => void;
+  /** Server: a request whose header list is larger than allowed; nothing is known of it. */
+  readonly onTooLarge: (stream: Http2Stream) => void;
+  readonly onOver: () => void;
+}
+
+/** The streams of one HTTP/2 connection: their life (RFC 9113 section 5.1) and what they, and all together, may send us (section 5.2). */
+export class StreamTable implements StreamOwner {
+  readonly #options: StreamTableOptions;
+  readonly #sender: Sender;
+  readonly #streams = new Map<number, Http2Stream>();
+  /** Highest id that the peer has used. */
+  #lastPeerId = 0;
+  #nextId = 1;
+  /** Bytes that the peer may send on the connection. */
+  #receiveWindow: number;
+  /** Bytes that came and that the peer has not been told to send again. */
+  #credit = 0;
+  #unconsumed = 0;
+  /** The stream whose DATA frame is being read; undefined when it is to be thrown away. */
+  #reading: Http2Stream | undefined;
+  #dataTaken = 0;
+
+  constructor(options: StreamTableOptions) {
+    this.#options = options;
+    this.#sender = options.sender;
+    this.#receiveWindow = options.connectionWindow;
+  }
+
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  get lastPeerId(): number {
+    return this.#lastPeerId;
+  }
+
+  /** Client: id of the stream that is opened next. */
+  get nextId(): number {
+    return this.#nextId;
+  }
+
+  /** Client: opens a stream with a request's head. */
+  open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
+    const id = this.#nextId;
+    this.#nextId += 2;
+    const stream = this.#add(id);
+    stream.handler = handler;
+    stream.head(fields, end);
+    return stream;
+  }
+
+  // --- what streams ask for
+
+  sendHead(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    this.#options.safely(() => this.#sender.head(stream, fields, end));
+  }
+
+  sendData(stream: Http2Stream, chunk: Buffer): number {
+    return this.#sender.data(stream, chunk);
+  }
+
+  sendEnd(stream: Http2Stream): void {
+    this.#options.safely(() => this.#sender.end(stream));
+  }
+
+  resetStream(stream: Http2Stream, code: number): void {
+    stream.release();
+    const reset = numberFrame(FrameType.RST_STREAM, stream.id, code);
+    this.#options.safely(() => this.#sender.control(reset));
+    this.#over(stream);
+  }
+
+  consumed(stream: Http2Stream, bytes: number): void {
+    if (bytes === 0 || stream.closed) return;
+    stream.unconsumed -= bytes;
+    this.#unconsumed -= bytes;
+    if (!stream.remoteEnded) {
+      stream.credit += bytes;
+      if (stream.credit >= this.#options.streamWindow / 2) {
+        const update = numberFrame(FrameType.WINDOW_UPDATE, stream.id, stream.credit);
+        stream.receiveWindow += stream.credit;
+        stream.credit = 0;
+        this.#options.safely(() => this.#sender.control(update));
+      }
+    }
+    this.#returnCredit();
+  }
+
+  /** All of our message is on the wire. */
+  endSent(stream: Http2Stream): void {
+    this.#maybeOver(stream);
+  }
+
+  // --- what frames say
+
+  /** A whole header block. @throws ConnectionError */
+  headers(streamId: number, decoded: DecodedFields, end: boolean): void {
+    const { budget } = this.#options;
+    const stream = this.#streams.get(streamId) ?? this.#begin(streamId);
+    if (stream === undefined) return budget.spendIdleFrame();
+    budget.earn();
+    if (decoded.malformed !== undefined) {
+      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, decoded.malformed));
+    } else if (stream.remoteEnded) {
+      this.#fail(stream, new StreamError(ErrorCode.STREAM_CLOSED, 'HEADERS came behind the end'));
+    } else if (decoded.tooLarge) {
+      this.#tooLarge(stream, end);
+    } else if (stream.headCame) {
+      this.#trailers(stream, decoded.fields, end);
+    } else if (this.#options.role === 'server') {
+      this.#request(stream, decoded.fields, end);
+    } else {
+      this.#response(stream, decoded.fields, end);
+    }
+  }
+
+  /** A DATA frame begins. @throws ConnectionError */
+  dataStart(streamId: number, length: number): void {
+    const { budget } = this.#options;
+    this.assertNotIdle(streamId);
+    this.#receiveWindow -= length;
+    if (this.#receiveWindow < 0)
+      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'more came than the connection window allows');
+    this.#dataTaken = 0;
+    const stream = this.#streams.get(streamId);
+    this.#reading = stream;
+    if (length === 0) budget.spendIdleFrame();
+    else budget.earn();
+    // A frame of a stream that we have reset was under way.
+    if (stream === undefined) return budget.spendIdleFrame();
+    if (stream.remoteEnded || !stream.headCame) {
+      this.#fail(stream, new StreamError(ErrorCode.STREAM_CLOSED, 'DATA came where none may'));
+      return;
+    }
+    stream.receiveWindow -= length;
+    if (stream.receiveWindow < 0)
+      this.#fail(stream, new StreamError(ErrorCode.FLOW_CONTROL_ERROR, 'more came than the window allows'));
+  }
+
+  dataBytes(chunk: Buffer): void {
+    const stream = this.#reading;
+    if (stream === undefined || stream.closed) return;
+    this.#dataTaken += chunk.length;
+    stream.received += chunk.length;
+    if (stream.expected !== undefined && stream.received > stream.expected) {
+      const text = 'the body is longer than its Content-Length';
+      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, text));
+      return;
+    }
+    stream.unconsumed += chunk.length;
+    this.#unconsumed += chunk.length;
+    stream.handler.onData(stream, chunk);
+  }
+
+  dataEnd(length: number, endStream: boolean): void {
+    const stream = this.#reading;
+    this.#reading = undefined;
+    this.#credit += length;
+    this.#returnCredit();
+    if (stream === undefined || stream.closed) return;
+    const padding = length - this.#dataTaken;
+    // Padding is consumed as it comes.
+    if (padding > 0) {
+      stream.unconsumed += padding;
+      this.#unconsumed += padding;
+      this.consumed(stream, padding);
+    }
+    if (endStream) this.#remoteEnd(stream, undefined);
+  }
+
+  /** RST_STREAM. @throws ConnectionError */
+  reset(streamId: number, code: number): void {
+    const { budget, role } = this.#options;
+    this.assertNotIdle(streamId);
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return budget.spendIdleFrame();
+    if (role === 'server') budget.spendReset();
+    this.#lose(stream, code, code === ErrorCode.REFUSED_STREAM);
+  }
+
+  /** WINDOW_UPDATE of a stream. @throws ConnectionError */
+  windowUpdate(streamId: number, increment: number): void {
+    this.assertNotIdle(streamId);
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    stream.sendWindow += increment;
+    if (increment === 0) {
+      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'a window grows by nothing'));
+    } else if (stream.sendWindow > MAX_WINDOW) {
+      this.#fail(stream, new StreamError(ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large'));
+    } else {
+      this.#sender.pump();
+    }
+  }
+
+  /** The peer has changed its initial window: that of every stream changes with it (RFC 9113 section 6.9.2). @throws ConnectionError */
+  growWindows(growth: number): void {
+    if (growth === 0) return;
+    for (const stream of this.#streams.values()) {
+      stream.sendWindow += growth;
+      if (stream.sendWindow > MAX_WINDOW)
+        throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large');
+    }
+    if (growth > 0) this.#sender.pump();
+  }
+
+  /** Ends the streams above `last`: the connection is gone, or the peer has not looked at them. */
+  loseAbove(last: number, code: number, unprocessed: boolean): void {
+    for (const stream of this.#streams.values()) if (stream.id > last) this.#lose(stream, code, unprocessed);
+  }
+
+  /** @throws ConnectionError when the peer speaks of a stream that nobody has begun */
+  assertNotIdle(streamId: number): void {
+    const idle =
+      this.#options.role === 'client'
+        ? streamId % 2 === 0 || streamId >= this.#nextId
+        : streamId % 2 === 0 || streamId > this.#lastPeerId;
+    if (idle) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `stream ${streamId} has not begun`);
+  }
+
+  // --- the life of a stream
+
+  /** Server: a stream that the client begins; undefined for one that is over or not wanted. */
+  #begin(id: number): Http2Stream | undefined {
+    const { role, budget, maxStreams, refusing } = this.#options;
+    // A response to a stream that we have given up.
+    if (role === 'client' && id % 2 === 1 && id < this.#nextId) return undefined;
+    if (role === 'client' || id % 2 === 0)
+      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `stream ${id} cannot begin here`);
+    if (id <= this.#lastPeerId) return undefined;
+    // The last GOAWAY has named the last stream: what came since is for another connection.
+    if (refusing()) return undefined;
+    this.#lastPeerId = id;
+    if (this.#streams.size < maxStreams) return this.#add(id);
+    budget.spendReset();
+    this.#sender.control(numberFrame(FrameType.RST_STREAM, id, ErrorCode.REFUSED_STREAM));
+    return undefined;
+  }
+
+  #add(id: number): Http2Stream {
+    const { peerWindow, streamWindow } = this.#options;
+    const stream = new Http2Stream(this, id, { send: peerWindow(), receive: streamWindow });
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  #tooLarge(stream: Http2Stream, end: boolean): void {
+    if (this.#options.role === 'client' || stream.headCame) {
+      this.#fail(stream, new StreamError(ErrorCode.ENHANCE_YOUR_CALM, 'the header list is too large'));
+      return;
+    }
+    stream.headCame = true;
+    stream.remoteEnded = end;
+    this.#options.onTooLarge(stream);
+  }
+
+  #request(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    stream.headCame = true;
+    stream.expected = end ? undefined : lengthOf(fields);
+    stream.remoteEnded = end;
+    this.#options.onRequest(stream, fields, end);
+    if (end) this.#maybeOver(stream);
+  }
+
+  #response(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    const status = valueOf(fields, ':status') ?? '';
+    if (/^1\d\d$/.test(status)) {
+      this.#options.budget.spendIdleFrame();
+      if (end) this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
+      else stream.handler.onInterim(stream, fields);
+      return;
+    }
+    stream.headCame = true;
+    stream.expected = end ? undefined : lengthOf(fields);
+    stream.remoteEnded = end;
+    stream.handler.onHead(stream, fields, end);
+    if (end) this.#maybeOver(stream);
+  }
+
+  #trailers(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    if (!end || fields.some(({ lower }) => lower.startsWith(':'))) {
+      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'trailers are malformed'));
+      return;
+    }
+    this.#remoteEnd(stream, fields);
+  }
+
+  #remoteEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void {
+    if (stream.expected !== undefined && stream.received !== stream.expected) {
+      const text = 'the body is shorter than its Content-Length';
+      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, text));
+      return;
+    }
+    stream.remoteEnded = true;
+    stream.handler.onEnd(stream, trailers);
+    this.#maybeOver(stream);
+  }
+
+  /** The peer broke the rules on one stream. */
+  #fail(stream: Http2Stream, error: StreamError): void {
+    const { handler } = stream;
+    if (this.#options.role === 'server') this.#options.budget.spendReset();
+    this.resetStream(stream, error.code);
+    handler.onReset(stream, error.code, false);
+  }
+
+  /** A stream ends without us having ended it. */
+  #lose(stream: Http2Stream, code: number, unprocessed: boolean): void {
+    const { handler } = stream;
+    stream.release();
+    this.#over(stream);
+    handler.onReset(stream, code, unprocessed);
+  }
+
+  #maybeOver(stream: Http2Stream): void {
+    if (stream.endSent && stream.remoteEnded) this.#over(stream);
+  }
+
+  #over(stream: Http2Stream): void {
+    if (stream.closed) return;
+    stream.closed = true;
+    this.#sender.forget(stream);
+    this.#streams.delete(stream.id);
+    if (this.#reading === stream) this.#reading = undefined;
+    this.#unconsumed -= stream.unconsumed;
+    stream.unconsumed = 0;
+    this.#returnCredit();
+    this.#options.onOver();
+  }
+
+  /** Lets the peer send on, as long as what nobody has taken yet stays within bounds. */
+  #returnCredit(): void {
+    const { connectionWindow, maxUnconsumed } = this.#options;
+    if (this.#credit < connectionWindow / 2 || this.#unconsumed > maxUnconsumed) return;
+    const update = numberFrame(FrameType.WINDOW_UPDATE, 0, this.#credit);
+    this.#receiveWindow += this.#credit;
+    this.#credit = 0;
+    this.#options.safely(() => this.#sender.control(update));
+  }
+}
+
+/** @returns the connection window to ask for: never less than the initial one, which cannot be taken back */
+export function connectionWindowOf(wanted: number): number {
+  return Math.max(DEFAULT_WINDOW, wanted);
+}
+
+/** The Content-Length that body bytes must add up to; a malformed one never does. Responses to HEAD have no body, and none of their ends is checked. */
+function lengthOf(fields: readonly Field[]): number | undefined {
+  let found: string | undefined;
+  for (const { lower, value } of fields) {
+    if (lower !== 'content-length') continue;
+    if (found !== undefined && found !== value) return -1;
+    found = value;
+  }
+  if (found === undefined) return undefined;
+  return /^\d{1,15}$/.test(found) ? Number(found) : -1;
+}
