@@ -93,7 +93,8 @@ export async function http1Origin(name = 'http1'): Promise<Origin> {
 export async function http2Origin(name = 'http2'): Promise<Origin> {
   let count = 0;
   const sessions = new Set<http2.ServerHttp2Session>();
-  const server = http2.createServer();
+  // Megabytes: by default a session with 10 MB to send refuses more requests.
+  const server = http2.createServer({ maxSessionMemory: 1000 });
   server.on('session', (session) => {
     sessions.add(session);
     session.on('error', () => undefined);
