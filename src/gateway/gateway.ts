@@ -5,13 +5,13 @@ import { targetKey, type TargetSource, type TargetSpec } from '../discovery/targ
 import type { IdentitySource } from '../identity/identity.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts } from '../proxy/accounts.ts';
-import { plainDial } from '../proxy/dial.ts';
 import type { ProxyFailure } from '../proxy/failures.ts';
 import { type Flow, serve } from '../proxy/session.ts';
-import { Target } from '../proxy/target.ts';
+import { MAX_PENDING, Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { authorize, type Question } from './authorize.ts';
+import { endpointDial } from './endpoint-dial.ts';
 import { type Arrival, GatewayListener } from './listener.ts';
 
 export interface GatewayOptions {
@@ -25,6 +25,8 @@ export interface GatewayOptions {
   readonly graceMs?: number;
   /** Several processes take connections from the same port; default false. */
   readonly reusePort?: boolean;
+  /** Requests without an answer and raw flows of one service; more are refused. Default 10,000. */
+  readonly maxPending?: number;
   /** Where sessions say what they carried; default nowhere. */
   readonly accessLog?: AccessLog;
 }
@@ -148,11 +150,11 @@ export class Gateway {
 
   /** The balancer of a service: made when first asked for, kept as long as the service is exported or somebody is connected for it. */
   #serve(label: string): Served {
-    const { clock, random, targets } = this.#options;
+    const { clock, random, targets, identity, maxPending = MAX_PENDING } = this.#options;
     const known = this.#served.get(label);
     if (known !== undefined) return known;
-    const dial = plainDial({ label, accounts: this.accounts, clock });
-    const target = new Target({ label, dial, clock, random });
+    const dial = endpointDial({ label, accounts: this.accounts, clock, identity });
+    const target = new Target({ label, dial, clock, random, maxPending });
     const served = { target, flows: new Set<Flow>() };
     this.#served.set(label, served);
     update(target, lookUp(targets, label));
@@ -176,7 +178,7 @@ export class Gateway {
 }
 
 function update(target: Target, spec: TargetSpec | undefined): void {
-  target.update(spec?.endpoints ?? [], spec?.protocol);
+  target.update(spec?.endpoints ?? [], spec);
 }
 
 function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {

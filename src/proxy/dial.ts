@@ -20,8 +20,8 @@ export interface DialOptions {
 
 /** Plain TCP, as a gateway reaches the pods of its own cluster. */
 export function plainDial(options: DialOptions): Dial {
-  return (endpoint) =>
-    connected(options, endpoint, () => net.connect({ ...endpoint, allowHalfOpen: true }), 'connect');
+  return ({ host, port }) =>
+    connected(options, { host, port }, () => net.connect({ host, port, allowHalfOpen: true }), 'connect');
 }
 
 /** What TLS needs to know; asked for each connection, so that a renewed certificate serves the next one. */
@@ -35,28 +35,30 @@ export interface TlsDialOptions extends DialOptions {
   readonly identity: () => TlsIdentity | undefined;
   /** Server name to ask for; with Linkerd this is the identity that is expected. */
   readonly serverName: string;
-  readonly alpn: string;
+  /** Absent: none is offered, as Linkerd's proxies do to an application's port. */
+  readonly alpn?: string;
   /** Whether the certificate (DER) is that of whom we mean; the chain has been verified. */
   readonly accepts: (certificate: Uint8Array) => boolean;
   /** First bytes on the connection, if any: the transport header. */
-  readonly preface: Buffer;
+  readonly preface?: Buffer;
 }
 
 /**
  * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire reference 1.2).
  */
 export function tlsDial(options: TlsDialOptions): Dial {
-  return async (endpoint) => {
+  return async ({ host, port }) => {
     const identity = options.identity();
     if (identity === undefined)
       throw new ProxyFailure('connection failed', `${options.label}: this process has no certificate yet`);
     // @types/node does not list allowHalfOpen here; tls.connect has it.
     const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
-      ...endpoint,
+      host,
+      port,
       allowHalfOpen: true,
       minVersion: 'TLSv1.3',
       servername: options.serverName,
-      ALPNProtocols: [options.alpn],
+      ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
       cert: identity.cert,
       key: identity.key,
       ca: identity.ca,
@@ -65,8 +67,8 @@ export function tlsDial(options: TlsDialOptions): Dial {
         options.accepts(raw) ? undefined : new Error(`its certificate is not that of ${options.serverName}`),
     };
     const open = () => tls.connect(settings);
-    const connection = await connected(options, endpoint, open, 'secureConnect');
-    connection.send(options.preface);
+    const connection = await connected(options, { host, port }, open, 'secureConnect');
+    if (options.preface !== undefined) connection.send(options.preface);
     return connection;
   };
 }

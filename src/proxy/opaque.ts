@@ -1,4 +1,4 @@
-import type { EndpointState } from './balancer/endpoint.ts';
+import type { Attempt } from './balancer/attempt.ts';
 import type { Connection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Flow, Session } from './session.ts';
@@ -15,7 +15,7 @@ class OpaqueFlow implements Flow {
   readonly #session: Session;
   readonly #startedAt: number;
   #upstream: Connection | undefined;
-  #endpoint: EndpointState | undefined;
+  #endpoint: Attempt | undefined;
   #failure: ProxyFailure | undefined;
 
   constructor(session: Session) {
@@ -59,7 +59,7 @@ class OpaqueFlow implements Flow {
   async #connect(first: Buffer): Promise<void> {
     const { accounts, target, client } = this.#session;
     accounts.request(target.label);
-    const { endpoint, connection } = await target.lease(true);
+    const { endpoint, connection } = await target.lease(true, 'opaque');
     if (client.closed) {
       endpoint.abandon();
       connection.destroy();

@@ -1,16 +1,33 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import type { Attempt } from './balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
-import type { AccrualSettings, EndpointState } from './balancer/endpoint.ts';
+import {
+  type AccrualSettings,
+  DEFAULT_ACCRUAL,
+  type EndpointPlace,
+  type EndpointState,
+} from './balancer/endpoint.ts';
 import type { Connection, ConnectionHandler } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import { Http1Upstream } from './http1/upstream.ts';
+import type { Http2Connection } from './http2/connection.ts';
 import { Http2Pool } from './http2/pool.ts';
 import { Http2Upstream } from './http2/upstream.ts';
+import type { SessionProtocol } from './transport-header.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
 
-/** Opens a connection to an endpoint, ready for the application's bytes. @throws ProxyFailure `connection failed` or `connect timeout` */
-export type Dial = (endpoint: { readonly host: string; readonly port: number }) => Promise<Connection>;
+/**
+ * Opens a connection to an endpoint, ready for the application's bytes.
+ * @param protocol what will be spoken on it
+ * @throws ProxyFailure `connection failed` or `connect timeout`
+ */
+export type Dial = (endpoint: EndpointPlace, protocol: SessionProtocol) => Promise<Connection>;
+
+/** Requests that may wait for an endpoint to become ready. */
+export const MAX_WAITING = 1000;
+/** Requests without an answer, and open raw flows, of one target. */
+export const MAX_PENDING = 10_000;
 
 export interface TargetOptions {
   /** `name:port`, for messages and metrics. */
@@ -19,6 +36,10 @@ export interface TargetOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly accrual?: AccrualSettings;
+  /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
+  readonly maxWaiting?: number;
+  /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */
+  readonly maxPending?: number;
   /** How long the first request waits for an endpoint to become ready before all fail at once; default 3 s (Linkerd's). */
   readonly failfastMs?: number;
   /** How long an unused HTTP/1 connection is kept; default 3 s (Linkerd's). */
@@ -30,9 +51,18 @@ export interface TargetOptions {
 /** What is spoken to endpoints. */
 export type TargetProtocol = 'http1' | 'http2' | 'opaque';
 
+/** What the Service says of all its endpoints. */
+export interface TargetRules {
+  /** What its pods speak; absent = what the client speaks. */
+  readonly protocol?: TargetProtocol;
+  /** Which failures shut an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
+  readonly accrual?: Partial<AccrualSettings>;
+}
+
 /** A connection to an endpoint that was picked for one request or flow. */
 export interface Lease {
-  readonly endpoint: EndpointState;
+  /** To be told how it went. */
+  readonly endpoint: Attempt;
   readonly connection: Connection;
   /** It has carried a request before; its peer may be closing it at this moment. */
   readonly reused: boolean;
@@ -63,18 +93,24 @@ export class Target implements ConnectionHandler {
     this.#options = options;
     this.#balancer = new Balancer(options);
     const { clock, dial } = options;
-    this.#http2 = new Http2Pool({ clock, dial: (endpoint) => dial(endpoint) });
+    this.#http2 = new Http2Pool({ clock, dial: (endpoint) => dial(endpoint, 'http2') });
   }
 
   get counts(): { readonly ready: number; readonly known: number } {
     return this.#balancer.counts;
   }
 
-  /** Takes the endpoints as they are now; those that wait for one go on. */
-  update(addresses: readonly EndpointAddress[], protocol?: TargetProtocol): void {
-    this.protocol = protocol;
-    this.#balancer.update(addresses);
-    const current = new Set(this.#balancer.endpoints);
+  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only its mesh proxy. */
+  get translates(): boolean {
+    return this.protocol === 'http2' || (this.protocol !== 'opaque' && this.#balancer.meshed);
+  }
+
+  /** Takes the endpoints, and what is said of them all, as they are now; those that wait for one go on. */
+  update(addresses: readonly EndpointAddress[], rules: TargetRules = {}): void {
+    this.protocol = rules.protocol;
+    const { accrual = DEFAULT_ACCRUAL } = this.#options;
+    this.#balancer.update(addresses, { ...accrual, ...rules.accrual });
+    const current = this.#balancer.endpoints;
     this.#http2.keepOnly(current);
     for (const [endpoint, idle] of this.#idle)
       if (!current.has(endpoint)) for (const { connection } of idle) connection.destroy();
@@ -93,49 +129,55 @@ export class Target implements ConnectionHandler {
    * A connection to an endpoint: an unused one or a new one. An endpoint that cannot be connected to is passed over for another; nothing has been sent yet, so that is
    * always safe.
    * @param fresh do not take an unused connection
+   * @param protocol `opaque`: a raw flow, which is in hand until it ends
    * @throws ProxyFailure
    */
-  lease(fresh: boolean): Promise<Lease> {
-    return this.#balanced(async (endpoint) => {
-      const idle = fresh ? undefined : this.#takeIdle(endpoint);
-      const connection = idle ?? (await this.#options.dial(endpoint));
-      const since = this.#options.clock.monotonic();
-      return { endpoint, connection, reused: idle !== undefined, since };
-    });
+  lease(fresh: boolean, protocol: 'http1' | 'opaque' = 'http1'): Promise<Lease> {
+    return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol));
   }
 
   /**
-   * Sends a request's head to an endpoint that speaks `protocol`; the rest goes through the `Upstream`.
+   * Sends a request's head to an endpoint whose application speaks `protocol`; the rest goes through the `Upstream`. A mesh proxy in front of it gets HTTP/1 requests over HTTP/2.
    * @param fresh do not take an unused HTTP/1 connection
    * @throws ProxyFailure
    */
-  async open(
+  open(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
     fresh = false,
   ): Promise<Upstream> {
     const now = () => this.#options.clock.monotonic();
-    if (protocol === 'http1') {
-      const lease = await this.lease(fresh);
-      const upstream = new Http1Upstream({ lease, target: this, request, handler, now });
-      upstream.start();
-      return upstream;
-    }
-    return this.#balanced(async (endpoint) => {
-      const connection = this.#http2.ready(endpoint) ?? (await this.#http2.connection(endpoint));
+    return this.#balanced(async (attempt) => {
+      const upgraded = protocol === 'http1' && attempt.endpoint.mesh?.opaque === false;
+      if (protocol === 'http1' && !upgraded) {
+        const lease = await this.#leaseOf(attempt, fresh, 'http1');
+        const upstream = new Http1Upstream({ lease, target: this, request, handler, now });
+        upstream.start();
+        return upstream;
+      }
+      const connection = await this.#http2Connection(attempt);
+      // What the application speaks is what the proxy is told, whatever the client spoke.
+      const told = upgraded && request.version === 'HTTP/2' ? asHttp1(request) : request;
       const { label } = this;
-      const upgraded = false;
-      const upstream = new Http2Upstream({ label, connection, endpoint, request, handler, now, upgraded });
+      const upstream = new Http2Upstream({
+        label,
+        connection,
+        endpoint: attempt,
+        request: told,
+        handler,
+        now,
+        upgraded,
+      });
       upstream.start();
       return upstream;
     });
   }
 
   /** Takes back a connection that can carry another request. */
-  giveBack({ endpoint, connection }: Lease): void {
+  giveBack({ endpoint: { endpoint }, connection }: Lease): void {
     const idle = this.#idle.get(endpoint) ?? [];
-    const known = [...this.#balancer.endpoints].includes(endpoint);
+    const known = this.#balancer.has(endpoint);
     if (connection.closed || !known || idle.length >= (this.#options.maxIdle ?? 100)) {
       connection.destroy();
       return;
@@ -184,9 +226,30 @@ export class Target implements ConnectionHandler {
     return entry.connection;
   }
 
+  async #leaseOf(attempt: Attempt, fresh: boolean, protocol: 'http1' | 'opaque'): Promise<Lease> {
+    const since = () => this.#options.clock.monotonic();
+    const idle = fresh ? undefined : this.#takeIdle(attempt.endpoint);
+    if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
+    const connection = await this.#options.dial(attempt.endpoint, protocol);
+    // Of raw bytes nobody can say more than that they were taken.
+    if (protocol === 'opaque') attempt.accepted();
+    else attempt.connected();
+    return { endpoint: attempt, connection, reused: false, since: since() };
+  }
+
+  async #http2Connection(attempt: Attempt): Promise<Http2Connection> {
+    const { endpoint } = attempt;
+    const ready = this.#http2.ready(endpoint);
+    if (ready !== undefined) return ready;
+    const connection = await this.#http2.connection(endpoint);
+    attempt.connected();
+    return connection;
+  }
+
   /** Picks endpoints until one can be used. */
-  async #balanced<T>(use: (endpoint: EndpointState) => Promise<T>): Promise<T> {
-    const tried = new Set<EndpointState>();
+  async #balanced<T>(use: (attempt: Attempt) => Promise<T>): Promise<T> {
+    this.#admit();
+    let tried: Set<EndpointState> | undefined;
     let last: unknown;
     for (;;) {
       const picked = this.#balancer.pick(tried);
@@ -195,25 +258,37 @@ export class Target implements ConnectionHandler {
         await this.#untilReady();
         continue;
       }
-      const { endpoint } = picked;
-      endpoint.begin();
+      const attempt = picked.endpoint.begin();
       try {
-        return await use(endpoint);
+        return await use(attempt);
       } catch (error) {
-        endpoint.failConnect();
-        tried.add(endpoint);
+        attempt.failConnect();
+        tried = (tried ?? new Set()).add(picked.endpoint);
         last = error;
       }
     }
   }
 
+  /** One target that hangs must not take the memory that all need. @throws ProxyFailure `load shed` */
+  #admit(): void {
+    const { maxPending = MAX_PENDING } = this.#options;
+    const { pending } = this.#balancer;
+    if (pending + this.#waiting.size < maxPending) return;
+    const text = `${this.label} has ${pending + this.#waiting.size} requests under way, which is as many as it may have`;
+    throw new ProxyFailure('load shed', text);
+  }
+
   /** Waits for an endpoint; once a wait was in vain everybody fails at once until there is one. */
   async #untilReady(): Promise<void> {
-    const { clock, failfastMs = 3000 } = this.#options;
+    const { clock, failfastMs = 3000, maxWaiting = MAX_WAITING } = this.#options;
     const { known, ready } = this.#balancer.counts;
     const failure = () =>
       new ProxyFailure('failfast', `no ready endpoints for ${this.label} (${known} known, ${ready} ready)`);
     if (this.#failingFast || known === 0) throw failure();
+    if (this.#waiting.size >= maxWaiting) {
+      const text = `no ready endpoints for ${this.label} (${known} known), and ${maxWaiting} requests wait for one already`;
+      throw new ProxyFailure('load shed', text);
+    }
     const came = await new Promise<boolean>((resolve) => {
       const wake = () => {
         timer.cancel();
@@ -229,4 +304,8 @@ export class Target implements ConnectionHandler {
     this.#failingFast = true;
     throw failure();
   }
+}
+
+function asHttp1(request: OutgoingRequest): OutgoingRequest {
+  return { ...request, version: 'HTTP/1.1' };
 }

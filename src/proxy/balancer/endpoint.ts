@@ -1,5 +1,6 @@
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
+import { Attempt, type Outcome } from './attempt.ts';
 
 /** Peak-EWMA parameters; defaults are Linkerd's. */
 export interface EwmaSettings {
@@ -15,8 +16,11 @@ export interface AccrualSettings {
   readonly maxFailures: number;
   /** Failed connects in a row that shut an endpoint; default 1: an endpoint that refuses is not a fast one. */
   readonly maxConnectFailures: number;
+  /** First time that a shut endpoint waits, milliseconds; default 1,000. It doubles with each failed probation. */
   readonly minPenaltyMs: number;
+  /** Longest such time, milliseconds, before jitter; default 60,000. */
   readonly maxPenaltyMs: number;
+  /** Share of the time that is added at random, at most; default 0.5. */
   readonly jitter: number;
 }
 
@@ -29,48 +33,81 @@ export const DEFAULT_ACCRUAL: AccrualSettings = {
   jitter: 0.5,
 };
 
-/** `open`: takes requests. `shut`: failed, waits. `probation`: one request decides. */
-export type Breaker = 'open' | 'shut' | 'probation';
+/** A mesh proxy beside an endpoint: it wants mTLS, and takes HTTP/1 as HTTP/2 with `l5d-orig-proto` (wire reference 1.1). */
+export interface MeshPeer {
+  /** What its certificate must say; also the server name to ask for. */
+  readonly identity: string;
+  /** Port on which it takes connections that begin with a transport header. */
+  readonly port: number;
+  /** It does not look into what is sent to the endpoint's port, so nothing may be wrapped for it. */
+  readonly opaque: boolean;
+}
 
-/** One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be trusted. */
-export class EndpointState {
+/** Where an endpoint is and how it is spoken to. */
+export interface EndpointPlace {
   readonly host: string;
   readonly port: number;
+  /** Absent: plain. */
+  readonly mesh?: MeshPeer;
+}
+
+/** `open`: takes requests. `shut`: failed, and waits, or is being proven. `probation`: its time is over, the next request decides. */
+export type Breaker = 'open' | 'shut' | 'probation';
+
+export interface EndpointParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ewma: EwmaSettings;
+  readonly accrual: AccrualSettings;
+  /** Told when `open`, `proving` or `shutUntil` has changed. */
+  readonly onBreaker: (endpoint: EndpointState) => void;
+  /** Requests and flows in hand, of all endpoints together. */
+  readonly total: { pending: number };
+}
+
+/** One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be trusted. */
+export class EndpointState implements EndpointPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly mesh?: MeshPeer;
   pending = 0;
-  readonly #clock: Clock;
-  readonly #random: Random;
-  readonly #ewma: EwmaSettings;
-  readonly #accrual: AccrualSettings;
+  /** Takes effect with the next failure. */
+  accrual: AccrualSettings;
+  readonly #parts: EndpointParts;
   #estimate: number;
   #stamp: number;
   #failures = 0;
   #connectFailures = 0;
   #penalties = 0;
   #shutUntil = 0;
-  #onProbation = false;
+  #refused = false;
+  #proving: Attempt | undefined;
+  /** Goes up whenever the endpoint is shut: what began before says nothing about it any more. */
+  #era = 0;
 
-  constructor(
-    address: { readonly host: string; readonly port: number },
-    parts: {
-      readonly clock: Clock;
-      readonly random: Random;
-      readonly ewma: EwmaSettings;
-      readonly accrual: AccrualSettings;
-    },
-  ) {
-    this.host = address.host;
-    this.port = address.port;
-    this.#clock = parts.clock;
-    this.#random = parts.random;
-    this.#ewma = parts.ewma;
-    this.#accrual = parts.accrual;
+  constructor(place: EndpointPlace, parts: EndpointParts) {
+    this.host = place.host;
+    this.port = place.port;
+    if (place.mesh !== undefined) this.mesh = place.mesh;
+    this.accrual = parts.accrual;
+    this.#parts = parts;
     this.#estimate = parts.ewma.defaultRttMs;
     this.#stamp = parts.clock.monotonic();
   }
 
   get breaker(): Breaker {
     if (this.#shutUntil === 0) return 'open';
-    return this.#onProbation || this.#clock.monotonic() < this.#shutUntil ? 'shut' : 'probation';
+    const waits = this.#proving !== undefined || this.#parts.clock.monotonic() < this.#shutUntil;
+    return waits ? 'shut' : 'probation';
+  }
+
+  get open(): boolean {
+    return this.#shutUntil === 0;
+  }
+
+  /** A request is out that decides whether it opens again. */
+  get proving(): boolean {
+    return this.#proving !== undefined;
   }
 
   /** When a shut endpoint may be tried again (monotonic milliseconds); 0 when it is open. */
@@ -78,66 +115,87 @@ export class EndpointState {
     return this.#shutUntil;
   }
 
-  /** Estimated cost of giving it one more request. */
-  get load(): number {
-    const age = this.#clock.monotonic() - this.#stamp;
-    return this.#estimate * Math.exp(-age / this.#ewma.decayMs) * (this.pending + 1);
+  /** Estimated cost of giving it one more request. @param now monotonic milliseconds */
+  load(now: number): number {
+    return this.#estimate * Math.exp((this.#stamp - now) / this.#parts.ewma.decayMs) * (this.pending + 1);
   }
 
-  /** A request begins. On probation this is the one that decides. */
-  begin(): void {
-    if (this.breaker === 'probation') this.#onProbation = true;
+  /** A request or flow begins. Where the endpoint's time has come, it is the one that decides. */
+  begin(): Attempt {
     this.pending++;
+    this.#parts.total.pending++;
+    const attempt = new Attempt(this, this.#era);
+    if (this.breaker === 'probation') this.#prove(attempt);
+    return attempt;
   }
 
-  /** The first byte of an answer came after `ms`, or the flow ended without a time (`undefined`). */
-  succeed(ms: number | undefined): void {
-    this.pending--;
+  /** What an attempt has shown. For `Attempt` only. @param ms time to the first byte of the answer, where it counts */
+  learn(attempt: Attempt, outcome: Outcome, ms: number | undefined): void {
     if (ms !== undefined) this.#observe(ms);
+    if (attempt.era !== this.#era) return;
+    const decides = attempt === this.#proving;
+    if (outcome === 'served') return this.#reopen();
+    if (outcome === 'connected') return this.#connected();
+    if (outcome === 'unknown') {
+      if (decides) this.#prove(undefined);
+      return;
+    }
+    // With all endpoints shut requests are tried all the same; that they fail is known.
+    if (this.open || decides) this.#failed(outcome === 'refused', decides);
+  }
+
+  #failed(refused: boolean, decides: boolean): void {
+    const failures = refused ? ++this.#connectFailures : ++this.#failures;
+    const limit = refused ? this.accrual.maxConnectFailures : this.accrual.maxFailures;
+    if (decides || failures >= limit) this.#shut(refused);
+  }
+
+  /** An attempt is over. For `Attempt` only. */
+  release(): void {
+    this.pending--;
+    this.#parts.total.pending--;
+  }
+
+  /** It was shut for refusing connections, and has taken one: what it does with it is for the other count. */
+  #connected(): void {
+    this.#connectFailures = 0;
+    if (this.#refused) this.#reopen();
+  }
+
+  #prove(attempt: Attempt | undefined): void {
+    this.#proving = attempt;
+    this.#parts.onBreaker(this);
+  }
+
+  #reopen(): void {
     this.#failures = 0;
     this.#connectFailures = 0;
+    if (this.open) return;
     this.#penalties = 0;
     this.#shutUntil = 0;
-    this.#onProbation = false;
+    this.#refused = false;
+    this.#proving = undefined;
+    this.#parts.onBreaker(this);
   }
 
-  /** The answer was a failure (5xx), or there was none. */
-  fail(): void {
-    this.pending--;
-    this.#failures++;
-    if (this.#onProbation || this.#failures >= this.#accrual.maxFailures) this.#shut();
-  }
-
-  /** It could not be connected to. */
-  failConnect(): void {
-    this.pending--;
-    this.#connectFailures++;
-    if (this.#onProbation || this.#connectFailures >= this.#accrual.maxConnectFailures) this.#shut();
-  }
-
-  /** The request went away by the client's doing: no verdict about the endpoint. */
-  abandon(): void {
-    this.pending--;
-    this.#onProbation = false;
-  }
-
-  #shut(): void {
-    const { minPenaltyMs, maxPenaltyMs, jitter } = this.#accrual;
-    const base = backoffDelay(
-      this.#penalties++,
-      { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter: 0 },
-      this.#random,
-    );
-    this.#shutUntil = this.#clock.monotonic() + base * (1 + jitter * this.#random());
-    this.#onProbation = false;
+  #shut(refused: boolean): void {
+    const { minPenaltyMs, maxPenaltyMs, jitter } = this.accrual;
+    const { clock, random, onBreaker } = this.#parts;
+    const growing = { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter: 0 };
+    const base = backoffDelay(this.#penalties++, growing, random);
+    this.#shutUntil = clock.monotonic() + base * (1 + jitter * random());
+    this.#refused = refused;
+    this.#proving = undefined;
+    this.#era++;
     this.#failures = 0;
     this.#connectFailures = 0;
+    onBreaker(this);
   }
 
   /** Peak-sensitive: a slower answer counts at once, a faster one by and by. */
   #observe(ms: number): void {
-    const now = this.#clock.monotonic();
-    const weight = 1 - Math.exp(-(now - this.#stamp) / this.#ewma.decayMs);
+    const now = this.#parts.clock.monotonic();
+    const weight = 1 - Math.exp((this.#stamp - now) / this.#parts.ewma.decayMs);
     this.#estimate = ms > this.#estimate ? ms : this.#estimate + (ms - this.#estimate) * weight;
     this.#stamp = now;
   }

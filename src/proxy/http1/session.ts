@@ -33,7 +33,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   readonly #client: Connection;
   #held: Buffer = EMPTY;
   #exchange: Exchange | undefined;
-  /** Instead of an exchange, when the endpoints speak HTTP/2. */
+  /** Instead of an exchange, when endpoints speak HTTP/2, or proxies before them do. */
   #translated: TranslatedExchange | undefined;
   /** The request whose connection has become a tunnel. */
   #tunnelled: { readonly head: RequestHead; readonly connection: Connection } | undefined;
@@ -149,11 +149,11 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#answer(refusal, exchange);
       return;
     }
-    if (target.protocol === 'http2' && head.upgrade === undefined) this.#translate(head);
+    if (target.translates && head.upgrade === undefined) this.#translate(head);
     else void this.#lease(exchange, false);
   }
 
-  /** The endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
+  /** Endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
   #translate(head: RequestHead): void {
     this.#exchange = undefined;
     const held = this.#held;
@@ -319,6 +319,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       exchange.bytesOut += this.#client.bytesWritten - before.out;
       this.#record(exchange, lease);
     });
+    lease.endpoint.accepted();
     this.#tunnelled = { head: exchange.head, connection: lease.connection };
     if (this.#held.length > 0) lease.connection.send(this.#held);
     if (this.#clientEnded) lease.connection.end();

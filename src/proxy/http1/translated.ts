@@ -15,7 +15,7 @@ const EMPTY = Buffer.alloc(0);
 /** Body bytes that may wait for a slow endpoint before the client has to wait, too. */
 const MAX_WAITING = 64 * 1024;
 
-/** A request of an HTTP/1 client for endpoints that speak HTTP/2: its body is taken out of its framing, the response's is put into one. */
+/** A request of an HTTP/1 client for endpoints of which some speak HTTP/2, or have a mesh proxy that does: its body is taken out of its framing, the response's is put into one. */
 export class TranslatedExchange implements UpstreamHandler, BodySink {
   readonly #session: Session;
   readonly #head: RequestHead;
@@ -170,7 +170,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   async #open(): Promise<void> {
     try {
-      const upstream = await this.#session.target.open('http2', this.#outgoing, this);
+      const { target } = this.#session;
+      const protocol = target.protocol === 'http2' ? 'http2' : 'http1';
+      const upstream = await target.open(protocol, this.#outgoing, this, this.#retried);
       if (this.#over) {
         upstream.abandon();
         return;

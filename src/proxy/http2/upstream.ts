@@ -1,4 +1,4 @@
-import type { EndpointState } from '../balancer/endpoint.ts';
+import type { Attempt } from '../balancer/attempt.ts';
 import { type FailureKind, ProxyFailure } from '../failures.ts';
 import { type Field, makeField, valueOf } from '../field.ts';
 import { endToEnd } from '../forwarding.ts';
@@ -16,7 +16,7 @@ export interface Http2UpstreamOptions {
   /** `name:port`, for messages. */
   readonly label: string;
   readonly connection: Http2Connection;
-  readonly endpoint: EndpointState;
+  readonly endpoint: Attempt;
   readonly request: OutgoingRequest;
   readonly handler: UpstreamHandler;
   /** Monotonic milliseconds. */

@@ -1,0 +1,45 @@
+import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import type { IdentitySource } from '../identity/identity.ts';
+import { peerIdentities } from '../identity/peer.ts';
+import type { MeshPeer } from '../proxy/balancer/endpoint.ts';
+import { type DialOptions, plainDial, tlsDial } from '../proxy/dial.ts';
+import type { Dial } from '../proxy/target.ts';
+import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-header.ts';
+
+/**
+ * How a gateway reaches the pods of its own cluster: plainly, and where a pod has a mesh proxy as another proxy of the mesh would (wire reference 1.1 and 1.4).
+ *
+ * HTTP goes to the application's own port inside mTLS, without ALPN; the proxy looks inside. What it must not look into (raw flows, and all that goes to an opaque port) goes to the
+ * proxy's port with a transport header that names the application's port and nothing else, so that a server that speaks first is not kept waiting for a detection to time out.
+ */
+export function endpointDial(options: DialOptions & { readonly identity: IdentitySource }): Dial {
+  const plain = plainDial(options);
+  return (endpoint, protocol) => {
+    const { host, port, mesh } = endpoint;
+    if (mesh === undefined) return plain(endpoint, protocol);
+    const wrapped = mesh.opaque || protocol === 'opaque';
+    const dial = meshDial(options, mesh, wrapped ? port : undefined);
+    return dial({ host, port: wrapped ? mesh.port : port }, protocol);
+  };
+}
+
+/** @param behind the application's port, where a header has to name it */
+function meshDial(
+  { identity, ...options }: DialOptions & { readonly identity: IdentitySource },
+  mesh: MeshPeer,
+  behind: number | undefined,
+): Dial {
+  const protocol: SessionProtocol = 'opaque';
+  return tlsDial({
+    ...options,
+    identity: () => identity.current(),
+    serverName: mesh.identity,
+    accepts: (certificate) => peerIdentities(certificate).includes(mesh.identity),
+    ...(behind === undefined
+      ? {}
+      : {
+          alpn: TRANSPORT_HEADER_ALPN,
+          preface: encodeTransportHeader({ name: '', port: behind, protocol }),
+        }),
+  });
+}

@@ -1,0 +1,111 @@
+import { expect } from 'chai';
+import { createServer, type Server, type Socket } from 'node:net';
+import { Accounts } from '../../../src/proxy/accounts.ts';
+import { plainDial } from '../../../src/proxy/dial.ts';
+import { ProxyFailure } from '../../../src/proxy/failures.ts';
+import { Target, type TargetOptions } from '../../../src/proxy/target.ts';
+import { eventually } from '../../support/eventually.ts';
+import { settle, VirtualClock } from '../../support/virtual-clock.ts';
+
+const failureOf = (call: Promise<unknown>): Promise<string> =>
+  call.then(
+    () => 'none',
+    (error: unknown) => (error instanceof ProxyFailure ? `${error.kind}: ${error.message}` : String(error)),
+  );
+
+describe('target', () => {
+  let clock: VirtualClock;
+  let server: Server;
+  let accepted: Socket[];
+  let here: { host: string; port: number; ready: boolean };
+  const made: Target[] = [];
+
+  const target = (options: Partial<TargetOptions> = {}): Target => {
+    const dial = plainDial({ label: 'web:80', accounts: new Accounts(), clock });
+    const one = new Target({ label: 'web:80', dial, clock, random: () => 0, ...options });
+    made.push(one);
+    return one;
+  };
+
+  beforeEach(async () => {
+    clock = new VirtualClock();
+    accepted = [];
+    server = createServer((socket) => {
+      accepted.push(socket.on('error', () => undefined));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const bound = server.address();
+    here = {
+      host: '127.0.0.1',
+      port: typeof bound === 'object' && bound !== null ? bound.port : 0,
+      ready: true,
+    };
+  });
+  afterEach(() => {
+    for (const one of made.splice(0)) one.close();
+    for (const socket of accepted) socket.destroy();
+    server.close();
+  });
+
+  // A target that hangs collects requests until the process is out of memory, and with it every other target.
+  it('refuses more than it may have under way, saying so, and takes new ones when old ones end', async () => {
+    const one = target({ maxPending: 2 });
+    one.update([here]);
+    const [first] = await Promise.all([one.lease(true), one.lease(true)]);
+    expect(await failureOf(one.lease(true))).to.equal(
+      'load shed: web:80 has 2 requests under way, which is as many as it may have',
+    );
+    first?.endpoint.succeed(1);
+    first?.connection.destroy();
+    expect(await failureOf(one.lease(true))).to.equal('none');
+  });
+
+  it('lets a bounded number wait for an endpoint, and refuses the others at once', async () => {
+    const one = target({ maxWaiting: 2 });
+    one.update([{ ...here, ready: false }]);
+    const waiting = [one.lease(true), one.lease(true)];
+    await settle();
+    expect(await failureOf(one.lease(true))).to.equal(
+      'load shed: no ready endpoints for web:80 (1 known), and 2 requests wait for one already',
+    );
+    one.update([here]);
+    expect(await Promise.all(waiting.map(failureOf))).to.deep.equal(['none', 'none']);
+  });
+
+  it('gives the reason when the wait was in vain, and from then on at once', async () => {
+    const one = target();
+    one.update([{ ...here, ready: false }]);
+    const waiting = failureOf(one.lease(true));
+    await settle();
+    await clock.advance(3000);
+    const reason = 'failfast: no ready endpoints for web:80 (1 known, 0 ready)';
+    expect(await waiting).to.equal(reason);
+    expect(await failureOf(one.lease(true))).to.equal(reason);
+  });
+
+  it('keeps unused connections across updates that leave the endpoint, and closes them with it', async () => {
+    const one = target();
+    one.update([here]);
+    const lease = await one.lease(false);
+    lease.endpoint.succeed(1);
+    one.giveBack(lease);
+    one.update([here, { host: '127.0.0.2', port: 1, ready: false }]);
+    const again = await one.lease(false);
+    expect(again.reused).to.equal(true);
+    one.update([]);
+    one.giveBack(again);
+    await eventually('it is closed', () => Promise.resolve(again.connection.closed));
+  });
+
+  it('passes over an endpoint that cannot be connected to, and shuts it', async () => {
+    const one = target();
+    const dead = createServer();
+    await new Promise<void>((resolve) => dead.listen(0, '127.0.0.1', resolve));
+    const bound = dead.address();
+    await new Promise<void>((resolve) => dead.close(() => resolve()));
+    const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
+    one.update([{ ...here, port }, here]);
+    const leases = await Promise.all(Array.from({ length: 4 }, () => one.lease(true)));
+    expect(leases.every(({ endpoint }) => endpoint.port === here.port)).to.equal(true);
+  });
+});
