@@ -27,6 +27,8 @@ export interface GatewayOptions {
   readonly reusePort?: boolean;
   /** Requests without an answer and raw flows of one service; more are refused. Default 10,000. */
   readonly maxPending?: number;
+  /** Time for a client's handshake, and again for its transport header; default 10 s. */
+  readonly detectTimeoutMs?: number;
   /** Where sessions say what they carried; default nowhere. */
   readonly accessLog?: AccessLog;
 }
@@ -49,7 +51,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { listen, identity, clock, log, targets } = options;
+    const { listen, identity, clock, log, targets, detectTimeoutMs = 10_000 } = options;
     this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
     this.#listener = new GatewayListener({
       address: listen,
@@ -57,6 +59,7 @@ export class Gateway {
       clock,
       log,
       accounts: this.accounts,
+      detectTimeoutMs,
       reusePort: options.reusePort ?? false,
       onArrival: (arrival) => this.#arrived(arrival),
     });

@@ -76,7 +76,12 @@ export class GatewayListener {
     server.on('connection', (socket: Socket) => {
       if (this.#serverName === '') this.#drop(socket, 'no certificate');
     });
-    server.on('tlsClientError', (error) => this.#refuse('tls', messageOf(error)));
+    server.on('tlsClientError', (error, socket) => {
+      // Without a certificate the connection has been counted already.
+      if (this.#serverName !== '') this.#refuse(handshakeFailure(error, socket), messageOf(error));
+      // A handshake that takes too long is only reported, not ended.
+      socket.destroy();
+    });
     server.on('secureConnection', (socket) => this.#admit(socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) =>
@@ -149,6 +154,12 @@ export class GatewayListener {
     this.#options.accounts.refuse(reason);
     this.#options.log.debug({ reason, detail }, 'connection refused');
   }
+}
+
+/** Why there was no handshake, as one of few words. */
+function handshakeFailure(error: NodeJS.ErrnoException, socket: tls.TLSSocket): string {
+  if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'handshake timeout';
+  return (socket.authorizationError as unknown) ? 'client certificate' : 'tls';
 }
 
 /** Collects the transport header of one connection. */

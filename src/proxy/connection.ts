@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 /** What a connection tells whoever uses it now. One object serves for many connections and requests: no closure per request. */
 export interface ConnectionHandler {
@@ -10,6 +11,9 @@ export interface ConnectionHandler {
   /** Nothing comes or goes any more. */
   onClose(connection: Connection, error: Error | undefined): void;
 }
+
+/** A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by probes after this much silence; Linkerd's default. */
+const KEEP_ALIVE_MS = 10_000;
 
 const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
@@ -31,6 +35,7 @@ export class Connection {
   constructor(socket: Socket) {
     this.#socket = socket;
     socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
       this.handler.onData(this, chunk);
@@ -62,6 +67,11 @@ export class Connection {
   /** Bytes that wait because the peer reads slowly. */
   get buffered(): number {
     return this.#socket.writableLength;
+  }
+
+  /** The peer has not read what it was sent before: an `onDrain` will come. */
+  get blocked(): boolean {
+    return !this.#closed && this.#socket.writableNeedDrain;
   }
 
   /** Sends. False means: the peer is slow, stop reading from where this came until `onDrain`. */
@@ -103,6 +113,13 @@ export class Connection {
   destroy(error?: Error): void {
     this.#error ??= error;
     this.#socket.destroy();
+  }
+
+  /** Ends both directions at once, in a way that the peer cannot take for a proper end: by a reset; in TLS it is the closing alert that is missing. */
+  abort(error?: Error): void {
+    this.#error ??= error;
+    if (this.#closed || this.#socket instanceof TLSSocket) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 }
 

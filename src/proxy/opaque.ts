@@ -39,7 +39,7 @@ class OpaqueFlow implements Flow {
     if (client.closed || this.#failure !== undefined) return;
     const refusal = check(undefined);
     if (refusal === undefined) return;
-    this.#upstream?.destroy(refusal);
+    this.#upstream?.abort(refusal);
     this.#failure = refusal;
     this.#session.accounts.failure(refusal.kind, 'tcp');
     client.destroy(refusal);

@@ -45,7 +45,7 @@ class Tunnel implements ConnectionHandler {
   onClose(connection: Connection, error: Error | undefined): void {
     const other = this.#other(connection);
     // A reset is passed on as one: a half-read answer must not look complete.
-    if (error !== undefined) other.destroy();
+    if (error !== undefined) other.abort(error);
     else if (!other.closed) other.end();
     if (++this.#closed === 2) this.#onEnd();
   }

@@ -27,7 +27,7 @@ export interface BodySink {
 
 /**
  * Finds the end of a message body. Bytes are passed on as they are; this only counts. Chunked framing is checked byte by byte, because the next hop will read it again and must come to the same
- * end: bare LF, missing digits, sizes over 2^52 and endless lines are refused.
+ * end: bare LF, missing digits, sizes over 2^52 and endless lines are refused. Trailers are header fields, and treated like them: not passed on as bytes, but said anew (`passOn`).
  */
 export class BodyReader {
   readonly #framing: Framing['kind'];
@@ -37,6 +37,7 @@ export class BodyReader {
   #line = 0;
   #done: boolean;
   #trailerText = '';
+  #trailerBytes = 0;
 
   constructor(framing: Framing) {
     this.#framing = framing.kind;
@@ -46,6 +47,11 @@ export class BodyReader {
 
   get done(): boolean {
     return this.#done;
+  }
+
+  /** How many of the bytes that were taken last belong to the trailer section; they are at the end. */
+  get trailerBytes(): number {
+    return this.#trailerBytes;
   }
 
   /** The trailer section of a chunked body that is done. @throws HeadError */
@@ -68,6 +74,7 @@ export class BodyReader {
 
   #takeChunks(chunk: Buffer, sink: BodySink | undefined): number {
     let at = 0;
+    this.#trailerBytes = 0;
     while (at < chunk.length && !this.#done) {
       if (this.#state === 'data') {
         const step = Math.min(this.#left, chunk.length - at);
@@ -137,6 +144,7 @@ export class BodyReader {
   }
 
   #trailer(byte: number): void {
+    this.#trailerBytes++;
     this.#trailerText += String.fromCharCode(byte);
     if (this.#state === 'trailer start') {
       if (byte === CR) this.#state = 'last lf';
@@ -163,6 +171,24 @@ export class BodyReader {
   #expect(byte: number, wanted: number): void {
     if (byte !== wanted) throw new HeadError('the chunked body is malformed');
   }
+}
+
+/**
+ * The bytes that the next hop gets of those that were taken: as they came, but the trailers without what may not be in them.
+ * @param taken what `take(chunk)` has just returned
+ * @throws HeadError when the trailers are malformed
+ */
+export function passOn(body: BodyReader, chunk: Buffer, taken: number): Buffer {
+  const { trailerBytes } = body;
+  const plain = taken - trailerBytes;
+  const bytes = plain === chunk.length ? chunk : chunk.subarray(0, plain);
+  if (trailerBytes === 0 || !body.done) return bytes;
+  return Buffer.concat([bytes, Buffer.from(trailerSection(body.trailers), 'latin1')]);
+}
+
+/** The end of a chunked body, behind its last chunk. */
+export function trailerSection(trailers: readonly Field[]): string {
+  return `${trailers.map(({ name, value }) => `${name}: ${value}\r\n`).join('')}\r\n`;
 }
 
 function hexDigit(byte: number): number {

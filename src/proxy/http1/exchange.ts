@@ -28,6 +28,8 @@ export interface Exchange extends RequestRecord {
   responseBody: BodyReader;
   /** Bytes of the response's head so far. */
   held: Buffer;
+  /** Interim responses so far. */
+  interim: number;
   /** Something of the request's body has been sent, so it cannot be sent again. */
   bodySent: boolean;
   retried: boolean;
@@ -45,6 +47,7 @@ export function newExchange(head: RequestHead, startedAt: number): Exchange {
     response: undefined,
     responseBody: new BodyReader(NONE),
     held: EMPTY,
+    interim: 0,
     bodySent: false,
     retried: false,
   };

@@ -39,6 +39,8 @@ export interface ResponseHead {
 /** Longest head, start line and blank line included. */
 export const MAX_HEAD = 64 * 1024;
 const MAX_FIELDS = 200;
+/** Interim responses to one request: more are an endless stream, not hints. */
+export const MAX_INTERIM = 32;
 
 const NO_BODY: Framing = { kind: 'none' };
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -68,9 +70,19 @@ export function parseRequestHead(bytes: Buffer): RequestHead {
   if (fields.filter(({ lower }) => lower === 'host').length > 1)
     throw new HeadError('there is more than one Host field');
   const options = connectionOptions(fields);
-  const upgrade = options.has('upgrade') ? fields.find(({ lower }) => lower === 'upgrade')?.value : undefined;
+  const upgrade = minor === 1 && options.has('upgrade') ? upgradeOf(fields) : undefined;
   const framing = announcedFraming(fields, minor) ?? NO_BODY;
   return { method, target, minor, fields, framing, keepAlive: keepsAlive(options, minor), upgrade };
+}
+
+/**
+ * The protocol that is asked for. HTTP/2 is not: inside such a tunnel requests would reach the target that nobody has looked at, with whatever identity they claim. Upgrades are requests
+ * that a server may ignore (RFC 9110 section 7.8); linkerd2-proxy takes this one away, too.
+ */
+function upgradeOf(fields: readonly Field[]): string | undefined {
+  const asked = fields.filter(({ lower }) => lower === 'upgrade').map(({ value }) => value);
+  const protocols = asked.join(', ');
+  return protocols === '' || /(?:^|[ ,\t])h2c?(?:$|[ ,\t/])/i.test(protocols) ? undefined : protocols;
 }
 
 /** @param method of the request that it answers: HEAD and 204, 304, 1xx have no body @throws HeadError */

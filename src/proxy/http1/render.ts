@@ -8,9 +8,11 @@ const HOP_BY_HOP = new Set([
   'keep-alive',
   'te',
   'upgrade',
+  'http2-settings',
   'proxy-authenticate',
   'proxy-authorization',
 ]);
+const SAYS_LENGTH = new Set(['content-length', 'transfer-encoding']);
 /** Fields that a Connection option must not be able to remove. */
 const UNREMOVABLE = new Set([
   'host',
@@ -43,10 +45,13 @@ export function renderRequest(head: RequestHead, rules: HeadRules): Buffer {
 export function renderResponse(head: ResponseHead, minor: 0 | 1, close: boolean): Buffer {
   const options = connectionOptions(head.fields);
   const lines = [`HTTP/1.1 ${head.status} ${head.reason}`];
+  const bodiless = head.status < 200 || head.status === 204;
   for (const field of head.fields) {
     if (head.status === 101 && field.lower === 'upgrade')
       lines.push('connection: upgrade', `upgrade: ${field.value}`);
     if (isHopByHop(field, options)) continue;
+    // These never have a body, whatever the target says; who reads on must not wait for one, nor take what follows for it (RFC 9110 section 8.6).
+    if (bodiless && SAYS_LENGTH.has(field.lower)) continue;
     lines.push(`${field.name}: ${field.value}`);
   }
   if (close) lines.push('connection: close');

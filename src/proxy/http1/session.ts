@@ -4,12 +4,13 @@ import type { Flow, Session } from '../session.ts';
 import type { Lease } from '../target.ts';
 import { endGently } from '../linger.ts';
 import { joinTunnel } from '../tunnel.ts';
-import { BodyReader } from './body.ts';
+import { BodyReader, passOn } from './body.ts';
 import { type Exchange, newExchange, recordRequest } from './exchange.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
   HeadError,
   headEnd,
+  MAX_INTERIM,
   parseRequestHead,
   parseResponseHead,
   type RequestHead,
@@ -39,6 +40,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #tunnelled: { readonly head: RequestHead; readonly connection: Connection } | undefined;
   #clientEnded = false;
   #closing = false;
+  #advancing = false;
 
   constructor(session: Session) {
     this.#session = session;
@@ -57,15 +59,18 @@ export class Http1Session implements ConnectionHandler, Flow {
     const refusal = this.#tunnelled === undefined ? undefined : check(this.#tunnelled.head);
     if (refusal === undefined || this.#client.closed) return;
     accounts.failure(refusal.kind);
-    this.#tunnelled?.connection.destroy(refusal);
+    this.#tunnelled?.connection.abort(refusal);
     this.#client.destroy(refusal);
   }
 
   drain(): void {
     // A connection between two requests can be closed without loss; others are told by their response.
-    const idle = this.#exchange === undefined && this.#translated === undefined;
-    if (idle && this.#tunnelled === undefined && this.#held.length === 0)
-      endGently(this.#client, this.#session.clock);
+    if (this.#idle && this.#held.length === 0) endGently(this.#client, this.#session.clock);
+  }
+
+  /** Nothing is under way. */
+  get #idle(): boolean {
+    return this.#exchange === undefined && this.#translated === undefined && this.#tunnelled === undefined;
   }
 
   onData(connection: Connection, chunk: Buffer): void {
@@ -76,8 +81,12 @@ export class Http1Session implements ConnectionHandler, Flow {
   onDrain(connection: Connection): void {
     this.#translated?.onClientDrain();
     const upstream = this.#exchange?.lease?.connection;
-    if (connection === this.#client) upstream?.resume();
-    else if (connection === upstream) this.#client.resume();
+    if (connection === upstream) this.#client.resume();
+    if (connection !== this.#client) return;
+    upstream?.resume();
+    if (!this.#idle || this.#closing) return;
+    this.#client.resume();
+    this.#nextRequest();
   }
 
   onEnd(connection: Connection): void {
@@ -107,7 +116,8 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #fromClient(chunk: Buffer): void {
     const exchange = this.#exchange;
-    if (this.#closing) return;
+    // A response may be on its way, the last one, while the request that it answers is not complete.
+    if (this.#closing && exchange?.requestBody.done !== false) return;
     if (this.#translated !== undefined) return this.#translated.onClientData(chunk);
     if (exchange === undefined || exchange.requestBody.done || exchange.lease === undefined) {
       this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
@@ -118,15 +128,29 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#sendBody(exchange, exchange.lease, chunk);
   }
 
-  /** Begins the next request when its head is complete. */
+  /** Begins the next request when its head is complete. A loop, because thousands of pipelined requests may be answered here, one at once after the other. */
   #nextRequest(): void {
+    if (this.#advancing) return;
+    this.#advancing = true;
+    let begun = true;
+    while (begun && this.#idle && !this.#closing) begun = this.#tryNextRequest();
+    this.#advancing = false;
+  }
+
+  /** @returns whether there was one */
+  #tryNextRequest(): boolean {
+    if (this.#client.blocked) {
+      // Who does not read its answers gets no more of them.
+      this.#client.pause();
+      return false;
+    }
     try {
       // Empty lines before a request are ignored (RFC 9112 section 2.2).
       while (this.#held[0] === 0x0d && this.#held[1] === 0x0a) this.#held = this.#held.subarray(2);
       const end = headEnd(this.#held);
       if (end < 0) {
         if (this.#clientEnded) endGently(this.#client, this.#session.clock);
-        return;
+        return false;
       }
       const head = parseRequestHead(this.#held.subarray(0, end));
       this.#held = this.#held.subarray(end);
@@ -135,6 +159,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (!(error instanceof HeadError)) throw error;
       this.#answer(new ProxyFailure('bad request', error.message), undefined);
     }
+    return true;
   }
 
   #begin(head: RequestHead): void {
@@ -211,15 +236,15 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (taken > 0) {
         exchange.bodySent = true;
         exchange.bytesIn += taken;
-        if (!lease.connection.send(taken === chunk.length ? chunk : chunk.subarray(0, taken)))
-          this.#client.pause();
+        if (!lease.connection.send(passOn(exchange.requestBody, chunk, taken))) this.#client.pause();
       }
       if (taken < chunk.length) this.#held = chunk.subarray(taken);
       if (exchange.requestBody.done && exchange.response !== undefined && exchange.responseBody.done)
         this.#finish(exchange);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
-      // The target must not take what came so far for a whole request.
+      // The target must not take what came so far for a whole request, nor the client a second answer for the rest of the first.
+      if (exchange.response !== undefined) return this.#abort(exchange, error);
       lease.endpoint.abandon();
       lease.connection.destroy();
       exchange.lease = undefined;
@@ -250,6 +275,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (head.status === 101) return this.#upgrade(exchange, head, rest);
       exchange.held = rest;
       if (head.status >= 200) return this.#finalHead(exchange, head, rest);
+      if (++exchange.interim > MAX_INTERIM) throw new HeadError('there is no end of interim responses');
       // 100 and 103 are for the client, unless it is too old to know them.
       if (exchange.head.minor === 1) this.#client.send(renderResponse(head, 1, false));
     }
@@ -274,9 +300,8 @@ export class Http1Session implements ConnectionHandler, Flow {
   #responseBody(exchange: Exchange, chunk: Buffer): void {
     const taken = exchange.responseBody.take(chunk);
     if (taken > 0) {
-      const body = taken === chunk.length ? chunk : chunk.subarray(0, taken);
       exchange.bytesOut += taken;
-      if (!this.#client.send(body)) exchange.lease?.connection.pause();
+      if (!this.#client.send(passOn(exchange.responseBody, chunk, taken))) exchange.lease?.connection.pause();
     }
     if (!exchange.responseBody.done) return;
     // More than the response is a response that nobody asked for: such a connection is not used again.
@@ -294,6 +319,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
     if (this.#closing || !requestBody.done) {
       this.#closing = true;
+      this.#client.resume();
       endGently(this.#client, this.#session.clock);
       return;
     }
@@ -327,13 +353,15 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   /** The target sends no more, or its connection is gone. */
   #targetEnded(exchange: Exchange, error: Error | undefined): void {
-    if (exchange.response !== undefined) {
-      if (exchange.responseBody.end()) this.#finish(exchange, true);
-      else this.#abort(exchange, error);
-      return;
-    }
+    if (exchange.response !== undefined && error === undefined && exchange.responseBody.end())
+      return this.#finish(exchange, true);
     const stale = exchange.lease?.reused === true && exchange.held.length === 0 && !exchange.bodySent;
-    if (stale && !exchange.retried && IDEMPOTENT.has(exchange.head.method)) {
+    if (
+      stale &&
+      exchange.response === undefined &&
+      !exchange.retried &&
+      IDEMPOTENT.has(exchange.head.method)
+    ) {
       // Its peer closed the unused connection at the moment it was taken: nothing was lost.
       exchange.lease?.endpoint.abandon();
       exchange.lease?.connection.destroy();
@@ -342,7 +370,8 @@ export class Http1Session implements ConnectionHandler, Flow {
       void this.#lease(exchange, true);
       return;
     }
-    const why = error === undefined ? 'closed the connection before it answered' : error.message;
+    const when = exchange.response === undefined ? 'before it answered' : 'in the middle of its answer';
+    const why = error === undefined ? `closed the connection ${when}` : error.message;
     this.#targetFailed(
       exchange,
       new ProxyFailure('connection failed', `${this.#session.target.label}: the endpoint ${why}`, error),
@@ -359,7 +388,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#exchange = undefined;
       this.#session.accounts.failure(failure.kind);
       this.#record(exchange, lease, failure);
-      this.#client.destroy(failure);
+      this.#client.abort(failure);
       return;
     }
     lease?.endpoint.fail();
@@ -375,7 +404,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (exchange.response === undefined) lease.endpoint.abandon();
       lease.connection.destroy();
     }
-    this.#client.destroy(error);
+    this.#client.abort(error);
   }
 
   /** Answers in the target's stead, saying why. */
@@ -398,6 +427,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#nextRequest();
     }
   }
+
   #record(exchange: Exchange, lease: Lease | undefined, failure?: ProxyFailure): void {
     const endpoint = lease?.endpoint;
     const where = endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`;

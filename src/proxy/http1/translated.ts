@@ -155,17 +155,21 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#upstream = undefined;
     if (this.#over) return;
     if (this.#responded) {
-      this.#over = true;
-      this.#session.accounts.failure(failure.kind);
-      recordRequest(this.#session, this.#record, this.#endpoint, failure);
-      // Half of a response is out: only a broken connection tells the client that it is not whole.
-      this.#session.client.destroy(failure);
+      this.#cut(failure);
     } else if (unprocessed && !this.#retried && !this.#bodySent) {
       this.#retried = true;
       void this.#open();
     } else {
       this.#answer(failure);
     }
+  }
+
+  /** Half of a response is out: only a broken connection tells the client that it is not whole. */
+  #cut(failure: ProxyFailure): void {
+    this.#over = true;
+    this.#session.accounts.failure(failure.kind);
+    recordRequest(this.#session, this.#record, this.#endpoint, failure);
+    this.#session.client.abort(failure);
   }
 
   async #open(): Promise<void> {
@@ -205,7 +209,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       this.#upstream = undefined;
       upstream.abandon();
       this.#close = true;
-      this.#answer(new ProxyFailure('bad request', error.message));
+      const failure = new ProxyFailure('bad request', error.message);
+      if (this.#responded) this.#cut(failure);
+      else this.#answer(failure);
     }
   }
 
@@ -231,6 +237,10 @@ function lowerCase(field: Field): Field {
 }
 
 function render(status: number, fields: readonly Field[], own: readonly string[]): Buffer {
-  const lines = [`HTTP/1.1 ${status} `, ...fields.map(({ name, value }) => `${name}: ${value}`), ...own];
+  const lines = [`HTTP/1.1 ${status} `];
+  const bodiless = status < 200 || status === 204;
+  for (const { name, lower, value } of fields)
+    if (!bodiless || lower !== 'content-length') lines.push(`${name}: ${value}`);
+  lines.push(...own);
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }

@@ -4,16 +4,14 @@ import type { Field } from '../field.ts';
 import { endToEnd } from '../forwarding.ts';
 import type { Lease, Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
-import { BodyReader, type BodySink } from './body.ts';
-import { HeadError, headEnd, parseResponseHead, type ResponseHead } from './head.ts';
+import { BodyReader, type BodySink, trailerSection } from './body.ts';
+import { HeadError, headEnd, MAX_INTERIM, parseResponseHead, type ResponseHead } from './head.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NONE = { kind: 'none' } as const;
 const CRLF = Buffer.from('\r\n', 'latin1');
 /** Response bytes that may wait for a slow client before the endpoint has to wait, too. */
 const MAX_UNCONSUMED = 64 * 1024;
-/** Interim responses to one request: more are an endless stream, not hints. */
-const MAX_INTERIM = 32;
 /** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
@@ -232,6 +230,5 @@ function requestHead({ method, path, authority, fields, framing, version }: Outg
 
 /** The last chunk, with trailers. */
 export function lastChunk(trailers: readonly Field[] | undefined): Buffer {
-  const lines = (trailers ?? []).map(({ name, value }) => `${name}: ${value}\r\n`);
-  return Buffer.from(`0\r\n${lines.join('')}\r\n`, 'latin1');
+  return Buffer.from(`0\r\n${trailerSection(trailers ?? [])}`, 'latin1');
 }

@@ -102,14 +102,6 @@ describe('gateway', () => {
     ['TLS 1.2', () => exchange({ maxVersion: 'TLSv1.2' }, header(), get)],
     ['a request without a header', () => exchange({}, get)],
     ['a header without a name', () => exchange({}, header(''), get)],
-    [
-      'an HTTP/2 session, which is not served yet',
-      () =>
-        exchange(
-          {},
-          encodeTransportHeader({ name: 'web.demo.svc.cluster.local', port: 80, protocol: 'http2' }),
-        ),
-    ],
   ];
   for (const [story, attempt] of refused) {
     it(`ends ${story} without a word, and serves the next client`, async () => {
