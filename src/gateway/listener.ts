@@ -159,7 +159,8 @@ export class GatewayListener {
 /** Why there was no handshake, as one of few words. */
 function handshakeFailure(error: NodeJS.ErrnoException, socket: tls.TLSSocket): string {
   if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'handshake timeout';
-  return (socket.authorizationError as unknown) ? 'client certificate' : 'tls';
+  const none = error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
+  return none || (socket.authorizationError as unknown) ? 'client certificate' : 'tls';
 }
 
 /** Collects the transport header of one connection. */

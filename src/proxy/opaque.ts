@@ -1,8 +1,10 @@
 import type { Attempt } from './balancer/attempt.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, ConnectionHandler } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Flow, Session } from './session.ts';
 import { joinTunnel } from './tunnel.ts';
+
+const EMPTY = Buffer.alloc(0);
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. Nothing is read before the endpoint is connected, so a server may speak first. */
 export function serveOpaque(session: Session, first: Buffer): Flow {
@@ -11,12 +13,15 @@ export function serveOpaque(session: Session, first: Buffer): Flow {
   return flow;
 }
 
-class OpaqueFlow implements Flow {
+class OpaqueFlow implements Flow, ConnectionHandler {
   readonly #session: Session;
   readonly #startedAt: number;
   #upstream: Connection | undefined;
   #endpoint: Attempt | undefined;
   #failure: ProxyFailure | undefined;
+  /** What came before there was an endpoint. */
+  #held: Buffer = EMPTY;
+  #clientEnded = false;
 
   constructor(session: Session) {
     this.#session = session;
@@ -27,11 +32,30 @@ class OpaqueFlow implements Flow {
     const { client, check } = this.#session;
     const refusal = check(undefined);
     if (refusal !== undefined) return this.#refuse(refusal);
+    // Until there is an endpoint. A connection that does not read may still say that its peer has ended.
+    client.handler = this;
     client.pause();
-    this.#connect(first).catch((error: unknown) => {
+    this.#held = first;
+    this.#connect().catch((error: unknown) => {
       if (error instanceof ProxyFailure) this.#refuse(error);
       else client.destroy(error as Error);
     });
+  }
+
+  onData(_: Connection, chunk: Buffer): void {
+    this.#held = Buffer.concat([this.#held, chunk]);
+  }
+
+  onEnd(): void {
+    this.#clientEnded = true;
+  }
+
+  onDrain(): void {
+    // Nothing has been sent.
+  }
+
+  onClose(): void {
+    // Seen when there is an endpoint.
   }
 
   recheck(): void {
@@ -56,7 +80,7 @@ class OpaqueFlow implements Flow {
     this.#log();
   }
 
-  async #connect(first: Buffer): Promise<void> {
+  async #connect(): Promise<void> {
     const { accounts, target, client } = this.#session;
     accounts.request(target.label);
     const { endpoint, connection } = await target.lease(true, 'opaque');
@@ -72,7 +96,9 @@ class OpaqueFlow implements Flow {
       endpoint.succeed(undefined);
       this.#log();
     });
-    if (first.length > 0 && !connection.send(first)) client.pause();
+    if (this.#held.length > 0 && !connection.send(this.#held)) client.pause();
+    this.#held = EMPTY;
+    if (this.#clientEnded) connection.end();
   }
 
   #log(): void {

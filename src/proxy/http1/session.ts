@@ -94,7 +94,8 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#clientEnded = true;
       const exchange = this.#exchange;
       if (this.#translated !== undefined) this.#translated.onClientEnd();
-      else if (exchange === undefined) endGently(this.#client, this.#session.clock);
+      // What it has asked before, and not been answered because it did not read, comes first.
+      else if (exchange === undefined) this.#nextRequest();
       // A request that will never be complete; whoever sent it does not want an answer.
       else if (!exchange.requestBody.done)
         this.#abort(exchange, new Error('the client left in the middle of a request'));
