@@ -9,6 +9,8 @@ export class Heard {
   closed = false;
   /** How it broke, if it did. */
   errno: string | undefined;
+  /** Requests that `answering` has answered. */
+  answered = 0;
   #received: Buffer[] = [];
 
   constructor(socket: net.Socket) {
@@ -22,6 +24,11 @@ export class Heard {
   get text(): string {
     if (this.#received.length > 1) this.#received = [Buffer.concat(this.#received)];
     return this.#received[0]?.toString('latin1') ?? '';
+  }
+
+  forget(): void {
+    this.#received = [];
+    this.answered = 0;
   }
 
   say(...pieces: readonly string[]): void {
@@ -63,8 +70,11 @@ export class WireTarget {
     return this.connections.map(({ text }) => text).join('');
   }
 
+  /** Forgets what has come; connections that are open stay, the gateway may use them again. */
   forget(): void {
-    this.connections.length = 0;
+    const open = this.connections.filter(({ closed }) => !closed);
+    for (const connection of open) connection.forget();
+    this.connections.splice(0, Infinity, ...open);
   }
 
   /** Ends all connections and takes no more. */
@@ -77,11 +87,10 @@ export class WireTarget {
 
 /** Answers each request whose head has come, once. @param answer text of the whole response, by request target */
 export function answering(answer: (path: string) => string): (connection: Heard, text: string) => void {
-  const answered = new WeakMap<Heard, number>();
   return (connection, text) => {
     const lines = [...text.matchAll(/^[A-Z]+ (\S+) HTTP\/1\.[01]\r\n[^]*?\r\n\r\n/gm)];
-    const before = answered.get(connection) ?? 0;
-    answered.set(connection, lines.length);
+    const before = connection.answered;
+    connection.answered = lines.length;
     for (const [, path = ''] of lines.slice(before)) connection.say(answer(path));
   };
 }

@@ -89,9 +89,9 @@ describe('transport header at the gateway', () => {
     silent.forget();
     const client = await gateway.open(SILENT, 'opaque');
     client.end();
-    await eventually('the target hears the end', () => silent.connections[0]?.ended === true);
-    silent.connections[0]?.say('late');
-    silent.connections[0]?.socket.end();
+    await eventually('the target hears the end', () => silent.connections.at(-1)?.ended === true);
+    silent.connections.at(-1)?.say('late');
+    silent.connections.at(-1)?.socket.end();
     expect(await client.whole()).to.equal('late');
   });
 

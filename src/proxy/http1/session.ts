@@ -356,13 +356,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #targetEnded(exchange: Exchange, error: Error | undefined): void {
     if (exchange.response !== undefined && error === undefined && exchange.responseBody.end())
       return this.#finish(exchange, true);
-    const stale = exchange.lease?.reused === true && exchange.held.length === 0 && !exchange.bodySent;
-    if (
-      stale &&
-      exchange.response === undefined &&
-      !exchange.retried &&
-      IDEMPOTENT.has(exchange.head.method)
-    ) {
+    if (isStale(exchange) && !exchange.retried && IDEMPOTENT.has(exchange.head.method)) {
       // Its peer closed the unused connection at the moment it was taken: nothing was lost.
       exchange.lease?.endpoint.abandon();
       exchange.lease?.connection.destroy();
@@ -434,4 +428,9 @@ export class Http1Session implements ConnectionHandler, Flow {
     const where = endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`;
     recordRequest(this.#session, exchange, where, failure);
   }
+}
+
+/** An unused connection was taken, and nothing has come of it. */
+function isStale({ lease, response, held, bodySent }: Exchange): boolean {
+  return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
 }
