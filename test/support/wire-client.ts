@@ -114,6 +114,11 @@ export class Tap extends Duplex {
     return new Tap(socket);
   }
 
+  /** Breaks the connection off. */
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
+
   #look(chunk: Buffer): void {
     let rest = Buffer.concat([this.#left, chunk]);
     while (rest.length >= RECORD_HEADER && rest.length >= RECORD_HEADER + rest.readUInt16BE(3)) {

@@ -86,11 +86,13 @@ export class WireTarget {
 }
 
 /** Answers each request whose head has come, once. @param answer text of the whole response, by request target */
-export function answering(answer: (path: string) => string): (connection: Heard, text: string) => void {
+export function answering(
+  answer: (path: string, connection: Heard) => string,
+): (connection: Heard, text: string) => void {
   return (connection, text) => {
     const lines = [...text.matchAll(/^[A-Z]+ (\S+) HTTP\/1\.[01]\r\n[^]*?\r\n\r\n/gm)];
     const before = connection.answered;
     connection.answered = lines.length;
-    for (const [, path = ''] of lines.slice(before)) connection.say(answer(path));
+    for (const [, path = ''] of lines.slice(before)) connection.say(answer(path, connection));
   };
 }
