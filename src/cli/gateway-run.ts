@@ -9,6 +9,7 @@ import { adminTls } from '../gateway/admin-tls.ts';
 import { faceOf, type GatewayFace } from '../gateway/face.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { publishGateway, type WorkerCounts } from '../gateway/metrics.ts';
+import type { PolicySource } from '../gateway/policy/source.ts';
 import { targetQuestion } from '../gateway/target-readiness.ts';
 import { answerParent, forkWorker } from '../gateway/worker.ts';
 import { Workers } from '../gateway/workers.ts';
@@ -31,16 +32,18 @@ export interface GatewayRun {
   readonly workers: number;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
+  readonly allowTrustDomains: readonly string[];
   readonly log: Logger;
   /** @throws LinkspanError */
   openIdentity(): Promise<IdentitySource>;
   /** @throws LinkspanError */
-  openTargets(): Promise<OpenTargets>;
+  openTargets(identity: IdentitySource): Promise<OpenTargets>;
 }
 
-/** Targets, and how to let go of all that they need. */
+/** Targets, who may use them, and how to let go of all that they need. */
 export interface OpenTargets {
   readonly targets: TargetSource;
+  readonly policies: PolicySource;
   close(): Promise<void>;
 }
 
@@ -135,7 +138,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
 async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served> {
   const { log, graceMs } = run;
   const identity = await run.openIdentity();
-  const source = await run.openTargets().catch(async (error: unknown) => {
+  const source = await run.openTargets(identity).catch(async (error: unknown) => {
     await identity.close();
     throw error;
   });
@@ -152,6 +155,8 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     listen: run.listen,
     identity,
     targets: source.targets,
+    policies: source.policies,
+    allowTrustDomains: run.allowTrustDomains,
     log,
     graceMs,
     reusePort,

@@ -7,10 +7,14 @@ import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import { openFileTargets } from '../discovery/file-targets.ts';
 import { openKubeTargets } from '../discovery/kube-targets.ts';
 import { parseAccessLogMode } from '../gateway/access-log.ts';
+import { DEFAULT_CLUSTER_NETWORKS } from '../gateway/policy/networks.ts';
+import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
+import type { IdentitySource } from '../identity/identity.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { accessOf } from './flags.ts';
+import { openPolicies, policyFlags } from './gateway-policies.ts';
 import { type GatewayRun, type OpenTargets, runAlone, runWorker, runWorkers } from './gateway-run.ts';
 import {
   identityFlags,
@@ -58,6 +62,8 @@ const schema = z
     workers,
     accessLog,
     accessLogQuery: z.boolean().default(false),
+    allowTrustDomain: z.array(z.string().min(1)).default([]),
+    ...policyFlags,
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
   .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
@@ -93,6 +99,25 @@ export function gatewayCommand(): Command {
       'errors',
     )
     .option('--access-log-query', 'keep the query of paths in the access log')
+    .option(
+      '--allow-trust-domain <domain...>',
+      "trust domains beside that of the gateway's own identity whose identities may come in",
+    )
+    .option(
+      '--policy <whose>',
+      "Linkerd's Servers that clients have to pass where Linkerd is installed: all (the gateway's and the targets'), gateway (only the gateway's, as with Linkerd's), off",
+      'all',
+    )
+    .option(
+      '--cluster-networks <network...>',
+      'what the policies cluster-authenticated and cluster-unauthenticated mean',
+      [...DEFAULT_CLUSTER_NETWORKS],
+    )
+    .option(
+      '--pod-namespace <name>',
+      "namespace of the gateway's pod, for Servers that select it (default: that of the pod's account)",
+    )
+    .option('--pod-name <name>', "name of the gateway's pod (default: the host name)")
     .option('--log-level <level>', 'error, warn, info or debug; can be changed at /proxy-log-level', 'info')
     .option(
       '--config <file>',
@@ -113,18 +138,19 @@ async function run(settings: Settings): Promise<void> {
     workers: settings.workers,
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
+    allowTrustDomains: settings.allowTrustDomain,
     log,
     openIdentity: () => openIdentity(settings, log),
-    openTargets: () => openTargets(settings, log),
+    openTargets: (identity) => openTargets(settings, identity, log),
   };
   if (worker !== undefined) return runWorker(gatewayRun);
   return settings.workers > 1 ? runWorkers(gatewayRun) : runAlone(gatewayRun);
 }
 
-async function openTargets(settings: Settings, log: Logger): Promise<OpenTargets> {
+async function openTargets(settings: Settings, identity: IdentitySource, log: Logger): Promise<OpenTargets> {
   if (settings.targets !== undefined) {
     const targets = await openFileTargets({ file: settings.targets, clock: systemClock, log });
-    return { targets, close: () => targets.close() };
+    return { targets, policies: NO_POLICIES, close: () => targets.close() };
   }
   const access = accessOf(settings);
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
@@ -136,10 +162,13 @@ async function openTargets(settings: Settings, log: Logger): Promise<OpenTargets
     random: Math.random,
     log,
   });
+  const { port } = parseAddress(settings.listen, '--listen');
+  const policies = openPolicies(settings, { client, identity, port, log });
   return {
     targets,
+    policies,
     close: async () => {
-      await targets.close();
+      await Promise.all([targets.close(), policies.close()]);
       await client.close();
     },
   };

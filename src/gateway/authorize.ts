@@ -2,6 +2,8 @@ import type { TargetSpec } from '../discovery/target.ts';
 import { matchesIdentity } from '../identity/peer.ts';
 import { ProxyFailure } from '../proxy/failures.ts';
 import type { Field } from '../proxy/field.ts';
+import type { PolicyVerdict } from './policy/verdict.ts';
+import { isOfTrustDomain } from './trust-domain.ts';
 
 /** What decides whether a request may pass. */
 export interface Question {
@@ -13,16 +15,57 @@ export interface Question {
   readonly spec: TargetSpec | undefined;
   /** Undefined for opaque connections. */
   readonly head: { readonly fields: readonly Field[] } | undefined;
+  /** Trust domains whose identities may come in; undefined = all that the trust anchors vouch for. */
+  readonly trustDomains: readonly string[] | undefined;
+  /** What the cluster's policies say of the client and the target; undefined when it is not exported. */
+  readonly policy: PolicyVerdict | undefined;
 }
 
-/** Whether a request or connection may pass the gateway; undefined = yes. Pure. */
-export function authorize({ own, client, label, spec, head }: Question): ProxyFailure | undefined {
-  if (spec === undefined)
-    return new ProxyFailure('unknown service', `${label} is not exported by this cluster`);
+/** What was decided. */
+export interface Ruling {
+  /** Why the request may not pass; undefined = it may. */
+  readonly failure: ProxyFailure | undefined;
+  /** `group/kind/name` of what decided; empty = the rule that every identity of the trust domain may. */
+  readonly policy: string;
+}
+
+/** Whether a request or connection may pass the gateway. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's policies. Pure. */
+export function authorize(question: Question): Ruling {
+  const { own, client, label, spec, head, policy } = question;
+  const refuse = (kind: 'unknown service' | 'gateway loop' | 'unauthorized', reason: string, by = '') => ({
+    failure: new ProxyFailure(kind, reason),
+    policy: by,
+  });
+  if (spec === undefined) return refuse('unknown service', `${label} is not exported by this cluster`);
   if (client === own || passedBefore(own, head))
-    return new ProxyFailure('gateway loop', `${label} was sent back to the gateway it came from`);
-  const allowed = spec.allow === undefined || spec.allow.some((pattern) => matchesIdentity(pattern, client));
-  return allowed ? undefined : new ProxyFailure('unauthorized', `${client} may not use ${label}`);
+    return refuse('gateway loop', `${label} was sent back to the gateway it came from`);
+  const stranger = foreign(question);
+  if (stranger !== undefined) return refuse('unauthorized', stranger, TRUST_DOMAIN);
+  const { allow } = spec;
+  if (allow?.some((pattern) => matchesIdentity(pattern, client)) === false)
+    return refuse(
+      'unauthorized',
+      `${shortName(label)}: its allowed clients do not include ${client}`,
+      ALLOWED,
+    );
+  if (policy?.allowed === false)
+    return refuse('unauthorized', `${shortName(label)}: ${policy.reason}`, policy.policy);
+  return { failure: undefined, policy: policy?.policy || (allow === undefined ? '' : ALLOWED) };
+}
+
+/** The annotation `linkspan.dev/allowed-clients`, or `allow` in a file of targets. */
+const ALLOWED = 'linkspan.dev/annotation/allowed-clients';
+const TRUST_DOMAIN = 'linkspan.dev/gateway/trust-domain';
+
+function foreign({ client, label, trustDomains }: Question): string | undefined {
+  if (trustDomains?.some((domain) => isOfTrustDomain(client, domain)) !== false) return undefined;
+  const domains = trustDomains.join(', ');
+  return `${shortName(label)}: client ${client} is of none of the trust domains that may use this gateway (${domains})`;
+}
+
+/** `web.demo:8080` of `web.demo.svc.cluster.local:8080`. */
+function shortName(label: string): string {
+  return label.replace(/\.svc\.[^:]*/, '');
 }
 
 /**

@@ -6,13 +6,18 @@ import type { IdentitySource } from '../identity/identity.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { ProxyFailure } from '../proxy/failures.ts';
+import { serviceOf } from '../proxy/metrics.ts';
 import { type Flow, serve } from '../proxy/session.ts';
 import { MAX_PENDING, Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { authorize, type Question } from './authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
+import { forwardedElement } from './forwarded.ts';
 import { type Arrival, GatewayListener } from './listener.ts';
+import { NO_POLICIES, type PolicySource } from './policy/source.ts';
+import type { PolicyVerdict } from './policy/verdict.ts';
+import { trustDomains } from './trust-domain.ts';
 
 export interface GatewayOptions {
   readonly listen: SocketAddress;
@@ -31,6 +36,24 @@ export interface GatewayOptions {
   readonly detectTimeoutMs?: number;
   /** Where sessions say what they carried; default nowhere. */
   readonly accessLog?: AccessLog;
+  /** What the cluster says about who may use what, beside the exported Services themselves; default nothing. */
+  readonly policies?: PolicySource;
+  /** Trust domains beside the gateway's own whose identities may come in; default none. */
+  readonly allowTrustDomains?: readonly string[];
+}
+
+/** Who is at the other end of a connection and what for, with the last verdict about it. */
+interface Guest {
+  readonly own: string;
+  readonly client: string;
+  /** IP address as the socket has it. */
+  readonly address: string;
+  readonly label: string;
+  /** Of the Service; empty for what is no Service of Kubernetes. */
+  readonly namespace: string;
+  verdict:
+    | { readonly spec: TargetSpec; readonly version: number; readonly policy: PolicyVerdict }
+    | undefined;
 }
 
 /** A service that is being asked for. */
@@ -46,6 +69,7 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #listener: GatewayListener;
   readonly #served = new Map<string, Served>();
+  readonly #policies: PolicySource;
   readonly #unsubscribe: () => void;
   #draining = false;
 
@@ -63,14 +87,20 @@ export class Gateway {
       reusePort: options.reusePort ?? false,
       onArrival: (arrival) => this.#arrived(arrival),
     });
-    this.#unsubscribe = targets.subscribe((key) => this.#changed(key));
+    this.#policies = options.policies ?? NO_POLICIES;
+    const subscriptions = [
+      targets.subscribe((key) => this.#changed(key)),
+      this.#policies.subscribe((namespace) => this.#policiesChanged(namespace)),
+    ];
+    this.#unsubscribe = () => subscriptions.forEach((unsubscribe) => unsubscribe());
   }
 
   /** May traffic be sent here? */
   get ready(): Health {
     if (this.#draining) return { ok: false, reason: 'shutting down' };
     const { identity, targets } = this.#options;
-    return identity.ready.ok ? targets.ready : identity.ready;
+    const healths = [identity.ready, targets.ready, this.#policies.ready];
+    return healths.find((health) => !health.ok) ?? targets.ready;
   }
 
   /** Endpoints by `name:port`, of the services that have been asked for. */
@@ -111,6 +141,14 @@ export class Gateway {
     const host = header.port === 80 ? header.name : label;
     log.debug({ client: clientIdentity, target: label, protocol: header.protocol }, 'connection accepted');
     const served = this.#serve(label);
+    const guest: Guest = {
+      own,
+      client: clientIdentity,
+      address: connection.remoteAddress,
+      label,
+      namespace: serviceOf(label)?.namespace ?? '',
+      verdict: undefined,
+    };
     const flow = serve(
       {
         client: connection,
@@ -122,9 +160,9 @@ export class Gateway {
             ['l5d-client-id', clientIdentity],
             ['l5d-dst-canonical', label],
           ],
-          append: [['forwarded', `by=${own};for=${clientIdentity};host=${label};proto=https`]],
+          append: [['forwarded', forwardedElement(own, clientIdentity, label)]],
         },
-        check: (head) => this.#check({ own, client: clientIdentity, label, head }),
+        check: (head) => this.#check(guest, head),
         draining: () => this.#draining,
         accounts: this.accounts,
         accessLog,
@@ -140,15 +178,32 @@ export class Gateway {
     });
   }
 
-  #check(question: Omit<Question, 'spec'>): ProxyFailure | undefined {
-    const spec = lookUp(this.#options.targets, question.label);
-    const refusal = authorize({ ...question, spec });
-    const allowed = refusal === undefined;
-    if (allowed || refusal.kind === 'unauthorized') {
-      const kind = question.head === undefined ? 'tcp' : 'http';
-      this.accounts.authorization(kind, allowed, question.client);
-    }
-    return refusal;
+  #check(guest: Guest, head: Question['head']): ProxyFailure | undefined {
+    const { targets, allowTrustDomains = [] } = this.#options;
+    const { own, client, label } = guest;
+    const spec = lookUp(targets, label);
+    const { failure, policy } = authorize({
+      own,
+      client,
+      label,
+      spec,
+      head,
+      trustDomains: trustDomains(own, allowTrustDomains),
+      policy: spec === undefined ? undefined : this.#policyVerdict(guest, spec),
+    });
+    if (failure === undefined || failure.kind === 'unauthorized')
+      this.accounts.authorization(head === undefined ? 'tcp' : 'http', failure === undefined, client, policy);
+    return failure;
+  }
+
+  /** Worked out once for a connection and again when something has changed: policies may be many, and requests are. */
+  #policyVerdict(guest: Guest, spec: TargetSpec): PolicyVerdict {
+    const { namespace, client, address, verdict } = guest;
+    const version = this.#policies.version(namespace);
+    if (verdict?.spec === spec && verdict.version === version) return verdict.policy;
+    const policy = this.#policies.verdict(spec, namespace, { identity: client, address });
+    guest.verdict = { spec, version, policy };
+    return policy;
   }
 
   /** The balancer of a service: made when first asked for, kept as long as the service is exported or somebody is connected for it. */
@@ -177,6 +232,14 @@ export class Gateway {
     update(served.target, lookUp(this.#options.targets, key));
     for (const flow of served.flows) flow.recheck();
     this.#forgetUnused(key, served);
+  }
+
+  /** What was let in before and may not be there now is ended; requests are checked one by one. */
+  #policiesChanged(namespace: string | undefined): void {
+    for (const [label, { flows }] of this.#served) {
+      if (namespace !== undefined && serviceOf(label)?.namespace !== namespace) continue;
+      for (const flow of flows) flow.recheck();
+    }
   }
 }
 

@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { systemClock } from '../base/clock.ts';
+import { openKubePolicies } from '../gateway/policy/kube-policies.ts';
+import { isNetwork } from '../gateway/policy/networks.ts';
+import { NO_POLICIES, type PolicySource } from '../gateway/policy/source.ts';
+import { meshNameOf } from '../gateway/trust-domain.ts';
+import type { IdentitySource } from '../identity/identity.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** Flags of the gateway about the policies of its cluster. */
+export const policyFlags = {
+  policy: z.enum(['all', 'gateway', 'off']),
+  clusterNetworks: z.array(
+    z.string().refine(isNetwork, { error: 'is no network (10.0.0.0/8, fd00::/8) or address' }),
+  ),
+  podNamespace: z.string().min(1).optional(),
+  podName: z.string().min(1).optional(),
+};
+type PolicyFlags = z.output<z.ZodObject<typeof policyFlags>>;
+
+/** Where Kubernetes tells every pod its namespace. */
+const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
+
+/** Watches the policies that the flags ask for. @param parts.port where the gateway listens for other clusters */
+export function openPolicies(
+  flags: PolicyFlags & { readonly controlNamespace: string; readonly trustDomain: string },
+  parts: {
+    readonly client: KubeClient;
+    readonly identity: IdentitySource;
+    readonly port: number;
+    readonly log: Logger;
+  },
+): PolicySource {
+  if (flags.policy === 'off') return NO_POLICIES;
+  const { client, identity, port, log } = parts;
+  const { controlNamespace, trustDomain, clusterNetworks } = flags;
+  const namespace = flags.podNamespace ?? ownNamespace();
+  return openKubePolicies({
+    client,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    setting: () => ({
+      ...(meshNameOf(identity.current()?.name ?? '') ?? { controlNamespace, trustDomain }),
+      clusterNetworks,
+    }),
+    own: namespace === undefined ? undefined : { namespace, name: flags.podName ?? hostname(), port },
+    targets: flags.policy === 'all',
+  });
+}
+
+/** @returns undefined outside of Kubernetes */
+function ownNamespace(): string | undefined {
+  try {
+    return readFileSync(NAMESPACE_FILE, 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+import { isIP } from 'node:net';
+import type { Network } from './resources.ts';
+
+/** Linkerd's default of the networks of a cluster (`clusterNetworks` of its chart). */
+export const DEFAULT_CLUSTER_NETWORKS: readonly string[] = [
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  'fd00::/8',
+];
+
+interface Address {
+  readonly bits: 32 | 128;
+  readonly value: bigint;
+}
+
+/** Whether an address is in one of the networks and in none of that one's exceptions. A network of which any part is no network holds nobody. Pure. */
+export function inNetworks(networks: readonly Network[], address: string): boolean {
+  const client = parseIp(address);
+  if (client === undefined) return false;
+  return networks.some(({ cidr = '', except = [] }) => {
+    if (holds(cidr, client) !== true) return false;
+    return except.every((part) => holds(part, client) === false);
+  });
+}
+
+/** Whether a text is a network (`10.0.0.0/8`, `fd00::/8`) or an address. */
+export function isNetwork(text: string): boolean {
+  return parseNetwork(text) !== undefined;
+}
+
+/** @returns undefined when the text is no network */
+function holds(cidr: string, address: Address): boolean | undefined {
+  const network = parseNetwork(cidr);
+  if (network === undefined) return undefined;
+  if (network.address.bits !== address.bits) return false;
+  const shift = BigInt(address.bits - network.prefix);
+  return address.value >> shift === network.address.value >> shift;
+}
+
+function parseNetwork(text: string): { readonly address: Address; readonly prefix: number } | undefined {
+  const [ip = '', length, ...rest] = text.split('/');
+  const address = parseIp(ip);
+  if (address === undefined || rest.length > 0) return undefined;
+  if (length === undefined) return { address, prefix: address.bits };
+  const prefix = /^\d{1,3}$/.test(length) ? Number(length) : 129;
+  return prefix <= address.bits ? { address, prefix } : undefined;
+}
+
+/** An IPv4 address as a socket for both families shows it (`::ffff:1.2.3.4`) is that IPv4 address. */
+function parseIp(text: string): Address | undefined {
+  const plain = text.replace(/%.*$/, '');
+  const family = isIP(plain);
+  if (family === 0) return undefined;
+  if (family === 4) return { bits: 32, value: ipv4Value(plain) };
+  const value = ipv6Value(plain);
+  return value >> 32n === 0xffffn ? { bits: 32, value: value & 0xffffffffn } : { bits: 128, value };
+}
+
+function ipv4Value(text: string): bigint {
+  return text.split('.').reduce((sum, part) => (sum << 8n) + BigInt(part), 0n);
+}
+
+function ipv6Value(text: string): bigint {
+  const hex = text.replace(/\d+\.\d+\.\d+\.\d+$/, (tail) => {
+    const value = ipv4Value(tail);
+    return `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
+  });
+  const groups = (part: string | undefined) => (part ? part.split(':') : []);
+  const [head, tail] = hex.split('::');
+  const [left, right] = [groups(head), groups(tail)];
+  const zeros = Array.from({ length: 8 - left.length - right.length }, () => '0');
+  return [...left, ...zeros, ...right].reduce((sum, group) => (sum << 16n) + BigInt(`0x${group}`), 0n);
+}
