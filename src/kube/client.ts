@@ -1,4 +1,6 @@
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+// By its file, because Bun puts a stand-in of its own, without `request`, in the place of the bare name.
+import { Agent } from 'undici/index.js';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
