@@ -124,6 +124,29 @@ describe('HTTP/1 at the gateway', () => {
       expect(await client.whole()).to.match(/\/a[^]*\/b[^]*\/c$/);
     });
 
+    it('that were sent with the end behind them at once are answered, body and all', async () => {
+      // While the endpoint is being connected the body is held; the end must not be taken for one in the middle of it.
+      script = (connection, text) => {
+        if (text.endsWith('abc')) connection.say(ok('thanks'));
+      };
+      const client = await open();
+      client.send('POST /a HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc').end();
+      expect(await client.whole()).to.match(/^HTTP\/1\.1 200 [^]*thanks$/);
+    });
+
+    it('that are pipelined and will never be complete do not wait for ever', async () => {
+      let slow: Heard | undefined;
+      script = (connection) => (slow = connection);
+      const client = await open();
+      client.send(`${get('/slow')}POST /b HTTP/1.1\r\ncontent-length: 3\r\n\r\nab`).end();
+      await eventually('the first has come', () => slow);
+      slow?.say(ok('first'));
+      expect(await client.whole()).to.match(/first$/);
+      await eventually('the target is rid of it', () =>
+        target.connections.every((connection) => isOver(connection)),
+      );
+    });
+
     it('that the client does not finish are not finished for the target', async () => {
       const client = await open();
       client.send('POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n');

@@ -148,7 +148,7 @@ export class BodyReader {
     this.#trailerText += String.fromCharCode(byte);
     if (this.#state === 'trailer start') {
       if (byte === CR) this.#state = 'last lf';
-      else if (byte === LF) throw new HeadError('there is a bare LF in the trailers');
+      else if (byte === LF || byte === 0) throw new HeadError('there is a bare LF or NUL in the trailers');
       else this.#state = 'trailer';
       this.#line++;
     } else if (this.#state === 'trailer') {

@@ -96,9 +96,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (this.#translated !== undefined) this.#translated.onClientEnd();
       // What it has asked before, and not been answered because it did not read, comes first.
       else if (exchange === undefined) this.#nextRequest();
-      // A request that will never be complete; whoever sent it does not want an answer.
-      else if (!exchange.requestBody.done)
-        this.#abort(exchange, new Error('the client left in the middle of a request'));
+      else this.#abortIncomplete(exchange);
       return;
     }
     if (connection === this.#exchange?.lease?.connection) this.#targetEnded(this.#exchange, undefined);
@@ -196,6 +194,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#nextRequest();
     });
     this.#translated.start(held);
+    if (this.#clientEnded) this.#translated?.onClientEnd();
   }
 
   async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
@@ -216,6 +215,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       lease.connection.send(renderRequest(exchange.head, this.#session.rules));
       this.#client.resume();
       this.#sendHeldBody(exchange, lease);
+      if (this.#clientEnded) this.#abortIncomplete(exchange);
     } catch (error) {
       if (this.#exchange !== exchange) return;
       const failure =
@@ -388,6 +388,12 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
     lease?.endpoint.fail();
     this.#answer(failure, exchange, lease);
+  }
+
+  /** The client sends no more: a request without its end will never have one, and whoever sent it does not want an answer. What is held is part of it as long as there is no endpoint. */
+  #abortIncomplete(exchange: Exchange): void {
+    if (this.#exchange !== exchange || exchange.lease === undefined || exchange.requestBody.done) return;
+    this.#abort(exchange, new Error('the client left in the middle of a request'));
   }
 
   /** The client is gone, or can no longer be answered. */

@@ -33,6 +33,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #chunked = false;
   #close: boolean;
   #responded = false;
+  #clientEnded = false;
   #owed = 0;
   #over = false;
 
@@ -78,8 +79,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   /** The client sends no more. Whoever has not sent all of its request does not want an answer. */
   onClientEnd(): void {
-    this.#close = true;
-    if (this.#body.done) return;
+    this.#clientEnded = true;
+    // What is held may be all that is missing.
+    if (this.#body.done || this.#upstream === undefined || this.#over) return;
     this.abandon();
     this.#session.client.destroy(new Error('the client left in the middle of a request'));
   }
@@ -187,6 +189,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       this.#held = EMPTY;
       this.#session.client.resume();
       this.#forward(upstream, held);
+      if (this.#clientEnded) this.onClientEnd();
     } catch (error) {
       if (this.#over) return;
       this.#answer(
