@@ -41,9 +41,10 @@ export interface KubePoliciesOptions extends WatchParts {
   readonly own: OwnPod | undefined;
   /** Whether Servers of the targets count, or only those of the gateway itself (as with Linkerd's gateway). */
   readonly targets: boolean;
+  /** How often the API server is asked which kinds it serves; default 20 s. A removal is believed at the second look. */
+  readonly lookMs?: number;
 }
 
-/** How often the API server is asked which kinds it serves; a removal is believed at the second look. */
 const LOOK_MS = 20_000;
 /** The same while it does not answer and nothing is known yet. */
 const RETRY_MS = 1000;
@@ -287,7 +288,7 @@ class KubePolicies implements PolicySource {
   }
 
   async #look(): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock, log, lookMs = LOOK_MS } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
@@ -299,7 +300,7 @@ class KubePolicies implements PolicySource {
           log.warn({ err: error }, 'which policies are installed is not known, asking again');
         this.#problem = messageOf(error);
       }
-      const wait = this.#problem !== undefined && this.#state === 'unknown' ? RETRY_MS : LOOK_MS;
+      const wait = this.#problem !== undefined && this.#state === 'unknown' ? RETRY_MS : lookMs;
       await sleep(clock, wait, signal).catch(() => undefined);
     }
   }
