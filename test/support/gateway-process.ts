@@ -52,20 +52,20 @@ export class GatewayProcess {
     readonly runtime: Runtime;
     readonly dir: string;
     readonly identity: Identity;
-    readonly targets: readonly ServedTarget[];
+    /** Services from a file; without them, and with a kubeconfig among the flags, from the cluster. */
+    readonly targets?: readonly ServedTarget[];
     readonly flags?: readonly string[];
   }): Promise<GatewayProcess> {
     const { runtime, dir } = options;
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
     const targets = path.join(dir, 'targets.json');
-    writeFileSync(targets, targetsFile(options.targets));
+    if (options.targets !== undefined) writeFileSync(targets, targetsFile(options.targets));
     const binary = path.join(root, 'node_modules/.bin', runtime);
     const admin = await freePort();
     const flags = [
       '--identity-dir',
       dir,
-      '--targets',
-      targets,
+      ...(options.targets === undefined ? [] : ['--targets', targets]),
       '--listen',
       '127.0.0.1:0',
       '--admin',
