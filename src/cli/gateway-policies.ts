@@ -14,7 +14,9 @@ import type { Logger } from '../telemetry/log.ts';
 export const policyFlags = {
   policy: z.enum(['all', 'gateway', 'off']),
   clusterNetworks: z.array(
-    z.string().refine(isNetwork, { error: 'is no network (10.0.0.0/8, fd00::/8) or address' }),
+    z.string().refine(isNetwork, {
+      error: ({ input }) => `"${String(input)}" is no network such as 10.0.0.0/8 or fd00::/8, nor an address`,
+    }),
   ),
   podNamespace: z.string().min(1).optional(),
   podName: z.string().min(1).optional(),

@@ -284,7 +284,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
       }),
       (one) => one.close(),
     );
-    await eventually('it says why', () => /forbidden/i.test(blind.ready.reason), wait);
+    await eventually('it says why', () => blind.ready.reason.includes('KUBE_FORBIDDEN'), wait);
     expect(blind.ready.ok).to.equal(false);
     const spec = { name: 'web.demo.svc.cluster.local', port: 80, endpoints: [] };
     expect(blind.verdict(spec, 'demo', { identity: FRONT, address: '127.0.0.1' }).allowed).to.equal(false);

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { sleep, type Timer } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { describeError, messageOf } from '../../base/errors.ts';
 import type { TargetSpec } from '../../discovery/target.ts';
 import { isNotFound } from '../../kube/client.ts';
 import { keyOf, type KubeObject } from '../../kube/resource.ts';
@@ -126,7 +126,7 @@ class KubePolicies implements PolicySource {
   get ready(): Health {
     if (this.#state === 'unknown') {
       const error = this.#kinds().find((kind) => kind.error !== undefined)?.error;
-      const problem = error === undefined ? this.#problem : messageOf(error);
+      const problem = error === undefined ? this.#problem : describeError(error);
       return {
         ok: false,
         reason: `policies are not known yet${problem === undefined ? '' : `: ${problem}`}`,
@@ -298,7 +298,7 @@ class KubePolicies implements PolicySource {
         if (signal.aborted) return;
         if (this.#problem === undefined)
           log.warn({ err: error }, 'which policies are installed is not known, asking again');
-        this.#problem = messageOf(error);
+        this.#problem = describeError(error);
       }
       const wait = this.#problem !== undefined && this.#state === 'unknown' ? RETRY_MS : lookMs;
       await sleep(clock, wait, signal).catch(() => undefined);
