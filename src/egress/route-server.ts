@@ -7,7 +7,7 @@ import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection } from '../proxy/connection.ts';
 import { tlsDial } from '../proxy/dial.ts';
-import { serve } from '../proxy/session.ts';
+import { type Flow, serve } from '../proxy/session.ts';
 import { Target } from '../proxy/target.ts';
 import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -35,6 +35,7 @@ export class RouteServer {
   readonly #listener: PortListener;
   readonly #targets: Record<SessionProtocol, Target>;
   readonly #hosts: ResolvedHosts;
+  readonly #flows = new Set<Flow>();
 
   constructor(route: Route, options: RouteServerOptions) {
     this.route = route;
@@ -69,10 +70,11 @@ export class RouteServer {
     return this.#listener.listen();
   }
 
-  /** Takes no more connections; flows under way go on. */
+  /** Takes no more connections; what is under way goes on, and clients are told to send nothing new. */
   stopAccepting(): void {
     this.#listener.stopAccepting();
     this.#hosts.stop();
+    for (const flow of this.#flows) flow.drain();
   }
 
   destroy(): void {
@@ -98,12 +100,11 @@ export class RouteServer {
 
   #arrived(client: Connection, protocol: SessionProtocol, first: Buffer): void {
     const { accounts, clock, draining } = this.#options;
-    serve(
+    const flow = serve(
       {
         client,
         target: this.#targets[protocol],
-        // To the gateway the header says HTTP/2; here its frames pass as bytes, a connection for a connection.
-        protocol: protocol === 'http2' ? 'opaque' : protocol,
+        protocol,
         rules: { host: undefined, add: [], append: [] },
         check: () => undefined,
         draining,
@@ -114,5 +115,7 @@ export class RouteServer {
       },
       first,
     );
+    this.#flows.add(flow);
+    client.whenClosed(() => this.#flows.delete(flow));
   }
 }

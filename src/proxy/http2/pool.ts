@@ -4,6 +4,15 @@ import type { Connection } from '../connection.ts';
 import { Http2Connection, type Http2User } from './connection.ts';
 
 const EMPTY = Buffer.alloc(0);
+/**
+ * A stream gets 5 MB/s over a round trip of 50 ms. What a hundred streams that nobody reads may hold stays below the bound for the connection, so that they never stall the
+ * others.
+ */
+const WINDOWS = {
+  streamWindow: 256 * 1024,
+  connectionWindow: 8 * 1024 * 1024,
+  maxUnconsumed: 32 * 1024 * 1024,
+} as const;
 
 export interface Http2PoolOptions {
   readonly clock: Clock;
@@ -85,7 +94,8 @@ export class Http2Pool implements Http2User {
 
   async #dial(endpoint: EndpointState): Promise<Http2Connection> {
     const bytes = await this.#options.dial(endpoint);
-    const connection = new Http2Connection(bytes, { role: 'client', clock: this.#options.clock, user: this });
+    const { clock } = this.#options;
+    const connection = new Http2Connection(bytes, { role: 'client', clock, user: this, ...WINDOWS });
     const connections = this.#connections.get(endpoint) ?? new Set();
     this.#connections.set(endpoint, connections.add(connection));
     this.#owners.set(connection, endpoint);

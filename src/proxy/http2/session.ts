@@ -18,6 +18,7 @@ export class Http2Session implements Http2User, Flow {
       clock: session.clock,
       user: this,
       streamWindow: 256 * 1024,
+      connectionWindow: 4 * 1024 * 1024,
     });
   }
 
