@@ -30,6 +30,7 @@ export interface GatewayRun {
   readonly admin: SocketAddress;
   readonly graceMs: number;
   readonly workers: number;
+  readonly maxPending: number;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
   readonly allowTrustDomains: readonly string[];
@@ -160,6 +161,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     log,
     graceMs,
     reusePort,
+    maxPending: run.maxPending,
     accessLog,
   });
   let listening = false;

@@ -12,8 +12,10 @@ import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { KubeClient } from '../kube/client.ts';
+import { MAX_PENDING } from '../proxy/target.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { accessOf } from './flags.ts';
+import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
 import { openPolicies, policyFlags } from './gateway-policies.ts';
 import { type GatewayRun, type OpenTargets, runAlone, runWorker, runWorkers } from './gateway-run.ts';
 import {
@@ -58,6 +60,7 @@ const schema = z
     targets: z.string().optional(),
     clusterDomain: z.string(),
     exportSelector: z.array(z.string()).optional(),
+    ...endpointFlags,
     grace: z.coerce.number().min(0),
     workers,
     accessLog,
@@ -91,6 +94,20 @@ export function gatewayCommand(): Command {
     .option('--targets <file>', 'YAML file with the services to serve, instead of Kubernetes; watched')
     .option('--cluster-domain <domain>', 'DNS domain of this cluster', DEFAULT_CLUSTER_DOMAIN)
     .option('--export-selector <selector...>', 'label selectors of the Services that are served')
+    .option(
+      '--mesh <when>',
+      'speak to pods with a Linkerd proxy as their mesh does, with mTLS: auto (where Linkerd is installed and the identity is not that of --identity csr), on, off',
+      'auto',
+    )
+    .option(
+      '--zone <name>',
+      "the gateway's zone, for endpoints with hints (default: that of the node that $NODE_NAME names)",
+    )
+    .option(
+      '--max-pending <n>',
+      'requests without an answer and raw flows of one service (in each worker); more are refused',
+      String(MAX_PENDING),
+    )
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
     .option('--workers <n>', 'processes that share the port: a number, or auto for one per CPU', '1')
     .option(
@@ -139,6 +156,7 @@ async function run(settings: Settings): Promise<void> {
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
     allowTrustDomains: settings.allowTrustDomain,
+    maxPending: settings.maxPending,
     log,
     openIdentity: () => openIdentity(settings, log),
     openTargets: (identity) => openTargets(settings, identity, log),
@@ -156,6 +174,8 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
   const targets = openKubeTargets({
     client,
+    mesh: meshSettings(settings, identity),
+    zone: settings.zone ?? (await ownZone(client, process.env, log)),
     clusterDomain: settings.clusterDomain,
     ...(settings.exportSelector === undefined ? {} : { exportSelectors: settings.exportSelector }),
     clock: systemClock,

@@ -1,10 +1,24 @@
 import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import type { TargetEndpoint } from './target.ts';
+import type { MeshEndpoint, TargetEndpoint } from './target.ts';
+import { type HintedEndpoint, preferredByZone } from './zone-hints.ts';
 
 /** How many endpoints of a Service are fit for traffic, of how many that its slices name. */
 export interface ServiceEndpoints {
   readonly ready: number;
   readonly known: number;
+}
+
+/** The address family whose slices are used. */
+export type Family = 'IPv4' | 'IPv6';
+
+/** What beside the slices decides how endpoints are reached. */
+export interface EndpointView {
+  /** Where the clients of the endpoints are: `topology.kubernetes.io/zone`. */
+  readonly zone?: string | undefined;
+  /** How to speak to a port of the pod at an address; undefined = plainly. */
+  readonly meshEndpoint?: (address: string, port: number) => MeshEndpoint | undefined;
+  /** Default `usedFamily`. */
+  readonly family?: Family | undefined;
 }
 
 /** Label on a slice: the Service it belongs to. */
@@ -65,41 +79,78 @@ export function portEndpoints(
   service: V1Service,
   port: V1ServicePort,
   slices: readonly V1EndpointSlice[],
+  view: EndpointView = {},
 ): TargetEndpoint[] {
-  const found = new Map<string, TargetEndpoint>();
-  const own = familySlices(service, slices);
+  const found = new Map<string, Hinted>();
+  const own = familySlices(service, slices, view.family);
   const usable = usability(own);
   for (const slice of own) {
     const number = portNumber(slice, port);
     if (number === undefined) continue;
     for (const endpoint of slice.endpoints ?? []) {
-      const one = toEndpoint(endpoint, number, usable(endpoint));
+      const one = toEndpoint(endpoint, number, usable(endpoint), view);
       if (one === undefined) continue;
       const key = `${one.host} ${one.port}`;
-      if (found.get(key)?.ready !== true) found.set(key, one);
+      if (found.get(key)?.ready !== true)
+        found.set(key, { one, ready: one.ready, forZones: zonesOf(endpoint) });
     }
   }
-  return [...found.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
+  const sorted = [...found.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, hinted]) => hinted);
+  const preferred = preferredByZone(sorted, view.zone);
+  return sorted.map(({ one }, index) => (preferred[index] === true ? { ...one, preferred: true } : one));
 }
 
-function toEndpoint(endpoint: V1Endpoint, port: number, ready: boolean): TargetEndpoint | undefined {
+interface Hinted extends HintedEndpoint {
+  readonly one: TargetEndpoint;
+}
+
+function zonesOf({ hints }: V1Endpoint): string[] {
+  return (hints?.forZones ?? []).map(({ name }) => name);
+}
+
+function toEndpoint(
+  endpoint: V1Endpoint,
+  port: number,
+  ready: boolean,
+  view: EndpointView,
+): TargetEndpoint | undefined {
   // The addresses of one endpoint are interchangeable and kube-proxy too takes the first (KEP-752).
   const host = endpoint.addresses[0];
   if (host === undefined) return undefined;
-  const zone = endpoint.zone;
-  return zone === undefined || zone === null ? { host, port, ready } : { host, port, ready, zone };
+  const { zone } = endpoint;
+  const mesh = view.meshEndpoint?.(host, port);
+  return {
+    host,
+    port,
+    ready,
+    ...(zone === undefined || zone === null ? {} : { zone }),
+    ...(mesh === undefined ? {} : { mesh }),
+  };
+}
+
+/** The Service's first IP family, which is the one of its cluster IP. */
+export function firstFamily(service: V1Service): Family {
+  return service.spec?.ipFamilies?.[0] === 'IPv6' ? 'IPv6' : 'IPv4';
 }
 
 /**
- * The slices of the Service's first IP family, or of the other one where the first has no endpoints: a dual-stack pod is in both and
- * is still one pod. Slices of type FQDN are left out, as kube-proxy does.
+ * The Service's first IP family, or the other one where only that has endpoints: a dual-stack pod is in the slices of both and is still one pod.
  */
-function familySlices(service: V1Service, slices: readonly V1EndpointSlice[]): readonly V1EndpointSlice[] {
-  const first = service.spec?.ipFamilies?.[0] ?? 'IPv4';
+export function usedFamily(service: V1Service, slices: readonly V1EndpointSlice[]): Family {
+  const first = firstFamily(service);
   const second = first === 'IPv6' ? 'IPv4' : 'IPv6';
-  const preferred = slices.filter((slice) => slice.addressType === first);
-  const peopled = preferred.some((slice) => (slice.endpoints ?? []).length > 0);
-  return peopled ? preferred : slices.filter((slice) => slice.addressType === second);
+  const peopled = (family: Family) =>
+    slices.some((slice) => slice.addressType === family && (slice.endpoints ?? []).length > 0);
+  return !peopled(first) && peopled(second) ? second : first;
+}
+
+/** Slices of one family. Those of type FQDN are left out, as kube-proxy does. */
+function familySlices(
+  service: V1Service,
+  slices: readonly V1EndpointSlice[],
+  family = usedFamily(service, slices),
+): readonly V1EndpointSlice[] {
+  return slices.filter((slice) => slice.addressType === family);
 }
 
 /**

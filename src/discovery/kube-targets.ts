@@ -1,11 +1,16 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { EXPORTED_LABEL, FEDERATED_LABEL } from '../base/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { readAccrual } from './accrual.ts';
+import { AddressUsers } from './address-users.ts';
+import { type Family, firstFamily, usedFamily } from './endpoint-slices.ts';
 import { ExportView } from './export-view.ts';
+import { MeshPods, type MeshSettings } from './mesh-pods.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
 import type { TargetSource, TargetSpec } from './target.ts';
 import { TargetTable } from './target-table.ts';
@@ -22,6 +27,10 @@ export interface KubeTargetsOptions {
   readonly clusterDomain: string;
   /** Default `DEFAULT_EXPORT_SELECTORS`. */
   readonly exportSelectors?: readonly string[];
+  /** The gateway's zone, where endpoints have hints for zones; absent = hints do not matter. */
+  readonly zone?: string | undefined;
+  /** Pods with a Linkerd proxy are spoken to as their mesh does; absent = everybody is spoken to plainly, and no pods are watched. */
+  readonly mesh?: MeshSettings | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -36,21 +45,36 @@ export function openKubeTargets(options: KubeTargetsOptions): TargetSource {
   return new KubeTargets(options);
 }
 
+/** How long a Service's first address family must have been without endpoints, while the other has some, before the other is used: their slices are written one after the other. */
+const FAMILY_HOLD_MS = 1000;
+
 class KubeTargets implements TargetSource {
+  readonly #options: KubeTargetsOptions;
   readonly #view: ExportView;
-  readonly #clusterDomain: string;
+  readonly #mesh: MeshPods | undefined;
   readonly #table = new TargetTable();
   /** Target keys of each Service, which go when its ports do. */
   readonly #keys = new Map<string, string[]>();
   /** Host names of each headless Service, as last known. */
   readonly #hosts = new Map<string, readonly string[]>();
+  /** Services by the addresses of their endpoints; kept where pods can change how they are spoken to. */
+  readonly #users = new AddressUsers();
+  /** Services that use their second address family, or are about to. */
+  readonly #second = new Map<string, { readonly timer: Timer; due: boolean }>();
+  /** What was wrong with a Service's annotations when it was last said. */
+  readonly #problems = new Map<string, string>();
 
   constructor(options: KubeTargetsOptions) {
-    const { client, clock, random, log } = options;
-    this.#clusterDomain = options.clusterDomain;
+    const { client, clock, random, log, mesh } = options;
+    this.#options = options;
     const selectors = options.exportSelectors ?? DEFAULT_EXPORT_SELECTORS;
     this.#view = new ExportView({ client, selectors, clock, random, log });
     this.#view.subscribe((key) => this.#update(key));
+    if (mesh !== undefined) {
+      const onChange = (addresses: readonly string[]) => this.#meshChanged(addresses);
+      this.#mesh = new MeshPods({ client, clock, random, log, ...mesh }, onChange);
+      this.#mesh.start();
+    }
     this.#view.start();
   }
 
@@ -68,44 +92,99 @@ class KubeTargets implements TargetSource {
 
   get ready(): Health {
     const { synced, error } = this.#view;
-    if (synced) {
-      return { ok: true, reason: error === undefined ? '' : `serving what was known: ${messageOf(error)}` };
+    if (!synced) {
+      return {
+        ok: false,
+        reason: error === undefined ? 'exported Services are being listed' : messageOf(error),
+      };
     }
-    return {
-      ok: false,
-      reason: error === undefined ? 'exported Services are being listed' : messageOf(error),
-    };
+    const mesh = this.#mesh?.ready;
+    if (mesh?.ok === false || error === undefined) return mesh ?? { ok: true, reason: '' };
+    return { ok: true, reason: `serving what was known: ${messageOf(error)}` };
   }
 
   async close(): Promise<void> {
-    await this.#view.stop();
+    for (const { timer } of this.#second.values()) timer.cancel();
+    await Promise.all([this.#view.stop(), this.#mesh?.stop()]);
     this.#table.clear();
   }
 
+  #meshChanged(addresses: readonly string[]): void {
+    for (const key of this.#users.of(addresses)) this.#update(key);
+  }
+
   #update(key: string): void {
-    const keys = this.#table.replace(this.#keys.get(key) ?? [], this.#targets(key));
+    const targets = this.#targets(key);
+    const keys = this.#table.replace(this.#keys.get(key) ?? [], targets);
     if (keys.length === 0) this.#keys.delete(key);
     else this.#keys.set(key, keys);
+    if (this.#mesh === undefined) return;
+    this.#users.set(key, new Set(targets.flatMap(({ endpoints }) => endpoints.map(({ host }) => host))));
   }
 
   #targets(key: string): TargetSpec[] {
     const service = this.#view.services.get(key);
+    this.#tellProblems(key, service);
     if (service === undefined) {
       this.#hosts.delete(key);
+      this.#forgetFamily(key);
       return [];
     }
     const slices = this.#view.slicesOf(key);
-    if (this.#view.endpointsKnown(key)) {
+    const { clusterDomain, zone } = this.#options;
+    const meshEndpoint = (address: string, port: number) => this.#mesh?.endpoint(address, port);
+    const view = { zone, meshEndpoint, family: this.#family(key, service, slices) };
+    if (this.#view.endpointsKnown(key) && view.family !== undefined) {
       const hosts = targetHosts(service, slices);
       if (hosts.length === 0) this.#hosts.delete(key);
       else this.#hosts.set(key, hosts);
-      return serviceTargets(service, slices, this.#clusterDomain);
+      return serviceTargets(service, slices, clusterDomain, view);
     }
     // Not knowing the endpoints (slices relabelled, a watch just begun) is no reason to send nobody anywhere, nor to forget a host.
-    const targets = serviceTargets(service, slices, this.#clusterDomain, this.#hosts.get(key));
+    const lastingHosts = this.#hosts.get(key);
+    const targets = serviceTargets(service, slices, clusterDomain, { ...view, lastingHosts });
     return targets.map((target) => ({
       ...target,
       endpoints: this.get(target.name, target.port)?.endpoints ?? [],
     }));
+  }
+
+  /** The address family to use; undefined while it may be about to change, and nothing should. */
+  #family(key: string, service: V1Service, slices: readonly V1EndpointSlice[]): Family | undefined {
+    const used = usedFamily(service, slices);
+    if (used === firstFamily(service)) {
+      this.#forgetFamily(key);
+      return used;
+    }
+    const known = this.#second.get(key);
+    if (known !== undefined) return known.due ? used : undefined;
+    // A Service that nobody can have used yet needs no patience.
+    const due = !this.#keys.has(key);
+    const state = {
+      timer: this.#options.clock.after(due ? 0 : FAMILY_HOLD_MS, () => waited(), { unref: true }),
+      due,
+    };
+    const waited = () => {
+      if (state.due) return;
+      state.due = true;
+      this.#update(key);
+    };
+    this.#second.set(key, state);
+    return due ? used : undefined;
+  }
+
+  #forgetFamily(key: string): void {
+    this.#second.get(key)?.timer.cancel();
+    this.#second.delete(key);
+  }
+
+  /** Says what is wrong with a Service's annotations, once. */
+  #tellProblems(key: string, service: V1Service | undefined): void {
+    const { problems } = readAccrual(service?.metadata?.annotations);
+    const text = problems.join('; ');
+    if (text === (this.#problems.get(key) ?? '')) return;
+    if (text === '') this.#problems.delete(key);
+    else this.#problems.set(key, text);
+    if (text !== '') this.#options.log.warn({ service: key, problems }, 'annotations not followed');
   }
 }

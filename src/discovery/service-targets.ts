@@ -1,9 +1,17 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { ALLOWED_CLIENTS } from '../base/names.ts';
-import { isExternalName, isHeadless, portEndpoints, slicesByHost } from './endpoint-slices.ts';
+import { readAccrual } from './accrual.ts';
+import {
+  type EndpointView,
+  isExternalName,
+  isHeadless,
+  portEndpoints,
+  slicesByHost,
+} from './endpoint-slices.ts';
+import { isListed } from './port-list.ts';
 import type { TargetSpec } from './target.ts';
 
-/** Linkerd's annotation: ports (`3306`), ranges (`8000-8100`) and Service port names that carry opaque bytes, comma-separated. */
+/** Linkerd's annotation: ports that carry opaque bytes, see `isListed`. */
 const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
 /**
@@ -25,32 +33,36 @@ const APP_PROTOCOLS: ReadonlyMap<string, TargetSpec['protocol']> = new Map([
   ['linkerd.io/tcp', 'opaque'],
 ]);
 
+/** What beside a Service and its slices decides its targets. */
+export interface TargetView extends EndpointView {
+  /** Host names that stay targets though no slice has them. */
+  readonly lastingHosts?: readonly string[] | undefined;
+}
+
 /**
  * The targets that an exported Service stands for: one for each TCP port, with the endpoints that its slices give; and where it is headless,
  * one more for each port and each host name of its pods, `<host>.<svc>.<ns>.svc.<domain>`, which is what endpoint mirrors ask for
  * (linkerd2 service-mirror `createEndpointMirrorService`). The Service's port number names the port, for hosts too.
  * Pure: the same Service and slices give the same targets in the same order.
- *
- * @param lastingHosts host names that stay targets though no slice has them
  */
 export function serviceTargets(
   service: V1Service,
   slices: readonly V1EndpointSlice[],
   clusterDomain: string,
-  lastingHosts: readonly string[] = [],
+  view: TargetView = {},
 ): TargetSpec[] {
   const { name, namespace } = service.metadata ?? {};
   if (name === undefined || namespace === undefined || isExternalName(service)) return [];
   const fqName = `${name}.${namespace}.svc.${clusterDomain}`;
   const named = [{ name: fqName, slices }];
-  for (const [host, own] of hostSlices(service, slices, lastingHosts))
+  for (const [host, own] of hostSlices(service, slices, view.lastingHosts ?? []))
     named.push({ name: `${host}.${fqName}`, slices: own });
   const ports = tcpPorts(service);
   return named.flatMap((one) =>
     ports.map(({ port, ...rules }) => ({
       name: one.name,
       port: port.port,
-      endpoints: portEndpoints(service, port, one.slices),
+      endpoints: portEndpoints(service, port, one.slices, view),
       ...rules,
     })),
   );
@@ -73,8 +85,11 @@ function hostSlices(
 }
 
 /** The ports that clients can reach, and what is true of each under whatever name. */
-function tcpPorts(service: V1Service): (Pick<TargetSpec, 'protocol' | 'allow'> & { port: V1ServicePort })[] {
+function tcpPorts(
+  service: V1Service,
+): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual'> & { port: V1ServicePort })[] {
   const allow = allowedClients(service);
+  const { accrual } = readAccrual(service.metadata?.annotations);
   return (service.spec?.ports ?? [])
     .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     .map((port) => {
@@ -83,24 +98,16 @@ function tcpPorts(service: V1Service): (Pick<TargetSpec, 'protocol' | 'allow'> &
         port,
         ...(protocol === undefined ? {} : { protocol }),
         ...(allow === undefined ? {} : { allow }),
+        ...(accrual === undefined ? {} : { accrual }),
       };
     });
 }
 
 /** How to speak to a port: what the annotation calls opaque is opaque, whatever `appProtocol` says. */
 export function portProtocol(service: V1Service, port: V1ServicePort): TargetSpec['protocol'] {
-  if (isOpaque(service.metadata?.annotations?.[OPAQUE_PORTS] ?? '', port)) return 'opaque';
+  const names = port.name === undefined ? [] : [port.name];
+  if (isListed(service.metadata?.annotations?.[OPAQUE_PORTS] ?? '', port.port, names)) return 'opaque';
   return APP_PROTOCOLS.get((port.appProtocol ?? '').toLowerCase());
-}
-
-function isOpaque(list: string, port: V1ServicePort): boolean {
-  return list.split(',').some((entry) => {
-    const text = entry.trim();
-    const range = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
-    if (range === null) return text !== '' && text === port.name;
-    const from = Number(range[1]);
-    return port.port >= from && port.port <= Number(range[2] ?? from);
-  });
 }
 
 /** Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody in: it was meant to restrict. */

@@ -19,7 +19,7 @@ export function storedService(service: V1Service): V1Service {
   };
 }
 
-/** What is kept of a slice: whose it is, ports, and of each endpoint address, conditions, host name and zone. */
+/** What is kept of a slice: whose it is, ports, and of each endpoint address, conditions, host name, zone and the zones that it is for. */
 export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
   const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
   const owner = labels?.[SERVICE_NAME_LABEL];
@@ -34,14 +34,16 @@ export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
     addressType: slice.addressType,
     ...(slice.ports === undefined ? {} : { ports: slice.ports }),
     // Null where a hand-made slice has none (KEP-752: omitted and empty mean the same).
-    endpoints: (slice.endpoints ?? []).map(({ addresses, conditions, hostname, zone }) =>
-      defined({ addresses, conditions, hostname, zone }),
-    ),
+    endpoints: (slice.endpoints ?? []).map(({ addresses, conditions, hostname, zone, hints }) => {
+      const forZones = hints?.forZones;
+      const kept = forZones === undefined ? undefined : { forZones };
+      return defined({ addresses, conditions, hostname, zone, hints: kept });
+    }),
   };
 }
 
 /** The object without its undefined fields, which would take room and differ in comparisons. */
-function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+export function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   const entries = Object.entries(object).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
 }

@@ -1,4 +1,5 @@
-import { type TargetSpec, targetKey } from './target.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type TargetEndpoint, type TargetSpec, targetKey } from './target.ts';
 
 /** The targets known now. Listeners hear of a key only when what it stands for has changed. */
 export class TargetTable {
@@ -59,11 +60,19 @@ export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
     a.protocol === b.protocol &&
     (a.allow === undefined) === (b.allow === undefined) &&
     sameList(a.allow ?? [], b.allow ?? [], (x, y) => x === y) &&
-    sameList(
-      a.endpoints,
-      b.endpoints,
-      (x, y) => x.host === y.host && x.port === y.port && x.ready === y.ready && x.zone === y.zone,
-    )
+    isDeepStrictEqual(a.accrual, b.accrual) &&
+    sameList(a.endpoints, b.endpoints, sameEndpoint)
+  );
+}
+
+function sameEndpoint(a: TargetEndpoint, b: TargetEndpoint): boolean {
+  return (
+    a.host === b.host &&
+    a.port === b.port &&
+    a.ready === b.ready &&
+    a.zone === b.zone &&
+    a.preferred === b.preferred &&
+    (a.mesh === b.mesh || isDeepStrictEqual(a.mesh, b.mesh))
   );
 }
 

@@ -1,4 +1,15 @@
 import type { Health } from '../telemetry/admin.ts';
+import type { AccrualRules } from './accrual.ts';
+
+/** A mesh proxy beside an endpoint. */
+export interface MeshEndpoint {
+  /** What its certificate says, and the server name to ask for. */
+  readonly identity: string;
+  /** Port on which it takes connections that begin with a transport header. */
+  readonly port: number;
+  /** It does not look into what comes to the endpoint's port. */
+  readonly opaque: boolean;
+}
 
 /** One place where a target answers: a pod, a process or a machine. */
 export interface TargetEndpoint {
@@ -9,6 +20,10 @@ export interface TargetEndpoint {
   readonly ready: boolean;
   /** `topology.kubernetes.io/zone`, where known. */
   readonly zone?: string;
+  /** It is for clients in the gateway's own zone, by the hints of its slice; others are used when none of these can be. */
+  readonly preferred?: true;
+  /** Absent: it is spoken to plainly. */
+  readonly mesh?: MeshEndpoint;
 }
 
 /** One port of one exported Service: what the transport header names and where to send it. */
@@ -21,6 +36,8 @@ export interface TargetSpec {
   readonly endpoints: readonly TargetEndpoint[];
   /** How to speak to the endpoints; absent = what the client's session says. */
   readonly protocol?: 'http1' | 'http2' | 'opaque';
+  /** Which failures shut an endpoint; absent = the gateway's own rules. */
+  readonly accrual?: AccrualRules;
   /** Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody. */
   readonly allow?: readonly string[];
 }

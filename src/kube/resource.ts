@@ -6,6 +6,7 @@ import type {
   V1EndpointSlice,
   V1Lease,
   V1Namespace,
+  V1Node,
   V1ObjectMeta,
   V1Pod,
   V1Secret,
@@ -51,6 +52,7 @@ export const namespaces: Resource<V1Namespace> = {
   plural: 'namespaces',
   namespaced: false,
 };
+export const nodes: Resource<V1Node> = { ...core, kind: 'Node', plural: 'nodes', namespaced: false };
 export const endpointSlices: Resource<V1EndpointSlice> = {
   group: 'discovery.k8s.io',
   version: 'v1',

@@ -1,0 +1,131 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { isListed } from './port-list.ts';
+import { defined } from './stored-shape.ts';
+import type { MeshEndpoint } from './target.ts';
+
+/** Label that Linkerd's injector puts on a pod that it has given a proxy: the namespace of the control plane. */
+export const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
+const PROXY_CONTAINER = 'linkerd-proxy';
+const LISTEN_VARIABLE = 'LINKERD2_PROXY_INBOUND_LISTEN_ADDR';
+const TRUST_DOMAIN_VARIABLE = '_l5d_trustdomain';
+const NAME_VARIABLE = 'LINKERD2_PROXY_IDENTITY_LOCAL_NAME';
+const VARIABLES = new Set([LISTEN_VARIABLE, TRUST_DOMAIN_VARIABLE, NAME_VARIABLE]);
+const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+const SKIPPED_PORTS = 'config.linkerd.io/skip-inbound-ports';
+const INBOUND_PORT = 'config.linkerd.io/inbound-port';
+const DEFAULT_INBOUND_PORT = 4143;
+/** Ports of servers that speak first, which Linkerd takes for opaque where nothing is said. */
+const DEFAULT_OPAQUE_PORTS = '25,587,3306,4444,5432,6379,9300,11211';
+
+/** What is kept of a meshed pod; there may be tens of thousands. Pods that have ended, and those without a proxy or an address, are not kept. */
+export function storedPod(pod: V1Pod): V1Pod | undefined {
+  const { name, namespace, uid, resourceVersion, labels, annotations } = pod.metadata ?? {};
+  const proxy = proxyOf(pod);
+  if (proxy === undefined || !isReachable(pod)) return undefined;
+  const metadata = {
+    labels: pick(labels, [CONTROL_PLANE_LABEL]),
+    annotations: pick(annotations, [OPAQUE_PORTS, SKIPPED_PORTS, INBOUND_PORT]),
+  };
+  const env = (proxy.env ?? [])
+    .filter((one) => VARIABLES.has(one.name))
+    .map((one) => ({ name: one.name, value: one.value ?? '' }));
+  return {
+    metadata: defined({ ...metadata, name, namespace, uid, resourceVersion }),
+    spec: {
+      serviceAccountName: pod.spec?.serviceAccountName ?? 'default',
+      containers: [{ name: PROXY_CONTAINER, env }, ...namedPorts(pod)],
+    },
+    status: { podIPs: addressesOf(pod).map((ip) => ({ ip })) },
+  };
+}
+
+/** It has, or will have, addresses of its own that something answers at. A node's address is not its pods'. */
+function isReachable(pod: V1Pod): boolean {
+  const { phase } = pod.status ?? {};
+  if (phase === 'Succeeded' || phase === 'Failed' || pod.spec?.hostNetwork === true) return false;
+  return addressesOf(pod).length > 0;
+}
+
+/** The addresses of a pod, of both families. */
+export function addressesOf({ status }: V1Pod): string[] {
+  const all = (status?.podIPs ?? []).map(({ ip }) => ip);
+  if (all.length === 0 && status?.podIP !== undefined) all.push(status.podIP);
+  return all.filter((ip) => ip !== '');
+}
+
+/**
+ * How another proxy of the mesh speaks to a port of a meshed pod, by what Linkerd's destination service would tell it (linkerd2 `endpoint_translator.go`); undefined = plainly, as where the pod leaves the port out of the mesh. Pure.
+ * @param trustDomain where the pod's proxy does not say it
+ */
+export function meshEndpoint(pod: V1Pod, port: number, trustDomain: string): MeshEndpoint | undefined {
+  const { namespace = '', labels = {}, annotations = {} } = pod.metadata ?? {};
+  const controlNamespace = labels[CONTROL_PLANE_LABEL];
+  const names = portNames(pod, port);
+  if (controlNamespace === undefined || isListed(annotations[SKIPPED_PORTS] ?? '', port, names))
+    return undefined;
+  const account = pod.spec?.serviceAccountName ?? 'default';
+  const domain = trustDomainOf(pod, controlNamespace) ?? trustDomain;
+  return {
+    identity: `${account}.${namespace}.serviceaccount.identity.${controlNamespace}.${domain}`,
+    port: inboundPort(pod),
+    opaque: isListed(annotations[OPAQUE_PORTS] ?? DEFAULT_OPAQUE_PORTS, port, names),
+  };
+}
+
+/** The proxy runs as a container or, as a native sidecar, among the init containers. */
+function proxyOf({ spec }: V1Pod) {
+  const all = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
+  return all.find((container) => container.name === PROXY_CONTAINER);
+}
+
+function variable(pod: V1Pod, name: string): string {
+  return proxyOf(pod)?.env?.find((one) => one.name === name)?.value ?? '';
+}
+
+function inboundPort(pod: V1Pod): number {
+  const texts = [
+    variable(pod, LISTEN_VARIABLE).replace(/^.*:/, ''),
+    pod.metadata?.annotations?.[INBOUND_PORT] ?? '',
+  ];
+  for (const text of texts) {
+    const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+    if (port >= 1 && port <= 65_535) return port;
+  }
+  return DEFAULT_INBOUND_PORT;
+}
+
+/** What the proxy calls its trust domain: a variable of its own, or the end of its name. */
+function trustDomainOf(pod: V1Pod, controlNamespace: string): string | undefined {
+  const said = variable(pod, TRUST_DOMAIN_VARIABLE);
+  const marker = `.serviceaccount.identity.${controlNamespace}.`;
+  const name = variable(pod, NAME_VARIABLE);
+  const domain = said === '' ? (name.split(marker)[1] ?? '') : said;
+  return /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(domain) ? domain : undefined;
+}
+
+/** Containers reduced to their ports, where a list names ports by name. */
+function namedPorts(pod: V1Pod): { name: string; ports: { name: string; containerPort: number }[] }[] {
+  const { annotations = {} } = pod.metadata ?? {};
+  const lists = `${annotations[OPAQUE_PORTS] ?? ''}${annotations[SKIPPED_PORTS] ?? ''}`;
+  if (!/[a-z]/.test(lists)) return [];
+  return (pod.spec?.containers ?? [])
+    .filter((container) => container.name !== PROXY_CONTAINER)
+    .map(({ name, ports = [] }) => ({
+      name,
+      ports: ports.flatMap((port) =>
+        port.name === undefined ? [] : [{ name: port.name, containerPort: port.containerPort }],
+      ),
+    }));
+}
+
+function portNames({ spec }: V1Pod, port: number): string[] {
+  return (spec?.containers ?? [])
+    .flatMap(({ ports = [] }) => ports)
+    .filter(({ containerPort }) => containerPort === port)
+    .flatMap(({ name }) => name ?? []);
+}
+
+function pick(from: Record<string, string> | undefined, keys: readonly string[]): Record<string, string> {
+  const entries = keys.flatMap((key) => (from?.[key] === undefined ? [] : [[key, from[key]] as const]));
+  return Object.fromEntries(entries);
+}
