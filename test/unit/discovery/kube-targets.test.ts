@@ -1,7 +1,8 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1Endpoint, V1EndpointSlice, V1Pod, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { openKubeTargets } from '../../../src/discovery/kube-targets.ts';
+import { type KubeTargetsOptions, openKubeTargets } from '../../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../../src/discovery/target.ts';
+import { statusError } from '../../../src/kube/api-error.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';
@@ -39,11 +40,11 @@ describe('openKubeTargets', () => {
   let clock: VirtualClock;
   let targets: TargetSource;
   let told: string[];
+  let captured: ReturnType<typeof captureLog>;
 
-  function open(): void {
-    const { log } = captureLog();
-    const common = { client: cluster.client, clock, random: () => 0.5, log };
-    targets = openKubeTargets({ ...common, clusterDomain: 'west.example' });
+  function open(options: Partial<KubeTargetsOptions> = {}): void {
+    const common = { client: cluster.client, clock, random: () => 0.5, log: captured.log };
+    targets = openKubeTargets({ ...common, clusterDomain: 'west.example', ...options });
     targets.subscribe((key) => void told.push(key));
   }
   const seen = (what: string, condition: () => boolean) =>
@@ -59,6 +60,7 @@ describe('openKubeTargets', () => {
     cluster = new FakeCluster();
     clock = new VirtualClock();
     told = [];
+    captured = captureLog();
   });
   afterEach(() => targets.close());
 
@@ -125,6 +127,156 @@ describe('openKubeTargets', () => {
     expect(endpoints(80)).to.deep.equal(['10.0.0.1:8080']);
     cluster.put('endpointslices', slice([], [80]));
     await seen('the empty slice', () => endpoints(80)?.length === 0);
+  });
+
+  it('prefers the endpoints that are for its zone, by the hints of their slices', async () => {
+    cluster.put('services', service([80]));
+    const plain = slice([], [80]);
+    const put = (...all: V1Endpoint[]) =>
+      cluster.put('endpointslices', Object.assign({}, plain, { endpoints: all }));
+    const hinted = (address: string, zone: string) => ({
+      addresses: [address],
+      hints: { forZones: [{ name: zone }] },
+    });
+    put(hinted('10.0.0.1', 'a'), hinted('10.0.0.2', 'b'));
+    open({ zone: 'b' });
+    await watching();
+    const preferred = () =>
+      targets
+        .get(NAME, 80)
+        ?.endpoints.filter((one) => one.preferred)
+        .map(({ host }) => host);
+    expect(preferred()).to.deep.equal(['10.0.0.2']);
+    put(hinted('10.0.0.1', 'a'), { addresses: ['10.0.0.2'] });
+    await seen('that hints do not count', () => preferred()?.length === 0);
+    expect(told).to.include(`${NAME}:80`);
+  });
+
+  it('says once what is wrong with the annotations of a Service, and follows them when they are right', async () => {
+    const annotated = (max: string): V1Service => {
+      const plain = service([80, 81]);
+      const annotations = {
+        'balancer.linkerd.io/failure-accrual': 'consecutive',
+        'balancer.linkerd.io/failure-accrual-consecutive-max-failures': max,
+      };
+      return { ...plain, metadata: { ...plain.metadata, annotations } };
+    };
+    cluster.put('services', annotated('lots'));
+    open();
+    await watching();
+    cluster.put('endpointslices', slice(['10.0.0.1'], [80, 81]));
+    await seen('the endpoint', () => endpoints(80)?.length === 1);
+    const said = () => captured.lines.filter(({ msg }) => msg === 'annotations not followed');
+    expect(said()).to.have.length(1);
+    expect(targets.get(NAME, 80)?.accrual?.maxFailures).to.equal(7);
+    cluster.put('services', annotated('2'));
+    await seen('the rules', () => targets.get(NAME, 80)?.accrual?.maxFailures === 2);
+    expect(said()).to.have.length(1);
+  });
+
+  // kube writes the slices of the two families one after the other: in between a Service seems to have changed its family, and every connection would be made anew, twice.
+  describe('with a dual-stack Service', () => {
+    const dual = (): V1Service => {
+      const plain = service([80]);
+      return { ...plain, spec: { ...plain.spec, ipFamilies: ['IPv4', 'IPv6'] } };
+    };
+    const six = (addresses: string[]): V1EndpointSlice => ({
+      ...slice(addresses, [80]),
+      metadata: { ...slice([], [80]).metadata, name: 'web-6' },
+      addressType: 'IPv6',
+    });
+    beforeEach(async () => {
+      cluster.put('services', dual());
+      cluster.put('endpointslices', slice(['10.0.0.1'], [80]));
+      cluster.put('endpointslices', six(['fd00::1']));
+      open();
+      await watching();
+      await seen('the endpoint', () => endpoints(80)?.length === 1);
+      told = [];
+    });
+
+    it('stays with its first family while only that of the other one is known to have endpoints', async () => {
+      cluster.put('endpointslices', slice([], [80]));
+      await settle(10);
+      expect(endpoints(80)).to.deep.equal(['10.0.0.1:8080']);
+      cluster.put('endpointslices', slice(['10.0.0.2'], [80]));
+      await seen('the new endpoint', () => endpoints(80)?.[0] === '10.0.0.2:8080');
+      await clock.advance(5000);
+      expect(told).to.deep.equal([`${NAME}:80`]);
+    });
+
+    it('changes to the other when that lasts, and back at once', async () => {
+      cluster.put('endpointslices', slice([], [80]));
+      await settle(10);
+      await clock.advance(1000);
+      expect(endpoints(80)).to.deep.equal(['fd00::1:8080']);
+      cluster.put('endpointslices', slice(['10.0.0.2'], [80]));
+      await seen('the first family', () => endpoints(80)?.[0] === '10.0.0.2:8080');
+    });
+
+    it('has no endpoints at once when both have none', async () => {
+      cluster.put('endpointslices', slice([], [80]));
+      cluster.put('endpointslices', six([]));
+      await seen('that there is none', () => endpoints(80)?.length === 0);
+    });
+  });
+
+  describe('with meshed pods', () => {
+    const mesh = { controlNamespace: 'linkerd', trustDomain: 'cluster.local' };
+    const pod = (name: string, ip: string, control = 'linkerd'): V1Pod => ({
+      metadata: { name, namespace: 'demo', labels: { 'linkerd.io/control-plane-ns': control } },
+      spec: { serviceAccountName: 'web', containers: [{ name: 'linkerd-proxy' }] },
+      status: { podIP: ip, podIPs: [{ ip }], phase: 'Running' },
+    });
+    const meshed = () =>
+      targets.get(NAME, 80)?.endpoints.map((one) => one.mesh?.identity.split('.')[0] ?? '-');
+    beforeEach(() => {
+      cluster.put('services', service([80]));
+      cluster.put('endpointslices', slice(['10.0.0.1', '10.0.0.2', '10.0.0.3'], [80]));
+    });
+
+    it('speaks to those of its own control plane as their mesh does, and to others plainly', async () => {
+      cluster.put('pods', pod('web-1', '10.0.0.1'));
+      cluster.put('pods', pod('web-2', '10.0.0.2', 'other'));
+      open({ mesh });
+      await seen('readiness', () => targets.ready.ok && meshed()?.length === 3);
+      expect(meshed()).to.deep.equal(['web', '-', '-']);
+      expect(cluster.watches).to.include('pods linkerd.io/control-plane-ns=linkerd');
+    });
+
+    it('hears of a pod that comes later, and of one that goes', async () => {
+      open({ mesh });
+      await seen('readiness', () => targets.ready.ok && meshed()?.length === 3);
+      told = [];
+      cluster.put('pods', pod('web-3', '10.0.0.3'));
+      await seen('the pod', () => meshed()?.[2] === 'web');
+      expect(told).to.deep.equal([`${NAME}:80`]);
+      cluster.remove('pods', 'demo', 'web-3');
+      await seen('that it is gone', () => meshed()?.[2] === '-');
+    });
+
+    it('watches no pods when it is not asked to, nor where Linkerd is not', async () => {
+      open();
+      await watching();
+      await targets.close();
+      let asked = 0;
+      const raw = () => {
+        asked++;
+        return Promise.reject(statusError(404, '{"reason":"NotFound"}', 'fake', undefined));
+      };
+      open({ client: Object.assign(cluster.client, { raw }), mesh: { ...mesh, detect: true } });
+      await seen('readiness', () => targets.ready.ok && asked === 1);
+      expect(cluster.watches.filter((one) => one.startsWith('pods'))).to.deep.equal([]);
+      await clock.advance(60_000);
+      await seen('that it looks again', () => asked === 2);
+    });
+
+    it('begins when Linkerd is there', async () => {
+      cluster.put('pods', pod('web-1', '10.0.0.1'));
+      const client = Object.assign(cluster.client, { raw: () => Promise.resolve({}) });
+      open({ client, mesh: { ...mesh, detect: true } });
+      await seen('the pod', () => meshed()?.[0] === 'web');
+    });
   });
 
   describe('with a headless Service', () => {
