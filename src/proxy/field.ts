@@ -32,3 +32,21 @@ export function isLowerToken(name: string): boolean {
 export function isFieldValue(value: string): boolean {
   return FIELD_VALUE.test(value) && !/[\t ]$/.test(value);
 }
+
+/** Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's trick (RFC 9110 section 6.5.1). */
+const NOT_IN_TRAILERS = new Set([
+  'transfer-encoding',
+  'content-length',
+  'host',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'authorization',
+  'forwarded',
+]);
+
+/** The fields of a trailer section that may be believed and passed on. */
+export function trailerFields(fields: readonly Field[]): Field[] {
+  return fields.filter(({ lower }) => !NOT_IN_TRAILERS.has(lower) && !lower.startsWith('l5d-'));
+}

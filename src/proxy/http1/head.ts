@@ -1,4 +1,4 @@
-import type { Field } from '../field.ts';
+import { type Field, trailerFields } from '../field.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -139,23 +139,10 @@ function parseFields(lines: readonly string[]): Field[] {
   });
 }
 
-/** Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's trick (RFC 9110 section 6.5.1). */
-const NOT_IN_TRAILERS = new Set([
-  'transfer-encoding',
-  'content-length',
-  'host',
-  'connection',
-  'upgrade',
-  'te',
-  'trailer',
-  'authorization',
-  'forwarded',
-]);
-
 /** @param text trailer lines with their line ends @throws HeadError */
 export function parseTrailers(text: string): Field[] {
   const lines = text.split('\r\n').filter((line) => line !== '');
-  return parseFields(lines).filter(({ lower }) => !NOT_IN_TRAILERS.has(lower) && !lower.startsWith('l5d-'));
+  return trailerFields(parseFields(lines));
 }
 
 function contentLength(fields: readonly Field[]): number | undefined {

@@ -1,4 +1,4 @@
-import { type Field, valueOf } from '../field.ts';
+import { type Field, trailerFields, valueOf } from '../field.ts';
 import type { PeerBudget } from './abuse.ts';
 import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
@@ -306,7 +306,7 @@ export class StreamTable implements StreamOwner {
       this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'trailers are malformed'));
       return;
     }
-    this.#remoteEnd(stream, fields);
+    this.#remoteEnd(stream, trailerFields(fields));
   }
 
   #remoteEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void {

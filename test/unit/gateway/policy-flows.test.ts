@@ -233,31 +233,32 @@ describe('fields that say who the client is', () => {
     }
   }
 
-  it('cannot come as trailers', async () => {
-    const seen: string[] = [];
-    const origin = http.createServer((request, response) => {
-      request.resume().on('end', () => {
-        seen.push(...Object.keys(request.trailers));
-        response.end();
+  for (const kind of ['http1', 'http2', 'http1-upgraded'] as const)
+    it(`cannot come as trailers of ${kind}`, async () => {
+      const seen: string[] = [];
+      const origin = http.createServer((request, response) => {
+        request.resume().on('end', () => {
+          seen.push(...Object.keys(request.trailers));
+          response.end();
+        });
       });
+      await once(origin.listen(0, '127.0.0.1'), 'listening');
+      const { port } = origin.address() as net.AddressInfo;
+      const endpoints = [{ host: '127.0.0.1', port, ready: true }];
+      const local = await localGateway([{ name: WEB, port: 80, endpoints, protocol: 'http1' }]);
+      try {
+        await local.client.request(kind, WEB, {
+          method: 'POST',
+          path: '/',
+          body: [Buffer.from('x')],
+          trailers: { 'l5d-client-id': 'admin.west', forwarded: 'for=admin.west', 'x-sent': 'yes' },
+        });
+        expect(seen).to.deep.equal(['x-sent']);
+      } finally {
+        await local.close();
+        origin.close();
+      }
     });
-    await once(origin.listen(0, '127.0.0.1'), 'listening');
-    const { port } = origin.address() as net.AddressInfo;
-    const endpoints = [{ host: '127.0.0.1', port, ready: true }];
-    const local = await localGateway([{ name: WEB, port: 80, endpoints }]);
-    try {
-      await local.client.request('http1', WEB, {
-        method: 'POST',
-        path: '/',
-        body: [Buffer.from('x')],
-        trailers: { 'l5d-client-id': 'admin.west', forwarded: 'for=admin.west', 'x-sent': 'yes' },
-      });
-      expect(seen).to.deep.equal(['x-sent']);
-    } finally {
-      await local.close();
-      origin.close();
-    }
-  });
 
   it('are quoted where a name has characters that would end it', () => {
     expect(forwardedElement('gateway.west', 'spiffe://west/ns/a', 'web:80')).to.equal(
