@@ -1,7 +1,7 @@
 import { systemClock } from '../../src/base/clock.ts';
 import type { TargetSource, TargetSpec } from '../../src/discovery/target.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { MeshClient } from './mesh-client.ts';
 
@@ -9,6 +9,8 @@ import { MeshClient } from './mesh-client.ts';
 export interface LocalGateway {
   readonly gateway: Gateway;
   readonly port: number;
+  /** Of its certificate and its client's. */
+  readonly issuer: Authority;
   /** A client that may use it. */
   readonly client: MeshClient;
   /** Replaces the targets; listeners hear of those that differ. */
@@ -55,6 +57,7 @@ export async function localGateway(
   return {
     gateway,
     port,
+    issuer,
     client,
     serve: (next) => {
       const keys = new Set([...current, ...next].map(({ name, port: at }) => `${name}:${at}`));
