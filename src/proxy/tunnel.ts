@@ -31,7 +31,10 @@ class Tunnel implements ConnectionHandler {
   }
 
   onData(connection: Connection, chunk: Buffer): void {
-    if (!this.#other(connection).send(chunk)) connection.pause();
+    const other = this.#other(connection);
+    // Nobody is there to read it. A kernel answers that with a reset; reading on would carry all that is left, to nowhere.
+    if (other.closed) connection.abort();
+    else if (!other.send(chunk)) connection.pause();
   }
 
   onEnd(connection: Connection): void {
@@ -46,7 +49,11 @@ class Tunnel implements ConnectionHandler {
     const other = this.#other(connection);
     // A reset is passed on as one: a half-read answer must not look complete.
     if (error !== undefined) other.abort(error);
-    else if (!other.closed) other.end();
+    else if (!other.closed) {
+      other.end();
+      // It may have been waiting for the one that is gone.
+      other.resume();
+    }
     if (++this.#closed === 2) this.#onEnd();
   }
 

@@ -553,6 +553,18 @@ describe('raw bytes at the gateway', () => {
     expect(client.text).to.equal('down');
   });
 
+  it('are reset at the target when it sends and nobody is there to read it', async () => {
+    // The client has gone properly, both ways. A target that streams would otherwise send to nowhere for as long as it likes; one that was made to wait would wait for ever.
+    const { client, heard } = await flow();
+    client.socket.pause();
+    const timer = setInterval(() => heard.socket.write(Buffer.alloc(65_536)), 1);
+    await eventually('the target is made to wait', () => heard.socket.writableLength > 1_000_000);
+    clearInterval(timer);
+    client.socket.destroy();
+    await eventually('the target hears of it', () => heard.closed);
+    expect(heard.errno).to.match(/ECONNRESET|EPIPE/);
+  });
+
   it('are reset when the client may not have them any more', async () => {
     const { client, heard } = await flow();
     gateway.serve([]);
