@@ -57,6 +57,12 @@ export class WireClient {
     return this.text;
   }
 
+  /** Waits until a piece of text has come so many times. */
+  async hearsTimes(piece: string, count: number): Promise<string> {
+    await this.#until(`${count} times ${piece}`, () => this.text.split(piece).length > count);
+    return this.text;
+  }
+
   /** Waits until the peer has ended the connection, however. @returns all that came */
   async whole(): Promise<string> {
     await this.#until('the connection ends', () => this.ended || this.closed);
