@@ -1,5 +1,5 @@
-import type { Random } from '../base/backoff.ts';
-import type { Clock, Timer } from '../base/clock.ts';
+import { backoffDelay, type Random } from '../base/backoff.ts';
+import { type Clock, sleep, type Timer } from '../base/clock.ts';
 import type { Attempt } from './balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import {
@@ -24,6 +24,11 @@ import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
  */
 export type Dial = (endpoint: EndpointPlace, protocol: SessionProtocol) => Promise<Connection>;
 
+const FAILFAST_MS = 3000;
+/** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */
+const RECONNECT = { minMs: 100, maxMs: 500 } as const;
+/** After so long without a failure the next one begins an outage of its own. */
+const OUTAGE_OVER_MS = 10_000;
 /** Requests that may wait for an endpoint to become ready. */
 export const MAX_WAITING = 1000;
 /** Requests without an answer, and open raw flows, of one target. */
@@ -85,6 +90,9 @@ export class Target implements ConnectionHandler {
   readonly #waiting = new Set<() => void>();
   readonly #http2: Http2Pool;
   #failingFast = false;
+  /** Since when, and when last, no endpoint could be connected to (monotonic milliseconds). */
+  #outage: { readonly since: number; last: number } | undefined;
+  #retrying = 0;
   /** What the Service says that its pods speak; undefined = what the client speaks. */
   protocol: TargetProtocol | undefined;
 
@@ -246,21 +254,25 @@ export class Target implements ConnectionHandler {
     return connection;
   }
 
-  /** Picks endpoints until one can be used. */
+  /** Picks endpoints until one can be used. When none can be connected to, begins again for a while: nothing has been sent, and what is being replaced is back in a moment. */
   async #balanced<T>(use: (attempt: Attempt) => Promise<T>): Promise<T> {
     this.#admit();
     let tried: Set<EndpointState> | undefined;
     let last: unknown;
+    let round = 0;
     for (;;) {
       const picked = this.#balancer.pick(tried);
       if ('none' in picked) {
-        if (picked.none === 'all tried') throw last;
-        await this.#untilReady();
+        if (picked.none === 'no endpoints') await this.#untilReady();
+        else if (!(await this.#mayTryAgain(round++))) throw last;
+        tried = undefined;
         continue;
       }
       const attempt = picked.endpoint.begin();
       try {
-        return await use(attempt);
+        const used = await use(attempt);
+        this.#outage = undefined;
+        return used;
       } catch (error) {
         attempt.failConnect();
         tried = (tried ?? new Set()).add(picked.endpoint);
@@ -273,14 +285,30 @@ export class Target implements ConnectionHandler {
   #admit(): void {
     const { maxPending = MAX_PENDING } = this.#options;
     const { pending } = this.#balancer;
-    if (pending + this.#waiting.size < maxPending) return;
-    const text = `${this.label} has ${pending + this.#waiting.size} requests under way, which is as many as it may have`;
+    const underWay = pending + this.#waiting.size + this.#retrying;
+    if (underWay < maxPending) return;
+    const text = `${this.label} has ${underWay} requests under way, which is as many as it may have`;
     throw new ProxyFailure('load shed', text);
+  }
+
+  /** Waits a little. False once no endpoint could be connected to for the failfast time: from then on everybody fails at the first round. */
+  async #mayTryAgain(round: number): Promise<boolean> {
+    const { clock, random, failfastMs = FAILFAST_MS } = this.#options;
+    const now = clock.monotonic();
+    if (this.#outage === undefined || now - this.#outage.last > OUTAGE_OVER_MS)
+      this.#outage = { since: now, last: now };
+    this.#outage.last = now;
+    const delay = backoffDelay(round, RECONNECT, random);
+    if (now - this.#outage.since + delay > failfastMs) return false;
+    this.#retrying++;
+    await sleep(clock, delay);
+    this.#retrying--;
+    return true;
   }
 
   /** Waits for an endpoint; once a wait was in vain everybody fails at once until there is one. */
   async #untilReady(): Promise<void> {
-    const { clock, failfastMs = 3000, maxWaiting = MAX_WAITING } = this.#options;
+    const { clock, failfastMs = FAILFAST_MS, maxWaiting = MAX_WAITING } = this.#options;
     const { known, ready } = this.#balancer.counts;
     const failure = () =>
       new ProxyFailure('failfast', `no ready endpoints for ${this.label} (${known} known, ${ready} ready)`);

@@ -35,6 +35,28 @@ export async function checkVerbs(run: Run): Promise<void> {
   });
 }
 
+/** Pods and gateways are replaced all the time; nobody who asks meanwhile may notice. */
+export async function checkRollouts(run: Run): Promise<void> {
+  const { target, system, namespace, check, curl, rolledOut } = run;
+  for (const [what, where, name] of [
+    ['of the application', namespace, 'web'],
+    ['of the gateway', system, 'linkerd-gateway'],
+  ] as const)
+    await check(`a rolling restart ${what} fails no request`, async () => {
+      await target.kubectl('-n', where, 'rollout', 'restart', `deployment/${name}`);
+      const seen = { answers: 0, rolling: true };
+      const rollout = rolledOut(target, where, name).finally(() => (seen.rolling = false));
+      const asking = (async () => {
+        do {
+          await curl('http://web-target/');
+          seen.answers++;
+        } while (seen.rolling);
+      })();
+      await Promise.all([rollout, asking]);
+      return `${seen.answers} answers meanwhile`;
+    });
+}
+
 /** Members in both clusters answer under one name, and the local ones alone when the other cluster is dead. */
 export async function checkFederated(run: Run): Promise<void> {
   const { source, target, system, namespace, image, check, until, curl, rolledOut } = run;

@@ -13,6 +13,7 @@ import {
   checkFederated,
   checkFlat,
   checkHeadless,
+  checkRollouts,
   checkVerbs,
   type Run,
 } from './mode-checks.ts';
@@ -117,6 +118,7 @@ async function checkAll(): Promise<void> {
     if (before !== after) throw new Error(`before ${before}, after ${after}`);
     return `${seen.answers} answers meanwhile`;
   });
+  await checkRollouts(run);
   await checkProtocols(run);
   await checkVerbs(run);
   await checkFederated(run);

@@ -97,6 +97,55 @@ describe('target', () => {
     await eventually('it is closed', () => Promise.resolve(again.connection.closed));
   });
 
+  // A gateway, or the one pod of a service, that is being replaced refuses for a second. Nothing has been sent by then, so there is no reason to fail anybody.
+  it('tries again for 3 s when no endpoint can be connected to', async () => {
+    let refusals = 3;
+    const dial: TargetOptions['dial'] = (endpoint) => {
+      if (refusals-- > 0) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
+      return plainDial({ label: 'web:80', accounts: new Accounts(), clock })(endpoint, 'http1');
+    };
+    const one = target({ dial });
+    one.update([here]);
+    const lease = failureOf(one.lease(true));
+    for (let step = 0; step < 10 && refusals >= 0; step++) {
+      await settle();
+      await clock.advance(200);
+    }
+    expect(await lease).to.equal('none');
+  });
+
+  it('fails everybody at once when that has been in vain, and begins anew after a success', async () => {
+    let dials = 0;
+    let refuses = true;
+    const dial: TargetOptions['dial'] = (endpoint) => {
+      dials++;
+      if (refuses) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
+      return plainDial({ label: 'web:80', accounts: new Accounts(), clock })(endpoint, 'http1');
+    };
+    const one = target({ dial });
+    one.update([here]);
+    const first = failureOf(one.lease(true));
+    for (let step = 0; step < 30; step++) {
+      await settle();
+      await clock.advance(200);
+    }
+    expect(await first).to.equal('connection failed: refused');
+    const before = dials;
+    expect(await failureOf(one.lease(true))).to.equal('connection failed: refused');
+    expect(dials - before).to.equal(1);
+    refuses = false;
+    expect(await failureOf(one.lease(true))).to.equal('none');
+    refuses = true;
+    const second = failureOf(one.lease(true));
+    await settle();
+    refuses = false;
+    for (let step = 0; step < 5; step++) {
+      await clock.advance(200);
+      await settle();
+    }
+    expect(await second).to.equal('none');
+  });
+
   it('passes over an endpoint that cannot be connected to, and shuts it', async () => {
     const one = target();
     const dead = createServer();
