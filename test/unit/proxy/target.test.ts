@@ -107,7 +107,7 @@ describe('target', () => {
     const one = target({ dial });
     one.update([here]);
     const lease = failureOf(one.lease(true));
-    for (let step = 0; step < 10 && refusals >= 0; step++) {
+    for (let step = 0; step < 10; step++) {
       await settle();
       await clock.advance(200);
     }
