@@ -44,6 +44,8 @@ for (const runtime of RUNTIMES) {
     });
 
     afterEach(async () => {
+      // Exports of a namespace that east lacks would show on every other Link to west.
+      await west.kubectl('-n', ns, 'delete', 'service', '--all');
       client.close();
       await gateway.kill();
       for (const server of servers.splice(0)) {
