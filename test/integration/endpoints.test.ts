@@ -64,6 +64,8 @@ describe('endpoints as the target cluster says', () => {
     proxy = await MeshProxy.start(await issueLeaf(gateway.issuer, { identity }), podIp, 8080);
   });
   after(async () => {
+    // Exports of a namespace that east lacks would show on every other Link to west.
+    await west.kubectl('-n', ns, 'delete', 'service', '--all');
     await gateway.close();
     await targets.close();
     await client.close();
