@@ -7,6 +7,7 @@ import type { TargetSource } from '../discovery/target.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
 import { faceOf, type GatewayFace } from '../gateway/face.ts';
+import type { FixedListener } from '../gateway/fixed-entrance.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { publishGateway, type WorkerCounts } from '../gateway/metrics.ts';
 import type { PolicySource } from '../gateway/policy/source.ts';
@@ -27,6 +28,7 @@ const WORKER_END_MS = 5000;
 /** What the three ways of running a gateway need. */
 export interface GatewayRun {
   readonly listen: SocketAddress;
+  readonly listeners: readonly FixedListener[];
   readonly admin: SocketAddress;
   readonly graceMs: number;
   readonly workers: number;
@@ -102,9 +104,11 @@ export async function runWorker(run: GatewayRun): Promise<void> {
 
 /** Several processes on the same port; this one serves the admin port for all of them and carries no traffic. */
 export async function runWorkers(run: GatewayRun): Promise<void> {
-  if (run.listen.port === 0)
-    throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
-  await assertFree(run.listen);
+  for (const address of [run.listen, ...run.listeners.map((listener) => listener.address)]) {
+    if (address.port === 0)
+      throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
+    await assertFree(address);
+  }
   const { log } = run;
   const identity = await run.openIdentity();
   const workers = new Workers({
@@ -154,6 +158,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
   const gateway = new Gateway({
     ...shared,
     listen: run.listen,
+    listeners: run.listeners,
     identity,
     targets: source.targets,
     policies: source.policies,
@@ -179,9 +184,14 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     face,
     identity,
     listen: async () => {
-      const address = await gateway.start();
+      const [address, ...fixed] = await gateway.start();
       listening = true;
       log.info({ listen: formatAddress(address), identity: identity.current()?.name }, 'gateway listens');
+      for (const [index, { name, port, protocol }] of run.listeners.entries())
+        log.info(
+          { listen: formatAddress(fixed[index] ?? address), target: `${name}:${port}`, protocol },
+          'fixed listener',
+        );
     },
     close: async () => {
       lines.close();

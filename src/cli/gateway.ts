@@ -7,6 +7,7 @@ import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import { openFileTargets } from '../discovery/file-targets.ts';
 import { openKubeTargets } from '../discovery/kube-targets.ts';
 import { parseAccessLogMode } from '../gateway/access-log.ts';
+import { parseFixedListener } from '../gateway/fixed-entrance.ts';
 import { DEFAULT_CLUSTER_NETWORKS } from '../gateway/policy/networks.ts';
 import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
@@ -53,6 +54,7 @@ const accessLog = z.string().transform((text, context) => {
 const schema = z
   .strictObject({
     listen: z.string(),
+    listeners: z.array(z.string()).default([]),
     admin: z.string(),
     ...identityFlags,
     kubeconfig: z.string().optional(),
@@ -85,6 +87,10 @@ export function gatewayCommand(): Command {
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
     .option('--listen <address>', 'address for other clusters', '0.0.0.0:4143')
+    .option(
+      '--listeners <listener...>',
+      'ports for one service each, for mTLS clients without a transport header (VMs, an ingress): <address>=<service>.<namespace>:<port>[/http or /opaque]',
+    )
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4191')
     .option(
       '--kubeconfig <file>',
@@ -150,6 +156,7 @@ async function run(settings: Settings): Promise<void> {
   const log = worker === undefined ? base : base.child({ worker });
   const gatewayRun: GatewayRun = {
     listen: parseAddress(settings.listen, '--listen'),
+    listeners: settings.listeners.map((text) => parseFixedListener(text, settings.clusterDomain)),
     admin: parseAddress(settings.admin, '--admin'),
     graceMs: settings.grace * 1000,
     workers: settings.workers,

@@ -1,11 +1,11 @@
 import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import type { Accounts } from '../proxy/accounts.ts';
-import { Connection, type ConnectionHandler } from '../proxy/connection.ts';
+import { Connection } from '../proxy/connection.ts';
+import { Detection } from '../proxy/detect.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
-import { detectProtocol } from './detect.ts';
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;
@@ -60,7 +60,7 @@ export class PortListener {
   }
 
   #admit(socket: net.Socket): void {
-    const { accounts, protocol, onArrival } = this.#options;
+    const { accounts, protocol, onArrival, clock, detectTimeoutMs = 500 } = this.#options;
     const connection = new Connection(socket);
     this.#connections.add(connection);
     accounts.client.opened++;
@@ -72,47 +72,11 @@ export class PortListener {
       accounts.client.writtenBytes += connection.bytesWritten;
     });
     const known = protocol();
-    if (known === undefined) connection.handler = new Detection(this.#options, connection);
-    else onArrival(connection, known, Buffer.alloc(0));
-  }
-}
-
-/** Looks at the first bytes of one connection. */
-class Detection implements ConnectionHandler {
-  readonly #options: PortListenerOptions;
-  readonly #timer: Timer;
-  #seen: Buffer = Buffer.alloc(0);
-
-  constructor(options: PortListenerOptions, connection: Connection) {
-    this.#options = options;
-    this.#timer = options.clock.after(options.detectTimeoutMs ?? 500, () =>
-      this.#decide(connection, 'opaque'),
-    );
-  }
-
-  onData(connection: Connection, chunk: Buffer): void {
-    this.#seen = this.#seen.length === 0 ? chunk : Buffer.concat([this.#seen, chunk]);
-    const protocol = detectProtocol(this.#seen);
-    if (protocol !== undefined) this.#decide(connection, protocol);
-  }
-
-  onEnd(connection: Connection): void {
-    // It sends no more, but what it sent may be a whole (raw) request.
-    if (this.#seen.length === 0) connection.end();
-    else this.#decide(connection, 'opaque', true);
-  }
-
-  onDrain(): void {
-    // Nothing has been sent.
-  }
-
-  onClose(): void {
-    this.#timer.cancel();
-  }
-
-  #decide(connection: Connection, protocol: SessionProtocol, ended = false): void {
-    this.#timer.cancel();
-    this.#options.onArrival(connection, protocol, this.#seen);
-    if (ended) connection.handler.onEnd(connection);
+    if (known !== undefined) return onArrival(connection, known, Buffer.alloc(0));
+    connection.handler = new Detection(connection, {
+      clock,
+      timeoutMs: detectTimeoutMs,
+      onDetected: onArrival,
+    });
   }
 }

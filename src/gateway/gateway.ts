@@ -14,13 +14,18 @@ import type { Logger } from '../telemetry/log.ts';
 import { authorize, type Question } from './authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
 import { forwardedElement } from './forwarded.ts';
-import { type Arrival, GatewayListener } from './listener.ts';
+import { FixedEntrance, type FixedListener } from './fixed-entrance.ts';
+import { type Arrival, HeaderEntrance } from './header-entrance.ts';
+import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
 import type { PolicyVerdict } from './policy/verdict.ts';
 import { trustDomains } from './trust-domain.ts';
 
 export interface GatewayOptions {
+  /** For clients with a transport header: other clusters. */
   readonly listen: SocketAddress;
+  /** Ports for one service each, for clients without; default none. */
+  readonly listeners?: readonly FixedListener[];
   readonly identity: IdentitySource;
   readonly targets: TargetSource;
   readonly clock: Clock;
@@ -67,7 +72,7 @@ interface Served {
 export class Gateway {
   readonly accounts: Accounts;
   readonly #options: GatewayOptions;
-  readonly #listener: GatewayListener;
+  readonly #listeners: readonly MtlsListener[];
   readonly #served = new Map<string, Served>();
   readonly #policies: PolicySource;
   readonly #unsubscribe: () => void;
@@ -75,18 +80,9 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { listen, identity, clock, log, targets, detectTimeoutMs = 10_000 } = options;
+    const { targets, clock } = options;
     this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
-    this.#listener = new GatewayListener({
-      address: listen,
-      identity,
-      clock,
-      log,
-      accounts: this.accounts,
-      detectTimeoutMs,
-      reusePort: options.reusePort ?? false,
-      onArrival: (arrival) => this.#arrived(arrival),
-    });
+    this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
       targets.subscribe((key) => this.#changed(key)),
@@ -108,9 +104,17 @@ export class Gateway {
     return Object.fromEntries([...this.#served].map(([label, { target }]) => [label, target.counts]));
   }
 
-  /** @returns the bound address @throws LinkspanError PORT_IN_USE */
-  start(): Promise<SocketAddress> {
-    return this.#listener.listen();
+  /** @returns the bound addresses: that of `listen`, and those of the fixed listeners @throws LinkspanError PORT_IN_USE */
+  async start(): Promise<readonly [SocketAddress, ...SocketAddress[]]> {
+    const bound: SocketAddress[] = [];
+    try {
+      for (const listener of this.#listeners) bound.push(await listener.listen());
+    } catch (error) {
+      for (const listener of this.#listeners) listener.stopAccepting();
+      throw error;
+    }
+    const [first = this.#options.listen, ...others] = bound;
+    return [first, ...others];
   }
 
   /** Takes nothing new, lets what is under way end within the grace, then ends it. */
@@ -118,14 +122,31 @@ export class Gateway {
     const { clock, graceMs = 30_000, log } = this.#options;
     this.#draining = true;
     this.#unsubscribe();
-    this.#listener.stopAccepting();
+    for (const listener of this.#listeners) listener.stopAccepting();
     for (const { flows } of this.#served.values()) for (const flow of flows) flow.drain();
     const deadline = clock.monotonic() + graceMs;
-    while (this.#listener.size > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
-    if (this.#listener.size > 0)
-      log.warn({ connections: this.#listener.size }, 'grace is over, connections ended');
-    this.#listener.destroy();
+    const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
+    while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
+    if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
+    for (const listener of this.#listeners) listener.destroy();
     for (const { target } of this.#served.values()) target.close();
+  }
+
+  /** The ports, and what stands behind each. */
+  #openings(): readonly MtlsListener[] {
+    const { listen, listeners = [], identity, clock, log } = this.#options;
+    const { reusePort = false, detectTimeoutMs = 10_000 } = this.#options;
+    const { accounts } = this;
+    const onArrival = (arrival: Arrival) => this.#arrived(arrival);
+    const open = (address: SocketAddress, entrance: Entrance) =>
+      new MtlsListener({ address, identity, log, accounts, detectTimeoutMs, reusePort, entrance });
+    const timeoutMs = detectTimeoutMs;
+    return [
+      open(listen, new HeaderEntrance({ accounts, clock, log, onArrival, timeoutMs })),
+      ...listeners.map((listener) =>
+        open(listener.address, new FixedEntrance({ listener, clock, onArrival, timeoutMs })),
+      ),
+    ];
   }
 
   #arrived({ connection, clientIdentity, header, first }: Arrival): void {

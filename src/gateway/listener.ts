@@ -1,33 +1,32 @@
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import type { Clock, Timer } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
-import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
 import { peerIdentities } from '../identity/peer.ts';
 import type { Accounts } from '../proxy/accounts.ts';
-import { Connection, type ConnectionHandler } from '../proxy/connection.ts';
-import { HeaderError, TransportHeaderDecoder, type TransportHeader } from '../proxy/transport-header.ts';
+import { Connection } from '../proxy/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
 
-/** A connection whose client has proven who it is and said what it wants. */
-export interface Arrival {
-  readonly connection: Connection;
-  readonly clientIdentity: string;
-  readonly header: TransportHeader;
-  /** Bytes behind the header. */
-  readonly first: Buffer;
+/** What lies behind the handshake of a port. */
+export interface Entrance {
+  /** Protocols that are offered (ALPN), the preferred one first; empty = none is looked at. */
+  readonly alpn: readonly string[];
+  /** Whether a client must have taken one of them. */
+  readonly alpnRequired: boolean;
+  /** Whether a client must ask for the gateway by its identity (SNI). */
+  readonly named: boolean;
+  /** Somebody has proven who it is. @param protocol by ALPN; undefined = none was negotiated */
+  admit(connection: Connection, clientIdentity: string, protocol: string | undefined): void;
 }
 
 export interface ListenerOptions {
   readonly address: SocketAddress;
   readonly identity: IdentitySource;
   readonly accounts: Accounts;
-  readonly clock: Clock;
   readonly log: Logger;
-  readonly onArrival: (arrival: Arrival) => void;
-  /** Time for the handshake, and again for the header; default 10 s (Linkerd's detect timeout). */
+  readonly entrance: Entrance;
+  /** Time for the handshake; default 10 s (Linkerd's detect timeout). */
   readonly detectTimeoutMs?: number;
   /** Connections beyond it are refused; default 100,000. */
   readonly maxConnections?: number;
@@ -35,8 +34,8 @@ export interface ListenerOptions {
   readonly reusePort?: boolean;
 }
 
-/** The gateway's port: TLS 1.3, both sides proven, then the transport header. Whoever fails any of it is disconnected without a word (wire reference 1.4). */
-export class GatewayListener {
+/** A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire reference 1.4). */
+export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
   #server: tls.Server | undefined;
@@ -54,18 +53,19 @@ export class GatewayListener {
 
   /** Binds the port. Connections are served once there is a certificate. @throws LinkspanError PORT_IN_USE */
   async listen(): Promise<SocketAddress> {
-    const { address, identity, detectTimeoutMs = 10_000, maxConnections = 100_000 } = this.#options;
+    const { address, identity, entrance } = this.#options;
+    const { detectTimeoutMs = 10_000, maxConnections = 100_000 } = this.#options;
     const server = tls.createServer({
       allowHalfOpen: true,
       minVersion: 'TLSv1.3',
       requestCert: true,
       rejectUnauthorized: true,
       allowPartialTrustChain: true,
-      ALPNProtocols: [TRANSPORT_HEADER_ALPN],
+      ...(entrance.alpn.length === 0 ? {} : { ALPNProtocols: [...entrance.alpn] }),
       handshakeTimeout: detectTimeoutMs,
       SNICallback: (name, callback) => {
-        // The server routes on SNI: a client that means somebody else is not answered.
-        if (name === this.#serverName) callback(null);
+        // Linkerd's server routes on SNI: a client that means somebody else is not answered.
+        if (!entrance.named || name === this.#serverName) callback(null);
         else callback(new Error('unknown server name'));
       },
     });
@@ -122,15 +122,16 @@ export class GatewayListener {
   }
 
   #admit(socket: tls.TLSSocket): void {
-    if (socket.alpnProtocol !== TRANSPORT_HEADER_ALPN)
+    const { accounts, entrance } = this.#options;
+    const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
+    if (entrance.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
     // Asked for again: a client without SNI never reaches the callback above.
-    if ((socket as { servername?: unknown }).servername !== this.#serverName)
+    if (entrance.named && (socket as { servername?: unknown }).servername !== this.#serverName)
       return this.#drop(socket, 'no server name');
     const certificate = socket.getPeerX509Certificate();
     const clientIdentity = certificate === undefined ? undefined : peerIdentities(certificate.raw)[0];
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
-    const { accounts } = this.#options;
     const connection = new Connection(socket);
     this.#connections.add(connection);
     accounts.client.begin(connection);
@@ -140,7 +141,7 @@ export class GatewayListener {
       this.#connections.delete(connection);
       accounts.client.end(connection, errno);
     });
-    connection.handler = new HeaderWait(this.#options, clientIdentity, connection);
+    entrance.admit(connection, clientIdentity, protocol);
   }
 
   #drop(socket: Socket, reason: string): void {
@@ -161,54 +162,4 @@ function handshakeFailure(error: NodeJS.ErrnoException, socket: tls.TLSSocket): 
   if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'handshake timeout';
   const none = error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
   return none || (socket.authorizationError as unknown) ? 'client certificate' : 'tls';
-}
-
-/** Collects the transport header of one connection. */
-class HeaderWait implements ConnectionHandler {
-  readonly #options: ListenerOptions;
-  readonly #clientIdentity: string;
-  readonly #decoder = new TransportHeaderDecoder();
-  readonly #timer: Timer;
-
-  constructor(options: ListenerOptions, clientIdentity: string, connection: Connection) {
-    this.#options = options;
-    this.#clientIdentity = clientIdentity;
-    this.#timer = options.clock.after(options.detectTimeoutMs ?? 10_000, () =>
-      this.#refuse(connection, 'header timeout', ''),
-    );
-  }
-
-  onData(connection: Connection, chunk: Buffer): void {
-    try {
-      const decoded = this.#decoder.push(chunk);
-      if (decoded === undefined) return;
-      this.#timer.cancel();
-      const { header, rest } = decoded;
-      const clientIdentity = this.#clientIdentity;
-      this.#options.accounts.header(header.protocol, header.name, header.port, clientIdentity);
-      this.#options.onArrival({ connection, clientIdentity, header, first: rest });
-    } catch (error) {
-      if (!(error instanceof HeaderError)) throw error;
-      this.#refuse(connection, 'bad header', error.message);
-    }
-  }
-
-  onEnd(connection: Connection): void {
-    this.#refuse(connection, 'no header', '');
-  }
-
-  onDrain(): void {
-    // Nothing has been sent.
-  }
-
-  onClose(): void {
-    this.#timer.cancel();
-  }
-
-  #refuse(connection: Connection, reason: string, detail: string): void {
-    this.#timer.cancel();
-    this.#options.accounts.refuse(reason);
-    this.#options.log.debug({ reason, detail, client: this.#clientIdentity }, 'connection refused');
-    connection.destroy();
-  }
 }

@@ -160,7 +160,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
       }),
       (one) => one.stop(),
     );
-    const { port } = await gateway.start();
+    const [{ port }] = await gateway.start();
     const clientOf = (identity: typeof own) =>
       closed(new MeshClient({ port, gatewayIdentity: GATEWAY, identity }), (one) => one.close());
     front = clientOf(frontLeaf);

@@ -51,7 +51,7 @@ export async function localGateway(
     graceMs: 0,
     ...options,
   });
-  const { port } = await gateway.start();
+  const [{ port }] = await gateway.start();
   const identity = await issueLeaf(issuer, { identity: 'client.east' });
   const client = new MeshClient({ port, gatewayIdentity: 'gateway.west', identity });
   return {

@@ -75,7 +75,7 @@ export class WireGateway {
     const own = await issueLeaf(authority, { identity: 'gateway.west' });
     const client = await issueLeaf(authority, { identity: 'client.east' });
     const started = new WireGateway({ authority, own, client, specs }, options);
-    ({ port: started.port } = await started.gateway.start());
+    [{ port: started.port }] = await started.gateway.start();
     return started;
   }
 

@@ -54,7 +54,7 @@ describe('gateway', () => {
       log: createLogger({ name: 'gateway', level: 'silent' }),
       graceMs: 0,
     });
-    ({ port } = await gateway.start());
+    [{ port }] = await gateway.start();
   });
 
   after(async () => {

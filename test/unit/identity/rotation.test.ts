@@ -4,7 +4,8 @@ import { expect } from 'chai';
 import type { SocketAddress } from '../../../src/base/address.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { TRANSPORT_HEADER_ALPN } from '../../../src/base/names.ts';
-import { GatewayListener } from '../../../src/gateway/listener.ts';
+import { HeaderEntrance } from '../../../src/gateway/header-entrance.ts';
+import { MtlsListener } from '../../../src/gateway/listener.ts';
 import type { Identity, IdentitySource } from '../../../src/identity/identity.ts';
 import { openIdentityDir } from '../../../src/identity/identity-dir.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
@@ -31,7 +32,7 @@ const both = oldAnchor.ca + newAnchor.ca;
 describe('rotation of a gateway that reads files', () => {
   const dir = useTempDir();
   let source: IdentitySource;
-  let listener: GatewayListener;
+  let listener: MtlsListener;
   let address: SocketAddress;
   let arrived: string[];
   const sockets: TLSSocket[] = [];
@@ -45,16 +46,23 @@ describe('rotation of a gateway that reads files', () => {
     await put(await gatewayLeaf());
     const { log } = captureLog();
     source = await openIdentityDir({ dir: dir(), clock: systemClock, log });
-    listener = new GatewayListener({
-      address: { host: '127.0.0.1', port: 0 },
-      identity: source,
-      accounts: new Accounts(),
+    const accounts = new Accounts();
+    const entrance = new HeaderEntrance({
+      accounts,
       clock: systemClock,
       log,
+      timeoutMs: 10_000,
       onArrival: ({ connection, clientIdentity }) => {
         arrived.push(clientIdentity);
         connection.send(Buffer.from('hello'));
       },
+    });
+    listener = new MtlsListener({
+      address: { host: '127.0.0.1', port: 0 },
+      identity: source,
+      accounts,
+      log,
+      entrance,
     });
     address = await listener.listen();
   });

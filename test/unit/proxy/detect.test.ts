@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { detectProtocol } from '../../../src/egress/detect.ts';
+import { detectProtocol } from '../../../src/proxy/detect.ts';
 
 describe('protocol detection', () => {
   const cases: readonly [string, string | undefined][] = [

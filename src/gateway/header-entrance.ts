@@ -1,0 +1,91 @@
+import type { Clock, Timer } from '../base/clock.ts';
+import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import type { Accounts } from '../proxy/accounts.ts';
+import type { Connection, ConnectionHandler } from '../proxy/connection.ts';
+import { HeaderError, type TransportHeader, TransportHeaderDecoder } from '../proxy/transport-header.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Entrance } from './listener.ts';
+
+/** A connection whose client has proven who it is, and what it is for. */
+export interface Arrival {
+  readonly connection: Connection;
+  readonly clientIdentity: string;
+  readonly header: TransportHeader;
+  /** Bytes that have been read already. */
+  readonly first: Buffer;
+}
+
+export interface HeaderEntranceOptions {
+  readonly accounts: Accounts;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onArrival: (arrival: Arrival) => void;
+  /** Time for the header. */
+  readonly timeoutMs: number;
+}
+
+/** The way in of other clusters: the client's first bytes say what it wants (wire reference 1.3). */
+export class HeaderEntrance implements Entrance {
+  readonly alpn = [TRANSPORT_HEADER_ALPN];
+  readonly alpnRequired = true;
+  readonly named = true;
+  readonly #options: HeaderEntranceOptions;
+
+  constructor(options: HeaderEntranceOptions) {
+    this.#options = options;
+  }
+
+  admit(connection: Connection, clientIdentity: string): void {
+    connection.handler = new HeaderWait(this.#options, clientIdentity, connection);
+  }
+}
+
+/** Collects the transport header of one connection. */
+class HeaderWait implements ConnectionHandler {
+  readonly #options: HeaderEntranceOptions;
+  readonly #clientIdentity: string;
+  readonly #decoder = new TransportHeaderDecoder();
+  readonly #timer: Timer;
+
+  constructor(options: HeaderEntranceOptions, clientIdentity: string, connection: Connection) {
+    this.#options = options;
+    this.#clientIdentity = clientIdentity;
+    this.#timer = options.clock.after(options.timeoutMs, () =>
+      this.#refuse(connection, 'header timeout', ''),
+    );
+  }
+
+  onData(connection: Connection, chunk: Buffer): void {
+    try {
+      const decoded = this.#decoder.push(chunk);
+      if (decoded === undefined) return;
+      this.#timer.cancel();
+      const { header, rest } = decoded;
+      const clientIdentity = this.#clientIdentity;
+      this.#options.accounts.header(header.protocol, header.name, header.port, clientIdentity);
+      this.#options.onArrival({ connection, clientIdentity, header, first: rest });
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      this.#refuse(connection, 'bad header', error.message);
+    }
+  }
+
+  onEnd(connection: Connection): void {
+    this.#refuse(connection, 'no header', '');
+  }
+
+  onDrain(): void {
+    // Nothing has been sent.
+  }
+
+  onClose(): void {
+    this.#timer.cancel();
+  }
+
+  #refuse(connection: Connection, reason: string, detail: string): void {
+    this.#timer.cancel();
+    this.#options.accounts.refuse(reason);
+    this.#options.log.debug({ reason, detail, client: this.#clientIdentity }, 'connection refused');
+    connection.destroy();
+  }
+}
