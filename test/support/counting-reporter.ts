@@ -15,7 +15,20 @@ class CountingReporter extends Mocha.reporters.Spec {
     runner.once('end', () => {
       const counted: TestSummary = { passed: this.stats.passes, failed: this.stats.failures };
       writeFileSync(summary, JSON.stringify(counted));
+      setTimeout(sayWhatIsOpen, 10_000).unref();
     });
+  }
+}
+
+/** A process that does not end after its last test is ended by `scripts/test.ts`; what held it is gone then. */
+function sayWhatIsOpen(): void {
+  process.stdout.write(`still open: ${process.getActiveResourcesInfo().join(', ')}\n`);
+  const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles?: () => object[] };
+  for (const handle of handles?.() ?? []) {
+    const { remotePort, localPort, spawnargs } = handle as Record<string, unknown>;
+    process.stdout.write(
+      `  ${handle.constructor.name} ${JSON.stringify({ localPort, remotePort, spawnargs })}\n`,
+    );
   }
 }
 
