@@ -62,7 +62,7 @@ describe('slow clients and slow targets', function () {
   let sink: net.Server;
   let origin: Origin;
   let sources: Source[] = [];
-  let sinks: net.Socket[] = [];
+  const sinks: net.Socket[] = [];
   /** How much a target sends that is asked. */
   let length = GB;
 
@@ -101,7 +101,8 @@ describe('slow clients and slow targets', function () {
 
   beforeEach(() => {
     sources = [];
-    sinks = [];
+    // What waits for them to read would wait for ever.
+    for (const socket of sinks.splice(0)) socket.destroy();
   });
 
   /** A client that reads nothing until it is told to. */
