@@ -105,7 +105,7 @@ export class RouteServer {
         client,
         target: this.#targets[protocol],
         protocol,
-        rules: { host: undefined, add: [], append: [] },
+        rules: { host: undefined, added: [] },
         check: () => undefined,
         draining,
         accounts,

@@ -1,7 +1,7 @@
 import type { TargetSpec } from '../discovery/target.ts';
 import { matchesIdentity } from '../identity/peer.ts';
 import { ProxyFailure } from '../proxy/failures.ts';
-import type { Field } from '../proxy/field.ts';
+import { About, type Field } from '../proxy/field.ts';
 import type { PolicyVerdict } from './policy/verdict.ts';
 import { isOfTrustDomain } from './trust-domain.ts';
 
@@ -13,7 +13,7 @@ export interface Question {
   readonly label: string;
   /** The target as it is now; undefined when it is not exported. */
   readonly spec: TargetSpec | undefined;
-  /** Undefined for opaque connections. */
+  /** Undefined for opaque connections, and where only who asks is looked at. */
   readonly head: { readonly fields: readonly Field[] } | undefined;
   /** Trust domains whose identities may come in; undefined = all that the trust anchors vouch for. */
   readonly trustDomains: readonly string[] | undefined;
@@ -32,13 +32,12 @@ export interface Ruling {
 /** Whether a request or connection may pass the gateway. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's policies. Pure. */
 export function authorize(question: Question): Ruling {
   const { own, client, label, spec, head, policy } = question;
-  const refuse = (kind: 'unknown service' | 'gateway loop' | 'unauthorized', reason: string, by = '') => ({
+  const refuse = (kind: 'unknown service' | 'unauthorized', reason: string, by = '') => ({
     failure: new ProxyFailure(kind, reason),
     policy: by,
   });
   if (spec === undefined) return refuse('unknown service', `${label} is not exported by this cluster`);
-  if (client === own || passedBefore(own, head))
-    return refuse('gateway loop', `${label} was sent back to the gateway it came from`);
+  if (client === own || passedBefore(own, head)) return { failure: loopFailure(label), policy: '' };
   const stranger = foreign(question);
   if (stranger !== undefined) return refuse('unauthorized', stranger, TRUST_DOMAIN);
   const { allow } = spec;
@@ -51,6 +50,10 @@ export function authorize(question: Question): Ruling {
   if (policy?.allowed === false)
     return refuse('unauthorized', `${shortName(label)}: ${policy.reason}`, policy.policy);
   return { failure: undefined, policy: policy?.policy || (allow === undefined ? '' : ALLOWED) };
+}
+
+export function loopFailure(label: string): ProxyFailure {
+  return new ProxyFailure('gateway loop', `${label} was sent back to the gateway it came from`);
 }
 
 /** The annotation `linkspan.dev/allowed-clients`, or `allow` in a file of targets. */
@@ -72,9 +75,9 @@ function shortName(label: string): string {
  * Whether some `Forwarded` element (RFC 7239) says that this gateway has had the request: every element of every field, quoted or not, in any case. Linkerd looks at the first `by` of each field only, so an
  * intermediary that merges fields defeats it.
  */
-function passedBefore(own: string, head: Question['head']): boolean {
-  for (const { lower, value } of head?.fields ?? []) {
-    if (lower !== 'forwarded') continue;
+export function passedBefore(own: string, head: Question['head']): boolean {
+  for (const { about, value } of head?.fields ?? []) {
+    if ((about.bits & About.FORWARDED) === 0) continue;
     for (const pair of value.split(/[;,]/)) {
       const match = /^\s*by\s*=\s*"?([^"]*)"?\s*$/i.exec(pair);
       if (match?.[1]?.toLowerCase() === own.toLowerCase()) return true;

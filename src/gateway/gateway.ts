@@ -4,21 +4,21 @@ import { sleep, type Clock } from '../base/clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
-import { Accounts } from '../proxy/accounts.ts';
+import { Accounts, type Counter } from '../proxy/accounts.ts';
 import type { ProxyFailure } from '../proxy/failures.ts';
+import { makeField } from '../proxy/field.ts';
 import { serviceOf } from '../proxy/metrics.ts';
 import { type Flow, serve } from '../proxy/session.ts';
 import { MAX_PENDING, Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { authorize, type Question } from './authorize.ts';
+import { authorize, loopFailure, passedBefore, type Question, type Ruling } from './authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
 import { forwardedElement } from './forwarded.ts';
 import { FixedEntrance, type FixedListener } from './fixed-entrance.ts';
 import { type Arrival, HeaderEntrance } from './header-entrance.ts';
 import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
-import type { PolicyVerdict } from './policy/verdict.ts';
 import { trustDomains } from './trust-domain.ts';
 
 export interface GatewayOptions {
@@ -56,13 +56,23 @@ interface Guest {
   readonly label: string;
   /** Of the Service; empty for what is no Service of Kubernetes. */
   readonly namespace: string;
-  verdict:
-    | { readonly spec: TargetSpec; readonly version: number; readonly policy: PolicyVerdict }
-    | undefined;
+  readonly served: Served;
+  last: Verdict | undefined;
+}
+
+/** What was decided about a guest, and from what; with where that is counted. */
+interface Verdict {
+  readonly spec: TargetSpec | undefined;
+  readonly version: number;
+  readonly ruling: Ruling;
+  http: Counter | undefined;
+  tcp: Counter | undefined;
 }
 
 /** A service that is being asked for. */
 interface Served {
+  /** As it is now; undefined when it is not exported. */
+  spec: TargetSpec | undefined;
   readonly target: Target;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;
@@ -168,7 +178,8 @@ export class Gateway {
       address: connection.remoteAddress,
       label,
       namespace: serviceOf(label)?.namespace ?? '',
-      verdict: undefined,
+      served,
+      last: undefined,
     };
     const flow = serve(
       {
@@ -177,11 +188,11 @@ export class Gateway {
         protocol: header.protocol,
         rules: {
           host,
-          add: [
-            ['l5d-client-id', clientIdentity],
-            ['l5d-dst-canonical', label],
+          added: [
+            makeField('forwarded', forwardedElement(own, clientIdentity, label)),
+            makeField('l5d-client-id', clientIdentity),
+            makeField('l5d-dst-canonical', label),
           ],
-          append: [['forwarded', forwardedElement(own, clientIdentity, label)]],
         },
         check: (head) => this.#check(guest, head),
         draining: () => this.#draining,
@@ -199,32 +210,46 @@ export class Gateway {
     });
   }
 
+  /** Asked for each request: everything but the request itself is worked out once, and again when something has changed. */
   #check(guest: Guest, head: Question['head']): ProxyFailure | undefined {
-    const { targets, allowTrustDomains = [] } = this.#options;
-    const { own, client, label } = guest;
-    const spec = lookUp(targets, label);
-    const { failure, policy } = authorize({
+    const { served, own, client, label } = guest;
+    if (head !== undefined && passedBefore(own, head) && served.spec !== undefined) return loopFailure(label);
+    const version = this.#policies.version(guest.namespace);
+    let { last } = guest;
+    if (last === undefined || last.spec !== served.spec || last.version !== version) {
+      const ruling = this.#rule(guest);
+      last = { spec: served.spec, version, ruling, http: undefined, tcp: undefined };
+      guest.last = last;
+    }
+    const { failure, policy } = last.ruling;
+    if (failure !== undefined && failure.kind !== 'unauthorized') return failure;
+    const layer = head === undefined ? 'tcp' : 'http';
+    const counter = (last[layer] ??= this.accounts.authorization(
+      layer,
+      failure === undefined,
+      client,
+      policy,
+    ));
+    counter.count++;
+    return failure;
+  }
+
+  #rule(guest: Guest): Ruling {
+    const { own, client, address, namespace, label } = guest;
+    const { spec } = guest.served;
+    const { allowTrustDomains = [] } = this.#options;
+    return authorize({
       own,
       client,
       label,
       spec,
-      head,
+      head: undefined,
       trustDomains: trustDomains(own, allowTrustDomains),
-      policy: spec === undefined ? undefined : this.#policyVerdict(guest, spec),
+      policy:
+        spec === undefined
+          ? undefined
+          : this.#policies.verdict(spec, namespace, { identity: client, address }),
     });
-    if (failure === undefined || failure.kind === 'unauthorized')
-      this.accounts.authorization(head === undefined ? 'tcp' : 'http', failure === undefined, client, policy);
-    return failure;
-  }
-
-  /** Worked out once for a connection and again when something has changed: policies may be many, and requests are. */
-  #policyVerdict(guest: Guest, spec: TargetSpec): PolicyVerdict {
-    const { namespace, client, address, verdict } = guest;
-    const version = this.#policies.version(namespace);
-    if (verdict?.spec === spec && verdict.version === version) return verdict.policy;
-    const policy = this.#policies.verdict(spec, namespace, { identity: client, address });
-    guest.verdict = { spec, version, policy };
-    return policy;
   }
 
   /** The balancer of a service: made when first asked for, kept as long as the service is exported or somebody is connected for it. */
@@ -234,9 +259,10 @@ export class Gateway {
     if (known !== undefined) return known;
     const dial = endpointDial({ label, accounts: this.accounts, clock, identity });
     const target = new Target({ label, dial, clock, random, maxPending });
-    const served = { target, flows: new Set<Flow>() };
+    const spec = lookUp(targets, label);
+    const served = { target, spec, flows: new Set<Flow>() };
     this.#served.set(label, served);
-    update(target, lookUp(targets, label));
+    update(target, spec);
     return served;
   }
 
@@ -250,7 +276,8 @@ export class Gateway {
   #changed(key: string): void {
     const served = this.#served.get(key);
     if (served === undefined) return;
-    update(served.target, lookUp(this.#options.targets, key));
+    served.spec = lookUp(this.#options.targets, key);
+    update(served.target, served.spec);
     for (const flow of served.flows) flow.recheck();
     this.#forgetUnused(key, served);
   }

@@ -27,6 +27,11 @@ export const readKey = (key: string): string[] => key.split(SEPARATOR);
 /** Whether it was HTTP or raw bytes. */
 export type Layer = 'http' | 'tcp';
 
+/** What is counted by one number. */
+export interface Counter {
+  count: number;
+}
+
 /** Responses of one status. */
 export interface ResponseNumbers {
   count: number;
@@ -131,7 +136,7 @@ export class Accounts {
   /** Connections refused before a service was known, by reason. */
   readonly refused = new Map<string, number>();
   readonly headers = new Map<string, number>();
-  readonly authorizations = new Map<string, number>();
+  readonly authorizations = new Map<string, Counter>();
   readonly client = new ConnectionAccount();
   readonly endpoint = new ConnectionAccount();
   readonly #endpoints = new Map<string, ConnectionAccount>();
@@ -188,16 +193,17 @@ export class Accounts {
   }
 
   /**
-   * Who asked, and whether he may.
+   * Counts who asked, and whether he may. It is worth keeping: looking it up costs more than counting.
    * @param policy name of what decided; none for the default
    */
-  authorization(layer: Layer, allowed: boolean, client: string, policy = ''): void {
+  authorization(layer: Layer, allowed: boolean, client: string, policy = ''): Counter {
     const verdict = keyOf(layer, allowed ? 'allow' : 'deny');
-    addBounded(
-      this.authorizations,
-      keyOf(verdict, this.#client(client), policy),
-      keyOf(verdict, OTHER, OTHER),
-    );
+    const key = keyOf(verdict, this.#client(client), policy);
+    const full = this.authorizations.size >= MAX_SERVICES && !this.authorizations.has(key);
+    const bounded = full ? keyOf(verdict, OTHER, OTHER) : key;
+    let counter = this.authorizations.get(bounded);
+    if (counter === undefined) this.authorizations.set(bounded, (counter = { count: 0 }));
+    return counter;
   }
 
   /** Connections to the endpoints of a service. */
@@ -223,7 +229,7 @@ export class Accounts {
       failures: Object.fromEntries(this.failures),
       refused: Object.fromEntries(this.refused),
       headers: Object.fromEntries(this.headers),
-      authorizations: Object.fromEntries(this.authorizations),
+      authorizations: Object.fromEntries([...this.authorizations].map(([key, { count }]) => [key, count])),
       client: this.client.numbers,
       endpoint: this.endpoint.numbers,
       endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),

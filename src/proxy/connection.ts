@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { MAX_ROOM, type Slab, takeSlab } from './slab.ts';
 
 /** What a connection tells whoever uses it now. One object serves for many connections and requests: no closure per request. */
 export interface ConnectionHandler {
@@ -17,16 +18,22 @@ const KEEP_ALIVE_MS = 10_000;
 
 const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
+/** Chunks up to this size are copied together with what is sent beside them: one write costs more than the copy. */
+const COPY_LIMIT = 4096;
+
 /**
- * A byte connection over a public `net` or `tls` socket, as narrow as the data path needs: no stream is piped, chunks go through as they came. What is sent in one turn of the event loop leaves in one
- * write. Works the same on Node and on Bun.
+ * A byte connection over a public `net` or `tls` socket, as narrow as the data path needs: no stream is piped, large chunks go through as they came. What is sent in one turn of the event loop leaves in
+ * one write. Works the same on Node and on Bun.
  */
 export class Connection {
   handler: ConnectionHandler = NOBODY;
   bytesRead = 0;
   bytesWritten = 0;
   readonly #socket: Socket;
+  /** What has been sent in this turn and not been given to the socket. */
+  #slab: Slab | undefined;
   #corked = false;
+  #scheduled = false;
   #closed = false;
   #ended = false;
   #error: Error | undefined;
@@ -64,9 +71,9 @@ export class Connection {
     return this.#socket.remoteAddress ?? '';
   }
 
-  /** Bytes that wait because the peer reads slowly. */
+  /** Bytes that wait because the peer reads slowly, or for the end of the turn. */
   get buffered(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + (this.#slab?.unwritten ?? 0);
   }
 
   /** The peer has not read what it was sent before: an `onDrain` will come. */
@@ -77,19 +84,86 @@ export class Connection {
   /** Sends. False means: the peer is slow, stop reading from where this came until `onDrain`. */
   send(chunk: Buffer): boolean {
     if (this.#closed || this.#ended) return true;
-    this.bytesWritten += chunk.length;
-    if (!this.#corked) {
+    const { length } = chunk;
+    if (length <= COPY_LIMIT) {
+      const slab = this.room(length);
+      slab.bytes.set(chunk, slab.at);
+      return this.sent(length);
+    }
+    this.bytesWritten += length;
+    if (this.#slab !== undefined && !this.#corked) {
+      // What stands before it leaves in the same write.
       this.#corked = true;
       this.#socket.cork();
-      process.nextTick(uncork, this);
+      this.#schedule();
     }
+    this.#empty();
     return this.#socket.write(chunk);
   }
 
+  /** Sends text, one byte per character. @returns as `send` */
+  sendText(text: string): boolean {
+    const { length } = text;
+    if (length > COPY_LIMIT) return this.send(Buffer.from(text, 'latin1'));
+    if (this.#closed || this.#ended) return true;
+    const slab = this.room(length);
+    slab.bytes.write(text, slab.at, 'latin1');
+    return this.sent(length);
+  }
+
+  /**
+   * Room to write into, so that nothing has to be copied: at `at` of its `bytes`. `sent` says how much was written.
+   * @param bytes at most `MAX_ROOM`
+   */
+  room(bytes: number): Slab {
+    let slab = this.#slab;
+    if (slab !== undefined && slab.at + bytes <= MAX_ROOM) return slab;
+    if (slab !== undefined) {
+      this.#empty();
+      slab.detach();
+    }
+    slab = takeSlab();
+    this.#slab = slab;
+    return slab;
+  }
+
+  /** So many bytes have been written into the `room`. @returns as `send` */
+  sent(bytes: number): boolean {
+    const slab = this.#slab;
+    if (slab === undefined || this.#closed || this.#ended) return true;
+    slab.at += bytes;
+    this.bytesWritten += bytes;
+    this.#schedule();
+    return !this.#socket.writableNeedDrain;
+  }
+
+  /** Whether what was written at that place of a `room` may still be changed. */
+  isUnsent(slab: Slab, at: number): boolean {
+    return this.#slab === slab && slab.isUnwritten(at);
+  }
+
+  /** Gives the socket everything now. */
   flush(): void {
+    this.#scheduled = false;
+    this.#empty();
+    this.#slab?.detach();
+    this.#slab = undefined;
     if (!this.#corked) return;
     this.#corked = false;
     this.#socket.uncork();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    flushSoon(this);
+  }
+
+  /** Gives the socket what is in the slab; the rest of the slab may still be written to. */
+  #empty(): void {
+    const slab = this.#slab;
+    if (slab === undefined || slab.unwritten === 0 || this.#closed) return;
+    this.#socket.write(slab.take(), slab.written);
   }
 
   pause(): void {
@@ -109,9 +183,10 @@ export class Connection {
     else this.#socket.end(onSent);
   }
 
-  /** Ends both directions at once. */
+  /** Ends both directions at once. What was sent is given to the kernel before; what that does not take is lost. */
   destroy(error?: Error): void {
     this.#error ??= error;
+    if (this.#scheduled && !this.#closed && !this.#ended) this.flush();
     this.#socket.destroy();
   }
 
@@ -123,6 +198,16 @@ export class Connection {
   }
 }
 
-function uncork(connection: Connection): void {
-  connection.flush();
+/** Connections that have something to send at the end of this turn of the event loop. */
+let unflushed: Connection[] = [];
+
+/** All sockets that are ready are read in one turn, and what comes of it is sent at its end: requests of many clients go to an endpoint in one write. */
+function flushSoon(connection: Connection): void {
+  if (unflushed.push(connection) === 1) setImmediate(flushAll);
+}
+
+function flushAll(): void {
+  const connections = unflushed;
+  unflushed = [];
+  for (const connection of connections) connection.flush();
 }

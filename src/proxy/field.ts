@@ -1,15 +1,135 @@
+/** What a field name means to a proxy, as bits: looked up once for each name, so that a request costs no look-ups. */
+export const About = {
+  /** `:method` and the like. */
+  PSEUDO: 1,
+  /** Belongs to one hop (RFC 9110 section 7.6.1); Transfer-Encoding apart, which says how the message is framed. */
+  HOP: 1 << 1,
+  /** Transfer-Encoding. */
+  CODING: 1 << 2,
+  /** Names other fields of this hop: Connection, Proxy-Connection. */
+  OPTIONS: 1 << 3,
+  /** Belongs to an HTTP/1 connection, so HTTP/2 may not have it (RFC 9113 section 8.2.2). */
+  HTTP1: 1 << 4,
+  /** May only be set by proxies: `l5d-…`. */
+  PROXY: 1 << 5,
+  HOST: 1 << 6,
+  LENGTH: 1 << 7,
+  TE: 1 << 8,
+  FORWARDED: 1 << 9,
+  COOKIE: 1 << 10,
+  /** A Connection option must not be able to remove it. */
+  UNREMOVABLE: 1 << 11,
+  /** Never put into a compression table, by us or by who passes it on: short secrets could be guessed by what compresses (RFC 7541 section 7.1.3). */
+  SECRET: 1 << 12,
+  /** Its values hardly come again: they would push out of a compression table what does. */
+  UNREPEATED: 1 << 13,
+  /** `l5d-orig-proto`: what was spoken before a proxy carried it over HTTP/2. */
+  ORIG_PROTO: 1 << 14,
+  UPGRADE: 1 << 15,
+} as const;
+
+const { HOP, OPTIONS, HTTP1, UNREMOVABLE, SECRET, UNREPEATED } = About;
+const BITS: Readonly<Record<string, number>> = {
+  connection: HOP | OPTIONS | HTTP1,
+  'proxy-connection': HOP | OPTIONS | HTTP1,
+  'keep-alive': HOP | HTTP1,
+  te: HOP | About.TE,
+  upgrade: HOP | HTTP1 | About.UPGRADE,
+  'transfer-encoding': About.CODING | HTTP1 | UNREMOVABLE,
+  'proxy-authenticate': HOP,
+  'proxy-authorization': HOP | SECRET,
+  'http2-settings': HOP,
+  host: About.HOST | UNREMOVABLE,
+  'content-length': About.LENGTH | UNREMOVABLE | UNREPEATED,
+  'content-type': UNREMOVABLE,
+  forwarded: About.FORWARDED | UNREMOVABLE,
+  authorization: UNREMOVABLE | SECRET,
+  cookie: About.COOKIE | UNREMOVABLE | SECRET,
+  'l5d-orig-proto': About.PROXY | About.ORIG_PROTO,
+  ':path': About.PSEUDO | UNREPEATED,
+  ...Object.fromEntries(
+    [
+      'content-range',
+      'date',
+      'etag',
+      'age',
+      'location',
+      'if-none-match',
+      'if-modified-since',
+      'last-modified',
+      'set-cookie',
+      'range',
+      'grpc-timeout',
+      'grpc-message',
+      'traceparent',
+      'x-request-id',
+      'x-b3-traceid',
+      'x-b3-spanid',
+    ].map((name) => [name, UNREPEATED]),
+  ),
+};
+/** What a Connection option or `te` decides, or what is not for the next hop at all. */
+export const NOT_PLAIN = HOP | OPTIONS | About.CODING | About.PROXY | About.HOST | About.PSEUDO;
+
+/** A field name, in lower case, and what is known of it. */
+export class FieldName {
+  readonly text: string;
+  /** Of `About`. */
+  readonly bits: number;
+  /** Its lowest index in HPACK's static table; 0 = not there. Filled in by that table. */
+  staticIndex = 0;
+  /** Indexes of whole fields in that table, by value. */
+  staticValues: Map<string, number> | undefined;
+
+  constructor(text: string) {
+    this.text = text;
+    this.bits = BITS[text] ?? bitsOf(text);
+  }
+}
+
+function bitsOf(text: string): number {
+  if (text.startsWith('l5d-')) return About.PROXY;
+  return text.startsWith(':') ? About.PSEUDO : 0;
+}
+
+/** Names that are kept: those of well-behaved applications are few. */
+const MAX_NAMES = 1000;
+const names = new Map<string, FieldName>();
+
+/** What is known of a name. @param lower in lower case */
+export function fieldName(lower: string): FieldName {
+  let name = names.get(lower);
+  if (name !== undefined) return name;
+  name = new FieldName(lower);
+  if (names.size < MAX_NAMES) names.set(lower, name);
+  return name;
+}
+
 /** A header field of an HTTP message: its name as it came, in lower case, and its value without surrounding blanks, one character per byte. */
-export interface Field {
+export class Field {
   readonly name: string;
-  readonly lower: string;
   readonly value: string;
+  readonly about: FieldName;
   /** Its sender asked not to keep it in compression tables (RFC 7541 section 6.2.3). */
-  readonly sensitive?: boolean;
+  readonly sensitive: boolean;
+
+  /** @param name as it came */
+  constructor(name: string, value: string, about: FieldName, sensitive = false) {
+    this.name = name;
+    this.value = value;
+    this.about = about;
+    this.sensitive = sensitive;
+  }
+
+  /** The name in lower case. */
+  get lower(): string {
+    return this.about.text;
+  }
 }
 
 /** A field made here. @param name in lower case */
 export function makeField(name: string, value: string): Field {
-  return { name, lower: name, value };
+  return new Field(name, value, fieldName(name));
 }
 
 /** The value of the first field of that (lower-case) name. */
@@ -21,7 +141,7 @@ export function valueOf(fields: readonly Field[], name: string): string | undefi
 const LOWER_TOKEN = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 /** Visible characters, blanks within and obs-text; no control characters, so no CR, LF or NUL (RFC 9113 section 8.2.1, RFC 9110 section 5.5). */
 // oxlint-disable-next-line no-control-regex -- control characters are what this is about
-const FIELD_VALUE = /^(?![\t ])[\t\x20-\x7e\x80-\xff]*$/;
+const FIELD_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
 
 /** Whether a string is a field name of HTTP/2: a token without upper case, maybe with a colon before it. */
 export function isLowerToken(name: string): boolean {
@@ -30,7 +150,7 @@ export function isLowerToken(name: string): boolean {
 
 /** Whether a string may be a field value. */
 export function isFieldValue(value: string): boolean {
-  return FIELD_VALUE.test(value) && !/[\t ]$/.test(value);
+  return FIELD_VALUE.test(value);
 }
 
 /** Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's trick (RFC 9110 section 6.5.1). */

@@ -1,46 +1,47 @@
-import { type Field, makeField } from './field.ts';
+import { About, type Field, makeField, NOT_PLAIN } from './field.ts';
 import { connectionOptions } from './http1/head.ts';
 import type { HeadRules } from './session.ts';
 
-/** Fields of one hop (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2). */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'proxy-connection',
-  'keep-alive',
-  'te',
-  'upgrade',
-  'transfer-encoding',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'http2-settings',
-]);
-/** Fields that a Connection option must not be able to remove. */
-const UNREMOVABLE = new Set([
-  'host',
-  'content-length',
-  'content-type',
-  'forwarded',
-  'authorization',
-  'cookie',
-]);
+const TE_TRAILERS = makeField('te', 'trailers');
+const NO_OPTIONS: ReadonlySet<string> = new Set();
+const NOT_FORWARDED = About.HOP | About.CODING;
 
 /** The fields that an endpoint gets of a request: those of one hop and those that only proxies may set (`l5d-…`) are taken away, ours are added. */
 export function requestFields(fields: readonly Field[], rules: HeadRules): Field[] {
-  const kept = endToEnd(fields).filter(({ lower }) => lower !== 'host' && !lower.startsWith('l5d-'));
-  const trailers = fields.find(({ lower, value }) => lower === 'te' && /(^|[ ,])trailers\b/i.test(value));
-  // gRPC servers ask for it, and it is true: we pass trailers on.
-  if (trailers !== undefined) kept.push(TE_TRAILERS);
-  for (const [name, value] of rules.append) kept.push(makeField(name, value));
-  for (const [name, value] of rules.add) kept.push(makeField(name, value));
+  const options = optionsOf(fields);
+  const kept: Field[] = [];
+  let trailers = false;
+  for (const field of fields) {
+    const { bits } = field.about;
+    if ((bits & NOT_PLAIN) === 0) {
+      if (options.size === 0 || stays(field, options)) kept.push(field);
+    } else if (bits & About.TE) {
+      // gRPC servers ask for it, and it is true: we pass trailers on.
+      trailers ||= field.value === 'trailers' || /(^|[ ,])trailers\b/i.test(field.value);
+    }
+  }
+  if (trailers) kept.push(TE_TRAILERS);
+  for (const field of rules.added) kept.push(field);
   return kept;
 }
 
-const TE_TRAILERS = makeField('te', 'trailers');
-
 /** The fields of a message that are for whoever is at its end. */
 export function endToEnd(fields: readonly Field[]): Field[] {
-  const options = connectionOptions(fields);
-  return fields.filter(
-    ({ lower }) => !HOP_BY_HOP.has(lower) && !(options.has(lower) && !UNREMOVABLE.has(lower)),
-  );
+  const options = optionsOf(fields);
+  const kept: Field[] = [];
+  for (const field of fields) {
+    if (field.about.bits & NOT_FORWARDED) continue;
+    if (options.size === 0 || stays(field, options)) kept.push(field);
+  }
+  return kept;
+}
+
+function stays({ about }: Field, options: ReadonlySet<string>): boolean {
+  return (about.bits & About.UNREMOVABLE) !== 0 || !options.has(about.text);
+}
+
+/** The options of the Connection field, which only HTTP/1 has. */
+function optionsOf(fields: readonly Field[]): ReadonlySet<string> {
+  for (const { about } of fields) if (about.bits & About.OPTIONS) return connectionOptions(fields);
+  return NO_OPTIONS;
 }

@@ -14,10 +14,8 @@ import type { SessionProtocol } from './transport-header.ts';
 export interface HeadRules {
   /** Replaces the Host field; undefined leaves the client's. */
   readonly host: string | undefined;
-  /** Fields to add behind those of the client. */
-  readonly add: readonly (readonly [name: string, value: string])[];
-  /** A field that continues what the client sent under this (lower-case) name: `forwarded`. */
-  readonly append: readonly (readonly [name: string, value: string])[];
+  /** Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but proxies may send. */
+  readonly added: readonly Field[];
 }
 
 /** One client connection and what it is for. The same for gateway and egress: only the ends differ. */

@@ -89,6 +89,7 @@ export class Target implements ConnectionHandler {
   readonly #owners = new Map<Connection, EndpointState>();
   readonly #waiting = new Set<() => void>();
   readonly #http2: Http2Pool;
+  readonly #now = () => this.#options.clock.monotonic();
   #failingFast = false;
   /** Since when, and when last, no endpoint could be connected to (monotonic milliseconds). */
   #outage: { readonly since: number; last: number } | undefined;
@@ -155,31 +156,82 @@ export class Target implements ConnectionHandler {
     handler: UpstreamHandler,
     fresh = false,
   ): Promise<Upstream> {
-    const now = () => this.#options.clock.monotonic();
     return this.#balanced(async (attempt) => {
-      const upgraded = protocol === 'http1' && attempt.endpoint.mesh?.opaque === false;
-      if (protocol === 'http1' && !upgraded) {
-        const lease = await this.#leaseOf(attempt, fresh, 'http1');
-        const upstream = new Http1Upstream({ lease, target: this, request, handler, now });
-        upstream.start();
-        return upstream;
-      }
-      const connection = await this.#http2Connection(attempt);
-      // What the application speaks is what the proxy is told, whatever the client spoke.
-      const told = upgraded && request.version === 'HTTP/2' ? asHttp1(request) : request;
-      const { label } = this;
-      const upstream = new Http2Upstream({
-        label,
-        connection,
-        endpoint: attempt,
-        request: told,
-        handler,
-        now,
-        upgraded,
-      });
-      upstream.start();
-      return upstream;
+      const upgraded = isUpgraded(protocol, attempt.endpoint);
+      return protocol === 'http1' && !upgraded
+        ? this.#http1Upstream(await this.#leaseOf(attempt, fresh, 'http1'), request, handler)
+        : this.#http2Upstream(await this.#http2Connection(attempt), attempt, request, handler, upgraded);
     });
+  }
+
+  /** The same without waiting, where a connection is at hand; undefined = it takes `open`. */
+  openNow(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+  ): Upstream | undefined {
+    const endpoint = this.#pickNow();
+    if (endpoint === undefined) return undefined;
+    const upgraded = isUpgraded(protocol, endpoint);
+    if (protocol === 'http1' && !upgraded) {
+      const lease = this.#leaseIdle(endpoint);
+      return lease === undefined ? undefined : this.#http1Upstream(lease, request, handler);
+    }
+    const connection = this.#http2.ready(endpoint);
+    if (connection === undefined) return undefined;
+    this.#outage = undefined;
+    return this.#http2Upstream(connection, endpoint.begin(), request, handler, upgraded);
+  }
+
+  /** As `lease`, where an unused connection is at hand. */
+  leaseNow(): Lease | undefined {
+    const endpoint = this.#pickNow();
+    return endpoint === undefined ? undefined : this.#leaseIdle(endpoint);
+  }
+
+  #pickNow(): EndpointState | undefined {
+    const { maxPending = MAX_PENDING } = this.#options;
+    if (this.#balancer.pending + this.#waiting.size + this.#retrying >= maxPending) return undefined;
+    const picked = this.#balancer.pick();
+    return 'none' in picked ? undefined : picked.endpoint;
+  }
+
+  #leaseIdle(endpoint: EndpointState): Lease | undefined {
+    const connection = this.#takeIdle(endpoint);
+    if (connection === undefined) return undefined;
+    this.#outage = undefined;
+    const since = this.#options.clock.monotonic();
+    return { endpoint: endpoint.begin(), connection, reused: true, since };
+  }
+
+  #http1Upstream(lease: Lease, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
+    const upstream = new Http1Upstream({ lease, target: this, request, handler, now: this.#now });
+    upstream.start();
+    return upstream;
+  }
+
+  #http2Upstream(
+    connection: Http2Connection,
+    endpoint: Attempt,
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    upgraded: boolean,
+  ): Upstream {
+    // What the application speaks is what the proxy is told, whatever the client spoke.
+    const told = upgraded && request.version === 'HTTP/2' ? asHttp1(request) : request;
+    const { label } = this;
+    const now = this.#now;
+    const upstream = new Http2Upstream({
+      label,
+      connection,
+      endpoint,
+      request: told,
+      handler,
+      now,
+      upgraded,
+    });
+    upstream.start();
+    return upstream;
   }
 
   /** Takes back a connection that can carry another request. */
@@ -332,6 +384,11 @@ export class Target implements ConnectionHandler {
     this.#failingFast = true;
     throw failure();
   }
+}
+
+/** A mesh proxy takes requests for HTTP/1 applications over HTTP/2. */
+function isUpgraded(protocol: 'http1' | 'http2', { mesh }: EndpointState): boolean {
+  return protocol === 'http1' && mesh?.opaque === false;
 }
 
 function asHttp1(request: OutgoingRequest): OutgoingRequest {

@@ -103,9 +103,8 @@ export class Balancer {
   /** Picks an endpoint for a request or connection, leaving out those already tried for it. */
   pick(tried = NONE_TRIED): Pick {
     const { clock, random } = this.#options;
-    const now = clock.monotonic();
     const endpoint =
-      this.#near.pick(tried, now, random) ?? this.#far.pick(tried, now, random) ?? this.#floor(tried);
+      this.#near.pick(tried, clock, random) ?? this.#far.pick(tried, clock, random) ?? this.#floor(tried);
     if (endpoint !== undefined) return { endpoint };
     return { none: this.#endpoints.size === 0 ? 'no endpoints' : 'all tried' };
   }

@@ -1,4 +1,5 @@
 import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { EndpointState } from './endpoint.ts';
 
 /**
@@ -30,9 +31,11 @@ export class Tier {
 
   /**
    * An endpoint to use: one whose time has come is proven at once, because waiting for chance would keep it out for long; else of two that are open, drawn at random, the one with less load.
-   * @param now monotonic milliseconds
    */
-  pick(tried: ReadonlySet<EndpointState>, now: number, random: Random): EndpointState | undefined {
+  pick(tried: ReadonlySet<EndpointState>, clock: Clock, random: Random): EndpointState | undefined {
+    // Most services have nothing to choose, and need no clock.
+    if (this.#shut.length === 0 && this.#open.length <= 1 && tried.size === 0) return this.#open[0];
+    const now = clock.monotonic();
     const due = this.first(tried);
     if (due !== undefined && due.shutUntil <= now) return due;
     const count = this.#open.length;

@@ -1,4 +1,4 @@
-import { type Field, trailerFields } from '../field.ts';
+import { About, Field, fieldName, trailerFields } from '../field.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -20,6 +20,8 @@ export interface RequestHead {
   /** 0 for HTTP/1.0, 1 for HTTP/1.1. */
   readonly minor: 0 | 1;
   readonly fields: readonly Field[];
+  /** The same, with what it was rendered to. */
+  readonly section: FieldSection;
   readonly framing: Framing;
   /** The connection may carry another request after this one. */
   readonly keepAlive: boolean;
@@ -32,6 +34,8 @@ export interface ResponseHead {
   readonly reason: string;
   readonly minor: 0 | 1;
   readonly fields: readonly Field[];
+  /** The same, with what it was rendered to. */
+  readonly section: FieldSection;
   readonly framing: Framing;
   readonly keepAlive: boolean;
 }
@@ -43,6 +47,8 @@ const MAX_FIELDS = 200;
 export const MAX_INTERIM = 32;
 
 const NO_BODY: Framing = { kind: 'none' };
+const CHUNKED: Framing = { kind: 'chunked' };
+const UNTIL_CLOSE: Framing = { kind: 'until close' };
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Visible characters, blanks and obs-text; no control characters, so no bare CR or LF. */
 // oxlint-disable-next-line no-control-regex -- control characters are what this is about
@@ -59,20 +65,97 @@ export function headEnd(bytes: Buffer): number {
   return -1;
 }
 
+/** The fields of a head, and what they say about it. */
+export class FieldSection {
+  readonly fields: readonly Field[];
+  readonly options: ReadonlySet<string>;
+  readonly upgrade: string | undefined;
+  /** What it was rendered to last, and by which rules. */
+  rendered: { readonly by: unknown; readonly text: string } | undefined;
+  readonly #length: number | undefined;
+  readonly #coding: string | undefined;
+
+  /** @param text the lines behind the first, without the last line end @throws HeadError */
+  constructor(text: string) {
+    const fields = parseFields(text === '' ? [] : text.split('\r\n'));
+    this.fields = fields;
+    this.options = connectionOptions(fields);
+    this.upgrade = this.options.has('upgrade') ? upgradeOf(fields) : undefined;
+    this.#length = contentLength(fields);
+    this.#coding = transferCoding(fields);
+  }
+
+  /** What Transfer-Encoding or Content-Length say about the body; undefined when there is neither. @throws HeadError */
+  framing(minor: 0 | 1): Framing | undefined {
+    const length = this.#length;
+    const coding = this.#coding;
+    if (coding === undefined) return length === undefined ? undefined : bodyOfLength(length);
+    if (minor === 0) throw new HeadError('HTTP/1.0 has no Transfer-Encoding');
+    if (length !== undefined) throw new HeadError('there are both Transfer-Encoding and Content-Length');
+    if (coding !== 'chunked') throw new HeadError(`the transfer coding "${coding}" is not chunked`);
+    return CHUNKED;
+  }
+
+  keepsAlive(minor: 0 | 1): boolean {
+    return !this.options.has('close') && (minor === 1 || this.options.has('keep-alive'));
+  }
+}
+
+/** Remembers the fields of the last head: a peer often says the same again, behind another first line. */
+export class HeadMemory {
+  #text = '';
+  #section: FieldSection | undefined;
+
+  /** @throws HeadError */
+  section(text: string): FieldSection {
+    if (this.#section !== undefined && text === this.#text) return this.#section;
+    const section = new FieldSection(text);
+    // What is very long is hardly said again, and would be held as long as the connection.
+    const kept = text.length <= MAX_REMEMBERED;
+    this.#text = kept ? text : '';
+    this.#section = kept ? section : undefined;
+    return section;
+  }
+}
+
+const MAX_REMEMBERED = 4096;
+
 /** @param bytes a whole head, blank line included @throws HeadError */
-export function parseRequestHead(bytes: Buffer): RequestHead {
-  const [line = '', ...lines] = linesOf(bytes);
-  const match = REQUEST_LINE.exec(line);
+export function parseRequestHead(bytes: Buffer, memory = new HeadMemory()): RequestHead {
+  const text = bytes.toString('latin1', 0, bytes.length - 4);
+  const match = REQUEST_LINE.exec(firstLine(text));
   if (match === null) throw new HeadError('the request line is malformed');
   const [, method = '', target = '', minorText] = match;
   const minor = minorText === '1' ? 1 : 0;
-  const fields = parseFields(lines);
-  if (fields.filter(({ lower }) => lower === 'host').length > 1)
-    throw new HeadError('there is more than one Host field');
-  const options = connectionOptions(fields);
-  const upgrade = minor === 1 && options.has('upgrade') ? upgradeOf(fields) : undefined;
-  const framing = announcedFraming(fields, minor) ?? NO_BODY;
-  return { method, target, minor, fields, framing, keepAlive: keepsAlive(options, minor), upgrade };
+  const section = memory.section(otherLines(text));
+  const { fields } = section;
+  if (count(fields, About.HOST) > 1) throw new HeadError('there is more than one Host field');
+  return {
+    method,
+    target,
+    minor,
+    fields,
+    section,
+    framing: section.framing(minor) ?? NO_BODY,
+    keepAlive: section.keepsAlive(minor),
+    upgrade: minor === 1 ? section.upgrade : undefined,
+  };
+}
+
+function firstLine(text: string): string {
+  const end = text.indexOf('\r\n');
+  return end < 0 ? text : text.slice(0, end);
+}
+
+function otherLines(text: string): string {
+  const end = text.indexOf('\r\n');
+  return end < 0 ? '' : text.slice(end + 2);
+}
+
+function count(fields: readonly Field[], bit: number): number {
+  let found = 0;
+  for (const { about } of fields) if (about.bits & bit) found++;
+  return found;
 }
 
 /**
@@ -80,49 +163,32 @@ export function parseRequestHead(bytes: Buffer): RequestHead {
  * that a server may ignore (RFC 9110 section 7.8); linkerd2-proxy takes this one away, too.
  */
 function upgradeOf(fields: readonly Field[]): string | undefined {
-  const asked = fields.filter(({ lower }) => lower === 'upgrade').map(({ value }) => value);
+  const asked = fields.filter(({ about }) => about.bits & About.UPGRADE).map(({ value }) => value);
   const protocols = asked.join(', ');
   return protocols === '' || /(?:^|[ ,\t])h2c?(?:$|[ ,\t/])/i.test(protocols) ? undefined : protocols;
 }
 
 /** @param method of the request that it answers: HEAD and 204, 304, 1xx have no body @throws HeadError */
-export function parseResponseHead(bytes: Buffer, method: string): ResponseHead {
-  const [line = '', ...lines] = linesOf(bytes);
-  const match = STATUS_LINE.exec(line);
+export function parseResponseHead(bytes: Buffer, method: string, memory = new HeadMemory()): ResponseHead {
+  const text = bytes.toString('latin1', 0, bytes.length - 4);
+  const match = STATUS_LINE.exec(firstLine(text));
   if (match === null) throw new HeadError('the status line is malformed');
   const minor = match[1] === '1' ? 1 : 0;
   const status = Number(match[2]);
-  const fields = parseFields(lines);
-  const framing = responseFraming(status, method, fields, minor);
-  const options = connectionOptions(fields);
-  const keepAlive = keepsAlive(options, minor) && framing.kind !== 'until close';
-  return { status, reason: match[3] ?? '', minor, fields, framing, keepAlive };
-}
-
-function responseFraming(status: number, method: string, fields: readonly Field[], minor: 0 | 1): Framing {
+  const section = memory.section(otherLines(text));
   // Checked even where there is no body: contradictory lengths are a sign of somebody's tricks.
-  const announced = announcedFraming(fields, minor);
-  if (method === 'HEAD' || status < 200 || status === 204 || status === 304) return NO_BODY;
-  return announced ?? { kind: 'until close' };
+  const announced = section.framing(minor);
+  const framing = hasBody(status, method) ? (announced ?? UNTIL_CLOSE) : NO_BODY;
+  const keepAlive = section.keepsAlive(minor) && framing.kind !== 'until close';
+  return { status, reason: match[3] ?? '', minor, fields: section.fields, section, framing, keepAlive };
 }
 
-/** What Transfer-Encoding or Content-Length say about the body; undefined when there is neither. */
-function announcedFraming(fields: readonly Field[], minor: 0 | 1): Framing | undefined {
-  const length = contentLength(fields);
-  const coding = transferCoding(fields, minor);
-  if (coding === undefined) return length === undefined ? undefined : bodyOfLength(length);
-  if (length !== undefined) throw new HeadError('there are both Transfer-Encoding and Content-Length');
-  if (coding !== 'chunked') throw new HeadError(`the transfer coding "${coding}" is not chunked`);
-  return { kind: 'chunked' };
+function hasBody(status: number, method: string): boolean {
+  return method !== 'HEAD' && status >= 200 && status !== 204 && status !== 304;
 }
 
 function bodyOfLength(length: number): Framing {
   return length === 0 ? NO_BODY : { kind: 'length', length };
-}
-
-function linesOf(bytes: Buffer): string[] {
-  const text = bytes.toString('latin1', 0, bytes.length - 4);
-  return text.split('\r\n');
 }
 
 function parseFields(lines: readonly string[]): Field[] {
@@ -135,8 +201,21 @@ function parseFields(lines: readonly string[]): Field[] {
     const value = line.slice(colon + 1);
     if (!VALUE.test(value))
       throw new HeadError(`the value of the header field ${name} has a forbidden character`);
-    return { name, lower: name.toLowerCase(), value: value.replace(/^[\t ]+|[\t ]+$/g, '') };
+    return new Field(name, trimmed(value), fieldName(name.toLowerCase()));
   });
+}
+
+/** Without the blanks around it. */
+function trimmed(value: string): string {
+  let from = 0;
+  let to = value.length;
+  while (from < to && isBlank(value.charCodeAt(from))) from++;
+  while (to > from && isBlank(value.charCodeAt(to - 1))) to--;
+  return value.slice(from, to);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** @param text trailer lines with their line ends @throws HeadError */
@@ -146,10 +225,8 @@ export function parseTrailers(text: string): Field[] {
 }
 
 function contentLength(fields: readonly Field[]): number | undefined {
-  const found = fields.filter(({ lower }) => lower === 'content-length');
-  const [first] = found;
+  const first = only(fields, About.LENGTH, 'Content-Length');
   if (first === undefined) return undefined;
-  if (found.length > 1) throw new HeadError('there is more than one Content-Length');
   const length = Number(first.value);
   if (!/^\d{1,16}$/.test(first.value) || !Number.isSafeInteger(length))
     throw new HeadError('the Content-Length is no length');
@@ -157,23 +234,29 @@ function contentLength(fields: readonly Field[]): number | undefined {
 }
 
 /** The one transfer coding, in lower case; undefined when there is none. */
-function transferCoding(fields: readonly Field[], minor: 0 | 1): string | undefined {
-  const found = fields.filter(({ lower }) => lower === 'transfer-encoding');
-  const [first] = found;
-  if (first === undefined) return undefined;
-  if (found.length > 1) throw new HeadError('there is more than one Transfer-Encoding');
-  if (minor === 0) throw new HeadError('HTTP/1.0 has no Transfer-Encoding');
-  return first.value.toLowerCase();
+function transferCoding(fields: readonly Field[]): string | undefined {
+  return only(fields, About.CODING, 'Transfer-Encoding')?.value.toLowerCase();
 }
+
+function only(fields: readonly Field[], bit: number, name: string): Field | undefined {
+  let found: Field | undefined;
+  for (const field of fields) {
+    if ((field.about.bits & bit) === 0) continue;
+    if (found !== undefined) throw new HeadError(`there is more than one ${name}`);
+    found = field;
+  }
+  return found;
+}
+
+const NO_OPTIONS: ReadonlySet<string> = new Set();
 
 /** The options of the Connection field, in lower case. */
 export function connectionOptions(fields: readonly Field[]): ReadonlySet<string> {
-  const options = fields
-    .filter(({ lower }) => lower === 'connection' || lower === 'proxy-connection')
-    .flatMap(({ value }) => value.toLowerCase().split(','));
-  return new Set(options.map((option) => option.trim()));
-}
-
-function keepsAlive(options: ReadonlySet<string>, minor: 0 | 1): boolean {
-  return !options.has('close') && (minor === 1 || options.has('keep-alive'));
+  let options: Set<string> | undefined;
+  for (const { about, value } of fields) {
+    if ((about.bits & About.OPTIONS) === 0) continue;
+    options ??= new Set();
+    for (const option of value.toLowerCase().split(',')) options.add(option.trim());
+  }
+  return options ?? NO_OPTIONS;
 }

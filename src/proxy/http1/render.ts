@@ -1,62 +1,74 @@
 import type { HeadRules } from '../session.ts';
-import { connectionOptions, type Field, type RequestHead, type ResponseHead } from './head.ts';
+import { About, type Field } from '../field.ts';
+import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
 
-/** Fields of one hop (RFC 9110 section 7.6.1); Transfer-Encoding stays, because the body is passed on in its framing. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'proxy-connection',
-  'keep-alive',
-  'te',
-  'upgrade',
-  'http2-settings',
-  'proxy-authenticate',
-  'proxy-authorization',
-]);
-const SAYS_LENGTH = new Set(['content-length', 'transfer-encoding']);
-/** Fields that a Connection option must not be able to remove. */
-const UNREMOVABLE = new Set([
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'content-type',
-  'forwarded',
-  'authorization',
-  'cookie',
-]);
+const NOT_FOR_TARGETS = About.HOP | About.PROXY | About.HOST;
+const SAYS_LENGTH = About.LENGTH | About.CODING;
 
 /** The head that the target gets. Fields that only proxies may set (`l5d-…`) are taken away from clients. */
-export function renderRequest(head: RequestHead, rules: HeadRules): Buffer {
-  const { path, authority } = splitTarget(head.target);
-  const options = connectionOptions(head.fields);
-  const host = rules.host ?? authority;
-  const lines = [`${head.method} ${path} HTTP/1.${head.minor}`];
-  if (host !== undefined) lines.push(`host: ${host}`);
+export function renderRequest(head: RequestHead, rules: HeadRules): string {
+  const { method, target, minor, section } = head;
+  // Mostly it is a path, and the fields are those of the request before.
+  if (target.startsWith('/'))
+    return `${method} ${target} HTTP/1.${minor}\r\n${sectionFor(head, section, rules)}`;
+  const { path, authority } = splitTarget(target);
+  const fields = requestLines(head, rules, rules.host ?? authority);
+  return `${method} ${path} HTTP/1.${minor}\r\n${fields}`;
+}
+
+function sectionFor(head: RequestHead, section: FieldSection, rules: HeadRules): string {
+  const { rendered } = section;
+  if (rendered?.by === rules && head.minor === 1) return rendered.text;
+  const text = requestLines(head, rules, rules.host);
+  if (head.minor === 1) section.rendered = { by: rules, text };
+  return text;
+}
+
+function requestLines(head: RequestHead, rules: HeadRules, host: string | undefined): string {
+  const { options } = head.section;
+  let lines = host === undefined ? '' : `host: ${host}\r\n`;
   for (const field of head.fields) {
-    if (field.lower === 'host' && host !== undefined) continue;
-    if (field.lower.startsWith('l5d-') || isHopByHop(field, options)) continue;
-    lines.push(`${field.name}: ${field.value}`);
+    const { bits } = field.about;
+    if (bits & NOT_FOR_TARGETS && !(bits & About.HOST && host === undefined)) continue;
+    if (stays(field, options)) lines += line(field);
   }
-  for (const [name, value] of [...rules.append, ...rules.add]) lines.push(`${name}: ${value}`);
-  if (head.upgrade !== undefined) lines.push('connection: upgrade', `upgrade: ${head.upgrade}`);
-  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+  for (const field of rules.added) lines += line(field);
+  if (head.upgrade !== undefined) lines += `connection: upgrade\r\nupgrade: ${head.upgrade}\r\n`;
+  return `${lines}\r\n`;
 }
 
 /** The head that the client gets. @param close whether the connection ends after this response */
-export function renderResponse(head: ResponseHead, minor: 0 | 1, close: boolean): Buffer {
-  const options = connectionOptions(head.fields);
-  const lines = [`HTTP/1.1 ${head.status} ${head.reason}`];
-  const bodiless = head.status < 200 || head.status === 204;
-  for (const field of head.fields) {
-    if (head.status === 101 && field.lower === 'upgrade')
-      lines.push('connection: upgrade', `upgrade: ${field.value}`);
-    if (isHopByHop(field, options)) continue;
-    // These never have a body, whatever the target says; who reads on must not wait for one, nor take what follows for it (RFC 9110 section 8.6).
-    if (bodiless && SAYS_LENGTH.has(field.lower)) continue;
-    lines.push(`${field.name}: ${field.value}`);
+export function renderResponse(head: ResponseHead, minor: 0 | 1, close: boolean): string {
+  const { status, section } = head;
+  let lines = section.rendered?.by === status ? section.rendered.text : undefined;
+  if (lines === undefined) {
+    lines = responseLines(head);
+    section.rendered = { by: status, text: lines };
   }
-  if (close) lines.push('connection: close');
-  else if (minor === 0) lines.push('connection: keep-alive');
-  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+  const last = close ? 'connection: close\r\n\r\n' : minor === 0 ? 'connection: keep-alive\r\n\r\n' : '\r\n';
+  return `HTTP/1.1 ${status} ${head.reason}\r\n${lines}${last}`;
+}
+
+function responseLines({ status, fields, section }: ResponseHead): string {
+  const bodiless = status < 200 || status === 204;
+  let lines = '';
+  for (const field of fields) {
+    const { bits } = field.about;
+    if (bits & About.UPGRADE && status === 101) lines += `connection: upgrade\r\nupgrade: ${field.value}\r\n`;
+    if (bits & About.HOP || !stays(field, section.options)) continue;
+    // These never have a body, whatever the target says; who reads on must not wait for one, nor take what follows for it (RFC 9110 section 8.6).
+    if (bodiless && bits & SAYS_LENGTH) continue;
+    lines += line(field);
+  }
+  return lines;
+}
+
+function line({ name, value }: Field): string {
+  return `${name}: ${value}\r\n`;
+}
+
+function stays({ about }: Field, options: ReadonlySet<string>): boolean {
+  return options.size === 0 || (about.bits & About.UNREMOVABLE) !== 0 || !options.has(about.text);
 }
 
 /** Whether a request target is one that an origin server can be asked for; CONNECT and authority-form are not. */
@@ -75,8 +87,4 @@ export function splitTarget(target: string): { path: string; authority: string |
   if (match === null) return { path: target, authority: undefined };
   const rest = (match[2] ?? '').replace(/#.*$/, '');
   return { path: rest.startsWith('/') ? rest : `/${rest}`, authority: match[1] };
-}
-
-function isHopByHop({ lower }: Field, options: ReadonlySet<string>): boolean {
-  return HOP_BY_HOP.has(lower) || (options.has(lower) && !UNREMOVABLE.has(lower));
 }

@@ -10,6 +10,7 @@ import { TranslatedExchange } from './translated.ts';
 import {
   HeadError,
   headEnd,
+  HeadMemory,
   MAX_INTERIM,
   parseRequestHead,
   parseResponseHead,
@@ -32,6 +33,8 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 export class Http1Session implements ConnectionHandler, Flow {
   readonly #session: Session;
   readonly #client: Connection;
+  readonly #requestMemory = new HeadMemory();
+  readonly #responseMemory = new HeadMemory();
   #held: Buffer = EMPTY;
   #exchange: Exchange | undefined;
   /** Instead of an exchange, when endpoints speak HTTP/2, or proxies before them do. */
@@ -151,7 +154,7 @@ export class Http1Session implements ConnectionHandler, Flow {
         if (this.#clientEnded) endGently(this.#client, this.#session.clock);
         return false;
       }
-      const head = parseRequestHead(this.#held.subarray(0, end));
+      const head = parseRequestHead(this.#held.subarray(0, end), this.#requestMemory);
       this.#held = this.#held.subarray(end);
       this.#begin(head);
     } catch (error) {
@@ -173,8 +176,10 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#answer(refusal, exchange);
       return;
     }
-    if (target.translates && head.upgrade === undefined) this.#translate(head);
-    else void this.#lease(exchange, false);
+    if (target.translates && head.upgrade === undefined) return this.#translate(head);
+    const lease = target.leaseNow();
+    if (lease === undefined) void this.#lease(exchange, false);
+    else this.#leased(exchange, lease);
   }
 
   /** Endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
@@ -200,28 +205,29 @@ export class Http1Session implements ConnectionHandler, Flow {
   async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
     try {
       const lease = await this.#session.target.lease(fresh);
-      if (this.#exchange !== exchange || this.#client.closed) {
-        lease.endpoint.abandon();
-        lease.connection.destroy();
-        return;
-      }
-      exchange.lease = lease;
-      lease.connection.handler = this;
-      if (lease.connection.closed) {
-        this.#targetEnded(exchange, undefined);
-        return;
-      }
-      lease.connection.resume();
-      lease.connection.send(renderRequest(exchange.head, this.#session.rules));
-      this.#client.resume();
-      this.#sendHeldBody(exchange, lease);
-      if (this.#clientEnded) this.#abortIncomplete(exchange);
+      if (this.#exchange === exchange && !this.#client.closed) return this.#leased(exchange, lease);
+      lease.endpoint.abandon();
+      lease.connection.destroy();
     } catch (error) {
       if (this.#exchange !== exchange) return;
       const failure =
         error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error);
       this.#answer(failure, exchange);
     }
+  }
+
+  #leased(exchange: Exchange, lease: Lease): void {
+    exchange.lease = lease;
+    lease.connection.handler = this;
+    if (lease.connection.closed) {
+      this.#targetEnded(exchange, undefined);
+      return;
+    }
+    lease.connection.resume();
+    lease.connection.sendText(renderRequest(exchange.head, this.#session.rules));
+    this.#client.resume();
+    this.#sendHeldBody(exchange, lease);
+    if (this.#clientEnded) this.#abortIncomplete(exchange);
   }
 
   #sendHeldBody(exchange: Exchange, lease: Lease): void {
@@ -269,7 +275,11 @@ export class Http1Session implements ConnectionHandler, Flow {
   #responseHead(exchange: Exchange, chunk: Buffer): void {
     exchange.held = exchange.held.length === 0 ? chunk : Buffer.concat([exchange.held, chunk]);
     for (let end = headEnd(exchange.held); end >= 0; end = headEnd(exchange.held)) {
-      const head = parseResponseHead(exchange.held.subarray(0, end), exchange.head.method);
+      const head = parseResponseHead(
+        exchange.held.subarray(0, end),
+        exchange.head.method,
+        this.#responseMemory,
+      );
       if (exchange.head.minor === 0 && head.framing.kind === 'chunked')
         throw new HeadError('HTTP/1.0 was asked for, chunks were sent');
       const rest = exchange.held.subarray(end);
@@ -278,7 +288,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (head.status >= 200) return this.#finalHead(exchange, head, rest);
       if (++exchange.interim > MAX_INTERIM) throw new HeadError('there is no end of interim responses');
       // 100 and 103 are for the client, unless it is too old to know them.
-      if (exchange.head.minor === 1) this.#client.send(renderResponse(head, 1, false));
+      if (exchange.head.minor === 1) this.#client.sendText(renderResponse(head, 1, false));
     }
   }
 
@@ -294,7 +304,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.responseBody = new BodyReader(head.framing);
     exchange.held = EMPTY;
     this.#closing = !exchange.head.keepAlive || head.framing.kind === 'until close' || draining();
-    this.#client.send(renderResponse(head, exchange.head.minor, this.#closing));
+    this.#client.sendText(renderResponse(head, exchange.head.minor, this.#closing));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
   }
 
@@ -335,7 +345,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       throw new HeadError('an upgrade was not asked for');
     accounts.response(target.label, 101, clock.monotonic() - exchange.startedAt);
     this.#exchange = undefined;
-    this.#client.send(renderResponse(head, 1, false));
+    this.#client.sendText(renderResponse(head, 1, false));
     if (rest.length > 0) this.#client.send(rest);
     exchange.status = 101;
     exchange.firstByteMs = clock.monotonic() - exchange.startedAt;

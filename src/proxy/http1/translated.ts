@@ -1,5 +1,5 @@
 import { ProxyFailure } from '../failures.ts';
-import { type Field, valueOf } from '../field.ts';
+import { Field, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
@@ -236,7 +236,8 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 }
 
 function lowerCase(field: Field): Field {
-  return field.name === field.lower ? field : { name: field.lower, lower: field.lower, value: field.value };
+  const { name, value, about } = field;
+  return name === about.text ? field : new Field(about.text, value, about);
 }
 
 function render(status: number, fields: readonly Field[], own: readonly string[]): Buffer {

@@ -113,7 +113,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       maxStreams: this.#maxStreams,
       peerWindow: () => this.#peer.initialWindow,
       refusing: () => this.#last,
-      safely: (work) => this.#safely(work),
+      onBroken: (error) => this.#break(error),
       onRequest: (stream, fields, ended) => user.onRequest(stream, fields, ended),
       onTooLarge: (stream) => user.onTooLarge(stream),
       onOver: () => this.#streamOver(),
@@ -225,13 +225,18 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   // --- what the frame reader finds
 
-  onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
+  // oxlint-disable-next-line max-params -- as FrameSink says
+  onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (!this.#settingsCame && (type !== FrameType.SETTINGS || flags & Flag.ACK))
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'the first frame is not SETTINGS');
     if (this.#block.open && type !== FrameType.CONTINUATION)
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a header block is interrupted');
-    if (type === FrameType.HEADERS) this.#headers(streamId, this.#block.begin(streamId, flags, payload));
-    else if (type === FrameType.CONTINUATION)
+    if (type === FrameType.HEADERS) {
+      this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
+      return;
+    }
+    const payload = bytes.subarray(start, end);
+    if (type === FrameType.CONTINUATION)
       this.#headers(streamId, this.#block.continue(streamId, flags, payload));
     else this.#control(type, flags, streamId, payload);
   }
@@ -261,11 +266,12 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     return chunk.subarray(length);
   }
 
-  #headers(streamId: number, block: Buffer | undefined): void {
+  #headers(streamId: number, whole: boolean): void {
     if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'HEADERS have no stream');
+    if (!whole) return;
     // Decoded even when nobody wants it: the tables of both ends must stay in step.
-    if (block !== undefined)
-      this.#streams.headers(streamId, this.#decoder.decode(block), this.#block.endStream);
+    const { bytes, start, end, endStream } = this.#block;
+    this.#streams.headers(streamId, this.#decoder.decode(bytes, start, end), endStream);
   }
 
   #control(type: number, flags: number, streamId: number, payload: Buffer): void {

@@ -18,7 +18,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #outgoing: OutgoingRequest | undefined;
   #upstream: Upstream | undefined;
   /** Body that came before there was an endpoint to send it to. The stream's window bounds it. */
-  #held: Buffer[] = [];
+  #held: Buffer[] | undefined;
   #requestEnded = false;
   #trailers: readonly Field[] | undefined;
   #bodyForwarded = false;
@@ -52,8 +52,11 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       this.#answer(refusal);
       return;
     }
-    this.#outgoing = this.#translate(request);
-    void this.#open(false);
+    const outgoing = this.#translate(request);
+    this.#outgoing = outgoing;
+    const upstream = target.openNow(this.#protocol(outgoing), outgoing, this);
+    if (upstream === undefined) void this.#open(false);
+    else this.#opened(upstream);
   }
 
   // --- the client
@@ -63,7 +66,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     if (this.#over) {
       stream.consumed(chunk.length);
     } else if (this.#upstream === undefined) {
-      this.#held.push(chunk);
+      (this.#held ??= []).push(chunk);
     } else {
       this.#bodyForwarded = true;
       stream.consumed(this.#upstream.write(chunk));
@@ -106,9 +109,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
 
   onResponse({ status, fields, framing }: IncomingResponse): void {
     this.#status = status;
-    this.#firstByteMs = this.#session.clock.monotonic() - this.#startedAt;
-    const head = [statusField(status), ...fields];
-    const { version } = this.#request ?? { version: 'HTTP/2' };
+    this.#firstByteMs = this.#elapsed();
+    const head = [statusField(status)];
+    for (const field of fields) head.push(field);
+    const version = this.#request?.version ?? 'HTTP/2';
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
     const ended = framing.kind === 'none';
     if (ended) this.#readGrpc(fields);
@@ -153,12 +157,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     if (outgoing === undefined) return;
     try {
       const upstream = await this.#session.target.open(this.#protocol(outgoing), outgoing, this, fresh);
-      if (this.#over) {
-        upstream.abandon();
-        return;
-      }
-      this.#upstream = upstream;
-      this.#sendHeld(upstream);
+      this.#opened(upstream);
     } catch (error) {
       if (this.#over) return;
       const failure =
@@ -167,10 +166,15 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     }
   }
 
-  #sendHeld(upstream: Upstream): void {
+  #opened(upstream: Upstream): void {
+    if (this.#over) {
+      upstream.abandon();
+      return;
+    }
+    this.#upstream = upstream;
     const held = this.#held;
-    this.#held = [];
-    for (const chunk of held) {
+    this.#held = undefined;
+    for (const chunk of held ?? []) {
       this.#bodyForwarded = true;
       this.#stream.consumed(upstream.write(chunk));
     }
@@ -248,18 +252,23 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #finish(failure?: ProxyFailure): void {
     if (this.#over) return;
     this.#over = true;
-    for (const chunk of this.#held) this.#stream.consumed(chunk.length);
-    this.#held = [];
-    const { accounts, target, clock } = this.#session;
-    const totalMs = clock.monotonic() - this.#startedAt;
-    if (this.#status !== undefined)
-      accounts.response(target.label, this.#status, this.#firstByteMs ?? totalMs, this.#grpcStatus);
-    this.#log(totalMs, failure);
+    for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
+    this.#held = undefined;
+    if (this.#status !== undefined) {
+      const { accounts, target } = this.#session;
+      accounts.response(target.label, this.#status, this.#firstByteMs ?? this.#elapsed(), this.#grpcStatus);
+    }
+    const { accessLog } = this.#session;
+    if (accessLog.wants(this.#status, failure?.kind, this.#grpcStatus)) this.#log(failure);
   }
 
-  #log(totalMs: number, failure: ProxyFailure | undefined): void {
+  /** Milliseconds since the request came. */
+  #elapsed(): number {
+    return this.#session.clock.monotonic() - this.#startedAt;
+  }
+
+  #log(failure: ProxyFailure | undefined): void {
     const { accessLog, target, clientName } = this.#session;
-    if (!accessLog.wants(this.#status, failure?.kind, this.#grpcStatus)) return;
     accessLog.record({
       client: clientName,
       target: target.label,
@@ -272,7 +281,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
       firstByteMs: this.#firstByteMs,
-      totalMs,
+      totalMs: this.#elapsed(),
       failure: failure?.kind,
       reason: failure?.message,
     });

@@ -39,8 +39,9 @@ const EMPTY = Buffer.alloc(0);
 
 /** Hears what a `FrameReader` finds. */
 export interface FrameSink {
-  /** A whole frame other than DATA. `payload` is only valid during the call. */
-  onFrame(type: number, flags: number, streamId: number, payload: Buffer): void;
+  /** A whole frame other than DATA. Its payload is in `bytes[start, end)`, during the call only. */
+  // oxlint-disable-next-line max-params -- a view or an object for each frame would be the costliest part of it
+  onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void;
   /** A DATA frame begins. @param length its payload with padding: what flow control counts */
   onDataStart(streamId: number, length: number): void;
   /** Bytes of that frame's data, as they came. */
@@ -115,7 +116,7 @@ export class FrameReader {
         throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a padded frame has no room for padding');
       this.#sink.onDataStart(this.#streamId, this.#length);
     }
-    if (this.#left === 0) this.#finish(EMPTY);
+    if (this.#left === 0) this.#finish(EMPTY, 0, 0);
   }
 
   #readPayload(chunk: Buffer, at: number): number {
@@ -123,7 +124,7 @@ export class FrameReader {
     const taken = Math.min(this.#left, chunk.length - at);
     if (this.#heldLength === 0 && taken === this.#left) {
       this.#left = 0;
-      this.#finish(chunk.subarray(at, at + taken));
+      this.#finish(chunk, at, at + taken);
       return at + taken;
     }
     if (this.#heldLength === 0) this.#held = Buffer.allocUnsafe(this.#length);
@@ -134,7 +135,7 @@ export class FrameReader {
       const whole = this.#held;
       this.#held = EMPTY;
       this.#heldLength = 0;
-      this.#finish(whole);
+      this.#finish(whole, 0, whole.length);
     }
     return at + taken;
   }
@@ -145,47 +146,50 @@ export class FrameReader {
       this.#left--;
       if (this.#padding > this.#left)
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a frame has more padding than payload');
-      if (this.#left === 0) this.#finish(EMPTY);
+      if (this.#left === 0) this.#finish(EMPTY, 0, 0);
       return at + 1;
     }
     const taken = Math.min(this.#left, chunk.length - at);
     const data = Math.min(taken, this.#left - this.#padding);
     this.#left -= taken;
     if (data > 0) this.#sink.onDataBytes(this.#streamId, chunk.subarray(at, at + data));
-    if (this.#left === 0 && !this.#stopped) this.#finish(EMPTY);
+    if (this.#left === 0 && !this.#stopped) this.#finish(EMPTY, 0, 0);
     return at + taken;
   }
 
-  #finish(payload: Buffer): void {
+  #finish(bytes: Buffer, start: number, end: number): void {
     this.#left = -1;
     if (this.#type === FrameType.DATA)
       this.#sink.onDataEnd(this.#streamId, this.#length, (this.#flags & Flag.END_STREAM) !== 0);
-    else this.#sink.onFrame(this.#type, this.#flags, this.#streamId, payload);
+    else this.#sink.onFrame(this.#type, this.#flags, this.#streamId, bytes, start, end);
   }
 }
 
-/** A frame's header. */
-export function frameHeader(length: number, type: number, flags: number, streamId: number): Buffer {
-  const header = Buffer.allocUnsafe(FRAME_HEADER);
-  writeFrameHeader(header, 0, { length, type, flags, streamId });
-  return header;
-}
-
-function writeFrameHeader(
+/** Writes a frame's header: `FRAME_HEADER` bytes. */
+// oxlint-disable-next-line max-params -- an object for each frame would be the costliest part of it
+export function writeFrameHeader(
   into: Buffer,
   at: number,
-  { length, type, flags, streamId }: { length: number; type: number; flags: number; streamId: number },
+  length: number,
+  type: number,
+  flags: number,
+  streamId: number,
 ): void {
-  into.writeUIntBE(length, at, 3);
+  into[at] = length >> 16;
+  into[at + 1] = length >> 8;
+  into[at + 2] = length;
   into[at + 3] = type;
   into[at + 4] = flags;
-  into.writeUInt32BE(streamId, at + 5);
+  into[at + 5] = streamId >> 24;
+  into[at + 6] = streamId >> 16;
+  into[at + 7] = streamId >> 8;
+  into[at + 8] = streamId;
 }
 
 /** A whole frame with a copy of its payload. */
 export function frame(type: number, flags: number, streamId: number, payload: Buffer = EMPTY): Buffer {
   const bytes = Buffer.allocUnsafe(FRAME_HEADER + payload.length);
-  writeFrameHeader(bytes, 0, { length: payload.length, type, flags, streamId });
+  writeFrameHeader(bytes, 0, payload.length, type, flags, streamId);
   payload.copy(bytes, FRAME_HEADER);
   return bytes;
 }
@@ -201,7 +205,7 @@ export function headerFrames(streamId: number, block: Buffer, endStream: boolean
     const last = index === count - 1 ? Flag.END_HEADERS : 0;
     const flags = last | (index === 0 && endStream ? Flag.END_STREAM : 0);
     const type = index === 0 ? FrameType.HEADERS : FrameType.CONTINUATION;
-    writeFrameHeader(bytes, at, { length, type, flags, streamId });
+    writeFrameHeader(bytes, at, length, type, flags, streamId);
     block.copy(bytes, at + FRAME_HEADER, from, from + length);
     at += FRAME_HEADER + length;
   }
@@ -211,7 +215,7 @@ export function headerFrames(streamId: number, block: Buffer, endStream: boolean
 /** A frame whose payload is one 32-bit number: RST_STREAM, WINDOW_UPDATE. */
 export function numberFrame(type: number, streamId: number, value: number): Buffer {
   const bytes = Buffer.allocUnsafe(FRAME_HEADER + 4);
-  writeFrameHeader(bytes, 0, { length: 4, type, flags: 0, streamId });
+  writeFrameHeader(bytes, 0, 4, type, 0, streamId);
   bytes.writeUInt32BE(value, FRAME_HEADER);
   return bytes;
 }

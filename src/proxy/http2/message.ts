@@ -1,4 +1,4 @@
-import { type Field, makeField, valueOf } from '../field.ts';
+import { About, type Field, makeField } from '../field.ts';
 import type { Framing } from '../http1/head.ts';
 import type { HttpVersion } from '../upstream.ts';
 
@@ -16,92 +16,125 @@ export interface Http2Request {
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
 const AUTHORITY = /^[\x21-\x7e]+$/;
-const PSEUDO = new Set([':method', ':scheme', ':path', ':authority']);
-/** Fields that belong to an HTTP/1 connection (RFC 9113 section 8.2.2). */
-const CONNECTION_FIELDS = new Set([
-  'connection',
-  'proxy-connection',
-  'keep-alive',
-  'transfer-encoding',
-  'upgrade',
-]);
 /** Set by Linkerd's proxies on requests that they have carried over (wire reference 2). */
 export const ORIG_PROTO = 'l5d-orig-proto';
 
-/** @returns the request, or why it is malformed (RFC 9113 section 8.3.1) */
-export function readRequest(fields: readonly Field[], ended: boolean): Http2Request | string {
-  const pseudo = new Map<string, string>();
-  const plain: Field[] = [];
-  for (const field of fields) {
-    if (field.lower.startsWith(':')) {
-      if (plain.length > 0) return 'a pseudo-header stands behind a field';
-      if (!PSEUDO.has(field.lower) || pseudo.has(field.lower))
-        return `there must not be a field ${field.lower} here`;
-      pseudo.set(field.lower, field.value);
-    } else {
-      plain.push(field);
+/** What matters to us of a header list, as it is found. */
+class RequestReader {
+  method: string | undefined;
+  scheme: string | undefined;
+  path: string | undefined;
+  authority: string | undefined;
+  host: string | undefined;
+  version: HttpVersion = 'HTTP/2';
+  length: string | undefined;
+  lengths = 0;
+  problem: string | undefined;
+  readonly plain: Field[] = [];
+
+  read(fields: readonly Field[]): string | undefined {
+    for (const field of fields) {
+      const { bits } = field.about;
+      if (bits & About.PSEUDO) {
+        const problem = this.#pseudo(field);
+        if (problem !== undefined) return problem;
+        continue;
+      }
+      this.plain.push(field);
+      if (bits & REMARKABLE) this.#remark(field, bits);
+    }
+    return undefined;
+  }
+
+  #pseudo({ lower, value }: Field): string | undefined {
+    if (this.plain.length > 0) return 'a pseudo-header stands behind a field';
+    if (lower === ':path' && this.path === undefined) this.path = value;
+    else if (lower === ':method' && this.method === undefined) this.method = value;
+    else if (lower === ':authority' && this.authority === undefined) this.authority = value;
+    else if (lower === ':scheme' && this.scheme === undefined) this.scheme = value;
+    else return `there must not be a field ${lower} here`;
+    return undefined;
+  }
+
+  #remark({ lower, value }: Field, bits: number): void {
+    if (bits & About.HTTP1 || (bits & About.TE && value !== 'trailers'))
+      this.problem ??= `the field ${lower} is not allowed in HTTP/2`;
+    if (bits & About.ORIG_PROTO) this.version = versionOf(value);
+    if (bits & About.HOST) this.host ??= value;
+    if (bits & About.LENGTH) {
+      this.length ??= value;
+      this.lengths++;
     }
   }
-  const problem = pseudoProblem(pseudo) ?? fieldProblem(plain) ?? lengthProblem(plain, ended);
+}
+
+const REMARKABLE = About.HTTP1 | About.TE | About.ORIG_PROTO | About.HOST | About.LENGTH;
+
+/** @returns the request, or why it is malformed (RFC 9113 section 8.3.1) */
+export function readRequest(fields: readonly Field[], ended: boolean): Http2Request | string {
+  const reader = new RequestReader();
+  const problem =
+    reader.read(fields) ?? pseudoProblem(reader) ?? reader.problem ?? lengthProblem(reader, ended);
   if (problem !== undefined) return problem;
+  const { method = '', path = '', version, plain, length } = reader;
   return {
-    method: pseudo.get(':method') ?? '',
-    path: pseudo.get(':path') ?? '',
-    authority: pseudo.get(':authority') ?? valueOf(plain, 'host'),
-    version: versionOf(valueOf(plain, ORIG_PROTO)),
+    method,
+    path,
+    authority: reader.authority ?? reader.host,
+    version,
     fields: plain,
-    framing: framingOf(plain, ended),
+    framing: framingOf(length, ended),
   };
 }
 
-function versionOf(origProto: string | undefined): HttpVersion {
-  if (origProto === undefined) return 'HTTP/2';
+function versionOf(origProto: string): HttpVersion {
   return origProto.startsWith('HTTP/1.0') ? 'HTTP/1.0' : 'HTTP/1.1';
 }
 
-function fieldProblem(fields: readonly Field[]): string | undefined {
-  const bad = fields.find(
-    ({ lower, value }) => CONNECTION_FIELDS.has(lower) || (lower === 'te' && value !== 'trailers'),
-  );
-  return bad === undefined ? undefined : `the field ${bad.lower} is not allowed in HTTP/2`;
+function pseudoProblem({ method = '', scheme, path = '', authority }: RequestReader): string | undefined {
+  if (method !== 'GET' && method !== 'POST' && !TOKEN.test(method)) return 'there is no valid method';
+  if (method === 'CONNECT') return 'CONNECT is not served';
+  if (scheme === undefined) return 'there is no scheme';
+  if (!PATH.test(path) || (path === '*' && method !== 'OPTIONS')) return 'there is no valid path';
+  return authority === undefined || isAuthority(authority) ? undefined : 'the authority is not valid';
 }
 
-function pseudoProblem(pseudo: ReadonlyMap<string, string>): string | undefined {
-  const method = pseudo.get(':method') ?? '';
-  if (!TOKEN.test(method)) return 'there is no valid method';
-  if (method === 'CONNECT') return 'CONNECT is not served';
-  if (!pseudo.has(':scheme')) return 'there is no scheme';
-  const path = pseudo.get(':path') ?? '';
-  if (!PATH.test(path) || (path === '*' && method !== 'OPTIONS')) return 'there is no valid path';
-  const authority = pseudo.get(':authority');
-  return authority === undefined || AUTHORITY.test(authority) ? undefined : 'the authority is not valid';
+let lastAuthority = '';
+
+/** The one that was asked for last is often the one that is asked for next. */
+function isAuthority(text: string): boolean {
+  if (text !== '' && text === lastAuthority) return true;
+  if (!AUTHORITY.test(text)) return false;
+  lastAuthority = text;
+  return true;
 }
 
 /** A length that an HTTP/1 target would believe and that is not the body's lets requests be smuggled past us. */
-function lengthProblem(fields: readonly Field[], ended: boolean): string | undefined {
-  const lengths = fields.filter(({ lower }) => lower === 'content-length');
-  const [first] = lengths;
-  if (first === undefined) return undefined;
-  if (lengths.length > 1) return 'there is more than one Content-Length';
-  if (!/^\d{1,15}$/.test(first.value)) return 'the Content-Length is no length';
-  return ended && Number(first.value) > 0 ? 'the body is shorter than its Content-Length' : undefined;
+function lengthProblem({ length, lengths }: RequestReader, ended: boolean): string | undefined {
+  if (length === undefined) return undefined;
+  if (lengths > 1) return 'there is more than one Content-Length';
+  if (!/^\d{1,15}$/.test(length)) return 'the Content-Length is no length';
+  return ended && Number(length) > 0 ? 'the body is shorter than its Content-Length' : undefined;
 }
 
-function framingOf(fields: readonly Field[], ended: boolean): Framing {
-  if (ended) return { kind: 'none' };
-  const length = fields.find(({ lower }) => lower === 'content-length')?.value;
+const NO_BODY: Framing = { kind: 'none' };
+const UNKNOWN_LENGTH: Framing = { kind: 'chunked' };
+
+function framingOf(length: string | undefined, ended: boolean): Framing {
+  if (ended) return NO_BODY;
   // The connection has seen to it that the bytes add up to it.
-  return length === undefined ? { kind: 'chunked' } : { kind: 'length', length: Number(length) };
+  return length === undefined ? UNKNOWN_LENGTH : { kind: 'length', length: Number(length) };
 }
 
-/** Status and fields of a response; undefined when it is malformed (RFC 9113 section 8.3.2). */
-export function readResponse(
-  fields: readonly Field[],
-): { readonly status: number; readonly fields: readonly Field[] } | undefined {
-  const [first, ...rest] = fields;
-  if (first?.lower !== ':status' || !/^[1-5]\d\d$/.test(first.value)) return undefined;
-  if (rest.some(({ lower }) => lower.startsWith(':') || CONNECTION_FIELDS.has(lower))) return undefined;
-  return { status: Number(first.value), fields: rest };
+/** The response's status; undefined when its header list is malformed (RFC 9113 section 8.3.2). */
+export function readStatus(fields: readonly Field[]): number | undefined {
+  const first = fields[0];
+  if (first === undefined || first.lower !== ':status') return undefined;
+  const { value } = first;
+  const status = value === '200' ? 200 : /^[1-5]\d\d$/.test(value) ? Number(value) : undefined;
+  for (let at = 1; at < fields.length; at++)
+    if ((fields[at]?.about.bits ?? 0) & (About.PSEUDO | About.HTTP1)) return undefined;
+  return status;
 }
 
 const STATUS_FIELDS = new Map<number, Field>();

@@ -1,15 +1,17 @@
 import type { Connection } from '../connection.ts';
+import type { Slab } from '../slab.ts';
 import type { Field } from '../field.ts';
 import { ConnectionError, ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
   Flag,
   frame,
-  frameHeader,
+  FRAME_HEADER,
   FrameType,
   headerFrames,
   MAX_FRAME,
   MAX_WINDOW,
+  writeFrameHeader,
 } from './frames.ts';
 import { HpackEncoder } from './hpack/encoder.ts';
 import type { Http2Stream } from './stream.ts';
@@ -35,6 +37,11 @@ export class Sender {
   #window = DEFAULT_WINDOW;
   #congested = false;
   #waiting = new Set<Http2Stream>();
+  /** Where the DATA frame is that was written last. */
+  #last: Slab | undefined;
+  #lastAt = 0;
+  #lastEnd = 0;
+  #lastStream: Http2Stream | undefined;
 
   constructor(bytes: Connection, events: SenderEvents) {
     this.#bytes = bytes;
@@ -43,13 +50,12 @@ export class Sender {
 
   /** Sends what flow control does not count. @throws ConnectionError ENHANCE_YOUR_CALM when the peer reads nothing */
   control(bytes: Buffer): void {
-    if (!this.#bytes.send(bytes)) this.#congested = true;
-    if (this.#bytes.buffered > MAX_UNREAD)
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read what it asks for');
+    this.#written(this.#bytes.send(bytes));
   }
 
+  /** @throws ConnectionError as `control` */
   head(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
-    this.control(headerFrames(stream.id, this.encoder.encode(fields), end));
+    this.#headers(stream.id, fields, end);
     if (end) this.#ended(stream);
   }
 
@@ -65,7 +71,7 @@ export class Sender {
       }
       if (sent === chunk.length) return sent;
     }
-    stream.queue.push(sent === 0 ? chunk : chunk.subarray(sent));
+    (stream.queue ??= []).push(sent === 0 ? chunk : chunk.subarray(sent));
     stream.queued += chunk.length - sent;
     this.#waiting.add(stream);
     return sent;
@@ -74,15 +80,17 @@ export class Sender {
   /** Ends our message when its queue is out. */
   end(stream: Http2Stream): void {
     if (stream.queued > 0) return;
-    if (stream.ending === undefined) this.control(frame(FrameType.DATA, Flag.END_STREAM, stream.id));
-    else this.control(headerFrames(stream.id, this.encoder.encode(stream.ending), true));
+    if (stream.ending !== undefined) this.#headers(stream.id, stream.ending, true);
+    else if (!this.#endLast(stream)) this.control(frame(FrameType.DATA, Flag.END_STREAM, stream.id));
     this.#ended(stream);
   }
 
   /** Drops what a stream still had to send. */
   forget(stream: Http2Stream): void {
+    if (this.#lastStream === stream) this.#lastStream = undefined;
+    if (stream.queue === undefined) return;
     this.#waiting.delete(stream);
-    stream.queue.length = 0;
+    stream.queue = undefined;
     stream.queued = 0;
   }
 
@@ -118,12 +126,13 @@ export class Sender {
 
   /** One frame of a waiting stream. */
   #step(stream: Http2Stream): number {
-    const chunk = stream.queue[0];
-    if (chunk === undefined) return 0;
+    const { queue } = stream;
+    const chunk = queue?.[0];
+    if (queue === undefined || chunk === undefined) return 0;
     const size = this.#allowed(stream, chunk.length);
     if (size === 0) return 0;
-    if (size === chunk.length) stream.queue.shift();
-    else stream.queue[0] = chunk.subarray(size);
+    if (size === chunk.length) queue.shift();
+    else queue[0] = chunk.subarray(size);
     stream.queued -= size;
     this.#frame(stream, size === chunk.length ? chunk : chunk.subarray(0, size));
     if (stream.queued === 0) {
@@ -141,9 +150,48 @@ export class Sender {
   #frame(stream: Http2Stream, chunk: Buffer): void {
     stream.sendWindow -= chunk.length;
     this.#window -= chunk.length;
-    this.#bytes.send(frameHeader(chunk.length, FrameType.DATA, 0, stream.id));
+    const header = this.#bytes.room(FRAME_HEADER);
+    const { at } = header;
+    writeFrameHeader(header.bytes, at, chunk.length, FrameType.DATA, 0, stream.id);
+    this.#bytes.sent(FRAME_HEADER);
     if (!this.#bytes.send(chunk)) this.#congested = true;
+    this.#last = header;
+    this.#lastAt = at;
+    this.#lastEnd = header.at;
+    this.#lastStream = stream;
     this.#events.onDataSent();
+  }
+
+  /** Makes the frame that was written last, if it is this stream's and still here, the end of the stream. */
+  #endLast(stream: Http2Stream): boolean {
+    const slab = this.#last;
+    if (slab === undefined || this.#lastStream !== stream) return false;
+    if (slab.at !== this.#lastEnd || !this.#bytes.isUnsent(slab, this.#lastAt)) return false;
+    slab.bytes[this.#lastAt + 4] = Flag.END_STREAM;
+    this.#last = undefined;
+    return true;
+  }
+
+  /** HEADERS, written in place where they fit into one frame. @throws ConnectionError as `control` */
+  #headers(streamId: number, fields: readonly Field[], end: boolean): void {
+    const bound = this.encoder.bound(fields);
+    if (bound > MAX_FRAME) {
+      const block = Buffer.allocUnsafe(bound);
+      this.control(headerFrames(streamId, block.subarray(0, this.encoder.encode(fields, block, 0)), end));
+      return;
+    }
+    const slab = this.#bytes.room(FRAME_HEADER + bound);
+    const { at, bytes } = slab;
+    const behind = this.encoder.encode(fields, bytes, at + FRAME_HEADER);
+    const flags = end ? Flag.END_HEADERS | Flag.END_STREAM : Flag.END_HEADERS;
+    writeFrameHeader(bytes, at, behind - at - FRAME_HEADER, FrameType.HEADERS, flags, streamId);
+    this.#written(this.#bytes.sent(behind - at));
+  }
+
+  #written(open: boolean): void {
+    if (!open) this.#congested = true;
+    if (this.#bytes.buffered > MAX_UNREAD)
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read what it asks for');
   }
 
   #ended(stream: Http2Stream): void {

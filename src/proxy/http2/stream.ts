@@ -57,7 +57,8 @@ export class Http2Stream {
   /** Content-Length of the peer's message, if it has one that counts; and what has come of it. */
   expected: number | undefined;
   received = 0;
-  readonly queue: Buffer[] = [];
+  /** Made when something has to wait. */
+  queue: Buffer[] | undefined;
   queued = 0;
   /** What ends the stream once the queue is out: trailers, or none. */
   ending: readonly Field[] | undefined;

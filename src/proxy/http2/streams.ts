@@ -1,4 +1,4 @@
-import { type Field, trailerFields, valueOf } from '../field.ts';
+import { About, type Field, trailerFields, valueOf } from '../field.ts';
 import type { PeerBudget } from './abuse.ts';
 import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
@@ -18,8 +18,8 @@ export interface StreamTableOptions {
   readonly peerWindow: () => number;
   /** Server: are new streams refused? */
   readonly refusing: () => boolean;
-  /** Runs what may find the peer guilty, or unwilling to read. */
-  readonly safely: (work: () => void) => void;
+  /** The peer was found guilty, or unwilling to read, while something was sent. */
+  readonly onBroken: (error: unknown) => void;
   /** Server: a request. */
   readonly onRequest: (stream: Http2Stream, fields: readonly Field[], ended: boolean) => void;
   /** Server: a request whose header list is larger than allowed; nothing is known of it. */
@@ -76,7 +76,11 @@ export class StreamTable implements StreamOwner {
   // --- what streams ask for
 
   sendHead(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
-    this.#options.safely(() => this.#sender.head(stream, fields, end));
+    try {
+      this.#sender.head(stream, fields, end);
+    } catch (error) {
+      this.#options.onBroken(error);
+    }
   }
 
   sendData(stream: Http2Stream, chunk: Buffer): number {
@@ -84,13 +88,17 @@ export class StreamTable implements StreamOwner {
   }
 
   sendEnd(stream: Http2Stream): void {
-    this.#options.safely(() => this.#sender.end(stream));
+    try {
+      this.#sender.end(stream);
+    } catch (error) {
+      this.#options.onBroken(error);
+    }
   }
 
   resetStream(stream: Http2Stream, code: number): void {
     stream.release();
     const reset = numberFrame(FrameType.RST_STREAM, stream.id, code);
-    this.#options.safely(() => this.#sender.control(reset));
+    this.#control(reset);
     this.#over(stream);
   }
 
@@ -104,7 +112,7 @@ export class StreamTable implements StreamOwner {
         const update = numberFrame(FrameType.WINDOW_UPDATE, stream.id, stream.credit);
         stream.receiveWindow += stream.credit;
         stream.credit = 0;
-        this.#options.safely(() => this.#sender.control(update));
+        this.#control(update);
       }
     }
     this.#returnCredit();
@@ -288,7 +296,7 @@ export class StreamTable implements StreamOwner {
 
   #response(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
     const status = valueOf(fields, ':status') ?? '';
-    if (/^1\d\d$/.test(status)) {
+    if (status !== '200' && /^1\d\d$/.test(status)) {
       this.#options.budget.spendIdleFrame();
       if (end) this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
       else stream.handler.onInterim(stream, fields);
@@ -352,6 +360,14 @@ export class StreamTable implements StreamOwner {
     this.#options.onOver();
   }
 
+  #control(bytes: Buffer): void {
+    try {
+      this.#sender.control(bytes);
+    } catch (error) {
+      this.#options.onBroken(error);
+    }
+  }
+
   /** Lets the peer send on, as long as what nobody has taken yet stays within bounds. */
   #returnCredit(): void {
     const { connectionWindow, maxUnconsumed } = this.#options;
@@ -359,7 +375,7 @@ export class StreamTable implements StreamOwner {
     const update = numberFrame(FrameType.WINDOW_UPDATE, 0, this.#credit);
     this.#receiveWindow += this.#credit;
     this.#credit = 0;
-    this.#options.safely(() => this.#sender.control(update));
+    this.#control(update);
   }
 }
 
@@ -371,8 +387,8 @@ export function connectionWindowOf(wanted: number): number {
 /** The Content-Length that body bytes must add up to; a malformed one never does. Responses to HEAD have no body, and none of their ends is checked. */
 function lengthOf(fields: readonly Field[]): number | undefined {
   let found: string | undefined;
-  for (const { lower, value } of fields) {
-    if (lower !== 'content-length') continue;
+  for (const { about, value } of fields) {
+    if ((about.bits & About.LENGTH) === 0) continue;
     if (found !== undefined && found !== value) return -1;
     found = value;
   }

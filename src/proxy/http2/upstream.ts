@@ -1,11 +1,11 @@
 import type { Attempt } from '../balancer/attempt.ts';
 import { type FailureKind, ProxyFailure } from '../failures.ts';
-import { type Field, makeField, valueOf } from '../field.ts';
-import { endToEnd } from '../forwarding.ts';
-import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
+import { About, Field, fieldName, makeField, valueOf } from '../field.ts';
+import type { Framing } from '../http1/head.ts';
+import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import type { Http2Connection } from './connection.ts';
 import { ErrorCode, errorName } from './errors.ts';
-import { ORIG_PROTO, readResponse } from './message.ts';
+import { ORIG_PROTO, readStatus } from './message.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
 
 /** gRPC statuses that count against the endpoint (wire reference 4). */
@@ -47,7 +47,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   start(): void {
     const { connection, request, upgraded } = this.#options;
     const ended = request.framing.kind === 'none';
-    this.#stream = connection.open(requestFields(request, upgraded), ended, this);
+    this.#stream = connection.open(requestHead(request, upgraded), ended, this);
   }
 
   write(chunk: Buffer): number {
@@ -71,27 +71,19 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   onInterim(_: Http2Stream, fields: readonly Field[]): void {
-    const response = readResponse(fields);
-    if (response === undefined) this.#malformed();
-    else this.#handler?.onInterimResponse(response.status, response.fields);
+    const status = readStatus(fields);
+    if (status === undefined) this.#malformed();
+    else this.#handler?.onInterimResponse(status, responseFields(fields));
   }
 
   onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
-    const response = readResponse(fields);
-    if (response === undefined) return this.#malformed();
-    const { status } = response;
-    const bodiless = this.#options.request.method === 'HEAD' || status === 204 || status === 304;
+    const status = readStatus(fields);
+    if (status === undefined) return this.#malformed();
+    const bodiless = status === 204 || status === 304 || this.#options.request.method === 'HEAD';
     if (bodiless) stream.expected = undefined;
-    this.#judge(status, ended ? valueOf(response.fields, 'grpc-status') : undefined);
-    const length = valueOf(response.fields, 'content-length');
-    const framing: IncomingResponse['framing'] = ended
-      ? { kind: 'none' }
-      : length === undefined || bodiless
-        ? { kind: 'chunked' }
-        : { kind: 'length', length: Number(length) };
-    const kept = endToEnd(response.fields).filter(({ lower }) => lower !== ORIG_PROTO);
-    const handler = this.#handler;
-    handler?.onResponse({ status, fields: kept, framing });
+    this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined);
+    const framing = ended ? NO_BODY : framingOf(fields, bodiless);
+    this.#handler?.onResponse({ status, fields: responseFields(fields), framing });
     if (ended) this.#end(undefined);
   }
 
@@ -146,10 +138,38 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 }
 
-function requestFields(request: OutgoingRequest, upgraded: boolean): Field[] {
-  const head = [makeField(':method', request.method), SCHEME];
-  if (request.authority !== undefined) head.push(makeField(':authority', request.authority));
-  head.push(makeField(':path', request.path), ...request.fields);
-  if (upgraded && request.version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, request.version));
+const NO_BODY: Framing = { kind: 'none' };
+const UNKNOWN_LENGTH: Framing = { kind: 'chunked' };
+
+function framingOf(fields: readonly Field[], bodiless: boolean): Framing {
+  const length = bodiless ? undefined : valueOf(fields, 'content-length');
+  return length === undefined ? UNKNOWN_LENGTH : { kind: 'length', length: Number(length) };
+}
+
+/** What the client gets of a response. */
+function responseFields(fields: readonly Field[]): Field[] {
+  const kept: Field[] = [];
+  for (const field of fields) if ((field.about.bits & NOT_FOR_CLIENTS) === 0) kept.push(field);
+  return kept;
+}
+
+const NOT_FOR_CLIENTS = About.PSEUDO | About.HOP | About.CODING | About.ORIG_PROTO;
+
+function requestHead(request: OutgoingRequest, upgraded: boolean): Field[] {
+  const { method, authority, path, fields, version } = request;
+  const head = [methodField(method), SCHEME];
+  if (authority !== undefined) head.push(makeField(':authority', authority));
+  head.push(new Field(':path', path, PATH));
+  for (const field of fields) head.push(field);
+  if (upgraded && version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
   return head;
+}
+
+const PATH = fieldName(':path');
+const GET = makeField(':method', 'GET');
+const POST = makeField(':method', 'POST');
+
+function methodField(method: string): Field {
+  if (method === 'GET') return GET;
+  return method === 'POST' ? POST : makeField(':method', method);
 }

@@ -152,9 +152,9 @@ describe('a gateway whose cluster has policies', () => {
     await get();
     policies.change('demo', false);
     await get();
-    const { authorizations } = local.gateway.accounts;
+    const { authorizations } = local.gateway.accounts.snapshot();
     const key = (verdict: string) => `http\t${verdict}\tclient.east\tpolicy.linkerd.io/server/all`;
-    expect(Object.fromEntries(authorizations)).to.deep.equal({ [key('allow')]: 1, [key('deny')]: 1 });
+    expect(authorizations).to.deep.equal({ [key('allow')]: 1, [key('deny')]: 1 });
   });
 
   it('is not ready before it knows the policies', () => {

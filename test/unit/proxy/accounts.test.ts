@@ -23,7 +23,7 @@ describe('accounts of the data path', () => {
         accounts.response(WEB, 200, ms, grpc);
         accounts.failure('failfast');
         accounts.header('http2', 'web.demo.svc.cluster.local', 80, 'east');
-        accounts.authorization('http', true, 'east');
+        accounts.authorization('http', true, 'east').count++;
         accounts.endpointOf(WEB).begin({ bytesRead: 3, bytesWritten: at });
       }
     }
@@ -86,7 +86,7 @@ describe('accounts of the data path', () => {
     const accounts = new Accounts();
     for (let n = 0; n < 1000; n++) {
       accounts.header('http1', 'web', 80, `client-${n}`);
-      accounts.authorization('tcp', false, `client-${n}`);
+      accounts.authorization('tcp', false, `client-${n}`).count++;
     }
     const { headers, authorizations } = accounts.snapshot();
     expect(Object.keys(headers)).to.have.length(201);

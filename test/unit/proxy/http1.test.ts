@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { makeField } from '../../../src/proxy/field.ts';
 import fc from 'fast-check';
 import { BodyReader } from '../../../src/proxy/http1/body.ts';
 import { HeadError, headEnd, parseRequestHead, parseResponseHead } from '../../../src/proxy/http1/head.ts';
@@ -66,8 +67,7 @@ describe('HTTP/1 heads that could smuggle', () => {
 describe('HTTP/1 requests on their way to the target', () => {
   const rules = {
     host: 'web.demo:8080',
-    add: [['l5d-client-id', 'real']] as const,
-    append: [['forwarded', 'by=me']] as const,
+    added: [makeField('forwarded', 'by=me'), makeField('l5d-client-id', 'real')],
   };
 
   it('lose what only proxies may say and what is for one hop, and get the real identity', () => {
@@ -80,7 +80,7 @@ describe('HTTP/1 requests on their way to the target', () => {
       'forwarded: for=a',
       'x: y',
     );
-    expect(renderRequest(head, rules).toString().split('\r\n')).to.deep.equal([
+    expect(renderRequest(head, rules).split('\r\n')).to.deep.equal([
       'GET /x HTTP/1.1',
       'host: web.demo:8080',
       'forwarded: for=a',
@@ -94,20 +94,17 @@ describe('HTTP/1 requests on their way to the target', () => {
 
   it('cannot have their framing removed by a Connection option', () => {
     const head = request('POST / HTTP/1.1', 'connection: content-length, host', 'content-length: 5');
-    expect(renderRequest(head, rules).toString()).to.contain('content-length: 5');
+    expect(renderRequest(head, rules)).to.contain('content-length: 5');
   });
 
   it('lose the authority of an absolute target', () => {
-    expect(renderRequest(request('GET http://evil/x?y HTTP/1.1'), rules).toString()).to.match(
+    expect(renderRequest(request('GET http://evil/x?y HTTP/1.1'), rules)).to.match(
       /^GET \/x\?y HTTP\/1\.1\r\nhost: web\.demo:8080\r\n/,
     );
   });
 
   it('keep the upgrade that they ask for', () => {
-    const text = renderRequest(
-      request('GET / HTTP/1.1', 'connection: Upgrade', 'upgrade: websocket'),
-      rules,
-    ).toString();
+    const text = renderRequest(request('GET / HTTP/1.1', 'connection: Upgrade', 'upgrade: websocket'), rules);
     expect(text).to.contain('connection: upgrade\r\nupgrade: websocket');
   });
 });

@@ -70,8 +70,9 @@ describe('metrics of the data path', () => {
 
   it('show who was let in', () => {
     const accounts = new Accounts();
-    accounts.authorization('http', true, 'web.east');
-    accounts.authorization('tcp', false, 'spiffe://east/a|b', 'policy.linkerd.io/authorizationpolicy/web');
+    accounts.authorization('http', true, 'web.east').count++;
+    accounts.authorization('tcp', false, 'spiffe://east/a|b', 'policy.linkerd.io/authorizationpolicy/web')
+      .count++;
     const text = lines(accounts);
     expect(text).to.include(
       `inbound_http_authz_allow_total{${SERVER},route_group="",route_kind="default",route_name="default",authz_group="",authz_kind="default",authz_name="all-authenticated",tls="true",client_id="web.east"} 1`,

@@ -1,6 +1,7 @@
-import { type Field, isFieldValue, isLowerToken } from '../../field.ts';
+import { Field, type FieldName, fieldName, isFieldValue, isLowerToken } from '../../field.ts';
 import { DynamicTable, fieldSize } from './dynamic-table.ts';
 import { decodeHuffman } from './huffman.ts';
+import { literals } from './literal-cache.ts';
 import { FIRST_DYNAMIC, STATIC_FIELDS } from './static-table.ts';
 
 /** The header block cannot be decoded: the connection's table is lost (RFC 9113 section 4.3: COMPRESSION_ERROR). */
@@ -40,11 +41,11 @@ export class HpackDecoder {
     this.#maxListSize = maxListSize;
   }
 
-  /** @param block a whole header block @throws HpackError */
-  decode(block: Buffer): DecodedFields {
+  /** @param block has a whole header block in `[start, end)` @throws HpackError */
+  decode(block: Buffer, start = 0, end = block.length): DecodedFields {
     this.#bytes = block;
-    this.#at = 0;
-    this.#end = block.length;
+    this.#at = start;
+    this.#end = end;
     this.#malformed = undefined;
     const fields: Field[] = [];
     let size = 0;
@@ -85,16 +86,30 @@ export class HpackDecoder {
 
   #literal(prefix: number, sensitive: boolean): Field {
     const index = this.#integer(prefix);
-    let name: string;
+    let about: FieldName;
     if (index === 0) {
-      name = this.#string();
+      const name = this.#string();
       if (!isLowerToken(name)) this.#malformed ??= 'a field name is malformed';
+      about = fieldName(name);
     } else {
-      name = this.#indexed(index).lower;
+      ({ about } = this.#indexed(index));
     }
-    const value = this.#string();
-    if (!isFieldValue(value)) this.#malformed ??= `the value of the field ${name} is malformed`;
-    return sensitive ? { name, lower: name, value, sensitive } : { name, lower: name, value };
+    return this.#valued(about, sensitive);
+  }
+
+  /** The field of a name and the value that comes now. */
+  #valued(about: FieldName, sensitive: boolean): Field {
+    const coded = ((this.#bytes[this.#at] ?? 0) & 0x80) !== 0;
+    const end = this.#stringEnd();
+    const start = this.#at;
+    this.#at = end;
+    const known = sensitive ? undefined : literals.get(about, coded, this.#bytes, start, end);
+    if (known !== undefined) return known;
+    const value = this.#text(coded, start, end);
+    const field = new Field(about.text, value, about, sensitive);
+    if (!isFieldValue(value)) this.#malformed ??= `the value of the field ${about.text} is malformed`;
+    else if (this.#malformed === undefined) literals.put(field, coded, this.#bytes, start, end);
+    return field;
   }
 
   /** An integer with a prefix of `bits` bits (RFC 7541 section 5.1); more than 2^28 is nobody's honest length or index. */
@@ -112,11 +127,21 @@ export class HpackDecoder {
 
   #string(): string {
     const coded = ((this.#bytes[this.#at] ?? 0) & 0x80) !== 0;
-    const length = this.#integer(7);
+    const end = this.#stringEnd();
     const start = this.#at;
-    const end = start + length;
-    if (end > this.#end) throw new HpackError('a string goes beyond the header block');
     this.#at = end;
+    return this.#text(coded, start, end);
+  }
+
+  /** Reads a string's length. @returns where it ends; it begins where we are */
+  #stringEnd(): number {
+    const length = this.#integer(7);
+    const end = this.#at + length;
+    if (end > this.#end) throw new HpackError('a string goes beyond the header block');
+    return end;
+  }
+
+  #text(coded: boolean, start: number, end: number): string {
     if (!coded) return this.#bytes.toString('latin1', start, end);
     const text = decodeHuffman(this.#bytes, start, end);
     if (text === undefined) throw new HpackError('a string is not Huffman code');

@@ -4,7 +4,7 @@ import type { Field } from '../../field.ts';
 export const FIELD_OVERHEAD = 32;
 
 export function fieldSize(field: Field): number {
-  return field.lower.length + field.value.length + FIELD_OVERHEAD;
+  return field.about.text.length + field.value.length + FIELD_OVERHEAD;
 }
 
 /** The dynamic table (RFC 7541 section 2.3.2): a first-in, first-out list of bounded size. A ring, so that nothing is moved. */

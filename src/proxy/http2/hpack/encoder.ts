@@ -1,42 +1,22 @@
-import type { Field } from '../../field.ts';
+import { About, type Field, type FieldName } from '../../field.ts';
 import { DynamicTable, fieldSize } from './dynamic-table.ts';
 import { encodeHuffman, huffmanLength } from './huffman.ts';
-import { FIRST_DYNAMIC, STATIC_NAMES, STATIC_PAIRS } from './static-table.ts';
+import { FIRST_DYNAMIC } from './static-table.ts';
 
-/** Fields whose values hardly come again: they would push out of the table what does. */
-const UNREPEATED = new Set([
-  ':path',
-  'content-length',
-  'content-range',
-  'date',
-  'etag',
-  'age',
-  'location',
-  'if-none-match',
-  'if-modified-since',
-  'last-modified',
-  'set-cookie',
-  'range',
-  'grpc-timeout',
-  'grpc-message',
-  'traceparent',
-  'x-request-id',
-  'x-b3-traceid',
-  'x-b3-spanid',
-]);
-/** Never put into a table, by us or by who passes it on: short secrets could be guessed by what compresses (RFC 7541 section 7.1.3). */
-const SECRET = new Set(['authorization', 'proxy-authorization', 'cookie']);
 const MAX_CAPACITY = 4096;
+const EMPTY = Buffer.alloc(0);
+/** Up to this length a loop is faster than a call. */
+const SHORT = 24;
 
 /** Encodes header blocks of one connection (RFC 7541). */
 export class HpackEncoder {
   readonly #table: DynamicTable;
   /** Insertion numbers of the fields in the dynamic table, by name and value. */
-  readonly #inserted = new Map<string, Map<string, number>>();
+  readonly #inserted = new Map<FieldName, Map<string, number>>();
   #insertions = 0;
   /** Sizes to announce at the start of the next block: the smallest since the last one, then the present (RFC 7541 section 4.2). */
   #announce: number[] = [];
-  #out = Buffer.allocUnsafe(8192);
+  #out: Buffer = EMPTY;
   #at = 0;
 
   constructor() {
@@ -52,71 +32,88 @@ export class HpackEncoder {
     this.#table.resize(capacity);
   }
 
-  /** A header block of its own memory. */
-  encode(fields: readonly Field[]): Buffer {
-    this.#at = 0;
+  /** Bytes that the block of these fields may take, at most. */
+  bound(fields: readonly Field[]): number {
+    let bytes = 16;
+    // Each of two lengths takes 5 bytes at most, and an index before them.
+    for (const { about, value } of fields) bytes += about.text.length + value.length + 16;
+    return bytes;
+  }
+
+  /** Writes a header block, which takes no more than its `bound`. @returns the offset behind it */
+  encode(fields: readonly Field[], into: Buffer, offset: number): number {
+    this.#out = into;
+    this.#at = offset;
     if (this.#announce.length > 0) {
-      this.#room(16);
       for (const size of this.#announce) this.#integer(size, 5, 0x20);
       this.#announce = [];
     }
     for (const field of fields) this.#field(field);
-    return Buffer.from(this.#out.subarray(0, this.#at));
+    return this.#at;
   }
 
   #field(field: Field): void {
-    const { lower, value } = field;
-    this.#room(lower.length + value.length + 32);
-    const whole = STATIC_PAIRS.get(lower)?.get(value);
+    const { about, value } = field;
+    const { bits } = about;
+    const whole = about.staticValues?.get(value);
     if (whole !== undefined) {
       this.#integer(whole, 7, 0x80);
-      return;
+    } else if (field.sensitive || bits & About.SECRET) {
+      this.#literal(field, 4, 0x10);
+    } else if (bits & About.UNREPEATED) {
+      this.#literal(field, 4, 0);
+    } else {
+      this.#repeated(field);
     }
-    const inserted = this.#inserted.get(lower)?.get(value);
+  }
+
+  #repeated(field: Field): void {
+    const inserted = this.#inserted.get(field.about)?.get(field.value);
     if (inserted !== undefined) {
       this.#integer(FIRST_DYNAMIC + this.#insertions - inserted, 7, 0x80);
-      return;
-    }
-    const name = STATIC_NAMES.get(lower) ?? 0;
-    if (field.sensitive === true || SECRET.has(lower)) {
-      this.#literal(field, name, 4, 0x10);
-    } else if (UNREPEATED.has(lower) || fieldSize(field) > this.#table.capacity / 2) {
-      this.#literal(field, name, 4, 0);
+    } else if (fieldSize(field) > this.#table.capacity / 2) {
+      this.#literal(field, 4, 0);
     } else {
-      this.#literal(field, name, 6, 0x40);
+      this.#literal(field, 6, 0x40, true);
       this.#insert(field);
     }
   }
 
   #insert(field: Field): void {
     if (!this.#table.add(field)) return;
-    const values = this.#inserted.get(field.lower);
+    const values = this.#inserted.get(field.about);
     const number = ++this.#insertions;
-    if (values === undefined) this.#inserted.set(field.lower, new Map([[field.value, number]]));
+    if (values === undefined) this.#inserted.set(field.about, new Map([[field.value, number]]));
     else values.set(field.value, number);
   }
 
   #evicted(field: Field): void {
-    const values = this.#inserted.get(field.lower);
+    const values = this.#inserted.get(field.about);
     values?.delete(field.value);
-    if (values?.size === 0) this.#inserted.delete(field.lower);
+    if (values?.size === 0) this.#inserted.delete(field.about);
   }
 
-  #literal({ lower, value }: Field, nameIndex: number, bits: number, pattern: number): void {
-    this.#integer(nameIndex, bits, pattern);
-    if (nameIndex === 0) this.#string(lower);
-    this.#string(value);
+  /** @param kept it comes once, for the table. Otherwise what Huffman code saves in bytes costs more in time. */
+  #literal({ about, value }: Field, bits: number, pattern: number, kept = false): void {
+    this.#integer(about.staticIndex, bits, pattern);
+    if (about.staticIndex === 0) this.#string(about.text, kept);
+    this.#string(value, kept);
   }
 
-  #string(text: string): void {
-    const coded = huffmanLength(text);
-    if (coded < text.length) {
-      this.#integer(coded, 7, 0x80);
+  #string(text: string, coded: boolean): void {
+    const { length } = text;
+    const size = coded ? huffmanLength(text) : length;
+    if (size < length) {
+      this.#integer(size, 7, 0x80);
       this.#at = encodeHuffman(text, this.#out, this.#at);
-    } else {
-      this.#integer(text.length, 7, 0);
-      this.#at += this.#out.write(text, this.#at, 'latin1');
+      return;
     }
+    this.#integer(length, 7, 0);
+    if (length > SHORT) {
+      this.#at += this.#out.write(text, this.#at, 'latin1');
+      return;
+    }
+    for (let index = 0; index < length; index++) this.#out[this.#at++] = text.charCodeAt(index);
   }
 
   #integer(value: number, bits: number, pattern: number): void {
@@ -132,12 +129,5 @@ export class HpackEncoder {
       rest >>= 7;
     }
     this.#out[this.#at++] = rest;
-  }
-
-  #room(bytes: number): void {
-    if (this.#at + bytes <= this.#out.length) return;
-    const next = Buffer.allocUnsafe(Math.max(this.#out.length * 2, this.#at + bytes));
-    this.#out.copy(next, 0, 0, this.#at);
-    this.#out = next;
   }
 }

@@ -143,16 +143,19 @@ export function encodeHuffman(text: string, into: Buffer, offset: number): numbe
   let bits = 0;
   for (let index = 0; index < text.length; index++) {
     const symbol = text.charCodeAt(index) & 0xff;
-    const length = LENGTHS[symbol] ?? 0;
-    // At most 7 bits are held, so 37 in all: more than a bitwise operation takes.
-    held = held * 2 ** length + (CODES[symbol] ?? 0);
-    bits += length;
-    while (bits >= 8) {
-      bits -= 8;
-      const byte = Math.floor(held / 2 ** bits);
-      into[at++] = byte;
-      held -= byte * 2 ** bits;
+    let length = LENGTHS[symbol] ?? 0;
+    let code = CODES[symbol] ?? 0;
+    if (length > 16) {
+      // At most 7 bits are held: in two parts the longest code (30 bits) stays within 32.
+      held = (held << 16) | (code >>> (length - 16));
+      bits += 16;
+      length -= 16;
+      code &= (1 << length) - 1;
+      while (bits >= 8) into[at++] = held >>> (bits -= 8);
     }
+    held = (held << length) | code;
+    bits += length;
+    while (bits >= 8) into[at++] = held >>> (bits -= 8);
   }
   if (bits > 0) into[at++] = (held << (8 - bits)) | (0xff >> bits);
   return at;

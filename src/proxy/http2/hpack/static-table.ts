@@ -1,4 +1,4 @@
-import type { Field } from '../../field.ts';
+import { type Field, fieldName, makeField } from '../../field.ts';
 
 /** The static table (RFC 7541 appendix A): index 1 is the first. */
 const ENTRIES: readonly (readonly [name: string, value?: string])[] = [
@@ -67,27 +67,16 @@ const ENTRIES: readonly (readonly [name: string, value?: string])[] = [
 
 /** Fields by index; the hole at 0 is never asked for. */
 export const STATIC_FIELDS: readonly Field[] = [
-  { name: '', lower: '', value: '' },
-  ...ENTRIES.map(([name, value = '']) => ({ name, lower: name, value })),
+  makeField('', ''),
+  ...ENTRIES.map(([name, value = '']) => makeField(name, value)),
 ];
 
 /** First dynamic index. */
 export const FIRST_DYNAMIC = STATIC_FIELDS.length;
 
-/** Lowest index of each name. */
-export const STATIC_NAMES: ReadonlyMap<string, number> = new Map(
-  ENTRIES.map(([name], at) => [name, at + 1] as const).reverse(),
-);
-
-/** Index of whole fields: name, then value. */
-export const STATIC_PAIRS: ReadonlyMap<string, ReadonlyMap<string, number>> = pairs();
-
-function pairs(): Map<string, Map<string, number>> {
-  const found = new Map<string, Map<string, number>>();
-  for (const [at, [name, value]] of ENTRIES.entries()) {
-    if (value === undefined) continue;
-    const values = found.get(name) ?? new Map<string, number>();
-    found.set(name, values.set(value, at + 1));
-  }
-  return found;
+for (const [at, [name, value]] of ENTRIES.entries()) {
+  const about = fieldName(name);
+  // Of several the lowest.
+  if (about.staticIndex === 0) about.staticIndex = at + 1;
+  if (value !== undefined) (about.staticValues ??= new Map()).set(value, at + 1);
 }

@@ -16,7 +16,9 @@ class Recorder implements FrameSink {
   readonly seen: string[] = [];
   #data = '';
 
-  onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
+  // oxlint-disable-next-line max-params -- as FrameSink says
+  onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    const payload = bytes.subarray(start, end);
     this.seen.push(`${type} ${flags} ${streamId} ${payload.toString('hex')}`);
   }
 

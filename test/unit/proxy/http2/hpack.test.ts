@@ -1,11 +1,15 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type Field, makeField } from '../../../../src/proxy/field.ts';
+import { Field, fieldName, makeField } from '../../../../src/proxy/field.ts';
 import { HpackDecoder, HpackError } from '../../../../src/proxy/http2/hpack/decoder.ts';
 import { HpackEncoder } from '../../../../src/proxy/http2/hpack/encoder.ts';
 import { decodeHuffman, encodeHuffman, huffmanLength } from '../../../../src/proxy/http2/hpack/huffman.ts';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
+const encoded = (encoder: HpackEncoder, fields: readonly Field[]) => {
+  const block = Buffer.alloc(encoder.bound(fields));
+  return block.subarray(0, encoder.encode(fields, block, 0));
+};
 const pairs = (fields: readonly Field[]) => fields.map(({ name, value }) => `${name}: ${value}`);
 
 /** A table that is out of step gives one client the headers of another. The vectors are the RFC's own; the properties look where vectors do not. */
@@ -68,7 +72,7 @@ describe('HPACK', () => {
   const value = fc.stringMatching(/^[!-~]([ -~]{0,30}[!-~])?$/);
   const field = fc.oneof(
     fc.tuple(name, value).map(([n, v]) => makeField(n, v)),
-    fc.tuple(name, value).map(([n, v]): Field => ({ name: n, lower: n, value: v, sensitive: true })),
+    fc.tuple(name, value).map(([n, v]): Field => new Field(n, v, fieldName(n), true)),
     fc.constantFrom(
       makeField(':method', 'GET'),
       makeField(':path', '/'),
@@ -92,7 +96,7 @@ describe('HPACK', () => {
             encoder.setMaxCapacity(one);
             continue;
           }
-          const decoded = decoder.decode(encoder.encode(one));
+          const decoded = decoder.decode(encoded(encoder, one));
           expect(decoded.malformed).to.equal(undefined);
           expect(pairs(decoded.fields)).to.deep.equal(pairs(one));
           expect(decoded.fields.map(({ sensitive }) => sensitive === true)).to.deep.equal(
@@ -165,7 +169,7 @@ describe('HPACK', () => {
     const decoder = new HpackDecoder(4096, 300);
     const kept = makeField('kept', 'v'.repeat(100));
     const large = [makeField('a', 'x'.repeat(250)), makeField('b', 'y'.repeat(100)), kept];
-    expect(decoder.decode(encoder.encode(large)).tooLarge).to.equal(true);
-    expect(pairs(decoder.decode(encoder.encode([kept])).fields)).to.deep.equal(pairs([kept]));
+    expect(decoder.decode(encoded(encoder, large)).tooLarge).to.equal(true);
+    expect(pairs(decoder.decode(encoded(encoder, [kept])).fields)).to.deep.equal(pairs([kept]));
   });
 });
