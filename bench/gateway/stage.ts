@@ -144,6 +144,7 @@ export async function startProduct(
   const at = (offset: number) => `127.0.0.1:${options.base + offset}`;
   const command = [
     path.join(root, 'node_modules/.bin', runtime),
+    ...(process.env['BENCH_RUNTIME_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
     path.join(root, 'bin/linkspan.js'),
     'gateway',
     '--identity-dir',
@@ -165,7 +166,7 @@ export async function startProduct(
     ...(options.flags ?? []),
   ];
   const pinned = options.cpu === undefined ? command : ['taskset', '-c', String(options.cpu), ...command];
-  const child = spawn(pinned[0] ?? '', pinned.slice(1), { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(pinned[0] ?? '', pinned.slice(1), { stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit'] });
   await untilOpen(child, options.base);
   const pid = child.pid ?? 0;
   return {

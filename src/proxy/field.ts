@@ -153,6 +153,15 @@ export function isFieldValue(value: string): boolean {
   return FIELD_VALUE.test(value);
 }
 
+/** Whether a value begins or ends with a blank, which no field value does. */
+export function hasBlankEnds(value: string): boolean {
+  return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1));
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
 /** Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's trick (RFC 9110 section 6.5.1). */
 const NOT_IN_TRAILERS = new Set([
   'transfer-encoding',

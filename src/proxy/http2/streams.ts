@@ -4,6 +4,7 @@ import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
 import type { Sender } from './sender.ts';
+import { StreamMap } from './stream-map.ts';
 import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
 
 export interface StreamTableOptions {
@@ -31,7 +32,7 @@ export interface StreamTableOptions {
 export class StreamTable implements StreamOwner {
   readonly #options: StreamTableOptions;
   readonly #sender: Sender;
-  readonly #streams = new Map<number, Http2Stream>();
+  readonly #streams = new StreamMap<Http2Stream>();
   /** Highest id that the peer has used. */
   #lastPeerId = 0;
   #nextId = 1;
@@ -272,7 +273,7 @@ export class StreamTable implements StreamOwner {
   #add(id: number): Http2Stream {
     const { peerWindow, streamWindow } = this.#options;
     const stream = new Http2Stream(this, id, { send: peerWindow(), receive: streamWindow });
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     return stream;
   }
 

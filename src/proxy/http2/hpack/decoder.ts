@@ -1,6 +1,6 @@
-import { Field, type FieldName, fieldName, isFieldValue, isLowerToken } from '../../field.ts';
+import { Field, type FieldName, fieldName, hasBlankEnds, isFieldValue, isLowerToken } from '../../field.ts';
 import { DynamicTable, fieldSize } from './dynamic-table.ts';
-import { decodeHuffman } from './huffman.ts';
+import { HuffmanDecoder } from './huffman.ts';
 import { literals } from './literal-cache.ts';
 import { FIRST_DYNAMIC, STATIC_FIELDS } from './static-table.ts';
 
@@ -26,6 +26,7 @@ export class HpackDecoder {
   readonly #table: DynamicTable;
   readonly #maxCapacity: number;
   readonly #maxListSize: number;
+  readonly #huffman = new HuffmanDecoder();
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
@@ -107,7 +108,8 @@ export class HpackDecoder {
     if (known !== undefined) return known;
     const value = this.#text(coded, start, end);
     const field = new Field(about.text, value, about, sensitive);
-    if (!isFieldValue(value)) this.#malformed ??= `the value of the field ${about.text} is malformed`;
+    const sound = coded ? !this.#huffman.control && !hasBlankEnds(value) : isFieldValue(value);
+    if (!sound) this.#malformed ??= `the value of the field ${about.text} is malformed`;
     else if (this.#malformed === undefined) literals.put(field, coded, this.#bytes, start, end);
     return field;
   }
@@ -143,7 +145,7 @@ export class HpackDecoder {
 
   #text(coded: boolean, start: number, end: number): string {
     if (!coded) return this.#bytes.toString('latin1', start, end);
-    const text = decodeHuffman(this.#bytes, start, end);
+    const text = this.#huffman.decode(this.#bytes, start, end);
     if (text === undefined) throw new HpackError('a string is not Huffman code');
     return text;
   }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { Field, fieldName, makeField } from '../../../../src/proxy/field.ts';
 import { HpackDecoder, HpackError } from '../../../../src/proxy/http2/hpack/decoder.ts';
 import { HpackEncoder } from '../../../../src/proxy/http2/hpack/encoder.ts';
-import { decodeHuffman, encodeHuffman, huffmanLength } from '../../../../src/proxy/http2/hpack/huffman.ts';
+import { encodeHuffman, HuffmanDecoder, huffmanLength } from '../../../../src/proxy/http2/hpack/huffman.ts';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const encoded = (encoder: HpackEncoder, fields: readonly Field[]) => {
@@ -113,7 +113,7 @@ describe('HPACK', () => {
         const text = Buffer.from(bytes).toString('latin1');
         const coded = Buffer.alloc(huffmanLength(text));
         expect(encodeHuffman(text, coded, 0)).to.equal(coded.length);
-        expect(decodeHuffman(coded, 0, coded.length)).to.equal(text);
+        expect(new HuffmanDecoder().decode(coded, 0, coded.length)).to.equal(text);
       }),
     );
   });
