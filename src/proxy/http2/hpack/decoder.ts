@@ -1,7 +1,15 @@
-import { Field, type FieldName, fieldName, hasBlankEnds, isFieldValue, isLowerToken } from '../../field.ts';
+import {
+  About,
+  Field,
+  type FieldName,
+  fieldName,
+  hasBlankEnds,
+  isFieldValue,
+  isLowerToken,
+} from '../../field.ts';
 import { DynamicTable, fieldSize } from './dynamic-table.ts';
 import { HuffmanDecoder } from './huffman.ts';
-import { literals } from './literal-cache.ts';
+import { plainLiterals, secretLiterals } from './literal-cache.ts';
 import { FIRST_DYNAMIC, STATIC_FIELDS } from './static-table.ts';
 
 /** The header block cannot be decoded: the connection's table is lost (RFC 9113 section 4.3: COMPRESSION_ERROR). */
@@ -27,6 +35,7 @@ export class HpackDecoder {
   readonly #maxCapacity: number;
   readonly #maxListSize: number;
   readonly #huffman = new HuffmanDecoder();
+  readonly #secrets = secretLiterals();
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
@@ -104,7 +113,9 @@ export class HpackDecoder {
     const end = this.#stringEnd();
     const start = this.#at;
     this.#at = end;
-    const known = sensitive ? undefined : literals.get(about, coded, this.#bytes, start, end);
+    const secret = sensitive || (about.bits & About.SECRET) !== 0;
+    const literals = secret ? this.#secrets : plainLiterals;
+    const known = literals.get(about, coded, sensitive, this.#bytes, start, end);
     if (known !== undefined) return known;
     const value = this.#text(coded, start, end);
     const field = new Field(about.text, value, about, sensitive);

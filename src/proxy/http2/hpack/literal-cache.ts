@@ -1,9 +1,4 @@
-import { About, type Field, type FieldName } from '../../field.ts';
-
-/** Slots, a power of two. */
-const SLOTS = 2048;
-/** Longer values are not kept. */
-const MAX_BYTES = 96;
+import type { Field, FieldName } from '../../field.ts';
 
 interface Entry {
   readonly field: Field;
@@ -12,37 +7,72 @@ interface Entry {
 }
 
 /**
- * Literal fields that have been decoded and found well-formed, by their bytes: paths of gRPC methods and the like come again and again, from all clients, without being put into a connection's
- * table. One for the process; what is secret is not kept. A slot holds what came last.
+ * Literal fields that have been decoded and found well-formed, by their bytes: paths of gRPC methods, tokens and the like come again and again without being put into a connection's table. A slot
+ * holds what came last.
  */
-class LiteralCache {
-  readonly #entries: (Entry | undefined)[] = Array.from({ length: SLOTS });
+export class LiteralCache {
+  readonly #entries: (Entry | undefined)[];
+  readonly #maxBytes: number;
 
-  /** @param coded whether `bytes[start, end)` are Huffman code */
-  get(about: FieldName, coded: boolean, bytes: Buffer, start: number, end: number): Field | undefined {
-    if (end - start > MAX_BYTES) return undefined;
-    const entry = this.#entries[slotOf(bytes, start, end)];
-    if (entry === undefined || entry.field.about !== about || entry.coded !== coded) return undefined;
-    const kept = entry.bytes;
-    const { length } = kept;
-    if (length !== end - start) return undefined;
-    for (let at = 0; at < length; at++) if (kept[at] !== bytes[start + at]) return undefined;
-    return entry.field;
+  /**
+   * @param slots a power of two
+   * @param maxBytes longer values are not kept
+   */
+  constructor(slots: number, maxBytes: number) {
+    this.#entries = Array.from({ length: slots });
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The field of that name whose value is in `bytes[start, end)`. @param form of the literal: Huffman code or not, never to be indexed or not */
+  // oxlint-disable-next-line max-params -- asked for each literal field; an object would be the costliest part of it
+  get(
+    about: FieldName,
+    coded: boolean,
+    sensitive: boolean,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): Field | undefined {
+    const length = end - start;
+    if (length > this.#maxBytes) return undefined;
+    const entry = this.#entries[this.#slotOf(about, bytes, start, end)];
+    if (entry === undefined || entry.bytes.length !== length || entry.coded !== coded) return undefined;
+    const { field } = entry;
+    if (field.about !== about || field.sensitive !== sensitive) return undefined;
+    return same(entry.bytes, bytes, start, end) ? field : undefined;
   }
 
   put(field: Field, coded: boolean, bytes: Buffer, start: number, end: number): void {
-    if (end - start > MAX_BYTES || field.sensitive || field.about.bits & About.SECRET) return;
+    if (end - start > this.#maxBytes) return;
     // A copy of its own: a view would hold the whole read that it came in.
-    const copy = Buffer.from(bytes.subarray(start, end));
-    this.#entries[slotOf(bytes, start, end)] = { field, coded, bytes: copy };
+    const copy = Buffer.allocUnsafeSlow(end - start);
+    bytes.copy(copy, 0, start, end);
+    this.#entries[this.#slotOf(field.about, bytes, start, end)] = { field, coded, bytes: copy };
+  }
+
+  /** Length, and some bytes of all parts: what differs in none of them takes turns. */
+  #slotOf(about: FieldName, bytes: Buffer, start: number, end: number): number {
+    let hash = 0x811c9dc5 ^ (end - start) ^ about.bits;
+    const from = Math.max(start, end - 24);
+    for (let at = from; at < end; at++) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
+    return (hash ^ (hash >>> 15)) & (this.#entries.length - 1);
   }
 }
 
-export const literals = new LiteralCache();
+/** Up to this length a loop is faster than a call. */
+const SHORT = 32;
 
-/** FNV-1a. */
-function slotOf(bytes: Buffer, start: number, end: number): number {
-  let hash = 0x811c9dc5;
-  for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
-  return (hash ^ (hash >>> 15)) & (SLOTS - 1);
+function same(kept: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  const { length } = kept;
+  if (length > SHORT) return kept.compare(bytes, start, end) === 0;
+  for (let at = 0; at < length; at++) if (kept[at] !== bytes[start + at]) return false;
+  return true;
+}
+
+/** Of all connections, for what is no secret. */
+export const plainLiterals = new LiteralCache(4096, 96);
+
+/** Of one connection, for its secrets: nobody can find out by trying what others have sent. */
+export function secretLiterals(): LiteralCache {
+  return new LiteralCache(4, 2048);
 }
