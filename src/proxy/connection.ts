@@ -153,6 +153,10 @@ export class Connection {
     this.#socket.uncork();
   }
 
+  #handOver(): void {
+    if (this.#scheduled && !this.#closed && !this.#ended) this.flush();
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -186,13 +190,14 @@ export class Connection {
   /** Ends both directions at once. What was sent is given to the kernel before; what that does not take is lost. */
   destroy(error?: Error): void {
     this.#error ??= error;
-    if (this.#scheduled && !this.#closed && !this.#ended) this.flush();
+    this.#handOver();
     this.#socket.destroy();
   }
 
   /** Ends both directions at once, in a way that the peer cannot take for a proper end: by a reset; in TLS it is the closing alert that is missing. */
   abort(error?: Error): void {
     this.#error ??= error;
+    this.#handOver();
     if (this.#closed || this.#socket instanceof TLSSocket) this.#socket.destroy();
     else this.#socket.resetAndDestroy();
   }

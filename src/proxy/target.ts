@@ -1,5 +1,5 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
-import { type Clock, sleep, type Timer } from '../base/clock.ts';
+import { type Clock, sleep } from '../base/clock.ts';
 import type { Attempt } from './balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import {
@@ -8,12 +8,13 @@ import {
   type EndpointPlace,
   type EndpointState,
 } from './balancer/endpoint.ts';
-import type { Connection, ConnectionHandler } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import { Http1Upstream } from './http1/upstream.ts';
 import type { Http2Connection } from './http2/connection.ts';
 import { Http2Pool } from './http2/pool.ts';
 import { Http2Upstream } from './http2/upstream.ts';
+import { IdleConnections } from './idle-connections.ts';
 import type { SessionProtocol } from './transport-header.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
 
@@ -75,18 +76,12 @@ export interface Lease {
   readonly since: number;
 }
 
-interface Idle {
-  readonly connection: Connection;
-  readonly timer: Timer;
-}
-
 /** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
-export class Target implements ConnectionHandler {
+export class Target {
   readonly label: string;
   readonly #options: TargetOptions;
   readonly #balancer: Balancer;
-  readonly #idle = new Map<EndpointState, Idle[]>();
-  readonly #owners = new Map<Connection, EndpointState>();
+  readonly #idle: IdleConnections;
   readonly #waiting = new Set<() => void>();
   readonly #http2: Http2Pool;
   readonly #now = () => this.#options.clock.monotonic();
@@ -101,7 +96,8 @@ export class Target implements ConnectionHandler {
     this.label = options.label;
     this.#options = options;
     this.#balancer = new Balancer(options);
-    const { clock, dial } = options;
+    const { clock, dial, idleMs = 3000, maxIdle = 100 } = options;
+    this.#idle = new IdleConnections({ clock, idleMs, max: maxIdle });
     this.#http2 = new Http2Pool({ clock, dial: (endpoint) => dial(endpoint, 'http2') });
   }
 
@@ -121,8 +117,7 @@ export class Target implements ConnectionHandler {
     this.#balancer.update(addresses, { ...accrual, ...rules.accrual });
     const current = this.#balancer.endpoints;
     this.#http2.keepOnly(current);
-    for (const [endpoint, idle] of this.#idle)
-      if (!current.has(endpoint)) for (const { connection } of idle) connection.destroy();
+    this.#idle.keepOnly(current);
     if (this.#balancer.counts.ready === 0) return;
     this.#failingFast = false;
     for (const wake of this.#waiting) wake();
@@ -197,7 +192,7 @@ export class Target implements ConnectionHandler {
   }
 
   #leaseIdle(endpoint: EndpointState): Lease | undefined {
-    const connection = this.#takeIdle(endpoint);
+    const connection = this.#idle.take(endpoint);
     if (connection === undefined) return undefined;
     this.#outage = undefined;
     const since = this.#options.clock.monotonic();
@@ -236,59 +231,13 @@ export class Target implements ConnectionHandler {
 
   /** Takes back a connection that can carry another request. */
   giveBack({ endpoint: { endpoint }, connection }: Lease): void {
-    const idle = this.#idle.get(endpoint) ?? [];
-    const known = this.#balancer.has(endpoint);
-    if (connection.closed || !known || idle.length >= (this.#options.maxIdle ?? 100)) {
-      connection.destroy();
-      return;
-    }
-    const timer = this.#options.clock.after(this.#options.idleMs ?? 3000, () => connection.destroy(), {
-      unref: true,
-    });
-    idle.push({ connection, timer });
-    this.#idle.set(endpoint, idle);
-    this.#owners.set(connection, endpoint);
-    connection.handler = this;
-    connection.resume();
-  }
-
-  /** An unused connection that says anything is of no more use. */
-  onData(connection: Connection): void {
-    connection.destroy();
-  }
-
-  onEnd(connection: Connection): void {
-    connection.destroy();
-  }
-
-  onDrain(): void {
-    // Nothing is sent on unused connections.
-  }
-
-  onClose(connection: Connection): void {
-    const endpoint = this.#owners.get(connection);
-    this.#owners.delete(connection);
-    const idle = endpoint === undefined ? undefined : this.#idle.get(endpoint);
-    const at = idle?.findIndex((entry) => entry.connection === connection) ?? -1;
-    if (endpoint === undefined || idle === undefined || at < 0) return;
-    idle.splice(at, 1)[0]?.timer.cancel();
-    if (idle.length === 0) this.#idle.delete(endpoint);
-  }
-
-  #takeIdle(endpoint: EndpointState): Connection | undefined {
-    const idle = this.#idle.get(endpoint);
-    // The one used last is the least likely to be closing.
-    const entry = idle?.pop();
-    if (idle?.length === 0) this.#idle.delete(endpoint);
-    if (entry === undefined) return undefined;
-    entry.timer.cancel();
-    this.#owners.delete(entry.connection);
-    return entry.connection;
+    if (connection.closed || !this.#balancer.has(endpoint)) connection.destroy();
+    else this.#idle.put(endpoint, connection);
   }
 
   async #leaseOf(attempt: Attempt, fresh: boolean, protocol: 'http1' | 'opaque'): Promise<Lease> {
     const since = () => this.#options.clock.monotonic();
-    const idle = fresh ? undefined : this.#takeIdle(attempt.endpoint);
+    const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
     const connection = await this.#options.dial(attempt.endpoint, protocol);
     // Of raw bytes nobody can say more than that they were taken.
