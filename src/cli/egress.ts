@@ -15,6 +15,7 @@ import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { accessOf } from './flags.ts';
+import { tuneForTraffic } from './garbage.ts';
 import {
   identityFlags,
   openIdentity,
@@ -55,6 +56,7 @@ export function egressCommand(): Command {
 }
 
 async function run(settings: Settings): Promise<void> {
+  tuneForTraffic();
   const log = createLogger({ name: 'egress', level: settings.logLevel });
   const access = accessOf(settings);
   const identity = await openIdentity(settings, log);

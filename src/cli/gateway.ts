@@ -18,6 +18,7 @@ import { createLogger, type Logger } from '../telemetry/log.ts';
 import { accessOf } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
 import { openPolicies, policyFlags } from './gateway-policies.ts';
+import { tuneForTraffic } from './garbage.ts';
 import { type GatewayRun, type OpenTargets, runAlone, runWorker, runWorkers } from './gateway-run.ts';
 import {
   identityFlags,
@@ -151,6 +152,7 @@ export function gatewayCommand(): Command {
 
 /** One process, or a parent and its workers; a worker finds the same settings and knows by its environment what it is. */
 async function run(settings: Settings): Promise<void> {
+  tuneForTraffic();
   const worker = workerNumber(process.env);
   const base = createLogger({ name: 'gateway', level: settings.logLevel });
   const log = worker === undefined ? base : base.child({ worker });

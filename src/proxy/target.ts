@@ -153,17 +153,20 @@ export class Target {
   ): Promise<Upstream> {
     return this.#balanced(async (attempt) => {
       const upgraded = isUpgraded(protocol, attempt.endpoint);
-      return protocol === 'http1' && !upgraded
-        ? this.#http1Upstream(await this.#leaseOf(attempt, fresh, 'http1'), request, handler)
-        : this.#http2Upstream(await this.#http2Connection(attempt), attempt, request, handler, upgraded);
+      if (protocol === 'http1' && !upgraded)
+        return this.#http1Upstream(await this.#leaseOf(attempt, fresh, 'http1'), request, handler);
+      const connection = await this.#http2Connection(attempt);
+      const on = { connection, endpoint: attempt, upgraded, startedAt: undefined };
+      return this.#http2Upstream(on, request, handler);
     });
   }
 
-  /** The same without waiting, where a connection is at hand; undefined = it takes `open`. */
+  /** The same without waiting, where a connection is at hand; undefined = it takes `open`. @param now monotonic milliseconds */
   openNow(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
+    now: number,
   ): Upstream | undefined {
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
@@ -175,7 +178,8 @@ export class Target {
     const connection = this.#http2.ready(endpoint);
     if (connection === undefined) return undefined;
     this.#outage = undefined;
-    return this.#http2Upstream(connection, endpoint.begin(), request, handler, upgraded);
+    const on = { connection, endpoint: endpoint.begin(), upgraded, startedAt: now };
+    return this.#http2Upstream(on, request, handler);
   }
 
   /** As `lease`, where an unused connection is at hand. */
@@ -206,23 +210,27 @@ export class Target {
   }
 
   #http2Upstream(
-    connection: Http2Connection,
-    endpoint: Attempt,
+    on: {
+      readonly connection: Http2Connection;
+      readonly endpoint: Attempt;
+      readonly upgraded: boolean;
+      readonly startedAt: number | undefined;
+    },
     request: OutgoingRequest,
     handler: UpstreamHandler,
-    upgraded: boolean,
   ): Upstream {
+    const { connection, endpoint, upgraded, startedAt } = on;
     // What the application speaks is what the proxy is told, whatever the client spoke.
     const told = upgraded && request.version === 'HTTP/2' ? asHttp1(request) : request;
     const { label } = this;
-    const now = this.#now;
     const upstream = new Http2Upstream({
       label,
       connection,
       endpoint,
       request: told,
       handler,
-      now,
+      now: this.#now,
+      startedAt,
       upgraded,
     });
     upstream.start();

@@ -25,6 +25,8 @@ export interface IncomingResponse {
   readonly fields: readonly Field[];
   /** `none`: the response is complete; `onResponseEnd` follows at once. */
   readonly framing: Framing;
+  /** When its head came (monotonic milliseconds), where that is at hand. */
+  readonly at?: number;
 }
 
 /** Hears what becomes of a request. */

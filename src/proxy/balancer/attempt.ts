@@ -36,9 +36,9 @@ export class Attempt {
     this.endpoint.learn(this, 'served', undefined);
   }
 
-  /** The first byte of an answer came after `ms`, or a flow ended (`undefined`). */
-  succeed(ms: number | undefined): void {
-    this.#end('served', ms);
+  /** The first byte of an answer came after `ms`, or a flow ended (`undefined`). @param now monotonic milliseconds, where they are at hand */
+  succeed(ms: number | undefined, now?: number): void {
+    this.#end('served', ms, now);
   }
 
   /** The answer was a failure (5xx), or there was none. */
@@ -56,10 +56,10 @@ export class Attempt {
     this.#end('unknown', undefined);
   }
 
-  #end(outcome: Outcome, ms: number | undefined): void {
+  #end(outcome: Outcome, ms: number | undefined, now?: number): void {
     if (this.#over) return;
     this.#over = true;
     this.endpoint.release();
-    this.endpoint.learn(this, outcome, ms);
+    this.endpoint.learn(this, outcome, ms, now);
   }
 }

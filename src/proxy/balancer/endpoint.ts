@@ -130,8 +130,8 @@ export class EndpointState implements EndpointPlace {
   }
 
   /** What an attempt has shown. For `Attempt` only. @param ms time to the first byte of the answer, where it counts */
-  learn(attempt: Attempt, outcome: Outcome, ms: number | undefined): void {
-    if (ms !== undefined) this.#observe(ms);
+  learn(attempt: Attempt, outcome: Outcome, ms: number | undefined, now?: number): void {
+    if (ms !== undefined) this.#observe(ms, now ?? this.#parts.clock.monotonic());
     if (attempt.era !== this.#era) return;
     const decides = attempt === this.#proving;
     if (outcome === 'served') return this.#reopen();
@@ -193,8 +193,7 @@ export class EndpointState implements EndpointPlace {
   }
 
   /** Peak-sensitive: a slower answer counts at once, a faster one by and by. */
-  #observe(ms: number): void {
-    const now = this.#parts.clock.monotonic();
+  #observe(ms: number, now: number): void {
     const weight = 1 - Math.exp((this.#stamp - now) / this.#parts.ewma.decayMs);
     this.#estimate = ms > this.#estimate ? ms : this.#estimate + (ms - this.#estimate) * weight;
     this.#stamp = now;

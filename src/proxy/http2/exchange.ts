@@ -54,7 +54,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     }
     const outgoing = this.#translate(request);
     this.#outgoing = outgoing;
-    const upstream = target.openNow(this.#protocol(outgoing), outgoing, this);
+    const upstream = target.openNow(this.#protocol(outgoing), outgoing, this, this.#startedAt);
     if (upstream === undefined) void this.#open(false);
     else this.#opened(upstream);
   }
@@ -107,9 +107,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     this.#stream.consumed(bytes);
   }
 
-  onResponse({ status, fields, framing }: IncomingResponse): void {
+  onResponse({ status, fields, framing, at }: IncomingResponse): void {
     this.#status = status;
-    this.#firstByteMs = this.#elapsed();
+    this.#firstByteMs = at === undefined ? this.#elapsed() : at - this.#startedAt;
     const head = [statusField(status)];
     for (const field of fields) head.push(field);
     const version = this.#request?.version ?? 'HTTP/2';

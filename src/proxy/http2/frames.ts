@@ -98,10 +98,12 @@ export class FrameReader {
       if (this.#headerLength < FRAME_HEADER) return at + taken;
     }
     this.#headerLength = 0;
-    this.#length = header.readUIntBE(from, 3);
+    this.#length = ((header[from] ?? 0) << 16) | ((header[from + 1] ?? 0) << 8) | (header[from + 2] ?? 0);
     this.#type = header[from + 3] ?? 0;
     this.#flags = header[from + 4] ?? 0;
-    this.#streamId = header.readUInt32BE(from + 5) & 0x7fffffff;
+    const high = ((header[from + 5] ?? 0) & 0x7f) << 24;
+    this.#streamId =
+      high | ((header[from + 6] ?? 0) << 16) | ((header[from + 7] ?? 0) << 8) | (header[from + 8] ?? 0);
     if (this.#length > MAX_FRAME)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, `a frame has ${this.#length} bytes`);
     this.#begin();

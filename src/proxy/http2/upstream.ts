@@ -21,6 +21,8 @@ export interface Http2UpstreamOptions {
   readonly handler: UpstreamHandler;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** When the request came, where there was nothing to wait for. */
+  readonly startedAt: number | undefined;
   /** Tell the endpoint's proxy what was spoken before (`l5d-orig-proto`), for HTTP/1 requests: it gives them to its application as such. */
   readonly upgraded: boolean;
 }
@@ -36,7 +38,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   constructor(options: Http2UpstreamOptions) {
     this.#options = options;
     this.#handler = options.handler;
-    this.#startedAt = options.now();
+    this.#startedAt = options.startedAt ?? options.now();
   }
 
   get endpoint(): string {
@@ -81,9 +83,10 @@ export class Http2Upstream implements Upstream, StreamHandler {
     if (status === undefined) return this.#malformed();
     const bodiless = status === 204 || status === 304 || this.#options.request.method === 'HEAD';
     if (bodiless) stream.expected = undefined;
-    this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined);
+    const at = this.#options.now();
+    this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined, at);
     const framing = ended ? NO_BODY : framingOf(fields, bodiless);
-    this.#handler?.onResponse({ status, fields: responseFields(fields), framing });
+    this.#handler?.onResponse({ status, fields: responseFields(fields), framing, at });
     if (ended) this.#end(undefined);
   }
 
@@ -118,12 +121,12 @@ export class Http2Upstream implements Upstream, StreamHandler {
     handler?.onResponseEnd(trailers);
   }
 
-  #judge(status: number, grpc: string | undefined): void {
+  #judge(status: number, grpc: string | undefined, at: number): void {
     if (this.#judged) return;
     this.#judged = true;
-    const { endpoint, now } = this.#options;
+    const { endpoint } = this.#options;
     if (status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc))) endpoint.fail();
-    else endpoint.succeed(now() - this.#startedAt);
+    else endpoint.succeed(at - this.#startedAt, at);
   }
 
   #fail(failure: ProxyFailure, unprocessed: boolean): void {

@@ -50,10 +50,10 @@ export class LiteralCache {
     this.#entries[this.#slotOf(field.about, bytes, start, end)] = { field, coded, bytes: copy };
   }
 
-  /** Length, and some bytes of all parts: what differs in none of them takes turns. */
+  /** By length, name and end: what differs in none of them takes turns. */
   #slotOf(about: FieldName, bytes: Buffer, start: number, end: number): number {
     let hash = 0x811c9dc5 ^ (end - start) ^ about.bits;
-    const from = Math.max(start, end - 24);
+    const from = Math.max(start, end - 12);
     for (let at = from; at < end; at++) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
     return (hash ^ (hash >>> 15)) & (this.#entries.length - 1);
   }

@@ -1,0 +1,9 @@
+import { setFlagsFromString } from 'node:v8';
+
+/**
+ * For processes that carry traffic: no incremental marking on Node. Every read comes in memory that V8 counts as external; 64 MB of it make V8 begin to mark the whole heap, several times a second under load, a
+ * fifth to a third of the CPU, to find that all of it was freed by young collections already. Full collections that are needed take 10 to 20 ms at this heap's size. (Measured: docs/performance.md.)
+ */
+export function tuneForTraffic(): void {
+  if (process.versions.bun === undefined) setFlagsFromString('--no-incremental-marking');
+}
