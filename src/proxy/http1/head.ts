@@ -55,6 +55,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP\/1\.([01])$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
+const EMPTY = Buffer.alloc(0);
 const BLANK_LINE = Buffer.from('\r\n\r\n', 'latin1');
 
 /** Where the head in `bytes` ends (behind its blank line), or -1 while it is incomplete. @throws HeadError when it is too long */
@@ -120,9 +121,14 @@ export class HeadMemory {
 
 const MAX_REMEMBERED = 4096;
 
-/** @param bytes a whole head, blank line included @throws HeadError */
-export function parseRequestHead(bytes: Buffer, memory = new HeadMemory()): RequestHead {
-  const text = bytes.toString('latin1', 0, bytes.length - 4);
+/** What is behind a head. */
+export function behind(bytes: Buffer, end: number): Buffer {
+  return end === bytes.length ? EMPTY : bytes.subarray(end);
+}
+
+/** @param bytes begin with a whole head, blank line included, which ends at `end` @throws HeadError */
+export function parseRequestHead(bytes: Buffer, end = bytes.length, memory = new HeadMemory()): RequestHead {
+  const text = bytes.toString('latin1', 0, end - 4);
   const match = REQUEST_LINE.exec(firstLine(text));
   if (match === null) throw new HeadError('the request line is malformed');
   const [, method = '', target = '', minorText] = match;
@@ -168,9 +174,18 @@ function upgradeOf(fields: readonly Field[]): string | undefined {
   return protocols === '' || /(?:^|[ ,\t])h2c?(?:$|[ ,\t/])/i.test(protocols) ? undefined : protocols;
 }
 
-/** @param method of the request that it answers: HEAD and 204, 304, 1xx have no body @throws HeadError */
-export function parseResponseHead(bytes: Buffer, method: string, memory = new HeadMemory()): ResponseHead {
-  const text = bytes.toString('latin1', 0, bytes.length - 4);
+/**
+ * @param bytes begin with a whole head, blank line included, which ends at `end`
+ * @param method of the request that it answers: HEAD and 204, 304, 1xx have no body
+ * @throws HeadError
+ */
+export function parseResponseHead(
+  bytes: Buffer,
+  method: string,
+  end = bytes.length,
+  memory = new HeadMemory(),
+): ResponseHead {
+  const text = bytes.toString('latin1', 0, end - 4);
   const match = STATUS_LINE.exec(firstLine(text));
   if (match === null) throw new HeadError('the status line is malformed');
   const minor = match[1] === '1' ? 1 : 0;

@@ -8,6 +8,7 @@ import { BodyReader, passOn } from './body.ts';
 import { type Exchange, newExchange, recordRequest } from './exchange.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
+  behind,
   HeadError,
   headEnd,
   HeadMemory,
@@ -154,8 +155,8 @@ export class Http1Session implements ConnectionHandler, Flow {
         if (this.#clientEnded) endGently(this.#client, this.#session.clock);
         return false;
       }
-      const head = parseRequestHead(this.#held.subarray(0, end), this.#requestMemory);
-      this.#held = this.#held.subarray(end);
+      const head = parseRequestHead(this.#held, end, this.#requestMemory);
+      this.#held = behind(this.#held, end);
       this.#begin(head);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
@@ -275,14 +276,10 @@ export class Http1Session implements ConnectionHandler, Flow {
   #responseHead(exchange: Exchange, chunk: Buffer): void {
     exchange.held = exchange.held.length === 0 ? chunk : Buffer.concat([exchange.held, chunk]);
     for (let end = headEnd(exchange.held); end >= 0; end = headEnd(exchange.held)) {
-      const head = parseResponseHead(
-        exchange.held.subarray(0, end),
-        exchange.head.method,
-        this.#responseMemory,
-      );
+      const head = parseResponseHead(exchange.held, exchange.head.method, end, this.#responseMemory);
       if (exchange.head.minor === 0 && head.framing.kind === 'chunked')
         throw new HeadError('HTTP/1.0 was asked for, chunks were sent');
-      const rest = exchange.held.subarray(end);
+      const rest = behind(exchange.held, end);
       if (head.status === 101) return this.#upgrade(exchange, head, rest);
       exchange.held = rest;
       if (head.status >= 200) return this.#finalHead(exchange, head, rest);

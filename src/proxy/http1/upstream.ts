@@ -5,7 +5,7 @@ import { endToEnd } from '../forwarding.ts';
 import type { Lease, Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
-import { HeadError, headEnd, MAX_INTERIM, parseResponseHead, type ResponseHead } from './head.ts';
+import { behind, HeadError, headEnd, MAX_INTERIM, parseResponseHead, type ResponseHead } from './head.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NONE = { kind: 'none' } as const;
@@ -131,8 +131,8 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   #head(chunk: Buffer): void {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     for (let end = headEnd(this.#held); end >= 0; end = headEnd(this.#held)) {
-      const head = parseResponseHead(this.#held.subarray(0, end), this.#request.method);
-      const rest = this.#held.subarray(end);
+      const head = parseResponseHead(this.#held, this.#request.method, end);
+      const rest = behind(this.#held, end);
       this.#held = rest;
       if (head.status === 101) throw new HeadError('an upgrade was not asked for');
       if (head.status >= 200) return this.#finalHead(head, rest);
