@@ -8,7 +8,7 @@ import path from 'node:path';
 const root = path.join(import.meta.dirname, '../..');
 
 /** Who the load generators and the gateways are: names of one mesh, so that the gateway has something to authorize. */
-const IDENTITY = (account: string) => `${account}.bench.serviceaccount.identity.linkerd.cluster.local`;
+export const IDENTITY = (account: string) => `${account}.bench.serviceaccount.identity.linkerd.cluster.local`;
 
 /** Ports of the origins, which `bench.py` starts (its constants). */
 const ORIGINS = { http1: 9001, opaque: 9002, http2: 9003 } as const;
@@ -166,7 +166,9 @@ export async function startProduct(
     ...(options.flags ?? []),
   ];
   const pinned = options.cpu === undefined ? command : ['taskset', '-c', String(options.cpu), ...command];
-  const child = spawn(pinned[0] ?? '', pinned.slice(1), { stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit'] });
+  const child = spawn(pinned[0] ?? '', pinned.slice(1), {
+    stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit'],
+  });
   await untilOpen(child, options.base);
   const pid = child.pid ?? 0;
   return {
