@@ -3,7 +3,7 @@ import tls from 'node:tls';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
-import { peerIdentities } from '../identity/peer.ts';
+import { peerCertificate, peerIdentities } from '../identity/peer.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import { Connection } from '../proxy/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -129,8 +129,8 @@ export class MtlsListener {
     // Asked for again: a client without SNI never reaches the callback above.
     if (entrance.named && (socket as { servername?: unknown }).servername !== this.#serverName)
       return this.#drop(socket, 'no server name');
-    const certificate = socket.getPeerX509Certificate();
-    const clientIdentity = certificate === undefined ? undefined : peerIdentities(certificate.raw)[0];
+    const certificate = peerCertificate(socket);
+    const clientIdentity = certificate === undefined ? undefined : peerIdentities(certificate)[0];
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
     const connection = new Connection(socket);
     this.#connections.add(connection);
