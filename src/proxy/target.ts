@@ -15,6 +15,7 @@ import type { Http2Connection } from './http2/connection.ts';
 import { Http2Pool } from './http2/pool.ts';
 import { Http2Upstream } from './http2/upstream.ts';
 import { IdleConnections } from './idle-connections.ts';
+import type { StreamCarrier } from './streams/carrier.ts';
 import type { SessionProtocol } from './transport-header.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
 
@@ -52,6 +53,8 @@ export interface TargetOptions {
   readonly idleMs?: number;
   /** Unused connections kept per endpoint; default 100. */
   readonly maxIdle?: number;
+  /** Connections that are shared with other targets, for endpoints that take streams; default none. */
+  readonly streams?: StreamCarrier;
 }
 
 /** What is spoken to endpoints. */
@@ -105,8 +108,9 @@ export class Target {
     return this.#balancer.counts;
   }
 
-  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only its mesh proxy. */
+  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only a proxy on the way. */
   get translates(): boolean {
+    if (this.#options.streams?.possible === true) return true;
     return this.protocol === 'http2' || (this.protocol !== 'opaque' && this.#balancer.meshed);
   }
 
@@ -152,6 +156,11 @@ export class Target {
     fresh = false,
   ): Promise<Upstream> {
     return this.#balanced(async (attempt) => {
+      const { streams } = this.#options;
+      if (streams?.takes(attempt.endpoint) === true) {
+        const upstream = await this.#openStream(streams, attempt, request, handler);
+        if (upstream !== undefined) return upstream;
+      }
       const upgraded = isUpgraded(protocol, attempt.endpoint);
       if (protocol === 'http1' && !upgraded)
         return this.#http1Upstream(await this.#leaseOf(attempt, fresh, 'http1'), request, handler);
@@ -170,6 +179,13 @@ export class Target {
   ): Upstream | undefined {
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
+    const { streams } = this.#options;
+    if (streams?.takes(endpoint) === true) {
+      const shared = streams.ready(endpoint);
+      if (shared === undefined) return undefined;
+      this.#outage = undefined;
+      return this.#streamUpstream(streams, shared, endpoint.begin(), request, handler);
+    }
     const upgraded = isUpgraded(protocol, endpoint);
     if (protocol === 'http1' && !upgraded) {
       const lease = this.#leaseIdle(endpoint);
@@ -205,6 +221,45 @@ export class Target {
 
   #http1Upstream(lease: Lease, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
     const upstream = new Http1Upstream({ lease, target: this, request, handler, now: this.#now });
+    upstream.start();
+    return upstream;
+  }
+
+  /** Undefined where the endpoint turns out to take no streams. */
+  async #openStream(
+    streams: StreamCarrier,
+    attempt: Attempt,
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+  ): Promise<Upstream | undefined> {
+    for (;;) {
+      const connection = streams.ready(attempt.endpoint);
+      // Nothing may come between the look for room and its use: many may have waited for the same connection.
+      if (connection !== undefined)
+        return this.#streamUpstream(streams, connection, attempt, request, handler);
+      if (!(await streams.prepare(attempt.endpoint))) return undefined;
+      attempt.connected();
+    }
+  }
+
+  #streamUpstream(
+    streams: StreamCarrier,
+    connection: Http2Connection,
+    endpoint: Attempt,
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+  ): Upstream {
+    const { label } = this;
+    const upstream = new Http2Upstream({
+      label,
+      connection,
+      endpoint,
+      request,
+      handler,
+      now: this.#now,
+      upgraded: true,
+      carried: streams.target,
+    });
     upstream.start();
     return upstream;
   }
