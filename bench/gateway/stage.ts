@@ -166,7 +166,9 @@ export async function startProduct(
     ...(options.flags ?? []),
   ];
   const pinned = options.cpu === undefined ? command : ['taskset', '-c', String(options.cpu), ...command];
-  const child = spawn(pinned[0] ?? '', pinned.slice(1), { stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit'] });
+  const child = spawn(pinned[0] ?? '', pinned.slice(1), {
+    stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit'],
+  });
   await untilOpen(child, options.base);
   const pid = child.pid ?? 0;
   return {

@@ -227,9 +227,9 @@ describe('Flows that share a connection between egress and gateway', () => {
       tunnel.write('x');
       await once(tunnel, 'data');
       const answers: string[] = [];
-      let asking = true;
+      const asking = new AbortController();
       const asker = async (kind: 'http1' | 'http2') => {
-        while (asking) answers.push(await ask(kind, kind === 'http1' ? web : web2));
+        while (!asking.signal.aborted) answers.push(await ask(kind, kind === 'http1' ? web : web2));
       };
       const askers = Promise.all([asker('http1'), asker('http1'), asker('http2'), asker('http2')]);
       await eventually('requests flow', () => answers.length > 50);
@@ -242,7 +242,7 @@ describe('Flows that share a connection between egress and gateway', () => {
       const stopped = local.gateway.stop();
       const before = answers.length;
       await eventually('requests flow on', () => answers.length > before + 200);
-      asking = false;
+      asking.abort();
       await askers;
       expect(new Set(answers)).to.deep.equal(new Set(['hello']));
       expect(second.gateway.accounts.client.opened).to.be.greaterThan(0);

@@ -8,7 +8,7 @@ import type { Identity } from '../../../src/identity/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
 import { Accounts } from '../../../src/proxy/accounts.ts';
 import { type Connection, SocketConnection } from '../../../src/proxy/connection.ts';
-import { type Field, makeField } from '../../../src/proxy/field.ts';
+import { makeField } from '../../../src/proxy/field.ts';
 import { Http2Connection } from '../../../src/proxy/http2/connection.ts';
 import { ErrorCode } from '../../../src/proxy/http2/errors.ts';
 import { statusField } from '../../../src/proxy/http2/message.ts';
@@ -74,7 +74,7 @@ class ScriptedGateway {
       keepAliveMs: NEVER,
       maxStreams: this.maxStreams,
       user: {
-        onRequest: (stream: Http2Stream, _: readonly Field[]) => {
+        onRequest: (stream: Http2Stream) => {
           this.streams++;
           this.onStream(stream, connection);
         },
