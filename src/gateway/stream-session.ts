@@ -35,7 +35,7 @@ export interface StreamSessionOptions {
   readonly visit: (name: string, port: number) => Visit;
 }
 
-/** A connection in stream mode (ADR 0019): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
+/** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
 export class StreamSession implements Http2User {
   readonly #options: StreamSessionOptions;
   readonly #connection: Http2Connection;

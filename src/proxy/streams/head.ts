@@ -4,7 +4,7 @@ import { statusField } from '../http2/message.ts';
 import { plainHost, type SessionProtocol } from '../transport-header.ts';
 
 /**
- * Stream mode's own pseudo-headers (ADR 0019). No client can forge them: a name with a colon in front cannot be said in HTTP/1, and unknown ones make an HTTP/2 request malformed everywhere but here. Nor do they
+ * Stream mode's own pseudo-headers (ADR 0017). No client can forge them: a name with a colon in front cannot be said in HTTP/1, and unknown ones make an HTTP/2 request malformed everywhere but here. Nor do they
  * travel on: pseudo-headers are read, never copied.
  */
 const TARGET = ':target';
