@@ -10,6 +10,7 @@ import {
 } from './balancer/endpoint.ts';
 import type { Connection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
+import type { Field } from './field.ts';
 import { Http1Upstream } from './http1/upstream.ts';
 import type { Http2Connection } from './http2/connection.ts';
 import { Http2Pool } from './http2/pool.ts';
@@ -181,10 +182,12 @@ export class Target {
     if (endpoint === undefined) return undefined;
     const { streams } = this.#options;
     if (streams?.takes(endpoint) === true) {
-      const shared = streams.ready(endpoint);
-      if (shared === undefined) return undefined;
+      const connection = streams.ready(endpoint);
+      if (connection === undefined) return undefined;
       this.#outage = undefined;
-      return this.#streamUpstream(streams, shared, endpoint.begin(), request, handler);
+      const { target: carried } = streams;
+      const on = { connection, endpoint: endpoint.begin(), upgraded: true, startedAt: now, carried };
+      return this.#http2Upstream(on, request, handler);
     }
     const upgraded = isUpgraded(protocol, endpoint);
     if (protocol === 'http1' && !upgraded) {
@@ -235,33 +238,14 @@ export class Target {
     for (;;) {
       const connection = streams.ready(attempt.endpoint);
       // Nothing may come between the look for room and its use: many may have waited for the same connection.
-      if (connection !== undefined)
-        return this.#streamUpstream(streams, connection, attempt, request, handler);
+      if (connection !== undefined) {
+        const { target: carried } = streams;
+        const on = { connection, endpoint: attempt, upgraded: true, startedAt: undefined, carried };
+        return this.#http2Upstream(on, request, handler);
+      }
       if (!(await streams.prepare(attempt.endpoint))) return undefined;
       attempt.connected();
     }
-  }
-
-  #streamUpstream(
-    streams: StreamCarrier,
-    connection: Http2Connection,
-    endpoint: Attempt,
-    request: OutgoingRequest,
-    handler: UpstreamHandler,
-  ): Upstream {
-    const { label } = this;
-    const upstream = new Http2Upstream({
-      label,
-      connection,
-      endpoint,
-      request,
-      handler,
-      now: this.#now,
-      upgraded: true,
-      carried: streams.target,
-    });
-    upstream.start();
-    return upstream;
   }
 
   #http2Upstream(
@@ -270,13 +254,15 @@ export class Target {
       readonly endpoint: Attempt;
       readonly upgraded: boolean;
       readonly startedAt: number | undefined;
+      readonly carried?: Field;
     },
     request: OutgoingRequest,
     handler: UpstreamHandler,
   ): Upstream {
-    const { connection, endpoint, upgraded, startedAt } = on;
-    // What the application speaks is what the proxy is told, whatever the client spoke.
-    const told = upgraded && request.version === 'HTTP/2' ? asHttp1(request) : request;
+    const { connection, endpoint, upgraded, startedAt, carried } = on;
+    // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind a gateway, the gateway knows.
+    const wrapped = upgraded && carried === undefined;
+    const told = wrapped && request.version === 'HTTP/2' ? asHttp1(request) : request;
     const { label } = this;
     const upstream = new Http2Upstream({
       label,
@@ -286,6 +272,7 @@ export class Target {
       handler,
       now: this.#now,
       startedAt,
+      carried,
       upgraded,
     });
     upstream.start();

@@ -7,7 +7,7 @@ import type { Identity } from '../../src/identity/identity.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import type { EgressProgramConfig } from './egress-program.ts';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.ts';
+import { freePorts } from './free-port.ts';
 import type { Runtime } from './gateway-process.ts';
 import { PlainClient } from './plain-client.ts';
 
@@ -57,12 +57,12 @@ export class EgressProcess {
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
     const ports = new Map<string, number>();
     const routes: Route[] = [];
-    for (const { name, port = 80, protocol } of options.services) {
-      const listenPort = await freePort();
+    const [admin = 0, ...listenPorts] = await freePorts(options.services.length + 1);
+    for (const [index, { name, port = 80, protocol }] of options.services.entries()) {
+      const listenPort = listenPorts[index] ?? 0;
       ports.set(`${name}:${port}`, listenPort);
       routes.push({ label: `demo/${name}:${port}`, listenPort, name, port, protocol, gateway });
     }
-    const admin = await freePort();
     const config: EgressProgramConfig = { identityDir: dir, admin, streams, graceMs: 0, routes };
     const file = path.join(dir, 'egress.json');
     writeFileSync(file, JSON.stringify(config));

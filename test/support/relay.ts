@@ -7,7 +7,7 @@ import { issueLeaf } from '../../src/identity/issue.ts';
 import { captureLog } from './captured-log.ts';
 import type { RelayedService } from './egress-process.ts';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.ts';
+import { freePorts } from './free-port.ts';
 import { type LocalGateway, localGateway } from './local-gateway.ts';
 import { PlainClient } from './plain-client.ts';
 
@@ -46,7 +46,9 @@ export async function startRelay(options: {
     ...options.egress,
   });
   const ports = new Map<string, number>();
-  for (const { name, port = 80 } of options.services) ports.set(`${name}:${port}`, await freePort());
+  const free = await freePorts(options.services.length);
+  for (const [index, { name, port = 80 }] of options.services.entries())
+    ports.set(`${name}:${port}`, free[index] ?? 0);
   const route = (gateway: Route['gateway']) => {
     const routes = options.services.map(({ name, port = 80, protocol }): Route => {
       const listenPort = ports.get(`${name}:${port}`) ?? 0;
