@@ -1,5 +1,5 @@
 import type { Random } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
@@ -70,7 +70,8 @@ export class Trunk implements Http2User {
   readonly #options: TrunkOptions;
   /** Connections that take new streams. */
   readonly #pool = new Set<Http2Connection>();
-  readonly #all = new Set<Http2Connection>();
+  /** All that are open, with the time of their replacement. */
+  readonly #all = new Map<Http2Connection, Timer>();
   /** Connections whose gateway wants a transport header, without one. */
   readonly #spares = new Set<Connection>();
   /** What the last handshake said. */
@@ -143,7 +144,7 @@ export class Trunk implements Http2User {
   /** Ends everything. */
   destroy(): void {
     this.close();
-    for (const connection of this.#all) connection.destroy();
+    for (const connection of this.#all.keys()) connection.destroy();
   }
 
   onRequest(): void {
@@ -166,6 +167,7 @@ export class Trunk implements Http2User {
 
   onClosed(connection: Http2Connection): void {
     this.#pool.delete(connection);
+    this.#all.get(connection)?.cancel();
     if (this.#all.delete(connection)) this.#options.accounts.streams.connections--;
   }
 
@@ -260,12 +262,12 @@ export class Trunk implements Http2User {
       keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
     });
     accounts.streams.connections++;
-    this.#all.add(connection);
+    const ageMs = MIN_AGE_MS + (MAX_AGE_MS - MIN_AGE_MS) * random();
+    const old = clock.after(ageMs, () => this.#replace(connection), { unref: true });
+    this.#all.set(connection, old);
     this.#pool.add(connection);
     connection.start(EMPTY);
     this.#watchIdle(connection, -1);
-    const ageMs = MIN_AGE_MS + (MAX_AGE_MS - MIN_AGE_MS) * random();
-    clock.after(ageMs, () => this.#replace(connection), { unref: true });
   }
 
   /** One more, without anybody waiting for it. */

@@ -211,6 +211,48 @@ describe('Flows that share a connection between egress and gateway', () => {
     expect(relay.local.gateway.accounts.failures.get('tcp\tunknown service')).to.equal(refused + 1);
   });
 
+  describe('when the gateway is replaced', () => {
+    let second: LocalGateway | undefined;
+    afterEach(async () => second?.close());
+
+    for (const [what, before, after] of [
+      ['by one that can share connections', false, true],
+      ['by one that cannot', true, false],
+    ] as const)
+      it(`${what}, requests and raw flows go the other way from then on`, async () => {
+        await relay.close();
+        relay = await startRelay({
+          specs: specs(),
+          services: [{ name: web }, { name: web2 }, { name: raw, port: 7, protocol: 'opaque' }],
+          gateway: { streams: before },
+        });
+        const { local } = relay;
+        const all = async () => {
+          expect([await ask('http1'), await ask('http2', web2), await ask('http1', web2)]).to.deep.equal(
+            Array.from({ length: 3 }, () => 'hello'),
+          );
+          const socket = await open(raw);
+          const echoed = once(socket, 'data');
+          socket.write('raw');
+          expect(String((await echoed)[0])).to.equal('raw');
+          socket.destroy();
+        };
+        await all();
+        expect(streams().connections > 0).to.equal(before);
+        await local.gateway.stop();
+        second = await localGateway(specs(), {
+          listen: { host: '127.0.0.1', port: local.port },
+          identity: local.identity,
+          streams: after,
+        });
+        await eventually('the old connections are gone', () => streams().connections === 0);
+        // HTTP/2 first: it finds out what the gateway speaks in the middle of something else.
+        expect(await ask('http2', web2)).to.equal('hello');
+        await all();
+        expect(streams().connections > 0).to.equal(after);
+      });
+  });
+
   describe('when the gateway shuts down', () => {
     let second: LocalGateway | undefined;
     afterEach(async () => second?.close());
