@@ -2,7 +2,6 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { TargetSpec } from '../../src/discovery/target.ts';
-import { STREAM_WINDOWS } from '../../src/proxy/streams/limits.ts';
 import { eventually } from '../support/eventually.ts';
 import { localGateway, type LocalGateway } from '../support/local-gateway.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
@@ -142,7 +141,6 @@ describe('Flows that share a connection between egress and gateway', () => {
     // Kernel buffers of two hops (some 6 MB each on loopback) beside ours.
     expect(sent() / senders.length).to.be.lessThan(16 << 20);
     expect(await Promise.all([ask('http1'), ask('http2', web2)])).to.deep.equal(['hello', 'hello']);
-    expect(STREAM_WINDOWS.maxUnconsumed / STREAM_WINDOWS.streamWindow).to.be.greaterThan(250);
   });
 
   it('go on when others break off, hundreds a moment', async () => {

@@ -9,11 +9,14 @@ import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../
 import { Accounts } from '../../../src/proxy/accounts.ts';
 import { type Connection, SocketConnection } from '../../../src/proxy/connection.ts';
 import { makeField } from '../../../src/proxy/field.ts';
-import { Http2Connection } from '../../../src/proxy/http2/connection.ts';
+import { tlsConnect } from '../../../src/proxy/dial.ts';
+import { Http2Connection, type Http2User } from '../../../src/proxy/http2/connection.ts';
 import { ErrorCode } from '../../../src/proxy/http2/errors.ts';
 import { statusField } from '../../../src/proxy/http2/message.ts';
 import type { Http2Stream } from '../../../src/proxy/http2/stream.ts';
-import { targetField } from '../../../src/proxy/streams/head.ts';
+import { DialledTunnel } from '../../../src/proxy/streams/dialled-tunnel.ts';
+import { targetField, tunnelHead } from '../../../src/proxy/streams/head.ts';
+import { MAX_STREAMS, STREAM_WINDOWS } from '../../../src/proxy/streams/limits.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
@@ -22,6 +25,14 @@ const echo = { name: 'echo', port: 7, field: targetField('echo:7') };
 const MINUTE = 60_000;
 /** In virtual time nobody answers as fast as the clock runs. */
 const NEVER = 1e9;
+
+const NOBODY: Http2User = {
+  onRequest: () => undefined,
+  onTooLarge: () => undefined,
+  onStreamClosed: () => undefined,
+  onGoAway: () => undefined,
+  onClosed: () => undefined,
+};
 
 /** A gateway that does what a test says. */
 class ScriptedGateway {
@@ -74,14 +85,11 @@ class ScriptedGateway {
       keepAliveMs: NEVER,
       maxStreams: this.maxStreams,
       user: {
+        ...NOBODY,
         onRequest: (stream: Http2Stream) => {
           this.streams++;
           this.onStream(stream, connection);
         },
-        onTooLarge: () => undefined,
-        onStreamClosed: () => undefined,
-        onGoAway: () => undefined,
-        onClosed: () => undefined,
       },
     });
     this.connections.push(connection);
@@ -405,6 +413,58 @@ describe('The connections of an egress to a gateway', () => {
     for (const chunk of held) stream.handler.onData(stream, chunk);
     await eventually('it may send on', () => drained);
     await eventually('all of it comes back', () => ear.text.length === sent * piece.length);
+  });
+
+  it('serve a flow though nobody reads any of the others: all the windows of a full connection', async () => {
+    const gateway = await ours();
+    const { streamWindow } = STREAM_WINDOWS;
+    const unread: Http2Stream[] = [];
+    gateway.onStream = (stream) => {
+      answer(stream);
+      if (gateway.streams === MAX_STREAMS) return;
+      unread.push(stream);
+      stream.write(Buffer.alloc(streamWindow + 1000));
+    };
+    const { connection: bytes } = await tlsConnect(
+      {
+        label: 'gateway',
+        accounts,
+        clock,
+        identity: () => identity,
+        serverName: 'gateway.west',
+        alpn: [STREAMS_ALPN],
+        accepts: () => true,
+      },
+      { host: '127.0.0.1', port: gateway.port },
+    );
+    const shared = new Http2Connection(bytes, {
+      role: 'client',
+      clock,
+      user: NOBODY,
+      maxOpened: MAX_STREAMS,
+      keepAliveMs: NEVER,
+      ...STREAM_WINDOWS,
+    });
+    shared.start(Buffer.alloc(0));
+    const begin = () => {
+      const tunnel = new DialledTunnel({
+        head: tunnelHead(echo.field, 'opaque'),
+        remoteAddress: '',
+        withRoom: () => Promise.reject(new Error('there is no other')),
+        onRefused: () => undefined,
+      });
+      tunnel.pause();
+      tunnel.begin(shared);
+      return tunnel;
+    };
+    while (shared.active < MAX_STREAMS - 1) begin();
+    await eventually(
+      'each has all that its window allows',
+      () => unread.length === MAX_STREAMS - 1 && unread.every(({ queued }) => queued === 1000),
+      { timeoutMs: 8000 },
+    );
+    await new Ear(begin()).say('still served').hears('still served');
+    shared.destroy();
   });
 
   it('say why there is no tunnel', async () => {
