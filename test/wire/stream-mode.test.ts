@@ -231,6 +231,26 @@ for (const [egressRuntime, gatewayRuntime, mode] of PAIRS) {
       if (!socket.readableEnded) await once(socket, 'end');
     });
 
+    it('300 raw flows at once, of which every third reads nothing: the others do not notice', async function () {
+      // Without stream mode that is 300 handshakes.
+      this.timeout(30_000);
+      const sockets = await Promise.all(Array.from({ length: 300 }, () => client.connect(service('raw'), 7)));
+      const piece = Buffer.alloc(20_000, 'piece ');
+      const big = Buffer.alloc(2_000_000);
+      const done = sockets.map(async (socket, index) => {
+        if (index % 3 === 0) {
+          socket.pause();
+          socket.write(big);
+          return;
+        }
+        const back = collected(socket, piece.length);
+        socket.end(piece);
+        expect((await back).equals(piece)).to.equal(true);
+      });
+      await Promise.all(done);
+      for (const socket of sockets) socket.destroy();
+    });
+
     it('a server that speaks first', async () => {
       const socket = await client.connect(service('greeter'), 25);
       await hears(socket, /^220 welcome\r\n$/);
