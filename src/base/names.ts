@@ -87,3 +87,5 @@ export const DEFAULT_EGRESS_NAME = 'linkspan-egress';
 export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
 /** ALPN protocol of Linkerd's transport header. */
 export const TRANSPORT_HEADER_ALPN = 'transport.l5d.io/v1';
+/** ALPN protocol of stream mode between our own egress and gateway: HTTP/2 whose streams each say what they are for (ADR 0017). The version is that of the wire format. */
+export const STREAMS_ALPN = 'linkspan.dev/v1';

@@ -23,6 +23,7 @@ import {
   NO_IDENTITY_DIR,
   withIdentityFlags,
 } from './identity-source.ts';
+import { addStreamsFlag, streamsFlag } from './streams-flag.ts';
 
 const schema = z
   .strictObject({
@@ -32,6 +33,7 @@ const schema = z
     ...identityFlags,
     listenAddress: z.string(),
     admin: z.string(),
+    ...streamsFlag,
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
@@ -40,7 +42,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
-  return withIdentityFlags(new Command('egress'))
+  return addStreamsFlag(withIdentityFlags(new Command('egress')))
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -67,6 +69,7 @@ async function run(settings: Settings): Promise<void> {
     identity,
     listenAddress: settings.listenAddress,
     lookup: systemLookup,
+    streams: settings.streams,
     graceMs: settings.grace * 1000,
   });
   const routes = new RouteSource({

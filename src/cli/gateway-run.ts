@@ -32,6 +32,7 @@ export interface GatewayRun {
   readonly admin: SocketAddress;
   readonly graceMs: number;
   readonly workers: number;
+  readonly streams: boolean;
   readonly maxPending: number;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
@@ -166,6 +167,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     log,
     graceMs,
     reusePort,
+    streams: run.streams,
     maxPending: run.maxPending,
     accessLog,
   });

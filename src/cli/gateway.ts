@@ -28,6 +28,7 @@ import {
   withIdentityFlags,
 } from './identity-source.ts';
 import { layeredSettings } from './settings.ts';
+import { addStreamsFlag, streamsFlag } from './streams-flag.ts';
 
 /** Beyond it more workers only cost memory. */
 const MAX_WORKERS = 256;
@@ -66,6 +67,7 @@ const schema = z
     ...endpointFlags,
     grace: z.coerce.number().min(0),
     workers,
+    ...streamsFlag,
     accessLog,
     accessLogQuery: z.boolean().default(false),
     allowTrustDomain: z.array(z.string().min(1)).default([]),
@@ -83,7 +85,7 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  return withIdentityFlags(new Command('gateway'))
+  return addStreamsFlag(withIdentityFlags(new Command('gateway')))
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
@@ -162,6 +164,7 @@ async function run(settings: Settings): Promise<void> {
     admin: parseAddress(settings.admin, '--admin'),
     graceMs: settings.grace * 1000,
     workers: settings.workers,
+    streams: settings.streams,
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
     allowTrustDomains: settings.allowTrustDomain,

@@ -1,11 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Clock } from '../base/clock.ts';
+import type { IdentitySource } from '../identity/identity.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes.ts';
+import { Trunks } from './trunks.ts';
 
-export interface EgressOptions extends Omit<RouteServerOptions, 'accounts' | 'draining'> {
+export interface EgressOptions extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks'> {
+  readonly identity: IdentitySource;
+  /** Let flows share connections to gateways that can do so (stream mode); default true. */
+  readonly streams?: boolean;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
 }
@@ -21,6 +26,7 @@ export class Egress {
   readonly accounts = new Accounts();
   readonly #options: EgressOptions;
   readonly #clock: Clock;
+  readonly #trunks: Trunks;
   readonly #servers = new Map<number, RouteServer>();
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
@@ -30,6 +36,7 @@ export class Egress {
   constructor(options: EgressOptions) {
     this.#options = options;
     this.#clock = options.clock;
+    this.#trunks = new Trunks({ ...options, accounts: this.accounts });
   }
 
   /** Ports that are served. */
@@ -63,12 +70,14 @@ export class Egress {
     while (open() > 0 && this.#clock.monotonic() < deadline) await sleep(this.#clock, 50);
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
     for (const server of this.#leaving) server.destroy();
+    this.#trunks.destroy();
   }
 
   #open(port: number, route: Route): void {
     const server = new RouteServer(route, {
       ...this.#options,
       accounts: this.accounts,
+      trunks: this.#trunks,
       draining: () => this.#draining,
     });
     this.#servers.set(port, server);

@@ -3,7 +3,7 @@ import { formatAddress, type SocketAddress } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import type { Accounts } from '../proxy/accounts.ts';
-import { Connection } from '../proxy/connection.ts';
+import { type Connection, SocketConnection } from '../proxy/connection.ts';
 import { Detection } from '../proxy/detect.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 
@@ -15,6 +15,8 @@ export interface PortListenerOptions {
   readonly detectTimeoutMs?: number;
   /** Known protocol of what connects here; looked at on each connection otherwise. */
   readonly protocol: () => SessionProtocol | undefined;
+  /** It takes no more connections, and the last one has ended. */
+  readonly onLeft: () => void;
   readonly onArrival: (client: Connection, protocol: SessionProtocol, first: Buffer) => void;
 }
 
@@ -23,6 +25,7 @@ export class PortListener {
   readonly #options: PortListenerOptions;
   readonly #connections = new Set<Connection>();
   readonly #server: net.Server;
+  #stopped = false;
 
   constructor(options: PortListenerOptions) {
     this.#options = options;
@@ -53,6 +56,8 @@ export class PortListener {
   /** Takes no more connections; flows under way go on. */
   stopAccepting(): void {
     this.#server.close();
+    this.#stopped = true;
+    if (this.size === 0) this.#options.onLeft();
   }
 
   destroy(): void {
@@ -61,7 +66,7 @@ export class PortListener {
 
   #admit(socket: net.Socket): void {
     const { accounts, protocol, onArrival, clock, detectTimeoutMs = 500 } = this.#options;
-    const connection = new Connection(socket);
+    const connection = new SocketConnection(socket);
     this.#connections.add(connection);
     accounts.client.opened++;
     accounts.client.open++;
@@ -70,6 +75,7 @@ export class PortListener {
       accounts.client.open--;
       accounts.client.readBytes += connection.bytesRead;
       accounts.client.writtenBytes += connection.bytesWritten;
+      if (this.#stopped && this.size === 0) this.#options.onLeft();
     });
     const known = protocol();
     if (known !== undefined) return onArrival(connection, known, Buffer.alloc(0));

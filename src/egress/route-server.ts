@@ -1,23 +1,21 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { peerIdentities } from '../identity/peer.ts';
 import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection } from '../proxy/connection.ts';
-import { tlsDial } from '../proxy/dial.ts';
 import { type Flow, serve } from '../proxy/session.ts';
 import { Target } from '../proxy/target.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-header.ts';
+import type { SessionProtocol } from '../proxy/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { GatewayWays } from './gateway-ways.ts';
 import { PortListener } from './port-listener.ts';
 import { type Lookup, ResolvedHosts } from './resolve.ts';
 import type { Route } from './routes.ts';
+import type { Trunks } from './trunks.ts';
 
 export interface RouteServerOptions {
   readonly listenAddress: string;
-  readonly identity: IdentitySource;
+  readonly trunks: Trunks;
   readonly accounts: Accounts;
   readonly clock: Clock;
   readonly random: Random;
@@ -27,7 +25,7 @@ export interface RouteServerOptions {
 }
 
 /**
- * Serves one route: a listening port, and for each session protocol the gateways as a balanced target, because the header that opens a connection says the protocol.
+ * Serves one route: a listening port, and for each session protocol the gateways as a balanced target, because without stream mode the header that opens a connection says the protocol.
  */
 export class RouteServer {
   readonly route: Route;
@@ -35,19 +33,22 @@ export class RouteServer {
   readonly #listener: PortListener;
   readonly #targets: Record<SessionProtocol, Target>;
   readonly #hosts: ResolvedHosts;
+  readonly #ways: GatewayWays;
   readonly #flows = new Set<Flow>();
 
   constructor(route: Route, options: RouteServerOptions) {
     this.route = route;
     this.#options = options;
+    this.#ways = new GatewayWays(route, options.trunks, options.accounts);
     this.#targets = {
-      http1: this.#target('http1'),
-      http2: this.#target('http2'),
-      opaque: this.#target('opaque'),
+      http1: this.#target(),
+      http2: this.#target(),
+      opaque: this.#target(),
     };
     this.#hosts = new ResolvedHosts(route.gateway.addresses, {
       ...options,
       onChange: (addresses) => {
+        this.#ways.update(addresses);
         const endpoints = addresses.map((host) => ({ host, port: route.gateway.port, ready: true }));
         for (const target of Object.values(this.#targets)) target.update(endpoints);
       },
@@ -57,6 +58,7 @@ export class RouteServer {
       accounts: options.accounts,
       clock: options.clock,
       protocol: () => route.protocol,
+      onLeft: () => this.#ways.release(),
       onArrival: (client, protocol, first) => this.#arrived(client, protocol, first),
     });
   }
@@ -80,22 +82,19 @@ export class RouteServer {
   destroy(): void {
     this.#listener.destroy();
     for (const target of Object.values(this.#targets)) target.close();
+    this.#ways.release();
   }
 
-  #target(protocol: SessionProtocol): Target {
-    const { name, port, gateway, label } = this.route;
-    const { identity, accounts, clock, random } = this.#options;
-    const dial = tlsDial({
+  #target(): Target {
+    const { label } = this.route;
+    const { clock, random } = this.#options;
+    return new Target({
       label,
-      accounts,
+      dial: (endpoint, session) => this.#ways.dial(endpoint, session),
+      streams: this.#ways,
       clock,
-      identity: () => identity.current(),
-      serverName: gateway.identity,
-      alpn: TRANSPORT_HEADER_ALPN,
-      accepts: (certificate) => peerIdentities(certificate).includes(gateway.identity),
-      preface: encodeTransportHeader({ name, port, protocol }),
+      random,
     });
-    return new Target({ label, dial, clock, random });
   }
 
   #arrived(client: Connection, protocol: SessionProtocol, first: Buffer): void {

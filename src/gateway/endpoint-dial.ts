@@ -38,7 +38,7 @@ function meshDial(
     ...(behind === undefined
       ? {}
       : {
-          alpn: TRANSPORT_HEADER_ALPN,
+          alpn: [TRANSPORT_HEADER_ALPN],
           preface: encodeTransportHeader({ name: '', port: behind, protocol }),
         }),
   });

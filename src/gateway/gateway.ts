@@ -5,10 +5,11 @@ import { targetKey, type TargetSource, type TargetSpec } from '../discovery/targ
 import type { IdentitySource } from '../identity/identity.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts, type Counter } from '../proxy/accounts.ts';
+import type { Connection } from '../proxy/connection.ts';
 import type { ProxyFailure } from '../proxy/failures.ts';
 import { makeField } from '../proxy/field.ts';
 import { serviceOf } from '../proxy/metrics.ts';
-import { type Flow, serve } from '../proxy/session.ts';
+import { type Flow, serve, type Session } from '../proxy/session.ts';
 import { MAX_PENDING, Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -19,6 +20,7 @@ import { FixedEntrance, type FixedListener } from './fixed-entrance.ts';
 import { type Arrival, HeaderEntrance } from './header-entrance.ts';
 import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
+import { StreamSession, type Visit } from './stream-session.ts';
 import { trustDomains } from './trust-domain.ts';
 
 export interface GatewayOptions {
@@ -45,7 +47,11 @@ export interface GatewayOptions {
   readonly policies?: PolicySource;
   /** Trust domains beside the gateway's own whose identities may come in; default none. */
   readonly allowTrustDomains?: readonly string[];
+  /** Let our own egress carry all its flows on a few connections (stream mode); default true. */
+  readonly streams?: boolean;
 }
+
+const EMPTY = Buffer.alloc(0);
 
 /** Who is at the other end of a connection and what for, with the last verdict about it. */
 interface Guest {
@@ -71,11 +77,23 @@ interface Verdict {
 
 /** A service that is being asked for. */
 interface Served {
+  readonly label: string;
   /** As it is now; undefined when it is not exported. */
   spec: TargetSpec | undefined;
   readonly target: Target;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;
+}
+
+/** Stands for a client that may ask again at any time, so that a service is not forgotten meanwhile. */
+class Presence implements Flow {
+  recheck(): void {
+    // Requests are checked one by one.
+  }
+
+  drain(): void {
+    // Its connection is told.
+  }
 }
 
 /** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
@@ -84,6 +102,7 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #listeners: readonly MtlsListener[];
   readonly #served = new Map<string, Served>();
+  readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
   readonly #unsubscribe: () => void;
   #draining = false;
@@ -134,6 +153,7 @@ export class Gateway {
     this.#unsubscribe();
     for (const listener of this.#listeners) listener.stopAccepting();
     for (const { flows } of this.#served.values()) for (const flow of flows) flow.drain();
+    for (const session of this.#streamSessions) session.drain();
     const deadline = clock.monotonic() + graceMs;
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
@@ -145,14 +165,17 @@ export class Gateway {
   /** The ports, and what stands behind each. */
   #openings(): readonly MtlsListener[] {
     const { listen, listeners = [], identity, clock, log } = this.#options;
-    const { reusePort = false, detectTimeoutMs = 10_000 } = this.#options;
+    const { reusePort = false, detectTimeoutMs = 10_000, streams = true } = this.#options;
     const { accounts } = this;
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
     const open = (address: SocketAddress, entrance: Entrance) =>
       new MtlsListener({ address, identity, log, accounts, detectTimeoutMs, reusePort, entrance });
     const timeoutMs = detectTimeoutMs;
+    const onStreams = streams
+      ? (connection: Connection, client: string) => this.#streams(connection, client)
+      : undefined;
     return [
-      open(listen, new HeaderEntrance({ accounts, clock, log, onArrival, timeoutMs })),
+      open(listen, new HeaderEntrance({ accounts, clock, log, onArrival, timeoutMs, onStreams })),
       ...listeners.map((listener) =>
         open(listener.address, new FixedEntrance({ listener, clock, onArrival, timeoutMs })),
       ),
@@ -160,54 +183,102 @@ export class Gateway {
   }
 
   #arrived({ connection, clientIdentity, header, first }: Arrival): void {
-    const { clock, identity, log, accessLog = NO_ACCESS_LOG } = this.#options;
     if (header.name === '') {
       // A gateway stands for other services only; a header without a name would mean the gateway's own ports.
       this.accounts.refuse('nameless header');
       connection.destroy();
       return;
     }
+    const { protocol } = header;
+    this.#options.log.debug(
+      { client: clientIdentity, target: targetKey(header.name, header.port), protocol },
+      'connection accepted',
+    );
+    const { served, session } = this.#meet(connection, clientIdentity, header);
+    this.#attend(served, { ...session, protocol }, first);
+  }
+
+  /** A connection of our own egress. */
+  #streams(connection: Connection, clientIdentity: string): void {
+    const { clock, targets } = this.#options;
+    const session = new StreamSession({
+      connection,
+      clock,
+      accounts: this.accounts,
+      exported: (name, port) => targets.get(name, port) !== undefined,
+      visit: (name, port) => this.#visit(connection, clientIdentity, { name, port }),
+    });
+    this.#streamSessions.add(session);
+    connection.whenClosed(() => this.#streamSessions.delete(session));
+    session.start();
+    if (this.#draining) session.drain();
+  }
+
+  #visit(
+    connection: Connection,
+    clientIdentity: string,
+    asked: { readonly name: string; readonly port: number },
+  ): Visit {
+    const { served, session } = this.#meet(connection, clientIdentity, asked);
+    const presence = new Presence();
+    served.flows.add(presence);
+    return {
+      session: { ...session, protocol: 'http2' },
+      serve: (client, protocol) => this.#attend(served, { ...session, client, protocol }, EMPTY),
+      leave: () => this.#leave(served, presence),
+    };
+  }
+
+  /** What a client needs to be served a service. */
+  #meet(
+    client: Connection,
+    clientIdentity: string,
+    asked: { readonly name: string; readonly port: number },
+  ): { readonly served: Served; readonly session: Omit<Session, 'protocol'> } {
+    const { clock, identity, accessLog = NO_ACCESS_LOG } = this.#options;
     const own = identity.current()?.name ?? '';
-    const label = targetKey(header.name, header.port);
-    const host = header.port === 80 ? header.name : label;
-    log.debug({ client: clientIdentity, target: label, protocol: header.protocol }, 'connection accepted');
+    const label = targetKey(asked.name, asked.port);
+    const host = asked.port === 80 ? asked.name : label;
     const served = this.#serve(label);
     const guest: Guest = {
       own,
       client: clientIdentity,
-      address: connection.remoteAddress,
+      address: client.remoteAddress,
       label,
       namespace: serviceOf(label)?.namespace ?? '',
       served,
       last: undefined,
     };
-    const flow = serve(
-      {
-        client: connection,
-        target: served.target,
-        protocol: header.protocol,
-        rules: {
-          host,
-          added: [
-            makeField('forwarded', forwardedElement(own, clientIdentity, label)),
-            makeField('l5d-client-id', clientIdentity),
-            makeField('l5d-dst-canonical', label),
-          ],
-        },
-        check: (head) => this.#check(guest, head),
-        draining: () => this.#draining,
-        accounts: this.accounts,
-        accessLog,
-        clientName: clientIdentity,
-        clock,
+    const session: Omit<Session, 'protocol'> = {
+      client,
+      target: served.target,
+      rules: {
+        host,
+        added: [
+          makeField('forwarded', forwardedElement(own, clientIdentity, label)),
+          makeField('l5d-client-id', clientIdentity),
+          makeField('l5d-dst-canonical', label),
+        ],
       },
-      first,
-    );
+      check: (head) => this.#check(guest, head),
+      draining: () => this.#draining,
+      accounts: this.accounts,
+      accessLog,
+      clientName: clientIdentity,
+      clock,
+    };
+    return { served, session };
+  }
+
+  #attend(served: Served, session: Session, first: Buffer): void {
+    const flow = serve(session, first);
     served.flows.add(flow);
-    connection.whenClosed(() => {
-      served.flows.delete(flow);
-      this.#forgetUnused(label, served);
-    });
+    session.client.whenClosed(() => this.#leave(served, flow));
+  }
+
+  #leave(served: Served, flow: Flow): void {
+    served.flows.delete(flow);
+    this.#forgetUnused(served);
   }
 
   /** Asked for each request: everything but the request itself is worked out once, and again when something has changed. */
@@ -260,14 +331,15 @@ export class Gateway {
     const dial = endpointDial({ label, accounts: this.accounts, clock, identity });
     const target = new Target({ label, dial, clock, random, maxPending });
     const spec = lookUp(targets, label);
-    const served = { target, spec, flows: new Set<Flow>() };
+    const served = { label, target, spec, flows: new Set<Flow>() };
     this.#served.set(label, served);
     update(target, spec);
     return served;
   }
 
   /** Names that clients make up must not fill the memory. */
-  #forgetUnused(label: string, served: Served): void {
+  #forgetUnused(served: Served): void {
+    const { label } = served;
     if (served.flows.size > 0 || lookUp(this.#options.targets, label) !== undefined) return;
     if (this.#served.get(label) === served) this.#served.delete(label);
     served.target.close();
@@ -279,7 +351,7 @@ export class Gateway {
     served.spec = lookUp(this.#options.targets, key);
     update(served.target, served.spec);
     for (const flow of served.flows) flow.recheck();
-    this.#forgetUnused(key, served);
+    this.#forgetUnused(served);
   }
 
   /** What was let in before and may not be there now is ended; requests are checked one by one. */

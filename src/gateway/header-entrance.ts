@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts';
-import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection, ConnectionHandler } from '../proxy/connection.ts';
 import { HeaderError, type TransportHeader, TransportHeaderDecoder } from '../proxy/transport-header.ts';
@@ -22,20 +22,26 @@ export interface HeaderEntranceOptions {
   readonly onArrival: (arrival: Arrival) => void;
   /** Time for the header. */
   readonly timeoutMs: number;
+  /** Takes connections in stream mode; absent: it is not offered. */
+  readonly onStreams?: ((connection: Connection, clientIdentity: string) => void) | undefined;
 }
 
-/** The way in of other clusters: the client's first bytes say what it wants (wire reference 1.3). */
+/** The way in of other clusters: the client's first bytes say what it wants (wire reference 1.3), or each of its streams does. */
 export class HeaderEntrance implements Entrance {
-  readonly alpn = [TRANSPORT_HEADER_ALPN];
+  readonly alpn: readonly string[];
   readonly alpnRequired = true;
   readonly named = true;
   readonly #options: HeaderEntranceOptions;
 
   constructor(options: HeaderEntranceOptions) {
     this.#options = options;
+    const streams = options.onStreams === undefined ? [] : [STREAMS_ALPN];
+    this.alpn = [...streams, TRANSPORT_HEADER_ALPN];
   }
 
-  admit(connection: Connection, clientIdentity: string): void {
+  admit(connection: Connection, clientIdentity: string, protocol: string | undefined): void {
+    const { onStreams } = this.#options;
+    if (protocol === STREAMS_ALPN && onStreams !== undefined) return onStreams(connection, clientIdentity);
     connection.handler = new HeaderWait(this.#options, clientIdentity, connection);
   }
 }

@@ -5,7 +5,7 @@ import { LinkspanError, messageOf } from '../base/errors.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
 import { peerCertificate, peerIdentities } from '../identity/peer.ts';
 import type { Accounts } from '../proxy/accounts.ts';
-import { Connection } from '../proxy/connection.ts';
+import { type Connection, SocketConnection } from '../proxy/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** What lies behind the handshake of a port. */
@@ -132,7 +132,7 @@ export class MtlsListener {
     const certificate = peerCertificate(socket);
     const clientIdentity = certificate === undefined ? undefined : peerIdentities(certificate)[0];
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
-    const connection = new Connection(socket);
+    const connection = new SocketConnection(socket);
     this.#connections.add(connection);
     accounts.client.begin(connection);
     let errno: string | undefined;

@@ -58,6 +58,13 @@ export interface ConnectionNumbers {
   readonly closes: Readonly<Record<string, number>>;
 }
 
+/** Stream mode: connections that are open now, and what has travelled on them. */
+export interface StreamNumbers {
+  readonly connections: number;
+  readonly requests: number;
+  readonly tunnels: number;
+}
+
 /** Everything that was counted, as plain JSON: what a worker process tells its parent. All numbers but `open` only grow. */
 export interface AccountsSnapshot {
   readonly targets: Readonly<
@@ -78,6 +85,7 @@ export interface AccountsSnapshot {
   readonly endpoint: ConnectionNumbers;
   /** Connections to endpoints by `name:port`. */
   readonly endpoints: Readonly<Record<string, ConnectionNumbers>>;
+  readonly streams: StreamNumbers;
 }
 
 /** What counts its bytes itself. */
@@ -139,6 +147,7 @@ export class Accounts {
   readonly authorizations = new Map<string, Counter>();
   readonly client = new ConnectionAccount();
   readonly endpoint = new ConnectionAccount();
+  readonly streams = { connections: 0, requests: 0, tunnels: 0 };
   readonly #endpoints = new Map<string, ConnectionAccount>();
   readonly #clients = new Set<string>();
   readonly #options: AccountsOptions;
@@ -233,6 +242,7 @@ export class Accounts {
       client: this.client.numbers,
       endpoint: this.endpoint.numbers,
       endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),
+      streams: { ...this.streams },
     };
   }
 
@@ -322,6 +332,7 @@ export const EMPTY_SNAPSHOT: AccountsSnapshot = {
   client: NO_CONNECTIONS,
   endpoint: NO_CONNECTIONS,
   endpoints: {},
+  streams: { connections: 0, requests: 0, tunnels: 0 },
 };
 
 /** The sum of two processes' numbers. */
@@ -339,6 +350,7 @@ export function endedSnapshot(snapshot: AccountsSnapshot): AccountsSnapshot {
     endpoints: Object.fromEntries(
       Object.entries(snapshot.endpoints).map(([label, numbers]) => [label, ended(numbers)]),
     ),
+    streams: { ...snapshot.streams, connections: 0 },
   };
 }
 

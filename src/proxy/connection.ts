@@ -21,11 +21,48 @@ const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClo
 /** Chunks up to this size are copied together with what is sent beside them: one write costs more than the copy. */
 const COPY_LIMIT = 4096;
 
-/**
- * A byte connection over a public `net` or `tls` socket, as narrow as the data path needs: no stream is piped, large chunks go through as they came. What is sent in one turn of the event loop leaves in
- * one write. Works the same on Node and on Bun.
- */
-export class Connection {
+/** A byte connection, as narrow as the data path needs: no stream is piped, large chunks go through as they came. A socket of its own, or a stream of a shared one. */
+export interface Connection {
+  handler: ConnectionHandler;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Who is told of the end besides the handler, whoever that is by then. */
+  whenClosed(listener: () => void): void;
+  readonly closed: boolean;
+  readonly remoteAddress: string;
+  /** Bytes that wait because the peer reads slowly, or for the end of the turn. */
+  readonly buffered: number;
+  /** The peer has not read what it was sent before: an `onDrain` will come. */
+  readonly blocked: boolean;
+  /** Sends. False means: the peer is slow, stop reading from where this came until `onDrain`. */
+  send(chunk: Buffer): boolean;
+  /** Sends text, one byte per character. @returns as `send` */
+  sendText(text: string): boolean;
+  /**
+   * Room to write into, so that nothing has to be copied: at `at` of its `bytes`. `sent` says how much was written.
+   * @param bytes at most `MAX_ROOM`
+   */
+  room(bytes: number): Slab;
+  /** So many bytes have been written into the `room`. @returns as `send` */
+  sent(bytes: number): boolean;
+  /** Whether what was written at that place of a `room` may still be changed. */
+  isUnsent(slab: Slab, at: number): boolean;
+  /** Gives everything on now. */
+  flush(): void;
+  pause(): void;
+  resume(): void;
+  /** What the peer wants this connection for stands. A stream says so to the peer; on a socket it shows. */
+  established(): void;
+  /** Sends what is waiting, then says that no more comes; the other direction stays open. @param onSent called when the peer's kernel, or ours, has all of it */
+  end(onSent?: () => void): void;
+  /** Ends both directions at once. */
+  destroy(error?: Error): void;
+  /** Ends both directions at once, in a way that the peer cannot take for a proper end. */
+  abort(error?: Error): void;
+}
+
+/** A connection over a public `net` or `tls` socket. What is sent in one turn of the event loop leaves in one write. Works the same on Node and on Bun. */
+export class SocketConnection implements Connection {
   handler: ConnectionHandler = NOBODY;
   bytesRead = 0;
   bytesWritten = 0;
@@ -57,7 +94,6 @@ export class Connection {
     });
   }
 
-  /** Who is told of the end besides the handler, whoever that is by then. */
   whenClosed(listener: () => void): void {
     if (this.#closed) listener();
     else this.#whenClosed = listener;
@@ -71,17 +107,14 @@ export class Connection {
     return this.#socket.remoteAddress ?? '';
   }
 
-  /** Bytes that wait because the peer reads slowly, or for the end of the turn. */
   get buffered(): number {
     return this.#socket.writableLength + (this.#slab?.unwritten ?? 0);
   }
 
-  /** The peer has not read what it was sent before: an `onDrain` will come. */
   get blocked(): boolean {
     return !this.#closed && this.#socket.writableNeedDrain;
   }
 
-  /** Sends. False means: the peer is slow, stop reading from where this came until `onDrain`. */
   send(chunk: Buffer): boolean {
     if (this.#closed || this.#ended) return true;
     const { length } = chunk;
@@ -101,7 +134,6 @@ export class Connection {
     return this.#socket.write(chunk);
   }
 
-  /** Sends text, one byte per character. @returns as `send` */
   sendText(text: string): boolean {
     const { length } = text;
     if (length > COPY_LIMIT) return this.send(Buffer.from(text, 'latin1'));
@@ -111,10 +143,6 @@ export class Connection {
     return this.sent(length);
   }
 
-  /**
-   * Room to write into, so that nothing has to be copied: at `at` of its `bytes`. `sent` says how much was written.
-   * @param bytes at most `MAX_ROOM`
-   */
   room(bytes: number): Slab {
     let slab = this.#slab;
     if (slab !== undefined && slab.at + bytes <= MAX_ROOM) return slab;
@@ -127,7 +155,6 @@ export class Connection {
     return slab;
   }
 
-  /** So many bytes have been written into the `room`. @returns as `send` */
   sent(bytes: number): boolean {
     const slab = this.#slab;
     if (slab === undefined || this.#closed || this.#ended) return true;
@@ -137,12 +164,10 @@ export class Connection {
     return !this.#socket.writableNeedDrain;
   }
 
-  /** Whether what was written at that place of a `room` may still be changed. */
   isUnsent(slab: Slab, at: number): boolean {
     return this.#slab === slab && slab.isUnwritten(at);
   }
 
-  /** Gives the socket everything now. */
   flush(): void {
     this.#scheduled = false;
     this.#empty();
@@ -178,7 +203,10 @@ export class Connection {
     if (!this.#closed) this.#socket.resume();
   }
 
-  /** Sends what is waiting, then says that no more comes; the other direction stays open. @param onSent called when the peer's kernel, or ours, has all of it */
+  established(): void {
+    // Its peer has seen the handshake.
+  }
+
   end(onSent?: () => void): void {
     if (this.#closed || this.#ended) return;
     this.flush();
@@ -187,14 +215,14 @@ export class Connection {
     else this.#socket.end(onSent);
   }
 
-  /** Ends both directions at once. What was sent is given to the kernel before; what that does not take is lost. */
+  /** What was sent is given to the kernel before; what that does not take is lost. */
   destroy(error?: Error): void {
     this.#error ??= error;
     this.#handOver();
     this.#socket.destroy();
   }
 
-  /** Ends both directions at once, in a way that the peer cannot take for a proper end: by a reset; in TLS it is the closing alert that is missing. */
+  /** By a reset; in TLS it is the closing alert that is missing. */
   abort(error?: Error): void {
     this.#error ??= error;
     this.#handOver();
@@ -203,11 +231,11 @@ export class Connection {
   }
 }
 
-/** Connections that have something to send at the end of this turn of the event loop. */
-let unflushed: Connection[] = [];
+/** SocketConnections that have something to send at the end of this turn of the event loop. */
+let unflushed: SocketConnection[] = [];
 
 /** All sockets that are ready are read in one turn, and what comes of it is sent at its end: requests of many clients go to an endpoint in one write. */
-function flushSoon(connection: Connection): void {
+function flushSoon(connection: SocketConnection): void {
   if (unflushed.push(connection) === 1) setImmediate(flushAll);
 }
 

@@ -3,7 +3,7 @@ import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Accounts } from './accounts.ts';
-import { Connection } from './connection.ts';
+import { type Connection, SocketConnection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Dial } from './target.ts';
 
@@ -31,46 +31,62 @@ export interface TlsIdentity {
   readonly ca: string;
 }
 
-export interface TlsDialOptions extends DialOptions {
+export interface TlsOptions extends DialOptions {
   readonly identity: () => TlsIdentity | undefined;
   /** Server name to ask for; with Linkerd this is the identity that is expected. */
   readonly serverName: string;
-  /** Absent: none is offered, as Linkerd's proxies do to an application's port. */
-  readonly alpn?: string;
+  /** Protocols to offer (ALPN), the preferred one first; absent: none is offered, as Linkerd's proxies do to an application's port. */
+  readonly alpn?: readonly string[];
   /** Whether the certificate (DER) is that of whom we mean; the chain has been verified. */
   readonly accepts: (certificate: Uint8Array) => boolean;
+}
+
+export interface TlsDialOptions extends TlsOptions {
   /** First bytes on the connection, if any: the transport header. */
   readonly preface?: Buffer;
 }
 
-/**
- * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire reference 1.2).
- */
+/** Opens connections with TLS and says what their peers are to hear first. */
 export function tlsDial(options: TlsDialOptions): Dial {
-  return async ({ host, port }) => {
-    const identity = options.identity();
-    if (identity === undefined)
-      throw new ProxyFailure('connection failed', `${options.label}: this process has no certificate yet`);
-    // @types/node does not list allowHalfOpen here; tls.connect has it.
-    const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
-      host,
-      port,
-      allowHalfOpen: true,
-      minVersion: 'TLSv1.3',
-      servername: options.serverName,
-      ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
-      cert: identity.cert,
-      key: identity.key,
-      ca: identity.ca,
-      allowPartialTrustChain: true,
-      checkServerIdentity: (_, { raw }) =>
-        options.accepts(raw) ? undefined : new Error(`its certificate is not that of ${options.serverName}`),
-    };
-    const open = () => tls.connect(settings);
-    const connection = await connected(options, { host, port }, open, 'secureConnect');
+  return async (endpoint) => {
+    const { connection } = await tlsConnect(options, endpoint);
     if (options.preface !== undefined) connection.send(options.preface);
     return connection;
   };
+}
+
+/**
+ * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire reference 1.2).
+ * @returns the connection, paused, and what its peer has picked of the protocols that were offered
+ * @throws ProxyFailure `connection failed` or `connect timeout`
+ */
+export async function tlsConnect(
+  options: TlsOptions,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<{ readonly connection: Connection; readonly protocol: string | undefined }> {
+  const identity = options.identity();
+  if (identity === undefined)
+    throw new ProxyFailure('connection failed', `${options.label}: this process has no certificate yet`);
+  // @types/node does not list allowHalfOpen here; tls.connect has it.
+  const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
+    host,
+    port,
+    allowHalfOpen: true,
+    minVersion: 'TLSv1.3',
+    servername: options.serverName,
+    ...(options.alpn === undefined ? {} : { ALPNProtocols: [...options.alpn] }),
+    cert: identity.cert,
+    key: identity.key,
+    ca: identity.ca,
+    allowPartialTrustChain: true,
+    checkServerIdentity: (_, { raw }) =>
+      options.accepts(raw) ? undefined : new Error(`its certificate is not that of ${options.serverName}`),
+  };
+  let socket: tls.TLSSocket | undefined;
+  const open = () => (socket = tls.connect(settings));
+  const connection = await connected(options, { host, port }, open, 'secureConnect');
+  const protocol = socket?.alpnProtocol;
+  return { connection, protocol: typeof protocol === 'string' ? protocol : undefined };
 }
 
 function connected(
@@ -104,7 +120,7 @@ function connected(
       socket.removeAllListeners('close');
       accounts.endpoint.opened++;
       accounts.endpoint.open++;
-      const connection = new Connection(socket);
+      const connection = new SocketConnection(socket);
       socket.once('close', () => {
         accounts.endpoint.open--;
         accounts.endpoint.readBytes += connection.bytesRead;

@@ -98,6 +98,17 @@ export const families = {
     ['session_protocol', 'target_port', 'target_name', 'client_id'],
     'Connections by what their transport header said.',
   ),
+  streamConnections: {
+    name: 'linkspan_stream_connections',
+    type: 'gauge',
+    labels: ['direction'],
+    help: 'Connections between egress and gateway whose streams carry flows.',
+  },
+  streams: counter(
+    'linkspan_streams_total',
+    ['direction', 'kind'],
+    'Flows that travelled as streams: requests, and tunnels for raw bytes and upgrades.',
+  ),
 } as const satisfies Record<string, MetricFamily>;
 
 /** What is answered because of the client or of policy; the rest is due to endpoints. */
@@ -141,6 +152,7 @@ export function accountsText(snapshot: AccountsSnapshot, side: Side, listen?: So
     out.write(families.headers, entriesOf(snapshot.headers, headerLabels));
   }
   writeErrors(out, snapshot, side);
+  writeStreams(out, snapshot, side);
   return out.text;
 }
 
@@ -261,6 +273,16 @@ function writeErrors(out: Exposition, { failures, refused }: AccountsSnapshot, s
   out.write(families.inboundTcpErrors, [...(side === 'inbound' ? refusals : []), ...samples('tcp', true)]);
   out.write(families.outboundHttpErrors, samples('http', false));
   out.write(families.outboundTcpErrors, [...(side === 'outbound' ? refusals : []), ...samples('tcp', false)]);
+}
+
+function writeStreams(out: Exposition, { streams }: AccountsSnapshot, direction: Side): void {
+  const { connections, requests, tunnels } = streams;
+  if (requests + tunnels + connections === 0) return;
+  out.write(families.streamConnections, [[{ direction }, connections]]);
+  out.write(families.streams, [
+    [{ direction, kind: 'request' }, requests],
+    [{ direction, kind: 'tunnel' }, tunnels],
+  ]);
 }
 
 function* entriesOf(

@@ -91,6 +91,7 @@ class OpaqueFlow implements Flow, ConnectionHandler {
     }
     this.#upstream = connection;
     this.#endpoint = endpoint;
+    client.established();
     // In hand until it ends, so that endpoints with long connections get fewer new ones.
     joinTunnel(client, connection, () => {
       endpoint.succeed(undefined);

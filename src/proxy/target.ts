@@ -10,11 +10,13 @@ import {
 } from './balancer/endpoint.ts';
 import type { Connection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
+import type { Field } from './field.ts';
 import { Http1Upstream } from './http1/upstream.ts';
 import type { Http2Connection } from './http2/connection.ts';
 import { Http2Pool } from './http2/pool.ts';
 import { Http2Upstream } from './http2/upstream.ts';
 import { IdleConnections } from './idle-connections.ts';
+import type { StreamCarrier } from './streams/carrier.ts';
 import type { SessionProtocol } from './transport-header.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
 
@@ -52,6 +54,8 @@ export interface TargetOptions {
   readonly idleMs?: number;
   /** Unused connections kept per endpoint; default 100. */
   readonly maxIdle?: number;
+  /** Connections that are shared with other targets, for endpoints that take streams; default none. */
+  readonly streams?: StreamCarrier;
 }
 
 /** What is spoken to endpoints. */
@@ -105,8 +109,9 @@ export class Target {
     return this.#balancer.counts;
   }
 
-  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only its mesh proxy. */
+  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only a proxy on the way. */
   get translates(): boolean {
+    if (this.#options.streams?.possible === true) return true;
     return this.protocol === 'http2' || (this.protocol !== 'opaque' && this.#balancer.meshed);
   }
 
@@ -152,6 +157,11 @@ export class Target {
     fresh = false,
   ): Promise<Upstream> {
     return this.#balanced(async (attempt) => {
+      const { streams } = this.#options;
+      if (streams?.takes(attempt.endpoint) === true) {
+        const upstream = await this.#openStream(streams, attempt, request, handler);
+        if (upstream !== undefined) return upstream;
+      }
       const upgraded = isUpgraded(protocol, attempt.endpoint);
       if (protocol === 'http1' && !upgraded)
         return this.#http1Upstream(await this.#leaseOf(attempt, fresh, 'http1'), request, handler);
@@ -170,6 +180,15 @@ export class Target {
   ): Upstream | undefined {
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
+    const { streams } = this.#options;
+    if (streams?.takes(endpoint) === true) {
+      const connection = streams.ready(endpoint);
+      if (connection === undefined) return undefined;
+      this.#outage = undefined;
+      const { target: carried } = streams;
+      const on = { connection, endpoint: endpoint.begin(), upgraded: true, startedAt: now, carried };
+      return this.#http2Upstream(on, request, handler);
+    }
     const upgraded = isUpgraded(protocol, endpoint);
     if (protocol === 'http1' && !upgraded) {
       const lease = this.#leaseIdle(endpoint);
@@ -209,19 +228,41 @@ export class Target {
     return upstream;
   }
 
+  /** Undefined where the endpoint turns out to take no streams. */
+  async #openStream(
+    streams: StreamCarrier,
+    attempt: Attempt,
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+  ): Promise<Upstream | undefined> {
+    for (;;) {
+      const connection = streams.ready(attempt.endpoint);
+      // Nothing may come between the look for room and its use: many may have waited for the same connection.
+      if (connection !== undefined) {
+        const { target: carried } = streams;
+        const on = { connection, endpoint: attempt, upgraded: true, startedAt: undefined, carried };
+        return this.#http2Upstream(on, request, handler);
+      }
+      if (!(await streams.prepare(attempt.endpoint))) return undefined;
+      attempt.connected();
+    }
+  }
+
   #http2Upstream(
     on: {
       readonly connection: Http2Connection;
       readonly endpoint: Attempt;
       readonly upgraded: boolean;
       readonly startedAt: number | undefined;
+      readonly carried?: Field;
     },
     request: OutgoingRequest,
     handler: UpstreamHandler,
   ): Upstream {
-    const { connection, endpoint, upgraded, startedAt } = on;
-    // What the application speaks is what the proxy is told, whatever the client spoke.
-    const told = upgraded && request.version === 'HTTP/2' ? asHttp1(request) : request;
+    const { connection, endpoint, upgraded, startedAt, carried } = on;
+    // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind a gateway, the gateway knows.
+    const wrapped = upgraded && carried === undefined;
+    const told = wrapped && request.version === 'HTTP/2' ? asHttp1(request) : request;
     const { label } = this;
     const upstream = new Http2Upstream({
       label,
@@ -231,6 +272,7 @@ export class Target {
       handler,
       now: this.#now,
       startedAt,
+      carried,
       upgraded,
     });
     upstream.start();

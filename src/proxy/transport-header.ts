@@ -78,8 +78,15 @@ function decodeMessage(message: Buffer): TransportHeader {
 
 function decodeName(bytes: Buffer): string {
   const name = bytes.toString('utf8');
-  if (name !== '' && !DNS_NAME.test(name)) throw new HeaderError('the transport header names no valid host');
-  return name.replace(/\.$/, '').toLowerCase();
+  if (name === '') return '';
+  const host = plainHost(name);
+  if (host === undefined) throw new HeaderError('the transport header names no valid host');
+  return host;
+}
+
+/** A DNS name in the one spelling that look-ups use: lower case, without the dot at its end; undefined for what is none. */
+export function plainHost(name: string): string | undefined {
+  return DNS_NAME.test(name) ? name.replace(/\.$/, '').toLowerCase() : undefined;
 }
 
 function decodeProtocol(bytes: Buffer): SessionProtocol {

@@ -1,6 +1,7 @@
 import { systemClock } from '../../src/base/clock.ts';
 import type { TargetSource, TargetSpec } from '../../src/discovery/target.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
+import type { IdentitySource } from '../../src/identity/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { MeshClient } from './mesh-client.ts';
@@ -11,6 +12,8 @@ export interface LocalGateway {
   readonly port: number;
   /** Of its certificate and its client's. */
   readonly issuer: Authority;
+  /** The gateway's own. */
+  readonly identity: IdentitySource;
   /** A client that may use it. */
   readonly client: MeshClient;
   /** Replaces the targets; listeners hear of those that differ. */
@@ -36,14 +39,15 @@ export async function localGateway(
     ready: { ok: true, reason: '' },
     close: () => Promise.resolve(),
   };
+  const source: IdentitySource = {
+    current: () => own,
+    subscribe: () => () => undefined,
+    ready: { ok: true, reason: '' },
+    close: () => Promise.resolve(),
+  };
   const gateway = new Gateway({
     listen: { host: '127.0.0.1', port: 0 },
-    identity: {
-      current: () => own,
-      subscribe: () => () => undefined,
-      ready: { ok: true, reason: '' },
-      close: () => Promise.resolve(),
-    },
+    identity: source,
     targets,
     clock: systemClock,
     random: Math.random,
@@ -58,6 +62,7 @@ export async function localGateway(
     gateway,
     port,
     issuer,
+    identity: source,
     client,
     serve: (next) => {
       const keys = new Set([...current, ...next].map(({ name, port: at }) => `${name}:${at}`));

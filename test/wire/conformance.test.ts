@@ -7,8 +7,9 @@ import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { GatewayProcess, RUNTIMES } from '../support/gateway-process.ts';
-import { type ClientKind, MeshClient } from '../support/mesh-client.ts';
+import { MeshClient } from '../support/mesh-client.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
+import type { ClientKind } from '../support/service-client.ts';
 
 const service = (name: string) => `${name}.demo.svc.cluster.local`;
 

@@ -49,8 +49,9 @@ export class PeerBudget {
   readonly #resets: AbuseBudget;
   readonly #idleFrames: AbuseBudget;
 
-  constructor(clock: Clock) {
-    this.#resets = new AbuseBudget(RESET_LIMIT, clock);
+  /** @param resets default `RESET_LIMIT` */
+  constructor(clock: Clock, resets: AbuseLimit = RESET_LIMIT) {
+    this.#resets = new AbuseBudget(resets, clock);
     this.#idleFrames = new AbuseBudget(IDLE_FRAME_LIMIT, clock);
   }
 

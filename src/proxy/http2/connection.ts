@@ -3,7 +3,7 @@ import { messageOf } from '../../base/errors.ts';
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import type { Field } from '../field.ts';
 import { endGently } from '../linger.ts';
-import { PeerBudget } from './abuse.ts';
+import { type AbuseLimit, PeerBudget } from './abuse.ts';
 import { ConnectionError, ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
@@ -53,6 +53,10 @@ export interface Http2Options {
   readonly maxUnconsumed?: number;
   /** Server: streams that a client may have open; default 256. */
   readonly maxStreams?: number;
+  /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
+  readonly resetLimit?: AbuseLimit;
+  /** Client: streams to open at a time, if the peer allows as many; default 100. */
+  readonly maxOpened?: number;
   /** Silence after which the peer is asked whether it is still there, and how long it may take to answer; default 10 s each (Linkerd's chart: 10 s and 3 s). */
   readonly keepAliveMs?: number;
   readonly keepAliveTimeoutMs?: number;
@@ -61,7 +65,7 @@ export interface Http2Options {
 const MAX_HEADER_LIST = 64 * 1024;
 const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
 const DRAINING = Buffer.from('draining', 'latin1');
-/** Streams on one connection to an endpoint; what its peer allows may be less. */
+/** Streams on one connection to an endpoint; what its peer allows may be less. Also what a peer is trusted to allow before its SETTINGS have come (RFC 9113 section 6.5.2). */
 const MAX_OPENED = 100;
 
 /**
@@ -81,6 +85,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #streamWindow: number;
   readonly #connectionWindow: number;
   readonly #maxStreams: number;
+  /** Client: streams that may be open at a time, for all that we know of the peer. */
+  #room: number;
   #keepAlive: KeepAlive | undefined;
   /** Bytes of the preface that have come. */
   #preface = 0;
@@ -95,10 +101,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     const { user } = options;
     this.#bytes = bytes;
     this.#options = options;
-    this.#budget = new PeerBudget(options.clock);
+    this.#budget = new PeerBudget(options.clock, options.resetLimit);
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
     this.#maxStreams = options.maxStreams ?? 256;
+    this.#room = options.maxOpened ?? MAX_OPENED;
     this.#sender = new Sender(bytes, {
       onEndSent: (stream) => this.#streams.endSent(stream),
       onDataSent: () => this.#budget.earn(),
@@ -136,8 +143,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Client: may another stream be opened? */
   get available(): boolean {
-    const limit = Math.min(this.#peer.maxConcurrentStreams, MAX_OPENED);
-    return !this.spent && this.#streams.size < limit;
+    const trusted = this.#settingsCame ? this.#room : MAX_OPENED;
+    return !this.spent && this.#streams.size < Math.min(this.#peer.maxConcurrentStreams, this.#room, trusted);
   }
 
   /** Client: nothing new can ever be sent here. */
@@ -187,6 +194,12 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       // Its answer says that the client has seen the warning: what it sent before has arrived then.
       this.#sender.control(frame(FrameType.PING, 0, 0, DRAINING));
     });
+  }
+
+  /** Client: opens no more streams; the connection ends when those under way are done. */
+  retire(): void {
+    this.#last = true;
+    this.#endWhenIdle();
   }
 
   /** Ends the connection at once. */
@@ -302,7 +315,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (payload.length !== 4)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'RST_STREAM is malformed');
     if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'RST_STREAM has no stream');
-    this.#streams.reset(streamId, payload.readUInt32BE(0));
+    const code = payload.readUInt32BE(0);
+    // A peer that refuses a stream has as many as it wants, whatever its settings say.
+    if (code === ErrorCode.REFUSED_STREAM)
+      this.#room = Math.max(1, Math.min(this.#room, this.#streams.size - 1));
+    this.#streams.reset(streamId, code);
   }
 
   #settings(flags: number, streamId: number, payload: Buffer): void {

@@ -25,6 +25,8 @@ export interface Http2UpstreamOptions {
   readonly startedAt: number | undefined;
   /** Tell the endpoint's proxy what was spoken before (`l5d-orig-proto`), for HTTP/1 requests: it gives them to its application as such. */
   readonly upgraded: boolean;
+  /** Stream mode: the pseudo-header that says what the stream is for. */
+  readonly carried?: Field | undefined;
 }
 
 /** A request at an endpoint that speaks HTTP/2: one stream. */
@@ -47,9 +49,9 @@ export class Http2Upstream implements Upstream, StreamHandler {
 
   /** Sends the request's head. */
   start(): void {
-    const { connection, request, upgraded } = this.#options;
+    const { connection, request } = this.#options;
     const ended = request.framing.kind === 'none';
-    this.#stream = connection.open(requestHead(request, upgraded), ended, this);
+    this.#stream = connection.open(requestHead(this.#options), ended, this);
   }
 
   write(chunk: Buffer): number {
@@ -158,9 +160,10 @@ function responseFields(fields: readonly Field[]): Field[] {
 
 const NOT_FOR_CLIENTS = About.PSEUDO | About.HOP | About.CODING | About.ORIG_PROTO;
 
-function requestHead(request: OutgoingRequest, upgraded: boolean): Field[] {
+function requestHead({ request, upgraded, carried }: Http2UpstreamOptions): Field[] {
   const { method, authority, path, fields, version } = request;
   const head = [methodField(method), SCHEME];
+  if (carried !== undefined) head.push(carried);
   if (authority !== undefined) head.push(makeField(':authority', authority));
   head.push(new Field(':path', path, PATH));
   for (const field of fields) head.push(field);

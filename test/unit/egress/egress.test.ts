@@ -1,10 +1,11 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import net, { type AddressInfo, type Socket } from 'node:net';
+import net, { type Socket } from 'node:net';
 import { Egress } from '../../../src/egress/egress.ts';
 import type { Route } from '../../../src/egress/routes.ts';
 import { captureLog, type LogLine } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
+import { freePorts } from '../../support/free-port.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 function route(listenPort: number, address = '127.0.0.2'): Route {
@@ -17,15 +18,6 @@ function route(listenPort: number, address = '127.0.0.2'): Route {
     protocol: undefined,
     gateway: { addresses: [address], port: 4143, identity: 'gw' },
   };
-}
-
-/** Ports that nobody listens on: the kernel gave them out a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
 
 // Members join and leave federated Services all day. A listener that was reopened for no reason would cut the clients of every other route.

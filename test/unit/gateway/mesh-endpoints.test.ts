@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { TargetEndpoint, TargetSpec } from '../../../src/discovery/target.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
-import type { ClientKind } from '../../support/mesh-client.ts';
+import type { ClientKind } from '../../support/service-client.ts';
 import { type LocalGateway, localGateway } from '../../support/local-gateway.ts';
 import { MeshProxy } from '../../support/mesh-proxy.ts';
 import { http1Origin, type Origin } from '../../support/origins.ts';

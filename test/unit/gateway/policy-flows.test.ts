@@ -7,7 +7,7 @@ import { forwardedElement } from '../../../src/gateway/forwarded.ts';
 import type { PolicySource } from '../../../src/gateway/policy/source.ts';
 import type { PolicyClient } from '../../../src/gateway/policy/verdict.ts';
 import { type LocalGateway, localGateway } from '../../support/local-gateway.ts';
-import type { ClientKind } from '../../support/mesh-client.ts';
+import type { ClientKind } from '../../support/service-client.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../../support/origins.ts';
 
 /** Policies that a test writes: namespaces whose targets nobody may use. */

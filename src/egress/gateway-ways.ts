@@ -1,0 +1,82 @@
+import type { SocketAddress } from '../base/address.ts';
+import type { Connection } from '../proxy/connection.ts';
+import { ProxyFailure } from '../proxy/failures.ts';
+import type { Field } from '../proxy/field.ts';
+import type { Http2Connection } from '../proxy/http2/connection.ts';
+import type { StreamCarrier } from '../proxy/streams/carrier.ts';
+import { targetField } from '../proxy/streams/head.ts';
+import type { SessionProtocol } from '../proxy/transport-header.ts';
+import type { Accounts } from '../proxy/accounts.ts';
+import type { Route } from './routes.ts';
+import type { Trunk } from './trunk.ts';
+import type { Trunks } from './trunks.ts';
+
+/** How one route reaches the addresses of its gateway: which trunks it holds, and what its streams say of where they go. */
+export class GatewayWays implements StreamCarrier {
+  readonly target: Field;
+  readonly #route: Route;
+  readonly #table: Trunks;
+  readonly #accounts: Accounts;
+  readonly #trunks = new Map<string, Trunk>();
+  #released = false;
+
+  constructor(route: Route, table: Trunks, accounts: Accounts) {
+    this.#route = route;
+    this.#table = table;
+    this.#accounts = accounts;
+    this.target = targetField(`${route.name}:${route.port}`);
+  }
+
+  /** Takes the addresses as they are now. */
+  update(hosts: readonly string[]): void {
+    if (this.#released) return;
+    const { port, identity } = this.#route.gateway;
+    for (const [host, trunk] of this.#trunks) {
+      if (hosts.includes(host)) continue;
+      this.#trunks.delete(host);
+      this.#table.release(trunk);
+    }
+    for (const host of hosts)
+      if (!this.#trunks.has(host)) this.#trunks.set(host, this.#table.acquire({ host, port, identity }));
+  }
+
+  /** The route has no flows any more. */
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    for (const trunk of this.#trunks.values()) this.#table.release(trunk);
+    this.#trunks.clear();
+  }
+
+  /** A byte connection for one flow. @throws ProxyFailure */
+  async dial({ host }: SocketAddress, session: SessionProtocol): Promise<Connection> {
+    const { name, port } = this.#route;
+    return this.#to(host).open({ name, port, field: this.target }, session);
+  }
+
+  get possible(): boolean {
+    for (const trunk of this.#trunks.values()) if (trunk.takesStreams) return true;
+    return false;
+  }
+
+  takes({ host }: SocketAddress): boolean {
+    return this.#trunks.get(host)?.takesStreams === true;
+  }
+
+  ready({ host }: SocketAddress): Http2Connection | undefined {
+    const ready = this.#trunks.get(host)?.ready();
+    if (ready !== undefined) this.#accounts.streams.requests++;
+    return ready;
+  }
+
+  async prepare({ host }: SocketAddress): Promise<boolean> {
+    return this.#to(host).prepare();
+  }
+
+  #to(host: string): Trunk {
+    const trunk = this.#trunks.get(host);
+    if (trunk !== undefined) return trunk;
+    // Between an address' leaving and the next pick of the balancer.
+    throw new ProxyFailure('connection failed', `${this.#route.label}: ${host} is no address of its gateway`);
+  }
+}

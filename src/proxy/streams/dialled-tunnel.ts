@@ -1,0 +1,103 @@
+import { messageOf } from '../../base/errors.ts';
+import type { ProxyFailure } from '../failures.ts';
+import { type Field, valueOf } from '../field.ts';
+import type { Http2Connection } from '../http2/connection.ts';
+import { ErrorCode } from '../http2/errors.ts';
+import type { Http2Stream } from '../http2/stream.ts';
+import { readRefusal } from './head.ts';
+import { StreamConnection } from './stream-connection.ts';
+
+/** Bytes that are sent before the peer has answered; they are kept so long, to be sent again where it has not looked at the stream. */
+const EARLY = 64 * 1024;
+/** Connections that may turn a stream away without having looked at it. */
+const MAX_TRIES = 4;
+
+export interface TunnelOptions {
+  /** The stream's head. */
+  readonly head: readonly Field[];
+  readonly remoteAddress: string;
+  /** Calls `use` with a connection that has room for a stream. @throws ProxyFailure */
+  readonly withRoom: (use: (connection: Http2Connection) => void) => Promise<void>;
+  /** The peer has said why there will be no tunnel. */
+  readonly onRefused: (failure: ProxyFailure) => void;
+}
+
+/** The egress' end of a tunnel. Data follows the head at once; a peer that turns the stream away unseen (GOAWAY, REFUSED_STREAM) costs nothing but another try. */
+export class DialledTunnel extends StreamConnection {
+  readonly #options: TunnelOptions;
+  #answered = false;
+  #tries = 0;
+  readonly #early: Buffer[] = [];
+  #earlyBytes = 0;
+  /** What is not sent before there is an answer. */
+  readonly #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+
+  constructor(options: TunnelOptions) {
+    super(options.remoteAddress);
+    this.#options = options;
+  }
+
+  /** @param connection one with room for a stream */
+  begin(connection: Http2Connection): void {
+    this.#tries++;
+    this.stream = connection.open(this.#options.head, false, this);
+    for (const chunk of this.#early) super.put(chunk);
+    if (this.ended) this.finish();
+    this.wrote(0);
+  }
+
+  established(): void {
+    // It is the peer who says so.
+  }
+
+  override onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
+    if (valueOf(fields, ':status') !== '200') return this.#refused(readRefusal(fields));
+    this.#answered = true;
+    this.#early.length = 0;
+    const waiting = this.#waiting.splice(0);
+    const bytes = this.#waitingBytes;
+    this.#waitingBytes = 0;
+    for (const chunk of waiting) super.put(chunk);
+    this.wrote(bytes);
+    if (this.ended) this.finish();
+    if (ended) this.onEnd();
+    else if (stream.closed) this.fail(new Error('the stream has ended'));
+  }
+
+  override onReset(stream: Http2Stream, code: number, unprocessed: boolean): void {
+    if (this.#answered || !unprocessed || this.dead || this.#tries >= MAX_TRIES)
+      return super.onReset(stream, code, unprocessed);
+    this.stream = undefined;
+    this.unsent = this.#waitingBytes;
+    this.#options
+      .withRoom((connection) => {
+        if (!this.dead) this.begin(connection);
+      })
+      .catch((error: unknown) => this.fail(error instanceof Error ? error : new Error(messageOf(error))));
+  }
+
+  protected override put(chunk: Buffer): void {
+    if (this.#answered) return super.put(chunk);
+    if (this.#earlyBytes < EARLY && this.#waitingBytes === 0) {
+      this.#earlyBytes += chunk.length;
+      this.#early.push(chunk);
+      if (this.stream !== undefined) super.put(chunk);
+      return;
+    }
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
+    this.unsent += chunk.length;
+  }
+
+  protected override finish(): void {
+    if (this.#waitingBytes === 0) super.finish();
+  }
+
+  #refused(failure: ProxyFailure): void {
+    if (this.dead) return;
+    this.#options.onRefused(failure);
+    this.give(failure);
+    this.stream?.reset(ErrorCode.NO_ERROR);
+  }
+}

@@ -1,0 +1,107 @@
+import { type FailureKind, failures, ProxyFailure } from '../failures.ts';
+import { About, type Field, makeField, valueOf } from '../field.ts';
+import { statusField } from '../http2/message.ts';
+import { plainHost, type SessionProtocol } from '../transport-header.ts';
+
+/**
+ * Stream mode's own pseudo-headers (ADR 0017). No client can forge them: a name with a colon in front cannot be said in HTTP/1, and unknown ones make an HTTP/2 request malformed everywhere but here. Nor do they
+ * travel on: pseudo-headers are read, never copied.
+ */
+const TARGET = ':target';
+const SESSION = ':session';
+
+/** What a stream is for. */
+export interface StreamPurpose {
+  /** DNS name of the service. */
+  readonly name: string;
+  readonly port: number;
+  /** What is spoken in the tunnel; undefined: the stream is an HTTP request itself. */
+  readonly tunnel: SessionProtocol | undefined;
+  /** The header list without what was ours. */
+  readonly fields: readonly Field[];
+}
+
+/** The pseudo-header that says what a stream is for. @param label `name:port` */
+export function targetField(label: string): Field {
+  return makeField(TARGET, label);
+}
+
+const CONNECT = makeField(':method', 'CONNECT');
+const SESSIONS: Readonly<Record<SessionProtocol, Field>> = {
+  http1: makeField(SESSION, 'http1'),
+  http2: makeField(SESSION, 'http2'),
+  opaque: makeField(SESSION, 'opaque'),
+};
+
+/** The head of a tunnel: CONNECT as in RFC 9113 section 8.5, with our own fields for where to. */
+export function tunnelHead(target: Field, session: SessionProtocol): readonly Field[] {
+  return [CONNECT, target, SESSIONS[session]];
+}
+
+/** @throws ProxyFailure `bad request`, or `protocol not served` */
+export function readPurpose(fields: readonly Field[]): StreamPurpose {
+  let target: string | undefined;
+  let session: string | undefined;
+  let connect = false;
+  const rest: Field[] = [];
+  let at = 0;
+  // Pseudo-headers stand before all others; one that does not is for whoever reads the request to refuse.
+  for (let field = fields[at]; field !== undefined && isPseudo(field); field = fields[++at]) {
+    const { value } = field;
+    const lower = field.about.text;
+    if (lower === TARGET && target === undefined) target = value;
+    else if (lower === SESSION && session === undefined) session = value;
+    else rest.push(field);
+    if (lower === ':method') connect = value === 'CONNECT';
+  }
+  for (; at < fields.length; at++) {
+    const field = fields[at];
+    if (field !== undefined) rest.push(field);
+  }
+  if (connect !== (session !== undefined))
+    throw new ProxyFailure('bad request', 'a stream is a tunnel with CONNECT and :session, or a request');
+  return { ...readTarget(target), tunnel: readSession(session), fields: rest };
+}
+
+function isPseudo({ about }: Field): boolean {
+  return (about.bits & About.PSEUDO) !== 0;
+}
+
+function readTarget(target: string | undefined): { readonly name: string; readonly port: number } {
+  const [, host = '', digits = ''] = /^(.+):(\d{1,5})$/.exec(target ?? '') ?? [];
+  const name = plainHost(host);
+  const port = Number(digits);
+  if (name === undefined || port < 1 || port > 65_535)
+    throw new ProxyFailure('bad request', 'the stream does not say which service it is for');
+  return { name, port };
+}
+
+function readSession(session: string | undefined): SessionProtocol | undefined {
+  if (session === undefined || session === 'http1' || session === 'http2' || session === 'opaque')
+    return session;
+  throw new ProxyFailure('protocol not served', `tunnels for ${session} are not served`);
+}
+
+const WHY = 'l5d-proxy-error';
+
+/** A refusal of a stream: the status of the failure, and why. */
+export function refusalHead(failure: ProxyFailure): readonly Field[] {
+  const why = failure.message.replace(/[^\x20-\x7e]/g, '?');
+  return [statusField(failure.status), makeField(WHY, why)];
+}
+
+/** The failure that a refusal tells of. */
+export function readRefusal(fields: readonly Field[]): ProxyFailure {
+  const status = Number(valueOf(fields, ':status'));
+  const why = valueOf(fields, WHY) ?? `the gateway answered ${status}`;
+  return new ProxyFailure(KINDS.get(status) ?? 'connection failed', why);
+}
+
+/** Of kinds that share a status the one that a tunnel can have. */
+const KINDS = new Map<number, FailureKind>([
+  ...(Object.entries(failures) as [FailureKind, { status: number }][]).map(
+    ([kind, { status }]) => [status, kind] as const,
+  ),
+  [502, 'connection failed'],
+  [504, 'failfast'],
+]);

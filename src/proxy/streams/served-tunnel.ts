@@ -1,0 +1,42 @@
+import { ProxyFailure } from '../failures.ts';
+import { ErrorCode } from '../http2/errors.ts';
+import { statusField } from '../http2/message.ts';
+import type { Http2Stream } from '../http2/stream.ts';
+import { refusalHead } from './head.ts';
+import { StreamConnection } from './stream-connection.ts';
+
+const OK = [statusField(200)];
+
+/** The gateway's end of a tunnel. The peer hears 200 when it stands, or in the status of a refusal why it does not. */
+export class ServedTunnel extends StreamConnection {
+  #answered = false;
+
+  constructor(stream: Http2Stream, remoteAddress: string) {
+    super(remoteAddress);
+    this.stream = stream;
+    stream.handler = this;
+  }
+
+  established(): void {
+    if (this.#answered || this.dead) return;
+    this.#answered = true;
+    this.stream?.head(OK);
+  }
+
+  override send(chunk: Buffer): boolean {
+    this.established();
+    return super.send(chunk);
+  }
+
+  override end(onSent?: () => void): void {
+    this.established();
+    super.end(onSent);
+  }
+
+  protected override cut(code: number, error: Error | undefined): void {
+    if (this.#answered || !(error instanceof ProxyFailure)) return super.cut(code, error);
+    this.#answered = true;
+    this.stream?.head(refusalHead(error), true);
+    this.stream?.reset(ErrorCode.NO_ERROR);
+  }
+}

@@ -1,0 +1,267 @@
+import type { Connection, ConnectionHandler } from '../connection.ts';
+import type { Field } from '../field.ts';
+import { ErrorCode, errorName } from '../http2/errors.ts';
+import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
+import { type Slab, takeSlab } from '../slab.ts';
+
+/** Unsent bytes from which whoever sends is asked to wait. */
+const HIGH_WATER = 64 * 1024;
+
+const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+/**
+ * A byte connection that is a stream of a shared HTTP/2 connection: DATA frames are its bytes, END_STREAM its half-close, RST_STREAM its abort, and the stream's window what the peer may send while nobody reads. What it tells
+ * it tells as a socket would: never from within a call of its user.
+ */
+export abstract class StreamConnection implements Connection, StreamHandler {
+  handler: ConnectionHandler = NOBODY;
+  bytesRead = 0;
+  bytesWritten = 0;
+  readonly remoteAddress: string;
+  /** Undefined while there is none to send on. */
+  protected stream: Http2Stream | undefined;
+  /** No more is sent: our side has said so. */
+  protected ended = false;
+  /** Given up by either side. */
+  protected dead = false;
+  #paused = false;
+  /** What came while nobody read. The stream's window bounds it. */
+  readonly #held: Buffer[] = [];
+  #flowing = false;
+  #slab: Slab | undefined;
+  #remoteEnded = false;
+  #endTold = false;
+  /** Bytes that wait, those that are not the stream's yet included. */
+  protected unsent = 0;
+  #blocked = false;
+  #allSent = false;
+  #onSent: (() => void) | undefined;
+  #closing = false;
+  #closed = false;
+  #error: Error | undefined;
+  #whenClosed: (() => void) | undefined;
+
+  constructor(remoteAddress: string) {
+    this.remoteAddress = remoteAddress;
+  }
+
+  whenClosed(listener: () => void): void {
+    if (this.#closed) listener();
+    else this.#whenClosed = listener;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get buffered(): number {
+    return this.unsent;
+  }
+
+  get blocked(): boolean {
+    return this.#blocked && !this.#closed;
+  }
+
+  send(chunk: Buffer): boolean {
+    if (this.dead || this.ended) return true;
+    this.bytesWritten += chunk.length;
+    this.put(chunk);
+    if (this.unsent < HIGH_WATER) return true;
+    this.#blocked = true;
+    return false;
+  }
+
+  sendText(text: string): boolean {
+    return this.send(Buffer.from(text, 'latin1'));
+  }
+
+  room(): Slab {
+    this.#slab ??= takeSlab();
+    return this.#slab;
+  }
+
+  sent(bytes: number): boolean {
+    const slab = this.#slab;
+    if (slab === undefined) return true;
+    this.#slab = undefined;
+    slab.at += bytes;
+    // The stream may have to keep it; the memory is for others.
+    const copy = Buffer.from(slab.take());
+    slab.written();
+    slab.detach();
+    return this.send(copy);
+  }
+
+  isUnsent(): boolean {
+    return false;
+  }
+
+  flush(): void {
+    // The shared connection gathers what is sent in one turn.
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#flowing || (this.#held.length === 0 && this.#remoteEnded === this.#endTold)) return;
+    this.#flowing = true;
+    process.nextTick(flow, this);
+  }
+
+  abstract established(): void;
+
+  end(onSent?: () => void): void {
+    if (this.dead || this.ended) return;
+    this.ended = true;
+    this.#onSent = onSent;
+    this.finish();
+  }
+
+  destroy(error?: Error): void {
+    if (this.dead) return;
+    this.give(error);
+    this.cut(this.stream?.endSent === true ? ErrorCode.NO_ERROR : ErrorCode.CANCEL, error);
+  }
+
+  abort(error?: Error): void {
+    if (this.dead) return;
+    this.give(error);
+    // RFC 9113 section 8.5: how a tunnel tells of a broken connection.
+    this.cut(ErrorCode.CONNECT_ERROR, error);
+  }
+
+  // --- what the stream tells
+
+  onInterim(): void {
+    // Nothing comes of it.
+  }
+
+  onHead(_stream: Http2Stream, _fields: readonly Field[], _ended: boolean): void {
+    // For whoever has asked for the stream.
+  }
+
+  onData(_: Http2Stream, chunk: Buffer): void {
+    if (this.#paused || this.#held.length > 0) this.#held.push(chunk);
+    else this.#deliver(chunk);
+  }
+
+  onEnd(): void {
+    this.#remoteEnded = true;
+    if (!this.#paused && this.#held.length === 0) this.#tellEnd();
+  }
+
+  onSent(stream: Http2Stream, bytes: number): void {
+    this.wrote(bytes);
+    if (stream.endSent) this.endSent();
+  }
+
+  onReset(_: Http2Stream, code: number, _unprocessed: boolean): void {
+    if (code === ErrorCode.NO_ERROR && this.#remoteEnded) {
+      // Whoever has said all wants no more from us (RFC 9113 section 8.1); what came is still to be read.
+      this.ended = true;
+      this.unsent = 0;
+      this.endSent();
+      return;
+    }
+    this.fail(new Error(`the peer ended the stream with ${errorName(code)}`));
+  }
+
+  // --- for the two ends
+
+  /** Sends bytes, or keeps them for later. */
+  protected put(chunk: Buffer): void {
+    this.unsent += chunk.length - (this.stream?.write(chunk) ?? 0);
+  }
+
+  /** Says that no more comes, when all that was sent is out. */
+  protected finish(): void {
+    this.stream?.end();
+    if (this.stream?.endSent === true) this.endSent();
+  }
+
+  /** Ends the stream, in the middle if need be. */
+  protected cut(code: number, _error: Error | undefined): void {
+    this.stream?.reset(code);
+  }
+
+  /** So many bytes less wait. */
+  protected wrote(bytes: number): void {
+    this.unsent -= bytes;
+    if (!this.#blocked || this.unsent > HIGH_WATER / 2) return;
+    this.#blocked = false;
+    this.handler.onDrain(this);
+  }
+
+  protected endSent(): void {
+    if (this.#allSent) return;
+    this.#allSent = true;
+    this.#onSent?.();
+    this.#maybeClose();
+  }
+
+  /** It is over by the peer's doing, or nobody can be reached. */
+  protected fail(error: Error): void {
+    if (!this.dead) this.give(error);
+  }
+
+  /** Nothing comes or goes any more. */
+  protected give(error: Error | undefined): void {
+    this.dead = true;
+    this.#held.length = 0;
+    this.#error ??= error;
+    this.#close();
+  }
+
+  /** Goes on with what was held back. */
+  flowOn(): void {
+    this.#flowing = false;
+    for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#deliver(chunk);
+    const drained = !this.#paused && this.#held.length === 0;
+    if (drained && this.#remoteEnded && !this.#endTold && !this.dead) this.#tellEnd();
+  }
+
+  /** Tells that it is over. */
+  tellClose(): void {
+    this.#closed = true;
+    this.dead = true;
+    this.handler.onClose(this, this.#error);
+    this.#whenClosed?.();
+  }
+
+  #next(): Buffer | undefined {
+    return this.#paused || this.dead ? undefined : this.#held.shift();
+  }
+
+  #deliver(chunk: Buffer): void {
+    this.bytesRead += chunk.length;
+    this.handler.onData(this, chunk);
+    this.stream?.consumed(chunk.length);
+  }
+
+  #tellEnd(): void {
+    this.#endTold = true;
+    this.handler.onEnd(this);
+    this.#maybeClose();
+  }
+
+  #maybeClose(): void {
+    if (this.#endTold && this.#allSent) this.#close();
+  }
+
+  #close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    process.nextTick(close, this);
+  }
+}
+
+function flow(connection: StreamConnection): void {
+  connection.flowOn();
+}
+
+function close(connection: StreamConnection): void {
+  connection.tellClose();
+}

@@ -1,0 +1,49 @@
+/** `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM. Prints `{"ready":true}` when every route is served. */
+import { readFileSync } from 'node:fs';
+import { systemClock } from '../../src/base/clock.ts';
+import { untilStopped } from '../../src/base/shutdown.ts';
+import { Egress } from '../../src/egress/egress.ts';
+import type { Route } from '../../src/egress/routes.ts';
+import { openIdentityDir } from '../../src/identity/identity-dir.ts';
+import { publishAccounts } from '../../src/proxy/metrics.ts';
+import { startAdmin } from '../../src/telemetry/admin.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import { createRegistry } from '../../src/telemetry/metrics.ts';
+import { eventually } from './eventually.ts';
+
+export interface EgressProgramConfig {
+  readonly identityDir: string;
+  readonly admin: number;
+  readonly streams: boolean;
+  readonly graceMs: number;
+  readonly routes: readonly Route[];
+}
+
+const [, , file = ''] = process.argv;
+const config = JSON.parse(readFileSync(file, 'utf8')) as EgressProgramConfig;
+const log = createLogger({ name: 'egress', level: 'info' });
+const shared = { clock: systemClock, random: Math.random, log };
+const identity = await openIdentityDir({ dir: config.identityDir, clock: systemClock, log });
+const egress = new Egress({
+  ...shared,
+  identity,
+  listenAddress: '127.0.0.1',
+  streams: config.streams,
+  graceMs: config.graceMs,
+  lookup: () => Promise.resolve([]),
+});
+const registry = createRegistry();
+publishAccounts(registry, egress.accounts, 'outbound');
+const admin = await startAdmin({
+  address: { host: '127.0.0.1', port: config.admin },
+  registry,
+  ready: () => egress.ready,
+});
+egress.update(new Map(config.routes.map((route) => [route.listenPort, route])));
+await eventually('all routes are served', () => egress.ready.ok && egress.ready.reason === '');
+process.stdout.write('{"ready":true}\n');
+await untilStopped(async () => {
+  await egress.stop();
+  await admin.close();
+});
+await identity.close();
