@@ -98,12 +98,10 @@ export class FrameReader {
       if (this.#headerLength < FRAME_HEADER) return at + taken;
     }
     this.#headerLength = 0;
-    this.#length = ((header[from] ?? 0) << 16) | ((header[from + 1] ?? 0) << 8) | (header[from + 2] ?? 0);
+    this.#length = numberAt(header, from, 3);
     this.#type = header[from + 3] ?? 0;
     this.#flags = header[from + 4] ?? 0;
-    const high = ((header[from + 5] ?? 0) & 0x7f) << 24;
-    this.#streamId =
-      high | ((header[from + 6] ?? 0) << 16) | ((header[from + 7] ?? 0) << 8) | (header[from + 8] ?? 0);
+    this.#streamId = numberAt(header, from + 5, 4) & 0x7fffffff;
     if (this.#length > MAX_FRAME)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, `a frame has ${this.#length} bytes`);
     this.#begin();
@@ -165,6 +163,12 @@ export class FrameReader {
       this.#sink.onDataEnd(this.#streamId, this.#length, (this.#flags & Flag.END_STREAM) !== 0);
     else this.#sink.onFrame(this.#type, this.#flags, this.#streamId, bytes, start, end);
   }
+}
+
+function numberAt(bytes: Buffer, at: number, length: number): number {
+  let value = 0;
+  for (let index = at; index < at + length; index++) value = (value << 8) | (bytes[index] ?? 0);
+  return value;
 }
 
 /** Writes a frame's header: `FRAME_HEADER` bytes. */

@@ -92,11 +92,15 @@ function versionOf(origProto: string): HttpVersion {
 }
 
 function pseudoProblem({ method = '', scheme, path = '', authority }: RequestReader): string | undefined {
-  if (method !== 'GET' && method !== 'POST' && !TOKEN.test(method)) return 'there is no valid method';
+  if (!isMethod(method)) return 'there is no valid method';
   if (method === 'CONNECT') return 'CONNECT is not served';
   if (scheme === undefined) return 'there is no scheme';
   if (!PATH.test(path) || (path === '*' && method !== 'OPTIONS')) return 'there is no valid path';
   return authority === undefined || isAuthority(authority) ? undefined : 'the authority is not valid';
+}
+
+function isMethod(text: string): boolean {
+  return text === 'GET' || text === 'POST' || TOKEN.test(text);
 }
 
 let lastAuthority = '';

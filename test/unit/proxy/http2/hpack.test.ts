@@ -99,8 +99,8 @@ describe('HPACK', () => {
           const decoded = decoder.decode(encoded(encoder, one));
           expect(decoded.malformed).to.equal(undefined);
           expect(pairs(decoded.fields)).to.deep.equal(pairs(one));
-          expect(decoded.fields.map(({ sensitive }) => sensitive === true)).to.deep.equal(
-            one.map(({ sensitive, lower }) => sensitive === true || lower === 'cookie'),
+          expect(decoded.fields.map(({ sensitive }) => sensitive)).to.deep.equal(
+            one.map(({ sensitive, lower }) => sensitive || lower === 'cookie'),
           );
         }
       }),
