@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -45,8 +45,18 @@ export function prepare(): Stage {
   const work = mkdtempSync(path.join(tmpdir(), 'linkspan-bench-'));
   for (const name of ['bin', 'envoy', 'node']) symlinkSync(path.join(tools, name), path.join(work, name));
   mkdirSync(path.join(work, 'run'));
+  build(path.join(work, 'app'));
   makeCertificates(path.join(work, 'certs'));
   return { scripts, work };
+}
+
+/** The program as the image has it: compiled, beside its packages. */
+function build(app: string): void {
+  mkdirSync(app);
+  const tsc = path.join(root, 'node_modules/.bin/tsc');
+  execFileSync(tsc, ['-p', 'tsconfig.build.json', '--outDir', path.join(app, 'dist')], { cwd: root });
+  for (const name of ['package.json', 'node_modules'])
+    symlinkSync(path.join(root, name), path.join(app, name));
 }
 
 export function cleanUp({ work }: Stage): void {
@@ -144,8 +154,7 @@ export async function startProduct(
   const at = (offset: number) => `127.0.0.1:${options.base + offset}`;
   const command = [
     path.join(root, 'node_modules/.bin', runtime),
-    ...(process.env['BENCH_RUNTIME_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
-    path.join(root, 'bin/linkspan.js'),
+    path.join(stage.work, 'app/bin/linkspan.js'),
     'gateway',
     '--identity-dir',
     dir,
@@ -167,7 +176,9 @@ export async function startProduct(
   ];
   const pinned = options.cpu === undefined ? command : ['taskset', '-c', String(options.cpu), ...command];
   const child = spawn(pinned[0] ?? '', pinned.slice(1), {
-    stdio: ['ignore', process.env['BENCH_OUT'] === undefined ? 'ignore' : 'inherit', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit'],
+    // As the image sets it.
+    env: { ...process.env, MALLOC_ARENA_MAX: '1' },
   });
   await untilOpen(child, options.base);
   const pid = child.pid ?? 0;

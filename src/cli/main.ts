@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { describeError } from '../base/errors.ts';
-import { verbs } from './verbs.ts';
+import { verbsFor } from './verbs.ts';
 
 /** The `linkspan` program: one file per verb, each parses its flags and calls what does the work. */
 async function main(): Promise<void> {
@@ -10,7 +10,7 @@ async function main(): Promise<void> {
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for the flags)')
     .exitOverride();
-  for (const verb of verbs) program.addCommand(verb().exitOverride());
+  for (const verb of await verbsFor(process.argv[2])) program.addCommand(verb().exitOverride());
   try {
     await program.parseAsync(process.argv);
   } catch (error) {

@@ -1,21 +1,24 @@
 import type { Command } from 'commander';
-import { explainCommand } from './explain.ts';
-import { mirrorsCommand } from './mirrors.ts';
-import { egressCommand } from './egress.ts';
-import { gatewayCommand } from './gateway.ts';
-import { identityCommand } from './identity.ts';
-import { controllerCommand } from './controller.ts';
-import { linkGenCommand } from './link-gen.ts';
-import { versionCommand } from './version.ts';
 
-/** Every verb of the CLI, in the order in which `--help` lists them. */
-export const verbs: readonly (() => Command)[] = [
-  controllerCommand,
-  gatewayCommand,
-  egressCommand,
-  linkGenCommand,
-  mirrorsCommand,
-  explainCommand,
-  identityCommand,
-  versionCommand,
-];
+type Verb = () => Command;
+
+/**
+ * Every verb of the CLI, in the order in which `--help` lists them. Each is loaded when it is asked for: a gateway that loads what only the controller needs would keep it in memory for as long as it
+ * runs.
+ */
+export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+  controller: async () => (await import('./controller.ts')).controllerCommand,
+  gateway: async () => (await import('./gateway.ts')).gatewayCommand,
+  egress: async () => (await import('./egress.ts')).egressCommand,
+  'link-gen': async () => (await import('./link-gen.ts')).linkGenCommand,
+  mirrors: async () => (await import('./mirrors.ts')).mirrorsCommand,
+  explain: async () => (await import('./explain.ts')).explainCommand,
+  identity: async () => (await import('./identity.ts')).identityCommand,
+  version: async () => (await import('./version.ts')).versionCommand,
+};
+
+/** The verb that a command line names, or all of them: for the list of verbs, and for a guess at what was meant. */
+export async function verbsFor(asked: string | undefined): Promise<Verb[]> {
+  const one = asked === undefined || !Object.hasOwn(verbs, asked) ? undefined : verbs[asked];
+  return Promise.all((one === undefined ? Object.values(verbs) : [one]).map((load) => load()));
+}

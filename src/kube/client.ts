@@ -1,11 +1,10 @@
 import type { Dispatcher } from 'undici';
-// By its file, because Bun puts a stand-in of its own, without `request`, in the place of the bare name.
-import { Agent } from 'undici/index.js';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { MANAGER } from '../base/names.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { type Agents, openAgents } from './agents.ts';
 import type { ClusterAccess } from './access.ts';
 import { KubeApiError, statusError } from './api-error.ts';
 import { pathOf, type KubeObject, type ObjectRef, type Resource } from './resource.ts';
@@ -72,8 +71,6 @@ const PATCH_TYPES = {
   json: 'application/json-patch+json',
 } as const;
 
-/** A watch's headers must come within this time; the server sends them at once. */
-const WATCH_HEADERS_MS = 15_000;
 /** How long after its announced end a watch may go on before it counts as dead. */
 const WATCH_GRACE_MS = 15_000;
 
@@ -84,29 +81,13 @@ const WATCH_GRACE_MS = 15_000;
 export class KubeClient {
   readonly #access: ClusterAccess;
   readonly #options: KubeClientOptions;
-  readonly #requests: Agent;
-  readonly #watches: Agent;
+  /** Made for the first request. */
+  #agents: Promise<Agents> | undefined;
+  #closed = false;
 
   constructor(access: ClusterAccess, options: KubeClientOptions) {
     this.#access = access;
     this.#options = options;
-    const connect = {
-      timeout: 5000,
-      rejectUnauthorized: !access.skipVerify,
-      ...(access.ca === undefined ? {} : { ca: access.ca }),
-      ...(access.cert === undefined ? {} : { cert: access.cert }),
-      ...(access.key === undefined ? {} : { key: access.key }),
-      ...(access.tlsServerName === undefined ? {} : { servername: access.tlsServerName }),
-    };
-    const shared = { connect, allowH2: false, keepAliveTimeout: 30_000, pipelining: 1 };
-    const timeoutMs = options.timeoutMs ?? 10_000;
-    this.#requests = new Agent({
-      ...shared,
-      connections: options.maxConnections ?? 16,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-    });
-    this.#watches = new Agent({ ...shared, headersTimeout: WATCH_HEADERS_MS, bodyTimeout: 0 });
   }
 
   /** URL of the API server. */
@@ -229,7 +210,7 @@ export class KubeClient {
     });
     const both = signal === undefined ? dead.signal : AbortSignal.any([signal, dead.signal]);
     try {
-      const response = await this.#send(this.#watches, { method: 'GET', path, query, signal: both }, what);
+      const response = await this.#send('watches', { method: 'GET', path, query, signal: both }, what);
       if (response.statusCode !== 200) throw await refusal(response, what);
       for await (const event of decodeWatch<T>(response.body, what)) yield event;
     } catch (error) {
@@ -248,7 +229,9 @@ export class KubeClient {
 
   /** Ends all connections. Requests under way fail. */
   async close(): Promise<void> {
-    await Promise.all([this.#requests.destroy(), this.#watches.destroy()]);
+    this.#closed = true;
+    const agents = await this.#agents;
+    await Promise.all([agents?.requests.destroy(), agents?.watches.destroy()]);
   }
 
   async #call(request: Request): Promise<unknown> {
@@ -267,7 +250,7 @@ export class KubeClient {
   }
 
   async #once(request: Request, what: string): Promise<unknown> {
-    const response = await this.#send(this.#requests, request, what);
+    const response = await this.#send('requests', request, what);
     if (response.statusCode >= 300) throw await refusal(response, what);
     let body: string;
     try {
@@ -285,7 +268,11 @@ export class KubeClient {
     }
   }
 
-  async #send(agent: Agent, request: Request, what: string): Promise<Dispatcher.ResponseData> {
+  async #send(by: keyof Agents, request: Request, what: string): Promise<Dispatcher.ResponseData> {
+    if (this.#closed && this.#agents === undefined)
+      throw new LinkspanError('KUBE_UNREACHABLE', `${what}: the client is closed`);
+    this.#agents ??= openAgents(this.#access, this.#options);
+    const agent = (await this.#agents)[by];
     const authorization = await this.#access.auth.authorization();
     const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'linkspan' };
     if (authorization !== undefined) headers['authorization'] = authorization;

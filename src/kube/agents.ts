@@ -1,0 +1,43 @@
+import type { Agent } from 'undici';
+import type { ClusterAccess } from './access.ts';
+
+export interface AgentOptions {
+  /** Time for an answer; default 10 s. */
+  readonly timeoutMs?: number | undefined;
+  /** Requests at a time; default 16. */
+  readonly maxConnections?: number | undefined;
+}
+
+/** Connections to one API server: those of watches last. */
+export interface Agents {
+  readonly requests: Agent;
+  readonly watches: Agent;
+}
+
+/** A watch's headers must come within this time; the server sends them at once. */
+const WATCH_HEADERS_MS = 15_000;
+
+/** Loads undici only here: a gateway that reads its targets from a file has no use for its 15 MB. */
+export async function openAgents(access: ClusterAccess, options: AgentOptions): Promise<Agents> {
+  // By its file, because Bun puts a stand-in of its own, without `request`, in the place of the bare name.
+  const undici = await import('undici/index.js');
+  const connect = {
+    timeout: 5000,
+    rejectUnauthorized: !access.skipVerify,
+    ...(access.ca === undefined ? {} : { ca: access.ca }),
+    ...(access.cert === undefined ? {} : { cert: access.cert }),
+    ...(access.key === undefined ? {} : { key: access.key }),
+    ...(access.tlsServerName === undefined ? {} : { servername: access.tlsServerName }),
+  };
+  const shared = { connect, allowH2: false, keepAliveTimeout: 30_000, pipelining: 1 };
+  const { timeoutMs = 10_000, maxConnections = 16 } = options;
+  return {
+    requests: new undici.Agent({
+      ...shared,
+      connections: maxConnections,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    }),
+    watches: new undici.Agent({ ...shared, headersTimeout: WATCH_HEADERS_MS, bodyTimeout: 0 }),
+  };
+}
