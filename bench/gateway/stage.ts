@@ -57,6 +57,8 @@ function build(app: string): void {
   execFileSync(tsc, ['-p', 'tsconfig.build.json', '--outDir', path.join(app, 'dist')], { cwd: root });
   for (const name of ['package.json', 'node_modules'])
     symlinkSync(path.join(root, name), path.join(app, name));
+  // A copy: the program finds the rest of itself by where this really is.
+  cpSync(path.join(root, 'bin'), path.join(app, 'bin'), { recursive: true });
 }
 
 export function cleanUp({ work }: Stage): void {
