@@ -188,7 +188,7 @@ for (const runtime of RUNTIMES) {
       expect(performance.now() - from).to.be.above(145);
       await inject(rule({ reset: true }));
       const broken = await client.connect(named('raw'), 80, 'opaque');
-      await once(broken.resume(), 'close');
+      await once(broken.resume(), 'end');
       delayed.write('still');
       await eventually('the open one lives', () => said === 'hiearlystill');
       delayed.destroy();
@@ -267,7 +267,7 @@ for (const runtime of RUNTIMES) {
         other.serve(targets(rule({ delay: '60s' })));
         await eventually('the drill has begun', () => other.log.includes('targets loaded'));
         const request = waiting
-          .request('http2', named('one'), { path: '/hello' })
+          .request('http1', named('one'), { path: '/hello' })
           .catch((error: unknown) => error);
         await eventually('it waits', async () => (await other.metrics()).includes('fault="delay"} 1'));
         const from = performance.now();
