@@ -33,29 +33,33 @@ for (const runtime of RUNTIMES) {
 
     const until = (ms = 600_000) => new Date(Date.now() + ms).toISOString();
     const rule = (said: object) => ({ until: until(), ...said });
-    const targets = (...faults: object[]): ServedTarget[] => [
+    const targets = (faults: readonly object[] = [], probe: readonly object[] = []): ServedTarget[] => [
       { name: named('one'), ports: [ports.one], protocol: 'http1', faults },
       { name: named('two'), ports: [ports.two], protocol: 'http2', faults },
       { name: named('grpc'), ports: [ports.grpc], protocol: 'http2', faults },
       { name: named('raw'), ports: [ports.raw], protocol: 'opaque', faults },
       { name: named('calm'), ports: [ports.one], protocol: 'http1' },
+      { name: named('probe'), ports: [ports.two], protocol: 'http2', faults: probe },
     ];
-    /** Makes these the faults; a request with a field of its own tells when they are. */
-    let round = 0;
+    /** Makes these the faults; a status of its own, from a service beside, tells when they are. */
+    let round = 400;
     async function inject(...faults: object[]): Promise<void> {
-      const current = String(++round);
-      gateway.serve(targets(rule({ headers: { round: current }, abort: { status: 599 } }), ...faults));
-      await eventually('the drill has begun', async () => {
-        const { status } = await client.request('http2', named('two'), {
-          path: '/hello',
-          headers: { round: current },
-        });
-        return status === 599;
-      });
+      const current = ++round;
+      gateway.serve(targets(faults, [rule({ abort: { status: current } })]));
+      await eventually(
+        'the drill has begun',
+        async () => (await client.request('http2', named('probe'), { path: '/hello' })).status === current,
+      );
     }
     const ask = (kind: 'http1' | 'http2', name: string, headers: Record<string, string> = {}) =>
       client.request(kind, named(name), { path: '/hello', headers });
     const metric = async (pattern: RegExp) => Number(pattern.exec(await gateway.metrics())?.[1] ?? 0);
+    /** Lines of the access log about a service. */
+    const accessed = (name: string, from = 0) =>
+      gateway.log
+        .slice(from)
+        .split('\n')
+        .filter((line) => line.includes('"msg":"access"') && line.includes(`"target":"${named(name)}:80"`));
     const start = (flags: string[], grace = '0') =>
       GatewayProcess.start({
         runtime,
@@ -126,14 +130,7 @@ for (const runtime of RUNTIMES) {
         expect([status, headers[MARK], body.toString()]).to.deep.equal([200, 'delay', 'hello']);
         expect(took).to.be.above(145);
         await eventually('the access log says so', () =>
-          gateway.log
-            .split('\n')
-            .some(
-              (line) =>
-                line.includes(`"target":"${named(name)}:80"`) &&
-                line.includes('"status":200') &&
-                line.includes('"fault":"delay"'),
-            ),
+          accessed(name).some((line) => line.includes('"status":200') && line.includes('"fault":"delay"')),
         );
       });
 
@@ -196,26 +193,26 @@ for (const runtime of RUNTIMES) {
 
     it('ends at once what its client abandons', async () => {
       await inject(rule({ delay: '60s' }));
-      const raw = await client.connect(named('raw'), 80, 'opaque');
-      const one = await client.connect(named('one'), 80, 'http1');
-      one.write('GET /hello HTTP/1.1\r\nhost: x\r\n\r\n');
+      const delays = (name: string) =>
+        metric(
+          new RegExp(
+            `linkspan_injected_faults_total\\{[^}]*dst_service="${name}"[^}]*fault="delay"\\} (\\d+)`,
+          ),
+        );
+      const before = [await delays('one'), await delays('two')];
+      const log = gateway.log.length;
+      const http1 = await client.connect(named('one'), 80, 'http1');
+      http1.write('GET /hello HTTP/1.1\r\nhost: x\r\n\r\n');
       const stream = (await client.session(named('two'))).request({ ':path': '/hello' });
       stream.on('error', () => undefined);
-      const held = async () =>
-        metric(/linkspan_injected_faults_total\{[^}]*dst_service="one"[^}]*fault="delay"\} (\d+)/);
-      const before = await held();
-      await eventually('all are held', async () => (await held()) >= 1 && before >= 0);
-      const log = gateway.log.length;
+      await eventually('both are held', async () => {
+        expect([await delays('one'), await delays('two')]).to.deep.equal(before.map((count) => count + 1));
+        return true;
+      });
       stream.close(http2.constants.NGHTTP2_CANCEL);
-      one.destroy();
-      raw.destroy();
-      const ended = (name: string) =>
-        gateway.log
-          .slice(log)
-          .split('\n')
-          .some((line) => line.includes(`"target":"${named(name)}:80"`) && line.includes('"msg":"access"'));
-      await eventually('HTTP/2 is over', () => ended('two'));
-      await eventually('HTTP/1 is over', () => ended('one'));
+      http1.destroy();
+      for (const name of ['one', 'two'] as const)
+        await eventually(`the request for ${name} is over`, () => accessed(name, log).length === 1);
     });
 
     it('never counts against an endpoint', async () => {
@@ -240,7 +237,7 @@ for (const runtime of RUNTIMES) {
 
     it('refuses a drill that ends too late, and keeps what was', async () => {
       await inject(rule({ abort: { status: 502 } }));
-      gateway.serve(targets({ until: until(30 * 3_600_000), abort: { status: 503 } }));
+      gateway.serve(targets([{ until: until(30 * 3_600_000), abort: { status: 503 } }]));
       await eventually('it says why', () =>
         /services\[0\]\.faults\[0\]\.until: .* is more than 24 h ahead/.test(gateway.log),
       );
@@ -251,7 +248,7 @@ for (const runtime of RUNTIMES) {
       const other = await start([]);
       const calm = clientOf(other);
       try {
-        other.serve(targets(rule({ abort: { status: 503 } })));
+        other.serve(targets([rule({ abort: { status: 503 } })]));
         await eventually('it says why', () => other.log.includes('started without --allow-fault-injection'));
         expect((await calm.request('http2', named('one'), { path: '/hello' })).status).to.equal(200);
       } finally {
@@ -264,7 +261,7 @@ for (const runtime of RUNTIMES) {
       const other = await start(['--allow-fault-injection'], '0.5');
       const waiting = clientOf(other);
       try {
-        other.serve(targets(rule({ delay: '60s' })));
+        other.serve(targets([rule({ delay: '60s' })]));
         await eventually('the drill has begun', () => other.log.includes('targets loaded'));
         const request = waiting
           .request('http1', named('one'), { path: '/hello' })
