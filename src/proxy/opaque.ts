@@ -1,7 +1,7 @@
 import type { Attempt } from './balancer/attempt.ts';
 import type { Connection, ConnectionHandler } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
-import type { Visit } from './gate/gate.ts';
+import type { Hold } from './gate/gate.ts';
 import type { Flow, Session } from './session.ts';
 import { joinTunnel } from './tunnel.ts';
 
@@ -26,7 +26,7 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   #held: Buffer = EMPTY;
   #clientEnded = false;
   /** Where something stands before the target that makes the connection wait. */
-  #visit: Visit | undefined;
+  #hold: Hold | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -40,12 +40,12 @@ class OpaqueFlow implements Flow, ConnectionHandler {
     this.#held = first;
     if (target.gate === undefined) return this.#open();
     client.handler = this;
-    this.#visit = target.gate.pass(clientName, undefined, {
+    this.#hold = target.gate.pass(clientName, undefined, {
       admit: () => this.#open(),
       refuse: (failure) => this.#refuse(failure),
     });
     // A client that leaves is noticed only when it is read from.
-    if (this.#visit !== undefined) client.resume();
+    if (this.#hold !== undefined) client.resume();
   }
 
   #open(): void {
@@ -74,8 +74,8 @@ class OpaqueFlow implements Flow, ConnectionHandler {
 
   onClose(): void {
     // With an endpoint being connected to, it is seen when there is one.
-    if (this.#visit?.waits !== true) return;
-    this.#visit.cancel();
+    if (this.#hold?.waits !== true) return;
+    this.#hold.cancel();
     this.#log();
   }
 
@@ -84,8 +84,8 @@ class OpaqueFlow implements Flow, ConnectionHandler {
     if (client.closed || this.#failure !== undefined) return;
     const refusal = check(undefined);
     if (refusal === undefined) return;
-    if (this.#visit?.waits === true) {
-      this.#visit.cancel();
+    if (this.#hold?.waits === true) {
+      this.#hold.cancel();
       return this.#refuse(refusal);
     }
     this.#upstream?.abort(refusal);
@@ -141,7 +141,7 @@ class OpaqueFlow implements Flow, ConnectionHandler {
       totalMs: clock.monotonic() - this.#startedAt,
       failure: this.#failure?.kind,
       reason: this.#failure?.message,
-      fault: this.#visit?.mark,
+      fault: this.#hold?.mark,
     });
   }
 }

@@ -6,7 +6,8 @@ import path from 'node:path';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess, RUNTIMES, type ServedTarget } from '../support/gateway-process.ts';
-import { type ClientKind, MeshClient, type Response } from '../support/mesh-client.ts';
+import { MeshClient } from '../support/mesh-client.ts';
+import type { ClientKind, Response } from '../support/service-client.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 
 const named = (name: string) => `${name}.demo.svc.cluster.local`;

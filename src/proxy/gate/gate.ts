@@ -11,7 +11,7 @@ export const FAULT_FIELD = 'linkspan-injected-fault';
 /** Requests and raw connections of one target that may be delayed at the same time; more are refused. */
 const MAX_HELD = 1000;
 
-/** Who comes to a gate. Exactly one of the two is called, and none after `Visit.cancel`. */
+/** Who comes to a gate. Exactly one of the two is called, and none after `Hold.cancel`. */
 export interface Visitor {
   admit(): void;
   refuse(failure: ProxyFailure): void;
@@ -50,8 +50,8 @@ export class Gate {
     return this.#limiters.length > 0 || this.#faults.length > 0;
   }
 
-  /** Lets a visitor pass, refuses it, or makes it wait. @returns the visit, if it has not been decided at once */
-  pass(client: string, head: GateHead, visitor: Visitor): Visit | undefined {
+  /** Lets a visitor pass, refuses it, or makes it wait. @returns how it is held, if it is */
+  pass(client: string, head: GateHead, visitor: Visitor): Hold | undefined {
     const excess = this.#limit(client, head);
     const fault = excess === undefined && this.#faults.length > 0 ? this.#fault(head) : undefined;
     if (excess !== undefined) visitor.refuse(this.#excessFailure(excess));
@@ -96,7 +96,7 @@ export class Gate {
     return chooseFault(this.#faults, head, random);
   }
 
-  #delay(fault: FaultRule, visitor: Visitor): Visit | undefined {
+  #delay(fault: FaultRule, visitor: Visitor): Hold | undefined {
     const { label, accounts, clock, random, maxHeld = MAX_HELD } = this.#options;
     if (this.#held >= maxHeld) {
       const text = `${label}: a drill delays ${maxHeld} requests already, which is as many as it may`;
@@ -107,7 +107,7 @@ export class Gate {
     this.#held++;
     const over = () => void this.#held--;
     const ms = fault.delayMs + fault.jitterMs * random();
-    return new Visit(clock, ms, { over, pass: () => this.#finish(fault, visitor) });
+    return new Hold(clock, ms, { over, pass: () => this.#finish(fault, visitor) });
   }
 
   /** What a rule does besides delaying. */
@@ -126,7 +126,7 @@ export class Gate {
 }
 
 /** Somebody waits at a gate, or has waited there. */
-export class Visit {
+export class Hold {
   /** What was done to it: value of `FAULT_FIELD`, and of the access log's `fault`. */
   readonly mark = 'delay';
   readonly #over: () => void;

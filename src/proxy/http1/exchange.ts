@@ -1,5 +1,5 @@
 import type { ProxyFailure } from '../failures.ts';
-import { FAULT_FIELD, type Visit } from '../gate/gate.ts';
+import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { Lease } from '../target.ts';
 import { BodyReader } from './body.ts';
@@ -20,7 +20,7 @@ export interface RequestRecord {
   bytesIn: number;
   bytesOut: number;
   /** Where something stands before the target that made the request wait. */
-  visit: Visit | undefined;
+  hold: Hold | undefined;
 }
 
 /** One request and its response, both in HTTP/1. */
@@ -46,7 +46,7 @@ function newRecord(head: RequestHead, startedAt: number): RequestRecord {
     status: undefined,
     bytesIn: 0,
     bytesOut: 0,
-    visit: undefined,
+    hold: undefined,
   };
 }
 
@@ -86,13 +86,13 @@ export function recordRequest(
     totalMs: clock.monotonic() - record.startedAt,
     failure: failure?.kind,
     reason: failure?.message,
-    fault: record.visit?.mark,
+    fault: record.hold?.mark,
   });
 }
 
 /** The head of a response, saying so where a drill delayed the request. */
-export function marked({ visit }: Exchange, head: string): string {
-  return visit === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${visit.mark}\r\n\r\n`;
+export function marked({ hold }: Exchange, head: string): string {
+  return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
 }
 
 /** An unused connection was taken, and nothing has come of it. */

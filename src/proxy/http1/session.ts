@@ -178,7 +178,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       return;
     }
     if (target.gate === undefined) return this.#forward(exchange);
-    exchange.visit = target.gate.pass(clientName, head, {
+    exchange.hold = target.gate.pass(clientName, head, {
       admit: () => this.#forward(exchange),
       refuse: (failure) => this.#answer(failure, exchange),
     });
@@ -411,7 +411,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #abortIncomplete(exchange: Exchange): void {
     if (this.#exchange !== exchange) return;
     // Who waits at the gate is not waited for, unless it has said that it would send no more.
-    const left = exchange.visit?.waits === true && exchange.head.keepAlive;
+    const left = exchange.hold?.waits === true && exchange.head.keepAlive;
     if (!left && (exchange.lease === undefined || exchange.requestBody.done)) return;
     this.#abort(exchange, new Error('the client left in the middle of a request'));
   }
@@ -419,7 +419,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   /** The client is gone, or can no longer be answered. */
   #abort(exchange: Exchange, error: Error | undefined): void {
     this.#exchange = undefined;
-    exchange.visit?.cancel();
+    exchange.hold?.cancel();
     const { lease } = exchange;
     this.#record(exchange, lease);
     if (lease !== undefined) {

@@ -122,7 +122,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#responded = true;
     if (draining() || !this.#body.done) this.#close = true;
     const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
-    if (this.#record.visit !== undefined) own.push(`${FAULT_FIELD}: ${this.#record.visit.mark}`);
+    if (this.#record.hold !== undefined) own.push(`${FAULT_FIELD}: ${this.#record.hold.mark}`);
     if (this.#close) own.push('connection: close');
     else if (this.#head.minor === 0) own.push('connection: keep-alive');
     client.send(render(status, fields, own));

@@ -1,7 +1,7 @@
 import { ProxyFailure } from '../failures.ts';
 import { type Field, makeField, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
-import { FAULT_FIELD, type Visit } from '../gate/gate.ts';
+import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { ErrorCode } from './errors.ts';
@@ -25,7 +25,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #bodyForwarded = false;
   #retried = false;
   /** Where something stands before the target that made the request wait. */
-  #visit: Visit | undefined;
+  #hold: Hold | undefined;
   #status: number | undefined;
   #grpcStatus: number | undefined;
   #firstByteMs: number | undefined;
@@ -57,7 +57,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     }
     if (target.gate === undefined) this.#forward(request);
     else
-      this.#visit = target.gate.pass(clientName, request, {
+      this.#hold = target.gate.pass(clientName, request, {
         admit: () => this.#forward(request),
         refuse: (failure) => this.#answer(failure),
       });
@@ -127,7 +127,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     for (const field of fields) head.push(field);
     const version = this.#request?.version ?? 'HTTP/2';
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
-    if (this.#visit !== undefined) head.push(makeField(FAULT_FIELD, this.#visit.mark));
+    if (this.#hold !== undefined) head.push(makeField(FAULT_FIELD, this.#hold.mark));
     const ended = framing.kind === 'none';
     if (ended) this.#readGrpc(fields);
     this.#stream.head(head, ended);
@@ -273,7 +273,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #finish(failure?: ProxyFailure): void {
     if (this.#over) return;
     this.#over = true;
-    this.#visit?.cancel();
+    this.#hold?.cancel();
     for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
     this.#held = undefined;
     if (this.#status !== undefined) {
@@ -306,7 +306,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       totalMs: this.#elapsed(),
       failure: failure?.kind,
       reason: failure?.message,
-      fault: this.#visit?.mark,
+      fault: this.#hold?.mark,
     });
   }
 }

@@ -39,11 +39,11 @@ describe('Gate', () => {
   /** What becomes of one that comes. */
   function come(to: Gate, head: GateHead | 'raw' = PLAIN, client = 'a') {
     const seen = { admitted: false, failure: undefined as ProxyFailure | undefined };
-    const visit = to.pass(client, head === 'raw' ? undefined : head, {
+    const hold = to.pass(client, head === 'raw' ? undefined : head, {
       admit: () => (seen.admitted = true),
       refuse: (failure) => (seen.failure = failure),
     });
-    return Object.assign(seen, { visit });
+    return Object.assign(seen, { hold });
   }
   const faults = () => Object.fromEntries(accounts.faults);
 
@@ -102,10 +102,10 @@ describe('Gate', () => {
     const delayed = come(one);
     await clock.advance(249);
     expect(delayed).to.include({ admitted: false, failure: undefined });
-    expect(delayed.visit?.waits).to.equal(true);
+    expect(delayed.hold?.waits).to.equal(true);
     await clock.advance(1);
     expect(delayed.admitted).to.equal(true);
-    expect(delayed.visit).to.include({ waits: false, mark: 'delay' });
+    expect(delayed.hold).to.include({ waits: false, mark: 'delay' });
 
     one.set([], [rule({ abort })]);
     const aborted = come(one).failure;
@@ -133,9 +133,9 @@ describe('Gate', () => {
     one.set([], [rule({ delayMs: 1000 })]);
     const [first, second, third] = [come(one), come(one), come(one)];
     expect(third.failure?.kind).to.equal('load shed');
-    first.visit?.cancel();
-    first.visit?.cancel();
-    expect(come(one).visit?.waits).to.equal(true);
+    first.hold?.cancel();
+    first.hold?.cancel();
+    expect(come(one).hold?.waits).to.equal(true);
     expect(come(one).failure?.kind).to.equal('load shed');
     await clock.advance(1000);
     expect([first.admitted, second.admitted]).to.deep.equal([false, true]);
