@@ -60,6 +60,8 @@ interface SchemaNode {
   shape?: Record<string, SchemaNode>;
   element?: SchemaNode;
   unwrap?: () => SchemaNode;
+  /** What stands before a `transform`. */
+  in?: SchemaNode;
 }
 
 function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
@@ -68,11 +70,13 @@ function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
   return Object.keys(at?.shape ?? {});
 }
 
-/** The object or array behind `optional`, `default` and the like. */
+/** The object or array behind `optional`, `default`, `transform` and the like. */
 function unwrapped(schema: SchemaNode | undefined): SchemaNode | undefined {
   let at = schema;
-  while (at !== undefined && at.shape === undefined && at.element === undefined && at.unwrap !== undefined) {
-    at = at.unwrap();
+  while (at !== undefined && at.shape === undefined && at.element === undefined) {
+    const inner: SchemaNode | undefined = at.unwrap?.() ?? at.in;
+    if (inner === undefined) break;
+    at = inner;
   }
   return at;
 }

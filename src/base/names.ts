@@ -74,6 +74,13 @@ export const MIRROR_GATEWAY = 'linkspan.dev/gateway';
 /** Annotation on an exported Service in the target: comma-separated identities (`*` as first label is a wildcard) that may use it; absent = the whole trust domain. */
 export const ALLOWED_CLIENTS = 'linkspan.dev/allowed-clients';
 
+/** Annotations on an exported Service in the target: how much may come through each gateway, from all clients, from each, and from those named (`<identity>=<rate>,…`). Rates: `100/s burst 200`. */
+export const RATE_LIMIT = 'linkspan.dev/rate-limit';
+export const RATE_LIMIT_PER_CLIENT = 'linkspan.dev/rate-limit-per-client';
+export const RATE_LIMIT_CLIENTS = 'linkspan.dev/rate-limit-clients';
+/** Annotation on an exported Service in the target: faults that a drill injects, JSON; followed where the gateway allows it. */
+export const FAULTS = 'linkspan.dev/faults';
+
 /** `endpointslice.kubernetes.io/managed-by` of the slices we write, and fieldManager of every write. */
 export const MANAGER = 'linkspan.dev';
 /** Source of our Events and holder prefix of our Leases. */

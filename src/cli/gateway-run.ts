@@ -168,6 +168,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     graceMs,
     reusePort,
     streams: run.streams,
+    workers: run.workers,
     maxPending: run.maxPending,
     accessLog,
   });

@@ -70,6 +70,7 @@ const schema = z
     ...streamsFlag,
     accessLog,
     accessLogQuery: z.boolean().default(false),
+    allowFaultInjection: z.boolean().default(false),
     allowTrustDomain: z.array(z.string().min(1)).default([]),
     ...policyFlags,
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
@@ -126,6 +127,10 @@ export function gatewayCommand(): Command {
     )
     .option('--access-log-query', 'keep the query of paths in the access log')
     .option(
+      '--allow-fault-injection',
+      'follow what exported Services (annotation linkspan.dev/faults) and --targets say of faults to inject, for drills',
+    )
+    .option(
       '--allow-trust-domain <domain...>',
       "trust domains beside that of the gateway's own identity whose identities may come in",
     )
@@ -178,8 +183,14 @@ async function run(settings: Settings): Promise<void> {
 }
 
 async function openTargets(settings: Settings, identity: IdentitySource, log: Logger): Promise<OpenTargets> {
+  const { allowFaultInjection: faultInjection } = settings;
   if (settings.targets !== undefined) {
-    const targets = await openFileTargets({ file: settings.targets, clock: systemClock, log });
+    const targets = await openFileTargets({
+      file: settings.targets,
+      faultInjection,
+      clock: systemClock,
+      log,
+    });
     return { targets, policies: NO_POLICIES, close: () => targets.close() };
   }
   const access = accessOf(settings);
@@ -187,6 +198,7 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
   const targets = openKubeTargets({
     client,
     mesh: meshSettings(settings, identity),
+    faultInjection,
     zone: settings.zone ?? (await ownZone(client, process.env, log)),
     clusterDomain: settings.clusterDomain,
     ...(settings.exportSelector === undefined ? {} : { exportSelectors: settings.exportSelector }),

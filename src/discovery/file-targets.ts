@@ -3,13 +3,16 @@ import path from 'node:path';
 import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { parseConfig } from '../base/config.ts';
 import { describeError, LinkspanError, messageOf } from '../base/errors.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
+import type { Rate, RateLimits } from '../base/rate-limits.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { faultRules } from './fault-rules.ts';
+import { parseRate, RATE_FORM, rateLimits } from './rate-limits.ts';
 import { type TargetEndpoint, type TargetSource, type TargetSpec, targetKey } from './target.ts';
 import { TargetTable } from './target-table.ts';
 
@@ -46,27 +49,45 @@ function bareName(pattern: string): string {
   return pattern.toLowerCase().replace(/^\*\./, '');
 }
 
-/** The file of `linkspan gateway --targets`. */
-const targetsFile = z.strictObject({
-  /** Completes names that end in `.svc`. */
-  clusterDomain: dnsName.default(DEFAULT_CLUSTER_DOMAIN),
-  services: z.array(
-    z.strictObject({
-      name: dnsName,
-      port: z.int().min(1).max(65_535),
-      endpoints: z.array(endpoint),
-      protocol: z.enum(['http1', 'http2', 'opaque']).optional(),
-      allow: z.array(identityPattern).optional(),
-    }),
-  ),
+const rate = z.string().transform((text, context): Rate => {
+  const parsed = parseRate(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom', message: `"${text}" is not ${RATE_FORM}` });
+  return z.NEVER;
 });
+
+/** The annotations `linkspan.dev/rate-limit…`, as keys. */
+const limitsOfFile = z.strictObject({
+  total: rate.optional(),
+  perClient: rate.optional(),
+  clients: z.record(identityPattern, rate).default({}),
+});
+
+/** The file of `linkspan gateway --targets`. @param now milliseconds since the epoch */
+const targetsFile = (now: number) =>
+  z.strictObject({
+    /** Completes names that end in `.svc`. */
+    clusterDomain: dnsName.default(DEFAULT_CLUSTER_DOMAIN),
+    services: z.array(
+      z.strictObject({
+        name: dnsName,
+        port: z.int().min(1).max(65_535),
+        endpoints: z.array(endpoint),
+        protocol: z.enum(['http1', 'http2', 'opaque']).optional(),
+        allow: z.array(identityPattern).optional(),
+        rateLimit: limitsOfFile.optional(),
+        faults: faultRules(now).optional(),
+      }),
+    ),
+  });
 
 /**
  * The targets in a YAML text, in its order.
  * @param file its path, for the message
+ * @param now for the ends of faults, milliseconds since the epoch
  * @throws LinkspanError TARGETS_INVALID with file and line
  */
-export function parseTargets(text: string, file: string): TargetSpec[] {
+export function parseTargets(text: string, file: string, now = systemClock.now()): TargetSpec[] {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   const broken = document.errors[0];
@@ -75,7 +96,7 @@ export function parseTargets(text: string, file: string): TargetSpec[] {
     throw invalid(`${file}:${lines.linePos(broken.pos[0]).line}: ${what}`);
   }
   const value = toValue(document, file);
-  const parsed = checked(value, (at) => `${file}:${lineOf(document, lines, at)}`);
+  const parsed = checked(targetsFile(now), value, (at) => `${file}:${lineOf(document, lines, at)}`);
   const targets: TargetSpec[] = [];
   const seen = new Set<string>();
   for (const [index, service] of parsed.services.entries()) {
@@ -91,13 +112,18 @@ export function parseTargets(text: string, file: string): TargetSpec[] {
   return targets;
 }
 
-type TargetsFile = z.output<typeof targetsFile>;
+type TargetsSchema = ReturnType<typeof targetsFile>;
+type TargetsFile = z.output<TargetsSchema>;
 
-function checked(value: unknown, whereOf: (path: readonly PropertyKey[]) => string): TargetsFile {
-  const first = targetsFile.safeParse(value).error?.issues[0];
+function checked(
+  schema: TargetsSchema,
+  value: unknown,
+  whereOf: (path: readonly PropertyKey[]) => string,
+): TargetsFile {
+  const first = schema.safeParse(value).error?.issues[0];
   const key = first?.code === 'unrecognized_keys' ? first.keys.slice(0, 1) : [];
   try {
-    return parseConfig(targetsFile, value, whereOf([...(first?.path ?? []), ...key]));
+    return parseConfig(schema, value, whereOf([...(first?.path ?? []), ...key]));
   } catch (error) {
     throw invalid(messageOf(error));
   }
@@ -113,14 +139,22 @@ function toValue(document: Document, file: string): unknown {
 }
 
 function toTarget(service: TargetsFile['services'][number], clusterDomain: string): TargetSpec {
-  const { protocol, allow } = service;
+  const { protocol, allow, rateLimit, faults } = service;
+  const name = service.name.endsWith('.svc') ? `${service.name}.${clusterDomain}` : service.name;
   return {
-    name: service.name.endsWith('.svc') ? `${service.name}.${clusterDomain}` : service.name,
+    name,
     port: service.port,
     endpoints: service.endpoints,
     ...(protocol === undefined ? {} : { protocol }),
     ...(allow === undefined ? {} : { allow }),
+    ...(rateLimit === undefined ? {} : { limits: toLimits(targetKey(name, service.port), rateLimit) }),
+    ...(faults === undefined || faults.length === 0 ? {} : { faults }),
   };
+}
+
+function toLimits(key: string, { total, perClient, clients }: z.output<typeof limitsOfFile>): RateLimits {
+  const overrides = Object.entries(clients).map(([client, of]) => ({ clients: [client], rate: of }));
+  return rateLimits(key, `file/target/${key}`, { total, perClient, overrides });
 }
 
 function invalid(message: string): LinkspanError {
@@ -152,6 +186,8 @@ export interface FileTargetsOptions {
   readonly file: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether the file may inject faults; default false. */
+  readonly faultInjection?: boolean;
 }
 
 /**
@@ -236,6 +272,17 @@ class FileTargets implements TargetSource {
       const what = snapshot?.error?.code === 'ENOENT' ? 'there is no such file' : 'it cannot be read';
       throw new LinkspanError('TARGETS_INVALID', `${file}: ${what}`, { cause: snapshot?.error });
     }
-    this.#keys = this.#table.replace(this.#keys, parseTargets(snapshot.text, file));
+    const parsed = parseTargets(snapshot.text, file, this.#options.clock.now());
+    this.#keys = this.#table.replace(this.#keys, this.#allowed(parsed));
+  }
+
+  #allowed(targets: readonly TargetSpec[]): readonly TargetSpec[] {
+    const { file, log, faultInjection = false } = this.#options;
+    if (faultInjection || targets.every(({ faults }) => faults === undefined)) return targets;
+    log.warn({ file }, 'faults have no effect: the gateway was started without --allow-fault-injection');
+    return targets.map((target) => {
+      const { faults, ...rest } = target;
+      return faults === undefined ? target : rest;
+    });
   }
 }

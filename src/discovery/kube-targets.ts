@@ -8,9 +8,11 @@ import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAccrual } from './accrual.ts';
 import { AddressUsers } from './address-users.ts';
+import { FaultAnnotations } from './fault-annotations.ts';
 import { type Family, firstFamily, usedFamily } from './endpoint-slices.ts';
 import { ExportView } from './export-view.ts';
 import { MeshPods, type MeshSettings } from './mesh-pods.ts';
+import { readRateLimits } from './rate-limits.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
 import type { TargetSource, TargetSpec } from './target.ts';
 import { TargetTable } from './target-table.ts';
@@ -31,6 +33,8 @@ export interface KubeTargetsOptions {
   readonly zone?: string | undefined;
   /** Pods with a Linkerd proxy are spoken to as their mesh does; absent = everybody is spoken to plainly, and no pods are watched. */
   readonly mesh?: MeshSettings | undefined;
+  /** Whether annotations may inject faults; default false. */
+  readonly faultInjection?: boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -63,10 +67,12 @@ class KubeTargets implements TargetSource {
   readonly #second = new Map<string, { readonly timer: Timer; due: boolean }>();
   /** What was wrong with a Service's annotations when it was last said. */
   readonly #problems = new Map<string, string>();
+  readonly #faults: FaultAnnotations;
 
   constructor(options: KubeTargetsOptions) {
     const { client, clock, random, log, mesh } = options;
     this.#options = options;
+    this.#faults = new FaultAnnotations(clock, options.faultInjection === true);
     const selectors = options.exportSelectors ?? DEFAULT_EXPORT_SELECTORS;
     this.#view = new ExportView({ client, selectors, clock, random, log });
     this.#view.subscribe((key) => this.#update(key));
@@ -133,7 +139,8 @@ class KubeTargets implements TargetSource {
     const slices = this.#view.slicesOf(key);
     const { clusterDomain, zone } = this.#options;
     const meshEndpoint = (address: string, port: number) => this.#mesh?.endpoint(address, port);
-    const view = { zone, meshEndpoint, family: this.#family(key, service, slices) };
+    const faults = this.#faults.of(key, service.metadata?.annotations).rules;
+    const view = { zone, meshEndpoint, faults, family: this.#family(key, service, slices) };
     if (this.#view.endpointsKnown(key) && view.family !== undefined) {
       const hosts = targetHosts(service, slices);
       if (hosts.length === 0) this.#hosts.delete(key);
@@ -180,7 +187,12 @@ class KubeTargets implements TargetSource {
 
   /** Says what is wrong with a Service's annotations, once. */
   #tellProblems(key: string, service: V1Service | undefined): void {
-    const { problems } = readAccrual(service?.metadata?.annotations);
+    const annotations = service?.metadata?.annotations;
+    const problems = [
+      ...readAccrual(annotations).problems,
+      ...readRateLimits(annotations, key).problems,
+      ...this.#faults.of(key, annotations).problems,
+    ];
     const text = problems.join('; ');
     if (text === (this.#problems.get(key) ?? '')) return;
     if (text === '') this.#problems.delete(key);

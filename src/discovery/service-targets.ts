@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
+import type { FaultRule } from '../base/faults.ts';
 import { ALLOWED_CLIENTS } from '../base/names.ts';
 import { readAccrual } from './accrual.ts';
 import {
@@ -9,6 +10,7 @@ import {
   slicesByHost,
 } from './endpoint-slices.ts';
 import { isListed } from './port-list.ts';
+import { readRateLimits } from './rate-limits.ts';
 import type { TargetSpec } from './target.ts';
 
 /** Linkerd's annotation: ports that carry opaque bytes, see `isListed`. */
@@ -37,6 +39,8 @@ const APP_PROTOCOLS: ReadonlyMap<string, TargetSpec['protocol']> = new Map([
 export interface TargetView extends EndpointView {
   /** Host names that stay targets though no slice has them. */
   readonly lastingHosts?: readonly string[] | undefined;
+  /** What its annotation says of faults, as `FaultAnnotations` reads it. */
+  readonly faults?: readonly FaultRule[] | undefined;
 }
 
 /**
@@ -57,7 +61,7 @@ export function serviceTargets(
   const named = [{ name: fqName, slices }];
   for (const [host, own] of hostSlices(service, slices, view.lastingHosts ?? []))
     named.push({ name: `${host}.${fqName}`, slices: own });
-  const ports = tcpPorts(service);
+  const ports = tcpPorts(service, view.faults);
   return named.flatMap((one) =>
     ports.map(({ port, ...rules }) => ({
       name: one.name,
@@ -87,9 +91,12 @@ function hostSlices(
 /** The ports that clients can reach, and what is true of each under whatever name. */
 function tcpPorts(
   service: V1Service,
-): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual'> & { port: V1ServicePort })[] {
+  faults: readonly FaultRule[] = [],
+): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual' | 'limits' | 'faults'> & { port: V1ServicePort })[] {
   const allow = allowedClients(service);
-  const { accrual } = readAccrual(service.metadata?.annotations);
+  const { name = '', namespace = '', annotations } = service.metadata ?? {};
+  const { accrual } = readAccrual(annotations);
+  const { limits } = readRateLimits(annotations, `${namespace}/${name}`);
   return (service.spec?.ports ?? [])
     .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     .map((port) => {
@@ -99,6 +106,8 @@ function tcpPorts(
         ...(protocol === undefined ? {} : { protocol }),
         ...(allow === undefined ? {} : { allow }),
         ...(accrual === undefined ? {} : { accrual }),
+        ...(limits === undefined ? {} : { limits }),
+        ...(faults.length === 0 ? {} : { faults }),
       };
     });
 }

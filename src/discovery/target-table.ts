@@ -61,6 +61,8 @@ export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
     (a.allow === undefined) === (b.allow === undefined) &&
     sameList(a.allow ?? [], b.allow ?? [], (x, y) => x === y) &&
     isDeepStrictEqual(a.accrual, b.accrual) &&
+    isDeepStrictEqual(a.limits, b.limits) &&
+    isDeepStrictEqual(a.faults, b.faults) &&
     sameList(a.endpoints, b.endpoints, sameEndpoint)
   );
 }

@@ -1,3 +1,5 @@
+import type { FaultRule } from '../base/faults.ts';
+import type { RateLimits } from '../base/rate-limits.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { AccrualRules } from './accrual.ts';
 
@@ -40,6 +42,10 @@ export interface TargetSpec {
   readonly accrual?: AccrualRules;
   /** Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody. */
   readonly allow?: readonly string[];
+  /** How much may come; absent = as much as likes. */
+  readonly limits?: RateLimits;
+  /** What a drill does to it; absent = nothing. */
+  readonly faults?: readonly FaultRule[];
 }
 
 /** Everything that may be reached through a gateway: a target that is not in here does not exist for clients. */

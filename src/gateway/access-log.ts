@@ -77,6 +77,7 @@ export function accessLine(entry: AccessEntry, now: number, query: boolean): str
     total_ms: rounded(entry.totalMs),
     failure: entry.failure,
     reason: entry.reason,
+    fault: entry.fault,
     msg: 'access',
   });
 }

@@ -17,6 +17,7 @@ import { authorize, loopFailure, passedBefore, type Question, type Ruling } from
 import { endpointDial } from './endpoint-dial.ts';
 import { forwardedElement } from './forwarded.ts';
 import { FixedEntrance, type FixedListener } from './fixed-entrance.ts';
+import { Gates } from './gates.ts';
 import { type Arrival, HeaderEntrance } from './header-entrance.ts';
 import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
@@ -37,6 +38,8 @@ export interface GatewayOptions {
   readonly graceMs?: number;
   /** Several processes take connections from the same port; default false. */
   readonly reusePort?: boolean;
+  /** Processes that share the port, of which each lets through its part of a rate limit; default 1. */
+  readonly workers?: number;
   /** Requests without an answer and raw flows of one service; more are refused. Default 10,000. */
   readonly maxPending?: number;
   /** Time for a client's handshake, and again for its transport header; default 10 s. */
@@ -81,6 +84,8 @@ interface Served {
   /** As it is now; undefined when it is not exported. */
   spec: TargetSpec | undefined;
   readonly target: Target;
+  /** Of the policies that its gate goes by. */
+  gated: number | undefined;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;
 }
@@ -104,13 +109,15 @@ export class Gateway {
   readonly #served = new Map<string, Served>();
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
+  readonly #gates: Gates;
   readonly #unsubscribe: () => void;
   #draining = false;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { targets, clock } = options;
+    const { targets, clock, random, workers = 1 } = options;
     this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
+    this.#gates = new Gates({ accounts: this.accounts, clock, random, workers });
     this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
@@ -289,6 +296,7 @@ export class Gateway {
     let { last } = guest;
     if (last === undefined || last.spec !== served.spec || last.version !== version) {
       const ruling = this.#rule(guest);
+      if (served.gated !== version) this.#gate(served);
       last = { spec: served.spec, version, ruling, http: undefined, tcp: undefined };
       guest.last = last;
     }
@@ -323,6 +331,16 @@ export class Gateway {
     });
   }
 
+  /** Sets up what every request for a service passes before an endpoint is picked. */
+  #gate(served: Served): void {
+    const { label, spec, target } = served;
+    const namespace = serviceOf(label)?.namespace ?? '';
+    served.gated = this.#policies.version(namespace);
+    if (spec === undefined) return this.#gates.drop(target);
+    const own = spec.limits === undefined ? [] : [spec.limits];
+    this.#gates.set(target, [...own, ...this.#policies.limits(spec, namespace)], spec.faults);
+  }
+
   /** The balancer of a service: made when first asked for, kept as long as the service is exported or somebody is connected for it. */
   #serve(label: string): Served {
     const { clock, random, targets, identity, maxPending = MAX_PENDING } = this.#options;
@@ -331,9 +349,10 @@ export class Gateway {
     const dial = endpointDial({ label, accounts: this.accounts, clock, identity });
     const target = new Target({ label, dial, clock, random, maxPending });
     const spec = lookUp(targets, label);
-    const served = { label, target, spec, flows: new Set<Flow>() };
+    const served: Served = { label, target, spec, gated: undefined, flows: new Set() };
     this.#served.set(label, served);
     update(target, spec);
+    this.#gate(served);
     return served;
   }
 
@@ -342,6 +361,7 @@ export class Gateway {
     const { label } = served;
     if (served.flows.size > 0 || lookUp(this.#options.targets, label) !== undefined) return;
     if (this.#served.get(label) === served) this.#served.delete(label);
+    this.#gates.drop(served.target);
     served.target.close();
   }
 
@@ -350,6 +370,7 @@ export class Gateway {
     if (served === undefined) return;
     served.spec = lookUp(this.#options.targets, key);
     update(served.target, served.spec);
+    this.#gate(served);
     for (const flow of served.flows) flow.recheck();
     this.#forgetUnused(served);
   }

@@ -80,6 +80,10 @@ export interface AccountsSnapshot {
   readonly headers: Readonly<Record<string, number>>;
   /** By layer, `allow` or `deny`, client and policy. */
   readonly authorizations: Readonly<Record<string, number>>;
+  /** Requests over a limit, by service, policy and scope. */
+  readonly rateLimits: Readonly<Record<string, number>>;
+  /** Injected faults, by service and kind. */
+  readonly faults: Readonly<Record<string, number>>;
   readonly client: ConnectionNumbers;
   /** Connections to endpoints whose service was not told. */
   readonly endpoint: ConnectionNumbers;
@@ -145,6 +149,8 @@ export class Accounts {
   readonly refused = new Map<string, number>();
   readonly headers = new Map<string, number>();
   readonly authorizations = new Map<string, Counter>();
+  readonly rateLimits = new Map<string, number>();
+  readonly faults = new Map<string, number>();
   readonly client = new ConnectionAccount();
   readonly endpoint = new ConnectionAccount();
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
@@ -185,6 +191,16 @@ export class Accounts {
   /** The proxy answered, or ended a connection, itself. */
   failure(kind: FailureKind, layer: Layer = 'http'): void {
     add(this.failures, keyOf(layer, kind));
+  }
+
+  /** A request was over a limit. @param policy `group/kind/name` of what limits */
+  rateLimited(target: string, policy: string, scope: string): void {
+    addBounded(this.rateLimits, keyOf(target, policy, scope), keyOf(OTHER, OTHER, OTHER));
+  }
+
+  /** A drill did something to a request or raw connection. */
+  fault(target: string, kind: 'delay' | 'abort' | 'reset'): void {
+    addBounded(this.faults, keyOf(target, kind), keyOf(OTHER, kind));
   }
 
   /** A connection was refused before it was known what it wants. */
@@ -239,6 +255,8 @@ export class Accounts {
       refused: Object.fromEntries(this.refused),
       headers: Object.fromEntries(this.headers),
       authorizations: Object.fromEntries([...this.authorizations].map(([key, { count }]) => [key, count])),
+      rateLimits: Object.fromEntries(this.rateLimits),
+      faults: Object.fromEntries(this.faults),
       client: this.client.numbers,
       endpoint: this.endpoint.numbers,
       endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),
@@ -299,6 +317,8 @@ export class Accounts {
     const colon = label.lastIndexOf(':');
     const inKey = SEPARATOR + keyOf(label.slice(0, colon), label.slice(colon + 1)) + SEPARATOR;
     for (const key of this.headers.keys()) if (key.includes(inKey)) this.headers.delete(key);
+    for (const counts of [this.rateLimits, this.faults])
+      for (const key of counts.keys()) if (key.startsWith(label + SEPARATOR)) counts.delete(key);
   }
 }
 
@@ -329,6 +349,8 @@ export const EMPTY_SNAPSHOT: AccountsSnapshot = {
   refused: {},
   headers: {},
   authorizations: {},
+  rateLimits: {},
+  faults: {},
   client: NO_CONNECTIONS,
   endpoint: NO_CONNECTIONS,
   endpoints: {},

@@ -5,6 +5,7 @@
 export const failures = {
   'bad request': { status: 400, grpc: 13, close: true },
   unauthorized: { status: 403, grpc: 7, close: false },
+  'rate limited': { status: 429, grpc: 8, close: false },
   'unknown service': { status: 404, grpc: 5, close: false },
   'bad target response': { status: 502, grpc: 14, close: true },
   'connection failed': { status: 502, grpc: 14, close: true },
@@ -13,26 +14,53 @@ export const failures = {
   failfast: { status: 504, grpc: 4, close: true },
   'connect timeout': { status: 504, grpc: 4, close: true },
   'gateway loop': { status: 508, grpc: 10, close: true },
+  /** By a drill; what is answered is up to it. */
+  'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
 
 export type FailureKind = keyof typeof failures;
+
+/** What is said beside, or instead of, what the kind of a failure says. */
+export interface FailureTerms {
+  readonly status?: number;
+  /** gRPC status code. */
+  readonly grpc?: number;
+  /** Fields of the answer, by lower-case name. */
+  readonly fields?: Readonly<Record<string, string>>;
+  /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
+  readonly breaks?: boolean;
+}
+
+const NO_TERMS: FailureTerms = {};
 
 /** Why a request or connection could not be carried; the message is one line for people. */
 export class ProxyFailure extends Error {
   override readonly name = 'ProxyFailure';
   readonly kind: FailureKind;
+  readonly #terms: FailureTerms;
 
-  constructor(kind: FailureKind, message: string, cause?: unknown) {
+  constructor(kind: FailureKind, message: string, cause?: unknown, terms: FailureTerms = NO_TERMS) {
     super(message, cause === undefined ? undefined : { cause });
     this.kind = kind;
+    this.#terms = terms;
   }
 
   get status(): number {
-    return failures[this.kind].status;
+    return this.#terms.status ?? failures[this.kind].status;
   }
 
   /** gRPC status code. */
   get grpc(): number {
-    return failures[this.kind].grpc;
+    return this.#terms.grpc ?? failures[this.kind].grpc;
+  }
+
+  /** Fields of the answer beside those that every answer has, by lower-case name. */
+  get fields(): readonly (readonly [name: string, value: string])[] {
+    return Object.entries(this.#terms.fields ?? {});
+  }
+
+  /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
+  get breaks(): boolean {
+    return this.#terms.breaks === true;
   }
 }

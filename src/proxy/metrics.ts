@@ -20,6 +20,7 @@ const REQUEST = ['direction', 'authority', 'dst_service', 'dst_namespace'];
 const SERVER = ['target_addr', 'target_ip', 'target_port', 'srv_group', 'srv_kind', 'srv_name', 'srv_port'];
 const TCP = ['direction', 'peer', 'authority', 'dst_service', 'dst_namespace', ...SERVER, 'tls'];
 const AUTHZ = ['authz_group', 'authz_kind', 'authz_name', 'tls', 'client_id'];
+const RATE_LIMIT = ['ratelimit_group', 'ratelimit_kind', 'ratelimit_name', 'ratelimit_scope'];
 const ROUTE = ['route_group', 'route_kind', 'route_name'];
 
 const counter = (name: string, labels: readonly string[], help: string): MetricFamily => ({
@@ -73,6 +74,16 @@ export const families = {
     [...SERVER, ...AUTHZ],
     'Opaque connections that were not authorized.',
   ),
+  rateLimited: counter(
+    'inbound_http_local_ratelimit_total',
+    ['authority', 'dst_service', 'dst_namespace', ...SERVER, ...RATE_LIMIT],
+    'Requests that were over a rate limit.',
+  ),
+  faults: counter(
+    'linkspan_injected_faults_total',
+    ['authority', 'dst_service', 'dst_namespace', 'fault'],
+    'Requests and opaque connections that a drill delayed, aborted or reset.',
+  ),
   inboundHttpErrors: counter(
     'inbound_http_errors_total',
     ['error'],
@@ -115,6 +126,8 @@ export const families = {
 const OF_CLIENT: ReadonlySet<string> = new Set<FailureKind>([
   'bad request',
   'unauthorized',
+  'rate limited',
+  'injected fault',
   'unknown service',
   'protocol not served',
   'load shed',
@@ -149,6 +162,7 @@ export function accountsText(snapshot: AccountsSnapshot, side: Side, listen?: So
   writeConnections(out, snapshot, side, server);
   if (side === 'inbound') {
     writeAuthorizations(out, snapshot, server);
+    writeGates(out, snapshot, server);
     out.write(families.headers, entriesOf(snapshot.headers, headerLabels));
   }
   writeErrors(out, snapshot, side);
@@ -259,6 +273,21 @@ function writeAuthorizations(
   out.write(families.httpDeny, samples('http', 'deny'));
   out.write(families.tcpAllow, samples('tcp', 'allow'));
   out.write(families.tcpDeny, samples('tcp', 'deny'));
+}
+
+function writeGates(out: Exposition, { rateLimits, faults }: AccountsSnapshot, server: LabelValues): void {
+  const limited = (key: string): LabelValues => {
+    const [target = '', policy = '', ratelimit_scope = ''] = readKey(key);
+    const [ratelimit_group = '', ratelimit_kind = '', ...name] = policy.split('/');
+    const limit = { ratelimit_group, ratelimit_kind, ratelimit_name: name.join('/'), ratelimit_scope };
+    return { ...targetLabels(target), ...server, ...limit };
+  };
+  const injected = (key: string): LabelValues => {
+    const [target = '', fault = ''] = readKey(key);
+    return { ...targetLabels(target), fault };
+  };
+  out.write(families.rateLimited, entriesOf(rateLimits, limited));
+  out.write(families.faults, entriesOf(faults, injected));
 }
 
 function writeErrors(out: Exposition, { failures, refused }: AccountsSnapshot, side: Side): void {

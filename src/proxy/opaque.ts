@@ -1,10 +1,13 @@
 import type { Attempt } from './balancer/attempt.ts';
 import type { Connection, ConnectionHandler } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
+import type { Hold } from './gate/gate.ts';
 import type { Flow, Session } from './session.ts';
 import { joinTunnel } from './tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);
+/** Bytes that are held while a drill delays a connection, before its client is made to wait. */
+const MAX_HELD = 64 * 1024;
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. Nothing is read before the endpoint is connected, so a server may speak first. */
 export function serveOpaque(session: Session, first: Buffer): Flow {
@@ -22,6 +25,8 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   /** What came before there was an endpoint. */
   #held: Buffer = EMPTY;
   #clientEnded = false;
+  /** Where something stands before the target that makes the connection wait. */
+  #hold: Hold | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -29,13 +34,25 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   start(first: Buffer): void {
-    const { client, check } = this.#session;
+    const { client, check, target, clientName } = this.#session;
     const refusal = check(undefined);
     if (refusal !== undefined) return this.#refuse(refusal);
+    this.#held = first;
+    if (target.gate === undefined) return this.#open();
+    client.handler = this;
+    this.#hold = target.gate.pass(clientName, undefined, {
+      admit: () => this.#open(),
+      refuse: (failure) => this.#refuse(failure),
+    });
+    // A client that leaves is noticed only when it is read from.
+    if (this.#hold !== undefined) client.resume();
+  }
+
+  #open(): void {
+    const { client } = this.#session;
     // Until there is an endpoint. A connection that does not read may still say that its peer has ended.
     client.handler = this;
     client.pause();
-    this.#held = first;
     this.#connect().catch((error: unknown) => {
       if (error instanceof ProxyFailure) this.#refuse(error);
       else client.destroy(error as Error);
@@ -44,6 +61,7 @@ class OpaqueFlow implements Flow, ConnectionHandler {
 
   onData(_: Connection, chunk: Buffer): void {
     this.#held = Buffer.concat([this.#held, chunk]);
+    if (this.#held.length > MAX_HELD) this.#session.client.pause();
   }
 
   onEnd(): void {
@@ -55,7 +73,10 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   onClose(): void {
-    // Seen when there is an endpoint.
+    // With an endpoint being connected to, it is seen when there is one.
+    if (this.#hold?.waits !== true) return;
+    this.#hold.cancel();
+    this.#log();
   }
 
   recheck(): void {
@@ -63,6 +84,10 @@ class OpaqueFlow implements Flow, ConnectionHandler {
     if (client.closed || this.#failure !== undefined) return;
     const refusal = check(undefined);
     if (refusal === undefined) return;
+    if (this.#hold?.waits === true) {
+      this.#hold.cancel();
+      return this.#refuse(refusal);
+    }
     this.#upstream?.abort(refusal);
     this.#failure = refusal;
     this.#session.accounts.failure(refusal.kind, 'tcp');
@@ -116,6 +141,7 @@ class OpaqueFlow implements Flow, ConnectionHandler {
       totalMs: clock.monotonic() - this.#startedAt,
       failure: this.#failure?.kind,
       reason: this.#failure?.message,
+      fault: this.#hold?.mark,
     });
   }
 }

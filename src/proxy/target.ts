@@ -11,6 +11,7 @@ import {
 import type { Connection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Field } from './field.ts';
+import type { Gate } from './gate/gate.ts';
 import { Http1Upstream } from './http1/upstream.ts';
 import type { Http2Connection } from './http2/connection.ts';
 import { Http2Pool } from './http2/pool.ts';
@@ -95,6 +96,8 @@ export class Target {
   #retrying = 0;
   /** What the Service says that its pods speak; undefined = what the client speaks. */
   protocol: TargetProtocol | undefined;
+  /** What every request and raw connection passes before an endpoint is picked; undefined = nothing. */
+  gate: Gate | undefined;
 
   constructor(options: TargetOptions) {
     this.label = options.label;

@@ -18,6 +18,8 @@ export interface ServedTarget {
   readonly port?: number;
   readonly ports: readonly number[];
   readonly protocol?: 'http1' | 'http2' | 'opaque';
+  readonly rateLimit?: object;
+  readonly faults?: readonly object[];
 }
 
 /** `linkspan gateway` as a process of its own, with services from a file. */
@@ -118,11 +120,11 @@ export class GatewayProcess {
 }
 
 function targetsFile(targets: readonly ServedTarget[]): string {
-  const services = targets.map(({ name, port = 80, ports, protocol }) => ({
+  const services = targets.map(({ name, port = 80, ports, ...rest }) => ({
     name,
     port,
     endpoints: ports.map((one) => `127.0.0.1:${one}`),
-    ...(protocol === undefined ? {} : { protocol }),
+    ...rest,
   }));
   return JSON.stringify({ services });
 }

@@ -1,16 +1,19 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import type { RateLimits } from '../../base/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../base/errors.ts';
 import type { TargetSpec } from '../../discovery/target.ts';
 import { isNotFound } from '../../kube/client.ts';
 import { keyOf, type KubeObject } from '../../kube/resource.ts';
 import type { Health } from '../../telemetry/admin.ts';
+import { limitsOf } from './rate-limits.ts';
 import {
   type AuthorizationPolicy,
   type ExternalWorkload,
   type MeshTlsAuthentication,
   type NetworkAuthentication,
   POLICY_GROUP,
+  type RateLimitPolicy,
   type Server,
   type ServerAuthorization,
   WORKLOAD_GROUP,
@@ -71,6 +74,7 @@ class KubePolicies implements PolicySource {
   readonly #serverAuthorizations: WatchedKind<ServerAuthorization>;
   readonly #meshTls: WatchedKind<MeshTlsAuthentication>;
   readonly #networks: WatchedKind<NetworkAuthentication>;
+  readonly #rateLimits: WatchedKind<RateLimitPolicy>;
   readonly #externals: WatchedKind<ExternalWorkload>;
   readonly #pods: WatchedKind<V1Pod>;
   readonly #facts: PolicyFacts;
@@ -111,6 +115,11 @@ class KubePolicies implements PolicySource {
       'NetworkAuthentication',
       'networkauthentications',
     );
+    this.#rateLimits = this.#kind<RateLimitPolicy>(
+      POLICY_GROUP,
+      'HTTPLocalRateLimitPolicy',
+      'httplocalratelimitpolicies',
+    );
     this.#externals = this.#kind<ExternalWorkload>(WORKLOAD_GROUP, 'ExternalWorkload', 'externalworkloads', {
       indexes: { [BY_ADDRESS]: addressKeys(externalAddresses) },
     });
@@ -148,6 +157,11 @@ class KubePolicies implements PolicySource {
     return policyVerdict(this.#facts, this.#rulesOf(spec, namespace), client, this.#options.setting());
   }
 
+  limits(spec: TargetSpec, namespace: string): readonly RateLimits[] {
+    if (this.#state !== 'on' || this.#rateLimits.store.size === 0) return [];
+    return limitsOf(this.#facts, this.#rulesOf(spec, namespace), this.#options.setting());
+  }
+
   subscribe(listener: (namespace: string | undefined) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -179,6 +193,7 @@ class KubePolicies implements PolicySource {
       this.#servers,
       this.#policies,
       this.#serverAuthorizations,
+      this.#rateLimits,
       this.#externals,
     ] as unknown as WatchedKind<KubeObject>[];
   }
@@ -210,6 +225,7 @@ class KubePolicies implements PolicySource {
       servers: (namespace) => this.#servers.in(namespace),
       authorizationPolicies: (namespace) => this.#policies.in(namespace),
       serverAuthorizations: (namespace) => this.#serverAuthorizations.in(namespace),
+      rateLimits: (namespace) => this.#rateLimits.in(namespace),
       meshTlsAuthentication: (namespace, name) => this.#meshTls.store.get(keyOf({ namespace, name })),
       networkAuthentication: (namespace, name) => this.#networks.store.get(keyOf({ namespace, name })),
       workloadsAt: (namespace, address) => {
@@ -262,8 +278,13 @@ class KubePolicies implements PolicySource {
 
   /** Policies begin to hold when all of them are known: half of them would allow or refuse the wrong ones. */
   #settle(): void {
-    if (this.#state === 'on' || !this.#kinds().every((kind) => kind.synced)) return;
+    if (this.#state === 'on' || !this.#kinds().every((kind) => kind.synced || this.#spared(kind))) return;
     this.#enter(this.#servers.watched ? 'on' : 'off');
+  }
+
+  /** Limits that cannot be read do not keep everybody out, as who may come in is known without them; `ready` says so. */
+  #spared(kind: WatchedKind<KubeObject>): boolean {
+    return kind.plural === this.#rateLimits.plural && kind.error !== undefined;
   }
 
   /** Kinds that were installed while traffic flows get until the next look to become known; then they are as unknown as at the start. */

@@ -66,6 +66,25 @@ export interface ServerAuthorization extends KubeObject {
   };
 }
 
+/** How many requests a Server takes. */
+export interface RateLimitPolicy extends KubeObject {
+  spec?: {
+    targetRef?: ObjectReference;
+    total?: { requestsPerSecond?: number };
+    identity?: { requestsPerSecond?: number };
+    /** Of the clients that each names, together. */
+    overrides?: { requestsPerSecond?: number; clientRefs?: ObjectReference[] }[];
+  };
+}
+
+/** Whether a reference is to that kind. Linkerd compares groups and kinds without case. */
+export function isReferenceTo(ref: ObjectReference, group: string, kind: string): boolean {
+  const { group: refGroup = '', kind: refKind = '' } = ref;
+  // The core group is also called so.
+  const plain = refGroup.toLowerCase() === 'core' ? '' : refGroup.toLowerCase();
+  return plain === group && refKind.toLowerCase() === kind.toLowerCase();
+}
+
 /** A machine outside of the cluster that is part of the mesh. */
 export interface ExternalWorkload extends KubeObject {
   spec?: {

@@ -4,6 +4,7 @@ import type {
   AuthorizationPolicy,
   MeshTlsAuthentication,
   NetworkAuthentication,
+  RateLimitPolicy,
   Server,
   ServerAuthorization,
 } from './resources.ts';
@@ -16,6 +17,7 @@ export interface PolicyFacts {
   serverAuthorizations(namespace: string): readonly ServerAuthorization[];
   meshTlsAuthentication(namespace: string, name: string): MeshTlsAuthentication | undefined;
   networkAuthentication(namespace: string, name: string): NetworkAuthentication | undefined;
+  rateLimits(namespace: string): readonly RateLimitPolicy[];
   /** What is at an address. */
   workloadsAt(namespace: string, address: string): readonly Workload[];
   pod(namespace: string, name: string): Workload | undefined;

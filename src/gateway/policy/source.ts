@@ -1,3 +1,4 @@
+import type { RateLimits } from '../../base/rate-limits.ts';
 import type { TargetSpec } from '../../discovery/target.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { type PolicyClient, type PolicyVerdict, UNRESTRICTED } from './verdict.ts';
@@ -8,6 +9,8 @@ export interface PolicySource {
   version(namespace: string): number;
   /** Whether a client may use a target, as far as these policies go. */
   verdict(spec: TargetSpec, namespace: string, client: PolicyClient): PolicyVerdict;
+  /** How much these policies let come to a target. */
+  limits(spec: TargetSpec, namespace: string): readonly RateLimits[];
   /** Calls `listener` with the namespace whose targets a change may concern; undefined = all. Returns the unsubscriber. */
   subscribe(listener: (namespace: string | undefined) => void): () => void;
   /** Not ok until the first complete set of policies is known; later problems are in the reason while the last known ones hold. */
@@ -19,6 +22,7 @@ export interface PolicySource {
 export const NO_POLICIES: PolicySource = {
   version: () => 0,
   verdict: () => UNRESTRICTED,
+  limits: () => [],
   subscribe: () => () => undefined,
   ready: { ok: true, reason: '' },
   close: () => Promise.resolve(),

@@ -3,7 +3,7 @@ import { inNetworks } from './networks.ts';
 import { selects } from './label-selector.ts';
 import {
   type AuthorizationPolicy,
-  type ObjectReference,
+  isReferenceTo,
   POLICY_GROUP,
   type Server,
   type ServerAuthorization,
@@ -144,8 +144,8 @@ function defaultAllows(policy: string, { address }: PolicyClient, setting: Polic
 /** Whether a policy is about a Server. One about a route only does not count: it lets through less than the whole Server. */
 function targets({ metadata, spec }: AuthorizationPolicy, server: Server): boolean {
   const target = spec?.targetRef ?? {};
-  if (is(target, POLICY_GROUP, 'Server')) return target.name === server.metadata?.name;
-  return is(target, '', 'Namespace') && target.name === metadata?.namespace;
+  if (isReferenceTo(target, POLICY_GROUP, 'Server')) return target.name === server.metadata?.name;
+  return isReferenceTo(target, '', 'Namespace') && target.name === metadata?.namespace;
 }
 
 function policyAllows(
@@ -156,16 +156,16 @@ function policyAllows(
 ): boolean {
   return (spec?.requiredAuthenticationRefs ?? []).every((ref) => {
     const { name = '', namespace = metadata?.namespace ?? '' } = ref;
-    if (is(ref, POLICY_GROUP, 'MeshTLSAuthentication')) {
+    if (isReferenceTo(ref, POLICY_GROUP, 'MeshTLSAuthentication')) {
       const patterns = patternsOf(facts, namespace, name, setting);
       return patterns.some((pattern) => matchesIdentity(pattern, client.identity));
     }
-    if (is(ref, POLICY_GROUP, 'NetworkAuthentication')) {
+    if (isReferenceTo(ref, POLICY_GROUP, 'NetworkAuthentication')) {
       const networks = facts.networkAuthentication(namespace, name)?.spec?.networks ?? [];
       return inNetworks(networks, client.address);
     }
     // What is not understood cannot be met.
-    if (!is(ref, '', 'ServiceAccount')) return false;
+    if (!isReferenceTo(ref, '', 'ServiceAccount')) return false;
     return matchesIdentity(accountIdentity(name, namespace, setting), client.identity);
   });
 }
@@ -181,9 +181,10 @@ function patternsOf(
   const patterns = [...(spec.identities ?? [])];
   for (const ref of spec.identityRefs ?? []) {
     const { name: of = '' } = ref;
-    if (is(ref, '', 'ServiceAccount'))
+    if (isReferenceTo(ref, '', 'ServiceAccount'))
       patterns.push(accountIdentity(of, ref.namespace ?? namespace, setting));
-    else if (is(ref, '', 'Namespace')) patterns.push(`*.${accountIdentity('', of, setting).slice(1)}`);
+    else if (isReferenceTo(ref, '', 'Namespace'))
+      patterns.push(`*.${accountIdentity('', of, setting).slice(1)}`);
     else return [];
   }
   return patterns;
@@ -213,14 +214,6 @@ function authorizationAllows(
 }
 
 /** Of this cluster: an account of the same name elsewhere is the same only where clusters share a trust domain. */
-function accountIdentity(name: string, namespace: string, setting: PolicySetting): string {
+export function accountIdentity(name: string, namespace: string, setting: PolicySetting): string {
   return `${name}.${namespace}.serviceaccount.identity.${setting.controlNamespace}.${setting.trustDomain}`;
-}
-
-/** Linkerd compares groups and kinds without case. */
-function is(ref: ObjectReference, group: string, kind: string): boolean {
-  const { group: refGroup = '', kind: refKind = '' } = ref;
-  // The core group is also called so.
-  const plain = refGroup.toLowerCase() === 'core' ? '' : refGroup.toLowerCase();
-  return plain === group && refKind.toLowerCase() === kind.toLowerCase();
 }

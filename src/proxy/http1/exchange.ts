@@ -1,4 +1,5 @@
 import type { ProxyFailure } from '../failures.ts';
+import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { Lease } from '../target.ts';
 import { BodyReader } from './body.ts';
@@ -18,6 +19,8 @@ export interface RequestRecord {
   status: number | undefined;
   bytesIn: number;
   bytesOut: number;
+  /** Where something stands before the target that made the request wait. */
+  hold: Hold | undefined;
 }
 
 /** One request and its response, both in HTTP/1. */
@@ -35,8 +38,16 @@ export interface Exchange extends RequestRecord {
   retried: boolean;
 }
 
-export function newRecord(head: RequestHead, startedAt: number): RequestRecord {
-  return { head, startedAt, firstByteMs: undefined, status: undefined, bytesIn: 0, bytesOut: 0 };
+function newRecord(head: RequestHead, startedAt: number): RequestRecord {
+  return {
+    head,
+    startedAt,
+    firstByteMs: undefined,
+    status: undefined,
+    bytesIn: 0,
+    bytesOut: 0,
+    hold: undefined,
+  };
 }
 
 export function newExchange(head: RequestHead, startedAt: number): Exchange {
@@ -75,5 +86,16 @@ export function recordRequest(
     totalMs: clock.monotonic() - record.startedAt,
     failure: failure?.kind,
     reason: failure?.message,
+    fault: record.hold?.mark,
   });
+}
+
+/** The head of a response, saying so where a drill delayed the request. */
+export function marked({ hold }: Exchange, head: string): string {
+  return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
+}
+
+/** An unused connection was taken, and nothing has come of it. */
+export function isStale({ lease, response, held, bodySent }: Exchange): boolean {
+  return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
 }

@@ -9,6 +9,7 @@ export function failureResponse(failure: ProxyFailure, bodiless: boolean, close:
     'content-type: text/plain; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
     `l5d-proxy-error: ${header}`,
+    ...failure.fields.map(([name, value]) => `${name}: ${value}`),
     ...(close ? ['connection: close'] : []),
   ];
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${bodiless ? '' : body}`);

@@ -5,7 +5,7 @@ import type { Lease } from '../target.ts';
 import { endGently } from '../linger.ts';
 import { joinTunnel } from '../tunnel.ts';
 import { BodyReader, passOn } from './body.ts';
-import { type Exchange, newExchange, recordRequest } from './exchange.ts';
+import { type Exchange, isStale, marked, newExchange, recordRequest } from './exchange.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
   behind,
@@ -166,7 +166,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   #begin(head: RequestHead): void {
-    const { accounts, clock, target } = this.#session;
+    const { accounts, clock, target, clientName } = this.#session;
     const exchange = newExchange(head, clock.monotonic());
     this.#exchange = exchange;
     accounts.request(target.label);
@@ -177,18 +177,27 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#answer(refusal, exchange);
       return;
     }
-    if (target.translates && head.upgrade === undefined) return this.#translate(head);
+    if (target.gate === undefined) return this.#forward(exchange);
+    exchange.hold = target.gate.pass(clientName, head, {
+      admit: () => this.#forward(exchange),
+      refuse: (failure) => this.#answer(failure, exchange),
+    });
+  }
+
+  #forward(exchange: Exchange): void {
+    const { target } = this.#session;
+    if (target.translates && exchange.head.upgrade === undefined) return this.#translate(exchange);
     const lease = target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
     else this.#leased(exchange, lease);
   }
 
   /** Endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
-  #translate(head: RequestHead): void {
+  #translate(exchange: Exchange): void {
     this.#exchange = undefined;
     const held = this.#held;
     this.#held = EMPTY;
-    this.#translated = new TranslatedExchange(this.#session, head, (close, rest) => {
+    this.#translated = new TranslatedExchange(this.#session, exchange, (close, rest) => {
       this.#translated = undefined;
       this.#held = rest;
       this.#closing = close;
@@ -301,7 +310,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.responseBody = new BodyReader(head.framing);
     exchange.held = EMPTY;
     this.#closing = !exchange.head.keepAlive || head.framing.kind === 'until close' || draining();
-    this.#client.sendText(renderResponse(head, exchange.head.minor, this.#closing));
+    this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
   }
 
@@ -342,7 +351,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       throw new HeadError('an upgrade was not asked for');
     accounts.response(target.label, 101, clock.monotonic() - exchange.startedAt);
     this.#exchange = undefined;
-    this.#client.sendText(renderResponse(head, 1, false));
+    this.#client.sendText(marked(exchange, renderResponse(head, 1, false)));
     if (rest.length > 0) this.#client.send(rest);
     exchange.status = 101;
     exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
@@ -385,27 +394,32 @@ export class Http1Session implements ConnectionHandler, Flow {
     const { lease } = exchange;
     exchange.lease = undefined;
     lease?.connection.destroy();
-    if (exchange.response !== undefined) {
-      // Half of a response is out: only a broken connection tells the client that it is not whole.
-      this.#exchange = undefined;
-      this.#session.accounts.failure(failure.kind);
-      this.#record(exchange, lease, failure);
-      this.#client.abort(failure);
-      return;
-    }
+    // Half of a response is out: only a broken connection tells the client that it is not whole.
+    if (exchange.response !== undefined) return this.#cut(failure, exchange, lease);
     lease?.endpoint.fail();
     this.#answer(failure, exchange, lease);
   }
 
+  #cut(failure: ProxyFailure, exchange: Exchange, lease: Lease | undefined): void {
+    this.#exchange = undefined;
+    this.#session.accounts.failure(failure.kind);
+    this.#record(exchange, lease, failure);
+    this.#client.abort(failure);
+  }
+
   /** The client sends no more: a request without its end will never have one, and whoever sent it does not want an answer. What is held is part of it as long as there is no endpoint. */
   #abortIncomplete(exchange: Exchange): void {
-    if (this.#exchange !== exchange || exchange.lease === undefined || exchange.requestBody.done) return;
+    if (this.#exchange !== exchange) return;
+    // Who waits at the gate is not waited for, unless it has said that it would send no more.
+    const left = exchange.hold?.waits === true && exchange.head.keepAlive;
+    if (!left && (exchange.lease === undefined || exchange.requestBody.done)) return;
     this.#abort(exchange, new Error('the client left in the middle of a request'));
   }
 
   /** The client is gone, or can no longer be answered. */
   #abort(exchange: Exchange, error: Error | undefined): void {
     this.#exchange = undefined;
+    exchange.hold?.cancel();
     const { lease } = exchange;
     this.#record(exchange, lease);
     if (lease !== undefined) {
@@ -417,6 +431,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   /** Answers in the target's stead, saying why. */
   #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: Lease): void {
+    if (failure.breaks && exchange !== undefined) return this.#cut(failure, exchange, lease);
     const { accounts, target, clock } = this.#session;
     accounts.failure(failure.kind);
     if (exchange !== undefined) {
@@ -428,8 +443,8 @@ export class Http1Session implements ConnectionHandler, Flow {
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
     this.#closing = !whole || failure.kind === 'bad request';
     this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing));
+    this.#client.resume();
     if (this.#closing) {
-      this.#client.resume();
       endGently(this.#client, this.#session.clock);
     } else {
       this.#nextRequest();
@@ -441,9 +456,4 @@ export class Http1Session implements ConnectionHandler, Flow {
     const where = endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`;
     recordRequest(this.#session, exchange, where, failure);
   }
-}
-
-/** An unused connection was taken, and nothing has come of it. */
-function isStale({ lease, response, held, bodySent }: Exchange): boolean {
-  return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
 }

@@ -1,10 +1,11 @@
 import { ProxyFailure } from '../failures.ts';
 import { Field, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
+import { FAULT_FIELD } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink } from './body.ts';
-import { newRecord, recordRequest, type RequestRecord } from './exchange.ts';
+import { recordRequest, type RequestRecord } from './exchange.ts';
 import { failureResponse } from './failure-response.ts';
 import { type Framing, HeadError, type RequestHead } from './head.ts';
 import { splitTarget } from './render.ts';
@@ -38,13 +39,14 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #over = false;
 
   /** @param onOver whether the client's connection is to be closed, and the bytes behind the request */
-  constructor(session: Session, head: RequestHead, onOver: (close: boolean, rest: Buffer) => void) {
+  constructor(session: Session, record: RequestRecord, onOver: (close: boolean, rest: Buffer) => void) {
+    const { head } = record;
     this.#session = session;
     this.#head = head;
     this.#onOver = onOver;
     this.#body = new BodyReader(head.framing);
     this.#close = !head.keepAlive;
-    this.#record = newRecord(head, session.clock.monotonic());
+    this.#record = record;
     const { path, authority } = splitTarget(head.target);
     this.#outgoing = {
       method: head.method,
@@ -120,6 +122,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#responded = true;
     if (draining() || !this.#body.done) this.#close = true;
     const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
+    if (this.#record.hold !== undefined) own.push(`${FAULT_FIELD}: ${this.#record.hold.mark}`);
     if (this.#close) own.push('connection: close');
     else if (this.#head.minor === 0) own.push('connection: keep-alive');
     client.send(render(status, fields, own));

@@ -1,6 +1,7 @@
 import { ProxyFailure } from '../failures.ts';
 import { type Field, makeField, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
+import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { ErrorCode } from './errors.ts';
@@ -23,6 +24,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #trailers: readonly Field[] | undefined;
   #bodyForwarded = false;
   #retried = false;
+  /** Where something stands before the target that made the request wait. */
+  #hold: Hold | undefined;
   #status: number | undefined;
   #grpcStatus: number | undefined;
   #firstByteMs: number | undefined;
@@ -38,7 +41,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   begin(fields: readonly Field[], ended: boolean): void {
-    const { accounts, target, check } = this.#session;
+    const { accounts, target, check, clientName } = this.#session;
     this.#requestEnded = ended;
     accounts.request(target.label);
     const request = readRequest(fields, ended);
@@ -52,6 +55,16 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       this.#answer(refusal);
       return;
     }
+    if (target.gate === undefined) this.#forward(request);
+    else
+      this.#hold = target.gate.pass(clientName, request, {
+        admit: () => this.#forward(request),
+        refuse: (failure) => this.#answer(failure),
+      });
+  }
+
+  #forward(request: Http2Request): void {
+    const { target } = this.#session;
     const outgoing = this.#translate(request);
     this.#outgoing = outgoing;
     const upstream = target.openNow(this.#protocol(outgoing), outgoing, this, this.#startedAt);
@@ -114,6 +127,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     for (const field of fields) head.push(field);
     const version = this.#request?.version ?? 'HTTP/2';
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
+    if (this.#hold !== undefined) head.push(makeField(FAULT_FIELD, this.#hold.mark));
     const ended = framing.kind === 'none';
     if (ended) this.#readGrpc(fields);
     this.#stream.head(head, ended);
@@ -145,12 +159,16 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       return;
     }
     // Half of a response is out: only a broken stream tells the client that it is not whole.
+    this.#break(failure);
+  }
+
+  // --- the rest
+
+  #break(failure: ProxyFailure): void {
     this.#session.accounts.failure(failure.kind);
     this.#finish(failure);
     this.#stream.reset(ErrorCode.INTERNAL_ERROR);
   }
-
-  // --- the rest
 
   async #open(fresh: boolean): Promise<void> {
     const outgoing = this.#outgoing;
@@ -204,6 +222,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
 
   /** Answers in the target's stead, saying why. */
   #answer(failure: ProxyFailure): void {
+    if (failure.breaks) return this.#break(failure);
     this.#status = failure.status;
     this.#session.accounts.failure(failure.kind);
     const type = valueOf(this.#request?.fields ?? [], 'content-type') ?? '';
@@ -218,6 +237,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
           makeField('content-type', 'application/grpc'),
           makeField('grpc-status', String(failure.grpc)),
           makeField('grpc-message', encoded),
+          ...ownFields(failure),
         ],
         true,
       );
@@ -236,6 +256,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       makeField('content-type', 'text/plain; charset=utf-8'),
       makeField('content-length', String(body.length)),
       makeField('l5d-proxy-error', message),
+      ...ownFields(failure),
     ];
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
     this.#stream.head(head, method === 'HEAD');
@@ -252,6 +273,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #finish(failure?: ProxyFailure): void {
     if (this.#over) return;
     this.#over = true;
+    this.#hold?.cancel();
     for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
     this.#held = undefined;
     if (this.#status !== undefined) {
@@ -284,6 +306,11 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       totalMs: this.#elapsed(),
       failure: failure?.kind,
       reason: failure?.message,
+      fault: this.#hold?.mark,
     });
   }
+}
+
+function ownFields(failure: ProxyFailure): Field[] {
+  return failure.fields.map(([name, value]) => makeField(name, value));
 }

@@ -32,6 +32,10 @@ class ScriptedPolicies implements PolicySource {
     };
   }
 
+  limits() {
+    return [];
+  }
+
   subscribe(listener: (namespace: string | undefined) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

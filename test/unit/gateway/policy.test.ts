@@ -42,6 +42,7 @@ function factsOf(cluster: Cluster): PolicyFacts {
     servers: (namespace) => inside(cluster.servers, namespace),
     authorizationPolicies: (namespace) => inside(cluster.policies, namespace),
     serverAuthorizations: (namespace) => inside(cluster.serverAuthorizations, namespace),
+    rateLimits: () => [],
     meshTlsAuthentication: (namespace, name) => one(cluster.meshTls, namespace, name),
     networkAuthentication: (namespace, name) => one(cluster.networks, namespace, name),
     workloadsAt: (namespace, address) => cluster.workloads[`${namespace}/${address}`] ?? [],

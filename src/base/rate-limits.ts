@@ -1,0 +1,30 @@
+/** A steady rate and what may come at once. */
+export interface Rate {
+  /** More than 0. */
+  readonly perSecond: number;
+  /** How many may come at the same moment after a time of rest: at least 1. */
+  readonly burst: number;
+}
+
+/** A rate of some clients, which they share. */
+export interface SharedRate {
+  /** Identities, or patterns of such. */
+  readonly clients: readonly string[];
+  readonly rate: Rate;
+}
+
+/** How much may come, as one Service, policy or file says it. */
+export interface RateLimits {
+  /** What has the same key shares one limit: the ports of a Service, the targets behind a Server. */
+  readonly key: string;
+  /** Where it is said: `group/kind/name`, for messages and metrics. */
+  readonly policy: string;
+  /** Whether new raw connections count as well as requests. */
+  readonly raw: boolean;
+  /** All clients together. */
+  readonly total?: Rate;
+  /** Each client for itself. */
+  readonly perClient?: Rate;
+  /** Instead of `perClient`, for the clients that they name; the first that names a client counts. */
+  readonly overrides: readonly SharedRate[];
+}

@@ -1,0 +1,103 @@
+import type { Rate, RateLimits, SharedRate } from '../base/rate-limits.ts';
+import { RATE_LIMIT, RATE_LIMIT_CLIENTS, RATE_LIMIT_PER_CLIENT } from '../base/names.ts';
+
+export interface ReadRateLimits {
+  /** Absent: nothing is limited. */
+  readonly limits?: RateLimits;
+  /** What is wrong with the annotations, one line each. */
+  readonly problems: readonly string[];
+}
+
+/** Beyond it a rate is a slip, and the arithmetic is no longer exact. */
+const MAX_RATE = 1_000_000;
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+const NOTHING: ReadRateLimits = { problems: [] };
+/** How a rate is written, for messages. */
+export const RATE_FORM = 'a rate such as 100/s, 30/m or "100/s burst 200"';
+
+/**
+ * Reads the annotations `linkspan.dev/rate-limit…` of a Service. One that cannot be read limits nothing and leaves the others as they are. All ports and pods of the Service share its limits. Pure.
+ * @param key `namespace/name` of the Service
+ */
+export function readRateLimits(
+  annotations: Readonly<Record<string, string>> | undefined,
+  key: string,
+): ReadRateLimits {
+  if (
+    annotations === undefined ||
+    !(RATE_LIMIT in annotations || RATE_LIMIT_PER_CLIENT in annotations || RATE_LIMIT_CLIENTS in annotations)
+  )
+    return NOTHING;
+  const problems: string[] = [];
+  const read = (name: string): Rate | undefined => {
+    const text = annotations[name];
+    const rate = text === undefined ? undefined : parseRate(text);
+    if (text !== undefined && rate === undefined)
+      problems.push(`${name}: "${text}" is not ${RATE_FORM}, it is ignored`);
+    return rate;
+  };
+  const total = read(RATE_LIMIT);
+  const perClient = read(RATE_LIMIT_PER_CLIENT);
+  const overrides = readOverrides(annotations[RATE_LIMIT_CLIENTS], problems);
+  if (total === undefined && perClient === undefined && overrides.length === 0) return { problems };
+  return {
+    limits: rateLimits(`Service ${key}`, `core/service/${key.slice(key.indexOf('/') + 1)}`, {
+      total,
+      perClient,
+      overrides,
+    }),
+    problems,
+  };
+}
+
+/** Limits as a Service or a file says them: raw connections count, too. */
+export function rateLimits(
+  key: string,
+  policy: string,
+  rates: {
+    readonly total: Rate | undefined;
+    readonly perClient: Rate | undefined;
+    readonly overrides: readonly SharedRate[];
+  },
+): RateLimits {
+  const { total, perClient, overrides } = rates;
+  return {
+    key,
+    policy,
+    raw: true,
+    ...(total === undefined ? {} : { total }),
+    ...(perClient === undefined ? {} : { perClient }),
+    overrides,
+  };
+}
+
+/** `<identity>=<rate>`, separated by commas. */
+function readOverrides(text: string | undefined, problems: string[]): SharedRate[] {
+  const found: SharedRate[] = [];
+  for (const entry of (text ?? '').split(',')) {
+    if (entry.trim() === '') continue;
+    const at = entry.lastIndexOf('=');
+    const client = entry.slice(0, Math.max(0, at)).trim();
+    const rate = parseRate(entry.slice(at + 1));
+    if (client === '' || rate === undefined)
+      problems.push(
+        `${RATE_LIMIT_CLIENTS}: "${entry.trim()}" is not <identity>=<rate>, with ${RATE_FORM}; it is ignored`,
+      );
+    else found.push({ clients: [client], rate });
+  }
+  return found;
+}
+
+/**
+ * Reads `100`, `100/s`, `30/m`, `10/h`, each with or without ` burst 200`. Without, a second's worth may come at once, at least 1.
+ * @returns undefined when it is none of these, 0, or more than a million a second
+ */
+export function parseRate(text: string): Rate | undefined {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(?:\/\s*([smh]))?(?:\s+burst\s+(\d+))?\s*$/.exec(text);
+  if (match === null) return undefined;
+  const [, count = '', unit = 's', room] = match;
+  const perSecond = Number(count) / (SECONDS[unit] ?? 1);
+  const burst = room === undefined ? Math.max(1, Math.ceil(perSecond)) : Number(room);
+  const sound = perSecond > 0 && perSecond <= MAX_RATE && burst >= 1 && burst <= MAX_RATE;
+  return sound ? { perSecond, burst } : undefined;
+}

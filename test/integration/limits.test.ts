@@ -1,0 +1,331 @@
+import { expect } from 'chai';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer as createHttp2Server } from 'node:http2';
+import path from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { systemClock } from '../../src/base/clock.ts';
+import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
+import { Gateway } from '../../src/gateway/gateway.ts';
+import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { loadAccess } from '../../src/kube/access.ts';
+import { staticAuth } from '../../src/kube/auth.ts';
+import { KubeClient } from '../../src/kube/client.ts';
+import { captureLog } from '../support/captured-log.ts';
+import { eventually } from '../support/eventually.ts';
+import { exportedObjects } from '../support/linked-clusters.ts';
+import { MeshClient } from '../support/mesh-client.ts';
+import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import { address } from '../testbed/netns.ts';
+
+const wait = { timeoutMs: 20_000, everyMs: 50 };
+const captured = captureLog();
+const shared = { clock: systemClock, random: Math.random, log: captured.log };
+const MULTICLUSTER = 'linkerd-multicluster';
+const identityOf = (account: string, namespace: string) =>
+  `${account}.${namespace}.serviceaccount.identity.linkerd.cluster.local`;
+const GATEWAY = identityOf('linkerd-gateway', MULTICLUSTER);
+const GROUP = 'policy.linkerd.io';
+const TOTAL = 'linkspan.dev/rate-limit';
+const FAULTS = 'linkspan.dev/faults';
+
+/** What Linkerd's chart of CRDs installs, with the fields that matter here. */
+const crd = (kind: string, plural: string, version: string) => ({
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: `${plural}.${GROUP}` },
+  spec: {
+    group: GROUP,
+    scope: 'Namespaced',
+    names: { kind, plural, singular: kind.toLowerCase() },
+    versions: [
+      {
+        name: version,
+        served: true,
+        storage: true,
+        schema: {
+          openAPIV3Schema: {
+            type: 'object',
+            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+          },
+        },
+      },
+    ],
+  },
+});
+const CRDS = [
+  crd('Server', 'servers', 'v1beta3'),
+  crd('HTTPLocalRateLimitPolicy', 'httplocalratelimitpolicies', 'v1alpha1'),
+];
+
+/** Limits and drills are begun and ended by people with kubectl: what they write holds from the next request on, without a restart, with the account of the manifest. */
+describe('rate limits and faults of exported Services', () => {
+  let cluster: Cluster;
+  let gateway: Gateway;
+  let front: MeshClient;
+  let other: MeshClient;
+  const closing: (() => Promise<unknown>)[] = [];
+  const closed = <T>(thing: T, close: (thing: T) => unknown): T => {
+    closing.unshift(async () => close(thing));
+    return thing;
+  };
+
+  before(async () => {
+    cluster = closed(await startCluster({ name: 'limits' }), (one) => one.stop());
+    await cluster.kubectl('create', 'namespace', 'demo');
+    await cluster.apply(rbac());
+    await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');
+    await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(16)] }));
+    await cluster.apply(exportedObjects('demo', 'api', { addresses: [address(16)] }));
+    await pod('web', address(16));
+    const web = createHttp2Server((_, response) => response.end('web'));
+    web.listen(8080, address(16));
+    await once(web, 'listening');
+    closed(web, (one) => one.close());
+
+    const issuer = await createIssuer(await createAnchor({}), {});
+    const [own, frontLeaf, otherLeaf] = await Promise.all(
+      [GATEWAY, identityOf('front', 'shop'), identityOf('other', 'shop')].map((identity) =>
+        issueLeaf(issuer, { identity }),
+      ),
+    );
+    if (own === undefined || frontLeaf === undefined || otherLeaf === undefined) throw new Error('no leaf');
+    const token = await cluster.kubectl('-n', MULTICLUSTER, 'create', 'token', 'linkerd-gateway');
+    const access = {
+      ...loadAccess({ file: cluster.kubeconfigFile }),
+      cert: undefined,
+      key: undefined,
+      auth: staticAuth(`Bearer ${token.trim()}`),
+    };
+    const client = closed(new KubeClient(access, shared), (one) => one.close());
+    const targets = closed(
+      openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local', faultInjection: true }),
+      (one) => one.close(),
+    );
+    const policies = closed(
+      openKubePolicies({
+        ...shared,
+        client,
+        setting: () => ({ controlNamespace: 'linkerd', trustDomain: 'cluster.local', clusterNetworks: [] }),
+        own: { namespace: MULTICLUSTER, name: 'gw-1', port: 4143 },
+        targets: true,
+        lookMs: 300,
+      }),
+      (one) => one.close(),
+    );
+    gateway = closed(
+      new Gateway({
+        ...shared,
+        listen: { host: '127.0.0.1', port: 0 },
+        identity: {
+          current: () => own,
+          subscribe: () => () => undefined,
+          ready: { ok: true, reason: '' },
+          close: () => Promise.resolve(),
+        },
+        targets,
+        policies,
+        graceMs: 0,
+      }),
+      (one) => one.stop(),
+    );
+    const [{ port }] = await gateway.start();
+    const clientOf = (identity: typeof own) =>
+      closed(new MeshClient({ port, gatewayIdentity: GATEWAY, identity }), (one) => one.close());
+    front = clientOf(frontLeaf);
+    other = clientOf(otherLeaf);
+    await eventually('exports are known', async () => (await status(front)) === 200, wait);
+  });
+
+  after(async () => {
+    for (const close of closing) await close();
+  });
+
+  it('limits by annotation, from when it is written until it is taken away', async () => {
+    await annotate(TOTAL, '1/h burst 3');
+    await eventually('the limit holds', async () => (await status(front)) === 429, wait);
+    const answer = await ask(other);
+    expect(answer.status).to.equal(429);
+    expect(answer.body.toString()).to.equal(
+      'web.demo.svc.cluster.local:80: over the rate limit of core/service/web for all clients together (0.000278 a second, 3 at once)\n',
+    );
+    await annotate(TOTAL, '1/h burst 50');
+    await eventually('the new limit holds', async () => (await status(front)) === 200, wait);
+    await annotate(TOTAL, 'unlimited');
+    await eventually(
+      'it cannot be read',
+      async () => {
+        for (let i = 0; i < 60; i++) if ((await status(front)) !== 200) return false;
+        return true;
+      },
+      wait,
+    );
+    await eventually(
+      'the log says so',
+      () => captured.lines.some((line) => JSON.stringify(line).includes('\\"unlimited\\" is not a rate')),
+      wait,
+    );
+    await annotate(TOTAL, undefined);
+  });
+
+  it('injects faults by annotation, changes them, and ends by itself', async () => {
+    const until = (ms: number) => new Date(Date.now() + ms).toISOString();
+    await annotate(FAULTS, JSON.stringify([{ until: until(60_000), abort: { status: 503 } }]));
+    await eventually('requests fail', async () => (await status(front)) === 503, wait);
+    expect((await ask(front)).headers['linkspan-injected-fault']).to.equal('abort');
+    await annotate(
+      FAULTS,
+      JSON.stringify([{ until: until(60_000), headers: { 'x-drill': 'yes' }, abort: { status: 500 } }]),
+    );
+    await eventually('only those of the drill do', async () => (await status(front)) === 200, wait);
+    expect((await ask(front, 'web', { 'x-drill': 'yes' })).status).to.equal(500);
+    await annotate(FAULTS, undefined);
+    await eventually(
+      'none does',
+      async () => (await ask(front, 'web', { 'x-drill': 'yes' })).status === 200,
+      wait,
+    );
+
+    const end = Date.now() + 3000;
+    await annotate(FAULTS, JSON.stringify([{ until: new Date(end).toISOString(), abort: { status: 503 } }]));
+    await eventually('requests fail', async () => (await status(front)) === 503, wait);
+    await eventually('it is over', async () => (await status(front)) === 200, wait);
+    expect(Date.now()).to.be.at.least(end);
+    await annotate(FAULTS, undefined);
+  });
+
+  it("limits by Linkerd's policy of the Server behind Services, each identity and all Services together", async () => {
+    await cluster.apply(CRDS);
+    await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=20s');
+    await cluster.apply([
+      object('Server', 'v1beta3', 'web', {
+        podSelector: { matchLabels: { app: 'web' } },
+        port: 'http',
+        accessPolicy: 'all-unauthenticated',
+      }),
+      limit({ identity: { requestsPerSecond: 1 } }),
+    ]);
+    await eventually('the limit holds', async () => (await burst(front)).includes(429), wait);
+    const text = (await refused(front)).body.toString();
+    expect(text).to.match(
+      /over the rate limit of policy\.linkerd\.io\/httplocalratelimitpolicy\/web for each client \(1 a second, 1 at once\)/,
+    );
+    await eventually(
+      'another identity has its own',
+      async () => {
+        await refused(front);
+        return (await status(other)) === 200;
+      },
+      wait,
+    );
+    await eventually(
+      'one limit for both Services',
+      async () => {
+        await refused(front);
+        return (await status(front, 'api')) === 429;
+      },
+      wait,
+    );
+  });
+
+  it('follows changes of the policy, overrides, and its removal', async () => {
+    await cluster.apply(
+      limit({
+        identity: { requestsPerSecond: 1 },
+        overrides: [
+          {
+            requestsPerSecond: 1000,
+            clientRefs: [{ kind: 'ServiceAccount', name: 'front', namespace: 'shop' }],
+          },
+        ],
+      }),
+    );
+    await eventually('the one that is named may', async () => !(await burst(front)).includes(429), wait);
+    expect(await burst(other)).to.include(429);
+    await cluster.kubectl('-n', 'demo', 'delete', `httplocalratelimitpolicies.${GROUP}`, 'web');
+    await eventually('nobody is limited', async () => !(await burst(other)).includes(429), wait);
+    expect([...gateway.accounts.rateLimits.keys()]).to.include(
+      'web.demo.svc.cluster.local:80\tpolicy.linkerd.io/httplocalratelimitpolicy/web\tidentity',
+    );
+    await cluster.kubectl('-n', 'demo', 'delete', 'services', 'web', 'api');
+  });
+
+  const ask = (client: MeshClient, service = 'web', headers: Record<string, string> = {}) =>
+    client.request('http2', `${service}.demo.svc.cluster.local`, { path: '/', headers });
+  const status = async (client: MeshClient, service?: string) => (await ask(client, service)).status;
+  /** Statuses of ten requests at once. */
+  const burst = async (client: MeshClient) => Promise.all(Array.from({ length: 10 }, () => status(client)));
+  /** Asks until it is refused. */
+  const refused = (client: MeshClient) =>
+    eventually(
+      'a refusal',
+      async () => {
+        const answer = await ask(client);
+        return answer.status === 429 ? answer : undefined;
+      },
+      { everyMs: 0 },
+    );
+  const annotate = (key: string, value: string | undefined) =>
+    cluster.kubectl(
+      '-n',
+      'demo',
+      'annotate',
+      '--overwrite',
+      'service',
+      'web',
+      value === undefined ? `${key}-` : `${key}=${value}`,
+    );
+  const object = (kind: string, version: string, name: string, spec: object) => ({
+    apiVersion: `${GROUP}/${version}`,
+    kind,
+    metadata: { name, namespace: 'demo' },
+    spec,
+  });
+  const limit = (spec: object) =>
+    object('HTTPLocalRateLimitPolicy', 'v1alpha1', 'web', {
+      targetRef: { group: GROUP, kind: 'Server', name: 'web' },
+      ...spec,
+    });
+
+  /** A pod that a kubelet would run. */
+  async function pod(name: string, ip: string): Promise<void> {
+    await cluster.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: 'demo', labels: { app: name } },
+      spec: {
+        securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+        containers: [
+          {
+            name: 'main',
+            image: 'none',
+            ports: [{ name: 'http', containerPort: 8080 }],
+            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+          },
+        ],
+      },
+    });
+    const text = JSON.stringify({ status: { phase: 'Running', podIP: ip, podIPs: [{ ip }] } });
+    await cluster.kubectl(
+      '-n',
+      'demo',
+      'patch',
+      'pod',
+      name,
+      '--subresource=status',
+      '--type=merge',
+      '-p',
+      text,
+    );
+  }
+});
+
+/** Namespace, accounts and rules of the manifest that people apply. */
+function rbac(): object[] {
+  const text = readFileSync(path.join(import.meta.dirname, '../../manifests/target.yaml'), 'utf8');
+  const kinds = new Set(['Namespace', 'ServiceAccount', 'ClusterRole', 'ClusterRoleBinding']);
+  return parseAllDocuments(text)
+    .map((document) => document.toJS() as { kind: string })
+    .filter(({ kind }) => kinds.has(kind));
+}
