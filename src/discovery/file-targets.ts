@@ -10,6 +10,7 @@ import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-w
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { readRequestKeys, requestKeys } from './file-requests.ts';
 import { type TargetEndpoint, type TargetSource, type TargetSpec, targetKey } from './target.ts';
 import { TargetTable } from './target-table.ts';
 
@@ -57,6 +58,7 @@ const targetsFile = z.strictObject({
       endpoints: z.array(endpoint),
       protocol: z.enum(['http1', 'http2', 'opaque']).optional(),
       allow: z.array(identityPattern).optional(),
+      ...requestKeys,
     }),
   ),
 });
@@ -79,7 +81,13 @@ export function parseTargets(text: string, file: string): TargetSpec[] {
   const targets: TargetSpec[] = [];
   const seen = new Set<string>();
   for (const [index, service] of parsed.services.entries()) {
-    const target = toTarget(service, parsed.clusterDomain);
+    const { requests, problems } = readRequestKeys(service);
+    if (problems[0] !== undefined)
+      throw invalid(`${file}:${lineOf(document, lines, ['services', index])}: ${problems[0]}`);
+    const target = {
+      ...toTarget(service, parsed.clusterDomain),
+      ...(requests === undefined ? {} : { requests }),
+    };
     const key = targetKey(target.name, target.port);
     if (seen.has(key)) {
       const where = `${file}:${lineOf(document, lines, ['services', index])}`;

@@ -11,6 +11,8 @@ import { AddressUsers } from './address-users.ts';
 import { type Family, firstFamily, usedFamily } from './endpoint-slices.ts';
 import { ExportView } from './export-view.ts';
 import { MeshPods, type MeshSettings } from './mesh-pods.ts';
+import { readRequestAnnotations } from './request-annotations.ts';
+import { ServiceProfiles } from './service-profiles.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
 import type { TargetSource, TargetSpec } from './target.ts';
 import { TargetTable } from './target-table.ts';
@@ -31,6 +33,8 @@ export interface KubeTargetsOptions {
   readonly zone?: string | undefined;
   /** Pods with a Linkerd proxy are spoken to as their mesh does; absent = everybody is spoken to plainly, and no pods are watched. */
   readonly mesh?: MeshSettings | undefined;
+  /** How often it is looked whether ServiceProfiles are installed; default 20 s. */
+  readonly profileLookMs?: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -52,6 +56,7 @@ class KubeTargets implements TargetSource {
   readonly #options: KubeTargetsOptions;
   readonly #view: ExportView;
   readonly #mesh: MeshPods | undefined;
+  readonly #profiles: ServiceProfiles;
   readonly #table = new TargetTable();
   /** Target keys of each Service, which go when its ports do. */
   readonly #keys = new Map<string, string[]>();
@@ -65,7 +70,7 @@ class KubeTargets implements TargetSource {
   readonly #problems = new Map<string, string>();
 
   constructor(options: KubeTargetsOptions) {
-    const { client, clock, random, log, mesh } = options;
+    const { client, clusterDomain, clock, random, log, mesh } = options;
     this.#options = options;
     const selectors = options.exportSelectors ?? DEFAULT_EXPORT_SELECTORS;
     this.#view = new ExportView({ client, selectors, clock, random, log });
@@ -75,7 +80,12 @@ class KubeTargets implements TargetSource {
       this.#mesh = new MeshPods({ client, clock, random, log, ...mesh }, onChange);
       this.#mesh.start();
     }
+    const profiles = { client, clock, random, log, clusterDomain, lookMs: options.profileLookMs };
+    this.#profiles = new ServiceProfiles(profiles, (key) => {
+      if (this.#view.services.get(key) !== undefined) this.#update(key);
+    });
     this.#view.start();
+    this.#profiles.start();
   }
 
   get(name: string, port: number): TargetSpec | undefined {
@@ -105,7 +115,7 @@ class KubeTargets implements TargetSource {
 
   async close(): Promise<void> {
     for (const { timer } of this.#second.values()) timer.cancel();
-    await Promise.all([this.#view.stop(), this.#mesh?.stop()]);
+    await Promise.all([this.#view.stop(), this.#mesh?.stop(), this.#profiles.stop()]);
     this.#table.clear();
   }
 
@@ -133,7 +143,8 @@ class KubeTargets implements TargetSource {
     const slices = this.#view.slicesOf(key);
     const { clusterDomain, zone } = this.#options;
     const meshEndpoint = (address: string, port: number) => this.#mesh?.endpoint(address, port);
-    const view = { zone, meshEndpoint, family: this.#family(key, service, slices) };
+    const family = this.#family(key, service, slices);
+    const view = { zone, meshEndpoint, family, profile: this.#profiles.of(key) };
     if (this.#view.endpointsKnown(key) && view.family !== undefined) {
       const hosts = targetHosts(service, slices);
       if (hosts.length === 0) this.#hosts.delete(key);
@@ -180,7 +191,12 @@ class KubeTargets implements TargetSource {
 
   /** Says what is wrong with a Service's annotations, once. */
   #tellProblems(key: string, service: V1Service | undefined): void {
-    const { problems } = readAccrual(service?.metadata?.annotations);
+    const annotations = service?.metadata?.annotations;
+    const problems = [
+      ...readAccrual(annotations).problems,
+      ...readRequestAnnotations(annotations).problems,
+      ...((service === undefined ? undefined : this.#profiles.of(key))?.problems ?? []),
+    ];
     const text = problems.join('; ');
     if (text === (this.#problems.get(key) ?? '')) return;
     if (text === '') this.#problems.delete(key);

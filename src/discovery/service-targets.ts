@@ -1,5 +1,6 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { ALLOWED_CLIENTS } from '../base/names.ts';
+import type { RequestRules } from '../base/request-rules.ts';
 import { readAccrual } from './accrual.ts';
 import {
   type EndpointView,
@@ -9,6 +10,7 @@ import {
   slicesByHost,
 } from './endpoint-slices.ts';
 import { isListed } from './port-list.ts';
+import { type ReadRequests, readRequestAnnotations } from './request-annotations.ts';
 import type { TargetSpec } from './target.ts';
 
 /** Linkerd's annotation: ports that carry opaque bytes, see `isListed`. */
@@ -37,6 +39,8 @@ const APP_PROTOCOLS: ReadonlyMap<string, TargetSpec['protocol']> = new Map([
 export interface TargetView extends EndpointView {
   /** Host names that stay targets though no slice has them. */
   readonly lastingHosts?: readonly string[] | undefined;
+  /** What the ServiceProfile of the Service says; it replaces the annotations where it has routes. */
+  readonly profile?: ReadRequests | undefined;
 }
 
 /**
@@ -57,7 +61,7 @@ export function serviceTargets(
   const named = [{ name: fqName, slices }];
   for (const [host, own] of hostSlices(service, slices, view.lastingHosts ?? []))
     named.push({ name: `${host}.${fqName}`, slices: own });
-  const ports = tcpPorts(service);
+  const ports = tcpPorts(service, view.profile?.requests);
   return named.flatMap((one) =>
     ports.map(({ port, ...rules }) => ({
       name: one.name,
@@ -87,9 +91,11 @@ function hostSlices(
 /** The ports that clients can reach, and what is true of each under whatever name. */
 function tcpPorts(
   service: V1Service,
-): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual'> & { port: V1ServicePort })[] {
+  profile: RequestRules | undefined,
+): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual' | 'requests'> & { port: V1ServicePort })[] {
   const allow = allowedClients(service);
   const { accrual } = readAccrual(service.metadata?.annotations);
+  const requests = profile ?? readRequestAnnotations(service.metadata?.annotations).requests;
   return (service.spec?.ports ?? [])
     .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     .map((port) => {
@@ -99,6 +105,7 @@ function tcpPorts(
         ...(protocol === undefined ? {} : { protocol }),
         ...(allow === undefined ? {} : { allow }),
         ...(accrual === undefined ? {} : { accrual }),
+        ...(requests === undefined ? {} : { requests }),
       };
     });
 }

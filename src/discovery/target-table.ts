@@ -61,6 +61,7 @@ export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
     (a.allow === undefined) === (b.allow === undefined) &&
     sameList(a.allow ?? [], b.allow ?? [], (x, y) => x === y) &&
     isDeepStrictEqual(a.accrual, b.accrual) &&
+    isDeepStrictEqual(a.requests, b.requests) &&
     sameList(a.endpoints, b.endpoints, sameEndpoint)
   );
 }

@@ -1,3 +1,4 @@
+import type { RequestRules } from '../base/request-rules.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { AccrualRules } from './accrual.ts';
 
@@ -38,6 +39,8 @@ export interface TargetSpec {
   readonly protocol?: 'http1' | 'http2' | 'opaque';
   /** Which failures shut an endpoint; absent = the gateway's own rules. */
   readonly accrual?: AccrualRules;
+  /** Retries and timeouts; absent = none. */
+  readonly requests?: RequestRules;
   /** Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody. */
   readonly allow?: readonly string[];
 }

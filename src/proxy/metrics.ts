@@ -1,16 +1,8 @@
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/metrics.ts';
-import {
-  type Accounts,
-  type AccountsSnapshot,
-  type ConnectionNumbers,
-  LATENCY_BUCKETS,
-  OTHER,
-  readKey,
-  readResponseKey,
-  type ResponseNumbers,
-} from './accounts.ts';
+import { type Accounts, type AccountsSnapshot, type ConnectionNumbers, OTHER, readKey } from './accounts.ts';
+import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './response-numbers.ts';
 import type { FailureKind } from './failures.ts';
 
 /** Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress. */

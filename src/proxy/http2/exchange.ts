@@ -1,13 +1,11 @@
 import { ProxyFailure } from '../failures.ts';
-import { type Field, makeField, valueOf } from '../field.ts';
+import { type Field, isGrpc, makeField, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { ErrorCode } from './errors.ts';
 import { type Http2Request, ORIG_PROTO, readRequest, statusField } from './message.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
-
-const GRPC = /^application\/grpc(?:[;+]|$)/;
 
 /** One request of an HTTP/2 client, from its head to the last byte of the response. */
 export class Http2Exchange implements StreamHandler, UpstreamHandler {
@@ -17,6 +15,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #request: Http2Request | undefined;
   #outgoing: OutgoingRequest | undefined;
   #upstream: Upstream | undefined;
+  /** What it was before it failed, for the access log. */
+  #failed: Upstream | undefined;
   /** Body that came before there was an endpoint to send it to. The stream's window bounds it. */
   #held: Buffer[] | undefined;
   #requestEnded = false;
@@ -133,6 +133,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    this.#failed = this.#upstream;
     this.#upstream = undefined;
     if (this.#over) return;
     if (unprocessed && !this.#retried && !this.#bodyForwarded && this.#status === undefined) {
@@ -206,9 +207,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #answer(failure: ProxyFailure): void {
     this.#status = failure.status;
     this.#session.accounts.failure(failure.kind);
-    const type = valueOf(this.#request?.fields ?? [], 'content-type') ?? '';
     const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
-    if (GRPC.test(type)) {
+    if (isGrpc(this.#request?.fields ?? [])) {
       this.#status = 200;
       this.#grpcStatus = failure.grpc;
       const encoded = message.replaceAll('%', '%25');
@@ -272,7 +272,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     accessLog.record({
       client: clientName,
       target: target.label,
-      endpoint: this.#upstream?.endpoint,
+      endpoint: (this.#upstream ?? this.#failed)?.endpoint,
+      tries: (this.#upstream ?? this.#failed)?.tries,
       protocol: 'http2',
       method: this.#request?.method,
       path: this.#request?.path,
