@@ -25,7 +25,7 @@ export const requestKeys = {
 
 type RequestKeys = z.output<z.ZodObject<typeof requestKeys>>;
 
-/** What these keys say, and what is wrong with them under the names that the file has. */
+/** What these keys say, and what is wrong with them under the names that the file has; nothing is done instead, because a file is refused as a whole. */
 export function readRequestKeys({ retry = {}, timeout = {}, profile }: RequestKeys): ReadRequests {
   const { budget = {} } = retry;
   const said: Readonly<Record<string, readonly [key: string, value: string | undefined]>> = {
@@ -45,13 +45,17 @@ export function readRequestKeys({ retry = {}, timeout = {}, profile }: RequestKe
   const read = readRequestAnnotations(annotations);
   const problems = read.problems.map((problem) => {
     const name = problem.slice(0, problem.indexOf(':'));
-    return problem.replace(name, said[name]?.[0] ?? name);
+    return refusal(problem.replace(name, said[name]?.[0] ?? name));
   });
   if (profile === undefined) return { ...read, problems };
   const routes = readServiceProfile(profile);
   const requests = routes.requests ?? read.requests;
   return {
     ...(requests === undefined ? {} : { requests }),
-    problems: [...problems, ...routes.problems.map((problem) => `profile: ${problem}`)],
+    problems: [...problems, ...routes.problems.map((problem) => refusal(`profile: ${problem}`))],
   };
+}
+
+function refusal(problem: string): string {
+  return problem.replace(/, it is [^,]*$/, '');
 }

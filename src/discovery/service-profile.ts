@@ -23,10 +23,12 @@ const MAX_DEPTH = 10;
 
 const route = z.object({
   name: z.string().min(1),
-  condition: z.unknown(),
+  condition: z.unknown().optional(),
   timeout: z.string().optional(),
   isRetryable: z.boolean().nullish(),
-  responseClasses: z.array(z.object({ condition: z.unknown(), isFailure: z.boolean().nullish() })).nullish(),
+  responseClasses: z
+    .array(z.object({ condition: z.unknown().optional(), isFailure: z.boolean().nullish() }))
+    .nullish(),
 });
 const budget = z.object({
   retryRatio: z.number().min(0).max(1000),
@@ -35,21 +37,21 @@ const budget = z.object({
 });
 const spec = z.object({
   routes: z.array(z.unknown()).nullish(),
-  retryBudget: z.unknown(),
+  retryBudget: z.unknown().optional(),
 });
 const requestMatch = z.object({
   method: z.string().nullish(),
   pathRegex: z.string().nullish(),
   all: z.array(z.unknown()).nullish(),
   any: z.array(z.unknown()).nullish(),
-  not: z.unknown(),
+  not: z.unknown().optional(),
 });
 const status = z.int().min(0).max(599);
 const responseMatch = z.object({
   status: z.object({ min: status.nullish(), max: status.nullish() }).nullish(),
   all: z.array(z.unknown()).nullish(),
   any: z.array(z.unknown()).nullish(),
-  not: z.unknown(),
+  not: z.unknown().optional(),
 });
 
 /**

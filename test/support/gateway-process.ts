@@ -18,6 +18,8 @@ export interface ServedTarget {
   readonly port?: number;
   readonly ports: readonly number[];
   readonly protocol?: 'http1' | 'http2' | 'opaque';
+  /** Other keys of the file: retries, timeouts. */
+  readonly rules?: Readonly<Record<string, unknown>>;
 }
 
 /** `linkspan gateway` as a process of its own, with services from a file. */
@@ -118,11 +120,12 @@ export class GatewayProcess {
 }
 
 function targetsFile(targets: readonly ServedTarget[]): string {
-  const services = targets.map(({ name, port = 80, ports, protocol }) => ({
+  const services = targets.map(({ name, port = 80, ports, protocol, rules }) => ({
     name,
     port,
     endpoints: ports.map((one) => `127.0.0.1:${one}`),
     ...(protocol === undefined ? {} : { protocol }),
+    ...rules,
   }));
   return JSON.stringify({ services });
 }

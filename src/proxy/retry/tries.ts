@@ -55,7 +55,7 @@ export class Tries implements Upstream, TryOwner {
   /** The head of a gRPC response whose status may still say that it is not the one. */
   #held: IncomingResponse | undefined;
   #answer: { readonly status: number; readonly ms: number } | undefined;
-  /** Of a gRPC response that consists of its head. */
+  /** Of a gRPC response without messages, whose head says it. */
   #grpcAtHead: number | undefined;
   #over = false;
 
@@ -135,10 +135,9 @@ export class Tries implements Upstream, TryOwner {
     this.#deadlines.end('try');
     this.#deadlines.begin('response', this.#way.timeouts.responseMs);
     const { status, fields, framing } = response;
-    const ended = framing.kind === 'none';
-    const grpc = ended ? grpcStatus(fields) : undefined;
+    const grpc = grpcStatus(fields);
     if (this.#wants(status, grpc)) return this.#again(one, status, grpc);
-    if (!ended && this.#looksAtTrailers(fields)) this.#held = response;
+    if (framing.kind !== 'none' && grpc === undefined && this.#looksAtTrailers(fields)) this.#held = response;
     else this.#pass(response);
   }
 
@@ -288,7 +287,7 @@ export class Tries implements Upstream, TryOwner {
     this.#answer = { status: response.status, ms: this.#elapsed() };
     this.#body?.drop();
     this.#deadlines.end('head');
-    if (response.framing.kind === 'none') this.#grpcAtHead = grpcStatus(response.fields);
+    this.#grpcAtHead = grpcStatus(response.fields);
     this.#options.handler.onResponse(response);
   }
 
