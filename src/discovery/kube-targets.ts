@@ -7,6 +7,7 @@ import type { KubeClient } from '../kube/client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAccrual } from './accrual.ts';
+import { AnnotationProblems } from './annotation-problems.ts';
 import { AddressUsers } from './address-users.ts';
 import { type Family, firstFamily, usedFamily } from './endpoint-slices.ts';
 import { ExportView } from './export-view.ts';
@@ -66,12 +67,12 @@ class KubeTargets implements TargetSource {
   readonly #users = new AddressUsers();
   /** Services that use their second address family, or are about to. */
   readonly #second = new Map<string, { readonly timer: Timer; due: boolean }>();
-  /** What was wrong with a Service's annotations when it was last said. */
-  readonly #problems = new Map<string, string>();
+  readonly #problems: AnnotationProblems;
 
   constructor(options: KubeTargetsOptions) {
     const { client, clusterDomain, clock, random, log, mesh } = options;
     this.#options = options;
+    this.#problems = new AnnotationProblems(log);
     const selectors = options.exportSelectors ?? DEFAULT_EXPORT_SELECTORS;
     this.#view = new ExportView({ client, selectors, clock, random, log });
     this.#view.subscribe((key) => this.#update(key));
@@ -189,7 +190,7 @@ class KubeTargets implements TargetSource {
     this.#second.delete(key);
   }
 
-  /** Says what is wrong with a Service's annotations, once. */
+  /** Says what is wrong with what a Service says, once. */
   #tellProblems(key: string, service: V1Service | undefined): void {
     const annotations = service?.metadata?.annotations;
     const problems = [
@@ -197,10 +198,6 @@ class KubeTargets implements TargetSource {
       ...readRequestAnnotations(annotations).problems,
       ...((service === undefined ? undefined : this.#profiles.of(key))?.problems ?? []),
     ];
-    const text = problems.join('; ');
-    if (text === (this.#problems.get(key) ?? '')) return;
-    if (text === '') this.#problems.delete(key);
-    else this.#problems.set(key, text);
-    if (text !== '') this.#options.log.warn({ service: key, problems }, 'annotations not followed');
+    this.#problems.tell(key, problems);
   }
 }
