@@ -1,6 +1,8 @@
 /** Counted repetition: `{n,m}`. */
 const MAX_REPEAT = 300;
 const MAX_DEPTH = 50;
+/** Repetitions behind one another, as in `a{2}{3}`. */
+const MAX_STACKED = 5;
 
 /** Characters (UTF-16 units) from the first to the last. */
 export type Range = readonly [from: number, to: number];
@@ -125,11 +127,12 @@ class Parser {
 
   #repeated(node: Node): Node {
     let repeated = node;
+    let count = 0;
     for (let bounds = this.#bounds(); bounds !== undefined; bounds = this.#bounds()) {
       const [min, max] = bounds;
       // Lazy or greedy: whether there is a match does not depend on it.
       this.#takes('?');
-      if (++this.#depth > MAX_DEPTH) throw this.#error('too much in one another');
+      if (++count > MAX_STACKED) throw this.#error('repetitions of repetitions');
       repeated = { kind: 'repeat', of: repeated, min, max };
     }
     return repeated;
