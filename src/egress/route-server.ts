@@ -108,6 +108,7 @@ export class RouteServer {
   #target(): Target {
     const { label } = this.route;
     const { accounts, clock, random } = this.#options;
+    return new Target({
       label,
       dial: (endpoint, session) => this.#ways.dial(endpoint, session),
       streams: this.#ways,

@@ -7,7 +7,8 @@ import path from 'node:path';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess, RUNTIMES, type ServedTarget } from '../support/gateway-process.ts';
-import { type ClientKind, MeshClient } from '../support/mesh-client.ts';
+import { MeshClient } from '../support/mesh-client.ts';
+import type { ClientKind } from '../support/service-client.ts';
 import { type ScriptedOrigin, scriptedOrigin, type SeenRequest } from '../support/scripted-origin.ts';
 
 const service = (name: string) => `${name}.demo.svc.cluster.local`;
