@@ -13,6 +13,7 @@ import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { faultRules } from './fault-rules.ts';
 import { parseRate, RATE_FORM, rateLimits } from './rate-limits.ts';
+import { readRequestKeys, requestKeys } from './file-requests.ts';
 import { type TargetEndpoint, type TargetSource, type TargetSpec, targetKey } from './target.ts';
 import { TargetTable } from './target-table.ts';
 
@@ -77,6 +78,7 @@ const targetsFile = (now: number) =>
         allow: z.array(identityPattern).optional(),
         rateLimit: limitsOfFile.optional(),
         faults: faultRules(now).optional(),
+        ...requestKeys,
       }),
     ),
   });
@@ -100,7 +102,13 @@ export function parseTargets(text: string, file: string, now = systemClock.now()
   const targets: TargetSpec[] = [];
   const seen = new Set<string>();
   for (const [index, service] of parsed.services.entries()) {
-    const target = toTarget(service, parsed.clusterDomain);
+    const { requests, problems } = readRequestKeys(service);
+    if (problems[0] !== undefined)
+      throw invalid(`${file}:${lineOf(document, lines, ['services', index])}: ${problems[0]}`);
+    const target = {
+      ...toTarget(service, parsed.clusterDomain),
+      ...(requests === undefined ? {} : { requests }),
+    };
     const key = targetKey(target.name, target.port);
     if (seen.has(key)) {
       const where = `${file}:${lineOf(document, lines, ['services', index])}`;

@@ -7,12 +7,15 @@ import type { KubeClient } from '../kube/client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAccrual } from './accrual.ts';
+import { AnnotationProblems } from './annotation-problems.ts';
 import { AddressUsers } from './address-users.ts';
 import { FaultAnnotations } from './fault-annotations.ts';
 import { type Family, firstFamily, usedFamily } from './endpoint-slices.ts';
 import { ExportView } from './export-view.ts';
 import { MeshPods, type MeshSettings } from './mesh-pods.ts';
 import { readRateLimits } from './rate-limits.ts';
+import { readRequestAnnotations } from './request-annotations.ts';
+import { ServiceProfiles } from './service-profiles.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
 import type { TargetSource, TargetSpec } from './target.ts';
 import { TargetTable } from './target-table.ts';
@@ -35,6 +38,8 @@ export interface KubeTargetsOptions {
   readonly mesh?: MeshSettings | undefined;
   /** Whether annotations may inject faults; default false. */
   readonly faultInjection?: boolean;
+  /** How often it is looked whether ServiceProfiles are installed; default 20 s. */
+  readonly profileLookMs?: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -56,6 +61,7 @@ class KubeTargets implements TargetSource {
   readonly #options: KubeTargetsOptions;
   readonly #view: ExportView;
   readonly #mesh: MeshPods | undefined;
+  readonly #profiles: ServiceProfiles;
   readonly #table = new TargetTable();
   /** Target keys of each Service, which go when its ports do. */
   readonly #keys = new Map<string, string[]>();
@@ -65,14 +71,14 @@ class KubeTargets implements TargetSource {
   readonly #users = new AddressUsers();
   /** Services that use their second address family, or are about to. */
   readonly #second = new Map<string, { readonly timer: Timer; due: boolean }>();
-  /** What was wrong with a Service's annotations when it was last said. */
-  readonly #problems = new Map<string, string>();
+  readonly #problems: AnnotationProblems;
   readonly #faults: FaultAnnotations;
 
   constructor(options: KubeTargetsOptions) {
-    const { client, clock, random, log, mesh } = options;
+    const { client, clusterDomain, clock, random, log, mesh } = options;
     this.#options = options;
     this.#faults = new FaultAnnotations(clock, options.faultInjection === true);
+    this.#problems = new AnnotationProblems(log);
     const selectors = options.exportSelectors ?? DEFAULT_EXPORT_SELECTORS;
     this.#view = new ExportView({ client, selectors, clock, random, log });
     this.#view.subscribe((key) => this.#update(key));
@@ -81,7 +87,12 @@ class KubeTargets implements TargetSource {
       this.#mesh = new MeshPods({ client, clock, random, log, ...mesh }, onChange);
       this.#mesh.start();
     }
+    const profiles = { client, clock, random, log, clusterDomain, lookMs: options.profileLookMs };
+    this.#profiles = new ServiceProfiles(profiles, (key) => {
+      if (this.#view.services.get(key) !== undefined) this.#update(key);
+    });
     this.#view.start();
+    this.#profiles.start();
   }
 
   get(name: string, port: number): TargetSpec | undefined {
@@ -111,7 +122,7 @@ class KubeTargets implements TargetSource {
 
   async close(): Promise<void> {
     for (const { timer } of this.#second.values()) timer.cancel();
-    await Promise.all([this.#view.stop(), this.#mesh?.stop()]);
+    await Promise.all([this.#view.stop(), this.#mesh?.stop(), this.#profiles.stop()]);
     this.#table.clear();
   }
 
@@ -139,8 +150,9 @@ class KubeTargets implements TargetSource {
     const slices = this.#view.slicesOf(key);
     const { clusterDomain, zone } = this.#options;
     const meshEndpoint = (address: string, port: number) => this.#mesh?.endpoint(address, port);
+    const family = this.#family(key, service, slices);
     const faults = this.#faults.of(key, service.metadata?.annotations).rules;
-    const view = { zone, meshEndpoint, faults, family: this.#family(key, service, slices) };
+    const view = { zone, meshEndpoint, family, faults, profile: this.#profiles.of(key) };
     if (this.#view.endpointsKnown(key) && view.family !== undefined) {
       const hosts = targetHosts(service, slices);
       if (hosts.length === 0) this.#hosts.delete(key);
@@ -185,18 +197,16 @@ class KubeTargets implements TargetSource {
     this.#second.delete(key);
   }
 
-  /** Says what is wrong with a Service's annotations, once. */
+  /** Says what is wrong with what a Service says, once. */
   #tellProblems(key: string, service: V1Service | undefined): void {
     const annotations = service?.metadata?.annotations;
     const problems = [
       ...readAccrual(annotations).problems,
       ...readRateLimits(annotations, key).problems,
       ...this.#faults.of(key, annotations).problems,
+      ...readRequestAnnotations(annotations).problems,
+      ...((service === undefined ? undefined : this.#profiles.of(key))?.problems ?? []),
     ];
-    const text = problems.join('; ');
-    if (text === (this.#problems.get(key) ?? '')) return;
-    if (text === '') this.#problems.delete(key);
-    else this.#problems.set(key, text);
-    if (text !== '') this.#options.log.warn({ service: key, problems }, 'annotations not followed');
+    this.#problems.tell(key, problems);
   }
 }

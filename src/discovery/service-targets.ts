@@ -11,6 +11,7 @@ import {
 } from './endpoint-slices.ts';
 import { isListed } from './port-list.ts';
 import { readRateLimits } from './rate-limits.ts';
+import { type ReadRequests, readRequestAnnotations } from './request-annotations.ts';
 import type { TargetSpec } from './target.ts';
 
 /** Linkerd's annotation: ports that carry opaque bytes, see `isListed`. */
@@ -41,6 +42,8 @@ export interface TargetView extends EndpointView {
   readonly lastingHosts?: readonly string[] | undefined;
   /** What its annotation says of faults, as `FaultAnnotations` reads it. */
   readonly faults?: readonly FaultRule[] | undefined;
+  /** What the ServiceProfile of the Service says; it replaces the annotations where it has routes. */
+  readonly profile?: ReadRequests | undefined;
 }
 
 /**
@@ -61,7 +64,7 @@ export function serviceTargets(
   const named = [{ name: fqName, slices }];
   for (const [host, own] of hostSlices(service, slices, view.lastingHosts ?? []))
     named.push({ name: `${host}.${fqName}`, slices: own });
-  const ports = tcpPorts(service, view.faults);
+  const ports = tcpPorts(service, view);
   return named.flatMap((one) =>
     ports.map(({ port, ...rules }) => ({
       name: one.name,
@@ -91,12 +94,15 @@ function hostSlices(
 /** The ports that clients can reach, and what is true of each under whatever name. */
 function tcpPorts(
   service: V1Service,
-  faults: readonly FaultRule[] = [],
-): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual' | 'limits' | 'faults'> & { port: V1ServicePort })[] {
+  { faults = [], profile }: Pick<TargetView, 'faults' | 'profile'>,
+): (Pick<TargetSpec, 'protocol' | 'allow' | 'accrual' | 'limits' | 'faults' | 'requests'> & {
+  port: V1ServicePort;
+})[] {
   const allow = allowedClients(service);
   const { name = '', namespace = '', annotations } = service.metadata ?? {};
   const { accrual } = readAccrual(annotations);
   const { limits } = readRateLimits(annotations, `${namespace}/${name}`);
+  const requests = profile?.requests ?? readRequestAnnotations(annotations).requests;
   return (service.spec?.ports ?? [])
     .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     .map((port) => {
@@ -108,6 +114,7 @@ function tcpPorts(
         ...(accrual === undefined ? {} : { accrual }),
         ...(limits === undefined ? {} : { limits }),
         ...(faults.length === 0 ? {} : { faults }),
+        ...(requests === undefined ? {} : { requests }),
       };
     });
 }

@@ -63,6 +63,7 @@ export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
     isDeepStrictEqual(a.accrual, b.accrual) &&
     isDeepStrictEqual(a.limits, b.limits) &&
     isDeepStrictEqual(a.faults, b.faults) &&
+    isDeepStrictEqual(a.requests, b.requests) &&
     sameList(a.endpoints, b.endpoints, sameEndpoint)
   );
 }

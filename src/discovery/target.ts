@@ -1,5 +1,6 @@
 import type { FaultRule } from '../base/faults.ts';
 import type { RateLimits } from '../base/rate-limits.ts';
+import type { RequestRules } from '../base/request-rules.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { AccrualRules } from './accrual.ts';
 
@@ -40,6 +41,8 @@ export interface TargetSpec {
   readonly protocol?: 'http1' | 'http2' | 'opaque';
   /** Which failures shut an endpoint; absent = the gateway's own rules. */
   readonly accrual?: AccrualRules;
+  /** Retries and timeouts; absent = none. */
+  readonly requests?: RequestRules;
   /** Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody. */
   readonly allow?: readonly string[];
   /** How much may come; absent = as much as likes. */

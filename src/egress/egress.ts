@@ -56,7 +56,9 @@ export class Egress {
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
     for (const [port, server] of this.#servers) {
-      if (!isDeepStrictEqual(routes.get(port), server.route)) this.#close(port, server);
+      const route = routes.get(port);
+      if (route === undefined || !sameWay(route, server.route)) this.#close(port, server);
+      else server.follow(route);
     }
     for (const [port, route] of routes) if (!this.#servers.has(port)) this.#open(port, route);
   }
@@ -120,4 +122,10 @@ export class Egress {
     this.#leaving.add(server);
     this.#options.log.info({ port, mirror: server.route.label, flows: server.size }, 'route closed');
   }
+}
+
+/** Whether connections that were made for one are good for the other. */
+function sameWay(a: Route, b: Route): boolean {
+  const { requests } = a;
+  return isDeepStrictEqual({ ...a, requests }, { ...b, requests });
 }

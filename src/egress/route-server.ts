@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
+import type { EndpointAddress } from '../proxy/balancer/balancer.ts';
 import type { Connection } from '../proxy/connection.ts';
 import { type Flow, serve } from '../proxy/session.ts';
 import { Target } from '../proxy/target.ts';
@@ -28,7 +30,8 @@ export interface RouteServerOptions {
  * Serves one route: a listening port, and for each session protocol the gateways as a balanced target, because without stream mode the header that opens a connection says the protocol.
  */
 export class RouteServer {
-  readonly route: Route;
+  #route: Route;
+  #endpoints: readonly EndpointAddress[] = [];
   readonly #options: RouteServerOptions;
   readonly #listener: PortListener;
   readonly #targets: Record<SessionProtocol, Target>;
@@ -37,7 +40,7 @@ export class RouteServer {
   readonly #flows = new Set<Flow>();
 
   constructor(route: Route, options: RouteServerOptions) {
-    this.route = route;
+    this.#route = route;
     this.#options = options;
     this.#ways = new GatewayWays(route, options.trunks, options.accounts);
     this.#targets = {
@@ -49,8 +52,8 @@ export class RouteServer {
       ...options,
       onChange: (addresses) => {
         this.#ways.update(addresses);
-        const endpoints = addresses.map((host) => ({ host, port: route.gateway.port, ready: true }));
-        for (const target of Object.values(this.#targets)) target.update(endpoints);
+        this.#endpoints = addresses.map((host) => ({ host, port: route.gateway.port, ready: true }));
+        this.#update();
       },
     });
     this.#listener = new PortListener({
@@ -61,6 +64,17 @@ export class RouteServer {
       onLeft: () => this.#ways.release(),
       onArrival: (client, protocol, first) => this.#arrived(client, protocol, first),
     });
+  }
+
+  get route(): Route {
+    return this.#route;
+  }
+
+  /** Takes the route as it is now, which differs in what is said of requests at most. */
+  follow(route: Route): void {
+    if (isDeepStrictEqual(route, this.#route)) return;
+    this.#route = route;
+    this.#update();
   }
 
   get size(): number {
@@ -85,15 +99,22 @@ export class RouteServer {
     this.#ways.release();
   }
 
+  #update(): void {
+    const { requests } = this.#route;
+    for (const [protocol, target] of Object.entries(this.#targets))
+      target.update(this.#endpoints, requests === undefined || protocol === 'opaque' ? {} : { requests });
+  }
+
   #target(): Target {
     const { label } = this.route;
-    const { clock, random } = this.#options;
+    const { accounts, clock, random } = this.#options;
     return new Target({
       label,
       dial: (endpoint, session) => this.#ways.dial(endpoint, session),
       streams: this.#ways,
       clock,
       random,
+      accounts,
     });
   }
 

@@ -11,6 +11,8 @@ import {
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
+import type { RequestRules } from '../base/request-rules.ts';
+import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 
 /** A Link as far as the egress reads it; every field may be missing or wrong. */
@@ -40,6 +42,8 @@ export interface Route {
     readonly port: number;
     readonly identity: string;
   };
+  /** Retries and timeouts that the mirror asks for. */
+  readonly requests?: RequestRules;
 }
 
 /** A target cluster as its Link describes it. */
@@ -130,7 +134,8 @@ function portRoutes(
   egressPorts: string | undefined,
   to: { readonly name: string; readonly gateway: Route['gateway']; readonly suffix: string },
 ): Route[] {
-  const { namespace = '', name = '' } = service.metadata ?? {};
+  const { namespace = '', name = '', annotations } = service.metadata ?? {};
+  const { requests } = readRequestAnnotations(annotations);
   return Object.entries(readEgressPorts(egressPorts)).map(([text, listenPort]) => {
     const port = Number(text);
     return {
@@ -140,6 +145,7 @@ function portRoutes(
       port,
       protocol: protocolOf(service, port),
       gateway: to.gateway,
+      ...(requests === undefined ? {} : { requests }),
     };
   });
 }

@@ -3,9 +3,11 @@ import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { AnnotationProblems } from '../discovery/annotation-problems.ts';
+import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
-import { type KubeObject, type Resource, services } from '../kube/resource.ts';
+import { keyOf, type KubeObject, type Resource, services } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -41,10 +43,12 @@ export class RouteSource {
     readonly error: Error | undefined;
   }[];
   readonly #options: RouteSourceOptions;
+  readonly #problems: AnnotationProblems;
   #pending = false;
 
   constructor(options: RouteSourceOptions) {
     this.#options = options;
+    this.#problems = new AnnotationProblems(options.log);
     const { client, namespace, clock, random, log } = options;
     const shared = { client, clock, random, log };
     const mirrors = new Reflector({
@@ -84,7 +88,15 @@ export class RouteSource {
     this.#pending = true;
     queueMicrotask(() => {
       this.#pending = false;
+      this.#tellProblems();
       this.#options.onRoutes(routesOf(this.#mirrors.list(), this.#links.list()));
     });
+  }
+
+  #tellProblems(): void {
+    const mirrors = this.#mirrors.list();
+    for (const mirror of mirrors)
+      this.#problems.tell(keyOf(mirror), readRequestAnnotations(mirror.metadata?.annotations).problems);
+    this.#problems.keepOnly(new Set(mirrors.map(keyOf)));
   }
 }

@@ -66,6 +66,7 @@ export function accessLine(entry: AccessEntry, now: number, query: boolean): str
     client: entry.client,
     target: entry.target,
     endpoint: entry.endpoint,
+    tries: entry.tries,
     protocol: entry.protocol,
     method: entry.method,
     path: mark < 0 ? entry.path : entry.path?.slice(0, mark),

@@ -347,7 +347,7 @@ export class Gateway {
     const known = this.#served.get(label);
     if (known !== undefined) return known;
     const dial = endpointDial({ label, accounts: this.accounts, clock, identity });
-    const target = new Target({ label, dial, clock, random, maxPending });
+    const target = new Target({ label, dial, clock, random, maxPending, accounts: this.accounts });
     const spec = lookUp(targets, label);
     const served: Served = { label, target, spec, gated: undefined, flows: new Set() };
     this.#served.set(label, served);

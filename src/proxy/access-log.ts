@@ -9,6 +9,8 @@ export interface AccessEntry {
   readonly target: string;
   /** `host:port` of the endpoint that was picked. */
   readonly endpoint?: string | undefined;
+  /** How often the request was sent, where retries apply to it. */
+  readonly tries?: number | undefined;
   /** What the client speaks. */
   readonly protocol: SessionProtocol;
   readonly method?: string | undefined;

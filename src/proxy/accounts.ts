@@ -1,11 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { FailureKind } from './failures.ts';
-
-/** Upper bounds of latency buckets, milliseconds (linkerd2-proxy's `response_latency_ms`). */
-export const LATENCY_BUCKETS: readonly number[] = [
-  1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000, 10_000, 20_000,
-  30_000, 40_000, 50_000,
-];
+import { observe, responseKey, type ResponseNumbers } from './response-numbers.ts';
+import { RouteAccount, type RouteNumbers } from './route-accounts.ts';
 
 /** Stands for services that do not exist here, clients beyond the first few, and whatever else is too much to count one by one. */
 export const OTHER = 'other';
@@ -30,15 +26,6 @@ export type Layer = 'http' | 'tcp';
 /** What is counted by one number. */
 export interface Counter {
   count: number;
-}
-
-/** Responses of one status. */
-export interface ResponseNumbers {
-  count: number;
-  /** Milliseconds to the first byte, added up. */
-  latencySum: number;
-  /** One more than there are bounds; not cumulative. */
-  readonly buckets: number[];
 }
 
 /** Requests of one target. */
@@ -73,6 +60,8 @@ export interface AccountsSnapshot {
       { readonly requests: number; readonly responses: Readonly<Record<string, ResponseNumbers>> }
     >
   >;
+  /** By target and route; of targets with retries or timeouts. */
+  readonly routes: Readonly<Record<string, RouteNumbers>>;
   /** By layer and kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly refused: Readonly<Record<string, number>>;
@@ -155,6 +144,8 @@ export class Accounts {
   readonly endpoint = new ConnectionAccount();
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
   readonly #endpoints = new Map<string, ConnectionAccount>();
+  /** By target and route. */
+  readonly #routes = new Map<string, RouteAccount>();
   readonly #clients = new Set<string>();
   readonly #options: AccountsOptions;
   /** Services that have gone: their number of requests, and since when it has stood still. */
@@ -173,19 +164,16 @@ export class Accounts {
    * @param grpc status of a gRPC response, known at its end
    */
   response(target: string, status: number, ms: number, grpc?: number): void {
-    const { responses } = this.#target(target);
-    const key = responseKey(status, grpc);
-    let numbers = responses.get(key);
-    if (numbers === undefined) {
-      const buckets = Array.from({ length: LATENCY_BUCKETS.length + 1 }, () => 0);
-      numbers = { count: 0, latencySum: 0, buckets };
-      responses.set(key, numbers);
-    }
-    numbers.count++;
-    numbers.latencySum += ms;
-    let at = 0;
-    while (at < LATENCY_BUCKETS.length && ms > (LATENCY_BUCKETS[at] ?? 0)) at++;
-    numbers.buckets[at] = (numbers.buckets[at] ?? 0) + 1;
+    observe(this.#target(target).responses, responseKey(status, grpc), ms);
+  }
+
+  /** Requests of a target to which retries or timeouts apply. @param route of its ServiceProfile; empty where none is meant */
+  route(target: string, route: string): RouteAccount {
+    const key = keyOf(target, route.replaceAll(SEPARATOR, ' '));
+    const bounded = this.#routes.has(key) || this.#takes(target, this.#routes) ? key : keyOf(OTHER, '');
+    let account = this.#routes.get(bounded);
+    if (account === undefined) this.#routes.set(bounded, (account = new RouteAccount()));
+    return account;
   }
 
   /** The proxy answered, or ended a connection, itself. */
@@ -251,6 +239,7 @@ export class Accounts {
           { requests, responses: Object.fromEntries(responses) },
         ]),
       ),
+      routes: Object.fromEntries([...this.#routes].map(([key, { numbers }]) => [key, numbers])),
       failures: Object.fromEntries(this.failures),
       refused: Object.fromEntries(this.refused),
       headers: Object.fromEntries(this.headers),
@@ -314,6 +303,7 @@ export class Accounts {
   #drop(label: string): void {
     this.#gone.delete(label);
     this.targets.delete(label);
+    for (const key of this.#routes.keys()) if (key.startsWith(label + SEPARATOR)) this.#routes.delete(key);
     const colon = label.lastIndexOf(':');
     const inKey = SEPARATOR + keyOf(label.slice(0, colon), label.slice(colon + 1)) + SEPARATOR;
     for (const key of this.headers.keys()) if (key.includes(inKey)) this.headers.delete(key);
@@ -322,29 +312,12 @@ export class Accounts {
   }
 }
 
-/** gRPC statuses 0 to 16, and one for "not gRPC". */
-const GRPC_STATUSES = 18;
-/** gRPC's UNKNOWN, for what is no status. */
-const GRPC_UNKNOWN = 2;
-
-/** Status and gRPC status in one number: a string would be built for every response. */
-export function responseKey(status: number, grpc: number | undefined): number {
-  const valid = status >= 100 && status <= 599 ? status : 0;
-  if (grpc === undefined) return valid * GRPC_STATUSES;
-  return valid * GRPC_STATUSES + 1 + (grpc >= 0 && grpc <= 16 ? grpc : GRPC_UNKNOWN);
-}
-
-/** The reverse; status 0 is one that HTTP does not have. */
-export function readResponseKey(key: number): { readonly status: number; readonly grpc: number | undefined } {
-  const grpc = key % GRPC_STATUSES;
-  return { status: Math.floor(key / GRPC_STATUSES), grpc: grpc === 0 ? undefined : grpc - 1 };
-}
-
 const NO_CONNECTIONS: ConnectionNumbers = { opened: 0, open: 0, readBytes: 0, writtenBytes: 0, closes: {} };
 
 /** Nothing counted yet. */
 export const EMPTY_SNAPSHOT: AccountsSnapshot = {
   targets: {},
+  routes: {},
   failures: {},
   refused: {},
   headers: {},

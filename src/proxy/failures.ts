@@ -13,6 +13,9 @@ export const failures = {
   'load shed': { status: 503, grpc: 14, close: true },
   failfast: { status: 504, grpc: 4, close: true },
   'connect timeout': { status: 504, grpc: 4, close: true },
+  'request timeout': { status: 504, grpc: 4, close: false },
+  'response timeout': { status: 504, grpc: 4, close: false },
+  'idle timeout': { status: 504, grpc: 4, close: false },
   'gateway loop': { status: 508, grpc: 10, close: true },
   /** By a drill; what is answered is up to it. */
   'injected fault': { status: 503, grpc: 14, close: false },

@@ -132,6 +132,13 @@ export function makeField(name: string, value: string): Field {
   return new Field(name, value, fieldName(name));
 }
 
+const GRPC = /^application\/grpc(?:[;+]|$)/;
+
+/** Whether a message is one of gRPC. */
+export function isGrpc(fields: readonly Field[]): boolean {
+  return GRPC.test(valueOf(fields, 'content-type') ?? '');
+}
+
 /** The value of the first field of that (lower-case) name. */
 export function valueOf(fields: readonly Field[], name: string): string | undefined {
   for (const field of fields) if (field.lower === name) return field.value;

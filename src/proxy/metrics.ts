@@ -1,16 +1,9 @@
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/metrics.ts';
-import {
-  type Accounts,
-  type AccountsSnapshot,
-  type ConnectionNumbers,
-  LATENCY_BUCKETS,
-  OTHER,
-  readKey,
-  readResponseKey,
-  type ResponseNumbers,
-} from './accounts.ts';
+import { type Accounts, type AccountsSnapshot, type ConnectionNumbers, OTHER, readKey } from './accounts.ts';
+import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './response-numbers.ts';
+import { routeFamilies, writeRoutes } from './route-metrics.ts';
 import type { FailureKind } from './failures.ts';
 
 /** Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress. */
@@ -120,6 +113,7 @@ export const families = {
     ['direction', 'kind'],
     'Flows that travelled as streams: requests, and tunnels for raw bytes and upgrades.',
   ),
+  ...routeFamilies,
 } as const satisfies Record<string, MetricFamily>;
 
 /** What is answered because of the client or of policy; the rest is due to endpoints. */
@@ -159,6 +153,14 @@ export function accountsText(snapshot: AccountsSnapshot, side: Side, listen?: So
   const out = new Exposition();
   const server = serverLabels(side, listen);
   writeRequests(out, snapshot);
+  writeRoutes(
+    out,
+    Object.entries(snapshot.routes).map(([key, numbers]) => {
+      const [label = '', route = ''] = readKey(key);
+      return [label, route, numbers] as const;
+    }),
+    serviceOf,
+  );
   writeConnections(out, snapshot, side, server);
   if (side === 'inbound') {
     writeAuthorizations(out, snapshot, server);

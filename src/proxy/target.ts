@@ -1,5 +1,7 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
+import type { RequestRules } from '../base/request-rules.ts';
+import { Accounts } from './accounts.ts';
 import type { Attempt } from './balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import {
@@ -17,6 +19,8 @@ import type { Http2Connection } from './http2/connection.ts';
 import { Http2Pool } from './http2/pool.ts';
 import { Http2Upstream } from './http2/upstream.ts';
 import { IdleConnections } from './idle-connections.ts';
+import { RequestPolicy } from './retry/policy.ts';
+import { Tries, type TryOpener } from './retry/tries.ts';
 import type { StreamCarrier } from './streams/carrier.ts';
 import type { SessionProtocol } from './transport-header.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
@@ -45,6 +49,8 @@ export interface TargetOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly accrual?: AccrualSettings;
+  /** Where retries and timeouts are counted; default nowhere. */
+  readonly accounts?: Accounts;
   /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
   readonly maxWaiting?: number;
   /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */
@@ -68,6 +74,8 @@ export interface TargetRules {
   readonly protocol?: TargetProtocol;
   /** Which failures shut an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
   readonly accrual?: Partial<AccrualSettings>;
+  /** Retries and timeouts; absent = none. */
+  readonly requests?: RequestRules;
 }
 
 /** A connection to an endpoint that was picked for one request or flow. */
@@ -82,7 +90,7 @@ export interface Lease {
 }
 
 /** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
-export class Target {
+export class Target implements TryOpener {
   readonly label: string;
   readonly #options: TargetOptions;
   readonly #balancer: Balancer;
@@ -94,6 +102,8 @@ export class Target {
   /** Since when, and when last, no endpoint could be connected to (monotonic milliseconds). */
   #outage: { readonly since: number; last: number } | undefined;
   #retrying = 0;
+  /** Retries and timeouts, where the Service asks for any. */
+  #policy: RequestPolicy | undefined;
   /** What the Service says that its pods speak; undefined = what the client speaks. */
   protocol: TargetProtocol | undefined;
   /** What every request and raw connection passes before an endpoint is picked; undefined = nothing. */
@@ -112,9 +122,9 @@ export class Target {
     return this.#balancer.counts;
   }
 
-  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only a proxy on the way. */
+  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only a proxy on the way, or they may be sent more than once. */
   get translates(): boolean {
-    if (this.#options.streams?.possible === true) return true;
+    if (this.#policy !== undefined || this.#options.streams?.possible === true) return true;
     return this.protocol === 'http2' || (this.protocol !== 'opaque' && this.#balancer.meshed);
   }
 
@@ -123,6 +133,7 @@ export class Target {
     this.protocol = rules.protocol;
     const { accrual = DEFAULT_ACCRUAL } = this.#options;
     this.#balancer.update(addresses, { ...accrual, ...rules.accrual });
+    this.#follow(rules.requests);
     const current = this.#balancer.endpoints;
     this.#http2.keepOnly(current);
     this.#idle.keepOnly(current);
@@ -130,6 +141,16 @@ export class Target {
     this.#failingFast = false;
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
+  }
+
+  /** What is said of requests holds from the next one on. */
+  #follow(requests: RequestRules | undefined): void {
+    const former = this.#policy;
+    if (requests === undefined || former?.follows(requests) !== true)
+      this.#policy =
+        requests === undefined
+          ? undefined
+          : new RequestPolicy(requests, { accounts: new Accounts(), ...this.#options }, former);
   }
 
   /** Closes what is unused; flows under way live on. */
@@ -159,7 +180,40 @@ export class Target {
     handler: UpstreamHandler,
     fresh = false,
   ): Promise<Upstream> {
+    if (this.#policy !== undefined)
+      return Promise.resolve(this.#several(this.#policy, protocol, request, handler));
+    return this.#openOne(protocol, request, handler, fresh);
+  }
+
+  openTry(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    { fresh, avoid }: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
+  ): Promise<Upstream> {
+    return this.#openOne(protocol, request, handler, fresh, avoid);
+  }
+
+  #several(
+    policy: RequestPolicy,
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+  ): Upstream {
+    const tries = new Tries({ opener: this, policy, protocol, request, handler });
+    tries.begin();
+    return tries;
+  }
+
+  #openOne(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    fresh: boolean,
+    avoid?: Set<EndpointState>,
+  ): Promise<Upstream> {
     return this.#balanced(async (attempt) => {
+      avoid?.add(attempt.endpoint);
       const { streams } = this.#options;
       if (streams?.takes(attempt.endpoint) === true) {
         const upstream = await this.#openStream(streams, attempt, request, handler);
@@ -171,7 +225,7 @@ export class Target {
       const connection = await this.#http2Connection(attempt);
       const on = { connection, endpoint: attempt, upgraded, startedAt: undefined };
       return this.#http2Upstream(on, request, handler);
-    });
+    }, avoid);
   }
 
   /** The same without waiting, where a connection is at hand; undefined = it takes `open`. @param now monotonic milliseconds */
@@ -181,6 +235,7 @@ export class Target {
     handler: UpstreamHandler,
     now: number,
   ): Upstream | undefined {
+    if (this.#policy !== undefined) return this.#several(this.#policy, protocol, request, handler);
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
     const { streams } = this.#options;
@@ -309,16 +364,17 @@ export class Target {
   }
 
   /** Picks endpoints until one can be used. When none can be connected to, begins again for a while: nothing has been sent, and what is being replaced is back in a moment. */
-  async #balanced<T>(use: (attempt: Attempt) => Promise<T>): Promise<T> {
+  async #balanced<T>(use: (attempt: Attempt) => Promise<T>, avoid?: ReadonlySet<EndpointState>): Promise<T> {
     this.#admit();
-    let tried: Set<EndpointState> | undefined;
+    let tried = avoid === undefined || avoid.size === 0 ? undefined : new Set(avoid);
     let last: unknown;
     let round = 0;
     for (;;) {
       const picked = this.#balancer.pick(tried);
       if ('none' in picked) {
         if (picked.none === 'no endpoints') await this.#untilReady();
-        else if (!(await this.#mayTryAgain(round++))) throw last;
+        // Where there is no other endpoint, one that was to be avoided is better than none.
+        else if (last !== undefined && !(await this.#mayTryAgain(round++))) throw last;
         tried = undefined;
         continue;
       }

@@ -44,14 +44,16 @@ export interface UpstreamHandler {
 
 /** One request at an endpoint, over HTTP/1 or HTTP/2. The endpoint's account is kept here too: its user only says when it gives up. */
 export interface Upstream {
-  /** `host:port` of the endpoint. */
-  readonly endpoint: string;
+  /** `host:port` of the endpoint; undefined between two tries. */
+  readonly endpoint: string | undefined;
+  /** Tries so far, where there may be several. */
+  readonly tries?: number;
   /** @returns how many bytes have been sent; the others follow and are told by `onRequestSent` */
   write(chunk: Buffer): number;
   end(trailers: readonly Field[] | undefined): void;
   consumed(bytes: number): void;
-  /** The client is gone, or has been answered otherwise. The handler hears nothing more. */
-  abandon(): void;
+  /** The client is gone, or has been answered otherwise. The handler hears nothing more. @param failed by the endpoint's doing: it has taken too long */
+  abandon(failed?: boolean): void;
 }
 
 /** The connection of an upgraded request, and what came behind its response. */

@@ -20,6 +20,8 @@ export interface ServedTarget {
   readonly protocol?: 'http1' | 'http2' | 'opaque';
   readonly rateLimit?: object;
   readonly faults?: readonly object[];
+  /** Other keys of the file: retries, timeouts. */
+  readonly rules?: Readonly<Record<string, unknown>>;
 }
 
 /** `linkspan gateway` as a process of its own, with services from a file. */
@@ -120,11 +122,12 @@ export class GatewayProcess {
 }
 
 function targetsFile(targets: readonly ServedTarget[]): string {
-  const services = targets.map(({ name, port = 80, ports, ...rest }) => ({
+  const services = targets.map(({ name, port = 80, ports, rules, ...rest }) => ({
     name,
     port,
     endpoints: ports.map((one) => `127.0.0.1:${one}`),
     ...rest,
+    ...rules,
   }));
   return JSON.stringify({ services });
 }

@@ -3,8 +3,8 @@ import type { RateLimits } from '../../base/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../base/errors.ts';
 import type { TargetSpec } from '../../discovery/target.ts';
-import { isNotFound } from '../../kube/client.ts';
 import { keyOf, type KubeObject } from '../../kube/resource.ts';
+import { servedKinds } from '../../kube/served-kinds.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { limitsOf } from './rate-limits.ts';
 import {
@@ -27,7 +27,7 @@ import {
   type PolicyVerdict,
   UNRESTRICTED,
 } from './verdict.ts';
-import { WatchedKind, type WatchParts } from './watched-kind.ts';
+import { WatchedKind, type WatchParts } from '../../kube/watched-kind.ts';
 import {
   externalAddresses,
   podAddresses,
@@ -54,7 +54,6 @@ const RETRY_MS = 1000;
 /** Who is connected is told of changes with this delay; requests are judged by what is known when they come. A Server and its policy that are applied together come one after the other, and nobody should be cut off in between. */
 const GATHER_MS = 500;
 const BY_ADDRESS = 'address';
-const KNOWN_VERSIONS = ['v1beta3', 'v1beta2', 'v1beta1', 'v1alpha1'];
 
 /**
  * Linkerd's policies of the cluster that the gateway stands in. Watches them where their kinds are installed, notices within a minute when that changes, and refuses everybody until it knows. While
@@ -327,8 +326,10 @@ class KubePolicies implements PolicySource {
   }
 
   async #lookOnce(): Promise<void> {
+    const { client } = this.#options;
     const served = new Map<string, ReadonlyMap<string, string>>();
-    for (const group of [POLICY_GROUP, WORKLOAD_GROUP]) served.set(group, await this.#served(group));
+    for (const group of [POLICY_GROUP, WORKLOAD_GROUP])
+      served.set(group, await servedKinds(client, group, this.#stop.signal));
     for (const kind of [...this.#scoped(), ...this.#shared()]) {
       const version = served.get(kind.group)?.get(kind.plural);
       if (version === undefined) await kind.missing();
@@ -339,35 +340,6 @@ class KubePolicies implements PolicySource {
     else await this.#pods.remove();
     if (this.#servers.watched) this.#join();
     else this.#enter('off');
-  }
-
-  /** Which kinds of a group the API server serves, and in which version to read them. */
-  async #served(group: string): Promise<ReadonlyMap<string, string>> {
-    const found = new Map<string, string>();
-    const { versions = [] } = await this.#ask<{ versions?: { version: string }[] }>(`/apis/${group}`);
-    const names = versions.map(({ version }) => version);
-    const ordered = [
-      ...KNOWN_VERSIONS.filter((version) => names.includes(version)),
-      // One that is newer than this program; what it does not know of it, it does not look at.
-      ...names.filter((version) => !KNOWN_VERSIONS.includes(version)),
-    ];
-    for (const version of ordered) {
-      const { resources = [] } = await this.#ask<{ resources?: { name: string }[] }>(
-        `/apis/${group}/${version}`,
-      );
-      for (const { name } of resources) if (!found.has(name)) found.set(name, version);
-    }
-    return found;
-  }
-
-  /** @returns what is empty where there is nothing */
-  async #ask<T extends object>(path: string): Promise<Partial<T>> {
-    try {
-      return (await this.#options.client.raw('GET', path, { signal: this.#stop.signal })) as T;
-    } catch (error) {
-      if (isNotFound(error)) return {};
-      throw error;
-    }
   }
 }
 

@@ -64,18 +64,19 @@ export function newExchange(head: RequestHead, startedAt: number): Exchange {
   };
 }
 
-/** Says in the access log what became of a request. @param endpoint `host:port` of the one that was picked */
+/** Says in the access log what became of a request. @param where the endpoint that was picked, and after how many tries */
 export function recordRequest(
   { accessLog, clientName, target, clock }: Session,
   record: RequestRecord,
-  endpoint: string | undefined,
+  where: { readonly endpoint: string | undefined; readonly tries?: number } | undefined,
   failure?: ProxyFailure,
 ): void {
   if (!accessLog.wants(record.status, failure?.kind)) return;
   accessLog.record({
     client: clientName,
     target: target.label,
-    endpoint,
+    endpoint: where?.endpoint,
+    tries: where?.tries,
     protocol: 'http1',
     method: record.head.method,
     path: record.head.target,

@@ -453,7 +453,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #record(exchange: Exchange, lease: Lease | undefined, failure?: ProxyFailure): void {
     const endpoint = lease?.endpoint;
-    const where = endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`;
+    const where = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
     recordRequest(this.#session, exchange, where, failure);
   }
 }

@@ -25,7 +25,8 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   readonly #body: BodyReader;
   readonly #record: RequestRecord;
   #upstream: Upstream | undefined;
-  #endpoint: string | undefined;
+  /** Where it went last, for the access log. */
+  #asked: Upstream | undefined;
   /** Bytes that came before there was an endpoint, then those behind the request. */
   #held: Buffer = EMPTY;
   #waiting = 0;
@@ -93,7 +94,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     if (this.#over) return;
     this.#over = true;
     this.#upstream?.abandon();
-    recordRequest(this.#session, this.#record, this.#endpoint);
+    recordRequest(this.#session, this.#record, this.#asked);
   }
 
   onBodyBytes(chunk: Buffer): void {
@@ -173,7 +174,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #cut(failure: ProxyFailure): void {
     this.#over = true;
     this.#session.accounts.failure(failure.kind);
-    recordRequest(this.#session, this.#record, this.#endpoint, failure);
+    recordRequest(this.#session, this.#record, this.#asked, failure);
     this.#session.client.abort(failure);
   }
 
@@ -187,7 +188,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
         return;
       }
       this.#upstream = upstream;
-      this.#endpoint = upstream.endpoint;
+      this.#asked = upstream;
       const held = this.#held;
       this.#held = EMPTY;
       this.#session.client.resume();
@@ -233,7 +234,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   #finish(failure?: ProxyFailure): void {
     this.#over = true;
-    recordRequest(this.#session, this.#record, this.#endpoint, failure);
+    recordRequest(this.#session, this.#record, this.#asked, failure);
     this.#onOver(this.#close, this.#held);
   }
 }

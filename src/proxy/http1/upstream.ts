@@ -92,10 +92,13 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
     this.#lease.connection.resume();
   }
 
-  abandon(): void {
+  abandon(failed = false): void {
     if (this.#handler === undefined) return;
     this.#handler = undefined;
-    if (this.#response === undefined) this.#lease.endpoint.abandon();
+    if (this.#response === undefined) {
+      if (failed) this.#lease.endpoint.fail();
+      else this.#lease.endpoint.abandon();
+    }
     this.#lease.connection.destroy();
   }
 

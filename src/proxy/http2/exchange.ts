@@ -1,5 +1,5 @@
 import { ProxyFailure } from '../failures.ts';
-import { type Field, makeField, valueOf } from '../field.ts';
+import { type Field, isGrpc, makeField, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
@@ -7,8 +7,6 @@ import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } fro
 import { ErrorCode } from './errors.ts';
 import { type Http2Request, ORIG_PROTO, readRequest, statusField } from './message.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
-
-const GRPC = /^application\/grpc(?:[;+]|$)/;
 
 /** One request of an HTTP/2 client, from its head to the last byte of the response. */
 export class Http2Exchange implements StreamHandler, UpstreamHandler {
@@ -18,6 +16,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #request: Http2Request | undefined;
   #outgoing: OutgoingRequest | undefined;
   #upstream: Upstream | undefined;
+  /** What it was before it failed, for the access log. */
+  #failed: Upstream | undefined;
   /** Body that came before there was an endpoint to send it to. The stream's window bounds it. */
   #held: Buffer[] | undefined;
   #requestEnded = false;
@@ -147,6 +147,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    this.#failed = this.#upstream;
     this.#upstream = undefined;
     if (this.#over) return;
     if (unprocessed && !this.#retried && !this.#bodyForwarded && this.#status === undefined) {
@@ -225,9 +226,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     if (failure.breaks) return this.#break(failure);
     this.#status = failure.status;
     this.#session.accounts.failure(failure.kind);
-    const type = valueOf(this.#request?.fields ?? [], 'content-type') ?? '';
     const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
-    if (GRPC.test(type)) {
+    if (isGrpc(this.#request?.fields ?? [])) {
       this.#status = 200;
       this.#grpcStatus = failure.grpc;
       const encoded = message.replaceAll('%', '%25');
@@ -294,7 +294,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     accessLog.record({
       client: clientName,
       target: target.label,
-      endpoint: this.#upstream?.endpoint,
+      endpoint: (this.#upstream ?? this.#failed)?.endpoint,
+      tries: (this.#upstream ?? this.#failed)?.tries,
       protocol: 'http2',
       method: this.#request?.method,
       path: this.#request?.path,

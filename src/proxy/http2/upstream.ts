@@ -66,10 +66,11 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#stream?.consumed(bytes);
   }
 
-  abandon(): void {
+  abandon(failed = false): void {
     if (this.#handler === undefined) return;
     this.#handler = undefined;
-    if (!this.#judged) this.#options.endpoint.abandon();
+    if (!this.#judged && failed) this.#options.endpoint.fail();
+    else if (!this.#judged) this.#options.endpoint.abandon();
     this.#judged = true;
     this.#stream?.reset(ErrorCode.CANCEL);
   }

@@ -1,13 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import {
-  Accounts,
-  addSnapshots,
-  EMPTY_SNAPSHOT,
-  endedSnapshot,
-  readResponseKey,
-  responseKey,
-} from '../../../src/proxy/accounts.ts';
+import { Accounts, addSnapshots, EMPTY_SNAPSHOT, endedSnapshot } from '../../../src/proxy/accounts.ts';
+import { readResponseKey, responseKey } from '../../../src/proxy/response-numbers.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const WEB = 'web.demo.svc.cluster.local:80';

@@ -1,10 +1,10 @@
-import type { Random } from '../../base/backoff.ts';
-import type { Clock } from '../../base/clock.ts';
-import type { KubeClient } from '../../kube/client.ts';
-import { Reflector } from '../../kube/reflector.ts';
-import type { KubeObject, Resource } from '../../kube/resource.ts';
-import { IndexedStore } from '../../kube/store.ts';
-import type { Logger } from '../../telemetry/log.ts';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import type { KubeClient } from './client.ts';
+import { Reflector } from './reflector.ts';
+import type { KubeObject, Resource } from './resource.ts';
+import { IndexedStore } from './store.ts';
+import type { Logger } from '../telemetry/log.ts';
 
 export interface WatchParts {
   readonly client: KubeClient;
