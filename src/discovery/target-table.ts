@@ -51,6 +51,8 @@ export class TargetTable {
   }
 }
 
+const RULES = ['accrual', 'limits', 'faults', 'requests'] as const;
+
 /** Do both say the same, in the same order? */
 export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
   return (
@@ -60,10 +62,7 @@ export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
     a.protocol === b.protocol &&
     (a.allow === undefined) === (b.allow === undefined) &&
     sameList(a.allow ?? [], b.allow ?? [], (x, y) => x === y) &&
-    isDeepStrictEqual(a.accrual, b.accrual) &&
-    isDeepStrictEqual(a.limits, b.limits) &&
-    isDeepStrictEqual(a.faults, b.faults) &&
-    isDeepStrictEqual(a.requests, b.requests) &&
+    RULES.every((rules) => isDeepStrictEqual(a[rules], b[rules])) &&
     sameList(a.endpoints, b.endpoints, sameEndpoint)
   );
 }
