@@ -148,7 +148,7 @@ describe('rate limits and faults of exported Services', () => {
     const answer = await ask(other);
     expect(answer.status).to.equal(429);
     expect(answer.body.toString()).to.equal(
-      'web.demo.svc.cluster.local:80: over the rate limit of core/service/web for all clients together (0.000278 a second, 3 at once)\n',
+      'web.demo.svc.cluster.local:80: over the rate limit of core/service/web for all clients together (1 an hour, 3 at once)\n',
     );
     await annotate(TOTAL, '1/h burst 50');
     await eventually('the new limit holds', async () => (await status(front)) === 200, wait);

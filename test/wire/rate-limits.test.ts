@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Identity } from '../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 import { GatewayProcess, RUNTIMES, type ServedTarget } from '../support/gateway-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import type { ClientKind, Response } from '../support/service-client.ts';
@@ -27,6 +29,10 @@ for (const runtime of RUNTIMES) {
     let gateway: GatewayProcess;
     let greedy: MeshClient;
     let modest: MeshClient;
+    let own: Identity;
+    let front: Identity;
+    const clientOf = (at: number, identity: Identity) =>
+      new MeshClient({ port: at, gatewayIdentity: 'gateway.west', identity });
     const port = (of: keyof typeof origins) => origins[of]?.port ?? 0;
 
     const targets = (perClient: string): ServedTarget[] => [
@@ -52,20 +58,17 @@ for (const runtime of RUNTIMES) {
       origins.two = await http2Origin();
       origins.grpc = await grpcOrigin();
       origins.raw = await rawOrigin('hi');
+      const gatewayLeaf = await issueLeaf(issuer, { identity: 'gateway.west' });
       gateway = await GatewayProcess.start({
         runtime,
         dir,
-        identity: await issueLeaf(issuer, { identity: 'gateway.west' }),
+        identity: gatewayLeaf,
         targets: targets(FOUR),
       });
-      const client = async (identity: string) =>
-        new MeshClient({
-          port: gateway.port,
-          gatewayIdentity: 'gateway.west',
-          identity: await issueLeaf(issuer, { identity }),
-        });
-      greedy = await client('greedy.shop.east');
-      modest = await client('modest.east');
+      own = gatewayLeaf;
+      front = await issueLeaf(issuer, { identity: 'greedy.shop.east' });
+      greedy = clientOf(gateway.port, front);
+      modest = clientOf(gateway.port, await issueLeaf(issuer, { identity: 'modest.east' }));
     });
 
     after(async () => {
@@ -190,6 +193,35 @@ for (const runtime of RUNTIMES) {
       expect(text).to.include('inbound_tcp_errors_total{error="rate limited"} 1');
       expect(text).to.match(/response_total\{[^}]*authority="one\.demo[^}]*status_code="429"[^}]*\} 5/);
       expect(gateway.log).to.match(/"failure":"rate limited"/);
+    });
+
+    it('holds for all workers of a gateway together', async function () {
+      this.timeout(30_000);
+      const shared = await freePort();
+      const several = await GatewayProcess.start({
+        runtime,
+        dir: mkdtempSync(path.join(dir, 'workers-')),
+        identity: own,
+        targets: targets(FOUR),
+        flags: ['--listen', `127.0.0.1:${shared}`, '--workers', '2'],
+      });
+      const client = clientOf(shared, front);
+      try {
+        // Each request has a connection of its own, and the kernel gives it to one of the two.
+        await eventually('both have let through their part', async () => {
+          await Promise.allSettled(Array.from({ length: 10 }, () => ask(client, 'http1', 'mixed', 1)));
+          return /response_total\{[^}]*authority="mixed[^}]*status_code="200"[^}]*\} 4\n/.test(
+            await several.metrics(),
+          );
+        });
+        const last = await ask(client, 'http1', 'mixed', 20);
+        expect(statuses(last).every((status) => status === 429)).to.equal(true);
+        expect(last[0]?.body.toString()).to.include('(1 an hour, 4 at once)');
+      } finally {
+        client.close();
+        several.terminate();
+        await several.ended();
+      }
     });
 
     it('follows what is said now, from the next request on', async () => {

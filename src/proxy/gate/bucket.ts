@@ -5,16 +5,18 @@ const ROUNDING_MS = 1e-3;
 
 /** A rate as its limiter calculates with it. */
 export class Pace {
+  /** As it was said. */
   readonly rate: Rate;
   /** Between two that come as fast as they may, milliseconds. */
   readonly intervalMs: number;
   /** How far ahead of that a burst may be, milliseconds. */
   readonly toleranceMs: number;
 
-  constructor(rate: Rate) {
+  /** @param shares how many share the rate; this is the pace of one of them. Each can have a burst of at least 1 */
+  constructor(rate: Rate, shares = 1) {
     this.rate = rate;
-    this.intervalMs = 1000 / rate.perSecond;
-    this.toleranceMs = (Math.max(1, rate.burst) - 1) * this.intervalMs;
+    this.intervalMs = (1000 * shares) / rate.perSecond;
+    this.toleranceMs = (Math.max(1, Math.floor(rate.burst / shares)) - 1) * this.intervalMs;
   }
 }
 

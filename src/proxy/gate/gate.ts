@@ -1,6 +1,7 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { FaultRule } from '../../base/faults.ts';
+import type { Rate } from '../../base/rate-limits.ts';
 import type { Accounts } from '../accounts.ts';
 import { ProxyFailure } from '../failures.ts';
 import { chooseFault, type GateHead, unexpired } from './fault-choice.ts';
@@ -83,8 +84,7 @@ export class Gate {
       identity: 'each client',
       override: 'this client',
     }[scope];
-    const per = Number(rate.perSecond.toPrecision(3));
-    const text = `${label}: over the rate limit of ${limits.policy} for ${whose} (${per} a second, ${rate.burst} at once)`;
+    const text = `${label}: over the rate limit of ${limits.policy} for ${whose} (${rateText(rate)})`;
     const retryAfter = String(Math.max(1, Math.ceil(waitMs / 1000)));
     return new ProxyFailure('rate limited', text, undefined, { fields: { 'retry-after': retryAfter } });
   }
@@ -123,6 +123,13 @@ export class Gate {
     const terms = reset ? { breaks: true } : { ...abort, fields: { [FAULT_FIELD]: what } };
     visitor.refuse(new ProxyFailure('injected fault', text, undefined, terms));
   }
+}
+
+/** `100 a second, 200 at once`. */
+function rateText({ perSecond, burst }: Rate): string {
+  const [count, unit] =
+    perSecond >= 1 ? [1, 'a second'] : perSecond * 60 >= 1 ? [60, 'a minute'] : [3600, 'an hour'];
+  return `${Number((perSecond * count).toPrecision(4))} ${unit}, ${burst} at once`;
 }
 
 /** Somebody waits at a gate, or has waited there. */

@@ -47,8 +47,7 @@ export class RateLimiter {
 
   constructor(limits: RateLimits, options: RateLimiterOptions) {
     const { shares = 1 } = options;
-    const pace = ({ perSecond, burst }: Rate) =>
-      new Pace({ perSecond: perSecond / shares, burst: Math.max(1, Math.floor(burst / shares)) });
+    const pace = (rate: Rate) => new Pace(rate, shares);
     const { total, perClient, overrides } = limits;
     this.limits = limits;
     this.#options = options;

@@ -103,5 +103,6 @@ const KINDS = new Map<number, FailureKind>([
     ([kind, { status }]) => [status, kind] as const,
   ),
   [502, 'connection failed'],
+  [503, 'load shed'],
   [504, 'failfast'],
 ]);
