@@ -103,8 +103,11 @@ export function parseTargets(text: string, file: string, now = systemClock.now()
   const seen = new Set<string>();
   for (const [index, service] of parsed.services.entries()) {
     const { requests, problems } = readRequestKeys(service);
-    if (problems[0] !== undefined)
-      throw invalid(`${file}:${lineOf(document, lines, ['services', index])}: ${problems[0]}`);
+    const [problem] = problems;
+    if (problem !== undefined) {
+      const key = problem.slice(0, problem.indexOf(':')).split('.');
+      throw invalid(`${file}:${lineOf(document, lines, ['services', index, ...key])}: ${problem}`);
+    }
     const target = {
       ...toTarget(service, parsed.clusterDomain),
       ...(requests === undefined ? {} : { requests }),

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import http from 'node:http';
-import type net from 'node:net';
+import http2 from 'node:http2';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -68,17 +67,17 @@ describe('retries and timeouts that a cluster says', () => {
     cluster = closed(await startCluster({ name: 'requests' }), (one) => one.stop());
     await cluster.kubectl('create', 'namespace', 'demo');
     await cluster.apply(rbac());
-    await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(21)] }));
-    const server = http.createServer(({ url = '' }, response) => {
+    await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(19)] }));
+    const server = http2.createServer(({ url }, response) => {
       const nth = (seen.get(url) ?? 0) + 1;
       seen.set(url, nth);
       if (url.startsWith('/silence')) return;
       response.statusCode = nth > 1 ? 200 : 503;
       response.end();
     });
-    server.listen(8080, address(21));
+    server.listen(8080, address(19));
     await once(server, 'listening');
-    closed(server, (one: net.Server) => one.close());
+    closed(server, (one) => one.close());
 
     const issuer = await createIssuer(await createAnchor({}), {});
     const own = await issueLeaf(issuer, { identity: 'gateway.west' });

@@ -1,4 +1,4 @@
-import type { Clock } from '../../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 import type { ProxyFailure } from '../failures.ts';
 import type { Field } from '../field.ts';
 import type { IncomingResponse, Upstream, UpstreamHandler } from '../upstream.ts';
@@ -34,6 +34,7 @@ export class Try implements UpstreamHandler {
   #answered = false;
   /** Bytes of an answer that nobody wants; undefined = it is wanted, or nothing of it will come. */
   #discarded: number | undefined;
+  #discarding: Timer | undefined;
 
   constructor(owner: TryOwner, clock: Clock) {
     this.#owner = owner;
@@ -95,7 +96,7 @@ export class Try implements UpstreamHandler {
     this.#owner = undefined;
     if (this.#answered) return;
     this.#discarded = 0;
-    this.#clock.after(DISCARD_MS, () => this.#stopDiscarding(), { unref: true });
+    this.#discarding = this.#clock.after(DISCARD_MS, () => this.#stopDiscarding(), { unref: true });
   }
 
   onInterimResponse(status: number, fields: readonly Field[]): void {
@@ -115,8 +116,7 @@ export class Try implements UpstreamHandler {
   }
 
   onResponseEnd(trailers: readonly Field[] | undefined): void {
-    this.#answered = true;
-    this.#discarded = undefined;
+    this.#complete();
     this.#owner?.onTryEnd(this, trailers);
   }
 
@@ -129,9 +129,14 @@ export class Try implements UpstreamHandler {
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    this.#complete();
+    this.#owner?.onTryFailure(this, failure, unprocessed);
+  }
+
+  #complete(): void {
     this.#answered = true;
     this.#discarded = undefined;
-    this.#owner?.onTryFailure(this, failure, unprocessed);
+    this.#discarding?.cancel();
   }
 
   #checkFlushed(): void {
@@ -142,7 +147,7 @@ export class Try implements UpstreamHandler {
 
   #stopDiscarding(): void {
     if (this.#discarded === undefined) return;
-    this.#discarded = undefined;
+    this.#complete();
     this.#upstream?.abandon();
   }
 }

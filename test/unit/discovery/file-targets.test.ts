@@ -84,6 +84,25 @@ describe('parseTargets', () => {
     ],
     ['an unknown protocol', service('    protocol: quic\n'), 5, 'services[0].protocol'],
     ['a wildcard in the middle', service('    allow: ["web.*.demo"]\n'), 5, 'not an identity'],
+    [
+      'a time that is none',
+      service('    timeout:\n      idle: 3s\n      request: soon\n'),
+      7,
+      'timeout.request: "soon" is not valid',
+    ],
+    [
+      'a retry that is none',
+      service('    retry: { limit: 2, http: 6xx }\n'),
+      5,
+      'retry.http: "6xx" is not valid',
+    ],
+    ['an unknown retry setting', service('    retry: { limits: 2 }\n'), 5, 'did you mean "limit"?'],
+    [
+      'a route that is none',
+      service('    profile:\n      routes: [{ name: x, condition: { pathRegex: "/(" } }]\n'),
+      5,
+      'profile: spec.routes[0] is not valid',
+    ],
     ['a name that is none', 'services:\n- name: "a b"\n  port: 1\n  endpoints: []\n', 2, 'not a DNS name'],
     [
       'a target that is there twice',
@@ -101,6 +120,24 @@ describe('parseTargets', () => {
       expect(error.message).not.to.contain('\n');
     });
   }
+
+  it('reads retries and timeouts as annotations say them, and the routes of a ServiceProfile', () => {
+    const [web] = parseTargets(
+      service(
+        '    retry: { http: 5xx, limit: 2, timeout: 300ms, budget: { ratio: 0.5 } }\n    timeout: { request: 10s }\n',
+      ),
+      'targets.yaml',
+    );
+    expect(web?.requests).to.deep.equal({
+      retry: { statuses: [{ min: 500, max: 599 }], grpc: [], limit: 2, tryTimeoutMs: 300 },
+      timeouts: { requestMs: 10_000 },
+      budget: { ratio: 0.5, minPerSecond: 10, ttlMs: 10_000 },
+    });
+    const profile = '    profile: { routes: [{ name: x, condition: { method: GET } }] }\n';
+    const [routed] = parseTargets(service(`${profile}    retry: { http: 5xx }\n`), 'targets.yaml');
+    expect(routed?.requests?.routes?.map(({ name }) => name)).to.deep.equal(['x']);
+    expect(routed?.requests?.retry).to.equal(undefined);
+  });
 
   it('refuses a bomb of aliases', () => {
     const levels = Array.from(

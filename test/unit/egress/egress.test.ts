@@ -69,6 +69,20 @@ describe('the listeners of an egress', () => {
     await egress.stop();
   });
 
+  // Somebody sets a timeout at a busy Service: that must not cut the clients of its mirrors.
+  it('stay open when only retries or timeouts change', async () => {
+    serve(route(at(0)));
+    await eventually('it accepts', () => accepts(at(0)));
+    const client = await connect(at(0));
+    let ended = false;
+    client.on('close', () => (ended = true));
+    serve({ ...route(at(0)), requests: { timeouts: { requestMs: 1000 } } });
+    serve({ ...route(at(0)), requests: { timeouts: { requestMs: 2000 } } });
+    serve(route(at(0)));
+    expect(await accepts(at(0))).to.equal(true);
+    expect([ended, lines.filter(({ msg }) => msg === 'route closed').length]).to.deep.equal([false, 0]);
+  });
+
   it('open with a route and close with it', async () => {
     serve(route(at(0)));
     await eventually('it accepts', () => accepts(at(0)));

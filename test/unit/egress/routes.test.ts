@@ -75,6 +75,13 @@ describe('egress routes of mirrors', () => {
     });
   });
 
+  it('have the retries and timeouts of the mirror, as far as they can be followed', () => {
+    const annotations = { ...ports, 'retry.linkerd.io/http': '503', 'timeout.linkerd.io/idle': 'long' };
+    expect(routesOf([mirror('web-west', annotations)], [link]).get(12_000)?.requests).to.deep.equal({
+      retry: { statuses: [{ min: 503, max: 503 }], grpc: [], limit: 1 },
+    });
+  });
+
   const incomplete: [string, V1Service, LinkFields[]][] = [
     ['a Link', mirror('web-west', ports), []],
     ['a port of the gateway', mirror('web-west', ports), [{ spec: { ...link.spec, gatewayPort: 'abc' } }]],
