@@ -75,7 +75,7 @@ export class EgressProcess {
       'the egress listens',
       () => {
         if (child.exitCode !== null) throw new Error(`the egress ended: ${text}`);
-        return text.includes('{"ready":true}');
+        return text.split('"msg":"route served"').length > routes.length;
       },
       { timeoutMs: 30_000 },
     );

@@ -1,4 +1,4 @@
-/** `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM. Prints `{"ready":true}` when every route is served. */
+/** `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM. */
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
 import { untilStopped } from '../../src/base/shutdown.ts';
@@ -9,7 +9,6 @@ import { publishAccounts } from '../../src/proxy/metrics.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createRegistry } from '../../src/telemetry/metrics.ts';
-import { eventually } from './eventually.ts';
 
 export interface EgressProgramConfig {
   readonly identityDir: string;
@@ -40,8 +39,6 @@ const admin = await startAdmin({
   ready: () => egress.ready,
 });
 egress.update(new Map(config.routes.map((route) => [route.listenPort, route])));
-await eventually('all routes are served', () => egress.ready.ok && egress.ready.reason === '');
-process.stdout.write('{"ready":true}\n');
 await untilStopped(async () => {
   await egress.stop();
   await admin.close();
