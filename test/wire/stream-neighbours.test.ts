@@ -27,7 +27,10 @@ const at = (
 });
 
 /** All flows of an egress are on a few connections. What one of them does (read nothing, send without end, break off, by the thousand) must not be felt by any other; that would be an outage of everything because of one client. */
-describe('Flows that share a connection between egress and gateway', () => {
+describe('Flows that share a connection between egress and gateway', function () {
+  // Hundreds of flows, each with handshakes of its own clients: on a busy machine they take their time.
+  this.timeout(60_000);
+
   let relay: Relay;
   let origins: Origin[];
   /** Sends as much as it can. */
