@@ -25,10 +25,9 @@ import type { Connection, ConnectionHandler } from '../../src/proxy/connection.t
 import { targetField } from '../../src/proxy/streams/head.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { eventually } from '../../test/support/eventually.ts';
+import { cpuSeconds } from '../cpu-seconds.ts';
 
 const root = path.join(import.meta.dirname, '../..');
-/** Linux counts the CPU time of processes in these. */
-const TICKS_PER_SECOND = 100;
 const BYTE = Buffer.from('x');
 
 export interface NewFlowsOptions {
@@ -83,12 +82,12 @@ export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult
   // Code that runs for the first time is slow, and the first connections are not what is measured.
   await until(performance.now() + Math.min(2000, seconds * 500));
   flows = 0;
-  const [startedAt, cpu] = [performance.now(), cpuSeconds(options.pids)];
+  const [startedAt, cpu] = [performance.now(), cpuSeconds(...options.pids)];
   await until(startedAt + seconds * 1000);
   const result = {
     flows,
     seconds: (performance.now() - startedAt) / 1000,
-    gatewayCpuSeconds: cpuSeconds(options.pids) - cpu,
+    gatewayCpuSeconds: cpuSeconds(...options.pids) - cpu,
   };
   trunk.destroy();
   return result;
@@ -138,15 +137,6 @@ function fixedIdentity({ cert, key, ca }: NewFlowsOptions): IdentitySource {
     ready: { ok: true, reason: '' },
     close: () => Promise.resolve(),
   };
-}
-
-function cpuSeconds(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
-      .replace(/^.*\) /, '')
-      .split(' ');
-    return sum + (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-  }, 0);
 }
 
 const flags = {

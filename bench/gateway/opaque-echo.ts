@@ -5,12 +5,11 @@ import path from 'node:path';
 import tls from 'node:tls';
 import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
 import { median } from './bench-py.ts';
+import { cpuSeconds } from '../cpu-seconds.ts';
 import { IDENTITY, type Stage } from './stage.ts';
 
 const MESSAGE = 16 * 1024;
 const CONNECTIONS = 8;
-/** Linux counts the CPU time of processes in these. */
-const TICKS_PER_SECOND = 100;
 /** The origin's port for raw bytes, and what makes it echo (`origin.c`). */
 const ORIGIN = 9002;
 
@@ -81,10 +80,4 @@ function echoes(socket: tls.TLSSocket, end: number): Promise<number> {
     socket.on('data', onData).on('error', reject);
     socket.write(message);
   });
-}
-
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }

@@ -127,6 +127,11 @@ export class Field {
   }
 }
 
+/** Whether a field is for the next hop although a Connection option names it. @param options of the message's Connection field */
+export function stays({ about }: Field, options: ReadonlySet<string>): boolean {
+  return options.size === 0 || (about.bits & About.UNREMOVABLE) !== 0 || !options.has(about.text);
+}
+
 /** A field made here. @param name in lower case */
 export function makeField(name: string, value: string): Field {
   return new Field(name, value, fieldName(name));
@@ -165,7 +170,8 @@ export function hasBlankEnds(value: string): boolean {
   return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1));
 }
 
-function isBlank(code: number): boolean {
+/** A space or a tab. */
+export function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 

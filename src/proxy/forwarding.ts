@@ -1,20 +1,19 @@
-import { About, type Field, makeField, NOT_PLAIN } from './field.ts';
+import { About, type Field, makeField, NOT_PLAIN, stays } from './field.ts';
 import { connectionOptions } from './http1/head.ts';
 import type { HeadRules } from './session.ts';
 
 const TE_TRAILERS = makeField('te', 'trailers');
-const NO_OPTIONS: ReadonlySet<string> = new Set();
 const NOT_FORWARDED = About.HOP | About.CODING;
 
 /** The fields that an endpoint gets of a request: those of one hop and those that only proxies may set (`l5d-…`) are taken away, ours are added. */
 export function requestFields(fields: readonly Field[], rules: HeadRules): Field[] {
-  const options = optionsOf(fields);
+  const options = connectionOptions(fields);
   const kept: Field[] = [];
   let trailers = false;
   for (const field of fields) {
     const { bits } = field.about;
     if ((bits & NOT_PLAIN) === 0) {
-      if (options.size === 0 || stays(field, options)) kept.push(field);
+      if (stays(field, options)) kept.push(field);
     } else if (bits & About.TE) {
       // gRPC servers ask for it, and it is true: we pass trailers on.
       trailers ||= field.value === 'trailers' || /(^|[ ,])trailers\b/i.test(field.value);
@@ -27,21 +26,11 @@ export function requestFields(fields: readonly Field[], rules: HeadRules): Field
 
 /** The fields of a message that are for whoever is at its end. */
 export function endToEnd(fields: readonly Field[]): Field[] {
-  const options = optionsOf(fields);
+  const options = connectionOptions(fields);
   const kept: Field[] = [];
   for (const field of fields) {
     if (field.about.bits & NOT_FORWARDED) continue;
-    if (options.size === 0 || stays(field, options)) kept.push(field);
+    if (stays(field, options)) kept.push(field);
   }
   return kept;
-}
-
-function stays({ about }: Field, options: ReadonlySet<string>): boolean {
-  return (about.bits & About.UNREMOVABLE) !== 0 || !options.has(about.text);
-}
-
-/** The options of the Connection field, which only HTTP/1 has. */
-function optionsOf(fields: readonly Field[]): ReadonlySet<string> {
-  for (const { about } of fields) if (about.bits & About.OPTIONS) return connectionOptions(fields);
-  return NO_OPTIONS;
 }

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { freePorts } from '../../../test/testbed/control-plane.ts';
+import { cpuSeconds } from '../../cpu-seconds.ts';
 
 const ROOT = path.join(import.meta.dirname, '../../..');
 const STOP_MS = 20_000;
-const CLOCK_TICKS = 100;
 const SETTLED_MB = 1;
 const SETTLED_SAMPLES = 5;
 const SAMPLE_MS = 1000;
@@ -152,11 +152,7 @@ export class ControllerProcess {
   /** Seconds of CPU that it has used, all threads. */
   cpuSeconds(): number {
     this.#assertRunning();
-    // The command name, in parentheses, may hold anything: count the fields behind it.
-    const fields = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8')
-      .replace(/^.*\)\s/s, '')
-      .split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
+    return cpuSeconds(this.#child.pid ?? 0);
   }
 
   /** SIGTERM, as Kubernetes does; resolves when it is gone. */

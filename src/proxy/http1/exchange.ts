@@ -3,10 +3,9 @@ import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { Lease } from '../target.ts';
 import { BodyReader } from './body.ts';
-import type { RequestHead, ResponseHead } from './head.ts';
+import { NO_BODY, type RequestHead, type ResponseHead } from './head.ts';
 
 const EMPTY = Buffer.alloc(0);
-const NONE = { kind: 'none' } as const;
 
 /** What the access log says of a request. */
 export interface RequestRecord {
@@ -56,7 +55,7 @@ export function newExchange(head: RequestHead, startedAt: number): Exchange {
     requestBody: new BodyReader(head.framing),
     lease: undefined,
     response: undefined,
-    responseBody: new BodyReader(NONE),
+    responseBody: new BodyReader(NO_BODY),
     held: EMPTY,
     interim: 0,
     bodySent: false,

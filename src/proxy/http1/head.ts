@@ -1,4 +1,4 @@
-import { About, Field, fieldName, trailerFields } from '../field.ts';
+import { About, Field, fieldName, isBlank, trailerFields } from '../field.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -40,14 +40,18 @@ export interface ResponseHead {
   readonly keepAlive: boolean;
 }
 
+/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
+export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
 /** Longest head, start line and blank line included. */
 export const MAX_HEAD = 64 * 1024;
 const MAX_FIELDS = 200;
 /** Interim responses to one request: more are an endless stream, not hints. */
 export const MAX_INTERIM = 32;
 
-const NO_BODY: Framing = { kind: 'none' };
-const CHUNKED: Framing = { kind: 'chunked' };
+export const NO_BODY: Framing = { kind: 'none' };
+/** The body's length is not known. */
+export const CHUNKED: Framing = { kind: 'chunked' };
 const UNTIL_CLOSE: Framing = { kind: 'until close' };
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Visible characters, blanks and obs-text; no control characters, so no bare CR or LF. */
@@ -227,10 +231,6 @@ function trimmed(value: string): string {
   while (from < to && isBlank(value.charCodeAt(from))) from++;
   while (to > from && isBlank(value.charCodeAt(to - 1))) to--;
   return value.slice(from, to);
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 /** @param text trailer lines with their line ends @throws HeadError */

@@ -1,5 +1,5 @@
 import type { HeadRules } from '../session.ts';
-import { About, type Field } from '../field.ts';
+import { About, type Field, stays } from '../field.ts';
 import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
 
 const NOT_FOR_TARGETS = About.HOP | About.PROXY | About.HOST;
@@ -65,10 +65,6 @@ function responseLines({ status, fields, section }: ResponseHead): string {
 
 function line({ name, value }: Field): string {
   return `${name}: ${value}\r\n`;
-}
-
-function stays({ about }: Field, options: ReadonlySet<string>): boolean {
-  return options.size === 0 || (about.bits & About.UNREMOVABLE) !== 0 || !options.has(about.text);
 }
 
 /** Whether a request target is one that an origin server can be asked for; CONNECT and authority-form are not. */

@@ -11,6 +11,7 @@ import {
   behind,
   HeadError,
   headEnd,
+  IDEMPOTENT,
   HeadMemory,
   MAX_INTERIM,
   parseRequestHead,
@@ -24,8 +25,6 @@ import { isServableTarget, renderRequest, renderResponse } from './render.ts';
 const EMPTY = Buffer.alloc(0);
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
-/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /**
  * An HTTP/1 connection of a client. Each request is balanced on its own; heads are parsed and rewritten, bodies pass as the bytes that came. Pipelined requests are answered

@@ -5,15 +5,21 @@ import { endToEnd } from '../forwarding.ts';
 import type { Lease, Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
-import { behind, HeadError, headEnd, MAX_INTERIM, parseResponseHead, type ResponseHead } from './head.ts';
+import {
+  behind,
+  HeadError,
+  headEnd,
+  IDEMPOTENT,
+  MAX_INTERIM,
+  NO_BODY,
+  parseResponseHead,
+  type ResponseHead,
+} from './head.ts';
 
 const EMPTY = Buffer.alloc(0);
-const NONE = { kind: 'none' } as const;
 const CRLF = Buffer.from('\r\n', 'latin1');
 /** Response bytes that may wait for a slow client before the endpoint has to wait, too. */
 const MAX_UNCONSUMED = 64 * 1024;
-/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 export interface Http1UpstreamOptions {
   readonly lease: Lease;
@@ -34,7 +40,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   #handler: UpstreamHandler | undefined;
   #held: Buffer = EMPTY;
   #response: ResponseHead | undefined;
-  #body = new BodyReader(NONE);
+  #body = new BodyReader(NO_BODY);
   #requestDone = false;
   #bodySent = false;
   #unsent = 0;

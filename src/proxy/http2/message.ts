@@ -1,5 +1,5 @@
 import { About, type Field, makeField } from '../field.ts';
-import type { Framing } from '../http1/head.ts';
+import { CHUNKED, type Framing, NO_BODY } from '../http1/head.ts';
 import type { HttpVersion } from '../upstream.ts';
 
 /** A request as its HTTP/2 header list says it. */
@@ -121,13 +121,10 @@ function lengthProblem({ length, lengths }: RequestReader, ended: boolean): stri
   return ended && Number(length) > 0 ? 'the body is shorter than its Content-Length' : undefined;
 }
 
-const NO_BODY: Framing = { kind: 'none' };
-const UNKNOWN_LENGTH: Framing = { kind: 'chunked' };
-
 function framingOf(length: string | undefined, ended: boolean): Framing {
   if (ended) return NO_BODY;
   // The connection has seen to it that the bytes add up to it.
-  return length === undefined ? UNKNOWN_LENGTH : { kind: 'length', length: Number(length) };
+  return length === undefined ? CHUNKED : { kind: 'length', length: Number(length) };
 }
 
 /** The response's status; undefined when its header list is malformed (RFC 9113 section 8.3.2). */

@@ -1,7 +1,7 @@
 import type { Attempt } from '../balancer/attempt.ts';
 import { type FailureKind, ProxyFailure } from '../failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../field.ts';
-import type { Framing } from '../http1/head.ts';
+import { CHUNKED, type Framing, NO_BODY } from '../http1/head.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import type { Http2Connection } from './connection.ts';
 import { ErrorCode, errorName } from './errors.ts';
@@ -144,12 +144,9 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 }
 
-const NO_BODY: Framing = { kind: 'none' };
-const UNKNOWN_LENGTH: Framing = { kind: 'chunked' };
-
 function framingOf(fields: readonly Field[], bodiless: boolean): Framing {
   const length = bodiless ? undefined : valueOf(fields, 'content-length');
-  return length === undefined ? UNKNOWN_LENGTH : { kind: 'length', length: Number(length) };
+  return length === undefined ? CHUNKED : { kind: 'length', length: Number(length) };
 }
 
 /** What the client gets of a response. */

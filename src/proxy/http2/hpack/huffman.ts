@@ -38,6 +38,8 @@ function canonicalCodes(): Uint32Array {
  */
 const MAY_END = 1 << 18;
 const FAILED = 1 << 19;
+/** The symbol is a control character that no field value may hold. */
+const CONTROL = 1 << 20;
 const STEPS = decodingSteps();
 
 type Node = [Node | number | undefined, Node | number | undefined];
@@ -83,10 +85,15 @@ function decodingSteps(): Uint32Array {
         states.push(step.node);
         indexes.set(step.node, index);
       }
-      steps.push(index | ((step.symbol + 1) << 9) | (fillings.has(step.node) ? MAY_END : 0));
+      const flags = (fillings.has(step.node) ? MAY_END : 0) | (isControl(step.symbol) ? CONTROL : 0);
+      steps.push(index | ((step.symbol + 1) << 9) | flags);
     }
   }
   return Uint32Array.from(steps);
+}
+
+function isControl(symbol: number): boolean {
+  return (symbol >= 0 && symbol < 0x20 && symbol !== 0x09) || symbol === 0x7f;
 }
 
 /** Four bits down the tree; undefined when they spell EOS, which no string may hold. */
@@ -106,41 +113,6 @@ function walk(from: Node, half: number, root: Node): { node: Node; symbol: numbe
   return { node, symbol };
 }
 
-/**
- * The same for whole bytes, which complete two symbols at most: next state (8 bits), the symbols (8 bits each), how many there are (2 bits), and flags.
- */
-const WHOLE_MAY_END = 1 << 26;
-const WHOLE_FAILED = 1 << 27;
-/** Some symbol is a control character that no field value may hold. */
-const CONTROL = 1 << 28;
-const WHOLE_STEPS = wholeSteps();
-
-function wholeSteps(): Uint32Array {
-  const states = STEPS.length / 16;
-  const whole = new Uint32Array(states * 256);
-  for (let state = 0; state < states; state++)
-    for (let byte = 0; byte < 256; byte++) whole[(state << 8) | byte] = wholeStep(state, byte);
-  return whole;
-}
-
-function wholeStep(state: number, byte: number): number {
-  let at = state;
-  let count = 0;
-  let step = 0;
-  for (const half of [byte >> 4, byte & 15]) {
-    const next = STEPS[(at << 4) | half] ?? FAILED;
-    if (next & FAILED) return WHOLE_FAILED;
-    const symbol = ((next >> 9) & 0x1ff) - 1;
-    if (symbol >= 0) {
-      step |= symbol << (8 + 8 * count++);
-      if ((symbol < 0x20 && symbol !== 0x09) || symbol === 0x7f) step |= CONTROL;
-    }
-    at = next & 0x1ff;
-    if (half === (byte & 15)) step = (step & ~WHOLE_MAY_END) | (next & MAY_END ? WHOLE_MAY_END : 0);
-  }
-  return step | at | (count << 24);
-}
-
 let scratch = Buffer.allocUnsafe(4096);
 
 /** Decodes strings; one for each user, because it says more of the last one than its text. */
@@ -151,22 +123,25 @@ export class HuffmanDecoder {
   /** The string in `bytes[start, end)`, one character per byte; undefined when it is not the code of one. */
   decode(bytes: Buffer, start: number, end: number): string | undefined {
     // The shortest code has five bits.
-    const most = Math.ceil(((end - start) * 8) / 5) + 1;
+    const most = Math.ceil(((end - start) * 8) / 5);
     if (scratch.length < most) scratch = Buffer.allocUnsafe(most);
     let length = 0;
-    let step = WHOLE_MAY_END;
+    let step = MAY_END;
     let flags = 0;
     for (let at = start; at < end; at++) {
-      step = WHOLE_STEPS[((step & 0xff) << 8) | (bytes[at] ?? 0)] ?? WHOLE_FAILED;
+      const byte = bytes[at] ?? 0;
+      step = STEPS[((step & 0x1ff) << 4) | (byte >> 4)] ?? FAILED;
       flags |= step;
-      // Both are written, whether they are there or not: what is not is written over.
-      scratch[length] = step >> 8;
-      scratch[length + 1] = step >> 16;
-      length += (step >> 24) & 3;
+      const first = (step >> 9) & 0x1ff;
+      if (first !== 0) scratch[length++] = first - 1;
+      step = STEPS[((step & 0x1ff) << 4) | (byte & 15)] ?? FAILED;
+      flags |= step;
+      const second = (step >> 9) & 0x1ff;
+      if (second !== 0) scratch[length++] = second - 1;
+      if (flags & FAILED) return undefined;
     }
-    if (flags & WHOLE_FAILED || (step & WHOLE_MAY_END) === 0) return undefined;
     this.control = (flags & CONTROL) !== 0;
-    return scratch.toString('latin1', 0, length);
+    return step & MAY_END ? scratch.toString('latin1', 0, length) : undefined;
   }
 }
 
