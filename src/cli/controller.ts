@@ -1,7 +1,6 @@
 import { Command } from 'commander';
 import { promises as dns } from 'node:dns';
 import { hostname } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
@@ -124,8 +123,6 @@ export function controllerCommand(): Command {
 }
 
 async function run(settings: Settings): Promise<void> {
-  // The controller waits for API servers most of its life: a small heap is worth more to it than fast code.
-  setFlagsFromString('--optimize-for-size');
   const log = createLogger({ name: 'controller', level: settings.logLevel });
   const access = accessOf(settings);
   const registry = createRegistry();

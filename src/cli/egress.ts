@@ -15,7 +15,7 @@ import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { accessOf } from './flags.ts';
-import { tuneForTraffic } from './garbage.ts';
+import { endOfStart, tuneForTraffic } from './garbage.ts';
 import {
   identityFlags,
   openIdentity,
@@ -92,6 +92,7 @@ async function run(settings: Settings): Promise<void> {
       { identity: identity.current()?.name, server: access.server, namespace: settings.namespace },
       'egress started',
     );
+    endOfStart();
     await untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
       await egress.stop();

@@ -20,6 +20,7 @@ import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
+import { endOfStart } from './garbage.ts';
 import { readVersion } from './version.ts';
 
 /** Time beyond the grace after which a worker that has not ended is killed. */
@@ -70,6 +71,7 @@ export async function runAlone(run: GatewayRun): Promise<void> {
       await admin.close();
       throw error;
     });
+    endOfStart();
     await untilStopped(async (signal) => {
       run.log.info({ signal }, 'draining');
       await served.gateway.stop();
@@ -122,6 +124,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
   });
   try {
     const admin = await openAdmin(run, { identity, face: workers, counts: () => workers.counts() });
+    endOfStart();
     const stopped = untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
       await workers.stop();
