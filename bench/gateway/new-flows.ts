@@ -17,7 +17,6 @@ import { parseArgs } from 'node:util';
 import { parseAddress } from '../../src/base/address.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Trunk } from '../../src/egress/trunk.ts';
-import type { IdentitySource } from '../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import { Accounts } from '../../src/proxy/accounts.ts';
@@ -25,6 +24,7 @@ import type { Connection, ConnectionHandler } from '../../src/proxy/connection.t
 import { targetField } from '../../src/proxy/streams/head.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { eventually } from '../../test/support/eventually.ts';
+import { fixedIdentity } from '../../test/support/fixed-identity.ts';
 import { cpuSeconds } from '../cpu-seconds.ts';
 
 const root = path.join(import.meta.dirname, '../..');
@@ -59,7 +59,7 @@ export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult
   const trunk = new Trunk(
     { host, port, identity: gatewayIdentity },
     {
-      identity: fixedIdentity(options),
+      identity: fixedIdentity({ ...options, name: '', notAfter: Number.POSITIVE_INFINITY }),
       accounts: new Accounts(),
       clock: systemClock,
       random: Math.random,
@@ -127,16 +127,6 @@ class EchoedByte implements ConnectionHandler {
     if (this.#heard && error === undefined) this.#resolve();
     else this.#reject(error ?? new Error('the flow ended before its byte came back'));
   }
-}
-
-function fixedIdentity({ cert, key, ca }: NewFlowsOptions): IdentitySource {
-  const identity = { name: '', cert, key, ca, notAfter: Number.POSITIVE_INFINITY };
-  return {
-    current: () => identity,
-    subscribe: () => () => undefined,
-    ready: { ok: true, reason: '' },
-    close: () => Promise.resolve(),
-  };
 }
 
 const flags = {

@@ -1,21 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import type { Context } from './clusters.ts';
+import { underLoad } from './load.ts';
+import type { Run } from './session.ts';
 import { headlessManifests, webManifests } from './workloads.ts';
-
-/** What the checks need of the run that they are part of. */
-export interface Run {
-  readonly source: Context;
-  readonly target: Context;
-  /** Namespace of the controllers, and of the workloads. */
-  readonly system: string;
-  readonly namespace: string;
-  readonly image: string;
-  readonly check: (what: string, probe: () => Promise<string>) => Promise<void>;
-  readonly until: (probe: () => Promise<boolean>, timeoutMs?: number) => Promise<void>;
-  readonly curl: (url: string) => Promise<string>;
-  readonly linkspan: (...args: string[]) => Promise<string>;
-  readonly rolledOut: (context: Context, namespace: string, name: string) => Promise<void>;
-}
 
 /** What people ask of a mirror when it is not what they expect, through nothing but their kubeconfig. */
 export async function checkVerbs(run: Run): Promise<void> {
@@ -37,29 +23,22 @@ export async function checkVerbs(run: Run): Promise<void> {
 
 /** Pods and gateways are replaced all the time; nobody who asks meanwhile may notice. */
 export async function checkRollouts(run: Run): Promise<void> {
-  const { target, system, namespace, check, curl, rolledOut } = run;
+  const { target, system, namespace, check, rolledOut } = run;
   for (const [what, where, name] of [
     ['of the application', namespace, 'web'],
     ['of the gateway', system, 'linkerd-gateway'],
   ] as const)
     await check(`a rolling restart ${what} fails no request`, async () => {
-      await target.kubectl('-n', where, 'rollout', 'restart', `deployment/${name}`);
-      const seen = { answers: 0, rolling: true };
-      const rollout = rolledOut(target, where, name).finally(() => (seen.rolling = false));
-      const asking = (async () => {
-        do {
-          await curl('http://web-target/');
-          seen.answers++;
-        } while (seen.rolling);
-      })();
-      await Promise.all([rollout, asking]);
-      return `${seen.answers} answers meanwhile`;
+      return underLoad(run, { url: 'http://web-target/' }, async () => {
+        await target.kubectl('-n', where, 'rollout', 'restart', `deployment/${name}`);
+        await rolledOut(target, where, name);
+      });
     });
 }
 
 /** Members in both clusters answer under one name, and the local ones alone when the other cluster is dead. */
 export async function checkFederated(run: Run): Promise<void> {
-  const { source, target, system, namespace, image, check, until, curl, rolledOut } = run;
+  const { source, target, system, namespace, nodeImage, check, until, curl, rolledOut } = run;
   const answering = async (wanted: number) => {
     const pods = new Set<string>();
     await until(async () => {
@@ -69,7 +48,7 @@ export async function checkFederated(run: Run): Promise<void> {
     return [...pods].sort((a, b) => a.localeCompare(b)).join(', ');
   };
   await check('a federated service is answered by pods of both clusters', async () => {
-    await source.apply(webManifests(namespace, image));
+    await source.apply(webManifests(namespace, nodeImage));
     await rolledOut(source, namespace, 'web');
     for (const context of [source, target])
       await context.kubectl('-n', namespace, 'label', 'service', 'web', 'mirror.linkerd.io/federated=member');
@@ -111,10 +90,10 @@ async function remoteAddresses({ source, namespace }: Run): Promise<number> {
 
 /** Each pod of a StatefulSet is reached by its own name. */
 export async function checkHeadless(run: Run): Promise<void> {
-  const { source, target, namespace, image, check, until, curl } = run;
+  const { source, target, namespace, nodeImage, check, until, curl } = run;
   await check('each pod of a StatefulSet in the target answers under its own name', async () => {
     await addFlag(run, '--headless');
-    await target.apply(headlessManifests(namespace, image));
+    await target.apply(headlessManifests(namespace, nodeImage));
     const answers: string[] = [];
     for (const host of ['db-0', 'db-1']) {
       await until(async () =>

@@ -1,5 +1,5 @@
-import type { Run } from './mode-checks.ts';
-import { protocolClientCommand, protocolClientManifests, protocolManifests } from './protocol-workloads.ts';
+import type { Run } from './session.ts';
+import { protocolManifests } from './workloads.ts';
 
 interface Outcome {
   readonly right: number;
@@ -10,17 +10,25 @@ interface Outcome {
 
 /** Every session type from a plain pod in the source, through egress and gateway, to pods in the target and back, byte for byte. */
 export async function checkProtocols(run: Run): Promise<void> {
-  const { source, target, namespace, image, check, until, rolledOut } = run;
-  await target.apply(protocolManifests(namespace, image));
-  await source.apply(protocolClientManifests(namespace, image));
+  const { source, target, namespace, nodeImage, check, until, rolledOut } = run;
+  await target.apply(protocolManifests(namespace, nodeImage));
   await rolledOut(target, namespace, 'protocols');
-  await source.kubectl('-n', namespace, 'wait', '--for=condition=Ready', 'pod/client', '--timeout=60s');
   const ask = async (requests: number, bytes: number) => {
-    const command = protocolClientCommand('protocols-target', requests, bytes);
+    const command = [
+      'node',
+      '/programs/protocols-client.mts',
+      'protocols-target',
+      String(requests),
+      String(bytes),
+    ];
     const text = await source.kubectl('-n', namespace, 'exec', 'client', '--', ...command);
     return Object.entries(JSON.parse(text) as Record<string, Outcome>);
   };
-  await until(async () => (await ask(1, 10)).every(([, { right, of }]) => right === of));
+  await until(async () => {
+    const wrong = (await ask(1, 10)).filter(([, { right, of }]) => right !== of);
+    if (wrong.length > 0) throw new Error(JSON.stringify(Object.fromEntries(wrong)));
+    return true;
+  });
   for (const [requests, bytes] of [
     [100, 100],
     [20, 300_000],

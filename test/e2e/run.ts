@@ -1,13 +1,14 @@
 /**
- * `npm run e2e -- --source east --target west`: the whole path in real pods of any two clusters that kubectl has contexts for. Needs an image of Linkspan that both
- * clusters can pull or already have (`--image`), and one with curl (`--curl-image`).
+ * `npm run e2e -- --source east --target west`: the whole path in real pods of any two clusters that kubectl has contexts for. Needs images that both clusters can pull or already have: of Linkspan
+ * (`--image`), with a `node` that runs TypeScript (`--node-image`) and with curl (`--curl-image`). Prints a table of what it did at the end; `--report FILE` writes it as Markdown.
  */
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1Service } from '@kubernetes/client-node';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { output, Context } from './clusters.ts';
+import { Context } from './clusters.ts';
+import { checkMirror, checkUnexport } from './mirror-checks.ts';
 import {
   checkDeletion,
   checkFederated,
@@ -15,10 +16,11 @@ import {
   checkHeadless,
   checkRollouts,
   checkVerbs,
-  type Run,
 } from './mode-checks.ts';
 import { checkProtocols } from './protocol-checks.ts';
-import { curlManifests, identitySecret, webManifests } from './workloads.ts';
+import { Report } from './report.ts';
+import { openRun, ROOT } from './session.ts';
+import { clientManifests, identitySecret, programManifests, webManifests } from './workloads.ts';
 
 const { values } = parseArgs({
   options: {
@@ -26,8 +28,12 @@ const { values } = parseArgs({
     target: { type: 'string' },
     kubeconfig: { type: 'string' },
     image: { type: 'string', default: 'linkspan:dev' },
+    'node-image': { type: 'string', default: 'node:26-slim' },
     'curl-image': { type: 'string', default: 'curlimages/curl:8.10.1' },
+    helm: { type: 'string', default: process.env['LINKSPAN_HELM'] ?? 'helm' },
     'api-server-address': { type: 'string' },
+    'source-api-server-address': { type: 'string' },
+    report: { type: 'string' },
     // The clusters' pods reach each other.
     flat: { type: 'boolean', default: false },
     // Only the path and its protocols: for links that are slow and lose packets.
@@ -38,97 +44,47 @@ const { values } = parseArgs({
 if (values.source === undefined || values.target === undefined)
   throw new Error('give --source CONTEXT and --target CONTEXT');
 
-const ROOT = path.join(import.meta.dirname, '../..');
-const MC = 'linkerd-multicluster';
-const NS = 'linkspan-e2e';
-const source = new Context(values.source, values.kubeconfig);
-const target = new Context(values.target, values.kubeconfig);
-const mirrorName = 'web-target';
-const run: Run = {
-  source,
-  target,
-  system: MC,
-  namespace: NS,
-  image: values.image,
-  check,
-  until,
-  curl,
-  linkspan,
-  rolledOut,
-};
-const started = performance.now();
-let passed = 0;
-let failed = 0;
+const report = new Report();
+const run = openRun(
+  {
+    source: new Context(values.source, values.kubeconfig),
+    target: new Context(values.target, values.kubeconfig),
+    image: values.image,
+    nodeImage: values['node-image'],
+    curlImage: values['curl-image'],
+    helm: values.helm,
+    apiServerAddress: values['api-server-address'],
+    sourceApiServerAddress: values['source-api-server-address'],
+  },
+  report,
+);
+const { source, target, system: MC, namespace: NS, linkspan, rolledOut, until, say } = run;
 
 try {
   await install();
   if (values['only-protocols']) await checkProtocols(run);
   else await checkAll();
 } catch (error) {
-  failed++;
-  process.stdout.write(`  ✘ ${error instanceof Error ? error.message : String(error)}\n`);
+  say(error instanceof Error ? error.message : String(error));
   await showState();
 } finally {
   if (!values.keep) await cleanUp();
 }
-process.stdout.write(`${passed} passed, ${failed} failed\n`);
-process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+process.stdout.write(report.table());
+if (values.report !== undefined)
+  report.write(values.report, `e2e: ${source.name} and ${target.name}, ${values.image}`);
+process.exitCode = report.passed ? 0 : 1;
 
 async function checkAll(): Promise<void> {
-  await check('the mirror appears', async () => {
-    await target.kubectl('-n', NS, 'label', 'service', 'web', 'mirror.linkerd.io/exported=true');
-    await until(
-      async () =>
-        (await mirror()) !== undefined &&
-        (await slices()).some((slice) => (slice.endpoints ?? []).length > 0),
-    );
-    return (await mirror())?.spec?.clusterIP ?? '';
-  });
-  await check('a plain curl pod in the source gets answers from both replicas in the target', async () => {
-    const pods = new Set<string>();
-    await until(async () => {
-      pods.add((await curl(`http://${mirrorName}/`)).split(' ')[0] ?? '');
-      return pods.size === 2;
-    });
-    return [...pods].sort((a, b) => a.localeCompare(b)).join(', ');
-  });
-  await check('the target sees the identity of the egress, not of the network', async () => {
-    const [, identity = ''] = (await curl(`http://${mirrorName}.${NS}.svc/`)).trim().split(' ');
-    if (!identity.startsWith(`linkspan-egress.${MC}.serviceaccount.`))
-      throw new Error(`it saw "${identity}"`);
-    return identity;
-  });
-  await check('restarting the controller changes nothing, and traffic goes on meanwhile', async () => {
-    const before = await state();
-    await source.kubectl('-n', MC, 'rollout', 'restart', 'deployment/linkspan-controller');
-    const seen = { answers: 0, rolling: true };
-    const rollout = source
-      .kubectl('-n', MC, 'rollout', 'status', 'deployment/linkspan-controller', '--timeout=120s')
-      .finally(() => (seen.rolling = false));
-    // Not one request may fail, so failures are not retried here.
-    const asking = (async () => {
-      do {
-        await curl(`http://${mirrorName}/`);
-        seen.answers++;
-      } while (seen.rolling);
-    })();
-    await Promise.all([rollout, asking]);
-    await source.kubectl('-n', MC, 'wait', '--for=condition=Synced', 'link/target', '--timeout=60s');
-    const after = await state();
-    if (before !== after) throw new Error(`before ${before}, after ${after}`);
-    return `${seen.answers} answers meanwhile`;
-  });
+  report.part('Mirrors');
+  await checkMirror(run);
   await checkRollouts(run);
   await checkProtocols(run);
   await checkVerbs(run);
   await checkFederated(run);
   await checkHeadless(run);
   if (values.flat) await checkFlat(run);
-  await check('deleting the label removes the mirror', async () => {
-    await target.kubectl('-n', NS, 'label', 'service', 'web', 'mirror.linkerd.io/exported-');
-    await until(async () => (await mirror()) === undefined && (await slices()).length === 0);
-    return '';
-  });
+  await checkUnexport(run);
   await checkDeletion(run);
 }
 
@@ -160,14 +116,15 @@ async function install(): Promise<void> {
   await until(
     async () => (await source.kubectl('-n', MC, 'wait', '--for=condition=Synced', 'link/target')) !== '',
   );
-  await source.kubectl('-n', NS, 'wait', '--for=condition=Ready', 'pod/curl', '--timeout=60s');
+  await source.kubectl('-n', NS, 'wait', '--for=condition=Ready', 'pod/curl', 'pod/client', '--timeout=60s');
   say('linked');
 }
 
 async function installTarget(identity: Record<string, string>): Promise<void> {
   await target.apply(await manifest('target.yaml'));
   await target.apply(identitySecret('linkspan-gateway-identity', MC, identity));
-  await target.apply(webManifests(NS, values.image));
+  await target.apply(programManifests(NS));
+  await target.apply(webManifests(NS, values['node-image']));
   await rolledOut(target, MC, 'linkerd-gateway');
   await rolledOut(target, NS, 'web');
   await until(async () => {
@@ -186,7 +143,8 @@ async function installSource(identity: Record<string, string>): Promise<void> {
   );
   await source.apply(await manifest('source.yaml'));
   await source.apply(identitySecret('linkspan-egress-identity', MC, identity));
-  await source.apply(curlManifests(NS, values['curl-image']));
+  await source.apply(programManifests(NS));
+  await source.apply(clientManifests(NS, values['curl-image'], values['node-image']));
   await rolledOut(source, MC, 'linkspan-controller');
   await rolledOut(source, MC, 'linkspan-egress');
 }
@@ -216,74 +174,6 @@ async function leaf(dir: string, account: string): Promise<Record<string, string
 async function manifest(name: string): Promise<string> {
   const text = await readFile(path.join(ROOT, 'manifests', name), 'utf8');
   return text.replaceAll('image: linkspan:dev', `image: ${values.image}`);
-}
-
-function linkspan(...args: string[]): Promise<string> {
-  return output(process.execPath, [path.join(ROOT, 'bin/linkspan.js'), ...args]);
-}
-
-async function rolledOut(context: Context, namespace: string, name: string): Promise<void> {
-  await context.kubectl('-n', namespace, 'rollout', 'status', `deployment/${name}`, '--timeout=120s');
-}
-
-function curl(url: string): Promise<string> {
-  return source.kubectl(
-    '-n',
-    NS,
-    'exec',
-    'curl',
-    '--',
-    'curl',
-    '-sS',
-    '--fail-with-body',
-    '--max-time',
-    '5',
-    url,
-  );
-}
-
-function mirror(): Promise<V1Service | undefined> {
-  return source.json<V1Service>('-n', NS, 'service', mirrorName);
-}
-
-async function slices(): Promise<V1EndpointSlice[]> {
-  const selector = `kubernetes.io/service-name=${mirrorName}`;
-  return (
-    (await source.json<{ items: V1EndpointSlice[] }>('-n', NS, 'endpointslices', '-l', selector))?.items ?? []
-  );
-}
-
-/** What a write of the controller would change. */
-async function state(): Promise<string> {
-  const versions = [await mirror(), ...(await slices())].map(
-    (object) => `${object?.metadata?.uid}@${object?.metadata?.resourceVersion}`,
-  );
-  return versions.join(' ');
-}
-
-async function check(what: string, probe: () => Promise<string>): Promise<void> {
-  const detail = await probe();
-  passed++;
-  say(`✔ ${what}${detail === '' ? '' : ` (${detail})`}`);
-}
-
-/** Waits for a condition; failures of the probe count as "not yet". */
-async function until(probe: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-  const end = performance.now() + timeoutMs;
-  let last: unknown;
-  while (performance.now() < end) {
-    try {
-      if (await probe()) return;
-    } catch (error) {
-      last = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error('gave up waiting', { cause: last });
-}
-
-function say(text: string): void {
-  process.stdout.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${text}\n`);
 }
 
 async function showState(): Promise<void> {

@@ -1,39 +1,54 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { stringify } from 'yaml';
 
-/** Answers with the pod's name. Runs in the Linkspan image, so that e2e needs no other image for it. */
-const WEB = `require('node:http').createServer((q, r) => r.end(process.env.POD + ' ' + (q.headers['l5d-client-id'] || '-') + '\\n')).listen(8080)`;
+const PROGRAMS = path.join(import.meta.dirname, 'programs');
 
-/** A web Deployment with two replicas and its Service, in the target cluster. */
-export function webManifests(namespace: string, image: string): string {
+/** The namespace of the workloads and the programs that their pods run. */
+export function programManifests(namespace: string): string {
+  const files = readdirSync(PROGRAMS).filter((name) => name.endsWith('.mts'));
+  const data = Object.fromEntries(
+    files.map((name) => [name, readFileSync(path.join(PROGRAMS, name), 'utf8')]),
+  );
   return yaml(
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'programs', namespace }, data },
+  );
+}
+
+/** A pod with curl and nothing else, and one that programs are run in: plain clients. */
+export function clientManifests(namespace: string, curlImage: string, nodeImage: string): string {
+  return yaml(
     {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name: 'web', namespace },
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'curl', namespace },
       spec: {
-        replicas: 2,
-        selector: { matchLabels: { app: 'web' } },
-        template: {
-          metadata: { labels: { app: 'web' } },
-          spec: {
-            terminationGracePeriodSeconds: 1,
-            ...webPod(image),
-          },
-        },
+        terminationGracePeriodSeconds: 1,
+        containers: [{ name: 'curl', image: curlImage, command: ['sleep', '1000000'] }],
       },
     },
     {
       apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: 'web', namespace },
-      spec: { selector: { app: 'web' }, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
+      kind: 'Pod',
+      metadata: { name: 'client', namespace },
+      spec: programPod(nodeImage, 'idle', []),
     },
   );
 }
 
+/** A Deployment with two replicas that answer with the pod's name, and its Service. */
+export function webManifests(namespace: string, nodeImage: string, name = 'web'): string {
+  return yaml(deployment(namespace, name, webPod(nodeImage)), {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace },
+    spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
+  });
+}
+
 /** A StatefulSet with two replicas and its exported headless Service, in the target cluster. */
-export function headlessManifests(namespace: string, image: string): string {
+export function headlessManifests(namespace: string, nodeImage: string): string {
   return yaml(
     {
       apiVersion: 'apps/v1',
@@ -44,10 +59,7 @@ export function headlessManifests(namespace: string, image: string): string {
         replicas: 2,
         podManagementPolicy: 'Parallel',
         selector: { matchLabels: { app: 'db' } },
-        template: {
-          metadata: { labels: { app: 'db' } },
-          spec: { ...webPod(image), terminationGracePeriodSeconds: 1 },
-        },
+        template: { metadata: { labels: { app: 'db' } }, spec: webPod(nodeImage) },
       },
     },
     {
@@ -63,36 +75,64 @@ export function headlessManifests(namespace: string, image: string): string {
   );
 }
 
-/** A container that answers with the pod's name. */
-function webPod(image: string): object {
+/** An application of every kind, two replicas, exported. */
+export function protocolManifests(namespace: string, nodeImage: string): string {
+  const ports = [8080, 8081, 8082, 8083];
+  const ready = { tcpSocket: { port: 8083 }, periodSeconds: 1 };
+  return yaml(deployment(namespace, 'protocols', programPod(nodeImage, 'protocols', ports, ready)), {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'protocols', namespace, labels: { 'mirror.linkerd.io/exported': 'true' } },
+    spec: {
+      selector: { app: 'protocols' },
+      ports: [
+        { name: 'http', port: 80, targetPort: 8080 },
+        { name: 'grpc', port: 81, targetPort: 8081, appProtocol: 'kubernetes.io/h2c' },
+        { name: 'raw', port: 82, targetPort: 8082, appProtocol: 'tcp' },
+        { name: 'first', port: 83, targetPort: 8083, appProtocol: 'linkerd.io/opaque' },
+      ],
+    },
+  });
+}
+
+function deployment(namespace: string, name: string, spec: object): object {
   return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace },
+    spec: {
+      replicas: 2,
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { labels: { app: name } }, spec },
+    },
+  };
+}
+
+function webPod(nodeImage: string): object {
+  return programPod(nodeImage, 'web', [8080], { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 });
+}
+
+/** A pod that runs one of the programs. */
+function programPod(nodeImage: string, program: string, ports: number[], ready?: object): object {
+  return {
+    terminationGracePeriodSeconds: 1,
+    volumes: [{ name: 'programs', configMap: { name: 'programs' } }],
     containers: [
       {
-        name: 'web',
-        image,
-        command: ['node', '-e', WEB],
+        name: program,
+        image: nodeImage,
+        command: ['node', `/programs/${program}.mts`],
         env: [{ name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
-        ports: [{ name: 'http', containerPort: 8080 }],
-        readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1 },
+        ports: ports.map((containerPort) => ({ containerPort })),
+        ...(ready === undefined ? {} : { readinessProbe: ready }),
+        volumeMounts: [{ name: 'programs', mountPath: '/programs', readOnly: true }],
       },
     ],
   };
 }
 
-/** A pod with curl and nothing else, in the source cluster. */
-export function curlManifests(namespace: string, image: string): string {
-  return yaml(
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
-    {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name: 'curl', namespace },
-      spec: {
-        terminationGracePeriodSeconds: 1,
-        containers: [{ name: 'curl', image, command: ['sleep', '1000000'] }],
-      },
-    },
-  );
+function yaml(...objects: object[]): string {
+  return objects.map((object) => stringify(object)).join('---\n');
 }
 
 /** A Secret with the files of an identity folder. */
@@ -102,8 +142,4 @@ export function identitySecret(
   files: Readonly<Record<string, string>>,
 ): string {
   return yaml({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData: files });
-}
-
-function yaml(...objects: object[]): string {
-  return objects.map((object) => stringify(object)).join('---\n');
 }

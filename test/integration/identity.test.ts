@@ -1,10 +1,7 @@
 import type { V1CertificateSigningRequest, V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
-import path from 'node:path';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import { parseAllDocuments } from 'yaml';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { codeOf, type LinkspanError } from '../../src/base/errors.ts';
 import { makeCertificateRequest } from '../../src/identity/certificate-request.ts';
@@ -20,12 +17,12 @@ import { Signer } from '../../src/identity/signer.ts';
 import { LEAF_USAGES, SIGNER_NAME } from '../../src/identity/signer-name.ts';
 import { openAnchorsConfigMap } from '../../src/identity/trust-anchors.ts';
 import { TrustPublisher } from '../../src/identity/trust-publisher.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { staticAuth } from '../../src/kube/auth.ts';
-import { KubeClient } from '../../src/kube/client.ts';
+import type { KubeClient } from '../../src/kube/client.ts';
 import { certificateSigningRequests, configMaps } from '../../src/kube/resource.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientOf, find } from '../support/cluster-objects.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { clientAs as clientOfAccount, manifestAccounts } from '../support/manifest-accounts.ts';
 import { eventually } from '../support/eventually.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -35,22 +32,6 @@ const wait = { timeoutMs: 20_000, everyMs: 50 };
 const log = createLogger({ name: 'identity', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 const RULES = { controlNamespace: 'linkerd', trustDomain: 'cluster.local' };
-const MULTICLUSTER = 'linkerd-multicluster';
-
-interface Rbac {
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
-  readonly subjects?: readonly object[];
-}
-
-/** The accounts and rules of the manifests that people apply, moved to a namespace of the test's own: what they do not grant must not be needed. */
-function rbacOf(file: string, namespace: string): Rbac[] {
-  const text = readFileSync(path.join(import.meta.dirname, '../../manifests', file), 'utf8');
-  const kinds = new Set(['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding']);
-  return parseAllDocuments(text.replaceAll(MULTICLUSTER, namespace))
-    .map((document) => document.toJS() as Rbac)
-    .filter(({ kind }) => kinds.has(kind));
-}
 
 describe('identities from CertificateSigningRequests', () => {
   const dir = useTempDir();
@@ -58,23 +39,10 @@ describe('identities from CertificateSigningRequests', () => {
   let ns: string;
   let oldAnchor: Authority;
   let newAnchor: Authority;
-  const closing: (() => Promise<unknown>)[] = [];
-  const opened = <T>(thing: T, close: (thing: T) => Promise<unknown>): T => {
-    closing.unshift(() => close(thing));
-    return thing;
-  };
+  const opened = closedIn(afterEach);
 
   /** A client as a service account of the test's namespace. */
-  async function clientAs(account: string): Promise<KubeClient> {
-    const token = await east.kubectl('-n', ns, 'create', 'token', account);
-    const access = {
-      ...loadAccess({ file: east.kubeconfigFile }),
-      cert: undefined,
-      key: undefined,
-      auth: staticAuth(`Bearer ${token.trim()}`),
-    };
-    return new KubeClient(access, shared);
-  }
+  const clientAs = (account: string) => clientOfAccount(east, { namespace: ns, name: account }, shared);
   const putIssuer = (issuer: Authority, ca = issuer.ca) =>
     writePemFiles(
       dir(),
@@ -147,7 +115,7 @@ describe('identities from CertificateSigningRequests', () => {
   beforeEach(async () => {
     ns = await createNamespace(east, 'identity');
     await east.apply([
-      ...rbacOf('source.yaml', ns),
+      ...manifestAccounts('source.yaml', ns),
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'mallory', namespace: ns } },
       {
         apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -165,9 +133,6 @@ describe('identities from CertificateSigningRequests', () => {
       },
     ]);
     await putIssuer(await createIssuer(oldAnchor));
-  });
-  afterEach(async () => {
-    for (const close of closing.splice(0)) await close();
   });
 
   it('are given to a workload for its own account, with what the manifests grant', async () => {

@@ -1,28 +1,24 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createServer as createHttp2Server } from 'node:http2';
-import path from 'node:path';
-import { parseAllDocuments } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
-import { Gateway } from '../../src/gateway/gateway.ts';
+import type { Gateway } from '../../src/gateway/gateway.ts';
 import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { staticAuth } from '../../src/kube/auth.ts';
-import { KubeClient } from '../../src/kube/client.ts';
 import { captureLog } from '../support/captured-log.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
+import { clientAs, manifestAccounts, MULTICLUSTER } from '../support/manifest-accounts.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
-import { MeshClient } from '../support/mesh-client.ts';
+import { issuedGateway } from '../support/local-gateway.ts';
+import type { MeshClient } from '../support/mesh-client.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 
 const wait = { timeoutMs: 20_000, everyMs: 50 };
 const captured = captureLog();
 const shared = { clock: systemClock, random: Math.random, log: captured.log };
-const MULTICLUSTER = 'linkerd-multicluster';
 const identityOf = (account: string, namespace: string) =>
   `${account}.${namespace}.serviceaccount.identity.linkerd.cluster.local`;
 const GATEWAY = identityOf('linkerd-gateway', MULTICLUSTER);
@@ -30,33 +26,9 @@ const GROUP = 'policy.linkerd.io';
 const TOTAL = 'linkspan.dev/rate-limit';
 const FAULTS = 'linkspan.dev/faults';
 
-/** What Linkerd's chart of CRDs installs, with the fields that matter here. */
-const crd = (kind: string, plural: string, version: string) => ({
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: `${plural}.${GROUP}` },
-  spec: {
-    group: GROUP,
-    scope: 'Namespaced',
-    names: { kind, plural, singular: kind.toLowerCase() },
-    versions: [
-      {
-        name: version,
-        served: true,
-        storage: true,
-        schema: {
-          openAPIV3Schema: {
-            type: 'object',
-            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-          },
-        },
-      },
-    ],
-  },
-});
 const CRDS = [
-  crd('Server', 'servers', 'v1beta3'),
-  crd('HTTPLocalRateLimitPolicy', 'httplocalratelimitpolicies', 'v1alpha1'),
+  linkerdKind(GROUP, 'Server', 'servers', 'v1beta3'),
+  linkerdKind(GROUP, 'HTTPLocalRateLimitPolicy', 'httplocalratelimitpolicies', 'v1alpha1'),
 ];
 
 /** Limits and drills are begun and ended by people with kubectl: what they write holds from the next request on, without a restart, with the account of the manifest. */
@@ -65,40 +37,22 @@ describe('rate limits and faults of exported Services', () => {
   let gateway: Gateway;
   let front: MeshClient;
   let other: MeshClient;
-  const closing: (() => Promise<unknown>)[] = [];
-  const closed = <T>(thing: T, close: (thing: T) => unknown): T => {
-    closing.unshift(async () => close(thing));
-    return thing;
-  };
+  const closed = closedIn(after);
 
   before(async () => {
     cluster = closed(await startCluster({ name: 'limits' }), (one) => one.stop());
     await cluster.kubectl('create', 'namespace', 'demo');
-    await cluster.apply(rbac());
+    await cluster.apply(manifestAccounts('target.yaml'));
     await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');
     await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(16)] }));
     await cluster.apply(exportedObjects('demo', 'api', { addresses: [address(16)] }));
-    await pod('web', address(16));
+    await runPod(cluster, { namespace: 'demo', name: 'web', ip: address(16) });
     const web = createHttp2Server((_, response) => response.end('web'));
     web.listen(8080, address(16));
     await once(web, 'listening');
     closed(web, (one) => one.close());
 
-    const issuer = await createIssuer(await createAnchor({}), {});
-    const [own, frontLeaf, otherLeaf] = await Promise.all(
-      [GATEWAY, identityOf('front', 'shop'), identityOf('other', 'shop')].map((identity) =>
-        issueLeaf(issuer, { identity }),
-      ),
-    );
-    if (own === undefined || frontLeaf === undefined || otherLeaf === undefined) throw new Error('no leaf');
-    const token = await cluster.kubectl('-n', MULTICLUSTER, 'create', 'token', 'linkerd-gateway');
-    const access = {
-      ...loadAccess({ file: cluster.kubeconfigFile }),
-      cert: undefined,
-      key: undefined,
-      auth: staticAuth(`Bearer ${token.trim()}`),
-    };
-    const client = closed(new KubeClient(access, shared), (one) => one.close());
+    const client = closed(await clientAs(cluster, { name: 'linkerd-gateway' }, shared), (one) => one.close());
     const targets = closed(
       openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local', faultInjection: true }),
       (one) => one.close(),
@@ -114,32 +68,13 @@ describe('rate limits and faults of exported Services', () => {
       }),
       (one) => one.close(),
     );
-    gateway = closed(
-      new Gateway({
-        ...shared,
-        listen: { host: '127.0.0.1', port: 0 },
-        identity: {
-          current: () => own,
-          subscribe: () => () => undefined,
-          ready: { ok: true, reason: '' },
-          close: () => Promise.resolve(),
-        },
-        targets,
-        policies,
-        graceMs: 0,
-      }),
-      (one) => one.stop(),
+    const started = closed(await issuedGateway(GATEWAY, targets, { ...shared, policies }), (one) =>
+      one.close(),
     );
-    const [{ port }] = await gateway.start();
-    const clientOf = (identity: typeof own) =>
-      closed(new MeshClient({ port, gatewayIdentity: GATEWAY, identity }), (one) => one.close());
-    front = clientOf(frontLeaf);
-    other = clientOf(otherLeaf);
+    gateway = started.gateway;
+    front = await started.clientOf(identityOf('front', 'shop'));
+    other = await started.clientOf(identityOf('other', 'shop'));
     await eventually('exports are known', async () => (await status(front)) === 200, wait);
-  });
-
-  after(async () => {
-    for (const close of closing) await close();
   });
 
   it('limits by annotation, from when it is written until it is taken away', async () => {
@@ -196,8 +131,7 @@ describe('rate limits and faults of exported Services', () => {
   });
 
   it("limits by Linkerd's policy of the Server behind Services, each identity and all Services together", async () => {
-    await cluster.apply(CRDS);
-    await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=20s');
+    await installKinds(cluster, CRDS);
     await cluster.apply([
       object('Server', 'v1beta3', 'web', {
         podSelector: { matchLabels: { app: 'web' } },
@@ -287,45 +221,4 @@ describe('rate limits and faults of exported Services', () => {
       targetRef: { group: GROUP, kind: 'Server', name: 'web' },
       ...spec,
     });
-
-  /** A pod that a kubelet would run. */
-  async function pod(name: string, ip: string): Promise<void> {
-    await cluster.apply({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace: 'demo', labels: { app: name } },
-      spec: {
-        securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
-        containers: [
-          {
-            name: 'main',
-            image: 'none',
-            ports: [{ name: 'http', containerPort: 8080 }],
-            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
-          },
-        ],
-      },
-    });
-    const text = JSON.stringify({ status: { phase: 'Running', podIP: ip, podIPs: [{ ip }] } });
-    await cluster.kubectl(
-      '-n',
-      'demo',
-      'patch',
-      'pod',
-      name,
-      '--subresource=status',
-      '--type=merge',
-      '-p',
-      text,
-    );
-  }
 });
-
-/** Namespace, accounts and rules of the manifest that people apply. */
-function rbac(): object[] {
-  const text = readFileSync(path.join(import.meta.dirname, '../../manifests/target.yaml'), 'utf8');
-  const kinds = new Set(['Namespace', 'ServiceAccount', 'ClusterRole', 'ClusterRoleBinding']);
-  return parseAllDocuments(text)
-    .map((document) => document.toJS() as { kind: string })
-    .filter(({ kind }) => kinds.has(kind));
-}

@@ -1,32 +1,28 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createServer as createHttp2Server } from 'node:http2';
 import net from 'node:net';
-import path from 'node:path';
 import type tls from 'node:tls';
-import { parseAllDocuments } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
-import { Gateway } from '../../src/gateway/gateway.ts';
+import type { Gateway } from '../../src/gateway/gateway.ts';
 import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
 import type { PolicySource } from '../../src/gateway/policy/source.ts';
 import { meshNameOf } from '../../src/gateway/trust-domain.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { staticAuth } from '../../src/kube/auth.ts';
-import { KubeClient } from '../../src/kube/client.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
+import { clientAs, manifestAccounts, MULTICLUSTER } from '../support/manifest-accounts.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
-import { MeshClient } from '../support/mesh-client.ts';
+import { issuedGateway } from '../support/local-gateway.ts';
+import type { MeshClient } from '../support/mesh-client.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 
 const wait = { timeoutMs: 20_000, everyMs: 50 };
 const log = createLogger({ name: 'policy', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
-const MULTICLUSTER = 'linkerd-multicluster';
 const identityOf = (account: string, namespace: string) =>
   `${account}.${namespace}.serviceaccount.identity.linkerd.cluster.local`;
 const GATEWAY = identityOf('linkerd-gateway', MULTICLUSTER);
@@ -34,39 +30,12 @@ const FRONT = identityOf('front', 'shop');
 const OTHER = identityOf('other', 'shop');
 const GROUP = 'policy.linkerd.io';
 
-/** What Linkerd's chart of CRDs installs, with the fields that matter here. */
-function crd(group: string, kind: string, plural: string, version: string): object {
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.${group}` },
-    spec: {
-      group,
-      scope: 'Namespaced',
-      names: { kind, plural, singular: kind.toLowerCase() },
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          schema: {
-            openAPIV3Schema: {
-              type: 'object',
-              required: ['spec'],
-              properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-            },
-          },
-        },
-      ],
-    },
-  };
-}
 const CRDS = [
-  crd(GROUP, 'Server', 'servers', 'v1beta3'),
-  crd(GROUP, 'ServerAuthorization', 'serverauthorizations', 'v1beta1'),
-  crd(GROUP, 'AuthorizationPolicy', 'authorizationpolicies', 'v1alpha1'),
-  crd(GROUP, 'MeshTLSAuthentication', 'meshtlsauthentications', 'v1alpha1'),
-  crd(GROUP, 'NetworkAuthentication', 'networkauthentications', 'v1alpha1'),
+  linkerdKind(GROUP, 'Server', 'servers', 'v1beta3'),
+  linkerdKind(GROUP, 'ServerAuthorization', 'serverauthorizations', 'v1beta1'),
+  linkerdKind(GROUP, 'AuthorizationPolicy', 'authorizationpolicies', 'v1alpha1'),
+  linkerdKind(GROUP, 'MeshTLSAuthentication', 'meshtlsauthentications', 'v1alpha1'),
+  linkerdKind(GROUP, 'NetworkAuthentication', 'networkauthentications', 'v1alpha1'),
 ];
 
 const object = (kind: string, version: string, namespace: string, name: string, spec: object) => ({
@@ -96,16 +65,15 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
   let policies: PolicySource;
   let front: MeshClient;
   let other: MeshClient;
-  const closing: (() => Promise<unknown>)[] = [];
-  const closed = <T>(thing: T, close: (thing: T) => unknown): T => {
-    closing.unshift(async () => close(thing));
-    return thing;
-  };
+  const closed = closedIn(after);
 
   before(async () => {
     cluster = closed(await startCluster({ name: 'policy' }), (one) => one.stop());
     await cluster.kubectl('create', 'namespace', 'demo');
-    await cluster.apply(rbac());
+    await cluster.apply([
+      ...manifestAccounts('target.yaml'),
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'nobody', namespace: MULTICLUSTER } },
+    ]);
     await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');
     const services = [
       ['web', 16],
@@ -113,20 +81,21 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
       ['queue', 18],
     ] as const;
     for (const [name, at] of services) {
-      await pod('demo', name, name, address(at));
+      await runPod(cluster, { namespace: 'demo', name, ip: address(at) });
       await cluster.apply(exportedObjects('demo', name, { addresses: [address(at)] }));
     }
-    await pod(MULTICLUSTER, 'gw-1', 'linkerd-gateway', address(15), 'linkerd-gateway');
+    await runPod(cluster, {
+      namespace: MULTICLUSTER,
+      name: 'gw-1',
+      app: 'linkerd-gateway',
+      ip: address(15),
+      account: 'linkerd-gateway',
+    });
     const web = createHttp2Server((_, response) => response.end('web'));
     await listen(web, address(16));
     for (const at of [17, 18]) await listen(rawEcho(), address(at));
 
-    const issuer = await createIssuer(await createAnchor({}), {});
-    const [own, frontLeaf, otherLeaf] = await Promise.all(
-      [GATEWAY, FRONT, OTHER].map((identity) => issueLeaf(issuer, { identity })),
-    );
-    if (own === undefined || frontLeaf === undefined || otherLeaf === undefined) throw new Error('no leaf');
-    const client = closed(await clientAs('linkerd-gateway'), (one) => one.close());
+    const client = closed(await clientAs(cluster, { name: 'linkerd-gateway' }, shared), (one) => one.close());
     const targets = closed(openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local' }), (one) =>
       one.close(),
     );
@@ -144,32 +113,13 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
       }),
       (one) => one.close(),
     );
-    gateway = closed(
-      new Gateway({
-        ...shared,
-        listen: { host: '127.0.0.1', port: 0 },
-        identity: {
-          current: () => own,
-          subscribe: () => () => undefined,
-          ready: { ok: true, reason: '' },
-          close: () => Promise.resolve(),
-        },
-        targets,
-        policies,
-        graceMs: 0,
-      }),
-      (one) => one.stop(),
+    const started = closed(await issuedGateway(GATEWAY, targets, { ...shared, policies }), (one) =>
+      one.close(),
     );
-    const [{ port }] = await gateway.start();
-    const clientOf = (identity: typeof own) =>
-      closed(new MeshClient({ port, gatewayIdentity: GATEWAY, identity }), (one) => one.close());
-    front = clientOf(frontLeaf);
-    other = clientOf(otherLeaf);
+    gateway = started.gateway;
+    front = await started.clientOf(FRONT);
+    other = await started.clientOf(OTHER);
     await eventually('the gateway is ready', () => gateway.ready.ok, wait);
-  });
-
-  after(async () => {
-    for (const close of closing) await close();
   });
 
   it('lets everybody in where there are no such policies', async () => {
@@ -178,8 +128,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
   });
 
   it('notices that they are installed, and refuses whom they do not name, on the connection that is open', async () => {
-    await cluster.apply(CRDS);
-    await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=20s');
+    await installKinds(cluster, CRDS);
     await cluster.apply([
       meshTls('demo', 'front', FRONT),
       policy('demo', 'only-front', 'web', ['MeshTLSAuthentication', 'front']),
@@ -270,9 +219,8 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
   });
 
   it('refuses everybody when it may not read them', async () => {
-    const client = closed(await clientAs('nobody'), (one) => one.close());
-    await cluster.apply(CRDS);
-    await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=20s');
+    const client = closed(await clientAs(cluster, { name: 'nobody' }, shared), (one) => one.close());
+    await installKinds(cluster, CRDS);
     const blind = closed(
       openKubePolicies({
         ...shared,
@@ -320,60 +268,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
     await once(listener, 'listening');
     closed(listener, (one) => one.close());
   }
-
-  /** A pod that a kubelet would run. */
-  async function pod(
-    namespace: string,
-    name: string,
-    app: string,
-    ip: string,
-    account = 'default',
-  ): Promise<void> {
-    await cluster.apply({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace, labels: { app } },
-      spec: {
-        serviceAccountName: account,
-        securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
-        containers: [
-          {
-            name: 'main',
-            image: 'none',
-            ports: [{ name: 'http', containerPort: 8080 }],
-            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
-          },
-        ],
-      },
-    });
-    const text = JSON.stringify({ status: { phase: 'Running', podIP: ip, podIPs: [{ ip }] } });
-    const command = ['patch', 'pod', name, '--subresource=status', '--type=merge', '-p', text];
-    await cluster.kubectl('-n', namespace, ...command);
-  }
-
-  /** A client as a service account of the multicluster namespace. */
-  async function clientAs(account: string): Promise<KubeClient> {
-    const token = await cluster.kubectl('-n', MULTICLUSTER, 'create', 'token', account);
-    const access = {
-      ...loadAccess({ file: cluster.kubeconfigFile }),
-      cert: undefined,
-      key: undefined,
-      auth: staticAuth(`Bearer ${token.trim()}`),
-    };
-    return new KubeClient(access, shared);
-  }
 });
-
-/** Namespace, accounts and rules of the manifest that people apply, and an account that may do nothing. */
-function rbac(): object[] {
-  const text = readFileSync(path.join(import.meta.dirname, '../../manifests/target.yaml'), 'utf8');
-  const kinds = new Set(['Namespace', 'ServiceAccount', 'ClusterRole', 'ClusterRoleBinding']);
-  const objects = parseAllDocuments(text).map((document) => document.toJS() as { kind: string });
-  return [
-    ...objects.filter(({ kind }) => kinds.has(kind)),
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'nobody', namespace: MULTICLUSTER } },
-  ];
-}
 
 function rawEcho(): net.Server {
   return net.createServer((socket) => {

@@ -7,13 +7,15 @@ import type { TargetSource } from '../../src/discovery/target.ts';
 import { Egress } from '../../src/egress/egress.ts';
 import { RouteSource } from '../../src/egress/sources.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
-import type { Identity, IdentitySource } from '../../src/identity/identity.ts';
+import type { Identity } from '../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
+import { fixedIdentity } from '../support/fixed-identity.ts';
 import {
   apply,
   exportedObjects,
@@ -36,7 +38,7 @@ describe('a plain client reaches an export of another cluster', () => {
   let west: Cluster;
   let ns: string;
   let controller: Controller;
-  const closing: (() => Promise<unknown>)[] = [];
+  const closed = closedIn(after);
   let targets: TargetSource;
 
   before(async () => {
@@ -46,7 +48,7 @@ describe('a plain client reaches an export of another cluster', () => {
     ns = await createNamespace(west, 'app');
     await east.kubectl('create', 'namespace', ns);
     const origins = await Promise.all([17, 18].map((n) => origin(address(n))));
-    closing.push(async () => origins.forEach((server) => server.close()));
+    closed(origins, () => origins.forEach((server) => server.close()));
     await apply(
       west,
       ...exportedObjects(ns, 'web', { exported: false, addresses: [address(17), address(18)] }),
@@ -68,12 +70,7 @@ describe('a plain client reaches an export of another cluster', () => {
       ...egressObjects(links),
     );
     await startEgress(egressIdentity, links);
-    controller = startController(east, { namespace: links, dataPath: 'relay' });
-  });
-
-  after(async () => {
-    await controller.stop();
-    for (const close of closing.reverse()) await close();
+    controller = closed(startController(east, { namespace: links, dataPath: 'relay' }), (one) => one.stop());
   });
 
   it('gets answers from every replica within a moment of the label, with the proven identity of the egress', async () => {
@@ -140,44 +137,49 @@ describe('a plain client reaches an export of another cluster', () => {
   }
 
   async function startGateway(identity: Identity): Promise<void> {
-    const client = new KubeClient(loadAccess({ file: west.kubeconfigFile }), shared);
-    targets = openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local' });
-    const gateway = new Gateway({
-      ...shared,
-      listen: { host: address(19), port: 14_143 },
-      identity: fixed(identity),
-      targets,
-      graceMs: 0,
-    });
+    const client = closed(new KubeClient(loadAccess({ file: west.kubeconfigFile }), shared), (one) =>
+      one.close(),
+    );
+    targets = closed(openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local' }), (one) =>
+      one.close(),
+    );
+    const gateway = closed(
+      new Gateway({
+        ...shared,
+        listen: { host: address(19), port: 14_143 },
+        identity: fixedIdentity(identity),
+        targets,
+        graceMs: 0,
+      }),
+      (one) => one.stop(),
+    );
     await gateway.start();
-    closing.push(async () => {
-      await gateway.stop();
-      await targets.close();
-      await client.close();
-    });
   }
 
   async function startEgress(identity: Identity, namespace: string): Promise<void> {
-    const client = new KubeClient(loadAccess({ file: east.kubeconfigFile }), shared);
-    const egress = new Egress({
-      ...shared,
-      identity: fixed(identity),
-      listenAddress: address(20),
-      lookup: () => Promise.reject(new Error('no names in this test')),
-      graceMs: 0,
-    });
-    const routes = new RouteSource({
-      ...shared,
-      client,
-      namespace,
-      onRoutes: (found) => egress.update(found),
-    });
+    const client = closed(new KubeClient(loadAccess({ file: east.kubeconfigFile }), shared), (one) =>
+      one.close(),
+    );
+    const egress = closed(
+      new Egress({
+        ...shared,
+        identity: fixedIdentity(identity),
+        listenAddress: address(20),
+        lookup: () => Promise.reject(new Error('no names in this test')),
+        graceMs: 0,
+      }),
+      (one) => one.stop(),
+    );
+    const routes = closed(
+      new RouteSource({
+        ...shared,
+        client,
+        namespace,
+        onRoutes: (found) => egress.update(found),
+      }),
+      (one) => one.stop(),
+    );
     routes.start();
-    closing.push(async () => {
-      await routes.stop();
-      await egress.stop();
-      await client.close();
-    });
   }
 });
 
@@ -188,15 +190,6 @@ function egressObjects(namespace: string): object[] {
     addresses: [address(20)],
   });
   return [service ?? {}, slice ?? {}];
-}
-
-function fixed(identity: Identity): IdentitySource {
-  return {
-    current: () => identity,
-    subscribe: () => () => undefined,
-    ready: { ok: true, reason: '' },
-    close: () => Promise.resolve(),
-  };
 }
 
 async function origin(host: string): Promise<Server> {

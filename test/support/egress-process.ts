@@ -1,17 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Route } from '../../src/egress/routes.ts';
 import type { Identity } from '../../src/identity/identity.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import type { EgressProgramConfig } from './egress-program.ts';
-import { eventually } from './eventually.ts';
 import { freePorts } from './free-port.ts';
-import type { Runtime } from './gateway-process.ts';
 import { PlainClient } from './plain-client.ts';
-
-const root = path.join(import.meta.dirname, '../..');
+import { type Runtime, RuntimeProcess } from './runtime-process.ts';
 
 /** A service as clients of the egress ask for it. */
 export interface RelayedService {
@@ -22,26 +17,18 @@ export interface RelayedService {
 }
 
 /** An egress as a process of its own, with routes to one gateway. */
-export class EgressProcess {
+export class EgressProcess extends RuntimeProcess {
   readonly client: PlainClient;
-  readonly admin: number;
-  readonly #child: ChildProcess;
   readonly #dir: string;
-  readonly #log: () => string;
 
   private constructor(
-    child: ChildProcess,
-    parts: { client: PlainClient; admin: number; dir: string; log: () => string },
+    runtime: Runtime,
+    file: string,
+    { dir, admin, client }: { dir: string; admin: number; client: PlainClient },
   ) {
-    this.#child = child;
-    this.client = parts.client;
-    this.admin = parts.admin;
-    this.#dir = parts.dir;
-    this.#log = parts.log;
-  }
-
-  get log(): string {
-    return this.#log();
+    super(runtime, [path.join(import.meta.dirname, 'egress-program.ts'), file], admin);
+    this.#dir = dir;
+    this.client = client;
   }
 
   /** @param dir a folder of its own; the identity and the routes are written there */
@@ -66,20 +53,12 @@ export class EgressProcess {
     const config: EgressProgramConfig = { identityDir: dir, admin, streams, graceMs: 0, routes };
     const file = path.join(dir, 'egress.json');
     writeFileSync(file, JSON.stringify(config));
-    const binary = path.join(root, 'node_modules/.bin', runtime);
-    const child = spawn(binary, [path.join(import.meta.dirname, 'egress-program.ts'), file]);
-    let text = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
-    await eventually(
+    const started = new EgressProcess(runtime, file, { dir, admin, client: new PlainClient(ports) });
+    await started.says(
       'the egress listens',
-      () => {
-        if (child.exitCode !== null) throw new Error(`the egress ended: ${text}`);
-        return text.split('"msg":"route served"').length > routes.length;
-      },
-      { timeoutMs: 30_000 },
+      (log) => log.split('"msg":"route served"').length > routes.length,
     );
-    return new EgressProcess(child, { client: new PlainClient(ports), admin, dir, log: () => text });
+    return started;
   }
 
   /** Gives it another certificate. */
@@ -87,13 +66,8 @@ export class EgressProcess {
     await writePemFiles(this.#dir, identityFiles(identity), { force: true });
   }
 
-  async metrics(): Promise<string> {
-    return (await fetch(`http://127.0.0.1:${this.admin}/metrics`)).text();
-  }
-
-  async kill(): Promise<void> {
+  override async kill(): Promise<void> {
     this.client.close();
-    this.#child.kill('SIGKILL');
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit');
+    await super.kill();
   }
 }

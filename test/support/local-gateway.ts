@@ -4,29 +4,72 @@ import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
 import type { IdentitySource } from '../../src/identity/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { fixedIdentity } from './fixed-identity.ts';
 import { MeshClient } from './mesh-client.ts';
 
-/** A gateway in this process, with a certificate authority of its own and whatever targets a test gives. */
-export interface LocalGateway {
+/** A gateway in this process, with a certificate authority of its own. */
+export interface IssuedGateway {
   readonly gateway: Gateway;
   readonly port: number;
-  /** Of its certificate and its client's. */
+  /** Of its certificate and its clients'. */
   readonly issuer: Authority;
   /** The gateway's own. */
   readonly identity: IdentitySource;
+  /** A client with a certificate of that identity; closed with the gateway. */
+  clientOf(identity: string): Promise<MeshClient>;
+  close(): Promise<void>;
+}
+
+/** Starts a gateway on a free port. `name` is its identity. */
+export async function issuedGateway(
+  name: string,
+  targets: TargetSource,
+  options: Partial<GatewayOptions> = {},
+): Promise<IssuedGateway> {
+  const issuer = await createIssuer(await createAnchor({}), {});
+  const identity = fixedIdentity(await issueLeaf(issuer, { identity: name }));
+  const gateway = new Gateway({
+    listen: { host: '127.0.0.1', port: 0 },
+    identity,
+    targets,
+    clock: systemClock,
+    random: Math.random,
+    log: createLogger({ name: 'gateway', level: 'silent' }),
+    graceMs: 0,
+    ...options,
+  });
+  const [{ port }] = await gateway.start();
+  const clients: MeshClient[] = [];
+  return {
+    gateway,
+    port,
+    issuer,
+    identity,
+    clientOf: async (client) => {
+      const leaf = await issueLeaf(issuer, { identity: client });
+      const opened = new MeshClient({ port, gatewayIdentity: name, identity: leaf });
+      clients.push(opened);
+      return opened;
+    },
+    close: async () => {
+      for (const client of clients) client.close();
+      await gateway.stop();
+    },
+  };
+}
+
+/** One with whatever targets a test gives. */
+export interface LocalGateway extends IssuedGateway {
   /** A client that may use it. */
   readonly client: MeshClient;
   /** Replaces the targets; listeners hear of those that differ. */
   serve(specs: readonly TargetSpec[]): void;
-  close(): Promise<void>;
 }
 
 export async function localGateway(
   specs: readonly TargetSpec[],
   options: Partial<GatewayOptions> = {},
 ): Promise<LocalGateway> {
-  const issuer = await createIssuer(await createAnchor({}), {});
-  const own = await issueLeaf(issuer, { identity: 'gateway.west' });
   let current = specs;
   const listeners = new Set<(key: string) => void>();
   const targets: TargetSource = {
@@ -39,39 +82,14 @@ export async function localGateway(
     ready: { ok: true, reason: '' },
     close: () => Promise.resolve(),
   };
-  const source: IdentitySource = {
-    current: () => own,
-    subscribe: () => () => undefined,
-    ready: { ok: true, reason: '' },
-    close: () => Promise.resolve(),
-  };
-  const gateway = new Gateway({
-    listen: { host: '127.0.0.1', port: 0 },
-    identity: source,
-    targets,
-    clock: systemClock,
-    random: Math.random,
-    log: createLogger({ name: 'gateway', level: 'silent' }),
-    graceMs: 0,
-    ...options,
-  });
-  const [{ port }] = await gateway.start();
-  const identity = await issueLeaf(issuer, { identity: 'client.east' });
-  const client = new MeshClient({ port, gatewayIdentity: 'gateway.west', identity });
+  const started = await issuedGateway('gateway.west', targets, options);
   return {
-    gateway,
-    port,
-    issuer,
-    identity: source,
-    client,
+    ...started,
+    client: await started.clientOf('client.east'),
     serve: (next) => {
       const keys = new Set([...current, ...next].map(({ name, port: at }) => `${name}:${at}`));
       current = next;
       for (const key of keys) for (const listener of listeners) listener(key);
-    },
-    close: async () => {
-      client.close();
-      await gateway.stop();
     },
   };
 }

@@ -7,6 +7,7 @@ import { issueLeaf } from '../../src/identity/issue.ts';
 import { captureLog } from './captured-log.ts';
 import type { RelayedService } from './egress-process.ts';
 import { eventually } from './eventually.ts';
+import { fixedIdentity } from './fixed-identity.ts';
 import { freePorts } from './free-port.ts';
 import { type LocalGateway, localGateway } from './local-gateway.ts';
 import { PlainClient } from './plain-client.ts';
@@ -32,12 +33,7 @@ export async function startRelay(options: {
   const captured = captureLog();
   const egress = new Egress({
     listenAddress: '127.0.0.1',
-    identity: {
-      current: () => identity,
-      subscribe: () => () => undefined,
-      ready: { ok: true, reason: '' },
-      close: () => Promise.resolve(),
-    },
+    identity: fixedIdentity(identity),
     clock: systemClock,
     random: Math.random,
     log: captured.log,

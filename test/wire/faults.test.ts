@@ -7,7 +7,8 @@ import path from 'node:path';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import type { Identity } from '../../src/identity/identity.ts';
 import { eventually } from '../support/eventually.ts';
-import { GatewayProcess, RUNTIMES, type ServedTarget } from '../support/gateway-process.ts';
+import { GatewayProcess, type ServedTarget } from '../support/gateway-process.ts';
+import { RUNTIMES } from '../support/runtime-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 

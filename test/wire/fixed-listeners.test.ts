@@ -10,7 +10,8 @@ import type { Identity } from '../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
-import { GatewayProcess, RUNTIMES } from '../support/gateway-process.ts';
+import { GatewayProcess } from '../support/gateway-process.ts';
+import { RUNTIMES } from '../support/runtime-process.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 
 const service = (name: string) => `${name}.demo.svc.cluster.local`;

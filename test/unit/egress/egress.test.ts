@@ -5,6 +5,7 @@ import { Egress } from '../../../src/egress/egress.ts';
 import type { Route } from '../../../src/egress/routes.ts';
 import { captureLog, type LogLine } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
+import { fixedIdentity } from '../../support/fixed-identity.ts';
 import { freePorts } from '../../support/free-port.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -51,12 +52,7 @@ describe('the listeners of an egress', () => {
     lines = captured.lines;
     egress = new Egress({
       listenAddress: '127.0.0.1',
-      identity: {
-        current: () => undefined,
-        subscribe: () => () => undefined,
-        ready: { ok: true, reason: '' },
-        close: () => Promise.resolve(),
-      },
+      identity: fixedIdentity(undefined),
       clock: new VirtualClock(),
       random: () => 0.5,
       log: captured.log,

@@ -8,6 +8,7 @@ import type { Identity } from '../../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
 import { encodeTransportHeader } from '../../../src/proxy/transport-header.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
+import { fixedIdentity } from '../../support/fixed-identity.ts';
 
 const ALPN = 'transport.l5d.io/v1';
 
@@ -42,12 +43,7 @@ describe('gateway', () => {
     };
     gateway = new Gateway({
       listen: { host: '127.0.0.1', port: 0 },
-      identity: {
-        current: () => own,
-        subscribe: () => () => undefined,
-        ready: { ok: true, reason: '' },
-        close: () => Promise.resolve(),
-      },
+      identity: fixedIdentity(own),
       targets,
       clock: systemClock,
       random: Math.random,

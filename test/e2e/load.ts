@@ -1,0 +1,37 @@
+import type { Context } from './clusters.ts';
+import type { LoadResult } from './programs/load.mts';
+import type { Run } from './session.ts';
+
+const WORKERS = 8;
+
+/**
+ * Does `action` while a plain pod asks for `url` without pause, from before it to a moment after it.
+ * @param allowed so many requests may fail; default none
+ * @returns what was seen, in words
+ * @throws Error when more failed, with the first of them
+ */
+export async function underLoad(
+  run: Run,
+  { from = run.source, url, allowed = 0 }: { from?: Context; url: string; allowed?: number },
+  action: () => Promise<unknown>,
+): Promise<string> {
+  const command = ['exec', '-i', 'client', '--', 'node', '/programs/load.mts', url, String(WORKERS)];
+  const load = from.start('-n', run.namespace, ...command);
+  await load.spoke;
+  try {
+    await action();
+  } finally {
+    load.endInput();
+  }
+  const seen = JSON.parse((await load.output).trim().split('\n').at(-1) ?? '') as LoadResult;
+  const { answered, again, failures, slowest } = seen;
+  if (answered === 0) throw new Error('nothing was answered at all');
+  if (failures.length > allowed) {
+    const words = failures.slice(0, 3).map(({ at, why }) => `${new Date(at).toISOString()} ${why}`);
+    throw new Error(
+      `${failures.length} of ${answered + failures.length} requests failed: ${words.join('; ')}`,
+    );
+  }
+  const retried = again === 0 ? '' : `, ${again} asked again on a new connection`;
+  return `${answered} answers, ${failures.length} failed${retried}, slowest ${slowest} ms`;
+}

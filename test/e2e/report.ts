@@ -1,0 +1,80 @@
+import { writeFileSync } from 'node:fs';
+
+interface Step {
+  readonly part: string;
+  readonly what: string;
+  readonly passed: boolean;
+  readonly detail: string;
+  readonly seconds: number;
+}
+
+/** What was checked, in order, with times: a line as it happens, and a table at the end. */
+export class Report {
+  readonly #began = performance.now();
+  readonly #steps: Step[] = [];
+  #part = '';
+
+  /** Begins a part of the table. */
+  part(title: string): void {
+    this.#part = title;
+    this.say(`— ${title}`);
+  }
+
+  say(text: string): void {
+    process.stdout.write(`${seconds(performance.now() - this.#began)} s  ${text}\n`);
+  }
+
+  /** Does a step and writes down what `probe` returns, or what it throws, which goes on to the caller. */
+  async step(what: string, probe: () => Promise<string>): Promise<void> {
+    const began = performance.now();
+    const done = (passed: boolean, detail: string) => {
+      const took = (performance.now() - began) / 1000;
+      this.#steps.push({ part: this.#part, what, passed, detail, seconds: took });
+      this.say(`${passed ? '✔' : '✘'} ${what}${detail === '' ? '' : ` (${detail})`}`);
+    };
+    try {
+      done(true, await probe());
+    } catch (error) {
+      done(false, error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  get passed(): boolean {
+    return this.#steps.length > 0 && this.#steps.every(({ passed }) => passed);
+  }
+
+  /** For people: a table of the steps. */
+  table(): string {
+    const width = Math.max(...this.#steps.map(({ what }) => what.length));
+    const lines = this.#steps.flatMap(({ part, what, passed, detail, seconds: took }, index) => [
+      ...(part === this.#steps[index - 1]?.part ? [] : ['', part]),
+      `  ${passed ? '✔' : '✘'} ${what.padEnd(width)} ${took.toFixed(1).padStart(6)} s  ${detail}`.trimEnd(),
+    ]);
+    return `${lines.join('\n')}\n\n${this.#sum()}\n`;
+  }
+
+  /** The same as Markdown. */
+  write(file: string, title: string): void {
+    const rows = this.#steps.map(
+      ({ part, what, passed, detail, seconds: took }) =>
+        `| ${part} | ${what} | ${passed ? 'passed' : '**failed**'} | ${took.toFixed(1)} s | ${oneCell(detail)} |`,
+    );
+    const head = ['| part | step | outcome | time | what was seen |', '| --- | --- | --- | --- | --- |'];
+    writeFileSync(file, `# ${title}\n\n${[...head, ...rows].join('\n')}\n\n${this.#sum()}\n`);
+  }
+
+  #sum(): string {
+    const passed = this.#steps.filter((step) => step.passed).length;
+    const took = (performance.now() - this.#began) / 1000;
+    return `${passed} passed, ${this.#steps.length - passed} failed, in ${took.toFixed(0)} s`;
+  }
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(1).padStart(6);
+}
+
+function oneCell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
+}

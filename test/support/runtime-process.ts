@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { eventually } from './eventually.ts';
+
+/** The checkout that the tests are of. */
+export const root = path.join(import.meta.dirname, '../..');
+
+/** The runtimes that gateway and egress have to run on. */
+export const RUNTIMES = ['node', 'bun'] as const;
+export type Runtime = (typeof RUNTIMES)[number];
+
+/** A program of this repository as a process of its own, with what it wrote. */
+export abstract class RuntimeProcess {
+  /** The port of its admin server, where it gives its metrics. */
+  readonly admin: number;
+  readonly #child: ChildProcess;
+  #log = '';
+
+  protected constructor(runtime: Runtime, args: readonly string[], admin: number) {
+    this.admin = admin;
+    const child = spawn(path.join(root, 'node_modules/.bin', runtime), args);
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (this.#log += chunk.toString()));
+    this.#child = child;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** All that it wrote until now. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /** Waits until `heard` finds in the log what it looks for; rejects with the log when the process ends before. */
+  protected async says<T>(what: string, heard: (log: string) => T): Promise<NonNullable<T>> {
+    return eventually(
+      what,
+      () => {
+        if (this.#child.exitCode !== null) throw new Error(`it ended before: ${this.#log}`);
+        return heard(this.#log);
+      },
+      { timeoutMs: 30_000 },
+    );
+  }
+
+  async metrics(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.admin}/metrics`)).text();
+  }
+
+  terminate(): void {
+    this.#child.kill('SIGTERM');
+  }
+
+  /** When the process is no more: its exit code. */
+  async ended(): Promise<number | null> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit');
+    return this.#child.exitCode;
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.ended();
+  }
+}
