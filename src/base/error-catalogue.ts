@@ -186,9 +186,17 @@ export const catalogue = {
     'A field of a Link is wrong; nothing of that Link is changed until it is corrected.',
     'Correct the named field, or make the Link anew with `linkspan link-gen`.',
   ),
+  SERVICE_ACCOUNT_MISSING: entry(
+    'The service account that the source cluster should use does not exist in the target cluster.',
+    'Install Linkspan there, make the account with `linkspan allow`, or name another with --service-account-name.',
+  ),
   SERVICE_ACCOUNT_TOKEN_MISSING: entry(
     'The service account that the source cluster should use has no token Secret, or an empty one.',
-    'Create the account and a Secret of type kubernetes.io/service-account-token for it (the chart does), then try again.',
+    'Create a Secret of type kubernetes.io/service-account-token for it (the chart and `linkspan allow` do), try again when it is filled, or give --token-ttl.',
+  ),
+  TOKEN_REFUSED: entry(
+    'The target cluster refuses a token of limited life for the account.',
+    'Let the account `create` serviceaccounts/token for itself, as `linkspan allow --token-ttl` prints it.',
   ),
 } as const satisfies Record<string, CatalogueEntry>;
 

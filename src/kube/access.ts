@@ -22,6 +22,8 @@ export interface ClusterAccess {
   readonly skipVerify: boolean;
   /** Headers of each request; re-read or renewed where the kubeconfig says so. */
   readonly auth: Auth;
+  /** The token that the kubeconfig itself holds, for what it says about itself: whose it is and when it expires. */
+  readonly bearer: string | undefined;
 }
 
 /** Access to a server that asks nobody who they are: a controller's admin port. */
@@ -38,6 +40,7 @@ export function anonymousAccess(url: string): ClusterAccess {
     tlsServerName: undefined,
     skipVerify: false,
     auth: staticAuth(undefined),
+    bearer: undefined,
   };
 }
 
@@ -131,6 +134,7 @@ function inCluster(): ClusterAccess {
     tlsServerName: undefined,
     skipVerify: false,
     auth: tokenFileAuth(path.join(SERVICE_ACCOUNT_DIR, 'token')),
+    bearer: undefined,
   };
 }
 
@@ -164,6 +168,7 @@ function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
     tlsServerName: cluster['tls-server-name'] || undefined,
     skipVerify: cluster['insecure-skip-tls-verify'] === true,
     auth: authOf(user, textOfConfig, contextName, origin),
+    bearer: user.tokenFile ? undefined : user.token?.trim() || undefined,
   };
 }
 

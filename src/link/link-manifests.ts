@@ -2,6 +2,7 @@ import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
 import { stringify } from 'yaml';
 import { LinkspanError } from '../base/errors.ts';
 import {
+  CREATED_BY,
   CREDENTIALS_SECRET_KEY,
   CREDENTIALS_SECRET_TYPE,
   DESTINATION_CLUSTER_DOMAIN,
@@ -112,7 +113,7 @@ function link(facts: LinkFacts): LinkObject {
     metadata: {
       name: facts.clusterName,
       namespace: facts.namespace,
-      annotations: { 'linkerd.io/created-by': `linkspan/cli ${facts.version}` },
+      annotations: { [CREATED_BY]: `linkspan/cli ${facts.version}` },
     },
     spec: {
       targetClusterName: facts.clusterName,
