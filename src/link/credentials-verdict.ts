@@ -55,7 +55,10 @@ export interface CredentialsVerdict {
 export function credentialsVerdict(facts: CredentialsFacts, now: number): CredentialsVerdict {
   const { expiry, renewed, renewalError } = facts;
   const failure = renewalError === undefined ? '' : `; not renewed: ${describeError(renewalError)}`;
-  if (expiry === undefined) return { status: 'True', reason: 'Accepted', message: '' };
+  if (expiry === undefined) {
+    if (renewalError === undefined) return { status: 'True', reason: 'Accepted', message: '' };
+    return { status: 'True', reason: 'RenewalFailed', message: `the token has no end${failure}` };
+  }
   const { what, expiresAt } = expiry;
   const date = new Date(expiresAt).toISOString().replace(/\.\d+Z$/, 'Z');
   if (now >= expiresAt) {

@@ -83,6 +83,11 @@ describe('whether credentials hold', () => {
     );
   });
 
+  it('say so where a token without an end could not be replaced by one with an end', () => {
+    const error = new LinkspanError('TOKEN_REFUSED', 'no token for links/mirror');
+    expect(verdict(undefined, true, error)).to.have.property('words', 'True RenewalFailed');
+  });
+
   it('looks at the token first, at the client certificate where there is none', () => {
     const token = serviceAccountToken({ issuedAt: NOW, expiresAt: NOW + DAY });
     expect(expiryOf(access({ token }))).to.include({ what: 'token', expiresAt: NOW + DAY });
