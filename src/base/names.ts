@@ -94,6 +94,8 @@ export const CONTROLLER_NAME = 'linkspan-controller';
 
 export const DEFAULT_NAMESPACE = 'linkerd-multicluster';
 export const DEFAULT_LINKERD_NAMESPACE = 'linkerd';
+/** The account that a target has for source clusters, by Linkerd's name. */
+export const REMOTE_ACCESS_ACCOUNT = 'linkerd-service-mirror-remote-access-default';
 export const DEFAULT_GATEWAY_NAME = 'linkerd-gateway';
 /** Service in the controller's namespace whose EndpointSlices are the egress pods. */
 export const DEFAULT_EGRESS_NAME = 'linkspan-egress';

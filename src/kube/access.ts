@@ -26,6 +26,25 @@ export interface ClusterAccess {
   readonly bearer: string | undefined;
 }
 
+/** `source` of a pod's own account. */
+const POD_ACCOUNT = "the pod's service account";
+
+/** Whether this is a pod's own account, whose server is a ClusterIP. */
+export function isPodAccount(access: ClusterAccess): boolean {
+  return access.source === POD_ACCOUNT;
+}
+
+/** The same server, as somebody else. */
+export function withBearer(access: ClusterAccess, token: string): ClusterAccess {
+  return {
+    ...access,
+    cert: undefined,
+    key: undefined,
+    auth: staticAuth(`Bearer ${token}`),
+    bearer: token,
+  };
+}
+
 /** Access to a server that asks nobody who they are: a controller's admin port. */
 export function anonymousAccess(url: string): ClusterAccess {
   const parsed = URL.parse(url);
@@ -127,7 +146,7 @@ function inCluster(): ClusterAccess {
   }
   return {
     server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
-    source: "the pod's service account",
+    source: POD_ACCOUNT,
     ca: readText(path.join(SERVICE_ACCOUNT_DIR, 'ca.crt')),
     cert: undefined,
     key: undefined,
