@@ -9,6 +9,15 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
+/** A duration as people write it, in the largest unit that leaves no rest: `24h`, `90s`, `500ms`. */
+export function formatDuration(ms: number): string {
+  const [unit = 'ms', size = 1] =
+    (['h', 'm', 's'] as const)
+      .map((name) => [name, UNIT_MS[name] ?? 1] as const)
+      .find(([, length]) => ms >= length && ms % length === 0) ?? [];
+  return `${ms / size}${unit}`;
+}
+
 /**
  * Milliseconds of a Go duration (`3s`, `1m30s`, `500ms`) or of a bare number of seconds, as Linkerd's annotations hold them
  * (`mirror.linkerd.io/probe-period: "3"`). Also accepts `d`. Undefined when the text is no duration or is negative.

@@ -158,6 +158,18 @@ export const catalogue = {
   ),
 
   // link
+  ACCOUNT_RIGHTS_MISSING: entry(
+    'The service account that the source cluster should use may not do what mirroring needs.',
+    'Grant it what `linkspan allow` prints (the chart does for its own account), or name another with --service-account-name.',
+  ),
+  API_SERVER_ADDRESS_LOCAL: entry(
+    "The kubeconfig's address of the API server means something else, or nothing, in pods of another cluster.",
+    'Give --api-server-address with a URL that the source cluster reaches (kind: https://<node IP>:6443).',
+  ),
+  CLUSTER_NAME_TAKEN: entry(
+    'A name that should stand for one cluster stands for another already.',
+    'Choose another --cluster-name; if the cluster was rebuilt, give --rebuilt; if it is gone, `linkspan unlink` it first.',
+  ),
   CREDENTIALS_INVALID: entry(
     'The Secret that a Link names holds no usable kubeconfig.',
     'Make it anew with `linkspan link-gen` and apply it; it is picked up without a restart.',
@@ -165,6 +177,10 @@ export const catalogue = {
   CREDENTIALS_MISSING: entry(
     'The Secret that a Link names does not exist, or is not of type mirror.linkerd.io/remote-kubeconfig.',
     'Apply the Secret that `linkspan link-gen` prints together with the Link; it is picked up without a restart.',
+  ),
+  FOREIGN_OBJECT: entry(
+    'An object of the name that is wanted belongs to somebody else; it is left alone.',
+    'Remove it or choose another name; --force takes over a Link that was written by hand.',
   ),
   GATEWAY_INCOMPLETE: entry(
     'The gateway Service of the target cluster lacks something that a Link needs: an address, a named port, an annotation.',
@@ -178,6 +194,10 @@ export const catalogue = {
     "Linkerd's configuration in the target cluster (ConfigMap linkerd-config) does not say its domains.",
     'Repair it with `linkerd upgrade`, or name the right namespace with --linkerd-namespace.',
   ),
+  LINK_CRD_MISSING: entry(
+    'The cluster does not know Links.',
+    'Install Linkspan there with `linkspan install`, or only the definitions with `linkspan install --crds`.',
+  ),
   LINK_DUPLICATE: entry(
     'Two Links name the same target cluster; only the older one is used.',
     'Delete one of the two Links.',
@@ -186,9 +206,41 @@ export const catalogue = {
     'A field of a Link is wrong; nothing of that Link is changed until it is corrected.',
     'Correct the named field, or make the Link anew with `linkspan link-gen`.',
   ),
+  LINK_NOT_SYNCED: entry(
+    'The Link was applied, but its mirrors were not complete in time.',
+    'Follow the reason in the message (docs/reference/reasons.md); `linkspan check` in the source cluster says more. Nothing needs to be applied again.',
+  ),
+  LINK_TO_ITSELF: entry(
+    'The source and the target of a Link are one and the same cluster.',
+    'Name two clusters: --context is the target, --source-context the source.',
+  ),
+  NAMESPACE_MISSING: entry(
+    'A namespace that the objects go into does not exist.',
+    'Install Linkspan there with `linkspan install`, or name the right one with --namespace.',
+  ),
+  NOT_EXPORTABLE: entry(
+    'A Service is of a kind that no source cluster could mirror; nothing was labelled.',
+    'Export a Service with a TCP port and endpoints of its own.',
+  ),
+  SERVICE_ACCOUNT_EXISTS: entry(
+    'The account that should be made exists already, or its name is taken.',
+    'Choose another --service-account-name: each consumer has its own; --ignore-cluster prints anyway.',
+  ),
+  SERVICE_ACCOUNT_MISSING: entry(
+    'The service account that the source cluster should use does not exist in the target cluster.',
+    'Install Linkspan there, make the account with `linkspan allow`, or name another with --service-account-name.',
+  ),
   SERVICE_ACCOUNT_TOKEN_MISSING: entry(
     'The service account that the source cluster should use has no token Secret, or an empty one.',
-    'Create the account and a Secret of type kubernetes.io/service-account-token for it (the chart does), then try again.',
+    'Create a Secret of type kubernetes.io/service-account-token for it (the chart and `linkspan allow` do), try again when it is filled, or give --token-ttl.',
+  ),
+  SERVICE_NOT_FOUND: entry(
+    'A Service that should be exported does not exist; nothing was labelled.',
+    'Check its name and --namespace, and that --context is the target cluster.',
+  ),
+  TOKEN_REFUSED: entry(
+    'The target cluster refuses a token of limited life for the account.',
+    'Let the account `create` serviceaccounts/token for itself, as `linkspan allow --token-ttl` prints it.',
   ),
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -53,6 +53,12 @@ export const DESTINATION_CLUSTER_NAME_LABEL = 'multicluster.linkerd.io/cluster-n
 export const DESTINATION_TRUST_DOMAIN = 'multicluster.linkerd.io/trust-domain';
 export const DESTINATION_CLUSTER_DOMAIN = 'multicluster.linkerd.io/cluster-domain';
 
+/** Label on everything that belongs to the extension; value `multicluster`. */
+export const EXTENSION_LABEL = 'linkerd.io/extension';
+/** Annotation on a Link: who wrote it, `<product>/cli <version>`. */
+export const CREATED_BY = 'linkerd.io/created-by';
+/** Annotation on the credentials Secret of a Link: life of its token, a duration such as `24h`. The controller renews the token before it expires; without it nothing is renewed. */
+export const TOKEN_TTL = 'linkspan.dev/token-ttl';
 /** Annotation on a mirror: `namespace/name` of the Link that it was made for, so that what a deleted Link leaves behind is known to be ours. */
 export const LINK_ANNOTATION = 'linkspan.dev/link';
 /** Group of annotations on a federated Service: `members.linkspan.dev/<cluster>` is the Link (`namespace/name`) that a member came by. */
@@ -88,6 +94,8 @@ export const CONTROLLER_NAME = 'linkspan-controller';
 
 export const DEFAULT_NAMESPACE = 'linkerd-multicluster';
 export const DEFAULT_LINKERD_NAMESPACE = 'linkerd';
+/** The account that a target has for source clusters, by Linkerd's name. */
+export const REMOTE_ACCESS_ACCOUNT = 'linkerd-service-mirror-remote-access-default';
 export const DEFAULT_GATEWAY_NAME = 'linkerd-gateway';
 /** Service in the controller's namespace whose EndpointSlices are the egress pods. */
 export const DEFAULT_EGRESS_NAME = 'linkspan-egress';

@@ -23,6 +23,16 @@ export function render(output: Output, value: unknown, text: () => string): stri
   return output === 'yaml' ? stringify(value, { lineWidth: 0 }) : text();
 }
 
+/** `-o` of what prints manifests. */
+export const manifestFormat = z.enum(['yaml', 'json'], { error: 'must be yaml or json' });
+
+/** Manifests for `kubectl apply -f -`. JSON is one List, so that the output is JSON and kubectl takes it. */
+export function manifestText(manifests: readonly object[], format: z.output<typeof manifestFormat>): string {
+  if (format === 'yaml')
+    return manifests.map((manifest) => `---\n${stringify(manifest, { lineWidth: 0 })}`).join('');
+  return `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }, null, 2)}\n`;
+}
+
 /** How long ago, as kubectl writes ages: `12s`, `5m`, `3h`, `2d`. */
 export function age(seconds: number): string {
   if (seconds < 120) return `${Math.max(0, Math.round(seconds))}s`;

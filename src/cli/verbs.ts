@@ -11,6 +11,8 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   gateway: async () => (await import('./gateway.ts')).gatewayCommand,
   egress: async () => (await import('./egress.ts')).egressCommand,
   'link-gen': async () => (await import('./link-gen.ts')).linkGenCommand,
+  export: async () => (await import('./export.ts')).exportCommand,
+  unexport: async () => (await import('./export.ts')).unexportCommand,
   mirrors: async () => (await import('./mirrors.ts')).mirrorsCommand,
   explain: async () => (await import('./explain.ts')).explainCommand,
   identity: async () => (await import('./identity.ts')).identityCommand,

@@ -22,6 +22,27 @@ export interface ClusterAccess {
   readonly skipVerify: boolean;
   /** Headers of each request; re-read or renewed where the kubeconfig says so. */
   readonly auth: Auth;
+  /** The token that the kubeconfig itself holds, for what it says about itself: whose it is and when it expires. */
+  readonly bearer: string | undefined;
+}
+
+/** `source` of a pod's own account. */
+const POD_ACCOUNT = "the pod's service account";
+
+/** Whether this is a pod's own account, whose server is a ClusterIP. */
+export function isPodAccount(access: ClusterAccess): boolean {
+  return access.source === POD_ACCOUNT;
+}
+
+/** The same server, as somebody else. */
+export function withBearer(access: ClusterAccess, token: string): ClusterAccess {
+  return {
+    ...access,
+    cert: undefined,
+    key: undefined,
+    auth: staticAuth(`Bearer ${token}`),
+    bearer: token,
+  };
 }
 
 /** Access to a server that asks nobody who they are: a controller's admin port. */
@@ -38,6 +59,7 @@ export function anonymousAccess(url: string): ClusterAccess {
     tlsServerName: undefined,
     skipVerify: false,
     auth: staticAuth(undefined),
+    bearer: undefined,
   };
 }
 
@@ -124,13 +146,14 @@ function inCluster(): ClusterAccess {
   }
   return {
     server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
-    source: "the pod's service account",
+    source: POD_ACCOUNT,
     ca: readText(path.join(SERVICE_ACCOUNT_DIR, 'ca.crt')),
     cert: undefined,
     key: undefined,
     tlsServerName: undefined,
     skipVerify: false,
     auth: tokenFileAuth(path.join(SERVICE_ACCOUNT_DIR, 'token')),
+    bearer: undefined,
   };
 }
 
@@ -164,6 +187,7 @@ function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
     tlsServerName: cluster['tls-server-name'] || undefined,
     skipVerify: cluster['insecure-skip-tls-verify'] === true,
     auth: authOf(user, textOfConfig, contextName, origin),
+    bearer: user.tokenFile ? undefined : user.token?.trim() || undefined,
   };
 }
 

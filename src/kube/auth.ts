@@ -15,6 +15,23 @@ export function staticAuth(header: string | undefined): Auth {
   return { authorization: () => Promise.resolve(header) };
 }
 
+/** A bearer token that can be replaced while clients go on using it: requests that begin afterwards carry the new one. */
+export class BearerAuth implements Auth {
+  #token: string;
+
+  constructor(token: string) {
+    this.#token = token;
+  }
+
+  replace(token: string): void {
+    this.#token = token;
+  }
+
+  authorization(): Promise<string> {
+    return Promise.resolve(`Bearer ${this.#token}`);
+  }
+}
+
 /** A bearer token from a file that somebody renews (a pod's service account). The last token that could be read is kept. */
 export function tokenFileAuth(file: string): Auth {
   let header: string | undefined;

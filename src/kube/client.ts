@@ -137,6 +137,20 @@ export class KubeClient {
     })) as T;
   }
 
+  /**
+   * Creates under an object: a ServiceAccount's `token` (its answer is the TokenRequest with its status). Nothing is stored, so that it may be tried again.
+   */
+  async createUnder<T extends KubeObject, B extends KubeObject>(
+    resource: Resource<T>,
+    ref: ObjectRef,
+    subresource: 'token',
+    body: B,
+    options: CallOptions = {},
+  ): Promise<B> {
+    const path = `${pathOf(resource, ref)}/${subresource}`;
+    return (await this.#call({ method: 'POST', path, body, ...options })) as B;
+  }
+
   async replace<T extends KubeObject>(
     resource: Resource<T>,
     object: T,

@@ -10,7 +10,9 @@ import type {
   V1ObjectMeta,
   V1Pod,
   V1Secret,
+  V1SelfSubjectAccessReview,
   V1Service,
+  V1ServiceAccount,
 } from '@kubernetes/client-node';
 
 /** What every Kubernetes object has. */
@@ -44,6 +46,11 @@ export const services: Resource<V1Service> = { ...core, kind: 'Service', plural:
 export const endpoints: Resource<V1Endpoints> = { ...core, kind: 'Endpoints', plural: 'endpoints' };
 export const secrets: Resource<V1Secret> = { ...core, kind: 'Secret', plural: 'secrets' };
 export const configMaps: Resource<V1ConfigMap> = { ...core, kind: 'ConfigMap', plural: 'configmaps' };
+export const serviceAccounts: Resource<V1ServiceAccount> = {
+  ...core,
+  kind: 'ServiceAccount',
+  plural: 'serviceaccounts',
+};
 export const pods: Resource<V1Pod> = { ...core, kind: 'Pod', plural: 'pods' };
 export const events: Resource<CoreV1Event> = { ...core, kind: 'Event', plural: 'events' };
 export const namespaces: Resource<V1Namespace> = {
@@ -73,6 +80,15 @@ export const certificateSigningRequests: Resource<V1CertificateSigningRequest> =
   version: 'v1',
   kind: 'CertificateSigningRequest',
   plural: 'certificatesigningrequests',
+  namespaced: false,
+};
+
+/** A question to the API server, never stored: may the one who asks do this? */
+export const selfSubjectAccessReviews: Resource<V1SelfSubjectAccessReview> = {
+  group: 'authorization.k8s.io',
+  version: 'v1',
+  kind: 'SelfSubjectAccessReview',
+  plural: 'selfsubjectaccessreviews',
   namespaced: false,
 };
 

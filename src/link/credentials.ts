@@ -1,4 +1,6 @@
 import type { V1Secret } from '@kubernetes/client-node';
+import { isDeepStrictEqual } from 'node:util';
+import { parseDocument } from 'yaml';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../base/names.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
@@ -31,4 +33,31 @@ export function accessFromSecret(secret: V1Secret): ClusterAccess {
       cause: error,
     });
   }
+}
+
+/** Whether two ways to reach a cluster differ in nothing but the token: a client of the one goes on with the token of the other. */
+export function differsInToken(a: ClusterAccess, b: ClusterAccess): boolean {
+  if (a.bearer === undefined || b.bearer === undefined) return false;
+  const rest = (access: ClusterAccess) => ({ ...access, auth: undefined, bearer: undefined });
+  return isDeepStrictEqual(rest(a), rest(b));
+}
+
+/** The kubeconfig with another token for the user of its current context; everything else stays as it was written. */
+export function kubeconfigWithToken(kubeconfig: string, token: string): string {
+  const document = parseDocument(kubeconfig);
+  const {
+    'current-context': current,
+    contexts = [],
+    users = [],
+  } = document.toJS() as {
+    'current-context'?: string;
+    contexts?: { name: string; context?: { user?: string } }[];
+    users?: { name: string }[];
+  };
+  const user = contexts.find(({ name }) => name === current)?.context?.user;
+  const index = users.findIndex(({ name }) => name === user);
+  if (index < 0)
+    throw new LinkspanError('CREDENTIALS_INVALID', 'the kubeconfig names no user to give a token to');
+  document.setIn(['users', index, 'user', 'token'], token);
+  return document.toString({ lineWidth: 0 });
 }

@@ -12,8 +12,10 @@ import {
   PROBE_PORT_NAME,
 } from '../base/names.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { configMaps, secrets, services } from '../kube/resource.ts';
+import { configMaps, secrets, serviceAccounts, services } from '../kube/resource.ts';
+import { clusterUid } from './cluster-uid.ts';
 import type { GatewayFacts } from './link-manifests.ts';
+import { missingAccount, requestToken } from './token.ts';
 
 /** Settings that say which objects of the target cluster are read. */
 export interface GatherOptions {
@@ -22,6 +24,8 @@ export interface GatherOptions {
   readonly namespace: string;
   readonly linkerdNamespace: string;
   readonly gateway: GatewayOptions | undefined;
+  /** Life of the token that is asked for, milliseconds; undefined: the token Secret's, which never ends. */
+  readonly tokenTtlMs: number | undefined;
 }
 
 export interface GatewayOptions {
@@ -34,6 +38,8 @@ export interface GatewayOptions {
 
 /** What the target cluster says about itself. */
 export interface TargetFacts {
+  /** What tells this cluster from any other; undefined where it may not be read. */
+  readonly uid: string | undefined;
   readonly token: string;
   readonly gateway: GatewayFacts | undefined;
   /** Undefined where Linkerd is not installed. */
@@ -42,18 +48,27 @@ export interface TargetFacts {
 
 /**
  * Reads what a Link needs from the target cluster.
- * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, LINKERD_CONFIG_INVALID, SERVICE_ACCOUNT_TOKEN_MISSING, or what the client throws
+ * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, LINKERD_CONFIG_INVALID, SERVICE_ACCOUNT_MISSING, SERVICE_ACCOUNT_TOKEN_MISSING, TOKEN_REFUSED, or what the client throws
  */
 export async function gatherTargetFacts(client: KubeClient, options: GatherOptions): Promise<TargetFacts> {
-  const [token, gateway, linkerd] = await Promise.all([
-    readToken(client, options),
+  const [uid, gateway, linkerd] = await Promise.all([
+    clusterUid(client),
     options.gateway === undefined ? undefined : readGateway(client, options.gateway),
     readLinkerd(client, options.linkerdNamespace),
   ]);
-  return { token, gateway, linkerd };
+  // Last: a token of limited life is made, not read.
+  return { uid, token: await readToken(client, options), gateway, linkerd };
 }
 
-async function readToken(client: KubeClient, { serviceAccount, namespace }: GatherOptions): Promise<string> {
+async function readToken(client: KubeClient, options: GatherOptions): Promise<string> {
+  const { serviceAccount, namespace, tokenTtlMs } = options;
+  const account = { namespace, name: serviceAccount };
+  if (tokenTtlMs !== undefined) return requestToken(client, account, tokenTtlMs);
+  try {
+    await client.get(serviceAccounts, account);
+  } catch (error) {
+    throw isNotFound(error) ? missingAccount(account, error) : error;
+  }
   const { items } = await client.list(secrets, {
     namespace,
     fieldSelector: 'type=kubernetes.io/service-account-token',

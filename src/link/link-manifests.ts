@@ -1,13 +1,17 @@
 import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
 import { stringify } from 'yaml';
+import { formatDuration } from '../base/duration.ts';
 import { LinkspanError } from '../base/errors.ts';
 import {
+  CREATED_BY,
   CREDENTIALS_SECRET_KEY,
   CREDENTIALS_SECRET_TYPE,
   DESTINATION_CLUSTER_DOMAIN,
   DESTINATION_CLUSTER_NAME_LABEL,
   DESTINATION_TRUST_DOMAIN,
+  TOKEN_TTL,
 } from '../base/names.ts';
+import type { KubeObject } from '../kube/resource.ts';
 import { links, parseLink, type LinkObject, type LinkSpec } from './schema.ts';
 
 /** What `link-gen` found out about the target cluster's gateway. */
@@ -43,6 +47,8 @@ export interface LinkFacts {
   readonly federatedServiceSelector: V1LabelSelector;
   readonly excludedAnnotations: readonly string[];
   readonly excludedLabels: readonly string[];
+  /** Life of the token, which the controller then renews; undefined: it never ends. Milliseconds. */
+  readonly tokenTtlMs: number | undefined;
   /** Whether the Secret for Linkerd's destination controller is printed. */
   readonly destinationCredentials: boolean;
   /** Version of this program, recorded as `linkerd.io/created-by`. */
@@ -58,7 +64,7 @@ export function credentialsName(clusterName: string): string {
  * The objects that are applied to the source cluster: the controller's Secret, the destination controller's Secret, the Link.
  * @throws LinkspanError LINK_INVALID when no controller could use such a Link, before somebody applies it
  */
-export function linkManifests(facts: LinkFacts): object[] {
+export function linkManifests(facts: LinkFacts): KubeObject[] {
   const made = link(facts);
   const verdict = parseLink(made);
   if (!verdict.ok) {
@@ -66,7 +72,11 @@ export function linkManifests(facts: LinkFacts): object[] {
     throw new LinkspanError('LINK_INVALID', `the Link would be refused: ${problems.join('; ')}`);
   }
   const kubeconfig = Buffer.from(stringify(kubeconfigOf(facts))).toString('base64');
-  const mirrorSecret = secret(facts, kubeconfig, { namespace: facts.namespace });
+  const { tokenTtlMs } = facts;
+  const mirrorSecret = secret(facts, kubeconfig, {
+    namespace: facts.namespace,
+    ...(tokenTtlMs === undefined ? {} : { annotations: { [TOKEN_TTL]: formatDuration(tokenTtlMs) } }),
+  });
   const destinationSecret = secret(facts, kubeconfig, {
     namespace: facts.linkerdNamespace,
     labels: { [DESTINATION_CLUSTER_NAME_LABEL]: facts.clusterName },
@@ -112,7 +122,7 @@ function link(facts: LinkFacts): LinkObject {
     metadata: {
       name: facts.clusterName,
       namespace: facts.namespace,
-      annotations: { 'linkerd.io/created-by': `linkspan/cli ${facts.version}` },
+      annotations: { [CREATED_BY]: `linkspan/cli ${facts.version}` },
     },
     spec: {
       targetClusterName: facts.clusterName,

@@ -9,6 +9,14 @@ export const linkReasons = {
   DuplicateCluster: 'An older Link already names this target cluster; that one is used.',
   SecretNotFound: 'The Secret that the Link names does not exist in its namespace.',
   InvalidCredentials: 'The Secret holds no usable kubeconfig; the message says why.',
+  CredentialsExpiring:
+    'The token or client certificate expires soon and nothing renews it; the message has the date. Run `linkspan link` again before.',
+  CredentialsExpired:
+    'The token or client certificate has expired; the message has the date. Run `linkspan link` again.',
+  RenewalFailed:
+    'The token is still valid, but could not be renewed; it is tried again until it expires. The message has the date and the error.',
+  CredentialsRejected:
+    'The API server of the target cluster does not accept the token: its account was deleted or made anew, or the cluster was rebuilt. Run `linkspan link` again.',
   Connected: 'The API server of the target cluster answers.',
   Unreachable: 'The API server of the target cluster does not answer; the last known mirrors are kept.',
   Forbidden: 'The API server of the target cluster refuses the credentials or their rights.',

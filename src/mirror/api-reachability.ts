@@ -10,7 +10,7 @@ const THRESHOLD = 2;
 
 /**
  * Whether the target's API server answers. A watch cannot tell: behind a partition it stays open and silent for minutes. Asks for `/version`, which every
- * account may read; any answer counts, also a refusal.
+ * account may read; any answer counts, also a refusal, unless it says that it does not know us: an open watch outlives the token that it was begun with.
  */
 export class ApiReachability {
   readonly #options: { client: KubeClient; clock: Clock; onBack: () => void };
@@ -45,7 +45,7 @@ export class ApiReachability {
     try {
       await client.raw('GET', '/version', { signal: this.#stop.signal });
     } catch (error) {
-      if (!(error instanceof KubeApiError)) failed = error as Error;
+      if (!(error instanceof KubeApiError) || error.status === 401) failed = error as Error;
     }
     if (this.#stop.signal.aborted) return;
     const wasAway = this.#failures >= THRESHOLD;

@@ -1,7 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock, Timer } from '../base/clock.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { services } from '../kube/resource.ts';
+import { clusterUid } from '../link/cluster-uid.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { DropGuard } from './drop-guard.ts';
 import type { EventReason } from './reasons.ts';
@@ -165,15 +166,8 @@ export class DropConfirmation {
     );
   }
 
-  async #readUid(): Promise<string | undefined> {
-    const { remote, signal } = this.#options;
-    try {
-      const service = await remote.get(services, { namespace: 'default', name: 'kubernetes' }, { signal });
-      return service.metadata?.uid;
-    } catch (error) {
-      if (isForbidden(error) || isNotFound(error)) return undefined;
-      throw error;
-    }
+  #readUid(): Promise<string | undefined> {
+    return clusterUid(this.#options.remote, this.#options.signal);
   }
 
   /** What is absent here and from a fresh list too. */

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { describeError, messageOf, type LinkspanError } from '../base/errors.ts';
 import { ACCEPTED_CLUSTER } from '../base/names.ts';
+import type { CredentialsVerdict } from '../link/credentials-verdict.ts';
 import type { LinkReason, WantedCondition } from '../link/status.ts';
 import type { GatewayFacts } from './facts.ts';
 import type { AddressReport } from './gateway-health.ts';
@@ -12,6 +13,8 @@ export interface LinkSituation {
   /** Why the Link cannot run at all, if so. */
   readonly problem: LinkspanError | undefined;
   readonly peer: PeerFacts | undefined;
+  /** Whether the credentials hold by themselves; default: they do, without an end. */
+  readonly credentials?: CredentialsVerdict | undefined;
 }
 
 /** What the conditions need to know of a running peer. */
@@ -63,11 +66,20 @@ export function linkConditions(situation: LinkSituation, generation: number): Wa
   }
   if (peer === undefined) return [];
   return [
-    condition('CredentialsValid', 'True', 'Accepted'),
+    credentialsCondition(situation, condition),
     apiCondition(peer, condition),
     gatewayCondition(peer, condition),
     syncCondition(peer, condition),
   ];
+}
+
+/** What the target says of the credentials counts more than what they say of themselves. */
+function credentialsCondition({ credentials, peer }: LinkSituation, condition: Make): WantedCondition {
+  const { status, reason, message } = credentials ?? { status: 'True', reason: 'Accepted', message: '' };
+  const error = peer?.apiError;
+  if (status === 'True' && error !== undefined && 'status' in error && error.status === 401)
+    return condition('CredentialsValid', 'False', 'CredentialsRejected', messageOf(error));
+  return condition('CredentialsValid', status, reason, message);
 }
 
 function apiCondition({ apiError, synced }: PeerFacts, condition: Make): WantedCondition {

@@ -7,12 +7,17 @@ import {
   CREDENTIALS_SECRET_KEY,
   CREDENTIALS_SECRET_TYPE,
   DATA_PATH,
+  TOKEN_TTL,
 } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
+import { BearerAuth } from '../kube/auth.ts';
+import { KubeClient } from '../kube/client.ts';
 import { LeaseElector, type LeaseOptions } from '../kube/lease.ts';
 import type { IndexedStore } from '../kube/store.ts';
-import { accessFromSecret } from '../link/credentials.ts';
+import { accessFromSecret, differsInToken } from '../link/credentials.ts';
+import { credentialsVerdict, expiryOf, type Expiry } from '../link/credentials-verdict.ts';
 import { parseLink, type Link, type LinkObject } from '../link/schema.ts';
+import { TokenRenewal } from '../link/token-renewal.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { collect, leftovers, makers } from './collector.ts';
 import { LinkStatusWriter } from './link-status.ts';
@@ -36,6 +41,7 @@ interface Basis {
   readonly spec: unknown;
   readonly annotations: readonly (string | undefined)[];
   readonly kubeconfig: string | undefined;
+  readonly tokenTtl: string | undefined;
   readonly rival: string | undefined;
 }
 
@@ -49,6 +55,11 @@ export class LinkRun {
   #object: LinkObject | undefined;
   #problem: LinkspanError | undefined;
   #peer: Peer | undefined;
+  #secret: V1Secret | undefined;
+  #access: ClusterAccess | undefined;
+  /** The token that the peer's clients send, where it is one. */
+  #bearer: BearerAuth | undefined;
+  #renewal: TokenRenewal | undefined;
   #elector: LeaseElector | undefined;
   #collecting = false;
   #statusTimer: Timer | undefined;
@@ -73,6 +84,16 @@ export class LinkRun {
     return this.#problem;
   }
 
+  /** When its credentials end, if they say so. */
+  get expiry(): Expiry | undefined {
+    return this.#access && expiryOf(this.#access);
+  }
+
+  /** How the renewal of its token goes, while this replica holds the Link's Lease and the Secret asks for it. */
+  get renewals(): TokenRenewal['counts'] | undefined {
+    return this.#renewal?.active === true ? this.#renewal.counts : undefined;
+  }
+
   /** Takes in the Link as it is now (undefined = deleted) and the Secrets; restarts the peer when anything that it depends on has changed. */
   async update(
     object: LinkObject | undefined,
@@ -89,8 +110,11 @@ export class LinkRun {
     );
     const basis = basisOf(object, secret, rival);
     if (isDeepStrictEqual(basis, this.#basis)) return;
-    await this.#halt();
+    const takenUp = this.#takeToken(basis, secret);
     this.#basis = basis;
+    this.#secret = secret;
+    if (takenUp) return;
+    await this.#halt();
     this.#start(object, secret, rival);
   }
 
@@ -101,18 +125,43 @@ export class LinkRun {
     await this.#halt();
   }
 
+  /** Where nothing but the token has changed, the peer goes on with the new one: a renewal is no reason to list everything again. */
+  #takeToken(basis: Basis, secret: V1Secret | undefined): boolean {
+    const before = this.#basis;
+    if (secret === undefined || before === undefined || this.#elector === undefined) return false;
+    if (this.#access === undefined || this.#bearer === undefined) return false;
+    const { kubeconfig, tokenTtl } = basis;
+    if (!isDeepStrictEqual({ ...before, kubeconfig, tokenTtl }, basis)) return false;
+    let access: ClusterAccess;
+    try {
+      access = accessFromSecret(secret);
+    } catch {
+      return false;
+    }
+    if (!differsInToken(access, this.#access) || access.bearer === undefined) return false;
+    this.#access = access;
+    this.#bearer.replace(access.bearer);
+    this.#renewal?.follow(secret);
+    return true;
+  }
+
   async #halt(): Promise<void> {
     await this.#elector?.stop();
     this.#elector = undefined;
     this.#collecting = false;
     this.#problem = undefined;
     this.#peer = undefined;
+    this.#access = undefined;
+    this.#bearer = undefined;
   }
 
   #start(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): void {
     try {
       const { link, access } = check(object, secret, rival);
-      this.#elector = this.#newElector((signal) => this.#term(link, access, signal));
+      this.#access = access;
+      this.#bearer = access.bearer === undefined ? undefined : new BearerAuth(access.bearer);
+      const used = this.#bearer === undefined ? access : { ...access, auth: this.#bearer };
+      this.#elector = this.#newElector((term) => this.#term(link, used, term));
     } catch (error) {
       if (!(error instanceof LinkspanError)) throw error;
       this.#options.log.error({ err: error }, 'link not usable');
@@ -148,12 +197,27 @@ export class LinkRun {
     this.#peer = peer;
     log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
     peer.start();
+    const renewing = this.#startRenewal(access);
     // A Link that was edited to name another cluster leaves the mirrors of the former one behind.
     void this.#collectClusters((cluster) => cluster !== link.targetClusterName, signal);
     await aborted(signal);
     this.#peer = undefined;
-    await peer.stop();
+    await Promise.all([peer.stop(), renewing()]);
     log.info({ cluster: link.targetClusterName }, 'link stopped');
+  }
+
+  /** Renews the token for as long as a term lasts, so that one replica does; returns what ends it. */
+  #startRenewal(access: ClusterAccess): () => Promise<void> {
+    const { local, clock, random, log } = this.#options;
+    const remote = new KubeClient(access, { clock, random, log, maxConnections: 1 });
+    const renewal = new TokenRenewal({ remote, local, clock, random, log });
+    this.#renewal = renewal;
+    if (this.#secret !== undefined) renewal.follow(this.#secret);
+    return async () => {
+      this.#renewal = undefined;
+      await renewal.stop();
+      await remote.close();
+    };
   }
 
   /** The Link is gone: everything that it made goes too, under its Lease, and then the Lease. */
@@ -203,7 +267,13 @@ export class LinkRun {
   async #writeStatus(): Promise<void> {
     // Without a peer or a problem another replica holds the Lease: the status is its to write.
     if (this.#object === undefined || (this.#peer === undefined && this.#problem === undefined)) return;
-    await this.#status.write(this.#object, { problem: this.#problem, peer: this.#peer });
+    const facts = {
+      expiry: this.expiry,
+      renewed: this.#renewal?.active ?? false,
+      renewalError: this.#renewal?.error,
+    };
+    const credentials = credentialsVerdict(facts, this.#options.clock.now());
+    await this.#status.write(this.#object, { problem: this.#problem, peer: this.#peer, credentials });
   }
 }
 
@@ -226,6 +296,7 @@ function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string
       secret === undefined
         ? undefined
         : `${secret.type ?? ''} ${secret.data?.[CREDENTIALS_SECRET_KEY] ?? ''}`,
+    tokenTtl: secret?.metadata?.annotations?.[TOKEN_TTL],
     rival,
   };
 }

@@ -5,6 +5,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { links, type LinkObject } from '../link/schema.ts';
 import { nextConditions, type LinkStatus, type ServiceStatus } from '../link/status.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { CredentialsVerdict } from '../link/credentials-verdict.ts';
 import { linkConditions } from './link-conditions.ts';
 import type { Peer } from './peer.ts';
 import { serviceStatuses } from './service-statuses.ts';
@@ -13,6 +14,13 @@ import { serviceStatuses } from './service-statuses.ts';
 const SETTLE_MS = 5000;
 /** While mirrors are being written the lists are told this often: many Links at once would otherwise spend the API server on their status. */
 const BUSY_PERIOD_MS = 10_000;
+
+/** What the status is made from. */
+interface Situation {
+  readonly problem: LinkspanError | undefined;
+  readonly peer: Peer | undefined;
+  readonly credentials?: CredentialsVerdict | undefined;
+}
 
 type Lists = Pick<LinkStatus, 'mirrorServices' | 'federatedServices'>;
 
@@ -38,10 +46,7 @@ export class LinkStatusWriter {
   }
 
   /** Never throws: a failure is tried again the next time. */
-  async write(
-    object: LinkObject,
-    situation: { problem: LinkspanError | undefined; peer: Peer | undefined },
-  ): Promise<void> {
+  async write(object: LinkObject, situation: Situation): Promise<void> {
     if (this.#writing || (situation.peer !== undefined && !this.#settled(situation.peer))) return;
     const previous = this.latest(object);
     const status = this.#next(object, previous, situation);
@@ -79,12 +84,9 @@ export class LinkStatusWriter {
     return known || now >= this.#settling.until;
   }
 
-  #next(
-    object: LinkObject,
-    previous: LinkStatus | undefined,
-    { problem, peer }: { problem: LinkspanError | undefined; peer: Peer | undefined },
-  ): LinkStatus {
-    const wanted = linkConditions({ problem, peer }, object.metadata?.generation ?? 0);
+  #next(object: LinkObject, previous: LinkStatus | undefined, situation: Situation): LinkStatus {
+    const { peer } = situation;
+    const wanted = linkConditions(situation, object.metadata?.generation ?? 0);
     const conditions = nextConditions(previous?.conditions, wanted, this.#options.clock.now());
     // A Link that cannot run keeps the mirrors that it has, and what is said of them.
     if (peer === undefined) return { conditions };

@@ -55,6 +55,7 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
     'How long the longest write to a mirror has been under way.',
     (peer) => peer.oldestRunningMs / 1000,
   );
+  credentials(gauge, controller);
   gauge(
     'linkspan_mirror_verdicts',
     'Exported Services and federated members by what was decided about them.',
@@ -69,6 +70,35 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
     },
   );
   cacheSizes(gauge, controller);
+}
+
+/** When the credentials of each Link end, and how their renewal goes. */
+function credentials(
+  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
+  { runs }: Controller,
+): void {
+  const cluster = (peer: Peer) => ({ target_cluster_name: peer.link.targetClusterName });
+  gauge(
+    'linkspan_credentials_expiry_timestamp_seconds',
+    "When a Link's token or client certificate expires, seconds since the epoch.",
+    ['target_cluster_name'],
+    (metric) => {
+      for (const { peer, expiry } of runs.values())
+        if (peer !== undefined && expiry !== undefined) metric.set(cluster(peer), expiry.expiresAt / 1000);
+    },
+  );
+  gauge(
+    'linkspan_credentials_renewals',
+    "Renewals of a Link's token since this replica took the Link, by result: renewed or failed.",
+    ['target_cluster_name', 'result'],
+    (metric) => {
+      for (const { peer, renewals } of runs.values()) {
+        if (peer === undefined || renewals === undefined) continue;
+        for (const [result, count] of Object.entries(renewals))
+          metric.set({ ...cluster(peer), result }, count);
+      }
+    },
+  );
 }
 
 /** Linkerd's sizes of what is held in memory; `cluster` is `local` or the target's name. */

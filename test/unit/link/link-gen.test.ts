@@ -34,6 +34,7 @@ const facts: LinkFacts = {
   federatedServiceSelector: { matchLabels: { 'mirror.linkerd.io/federated': 'member' } },
   excludedAnnotations: ['evil.io/*'],
   excludedLabels: ['argocd.argoproj.io/instance'],
+  tokenTtlMs: undefined,
   destinationCredentials: true,
   version: '0.0.0',
 };

@@ -1,0 +1,174 @@
+import { Option, type Command } from 'commander';
+import { z } from 'zod';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import {
+  DEFAULT_CLUSTER_DOMAIN,
+  DEFAULT_GATEWAY_NAME,
+  DEFAULT_LINKERD_NAMESPACE,
+  DEFAULT_NAMESPACE,
+  EXPORTED_LABEL,
+  FEDERATED_LABEL,
+  REMOTE_ACCESS_ACCOUNT,
+} from '../base/names.ts';
+import type { LinkRequest } from '../link/prepare.ts';
+import { parseSelector, parseSelectorText } from '../link/selector.ts';
+import { MIN_TOKEN_TTL_MS } from '../link/token.ts';
+import { durationFlag } from './flags.ts';
+import { readVersion } from './version.ts';
+
+/** A comma-separated list. */
+export const listFlag = z
+  .string()
+  .default('')
+  .transform((text) =>
+    text
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== ''),
+  );
+
+/** A selector as the Link holds it. */
+const labelSelector = z.string().transform((text, context) => {
+  try {
+    const parsed = parseSelectorText(text);
+    parseSelector(parsed);
+    return parsed;
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: messageOf(error) });
+    return z.NEVER;
+  }
+});
+
+export const dnsLabel = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, {
+  error: 'must be a DNS label: lower-case letters, digits and dashes',
+});
+
+/** `--token-ttl`; milliseconds. */
+export const tokenTtlFlag = durationFlag
+  .refine((ms) => ms >= MIN_TOKEN_TTL_MS, {
+    error: 'must be at least 10m: API servers grant no shorter life',
+  })
+  .optional();
+
+export const urlFlag = z
+  .url({ protocol: /^https?$/, error: 'must be a URL such as https://10.0.0.1:6443' })
+  .optional();
+export const portFlag = z.coerce.number().int().min(1).max(65_535).optional();
+export const boolFlag = z.union([
+  z.boolean(),
+  z.enum(['true', 'false']).transform((text) => text === 'true'),
+]);
+
+/** What `link-gen` and `link` are told about the target and the Link. */
+export const linkFlags = {
+  clusterName: z.string({ error: 'you need to specify cluster name' }).pipe(dnsLabel),
+  namespace: dnsLabel,
+  linkerdNamespace: dnsLabel,
+  apiServerAddress: urlFlag,
+  serviceAccountName: z.string(),
+  gatewayName: z.string(),
+  gatewayNamespace: dnsLabel.optional(),
+  gateway: boolFlag,
+  gatewayAddresses: listFlag,
+  gatewayPort: portFlag,
+  selector: labelSelector,
+  remoteDiscoverySelector: labelSelector,
+  federatedServiceSelector: labelSelector,
+  excludedAnnotations: listFlag,
+  excludedLabels: listFlag,
+  clusterDomain: z.string().optional(),
+  trustDomain: z.string().optional(),
+  tokenTtl: tokenTtlFlag,
+};
+export type LinkSettings = z.output<z.ZodObject<typeof linkFlags>>;
+
+/** `--labels a --labels b` is `--labels a,b`, as in Linkerd. */
+const gathered = (next: string, before: string | undefined) =>
+  before === undefined ? next : `${before},${next}`;
+
+/** Adds the flags of `linkFlags`. */
+export function withLinkFlags(command: Command): Command {
+  return command
+    .option('--cluster-name <name>', 'name of the target cluster; suffix of its mirrors (required)')
+    .option('--namespace <ns>', 'namespace of the Link and of the service account', DEFAULT_NAMESPACE)
+    .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
+    .option(
+      '--api-server-address <url>',
+      "the target's API server as the source cluster reaches it (default: the kubeconfig's)",
+    )
+    .option('--service-account-name <name>', 'account whose token is used', REMOTE_ACCESS_ACCOUNT)
+    .option(
+      '--token-ttl <time>',
+      'a token of limited life, which the controller renews (default: one that never ends)',
+    )
+    .option('--gateway-name <name>', 'gateway Service', DEFAULT_GATEWAY_NAME)
+    .option('--gateway-namespace <ns>', 'namespace of the gateway Service (default: --namespace)')
+    .option('--gateway-addresses <list>', "comma-separated addresses, instead of the Service's")
+    .option('--gateway-port <port>', "port, instead of the Service's")
+    .option('--gateway [bool]', 'whether the target has a gateway', true)
+    .option('--no-gateway', 'same as --gateway=false')
+    .option('-l, --selector <selector>', 'Services mirrored through the gateway', `${EXPORTED_LABEL}=true`)
+    .option(
+      '--remote-discovery-selector <selector>',
+      'Services reached pod to pod',
+      `${EXPORTED_LABEL}=remote-discovery`,
+    )
+    .option(
+      '--federated-service-selector <selector>',
+      'members of federated services',
+      `${FEDERATED_LABEL}=member`,
+    )
+    .addOption(
+      new Option('--excluded-annotations <list>', 'annotations that mirrors do not get').argParser(gathered),
+    )
+    .addOption(new Option('--excluded-labels <list>', 'labels that mirrors do not get').argParser(gathered))
+    .option(
+      '--cluster-domain <domain>',
+      `DNS domain (default: what Linkerd's configuration says, else ${DEFAULT_CLUSTER_DOMAIN})`,
+    )
+    .option(
+      '--trust-domain <domain>',
+      "trust domain (default: what Linkerd's configuration says, else the cluster domain)",
+    );
+}
+
+/** The Link that the flags ask for. */
+export function linkRequest(settings: LinkSettings, destinationCredentials: boolean): LinkRequest {
+  const { gatewayName, gatewayNamespace, gatewayAddresses, gatewayPort, tokenTtl, gateway, ...rest } =
+    settings;
+  return {
+    ...rest,
+    apiServerAddress: settings.apiServerAddress,
+    clusterDomain: settings.clusterDomain,
+    trustDomain: settings.trustDomain,
+    gateway: gateway
+      ? {
+          name: gatewayName,
+          namespace: gatewayNamespace ?? settings.namespace,
+          addresses: gatewayAddresses,
+          port: gatewayPort,
+        }
+      : undefined,
+    destinationCredentials,
+    tokenTtlMs: tokenTtl,
+    version: readVersion(),
+  };
+}
+
+/** Linkerd's destination controller takes in Secrets that come and go, not those that change: it would go on with a token that has expired. */
+export function refuseRenewedDestination(tokenTtl: number | undefined, destination: boolean): void {
+  if (tokenTtl === undefined || !destination) return;
+  throw new LinkspanError(
+    'CONFIG_INVALID',
+    "--token-ttl: Linkerd's destination controller does not take in a renewed token, so its Secret cannot hold one",
+    {
+      hint: 'Add --no-destination-credentials (flat mirrors through Linkerd then need a link of their own), or leave --token-ttl out.',
+    },
+  );
+}
+
+/** What a person should know although it works. */
+export function linkWarnings(access: { readonly skipVerify: boolean; readonly source: string }): string[] {
+  if (!access.skipVerify) return [];
+  return [`${access.source} leaves the API server's certificate unchecked, and so will the Link`];
+}

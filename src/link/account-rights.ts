@@ -1,0 +1,51 @@
+import type { V1ResourceAttributes } from '@kubernetes/client-node';
+import { LinkspanError } from '../base/errors.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { keyOf, selfSubjectAccessReviews } from '../kube/resource.ts';
+import type { AccountRef } from './token.ts';
+
+/** What the account of a Link must be able to do in the target cluster. */
+export function neededRights(account: AccountRef, renewsItself: boolean): V1ResourceAttributes[] {
+  const read = (group: string, resource: string): V1ResourceAttributes[] =>
+    ['list', 'watch'].map((verb) => ({ group, resource, verb }));
+  return [
+    ...read('', 'services'),
+    ...read('discovery.k8s.io', 'endpointslices'),
+    ...(renewsItself
+      ? [{ resource: 'serviceaccounts', subresource: 'token', verb: 'create', ...account }]
+      : []),
+  ];
+}
+
+/**
+ * Asks the target whether an account may do what a Link needs of it, before anything depends on it.
+ * @param client of the target, with the account's own token
+ * @throws LinkspanError ACCOUNT_RIGHTS_MISSING with everything that it may not, or what the client throws (KUBE_UNAUTHORIZED: the token is no good)
+ */
+export async function assertRights(
+  client: KubeClient,
+  account: AccountRef,
+  needed: readonly V1ResourceAttributes[],
+): Promise<void> {
+  const denied = await Promise.all(
+    needed.map(async (attributes) => {
+      const review = await client.create(selfSubjectAccessReviews, {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SelfSubjectAccessReview',
+        spec: { resourceAttributes: attributes },
+      });
+      return review.status?.allowed === true ? [] : [rightText(attributes)];
+    }),
+  );
+  const missing = denied.flat();
+  if (missing.length === 0) return;
+  throw new LinkspanError(
+    'ACCOUNT_RIGHTS_MISSING',
+    `service account ${keyOf(account)} of the target cluster may not ${missing.join(', ')}`,
+  );
+}
+
+function rightText({ group, resource = '', subresource, verb = '' }: V1ResourceAttributes): string {
+  const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
+  return `${verb} ${group === undefined || group === '' ? kind : `${kind}.${group}`}`;
+}

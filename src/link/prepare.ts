@@ -1,0 +1,91 @@
+import type { V1LabelSelector } from '@kubernetes/client-node';
+import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
+import { isPodAccount, withBearer, type ClusterAccess } from '../kube/access.ts';
+import { KubeClient, type KubeClientOptions } from '../kube/client.ts';
+import type { KubeObject } from '../kube/resource.ts';
+import { assertRights, neededRights } from './account-rights.ts';
+import { apiServerAddress } from './api-address.ts';
+import { gatherTargetFacts, type GatewayOptions, type TargetFacts } from './link-gen.ts';
+import { linkManifests } from './link-manifests.ts';
+
+/** A Link as a person asks for it. */
+export interface LinkRequest {
+  /** Name of the target cluster. */
+  readonly clusterName: string;
+  /** Of the Link, and of the account in the target. */
+  readonly namespace: string;
+  readonly linkerdNamespace: string;
+  /** URL of the target's API server as the source reaches it; undefined: the kubeconfig's. */
+  readonly apiServerAddress: string | undefined;
+  readonly serviceAccountName: string;
+  readonly gateway: GatewayOptions | undefined;
+  readonly selector: V1LabelSelector;
+  readonly remoteDiscoverySelector: V1LabelSelector;
+  readonly federatedServiceSelector: V1LabelSelector;
+  readonly excludedAnnotations: readonly string[];
+  readonly excludedLabels: readonly string[];
+  /** Undefined: what Linkerd's configuration in the target says. */
+  readonly clusterDomain: string | undefined;
+  readonly trustDomain: string | undefined;
+  readonly destinationCredentials: boolean;
+  /** Life of the token, milliseconds; undefined: it never ends. */
+  readonly tokenTtlMs: number | undefined;
+  readonly version: string;
+}
+
+/** A cluster and how it is reached. */
+export interface Cluster {
+  readonly access: ClusterAccess;
+  readonly client: KubeClient;
+}
+
+/**
+ * Reads in the target what a Link needs. The account's rights are checked where a Link that lacks them would come to nothing.
+ * @param thorough whether mirroring's rights are checked too, and not only that a token of limited life can be renewed
+ * @throws LinkspanError as `gatherTargetFacts` and `assertRights` do, or API_SERVER_ADDRESS_LOCAL
+ */
+export async function readTarget(
+  target: Cluster,
+  request: LinkRequest,
+  options: Pick<KubeClientOptions, 'clock' | 'random'> & { readonly thorough: boolean },
+): Promise<TargetFacts> {
+  const { serviceAccountName, namespace, linkerdNamespace, gateway, tokenTtlMs } = request;
+  const facts = await gatherTargetFacts(target.client, {
+    serviceAccount: serviceAccountName,
+    namespace,
+    linkerdNamespace,
+    gateway,
+    tokenTtlMs,
+  });
+  if (!options.thorough && tokenTtlMs === undefined) return facts;
+  const account = { namespace, name: serviceAccountName };
+  const needed = neededRights(account, tokenTtlMs !== undefined);
+  const client = new KubeClient(withBearer(target.access, facts.token), options);
+  try {
+    await assertRights(client, account, options.thorough ? needed : needed.slice(-1));
+  } finally {
+    await client.close();
+  }
+  return facts;
+}
+
+/** The Secrets and the Link. @throws LinkspanError LINK_INVALID, API_SERVER_ADDRESS_LOCAL */
+export function manifestsFor(request: LinkRequest, access: ClusterAccess, facts: TargetFacts): KubeObject[] {
+  const server = apiServerAddress(request.apiServerAddress, {
+    server: access.server,
+    inCluster: isPodAccount(access),
+  });
+  const clusterDomain = request.clusterDomain ?? facts.linkerd?.clusterDomain ?? DEFAULT_CLUSTER_DOMAIN;
+  return linkManifests({
+    ...request,
+    clusterDomain,
+    trustDomain: request.trustDomain ?? facts.linkerd?.trustDomain ?? clusterDomain,
+    server,
+    ca: access.ca,
+    tlsServerName: access.tlsServerName,
+    skipVerify: access.skipVerify,
+    serviceAccount: request.serviceAccountName,
+    token: facts.token,
+    gateway: facts.gateway,
+  });
+}

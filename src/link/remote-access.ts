@@ -1,0 +1,110 @@
+import type { V1PolicyRule } from '@kubernetes/client-node';
+import { EXTENSION_LABEL } from '../base/names.ts';
+import type { KubeObject } from '../kube/resource.ts';
+import type { AccountRef } from './token.ts';
+
+const READ = ['get', 'list', 'watch'];
+
+/** What a source cluster may do in a target: read what is exported, nothing else. */
+export const MIRROR_RULES: readonly V1PolicyRule[] = [
+  { apiGroups: [''], resources: ['services'], verbs: READ },
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
+];
+
+/**
+ * What a source that runs Linkerd wants beside that: its destination controller for flat mirrors, its `check` for the trust anchors, its mirror controller for Events
+ * (linkerd2 `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`).
+ */
+export const LINKERD_RULES: readonly V1PolicyRule[] = [
+  { apiGroups: [''], resources: ['pods', 'endpoints'], verbs: READ },
+  { apiGroups: ['apps'], resources: ['replicasets'], verbs: READ },
+  { apiGroups: ['batch'], resources: ['jobs'], verbs: READ },
+  { apiGroups: ['policy.linkerd.io'], resources: ['servers'], verbs: READ },
+  { apiGroups: [''], resources: ['configmaps'], resourceNames: ['linkerd-config'], verbs: ['get'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+];
+
+/** Which account a consumer gets. */
+export interface RemoteAccess {
+  readonly account: AccountRef;
+  /** Also what Linkerd in the source reads. */
+  readonly linkerd: boolean;
+  /** Tokens of limited life, which the account may renew for itself, instead of a token Secret that never expires. */
+  readonly boundTokens: boolean;
+  readonly version: string;
+}
+
+/** Name of the long-lived token's Secret, and of the Role that lets an account renew its own. */
+export function tokenSecretName(account: string): string {
+  return `${account}-token`;
+}
+
+/** The objects in the target cluster that let one source cluster read its exports. */
+export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
+  const { account, linkerd, boundTokens, version } = access;
+  const { name, namespace } = account;
+  const labels = {
+    [EXTENSION_LABEL]: 'multicluster',
+    'app.kubernetes.io/part-of': 'linkspan',
+    'app.kubernetes.io/managed-by': 'linkspan',
+    'app.kubernetes.io/version': version,
+  };
+  const bind = (kind: 'Role' | 'ClusterRole', role: string, where: { namespace?: string }): object => ({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: `${kind}Binding`,
+    metadata: { name: role, ...where, labels },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: role },
+    subjects: [{ kind: 'ServiceAccount', name, namespace }],
+  });
+  const objects: object[] = [
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: namespace, labels: { [EXTENSION_LABEL]: 'multicluster' } },
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name, labels },
+      rules: linkerd ? [...MIRROR_RULES, ...LINKERD_RULES] : MIRROR_RULES,
+    },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace, labels } },
+    bind('ClusterRole', name, {}),
+    ...(boundTokens ? renewal(account, labels, bind) : [tokenSecret(account, labels)]),
+  ];
+  return objects as KubeObject[];
+}
+
+function tokenSecret({ name, namespace }: AccountRef, labels: Record<string, string>): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/service-account-token',
+    metadata: {
+      name: tokenSecretName(name),
+      namespace,
+      labels,
+      annotations: { 'kubernetes.io/service-account.name': name },
+    },
+  };
+}
+
+/** The account may ask for tokens of its own, and of nobody else. */
+function renewal(
+  { name, namespace }: AccountRef,
+  labels: Record<string, string>,
+  bind: (kind: 'Role', role: string, where: { namespace: string }) => object,
+): object[] {
+  const role = tokenSecretName(name);
+  return [
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: { name: role, namespace, labels },
+      rules: [
+        { apiGroups: [''], resources: ['serviceaccounts/token'], resourceNames: [name], verbs: ['create'] },
+      ],
+    },
+    bind('Role', role, { namespace }),
+  ];
+}
