@@ -1,8 +1,13 @@
-/** Writes crds/ from the code: `npm run generate:crds`. A test compares the two. */
+/** Writes crds/ and the chart linkspan-crds from the code: `npm run generate:crds`. A test compares the two. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { linkCrd } from '../src/link/crd.ts';
+
+/** Where they are: for `kubectl apply -f crds/`, and as a chart. */
+export const CRD_FOLDERS = ['../crds', '../charts/linkspan-crds/templates'].map((folder) =>
+  path.join(import.meta.dirname, folder),
+);
 
 /** Files of crds/ by name. */
 export function crdFiles(): Record<string, string> {
@@ -14,7 +19,8 @@ export function crdFiles(): Record<string, string> {
 }
 
 if (import.meta.main) {
-  const folder = path.join(import.meta.dirname, '../crds');
-  mkdirSync(folder, { recursive: true });
-  for (const [name, text] of Object.entries(crdFiles())) writeFileSync(path.join(folder, name), text);
+  for (const folder of CRD_FOLDERS) {
+    mkdirSync(folder, { recursive: true });
+    for (const [name, text] of Object.entries(crdFiles())) writeFileSync(path.join(folder, name), text);
+  }
 }

@@ -2,6 +2,9 @@ import { Command, CommanderError } from 'commander';
 import { describeError } from '../base/errors.ts';
 import { verbsFor } from './verbs.ts';
 
+/** Verbs for machines. */
+const HIDDEN: ReadonlySet<string> = new Set(['label-namespace']);
+
 /** The `linkspan` program: one file per verb, each parses its flags and calls what does the work. */
 async function main(): Promise<void> {
   endWithLauncher();
@@ -10,7 +13,10 @@ async function main(): Promise<void> {
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for the flags)')
     .exitOverride();
-  for (const verb of await verbsFor(process.argv[2])) program.addCommand(verb().exitOverride());
+  for (const verb of await verbsFor(process.argv[2])) {
+    const command = verb().exitOverride();
+    program.addCommand(command, { hidden: HIDDEN.has(command.name()) });
+  }
   try {
     await program.parseAsync(process.argv);
   } catch (error) {

@@ -16,6 +16,7 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   mirrors: async () => (await import('./mirrors.ts')).mirrorsCommand,
   explain: async () => (await import('./explain.ts')).explainCommand,
   identity: async () => (await import('./identity.ts')).identityCommand,
+  'label-namespace': async () => (await import('./label-namespace.ts')).labelNamespaceCommand,
   version: async () => (await import('./version.ts')).versionCommand,
 };
 
