@@ -206,6 +206,10 @@ export const catalogue = {
     'A field of a Link is wrong; nothing of that Link is changed until it is corrected.',
     'Correct the named field, or make the Link anew with `linkspan link-gen`.',
   ),
+  LINK_NOT_FOUND: entry(
+    'There is no such Link, and nothing is left of one.',
+    'Check --cluster-name and --namespace, and that --context is the source cluster.',
+  ),
   LINK_NOT_SYNCED: entry(
     'The Link was applied, but its mirrors were not complete in time.',
     'Follow the reason in the message (docs/reference/reasons.md); `linkspan check` in the source cluster says more. Nothing needs to be applied again.',
@@ -241,6 +245,10 @@ export const catalogue = {
   TOKEN_REFUSED: entry(
     'The target cluster refuses a token of limited life for the account.',
     'Let the account `create` serviceaccounts/token for itself, as `linkspan allow --token-ttl` prints it.',
+  ),
+  UNLINK_INCOMPLETE: entry(
+    'A Link is deleted, but what it made is still there; its Secrets are kept.',
+    'Check that the controller runs in the source cluster, then unlink again: it goes on where it stopped.',
   ),
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -134,23 +134,29 @@ export function withLinkFlags(command: Command): Command {
 
 /** The Link that the flags ask for. */
 export function linkRequest(settings: LinkSettings, destinationCredentials: boolean): LinkRequest {
-  const { gatewayName, gatewayNamespace, gatewayAddresses, gatewayPort, tokenTtl, gateway, ...rest } =
-    settings;
   return {
-    ...rest,
+    clusterName: settings.clusterName,
+    namespace: settings.namespace,
+    linkerdNamespace: settings.linkerdNamespace,
     apiServerAddress: settings.apiServerAddress,
-    clusterDomain: settings.clusterDomain,
-    trustDomain: settings.trustDomain,
-    gateway: gateway
+    serviceAccountName: settings.serviceAccountName,
+    gateway: settings.gateway
       ? {
-          name: gatewayName,
-          namespace: gatewayNamespace ?? settings.namespace,
-          addresses: gatewayAddresses,
-          port: gatewayPort,
+          name: settings.gatewayName,
+          namespace: settings.gatewayNamespace ?? settings.namespace,
+          addresses: settings.gatewayAddresses,
+          port: settings.gatewayPort,
         }
       : undefined,
+    selector: settings.selector,
+    remoteDiscoverySelector: settings.remoteDiscoverySelector,
+    federatedServiceSelector: settings.federatedServiceSelector,
+    excludedAnnotations: settings.excludedAnnotations,
+    excludedLabels: settings.excludedLabels,
+    clusterDomain: settings.clusterDomain,
+    trustDomain: settings.trustDomain,
     destinationCredentials,
-    tokenTtlMs: tokenTtl,
+    tokenTtlMs: settings.tokenTtl,
     version: readVersion(),
   };
 }

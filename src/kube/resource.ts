@@ -1,7 +1,10 @@
 import type {
   CoreV1Event,
   V1CertificateSigningRequest,
+  V1ClusterRole,
+  V1ClusterRoleBinding,
   V1ConfigMap,
+  V1Deployment,
   V1Endpoints,
   V1EndpointSlice,
   V1Lease,
@@ -9,6 +12,8 @@ import type {
   V1Node,
   V1ObjectMeta,
   V1Pod,
+  V1Role,
+  V1RoleBinding,
   V1Secret,
   V1SelfSubjectAccessReview,
   V1Service,
@@ -80,6 +85,30 @@ export const certificateSigningRequests: Resource<V1CertificateSigningRequest> =
   version: 'v1',
   kind: 'CertificateSigningRequest',
   plural: 'certificatesigningrequests',
+  namespaced: false,
+};
+
+const apps = { group: 'apps', version: 'v1', namespaced: true } as const;
+export const deployments: Resource<V1Deployment> = { ...apps, kind: 'Deployment', plural: 'deployments' };
+
+const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1' } as const;
+export const roles: Resource<V1Role> = { ...rbac, kind: 'Role', plural: 'roles', namespaced: true };
+export const roleBindings: Resource<V1RoleBinding> = {
+  ...rbac,
+  kind: 'RoleBinding',
+  plural: 'rolebindings',
+  namespaced: true,
+};
+export const clusterRoles: Resource<V1ClusterRole> = {
+  ...rbac,
+  kind: 'ClusterRole',
+  plural: 'clusterroles',
+  namespaced: false,
+};
+export const clusterRoleBindings: Resource<V1ClusterRoleBinding> = {
+  ...rbac,
+  kind: 'ClusterRoleBinding',
+  plural: 'clusterrolebindings',
   namespaced: false,
 };
 

@@ -1,7 +1,7 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
@@ -12,27 +12,13 @@ import { parseLink, type LinkObject } from '../../src/link/schema.ts';
 import { parseSelector } from '../../src/link/selector.ts';
 import { eventually } from '../support/eventually.ts';
 import { installCrd, read } from '../support/linked-clusters.ts';
+import { linkspan, type Outcome } from '../support/linkspan.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const root = path.join(import.meta.dirname, '../..');
 const ACCOUNT = 'linkerd-service-mirror-remote-access-default';
-
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the CLI as a user does. */
-function linkspan(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [path.join(root, 'bin/linkspan.js'), ...args], (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
-    });
-  });
-}
 
 /** What somebody who runs Linkspan in `namespace` has there: an account that may read Services, its token Secret, a gateway. */
 function targetObjects(namespace: string): object[] {
@@ -83,6 +69,17 @@ function targetObjects(namespace: string): object[] {
       },
     },
   ];
+}
+
+/** Makes an API server that listens elsewhere answer at localhost too, as Docker does for kind. */
+async function forwardLocalhost(port: number, address: string): Promise<Server> {
+  const server = createServer((socket) => {
+    const upstream = connect(port, address);
+    socket.on('error', () => upstream.destroy()).pipe(upstream);
+    upstream.on('error', () => socket.destroy()).pipe(socket);
+  });
+  await new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve));
+  return server;
 }
 
 describe('link-gen on real API servers', () => {
@@ -282,7 +279,57 @@ describe('link-gen on real API servers', () => {
 
     it('no such account', async () => {
       const outcome = await linkGen('--service-account-name', 'nobody');
-      refused(outcome, /\[SERVICE_ACCOUNT_TOKEN_MISSING\].*nobody/);
+      refused(outcome, /\[SERVICE_ACCOUNT_MISSING\].*nobody.*linkspan allow/);
+    });
+
+    it('an account without a token Secret', async () => {
+      await west.apply({
+        apiVersion: 'v1',
+        kind: 'ServiceAccount',
+        metadata: { name: 'bare', namespace: ns },
+      });
+      const outcome = await linkGen('--service-account-name', 'bare');
+      refused(outcome, /\[SERVICE_ACCOUNT_TOKEN_MISSING\].*bare: there is no token Secret/);
+    });
+
+    it('an account that may not renew its own token', async () => {
+      const flags = ['--token-ttl', '24h', '--no-destination-credentials'];
+      refused(await linkGen(...flags), /\[ACCOUNT_RIGHTS_MISSING\].*create serviceaccounts\/token/);
+    });
+
+    it("a token that is renewed, for Linkerd's destination controller, which would not notice", async () => {
+      refused(
+        await linkGen('--token-ttl', '24h'),
+        /\[CONFIG_INVALID\] --token-ttl.*--no-destination-credentials/,
+      );
+    });
+
+    it('a life that no API server grants', async () => {
+      refused(await linkGen('--token-ttl', '5m'), /\[CONFIG_INVALID\].*at least 10m/);
+    });
+
+    it('an address that pods cannot reach, which --api-server-address mends', async () => {
+      const file = path.join(dir(), 'localhost');
+      const port = new URL(west.server).port;
+      const text = west.kubeconfig
+        .replace(/server: .*/, `server: https://localhost:${port}`)
+        .replace(/certificate-authority-data: .*/, 'insecure-skip-tls-verify: true');
+      writeFileSync(file, text, { mode: 0o600 });
+      const proxied = await forwardLocalhost(Number(port), west.address);
+      try {
+        const flags = ['--kubeconfig', file, '--cluster-name', 'west', '--namespace', ns];
+        refused(
+          await linkspan('link-gen', ...flags),
+          /\[API_SERVER_ADDRESS_LOCAL\].*localhost.*--api-server-address/,
+        );
+        const printed = await linkspan('link-gen', ...flags, '--api-server-address', west.server);
+        expect(printed.code).to.equal(0);
+        expect(printed.stderr).to.match(
+          /^linkspan: \S+ leaves the API server's certificate unchecked, and so will the Link\n$/,
+        );
+      } finally {
+        proxied.close();
+      }
     });
 
     it('no such gateway', async () => {

@@ -79,6 +79,12 @@ describe('conditions of a Link', () => {
       'APIReachable',
       'False Forbidden',
     ],
+    [
+      'an API server that does not know the token',
+      { apiError: Object.assign(new Error('no'), { status: 401 }) },
+      'CredentialsValid',
+      'False CredentialsRejected',
+    ],
     ['before the first list', { synced: false }, 'Synced', 'False Waiting'],
     ['work to do', { depth: 3 }, 'Synced', 'False Mirroring'],
     [
@@ -109,6 +115,17 @@ describe('conditions of a Link', () => {
   ];
   for (const [story, change, type, condition] of cases)
     it(`say of ${story}: ${type} is ${condition}`, () => expect(of(change)[type]).to.equal(condition));
+
+  it('tell what the credentials say of themselves, unless the target does not know them', () => {
+    const credentials = { status: 'True', reason: 'RenewalFailed', message: 'until tomorrow' } as const;
+    const [said] = linkConditions({ problem: undefined, peer: peerFacts(), credentials }, 1);
+    expect(said).to.include(credentials);
+    const peer = peerFacts({ apiError: Object.assign(new Error('no'), { status: 401 }) });
+    const [rejected] = linkConditions({ problem: undefined, peer, credentials }, 1);
+    expect(rejected).to.include({ status: 'False', reason: 'CredentialsRejected' });
+    const expired = { status: 'False', reason: 'CredentialsExpired', message: 'yesterday' } as const;
+    expect(linkConditions({ problem: undefined, peer, credentials: expired }, 1)[0]).to.include(expired);
+  });
 
   it('give the command that accepts a replaced cluster', () => {
     const peer = peerFacts({ mirrors: withReasons('DropHeld'), replacedBy: 'uid-2' });
