@@ -114,7 +114,7 @@ async function counted(suite: Suite, options: readonly string[], summary: string
   let result: TestSummary = { passed: 0, failed: 1 };
   await orExplain(async () => {
     // Before mocha starts, or a first build would run into the tests' time-outs.
-    if (suite === 'integration') await binaries(CONTROL_PLANE);
+    if (suite === 'integration') await binaries([...CONTROL_PLANE, 'helm']);
     result = await runSuite(suite, options, summary);
   });
   return result;

@@ -23,29 +23,59 @@ import { findExecutable, startTimeOf } from './processes.ts';
 /** The Kubernetes version of the pinned module. */
 export const KUBERNETES_VERSION = 'v1.34.2';
 
-const packages = {
-  etcd: './etcd',
-  'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
-  'kube-controller-manager': 'k8s.io/kubernetes/cmd/kube-controller-manager',
-  kubectl: 'k8s.io/kubernetes/cmd/kubectl',
-  /** Puts addresses on lo where there is no `ip`. */
-  loopback: './loopback',
-} as const;
-
-export type BinaryName = keyof typeof packages;
-export const CONTROL_PLANE = ['etcd', 'kube-apiserver', 'kubectl', 'kube-controller-manager'] as const;
-
-const MODULE = path.join(import.meta.dirname, 'go');
 const [major, minor] = KUBERNETES_VERSION.slice(1).split('.');
-const LDFLAGS = [
-  '-s -w',
-  `-X k8s.io/component-base/version.gitVersion=${KUBERNETES_VERSION}`,
-  `-X k8s.io/component-base/version.gitMajor=${major}`,
-  `-X k8s.io/component-base/version.gitMinor=${minor}`,
-  '-X k8s.io/component-base/version.gitTreeState=clean',
-  '-X k8s.io/component-base/version.buildDate=1970-01-01T00:00:00Z',
-  `-X k8s.io/client-go/pkg/version.gitVersion=${KUBERNETES_VERSION}`,
-].join(' ');
+
+/** A Go module beside this file whose programs are built and cached together. */
+interface GoModule {
+  readonly directory: string;
+  readonly ldflags: string;
+  /** What the programs are made of; the cache's folder is named after it. */
+  readonly sources: readonly string[];
+}
+
+const kubernetes: GoModule = {
+  directory: path.join(import.meta.dirname, 'go'),
+  sources: ['go.mod', 'go.sum', 'etcd/main.go', 'loopback/main.go'],
+  ldflags: [
+    '-s -w',
+    `-X k8s.io/component-base/version.gitVersion=${KUBERNETES_VERSION}`,
+    `-X k8s.io/component-base/version.gitMajor=${major}`,
+    `-X k8s.io/component-base/version.gitMinor=${minor}`,
+    '-X k8s.io/component-base/version.gitTreeState=clean',
+    '-X k8s.io/component-base/version.buildDate=1970-01-01T00:00:00Z',
+    `-X k8s.io/client-go/pkg/version.gitVersion=${KUBERNETES_VERSION}`,
+  ].join(' '),
+};
+
+/** On its own: it needs other versions of what Kubernetes needs too. */
+const helm: GoModule = {
+  directory: path.join(import.meta.dirname, 'helm'),
+  sources: ['go.mod', 'go.sum'],
+  ldflags: [
+    '-s -w',
+    // What `helm template` takes for the cluster's version.
+    ...['chartutil', 'lint/rules'].flatMap((part) => [
+      `-X helm.sh/helm/v3/pkg/${part}.k8sVersionMajor=${major}`,
+      `-X helm.sh/helm/v3/pkg/${part}.k8sVersionMinor=${minor}`,
+    ]),
+  ].join(' '),
+};
+
+const programs = {
+  etcd: { module: kubernetes, package: './etcd' },
+  'kube-apiserver': { module: kubernetes, package: 'k8s.io/kubernetes/cmd/kube-apiserver' },
+  'kube-controller-manager': {
+    module: kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kube-controller-manager',
+  },
+  kubectl: { module: kubernetes, package: 'k8s.io/kubernetes/cmd/kubectl' },
+  /** Puts addresses on lo where there is no `ip`. */
+  loopback: { module: kubernetes, package: './loopback' },
+  helm: { module: helm, package: 'helm.sh/helm/v3/cmd/helm' },
+} as const satisfies Record<string, { module: GoModule; package: string }>;
+
+export type BinaryName = keyof typeof programs;
+export const CONTROL_PLANE = ['etcd', 'kube-apiserver', 'kubectl', 'kube-controller-manager'] as const;
 const LOCK_POLL_MS = 200;
 const PROGRESS_EVERY_MS = 15_000;
 
@@ -77,7 +107,7 @@ export async function binaries<N extends BinaryName>(
 
 async function binary(name: BinaryName, options: BinaryOptions): Promise<string> {
   const env = options.env ?? process.env;
-  const cached = path.join(cacheDirectory(env), name);
+  const cached = path.join(cacheDirectory(env, programs[name].module), name);
   const there = findExecutable(name, [env['KUBEBUILDER_ASSETS'] ?? '', path.dirname(cached)], isExecutable);
   if (there !== undefined) return there;
   const go = findGo(env);
@@ -103,10 +133,12 @@ function findGo(env: NodeJS.ProcessEnv): string | undefined {
 function missing(name: BinaryName, cached: string, env: NodeJS.ProcessEnv): TestbedError {
   const assets = env['KUBEBUILDER_ASSETS'];
   const looked = assets === undefined ? '$KUBEBUILDER_ASSETS (not set)' : `$KUBEBUILDER_ASSETS (${assets})`;
-  const other =
-    name === 'loopback'
-      ? 'install iproute2 (the `ip` command)'
-      : `set KUBEBUILDER_ASSETS to a directory with ${CONTROL_PLANE.join(', ')} (Kubernetes ${KUBERNETES_VERSION} or near)`;
+  const kube = `set KUBEBUILDER_ASSETS to a directory with ${CONTROL_PLANE.join(', ')} (Kubernetes ${KUBERNETES_VERSION} or near)`;
+  const others: Partial<Record<string, string>> = {
+    loopback: 'install iproute2 (the `ip` command)',
+    helm: 'put helm 3.19 into the directory that KUBEBUILDER_ASSETS names',
+  };
+  const other = others[name] ?? kube;
   return new TestbedError(
     'TESTBED_NO_BINARIES',
     `${name} is neither in ${looked} nor in the cache (${path.dirname(cached)}), and there is no Go to build it with. ` +
@@ -114,15 +146,13 @@ function missing(name: BinaryName, cached: string, env: NodeJS.ProcessEnv): Test
   );
 }
 
-/** `$LINKSPAN_TESTBED_CACHE`, else `${XDG_CACHE_HOME:-~/.cache}/linkspan/testbed/<stamp of sources, flags and platform>`. */
-export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
+/** Where a module's programs are kept: `$LINKSPAN_TESTBED_CACHE`, else `${XDG_CACHE_HOME:-~/.cache}/linkspan/testbed/<stamp of sources, flags and platform>`. */
+export function cacheDirectory(env: NodeJS.ProcessEnv = process.env, module = kubernetes): string {
   const given = env['LINKSPAN_TESTBED_CACHE'];
   if (given !== undefined && given !== '') return path.resolve(given);
   const home = env['XDG_CACHE_HOME'] || path.join(env['HOME'] || os.homedir(), '.cache');
-  const stamp = createHash('sha256').update(`${process.platform}/${process.arch}\n${LDFLAGS}\n`);
-  for (const file of ['go.mod', 'go.sum', 'etcd/main.go', 'loopback/main.go']) {
-    stamp.update(readFileSync(path.join(MODULE, file)));
-  }
+  const stamp = createHash('sha256').update(`${process.platform}/${process.arch}\n${module.ldflags}\n`);
+  for (const file of module.sources) stamp.update(readFileSync(path.join(module.directory, file)));
   return path.join(home, 'linkspan/testbed', stamp.digest('hex').slice(0, 16));
 }
 
@@ -136,8 +166,9 @@ interface Build {
 
 async function build({ name, file, go, env, progress }: Build): Promise<void> {
   const partial = `${file}.${process.pid}.partial`;
-  const child = spawn(go, ['build', '-ldflags', LDFLAGS, '-o', partial, packages[name]], {
-    cwd: MODULE,
+  const { module, package: source } = programs[name];
+  const child = spawn(go, ['build', '-ldflags', module.ldflags, '-o', partial, source], {
+    cwd: module.directory,
     env: { ...env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false', GOWORK: 'off' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -156,7 +187,7 @@ async function build({ name, file, go, env, progress }: Build): Promise<void> {
     const tail = output.join('').trimEnd().split('\n').slice(-20).join('\n');
     throw new TestbedError(
       'TESTBED_BUILD_FAILED',
-      `\`go build ${packages[name]}\` in ${MODULE} ended with ${outcome}. Is the Go module proxy reachable, and Go 1.24 or newer? It said:\n${tail}`,
+      `\`go build ${source}\` in ${module.directory} ended with ${outcome}. Is the Go module proxy reachable, and Go 1.24 or newer? It said:\n${tail}`,
     );
   }
   await rename(partial, file);
@@ -259,7 +290,7 @@ function isExecutable(file: string): boolean {
 
 if (import.meta.main) {
   await orExplain(async () => {
-    for (const [name, file] of Object.entries(await binaries([...CONTROL_PLANE, 'loopback']))) {
+    for (const [name, file] of Object.entries(await binaries([...CONTROL_PLANE, 'loopback', 'helm']))) {
       process.stdout.write(`${name}\t${file}\n`);
     }
   });
