@@ -22,7 +22,8 @@ import { certificateSigningRequests, configMaps } from '../../src/kube/resource.
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientOf, find } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
-import { clientAs as clientOfAccount, manifestAccounts } from '../support/manifest-accounts.ts';
+import { clientAs as clientOfAccount } from '../support/account-client.ts';
+import { chartAccounts } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -115,7 +116,7 @@ describe('identities from CertificateSigningRequests', () => {
   beforeEach(async () => {
     ns = await createNamespace(east, 'identity');
     await east.apply([
-      ...manifestAccounts('source.yaml', ns),
+      ...(await chartAccounts(ns)),
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'mallory', namespace: ns } },
       {
         apiVersion: 'rbac.authorization.k8s.io/v1',

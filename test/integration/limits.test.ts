@@ -8,7 +8,8 @@ import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
-import { clientAs, manifestAccounts, MULTICLUSTER } from '../support/manifest-accounts.ts';
+import { clientAs } from '../support/account-client.ts';
+import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
@@ -42,7 +43,7 @@ describe('rate limits and faults of exported Services', () => {
   before(async () => {
     cluster = closed(await startCluster({ name: 'limits' }), (one) => one.stop());
     await cluster.kubectl('create', 'namespace', 'demo');
-    await cluster.apply(manifestAccounts('target.yaml'));
+    await cluster.apply(await chartAccounts());
     await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');
     await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(16)] }));
     await cluster.apply(exportedObjects('demo', 'api', { addresses: [address(16)] }));

@@ -12,7 +12,8 @@ import { meshNameOf } from '../../src/gateway/trust-domain.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
-import { clientAs, manifestAccounts, MULTICLUSTER } from '../support/manifest-accounts.ts';
+import { clientAs } from '../support/account-client.ts';
+import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
@@ -71,7 +72,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
     cluster = closed(await startCluster({ name: 'policy' }), (one) => one.stop());
     await cluster.kubectl('create', 'namespace', 'demo');
     await cluster.apply([
-      ...manifestAccounts('target.yaml'),
+      ...(await chartAccounts()),
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'nobody', namespace: MULTICLUSTER } },
     ]);
     await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');

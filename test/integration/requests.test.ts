@@ -6,7 +6,8 @@ import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
-import { clientAs, manifestAccounts } from '../support/manifest-accounts.ts';
+import { clientAs } from '../support/account-client.ts';
+import { chartAccounts } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportedObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
@@ -34,7 +35,7 @@ describe('retries and timeouts that a cluster says', () => {
   before(async () => {
     cluster = closed(await startCluster({ name: 'requests' }), (one) => one.stop());
     await cluster.kubectl('create', 'namespace', 'demo');
-    await cluster.apply(manifestAccounts('target.yaml'));
+    await cluster.apply(await chartAccounts());
     await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(19)] }));
     const server = http2.createServer(({ url }, response) => {
       const nth = (seen.get(url) ?? 0) + 1;

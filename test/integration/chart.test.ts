@@ -1,0 +1,228 @@
+import { expect } from 'chai';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import { isForbidden, type KubeClient } from '../../src/kube/client.ts';
+import {
+  configMaps,
+  endpointSlices,
+  events,
+  type KubeObject,
+  leases,
+  namespaces,
+  type Resource,
+  secrets,
+  services,
+} from '../../src/kube/resource.ts';
+import { links } from '../../src/link/schema.ts';
+import { captureLog } from '../support/captured-log.ts';
+import { chartAccounts, CHARTS, helm, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { expectGolden } from '../support/golden.ts';
+import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
+import { clientAs } from '../support/account-client.ts';
+import { type Cluster, startCluster } from '../testbed/cluster.ts';
+
+const HA = ['-f', path.join(CHARTS, 'linkspan/values-ha.yaml')];
+const NODE_PORT = '--set=gateway.serviceType=NodePort,gateway.nodePort=30143,gateway.probe.nodePort=30191';
+/** What people install, by how the golden files are called. */
+const RENDERS: Readonly<Record<string, readonly string[]>> = {
+  default: [],
+  ha: HA,
+  'node-port': [NODE_PORT],
+  'no-gateway': ['--set=gateway.enabled=false,remoteMirrorServiceAccount=false'],
+  'cert-manager': ['--set=identity.source=certManager'],
+  linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
+  everything: [
+    ...HA,
+    '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
+    '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
+    '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',
+    '--set=gateway.serviceExternalTrafficPolicy=Local,gateway.loadBalancerSourceRanges={10.0.0.0/8},controller.enableHeadlessServices=true',
+    '--set=remoteMirrorServiceAccountName={east,north},priorityClassName=system-cluster-critical,imagePullSecrets[0].name=registry',
+  ],
+};
+
+describe('the chart', () => {
+  const closed = closedIn(after);
+  let cluster: Cluster;
+
+  before(async () => {
+    cluster = closed(await startCluster({ name: 'chart' }), (one) => one.stop());
+    await cluster.apply({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: MULTICLUSTER, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+    });
+    // No controller manager, so nobody else makes it.
+    await cluster.kubectl('-n', MULTICLUSTER, 'create', 'serviceaccount', 'default');
+    await cluster.kubectl('create', 'namespace', 'linkerd');
+    await cluster.apply(await helm('template', path.join(CHARTS, 'linkspan-crds')));
+    await installKinds(cluster, [
+      linkerdKind('cert-manager.io', 'Certificate', 'certificates', 'v1'),
+      linkerdKind('monitoring.coreos.com', 'PodMonitor', 'podmonitors', 'v1'),
+      linkerdKind('monitoring.coreos.com', 'ServiceMonitor', 'servicemonitors', 'v1'),
+    ]);
+  });
+
+  it('passes helm lint --strict', async () => {
+    await helm('lint', '--strict', path.join(CHARTS, 'linkspan'), path.join(CHARTS, 'linkspan-crds'));
+  });
+
+  for (const [name, flags] of Object.entries(RENDERS)) {
+    it(`renders ${name} as it did`, async () => {
+      expectGolden(`chart/${name}.yaml`, await renderChart(flags));
+    });
+
+    it(`${name} is taken by an API server without a warning, its pods by the restricted Pod Security Standard`, async () => {
+      const objects = objectsOf(await renderChart(flags));
+      const dry = [
+        'apply',
+        '--server-side',
+        '--dry-run=server',
+        '--validate=strict',
+        '--warnings-as-errors',
+        '-f',
+      ];
+      await applied([...objects, ...objects.flatMap(podOf)], dry);
+    });
+  }
+
+  it('says which value is wrong', async () => {
+    for (const [value, says] of [
+      ['gateway.serviceTyp=NodePort', /at '\/gateway': additional properties 'serviceTyp' not allowed/],
+      ['gateway.port=http', /at '\/gateway\/port': got string, want integer/],
+      ['identity.source=vault', /at '\/identity\/source': value must be one of 'issuer'/],
+      ['identity.issuer.tls.crtPEM=x', /identity.issuer.tls.keyPEM is missing/],
+    ] as const) {
+      const error: unknown = await renderChart(['--set', value]).catch((reason: unknown) => reason);
+      expect(String(error)).to.match(says);
+    }
+  });
+
+  describe('accounts', () => {
+    const options = { clock: systemClock, random: Math.random, log: captureLog().log };
+    const account = async (name: string) =>
+      closed(await clientAs(cluster, { name }, options), (one: KubeClient) => one.close());
+
+    before(async () => {
+      await cluster.apply(await chartAccounts());
+      await cluster.kubectl('create', 'namespace', 'shop');
+    });
+
+    const may = async (client: KubeClient, what: (one: KubeClient) => Promise<unknown>): Promise<boolean> => {
+      try {
+        await what(client);
+        return true;
+      } catch (error) {
+        if (isForbidden(error)) return false;
+        // Allowed, and refused for another reason: not there, nothing to change.
+        return true;
+      }
+    };
+    const list =
+      <T extends KubeObject>(resource: Resource<T>, namespace?: string) =>
+      (client: KubeClient) =>
+        client.list(resource, namespace === undefined ? {} : { namespace });
+    const write =
+      <T extends KubeObject>(resource: Resource<T>, namespace: string) =>
+      (client: KubeClient) =>
+        client.patch(
+          resource,
+          { namespace, name: 'no-such' },
+          { metadata: { labels: { a: 'b' } } },
+          { type: 'merge' },
+        );
+
+    it('the controller reads and writes mirrors everywhere, Secrets and Leases only at home', async () => {
+      const client = await account('linkspan-controller');
+      for (const can of [
+        list(services),
+        write(services, 'shop'),
+        write(endpointSlices, 'shop'),
+        list(namespaces),
+        list(links, MULTICLUSTER),
+        list(secrets, MULTICLUSTER),
+        write(leases, MULTICLUSTER),
+      ])
+        expect(await may(client, can), String(can)).to.equal(true);
+      for (const cannot of [
+        list(secrets),
+        list(secrets, 'shop'),
+        list(links, 'shop'),
+        write(leases, 'shop'),
+        write(namespaces, ''),
+        write(configMaps, 'shop'),
+        write(configMaps, MULTICLUSTER),
+        list(configMaps, MULTICLUSTER),
+      ])
+        expect(await may(client, cannot), String(cannot)).to.equal(false);
+    });
+
+    it('gateway and egress read what they carry, and write nothing', async () => {
+      for (const [name, reads] of [
+        ['linkerd-gateway', [list(services), list(endpointSlices)]],
+        ['linkspan-egress', [list(services), list(links, MULTICLUSTER)]],
+      ] as const) {
+        const client = await account(name);
+        for (const can of reads) expect(await may(client, can), name).to.equal(true);
+        for (const cannot of [
+          list(secrets, MULTICLUSTER),
+          list(secrets),
+          write(services, 'shop'),
+          write(endpointSlices, 'shop'),
+          write(links, MULTICLUSTER),
+          write(configMaps, MULTICLUSTER),
+          list(configMaps, MULTICLUSTER),
+        ])
+          expect(await may(client, cannot), name).to.equal(false);
+      }
+    });
+
+    it('a source cluster reads exports and their endpoints, nothing else', async () => {
+      const client = await account('linkerd-service-mirror-remote-access-default');
+      for (const can of [list(services), list(endpointSlices)]) expect(await may(client, can)).to.equal(true);
+      for (const cannot of [
+        list(secrets, MULTICLUSTER),
+        list(secrets),
+        list(configMaps, 'shop'),
+        list(namespaces),
+        list(links, MULTICLUSTER),
+        list(events, 'shop'),
+        write(services, 'shop'),
+        write(endpointSlices, 'shop'),
+      ])
+        expect(await may(client, cannot)).to.equal(false);
+    });
+  });
+
+  /** Through a file: renders are longer than an argument may be. */
+  async function applied(objects: readonly object[], args: readonly string[]): Promise<void> {
+    const dir = mkdtempSync(path.join(os.tmpdir(), 'linkspan-chart-'));
+    try {
+      const file = path.join(dir, 'objects.json');
+      writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+      await cluster.kubectl(...args, file);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  }
+});
+
+/** Pod Security judges pods, not the Deployments that would make them. */
+function podOf(object: KubeObject): object[] {
+  const { template } = ((object as { spec?: { template?: { spec?: object } } }).spec ?? {}) as {
+    template?: { spec?: object };
+  };
+  if (template === undefined || template.spec === undefined) return [];
+  const metadata = { name: `${object.metadata?.name ?? ''}-try`, namespace: MULTICLUSTER };
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata,
+      spec: { ...template.spec, serviceAccountName: undefined, automountServiceAccountToken: false },
+    },
+  ];
+}
