@@ -129,14 +129,14 @@ describe('identities from CertificateSigningRequests', () => {
         apiVersion: 'rbac.authorization.k8s.io/v1',
         kind: 'RoleBinding',
         metadata: { name: 'mallory', namespace: ns },
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'linkspan-egress' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'linkspan-egress-trust' },
         subjects: [{ kind: 'ServiceAccount', name: 'mallory', namespace: ns }],
       },
     ]);
     await putIssuer(await createIssuer(oldAnchor));
   });
 
-  it('are given to a workload for its own account, with what the manifests grant', async () => {
+  it('are given to a workload for its own account, with what the chart grants', async () => {
     const signer = await startSigner(await openIssuer());
     const workload = await openWorkload();
     const identity = await identityOf(workload);
