@@ -112,6 +112,30 @@ export const catalogue = {
   ),
 
   // kube
+  APPLY_CONFLICT: entry(
+    'Fields of an object that should be applied are kept by somebody else with other values (server-side apply). Nothing was written.',
+    'Let the named one give the fields up, set the same value, or take them over with --force.',
+  ),
+  APPLY_FOREIGN: entry(
+    "An object of the same name is there already and carries none of Linkspan's or Linkerd's labels. Nothing was written.",
+    'Delete or rename it, or take it over with --force.',
+  ),
+  APPLY_INCOMPLETE: entry(
+    'Everything had been accepted in a dry run, but the API server failed while it was being written.',
+    'Repeat the command: it completes what is there.',
+  ),
+  APPLY_REFUSED: entry(
+    'The API server would refuse some of the objects. Nothing was written.',
+    'Correct what the API server says of each.',
+  ),
+  DELETE_INCOMPLETE: entry(
+    'Objects that were deleted are still there after the time that was given.',
+    'Look at their finalizers and at what should remove them, and repeat the command.',
+  ),
+  KIND_NOT_SERVED: entry(
+    'The cluster does not serve a kind of object that should be applied.',
+    'Install what brings the kind, or turn off the option that asks for it.',
+  ),
   KUBECONFIG_INVALID: entry(
     'A kubeconfig does not parse, or names something that is not there.',
     'Correct the kubeconfig; `kubectl --kubeconfig <file> config view` shows how it is read.',
@@ -155,6 +179,14 @@ export const catalogue = {
   KUBE_WATCH_BROKEN: entry(
     'A watch ended in a way it should not; what is known is kept and the watch is begun again.',
     'Nothing, unless it repeats: then look at what stands between this process and the API server.',
+  ),
+  MANIFEST_INVALID: entry(
+    'A text that should hold Kubernetes objects is not YAML, or something in it is no object.',
+    'Correct the named document.',
+  ),
+  RIGHTS_MISSING: entry(
+    'The user of the kubeconfig may not do something that the command needs. Nothing was written.',
+    'Use a context of an administrator, or ask one for the named rights.',
   ),
 
   // link

@@ -1,15 +1,31 @@
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { LinkspanError } from '../base/errors.ts';
 
+/** One thing that a Status complains of: a field that is invalid, or that another manager holds (server-side apply). */
+export interface StatusCause {
+  readonly reason?: string;
+  readonly message?: string;
+  readonly field?: string;
+}
+
 /** An API server's refusal: its HTTP status and the reason of its Status object (`NotFound`, `AlreadyExists`, `Expired`, …). */
 export class KubeApiError extends LinkspanError {
   readonly status: number;
   readonly reason: string;
   /** Milliseconds that the server asks to wait (`Retry-After`). */
   readonly retryAfterMs: number | undefined;
+  /** The server's own words. */
+  readonly answer: string;
+  readonly causes: readonly StatusCause[];
 
   constructor(
-    answer: { status: number; reason: string; message: string; retryAfterMs?: number | undefined },
+    answer: {
+      status: number;
+      reason: string;
+      message: string;
+      retryAfterMs?: number | undefined;
+      causes?: readonly StatusCause[];
+    },
     what: string,
   ) {
     super(codeFor(answer.status), `${what}: ${answer.message}`, {
@@ -18,6 +34,8 @@ export class KubeApiError extends LinkspanError {
     this.status = answer.status;
     this.reason = answer.reason;
     this.retryAfterMs = answer.retryAfterMs;
+    this.answer = answer.message;
+    this.causes = answer.causes ?? [];
   }
 }
 
@@ -48,10 +66,17 @@ export function statusError(
 ): KubeApiError {
   let reason = '';
   let message = body.slice(0, 300);
+  let causes: readonly StatusCause[] = [];
   try {
-    const parsed = JSON.parse(body) as { kind?: string; reason?: string; message?: string };
+    const parsed = JSON.parse(body) as {
+      kind?: string;
+      reason?: string;
+      message?: string;
+      details?: { causes?: StatusCause[] };
+    };
     if (parsed.kind === 'Status') {
       reason = parsed.reason ?? '';
+      causes = parsed.details?.causes ?? [];
       message = parsed.message ?? message;
     }
   } catch {
@@ -60,7 +85,17 @@ export function statusError(
   const seconds = Number(retryAfter);
   const retryAfterMs = retryAfter !== undefined && seconds >= 0 ? seconds * 1000 : undefined;
   return new KubeApiError(
-    { status, reason, message: message.trim() || `HTTP ${status}`, retryAfterMs },
+    { status, reason, message: message.trim() || `HTTP ${status}`, retryAfterMs, causes },
     what,
+  );
+}
+
+/** The texts of `Warning` headers: `299 - "text"` (RFC 7234 section 5.5), several in one header or in several. */
+export function warningsOf(header: string | readonly string[] | undefined): string[] {
+  const texts = typeof header === 'string' ? [header] : (header ?? []);
+  return texts.flatMap((text) =>
+    [...text.matchAll(/\b\d{3} \S+ "((?:[^"\\]|\\.)*)"/g)].map(([, quoted = '']) =>
+      quoted.replaceAll(/\\(.)/g, '$1'),
+    ),
   );
 }

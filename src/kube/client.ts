@@ -6,7 +6,7 @@ import { MANAGER } from '../base/names.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { type Agents, openAgents } from './agents.ts';
 import type { ClusterAccess } from './access.ts';
-import { KubeApiError, statusError } from './api-error.ts';
+import { KubeApiError, statusError, warningsOf } from './api-error.ts';
 import { pathOf, type KubeObject, type ObjectRef, type Resource } from './resource.ts';
 import { decodeWatch, type WatchEvent } from './watch.ts';
 
@@ -29,6 +29,15 @@ interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+interface WriteOptions extends CallOptions {
+  /** Told of what the API server warns about (its `Warning` headers): deprecated versions, pods that a Pod Security Standard would refuse, … */
+  readonly onWarning?: (text: string) => void;
+  /** Everything but the writing: the server says whether it would take it. */
+  readonly dryRun?: boolean;
+  /** Who owns the fields that are written; default `linkspan.dev`. */
+  readonly fieldManager?: string;
+}
+
 export interface ListOptions extends CallOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
@@ -44,7 +53,7 @@ export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continueToken
   readonly timeoutSeconds: number;
 }
 
-export interface PatchOptions extends CallOptions {
+export interface PatchOptions extends WriteOptions {
   readonly type: 'merge' | 'apply' | 'json';
   readonly subresource?: 'status' | 'approval';
   /** Take over fields of other managers (apply only). */
@@ -58,6 +67,7 @@ export interface ListResult<T> {
 }
 
 interface Request extends CallOptions {
+  readonly onWarning?: (text: string) => void;
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
@@ -173,9 +183,9 @@ export class KubeClient {
     body: unknown,
     options: PatchOptions,
   ): Promise<T> {
-    const { type, subresource, force, ...call } = options;
+    const { type, subresource, force, dryRun, fieldManager = MANAGER, ...call } = options;
     const path = pathOf(resource, ref) + (subresource === undefined ? '' : `/${subresource}`);
-    const query = { fieldManager: MANAGER, force };
+    const query = { fieldManager, force, dryRun: dryRun === true ? 'All' : undefined };
     return (await this.#call({
       method: 'PATCH',
       path,
@@ -190,14 +200,20 @@ export class KubeClient {
   async delete<T extends KubeObject>(
     resource: Resource<T>,
     ref: ObjectRef,
-    options: CallOptions & { uid?: string; resourceVersion?: string } = {},
+    options: CallOptions & { uid?: string; resourceVersion?: string; dryRun?: boolean } = {},
   ): Promise<void> {
-    const { uid, resourceVersion, ...call } = options;
+    const { uid, resourceVersion, dryRun, ...call } = options;
     const preconditions = {
       ...(uid === undefined ? {} : { uid }),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
     };
-    const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: 'Background', preconditions };
+    const body = {
+      apiVersion: 'v1',
+      kind: 'DeleteOptions',
+      propagationPolicy: 'Background',
+      preconditions,
+      ...(dryRun === true ? { dryRun: ['All'] } : {}),
+    };
     await this.#call({ method: 'DELETE', path: pathOf(resource, ref), body, ...call });
   }
 
@@ -265,6 +281,7 @@ export class KubeClient {
 
   async #once(request: Request, what: string): Promise<unknown> {
     const response = await this.#send('requests', request, what);
+    for (const warning of warningsOf(response.headers['warning'])) request.onWarning?.(warning);
     if (response.statusCode >= 300) throw await refusal(response, what);
     let body: string;
     try {

@@ -1,4 +1,5 @@
 import { isNotFound, type KubeClient } from './client.ts';
+import type { KubeObject, Resource } from './resource.ts';
 
 /** Versions that are read where an API server serves several, the first that it has. */
 const KNOWN_VERSIONS = ['v1beta3', 'v1beta2', 'v1beta1', 'v1alpha2', 'v1alpha1'];
@@ -30,4 +31,27 @@ export async function servedKinds(
     for (const { name } of resources) if (!found.has(name)) found.set(name, version);
   }
   return found;
+}
+
+/** The kinds of one group and version (`apps/v1`, `v1`), by kind. Empty where the API server does not have it. */
+export async function resourcesOf(
+  client: KubeClient,
+  apiVersion: string,
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, Resource<KubeObject>>> {
+  const [group = '', version = ''] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion];
+  const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+  try {
+    const { resources = [] } = (await client.raw('GET', path, signal === undefined ? {} : { signal })) as {
+      resources?: { name: string; kind: string; namespaced: boolean }[];
+    };
+    return new Map(
+      resources
+        .filter(({ name }) => !name.includes('/'))
+        .map(({ name, kind, namespaced }) => [kind, { group, version, kind, plural: name, namespaced }]),
+    );
+  } catch (error) {
+    if (isNotFound(error)) return new Map();
+    throw error;
+  }
 }

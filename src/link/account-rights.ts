@@ -1,7 +1,8 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
 import { LinkspanError } from '../base/errors.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { keyOf, selfSubjectAccessReviews } from '../kube/resource.ts';
+import { keyOf } from '../kube/resource.ts';
+import { deniedRights, rightText } from '../kube/rights.ts';
 import type { AccountRef } from './token.ts';
 
 /** What the account of a Link must be able to do in the target cluster. */
@@ -27,25 +28,10 @@ export async function assertRights(
   account: AccountRef,
   needed: readonly V1ResourceAttributes[],
 ): Promise<void> {
-  const denied = await Promise.all(
-    needed.map(async (attributes) => {
-      const review = await client.create(selfSubjectAccessReviews, {
-        apiVersion: 'authorization.k8s.io/v1',
-        kind: 'SelfSubjectAccessReview',
-        spec: { resourceAttributes: attributes },
-      });
-      return review.status?.allowed === true ? [] : [rightText(attributes)];
-    }),
-  );
-  const missing = denied.flat();
+  const missing = (await deniedRights(client, needed)).map(rightText);
   if (missing.length === 0) return;
   throw new LinkspanError(
     'ACCOUNT_RIGHTS_MISSING',
     `service account ${keyOf(account)} of the target cluster may not ${missing.join(', ')}`,
   );
-}
-
-function rightText({ group, resource = '', subresource, verb = '' }: V1ResourceAttributes): string {
-  const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
-  return `${verb} ${group === undefined || group === '' ? kind : `${kind}.${group}`}`;
 }
