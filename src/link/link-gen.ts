@@ -1,7 +1,7 @@
 import type { V1Secret, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { parseDuration } from '../base/duration.ts';
+import { formatDuration, parseDuration } from '../base/duration.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import {
   DEFAULT_CLUSTER_DOMAIN,
@@ -132,10 +132,11 @@ export function gatewayFacts(service: V1Service, options: GatewayOptions): Gatew
   };
 }
 
-/** `3` → `3s`, as Linkerd's Links have it. */
+/** `3` → `3s`, as Linkerd's Links have it: its controller takes Go's durations only, which have a unit and know no days. */
 function probePeriod(text: string): string | undefined {
-  if (parseDuration(text) === undefined) return undefined;
-  return /^\d+$/.test(text) ? `${text}s` : text;
+  const ms = parseDuration(text);
+  if (ms === undefined || ms === 0) return undefined;
+  return /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text) ? text : formatDuration(ms);
 }
 
 function ingressAddresses(service: V1Service): string[] {

@@ -12,8 +12,8 @@ export const MIRROR_RULES: readonly V1PolicyRule[] = [
 ];
 
 /**
- * What a source that runs Linkerd wants beside that: its destination controller for flat mirrors, its `check` for the trust anchors, its mirror controller for Events
- * (linkerd2 `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`).
+ * What a source that runs Linkerd wants beside that: its destination controller for flat mirrors, its `check` for the trust anchors
+ * (linkerd2 `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`, less the right to write Events: the account stays one that reads).
  */
 export const LINKERD_RULES: readonly V1PolicyRule[] = [
   { apiGroups: [''], resources: ['pods', 'endpoints'], verbs: READ },
@@ -21,7 +21,6 @@ export const LINKERD_RULES: readonly V1PolicyRule[] = [
   { apiGroups: ['batch'], resources: ['jobs'], verbs: READ },
   { apiGroups: ['policy.linkerd.io'], resources: ['servers'], verbs: READ },
   { apiGroups: [''], resources: ['configmaps'], resourceNames: ['linkerd-config'], verbs: ['get'] },
-  { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
 ];
 
 /** Which account a consumer gets. */
@@ -34,7 +33,7 @@ export interface RemoteAccess {
   readonly version: string;
 }
 
-/** Name of the long-lived token's Secret, and of the Role that lets an account renew its own. */
+/** Name of the long-lived token's Secret. */
 export function tokenSecretName(account: string): string {
   return `${account}-token`;
 }
@@ -43,8 +42,12 @@ export function tokenSecretName(account: string): string {
 export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
   const { account, linkerd, boundTokens, version } = access;
   const { name, namespace } = account;
+  // As the chart's own accounts have them.
   const labels = {
     [EXTENSION_LABEL]: 'multicluster',
+    component: 'remote-access',
+    'app.kubernetes.io/name': 'linkspan',
+    'app.kubernetes.io/component': 'remote-access',
     'app.kubernetes.io/part-of': 'linkspan',
     'app.kubernetes.io/managed-by': 'linkspan',
     'app.kubernetes.io/version': version,
@@ -95,16 +98,15 @@ function renewal(
   labels: Record<string, string>,
   bind: (kind: 'Role', role: string, where: { namespace: string }) => object,
 ): object[] {
-  const role = tokenSecretName(name);
   return [
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'Role',
-      metadata: { name: role, namespace, labels },
+      metadata: { name, namespace, labels },
       rules: [
         { apiGroups: [''], resources: ['serviceaccounts/token'], resourceNames: [name], verbs: ['create'] },
       ],
     },
-    bind('Role', role, { namespace }),
+    bind('Role', name, { namespace }),
   ];
 }
