@@ -7,6 +7,8 @@ import { leases } from '../kube/resource.ts';
 
 /** Where the controller's admin port listens in its pods (the default of `--admin`). */
 const ADMIN_PORT = 9999;
+/** A replica that takes longer for what it has at hand is not well. */
+const ANSWER_MS = 30_000;
 const LEASE_NAMES = /^(local-)?service-mirror-write/;
 
 /** What a question to the controllers brought. */
@@ -39,11 +41,13 @@ export async function askControllers<T>(
   client: KubeClient,
   flags: { readonly controllerNamespace: string; readonly controller: readonly string[] | undefined },
   path: string,
+  timeoutMs = ANSWER_MS,
 ): Promise<Answers<T>> {
+  const signal = AbortSignal.timeout(timeoutMs);
   const asked =
     flags.controller === undefined
-      ? await askPods<T>(client, flags.controllerNamespace, path)
-      : await Promise.all(flags.controller.map((url) => askUrl<T>(url, path)));
+      ? await askPods<T>(client, flags.controllerNamespace, path, signal)
+      : await Promise.all(flags.controller.map((url) => askUrl<T>(url, path, signal)));
   const failures = asked.flatMap((answer) => ('failure' in answer ? [answer.failure] : []));
   const answers = asked.flatMap((answer) => ('value' in answer ? answer.value : []));
   if (asked.length > failures.length) return { answers, failures };
@@ -56,8 +60,13 @@ export async function askControllers<T>(
 
 type Asked<T> = { readonly value: readonly T[] } | { readonly failure: string };
 
-async function askPods<T>(client: KubeClient, namespace: string, path: string): Promise<Asked<T>[]> {
-  const { items } = await client.list(leases, { namespace });
+async function askPods<T>(
+  client: KubeClient,
+  namespace: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<Asked<T>[]> {
+  const { items } = await client.list(leases, { namespace, signal });
   const holders = items
     .filter(({ metadata }) => LEASE_NAMES.test(metadata?.name ?? ''))
     .map(({ spec }) => spec?.holderIdentity ?? '')
@@ -66,7 +75,7 @@ async function askPods<T>(client: KubeClient, namespace: string, path: string): 
     [...new Set(holders)].map(async (pod): Promise<Asked<T>> => {
       try {
         const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${ADMIN_PORT}/proxy`;
-        return { value: list(await client.raw('GET', where + path)) };
+        return { value: list(await client.raw('GET', where + path, { signal })) };
       } catch (error) {
         return { failure: `${pod}: ${messageOf(error)}` };
       }
@@ -74,14 +83,14 @@ async function askPods<T>(client: KubeClient, namespace: string, path: string): 
   );
 }
 
-async function askUrl<T>(url: string, path: string): Promise<Asked<T>> {
+async function askUrl<T>(url: string, path: string, signal: AbortSignal): Promise<Asked<T>> {
   const client = new KubeClient(anonymousAccess(url), {
     clock: systemClock,
     random: Math.random,
     maxTries: 1,
   });
   try {
-    return { value: list(await client.raw('GET', path)) };
+    return { value: list(await client.raw('GET', path, { signal })) };
   } catch (error) {
     return { failure: `${url}: ${messageOf(error)}` };
   } finally {

@@ -2,9 +2,10 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseDuration } from '../base/duration.ts';
-import { messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../base/errors.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
+import { createLogger } from '../telemetry/log.ts';
 import { parseSelector, parseSelectorText, type Selector } from '../link/selector.ts';
 
 /** A duration such as `30s`; milliseconds. */
@@ -26,7 +27,28 @@ export const selectorFlag = z.string().transform((text, context): Selector => {
 });
 
 /** Flags that say which cluster is meant. */
-export const clusterFlags = { kubeconfig: z.string().optional(), context: z.string().optional() };
+export const clusterFlags = {
+  kubeconfig: z.string().optional(),
+  context: z.string().optional(),
+  as: z.string().min(1).optional(),
+  asGroup: z.array(z.string().min(1)).optional(),
+  apiAddr: z
+    .string()
+    .transform((text) => (/^https?:\/\//.test(text) ? text : `https://${text}`))
+    .pipe(z.url({ error: 'must be an address such as 10.0.0.1:6443' }))
+    .optional(),
+  verbose: z.boolean().default(false),
+};
+
+/** What those flags say. */
+interface ClusterFlags {
+  readonly kubeconfig?: string | undefined;
+  readonly context?: string | undefined;
+  readonly as?: string | undefined;
+  readonly asGroup?: readonly string[] | undefined;
+  readonly apiAddr?: string | undefined;
+  readonly verbose?: boolean | undefined;
+}
 
 /** Adds them to a verb. */
 export function withClusterFlags(command: Command, cluster: string): Command {
@@ -35,26 +57,43 @@ export function withClusterFlags(command: Command, cluster: string): Command {
       '--kubeconfig <file>',
       `kubeconfig of the ${cluster} cluster (default: $KUBECONFIG, ~/.kube/config)`,
     )
-    .option('--context <name>', 'context of the kubeconfig');
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('--as <user>', 'ask as this user (impersonation)')
+    .option('--as-group <group...>', 'and as a member of these groups')
+    .option('--api-addr <address>', "the API server, instead of the kubeconfig's: host:port or a URL")
+    .option('--verbose', 'tell on stderr of every request to the API server');
 }
 
 /** How to reach the cluster that the flags name. @throws LinkspanError KUBECONFIG_… */
-export function accessOf(flags: {
-  kubeconfig?: string | undefined;
-  context?: string | undefined;
-}): ClusterAccess {
+export function accessOf(flags: ClusterFlags): ClusterAccess {
   const context = flags.context === undefined ? {} : { context: flags.context };
-  return loadAccess(
+  const access = loadAccess(
     flags.kubeconfig === undefined ? { default: true, ...context } : { file: flags.kubeconfig, ...context },
   );
+  if (flags.asGroup !== undefined && flags.as === undefined)
+    throw new LinkspanError('CONFIG_INVALID', '--as-group needs --as: groups are those of a user');
+  return {
+    ...access,
+    ...(flags.apiAddr === undefined ? {} : { server: flags.apiAddr.replace(/\/$/, '') }),
+    ...(flags.as === undefined ? {} : { impersonate: { user: flags.as, groups: flags.asGroup ?? [] } }),
+  };
 }
 
 /** Runs `use` with a client of the cluster that the flags name. */
 export async function withClient<T>(
-  flags: { kubeconfig?: string | undefined; context?: string | undefined },
+  flags: ClusterFlags,
   use: (client: KubeClient) => Promise<T>,
 ): Promise<T> {
-  const client = new KubeClient(accessOf(flags), { clock: systemClock, random: Math.random });
+  const log = createLogger({
+    name: 'cli',
+    level: flags.verbose === true ? 'debug' : 'warn',
+    destination: process.stderr,
+  });
+  const client = new KubeClient(accessOf(flags), {
+    clock: systemClock,
+    random: Math.random,
+    ...(flags.verbose === true ? { log } : {}),
+  });
   try {
     return await use(client);
   } finally {

@@ -21,7 +21,7 @@ import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { endOfStart } from './garbage.ts';
-import { readVersion } from './version.ts';
+import { readVersion } from '../base/version.ts';
 
 /** Time beyond the grace after which a worker that has not ended is killed. */
 const WORKER_END_MS = 5000;

@@ -14,7 +14,7 @@ import type { LinkRequest } from '../link/prepare.ts';
 import { parseSelector, parseSelectorText } from '../link/selector.ts';
 import { MIN_TOKEN_TTL_MS } from '../link/token.ts';
 import { durationFlag } from './flags.ts';
-import { readVersion } from './version.ts';
+import { readVersion } from '../base/version.ts';
 
 /** A comma-separated list. */
 export const listFlag = z

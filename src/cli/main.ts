@@ -1,20 +1,26 @@
 import { Command, CommanderError } from 'commander';
-import { describeError } from '../base/errors.ts';
-import { verbsFor } from './verbs.ts';
+import path from 'node:path';
+import { codeOf, describeError } from '../base/errors.ts';
+import { readVersion } from '../base/version.ts';
+import { HIDDEN, verbsFor } from './verbs.ts';
 
-/** Verbs for machines. */
-const HIDDEN: ReadonlySet<string> = new Set(['label-namespace']);
+/** What a shell or a script learns: 1 it could not be done, 2 it was asked for in a wrong way. */
+const FAILED = 1;
+const USAGE = 2;
 
 /** The `linkspan` program: one file per verb, each parses its flags and calls what does the work. */
 async function main(): Promise<void> {
   endWithLauncher();
-  const program = new Command('linkspan')
+  endWithReader();
+  const program = new Command(programName(process.argv[1]))
     .description('Multicluster gateway and service mirror for Kubernetes')
+    .version(readVersion(), '-V, --version', 'print the version of this program')
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for the flags)')
     .exitOverride();
   for (const verb of await verbsFor(process.argv[2])) {
-    const command = verb().exitOverride();
+    const command = verb();
+    inherit(command, program);
     program.addCommand(command, { hidden: HIDDEN.has(command.name()) });
   }
   try {
@@ -22,6 +28,25 @@ async function main(): Promise<void> {
   } catch (error) {
     process.exitCode = report(error);
   }
+}
+
+/** As a kubectl plugin it is called `kubectl linkspan`. */
+function programName(file: string | undefined): string {
+  return path.basename(file ?? '').startsWith('kubectl-linkspan') ? 'kubectl linkspan' : 'linkspan';
+}
+
+/** Commands that are added do not get these by themselves. */
+function inherit(command: Command, from: Command): void {
+  command.copyInheritedSettings(from);
+  for (const below of command.commands) inherit(below, command);
+}
+
+/** `linkspan mirrors | head`: who reads no more is not an error. */
+function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
 }
 
 /** When an old Node's launcher (`bin/linkspan.js`) is killed, this process must not outlive it. */
@@ -33,9 +58,9 @@ function endWithLauncher(): void {
 
 function report(error: unknown): number {
   // Commander has printed its own message already.
-  if (error instanceof CommanderError) return error.exitCode;
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
   process.stderr.write(`linkspan: ${describeError(error)}\n`);
-  return 1;
+  return codeOf(error) === 'CONFIG_INVALID' ? USAGE : FAILED;
 }
 
 await main();

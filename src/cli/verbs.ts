@@ -13,12 +13,19 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   'link-gen': async () => (await import('./link-gen.ts')).linkGenCommand,
   export: async () => (await import('./export.ts')).exportCommand,
   unexport: async () => (await import('./export.ts')).unexportCommand,
+  gateways: async () => (await import('./gateways.ts')).gatewaysCommand,
+  links: async () => (await import('./links.ts')).linksCommand,
   mirrors: async () => (await import('./mirrors.ts')).mirrorsCommand,
   explain: async () => (await import('./explain.ts')).explainCommand,
   identity: async () => (await import('./identity.ts')).identityCommand,
+  completion: async () => (await import('./completion.ts')).completionCommand,
+  complete: async () => (await import('./completion.ts')).completeCommand,
   'label-namespace': async () => (await import('./label-namespace.ts')).labelNamespaceCommand,
   version: async () => (await import('./version.ts')).versionCommand,
 };
+
+/** Verbs for machines. */
+export const HIDDEN: ReadonlySet<string> = new Set(['complete', 'label-namespace']);
 
 /** The verb that a command line names, or all of them: for the list of verbs, and for a guess at what was meant. */
 export async function verbsFor(asked: string | undefined): Promise<Verb[]> {

@@ -24,6 +24,8 @@ export interface ClusterAccess {
   readonly auth: Auth;
   /** The token that the kubeconfig itself holds, for what it says about itself: whose it is and when it expires. */
   readonly bearer: string | undefined;
+  /** Whom to be taken for instead; our own account must have the right to `impersonate`. */
+  readonly impersonate?: { readonly user: string; readonly groups: readonly string[] };
 }
 
 /** `source` of a pod's own account. */
@@ -113,11 +115,21 @@ export function loadAccess(from: AccessSource): ClusterAccess {
   if ('file' in from) return fromFile(from.file, from.context);
   if ('text' in from)
     return fromText(from.text, { source: from.source, directory: undefined, context: from.context });
+  const person = (process.env['KUBECONFIG'] ?? '') !== '' || from.context !== undefined;
+  if (!person && existsSync(path.join(SERVICE_ACCOUNT_DIR, 'token'))) return inCluster();
+  return fromFile(kubeconfigFile(), from.context);
+}
+
+/** Names of the contexts in the kubeconfig that people use: the first file of $KUBECONFIG, else ~/.kube/config. @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID */
+export function contextNames(): string[] {
+  const file = kubeconfigFile();
+  const origin = { source: file, directory: undefined, context: undefined };
+  return (parseText(readText(file), origin).contexts ?? []).map(({ name }) => name);
+}
+
+function kubeconfigFile(): string {
   const variable = process.env['KUBECONFIG']?.split(path.delimiter).find((file) => file !== '');
-  if (variable !== undefined) return fromFile(variable, from.context);
-  const home = path.join(homedir(), '.kube/config');
-  if (from.context === undefined && existsSync(path.join(SERVICE_ACCOUNT_DIR, 'token'))) return inCluster();
-  return fromFile(home, from.context);
+  return variable ?? path.join(homedir(), '.kube/config');
 }
 
 function fromFile(file: string, context: string | undefined): ClusterAccess {

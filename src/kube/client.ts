@@ -299,15 +299,28 @@ export class KubeClient {
     }
   }
 
+  async #headers(request: Request): Promise<Record<string, string | string[]>> {
+    const { auth, impersonate } = this.#access;
+    const authorization = await auth.authorization();
+    return {
+      accept: 'application/json',
+      'user-agent': 'linkspan',
+      ...(authorization === undefined ? {} : { authorization }),
+      ...(request.body === undefined ? {} : { 'content-type': request.contentType ?? 'application/json' }),
+      ...(impersonate === undefined ? {} : { 'impersonate-user': impersonate.user }),
+      ...(impersonate === undefined || impersonate.groups.length === 0
+        ? {}
+        : { 'impersonate-group': [...impersonate.groups] }),
+    };
+  }
+
   async #send(by: keyof Agents, request: Request, what: string): Promise<Dispatcher.ResponseData> {
     if (this.#closed && this.#agents === undefined)
       throw new LinkspanError('KUBE_UNREACHABLE', `${what}: the client is closed`);
     this.#agents ??= openAgents(this.#access, this.#options);
     const agent = (await this.#agents)[by];
-    const authorization = await this.#access.auth.authorization();
-    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'linkspan' };
-    if (authorization !== undefined) headers['authorization'] = authorization;
-    if (request.body !== undefined) headers['content-type'] = request.contentType ?? 'application/json';
+    const headers = await this.#headers(request);
+    this.#options.log?.debug({ method: request.method, path: request.path }, 'request to the API server');
     const url = new URL(this.#access.server);
     const prefix = url.pathname === '/' ? '' : url.pathname;
     try {

@@ -4,6 +4,7 @@ import type {
   V1ClusterRole,
   V1ClusterRoleBinding,
   V1ConfigMap,
+  V1CustomResourceDefinition,
   V1Deployment,
   V1Endpoints,
   V1EndpointSlice,
@@ -109,6 +110,14 @@ export const clusterRoleBindings: Resource<V1ClusterRoleBinding> = {
   ...rbac,
   kind: 'ClusterRoleBinding',
   plural: 'clusterrolebindings',
+  namespaced: false,
+};
+
+export const customResourceDefinitions: Resource<V1CustomResourceDefinition> = {
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  kind: 'CustomResourceDefinition',
+  plural: 'customresourcedefinitions',
   namespaced: false,
 };
 
