@@ -1,11 +1,13 @@
 import type { Context } from './clusters.ts';
 
-/** Kinds that come and go by themselves in any cluster, or that a cluster keeps for a while after what they were for. */
+/** Kinds that come and go by themselves in any cluster. */
 const TRANSIENT = new Set([
   'events',
   'events.events.k8s.io',
   'leases.coordination.k8s.io',
   'componentstatuses',
+  // Kubernetes itself deletes those that were answered after an hour.
+  'certificatesigningrequests.certificates.k8s.io',
   // The same objects as others, or no objects at all.
   'endpoints',
   'nodes.metrics.k8s.io',

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { Installation } from './installation.ts';
 import { underLoad } from './load.ts';
 import type { Run } from './session.ts';
 import { headlessManifests, webManifests } from './workloads.ts';
@@ -89,10 +90,10 @@ async function remoteAddresses({ source, namespace }: Run): Promise<number> {
 }
 
 /** Each pod of a StatefulSet is reached by its own name. */
-export async function checkHeadless(run: Run): Promise<void> {
+export async function checkHeadless(run: Run, installed: Installation): Promise<void> {
   const { source, target, namespace, nodeImage, check, until, curl } = run;
   await check('each pod of a StatefulSet in the target answers under its own name', async () => {
-    await addFlag(run, '--headless');
+    await installed.upgrade('controller.enableHeadlessServices=true');
     await target.apply(headlessManifests(namespace, nodeImage));
     const answers: string[] = [];
     for (const host of ['db-0', 'db-1']) {
@@ -116,10 +117,10 @@ export async function checkHeadless(run: Run): Promise<void> {
 }
 
 /** Where pods reach each other across clusters, kube-proxy alone carries the traffic. */
-export async function checkFlat(run: Run): Promise<void> {
+export async function checkFlat(run: Run, installed: Installation): Promise<void> {
   const { target, namespace, check, until, curl } = run;
   await check('a flat mirror leads to the pods themselves, past gateway and egress', async () => {
-    await addFlag(run, '--flat-endpoints');
+    await installed.upgrade('controller.flatEndpoints=true');
     await target.kubectl(
       '-n',
       namespace,
@@ -138,20 +139,6 @@ export async function checkFlat(run: Run): Promise<void> {
     });
     return [...pods].sort((a, b) => a.localeCompare(b)).join(', ');
   });
-}
-
-async function addFlag({ source, system, rolledOut }: Run, flag: string): Promise<void> {
-  const patch = [{ op: 'add', path: '/spec/template/spec/containers/0/args/-', value: flag }];
-  await source.kubectl(
-    '-n',
-    system,
-    'patch',
-    'deployment/linkspan-controller',
-    '--type=json',
-    '-p',
-    JSON.stringify(patch),
-  );
-  await rolledOut(source, system, 'linkspan-controller');
 }
 
 /** Nothing of a deleted Link stays. */

@@ -13,6 +13,7 @@ export class Report {
   readonly #began = performance.now();
   readonly #steps: Step[] = [];
   #part = '';
+  #abandoned = false;
 
   /** Begins a part of the table. */
   part(title: string): void {
@@ -40,13 +41,15 @@ export class Report {
     }
   }
 
-  get passed(): boolean {
-    return this.#steps.length > 0 && this.#steps.every(({ passed }) => passed);
+  /** Says why the rest was left out. */
+  abandon(error: unknown): void {
+    this.#abandoned = true;
+    this.say(error instanceof Error ? error.message : String(error));
   }
 
   /** For people: a table of the steps. */
   table(): string {
-    const width = Math.max(...this.#steps.map(({ what }) => what.length));
+    const width = Math.max(0, ...this.#steps.map(({ what }) => what.length));
     const lines = this.#steps.flatMap(({ part, what, passed, detail, seconds: took }, index) => [
       ...(part === this.#steps[index - 1]?.part ? [] : ['', part]),
       `  ${passed ? '✔' : '✘'} ${what.padEnd(width)} ${took.toFixed(1).padStart(6)} s  ${detail}`.trimEnd(),
@@ -67,7 +70,8 @@ export class Report {
   #sum(): string {
     const passed = this.#steps.filter((step) => step.passed).length;
     const took = (performance.now() - this.#began) / 1000;
-    return `${passed} passed, ${this.#steps.length - passed} failed, in ${took.toFixed(0)} s`;
+    const rest = this.#abandoned ? ', the rest was left out' : '';
+    return `${passed} passed, ${this.#steps.length - passed} failed${rest}, in ${took.toFixed(0)} s`;
   }
 }
 

@@ -2,12 +2,17 @@
  * `npm run e2e -- --source east --target west`: the whole path in real pods of any two clusters that kubectl has contexts for. Needs images that both clusters can pull or already have: of Linkspan
  * (`--image`), with a `node` that runs TypeScript (`--node-image`) and with curl (`--curl-image`). Prints a table of what it did at the end; `--report FILE` writes it as Markdown.
  */
-import type { V1Service } from '@kubernetes/client-node';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Context } from './clusters.ts';
+import {
+  checkBothWays,
+  checkInstall,
+  checkUninstall,
+  removeWorkloads,
+  startWorkloads,
+} from './install-checks.ts';
+import { byCommand, byHelm, type Installation, type IssuerFiles, withIssuer } from './installation.ts';
+import { inventory } from './inventory.ts';
 import { checkMirror, checkUnexport } from './mirror-checks.ts';
 import {
   checkDeletion,
@@ -17,10 +22,10 @@ import {
   checkRollouts,
   checkVerbs,
 } from './mode-checks.ts';
+import { checkNodePort, checkOperations, checkRenewal, linkTokens } from './operation-checks.ts';
 import { checkProtocols } from './protocol-checks.ts';
 import { Report } from './report.ts';
-import { openRun, ROOT } from './session.ts';
-import { clientManifests, identitySecret, programManifests, webManifests } from './workloads.ts';
+import { openRun } from './session.ts';
 
 const { values } = parseArgs({
   options: {
@@ -58,122 +63,60 @@ const run = openRun(
   },
   report,
 );
-const { source, target, system: MC, namespace: NS, linkspan, rolledOut, until, say } = run;
+const { source, target, system, say } = run;
 
 try {
-  await install();
-  if (values['only-protocols']) await checkProtocols(run);
-  else await checkAll();
+  await withIssuer(run, checkAll);
 } catch (error) {
-  say(error instanceof Error ? error.message : String(error));
-  await showState();
-} finally {
-  if (!values.keep) await cleanUp();
+  report.abandon(error);
+  process.exitCode = 1;
 }
 process.stdout.write(report.table());
 if (values.report !== undefined)
   report.write(values.report, `e2e: ${source.name} and ${target.name}, ${values.image}`);
-process.exitCode = report.passed ? 0 : 1;
 
-async function checkAll(): Promise<void> {
+async function checkAll(files: IssuerFiles): Promise<void> {
+  const before = new Map([
+    [source, await inventory(source)],
+    [target, await inventory(target)],
+  ]);
+  const installed = { source: byCommand(run, source, files), target: byHelm(run, target, files) };
+  try {
+    report.part('Install');
+    await checkInstall(run, Object.values(installed));
+    const tokens = await linkTokens(run);
+    await run.check('workloads run in both clusters', () => startWorkloads(run));
+    if (values['only-protocols']) await checkProtocols(run);
+    else await checkPath(installed, tokens);
+    report.part('Uninstall');
+    await checkUninstall(run, Object.values(installed), before);
+  } catch (error) {
+    await showState();
+    if (!values.keep) await removeAll(Object.values(installed));
+    throw error;
+  }
+}
+
+/** Everything between installing and uninstalling. */
+async function checkPath(
+  installed: { readonly source: Installation; readonly target: Installation },
+  tokens: readonly string[],
+): Promise<void> {
+  await checkBothWays(run);
   report.part('Mirrors');
   await checkMirror(run);
   await checkRollouts(run);
   await checkProtocols(run);
   await checkVerbs(run);
   await checkFederated(run);
-  await checkHeadless(run);
-  if (values.flat) await checkFlat(run);
+  await checkHeadless(run, installed.source);
+  report.part('Operation');
+  await checkOperations(run, installed);
+  await checkRenewal(run, tokens);
+  await checkNodePort(run, installed.target);
+  if (values.flat) await checkFlat(run, installed.source);
   await checkUnexport(run);
   await checkDeletion(run);
-}
-
-async function install(): Promise<void> {
-  say('identities, gateway and web service into the target');
-  const dir = await mkdtemp(path.join(os.tmpdir(), 'linkspan-e2e-'));
-  try {
-    await linkspan('identity', 'anchor', '--out', `${dir}/anchor`);
-    await linkspan('identity', 'issuer', '--anchor', `${dir}/anchor`, '--out', `${dir}/issuer`);
-    await installTarget(await leaf(dir, 'linkerd-gateway'));
-    say('controller, egress and a curl pod into the source');
-    await installSource(await leaf(dir, 'linkspan-egress'));
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
-  say('link-gen there, apply here');
-  const address =
-    values['api-server-address'] === undefined ? [] : ['--api-server-address', values['api-server-address']];
-  await source.apply(
-    await linkspan(
-      'link-gen',
-      '--cluster-name',
-      'target',
-      '--no-destination-credentials',
-      ...target.flags,
-      ...address,
-    ),
-  );
-  await until(
-    async () => (await source.kubectl('-n', MC, 'wait', '--for=condition=Synced', 'link/target')) !== '',
-  );
-  await source.kubectl('-n', NS, 'wait', '--for=condition=Ready', 'pod/curl', 'pod/client', '--timeout=60s');
-  say('linked');
-}
-
-async function installTarget(identity: Record<string, string>): Promise<void> {
-  await target.apply(await manifest('target.yaml'));
-  await target.apply(identitySecret('linkspan-gateway-identity', MC, identity));
-  await target.apply(programManifests(NS));
-  await target.apply(webManifests(NS, values['node-image']));
-  await rolledOut(target, MC, 'linkerd-gateway');
-  await rolledOut(target, NS, 'web');
-  await until(async () => {
-    const service = await target.json<V1Service>('-n', MC, 'service', 'linkerd-gateway');
-    return (service?.status?.loadBalancer?.ingress ?? []).length > 0;
-  });
-}
-
-async function installSource(identity: Record<string, string>): Promise<void> {
-  await source.kubectl('apply', '-f', path.join(ROOT, 'crds'));
-  // kubectl fails outright while the new CRD has no conditions at all.
-  await until(
-    async () =>
-      (await source.kubectl('wait', '--for=condition=Established', 'crd/links.multicluster.linkerd.io')) !==
-      '',
-  );
-  await source.apply(await manifest('source.yaml'));
-  await source.apply(identitySecret('linkspan-egress-identity', MC, identity));
-  await source.apply(programManifests(NS));
-  await source.apply(clientManifests(NS, values['curl-image'], values['node-image']));
-  await rolledOut(source, MC, 'linkspan-controller');
-  await rolledOut(source, MC, 'linkspan-egress');
-}
-
-async function leaf(dir: string, account: string): Promise<Record<string, string>> {
-  const out = path.join(dir, account);
-  await linkspan(
-    'identity',
-    'leaf',
-    '--issuer',
-    `${dir}/issuer`,
-    '--service-account',
-    account,
-    '--namespace',
-    MC,
-    '--out',
-    out,
-  );
-  const names = ['tls.crt', 'tls.key', 'ca.crt'];
-  return Object.fromEntries(
-    await Promise.all(
-      names.map(async (name) => [name, await readFile(path.join(out, name), 'utf8')] as const),
-    ),
-  );
-}
-
-async function manifest(name: string): Promise<string> {
-  const text = await readFile(path.join(ROOT, 'manifests', name), 'utf8');
-  return text.replaceAll('image: linkspan:dev', `image: ${values.image}`);
 }
 
 async function showState(): Promise<void> {
@@ -182,19 +125,16 @@ async function showState(): Promise<void> {
     [source, 'linkspan-controller'],
     [source, 'linkspan-egress'],
   ] as const) {
-    const log = await context.kubectl('-n', MC, 'logs', `deployment/${name}`, '--tail=15').catch(String);
+    const log = await context.kubectl('-n', system, 'logs', `deployment/${name}`, '--tail=15').catch(String);
     process.stdout.write(`--- ${context.name} ${name}\n${log}\n`);
   }
 }
 
-async function cleanUp(): Promise<void> {
+/** After a failure, so that the next run begins with clusters without anything. */
+async function removeAll(installations: readonly Installation[]): Promise<void> {
   say('removing everything again (--keep leaves it)');
-  const common = ['--ignore-not-found', '--wait=true', '--timeout=60s'];
-  await Promise.allSettled([
-    source.kubectl('delete', 'namespace', NS, ...common),
-    target.kubectl('delete', 'namespace', NS, ...common),
-    target.kubectl('delete', '-f', path.join(ROOT, 'manifests/target.yaml'), ...common),
-    source.kubectl('delete', '-f', path.join(ROOT, 'manifests/source.yaml'), ...common),
-    source.kubectl('delete', '-f', path.join(ROOT, 'crds'), ...common),
-  ]);
+  for (const installation of installations) {
+    await installation.uninstall().catch((error: unknown) => say(String(error)));
+    await removeWorkloads(run, installation.context);
+  }
 }

@@ -134,12 +134,3 @@ function programPod(nodeImage: string, program: string, ports: number[], ready?:
 function yaml(...objects: object[]): string {
   return objects.map((object) => stringify(object)).join('---\n');
 }
-
-/** A Secret with the files of an identity folder. */
-export function identitySecret(
-  name: string,
-  namespace: string,
-  files: Readonly<Record<string, string>>,
-): string {
-  return yaml({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData: files });
-}

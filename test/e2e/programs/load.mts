@@ -14,8 +14,8 @@ export interface LoadResult {
   readonly again: number;
   /** When each that was not failed, in milliseconds since the epoch, and how. */
   readonly failures: readonly { readonly at: number; readonly why: string }[];
-  /** Milliseconds of the slowest. */
-  readonly slowest: number;
+  /** The slowest: how many milliseconds it took, and when it began, in milliseconds since the epoch. */
+  readonly slowest: { readonly ms: number; readonly at: number };
 }
 
 const PAUSE_MS = 10;
@@ -23,7 +23,12 @@ const PAUSE_MS = 10;
 const LINGER_MS = 3000;
 const TIMEOUT_MS = 10_000;
 const [, , url = '', workers = '8'] = process.argv;
-const seen = { answered: 0, again: 0, failures: [] as { at: number; why: string }[], slowest: 0 };
+const seen = {
+  answered: 0,
+  again: 0,
+  failures: [] as { at: number; why: string }[],
+  slowest: { ms: 0, at: 0 },
+};
 const ending = new AbortController();
 
 const keeping = new http.Agent({ keepAlive: true });
@@ -44,7 +49,8 @@ async function work(agent: http.Agent | false): Promise<void> {
     const why = await ask(agent);
     if (why === undefined && seen.answered++ === 0) process.stdout.write('answered\n');
     if (why !== undefined) seen.failures.push({ at: Date.now(), why });
-    seen.slowest = Math.max(seen.slowest, Math.round(performance.now() - began));
+    const ms = Math.round(performance.now() - began);
+    if (ms > seen.slowest.ms) seen.slowest = { ms, at: Date.now() - ms };
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }
