@@ -89,6 +89,8 @@ export const FAULTS = 'linkspan.dev/faults';
 
 /** `endpointslice.kubernetes.io/managed-by` of the slices we write, and fieldManager of every write. */
 export const MANAGER = 'linkspan.dev';
+/** fieldManager of what a person writes with the CLI. */
+export const CLI_MANAGER = 'linkspan';
 /** Source of our Events and holder prefix of our Leases. */
 export const CONTROLLER_NAME = 'linkspan-controller';
 

@@ -29,7 +29,9 @@ export const manifestFormat = z.enum(['yaml', 'json'], { error: 'must be yaml or
 /** Manifests for `kubectl apply -f -`. JSON is one List, so that the output is JSON and kubectl takes it. */
 export function manifestText(manifests: readonly object[], format: z.output<typeof manifestFormat>): string {
   if (format === 'yaml')
-    return manifests.map((manifest) => `---\n${stringify(manifest, { lineWidth: 0 })}`).join('');
+    return manifests
+      .map((manifest) => `---\n${stringify(manifest, { lineWidth: 0, aliasDuplicateObjects: false })}`)
+      .join('');
   return `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }, null, 2)}\n`;
 }
 

@@ -1,5 +1,6 @@
 import type { V1Secret } from '@kubernetes/client-node';
-import { CREDENTIALS_SECRET_KEY } from '../base/names.ts';
+import { CLI_MANAGER, CREDENTIALS_SECRET_KEY } from '../base/names.ts';
+import { applyAll, type Applied } from '../kube/apply.ts';
 import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client.ts';
 import { namespaces, secrets, type KubeObject, type ObjectRef, type Resource } from '../kube/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
@@ -24,6 +25,8 @@ export interface PreparedLink {
   readonly clusterName: string;
   readonly ref: { readonly namespace: string; readonly name: string };
   readonly manifests: readonly KubeObject[];
+  /** The Link as it is, if there is one. */
+  readonly existing: LinkObject | undefined;
   /** Whether a controller that knows the Link already has to take other credentials up: what its status says is then about the old ones. */
   readonly replacesCredentials: boolean;
 }
@@ -48,14 +51,41 @@ export async function prepareLink(
   if (refusal !== undefined) throw refusal;
   const facts = await readTarget(target, request, { ...deps, thorough: true });
   const manifests = manifestsFor(request, target.access, facts);
-  const known = found.links?.some(({ metadata }) => metadata?.name === clusterName) ?? false;
+  const existing = found.links?.find(({ metadata }) => metadata?.name === clusterName);
   return {
     direction,
     clusterName,
     ref: { namespace, name: clusterName },
     manifests,
-    replacesCredentials: known && !hasCredentials(found.secrets, manifests),
+    existing,
+    replacesCredentials: existing !== undefined && !hasCredentials(found.secrets, manifests),
   };
+}
+
+/**
+ * Applies a Link and its Secrets in the source. A Link that is there gets the new spec as a whole: applied field by field, labels of its former selectors would stay for as long as the one who wrote them (`kubectl apply`) owns them.
+ * @throws what the API server refuses; with `dryRun` that is all that happens
+ */
+export async function applyLink(prepared: PreparedLink, dryRun: boolean): Promise<Applied[]> {
+  const { direction, manifests, existing, ref } = prepared;
+  const { client } = direction.source;
+  const how = { fieldManager: CLI_MANAGER, dryRun };
+  const { force } = direction;
+  if (existing === undefined) return applyAll(client, manifests, { ...how, force });
+  const applied = await applyAll(
+    client,
+    manifests.filter(({ kind }) => kind !== links.kind),
+    { ...how, force },
+  );
+  const wanted = manifests.find(({ kind }) => kind === links.kind) as LinkObject;
+  const annotations = { ...existing.metadata?.annotations, ...wanted.metadata?.annotations };
+  const patch = [
+    { op: 'replace', path: '/spec', value: wanted.spec },
+    { op: 'add', path: '/metadata/annotations', value: annotations },
+  ];
+  const after = await client.patch(links, ref, patch, { type: 'json', ...how });
+  const same = after.metadata?.generation === existing.metadata?.generation;
+  return [...applied, { object: wanted, what: same ? 'unchanged' : 'configured' }];
 }
 
 /** What the source holds already. */

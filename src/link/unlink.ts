@@ -8,6 +8,7 @@ import {
   REMOTE_DISCOVERY,
 } from '../base/names.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { refOf } from '../kube/manifests.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -209,11 +210,6 @@ function isHeld(lease: V1Lease | undefined, now: number): boolean {
   const { holderIdentity, renewTime, leaseDurationSeconds = 30 } = lease?.spec ?? {};
   if (holderIdentity === undefined || holderIdentity === '' || renewTime === undefined) return false;
   return now - new Date(renewTime).getTime() < 2000 * leaseDurationSeconds;
-}
-
-function refOf({ metadata }: KubeObject): { namespace?: string; name: string } {
-  const { namespace, name = '' } = metadata ?? {};
-  return namespace === undefined ? { name } : { namespace, name };
 }
 
 /** What is left of a Link that is gone, for people; empty when nothing is. */

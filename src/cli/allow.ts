@@ -1,0 +1,63 @@
+import { Command } from 'commander';
+import { z } from 'zod';
+import { parseFlags } from '../base/config.ts';
+import { CLI_MANAGER, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { applyAll } from '../kube/apply.ts';
+import { assertNewAccount } from '../link/allow.ts';
+import { remoteAccessManifests } from '../link/remote-access.ts';
+import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
+import { dnsLabel, tokenTtlFlag } from './link-flags.ts';
+import { manifestFormat, manifestText } from './output.ts';
+import { readVersion } from './version.ts';
+
+const schema = z.strictObject({
+  ...clusterFlags,
+  namespace: dnsLabel,
+  serviceAccountName: z
+    .string({ error: 'you need to specify a service account name' })
+    .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, { error: 'must be a DNS name' }),
+  linkerd: z.boolean().default(false),
+  tokenTtl: tokenTtlFlag,
+  ignoreCluster: z.boolean().default(false),
+  apply: z.boolean().default(false),
+  output: manifestFormat,
+});
+
+/** `linkspan allow`: an account of its own for one more source cluster. */
+export function allowCommand(): Command {
+  const command = new Command('allow')
+    .description(
+      'print an account by which one more source cluster may read the exports of this (target) cluster',
+    )
+    .option('--service-account-name <name>', 'name of the account: one for each source cluster (required)')
+    .option('--namespace <ns>', 'namespace of the account', DEFAULT_NAMESPACE)
+    .option(
+      '--linkerd',
+      'also what Linkerd in the source reads: pods for flat mirrors, its configuration for `linkerd mc check`',
+    )
+    .option(
+      '--token-ttl <time>',
+      'tokens of limited life that the account renews for itself, instead of a Secret with one that never ends',
+    )
+    .option('--ignore-cluster', 'do not look whether the account exists already')
+    .option('--apply', 'apply it instead of printing it')
+    .option('-o, --output <format>', 'yaml or json', 'yaml');
+  return withClusterFlags(command, 'target').action(async (flags: unknown) => {
+    const settings = parseFlags(schema, flags, 'allow');
+    const account = { namespace: settings.namespace, name: settings.serviceAccountName };
+    const manifests = remoteAccessManifests({
+      account,
+      linkerd: settings.linkerd,
+      boundTokens: settings.tokenTtl !== undefined,
+      version: readVersion(),
+    });
+    // Linkerd prints without a cluster too.
+    if (!settings.ignoreCluster || settings.apply)
+      await withClient(settings, async (client) => {
+        if (!settings.ignoreCluster) await assertNewAccount(client, account);
+        if (settings.apply) await applyAll(client, manifests, { fieldManager: CLI_MANAGER, dryRun: false });
+      });
+    const done = `Service account ${account.namespace}/${account.name} may read the exports of this cluster\n`;
+    process.stdout.write(settings.apply ? done : manifestText(manifests, settings.output));
+  });
+}
