@@ -8,15 +8,16 @@ import path from 'node:path';
 /** Layers from top to bottom. A file may import its own folder and any folder of a lower layer. */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
-  ['gateway', 'egress', 'mirror', 'link', 'probe'],
+  ['gateway', 'egress', 'mirror', 'link', 'probe', 'install'],
   ['proxy', 'discovery', 'identity'],
   ['kube', 'telemetry'],
   ['base'],
 ];
 
-/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links, `kube` logs. */
+/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links, `install` looks at them, `kube` logs. */
 export const sideways: readonly (readonly [from: string, to: string])[] = [
   ['mirror', 'link'],
+  ['install', 'link'],
   ['kube', 'telemetry'],
 ];
 

@@ -111,6 +111,44 @@ export const catalogue = {
     'Put the intermediates behind the leaf in tls.crt, and the anchor it was issued under in ca.crt.',
   ),
 
+  // install
+  CHART_FAILED: entry(
+    'The helm program could not make manifests of the chart.',
+    'Read what it says; `helm template charts/linkspan` shows the same.',
+  ),
+  HELM_MISSING: entry(
+    'The helm program, which makes the manifests of the chart, could not be started.',
+    'Install helm 3.14 or later (https://helm.sh/docs/intro/install), or name it with --helm or $LINKSPAN_HELM.',
+  ),
+  HELM_RELEASE: entry(
+    'Linkspan was installed by Helm itself, which keeps its own record of values and versions.',
+    'Use `helm upgrade` or `helm uninstall`, or take the installation over with --force.',
+  ),
+  INSTALLED_OTHERWISE: entry(
+    'Linkspan is installed already, with values that the new install does not have or has differently.',
+    'Use `linkspan upgrade`, which keeps them, give the same values, or install with these alone by --force.',
+  ),
+  INSTALL_NOT_READY: entry(
+    'Everything is applied, but some of the Deployments did not become available in the given time.',
+    'Look at what is said of their pods; the command can be repeated, and --wait gives it more time.',
+  ),
+  KUBERNETES_TOO_OLD: entry(
+    'The cluster runs a version of Kubernetes that the chart does not support.',
+    'Upgrade the cluster.',
+  ),
+  LINKS_EXIST: entry(
+    'Linkspan cannot be uninstalled while clusters are linked: their mirrors and finalizers would stay.',
+    'Unlink the clusters with `linkspan unlink`, or uninstall all the same with --force.',
+  ),
+  NOT_INSTALLED: entry(
+    'An upgrade found nothing that `linkspan install` has installed.',
+    'Use `linkspan install`, with the context and namespace that are meant.',
+  ),
+  VALUES_INVALID: entry(
+    'A value for the chart is unknown or wrong.',
+    'Correct the named value; docs/reference/chart.md and charts/linkspan/values.yaml list them.',
+  ),
+
   // kube
   APPLY_CONFLICT: entry(
     'Fields of an object that should be applied are kept by somebody else with other values (server-side apply). Nothing was written.',

@@ -7,6 +7,9 @@ type Verb = () => Command;
  * runs.
  */
 export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+  install: async () => (await import('./install.ts')).installCommand,
+  upgrade: async () => (await import('./install.ts')).upgradeCommand,
+  uninstall: async () => (await import('./uninstall.ts')).uninstallCommand,
   controller: async () => (await import('./controller.ts')).controllerCommand,
   gateway: async () => (await import('./gateway.ts')).gatewayCommand,
   egress: async () => (await import('./egress.ts')).egressCommand,

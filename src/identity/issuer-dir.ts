@@ -5,7 +5,7 @@ import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-w
 import type { Logger } from '../telemetry/log.ts';
 import { checkChain, checkValidity, iso, parseCertificates } from './certificate.ts';
 import { CA_FILE, CERT_FILE, KEY_FILE, presentFile } from './identity-dir.ts';
-import { type Authority, parseAuthority } from './issue.ts';
+import { type Authority, type AuthorityFiles, parseAuthority } from './issue.ts';
 import { signingKey } from './keys.ts';
 
 /** How often validity is looked at again, milliseconds. */
@@ -128,7 +128,16 @@ class IssuerDir implements IssuerSource {
 async function loadIssuer(files: readonly FileSnapshot[], now: number): Promise<Authority> {
   const [cert, key, ca] = files.map(presentFile);
   if (cert === undefined || key === undefined || ca === undefined) throw new TypeError('three files');
-  const authority = parseAuthority({ cert, key, ca });
+  return verifiedIssuer({ cert, key, ca }, now);
+}
+
+/**
+ * An issuer whose key is that of its certificate, whose certificate is valid now and leads to one of the trust anchors.
+ * @throws LinkspanError IDENTITY_…
+ */
+export async function verifiedIssuer(files: Required<AuthorityFiles>, now: number): Promise<Authority> {
+  const { cert, key, ca } = files;
+  const authority = parseAuthority(files);
   await signingKey(key.text, key.path);
   const [own, ...above] = parseCertificates(cert.text, cert.path);
   if (own === undefined) throw new TypeError('parseCertificates returns at least one');

@@ -46,10 +46,11 @@ function codeFor(status: number): ErrorCode {
   return status === 409 ? 'KUBE_CONFLICT' : 'KUBE_API_ERROR';
 }
 
-const is = (error: unknown, status: number) => error instanceof KubeApiError && error.status === status;
+const is = (error: unknown, status: number): error is KubeApiError =>
+  error instanceof KubeApiError && error.status === status;
 
 export const isNotFound = (error: unknown): boolean => is(error, 404);
-export const isForbidden = (error: unknown): boolean => is(error, 403);
+export const isForbidden = (error: unknown): error is KubeApiError => is(error, 403);
 /** 410: a resourceVersion or continue token is too old; list again. */
 export const isGone = (error: unknown): boolean => is(error, 410);
 export const isAlreadyExists = (error: unknown): boolean =>

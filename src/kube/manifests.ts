@@ -1,6 +1,12 @@
 import { parseAllDocuments } from 'yaml';
 import { LinkspanError } from '../base/errors.ts';
-import { EXTENSION_LABEL } from '../base/names.ts';
+import {
+  DESTINATION_CLUSTER_NAME_LABEL,
+  EXTENSION_LABEL,
+  GATEWAY_MARKER,
+  LINK_ANNOTATION,
+  MIRRORED_SERVICE_LABEL,
+} from '../base/names.ts';
 import { keyOf, type KubeObject, type ObjectRef } from './resource.ts';
 
 /**
@@ -79,10 +85,10 @@ export function stubOf(object: KubeObject): KubeObject {
   };
 }
 
-/** Domains of labels, annotations, types and groups that are Linkspan's or those of Linkerd's multicluster extension. */
+/** Domains of groups and types that are Linkspan's or those of Linkerd's multicluster extension. */
 const OWN_DOMAINS = ['linkspan.dev', 'mirror.linkerd.io', 'multicluster.linkerd.io'];
-const isOwnDomain = (domain: string) =>
-  OWN_DOMAINS.some((own) => domain === own || domain.endsWith(`.${own}`));
+/** Labels and annotations that only they write. Not those by which people export: the objects that have them are the people's. */
+const OWN_KEYS = [MIRRORED_SERVICE_LABEL, DESTINATION_CLUSTER_NAME_LABEL, GATEWAY_MARKER, LINK_ANNOTATION];
 
 /**
  * Whether an object that is there belongs to Linkspan or to Linkerd's multicluster extension, so that it may be changed: by its labels and annotations, by its type or group, or because `fieldManager`
@@ -93,8 +99,10 @@ export function isOurs(existing: KubeObject, fieldManager: string): boolean {
   return (
     labels[EXTENSION_LABEL] === 'multicluster' ||
     labels['app.kubernetes.io/part-of'] === 'linkspan' ||
-    domainsOf(existing).some(isOwnDomain) ||
-    Object.keys({ ...labels, ...annotations }).some((key) => isOwnDomain(key.split('/')[0] ?? '')) ||
+    OWN_KEYS.some((key) => key in labels || key in annotations) ||
+    domainsOf(existing).some((domain) =>
+      OWN_DOMAINS.some((own) => domain === own || domain.endsWith(`.${own}`)),
+    ) ||
     managedFields.some(({ manager }) => manager === fieldManager)
   );
 }

@@ -157,7 +157,8 @@ function reachablePort(
   return port.nodePort;
 }
 
-async function readLinkerd(client: KubeClient, namespace: string): Promise<TargetFacts['linkerd']> {
+/** What Linkerd's control plane says of its cluster; undefined where it is not installed. @throws LinkspanError LINKERD_CONFIG_INVALID */
+export async function readLinkerd(client: KubeClient, namespace: string): Promise<TargetFacts['linkerd']> {
   try {
     const config = await client.get(configMaps, { namespace, name: 'linkerd-config' });
     return linkerdFacts(config.data?.['values'], `ConfigMap ${namespace}/linkerd-config`);

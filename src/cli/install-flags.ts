@@ -1,0 +1,151 @@
+import { readFile } from 'node:fs/promises';
+import { type Command, Option } from 'commander';
+import { z } from 'zod';
+import { LinkspanError, messageOf } from '../base/errors.ts';
+import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { helmProgram } from '../install/helm.ts';
+import type { IssuerFiles } from '../install/issuer.ts';
+import { imageValues } from '../install/plan.ts';
+import type { InstallRequest } from '../install/prepare.ts';
+import { joinValues, type Values } from '../install/values.ts';
+import { clusterFlags, durationFlag, withClusterFlags } from './flags.ts';
+import { boolFlag, dnsLabel, portFlag } from './link-flags.ts';
+import { manifestFormat } from './output.ts';
+import { readVersion } from './version.ts';
+
+const texts = z.array(z.string()).default([]);
+const serviceTypes = ['LoadBalancer', 'NodePort', 'ClusterIP'] as const;
+
+/** What `install` and `upgrade` have in common. */
+export const installFlags = {
+  ...clusterFlags,
+  namespace: dnsLabel,
+  linkerdNamespace: dnsLabel,
+  gateway: boolFlag.optional(),
+  gatewayPort: portFlag,
+  gatewayProbePort: portFlag,
+  gatewayProbeSeconds: z.coerce.number().int().min(1).optional(),
+  gatewayServiceType: z.enum(serviceTypes, { error: `must be ${serviceTypes.join(', ')}` }).optional(),
+  gatewayHealthcheckNodeport: z.coerce.number().int().min(0).max(65_535).optional(),
+  serviceMirrorCredentials: boolFlag.optional(),
+  image: z.string().optional(),
+  ha: z.boolean().default(false),
+  identityTrustAnchorsFile: z.string().optional(),
+  identityIssuerCertificateFile: z.string().optional(),
+  identityIssuerKeyFile: z.string().optional(),
+  set: texts,
+  setString: texts,
+  setFile: texts,
+  values: texts,
+  helm: z.string(),
+  apply: z.boolean().default(false),
+  force: z.boolean().default(false),
+  wait: durationFlag,
+  output: manifestFormat,
+};
+export type InstallSettings = z.output<z.ZodObject<typeof installFlags>>;
+
+const many = (next: string, before: readonly string[] | undefined) => [...(before ?? []), next];
+
+/** Adds the flags of `installFlags`. Those that stand for values have no default of their own: the chart's, or what `upgrade` finds, stays. */
+export function withInstallFlags(command: Command): Command {
+  return withClusterFlags(command, '')
+    .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
+    .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
+    .option('--gateway [bool]', 'whether there is a gateway (chart: true)')
+    .option('--no-gateway', 'same as --gateway=false')
+    .option('--gateway-port <port>', 'port for other clusters (chart: 4143)')
+    .option('--gateway-probe-port <port>', 'port of the probes (chart: 4191)')
+    .option('--gateway-probe-seconds <n>', 'seconds between two probes (chart: 3)')
+    .option('--gateway-service-type <type>', `${serviceTypes.join(', ')} (chart: LoadBalancer)`)
+    .option('--gateway-healthcheck-nodeport <port>', "node port of a cloud's health check; 0: none")
+    .option('--service-mirror-credentials [bool]', 'account for source clusters (chart: true)')
+    .option('--image <image>', "image of all processes (chart: this version's)")
+    .option('--ha', 'high availability: replicas, anti-affinity, autoscaling')
+    .option('--identity-trust-anchors-file <file>', 'PEM trust anchors, the same in all linked clusters')
+    .option('--identity-issuer-certificate-file <file>', 'PEM certificate of the issuer')
+    .option('--identity-issuer-key-file <file>', 'PEM key of the issuer')
+    .option('--set <key=value>', 'a value of the chart, as in helm (repeatable)', many)
+    .option('--set-string <key=value>', 'a value that is text (repeatable)', many)
+    .option('--set-file <key=file>', 'a value from a file (repeatable)', many)
+    .option('-f, --values <file>', 'YAML values, a file or URL (repeatable)', many)
+    .addOption(new Option('--helm <program>', 'helm 3.14 or later').env('LINKSPAN_HELM').default('helm'))
+    .option('--apply', 'apply to the cluster instead of printing')
+    .option('--force', "take over what is somebody else's")
+    .option('--wait <time>', 'with --apply: time for everything to become available; 0s: do not wait', '5m')
+    .option('-o, --output <format>', 'yaml or json', 'yaml');
+}
+
+/** What the flags ask for. @throws LinkspanError CONFIG_INVALID, IDENTITY_MISSING */
+export async function installRequest(
+  verb: InstallRequest['verb'],
+  flags: InstallSettings,
+): Promise<InstallRequest> {
+  return {
+    verb,
+    namespace: flags.namespace,
+    linkerdNamespace: flags.linkerdNamespace,
+    ha: flags.ha,
+    flagValues: valuesOf(flags),
+    helmFlags: {
+      files: flags.values,
+      set: flags.set,
+      setString: flags.setString,
+      setFile: flags.setFile,
+    },
+    issuerFiles: await issuerFiles(verb, flags),
+    force: flags.force,
+    helm: helmProgram(flags.helm),
+    version: readVersion(),
+  };
+}
+
+/** The values that flags stand for; those that were not given leave nothing. */
+export function valuesOf(flags: InstallSettings): Values {
+  const nodePort = flags.gatewayHealthcheckNodeport;
+  const probe = defined({ port: flags.gatewayProbePort, seconds: flags.gatewayProbeSeconds });
+  const gateway = defined({
+    enabled: flags.gateway,
+    port: flags.gatewayPort,
+    serviceType: flags.gatewayServiceType,
+    healthCheckNodePort: nodePort === 0 ? '' : nodePort,
+    probe: Object.keys(probe).length === 0 ? undefined : probe,
+  });
+  const values = defined({
+    gateway: Object.keys(gateway).length === 0 ? undefined : gateway,
+    remoteMirrorServiceAccount: flags.serviceMirrorCredentials,
+    linkerdNamespace:
+      flags.linkerdNamespace === DEFAULT_LINKERD_NAMESPACE ? undefined : flags.linkerdNamespace,
+  });
+  return flags.image === undefined ? values : joinValues(values, imageValues(flags.image));
+}
+
+function defined(values: Values): Values {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+/** All three or none. */
+async function issuerFiles(verb: string, flags: InstallSettings): Promise<IssuerFiles | undefined> {
+  const named = {
+    '--identity-trust-anchors-file': flags.identityTrustAnchorsFile,
+    '--identity-issuer-certificate-file': flags.identityIssuerCertificateFile,
+    '--identity-issuer-key-file': flags.identityIssuerKeyFile,
+  };
+  const missing = Object.entries(named).filter(([, file]) => file === undefined);
+  if (missing.length === 3) return undefined;
+  if (missing.length > 0)
+    throw new LinkspanError(
+      'CONFIG_INVALID',
+      `${verb}: an issuer needs all three files: ${missing.map(([flag]) => flag).join(', ')} is missing`,
+    );
+  const [ca = '', cert = '', key = ''] = Object.values(named);
+  return { ca: await pemFile(ca), cert: await pemFile(cert), key: await pemFile(key) };
+}
+
+async function pemFile(file: string): Promise<{ path: string; text: string }> {
+  try {
+    return { path: file, text: await readFile(file, 'utf8') };
+  } catch (cause) {
+    throw new LinkspanError('IDENTITY_MISSING', `${file}: ${messageOf(cause)}`, { cause });
+  }
+}

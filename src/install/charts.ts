@@ -1,0 +1,13 @@
+import path from 'node:path';
+
+const CHARTS = path.join(import.meta.dirname, '../../charts');
+/** The chart of everything but the CRD. */
+export const CHART = path.join(CHARTS, 'linkspan');
+/** The chart of the CRD. */
+export const CRD_CHART = path.join(CHARTS, 'linkspan-crds');
+/** Name of the release, as far as the chart's labels say one. */
+export const RELEASE = 'linkspan';
+/** Field manager of what `install` and its like write. */
+export const FIELD_MANAGER = 'linkspan';
+/** Kubernetes that manifests are made for where no cluster is asked: the oldest that the chart accepts. */
+export const OLDEST_KUBERNETES = '1.30.0';

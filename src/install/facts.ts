@@ -1,0 +1,76 @@
+import type { V1Deployment, V1Secret } from '@kubernetes/client-node';
+import { LinkspanError } from '../base/errors.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
+import { type Resource, secrets } from '../kube/resource.ts';
+import { readLinkerd } from '../link/link-gen.ts';
+import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
+
+/** What a cluster says of an installation. */
+export interface InstallFacts {
+  /** Of the API server, `1.34.1`. */
+  readonly kubernetes: string;
+  /** Values of the last install or upgrade; undefined where there was none. */
+  readonly stored: Values | undefined;
+  /** A release of Helm itself that has installed Linkspan here. */
+  readonly helmRelease: string | undefined;
+  /** Whether a Deployment of Linkspan is there. */
+  readonly deployed: boolean;
+  /** Undefined where Linkerd's control plane is not installed. */
+  readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
+}
+
+export const deployments: Resource<V1Deployment> = {
+  group: 'apps',
+  version: 'v1',
+  kind: 'Deployment',
+  plural: 'deployments',
+  namespaced: true,
+};
+
+/** Deployments of Linkspan, whoever has installed them. */
+export const OURS = 'app.kubernetes.io/part-of=linkspan';
+
+/** @throws LinkspanError RIGHTS_MISSING when the user may not look; VALUES_INVALID, LINKERD_CONFIG_INVALID; or what the client throws (KUBE_UNREACHABLE, …) */
+export async function readInstallation(
+  client: KubeClient,
+  namespace: string,
+  linkerdNamespace: string,
+): Promise<InstallFacts> {
+  const { gitVersion } = (await client.raw('GET', '/version')) as { gitVersion: string };
+  try {
+    const [overrides, { items }, linkerd] = await Promise.all([
+      secretOf(client, namespace, OVERRIDES_SECRET),
+      client.list(deployments, { namespace, labelSelector: OURS }),
+      readLinkerd(client, linkerdNamespace),
+    ]);
+    return {
+      kubernetes: gitVersion.replace(/^v/, ''),
+      stored: overrides === undefined ? undefined : storedValues(overrides),
+      helmRelease: items
+        .map(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'])
+        .find((release) => release !== undefined),
+      deployed: items.length > 0,
+      linkerd,
+    };
+  } catch (error) {
+    if (!isForbidden(error)) throw error;
+    throw new LinkspanError('RIGHTS_MISSING', `you may not see what is installed: ${error.answer}`, {
+      cause: error,
+      hint: 'Use a context of an administrator, or print manifests without looking at the cluster: --ignore-cluster.',
+    });
+  }
+}
+
+/** A Secret, or undefined where there is none. */
+export async function secretOf(
+  client: KubeClient,
+  namespace: string,
+  name: string,
+): Promise<V1Secret | undefined> {
+  try {
+    return await client.get(secrets, { namespace, name });
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}

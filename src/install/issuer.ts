@@ -1,0 +1,90 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import { type Clock, systemClock } from '../base/clock.ts';
+import { LinkspanError } from '../base/errors.ts';
+import { type Authority, createAnchor, createIssuer } from '../identity/issue.ts';
+import { verifiedIssuer } from '../identity/issuer-dir.ts';
+import { valueAt, type Values, withoutValue } from './values.ts';
+
+/** PEM files that the flags name, with their paths. */
+export interface IssuerFiles {
+  readonly ca: { readonly path: string; readonly text: string };
+  readonly cert: { readonly path: string; readonly text: string };
+  readonly key: { readonly path: string; readonly text: string };
+}
+
+export interface IssuerFacts {
+  /** Given now; it replaces what is there. */
+  readonly files: IssuerFiles | undefined;
+  /** The issuer's Secret as it is in the cluster. */
+  readonly secret: V1Secret | undefined;
+}
+
+/** `given`: from files. `kept`: what the cluster has stays. `made`: anchor and issuer are new. `values`: the values themselves hold it. `none`: certificates come from elsewhere. */
+export interface IssuerPlan {
+  readonly from: 'given' | 'kept' | 'made' | 'values' | 'none';
+  /** For rendering only; never kept among the values. */
+  readonly values: Values;
+  /** End of the issuer's certificate, milliseconds since the epoch; undefined where it is not known. */
+  readonly notAfter?: number;
+}
+
+/** Values that hold the issuer. */
+const ISSUER_VALUES = ['identity.issuer.tls.crtPEM', 'identity.issuer.tls.keyPEM', 'identityTrustAnchorsPEM'];
+
+/** Name of the issuer's Secret; undefined where certificates come from elsewhere. */
+export function issuerSecretName(values: Values): string | undefined {
+  if ((valueAt(values, 'identity.source') ?? 'issuer') !== 'issuer') return undefined;
+  const name = valueAt(values, 'identity.issuer.secretName') ?? 'linkspan-issuer';
+  return typeof name === 'string' ? name : undefined;
+}
+
+/**
+ * Where the issuer comes from: files that are given, what the cluster has, the values, and else a new one under a new trust anchor, as Linkerd's `install` does.
+ * @throws LinkspanError IDENTITY_… when what is given or what is there cannot be used
+ */
+export async function planIssuer(
+  values: Values,
+  facts: IssuerFacts,
+  clock: Clock = systemClock,
+): Promise<IssuerPlan> {
+  if (issuerSecretName(values) === undefined) return { from: 'none', values: {} };
+  if (facts.files !== undefined) {
+    const issuer = await verifiedIssuer(facts.files, clock.now());
+    return planned('given', issuer);
+  }
+  if (facts.secret !== undefined) {
+    const { notAfter } = await verifiedIssuer(filesOf(facts.secret), clock.now());
+    return { from: 'kept', values: {}, notAfter };
+  }
+  if (typeof valueAt(values, ISSUER_VALUES[0] ?? '') === 'string') return { from: 'values', values: {} };
+  const trustDomain = valueAt(values, 'identityTrustDomain');
+  const options = { clock, ...(typeof trustDomain === 'string' ? { trustDomain } : {}) };
+  return planned('made', await createIssuer(await createAnchor(options), options));
+}
+
+/** What is kept for `upgrade` never holds the issuer when the cluster does: it may have been renewed there. */
+export function withoutIssuer(values: Values): Values {
+  return ISSUER_VALUES.reduce<Values>(withoutValue, values);
+}
+
+function planned(from: 'given' | 'made', issuer: Authority): IssuerPlan {
+  const tls = { crtPEM: issuer.chain, keyPEM: issuer.key };
+  return {
+    from,
+    values: { identity: { issuer: { tls } }, identityTrustAnchorsPEM: issuer.ca },
+    notAfter: issuer.notAfter,
+  };
+}
+
+function filesOf({ metadata, data = {} }: V1Secret): IssuerFiles {
+  const where = `Secret ${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
+  const file = (key: string) => {
+    const encoded = data[key];
+    if (encoded === undefined || encoded === '')
+      throw new LinkspanError('IDENTITY_MISSING', `${where}: it has no ${key}`, {
+        hint: 'Complete it, delete it so that a new issuer is made, or give one with --identity-issuer-certificate-file and its like.',
+      });
+    return { path: `${where}, ${key}`, text: Buffer.from(encoded, 'base64').toString('utf8') };
+  };
+  return { cert: file('tls.crt'), key: file('tls.key'), ca: file('ca.crt') };
+}

@@ -1,0 +1,75 @@
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
+import { titleOf } from '../kube/manifests.ts';
+import type { KubeObject, Resource } from '../kube/resource.ts';
+import { resourcesOf } from '../kube/served-kinds.ts';
+import { OURS } from './facts.ts';
+
+/** Every kind that the chart and the CLI make, by group and version. A test holds it against what the chart renders. */
+export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
+  v1: ['Namespace', 'ServiceAccount', 'Secret', 'ConfigMap', 'Service'],
+  'apps/v1': ['Deployment'],
+  'rbac.authorization.k8s.io/v1': ['ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding'],
+  'policy/v1': ['PodDisruptionBudget'],
+  'autoscaling/v2': ['HorizontalPodAutoscaler'],
+  'networking.k8s.io/v1': ['NetworkPolicy'],
+  'batch/v1': ['Job'],
+  'cert-manager.io/v1': ['Certificate'],
+  'monitoring.coreos.com/v1': ['PodMonitor', 'ServiceMonitor'],
+};
+
+/** What is found of an installation. */
+export interface Installed {
+  readonly objects: readonly KubeObject[];
+  /** Kinds that the user may not list, so that nothing is known of them. */
+  readonly unseen: readonly string[];
+}
+
+/** Everything in the cluster that carries Linkspan's label, of the kinds that are installed. What belongs to another object (a pod to its Deployment) goes with that and is left out. */
+export async function findInstalled(client: KubeClient): Promise<Installed> {
+  const unseen: string[] = [];
+  const lists = await Promise.all(
+    Object.entries(INSTALLED_KINDS).map(async ([apiVersion, kinds]) => {
+      const served = await resourcesOf(client, apiVersion);
+      const resources = kinds.flatMap((kind) => served.get(kind) ?? []);
+      return Promise.all(resources.map((resource) => listOurs(client, resource, apiVersion, unseen)));
+    }),
+  );
+  const objects = lists.flat(2).filter(({ metadata }) => (metadata?.ownerReferences ?? []).length === 0);
+  return { objects, unseen };
+}
+
+async function listOurs(
+  client: KubeClient,
+  resource: Resource<KubeObject>,
+  apiVersion: string,
+  unseen: string[],
+): Promise<KubeObject[]> {
+  try {
+    const { items } = await client.list(resource, { labelSelector: OURS });
+    return items.map((item) => ({ ...item, apiVersion, kind: resource.kind }));
+  } catch (error) {
+    if (isForbidden(error)) unseen.push(resource.plural);
+    else if (!isNotFound(error)) throw error;
+    return [];
+  }
+}
+
+/**
+ * What an earlier version or other values have installed and the new manifests no longer have. Only what the chart made counts (its objects say of which component they are): accounts of `allow` stay,
+ * and so does an issuer, whose key nobody can make again. Pure.
+ * @param home namespace of the installation
+ */
+export function leftovers(
+  installed: readonly KubeObject[],
+  wanted: readonly KubeObject[],
+  home: string,
+): KubeObject[] {
+  const names = new Set(wanted.map(titleOf));
+  return installed.filter((object) => {
+    const { labels = {}, namespace } = object.metadata ?? {};
+    if (labels['component'] === undefined || labels['app.kubernetes.io/name'] !== 'linkspan') return false;
+    if (namespace !== undefined && namespace !== home) return false;
+    if ((object as { type?: string }).type === 'kubernetes.io/tls') return false;
+    return !names.has(titleOf(object));
+  });
+}

@@ -1,0 +1,72 @@
+import { EXTENSION_LABEL } from '../base/names.ts';
+import { parseManifests } from '../kube/manifests.ts';
+import type { KubeObject } from '../kube/resource.ts';
+import { CHART, CRD_CHART, RELEASE } from './charts.ts';
+import { stringify } from 'yaml';
+import { type Helm, withNearestKeys } from './helm.ts';
+import { defaultValues, joinValues, keysOf, overridesSecret, type Values } from './values.ts';
+
+export interface RenderRequest {
+  readonly helm: Helm;
+  readonly namespace: string;
+  /** Of the cluster, for what the chart makes dependent on it. */
+  readonly kubernetes: string;
+  /** Values that `upgrade` finds again. */
+  readonly values: Values;
+  /** Values for this time only: the issuer. */
+  readonly once: Values;
+  readonly version: string;
+}
+
+/**
+ * Everything that is installed: the Namespace, the CRD, what the chart makes, and the Secret with the values.
+ * @throws LinkspanError VALUES_INVALID, KUBERNETES_TOO_OLD, CHART_FAILED, HELM_MISSING
+ */
+export async function renderAll(request: RenderRequest): Promise<KubeObject[]> {
+  const { namespace, values, version } = request;
+  const [crds, chart] = await Promise.all([renderCrds(request), renderChart(request)]);
+  return [namespaceObject(namespace), ...crds, ...chart, overridesSecret(values, namespace, version)];
+}
+
+/** The CRD alone, for clusters whose CRDs somebody else keeps. */
+export async function renderCrds(
+  request: Pick<RenderRequest, 'helm' | 'namespace' | 'kubernetes'>,
+): Promise<KubeObject[]> {
+  return template(request, CRD_CHART, {});
+}
+
+async function renderChart(request: RenderRequest): Promise<KubeObject[]> {
+  const values = joinValues(request.values, request.once);
+  try {
+    return (await template(request, CHART, values)).map(relabelled);
+  } catch (error) {
+    throw withNearestKeys(error, keysOf(await defaultValues()));
+  }
+}
+
+async function template(
+  { helm, namespace, kubernetes }: Pick<RenderRequest, 'helm' | 'namespace' | 'kubernetes'>,
+  chart: string,
+  values: Values,
+): Promise<KubeObject[]> {
+  // Hooks are Helm's: what they do, `install` does itself.
+  const args = ['template', RELEASE, chart, '-n', namespace, '--kube-version', kubernetes, '--no-hooks'];
+  return parseManifests(await helm.run([...args, '-f', '-'], stringify(values)), 'the chart');
+}
+
+/** `Helm` manages what Helm has installed; this it has only printed. */
+function relabelled(object: KubeObject): KubeObject {
+  const { metadata = {} } = object;
+  const labels = { ...metadata.labels, 'app.kubernetes.io/managed-by': 'linkspan' };
+  return { ...object, metadata: { ...metadata, labels } };
+}
+
+/** The extension's namespace: Linkerd's CLI finds it by its label, and its pods pass the restricted Pod Security Standard. */
+export function namespaceObject(name: string): KubeObject {
+  const labels = {
+    [EXTENSION_LABEL]: 'multicluster',
+    'app.kubernetes.io/part-of': 'linkspan',
+    'pod-security.kubernetes.io/enforce': 'restricted',
+  };
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+}

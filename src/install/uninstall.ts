@@ -1,0 +1,171 @@
+import { LinkspanError } from '../base/errors.ts';
+import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
+import { isNotFound, type KubeClient } from '../kube/client.ts';
+import { inOrder, isOurs, refOf, stubOf, titleOf } from '../kube/manifests.ts';
+import { configMaps, type KubeObject, namespaces } from '../kube/resource.ts';
+import { resourcesOf } from '../kube/served-kinds.ts';
+import { type LinkObject, links } from '../link/schema.ts';
+import { FIELD_MANAGER } from './charts.ts';
+import { findInstalled, type Installed } from './leftovers.ts';
+
+/** What a cluster has that an uninstall has to look at. */
+export interface UninstallFacts {
+  readonly links: readonly LinkObject[];
+  readonly installed: Installed;
+  /** What is in the extension's namespace and is not the installation's: it would go with the Namespace. */
+  readonly others: readonly KubeObject[];
+  readonly crd: KubeObject | undefined;
+}
+
+export interface UninstallRequest {
+  readonly namespace: string;
+  /** Also while clusters are linked, and over a release of Helm. */
+  readonly force: boolean;
+  /** The CRD too. */
+  readonly crds: boolean;
+}
+
+export interface UninstallPlan {
+  /** Stubs, in the order of deleting. */
+  readonly objects: readonly KubeObject[];
+  /** What stays, and why; lines for people. */
+  readonly notes: readonly string[];
+}
+
+const CRD_VERSION = 'apiextensions.k8s.io/v1';
+
+/** @throws what the client throws */
+export async function readUninstall(client: KubeClient, namespace: string): Promise<UninstallFacts> {
+  const [found, labelled, trust, crds] = await Promise.all([
+    listLinks(client),
+    findInstalled(client),
+    // The controller's, which carries no labels.
+    orUndefined(client.get(configMaps, { namespace, name: TRUST_CONFIG_MAP })),
+    resourcesOf(client, CRD_VERSION),
+  ]);
+  const anchors = trust === undefined ? [] : [{ ...trust, apiVersion: 'v1', kind: 'ConfigMap' }];
+  const installed = { ...labelled, objects: [...labelled.objects, ...anchors] };
+  const resource = crds.get('CustomResourceDefinition');
+  const name = `${links.plural}.${links.group}`;
+  const crd = resource === undefined ? undefined : await orUndefined(client.get(resource, { name }));
+  return {
+    links: found,
+    installed,
+    others: await othersIn(client, namespace, installed.objects),
+    crd:
+      crd === undefined ? undefined : { ...crd, apiVersion: CRD_VERSION, kind: 'CustomResourceDefinition' },
+  };
+}
+
+async function listLinks(client: KubeClient): Promise<LinkObject[]> {
+  return (await orUndefined(client.list(links)))?.items ?? [];
+}
+
+async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Kinds by which people use a namespace. Others belong to one of these, or say nothing about who is there. */
+const USED_BY: Readonly<Record<string, readonly string[]>> = {
+  v1: ['Pod', 'Service', 'Secret', 'ConfigMap', 'ServiceAccount', 'PersistentVolumeClaim'],
+  'apps/v1': ['Deployment', 'StatefulSet', 'DaemonSet'],
+  'batch/v1': ['Job', 'CronJob'],
+};
+
+async function othersIn(
+  client: KubeClient,
+  namespace: string,
+  ours: readonly KubeObject[],
+): Promise<KubeObject[]> {
+  if ((await orUndefined(client.get(namespaces, { name: namespace }))) === undefined) return [];
+  const known = new Set(ours.map(titleOf));
+  const lists = await Promise.all(
+    Object.entries(USED_BY).map(async ([apiVersion, kinds]) => {
+      const served = await resourcesOf(client, apiVersion);
+      return Promise.all(
+        kinds.map(async (kind) => {
+          const resource = served.get(kind);
+          if (resource === undefined) return [];
+          const { items } = await client.list(resource, { namespace });
+          return items.map((item) => ({ ...item, apiVersion, kind }));
+        }),
+      );
+    }),
+  );
+  return lists.flat(2).filter((object) => !known.has(titleOf(object)) && !isPartOfNamespace(object));
+}
+
+/** What every namespace has, what belongs to another object, and what Linkspan itself keeps there (credentials of Links that are gone). */
+function isPartOfNamespace(object: KubeObject): boolean {
+  const { name, ownerReferences = [] } = object.metadata ?? {};
+  return (
+    ownerReferences.length > 0 ||
+    (object.kind === 'ConfigMap' && name === 'kube-root-ca.crt') ||
+    (object.kind === 'ServiceAccount' && name === 'default') ||
+    isOurs(object, FIELD_MANAGER)
+  );
+}
+
+/**
+ * What is deleted, and what stays. Pure.
+ * @throws LinkspanError LINKS_EXIST, HELM_RELEASE
+ */
+export function planUninstall(facts: UninstallFacts, request: UninstallRequest): UninstallPlan {
+  const { force, crds, namespace } = request;
+  assertUnlinked(facts, force);
+  const release = facts.installed.objects
+    .map(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'])
+    .find((name) => name !== undefined);
+  if (release !== undefined && !force)
+    throw new LinkspanError('HELM_RELEASE', `Linkspan was installed by Helm, as release ${release}`);
+  const keepsNamespace = facts.others.length > 0 || facts.links.length > 0;
+  const isKept = ({ kind, metadata }: KubeObject) =>
+    kind === 'Namespace' && (metadata?.name !== namespace || keepsNamespace);
+  const gone = facts.installed.objects.filter((object) => !isKept(object));
+  const withCrd = crds && facts.crd !== undefined ? [...gone, facts.crd] : gone;
+  return {
+    objects: inOrder(withCrd).toReversed().map(stubOf),
+    notes: stayNotes(facts, request, keepsNamespace),
+  };
+}
+
+function assertUnlinked({ links: all }: UninstallFacts, force: boolean): void {
+  if (all.length === 0 || force) return;
+  const names = all.map(({ spec, metadata }) => spec?.targetClusterName ?? metadata?.name ?? '');
+  throw new LinkspanError(
+    'LINKS_EXIST',
+    `Please unlink the following clusters before uninstalling multicluster: ${[...new Set(names)].toSorted().join(', ')}`,
+  );
+}
+
+function stayNotes(facts: UninstallFacts, request: UninstallRequest, keepsNamespace: boolean): string[] {
+  const { links: linked, others, crd, installed } = facts;
+  const there = installed.objects.some(
+    ({ kind, metadata }) => kind === 'Namespace' && metadata?.name === request.namespace,
+  );
+  const notes: string[] = [];
+  if (linked.length > 0)
+    notes.push(`Links and what they have mirrored stay: ${linked.map((link) => refText(link)).join(', ')}`);
+  if (there && keepsNamespace && others.length > 0)
+    notes.push(
+      `Namespace ${request.namespace} stays, it has others' objects: ${shortList(others.map(titleOf))}`,
+    );
+  if (crd !== undefined && !request.crds)
+    notes.push(`CRD ${crd.metadata?.name ?? ''} stays (--crds deletes it too, and with it every Link)`);
+  return notes;
+}
+
+function refText(object: KubeObject): string {
+  const { namespace = '', name } = refOf(object);
+  return `${namespace}/${name}`;
+}
+
+function shortList(texts: readonly string[]): string {
+  const more = texts.length - 5;
+  return texts.slice(0, 5).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
