@@ -54,7 +54,10 @@ const schema = z.strictObject({
   identityDir: z.string().optional(),
   ...signerFlags,
   admin: z.string(),
-  replica: z.string().min(1),
+  replica: z
+    .string()
+    .min(1)
+    .default(() => process.env['HOSTNAME'] ?? hostname()),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']),
 });
 type Settings = z.output<typeof schema>;
@@ -117,7 +120,7 @@ export function controllerCommand(): Command {
       'tls.crt, tls.key and ca.crt, for gateways that let only mTLS clients probe them',
     )
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:9999')
-    .option('--replica <name>', 'name of this replica in its Leases', process.env['HOSTNAME'] ?? hostname())
+    .option('--replica <name>', 'name of this replica in its Leases (default: the host name)')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
     .action((flags: unknown) => run(parseFlags(schema, flags, 'controller')));
 }
