@@ -8,7 +8,7 @@ import { remoteAccessManifests } from '../link/remote-access.ts';
 import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
 import { dnsLabel, tokenTtlFlag } from './link-flags.ts';
 import { manifestFormat, manifestText } from './output.ts';
-import { readVersion } from './version.ts';
+import { readVersion } from '../base/version.ts';
 
 const schema = z.strictObject({
   ...clusterFlags,

@@ -11,7 +11,7 @@ import { joinValues, type Values } from '../install/values.ts';
 import { clusterFlags, durationFlag, withClusterFlags } from './flags.ts';
 import { boolFlag, dnsLabel, portFlag } from './link-flags.ts';
 import { manifestFormat } from './output.ts';
-import { readVersion } from './version.ts';
+import { readVersion } from '../base/version.ts';
 
 const texts = z.array(z.string()).default([]);
 const serviceTypes = ['LoadBalancer', 'NodePort', 'ClusterIP'] as const;

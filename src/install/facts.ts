@@ -1,7 +1,7 @@
-import type { V1Deployment, V1Secret } from '@kubernetes/client-node';
+import type { V1Secret } from '@kubernetes/client-node';
 import { LinkspanError } from '../base/errors.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { type Resource, secrets } from '../kube/resource.ts';
+import { deployments, secrets } from '../kube/resource.ts';
 import { readLinkerd } from '../link/link-gen.ts';
 import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
 
@@ -18,14 +18,6 @@ export interface InstallFacts {
   /** Undefined where Linkerd's control plane is not installed. */
   readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
 }
-
-export const deployments: Resource<V1Deployment> = {
-  group: 'apps',
-  version: 'v1',
-  kind: 'Deployment',
-  plural: 'deployments',
-  namespaced: true,
-};
 
 /** Deployments of Linkspan, whoever has installed them. */
 export const OURS = 'app.kubernetes.io/part-of=linkspan';
