@@ -8,16 +8,19 @@ import path from 'node:path';
 /** Layers from top to bottom. A file may import its own folder and any folder of a lower layer. */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
-  ['gateway', 'egress', 'mirror', 'link', 'probe', 'install'],
+  ['gateway', 'egress', 'mirror', 'link', 'probe', 'install', 'check'],
   ['proxy', 'discovery', 'identity'],
   ['kube', 'telemetry'],
   ['base'],
 ];
 
-/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links, `install` looks at them, `kube` logs. */
+/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links, `install` looks at them, `check` at everything, `kube` logs. */
 export const sideways: readonly (readonly [from: string, to: string])[] = [
   ['mirror', 'link'],
   ['install', 'link'],
+  ['check', 'link'],
+  ['check', 'mirror'],
+  ['check', 'install'],
   ['kube', 'telemetry'],
 ];
 

@@ -19,6 +19,7 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   allow: async () => (await import('./allow.ts')).allowCommand,
   export: async () => (await import('./export.ts')).exportCommand,
   unexport: async () => (await import('./export.ts')).unexportCommand,
+  check: async () => (await import('./check.ts')).checkCommand,
   gateways: async () => (await import('./gateways.ts')).gatewaysCommand,
   links: async () => (await import('./links.ts')).linksCommand,
   mirrors: async () => (await import('./mirrors.ts')).mirrorsCommand,

@@ -17,6 +17,7 @@ import type {
   V1RoleBinding,
   V1Secret,
   V1SelfSubjectAccessReview,
+  V1SelfSubjectReview,
   V1Service,
   V1ServiceAccount,
 } from '@kubernetes/client-node';
@@ -118,6 +119,15 @@ export const customResourceDefinitions: Resource<V1CustomResourceDefinition> = {
   version: 'v1',
   kind: 'CustomResourceDefinition',
   plural: 'customresourcedefinitions',
+  namespaced: false,
+};
+
+/** Who am I? Never stored; everybody may ask. */
+export const selfSubjectReviews: Resource<V1SelfSubjectReview> = {
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  kind: 'SelfSubjectReview',
+  plural: 'selfsubjectreviews',
   namespaced: false,
 };
 

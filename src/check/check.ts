@@ -1,0 +1,97 @@
+import { sleep, type Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+
+/** What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to add. */
+export type Finding =
+  | { readonly result: 'success' | 'skipped'; readonly text?: string }
+  | { readonly result: 'warning' | 'error'; readonly text: string };
+
+/** One question to a cluster. */
+export interface Check {
+  /** Anchor of its hint, and its name for programs. */
+  readonly id: string;
+  /** What is true when it passes. */
+  readonly text: string;
+  /** What a failure means: `fatal` ends its category, `warning` leaves the whole a success. */
+  readonly severity: 'fatal' | 'error' | 'warning';
+  /** Whether what is wrong may be right in a moment: asked again until `--wait` is over. */
+  readonly retried?: boolean;
+  /** Throws what it could not find out. */
+  run(signal: AbortSignal): Promise<Finding>;
+}
+
+export interface Category {
+  readonly name: string;
+  readonly checks: readonly Check[];
+}
+
+/** A check and what came of it. */
+export interface Outcome {
+  readonly category: string;
+  readonly check: Check;
+  readonly finding: Finding;
+}
+
+export interface RunOptions {
+  readonly clock: Clock;
+  /** For one check, milliseconds: nothing that hangs may hang the whole. */
+  readonly timeoutMs: number;
+  /** How long retried checks are asked again, all together. */
+  readonly waitMs: number;
+  readonly onOutcome: (outcome: Outcome) => void;
+  /** Told of a check that will be asked again: what was learned before is old by then. */
+  readonly onWaiting: (text: string) => void;
+}
+
+const RETRY_MS = 2000;
+
+export const passed: Finding = { result: 'success' };
+
+/** Nothing to say when there are no lines, else a failure of the check's own severity. */
+export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): Finding {
+  return lines.length === 0 ? passed : { result, text: lines.join('\n') };
+}
+
+/** Runs all checks one after the other. @returns whether none failed but with a warning */
+export async function runChecks(categories: readonly Category[], options: RunOptions): Promise<boolean> {
+  const end = options.clock.monotonic() + options.waitMs;
+  let success = true;
+  for (const { name, checks } of categories) {
+    for (const check of checks) {
+      const finding = await settle(check, end, options);
+      options.onOutcome({ category: name, check, finding });
+      if (finding.result !== 'error') continue;
+      success = false;
+      // What follows in the category would only say the same again.
+      if (check.severity === 'fatal') break;
+    }
+  }
+  return success;
+}
+
+async function settle(check: Check, end: number, options: RunOptions): Promise<Finding> {
+  for (;;) {
+    const finding = await once(check, options);
+    const bad = finding.result === 'error' || finding.result === 'warning';
+    if (!bad || check.retried !== true || options.clock.monotonic() >= end) return finding;
+    options.onWaiting(`${check.text}: ${finding.text.split('\n')[0] ?? ''}`);
+    await sleep(options.clock, RETRY_MS);
+  }
+}
+
+async function once(check: Check, { timeoutMs, clock }: RunOptions): Promise<Finding> {
+  const late = new AbortController();
+  const result = check.severity === 'warning' ? 'warning' : 'error';
+  try {
+    return await Promise.race([
+      check.run(late.signal),
+      sleep(clock, timeoutMs, late.signal).then(
+        (): Finding => ({ result, text: `no answer within ${timeoutMs / 1000} s` }),
+      ),
+    ]);
+  } catch (error) {
+    return { result, text: describeError(error) };
+  } finally {
+    late.abort();
+  }
+}

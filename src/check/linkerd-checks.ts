@@ -1,0 +1,334 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { systemClock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import { CLUSTER_NAME_LABEL, CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../base/names.ts';
+import { KubeClient } from '../kube/client.ts';
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  deployments,
+  keyOf,
+  roleBindings,
+  roles,
+  secrets,
+  serviceAccounts,
+} from '../kube/resource.ts';
+import { deniedRights, rightText } from '../kube/rights.ts';
+import { accessFromSecret } from '../link/credentials.ts';
+import { type LinkObject, parseLink } from '../link/schema.ts';
+import type { LinkReport } from '../mirror/explain.ts';
+import { type Category, type Check, type Finding, passed, unless } from './check.ts';
+import type { CheckFacts } from './facts.ts';
+import { trustRoots } from './trust.ts';
+
+const NO_LINKS: Finding = { result: 'skipped', text: 'no links detected' };
+const NO_PROXY: Finding = {
+  result: 'skipped',
+  text: "Linkspan's pods speak mTLS themselves: they have no proxy",
+};
+/** What a source's account must be able to do in its target. */
+const NEEDED = ['get', 'list', 'watch'].flatMap((verb) => [
+  { verb, resource: 'services', group: '' },
+  { verb, resource: 'endpointslices', group: 'discovery.k8s.io' },
+]);
+
+/** The checks of `linkerd multicluster check`, in its order, under its ids: what reads its output reads ours. */
+export function linkerdChecks(facts: CheckFacts): Category {
+  const checks = [...linkChecks(facts), ...controllerChecks(facts), ...mirrorChecks(facts), ...proxyChecks()];
+  return { name: 'linkerd-multicluster', checks };
+}
+
+/** A check of what Links there are. */
+function ofLinks(
+  facts: CheckFacts,
+  check: Omit<Check, 'run'>,
+  run: (links: readonly LinkObject[]) => Promise<Finding>,
+): Check {
+  return {
+    ...check,
+    run: async () => {
+      const found = await facts.links();
+      return found.length === 0 ? NO_LINKS : run(found);
+    },
+  };
+}
+
+function linkChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      id: 'l5d-multicluster-link-crd-exists',
+      text: 'Link CRD exists',
+      severity: 'fatal',
+      run: async () =>
+        (await facts.crd()) === undefined
+          ? {
+              result: 'error',
+              text: 'links.multicluster.linkerd.io is not installed: linkspan install --crds | kubectl apply -f -',
+            }
+          : passed,
+    },
+    ofLinks(
+      facts,
+      { id: 'l5d-multicluster-links-are-valid', text: 'Link resources are valid', severity: 'fatal' },
+      (links) => Promise.resolve(validLinks(links)),
+    ),
+    ofLinks(
+      facts,
+      { id: 'l5d-multicluster-links-version', text: 'Link and CLI versions match', severity: 'warning' },
+      (links) => Promise.resolve(linkVersions(links, facts.version)),
+    ),
+    ofLinks(
+      facts,
+      {
+        id: 'l5d-smc-target-clusters-access',
+        text: 'remote cluster access credentials are valid',
+        severity: 'error',
+      },
+      async (links) => unless((await Promise.all(links.map((link) => accessTrouble(facts, link)))).flat()),
+    ),
+    ofLinks(
+      facts,
+      {
+        id: 'l5d-multicluster-clusters-share-anchors',
+        text: 'clusters share trust anchors',
+        severity: 'error',
+      },
+      (links) => sharedAnchors(facts, links),
+    ),
+  ];
+}
+
+function controllerChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      id: 'l5d-multicluster-source-rbac-correct',
+      text: 'service mirror controller has required permissions',
+      severity: 'error',
+      run: () => missingRbac(facts),
+    },
+    {
+      id: 'l5d-multicluster-service-mirror-running',
+      text: 'service mirror controllers are running',
+      severity: 'error',
+      retried: true,
+      run: async () => {
+        const found = await facts.find(deployments, { namespace: facts.namespace, name: CONTROLLER_NAME });
+        if (found === undefined)
+          return { result: 'error', text: `Deployment ${facts.namespace}/${CONTROLLER_NAME} does not exist` };
+        const available = found.status?.availableReplicas ?? 0;
+        return available > 0
+          ? passed
+          : { result: 'error', text: `no replica of ${CONTROLLER_NAME} is available` };
+      },
+    },
+    {
+      id: 'l5d-multicluster-managed-controllers',
+      text: 'extension is managing controllers',
+      severity: 'warning',
+      run: async () => {
+        const { items } = await facts.client.list(deployments, {
+          namespace: facts.namespace,
+          labelSelector: 'linkerd.io/extension=multicluster,component in (controller,linkerd-service-mirror)',
+        });
+        const others = items.filter(({ metadata }) => metadata?.name !== CONTROLLER_NAME);
+        return unless(
+          others.map(
+            (one) =>
+              `* ${one.metadata?.name ?? ''}: a controller of Linkerd's mirrors the same Services; remove it`,
+          ),
+          'warning',
+        );
+      },
+    },
+  ];
+}
+
+function mirrorChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      ...ofLinks(
+        facts,
+        {
+          id: 'l5d-multicluster-gateways-endpoints',
+          text: 'probe services able to communicate with all gateway mirrors',
+          severity: 'error',
+        },
+        (links) => Promise.resolve(deadGateways(links)),
+      ),
+      retried: true,
+    },
+    {
+      id: 'l5d-multicluster-services-endpoints',
+      text: 'all mirror services have endpoints',
+      severity: 'error',
+      run: async () =>
+        (await facts.links()).length === 0 ? NO_LINKS : withoutEndpoints(await facts.reports()),
+    },
+    {
+      id: 'l5d-multicluster-orphaned-services',
+      text: 'all mirror services are part of a Link',
+      severity: 'warning',
+      run: async () => orphans(await facts.mirrors(), await facts.links()),
+    },
+  ];
+}
+
+/** Linkerd's last three: there is nothing to look at. */
+function proxyChecks(): Check[] {
+  return [
+    ['l5d-multicluster-proxy-healthy', 'multicluster extension proxies are healthy'],
+    ['l5d-multicluster-proxy-cp-version', 'multicluster extension proxies are up-to-date'],
+    ['l5d-multicluster-proxy-cli-version', 'multicluster extension proxies and cli versions match'],
+  ].map(([id = '', text = '']) => ({ id, text, severity: 'warning', run: () => Promise.resolve(NO_PROXY) }));
+}
+
+/** Linkerd lists the clusters of good Links too. */
+export function validLinks(links: readonly LinkObject[]): Finding {
+  const problems = links.flatMap((link) => {
+    const verdict = parseLink(link);
+    return verdict.ok
+      ? []
+      : verdict.problems.map(({ field, problem }) => `* ${link.metadata?.name ?? ''}: ${field} ${problem}`);
+  });
+  if (problems.length > 0) return unless(problems);
+  return {
+    result: 'success',
+    text: links.map(({ spec }) => `* ${spec?.targetClusterName ?? ''}`).join('\n'),
+  };
+}
+
+/** Links of another version's CLI may lack fields. Links that somebody wrote by hand say nothing. */
+export function linkVersions(links: readonly LinkObject[], version: string): Finding {
+  return unless(
+    links.flatMap(({ metadata }) => {
+      const by = metadata?.annotations?.[CREATED_BY] ?? '';
+      const own = by.startsWith('linkspan/') ? by.split(' ').at(-1) : version;
+      return own === version
+        ? []
+        : [`* ${metadata?.name ?? ''}: made by ${by}, this is ${version}; link again`];
+    }),
+    'warning',
+  );
+}
+
+/** Asks as the controller does. A target that only the source's pods can reach is the controller's to judge. */
+async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<string[]> {
+  const cluster = link.spec?.targetClusterName ?? '';
+  const name = link.spec?.clusterCredentialsSecret ?? '';
+  const secret = await facts.find(secrets, { namespace: facts.namespace, name });
+  if (secret === undefined) return [`* ${cluster}: Secret ${facts.namespace}/${name} does not exist`];
+  let client: KubeClient | undefined;
+  try {
+    client = new KubeClient(accessFromSecret(secret), {
+      clock: systemClock,
+      random: Math.random,
+      maxTries: 1,
+    });
+    const denied = await deniedRights(client, NEEDED);
+    return denied.length === 0
+      ? []
+      : [`* ${cluster}: its account may not ${denied.map(rightText).join(', ')}`];
+  } catch (error) {
+    const reached = link.status?.conditions?.some(
+      ({ type, status }) => type === 'APIReachable' && status === 'True',
+    );
+    return reached === true ? [] : [`* ${cluster}: ${messageOf(error)}`];
+  } finally {
+    await client?.close();
+  }
+}
+
+async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): Promise<Finding> {
+  const own = await trustRoots(facts.client, facts);
+  if (own === undefined)
+    return { result: 'skipped', text: "this cluster's trust anchors are not in a ConfigMap" };
+  const problems: string[] = [];
+  const hidden: string[] = [];
+  for (const link of links) {
+    const cluster = link.spec?.targetClusterName ?? '';
+    const there = await targetRoots(facts, link);
+    if (there === undefined) hidden.push(cluster);
+    else if (![...there].some((anchor) => own.has(anchor))) problems.push(`* ${cluster}`);
+  }
+  if (problems.length > 0) return { result: 'error', text: `Problematic clusters:\n${problems.join('\n')}` };
+  if (hidden.length === links.length)
+    return {
+      result: 'skipped',
+      text: `the accounts over there may not read them (${hidden.join(', ')}); linkspan-gateway-path shows by a handshake whether they fit`,
+    };
+  return passed;
+}
+
+/** Undefined where the account may not read them, which is the rule, or the target cannot be reached from here. */
+async function targetRoots(facts: CheckFacts, link: LinkObject): Promise<ReadonlySet<string> | undefined> {
+  const name = link.spec?.clusterCredentialsSecret ?? '';
+  const secret = await facts.find(secrets, { namespace: facts.namespace, name });
+  if (secret === undefined) return undefined;
+  let client: KubeClient | undefined;
+  try {
+    client = new KubeClient(accessFromSecret(secret), {
+      clock: systemClock,
+      random: Math.random,
+      maxTries: 1,
+    });
+    return await trustRoots(client, facts);
+  } catch {
+    return undefined;
+  } finally {
+    await client?.close();
+  }
+}
+
+async function missingRbac(facts: CheckFacts): Promise<Finding> {
+  const { namespace } = facts;
+  const name = CONTROLLER_NAME;
+  const there = await Promise.all([
+    facts.find(serviceAccounts, { namespace, name }),
+    facts.find(clusterRoles, { name }),
+    facts.find(clusterRoleBindings, { name }),
+    facts.find(roles, { namespace, name }),
+    facts.find(roleBindings, { namespace, name }),
+  ]);
+  const kinds = ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding'];
+  return unless(
+    kinds.filter((_, index) => there[index] === undefined).map((kind) => `* ${kind} ${name} does not exist`),
+  );
+}
+
+/** By the condition, which the probes of the controller keep. */
+export function deadGateways(links: readonly LinkObject[]): Finding {
+  const lines = links
+    .filter(({ spec }) => (spec?.gatewayAddress ?? '') !== '')
+    .flatMap(({ spec, status }) => {
+      const condition = status?.conditions?.find(({ type }) => type === 'GatewayAlive');
+      if (condition?.status === 'True') return [];
+      return [
+        `* ${spec?.targetClusterName ?? ''}: ${condition?.reason ?? 'Waiting'}: ${condition?.message ?? 'no controller has said anything'}`,
+      ];
+    });
+  return unless(lines);
+}
+
+/** With the reason, which Linkerd's does not have. Flat and federated ones have none of their own, as with Linkerd. */
+export function withoutEndpoints(reports: readonly LinkReport[]): Finding {
+  const lines = reports.flatMap(({ cluster, mirrors = [] }) =>
+    mirrors
+      .filter(({ mode, endpoints, reason }) => endpoints === 0 && mode !== 'flat' && reason !== 'NotExported')
+      .map(({ service, local, reason, message }) => {
+        const namespace = service.split('/')[0] ?? '';
+        return `* ${local}.${namespace} mirrored from cluster [${cluster}]: ${reason}${message === '' ? '' : `: ${message}`}`;
+      }),
+  );
+  return unless(lines);
+}
+
+export function orphans(mirrors: readonly V1Service[], links: readonly LinkObject[]): Finding {
+  const clusters = new Set(links.map(({ spec }) => spec?.targetClusterName));
+  const lines = mirrors.flatMap((mirror) => {
+    const cluster = mirror.metadata?.labels?.[CLUSTER_NAME_LABEL];
+    if (cluster === undefined || clusters.has(cluster)) return [];
+    if (mirror.metadata?.annotations?.[REMOTE_DISCOVERY] !== undefined) return [];
+    return [`* mirror service ${keyOf(mirror)} is not part of any Link (cluster ${cluster})`];
+  });
+  return unless(lines, 'warning');
+}

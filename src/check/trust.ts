@@ -1,0 +1,35 @@
+import { parseCertificates } from '../identity/certificate.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
+import { configMaps } from '../kube/resource.ts';
+
+/** ConfigMaps in which clusters publish their trust anchors, and the key. */
+const PLACES = (where: { readonly namespace: string; readonly linkerdNamespace: string }) => [
+  { namespace: where.namespace, name: 'linkspan-trust' },
+  { namespace: where.linkerdNamespace, name: 'linkerd-identity-trust-roots' },
+];
+
+/** The certificates of a cluster's trust anchors, by fingerprint; undefined where none are published, or they may not be read. */
+export async function trustRoots(
+  client: KubeClient,
+  where: { readonly namespace: string; readonly linkerdNamespace: string },
+): Promise<ReadonlySet<string> | undefined> {
+  for (const ref of PLACES(where)) {
+    const text = await anchorsIn(client, ref);
+    if (text !== undefined)
+      return new Set(parseCertificates(text, ref.name).map(({ x509 }) => x509.fingerprint256));
+  }
+  return undefined;
+}
+
+async function anchorsIn(
+  client: KubeClient,
+  ref: { namespace: string; name: string },
+): Promise<string | undefined> {
+  try {
+    const { data = {} } = await client.get(configMaps, ref);
+    return data['ca-bundle.crt'] ?? data['ca.crt'];
+  } catch (error) {
+    if (isNotFound(error) || isForbidden(error)) return undefined;
+    throw error;
+  }
+}

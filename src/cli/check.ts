@@ -1,0 +1,114 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { Command } from 'commander';
+import { z } from 'zod';
+import { systemClock } from '../base/clock.ts';
+import { parseFlags } from '../base/config.ts';
+import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { readVersion } from '../base/version.ts';
+import { type Category, type Outcome, runChecks } from '../check/check.ts';
+import { CheckFacts } from '../check/facts.ts';
+import { linkerdChecks } from '../check/linkerd-checks.ts';
+import { linkspanChecks } from '../check/linkspan-checks.ts';
+import { preChecks } from '../check/pre-checks.ts';
+import { checkReport, headingText, outcomeText, type Paint, summaryText } from '../check/report.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { LinkReport } from '../mirror/explain.ts';
+import { askControllers } from './controllers.ts';
+import { clusterFlags, durationFlag, withClient, withClusterFlags } from './flags.ts';
+import { mergeReports } from './mirrors.ts';
+import { Progress, toned } from './terminal.ts';
+
+const schema = z.strictObject({
+  ...clusterFlags,
+  pre: z.boolean().default(false),
+  namespace: z.string(),
+  linkerdNamespace: z.string(),
+  wait: durationFlag,
+  timeout: durationFlag,
+  helm: z.string(),
+  output: z.enum(['table', 'json', 'short'], { error: 'must be table, json or short' }),
+});
+type Settings = z.output<typeof schema>;
+
+/** `linkspan check`: is everything in order, and if not, what is it. */
+export function checkCommand(): Command {
+  const command = new Command('check')
+    .description('check the multicluster installation of a cluster and its Links, or whether one can be made')
+    .option('--pre', 'before an installation: whether it can be made')
+    .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
+    .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
+    .option('--wait <time>', 'how long what may still come right is asked again', '5m')
+    .option('--timeout <time>', 'for one check', '10s')
+    .option('--helm <program>', 'with --pre', process.env['LINKSPAN_HELM'] ?? 'helm')
+    .option('-o, --output <format>', 'table, json (as Linkerd prints it) or short (what is wrong)', 'table')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 all passed, or with warnings only; 1 a check failed; 2 wrong usage.\n\nExamples:\n  linkspan check --pre --context west\n  linkspan check --context east -o short',
+    );
+  return withClusterFlags(command, 'own').action(async (options: unknown) => {
+    const flags = parseFlags(schema, options, 'check');
+    const success = await withClient(flags, (client) => check(client, flags));
+    if (!success) process.exitCode = 1;
+  });
+}
+
+async function check(client: KubeClient, flags: Settings): Promise<boolean> {
+  const facts = new CheckFacts({
+    client,
+    namespace: flags.namespace,
+    linkerdNamespace: flags.linkerdNamespace,
+    version: readVersion(),
+    ask: async () => {
+      const asked = { controllerNamespace: flags.namespace, controller: undefined };
+      return mergeReports((await askControllers<LinkReport>(client, asked, '/mirrors')).answers);
+    },
+  });
+  const categories: Category[] = flags.pre
+    ? [preChecks(facts, systemClock, () => helmVersion(flags.helm))]
+    : [linkerdChecks(facts), linkspanChecks(facts, systemClock)];
+  const outcomes: Outcome[] = [];
+  const progress = new Progress();
+  const print = printer(flags.output);
+  const success = await runChecks(categories, {
+    clock: systemClock,
+    timeoutMs: flags.timeout,
+    waitMs: flags.wait,
+    onWaiting: (text) => {
+      facts.forget();
+      progress.show(text);
+    },
+    onOutcome: (outcome) => {
+      progress.clear();
+      print(outcome, outcomes.at(-1)?.category !== outcome.category);
+      outcomes.push(outcome);
+    },
+  });
+  if (flags.output === 'json')
+    process.stdout.write(`${JSON.stringify(checkReport(outcomes, success), null, 2)}\n`);
+  else process.stdout.write(summaryText(success, paint));
+  return success;
+}
+
+const paint: Paint = (tone, text) => toned(tone, text);
+
+/** As they come: a check that waits shows what has been found so far. */
+function printer(output: Settings['output']): (outcome: Outcome, first: boolean) => void {
+  if (output === 'json') return () => undefined;
+  if (output === 'short')
+    return (outcome) => {
+      if (['warning', 'error'].includes(outcome.finding.result))
+        process.stdout.write(outcomeText(outcome, paint));
+    };
+  let printed = false;
+  return (outcome, first) => {
+    if (first) process.stdout.write((printed ? '\n' : '') + headingText(outcome.category));
+    printed = true;
+    process.stdout.write(outcomeText(outcome, paint));
+  };
+}
+
+async function helmVersion(helm: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(helm, ['version', '--short']);
+  return `helm ${stdout.trim()}`;
+}
