@@ -10,7 +10,7 @@ import { awaitReady } from '../install/ready.ts';
 import { renderCrds } from '../install/render.ts';
 import { type Applied, applyAll, deleteAll } from '../kube/apply.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { stubOf, titleOf } from '../kube/manifests.ts';
+import { titleOf } from '../kube/manifests.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { withClient } from './flags.ts';
 import { installFlags, installRequest, type InstallSettings, withInstallFlags } from './install-flags.ts';
@@ -119,7 +119,7 @@ async function findLeftovers(
 
 async function removeLeftovers(client: KubeClient, prepared: Prepared, namespace: string): Promise<void> {
   const old = await findLeftovers(client, prepared, namespace);
-  await deleteAll(client, old.map(stubOf), {
+  await deleteAll(client, old, {
     dryRun: false,
     onDeleted: (object) => process.stdout.write(`${titleOf(object)} deleted (no longer needed)\n`),
   });

@@ -6,7 +6,7 @@ import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import { planUninstall, readUninstall } from '../install/uninstall.ts';
 import { deleteAll } from '../kube/apply.ts';
 import { isForbidden, type KubeClient } from '../kube/client.ts';
-import { titleOf } from '../kube/manifests.ts';
+import { stubOf, titleOf } from '../kube/manifests.ts';
 import { clusterFlags, durationFlag, withClient, withClusterFlags } from './flags.ts';
 import { dnsLabel } from './link-flags.ts';
 import { manifestFormat, manifestText } from './output.ts';
@@ -52,7 +52,7 @@ async function uninstall(client: KubeClient, flags: Settings): Promise<void> {
     return;
   }
   if (!flags.apply) {
-    process.stdout.write(manifestText(objects, flags.output));
+    process.stdout.write(manifestText(objects.map(stubOf), flags.output));
     return;
   }
   const progress = new Progress();

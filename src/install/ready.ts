@@ -39,12 +39,19 @@ export async function awaitReady(client: KubeClient, options: ReadyOptions): Pro
 }
 
 /** As `kubectl rollout status` sees it. */
-export function isRolledOut({ metadata, spec, status = {} }: V1Deployment): boolean {
+export function isRolledOut({ metadata, spec, status }: V1Deployment): boolean {
+  const { observedGeneration, updatedReplicas, availableReplicas, replicas } = { ...NO_STATUS, ...status };
   const wanted = spec?.replicas ?? 1;
-  if ((status.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
-  const { updatedReplicas = 0, availableReplicas = 0, replicas = 0 } = status;
-  return updatedReplicas >= wanted && replicas <= updatedReplicas && availableReplicas >= wanted;
+  return (
+    observedGeneration >= (metadata?.generation ?? 0) &&
+    updatedReplicas >= wanted &&
+    replicas <= updatedReplicas &&
+    availableReplicas >= wanted
+  );
 }
+
+/** API servers leave zeros out. */
+const NO_STATUS = { observedGeneration: 0, updatedReplicas: 0, availableReplicas: 0, replicas: 0 };
 
 function progressOf({ metadata, spec, status }: V1Deployment): string {
   return `${metadata?.name ?? ''} ${status?.availableReplicas ?? 0}/${spec?.replicas ?? 1}`;

@@ -1,7 +1,7 @@
 import { LinkspanError } from '../base/errors.ts';
 import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { inOrder, isOurs, refOf, stubOf, titleOf } from '../kube/manifests.ts';
+import { inOrder, isOurs, refOf, titleOf } from '../kube/manifests.ts';
 import { configMaps, type KubeObject, namespaces } from '../kube/resource.ts';
 import { resourcesOf } from '../kube/served-kinds.ts';
 import { type LinkObject, links } from '../link/schema.ts';
@@ -26,7 +26,7 @@ export interface UninstallRequest {
 }
 
 export interface UninstallPlan {
-  /** Stubs, in the order of deleting. */
+  /** As they are in the cluster, in the order of deleting. */
   readonly objects: readonly KubeObject[];
   /** What stays, and why; lines for people. */
   readonly notes: readonly string[];
@@ -129,7 +129,7 @@ export function planUninstall(facts: UninstallFacts, request: UninstallRequest):
   const gone = facts.installed.objects.filter((object) => !isKept(object));
   const withCrd = crds && facts.crd !== undefined ? [...gone, facts.crd] : gone;
   return {
-    objects: inOrder(withCrd).toReversed().map(stubOf),
+    objects: inOrder(withCrd).toReversed(),
     notes: stayNotes(facts, request, keepsNamespace),
   };
 }

@@ -181,7 +181,8 @@ async function patch(client: KubeClient, candidate: Asked, options: ApplyOptions
 function isOnlyWithInstallers({ causes }: KubeApiError): boolean {
   const managers = causes
     .filter(({ reason }) => reason === 'FieldManagerConflict')
-    .map(({ message = '' }) => /conflict with "([^"]+)"/.exec(message)?.[1] ?? '');
+    // `kubectl scale` is of the same name as `kubectl apply --server-side`, but writes by a subresource.
+    .map(({ message = '' }) => /conflict with "([^"]+)"(?! with subresource)/.exec(message)?.[1] ?? '');
   return managers.length > 0 && managers.every((manager) => INSTALLERS.has(manager));
 }
 
@@ -196,7 +197,6 @@ async function makePrerequisites(
   for (const candidate of found.filter(({ object }) => needed.has(object))) {
     const object = await patch(client, candidate, options);
     made.push({ object: { ...candidate.object, ...object }, what: 'created' });
-    options.onApplied?.(candidate.object, 'created');
   }
 }
 
@@ -234,6 +234,7 @@ async function writeAll(
   options: ApplyOptions,
 ): Promise<Applied[]> {
   const done = [...made];
+  for (const { object, what } of made) options.onApplied?.(object, what);
   const already = new Set(made.map(({ object }) => titleOf(object)));
   for (const candidate of found) {
     const { object, existing } = candidate;

@@ -70,17 +70,16 @@ export function refOf({ metadata }: KubeObject): ObjectRef {
   return namespace === undefined ? { name } : { name, namespace };
 }
 
-/** What is needed to delete an object, with its labels so that a reader sees whose it is; and its UID where it was read from a cluster. */
+/** What `kubectl delete -f -` needs of an object. */
 export function stubOf(object: KubeObject): KubeObject {
   const { apiVersion = '', kind = '', metadata = {} } = object;
-  const { name, namespace, uid } = metadata;
+  const { name, namespace } = metadata;
   return {
     apiVersion,
     kind,
     metadata: {
       ...(name === undefined ? {} : { name }),
       ...(namespace === undefined ? {} : { namespace }),
-      ...(uid === undefined ? {} : { uid }),
     },
   };
 }

@@ -1,0 +1,88 @@
+import { expect } from 'chai';
+import { X509Certificate } from 'node:crypto';
+import { codeOf } from '../../../src/base/errors.ts';
+import { createAnchor, createIssuer } from '../../../src/identity/issue.ts';
+import { issuerSecretName, planIssuer, withoutIssuer } from '../../../src/install/issuer.ts';
+import { valueAt } from '../../../src/install/values.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+const clock = new VirtualClock();
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+async function issuerFiles() {
+  const issuer = await createIssuer(await createAnchor({ clock }), { clock });
+  const file = (path: string, text: string) => ({ path, text });
+  return {
+    ca: file('ca.crt', issuer.ca),
+    cert: file('issuer.crt', issuer.chain),
+    key: file('issuer.key', issuer.key),
+  };
+}
+
+async function issuerSecret(data: Record<string, string> = {}) {
+  const { ca, cert, key } = await issuerFiles();
+  const all = { 'ca.crt': ca.text, 'tls.crt': cert.text, 'tls.key': key.text, ...data };
+  return {
+    metadata: { namespace: 'ns', name: 'linkspan-issuer' },
+    data: Object.fromEntries(Object.entries(all).map(([name, text]) => [name, base64(text)])),
+  };
+}
+
+const codeFrom = (what: Promise<unknown>) => what.then(() => undefined, codeOf);
+
+describe('the issuer of an installation', () => {
+  it('is new where there is none, of the trust domain that the values say', async () => {
+    const plan = await planIssuer({ identityTrustDomain: 'mesh.example' }, NOTHING, clock);
+    expect(plan.from).to.equal('made');
+    const anchors = String(valueAt(plan.values, 'identityTrustAnchorsPEM'));
+    const own = new X509Certificate(String(valueAt(plan.values, 'identity.issuer.tls.crtPEM')));
+    expect(own.verify(new X509Certificate(anchors).publicKey)).to.equal(true);
+    expect(own.subject).to.equal('CN=identity.linkerd.mesh.example');
+    expect(plan.notAfter).to.equal(new Date(own.validTo).getTime());
+  });
+
+  it('stays as it is in the cluster: nothing about it is applied', async () => {
+    const plan = await planIssuer({}, { files: undefined, secret: await issuerSecret() }, clock);
+    expect(plan.from).to.equal('kept');
+    expect(plan.values).to.deep.equal({});
+  });
+
+  it('is what the files say, also where the cluster has another', async () => {
+    const files = await issuerFiles();
+    const plan = await planIssuer({}, { files, secret: await issuerSecret() }, clock);
+    expect(plan.from).to.equal('given');
+    expect(valueAt(plan.values, 'identity.issuer.tls.crtPEM')).to.equal(files.cert.text);
+    expect(valueAt(plan.values, 'identityTrustAnchorsPEM')).to.equal(files.ca.text);
+  });
+
+  it('is refused when its parts do not belong together, or when it has expired', async () => {
+    const [one, other] = [await issuerFiles(), await issuerFiles()];
+    const given = (files: typeof one) => codeFrom(planIssuer({}, { ...NOTHING, files }, clock));
+    expect(await given({ ...one, key: other.key })).to.equal('IDENTITY_KEY_MISMATCH');
+    expect(await given({ ...one, ca: other.ca })).to.equal('IDENTITY_UNTRUSTED');
+    const secret = await issuerSecret({ 'ca.crt': '' });
+    expect(await codeFrom(planIssuer({}, { ...NOTHING, secret }, clock))).to.equal('IDENTITY_MISSING');
+    const later = new VirtualClock();
+    await later.advance(400 * 86_400_000);
+    expect(await codeFrom(planIssuer({}, { ...NOTHING, files: one }, later))).to.equal('IDENTITY_EXPIRED');
+  });
+
+  it("is nobody's business where certificates come from elsewhere", async () => {
+    const values = { identity: { source: 'certManager' } };
+    expect(issuerSecretName(values)).to.equal(undefined);
+    expect((await planIssuer(values, NOTHING, clock)).from).to.equal('none');
+    expect(issuerSecretName({ identity: { issuer: { secretName: 'mine' } } })).to.equal('mine');
+  });
+
+  it('may stand in the values, but is not kept with them once the cluster has it', async () => {
+    const values = {
+      identity: { issuer: { tls: { crtPEM: 'a', keyPEM: 'b' } } },
+      identityTrustAnchorsPEM: 'c',
+      x: 1,
+    };
+    expect((await planIssuer(values, NOTHING, clock)).from).to.equal('values');
+    expect(withoutIssuer(values)).to.deep.equal({ x: 1 });
+  });
+});
+
+const NOTHING = { files: undefined, secret: undefined } as const;

@@ -1,0 +1,123 @@
+import { expect } from 'chai';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { codeOf } from '../../../src/base/errors.ts';
+import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
+import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
+import { parseManifests, titleOf } from '../../../src/kube/manifests.ts';
+import type { KubeObject } from '../../../src/kube/resource.ts';
+
+const HOME = 'linkerd-multicluster';
+const GOLDEN = path.join(import.meta.dirname, '../../golden/chart');
+
+const object = (kind: string, name: string, more: object = {}, namespace?: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind,
+  metadata: { name, ...(namespace === undefined ? {} : { namespace }), ...more },
+});
+const ofChart = { labels: { component: 'egress', 'app.kubernetes.io/name': 'linkspan' } };
+
+const facts: UninstallFacts = {
+  links: [],
+  installed: {
+    objects: [
+      object('Namespace', HOME),
+      object('ClusterRole', 'linkspan-egress'),
+      object('Deployment', 'linkspan-egress', {}, HOME),
+    ],
+    unseen: [],
+  },
+  others: [],
+  crd: object('CustomResourceDefinition', 'links.multicluster.linkerd.io'),
+};
+const request = { namespace: HOME, force: false, crds: false };
+const link = {
+  apiVersion: 'multicluster.linkerd.io/v1alpha3',
+  kind: 'Link',
+  metadata: { name: 'west', namespace: HOME },
+  spec: { targetClusterName: 'west-1' },
+} as UninstallFacts['links'][number];
+const titles = (objects: readonly KubeObject[]) => objects.map(titleOf);
+const codeFrom = (what: () => unknown) => {
+  try {
+    what();
+  } catch (error) {
+    return codeOf(error);
+  }
+  return undefined;
+};
+
+describe('uninstalling', () => {
+  it('takes things in the opposite order of installing, and says that the CRD stays', () => {
+    const { objects, notes } = planUninstall(facts, request);
+    expect(titles(objects)).to.deep.equal([
+      `Deployment ${HOME}/linkspan-egress`,
+      'ClusterRole linkspan-egress',
+      `Namespace ${HOME}`,
+    ]);
+    expect(notes).to.deep.equal([
+      'CRD links.multicluster.linkerd.io stays (--crds deletes it too, and with it every Link)',
+    ]);
+    const all = planUninstall(facts, { ...request, crds: true });
+    expect(titles(all.objects)).to.include('CustomResourceDefinition links.multicluster.linkerd.io');
+    expect(all.notes).to.deep.equal([]);
+  });
+
+  it('is refused while clusters are linked; forced, it keeps their namespace', () => {
+    const linked = { ...facts, links: [link] };
+    expect(codeFrom(() => planUninstall(linked, request))).to.equal('LINKS_EXIST');
+    expect(() => planUninstall(linked, request)).to.throw(/uninstalling multicluster: west-1$/);
+    const { objects, notes } = planUninstall(linked, { ...request, force: true });
+    expect(titles(objects)).to.not.include(`Namespace ${HOME}`);
+    expect(notes[0]).to.equal(`Links and what they have mirrored stay: ${HOME}/west`);
+  });
+
+  it("keeps a namespace that others use, and one that is not the extension's", () => {
+    const others = Array.from({ length: 7 }, (_, index) => object('Pod', `p${index}`, {}, HOME));
+    const { objects, notes } = planUninstall({ ...facts, others }, request);
+    expect(titles(objects)).to.not.include(`Namespace ${HOME}`);
+    expect(notes[0]).to.match(/stays, it has others' objects: Pod \S+p0, .*p4 and 2 more$/);
+    const elsewhere = planUninstall(facts, { ...request, namespace: 'other' });
+    expect(titles(elsewhere.objects)).to.not.include(`Namespace ${HOME}`);
+  });
+
+  it('leaves what Helm has installed to Helm', () => {
+    const annotations = { 'meta.helm.sh/release-name': 'mc' };
+    const installed = { objects: [object('Deployment', 'd', { annotations }, HOME)], unseen: [] };
+    expect(codeFrom(() => planUninstall({ ...facts, installed }, request))).to.equal('HELM_RELEASE');
+    expect(planUninstall({ ...facts, installed }, { ...request, force: true }).objects).to.have.length(1);
+  });
+
+  it('knows every kind that the chart makes', () => {
+    const known = new Set(
+      Object.entries(INSTALLED_KINDS).flatMap(([version, kinds]) =>
+        kinds.map((kind) => `${version} ${kind}`),
+      ),
+    );
+    const made = readdirSync(GOLDEN).flatMap((file) =>
+      parseManifests(readFileSync(path.join(GOLDEN, file), 'utf8'), file),
+    );
+    expect(made.length).to.be.greaterThan(100);
+    const unknown = made.map(({ apiVersion = '', kind = '' }) => `${apiVersion} ${kind}`);
+    expect([...new Set(unknown)].filter((kind) => !known.has(kind))).to.deep.equal([]);
+  });
+});
+
+describe('what an upgrade leaves behind', () => {
+  const left = (installed: KubeObject, wanted: readonly KubeObject[] = []) =>
+    titles(leftovers([installed], wanted, HOME));
+
+  it('is what the chart made and no longer makes', () => {
+    const role = object('ClusterRole', 'linkspan-egress', ofChart);
+    expect(left(role)).to.deep.equal(['ClusterRole linkspan-egress']);
+    expect(left(role, [role])).to.deep.equal([]);
+  });
+
+  it('is never an account of `allow`, an issuer, or of another namespace', () => {
+    const allowed = { labels: { 'app.kubernetes.io/part-of': 'linkspan' } };
+    expect(left(object('ServiceAccount', 'east', allowed, HOME))).to.deep.equal([]);
+    const issuer = { ...object('Secret', 'linkspan-issuer', ofChart, HOME), type: 'kubernetes.io/tls' };
+    expect(left(issuer)).to.deep.equal([]);
+    expect(left(object('Deployment', 'd', ofChart, 'elsewhere'))).to.deep.equal([]);
+  });
+});
