@@ -79,21 +79,28 @@ export function accessOf(flags: ClusterFlags): ClusterAccess {
   };
 }
 
-/** Runs `use` with a client of the cluster that the flags name. */
-export async function withClient<T>(
-  flags: ClusterFlags,
-  use: (client: KubeClient) => Promise<T>,
-): Promise<T> {
+/** Access to the cluster that the flags name, and a client of it, to be closed. @throws LinkspanError KUBECONFIG_… */
+export function openCluster(flags: ClusterFlags): { access: ClusterAccess; client: KubeClient } {
   const log = createLogger({
     name: 'cli',
     level: flags.verbose === true ? 'debug' : 'warn',
     destination: process.stderr,
   });
-  const client = new KubeClient(accessOf(flags), {
+  const access = accessOf(flags);
+  const client = new KubeClient(access, {
     clock: systemClock,
     random: Math.random,
     ...(flags.verbose === true ? { log } : {}),
   });
+  return { access, client };
+}
+
+/** Runs `use` with a client of the cluster that the flags name. */
+export async function withClient<T>(
+  flags: ClusterFlags,
+  use: (client: KubeClient) => Promise<T>,
+): Promise<T> {
+  const { client } = openCluster(flags);
   try {
     return await use(client);
   } finally {

@@ -2,9 +2,8 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
-import { KubeClient } from '../kube/client.ts';
 import { manifestsFor, readTarget } from '../link/prepare.ts';
-import { accessOf, clusterFlags, withClusterFlags } from './flags.ts';
+import { clusterFlags, openCluster, withClusterFlags } from './flags.ts';
 import {
   linkFlags,
   linkRequest,
@@ -41,9 +40,8 @@ export function linkGenCommand(): Command {
 async function linkGen(settings: Settings): Promise<string> {
   const { destinationCredentials, output, ...flags } = settings;
   refuseRenewedDestination(flags.tokenTtl, destinationCredentials);
-  const access = accessOf(settings);
   const deps = { clock: systemClock, random: Math.random };
-  const client = new KubeClient(access, deps);
+  const { access, client } = openCluster(settings);
   try {
     const request = linkRequest(flags, destinationCredentials);
     const facts = await readTarget({ access, client }, request, { ...deps, thorough: false });

@@ -3,13 +3,12 @@ import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
 import { LinkspanError } from '../base/errors.ts';
-import { KubeClient } from '../kube/client.ts';
 import { titleOf } from '../kube/manifests.ts';
 import { keyOf } from '../kube/resource.ts';
 import { applyLink, prepareLink, type Direction, type PreparedLink } from '../link/join.ts';
 import type { Cluster } from '../link/prepare.ts';
 import { waitUntilSynced } from '../link/wait-synced.ts';
-import { accessOf, clusterFlags, durationFlag, withClusterFlags } from './flags.ts';
+import { clusterFlags, durationFlag, openCluster, withClusterFlags } from './flags.ts';
 import {
   boolFlag,
   dnsLabel,
@@ -101,7 +100,11 @@ async function link(settings: Settings): Promise<void> {
     ...settings,
     kubeconfig: sourceKubeconfig ?? settings.kubeconfig,
     context: sourceContext,
+    // Said of the target.
+    apiAddr: undefined,
   });
+  for (const { access } of [target, source])
+    for (const warning of linkWarnings(access)) process.stderr.write(`linkspan: ${warning}\n`);
   const progress = new Progress();
   try {
     const prepared: PreparedLink[] = [];
@@ -123,12 +126,6 @@ async function link(settings: Settings): Promise<void> {
   } finally {
     progress.clear();
     await Promise.all([target.client.close(), source.client.close()]);
-  }
-
-  function openCluster(flags: Parameters<typeof accessOf>[0]): Cluster {
-    const access = accessOf(flags);
-    for (const warning of linkWarnings(access)) process.stderr.write(`linkspan: ${warning}\n`);
-    return { access, client: new KubeClient(access, deps) };
   }
 }
 

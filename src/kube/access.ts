@@ -36,10 +36,11 @@ export function isPodAccount(access: ClusterAccess): boolean {
   return access.source === POD_ACCOUNT;
 }
 
-/** The same server, as somebody else. */
+/** The same server, as somebody else: whoever the token is, and nobody that one could be taken for. */
 export function withBearer(access: ClusterAccess, token: string): ClusterAccess {
+  const { impersonate: _somebody, ...server } = access;
   return {
-    ...access,
+    ...server,
     cert: undefined,
     key: undefined,
     auth: staticAuth(`Bearer ${token}`),

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { eventually } from '../support/eventually.ts';
 import { installCrd, startController } from '../support/linked-clusters.ts';
+import { linkspan } from '../support/linkspan.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
+import { sharedClusters } from '../testbed/shared.ts';
 
 /** A chart whose CRDs were left out must not give a crash loop that says "not found": the controller waits, says which kind is missing and what to do, and goes on when it is there. */
 describe('a source cluster without the Link CRD', () => {
@@ -23,6 +25,17 @@ describe('a source cluster without the Link CRD', () => {
       expect(reason).to.match(
         /waiting for links\S+ of the source cluster: \[KUBE_NOT_FOUND\] .*kubectl apply -f crds/,
       );
+      const joined = await linkspan(
+        'link',
+        '--kubeconfig',
+        (await sharedClusters()).west.kubeconfigFile,
+        '--source-kubeconfig',
+        bare.kubeconfigFile,
+        '--cluster-name',
+        'west',
+      );
+      expect(joined).to.include({ code: 1, stdout: '' });
+      expect(joined.stderr).to.match(/^linkspan: \[LINK_CRD_MISSING\].*linkspan install --crds/);
       await installCrd(bare);
       await eventually('it is ready', () => controller.ready.ok, { timeoutMs: 40_000 });
     } finally {

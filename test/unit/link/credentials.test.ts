@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { parse, stringify } from 'yaml';
 import { LinkspanError } from '../../../src/base/errors.ts';
-import { loadAccess } from '../../../src/kube/access.ts';
+import { loadAccess, withBearer } from '../../../src/kube/access.ts';
 import { differsInToken, kubeconfigWithToken } from '../../../src/link/credentials.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from '../../../src/link/credentials-verdict.ts';
 import { tokenFacts } from '../../../src/link/token.ts';
@@ -120,4 +120,21 @@ describe('another token', () => {
     expect(differsInToken(access({ token: 'new' }, { 'tls-server-name': 'x' }), old)).to.equal(false);
     expect(differsInToken(access({}), old)).to.equal(false);
   });
+});
+
+describe("the account's own access", () => {
+  it('has the server and its authority, and nothing of the person who links', async () => {
+    const person = {
+      ...access({ 'client-certificate-data': pem('CERTIFICATE'), 'client-key-data': pem('PRIVATE KEY') }),
+      impersonate: { user: 'admin', groups: ['system:masters'] },
+    };
+    const account = withBearer(person, 'token');
+    expect(await account.auth.authorization()).to.equal('Bearer token');
+    expect(account).to.include({ server: person.server, cert: undefined, key: undefined, bearer: 'token' });
+    expect(account).not.to.have.property('impersonate');
+  });
+
+  function pem(label: string): string {
+    return Buffer.from(`-----BEGIN ${label}-----\nMIIB\n-----END ${label}-----\n`).toString('base64');
+  }
 });
