@@ -18,7 +18,7 @@ export interface Installation {
   upgrade(...values: string[]): Promise<void>;
   /** To the values for high availability. */
   upgradeToHa(): Promise<void>;
-  /** What uninstalling prints or leaves to be done by hand included. */
+  /** With everything that is to be done by hand after it. */
   uninstall(): Promise<void>;
 }
 
@@ -78,7 +78,7 @@ export function byCommand(run: Run, context: Context, files: IssuerFiles): Insta
       await upgrade();
     },
     uninstall: async () => {
-      await run.linkspan('uninstall', '--apply', ...context.flags);
+      await run.linkspan('uninstall', '--apply', '--crds', ...context.flags);
     },
   };
 }

@@ -11,13 +11,19 @@ interface Step {
 /** What was checked, in order, with times: a line as it happens, and a table at the end. */
 export class Report {
   readonly #began = performance.now();
+  readonly #onFailure: () => Promise<void>;
   readonly #steps: Step[] = [];
-  #part = '';
+  #part = { title: '', needed: true };
   #abandoned = false;
 
-  /** Begins a part of the table. */
-  part(title: string): void {
-    this.#part = title;
+  /** @param onFailure shows what the people who look into a failed step will want to know */
+  constructor(onFailure: () => Promise<void>) {
+    this.#onFailure = onFailure;
+  }
+
+  /** Begins a part of the table. @param needed the rest is of no use when one of its steps has failed */
+  part(title: string, { needed = false }: { needed?: boolean } = {}): void {
+    this.#part = { title, needed };
     this.say(`— ${title}`);
   }
 
@@ -25,20 +31,25 @@ export class Report {
     process.stdout.write(`${seconds(performance.now() - this.#began)} s  ${text}\n`);
   }
 
-  /** Does a step and writes down what `probe` returns, or what it throws, which goes on to the caller. */
+  /** Does a step and writes down what `probe` returns, or what it throws, which goes on to the caller only where the rest is of no use without it. */
   async step(what: string, probe: () => Promise<string>): Promise<void> {
     const began = performance.now();
     const done = (passed: boolean, detail: string) => {
       const took = (performance.now() - began) / 1000;
-      this.#steps.push({ part: this.#part, what, passed, detail, seconds: took });
+      this.#steps.push({ part: this.#part.title, what, passed, detail, seconds: took });
       this.say(`${passed ? '✔' : '✘'} ${what}${detail === '' ? '' : ` (${detail})`}`);
     };
     try {
       done(true, await probe());
     } catch (error) {
       done(false, error instanceof Error ? error.message : String(error));
-      throw error;
+      await this.#onFailure();
+      if (this.#part.needed) throw error;
     }
+  }
+
+  get passed(): boolean {
+    return !this.#abandoned && this.#steps.every(({ passed }) => passed);
   }
 
   /** Says why the rest was left out. */

@@ -49,7 +49,7 @@ const { values } = parseArgs({
 if (values.source === undefined || values.target === undefined)
   throw new Error('give --source CONTEXT and --target CONTEXT');
 
-const report = new Report();
+const report = new Report(showState);
 const run = openRun(
   {
     source: new Context(values.source, values.kubeconfig),
@@ -69,8 +69,8 @@ try {
   await withIssuer(run, checkAll);
 } catch (error) {
   report.abandon(error);
-  process.exitCode = 1;
 }
+process.exitCode = report.passed ? 0 : 1;
 process.stdout.write(report.table());
 if (values.report !== undefined)
   report.write(values.report, `e2e: ${source.name} and ${target.name}, ${values.image}`);
@@ -82,16 +82,16 @@ async function checkAll(files: IssuerFiles): Promise<void> {
   ]);
   const installed = { source: byCommand(run, source, files), target: byHelm(run, target, files) };
   try {
-    report.part('Install');
+    report.part('Install', { needed: true });
     await checkInstall(run, Object.values(installed));
     const tokens = await linkTokens(run);
     await run.check('workloads run in both clusters', () => startWorkloads(run));
     if (values['only-protocols']) await checkProtocols(run);
     else await checkPath(installed, tokens);
+    if (values.keep && !report.passed) return;
     report.part('Uninstall');
     await checkUninstall(run, Object.values(installed), before);
   } catch (error) {
-    await showState();
     if (!values.keep) await removeAll(Object.values(installed));
     throw error;
   }
@@ -133,6 +133,8 @@ async function showState(): Promise<void> {
 /** After a failure, so that the next run begins with clusters without anything. */
 async function removeAll(installations: readonly Installation[]): Promise<void> {
   say('removing everything again (--keep leaves it)');
+  for (const { context } of installations)
+    await context.kubectl('-n', system, 'delete', 'links.multicluster.linkerd.io', '--all').catch(() => '');
   for (const installation of installations) {
     await installation.uninstall().catch((error: unknown) => say(String(error)));
     await removeWorkloads(run, installation.context);

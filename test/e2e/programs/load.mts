@@ -18,7 +18,8 @@ export interface LoadResult {
   readonly slowest: { readonly ms: number; readonly at: number };
 }
 
-const PAUSE_MS = 10;
+/** Of each worker, between two requests. */
+const PAUSE_MS = 25;
 /** What the input's end was told of may take so long to reach everybody: kube-proxy syncs once a second. */
 const LINGER_MS = 3000;
 const TIMEOUT_MS = 10_000;
