@@ -250,9 +250,7 @@ async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Fin
 
 /** Whether the egress has a port for this mirror of that cluster. */
 function leadsTo({ metadata }: V1Service, cluster: string): boolean {
-  return (
-    metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && firstPort(metadata.annotations) !== undefined
-  );
+  return metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && firstPort(metadata.annotations) !== undefined;
 }
 
 async function pathTrouble(

@@ -4,9 +4,15 @@ import { writeFileSync } from 'node:fs';
 import { text as readText } from 'node:stream/consumers';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
-import { configMaps, namespaces, secrets, services, serviceAccounts } from '../../src/kube/resource.ts';
+import {
+  configMaps,
+  deployments,
+  namespaces,
+  secrets,
+  serviceAccounts,
+  services,
+} from '../../src/kube/resource.ts';
 import { parseManifests, titleOf } from '../../src/kube/manifests.ts';
-import { deployments } from '../../src/install/facts.ts';
 import { storedValues, valueAt } from '../../src/install/values.ts';
 import { change, find, remove } from '../support/cluster-objects.ts';
 import { expectGolden } from '../support/golden.ts';

@@ -1,0 +1,258 @@
+import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  type Category,
+  type Check,
+  type Finding,
+  type Outcome,
+  passed,
+  runChecks,
+} from '../../../src/check/check.ts';
+import type { CheckFacts } from '../../../src/check/facts.ts';
+import {
+  deadGateways,
+  linkerdChecks,
+  linkVersions,
+  orphans,
+  validLinks,
+  withoutEndpoints,
+} from '../../../src/check/linkerd-checks.ts';
+import { badConditions, expiring, linkspanChecks, notMirrored } from '../../../src/check/linkspan-checks.ts';
+import { preChecks } from '../../../src/check/pre-checks.ts';
+import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
+import type { LinkObject } from '../../../src/link/schema.ts';
+import type { LinkReport } from '../../../src/mirror/explain.ts';
+import { expectGolden } from '../../support/golden.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+const plain = (_: string, text: string) => text;
+const made = (id: string, severity: Check['severity'], ...findings: (Finding | Error)[]): Check => {
+  let asked = 0;
+  return {
+    id,
+    text: `${id} is well`,
+    severity,
+    retried: findings.length > 1,
+    run: () => {
+      const finding = findings[Math.min(asked++, findings.length - 1)] ?? passed;
+      return finding instanceof Error ? Promise.reject(finding) : Promise.resolve(finding);
+    },
+  };
+};
+
+async function run(categories: readonly Category[], more: { waitMs?: number } = {}) {
+  const clock = new VirtualClock();
+  const outcomes: Outcome[] = [];
+  const waits: string[] = [];
+  const done = runChecks(categories, {
+    clock,
+    timeoutMs: 10_000,
+    waitMs: more.waitMs ?? 0,
+    onOutcome: (outcome) => outcomes.push(outcome),
+    onWaiting: (text) => waits.push(text),
+  });
+  let over = false;
+  void done.then(() => (over = true));
+  while (!over) await clock.advance(1000);
+  return { success: await done, outcomes, waits, results: outcomes.map(({ finding }) => finding.result) };
+}
+
+describe('running checks', () => {
+  it('goes on after an error, ends a category after a fatal one, and is a success with warnings alone', async () => {
+    const bad: Finding = { result: 'error', text: 'gone' };
+    const first = await run([
+      { name: 'a', checks: [made('one', 'error', bad), made('two', 'error', passed)] },
+      { name: 'b', checks: [made('three', 'fatal', bad), made('four', 'error', passed)] },
+      { name: 'c', checks: [made('five', 'warning', { result: 'warning', text: 'hm' })] },
+    ]);
+    expect(first.results).to.deep.equal(['error', 'success', 'error', 'warning']);
+    expect(first.success).to.equal(false);
+    const second = await run([
+      { name: 'c', checks: [made('five', 'warning', { result: 'warning', text: 'hm' })] },
+    ]);
+    expect(second.success).to.equal(true);
+  });
+
+  it('asks again what may come right, until the time is over', async () => {
+    const wrong: Finding = { result: 'error', text: 'not yet' };
+    const soon = await run([{ name: 'a', checks: [made('one', 'error', wrong, wrong, passed)] }], {
+      waitMs: 60_000,
+    });
+    expect(soon.results).to.deep.equal(['success']);
+    expect(soon.waits).to.deep.equal(['one is well: not yet', 'one is well: not yet']);
+    const never = await run([{ name: 'a', checks: [made('one', 'error', wrong, wrong)] }], { waitMs: 5000 });
+    expect(never.results).to.deep.equal(['error']);
+  });
+
+  it('does not hang with what hangs, and says what was thrown', async () => {
+    const hangs: Check = { ...made('hangs', 'error'), run: () => new Promise<never>(() => undefined) };
+    const { outcomes, success } = await run([
+      { name: 'a', checks: [hangs, made('throws', 'warning', new Error('no route'))] },
+    ]);
+    expect(outcomes.map(({ finding }) => [finding.result, finding.text])).to.deep.equal([
+      ['error', 'no answer within 10 s'],
+      ['warning', 'no route'],
+    ]);
+    expect(success).to.equal(false);
+  });
+});
+
+const condition = (type: string, status: 'True' | 'False', reason: string, message = '') => ({
+  type,
+  status,
+  reason,
+  message,
+  lastTransitionTime: '2026-11-24T00:00:00Z',
+});
+const link = (name: string, more: Partial<LinkObject> = {}): LinkObject => ({
+  metadata: { name, namespace: 'linkerd-multicluster', ...more.metadata },
+  spec: {
+    targetClusterName: name,
+    clusterCredentialsSecret: `cluster-credentials-${name}`,
+    targetClusterDomain: 'cluster.local',
+    gatewayAddress: '10.0.0.1',
+    gatewayPort: '4143',
+    gatewayIdentity: 'gw',
+    ...more.spec,
+  },
+  ...(more.status === undefined ? {} : { status: more.status }),
+});
+
+describe('what checks say', () => {
+  it('of Links: good ones are listed, bad fields named', () => {
+    expect(validLinks([link('west')])).to.deep.equal({ result: 'success', text: '* west' });
+    const bad = validLinks([link('west', { spec: { gatewayPort: 'http' } })]);
+    expect(bad.result).to.equal('error');
+    expect(bad.text).to.match(/^\* west: spec\.gatewayPort /);
+  });
+
+  it('of Links of another version, but not of those that Linkerd made', () => {
+    const by = (createdBy: string) =>
+      link('west', { metadata: { name: 'west', annotations: { 'linkerd.io/created-by': createdBy } } });
+    expect(linkVersions([by('linkspan/cli 0.1.0')], '0.1.0').result).to.equal('success');
+    expect(linkVersions([by('linkerd/cli edge-26.8.3')], '0.1.0').result).to.equal('success');
+    expect(linkVersions([by('linkspan/cli 0.0.9')], '0.1.0').text).to.contain('link again');
+  });
+
+  it('of gateways: the reason and the message of the condition; those without a gateway are none', () => {
+    const dead = link('west', {
+      status: { conditions: [condition('GatewayAlive', 'False', 'ProbesFailed', '10.0.0.1: refused')] },
+    });
+    expect(deadGateways([dead, link('flat', { spec: { gatewayAddress: '' } })]).text).to.equal(
+      '* west: ProbesFailed: 10.0.0.1: refused',
+    );
+  });
+
+  const report = (mirrors: LinkReport['mirrors']): LinkReport => ({
+    link: 'linkerd-multicluster/west',
+    cluster: 'west',
+    held: true,
+    ...(mirrors === undefined ? {} : { mirrors }),
+  });
+  const mirror = (
+    reason: 'Mirrored' | 'NoReadyEndpoints' | 'NameConflict',
+    endpoints: number,
+    mode = 'relay',
+  ) => ({
+    service: 'shop/web',
+    local: 'web-west',
+    mode,
+    reason,
+    message: reason === 'NameConflict' ? 'Service shop/web-west is not ours' : '',
+    since: '',
+    endpoints,
+  });
+
+  it('of mirrors without endpoints: which, of which cluster, and why; flat ones need none', () => {
+    const found = withoutEndpoints([
+      report([mirror('NoReadyEndpoints', 0), mirror('Mirrored', 0, 'flat'), mirror('Mirrored', 2)]),
+    ]);
+    expect(found.text).to.equal('* web-west.shop mirrored from cluster [west]: NoReadyEndpoints');
+  });
+
+  it('of exports without a mirror', () => {
+    expect(notMirrored([report([mirror('Mirrored', 1)])])).to.deep.equal(passed);
+    expect(notMirrored([report([mirror('NameConflict', 0)])])).to.deep.equal({
+      result: 'warning',
+      text: '* shop/web of west: NameConflict: Service shop/web-west is not ours',
+    });
+  });
+
+  it('of mirrors whose Link is gone', () => {
+    const labels = { 'mirror.linkerd.io/cluster-name': 'north' };
+    const left = orphans([{ metadata: { name: 'web-north', namespace: 'shop', labels } }], [link('west')]);
+    expect(left.text).to.equal('* mirror service shop/web-north is not part of any Link (cluster north)');
+    expect(orphans([], []).result).to.equal('success');
+  });
+
+  it('of conditions and credentials', () => {
+    const bad = link('west', {
+      status: {
+        conditions: [
+          condition('CredentialsValid', 'True', 'CredentialsExpiring', 'on 2026-12-01'),
+          condition('APIReachable', 'False', 'Unreachable', 'no route'),
+        ],
+      },
+    });
+    expect(badConditions([bad]).text).to.equal('* west: APIReachable: Unreachable: no route');
+    expect(badConditions([link('new')]).text).to.contain('no controller has looked at it yet');
+    expect(badConditions([]).result).to.equal('skipped');
+    expect(expiring([bad]).text).to.equal('* west: CredentialsExpiring: on 2026-12-01');
+  });
+});
+
+describe('the report', () => {
+  const outcomes: Outcome[] = [
+    {
+      category: 'linkerd-multicluster',
+      check: made('l5d-a', 'error'),
+      finding: { result: 'success', text: '* west' },
+    },
+    {
+      category: 'linkerd-multicluster',
+      check: made('l5d-b', 'error'),
+      finding: { result: 'error', text: '* west: gone\n* north: gone' },
+    },
+    {
+      category: 'linkspan',
+      check: made('linkspan-c', 'warning'),
+      finding: { result: 'warning', text: 'soon' },
+    },
+    {
+      category: 'linkspan',
+      check: made('linkspan-d', 'error'),
+      finding: { result: 'skipped', text: 'no links detected' },
+    },
+  ];
+
+  it('is Linkerd’s text', () => {
+    const text = [
+      headingText('linkerd-multicluster'),
+      ...outcomes.map((outcome) => outcomeText(outcome, plain)),
+      summaryText(false, plain),
+    ];
+    expectGolden('cli/check/table.txt', text.join(''));
+  });
+
+  it('is Linkerd’s JSON', () => {
+    expectGolden('cli/check/report.json', `${JSON.stringify(checkReport(outcomes, false), null, 2)}\n`);
+  });
+});
+
+describe('docs/reference/checks.md', () => {
+  it('has every check, and no other', () => {
+    const page = readFileSync(path.join(import.meta.dirname, '../../../docs/reference/checks.md'), 'utf8');
+    const facts = {} as CheckFacts;
+    const clock = new VirtualClock();
+    const all = [
+      linkerdChecks(facts),
+      linkspanChecks(facts, clock),
+      preChecks(facts, clock, () => Promise.resolve('')),
+    ];
+    const ids = all.flatMap(({ checks }) => checks.map(({ id }) => id));
+    expect([...page.matchAll(/^#+ ((?:l5d|linkspan)-[a-z-]+)$/gm)].map((match) => match[1])).to.deep.equal(
+      ids,
+    );
+  });
+});
