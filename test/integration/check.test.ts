@@ -1,0 +1,104 @@
+import { expect } from 'chai';
+import type { CheckReport } from '../../src/check/report.ts';
+import { closedIn } from '../support/closed-in.ts';
+import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
+import { linkspan } from '../support/linkspan.ts';
+import { binaries } from '../testbed/binaries.ts';
+import { type Cluster, startCluster } from '../testbed/cluster.ts';
+
+const NS = 'linkerd-multicluster';
+
+/** A person runs `check` when something is wrong: it has to end, name what is wrong, and not be put off by the first thing that is. */
+describe('linkspan check', () => {
+  const closed = closedIn(after);
+  let cluster: Cluster;
+
+  before(async () => {
+    cluster = closed(await startCluster({ name: 'check' }), (one) => one.stop());
+  });
+
+  async function check(...flags: string[]) {
+    const { code, stdout, stderr } = await linkspan(
+      'check',
+      '--kubeconfig',
+      cluster.kubeconfigFile,
+      '--wait',
+      '0s',
+      '-o',
+      'json',
+      ...flags,
+    );
+    const report = JSON.parse(stdout) as CheckReport;
+    const checks = report.categories.flatMap((category) => category.checks);
+    const of = (id: string) => checks.find(({ hint }) => hint?.endsWith(`#${id}`) === true);
+    return { code, stderr, report, of };
+  }
+
+  it('--pre finds nothing in the way of an installation, and that helm is there', async () => {
+    const { helm } = await binaries(['helm']);
+    const { code, report } = await check('--pre', '--helm', helm);
+    expect(report.success, JSON.stringify(report, null, 1)).to.equal(true);
+    expect(code).to.equal(0);
+    expect(report.categories.map(({ categoryName }) => categoryName)).to.deep.equal(['pre-linkspan-setup']);
+  });
+
+  it('--pre names what is in the way: helm that is not there, objects of somebody else, rights', async () => {
+    await cluster.kubectl('create', 'namespace', NS);
+    await cluster.kubectl('-n', NS, 'create', 'serviceaccount', 'linkerd-gateway');
+    const admin = await check('--pre', '--helm', '/nowhere/helm');
+    expect(admin.code).to.equal(1);
+    expect(admin.of('linkspan-pre-helm')?.error).to.contain('/nowhere/helm');
+    expect(admin.of('linkspan-pre-names')?.error).to.equal(
+      `* ServiceAccount ${NS}/linkerd-gateway is there and is not Linkspan's`,
+    );
+    const nobody = await check('--pre', '--as', 'nobody');
+    expect(nobody.of('linkspan-pre-rights')?.error).to.contain('* you may not create deployments.apps');
+  });
+
+  it('says that the CRD is missing, and looks at the rest', async () => {
+    const { code, of, report } = await check();
+    expect(code).to.equal(1);
+    expect(of('l5d-multicluster-link-crd-exists')?.result).to.equal('error');
+    // What follows a fatal one in its category would only repeat it.
+    expect(report.categories.map(({ checks }) => checks.length)[0]).to.equal(1);
+    expect(report.categories.map(({ categoryName }) => categoryName)).to.include('linkspan');
+  });
+
+  it('names Links with bad credentials, a controller that is not there, mirrors of no Link', async () => {
+    await installCrd(cluster);
+    const [secret, west] = linkObjects(cluster, NS, 'west', {});
+    await apply(cluster, secret ?? {}, west ?? {});
+    const [, north] = linkObjects(cluster, NS, 'north', {});
+    await apply(cluster, north ?? {}, {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: 'web-south',
+        namespace: 'default',
+        labels: { 'mirror.linkerd.io/mirrored-service': 'true', 'mirror.linkerd.io/cluster-name': 'south' },
+      },
+      spec: { ports: [{ port: 80 }] },
+    });
+    const { code, of } = await check();
+    expect(code).to.equal(1);
+    expect(of('l5d-smc-target-clusters-access')?.error).to.equal(
+      `* north: Secret ${NS}/cluster-credentials-north does not exist`,
+    );
+    expect(of('l5d-multicluster-service-mirror-running')?.error).to.contain(
+      'linkspan-controller does not exist',
+    );
+    expect(of('l5d-multicluster-source-rbac-correct')?.error).to.contain(
+      '* ClusterRole linkspan-controller does not exist',
+    );
+    expect(of('l5d-multicluster-orphaned-services')?.error).to.contain('default/web-south');
+    expect(of('linkspan-link-conditions')?.error).to.contain('* west: no controller has looked at it yet');
+    // Clusters of one machine have one clock.
+    expect(of('linkspan-clock-skew')).to.equal(undefined);
+  });
+
+  it('ends where nobody answers', async () => {
+    const { code, of } = await check('--api-addr', `${cluster.address}:1`, '--timeout', '1s');
+    expect(code).to.equal(1);
+    expect(of('l5d-multicluster-link-crd-exists')?.error).to.match(/no answer within 1 s|KUBE_UNREACHABLE/);
+  });
+});
