@@ -3,6 +3,7 @@ import { LinkspanError, messageOf } from '../base/errors.ts';
 import { type Asked, type Candidate, findCandidates, requireRights } from './apply-facts.ts';
 import { isConflict, isNotFound, KubeApiError, type KubeClient } from './client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';
+import { adoptedFields, isWithInstallers } from './field-owners.ts';
 import { inOrder, isOurs, refOf, titleOf } from './manifests.ts';
 import type { KubeObject } from './resource.ts';
 
@@ -28,15 +29,6 @@ export interface Applied {
   readonly object: KubeObject;
   readonly what: 'created' | 'configured' | 'unchanged';
 }
-
-/** Programs by which people install the same manifests; their fields are taken over without a question. */
-const INSTALLERS: ReadonlySet<string> = new Set([
-  'kubectl',
-  'kubectl-client-side-apply',
-  'helm',
-  'linkspan',
-  'linkspan.dev',
-]);
 
 /**
  * Applies objects, all or nothing: who the user is, whose the objects are that are there already, and whether the API server would take each (a dry run on the server) is known before anything is
@@ -179,11 +171,22 @@ async function patch(client: KubeClient, candidate: Asked, options: ApplyOptions
 }
 
 function isOnlyWithInstallers({ causes }: KubeApiError): boolean {
-  const managers = causes
-    .filter(({ reason }) => reason === 'FieldManagerConflict')
-    // `kubectl scale` is of the same name as `kubectl apply --server-side`, but writes by a subresource.
-    .map(({ message = '' }) => /conflict with "([^"]+)"(?! with subresource)/.exec(message)?.[1] ?? '');
-  return managers.length > 0 && managers.every((manager) => INSTALLERS.has(manager));
+  const conflicts = causes.filter(({ reason }) => reason === 'FieldManagerConflict');
+  return isWithInstallers(conflicts.map(({ message = '' }) => message));
+}
+
+/** Takes over the fields that installers have written, so that those which are no longer in the manifest go. A Namespace is shared: its other labels stay. */
+async function adopt(client: KubeClient, candidate: Candidate, options: ApplyOptions): Promise<void> {
+  const { existing, resource } = candidate;
+  if (existing === undefined || resource === undefined || existing.kind === 'Namespace') return;
+  const { managedFields = [], resourceVersion } = existing.metadata ?? {};
+  const adopted = adoptedFields(managedFields, options.fieldManager);
+  if (adopted === undefined) return;
+  const body = [
+    { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
+    { op: 'replace', path: '/metadata/managedFields', value: adopted },
+  ];
+  await client.patch(resource, refOf(existing), body, { type: 'json', fieldManager: options.fieldManager });
 }
 
 /** Applies the Namespaces and CRDs that are new and that other objects need; `made` has those that were, also when it throws. */
@@ -240,6 +243,7 @@ async function writeAll(
     const { object, existing } = candidate;
     if (already.has(titleOf(object))) continue;
     try {
+      await adopt(client, candidate, options);
       const written = await patch(client, candidate, options);
       const what = verdictOf(existing, written);
       done.push({ object, what });

@@ -276,6 +276,67 @@ describe('install, upgrade and uninstall', () => {
     expect(again.stderr).to.include('nothing of Linkspan is installed');
   });
 
+  it("takes the place of Linkerd's extension: the same objects, its issuer, nothing of the old pods left", async () => {
+    await cluster.kubectl('create', 'namespace', 'linkerd');
+    const values = stringify({ clusterDomain: 'cluster.local', identityTrustDomain: 'mesh.example' });
+    await cluster.kubectl(
+      '-n',
+      'linkerd',
+      'create',
+      'configmap',
+      'linkerd-config',
+      `--from-literal=values=${values}`,
+    );
+    await cluster.kubectl('create', 'namespace', HOME);
+    const labels = { 'linkerd.io/extension': 'multicluster', app: 'linkerd-gateway' };
+    const metadata = { name: 'linkerd-gateway', namespace: HOME, labels };
+    const pause = { name: 'pause', image: 'registry.k8s.io/pause:3.2' };
+    await cluster.apply([
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { ...metadata, annotations: { 'linkerd.io/created-by': 'linkerd/helm edge' } },
+        spec: { selector: { app: 'linkerd-gateway' }, ports: [{ name: 'mc-gateway', port: 4143 }] },
+      },
+      {
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata,
+        spec: {
+          replicas: 1,
+          selector: { matchLabels: { app: 'linkerd-gateway' } },
+          template: {
+            metadata: { labels, annotations: { 'linkerd.io/inject': 'enabled' } },
+            spec: { containers: [pause] },
+          },
+        },
+      },
+    ]);
+    const before = await gateway();
+    const { code, stderr } = await install('--apply');
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.include(
+      "Linkerd is installed: gateway and egress get their certificates from Linkerd's",
+    );
+    const after = await gateway();
+    expect(after?.metadata?.uid).to.equal(before?.metadata?.uid);
+    expect(after?.spec?.clusterIP).to.equal(before?.spec?.clusterIP);
+    const deployment = await find(cluster, deployments, { namespace: HOME, name: 'linkerd-gateway' });
+    const { spec, metadata: pod } = deployment?.spec?.template ?? {};
+    expect(spec?.containers.map(({ name }) => name)).to.deep.equal(['gateway']);
+    expect(spec?.containers[0]?.args).to.include.members([
+      '--identity=linkerd',
+      '--trust-domain=mesh.example',
+    ]);
+    expect(pod?.annotations).to.include({ 'linkerd.io/inject': 'disabled' });
+    expect(await issuer()).to.equal(undefined);
+    expect(valueAt((await stored()) ?? {}, 'identity.source')).to.equal('linkerd');
+    well(await uninstall('--apply'));
+    expect(await home()).to.equal(undefined);
+    const roles = await cluster.kubectl('-n', 'linkerd', 'get', 'roles', '-o', 'name');
+    expect(roles, "also what was in Linkerd's namespace").to.equal('');
+  });
+
   it('says that a cluster cannot be reached', async () => {
     const nowhere = kubeconfig('nowhere', (config) => {
       config.clusters = config.clusters.map(({ name, cluster: one }) => ({
