@@ -52,9 +52,9 @@ async function run(categories: readonly Category[], more: { waitMs?: number } = 
     onOutcome: (outcome) => outcomes.push(outcome),
     onWaiting: (text) => waits.push(text),
   });
-  let over = false;
-  void done.then(() => (over = true));
-  while (!over) await clock.advance(1000);
+  const state = { over: false };
+  void done.then(() => (state.over = true));
+  while (!state.over) await clock.advance(1000);
   return { success: await done, outcomes, waits, results: outcomes.map(({ finding }) => finding.result) };
 }
 
