@@ -49,7 +49,7 @@ const many = (next: string, before: readonly string[] | undefined) => [...(befor
 
 /** Adds the flags of `installFlags`. Those that stand for values have no default of their own: the chart's, or what `upgrade` finds, stays. */
 export function withInstallFlags(command: Command): Command {
-  return withClusterFlags(command, '')
+  return withClusterFlags(command, 'own')
     .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
     .option('--gateway [bool]', 'whether there is a gateway (chart: true)')

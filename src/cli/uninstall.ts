@@ -27,7 +27,7 @@ type Settings = z.output<typeof schema>;
 export function uninstallCommand(): Command {
   return withClusterFlags(
     new Command('uninstall').description('uninstall Linkspan: print what to delete, or --apply'),
-    '',
+    'own',
   )
     .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
     .option('--crds', 'the Link CRD too')

@@ -123,9 +123,9 @@ describe('install, upgrade and uninstall', () => {
     expect(refused(await run('install', '--apply', '--helm', '/no/helm'))).to.include(
       '[HELM_MISSING] /no/helm',
     );
-    expect(refused(await install('--apply', '--gateway-service-type', 'Foo'))).to.include(
-      '--gateway-service-type: must be LoadBalancer, NodePort, ClusterIP',
-    );
+    const usage = await install('--apply', '--gateway-service-type', 'Foo');
+    expect(usage.code).to.equal(2);
+    expect(usage.stderr).to.include('--gateway-service-type: must be LoadBalancer, NodePort, ClusterIP');
     expect(refused(await install('--apply', '--set', 'podMonitor.enabled=true'))).to.match(
       /\[KIND_NOT_SERVED\] the cluster has no kind PodMonitor of monitoring\.coreos\.com\/v1/,
     );

@@ -59,9 +59,9 @@ revisionHistoryLimit: {{ .root.Values.revisionHistoryLimit }}
 selector: { matchLabels: { app: {{ .name }} } }
 strategy:
   rollingUpdate:
-    {{- /* With every node taken by a pod of its own a new one finds room only when an old one has gone. */}}
+    {{- /* With every node taken by a pod of its own a new one finds room only when an old one has gone: one of three. Rounded down, so that a single one stays until the next is ready. */}}
     {{- if .root.Values.enablePodAntiAffinity }}
-    maxUnavailable: 1
+    maxUnavailable: 34%
     {{- else }}
     maxUnavailable: 0
     {{- end }}
