@@ -155,11 +155,12 @@ export class TokenRenewal {
       const { expiresAt } = tokenFacts(token);
       this.#own = { token, at: clock.monotonic() };
       const written = await this.#write(secret, token);
-      if (written === undefined || this.#secret !== secret) return;
+      if (written === undefined) return;
       this.#renewed++;
       const until = expiresAt === undefined ? undefined : new Date(expiresAt).toISOString();
       log.info({ until }, "token of the target's account renewed");
-      this.follow(written);
+      // What was written may have come back as a change of the Secret already.
+      if (this.#secret === secret) this.follow(written);
     } catch (error) {
       // What was asked for another Secret than the one that is there now is of no interest.
       if (signal.aborted || this.#secret !== secret) return;

@@ -270,6 +270,7 @@ describe('a token of limited life', () => {
     const facts = tokenFacts(await current());
     expect(facts.account).to.deep.equal(account);
     expect((facts.expiresAt ?? 0) - (facts.issuedAt ?? 0)).to.equal(600_000);
+    await settled('it is counted', () => metrics()?.renewed === 1);
     expect(metrics()).to.deep.equal({ renewed: 1, failed: 0 });
     expect(peer()).to.equal(before);
     const stored = await find(east, secrets, secretRef());
