@@ -136,11 +136,14 @@ export async function removeWorkloads({ namespace }: Run, context: Context): Pro
   );
 }
 
-/** Runs `linkspan check`; how many checks passed. @throws Error with all that it printed when one did not */
+/** Runs `linkspan check`: how many checks passed, and what it warns of. @throws Error with all that it printed when one did not */
 async function greenCheck({ linkspan }: Run, context: Context, ...flags: string[]): Promise<string> {
   try {
-    const text = await linkspan('check', ...flags, ...context.flags);
-    return `${text.match(/^√|^✔/gm)?.length ?? 0} checks passed`;
+    const lines = (await linkspan('check', ...flags, ...context.flags)).split('\n');
+    const passed = lines.filter((line) => line.startsWith('√')).length;
+    const warnings = lines.filter((line) => line.startsWith('‼'));
+    if (passed === 0) throw new Error(`nothing was checked: ${lines.join('\n')}`);
+    return [`${passed} checks passed`, ...warnings].join('; ');
   } catch (error) {
     if (error instanceof CommandError) throw new Error(`${error.stdout}\n${error.stderr}`, { cause: error });
     throw error;
