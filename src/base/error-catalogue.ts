@@ -192,7 +192,7 @@ export const catalogue = {
   ),
   KUBE_FORBIDDEN: entry(
     'The API server refuses what this account asks for.',
-    'Grant the named verb and resource to the account; the manifests list what each process needs.',
+    'Grant the named verb and resource to the account; the chart (charts/linkspan) lists what each process needs.',
   ),
   KUBE_GARBLED: entry(
     'What answered is not an API server, or the answer was cut short.',
