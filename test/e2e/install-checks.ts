@@ -97,12 +97,20 @@ export async function checkUninstall(
   before: ReadonlyMap<Context, ReadonlySet<string>>,
 ): Promise<void> {
   const { source, target, namespace, check, linkspan, until } = run;
-  await check('`unlink` removes the other Link with all its mirrors', async () => {
-    await linkspan('unlink', '--apply', '--cluster-name=source', ...target.flags);
-    const made = ['services', '-n', namespace, '-l', 'mirror.linkerd.io/cluster-name=source'];
-    await until(async () => ((await target.json<{ items: unknown[] }>(...made))?.items ?? []).length === 0);
-    return '';
-  });
+  for (const [context, cluster] of [
+    [source, 'target'],
+    [target, 'source'],
+  ] as const) {
+    if ((await context.json('-n', run.system, 'link', cluster)) === undefined) continue;
+    await check(`\`unlink\` in ${context.name} removes the Link with all its mirrors`, async () => {
+      await linkspan('unlink', '--apply', `--cluster-name=${cluster}`, ...context.flags);
+      const made = ['services', '-n', namespace, '-l', `mirror.linkerd.io/cluster-name=${cluster}`];
+      await until(
+        async () => ((await context.json<{ items: unknown[] }>(...made))?.items ?? []).length === 0,
+      );
+      return '';
+    });
+  }
   for (const installation of installations) {
     const { context } = installation;
     await check(`uninstalling leaves nothing in ${context.name}`, async () => {

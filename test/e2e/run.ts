@@ -80,6 +80,9 @@ async function checkAll(files: IssuerFiles): Promise<void> {
     [source, await inventory(source)],
     [target, await inventory(target)],
   ]);
+  for (const [context, objects] of before)
+    if (objects.has(`Namespace/${system}`))
+      throw new Error(`${context.name} has a namespace ${system} already`);
   const installed = { source: byCommand(run, source, files), target: byHelm(run, target, files) };
   try {
     report.part('Install', { needed: true });
