@@ -183,6 +183,16 @@ describe('install, upgrade and uninstall', () => {
     expect(again.stderr).to.include('the issuer in Secret linkerd-multicluster/linkspan-issuer is kept');
   });
 
+  it('says what is not available in time; what is applied stays', async () => {
+    const { code, stderr } = await upgrade('--apply', '--wait', '1s');
+    expect(code).to.equal(1);
+    // No nodes here, so no pod ever runs.
+    expect(stderr).to.match(
+      /\[INSTALL_NOT_READY\] not available: .*linkerd-gateway 0\/1.*linkspan-egress 0\/2/,
+    );
+    expect(await portOf()).to.include(4200);
+  });
+
   it('does not put values back that an install does not name', async () => {
     expect(refused(await install('--apply'))).to.match(
       /\[INSTALLED_OTHERWISE\].*with other values: egress\.replicas, gateway\.port.*linkspan upgrade/,
