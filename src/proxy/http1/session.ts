@@ -25,6 +25,11 @@ import { isServableTarget, renderRequest, renderResponse } from './render.ts';
 const EMPTY = Buffer.alloc(0);
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
+/**
+ * When the process is to end, a connection without a request is given this long: one that was just made, or used without pause, has a request on its way, which would be
+ * lost; it is answered, and told that it was the last.
+ */
+const DRAIN_IDLE_MS = 1000;
 
 /**
  * An HTTP/1 connection of a client. Each request is balanced on its own; heads are parsed and rewritten, bodies pass as the bytes that came. Pipelined requests are answered
@@ -67,8 +72,17 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   drain(): void {
-    // A connection between two requests can be closed without loss; others are told by their response.
-    if (this.#idle && this.#held.length === 0) endGently(this.#client, this.#session.clock);
+    if (this.#unused) this.#session.clock.after(DRAIN_IDLE_MS, () => this.#endUnused());
+  }
+
+  /** Those that are used are told by their response. */
+  #endUnused(): void {
+    if (this.#unused && !this.#client.closed) endGently(this.#client, this.#session.clock);
+  }
+
+  /** Between two requests, as far as we know. */
+  get #unused(): boolean {
+    return this.#idle && this.#held.length === 0;
   }
 
   /** Nothing is under way. */
