@@ -203,6 +203,9 @@ export async function clockSkew(facts: CheckFacts, clock: Clock): Promise<Findin
   };
 }
 
+/** Reasons of conditions that are Unknown because the Link says so: it names no gateway, or asks for no probes. */
+const BY_CHOICE: ReadonlySet<string> = new Set(['NoGateway', 'NotProbed']);
+
 export function badConditions(links: readonly LinkObject[]): Finding {
   if (links.length === 0) return skipped('no links detected');
   return unless(
@@ -211,7 +214,7 @@ export function badConditions(links: readonly LinkObject[]): Finding {
       const conditions = status?.conditions ?? [];
       if (conditions.length === 0) return [`* ${name}: no controller has looked at it yet`];
       return conditions
-        .filter((one) => one.status !== 'True' && one.reason !== 'NoGateway')
+        .filter((one) => one.status !== 'True' && !BY_CHOICE.has(one.reason))
         .map(({ type, reason, message }) => `* ${name}: ${type}: ${reason}: ${message}`);
     }),
   );

@@ -98,7 +98,7 @@ describe('running checks', () => {
   });
 });
 
-const condition = (type: string, status: 'True' | 'False', reason: string, message = '') => ({
+const condition = (type: string, status: 'True' | 'False' | 'Unknown', reason: string, message = '') => ({
   type,
   status,
   reason,
@@ -196,6 +196,12 @@ describe('what checks say', () => {
       },
     });
     expect(badConditions([bad]).text).to.equal('* west: APIReachable: Unreachable: no route');
+    const unprobed = link('east', {
+      status: { conditions: [condition('GatewayAlive', 'Unknown', 'NotProbed')] },
+    });
+    expect(badConditions([unprobed]), 'a Link that asks for no probes is as it should be').to.deep.equal(
+      passed,
+    );
     expect(badConditions([link('new')]).text).to.contain('no controller has looked at it yet');
     expect(badConditions([]).result).to.equal('skipped');
     expect(expiring([bad]).text).to.equal('* west: CredentialsExpiring: on 2026-12-01');
