@@ -1,10 +1,15 @@
 import { sleep, type Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
+import { codeOf, describeError } from '../base/errors.ts';
 
 /** What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to add. */
 export type Finding =
   | { readonly result: 'success' | 'skipped'; readonly text?: string }
-  | { readonly result: 'warning' | 'error'; readonly text: string };
+  | {
+      readonly result: 'warning' | 'error';
+      readonly text: string;
+      /** The API server did not answer at all. */
+      readonly unreachable?: true;
+    };
 
 /** One question to a cluster. */
 export interface Check {
@@ -12,7 +17,7 @@ export interface Check {
   readonly id: string;
   /** What is true when it passes. */
   readonly text: string;
-  /** What a failure means: `fatal` ends its category, `warning` leaves the whole a success. */
+  /** What a failure means: `fatal` ends its category (and the run, where the API server does not answer), `warning` leaves the whole a success. */
   readonly severity: 'fatal' | 'error' | 'warning';
   /** Whether what is wrong may be right in a moment: asked again until `--wait` is over. */
   readonly retried?: boolean;
@@ -47,6 +52,9 @@ const RETRY_MS = 2000;
 
 export const passed: Finding = { result: 'success' };
 
+/** There was nothing to look at, and why. */
+export const skipped = (text: string): Finding => ({ result: 'skipped', text });
+
 /** Nothing to say when there are no lines, else a failure of the check's own severity. */
 export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): Finding {
   return lines.length === 0 ? passed : { result, text: lines.join('\n') };
@@ -62,6 +70,8 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
       options.onOutcome({ category: name, check, finding });
       if (finding.result !== 'error') continue;
       success = false;
+      // Every further check would take its whole time to say the same.
+      if (check.severity === 'fatal' && finding.unreachable === true) return false;
       // What follows in the category would only say the same again.
       if (check.severity === 'fatal') break;
     }
@@ -86,11 +96,12 @@ async function once(check: Check, { timeoutMs, clock }: RunOptions): Promise<Fin
     return await Promise.race([
       check.run(late.signal),
       sleep(clock, timeoutMs, late.signal).then(
-        (): Finding => ({ result, text: `no answer within ${timeoutMs / 1000} s` }),
+        (): Finding => ({ result, text: `no answer within ${timeoutMs / 1000} s`, unreachable: true }),
       ),
     ]);
   } catch (error) {
-    return { result, text: describeError(error) };
+    const unreachable = codeOf(error) === 'KUBE_UNREACHABLE' ? ({ unreachable: true } as const) : {};
+    return { result, text: describeError(error), ...unreachable };
   } finally {
     late.abort();
   }

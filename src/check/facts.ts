@@ -20,10 +20,17 @@ import {
   services,
 } from '../kube/resource.ts';
 import { links, type LinkObject } from '../link/schema.ts';
-import type { LinkReport } from '../mirror/explain.ts';
+import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
 
 /** Our Deployments and pods, whoever has installed them. */
 const OURS = 'app.kubernetes.io/part-of=linkspan';
+
+/** What controllers say of requests they have just sent. */
+export interface GatewayTries {
+  readonly tries: readonly GatewayTry[];
+  /** Replicas that did not answer, and why. */
+  readonly failures: readonly string[];
+}
 
 /** What the checks look at: read when it is first asked for, and again after `forget`, which a retry wants. */
 export class CheckFacts {
@@ -32,6 +39,10 @@ export class CheckFacts {
   readonly linkerdNamespace: string;
   /** Version of this program. */
   readonly version: string;
+  /** Time for one target, milliseconds. */
+  readonly targetMs: number;
+  /** Has every controller send a request to every gateway address now. */
+  readonly tryGateways: () => Promise<GatewayTries>;
   readonly #ask: () => Promise<readonly LinkReport[]>;
   #links: Promise<readonly LinkObject[]> | undefined;
   #reports: Promise<readonly LinkReport[]> | undefined;
@@ -43,12 +54,16 @@ export class CheckFacts {
     readonly version: string;
     /** What the controllers say of their Links. */
     readonly ask: () => Promise<readonly LinkReport[]>;
+    readonly tryGateways: () => Promise<GatewayTries>;
+    readonly targetMs: number;
   }) {
     this.client = options.client;
     this.namespace = options.namespace;
     this.linkerdNamespace = options.linkerdNamespace;
     this.version = options.version;
     this.#ask = options.ask;
+    this.tryGateways = options.tryGateways;
+    this.targetMs = options.targetMs;
   }
 
   /** What is known is read anew. */
@@ -127,4 +142,15 @@ export class CheckFacts {
       throw error;
     }
   }
+}
+
+/** Whether a pod can be asked something. */
+export function isRunning({ status, metadata }: V1Pod): boolean {
+  return status?.phase === 'Running' && metadata?.deletionTimestamp === undefined;
+}
+
+/** The port of that name; 0 where the pod has none. */
+export function portOf(pod: V1Pod, name: string): number {
+  const ports = (pod.spec?.containers ?? []).flatMap((container) => container.ports ?? []);
+  return ports.find((one) => one.name === name)?.containerPort ?? 0;
 }

@@ -1,8 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { CLUSTER_NAME_LABEL, CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../base/names.ts';
-import { KubeClient } from '../kube/client.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -10,15 +8,14 @@ import {
   keyOf,
   roleBindings,
   roles,
-  secrets,
   serviceAccounts,
 } from '../kube/resource.ts';
 import { deniedRights, rightText } from '../kube/rights.ts';
-import { accessFromSecret } from '../link/credentials.ts';
 import { type LinkObject, parseLink } from '../link/schema.ts';
 import type { LinkReport } from '../mirror/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
+import { askTarget } from './targets.ts';
 import { trustRoots } from './trust.ts';
 
 const NO_LINKS: Finding = { result: 'skipped', text: 'no links detected' };
@@ -214,17 +211,12 @@ export function linkVersions(links: readonly LinkObject[], version: string): Fin
 /** Asks as the controller does. A target that only the source's pods can reach is the controller's to judge. */
 async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<string[]> {
   const cluster = link.spec?.targetClusterName ?? '';
-  const name = link.spec?.clusterCredentialsSecret ?? '';
-  const secret = await facts.find(secrets, { namespace: facts.namespace, name });
-  if (secret === undefined) return [`* ${cluster}: Secret ${facts.namespace}/${name} does not exist`];
-  let client: KubeClient | undefined;
   try {
-    client = new KubeClient(accessFromSecret(secret), {
-      clock: systemClock,
-      random: Math.random,
-      maxTries: 1,
-    });
-    const denied = await deniedRights(client, NEEDED);
+    const denied = await askTarget(facts, link, (client) => deniedRights(client, NEEDED));
+    if (denied === undefined)
+      return [
+        `* ${cluster}: Secret ${facts.namespace}/${link.spec?.clusterCredentialsSecret ?? ''} does not exist`,
+      ];
     return denied.length === 0
       ? []
       : [`* ${cluster}: its account may not ${denied.map(rightText).join(', ')}`];
@@ -233,8 +225,6 @@ async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<strin
       ({ type, status }) => type === 'APIReachable' && status === 'True',
     );
     return reached === true ? [] : [`* ${cluster}: ${messageOf(error)}`];
-  } finally {
-    await client?.close();
   }
 }
 
@@ -244,9 +234,13 @@ async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): P
     return { result: 'skipped', text: "this cluster's trust anchors are not in a ConfigMap" };
   const problems: string[] = [];
   const hidden: string[] = [];
-  for (const link of links) {
-    const cluster = link.spec?.targetClusterName ?? '';
-    const there = await targetRoots(facts, link);
+  const asked = await Promise.all(
+    links.map(async (link) => ({
+      cluster: link.spec?.targetClusterName ?? '',
+      there: await targetRoots(facts, link),
+    })),
+  );
+  for (const { cluster, there } of asked) {
     if (there === undefined) hidden.push(cluster);
     else if (![...there].some((anchor) => own.has(anchor))) problems.push(`* ${cluster}`);
   }
@@ -261,21 +255,10 @@ async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): P
 
 /** Undefined where the account may not read them, which is the rule, or the target cannot be reached from here. */
 async function targetRoots(facts: CheckFacts, link: LinkObject): Promise<ReadonlySet<string> | undefined> {
-  const name = link.spec?.clusterCredentialsSecret ?? '';
-  const secret = await facts.find(secrets, { namespace: facts.namespace, name });
-  if (secret === undefined) return undefined;
-  let client: KubeClient | undefined;
   try {
-    client = new KubeClient(accessFromSecret(secret), {
-      clock: systemClock,
-      random: Math.random,
-      maxTries: 1,
-    });
-    return await trustRoots(client, facts);
+    return await askTarget(facts, link, (client) => trustRoots(client, facts));
   } catch {
     return undefined;
-  } finally {
-    await client?.close();
   }
 }
 

@@ -1,24 +1,21 @@
-import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { readEgressPorts } from '../base/egress-ports.ts';
-import { codeOf, messageOf } from '../base/errors.ts';
-import { CLUSTER_NAME_LABEL, CONTROLLER_NAME, DEFAULT_EGRESS_NAME, EGRESS_PORTS } from '../base/names.ts';
+import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME } from '../base/names.ts';
 import { parseCertificates } from '../identity/certificate.ts';
 import { isForbidden } from '../kube/client.ts';
-import { keyOf, selfSubjectReviews } from '../kube/resource.ts';
 import type { LinkObject } from '../link/schema.ts';
 import type { LinkReport } from '../mirror/explain.ts';
 import { isRolledOut } from '../install/ready.ts';
-import { type Category, type Check, type Finding, passed, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
+import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
+import { clockSkew } from './clock-skew.ts';
+import { type CheckFacts, isRunning, portOf } from './facts.ts';
+import { pathChecks } from './path-checks.ts';
 
 const DAY_MS = 86_400_000;
 /** An issuer or anchor with less left is worth a thought. */
 const SOON_MS = 30 * DAY_MS;
 /** A leaf that has not been renewed by then will not be. */
 const LEAF_SOON_MS = 3_600_000;
-/** Tokens and certificates have times in them: clocks further apart make good ones look expired, or not yet valid. */
-const SKEW_MS = 5000;
 /** More lines than this help nobody. */
 const MAX_LINES = 20;
 const LEAF_METRIC = /^control_identity_cert_expiration_timestamp_seconds(?:\{[^}]*\})? ([0-9.e+]+)$/m;
@@ -27,7 +24,7 @@ const ADMIN_PORTS = { gateway: 'mc-probe', egress: 'admin' } as const;
 
 /** What Linkerd's check does not look at. */
 export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
-  const checks = [...partChecks(facts, clock), ...linkChecks(facts)];
+  const checks = [...partChecks(facts, clock), ...linkChecks(facts), ...pathChecks(facts)];
   return { name: 'linkspan', checks };
 }
 
@@ -50,9 +47,9 @@ function partChecks(facts: CheckFacts, clock: Clock): Check[] {
     },
     {
       id: 'linkspan-clock-skew',
-      text: "clocks of this machine and of the cluster's API server agree",
+      text: 'clocks of this machine and of all API servers agree',
       severity: 'warning',
-      run: () => clockSkew(facts, clock),
+      run: async () => clockSkew(facts, clock, await facts.links()),
     },
     {
       id: 'linkspan-version-skew',
@@ -90,17 +87,8 @@ function linkChecks(facts: CheckFacts): Check[] {
           ? skipped('no links detected')
           : notMirrored(await facts.reports()),
     },
-    {
-      id: 'linkspan-gateway-path',
-      text: 'a request reaches each linked cluster through its gateway',
-      severity: 'error',
-      retried: true,
-      run: (signal) => gatewayPaths(facts, signal),
-    },
   ];
 }
-
-const skipped = (text: string): Finding => ({ result: 'skipped', text });
 
 function rolledOut(facts: CheckFacts, id: string, text: string, which: string): Check {
   return {
@@ -183,26 +171,6 @@ function lifeLeft(what: string, leftMs: number, soonMs: number): { line: string;
   return [{ line: `* ${what} ${bad ? `has expired ${time} ago` : `expires in ${time}`}`, bad }];
 }
 
-/** The API server stamps what it creates; a review of oneself is stored nowhere and everybody may ask for one. */
-export async function clockSkew(facts: CheckFacts, clock: Clock): Promise<Finding> {
-  const before = clock.now();
-  const review = await facts.client.create(selfSubjectReviews, {
-    apiVersion: 'authentication.k8s.io/v1',
-    kind: 'SelfSubjectReview',
-  });
-  const after = clock.now();
-  const stamp = review.metadata?.creationTimestamp;
-  if (stamp === undefined) return skipped('the API server does not say its time');
-  const there = new Date(stamp).getTime();
-  // The stamp has whole seconds, and was made at some time in between.
-  const off = there + 1000 < before ? there + 1000 - before : Math.max(0, there - after);
-  if (Math.abs(off) <= SKEW_MS) return passed;
-  return {
-    result: 'warning',
-    text: `the API server's clock is ${Math.abs(off) / 1000} s ${off < 0 ? 'behind' : 'ahead of'} this machine's`,
-  };
-}
-
 /** Reasons of conditions that are Unknown because the Link says so: it names no gateway, or asks for no probes. */
 const BY_CHOICE: ReadonlySet<string> = new Set(['NoGateway', 'NotProbed']);
 
@@ -232,56 +200,4 @@ export function notMirrored(reports: readonly LinkReport[]): Finding {
   );
   const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: linkspan mirrors`] : [];
   return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
-}
-
-/**
- * A real request: to the port that an egress pod has for a mirror, through the API server's pod proxy, from there through the gateway to a pod of the target. What the
- * application answers does not matter, that it was the application does.
- */
-async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Finding> {
-  const links = (await facts.links()).filter(({ spec }) => (spec?.gatewayAddress ?? '') !== '');
-  if (links.length === 0) return skipped('no links with a gateway');
-  const pod = (await facts.pods('egress')).find(isRunning)?.metadata?.name;
-  if (pod === undefined) return skipped('there is no egress: clients go to the gateway by their own proxies');
-  const mirrors = await facts.mirrors();
-  const clusters = links.map(({ spec }) => spec?.targetClusterName ?? '');
-  const tried = clusters.flatMap((cluster) => mirrors.find((mirror) => leadsTo(mirror, cluster)) ?? []);
-  if (tried.length === 0) return skipped('no mirror goes through a gateway');
-  const troubles = await Promise.all(tried.map((mirror) => pathTrouble(facts, pod, mirror, signal)));
-  return unless(troubles.flat());
-}
-
-/** Whether the egress has a port for this mirror of that cluster. */
-function leadsTo({ metadata }: V1Service, cluster: string): boolean {
-  return metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && firstPort(metadata.annotations) !== undefined;
-}
-
-async function pathTrouble(
-  facts: CheckFacts,
-  pod: string,
-  mirror: V1Service,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const { labels, annotations } = mirror.metadata ?? {};
-  const what = `* ${labels?.[CLUSTER_NAME_LABEL] ?? ''} by ${keyOf(mirror)}`;
-  try {
-    const { status, body } = await facts.askPod(pod, firstPort(annotations) ?? 0, '/', signal);
-    return [502, 503, 504].includes(status) ? [`${what}: ${status}: ${body.trim().slice(0, 200)}`] : [];
-  } catch (error) {
-    // An answer that is not what its type says is the application's too.
-    return codeOf(error) === 'KUBE_GARBLED' ? [] : [`${what}: ${messageOf(error)}`];
-  }
-}
-
-function firstPort(annotations: Readonly<Record<string, string>> | undefined): number | undefined {
-  return Object.values(readEgressPorts(annotations?.[EGRESS_PORTS]))[0];
-}
-
-function isRunning({ status, metadata }: V1Pod): boolean {
-  return status?.phase === 'Running' && metadata?.deletionTimestamp === undefined;
-}
-
-function portOf(pod: V1Pod, name: string): number {
-  const ports = (pod.spec?.containers ?? []).flatMap((container) => container.ports ?? []);
-  return ports.find((one) => one.name === name)?.containerPort ?? 0;
 }

@@ -5,7 +5,7 @@ import { namespaces, serviceAccounts, deployments } from '../kube/resource.ts';
 import { deniedRights, rightText } from '../kube/rights.ts';
 import { type Category, type Check, passed, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
-import { clockSkew } from './linkspan-checks.ts';
+import { clockSkew } from './clock-skew.ts';
 
 /** The sleep action of preStop hooks is on by default from here on. */
 const OLDEST = [1, 30] as const;
@@ -96,7 +96,7 @@ function roomChecks(facts: CheckFacts, clock: Clock, helm: () => Promise<string>
       id: 'linkspan-pre-clock-skew',
       text: "clocks of this machine and of the cluster's API server agree",
       severity: 'warning',
-      run: () => clockSkew(facts, clock),
+      run: () => clockSkew(facts, clock, []),
     },
     {
       id: 'linkspan-pre-helm',

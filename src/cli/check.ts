@@ -13,8 +13,8 @@ import { linkspanChecks } from '../check/linkspan-checks.ts';
 import { preChecks } from '../check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, type Paint, summaryText } from '../check/report.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { LinkReport } from '../mirror/explain.ts';
-import { askControllers } from './controllers.ts';
+import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
+import { askControllers, controllerFlags } from './controllers.ts';
 import { clusterFlags, durationFlag, withClient, withClusterFlags } from './flags.ts';
 import { mergeReports } from './mirrors.ts';
 import { Progress, toned } from './terminal.ts';
@@ -23,6 +23,7 @@ const schema = z.strictObject({
   ...clusterFlags,
   pre: z.boolean().default(false),
   namespace: z.string(),
+  controller: controllerFlags.controller,
   linkerdNamespace: z.string(),
   wait: durationFlag,
   timeout: durationFlag,
@@ -38,6 +39,7 @@ export function checkCommand(): Command {
     .option('--pre', 'before an installation: whether it can be made')
     .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
+    .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('--wait <time>', 'how long what may still come right is asked again', '5m')
     .option('--timeout <time>', 'for one check', '10s')
     .option('--helm <program>', 'with --pre', process.env['LINKSPAN_HELM'] ?? 'helm')
@@ -54,14 +56,18 @@ export function checkCommand(): Command {
 }
 
 async function check(client: KubeClient, flags: Settings): Promise<boolean> {
+  const asked = { controllerNamespace: flags.namespace, controller: flags.controller };
   const facts = new CheckFacts({
     client,
     namespace: flags.namespace,
     linkerdNamespace: flags.linkerdNamespace,
     version: readVersion(),
-    ask: async () => {
-      const asked = { controllerNamespace: flags.namespace, controller: undefined };
-      return mergeReports((await askControllers<LinkReport>(client, asked, '/mirrors')).answers);
+    // What remains of the time is for the answer of those that do answer.
+    targetMs: flags.timeout * 0.7,
+    ask: async () => mergeReports((await askControllers<LinkReport>(client, asked, '/mirrors')).answers),
+    tryGateways: async () => {
+      const { answers, failures } = await askControllers<GatewayTry>(client, asked, '/try');
+      return { tries: answers, failures };
     },
   });
   const categories: Category[] = flags.pre

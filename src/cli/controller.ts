@@ -15,7 +15,7 @@ import { keyTest } from '../link/exclusions.ts';
 import { Controller, type ControllerSettings } from '../mirror/controller.ts';
 import { linkerdInstalled } from '../mirror/detect.ts';
 import { DEFAULT_EGRESS_RANGE } from '../mirror/egress-ports.ts';
-import { explainName, reportLinks, type Explanation } from '../mirror/explain.ts';
+import { explainName, reportLinks, tryGateways, type Explanation } from '../mirror/explain.ts';
 import type { Resolver } from '../mirror/gateway-addresses.ts';
 import type { GatewayHealthFactory } from '../mirror/gateway-health.ts';
 import { publishMirrorMetrics } from '../mirror/metrics.ts';
@@ -137,6 +137,7 @@ async function run(settings: Settings): Promise<void> {
     live: () => controller?.live ?? { ok: true, reason: '' },
     pages: new Map<string, (query: URLSearchParams) => unknown>([
       ['/mirrors', () => (controller === undefined ? [] : reportLinks(controller))],
+      ['/try', () => (controller === undefined ? [] : tryGateways(controller))],
       ['/explain', (query) => (controller === undefined ? [] : explain(controller, query))],
     ]),
   });

@@ -86,6 +86,7 @@ async function run(settings: Settings): Promise<void> {
       address: parseAddress(settings.admin, '--admin'),
       registry,
       ready: () => (egress.ready.ok ? routes.ready : egress.ready),
+      pages: new Map([['/try', () => egress.tryGateways()]]),
     });
     routes.start();
     log.info(

@@ -5,6 +5,8 @@ import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes.ts';
+import { type GatewayTry, tryGateway } from './try-gateway.ts';
+import type { GatewayPlace } from './trunk.ts';
 import { Trunks } from './trunks.ts';
 
 export interface EgressOptions extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks'> {
@@ -61,6 +63,14 @@ export class Egress {
       else server.follow(route);
     }
     for (const [port, route] of routes) if (!this.#servers.has(port)) this.#open(port, route);
+  }
+
+  /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. */
+  async tryGateways(): Promise<GatewayTry[]> {
+    const places = new Map<string, GatewayPlace>();
+    for (const { places: own } of this.#servers.values())
+      for (const place of own) places.set(`${place.host} ${place.port} ${place.identity}`, place);
+    return Promise.all([...places.values()].map((place) => tryGateway(place, this.#options)));
   }
 
   /** Takes nothing new, lets what is under way end within the grace, then ends it. */

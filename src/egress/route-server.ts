@@ -13,6 +13,7 @@ import { GatewayWays } from './gateway-ways.ts';
 import { PortListener } from './port-listener.ts';
 import { type Lookup, ResolvedHosts } from './resolve.ts';
 import type { Route } from './routes.ts';
+import type { GatewayPlace } from './trunk.ts';
 import type { Trunks } from './trunks.ts';
 
 export interface RouteServerOptions {
@@ -68,6 +69,12 @@ export class RouteServer {
 
   get route(): Route {
     return this.#route;
+  }
+
+  /** Addresses of the gateway, as they are known now. */
+  get places(): GatewayPlace[] {
+    const { identity } = this.#route.gateway;
+    return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
 
   /** Takes the route as it is now, which differs in what is said of requests at most. */

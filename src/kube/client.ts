@@ -222,6 +222,15 @@ export class KubeClient {
     return this.#call({ method, path, ...options });
   }
 
+  /** What the server's clock says (`Date` of an answer, in whole seconds), milliseconds since the epoch; undefined where it does not say. */
+  async serverTime(options: CallOptions = {}): Promise<number | undefined> {
+    const request = { method: 'GET', path: '/version', ...options } as const;
+    const response = await this.#send('requests', request, `GET /version at ${this.server}`);
+    await response.body.dump();
+    const time = Date.parse(String(response.headers['date'] ?? ''));
+    return Number.isNaN(time) ? undefined : time;
+  }
+
   /**
    * The events after `resourceVersion`, until the server ends the watch.
    * @throws KubeApiError with status 410 when that version is too old; LinkspanError KUBE_WATCH_BROKEN when the stream is not what it should be

@@ -17,7 +17,6 @@ import type {
   V1RoleBinding,
   V1Secret,
   V1SelfSubjectAccessReview,
-  V1SelfSubjectReview,
   V1Service,
   V1ServiceAccount,
 } from '@kubernetes/client-node';
@@ -119,15 +118,6 @@ export const customResourceDefinitions: Resource<V1CustomResourceDefinition> = {
   version: 'v1',
   kind: 'CustomResourceDefinition',
   plural: 'customresourcedefinitions',
-  namespaced: false,
-};
-
-/** Who am I? Never stored; everybody may ask. */
-export const selfSubjectReviews: Resource<V1SelfSubjectReview> = {
-  group: 'authentication.k8s.io',
-  version: 'v1',
-  kind: 'SelfSubjectReview',
-  plural: 'selfsubjectreviews',
   namespaced: false,
 };
 

@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { Controller } from './controller.ts';
 import type { LocalPart } from './facts.ts';
-import type { AddressReport } from './gateway-health.ts';
+import type { AddressReport, AddressTry } from './gateway-health.ts';
 import type { LinkRun } from './link-run.ts';
 import { isAnnotated } from './mirror-writer.ts';
 import { federatedName, memberName, mirrorName, parseKey } from './naming.ts';
@@ -72,6 +72,24 @@ export function reportLinks(controller: Controller): LinkReport[] {
   return [...controller.runs]
     .map(([key, run]) => reportLink(controller, key, run))
     .sort((a, b) => (a.link < b.link ? -1 : 1));
+}
+
+/** What came of one request to an address of a gateway; `GET /try` of the controller's admin port. */
+export interface GatewayTry extends AddressTry {
+  readonly link: string;
+  readonly cluster: string;
+}
+
+/** Sends one request through every gateway path that this replica probes, now. */
+export async function tryGateways(controller: Controller): Promise<GatewayTry[]> {
+  const tries = [...controller.runs].map(async ([link, { peer }]) =>
+    ((await peer?.gateway?.tryNow()) ?? []).map((one) => ({
+      link,
+      cluster: peer?.link.targetClusterName ?? '',
+      ...one,
+    })),
+  );
+  return (await Promise.all(tries)).flat();
 }
 
 function reportLink(controller: Controller, link: string, run: LinkRun): LinkReport {

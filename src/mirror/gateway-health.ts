@@ -13,12 +13,23 @@ export interface AddressReport {
   readonly since: number;
 }
 
+/** What came of one request that somebody asked for. */
+export interface AddressTry {
+  readonly address: string;
+  readonly ok: boolean;
+  /** Why it failed; empty otherwise. */
+  readonly message: string;
+  readonly latencyMs: number;
+}
+
 /** The probes of one gateway; `src/probe` implements it. This folder knows nothing of sockets. */
 export interface GatewayHealth {
   /** The addresses to be probed: new ones at once; those that stay keep their state. */
   update(addresses: readonly string[]): void;
   stateOf(address: string): AddressHealth;
   readonly states: readonly AddressReport[];
+  /** One request to every address now, beside those of the probes; changes no state. */
+  tryNow?(): Promise<readonly AddressTry[]>;
   stop(): void;
 }
 

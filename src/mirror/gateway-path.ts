@@ -4,7 +4,7 @@ import type { LinkProbe } from '../link/schema.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { GatewayFacts } from './facts.ts';
 import { GatewayAddresses, type Resolver } from './gateway-addresses.ts';
-import type { AddressReport, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
+import type { AddressReport, AddressTry, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
 
 export interface GatewayPathOptions {
   readonly cluster: string;
@@ -70,6 +70,11 @@ export class GatewayPath {
   /** What is known of each address. */
   get reports(): readonly AddressReport[] {
     return this.#health?.states ?? [];
+  }
+
+  /** Sends one request to every address now; undefined where the Link asks for no probes. */
+  tryNow(): Promise<readonly AddressTry[]> | undefined {
+    return this.#health?.tryNow?.();
   }
 
   /** Addresses that are known now. */

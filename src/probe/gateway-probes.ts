@@ -10,7 +10,7 @@ import {
   type ProbeTiming,
 } from './address-state.ts';
 import type { ProbeOutcome, ProbeReason } from './outcome.ts';
-import type { Prober } from './probe-request.ts';
+import type { Prober, ProbeTarget } from './probe-request.ts';
 
 /** `probeSpec` of a Link. */
 export interface GatewayProbeSpec extends ProbeTiming {
@@ -105,6 +105,24 @@ export class GatewayProbes {
     }));
   }
 
+  /** One probe of every address now, for somebody who asks; the states go on by the regular ones. */
+  tryNow(): Promise<{ address: string; ok: boolean; message: string; latencyMs: number }[]> {
+    const { prober } = this.#options;
+    return Promise.all(
+      [...this.#addresses.keys()].map(async (address) => {
+        const outcome = await prober.probe(this.#target(address));
+        const message = outcome.ok ? '' : `${outcome.reason}: ${outcome.message}`;
+        return { address, ok: outcome.ok, message, latencyMs: outcome.latencyMs };
+      }),
+    );
+  }
+
+  #target(host: string): ProbeTarget {
+    const { spec, identity } = this.#options;
+    const { path, port } = spec;
+    return { host, port, path, identity, timeoutMs: probeTimeoutMs(spec) };
+  }
+
   /** Ends every probe; nothing is called any more. Idempotent. */
   stop(): void {
     if (this.#stopped) return;
@@ -127,11 +145,9 @@ export class GatewayProbes {
   }
 
   async #probe(probed: ProbedAddress): Promise<void> {
-    const { spec, identity, prober, clock, random, observer, cluster } = this.#options;
+    const { spec, prober, clock, random, observer, cluster } = this.#options;
     const { signal } = probed.stopping;
-    const { path, port } = spec;
-    const target = { host: probed.address, port, path, identity, timeoutMs: probeTimeoutMs(spec) };
-    const outcome = await prober.probe(target, signal);
+    const outcome = await prober.probe(this.#target(probed.address), signal);
     if (signal.aborted) return;
     observer?.probed(cluster, outcome);
     const current = probed.record;

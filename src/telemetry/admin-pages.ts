@@ -37,7 +37,7 @@ export interface AdminContent {
   readyPart?(path: readonly string[], query: URLSearchParams): PartHealth | Promise<PartHealth>;
   /** `/proxy-log-level` (Linkerd's name). Default: there is no such page. */
   readonly logLevel?: LogLevel;
-  /** Further pages by path: each answers with JSON. */
+  /** Further pages by path: each answers with JSON, at once or when a promise of it resolves. */
   readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
 }
 
@@ -78,7 +78,7 @@ export class AdminPages {
     read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live'));
     read('/metrics', (request) => this.#metrics(request));
     for (const [path, page] of content.pages ?? [])
-      read(path, (_, query) => text(200, `${JSON.stringify(page(query))}\n`, 'application/json'));
+      read(path, async (_, query) => text(200, `${JSON.stringify(await page(query))}\n`, 'application/json'));
     const { logLevel } = content;
     if (logLevel !== undefined) {
       const answer: Page['answer'] = (request) => levelAnswer(logLevel, request);

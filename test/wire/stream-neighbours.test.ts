@@ -258,7 +258,7 @@ describe('Flows that share a connection between egress and gateway', function ()
     // The next request of a busy client is on its way while the connection looks idle: closing it at once would lose that one.
     it('answers what is on its way on kept connections, and says that it was the last', async () => {
       const socket = await open(web, 80);
-      const request = `GET / HTTP/1.1\r\nHost: ${web}\r\n\r\n`;
+      const request = `GET /hello HTTP/1.1\r\nHost: ${web}\r\n\r\n`;
       let heard = '';
       socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
       socket.write(request);
@@ -268,7 +268,8 @@ describe('Flows that share a connection between egress and gateway', function ()
       const stopped = relay.egress.stop();
       await new Promise((resolve) => setImmediate(resolve));
       socket.write(request);
-      await once(socket, 'close');
+      await once(socket, 'end');
+      socket.end();
       expect(heard).to.match(/^HTTP\/1.1 200 .*connection: close.*hello$/is);
       await stopped;
     });

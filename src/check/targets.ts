@@ -1,0 +1,43 @@
+import { systemClock, sleep } from '../base/clock.ts';
+import { LinkspanError } from '../base/errors.ts';
+import { KubeClient } from '../kube/client.ts';
+import { secrets } from '../kube/resource.ts';
+import { accessFromSecret } from '../link/credentials.ts';
+import type { LinkObject } from '../link/schema.ts';
+import type { CheckFacts } from './facts.ts';
+
+/**
+ * Asks the target of a Link with the Link's own credentials, from where this program runs. Each target has a time of its own, shorter than that of the check: one that
+ * hangs must not hide what the others say.
+ * @returns undefined where the Secret does not exist
+ * @throws LinkspanError KUBE_UNREACHABLE when nothing comes within the time; what `use` and the credentials throw
+ */
+export async function askTarget<T>(
+  facts: CheckFacts,
+  link: LinkObject,
+  use: (client: KubeClient) => Promise<T>,
+): Promise<T | undefined> {
+  const name = link.spec?.clusterCredentialsSecret ?? '';
+  const secret = await facts.find(secrets, { namespace: facts.namespace, name });
+  if (secret === undefined) return undefined;
+  const client = new KubeClient(accessFromSecret(secret), {
+    clock: systemClock,
+    random: Math.random,
+    maxTries: 1,
+  });
+  const answered = new AbortController();
+  try {
+    return await Promise.race([
+      use(client),
+      sleep(systemClock, facts.targetMs, answered.signal).then((): never => {
+        throw new LinkspanError(
+          'KUBE_UNREACHABLE',
+          `${client.server} gave no answer within ${facts.targetMs / 1000} s`,
+        );
+      }),
+    ]);
+  } finally {
+    answered.abort();
+    await client.close();
+  }
+}

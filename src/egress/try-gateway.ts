@@ -1,0 +1,53 @@
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import type { IdentitySource } from '../identity/identity.ts';
+import { peerIdentities } from '../identity/peer.ts';
+import { Accounts } from '../proxy/accounts.ts';
+import { tlsConnect } from '../proxy/dial.ts';
+import type { GatewayPlace } from './trunk.ts';
+
+/** Whether a gateway can be reached as flows reach it. */
+export interface GatewayTry {
+  /** `host:port`. */
+  readonly gateway: string;
+  readonly identity: string;
+  readonly ok: boolean;
+  /** Why not; empty otherwise. */
+  readonly message: string;
+  readonly latencyMs: number;
+}
+
+/** Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows. */
+export async function tryGateway(
+  { host, port, identity: name }: GatewayPlace,
+  options: { readonly identity: IdentitySource; readonly clock: Clock },
+): Promise<GatewayTry> {
+  const { clock, identity } = options;
+  const start = clock.monotonic();
+  const outcome = (message: string): GatewayTry => ({
+    gateway: `${host}:${port}`,
+    identity: name,
+    ok: message === '',
+    message,
+    latencyMs: clock.monotonic() - start,
+  });
+  try {
+    const { connection } = await tlsConnect(
+      {
+        label: `gateway ${name}`,
+        accounts: new Accounts(),
+        clock,
+        identity: () => identity.current(),
+        serverName: name,
+        alpn: [STREAMS_ALPN, TRANSPORT_HEADER_ALPN],
+        accepts: (certificate) => peerIdentities(certificate).includes(name),
+      },
+      { host, port },
+    );
+    connection.destroy();
+    return outcome('');
+  } catch (error) {
+    return outcome(messageOf(error));
+  }
+}
