@@ -5,7 +5,10 @@ import { LinkspanError } from '../base/errors.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import type { Explanation, LinkReport } from '../mirror/explain.ts';
 import { askControllers, controllerFlags } from './controllers.ts';
+import { explainLinkText } from './explain-link.ts';
+import { codeText, meaningOfCode, meaningsOf, reasonText } from './explain-words.ts';
 import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
+import { readLinks } from './links.ts';
 import { mergeReports } from './mirrors.ts';
 import { age, outputFlag, render } from './output.ts';
 
@@ -17,35 +20,84 @@ const schema = z.strictObject({
   output: outputFlag,
 });
 
-/** `linkspan explain svc NAME`: why a Service is mirrored as it is, or not at all. */
+type Flags = z.output<typeof schema>;
+
+/** What can be explained, by the words that kubectl's users try. */
+const KINDS: Readonly<Record<string, (name: string, flags: Flags) => Promise<void>>> = {
+  svc: explainService,
+  service: explainService,
+  services: explainService,
+  link: explainLink,
+  links: explainLink,
+  reason: (name, { output }) => print(output, meaningsOf(name), reasonText),
+  error: (name, { output }) => print(output, meaningOfCode(name), codeText),
+};
+
+/** `linkspan explain svc|link|reason|error NAME`: why a Service or a Link is as it is, what a word of Linkspan means. */
 export function explainCommand(): Command {
   const command = new Command('explain')
-    .description('say what became of a Service of a linked cluster, and why')
-    .argument('<kind>', 'svc')
-    .argument('<name>', 'name of the Service over there, of its mirror, or of the federated Service')
+    .description('say why a Service or a Link is as it is, or what a reason or an error code means')
+    .argument('<kind>', 'svc, link, reason or error')
+    .argument(
+      '<name>',
+      'the Service over there, its mirror, or the federated Service; the Link; the reason; the code',
+    )
     .option('-n, --namespace <ns>', 'namespace of the Service', 'default')
-    .option('--link <name>', 'only this Link')
+    .option('--link <name>', 'svc: only this Link')
     .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, json or yaml', 'table');
+    .option('-o, --output <format>', 'table, json or yaml', 'table')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  linkspan explain svc web -n shop --context east
+  linkspan explain link west
+  linkspan explain reason GatewayDead
+  linkspan explain error CONTROLLER_NOT_FOUND`,
+    );
   return withClusterFlags(command, 'source').action(async (kind: string, name: string, options: unknown) => {
     const flags = parseFlags(schema, options, 'explain');
-    if (!['svc', 'service', 'services'].includes(kind))
-      throw new LinkspanError('CONFIG_INVALID', `explain: "${kind}" cannot be explained, only svc can`);
-    await withClient(flags, async (client) => {
-      const query = new URLSearchParams({ namespace: flags.namespace, name });
-      const asked = await askControllers<Explanation>(client, flags, `/explain?${query.toString()}`);
-      const found = asked.answers.filter(
-        ({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`),
+    const explain = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
+    if (explain === undefined)
+      throw new LinkspanError(
+        'CONFIG_INVALID',
+        `explain: "${kind}" cannot be explained, only svc, link, reason and error can`,
       );
-      const told = relevant(found);
-      const { answers: links } = await askControllers<LinkReport>(client, flags, '/mirrors');
-      process.stdout.write(
-        render(flags.output, told, () =>
-          explainText(told, mergeReports(links), `${flags.namespace}/${name}`),
-        ),
-      );
-    });
+    await explain(name, flags);
+  });
+}
+
+function print<T>(output: Flags['output'], value: T, text: (value: T) => string): Promise<void> {
+  process.stdout.write(render(output, value, () => text(value)));
+  return Promise.resolve();
+}
+
+/** Asks the API server only, so it also works when no controller runs. */
+async function explainLink(name: string, flags: Flags): Promise<void> {
+  const rows = await withClient(flags, (client) => readLinks(client, flags.controllerNamespace));
+  const found = rows.find((row) => row.name === name) ?? rows.find(({ cluster }) => cluster === name);
+  if (found !== undefined) return print(flags.output, found, explainLinkText);
+  const names = rows.map((row) => row.name).join(', ');
+  throw new LinkspanError(
+    'LINK_NOT_FOUND',
+    `no Link "${name}" in namespace ${flags.controllerNamespace} (there are: ${names === '' ? 'none' : names})`,
+    { hint: 'Check --controller-namespace, and that --context is the source cluster.' },
+  );
+}
+
+async function explainService(name: string, flags: Flags): Promise<void> {
+  await withClient(flags, async (client) => {
+    const query = new URLSearchParams({ namespace: flags.namespace, name });
+    const asked = await askControllers<Explanation>(client, flags, `/explain?${query.toString()}`);
+    const found = asked.answers.filter(
+      ({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`),
+    );
+    const told = relevant(found);
+    const { answers: links } = await askControllers<LinkReport>(client, flags, '/mirrors');
+    process.stdout.write(
+      render(flags.output, told, () => explainText(told, mergeReports(links), `${flags.namespace}/${name}`)),
+    );
   });
 }
 

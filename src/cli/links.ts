@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
-import { isForbidden } from '../kube/client.ts';
+import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { leases } from '../kube/resource.ts';
 import { links, type LinkObject } from '../link/schema.ts';
 import { type Condition, LINK_CONDITIONS } from '../link/status.ts';
@@ -36,16 +36,19 @@ export function linksCommand(): Command {
     .addHelpText('after', '\nExample:\n  linkspan links --context east');
   return withClusterFlags(command, 'source').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'links');
-    await withClient(flags, async (client) => {
-      const { items } = await client.list(links, { namespace: flags.namespace });
-      const held = await client.list(leases, { namespace: flags.namespace }).catch((error: unknown) => {
-        if (isForbidden(error)) return { items: [] };
-        throw error;
-      });
-      const rows = linkRows(items, held.items, systemClock.now());
-      process.stdout.write(render(flags.output, rows, () => linksText(rows)));
-    });
+    const rows = await withClient(flags, (client) => readLinks(client, flags.namespace));
+    process.stdout.write(render(flags.output, rows, () => linksText(rows)));
   });
+}
+
+/** Every Link of a namespace. Without the right to read Leases, nobody is known to keep them. */
+export async function readLinks(client: KubeClient, namespace: string): Promise<LinkRow[]> {
+  const { items } = await client.list(links, { namespace });
+  const held = await client.list(leases, { namespace }).catch((error: unknown) => {
+    if (isForbidden(error)) return { items: [] };
+    throw error;
+  });
+  return linkRows(items, held.items, systemClock.now());
 }
 
 /** @param now milliseconds since the epoch */
