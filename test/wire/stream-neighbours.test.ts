@@ -257,6 +257,8 @@ describe('Flows that share a connection between egress and gateway', function ()
   describe('when the egress shuts down', () => {
     // The next request of a busy client is on its way while the connection looks idle: closing it at once would lose that one.
     it('answers what is on its way on kept connections, and says that it was the last', async () => {
+      await relay.close();
+      relay = await startRelay({ specs: specs(), services: [{ name: web }], egress: { graceMs: 10_000 } });
       const socket = await open(web, 80);
       const request = `GET /hello HTTP/1.1\r\nHost: ${web}\r\n\r\n`;
       let heard = '';
@@ -267,8 +269,9 @@ describe('Flows that share a connection between egress and gateway', function ()
       heard = '';
       const stopped = relay.egress.stop();
       await new Promise((resolve) => setImmediate(resolve));
+      const ended = once(socket, 'end');
       socket.write(request);
-      await once(socket, 'end');
+      await ended;
       socket.end();
       expect(heard).to.match(/^HTTP\/1.1 200 .*connection: close.*hello$/is);
       await stopped;

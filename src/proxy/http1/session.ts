@@ -25,10 +25,7 @@ import { isServableTarget, renderRequest, renderResponse } from './render.ts';
 const EMPTY = Buffer.alloc(0);
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
-/**
- * When the process is to end, a connection without a request is given this long: one that was just made, or used without pause, has a request on its way, which would be
- * lost; it is answered, and told that it was the last.
- */
+/** When the process is to end, a connection without a request is given this long: one on its way would be lost. */
 const DRAIN_IDLE_MS = 1000;
 
 /**
@@ -72,17 +69,11 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   drain(): void {
-    if (this.#unused) this.#session.clock.after(DRAIN_IDLE_MS, () => this.#endUnused());
-  }
-
-  /** Those that are used are told by their response. */
-  #endUnused(): void {
-    if (this.#unused && !this.#client.closed) endGently(this.#client, this.#session.clock);
-  }
-
-  /** Between two requests, as far as we know. */
-  get #unused(): boolean {
-    return this.#idle && this.#held.length === 0;
+    const { clock } = this.#session;
+    // Those that are used by then are told by their response.
+    clock.after(DRAIN_IDLE_MS, () => {
+      if (this.#idle && this.#held.length === 0) endGently(this.#client, clock);
+    });
   }
 
   /** Nothing is under way. */
