@@ -1,5 +1,11 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { systemClock } from '../../src/base/clock.ts';
 import type { CheckReport } from '../../src/check/report.ts';
+import { createAnchor } from '../../src/identity/issue.ts';
+import { startAdmin } from '../../src/telemetry/admin.ts';
+import { createRegistry } from '../../src/telemetry/metrics.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
 import { linkspan } from '../support/linkspan.ts';
@@ -100,5 +106,96 @@ describe('linkspan check', () => {
     const { code, of } = await check('--api-addr', `${cluster.address}:1`, '--timeout', '1s');
     expect(code).to.equal(1);
     expect(of('l5d-multicluster-link-crd-exists')?.error).to.match(/no answer within 1 s|KUBE_UNREACHABLE/);
+  });
+
+  it('a target that accepts connections and says nothing is named, and hides nobody', async () => {
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => void sockets.add(socket.on('error', () => socket.destroy())));
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    try {
+      const { port } = silent.address() as AddressInfo;
+      const [secret] = linkObjects(cluster, NS, 'silent', {}) as [{ data: { kubeconfig: string } }];
+      const kubeconfig = Buffer.from(secret.data.kubeconfig, 'base64').toString();
+      const hung = kubeconfig.replace(/server: \S+/, `server: https://127.0.0.1:${port}`);
+      const [, link] = linkObjects(cluster, NS, 'silent', {});
+      await apply(
+        cluster,
+        { ...secret, data: { kubeconfig: Buffer.from(hung).toString('base64') } },
+        link ?? {},
+      );
+      const { code, of } = await check('--timeout', '3s');
+      expect(code).to.equal(1);
+      const lines = of('l5d-smc-target-clusters-access')?.error?.split('\n') ?? [];
+      expect(lines.map((line) => line.split(':')[0])).to.have.members(['* north', '* silent']);
+      expect(lines.find((line) => line.startsWith('* silent'))).to.contain('gave no answer within 2.1 s');
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    }
+  });
+
+  it('says that a trust anchor has expired', async () => {
+    const anchor = await createAnchor({
+      clock: { ...systemClock, now: () => Date.now() - 400 * 86_400_000 },
+      lifetimeMs: 365 * 86_400_000,
+    });
+    await apply(cluster, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'linkspan-trust', namespace: NS },
+      data: { 'ca.crt': anchor.cert },
+    });
+    const { of } = await check();
+    expect(of('linkspan-certificates')?.result).to.equal('error');
+    expect(of('linkspan-certificates')?.error).to.match(/^\* trust anchor .* has expired 3[45] days ago$/);
+  });
+
+  it('asks the controllers for mirrors without endpoints and for a request now, and says why', async () => {
+    const answer: Readonly<Record<string, unknown>> = {
+      '/mirrors': [
+        {
+          link: `${NS}/west`,
+          cluster: 'west',
+          held: true,
+          mirrors: [
+            {
+              service: 'shop/web',
+              local: 'web-west',
+              mode: 'relay',
+              reason: 'NoReadyEndpoints',
+              message: '',
+              since: '',
+              endpoints: 0,
+            },
+          ],
+        },
+      ],
+      '/try': [
+        {
+          link: `${NS}/west`,
+          cluster: 'west',
+          address: '10.0.0.1',
+          ok: false,
+          message: 'ProbeRefused: it refuses',
+          latencyMs: 1,
+        },
+      ],
+    };
+    const admin = await startAdmin({
+      address: { host: '127.0.0.1', port: 0 },
+      registry: createRegistry(),
+      ready: () => ({ ok: true, reason: '' }),
+      pages: new Map(Object.entries(answer).map(([path, value]) => [path, () => Promise.resolve(value)])),
+    });
+    try {
+      const { of } = await check('--controller', `http://127.0.0.1:${admin.address.port}`);
+      expect(of('l5d-multicluster-services-endpoints')?.error).to.equal(
+        '* web-west.shop mirrored from cluster [west]: NoReadyEndpoints',
+      );
+      expect(of('linkspan-gateway-probe')?.error).to.equal('* west (10.0.0.1): ProbeRefused: it refuses');
+    } finally {
+      await admin.close();
+    }
   });
 });

@@ -40,6 +40,8 @@ describe('a plain client reaches an export of another cluster', () => {
   let controller: Controller;
   const closed = closedIn(after);
   let targets: TargetSource;
+  let egress: Egress;
+  let gateway: Gateway;
 
   before(async () => {
     ({ east, west } = await sharedClusters());
@@ -112,6 +114,22 @@ describe('a plain client reaches an export of another cluster', () => {
     expect(refusal).to.contain('is not exported by this cluster');
   });
 
+  // Last, as it ends the gateway: what `linkspan check` asks every egress pod must tell a way that works from one that does not.
+  it('can say whether it reaches the gateway now, and why not', async () => {
+    const [good, ...more] = await egress.tryGateways();
+    expect(more).to.deep.equal([]);
+    expect(good).to.include({
+      gateway: `${address(19)}:14143`,
+      identity: 'gateway.west',
+      ok: true,
+      message: '',
+    });
+    await gateway.stop();
+    const [bad] = await egress.tryGateways();
+    expect(bad?.ok).to.equal(false);
+    expect(bad?.message).to.contain('ECONNREFUSED');
+  });
+
   const mirror = () => read<V1Service>(east, '-n', ns, 'service', 'web-west');
 
   /** Where kube-proxy would send a connection to the mirror. */
@@ -143,7 +161,7 @@ describe('a plain client reaches an export of another cluster', () => {
     targets = closed(openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local' }), (one) =>
       one.close(),
     );
-    const gateway = closed(
+    gateway = closed(
       new Gateway({
         ...shared,
         listen: { host: address(19), port: 14_143 },
@@ -160,7 +178,7 @@ describe('a plain client reaches an export of another cluster', () => {
     const client = closed(new KubeClient(loadAccess({ file: east.kubeconfigFile }), shared), (one) =>
       one.close(),
     );
-    const egress = closed(
+    egress = closed(
       new Egress({
         ...shared,
         identity: fixedIdentity(identity),

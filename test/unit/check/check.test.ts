@@ -9,6 +9,7 @@ import {
   passed,
   runChecks,
 } from '../../../src/check/check.ts';
+import { skewFinding } from '../../../src/check/clock-skew.ts';
 import type { CheckFacts } from '../../../src/check/facts.ts';
 import {
   deadGateways,
@@ -19,6 +20,7 @@ import {
   withoutEndpoints,
 } from '../../../src/check/linkerd-checks.ts';
 import { badConditions, expiring, linkspanChecks, notMirrored } from '../../../src/check/linkspan-checks.ts';
+import { triesFinding } from '../../../src/check/path-checks.ts';
 import { preChecks } from '../../../src/check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
 import type { LinkObject } from '../../../src/link/schema.ts';
@@ -94,6 +96,16 @@ describe('running checks', () => {
       ['error', 'no answer within 10 s'],
       ['warning', 'no route'],
     ]);
+    expect(success).to.equal(false);
+  });
+
+  it('ends at once where the API server does not answer, instead of waiting for every check in turn', async () => {
+    const hangs: Check = { ...made('hangs', 'fatal'), run: () => new Promise<never>(() => undefined) };
+    const { results, success } = await run([
+      { name: 'a', checks: [hangs, made('two', 'error', passed)] },
+      { name: 'b', checks: [made('three', 'error', passed)] },
+    ]);
+    expect(results).to.deep.equal(['error']);
     expect(success).to.equal(false);
   });
 });
@@ -205,6 +217,48 @@ describe('what checks say', () => {
     expect(badConditions([link('new')]).text).to.contain('no controller has looked at it yet');
     expect(badConditions([]).result).to.equal('skipped');
     expect(expiring([bad]).text).to.equal('* west: CredentialsExpiring: on 2026-12-01');
+  });
+
+  it('of clocks: the stamp may be from any moment between question and answer, and has whole seconds', () => {
+    const read = (whose: string, before: number, server: number | undefined, after: number) => ({
+      whose,
+      before,
+      server,
+      after,
+    });
+    expect(skewFinding([read('a', 9999, 9000, 10_000), read('b', 1000, 20_000, 20_000)])).to.deep.equal(
+      passed,
+    );
+    expect(skewFinding([read('a', 0, undefined, 0)]).result).to.equal('skipped');
+    const off = [
+      read('a', 10_000, 10_000, 10_001),
+      read('b', 20_000, 10_000, 20_001),
+      read('c', 0, 60_000, 1000),
+    ];
+    expect(skewFinding(off)).to.deep.equal({
+      result: 'warning',
+      text: '* b is 9.0 s behind this machine\n* c is 59.0 s ahead of this machine',
+    });
+  });
+
+  it('of requests sent now: each address that failed, replicas that are silent; two that say the same are one', () => {
+    const one = (address: string, ok: boolean) => ({
+      link: 'linkerd-multicluster/west',
+      cluster: 'west',
+      address,
+      ok,
+      message: ok ? '' : 'ProbeRefused: it refuses',
+      latencyMs: 1,
+    });
+    const good = one('10.0.0.1', true);
+    const bad = one('10.0.0.2', false);
+    expect(triesFinding({ tries: [good], failures: [] })).to.deep.equal(passed);
+    expect(triesFinding({ tries: [], failures: [] }).result).to.equal('skipped');
+    expect(triesFinding({ tries: [good, bad, bad], failures: ['pod-2: gone'] })).to.deep.equal({
+      result: 'error',
+      text: '* west (10.0.0.2): ProbeRefused: it refuses\n* no answer from pod-2: gone',
+    });
+    expect(triesFinding({ tries: [], failures: ['pod-2: gone'] }).result).to.equal('error');
   });
 });
 

@@ -159,6 +159,21 @@ describe('the probes of a gateway', () => {
     expect(addresses.mostAtOnce).to.equal(1);
   });
 
+  it('can be asked for one request now, which says why it failed and changes no state', async () => {
+    const { probes, addresses, clock, changes } = setup();
+    probes.update([WEST, EAST]);
+    await clock.advance(5);
+    const before = [...changes];
+    addresses.behaviour.set(WEST, 'refuses');
+    const tried = probes.tryNow();
+    await clock.advance(5);
+    expect(await tried).to.deep.equal([
+      { address: WEST, ok: false, message: 'ProbeRefused: refuses', latencyMs: 5 },
+      { address: EAST, ok: true, message: '', latencyMs: 5 },
+    ]);
+    expect([changes, probes.stateOf(WEST)]).to.deep.equal([before, 'alive']);
+  });
+
   it('keep the state of an address that stays, and forget one that goes', async () => {
     const { probes, clock } = setup();
     probes.update([WEST, EAST]);
