@@ -18,6 +18,7 @@ const SOON_MS = 30 * DAY_MS;
 const LEAF_SOON_MS = 3_600_000;
 /** More lines than this help nobody. */
 const MAX_LINES = 20;
+const REFRESH_METRIC = /^control_identity_cert_refresh_timestamp_seconds(?:\{[^}]*\})? ([0-9.e+]+)$/m;
 const LEAF_METRIC = /^control_identity_cert_expiration_timestamp_seconds(?:\{[^}]*\})? ([0-9.e+]+)$/m;
 /** Admin ports of the parts that have a certificate, by component. */
 const ADMIN_PORTS = { gateway: 'mc-probe', egress: 'admin' } as const;
@@ -129,8 +130,11 @@ export function expiring(links: readonly LinkObject[]): Finding {
 async function certificates(facts: CheckFacts, now: number, signal: AbortSignal): Promise<Finding> {
   const lines: { readonly line: string; readonly bad: boolean }[] = [];
   for (const { what, pem } of await publishedCertificates(facts))
-    for (const { notAfter, x509 } of parseCertificates(pem, what))
-      lines.push(...lifeLeft(`${what} (${x509.subject.replaceAll('\n', ', ')})`, notAfter - now, SOON_MS));
+    for (const { notBefore, notAfter, x509 } of parseCertificates(pem, what)) {
+      // Short-lived ones are renewed by somebody: a third of their life is left then.
+      const soon = Math.min(SOON_MS, (notAfter - notBefore) / 3);
+      lines.push(...lifeLeft(`${what} (${x509.subject.replaceAll('\n', ', ')})`, notAfter - now, soon));
+    }
   for (const [component, port] of Object.entries(ADMIN_PORTS))
     for (const pod of (await facts.pods(component)).filter(isRunning))
       lines.push(...(await leafOf(facts, pod, portOf(pod, port), now, signal)));
@@ -157,10 +161,12 @@ async function publishedCertificates(facts: CheckFacts): Promise<{ what: string;
 async function leafOf(facts: CheckFacts, pod: V1Pod, port: number, now: number, signal: AbortSignal) {
   const name = pod.metadata?.name ?? '';
   const { status, body } = await facts.askPod(name, port, '/metrics', signal);
-  const seconds = status === 200 ? LEAF_METRIC.exec(body)?.[1] : undefined;
-  if (seconds === undefined)
-    return [{ line: `* ${name}: its certificate is not known (${status})`, bad: false }];
-  return lifeLeft(`certificate of ${name}`, Number(seconds) * 1000 - now, LEAF_SOON_MS);
+  const end = Number(status === 200 ? LEAF_METRIC.exec(body)?.[1] : undefined) * 1000;
+  if (Number.isNaN(end)) return [{ line: `* ${name}: its certificate is not known (${status})`, bad: false }];
+  const start = Number(REFRESH_METRIC.exec(body)?.[1]) * 1000;
+  // It is renewed when a third is left: with less than a fifth something is wrong.
+  const soon = Number.isNaN(start) ? LEAF_SOON_MS : Math.min(LEAF_SOON_MS, (end - start) / 5);
+  return lifeLeft(`certificate of ${name}`, end - now, soon);
 }
 
 function lifeLeft(what: string, leftMs: number, soonMs: number): { line: string; bad: boolean }[] {

@@ -1,7 +1,7 @@
-import type { V1Secret } from '@kubernetes/client-node';
+import type { V1Namespace, V1Secret } from '@kubernetes/client-node';
 import { LinkspanError } from '../base/errors.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { deployments, secrets } from '../kube/resource.ts';
+import { deployments, namespaces, secrets } from '../kube/resource.ts';
 import { readLinkerd } from '../link/link-gen.ts';
 import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
 
@@ -15,10 +15,14 @@ export interface InstallFacts {
   readonly helmRelease: string | undefined;
   /** Whether a Deployment of Linkspan is there. */
   readonly deployed: boolean;
+  /** The Pod Security Standard that the namespace enforces, where it is there and says so: others' pods in it may need it as it is. */
+  readonly podSecurity: string | undefined;
   /** Undefined where Linkerd's control plane is not installed. */
   readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
 }
 
+/** Label of a namespace: the Pod Security Standard that its pods must meet. */
+export const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
 /** Deployments of Linkspan, whoever has installed them. */
 export const OURS = 'app.kubernetes.io/part-of=linkspan';
 
@@ -30,7 +34,8 @@ export async function readInstallation(
 ): Promise<InstallFacts> {
   const { gitVersion } = (await client.raw('GET', '/version')) as { gitVersion: string };
   try {
-    const [overrides, { items }, linkerd] = await Promise.all([
+    const [home, overrides, { items }, linkerd] = await Promise.all([
+      namespaceOf(client, namespace),
       secretOf(client, namespace, OVERRIDES_SECRET),
       client.list(deployments, { namespace, labelSelector: OURS }),
       readLinkerd(client, linkerdNamespace),
@@ -42,6 +47,7 @@ export async function readInstallation(
         .map(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'])
         .find((release) => release !== undefined),
       deployed: items.length > 0,
+      podSecurity: home?.metadata?.labels?.[POD_SECURITY],
       linkerd,
     };
   } catch (error) {
@@ -50,6 +56,15 @@ export async function readInstallation(
       cause: error,
       hint: 'Use a context of an administrator, or print manifests without looking at the cluster: --ignore-cluster.',
     });
+  }
+}
+
+async function namespaceOf(client: KubeClient, name: string): Promise<V1Namespace | undefined> {
+  try {
+    return await client.get(namespaces, { name });
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
   }
 }
 

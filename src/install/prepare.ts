@@ -39,6 +39,7 @@ const UNSEEN: InstallFacts = {
   stored: undefined,
   helmRelease: undefined,
   deployed: false,
+  podSecurity: undefined,
   linkerd: undefined,
 };
 
@@ -65,6 +66,7 @@ export async function prepare(client: KubeClient | undefined, request: InstallRe
     helm,
     namespace,
     kubernetes: facts.kubernetes,
+    podSecurity: facts.podSecurity,
     values: kept,
     once: issuer.values,
     version,

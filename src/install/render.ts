@@ -2,6 +2,7 @@ import { EXTENSION_LABEL } from '../base/names.ts';
 import { parseManifests } from '../kube/manifests.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';
+import { POD_SECURITY } from './facts.ts';
 import { stringify } from 'yaml';
 import { type Helm, withNearestKeys } from './helm.ts';
 import { defaultValues, joinValues, keysOf, overridesSecret, type Values } from './values.ts';
@@ -16,6 +17,8 @@ export interface RenderRequest {
   /** Values for this time only: the issuer. */
   readonly once: Values;
   readonly version: string;
+  /** What the namespace enforces already; Linkspan's pods meet the strictest. */
+  readonly podSecurity: string | undefined;
 }
 
 /**
@@ -23,9 +26,14 @@ export interface RenderRequest {
  * @throws LinkspanError VALUES_INVALID, KUBERNETES_TOO_OLD, CHART_FAILED, HELM_MISSING
  */
 export async function renderAll(request: RenderRequest): Promise<KubeObject[]> {
-  const { namespace, values, version } = request;
+  const { namespace, values, version, podSecurity } = request;
   const [crds, chart] = await Promise.all([renderCrds(request), renderChart(request)]);
-  return [namespaceObject(namespace), ...crds, ...chart, overridesSecret(values, namespace, version)];
+  return [
+    namespaceObject(namespace, podSecurity),
+    ...crds,
+    ...chart,
+    overridesSecret(values, namespace, version),
+  ];
 }
 
 /** The CRD alone, for clusters whose CRDs somebody else keeps. */
@@ -62,11 +70,11 @@ function relabelled(object: KubeObject): KubeObject {
 }
 
 /** The extension's namespace: Linkerd's CLI finds it by its label, and its pods pass the restricted Pod Security Standard. */
-export function namespaceObject(name: string): KubeObject {
+export function namespaceObject(name: string, podSecurity = 'restricted'): KubeObject {
   const labels = {
     [EXTENSION_LABEL]: 'multicluster',
     'app.kubernetes.io/part-of': 'linkspan',
-    'pod-security.kubernetes.io/enforce': 'restricted',
+    [POD_SECURITY]: podSecurity,
   };
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }

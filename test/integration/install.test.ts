@@ -298,6 +298,8 @@ describe('install, upgrade and uninstall', () => {
       `--from-literal=values=${values}`,
     );
     await cluster.kubectl('create', 'namespace', HOME);
+    // Linkerd's chart does so, for the init containers of its pods.
+    await cluster.kubectl('label', 'namespace', HOME, 'pod-security.kubernetes.io/enforce=privileged');
     const labels = { 'linkerd.io/extension': 'multicluster', app: 'linkerd-gateway' };
     const metadata = { name: 'linkerd-gateway', namespace: HOME, labels };
     const pause = { name: 'pause', image: 'registry.k8s.io/pause:3.2' };
@@ -325,6 +327,7 @@ describe('install, upgrade and uninstall', () => {
     const before = await gateway();
     const { code, stderr } = await install('--apply');
     expect(code, stderr).to.equal(0);
+    expect((await home())?.metadata?.labels?.['pod-security.kubernetes.io/enforce']).to.equal('privileged');
     expect(stderr).to.include(
       "Linkerd is installed: gateway and egress get their certificates from Linkerd's",
     );

@@ -19,6 +19,7 @@ const facts: InstallFacts = {
   stored: undefined,
   helmRelease: undefined,
   deployed: false,
+  podSecurity: undefined,
   linkerd: { clusterDomain: 'east.local', trustDomain: 'mesh.example' },
 };
 
