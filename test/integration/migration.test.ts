@@ -116,7 +116,6 @@ describe('objects that Linkerd made', () => {
     return async () => {
       end.abort();
       await done;
-      await client.close();
     };
   }
 });
