@@ -213,7 +213,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
   });
 
   it('lets everybody in again when they are taken away', async () => {
-    await cluster.kubectl('delete', 'crd', '--all');
+    await cluster.kubectl('delete', 'crd', '--all', '--wait=false');
     await eventually('no rule is left', async () => (await status(other)) === 200, wait);
     expect(await echoes(other, 'db')).to.equal(true);
     expect(gateway.ready.ok).to.equal(true);
