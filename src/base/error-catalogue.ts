@@ -40,6 +40,10 @@ export const catalogue = {
     'An address that the process should listen on is taken or cannot be bound.',
     'Stop the other process or choose another address.',
   ),
+  USAGE: entry(
+    'The command line cannot be understood: an unknown verb or flag, or an argument that is missing or one too many. The exit code is 2.',
+    'Correct the named word; `linkspan <verb> --help` says what there is.',
+  ),
 
   // discovery
   TARGETS_INVALID: entry(
