@@ -160,24 +160,6 @@ describe('linkspan mirrors and linkspan explain', () => {
     expect(err).to.contain('--controller');
   });
 
-  it('explain a Link from what the API server has, by its name or its cluster', async () => {
-    const { code, out } = await linkspan('explain', 'link', 'west');
-    expect(code).to.equal(0);
-    expect(out).to.match(/^Link +west, to cluster west$/m);
-    expect(out).to.match(/^APIReachable=True$/m);
-    const absent = await linkspan('explain', 'link', 'nowhere');
-    expect(absent.code).to.equal(1);
-    expect(absent.err).to.match(/^linkspan: \[LINK_NOT_FOUND\] no Link "nowhere" .*there are: west/);
-  });
-
-  it('list gateways, with the keys and the exit code that scripts rely on', async () => {
-    const { code, out } = await linkspan('gateways', '--controller', admin, '-o', 'json');
-    expect(code).to.equal(0);
-    const [row] = JSON.parse(out) as object[];
-    expect(row).to.have.all.keys('clusterName', 'alive', 'numberOfServices', 'latency');
-    expect(row).to.include({ clusterName: 'west' });
-  });
-
   it('refuse what they do not know', async () => {
     expect((await linkspan('explain', 'pod', 'x')).err).to.contain('CONFIG_INVALID');
     expect((await linkspan('mirrors', '-o', 'csv')).err).to.contain('must be table, json or yaml');

@@ -4,8 +4,6 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { cliPage } from '../../../scripts/docs-cli.ts';
 import { suggestions } from '../../../src/cli/completion.ts';
-import { explainLinkText } from '../../../src/cli/explain-link.ts';
-import { codeText, meaningOfCode, meaningsOf, reasonText } from '../../../src/cli/explain-words.ts';
 import { gatewayRows, gatewaysText, wideText } from '../../../src/cli/gateways.ts';
 import { linkRows, linksText } from '../../../src/cli/links.ts';
 import { HIDDEN, verbs } from '../../../src/cli/verbs.ts';
@@ -119,42 +117,6 @@ describe('texts of the verbs that read', () => {
       'Client version: linkspan 0.2.0\nServer version: unavailable (no route)\n',
     );
     expect(versionText({ client: '0.2.0' }, true)).to.equal('0.2.0\n');
-  });
-});
-
-describe('explain', () => {
-  it('a reason: in each place where it may stand, however it was typed', () => {
-    expectGolden('cli/explain/reason.txt', reasonText(meaningsOf('dropheld')));
-    expect(meaningsOf('DropHeld').map(({ of }) => of)).to.have.members([
-      'a mirror or a federated membership',
-      'a condition of a Link',
-      'an Event',
-    ]);
-  });
-
-  it('an error code: also as it was copied from a message', () => {
-    expectGolden('cli/explain/error.txt', codeText(meaningOfCode('[CONTROLLER_NOT_FOUND]')));
-  });
-
-  it('names the nearest of what it does not know', () => {
-    expect(() => meaningsOf('GatewayDeed')).to.throw('(did you mean GatewayDead?)');
-    expect(() => meaningOfCode('KUBECONFIG_INVALD')).to.throw('(did you mean KUBECONFIG_INVALID?)');
-    expect(() => meaningsOf('constructor')).to.throw('there is no "constructor"');
-  });
-
-  it("a Link: each condition with what its reason means; another controller's reason as it is", () => {
-    const link = {
-      metadata: { name: 'west', creationTimestamp: new Date(0) },
-      spec: { targetClusterName: 'west', gatewayAddress: '10.0.0.1' },
-      status: {
-        conditions: [
-          { type: 'CredentialsValid', status: 'False', reason: 'SecretNotFound', message: 'no Secret west' },
-          { type: 'Synced', status: 'False', reason: 'OfAnotherController', message: '' },
-        ],
-      },
-    };
-    const [row] = linkRows([link as never], [], 7_200_000);
-    expectGolden('cli/explain/link.txt', row === undefined ? '' : explainLinkText(row));
   });
 });
 
