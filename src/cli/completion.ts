@@ -11,15 +11,6 @@ export function completionCommand(): Command {
   return new Command('completion')
     .description('print the completion script of a shell')
     .argument('<shell>', Object.keys(SCRIPTS).join(', '))
-    .addHelpText(
-      'after',
-      `
-Examples:
-  source <(linkspan completion bash)
-  linkspan completion zsh > "\${fpath[1]}/_linkspan"
-  linkspan completion fish > ~/.config/fish/completions/linkspan.fish
-  linkspan completion kubectl > ~/.local/bin/kubectl_complete-linkspan && chmod +x ~/.local/bin/kubectl_complete-linkspan`,
-    )
     .action((shell: string) => {
       const script = SCRIPTS[shell];
       if (script === undefined)

@@ -50,16 +50,7 @@ export function explainCommand(): Command {
     .option('--link <name>', 'only this Link (svc)')
     .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, json or yaml', 'table')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  linkspan explain svc web -n shop --context east
-  linkspan explain link west --context east
-  linkspan explain reason MissingNamespace
-  linkspan explain error KUBE_FORBIDDEN`,
-    );
+    .option('-o, --output <format>', 'table, json or yaml', 'table');
   return withClusterFlags(withTimeoutFlag(command), 'source').action(
     async (kind: string, name: string, options: unknown) => {
       const flags = parseFlags(schema, options, 'explain');

@@ -36,8 +36,7 @@ export function gatewaysCommand(): Command {
     .option('-w, --wait <time>', 'how long to wait for the API server and the controllers', '30s')
     .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table')
-    .addHelpText('after', '\nExample:\n  linkspan gateways --context east -o wide');
+    .option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table');
   return withClusterFlags(command, 'source').action(async (options: unknown) => {
     const parsed = parseFlags(schema, options, 'gateways');
     const flags = { ...parsed, timeout: parsed.wait };

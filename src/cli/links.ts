@@ -47,8 +47,7 @@ export function linksCommand(): Command {
     .description('list the Links of this (source) cluster and how each is')
     .option('-n, --namespace <ns>', 'namespace of the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, wide (with what only controllers know), json or yaml', 'table')
-    .addHelpText('after', '\nExamples:\n  linkspan links --context east\n  linkspan links -o wide');
+    .option('-o, --output <format>', 'table, wide (with what only controllers know), json or yaml', 'table');
   return withClusterFlags(withTimeoutFlag(command), 'source').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'links');
     const { output } = flags;

@@ -24,11 +24,7 @@ export function mirrorsCommand(): Command {
     .option('--link <name>', 'only this Link')
     .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, json or yaml', 'table')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  linkspan mirrors --context east\n  linkspan mirrors -n shop --link west -o json',
-    );
+    .option('-o, --output <format>', 'table, json or yaml', 'table');
   return withClusterFlags(withTimeoutFlag(command), 'source').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'mirrors');
     await withClient(flags, async (client) => {

@@ -34,11 +34,7 @@ export function versionCommand(): Command {
     .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
     .option('--client', 'only that of this program; asks no cluster')
     .option('--short', 'only the numbers')
-    .option('-o, --output <format>', 'table, json or yaml', 'table')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  linkspan version --client --short\n  linkspan version --context east -o json',
-    );
+    .option('-o, --output <format>', 'table, json or yaml', 'table');
   return withClusterFlags(withTimeoutFlag(command, '10s'), 'own').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'version');
     const versions = flags.client ? { client: readVersion() } : await gather(flags);

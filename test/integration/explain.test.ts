@@ -7,6 +7,8 @@ import { ensureNamespace, findAddresses } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
+import type { LinkRow } from '../../src/cli/links.ts';
+import { linkspan as run } from '../support/linkspan.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -15,7 +17,7 @@ const wait = { timeoutMs: 30_000, everyMs: 50 };
 const BIN = path.join(import.meta.dirname, '../../bin/linkspan.js');
 
 /** The verbs as people type them, against a controller as people run it. */
-describe('linkspan mirrors and linkspan explain', () => {
+describe('the verbs that read', () => {
   let east: Cluster;
   let west: Cluster;
   let links: string;
@@ -150,6 +152,75 @@ describe('linkspan mirrors and linkspan explain', () => {
     expect(unexported.out).to.match(/^Exported +no$/m);
     expect(unexported.out).to.match(/^Verdict +NotExported$/m);
     expect((await explain('quiet')).out).to.match(/^Over there +0 of 0 endpoints ready$/m);
+  });
+
+  it('links: how each is, who keeps it, when the target was last heard of', async () => {
+    const flags = ['links', '--kubeconfig', east.kubeconfigFile, '-n', links, '--controller', admin];
+    const { code, stdout } = await run(...flags, '-o', 'json');
+    expect(code).to.equal(0);
+    const [row] = JSON.parse(stdout) as LinkRow[];
+    expect(row).to.include({ name: 'west', cluster: 'west', keptBy: 'not-a-pod' });
+    // The testbed's accounts have client certificates.
+    expect(Date.parse(row?.credentialsExpireAt ?? '')).to.be.greaterThan(Date.now());
+    expect(row?.lastWordSeconds).to.be.within(0, 60);
+    expect(row?.conditions)
+      .to.have.property('APIReachable')
+      .that.includes({ status: 'True', reason: 'Connected' });
+    const wide = await run(...flags, '-o', 'wide');
+    expect(wide.stdout).to.match(/^NAME .* KEPT BY +AGE +LAST WORD +CREDENTIALS UNTIL$/m);
+    expect(wide.stdout).to.match(/^west: Synced: SomeNotMirrored: /m);
+    expect(wide.stderr).to.equal('');
+  });
+
+  it('links: without a controller all but what only it knows, and a word about that', async () => {
+    const flags = ['links', '--kubeconfig', east.kubeconfigFile, '-n', links, '-o', 'json'];
+    const { code, stdout, stderr } = await run(...flags, '--controller', 'http://127.0.0.1:1');
+    expect(code).to.equal(0);
+    expect((JSON.parse(stdout) as LinkRow[])[0]).to.include({ name: 'west', lastWordSeconds: null });
+    expect(stderr).to.match(/^linkspan: no answer from the controllers: .*127\.0\.0\.1:1/);
+  });
+
+  it("gateways: Linkerd's keys, and the mirrors counted", async () => {
+    const { code, out } = await linkspan('gateways', '--controller', admin, '-o', 'json');
+    expect(code).to.equal(0);
+    const rows = JSON.parse(out) as { clusterName: string; numberOfServices: number }[];
+    expect(rows.map((row) => Object.keys(row))).to.deep.equal([
+      ['clusterName', 'alive', 'numberOfServices', 'latency'],
+    ]);
+    expect(rows[0]?.clusterName).to.equal('west');
+    expect(rows[0]?.numberOfServices).to.be.at.least(2);
+    const other = await linkspan('gateways', '--controller', admin, '--cluster-name', 'south');
+    expect(other.out).to.equal('No linked cluster has a gateway.\n');
+  });
+
+  it('explain link: what each condition means and what to do', async () => {
+    const { code, out } = await linkspan('explain', 'link', 'west', '--controller', admin);
+    expect(code).to.equal(0);
+    expect(out).to.match(/^Kept by +not-a-pod$/m);
+    expect(out).to.match(/^Synced +False  SomeNotMirrored: .*\n.*\n +What to do: See `linkspan mirrors`/m);
+    const missing = await linkspan('explain', 'link', 'north', '--controller', admin);
+    expect(missing.code).to.equal(1);
+    expect(missing.err).to.match(/\[LINK_NOT_FOUND\] namespace \S+ has no Link "north", only west/);
+  });
+
+  it('do with rights to list, and name the one that is missing', async () => {
+    const role = `reader-${ns}`;
+    const resources = 'links.multicluster.linkerd.io,services';
+    await east.kubectl('create', 'clusterrole', role, '--verb=list', `--resource=${resources}`);
+    await east.kubectl('create', 'clusterrolebinding', role, `--clusterrole=${role}`, `--user=${role}`);
+    const flags = ['--kubeconfig', east.kubeconfigFile, '--as', role];
+    // Who keeps it stands in a Lease, and those may not be listed.
+    const listed = await run('links', '-n', links, ...flags);
+    expect(listed.stderr).to.equal('');
+    expect(listed.stdout).to.match(/^west +west .* - +\d+[smh]$/m);
+    const alive = await linkspan('gateways', '--controller', admin, '--as', role);
+    expect(alive.code, alive.err).to.equal(0);
+    const refused = await linkspan('mirrors', '--as', role);
+    expect(refused.code).to.equal(1);
+    expect(refused.err).to.match(/^linkspan: \[KUBE_FORBIDDEN\] .*leases/);
+    const nobody = await run('links', '-n', links, '--kubeconfig', east.kubeconfigFile, '--as', 'nobody');
+    expect(nobody.code).to.equal(1);
+    expect(nobody.stderr).to.match(/^linkspan: \[KUBE_FORBIDDEN\] .*links/);
   });
 
   it('say what to do when no controller answers', async () => {

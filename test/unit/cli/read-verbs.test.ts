@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { cliPage } from '../../../scripts/docs-cli.ts';
 import { suggestions } from '../../../src/cli/completion.ts';
+import { EXAMPLES } from '../../../src/cli/examples.ts';
 import { gatewayRows, gatewaysText, wideText } from '../../../src/cli/gateways.ts';
 import { linkRows, linksText } from '../../../src/cli/links.ts';
 import { HIDDEN, verbs } from '../../../src/cli/verbs.ts';
@@ -126,6 +127,34 @@ describe('docs/reference/cli.md', () => {
     this.timeout(30_000);
     const file = path.join(import.meta.dirname, '../../../docs/reference/cli.md');
     expect(readFileSync(file, 'utf8'), 'run `npm run docs:cli`').to.equal(await cliPage());
+  });
+});
+
+describe('examples in the help', () => {
+  const commands = new Map<string, Command>();
+  before(async function () {
+    this.timeout(30_000);
+    for (const [name, load] of Object.entries(verbs)) {
+      if (HIDDEN.has(name)) continue;
+      const command = (await load())();
+      if (command.commands.length === 0) commands.set(name, command);
+      for (const below of command.commands) commands.set(`${name} ${below.name()}`, below);
+    }
+  });
+
+  it('every verb has some, and nothing else has', () => {
+    expect(Object.keys(EXAMPLES).sort()).to.deep.equal([...commands.keys()].sort());
+  });
+
+  it('they use flags that the verb has', () => {
+    for (const [name, lines] of Object.entries(EXAMPLES)) {
+      const flags = new Set(commands.get(name)?.options.flatMap(({ long, short }) => [long, short]));
+      for (const line of lines) {
+        const own = line.split(/ [|&>] ?/)[0] ?? '';
+        for (const word of own.split(' ').filter((part) => part.startsWith('-')))
+          expect(flags.has(word), `${name}: ${word} in: ${line}`).to.equal(true);
+      }
+    }
   });
 });
 
