@@ -25,7 +25,7 @@ export const catalogue = {
     'Check the path given with --config and its permissions.',
   ),
   CONTROLLER_NOT_FOUND: entry(
-    'No controller replica answered a question of `mirrors` or `explain`.',
+    'No controller replica answered a question of `mirrors`, `gateways` or `explain`.',
     'Check that the controller runs in --controller-namespace and that you may `get` pods/proxy there, or name its admin port with --controller http://host:9999.',
   ),
   NODE_START_FAILED: entry(

@@ -1,9 +1,15 @@
 import { expect } from 'chai';
 import { Command } from 'commander';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { cliPage } from '../../../scripts/docs-cli.ts';
 import { suggestions } from '../../../src/cli/completion.ts';
+import { SCRIPTS } from '../../../src/cli/completion-scripts.ts';
 import { EXAMPLES } from '../../../src/cli/examples.ts';
 import { gatewayRows, gatewaysText, wideText } from '../../../src/cli/gateways.ts';
 import { linkRows, linksText } from '../../../src/cli/links.ts';
@@ -11,6 +17,9 @@ import { HIDDEN, verbs } from '../../../src/cli/verbs.ts';
 import { versionText } from '../../../src/cli/version.ts';
 import type { LinkReport } from '../../../src/mirror/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
+import { linkspan } from '../../support/linkspan.ts';
+
+const BIN = path.join(import.meta.dirname, '../../../bin/linkspan.js');
 
 const address = (ip: string, state: 'alive' | 'dead', more: object = {}) => ({
   address: ip,
@@ -165,19 +174,87 @@ describe('completion', () => {
     for (const [name, load] of Object.entries(verbs))
       if (!HIDDEN.has(name)) program.addCommand((await load())());
   });
-  const complete = (...words: string[]) => suggestions(program, words, () => ['east', 'west']);
+  const asked: (readonly string[])[] = [];
+  const complete = (...words: string[]) =>
+    suggestions(program, words, {
+      contexts: () => ['east', 'west'],
+      links: (before) => {
+        asked.push(before);
+        return Promise.resolve(['north', 'west']);
+      },
+    });
 
-  it('knows verbs, and verbs of verbs', () => {
-    expect(complete('mir')).to.deep.equal(['mirrors']);
-    expect(complete('')).to.include.members(['gateways', 'links', 'mirrors']);
-    expect(complete('')).not.to.include('label-namespace');
-    expect(complete('identity', '')).to.include('anchor');
+  it('knows verbs of verbs', async () => {
+    expect(await complete('identity', '')).to.include('anchor');
   });
 
-  it('knows flags, contexts and formats', () => {
-    expect(complete('mirrors', '--cont')).to.include('--context');
-    expect(complete('mirrors', '--context', 'w')).to.deep.equal(['west']);
-    expect(complete('mirrors', '-o', '')).to.deep.equal(['json', 'table', 'yaml']);
-    expect(complete('mirrors', '-o', 'json', '--outp')).to.deep.equal(['--output']);
+  it('knows flags, contexts and formats', async () => {
+    expect(await complete('mirrors', '--cont')).to.include('--context');
+    expect(await complete('mirrors', '--context', 'w')).to.deep.equal(['west']);
+    expect(await complete('mirrors', '-o', '')).to.deep.equal(['json', 'table', 'yaml']);
+    expect(await complete('gateways', '-o', 'w')).to.deep.equal(['wide']);
+    expect(await complete('mirrors', '-o', 'json', '--outp')).to.deep.equal(['--output']);
+  });
+
+  it('knows what can be explained, and asks the cluster that is named for its Links', async () => {
+    expect(await complete('explain', '')).to.deep.equal(['error', 'link', 'reason', 'svc']);
+    expect(await complete('explain', 'reason', 'GatewayU')).to.deep.equal([
+      'GatewayUnknown',
+      'GatewayUnresolved',
+    ]);
+    expect(await complete('explain', 'error', 'LINK_CRD')).to.deep.equal(['LINK_CRD_MISSING']);
+    expect(asked).to.have.length(0);
+    expect(await complete('explain', '--context', 'east', 'link', 'n')).to.deep.equal(['north']);
+    expect(await complete('mirrors', '--link', '')).to.deep.equal(['north', 'west']);
+    expect(asked[0]).to.deep.equal(['explain', '--context', 'east', 'link']);
+    expect(await complete('completion', 'f')).to.deep.equal(['fish']);
+  });
+
+  it('as the scripts ask it: verbs at once, and nothing that is only for machines', async function () {
+    this.timeout(30_000);
+    expect((await linkspan('complete', '--', 'mir')).stdout).to.equal('mirrors\n');
+    const all = (await linkspan('complete', '--', '')).stdout.split('\n');
+    expect(all).to.include.members(['gateways', 'links', 'mirrors']);
+    expect(all).not.to.include('label-namespace');
+    expect((await linkspan('complete', '--', 'links', '--kubec')).stdout).to.equal('--kubeconfig\n');
+    const silent = await linkspan('complete', '--', 'explain', '--kubeconfig', '/nowhere', 'link', '');
+    expect(silent).to.deep.equal({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it('has a script for each shell, and bash takes its own', async function () {
+    this.timeout(30_000);
+    for (const [shell, script] of Object.entries(SCRIPTS))
+      expectGolden(`cli/completion/${shell}.txt`, script);
+    const { stdout } = await promisify(execFile)(
+      'bash',
+      [
+        '-c',
+        `linkspan() { "$NODE" "$BIN" "$@"; }; ${SCRIPTS['bash'] ?? ''}
+COMP_WORDS=(linkspan explain reason GatewayD); COMP_CWORD=3; _linkspan; echo "\${COMPREPLY[@]}"`,
+      ],
+      { env: { ...process.env, NODE: process.execPath, BIN } },
+    );
+    expect(stdout).to.equal('GatewayDead\n');
+  });
+});
+
+describe('the program', function () {
+  this.timeout(30_000);
+
+  it('is a plugin of kubectl under its other name', async () => {
+    const link = path.join(await mkdtemp(path.join(tmpdir(), 'linkspan-test-')), 'kubectl-linkspan');
+    await symlink(BIN, link);
+    const { stdout } = await promisify(execFile)(process.execPath, [link, 'links', '--help']);
+    expect(stdout).to.match(/^Usage: kubectl linkspan links \[options\]\n/);
+    await rm(path.dirname(link), { recursive: true });
+  });
+
+  it('ends quietly when nobody reads on', async () => {
+    const child = spawn(process.execPath, [BIN, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const [code] = (await once(child, 'close')) as [number];
+    expect([code, said]).to.deep.equal([0, '']);
   });
 });
