@@ -26,9 +26,14 @@ export async function cliPage(): Promise<string> {
   return parts.join('\n');
 }
 
-/** As the program prints it, at a width of its own. */
+/** As the program prints it, with its examples, at a width of its own. */
 export function helpOf(command: Command): string {
-  return `\`\`\`\n${command.configureHelp({ helpWidth: 120 }).helpInformation().trimEnd()}\n\`\`\`\n`;
+  let text = '';
+  command
+    .configureHelp({ helpWidth: 120 })
+    .configureOutput({ writeOut: (part) => (text += part), getOutHasColors: () => false })
+    .outputHelp();
+  return `\`\`\`\n${text.trimEnd()}\n\`\`\`\n`;
 }
 
 if (import.meta.main) {

@@ -25,7 +25,7 @@ export const catalogue = {
     'Check the path given with --config and its permissions.',
   ),
   CONTROLLER_NOT_FOUND: entry(
-    'No controller replica answered a question of `mirrors` or `explain`.',
+    'No controller replica answered a question of `mirrors`, `gateways` or `explain`.',
     'Check that the controller runs in --controller-namespace and that you may `get` pods/proxy there, or name its admin port with --controller http://host:9999.',
   ),
   NODE_START_FAILED: entry(
@@ -39,6 +39,10 @@ export const catalogue = {
   PORT_IN_USE: entry(
     'An address that the process should listen on is taken or cannot be bound.',
     'Stop the other process or choose another address.',
+  ),
+  USAGE: entry(
+    'The command line cannot be understood: an unknown verb or flag, or an argument that is missing or one too many. The exit code is 2.',
+    'Correct the named word; `linkspan <verb> --help` says what there is.',
   ),
 
   // discovery

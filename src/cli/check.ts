@@ -46,7 +46,7 @@ export function checkCommand(): Command {
     .option('-o, --output <format>', 'table, json (as Linkerd prints it) or short (what is wrong)', 'table')
     .addHelpText(
       'after',
-      '\nExit codes: 0 all passed, or with warnings only; 1 a check failed; 2 wrong usage.\n\nExamples:\n  linkspan check --pre --context west\n  linkspan check --context east -o short',
+      '\nExit codes: 0 all passed, or with warnings only; 1 a check failed; 2 wrong usage.',
     );
   return withClusterFlags(command, 'own').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'check');

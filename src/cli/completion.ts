@@ -11,15 +11,6 @@ export function completionCommand(): Command {
   return new Command('completion')
     .description('print the completion script of a shell')
     .argument('<shell>', Object.keys(SCRIPTS).join(', '))
-    .addHelpText(
-      'after',
-      `
-Examples:
-  source <(linkspan completion bash)
-  linkspan completion zsh > "\${fpath[1]}/_linkspan"
-  linkspan completion fish > ~/.config/fish/completions/linkspan.fish
-  linkspan completion kubectl > ~/.local/bin/kubectl_complete-linkspan && chmod +x ~/.local/bin/kubectl_complete-linkspan`,
-    )
     .action((shell: string) => {
       const script = SCRIPTS[shell];
       if (script === undefined)
@@ -31,6 +22,14 @@ Examples:
     });
 }
 
+/** What a suggestion may take from outside the program. */
+export interface Known {
+  /** Contexts of the kubeconfig. */
+  readonly contexts: () => readonly string[];
+  /** Names of Links of the cluster that the words before name; empty when it does not answer at once. */
+  readonly links: (before: readonly string[]) => Promise<readonly string[]>;
+}
+
 /** `linkspan complete -- WORDS…`: the words that may follow, one a line. What the scripts run. */
 export function completeCommand(): Command {
   return new Command('complete')
@@ -39,46 +38,71 @@ export function completeCommand(): Command {
     .allowUnknownOption()
     .action(async (words: string[]) => {
       const { HIDDEN, verbs } = await import('./verbs.ts');
-      const program = new Command('linkspan');
-      const shown = Object.entries(verbs).filter(([name]) => !HIDDEN.has(name));
-      for (const [, load] of shown) program.addCommand((await load())());
-      process.stdout.write(
-        suggestions(program, words, contexts)
-          .map((word) => `${word}\n`)
-          .join(''),
-      );
+      const shown = Object.keys(verbs).filter((name) => !HIDDEN.has(name));
+      // A person waits at the key: nothing is loaded but the verb that is being typed.
+      const found =
+        words.length > 1 && shown.includes(words[0] ?? '')
+          ? await suggestions(await onlyVerb(verbs[words[0] ?? '']), words, { contexts, links: linkNames })
+          : shown.filter((name) => name.startsWith(words.at(-1) ?? '')).sort();
+      process.stdout.write(found.map((word) => `${word}\n`).join(''));
     });
+}
+
+async function onlyVerb(load: (() => Promise<() => Command>) | undefined): Promise<Command> {
+  const program = new Command('linkspan');
+  if (load !== undefined) program.addCommand((await load())());
+  return program;
 }
 
 /**
  * The words that may stand at the end of a command line.
  * @param words what stands behind the program's name; the last one is being typed and may be empty
  */
-export function suggestions(
+export async function suggestions(
   program: Command,
   words: readonly string[],
-  contextsOf: () => readonly string[],
-): string[] {
+  known: Known,
+): Promise<string[]> {
   const typed = words.at(-1) ?? '';
   const before = words.slice(0, -1);
   let at = program;
   for (const word of before) at = at.commands.find((one) => one.name() === word) ?? at;
   const flag = at.options.find((option) => takesValue(option) && names(option).includes(before.at(-1) ?? ''));
-  const choices = flag === undefined ? wordsOf(at, typed) : valuesOf(flag, contextsOf);
+  const choices = flag === undefined ? await wordsOf(at, words, known) : await valuesOf(flag, before, known);
   return choices.filter((word) => word.startsWith(typed)).sort();
 }
 
-function wordsOf(command: Command, typed: string): string[] {
-  if (typed.startsWith('-'))
+async function wordsOf(command: Command, words: readonly string[], known: Known): Promise<readonly string[]> {
+  if (words.at(-1)?.startsWith('-') === true)
     return [
       ...command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? ''),
       '--help',
     ].filter((word) => word !== '');
+  if (command.name() === 'completion') return Object.keys(SCRIPTS);
+  if (command.name() === 'explain') return explainable(words, known);
   return command.commands.map((one) => one.name());
 }
 
-function valuesOf(option: Option, contextsOf: () => readonly string[]): string[] {
-  if (CONTEXT_FLAGS.has(option.long ?? '')) return [...contextsOf()];
+/** The kinds, and behind a kind what there is of it. */
+async function explainable(words: readonly string[], known: Known): Promise<readonly string[]> {
+  const before = words.slice(0, -1);
+  switch (before.at(-1)) {
+    case 'explain':
+      return ['svc', 'link', 'reason', 'error'];
+    case 'link':
+      return known.links(before);
+    case 'reason':
+      return Object.keys((await import('./reason-advice.ts')).reasonAdvice);
+    case 'error':
+      return Object.keys((await import('../base/error-catalogue.ts')).catalogue);
+    default:
+      return [];
+  }
+}
+
+async function valuesOf(option: Option, before: readonly string[], known: Known): Promise<readonly string[]> {
+  if (CONTEXT_FLAGS.has(option.long ?? '')) return known.contexts();
+  if (option.long === '--link') return known.links(before);
   // "table, json or yaml": the help text is the list.
   if (option.long === '--output') return option.description.match(/\b(table|wide|short|json|yaml)\b/g) ?? [];
   return [];
@@ -95,6 +119,29 @@ function names({ long, short }: Option): string[] {
 function contexts(): readonly string[] {
   try {
     return contextNames();
+  } catch {
+    return [];
+  }
+}
+
+/** Longer than this nobody waits for a suggestion, milliseconds. */
+const LINKS_MS = 1500;
+
+async function linkNames(before: readonly string[]): Promise<readonly string[]> {
+  const valueOf = (flag: string) => {
+    const at = before.lastIndexOf(flag);
+    return at < 0 ? undefined : before[at + 1];
+  };
+  const { withClient } = await import('./flags.ts');
+  const { links } = await import('../link/schema.ts');
+  const { DEFAULT_NAMESPACE } = await import('../base/names.ts');
+  const namespace = valueOf('--controller-namespace') ?? DEFAULT_NAMESPACE;
+  const cluster = { kubeconfig: valueOf('--kubeconfig'), context: valueOf('--context') };
+  try {
+    const { items } = await withClient({ ...cluster, timeout: LINKS_MS }, (client) =>
+      client.list(links, { namespace }),
+    );
+    return items.map(({ metadata }) => metadata?.name ?? '');
   } catch {
     return [];
   }

@@ -9,6 +9,8 @@ import { leases } from '../kube/resource.ts';
 const ADMIN_PORT = 9999;
 /** A replica that takes longer for what it has at hand is not well. */
 const ANSWER_MS = 30_000;
+/** Of the time that a verb has: what remains is for printing what the other replicas said. */
+const ANSWER_SHARE = 0.8;
 const LEASE_NAMES = /^(local-)?service-mirror-write/;
 
 /** What a question to the controllers brought. */
@@ -32,6 +34,14 @@ export const controllerFlags = {
     ),
 };
 
+/** Where the controllers are, and how long the verb may take. */
+export interface ControllerFlags {
+  readonly controllerNamespace: string;
+  readonly controller: readonly string[] | undefined;
+  /** Milliseconds. */
+  readonly timeout?: number | undefined;
+}
+
 /**
  * Asks every controller replica that holds a Lease a question: through the API server's pod proxy, so that a kubeconfig is all that is needed (it takes
  * `get` on `pods/proxy`), or directly at the given URLs.
@@ -39,11 +49,10 @@ export const controllerFlags = {
  */
 export async function askControllers<T>(
   client: KubeClient,
-  flags: { readonly controllerNamespace: string; readonly controller: readonly string[] | undefined },
+  flags: ControllerFlags,
   path: string,
-  timeoutMs = ANSWER_MS,
 ): Promise<Answers<T>> {
-  const signal = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.timeout(answerMs(flags));
   const asked =
     flags.controller === undefined
       ? await askPods<T>(client, flags.controllerNamespace, path, signal)
@@ -58,6 +67,14 @@ export async function askControllers<T>(
   );
 }
 
+function answerMs({ timeout }: ControllerFlags): number {
+  return timeout === undefined ? ANSWER_MS : Math.round(timeout * ANSWER_SHARE);
+}
+
+function silence(error: unknown): string {
+  return error instanceof Error && error.name === 'TimeoutError' ? 'no answer in time' : messageOf(error);
+}
+
 type Asked<T> = { readonly value: readonly T[] } | { readonly failure: string };
 
 async function askPods<T>(
@@ -66,7 +83,7 @@ async function askPods<T>(
   path: string,
   signal: AbortSignal,
 ): Promise<Asked<T>[]> {
-  const { items } = await client.list(leases, { namespace, signal });
+  const { items } = await client.list(leases, { namespace });
   const holders = items
     .filter(({ metadata }) => LEASE_NAMES.test(metadata?.name ?? ''))
     .map(({ spec }) => spec?.holderIdentity ?? '')
@@ -77,10 +94,15 @@ async function askPods<T>(
         const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${ADMIN_PORT}/proxy`;
         return { value: list(await client.raw('GET', where + path, { signal })) };
       } catch (error) {
-        return { failure: `${pod}: ${messageOf(error)}` };
+        return { failure: `${pod}: ${silence(error)}` };
       }
     }),
   );
+}
+
+/** Says on stderr who did not answer: what is printed may lack what they know. */
+export function tellFailures(failures: readonly string[]): void {
+  for (const failure of failures) process.stderr.write(`linkspan: no answer from ${failure}\n`);
 }
 
 async function askUrl<T>(url: string, path: string, signal: AbortSignal): Promise<Asked<T>> {
@@ -92,7 +114,7 @@ async function askUrl<T>(url: string, path: string, signal: AbortSignal): Promis
   try {
     return { value: list(await client.raw('GET', path, { signal })) };
   } catch (error) {
-    return { failure: `${url}: ${messageOf(error)}` };
+    return { failure: `${url}: ${silence(error)}` };
   } finally {
     await client.close();
   }

@@ -1,20 +1,50 @@
-import type { LinkRow } from './links.ts';
-import { meaningOfLinkReason } from './explain-words.ts';
-import { age } from './output.ts';
+import { LinkspanError } from '../base/errors.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { reasonAdvice } from './reason-advice.ts';
+import { type ControllerFlags, tellFailures } from './controllers.ts';
+import { labelled, reasonText } from './explain-words.ts';
+import { gatherLinks, type LinkRow } from './links.ts';
+import { age, type Output, render } from './output.ts';
 
-/** A Link and each of its conditions, with what its reason means. */
-export function explainLinkText(row: LinkRow): string {
-  const facts: [string, string][] = [
-    ['Link', `${row.name}, to cluster ${row.cluster}`],
-    ['Gateway', row.gateway === '' ? 'none' : row.gateway],
-    ['Mirrors', row.mirrors === null ? 'not counted yet' : String(row.mirrors)],
-    ['Kept by', row.keptBy ?? 'no replica that can be seen'],
-    ['Age', row.ageSeconds === null ? '-' : age(row.ageSeconds)],
-  ];
-  const conditions = Object.entries(row.conditions).map(([type, { status, reason, message }]) => {
-    const said = reason === '' ? 'not written yet' : `${reason}${message === '' ? '' : `: ${message}`}`;
-    const meaning = meaningOfLinkReason(reason);
-    return `${type}=${status}\n  ${said}\n${meaning === '' ? '' : `  ${meaning}\n`}`;
+/** Why a Link is as it is, from its conditions and what its controller says. @throws LinkspanError LINK_NOT_FOUND */
+export async function explainLink(
+  client: KubeClient,
+  flags: ControllerFlags & { readonly output: Output },
+  name: string,
+): Promise<string> {
+  const { rows, failures } = await gatherLinks(client, flags, true);
+  tellFailures(failures);
+  const row = rows.find((one) => one.name === name) ?? rows.find((one) => one.cluster === name);
+  if (row === undefined)
+    throw new LinkspanError(
+      'LINK_NOT_FOUND',
+      `namespace ${flags.controllerNamespace} has no Link "${name}"${rows.length === 0 ? '' : `, only ${rows.map((one) => one.name).join(', ')}`}`,
+      { hint: 'Check --controller-namespace, and that --context is the source cluster.' },
+    );
+  return render(flags.output, row, () => linkText(row));
+}
+
+/** For people: each condition with what its reason means, and what to do about those that are not well. */
+export function linkText(row: LinkRow): string {
+  const conditions = Object.entries(row.conditions).flatMap(([type, { status, reason, message }]) => {
+    const lines: [string, string][] = [
+      [type, [status, [reason, message].filter((part) => part !== '').join(': ')].join('  ').trimEnd()],
+    ];
+    if (!Object.hasOwn(reasonAdvice, reason)) return lines;
+    // The last of them is that of conditions.
+    const { meanings, fix } = reasonText(reason);
+    lines.push(['', meanings.at(-1)?.meaning ?? '']);
+    if (status !== 'True') lines.push(['', `What to do: ${fix}`]);
+    return lines;
   });
-  return `${facts.map(([label, text]) => `${label.padEnd(12)}${text}\n`).join('')}\n${conditions.join('')}`;
+  return labelled([
+    ['Link', row.name],
+    ['Cluster', row.cluster],
+    ['Gateway', row.gateway === '' ? 'none' : row.gateway],
+    ['Kept by', row.keptBy ?? 'no replica'],
+    ['Mirrors', row.mirrors === null ? 'not known' : String(row.mirrors)],
+    ['Last word', row.lastWordSeconds === null ? 'not known' : `${age(row.lastWordSeconds)} ago`],
+    ['Credentials', row.credentialsExpireAt === null ? 'no end known' : `until ${row.credentialsExpireAt}`],
+    ...conditions,
+  ]);
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
-import { parseDuration } from '../base/duration.ts';
+import { formatDuration, parseDuration } from '../base/duration.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -48,6 +48,20 @@ interface ClusterFlags {
   readonly asGroup?: readonly string[] | undefined;
   readonly apiAddr?: string | undefined;
   readonly verbose?: boolean | undefined;
+  /** For the whole verb, milliseconds; default: as long as each request and its repetitions take. */
+  readonly timeout?: number | undefined;
+}
+
+/** How long a verb that reads may take: nobody should have to interrupt it. */
+export const timeoutFlag = durationFlag.refine((ms) => ms > 0, { error: 'must be longer than nothing' });
+
+/** Adds it to a verb. */
+export function withTimeoutFlag(command: Command, otherwise = '30s'): Command {
+  return command.option(
+    '--timeout <time>',
+    'how long to wait for the API server and the controllers',
+    otherwise,
+  );
 }
 
 /** Adds them to a verb. */
@@ -95,15 +109,31 @@ export function openCluster(flags: ClusterFlags): { access: ClusterAccess; clien
   return { access, client };
 }
 
-/** Runs `use` with a client of the cluster that the flags name. */
+/**
+ * Runs `use` with a client of the cluster that the flags name.
+ * @throws LinkspanError KUBE_TIMEOUT when the flags have a timeout and it is over
+ */
 export async function withClient<T>(
   flags: ClusterFlags,
   use: (client: KubeClient) => Promise<T>,
 ): Promise<T> {
   const { client } = openCluster(flags);
   try {
-    return await use(client);
+    const { timeout } = flags;
+    return await (timeout === undefined ? use(client) : within(timeout, client.server, use(client)));
   } finally {
     await client.close();
+  }
+}
+
+async function within<T>(timeoutMs: number, server: string, work: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = systemClock.after(timeoutMs, () =>
+    reject(new LinkspanError('KUBE_TIMEOUT', `no answer from ${server} within ${formatDuration(timeoutMs)}`)),
+  );
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    timer.cancel();
   }
 }

@@ -5,8 +5,8 @@ import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, MIRRORED_SERVICE_LABEL } from '.
 import type { KubeClient } from '../kube/client.ts';
 import { services } from '../kube/resource.ts';
 import type { LinkReport } from '../mirror/explain.ts';
-import { askControllers, controllerFlags } from './controllers.ts';
-import { clusterFlags, durationFlag, withClient, withClusterFlags } from './flags.ts';
+import { askControllers, controllerFlags, tellFailures } from './controllers.ts';
+import { clusterFlags, timeoutFlag, withClient, withClusterFlags } from './flags.ts';
 import { mergeReports } from './mirrors.ts';
 import { render, table } from './output.ts';
 
@@ -14,7 +14,7 @@ const schema = z.strictObject({
   ...clusterFlags,
   ...controllerFlags,
   clusterName: z.string().optional(),
-  wait: durationFlag,
+  wait: timeoutFlag,
   output: z.enum(['table', 'wide', 'json', 'yaml'], { error: 'must be table, wide, json or yaml' }),
 });
 
@@ -33,23 +33,26 @@ export function gatewaysCommand(): Command {
   const command = new Command('gateways')
     .description('list the gateways of linked clusters, and whether they answer their probes')
     .option('--cluster-name <name>', 'only this cluster')
-    .option('-w, --wait <time>', 'how long to wait for an answer of the controllers', '30s')
+    .option('-w, --wait <time>', 'how long to wait for the API server and the controllers', '30s')
     .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
-    .option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table')
-    .addHelpText('after', '\nExample:\n  linkspan gateways --context east -o wide');
+    .option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table');
   return withClusterFlags(command, 'source').action(async (options: unknown) => {
-    const flags = parseFlags(schema, options, 'gateways');
+    const parsed = parseFlags(schema, options, 'gateways');
+    const flags = { ...parsed, timeout: parsed.wait };
     await withClient(flags, async (client) => {
-      const { answers, failures } = await askControllers<LinkReport>(client, flags, '/mirrors', flags.wait);
+      const [{ answers, failures }, counts] = await Promise.all([
+        askControllers<LinkReport>(client, flags, '/mirrors'),
+        countMirrors(client),
+      ]);
       const reports = mergeReports(answers).filter(
         ({ cluster, gateway }) =>
           gateway !== undefined && (flags.clusterName === undefined || cluster === flags.clusterName),
       );
-      const rows = gatewayRows(reports, await countMirrors(client));
+      const rows = gatewayRows(reports, counts);
       const text = () => (flags.output === 'wide' ? wideText(reports, rows) : gatewaysText(rows));
       process.stdout.write(render(flags.output === 'wide' ? 'table' : flags.output, rows, text));
-      for (const failure of failures) process.stderr.write(`linkspan: no answer from ${failure}\n`);
+      tellFailures(failures);
     });
   });
 }

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import path from 'node:path';
 import { codeOf, describeError } from '../base/errors.ts';
 import { readVersion } from '../base/version.ts';
+import { usageError } from './usage.ts';
 import { HIDDEN, verbsFor } from './verbs.ts';
 
 /** What a shell or a script learns: 1 it could not be done, 2 it was asked for in a wrong way. */
@@ -16,7 +17,8 @@ async function main(): Promise<void> {
     .description('Multicluster gateway and service mirror for Kubernetes')
     .version(readVersion(), '-V, --version', 'print the version of this program')
     .showSuggestionAfterError()
-    .showHelpAfterError('(add --help for the flags)')
+    // Said by `report`, as every other error is.
+    .configureOutput({ outputError: () => undefined })
     .exitOverride();
   for (const verb of await verbsFor(process.argv[2])) {
     const command = verb();
@@ -26,7 +28,7 @@ async function main(): Promise<void> {
   try {
     await program.parseAsync(process.argv);
   } catch (error) {
-    process.exitCode = report(error);
+    process.exitCode = report(error, program);
   }
 }
 
@@ -56,11 +58,16 @@ function endWithLauncher(): void {
   process.channel?.unref();
 }
 
-function report(error: unknown): number {
-  // Commander has printed its own message already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-  process.stderr.write(`linkspan: ${describeError(error)}\n`);
-  return codeOf(error) === 'CONFIG_INVALID' ? USAGE : FAILED;
+function report(error: unknown, program: Command): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    // A verb without its verb: commander has shown what there is.
+    if (error.code === 'commander.help') return USAGE;
+  }
+  const told = error instanceof CommanderError ? usageError(error, program, process.argv.slice(2)) : error;
+  process.stderr.write(`linkspan: ${describeError(told)}\n`);
+  const code = codeOf(told);
+  return code === 'CONFIG_INVALID' || code === 'USAGE' ? USAGE : FAILED;
 }
 
 await main();

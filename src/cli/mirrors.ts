@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import type { LinkReport, ServiceReport } from '../mirror/explain.ts';
-import { askControllers, controllerFlags } from './controllers.ts';
-import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
+import { askControllers, controllerFlags, tellFailures } from './controllers.ts';
+import { clusterFlags, timeoutFlag, withClient, withClusterFlags, withTimeoutFlag } from './flags.ts';
 import { age, outputFlag, render, table } from './output.ts';
 
 const schema = z.strictObject({
@@ -12,6 +12,7 @@ const schema = z.strictObject({
   ...controllerFlags,
   namespace: z.string().optional(),
   link: z.string().optional(),
+  timeout: timeoutFlag,
   output: outputFlag,
 });
 
@@ -24,7 +25,7 @@ export function mirrorsCommand(): Command {
     .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('-o, --output <format>', 'table, json or yaml', 'table');
-  return withClusterFlags(command, 'source').action(async (options: unknown) => {
+  return withClusterFlags(withTimeoutFlag(command), 'source').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'mirrors');
     await withClient(flags, async (client) => {
       const { answers, failures } = await askControllers<LinkReport>(client, flags, '/mirrors');
@@ -33,7 +34,7 @@ export function mirrorsCommand(): Command {
       );
       const reports = wanted.map((report) => inNamespace(report, flags.namespace));
       process.stdout.write(render(flags.output, reports, () => mirrorsText(reports)));
-      for (const failure of failures) process.stderr.write(`linkspan: no answer from ${failure}\n`);
+      tellFailures(failures);
     });
   });
 }

@@ -1,12 +1,9 @@
 import type { Command } from 'commander';
+import { withExamples } from './examples.ts';
 
 type Verb = () => Command;
 
-/**
- * Every verb of the CLI, in the order in which `--help` lists them. Each is loaded when it is asked for: a gateway that loads what only the controller needs would keep it in memory for as long as it
- * runs.
- */
-export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   install: async () => (await import('./install.ts')).installCommand,
   upgrade: async () => (await import('./install.ts')).upgradeCommand,
   uninstall: async () => (await import('./uninstall.ts')).uninstallCommand,
@@ -30,6 +27,20 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   'label-namespace': async () => (await import('./label-namespace.ts')).labelNamespaceCommand,
   version: async () => (await import('./version.ts')).versionCommand,
 };
+
+/**
+ * Every verb of the CLI, in the order in which `--help` lists them. Each is loaded when it is asked for: a gateway that loads what only the controller needs would keep it in memory for as long as it
+ * runs.
+ */
+export const verbs: Readonly<Record<string, () => Promise<Verb>>> = Object.fromEntries(
+  Object.entries(loaders).map(([name, load]) => [
+    name,
+    async () => {
+      const verb = await load();
+      return () => withExamples(verb());
+    },
+  ]),
+);
 
 /** Verbs for machines. */
 export const HIDDEN: ReadonlySet<string> = new Set(['complete', 'label-namespace']);

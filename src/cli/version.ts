@@ -6,7 +6,7 @@ import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import { readVersion } from '../base/version.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { customResourceDefinitions, deployments } from '../kube/resource.ts';
-import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
+import { clusterFlags, timeoutFlag, withClient, withClusterFlags, withTimeoutFlag } from './flags.ts';
 import { outputFlag, render } from './output.ts';
 
 const schema = z.strictObject({
@@ -14,6 +14,7 @@ const schema = z.strictObject({
   namespace: z.string(),
   client: z.boolean().default(false),
   short: z.boolean().default(false),
+  timeout: timeoutFlag,
   output: outputFlag,
 });
 
@@ -34,7 +35,7 @@ export function versionCommand(): Command {
     .option('--client', 'only that of this program; asks no cluster')
     .option('--short', 'only the numbers')
     .option('-o, --output <format>', 'table, json or yaml', 'table');
-  return withClusterFlags(command, 'own').action(async (options: unknown) => {
+  return withClusterFlags(withTimeoutFlag(command, '10s'), 'own').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'version');
     const versions = flags.client ? { client: readVersion() } : await gather(flags);
     process.stdout.write(render(flags.output, versions, () => versionText(versions, flags.short)));

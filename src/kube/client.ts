@@ -281,6 +281,7 @@ export class KubeClient {
         return await this.#once(request, what);
       } catch (error) {
         if (request.signal?.aborted === true) throw request.signal.reason as Error;
+        if (this.#closed) throw error;
         const wait = attempt + 1 < maxTries ? retryDelay(request, error, attempt, random) : undefined;
         if (wait === undefined) throw error;
         await sleep(clock, wait, request.signal);

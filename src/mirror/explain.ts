@@ -23,6 +23,8 @@ export interface LinkReport {
   readonly apiError?: string;
   /** Age of the last word from the target, seconds. */
   readonly lastWordSeconds?: number;
+  /** RFC 3339: when the credentials end; absent where nothing says so. */
+  readonly credentialsExpireAt?: string;
   readonly gateway?: { readonly path: string; readonly addresses: readonly AddressReport[] };
   readonly mirrors?: readonly ServiceReport[];
   readonly federated?: readonly ServiceReport[];
@@ -110,6 +112,9 @@ function reportLink(controller: Controller, link: string, run: LinkRun): LinkRep
     synced: peer.synced,
     ...(peer.apiError === undefined ? {} : { apiError: peer.apiError.message }),
     ...(lastWordSeconds === null ? {} : { lastWordSeconds }),
+    ...(run.expiry === undefined
+      ? {}
+      : { credentialsExpireAt: new Date(run.expiry.expiresAt).toISOString() }),
     ...(peer.gateway === undefined ? {} : { gateway: gatewayReport(peer.gateway) }),
     mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) => peer.mirrors.look(key).mode),
     federated: services(controller, peer.federated.reconciler.outcomes, () => 'federated'),

@@ -12,7 +12,7 @@ export const mirrorReasons = {
     'No address of the gateway is known: its host name cannot be resolved, or its Service has none.',
   NoGateway: 'The Link names no gateway, so nothing can be mirrored through it.',
   NoEgress: 'No egress pod is ready, so the relay mirror has no endpoints.',
-  EgressPortsExhausted: 'Every egress port is taken; make the range larger.',
+  EgressPortsExhausted: 'Every port that egress pods have for relay mirrors is taken.',
   MissingNamespace:
     'The namespace does not exist in the source cluster; the mirror is made as soon as it does.',
   InvalidService:

@@ -7,6 +7,8 @@ import { ensureNamespace, findAddresses } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
+import type { LinkRow } from '../../src/cli/links.ts';
+import { linkspan as run } from '../support/linkspan.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -15,7 +17,7 @@ const wait = { timeoutMs: 30_000, everyMs: 50 };
 const BIN = path.join(import.meta.dirname, '../../bin/linkspan.js');
 
 /** The verbs as people type them, against a controller as people run it. */
-describe('linkspan mirrors and linkspan explain', () => {
+describe('the verbs that read', () => {
   let east: Cluster;
   let west: Cluster;
   let links: string;
@@ -152,30 +154,81 @@ describe('linkspan mirrors and linkspan explain', () => {
     expect((await explain('quiet')).out).to.match(/^Over there +0 of 0 endpoints ready$/m);
   });
 
+  it('links: how each is, who keeps it, when the target was last heard of', async () => {
+    const flags = ['links', '--kubeconfig', east.kubeconfigFile, '-n', links, '--controller', admin];
+    const { code, stdout } = await run(...flags, '-o', 'json');
+    expect(code).to.equal(0);
+    const [row] = JSON.parse(stdout) as LinkRow[];
+    expect(row).to.include({ name: 'west', cluster: 'west', keptBy: 'not-a-pod' });
+    // The testbed's accounts have client certificates.
+    expect(Date.parse(row?.credentialsExpireAt ?? '')).to.be.greaterThan(Date.now());
+    expect(row?.lastWordSeconds).to.be.within(0, 60);
+    expect(row?.conditions)
+      .to.have.property('APIReachable')
+      .that.includes({ status: 'True', reason: 'Connected' });
+    const wide = await run(...flags, '-o', 'wide');
+    expect(wide.stdout).to.match(/^NAME .* KEPT BY +AGE +LAST WORD +CREDENTIALS UNTIL$/m);
+    expect(wide.stdout).to.match(/^west: Synced: SomeNotMirrored: /m);
+    expect(wide.stderr).to.equal('');
+  });
+
+  it('links: without a controller all but what only it knows, and a word about that', async () => {
+    const flags = ['links', '--kubeconfig', east.kubeconfigFile, '-n', links, '-o', 'json'];
+    const { code, stdout, stderr } = await run(...flags, '--controller', 'http://127.0.0.1:1');
+    expect(code).to.equal(0);
+    expect((JSON.parse(stdout) as LinkRow[])[0]).to.include({ name: 'west', lastWordSeconds: null });
+    expect(stderr).to.match(/^linkspan: no answer from the controllers: .*127\.0\.0\.1:1/);
+  });
+
+  it("gateways: Linkerd's keys, and the mirrors counted", async () => {
+    const { code, out } = await linkspan('gateways', '--controller', admin, '-o', 'json');
+    expect(code).to.equal(0);
+    const rows = JSON.parse(out) as { clusterName: string; numberOfServices: number }[];
+    expect(rows.map((row) => Object.keys(row))).to.deep.equal([
+      ['clusterName', 'alive', 'numberOfServices', 'latency'],
+    ]);
+    expect(rows[0]?.clusterName).to.equal('west');
+    expect(rows[0]?.numberOfServices).to.be.at.least(2);
+    const other = await linkspan('gateways', '--controller', admin, '--cluster-name', 'south');
+    expect(other.out).to.equal('No linked cluster has a gateway.\n');
+  });
+
+  it('explain link: what each condition means and what to do', async () => {
+    const { code, out } = await linkspan('explain', 'link', 'west', '--controller', admin);
+    expect(code).to.equal(0);
+    expect(out).to.match(/^Kept by +not-a-pod$/m);
+    expect(out).to.match(/^Synced +False  SomeNotMirrored: .*\n.*\n +What to do: See `linkspan mirrors`/m);
+    const missing = await linkspan('explain', 'link', 'north', '--controller', admin);
+    expect(missing.code).to.equal(1);
+    expect(missing.err).to.match(/\[LINK_NOT_FOUND\] namespace \S+ has no Link "north", only west/);
+  });
+
+  it('do with rights to list, and name the one that is missing', async () => {
+    const role = `reader-${ns}`;
+    const resources = 'links.multicluster.linkerd.io,services';
+    await east.kubectl('create', 'clusterrole', role, '--verb=list', `--resource=${resources}`);
+    await east.kubectl('create', 'clusterrolebinding', role, `--clusterrole=${role}`, `--user=${role}`);
+    const flags = ['--kubeconfig', east.kubeconfigFile, '--as', role];
+    // Who keeps it stands in a Lease, and those may not be listed.
+    const listed = await run('links', '-n', links, ...flags);
+    expect(listed.stderr).to.equal('');
+    expect(listed.stdout).to.match(/^west +west .* - +\d+[smh]$/m);
+    const alive = await linkspan('gateways', '--controller', admin, '--as', role);
+    expect(alive.code, alive.err).to.equal(0);
+    const refused = await linkspan('mirrors', '--as', role);
+    expect(refused.code).to.equal(1);
+    expect(refused.err).to.match(/^linkspan: \[KUBE_FORBIDDEN\] .*leases/);
+    const nobody = await run('links', '-n', links, '--kubeconfig', east.kubeconfigFile, '--as', 'nobody');
+    expect(nobody.code).to.equal(1);
+    expect(nobody.stderr).to.match(/^linkspan: \[KUBE_FORBIDDEN\] .*links/);
+  });
+
   it('say what to do when no controller answers', async () => {
     const { code, out, err } = await linkspan('mirrors');
     expect(code).to.equal(1);
     expect(out).to.equal('');
     expect(err).to.match(/^linkspan: \[CONTROLLER_NOT_FOUND\] .*not-a-pod/);
     expect(err).to.contain('--controller');
-  });
-
-  it('explain a Link from what the API server has, by its name or its cluster', async () => {
-    const { code, out } = await linkspan('explain', 'link', 'west');
-    expect(code).to.equal(0);
-    expect(out).to.match(/^Link +west, to cluster west$/m);
-    expect(out).to.match(/^APIReachable=True$/m);
-    const absent = await linkspan('explain', 'link', 'nowhere');
-    expect(absent.code).to.equal(1);
-    expect(absent.err).to.match(/^linkspan: \[LINK_NOT_FOUND\] no Link "nowhere" .*there are: west/);
-  });
-
-  it('list gateways, with the keys and the exit code that scripts rely on', async () => {
-    const { code, out } = await linkspan('gateways', '--controller', admin, '-o', 'json');
-    expect(code).to.equal(0);
-    const [row] = JSON.parse(out) as object[];
-    expect(row).to.have.all.keys('clusterName', 'alive', 'numberOfServices', 'latency');
-    expect(row).to.include({ clusterName: 'west' });
   });
 
   it('refuse what they do not know', async () => {

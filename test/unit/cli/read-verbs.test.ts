@@ -1,17 +1,25 @@
 import { expect } from 'chai';
 import { Command } from 'commander';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { cliPage } from '../../../scripts/docs-cli.ts';
 import { suggestions } from '../../../src/cli/completion.ts';
-import { explainLinkText } from '../../../src/cli/explain-link.ts';
-import { codeText, meaningOfCode, meaningsOf, reasonText } from '../../../src/cli/explain-words.ts';
+import { SCRIPTS } from '../../../src/cli/completion-scripts.ts';
+import { EXAMPLES } from '../../../src/cli/examples.ts';
 import { gatewayRows, gatewaysText, wideText } from '../../../src/cli/gateways.ts';
 import { linkRows, linksText } from '../../../src/cli/links.ts';
 import { HIDDEN, verbs } from '../../../src/cli/verbs.ts';
 import { versionText } from '../../../src/cli/version.ts';
 import type { LinkReport } from '../../../src/mirror/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
+import { linkspan } from '../../support/linkspan.ts';
+
+const BIN = path.join(import.meta.dirname, '../../../bin/linkspan.js');
 
 const address = (ip: string, state: 'alive' | 'dead', more: object = {}) => ({
   address: ip,
@@ -122,48 +130,40 @@ describe('texts of the verbs that read', () => {
   });
 });
 
-describe('explain', () => {
-  it('a reason: in each place where it may stand, however it was typed', () => {
-    expectGolden('cli/explain/reason.txt', reasonText(meaningsOf('dropheld')));
-    expect(meaningsOf('DropHeld').map(({ of }) => of)).to.have.members([
-      'a mirror or a federated membership',
-      'a condition of a Link',
-      'an Event',
-    ]);
-  });
-
-  it('an error code: also as it was copied from a message', () => {
-    expectGolden('cli/explain/error.txt', codeText(meaningOfCode('[CONTROLLER_NOT_FOUND]')));
-  });
-
-  it('names the nearest of what it does not know', () => {
-    expect(() => meaningsOf('GatewayDeed')).to.throw('(did you mean GatewayDead?)');
-    expect(() => meaningOfCode('KUBECONFIG_INVALD')).to.throw('(did you mean KUBECONFIG_INVALID?)');
-    expect(() => meaningsOf('constructor')).to.throw('there is no "constructor"');
-  });
-
-  it("a Link: each condition with what its reason means; another controller's reason as it is", () => {
-    const link = {
-      metadata: { name: 'west', creationTimestamp: new Date(0) },
-      spec: { targetClusterName: 'west', gatewayAddress: '10.0.0.1' },
-      status: {
-        conditions: [
-          { type: 'CredentialsValid', status: 'False', reason: 'SecretNotFound', message: 'no Secret west' },
-          { type: 'Synced', status: 'False', reason: 'OfAnotherController', message: '' },
-        ],
-      },
-    };
-    const [row] = linkRows([link as never], [], 7_200_000);
-    expectGolden('cli/explain/link.txt', row === undefined ? '' : explainLinkText(row));
-  });
-});
-
 describe('docs/reference/cli.md', () => {
   it('is what the verbs say of themselves', async function () {
     // Every verb is loaded.
     this.timeout(30_000);
     const file = path.join(import.meta.dirname, '../../../docs/reference/cli.md');
     expect(readFileSync(file, 'utf8'), 'run `npm run docs:cli`').to.equal(await cliPage());
+  });
+});
+
+describe('examples in the help', () => {
+  const commands = new Map<string, Command>();
+  before(async function () {
+    this.timeout(30_000);
+    for (const [name, load] of Object.entries(verbs)) {
+      if (HIDDEN.has(name)) continue;
+      const command = (await load())();
+      if (command.commands.length === 0) commands.set(name, command);
+      for (const below of command.commands) commands.set(`${name} ${below.name()}`, below);
+    }
+  });
+
+  it('every verb has some, and nothing else has', () => {
+    expect(Object.keys(EXAMPLES).sort()).to.deep.equal([...commands.keys()].sort());
+  });
+
+  it('they use flags that the verb has', () => {
+    for (const [name, lines] of Object.entries(EXAMPLES)) {
+      const flags = new Set(commands.get(name)?.options.flatMap(({ long, short }) => [long, short]));
+      for (const line of lines) {
+        const own = line.split(/ [|&>] ?/)[0] ?? '';
+        for (const word of own.split(' ').filter((part) => part.startsWith('-')))
+          expect(flags.has(word), `${name}: ${word} in: ${line}`).to.equal(true);
+      }
+    }
   });
 });
 
@@ -174,19 +174,87 @@ describe('completion', () => {
     for (const [name, load] of Object.entries(verbs))
       if (!HIDDEN.has(name)) program.addCommand((await load())());
   });
-  const complete = (...words: string[]) => suggestions(program, words, () => ['east', 'west']);
+  const asked: (readonly string[])[] = [];
+  const complete = (...words: string[]) =>
+    suggestions(program, words, {
+      contexts: () => ['east', 'west'],
+      links: (before) => {
+        asked.push(before);
+        return Promise.resolve(['north', 'west']);
+      },
+    });
 
-  it('knows verbs, and verbs of verbs', () => {
-    expect(complete('mir')).to.deep.equal(['mirrors']);
-    expect(complete('')).to.include.members(['gateways', 'links', 'mirrors']);
-    expect(complete('')).not.to.include('label-namespace');
-    expect(complete('identity', '')).to.include('anchor');
+  it('knows verbs of verbs', async () => {
+    expect(await complete('identity', '')).to.include('anchor');
   });
 
-  it('knows flags, contexts and formats', () => {
-    expect(complete('mirrors', '--cont')).to.include('--context');
-    expect(complete('mirrors', '--context', 'w')).to.deep.equal(['west']);
-    expect(complete('mirrors', '-o', '')).to.deep.equal(['json', 'table', 'yaml']);
-    expect(complete('mirrors', '-o', 'json', '--outp')).to.deep.equal(['--output']);
+  it('knows flags, contexts and formats', async () => {
+    expect(await complete('mirrors', '--cont')).to.include('--context');
+    expect(await complete('mirrors', '--context', 'w')).to.deep.equal(['west']);
+    expect(await complete('mirrors', '-o', '')).to.deep.equal(['json', 'table', 'yaml']);
+    expect(await complete('gateways', '-o', 'w')).to.deep.equal(['wide']);
+    expect(await complete('mirrors', '-o', 'json', '--outp')).to.deep.equal(['--output']);
+  });
+
+  it('knows what can be explained, and asks the cluster that is named for its Links', async () => {
+    expect(await complete('explain', '')).to.deep.equal(['error', 'link', 'reason', 'svc']);
+    expect(await complete('explain', 'reason', 'GatewayU')).to.deep.equal([
+      'GatewayUnknown',
+      'GatewayUnresolved',
+    ]);
+    expect(await complete('explain', 'error', 'LINK_CRD')).to.deep.equal(['LINK_CRD_MISSING']);
+    expect(asked).to.have.length(0);
+    expect(await complete('explain', '--context', 'east', 'link', 'n')).to.deep.equal(['north']);
+    expect(await complete('mirrors', '--link', '')).to.deep.equal(['north', 'west']);
+    expect(asked[0]).to.deep.equal(['explain', '--context', 'east', 'link']);
+    expect(await complete('completion', 'f')).to.deep.equal(['fish']);
+  });
+
+  it('as the scripts ask it: verbs at once, and nothing that is only for machines', async function () {
+    this.timeout(30_000);
+    expect((await linkspan('complete', '--', 'mir')).stdout).to.equal('mirrors\n');
+    const all = (await linkspan('complete', '--', '')).stdout.split('\n');
+    expect(all).to.include.members(['gateways', 'links', 'mirrors']);
+    expect(all).not.to.include('label-namespace');
+    expect((await linkspan('complete', '--', 'links', '--kubec')).stdout).to.equal('--kubeconfig\n');
+    const silent = await linkspan('complete', '--', 'explain', '--kubeconfig', '/nowhere', 'link', '');
+    expect(silent).to.deep.equal({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it('has a script for each shell, and bash takes its own', async function () {
+    this.timeout(30_000);
+    for (const [shell, script] of Object.entries(SCRIPTS))
+      expectGolden(`cli/completion/${shell}.txt`, script);
+    const { stdout } = await promisify(execFile)(
+      'bash',
+      [
+        '-c',
+        `linkspan() { "$NODE" "$BIN" "$@"; }; ${SCRIPTS['bash'] ?? ''}
+COMP_WORDS=(linkspan explain reason GatewayD); COMP_CWORD=3; _linkspan; echo "\${COMPREPLY[@]}"`,
+      ],
+      { env: { ...process.env, NODE: process.execPath, BIN } },
+    );
+    expect(stdout).to.equal('GatewayDead\n');
+  });
+});
+
+describe('the program', function () {
+  this.timeout(30_000);
+
+  it('is a plugin of kubectl under its other name', async () => {
+    const link = path.join(await mkdtemp(path.join(tmpdir(), 'linkspan-test-')), 'kubectl-linkspan');
+    await symlink(BIN, link);
+    const { stdout } = await promisify(execFile)(process.execPath, [link, 'links', '--help']);
+    expect(stdout).to.match(/^Usage: kubectl linkspan links \[options\]\n/);
+    await rm(path.dirname(link), { recursive: true });
+  });
+
+  it('ends quietly when nobody reads on', async () => {
+    const child = spawn(process.execPath, [BIN, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    let said = '';
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const [code] = (await once(child, 'close')) as [number];
+    expect([code, said]).to.deep.equal([0, '']);
   });
 });

@@ -1,0 +1,83 @@
+import type { LinkReason } from '../link/status.ts';
+import type { EventReason, MirrorReason } from '../mirror/reasons.ts';
+import type { ProbeReason } from '../probe/outcome.ts';
+
+/** Every word that a condition, an Event, a log line or a metric gives as its reason. */
+export type AnyReason = MirrorReason | EventReason | ProbeReason | LinkReason;
+
+const NOTHING = 'Nothing: this is as it should be.';
+const WAIT = 'Wait; it comes right by itself.';
+const LINK_AGAIN =
+  'Run `linkspan link` (or apply what `linkspan link-gen` prints) again: it makes new credentials.';
+
+/** What a person should do about it; `linkspan explain reason` and `docs/reference/reasons.md`. */
+export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
+  // mirrors
+  Mirrored: NOTHING,
+  NoReadyEndpoints: 'Look at the pods of the Service in the target cluster: none is ready.',
+  GatewayDead: 'See `linkspan gateways -o wide` for what each address answers.',
+  GatewayUnknown: WAIT,
+  GatewayUnresolved:
+    'Check the DNS name in the Link, or whether the gateway Service in the target has got its address (`kubectl get svc linkerd-gateway`).',
+  NoGateway:
+    'Export the Service for flat mirroring (`linkspan export --mode flat`), or link again with a gateway.',
+  NoEgress:
+    'Look at the pods of linkspan-egress: their `/ready` says what they wait for, mostly a certificate.',
+  EgressPortsExhausted:
+    'Export fewer ports to this cluster, or let clients with a Linkerd sidecar use the gateway directly (data path `gateway`), which takes none.',
+  MissingNamespace:
+    'Make the namespace in the source cluster, or let the controller make it (chart value `enableNamespaceCreation`).',
+  InvalidService: 'Change the exported Service as the message says, or stop exporting it.',
+  NameTooLong: 'Give the cluster a shorter name (a new Link), or the Service.',
+  NameConflict:
+    'Rename or delete the Service that has the name; Linkspan never touches what it does not own.',
+  NotExported:
+    'Run `linkspan export SVC` in the target cluster, and compare its labels with the selectors of the Link.',
+  NotSynced: 'See the condition APIReachable of the Link (`linkspan links`).',
+  DropHeld:
+    'Find out why so many exports vanished at once. If it was meant, wait: a second list from the target confirms it.',
+  Error:
+    'Read the message: mostly rights that are missing, or a webhook that refuses. `linkspan check` tells them apart.',
+  // events
+  AnnotationExport: 'Put the label that the message names on the Service.',
+  PortsLeftOut: 'Nothing, unless a client needs these ports: only TCP crosses clusters.',
+  DropConfirmed: 'Nothing: what was held back has been removed.',
+  ClusterReplaced:
+    'If the target was rebuilt on purpose, run the command in the message, which accepts it. If not, check whose API server the credentials lead to.',
+  // probes
+  ProbeRefused:
+    'Check that the gateway runs, and that firewalls and network policies let the source reach the address and port.',
+  ProbeTimeout: 'Check routes and firewalls between the clusters: the packets are probably dropped.',
+  ProbeStatus:
+    'Look at the log of the gateway, and whether the port of the probe is really that of the gateway.',
+  ProbeBroken:
+    'Look at the log of the gateway, and at what stands between the clusters (load balancer, mesh, proxy).',
+  ProbeIdentity:
+    'Compare the trust anchors of both clusters and the identity in the Link (`linkspan check`, `linkspan identity show`).',
+  ProbeNeedsIdentity:
+    'Give the controller an identity (chart value `identity.source`), or the Link a probe port that asks for none.',
+  // links
+  Accepted: NOTHING,
+  InvalidLink: 'Correct the field that the message names.',
+  DuplicateCluster: 'Delete one of the two Links.',
+  SecretNotFound: LINK_AGAIN,
+  InvalidCredentials: LINK_AGAIN,
+  CredentialsExpiring: LINK_AGAIN,
+  CredentialsExpired: LINK_AGAIN,
+  RenewalFailed:
+    'Read the error in the message: the account in the target must be allowed to create tokens for itself (`linkspan allow --token-ttl`).',
+  CredentialsRejected: LINK_AGAIN,
+  Connected: NOTHING,
+  Unreachable:
+    'Check that pods of the source can reach the address in the credentials; `linkspan link --api-server-address` gives another one.',
+  Forbidden: 'Give the account its rights in the target again: `linkspan allow`, or upgrade the chart there.',
+  Waiting: WAIT,
+  AllMirrored: NOTHING,
+  Mirroring: WAIT,
+  SomeNotMirrored: 'See `linkspan mirrors` for which, and `linkspan explain svc NAME` for why.',
+  ProbesAnswered: NOTHING,
+  ProbesFailed:
+    'See `linkspan gateways -o wide`, and `linkspan explain reason` with the reason of each address.',
+  NotProbed: 'Nothing, unless dead gateways should be noticed: then link again with a probe path and port.',
+  CleaningUp: WAIT,
+};
