@@ -1,15 +1,19 @@
 import type { V1ManagedFieldsEntry } from '@kubernetes/client-node';
+import { MANAGER } from '../base/names.ts';
 
 /** Programs by which people install the same manifests; their fields are taken over without a question. */
 const INSTALLERS: ReadonlySet<string> = new Set(['kubectl', 'kubectl-client-side-apply', 'helm', 'linkspan']);
 
-/** Whether conflicts (messages of an API server) are with installers only. */
+/**
+ * Whether conflicts (messages of an API server) are with installers only, or with our own controller: what it writes of such an object (a renewed token) it writes anew, so that a person's word goes
+ * first.
+ */
 export function isWithInstallers(messages: readonly string[]): boolean {
   // `kubectl scale` is of the same name as `kubectl apply --server-side`, but writes by a subresource.
   const managers = messages.map(
     (text) => /conflict with "([^"]+)"(?! with subresource)/.exec(text)?.[1] ?? '',
   );
-  return managers.length > 0 && managers.every((manager) => INSTALLERS.has(manager));
+  return managers.length > 0 && managers.every((manager) => manager === MANAGER || INSTALLERS.has(manager));
 }
 
 /**

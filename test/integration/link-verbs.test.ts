@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { secrets, serviceAccounts, services } from '../../src/kube/resource.ts';
 import { links as linkResource } from '../../src/link/schema.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
-import { find, findLink, findService, remove } from '../support/cluster-objects.ts';
+import { clientOf, find, findLink, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { installCrd, read, startController } from '../support/linked-clusters.ts';
@@ -258,6 +258,20 @@ describe('verbs that join clusters, on real API servers', () => {
       refused(await link('--token-ttl', '1h'), /\[FOREIGN_OBJECT\].*neither Linkspan nor Linkerd.*--force/);
       expect((await findLink(east, ns, 'west'))?.spec?.gatewayAddress).to.equal('10.9.9.9');
       await remove(east, linkResource, { namespace: ns, name: 'west' });
+    });
+
+    it('link takes a Secret over whose token the controller has renewed', async () => {
+      const ref = { namespace: ns, name: 'cluster-credentials-west' };
+      const again = () => link('--token-ttl', '1h', '--wait', '0s');
+      expect(await again()).to.include({ code: 0 });
+      // As the controller writes: a patch of its own manager.
+      const data = { kubeconfig: Buffer.from('renewed').toString('base64') };
+      await clientOf(east).patch(secrets, ref, { data }, { type: 'merge' });
+      const outcome = await again();
+      expect(outcome.code, outcome.stderr).to.equal(0);
+      expect((await find(east, secrets, ref))?.data?.['kubeconfig']).not.to.equal(data.kubeconfig);
+      await remove(east, linkResource, { namespace: ns, name: 'west' });
+      await remove(east, secrets, ref);
     });
 
     it('link says after its time that no controller has taken the Link up', async () => {

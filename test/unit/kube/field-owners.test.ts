@@ -46,6 +46,7 @@ describe('owners of fields', () => {
 
   it('are told apart by the words of a conflict', () => {
     expect(isWithInstallers(['conflict with "helm" using apps/v1'])).to.equal(true);
+    expect(isWithInstallers(['conflict with "linkspan.dev" using v1'])).to.equal(true);
     expect(isWithInstallers(['conflict with "kubectl" with subresource "scale" using apps/v1'])).to.equal(
       false,
     );
