@@ -44,13 +44,13 @@ export function assertSameValues(facts: InstallFacts, wanted: Values, options: S
 
 /**
  * What the cluster itself says about values, below all that a person gives: where Linkerd is installed, gateway and egress get their certificates from it, so that meshed clients and other Linkerd
- * clusters trust them.
+ * clusters trust them, and other clusters' Linkerd may read what Linkerd's own account lets it read (flat mirrors, `linkerd multicluster check`).
  */
 export function clusterValues(facts: InstallFacts, ownIssuer: boolean): Values {
   if (facts.linkerd === undefined) return {};
   const { clusterDomain, trustDomain } = facts.linkerd;
-  const domains = { clusterDomain, identityTrustDomain: trustDomain };
-  return ownIssuer ? domains : joinValues(domains, { identity: { source: 'linkerd' } });
+  const values = { clusterDomain, identityTrustDomain: trustDomain, remoteAccess: { linkerd: true } };
+  return ownIssuer ? values : joinValues(values, { identity: { source: 'linkerd' } });
 }
 
 /** `repository:tag`, `repository@sha256:…` or `repository` as values. @throws LinkspanError CONFIG_INVALID */

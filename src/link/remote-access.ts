@@ -5,9 +5,12 @@ import type { AccountRef } from './token.ts';
 
 const READ = ['get', 'list', 'watch'];
 
-/** What a source cluster may do in a target: read what is exported, nothing else. */
+/**
+ * What a source cluster may do in a target: read what is exported, nothing else. Endpoints say what slices say; Linkerd's mirror controller lists them and ends after 60 s if it may not
+ * (test/integration/linkerd-programs.test.ts).
+ */
 export const MIRROR_RULES: readonly V1PolicyRule[] = [
-  { apiGroups: [''], resources: ['services'], verbs: READ },
+  { apiGroups: [''], resources: ['services', 'endpoints'], verbs: READ },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
 ];
 
@@ -16,7 +19,7 @@ export const MIRROR_RULES: readonly V1PolicyRule[] = [
  * (linkerd2 `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`, less the right to write Events: the account stays one that reads).
  */
 export const LINKERD_RULES: readonly V1PolicyRule[] = [
-  { apiGroups: [''], resources: ['pods', 'endpoints'], verbs: READ },
+  { apiGroups: [''], resources: ['pods'], verbs: READ },
   { apiGroups: ['apps'], resources: ['replicasets'], verbs: READ },
   { apiGroups: ['batch'], resources: ['jobs'], verbs: READ },
   { apiGroups: ['policy.linkerd.io'], resources: ['servers'], verbs: READ },

@@ -61,6 +61,13 @@ const helm: GoModule = {
   ].join(' '),
 };
 
+/** Linkerd's own programs, for tests of what they make of our objects: the newest version of its module that the Go module proxy gives out (edge-23.4.3 and a few commits). */
+const linkerd: GoModule = {
+  directory: path.join(import.meta.dirname, 'linkerd'),
+  sources: ['go.mod', 'go.sum'],
+  ldflags: '-s -w',
+};
+
 const programs = {
   etcd: { module: kubernetes, package: './etcd' },
   'kube-apiserver': { module: kubernetes, package: 'k8s.io/kubernetes/cmd/kube-apiserver' },
@@ -72,6 +79,14 @@ const programs = {
   /** Puts addresses on lo where there is no `ip`. */
   loopback: { module: kubernetes, package: './loopback' },
   helm: { module: helm, package: 'helm.sh/helm/v3/cmd/helm' },
+  linkerd: { module: linkerd, package: 'github.com/linkerd/linkerd2/cli' },
+  /** The mirror controller and the destination service, by their first argument. */
+  'linkerd-controller': { module: linkerd, package: 'github.com/linkerd/linkerd2/controller/cmd' },
+  /** Asks the destination service as a proxy does and prints what it says. */
+  'linkerd-destination-client': {
+    module: linkerd,
+    package: 'github.com/linkerd/linkerd2/controller/script/destination-client',
+  },
 } as const satisfies Record<string, { module: GoModule; package: string }>;
 
 export type BinaryName = keyof typeof programs;
@@ -137,6 +152,9 @@ function missing(name: BinaryName, cached: string, env: NodeJS.ProcessEnv): Test
   const others: Partial<Record<string, string>> = {
     loopback: 'install iproute2 (the `ip` command)',
     helm: 'put helm 3.19 into the directory that KUBEBUILDER_ASSETS names',
+    linkerd: 'run the other tests',
+    'linkerd-controller': 'run the other tests',
+    'linkerd-destination-client': 'run the other tests',
   };
   const other = others[name] ?? kube;
   return new TestbedError(
