@@ -1,10 +1,19 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { parse } from 'yaml';
 import { z } from 'zod';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError } from '../base/errors.ts';
 import { pluginAuth, staticAuth, tokenFileAuth, type Auth } from './auth.ts';
+import {
+  checked,
+  type Config,
+  type ConfigText,
+  invalid,
+  type Origin,
+  parseText,
+  personsKubeconfig,
+  readConfig,
+  readText,
+} from './kubeconfig.ts';
 
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -66,7 +75,7 @@ export function anonymousAccess(url: string): ClusterAccess {
   };
 }
 
-/** Where a kubeconfig is. `default` is the first file of $KUBECONFIG, else the pod's own account when there is one, else ~/.kube/config. */
+/** Where a kubeconfig is. `default` is the files of $KUBECONFIG together, else the pod's own account when there is one, else ~/.kube/config. */
 export type AccessSource =
   | { readonly file: string; readonly context?: string }
   | { readonly text: string; readonly source: string; readonly context?: string }
@@ -74,7 +83,6 @@ export type AccessSource =
   | { readonly default: true; readonly context?: string };
 
 /** Entries by name. What they hold is checked when it is used: one broken entry leaves the other contexts usable, as in kubectl. */
-const named = z.array(z.looseObject({ name: z.string() })).nullish();
 const text = z.string().nullish();
 const clusterSchema = z.looseObject({
   server: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
@@ -97,12 +105,6 @@ const userSchema = z.looseObject({
   exec: z.unknown().optional(),
   'auth-provider': z.unknown().optional(),
 });
-const schema = z.looseObject({
-  'current-context': text,
-  clusters: named,
-  contexts: named,
-  users: named,
-});
 type Cluster = z.output<typeof clusterSchema>;
 type User = z.output<typeof userSchema>;
 
@@ -113,39 +115,16 @@ type User = z.output<typeof userSchema>;
  */
 export function loadAccess(from: AccessSource): ClusterAccess {
   if ('inCluster' in from) return inCluster();
-  if ('file' in from) return fromFile(from.file, from.context);
+  if ('file' in from) return fromConfig(readConfig(from.file), from.context);
   if ('text' in from)
     return fromText(from.text, { source: from.source, directory: undefined, context: from.context });
   const person = (process.env['KUBECONFIG'] ?? '') !== '' || from.context !== undefined;
   if (!person && existsSync(path.join(SERVICE_ACCOUNT_DIR, 'token'))) return inCluster();
-  return fromFile(kubeconfigFile(), from.context);
+  return fromConfig(personsKubeconfig(), from.context);
 }
 
-/** Names of the contexts in the kubeconfig that people use: the first file of $KUBECONFIG, else ~/.kube/config. @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID */
-export function contextNames(): string[] {
-  const file = kubeconfigFile();
-  const origin = { source: file, directory: undefined, context: undefined };
-  return (parseText(readText(file), origin).contexts ?? []).map(({ name }) => name);
-}
-
-function kubeconfigFile(): string {
-  const variable = process.env['KUBECONFIG']?.split(path.delimiter).find((file) => file !== '');
-  return variable ?? path.join(homedir(), '.kube/config');
-}
-
-function fromFile(file: string, context: string | undefined): ClusterAccess {
-  return fromText(readText(file), { source: file, directory: path.dirname(path.resolve(file)), context });
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new LinkspanError('KUBECONFIG_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, {
-      cause: error,
-      fields: { file },
-    });
-  }
+function fromConfig(config: ConfigText, context: string | undefined): ClusterAccess {
+  return fromText(config.text, { source: config.source, directory: config.directory, context });
 }
 
 function inCluster(): ClusterAccess {
@@ -168,13 +147,6 @@ function inCluster(): ClusterAccess {
     auth: tokenFileAuth(path.join(SERVICE_ACCOUNT_DIR, 'token')),
     bearer: undefined,
   };
-}
-
-interface Origin {
-  readonly source: string;
-  /** Folder that relative paths start from; undefined where files make no sense (a Secret). */
-  readonly directory: string | undefined;
-  readonly context: string | undefined;
 }
 
 function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
@@ -204,33 +176,7 @@ function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
   };
 }
 
-function parseText(textOfConfig: string, origin: Origin): z.output<typeof schema> {
-  if (textOfConfig.trim() === '') throw invalid(origin, 'is empty');
-  let value: unknown;
-  try {
-    value = parse(textOfConfig);
-  } catch (error) {
-    throw invalid(
-      origin,
-      `does not parse as YAML: ${(messageOf(error).split('\n')[0] ?? '').replace(/:$/, '')}`,
-    );
-  }
-  return checked(schema, value, '', origin);
-}
-
-/** @param where the part of the kubeconfig that `value` is; empty for the whole */
-function checked<S extends z.ZodType>(shape: S, value: unknown, where: string, origin: Origin): z.output<S> {
-  const parsed = shape.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const what = `is not a kubeconfig: ${where} ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`;
-  throw invalid(origin, what.replace(/ {2,}/g, ' '));
-}
-
-function select(
-  config: z.output<typeof schema>,
-  origin: Origin,
-): { cluster: Cluster; user: User; contextName: string } {
+function select(config: Config, origin: Origin): { cluster: Cluster; user: User; contextName: string } {
   const contextName = origin.context ?? config['current-context'] ?? '';
   if (contextName === '') throw invalid(origin, 'has no current-context');
   const pick = <S extends z.ZodType>(kind: 'context' | 'cluster' | 'user', name: string, shape: S) => {
@@ -280,8 +226,4 @@ function authOf(user: User, textOfConfig: string, contextName: string, origin: O
   if (origin.directory === undefined)
     throw invalid(origin, 'uses a plugin (exec or auth-provider), which cannot run where this is used');
   return pluginAuth(textOfConfig, contextName, origin.source);
-}
-
-function invalid(origin: Origin, what: string, cause?: unknown): LinkspanError {
-  return new LinkspanError('KUBECONFIG_INVALID', `${origin.source} ${what}`, { cause });
 }
