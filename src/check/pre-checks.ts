@@ -1,20 +1,43 @@
-import type { V1ResourceAttributes } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
+import type { ErrorCode } from '../base/error-catalogue.ts';
+import { codeOf, describeError } from '../base/errors.ts';
 import { EXTENSION_LABEL } from '../base/names.ts';
-import { namespaces, serviceAccounts, deployments } from '../kube/resource.ts';
-import { deniedRights, rightText } from '../kube/rights.ts';
-import { type Category, type Check, passed, unless } from './check.ts';
+import { namespaces } from '../kube/resource.ts';
+import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 import { clockSkew } from './clock-skew.ts';
 
+/** How an installation would end that writes nothing. */
+export interface Trial {
+  /** Why it would be refused; undefined: it would not. */
+  readonly error: Error | undefined;
+  /** What the API server warned about. */
+  readonly warnings: readonly string[];
+  /** Pods that would not be made although their Deployment is taken, and why. */
+  readonly refusedPods: readonly string[];
+}
+
+/** What `check --pre` asks besides the cluster. */
+export interface PreOptions {
+  readonly clock: Clock;
+  /** Version of helm, for people. @throws LinkspanError HELM_MISSING */
+  readonly helm: () => Promise<string>;
+  /** Tries the installation: everything that is installed is rendered, and shown to the API server in a dry run. */
+  readonly tryInstall: () => Promise<Trial>;
+}
+
 /** The sleep action of preStop hooks is on by default from here on. */
 const OLDEST = [1, 30] as const;
-const NAMES = ['linkspan-controller', 'linkspan-egress', 'linkerd-gateway'];
 
 /** What an installation needs, before anything is written. */
-export function preChecks(facts: CheckFacts, clock: Clock, helm: () => Promise<string>): Category {
-  const checks = [...serverChecks(facts), ...roomChecks(facts, clock, helm)];
-  return { name: 'pre-linkspan-setup', checks };
+export function preChecks(facts: CheckFacts, options: PreOptions): Category {
+  let trial: Promise<Trial> | undefined;
+  // One trial for all that ask for it.
+  const tried = () => (trial ??= options.tryInstall());
+  return {
+    name: 'pre-linkspan-setup',
+    checks: [...serverChecks(facts), ...roomChecks(facts, options), ...trialChecks(tried)],
+  };
 }
 
 function serverChecks(facts: CheckFacts): Check[] {
@@ -45,15 +68,6 @@ function serverChecks(facts: CheckFacts): Check[] {
       },
     },
     {
-      id: 'linkspan-pre-rights',
-      text: 'you may create what an installation has',
-      severity: 'error',
-      run: async () =>
-        unless(
-          (await deniedRights(facts.client, neededRights())).map((one) => `* you may not ${rightText(one)}`),
-        ),
-    },
-    {
       id: 'linkspan-pre-crd',
       text: 'the Link CRD is absent, or serves what Linkspan writes',
       severity: 'error',
@@ -70,7 +84,7 @@ function serverChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-function roomChecks(facts: CheckFacts, clock: Clock, helm: () => Promise<string>): Check[] {
+function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): Check[] {
   return [
     {
       id: 'linkspan-pre-namespace',
@@ -78,6 +92,8 @@ function roomChecks(facts: CheckFacts, clock: Clock, helm: () => Promise<string>
       severity: 'warning',
       run: async () => {
         const found = await facts.find(namespaces, { name: facts.namespace });
+        if (found?.metadata?.deletionTimestamp !== undefined)
+          return { result: 'error', text: `${facts.namespace} is being deleted: wait until it is gone` };
         if (found === undefined || found.metadata?.labels?.[EXTENSION_LABEL] === 'multicluster')
           return passed;
         return {
@@ -85,12 +101,6 @@ function roomChecks(facts: CheckFacts, clock: Clock, helm: () => Promise<string>
           text: `${facts.namespace} is there without the label ${EXTENSION_LABEL}=multicluster`,
         };
       },
-    },
-    {
-      id: 'linkspan-pre-names',
-      text: 'no object of somebody else has a name that Linkspan takes',
-      severity: 'error',
-      run: () => foreignNames(facts),
     },
     {
       id: 'linkspan-pre-clock-skew',
@@ -110,31 +120,61 @@ function roomChecks(facts: CheckFacts, clock: Clock, helm: () => Promise<string>
   ];
 }
 
-/** What the chart makes, as the API server's rights call it. */
-const MADE: Readonly<Record<string, readonly string[]>> = {
-  '': ['namespaces', 'serviceaccounts', 'secrets', 'services'],
-  apps: ['deployments'],
-  'rbac.authorization.k8s.io': ['clusterroles', 'clusterrolebindings', 'roles', 'rolebindings'],
-  'apiextensions.k8s.io': ['customresourcedefinitions'],
+/** Which check says what an installation would be refused for. */
+const SAID_BY: Readonly<Record<string, readonly ErrorCode[]>> = {
+  'linkspan-pre-rights': ['RIGHTS_MISSING'],
+  'linkspan-pre-names': ['APPLY_FOREIGN', 'APPLY_CONFLICT', 'INSTALLED_OTHERWISE'],
+  // The ones above say these.
+  others: ['HELM_MISSING', 'KUBERNETES_TOO_OLD'],
 };
 
-function neededRights(): V1ResourceAttributes[] {
-  return Object.entries(MADE).flatMap(([group, resources]) =>
-    resources.map((resource) => ({ group, resource, verb: 'create' })),
-  );
+function trialChecks(tried: () => Promise<Trial>): Check[] {
+  const refusal = (id: string, text: string): Check => ({
+    id,
+    text,
+    severity: 'error',
+    run: async () => verdictOf((await tried()).error, id),
+  });
+  return [
+    refusal('linkspan-pre-rights', 'you may write everything that an installation has'),
+    refusal('linkspan-pre-names', 'nothing of somebody else is in the way'),
+    {
+      ...refusal('linkspan-pre-accepted', 'the API server takes everything that an installation has'),
+      run: async () => {
+        const { error, warnings } = await tried();
+        const code = codeOf(error);
+        if (code !== undefined && Object.values(SAID_BY).some((codes) => codes.includes(code)))
+          return skipped('it was not asked: see what failed');
+        if (error !== undefined) return { result: 'error', text: describeError(error) };
+        return unless(warnings, 'warning');
+      },
+    },
+    {
+      id: 'linkspan-pre-pods',
+      text: 'the namespace admits the pods (Pod Security Standard, quotas)',
+      severity: 'error',
+      run: async () => {
+        const { error, refusedPods } = await tried();
+        return error === undefined ? unless(refusedPods) : skipped('it was not asked: see what failed');
+      },
+    },
+  ];
 }
 
-/** Linkerd's gateway among them: two programs behind one Service would be one too many. */
-async function foreignNames(facts: CheckFacts) {
-  const lines: string[] = [];
-  for (const name of NAMES)
-    for (const resource of [deployments, serviceAccounts]) {
-      const found = await facts.find<{ metadata?: { labels?: Record<string, string> } }>(resource, {
-        namespace: facts.namespace,
-        name,
-      });
-      if (found !== undefined && found.metadata?.labels?.['app.kubernetes.io/part-of'] !== 'linkspan')
-        lines.push(`* ${resource.kind} ${facts.namespace}/${name} is there and is not Linkspan's`);
-    }
-  return unless(lines);
+/** What a check says of a refusal that may be another one's. Pure. */
+function verdictOf(error: Error | undefined, id: string): Finding {
+  if (error === undefined) return passed;
+  const code = codeOf(error);
+  if (code !== undefined && SAID_BY[id]?.includes(code) === true)
+    return { result: 'error', text: describeError(error) };
+  // Rights are asked about before names.
+  return id === 'linkspan-pre-rights' && code !== undefined && AFTER_RIGHTS.has(code)
+    ? passed
+    : skipped('it was not looked at: see what failed');
 }
+
+const AFTER_RIGHTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'APPLY_FOREIGN',
+  'APPLY_CONFLICT',
+  'APPLY_REFUSED',
+]);

@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
@@ -10,12 +8,15 @@ import { type Category, type Outcome, runChecks } from '../check/check.ts';
 import { CheckFacts } from '../check/facts.ts';
 import { linkerdChecks } from '../check/linkerd-checks.ts';
 import { linkspanChecks } from '../check/linkspan-checks.ts';
-import { preChecks } from '../check/pre-checks.ts';
+import { preChecks, type PreOptions } from '../check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, type Paint, summaryText } from '../check/report.ts';
+import { helmProgram } from '../install/helm.ts';
+import { tryInstall } from '../install/trial.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
 import { askControllers, controllerFlags } from './controllers.ts';
 import { clusterFlags, durationFlag, withClient, withClusterFlags } from './flags.ts';
+import { helmFlagsOf, valueFlags, withValueFlags } from './install-flags.ts';
 import { mergeReports } from './mirrors.ts';
 import { Progress, toned } from './terminal.ts';
 
@@ -27,22 +28,21 @@ const schema = z.strictObject({
   linkerdNamespace: z.string(),
   wait: durationFlag,
   timeout: durationFlag,
-  helm: z.string(),
+  ...valueFlags,
   output: z.enum(['table', 'json', 'short'], { error: 'must be table, json or short' }),
 });
 type Settings = z.output<typeof schema>;
 
 /** `linkspan check`: is everything in order, and if not, what is it. */
 export function checkCommand(): Command {
-  const command = new Command('check')
+  const command = withValueFlags(new Command('check'))
     .description('check the multicluster installation of a cluster and its Links, or whether one can be made')
-    .option('--pre', 'before an installation: whether it can be made')
+    .option('--pre', 'before an installation: whether it can be made (with these values)')
     .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
     .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
     .option('--wait <time>', 'how long what may still come right is asked again', '5m')
     .option('--timeout <time>', 'for one check', '10s')
-    .option('--helm <program>', 'with --pre', process.env['LINKSPAN_HELM'] ?? 'helm')
     .option('-o, --output <format>', 'table, json (as Linkerd prints it) or short (what is wrong)', 'table')
     .addHelpText(
       'after',
@@ -71,7 +71,7 @@ async function check(client: KubeClient, flags: Settings): Promise<boolean> {
     },
   });
   const categories: Category[] = flags.pre
-    ? [preChecks(facts, systemClock, () => helmVersion(flags.helm))]
+    ? [preChecks(facts, preOptions(client, flags))]
     : [linkerdChecks(facts), linkspanChecks(facts, systemClock)];
   const outcomes: Outcome[] = [];
   const progress = new Progress();
@@ -114,7 +114,23 @@ function printer(output: Settings['output']): (outcome: Outcome, first: boolean)
   };
 }
 
-async function helmVersion(helm: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(helm, ['version', '--short']);
-  return `helm ${stdout.trim()}`;
+function preOptions(client: KubeClient, flags: Settings): PreOptions {
+  const helm = helmProgram(flags.helm);
+  return {
+    clock: systemClock,
+    helm: async () => `helm ${(await helm.run(['version', '--short'])).trim()}`,
+    tryInstall: () =>
+      tryInstall(client, {
+        verb: 'install',
+        namespace: flags.namespace,
+        linkerdNamespace: flags.linkerdNamespace,
+        ha: flags.ha,
+        flagValues: {},
+        helmFlags: helmFlagsOf(flags),
+        issuerFiles: undefined,
+        force: false,
+        helm,
+        version: readVersion(),
+      }),
+  };
 }

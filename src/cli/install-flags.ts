@@ -7,13 +7,22 @@ import { helmProgram } from '../install/helm.ts';
 import type { IssuerFiles } from '../install/issuer.ts';
 import { imageValues } from '../install/plan.ts';
 import type { InstallRequest } from '../install/prepare.ts';
-import { joinValues, type Values } from '../install/values.ts';
+import { type HelmValueFlags, joinValues, type Values } from '../install/values.ts';
 import { clusterFlags, durationFlag, withClusterFlags } from './flags.ts';
 import { boolFlag, dnsLabel, portFlag } from './link-flags.ts';
 import { manifestFormat } from './output.ts';
 import { readVersion } from '../base/version.ts';
 
 const texts = z.array(z.string()).default([]);
+/** Values of the chart, as the user's own words. */
+export const valueFlags = {
+  ha: z.boolean().default(false),
+  set: texts,
+  setString: texts,
+  setFile: texts,
+  values: texts,
+  helm: z.string(),
+};
 const serviceTypes = ['LoadBalancer', 'NodePort', 'ClusterIP'] as const;
 
 /** What `install` and `upgrade` have in common. */
@@ -29,15 +38,10 @@ export const installFlags = {
   gatewayHealthcheckNodeport: z.coerce.number().int().min(0).max(65_535).optional(),
   serviceMirrorCredentials: boolFlag.optional(),
   image: z.string().optional(),
-  ha: z.boolean().default(false),
   identityTrustAnchorsFile: z.string().optional(),
   identityIssuerCertificateFile: z.string().optional(),
   identityIssuerKeyFile: z.string().optional(),
-  set: texts,
-  setString: texts,
-  setFile: texts,
-  values: texts,
-  helm: z.string(),
+  ...valueFlags,
   apply: z.boolean().default(false),
   force: z.boolean().default(false),
   wait: durationFlag,
@@ -49,7 +53,7 @@ const many = (next: string, before: readonly string[] | undefined) => [...(befor
 
 /** Adds the flags of `installFlags`. Those that stand for values have no default of their own: the chart's, or what `upgrade` finds, stays. */
 export function withInstallFlags(command: Command): Command {
-  return withClusterFlags(command, 'own')
+  const flagged = withClusterFlags(command, 'own')
     .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
     .option('-L, --linkerd-namespace <ns>', "namespace of Linkerd's control plane", DEFAULT_LINKERD_NAMESPACE)
     .option('--gateway [bool]', 'whether there is a gateway (chart: true)')
@@ -61,19 +65,25 @@ export function withInstallFlags(command: Command): Command {
     .option('--gateway-healthcheck-nodeport <port>', "node port of a cloud's health check; 0: none")
     .option('--service-mirror-credentials [bool]', 'account for source clusters (chart: true)')
     .option('--image <image>', "image of all processes (chart: this version's)")
-    .option('--ha', 'high availability: replicas, anti-affinity, autoscaling')
     .option('--identity-trust-anchors-file <file>', 'PEM trust anchors, the same in all linked clusters')
     .option('--identity-issuer-certificate-file <file>', 'PEM certificate of the issuer')
-    .option('--identity-issuer-key-file <file>', 'PEM key of the issuer')
-    .option('--set <key=value>', 'a value of the chart, as in helm (repeatable)', many)
-    .option('--set-string <key=value>', 'a value that is text (repeatable)', many)
-    .option('--set-file <key=file>', 'a value from a file (repeatable)', many)
-    .option('-f, --values <file>', 'YAML values, a file or URL (repeatable)', many)
-    .addOption(new Option('--helm <program>', 'helm 3.14 or later').env('LINKSPAN_HELM').default('helm'))
+    .option('--identity-issuer-key-file <file>', 'PEM key of the issuer');
+  return withValueFlags(flagged)
     .option('--apply', 'apply to the cluster instead of printing')
     .option('--force', "take over what is somebody else's")
     .option('--wait <time>', 'with --apply: time for everything to become available; 0s: do not wait', '5m')
     .option('-o, --output <format>', 'yaml or json', 'yaml');
+}
+
+/** Adds the flags of `valueFlags`. */
+export function withValueFlags(command: Command): Command {
+  return command
+    .option('--ha', 'high availability: replicas, anti-affinity, autoscaling')
+    .option('--set <key=value>', 'a value of the chart, as in helm (repeatable)', many)
+    .option('--set-string <key=value>', 'a value that is text (repeatable)', many)
+    .option('--set-file <key=file>', 'a value from a file (repeatable)', many)
+    .option('-f, --values <file>', 'YAML values, a file or URL (repeatable)', many)
+    .addOption(new Option('--helm <program>', 'helm 3.14 or later').env('LINKSPAN_HELM').default('helm'));
 }
 
 /** What the flags ask for. @throws LinkspanError CONFIG_INVALID, IDENTITY_MISSING */
@@ -87,17 +97,17 @@ export async function installRequest(
     linkerdNamespace: flags.linkerdNamespace,
     ha: flags.ha,
     flagValues: valuesOf(flags),
-    helmFlags: {
-      files: flags.values,
-      set: flags.set,
-      setString: flags.setString,
-      setFile: flags.setFile,
-    },
+    helmFlags: helmFlagsOf(flags),
     issuerFiles: await issuerFiles(verb, flags),
     force: flags.force,
     helm: helmProgram(flags.helm),
     version: readVersion(),
   };
+}
+
+/** What helm is given of them. */
+export function helmFlagsOf(flags: z.output<z.ZodObject<typeof valueFlags>>): HelmValueFlags {
+  return { files: flags.values, set: flags.set, setString: flags.setString, setFile: flags.setFile };
 }
 
 /** The values that flags stand for; those that were not given leave nothing. */

@@ -6,6 +6,7 @@ import type { CheckReport } from '../../src/check/report.ts';
 import { createAnchor } from '../../src/identity/issue.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { createRegistry } from '../../src/telemetry/metrics.ts';
+import { eventually } from '../support/eventually.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
 import { linkspan } from '../support/linkspan.ts';
@@ -18,8 +19,10 @@ const NS = 'linkerd-multicluster';
 describe('linkspan check', () => {
   const closed = closedIn(after);
   let cluster: Cluster;
+  let helm: string;
 
   before(async () => {
+    ({ helm } = await binaries(['helm']));
     cluster = closed(await startCluster({ name: 'check' }), (one) => one.stop());
   });
 
@@ -40,27 +43,74 @@ describe('linkspan check', () => {
     return { code, stderr, report, of };
   }
 
+  const pre = async (...flags: string[]) => {
+    const found = await check('--pre', '--helm', helm, ...flags);
+    return { ...found, text: JSON.stringify(found.report, null, 1) };
+  };
+
   it('--pre finds nothing in the way of an installation, and that helm is there', async () => {
-    const { helm } = await binaries(['helm']);
-    const { code, report } = await check('--pre', '--helm', helm);
-    expect(report.success, JSON.stringify(report, null, 1)).to.equal(true);
+    const { code, report, text } = await pre();
+    expect(report.success, text).to.equal(true);
     expect(code).to.equal(0);
     expect(report.categories.map(({ categoryName }) => categoryName)).to.deep.equal(['pre-linkspan-setup']);
   });
 
-  it('--pre names what is in the way: helm that is not there, objects of somebody else, rights', async () => {
+  it('--pre finds nothing in the way where pods must be restricted', async () => {
     await cluster.kubectl('create', 'namespace', NS);
-    await cluster.kubectl('-n', NS, 'create', 'serviceaccount', 'linkerd-gateway');
-    const admin = await check('--pre', '--helm', '/nowhere/helm');
-    expect(admin.code).to.equal(1);
-    expect(admin.of('linkspan-pre-helm')?.error).to.contain('/nowhere/helm');
-    expect(admin.of('linkspan-pre-names')?.error).to.equal(
-      `* ServiceAccount ${NS}/linkerd-gateway is there and is not Linkspan's`,
+    // As kube's controller manager makes it.
+    await cluster.kubectl('-n', NS, 'create', 'serviceaccount', 'default');
+    await cluster.kubectl(
+      'label',
+      'namespace',
+      NS,
+      'pod-security.kubernetes.io/enforce=restricted',
+      'linkerd.io/extension=multicluster',
     );
-    const nobody = await check('--pre', '--as', 'nobody');
-    expect(nobody.of('linkspan-pre-rights')?.error).to.contain('* you may not create deployments.apps');
+    const { report, text } = await pre('--ha');
+    expect(report.success, text).to.equal(true);
+    expect(report.categories[0]?.checks.map(({ description }) => description)).to.include(
+      'the namespace admits the pods (Pod Security Standard, quotas)',
+    );
   });
 
+  it('--pre says that helm is missing, and counts nothing as found that was not looked at', async () => {
+    const { code, of, report } = await check('--pre', '--helm', '/nowhere/helm');
+    expect(code).to.equal(1);
+    expect(of('linkspan-pre-helm')?.error).to.contain('/nowhere/helm');
+    const looked = report.categories.flatMap(({ checks }) => checks.map(({ description }) => description));
+    expect(looked).not.to.include('the API server takes everything that an installation has');
+  });
+
+  it('--pre names the rights that are missing, and values that are wrong', async () => {
+    const { of } = await pre('--as', 'nobody');
+    expect(of('linkspan-pre-rights')?.error).to.contain('[RIGHTS_MISSING]');
+    const wrong = await pre('--set', 'gateway.port=high');
+    expect(wrong.of('linkspan-pre-accepted')?.error).to.match(/\[VALUES_INVALID\].*gateway\.port/);
+  });
+
+  it('--pre names pods that the namespace would not admit, although it takes their Deployments', async () => {
+    const limits = { name: 'tiny', namespace: NS };
+    const spec = { limits: [{ type: 'Container', max: { memory: '1Mi' } }] };
+    await cluster.apply({ apiVersion: 'v1', kind: 'LimitRange', metadata: limits, spec });
+    await eventually('the limit is known', async () => (await pre()).of('linkspan-pre-pods'), {
+      timeoutMs: 20_000,
+      everyMs: 100,
+    });
+    const { code, of } = await pre();
+    expect(code).to.equal(1);
+    expect(of('linkspan-pre-pods')?.error).to.match(/pods of Deployment \S+\/linkspan-controller: .*memory/);
+    expect(of('linkspan-pre-accepted')).to.equal(undefined);
+    await cluster.kubectl('-n', NS, 'delete', 'limitrange', 'tiny');
+  });
+
+  it('--pre names objects of somebody else that are in the way, and writes nothing', async () => {
+    await cluster.kubectl('-n', NS, 'create', 'serviceaccount', 'linkerd-gateway');
+    const { code, of } = await pre();
+    expect(code).to.equal(1);
+    expect(of('linkspan-pre-names')?.error).to.contain(`ServiceAccount ${NS}/linkerd-gateway`);
+    expect(of('linkspan-pre-rights')).to.equal(undefined);
+    expect(await cluster.kubectl('-n', NS, 'get', 'deployments,services,pods', '-o', 'name')).to.equal('');
+  });
   it('says that the CRD is missing, and looks at the rest', async () => {
     const { code, of, report } = await check();
     expect(code).to.equal(1);

@@ -308,7 +308,11 @@ describe('docs/reference/checks.md', () => {
     const all = [
       linkerdChecks(facts),
       linkspanChecks(facts, clock),
-      preChecks(facts, clock, () => Promise.resolve('')),
+      preChecks(facts, {
+        clock,
+        helm: () => Promise.resolve(''),
+        tryInstall: () => Promise.resolve({ error: undefined, warnings: [], refusedPods: [] }),
+      }),
     ];
     const ids = all.flatMap(({ checks }) => checks.map(({ id }) => id));
     expect([...page.matchAll(/^#+ ((?:l5d|linkspan)-[a-z-]+)$/gm)].map((match) => match[1])).to.deep.equal(
