@@ -53,7 +53,7 @@ export function headingText(name: string): string {
 export function outcomeText({ check, finding }: Outcome, paint: Paint): string {
   const marks = {
     success: paint('green', '√'),
-    skipped: paint('green', '√'),
+    skipped: '-',
     warning: paint('yellow', '‼'),
     error: paint('red', '×'),
   };
