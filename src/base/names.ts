@@ -91,6 +91,11 @@ export const FAULTS = 'linkspan.dev/faults';
 export const MANAGER = 'linkspan.dev';
 /** fieldManager of what a person writes with the CLI. */
 export const CLI_MANAGER = 'linkspan';
+/** Label, and its value, of every object that Linkspan installs. */
+export const PART_OF_LABEL = 'app.kubernetes.io/part-of';
+export const PART_OF = 'linkspan';
+/** Label selector of what Linkspan has installed, whoever has applied it. */
+export const OURS = `${PART_OF_LABEL}=${PART_OF}`;
 /** Source of our Events and holder prefix of our Leases. */
 export const CONTROLLER_NAME = 'linkspan-controller';
 

@@ -6,7 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
-import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { MIRRORED_SERVICE_LABEL, OURS } from '../base/names.ts';
 import { isNotFound, KubeApiError, type KubeClient } from '../kube/client.ts';
 import {
   configMaps,
@@ -21,9 +21,6 @@ import {
 } from '../kube/resource.ts';
 import { links, type LinkObject } from '../link/schema.ts';
 import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
-
-/** Our Deployments and pods, whoever has installed them. */
-const OURS = 'app.kubernetes.io/part-of=linkspan';
 
 /** What controllers say of requests they have just sent. */
 export interface GatewayTries {

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
 import { LinkspanError } from '../base/errors.ts';
-import { FIELD_MANAGER, OLDEST_KUBERNETES } from '../install/charts.ts';
+import { CLI_MANAGER } from '../base/names.ts';
+import { OLDEST_KUBERNETES } from '../install/charts.ts';
 import { findInstalled, leftovers } from '../install/leftovers.ts';
 import { type InstallRequest, prepare, type Prepared } from '../install/prepare.ts';
 import { awaitReady } from '../install/ready.ts';
@@ -100,7 +101,7 @@ async function write(
   flags: Settings,
 ): Promise<Applied[]> {
   return applyAll(client, objects, {
-    fieldManager: FIELD_MANAGER,
+    fieldManager: CLI_MANAGER,
     dryRun: false,
     force: flags.force,
     onWarning: (text) => say(`the API server warns: ${text}`),

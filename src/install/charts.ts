@@ -7,7 +7,5 @@ export const CHART = path.join(CHARTS, 'linkspan');
 export const CRD_CHART = path.join(CHARTS, 'linkspan-crds');
 /** Name of the release, as far as the chart's labels say one. */
 export const RELEASE = 'linkspan';
-/** Field manager of what `install` and its like write. */
-export const FIELD_MANAGER = 'linkspan';
 /** Kubernetes that manifests are made for where no cluster is asked: the oldest that the chart accepts. */
 export const OLDEST_KUBERNETES = '1.30.0';

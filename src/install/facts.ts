@@ -1,5 +1,6 @@
 import type { V1Namespace, V1Secret } from '@kubernetes/client-node';
 import { LinkspanError } from '../base/errors.ts';
+import { OURS } from '../base/names.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { deployments, namespaces, secrets } from '../kube/resource.ts';
 import { readLinkerd } from '../link/link-gen.ts';
@@ -23,9 +24,6 @@ export interface InstallFacts {
 
 /** Label of a namespace: the Pod Security Standard that its pods must meet. */
 export const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
-/** Deployments of Linkspan, whoever has installed them. */
-export const OURS = 'app.kubernetes.io/part-of=linkspan';
-
 /** @throws LinkspanError RIGHTS_MISSING when the user may not look; VALUES_INVALID, LINKERD_CONFIG_INVALID; or what the client throws (KUBE_UNREACHABLE, …) */
 export async function readInstallation(
   client: KubeClient,

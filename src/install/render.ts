@@ -1,4 +1,4 @@
-import { EXTENSION_LABEL } from '../base/names.ts';
+import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
 import { parseManifests } from '../kube/manifests.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';
@@ -73,7 +73,7 @@ function relabelled(object: KubeObject): KubeObject {
 export function namespaceObject(name: string, podSecurity = 'restricted'): KubeObject {
   const labels = {
     [EXTENSION_LABEL]: 'multicluster',
-    'app.kubernetes.io/part-of': 'linkspan',
+    [PART_OF_LABEL]: PART_OF,
     [POD_SECURITY]: podSecurity,
   };
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };

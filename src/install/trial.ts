@@ -1,10 +1,10 @@
 import type { V1Deployment } from '@kubernetes/client-node';
 import { LinkspanError } from '../base/errors.ts';
+import { CLI_MANAGER } from '../base/names.ts';
 import { applyAll } from '../kube/apply.ts';
 import { isForbidden, KubeApiError, type KubeClient } from '../kube/client.ts';
 import { refOf, titleOf } from '../kube/manifests.ts';
 import { type KubeObject, pods } from '../kube/resource.ts';
-import { FIELD_MANAGER } from './charts.ts';
 import { type InstallRequest, prepare } from './prepare.ts';
 
 /**
@@ -21,7 +21,7 @@ export async function tryInstall(
   try {
     const { objects } = await prepare(client, request);
     const onWarning = (text: string) => void warnings.push(text);
-    await applyAll(client, objects, { fieldManager: FIELD_MANAGER, dryRun: true, onWarning });
+    await applyAll(client, objects, { fieldManager: CLI_MANAGER, dryRun: true, onWarning });
     const answers = await Promise.all(objects.map((object) => refusedPod(client, object)));
     refusedPods.push(...answers.flat());
     return { error: undefined, warnings, refusedPods };
@@ -36,7 +36,7 @@ async function refusedPod(client: KubeClient, object: KubeObject): Promise<strin
   if (object.kind !== 'Deployment') return [];
   const pod = podOf(object as V1Deployment);
   try {
-    const how = { type: 'apply', fieldManager: FIELD_MANAGER, dryRun: true } as const;
+    const how = { type: 'apply', fieldManager: CLI_MANAGER, dryRun: true } as const;
     await client.patch(pods, refOf(pod), pod, how);
     return [];
   } catch (error) {

@@ -1,11 +1,11 @@
 import { LinkspanError } from '../base/errors.ts';
+import { CLI_MANAGER } from '../base/names.ts';
 import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { inOrder, isOurs, refOf, titleOf } from '../kube/manifests.ts';
 import { configMaps, type KubeObject, namespaces } from '../kube/resource.ts';
 import { resourcesOf } from '../kube/served-kinds.ts';
 import { type LinkObject, links } from '../link/schema.ts';
-import { FIELD_MANAGER } from './charts.ts';
 import { findInstalled, type Installed } from './leftovers.ts';
 
 /** What a cluster has that an uninstall has to look at. */
@@ -107,7 +107,7 @@ function isPartOfNamespace(object: KubeObject): boolean {
     ownerReferences.length > 0 ||
     (object.kind === 'ConfigMap' && name === 'kube-root-ca.crt') ||
     (object.kind === 'ServiceAccount' && name === 'default') ||
-    isOurs(object, FIELD_MANAGER)
+    isOurs(object, CLI_MANAGER)
   );
 }
 

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
 import { LinkspanError, messageOf } from '../base/errors.ts';
-import { CREATED_BY, EXTENSION_LABEL } from '../base/names.ts';
+import { CREATED_BY, EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
 import { CHART } from './charts.ts';
 import type { Helm } from './helm.ts';
 
@@ -114,7 +114,7 @@ export function overridesSecret(values: Values, namespace: string, version: stri
       namespace,
       labels: {
         [EXTENSION_LABEL]: 'multicluster',
-        'app.kubernetes.io/part-of': 'linkspan',
+        [PART_OF_LABEL]: PART_OF,
         'app.kubernetes.io/managed-by': 'linkspan',
         'app.kubernetes.io/version': version,
       },

@@ -6,6 +6,8 @@ import {
   GATEWAY_MARKER,
   LINK_ANNOTATION,
   MIRRORED_SERVICE_LABEL,
+  PART_OF,
+  PART_OF_LABEL,
 } from '../base/names.ts';
 import { keyOf, type KubeObject, type ObjectRef } from './resource.ts';
 
@@ -97,7 +99,7 @@ export function isOurs(existing: KubeObject, fieldManager: string): boolean {
   const { labels = {}, annotations = {}, managedFields = [] } = existing.metadata ?? {};
   return (
     labels[EXTENSION_LABEL] === 'multicluster' ||
-    labels['app.kubernetes.io/part-of'] === 'linkspan' ||
+    labels[PART_OF_LABEL] === PART_OF ||
     OWN_KEYS.some((key) => key in labels || key in annotations) ||
     domainsOf(existing).some((domain) =>
       OWN_DOMAINS.some((own) => domain === own || domain.endsWith(`.${own}`)),

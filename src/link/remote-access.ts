@@ -1,5 +1,5 @@
 import type { V1PolicyRule } from '@kubernetes/client-node';
-import { EXTENSION_LABEL } from '../base/names.ts';
+import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import type { AccountRef } from './token.ts';
 
@@ -51,7 +51,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
     component: 'remote-access',
     'app.kubernetes.io/name': 'linkspan',
     'app.kubernetes.io/component': 'remote-access',
-    'app.kubernetes.io/part-of': 'linkspan',
+    [PART_OF_LABEL]: PART_OF,
     'app.kubernetes.io/managed-by': 'linkspan',
     'app.kubernetes.io/version': version,
   };

@@ -11,7 +11,7 @@ import { accessFromSecret } from '../../src/link/credentials.ts';
 import { parseLink, type LinkObject } from '../../src/link/schema.ts';
 import { parseSelector } from '../../src/link/selector.ts';
 import { eventually } from '../support/eventually.ts';
-import { installCrd, read } from '../support/linked-clusters.ts';
+import { gatewayService, installCrd, read } from '../support/linked-clusters.ts';
 import { linkspan, type Outcome } from '../support/linkspan.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -48,26 +48,7 @@ function targetObjects(namespace: string): object[] {
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
       subjects: [{ kind: 'ServiceAccount', name: ACCOUNT, namespace }],
     },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: {
-        name: 'linkerd-gateway',
-        namespace,
-        annotations: {
-          'mirror.linkerd.io/gateway-identity': 'gw.identity',
-          'mirror.linkerd.io/probe-path': '/ready',
-          'mirror.linkerd.io/probe-period': '3',
-        },
-      },
-      spec: {
-        type: 'LoadBalancer',
-        ports: [
-          { name: 'mc-gateway', port: 4143 },
-          { name: 'mc-probe', port: 4191 },
-        ],
-      },
-    },
+    gatewayService(namespace),
   ];
 }
 

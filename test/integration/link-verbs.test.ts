@@ -9,7 +9,7 @@ import type { Controller } from '../../src/mirror/controller.ts';
 import { clientOf, find, findLink, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
-import { installCrd, read, startController } from '../support/linked-clusters.ts';
+import { gatewayService, installCrd, read, startController } from '../support/linked-clusters.ts';
 import { linkspan, type Outcome } from '../support/linkspan.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
@@ -19,26 +19,7 @@ const wait = { timeoutMs: 20_000, everyMs: 50 };
 
 /** A gateway as the chart installs it, with an address. */
 async function installGateway(cluster: Cluster, namespace: string, ip: string): Promise<void> {
-  await cluster.apply({
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: {
-      name: 'linkerd-gateway',
-      namespace,
-      annotations: {
-        'mirror.linkerd.io/gateway-identity': 'gw.identity',
-        'mirror.linkerd.io/probe-path': '/ready',
-        'mirror.linkerd.io/probe-period': '3',
-      },
-    },
-    spec: {
-      type: 'LoadBalancer',
-      ports: [
-        { name: 'mc-gateway', port: 4143 },
-        { name: 'mc-probe', port: 4191 },
-      ],
-    },
-  });
+  await cluster.apply(gatewayService(namespace));
   const status = { status: { loadBalancer: { ingress: [{ ip }] } } };
   const flags = ['--subresource=status', '--type=merge', '-p', JSON.stringify(status)];
   await cluster.kubectl('-n', namespace, 'patch', 'service', 'linkerd-gateway', ...flags);

@@ -75,6 +75,30 @@ export function linkObjects(target: Cluster, namespace: string, name: string, sp
   ];
 }
 
+/** A gateway's Service as the chart installs it. */
+export function gatewayService(namespace: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      name: 'linkerd-gateway',
+      namespace,
+      annotations: {
+        'mirror.linkerd.io/gateway-identity': 'gw.identity',
+        'mirror.linkerd.io/probe-path': '/ready',
+        'mirror.linkerd.io/probe-period': '3',
+      },
+    },
+    spec: {
+      type: 'LoadBalancer',
+      ports: [
+        { name: 'mc-gateway', port: 4143 },
+        { name: 'mc-probe', port: 4191 },
+      ],
+    },
+  };
+}
+
 /** A Service without pods and a slice with ready endpoints for it. */
 export function exportedObjects(
   namespace: string,

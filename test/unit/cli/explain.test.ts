@@ -10,14 +10,8 @@ import {
 } from '../../../src/cli/explain-words.ts';
 import { linkRows, wideLinksText } from '../../../src/cli/links.ts';
 import { expectGolden } from '../../support/golden.ts';
+import { condition } from '../../support/link-conditions.ts';
 
-const condition = (type: string, status: 'True' | 'False', reason: string, message = '') => ({
-  type,
-  status,
-  reason,
-  message,
-  lastTransitionTime: '2026-11-24T00:00:00Z',
-});
 const NS = 'linkerd-multicluster';
 const now = Date.parse('2026-11-24T01:00:00Z');
 const west = {

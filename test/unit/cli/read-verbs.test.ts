@@ -18,6 +18,7 @@ import { versionText } from '../../../src/cli/version.ts';
 import type { LinkReport } from '../../../src/mirror/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { linkspan } from '../../support/linkspan.ts';
+import { condition } from '../../support/link-conditions.ts';
 
 const BIN = path.join(import.meta.dirname, '../../../bin/linkspan.js');
 
@@ -71,13 +72,6 @@ describe('texts of the verbs that read', () => {
   });
 
   it('links: who is well, who is not and why, who keeps it', () => {
-    const condition = (type: string, status: 'True' | 'False', reason: string, message = '') => ({
-      type,
-      status,
-      reason,
-      message,
-      lastTransitionTime: '2026-11-24T00:00:00Z',
-    });
     const items = [
       {
         metadata: { name: 'west', creationTimestamp: new Date('2026-11-24T00:00:00Z') },

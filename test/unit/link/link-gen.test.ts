@@ -6,38 +6,16 @@ import { parseAllDocuments, stringify } from 'yaml';
 import { codeOf } from '../../../src/base/errors.ts';
 import { accessFromSecret } from '../../../src/link/credentials.ts';
 import { gatewayFacts, linkerdFacts, tokenOf, type GatewayOptions } from '../../../src/link/link-gen.ts';
-import { linkManifests, type LinkFacts } from '../../../src/link/link-manifests.ts';
+import { linkManifests } from '../../../src/link/link-manifests.ts';
 import { parseLink, type LinkObject } from '../../../src/link/schema.ts';
+import { linkFacts } from '../../support/link-facts.ts';
 
 const testdata = (name: string) => path.join(import.meta.dirname, 'testdata', name);
 
-const facts: LinkFacts = {
-  clusterName: 'west',
-  namespace: 'linkerd-multicluster',
-  linkerdNamespace: 'linkerd',
-  clusterDomain: 'cluster.local',
-  trustDomain: 'trust.example.com',
-  server: 'https://10.1.2.3:6443',
-  ca: '-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n',
-  tlsServerName: undefined,
-  skipVerify: false,
-  serviceAccount: 'linkerd-service-mirror-remote-access-default',
-  token: 'abc.def.ghi',
-  gateway: {
-    addresses: ['10.1.2.40', 'gw.west.example.com'],
-    port: 4143,
-    identity: 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local',
-    probe: { path: '/ready', port: 4191, period: '3s' },
-  },
-  selector: { matchLabels: { 'mirror.linkerd.io/exported': 'true' } },
-  remoteDiscoverySelector: { matchLabels: { 'mirror.linkerd.io/exported': 'remote-discovery' } },
-  federatedServiceSelector: { matchLabels: { 'mirror.linkerd.io/federated': 'member' } },
+const facts = linkFacts({
   excludedAnnotations: ['evil.io/*'],
   excludedLabels: ['argocd.argoproj.io/instance'],
-  tokenTtlMs: undefined,
-  destinationCredentials: true,
-  version: '0.0.0',
-};
+});
 
 /** What the thrown LinkspanError says, as `CODE message`. */
 function complaint(run: () => unknown): string {

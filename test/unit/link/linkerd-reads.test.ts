@@ -5,13 +5,14 @@ import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../../../src/kube/resource.ts';
 import { gatewayFacts } from '../../../src/link/link-gen.ts';
-import { linkManifests, type LinkFacts } from '../../../src/link/link-manifests.ts';
+import { linkManifests } from '../../../src/link/link-manifests.ts';
 import {
   controllerCredentials,
   controllerReads,
   destinationAdds,
   linkGenReads,
 } from '../../support/linkerd-reading.ts';
+import { linkFacts } from '../../support/link-facts.ts';
 
 const options = {
   name: 'linkerd-gateway',
@@ -51,28 +52,7 @@ function gateway(
   };
 }
 
-const facts: LinkFacts = {
-  clusterName: 'west',
-  namespace: 'linkerd-multicluster',
-  linkerdNamespace: 'linkerd',
-  clusterDomain: 'cluster.local',
-  trustDomain: 'trust.example.com',
-  server: 'https://10.1.2.3:6443',
-  ca: '-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n',
-  tlsServerName: undefined,
-  skipVerify: false,
-  serviceAccount: 'linkerd-service-mirror-remote-access-default',
-  token: 'abc.def.ghi',
-  gateway: gatewayFacts(gateway(), options),
-  selector: { matchLabels: { 'mirror.linkerd.io/exported': 'true' } },
-  remoteDiscoverySelector: { matchLabels: { 'mirror.linkerd.io/exported': 'remote-discovery' } },
-  federatedServiceSelector: { matchLabels: { 'mirror.linkerd.io/federated': 'member' } },
-  excludedAnnotations: [],
-  excludedLabels: [],
-  tokenTtlMs: undefined,
-  destinationCredentials: true,
-  version: '1.2.3',
-};
+const facts = linkFacts({ gateway: gatewayFacts(gateway(), options), version: '1.2.3' });
 const [mirrorSecret, destinationSecret, link] = linkManifests(facts) as [V1Secret, V1Secret, KubeObject];
 
 /** What an API server adds to a Link by the defaults of the CRD. */
