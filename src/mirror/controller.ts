@@ -34,7 +34,8 @@ import { LinkRun } from './link-run.ts';
 import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
 import { LocalMembers } from './local-members.ts';
 import { LocalView } from './local-view.ts';
-import type { PeerSettings, PeerSurroundings } from './peer.ts';
+import type { PeerSurroundings } from './peer.ts';
+import type { PeerSettings } from './peer-settings.ts';
 
 /** Settings of the controller; the CLI's flags. */
 export interface ControllerSettings extends PeerSettings {

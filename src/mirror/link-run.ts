@@ -21,7 +21,8 @@ import { TokenRenewal } from '../link/token-renewal.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { collect, leftovers, makers } from './collector.ts';
 import { LinkStatusWriter } from './link-status.ts';
-import { Peer, type PeerSettings, type PeerSurroundings } from './peer.ts';
+import { Peer, type PeerSurroundings } from './peer.ts';
+import type { PeerSettings } from './peer-settings.ts';
 
 export interface LinkRunOptions extends PeerSurroundings {
   /** `namespace/name` of the Link. */

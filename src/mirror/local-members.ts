@@ -5,7 +5,8 @@ import type { Logger } from '../telemetry/log.ts';
 import { DropGuard } from './drop-guard.ts';
 import { FederatedWriter } from './federated-writer.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
-import { copyRules, unionFor, type PeerSettings, type PeerSurroundings } from './peer.ts';
+import type { PeerSurroundings } from './peer.ts';
+import { copyRules, unionFor, type PeerSettings } from './peer-settings.ts';
 import { PRIORITY, type Outcome } from './reconciler.ts';
 
 /** The Lease of Linkerd's own local service mirror, which must not write at the same time. */

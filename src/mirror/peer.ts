@@ -1,56 +1,34 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { EXPORTED_LABEL } from '../base/names.ts';
 import { ExportView } from '../discovery/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
-import { links, type Link } from '../link/schema.ts';
+import type { Link } from '../link/schema.ts';
 import { unionOf } from '../link/selector.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { annotatedGateway, AnnotatedGateways } from './annotated-gateways.ts';
 import { ApiReachability } from './api-reachability.ts';
 import { DropConfirmation } from './drop-confirmation.ts';
-import { DropGuard, memberClaim, parseClaim, type DropGuardSettings } from './drop-guard.ts';
+import { DropGuard, memberClaim, parseClaim } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
 import type { MirrorAddress } from './endpoints.ts';
-import type { DataPath, GatewayFacts, LinkFacts } from './facts.ts';
+import type { GatewayFacts } from './facts.ts';
 import { FederatedWriter } from './federated-writer.ts';
-import type { Union } from './federated.ts';
 import type { Resolver } from './gateway-addresses.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
 import { GatewayPath } from './gateway-path.ts';
+import { LinkNews } from './link-news.ts';
 import type { LocalView } from './local-view.ts';
-import type { CopyRules } from './metadata.ts';
 import { isAnnotated, isExported, isLabelled, MirrorWriter } from './mirror-writer.ts';
 import { keyOfObject } from './naming.ts';
-import { portsLeftOut } from './ports.ts';
-import { UNMIRRORED, type EventReason, type MirrorReason } from './reasons.ts';
+import { linkFacts, type PeerSettings, unionFor } from './peer-settings.ts';
 import { PRIORITY, type Outcome } from './reconciler.ts';
 
 /** How often everything is looked at again without a reason. */
 const RESYNC_MS = 600_000;
-
-/** Settings that hold for every peer. */
-export interface PeerSettings {
-  /** Data path of Links that do not say it themselves. */
-  readonly dataPath: DataPath;
-  readonly writeEndpoints: boolean;
-  readonly flatEndpoints: boolean;
-  readonly headless: boolean;
-  readonly createNamespaces: boolean;
-  /** Whether the older annotations export too; without them the target filters what is watched. */
-  readonly annotationExports: boolean;
-  /** Which labels and annotations may be copied at all; undefined: all. */
-  readonly allowedLabel: ((key: string) => boolean) | undefined;
-  readonly allowedAnnotation: ((key: string) => boolean) | undefined;
-  readonly dropGuard: DropGuardSettings;
-  /** Keys of one peer that are worked on at once: its share of the pool. */
-  readonly concurrency: number;
-  readonly hostGraceMs: number;
-}
 
 /** What a peer shares with the others of its process. */
 export interface PeerSurroundings {
@@ -90,10 +68,9 @@ export class Peer {
   readonly #guard: DropGuard;
   readonly #drop: DropConfirmation;
   readonly #gateways: AnnotatedGateways;
+  readonly #news: LinkNews;
   readonly #unsubscribe: (() => void)[] = [];
   #resyncTimer: Timer | undefined;
-  /** Events about single Services that were told already. */
-  readonly #told = new Set<string>();
   readonly exports: ExportView;
   readonly members: ExportView;
   readonly gateway: GatewayPath | undefined;
@@ -104,6 +81,7 @@ export class Peer {
     this.#options = options;
     const { link, settings, clock, random, log, access } = options;
     const common = { clock, random, log };
+    this.#news = new LinkNews({ link, log, events: options.events });
     this.#remote = new KubeClient(access, common);
     this.#api = new ApiReachability({
       client: new KubeClient(access, { ...common, timeoutMs: 5000, maxTries: 1, maxConnections: 1 }),
@@ -140,7 +118,7 @@ export class Peer {
       knownUid: options.knownUid,
       acceptedUid: link.acceptedUid,
       reconsider: (claims) => this.#reconsider(claims),
-      tell: (reason, message) => this.#tell('Warning', reason, message),
+      tell: (reason, message) => this.#news.warn(reason, message),
       signal: this.#stop.signal,
     });
     this.#gateways = this.#annotatedGateways();
@@ -349,23 +327,8 @@ export class Peer {
     const service = this.exports.services.get(key);
     const annotated = service !== undefined && isAnnotated(service, this.link);
     this.#gateways.use(key, annotated ? annotatedGateway(service) : undefined);
-    if (service === undefined) {
-      this.#told.delete(`AnnotationExport ${key}`);
-      this.#told.delete(`PortsLeftOut ${key}`);
-      return;
-    }
-    const where = `${key} of cluster ${this.link.targetClusterName}`;
-    if (annotated) {
-      const label = `${EXPORTED_LABEL}=true`;
-      this.#tellOnce(
-        key,
-        'AnnotationExport',
-        `${where} is exported by an annotation; use the label ${label}`,
-      );
-    }
-    const leftOut = portsLeftOut(service);
-    if (leftOut.length > 0)
-      this.#tellOnce(key, 'PortsLeftOut', `${where}: only TCP is mirrored, left out: ${leftOut.join(', ')}`);
+    if (service === undefined) this.#news.forget(key);
+    else this.#news.exported(key, service, annotated);
   }
 
   #reconsider(claims: readonly string[]): void {
@@ -377,66 +340,8 @@ export class Peer {
 
   #report(key: string, outcome: Outcome, before: Outcome | undefined): void {
     if (outcome.reason === 'DropHeld') this.#drop.request();
-    if (!UNMIRRORED.has(outcome.reason) || before?.reason === outcome.reason) return;
-    const { reason, message, local } = outcome;
-    this.#options.log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
-    if (reason === 'Error') return;
-    const why = message === '' ? reason : `${reason}: ${message}`;
-    this.#tell('Warning', reason, `${key} of cluster ${this.link.targetClusterName} is not mirrored: ${why}`);
+    this.#news.outcome(key, outcome, before);
   }
-
-  #tellOnce(key: string, reason: EventReason, message: string): void {
-    const mark = `${reason} ${key}`;
-    if (this.#told.has(mark)) return;
-    this.#told.add(mark);
-    this.#tell('Normal', reason, message);
-  }
-
-  #tell(type: 'Normal' | 'Warning', reason: EventReason | MirrorReason, message: string): void {
-    const { link, events } = this.#options;
-    const regarding = {
-      apiVersion: `${links.group}/${links.version}`,
-      kind: links.kind,
-      name: link.name,
-      namespace: link.namespace,
-      uid: link.uid,
-    };
-    events.record({ regarding, type, reason, message });
-  }
-}
-
-/** What decides about the mirrors of a Link. */
-function linkFacts(link: Link, settings: PeerSettings): LinkFacts {
-  return {
-    cluster: link.targetClusterName,
-    link: `${link.namespace}/${link.name}`,
-    clusterDomain: link.targetClusterDomain,
-    dataPath: link.dataPath ?? settings.dataPath,
-    rules: copyRules(settings, link),
-    writeEndpoints: settings.writeEndpoints,
-    flatEndpoints: settings.flatEndpoints,
-    headless: settings.headless,
-    createNamespaces: settings.createNamespaces,
-  };
-}
-
-/** What may be copied: the controller's allow lists, less what a Link excludes. */
-export function copyRules(
-  settings: Pick<PeerSettings, 'allowedLabel' | 'allowedAnnotation'>,
-  link?: Pick<Link, 'excludedLabel' | 'excludedAnnotation'>,
-): CopyRules {
-  return {
-    excludedLabel: link?.excludedLabel ?? (() => false),
-    excludedAnnotation: link?.excludedAnnotation ?? (() => false),
-    allowedLabel: settings.allowedLabel,
-    allowedAnnotation: settings.allowedAnnotation,
-  };
-}
-
-/** Where federated Services get their endpoints from. */
-export function unionFor(settings: Pick<PeerSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
-  if (settings.flatEndpoints) return 'pods';
-  return dataPath === 'relay' ? 'relay' : 'none';
 }
 
 function claimsOf(service: V1Service, link: Link): string[] {

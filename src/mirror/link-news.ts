@@ -1,0 +1,75 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { EXPORTED_LABEL } from '../base/names.ts';
+import type { EventRecorder } from '../kube/event-recorder.ts';
+import { links, type Link } from '../link/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { portsLeftOut } from './ports.ts';
+import { UNMIRRORED, type EventReason, type MirrorReason } from './reasons.ts';
+import type { Outcome } from './reconciler.ts';
+
+/** What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once. */
+export class LinkNews {
+  readonly #link: Link;
+  readonly #events: EventRecorder;
+  readonly #log: Logger;
+  /** Events about single Services that were told already. */
+  readonly #told = new Set<string>();
+
+  constructor(options: { readonly link: Link; readonly events: EventRecorder; readonly log: Logger }) {
+    this.#link = options.link;
+    this.#events = options.events;
+    this.#log = options.log;
+  }
+
+  /** A Service is exported, or is so in another way than before. */
+  exported(key: string, service: V1Service, annotated: boolean): void {
+    const where = `${key} of cluster ${this.#link.targetClusterName}`;
+    if (annotated) {
+      const label = `${EXPORTED_LABEL}=true`;
+      this.#once(key, 'AnnotationExport', `${where} is exported by an annotation; use the label ${label}`);
+    }
+    const leftOut = portsLeftOut(service);
+    if (leftOut.length > 0)
+      this.#once(key, 'PortsLeftOut', `${where}: only TCP is mirrored, left out: ${leftOut.join(', ')}`);
+  }
+
+  /** A Service is exported no more: what was said of it may be said again. */
+  forget(key: string): void {
+    this.#told.delete(`AnnotationExport ${key}`);
+    this.#told.delete(`PortsLeftOut ${key}`);
+  }
+
+  /** What came of a Service's mirror. Told when it is not there, and why, once for each reason. */
+  outcome(key: string, outcome: Outcome, before: Outcome | undefined): void {
+    if (!UNMIRRORED.has(outcome.reason) || before?.reason === outcome.reason) return;
+    const { reason, message, local } = outcome;
+    this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
+    if (reason === 'Error') return;
+    const why = message === '' ? reason : `${reason}: ${message}`;
+    this.warn(reason, `${key} of cluster ${this.#link.targetClusterName} is not mirrored: ${why}`);
+  }
+
+  /** A Warning Event of the Link. */
+  warn(reason: EventReason | MirrorReason, message: string): void {
+    this.#tell('Warning', reason, message);
+  }
+
+  #once(key: string, reason: EventReason, message: string): void {
+    const mark = `${reason} ${key}`;
+    if (this.#told.has(mark)) return;
+    this.#told.add(mark);
+    this.#tell('Normal', reason, message);
+  }
+
+  #tell(type: 'Normal' | 'Warning', reason: EventReason | MirrorReason, message: string): void {
+    const { name, namespace, uid } = this.#link;
+    const regarding = {
+      apiVersion: `${links.group}/${links.version}`,
+      kind: links.kind,
+      name,
+      namespace,
+      uid,
+    };
+    this.#events.record({ regarding, type, reason, message });
+  }
+}

@@ -1,0 +1,58 @@
+import type { Link } from '../link/schema.ts';
+import type { DropGuardSettings } from './drop-guard.ts';
+import type { DataPath, LinkFacts } from './facts.ts';
+import type { Union } from './federated.ts';
+import type { CopyRules } from './metadata.ts';
+
+/** Settings that hold for every peer. */
+export interface PeerSettings {
+  /** Data path of Links that do not say it themselves. */
+  readonly dataPath: DataPath;
+  readonly writeEndpoints: boolean;
+  readonly flatEndpoints: boolean;
+  readonly headless: boolean;
+  readonly createNamespaces: boolean;
+  /** Whether the older annotations export too; without them the target filters what is watched. */
+  readonly annotationExports: boolean;
+  /** Which labels and annotations may be copied at all; undefined: all. */
+  readonly allowedLabel: ((key: string) => boolean) | undefined;
+  readonly allowedAnnotation: ((key: string) => boolean) | undefined;
+  readonly dropGuard: DropGuardSettings;
+  /** Keys of one peer that are worked on at once: its share of the pool. */
+  readonly concurrency: number;
+  readonly hostGraceMs: number;
+}
+
+/** What decides about the mirrors of a Link. */
+export function linkFacts(link: Link, settings: PeerSettings): LinkFacts {
+  return {
+    cluster: link.targetClusterName,
+    link: `${link.namespace}/${link.name}`,
+    clusterDomain: link.targetClusterDomain,
+    dataPath: link.dataPath ?? settings.dataPath,
+    rules: copyRules(settings, link),
+    writeEndpoints: settings.writeEndpoints,
+    flatEndpoints: settings.flatEndpoints,
+    headless: settings.headless,
+    createNamespaces: settings.createNamespaces,
+  };
+}
+
+/** What may be copied: the controller's allow lists, less what a Link excludes. */
+export function copyRules(
+  settings: Pick<PeerSettings, 'allowedLabel' | 'allowedAnnotation'>,
+  link?: Pick<Link, 'excludedLabel' | 'excludedAnnotation'>,
+): CopyRules {
+  return {
+    excludedLabel: link?.excludedLabel ?? (() => false),
+    excludedAnnotation: link?.excludedAnnotation ?? (() => false),
+    allowedLabel: settings.allowedLabel,
+    allowedAnnotation: settings.allowedAnnotation,
+  };
+}
+
+/** Where federated Services get their endpoints from. */
+export function unionFor(settings: Pick<PeerSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
+  if (settings.flatEndpoints) return 'pods';
+  return dataPath === 'relay' ? 'relay' : 'none';
+}
