@@ -13,7 +13,7 @@ import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { KubeClient } from '../kube/client.ts';
-import { MAX_PENDING } from '../proxy/target.ts';
+import { MAX_PENDING } from '../proxy/target-options.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { accessOf } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';

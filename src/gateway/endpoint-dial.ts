@@ -3,7 +3,7 @@ import type { IdentitySource } from '../identity/identity.ts';
 import { peerIdentities } from '../identity/peer.ts';
 import type { MeshPeer } from '../proxy/balancer/endpoint.ts';
 import { type DialOptions, plainDial, tlsDial } from '../proxy/dial.ts';
-import type { Dial } from '../proxy/target.ts';
+import type { Dial } from '../proxy/target-options.ts';
 import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-header.ts';
 
 /**

@@ -5,7 +5,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Accounts } from './accounts.ts';
 import { type Connection, SocketConnection } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
-import type { Dial } from './target.ts';
+import type { Dial } from './target-options.ts';
 
 /** Time to connect, TLS included; Linkerd's outbound default is 1 s. */
 export const CONNECT_TIMEOUT_MS = 1000;

@@ -1,16 +1,10 @@
-import { backoffDelay, type Random } from '../base/backoff.ts';
-import { type Clock, sleep } from '../base/clock.ts';
+import { backoffDelay } from '../base/backoff.ts';
+import { sleep } from '../base/clock.ts';
 import type { RequestRules } from '../base/request-rules.ts';
 import { Accounts } from './accounts.ts';
 import type { Attempt } from './balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
-import {
-  type AccrualSettings,
-  DEFAULT_ACCRUAL,
-  type EndpointPlace,
-  type EndpointState,
-} from './balancer/endpoint.ts';
-import type { Connection } from './connection.ts';
+import { DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Field } from './field.ts';
 import type { Gate } from './gate/gate.ts';
@@ -22,73 +16,21 @@ import { IdleConnections } from './idle-connections.ts';
 import { RequestPolicy } from './retry/policy.ts';
 import { Tries, type TryOpener } from './retry/tries.ts';
 import type { StreamCarrier } from './streams/carrier.ts';
-import type { SessionProtocol } from './transport-header.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
-
-/**
- * Opens a connection to an endpoint, ready for the application's bytes.
- * @param protocol what will be spoken on it
- * @throws ProxyFailure `connection failed` or `connect timeout`
- */
-export type Dial = (endpoint: EndpointPlace, protocol: SessionProtocol) => Promise<Connection>;
+import type { Lease } from './lease.ts';
+import {
+  MAX_PENDING,
+  MAX_WAITING,
+  type TargetOptions,
+  type TargetProtocol,
+  type TargetRules,
+} from './target-options.ts';
 
 const FAILFAST_MS = 3000;
 /** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */
 const RECONNECT = { minMs: 100, maxMs: 500 } as const;
 /** After so long without a failure the next one begins an outage of its own. */
 const OUTAGE_OVER_MS = 10_000;
-/** Requests that may wait for an endpoint to become ready. */
-export const MAX_WAITING = 1000;
-/** Requests without an answer, and open raw flows, of one target. */
-export const MAX_PENDING = 10_000;
-
-export interface TargetOptions {
-  /** `name:port`, for messages and metrics. */
-  readonly label: string;
-  readonly dial: Dial;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly accrual?: AccrualSettings;
-  /** Where retries and timeouts are counted; default nowhere. */
-  readonly accounts?: Accounts;
-  /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
-  readonly maxWaiting?: number;
-  /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */
-  readonly maxPending?: number;
-  /** How long the first request waits for an endpoint to become ready before all fail at once; default 3 s (Linkerd's). */
-  readonly failfastMs?: number;
-  /** How long an unused HTTP/1 connection is kept; default 3 s (Linkerd's). */
-  readonly idleMs?: number;
-  /** Unused connections kept per endpoint; default 100. */
-  readonly maxIdle?: number;
-  /** Connections that are shared with other targets, for endpoints that take streams; default none. */
-  readonly streams?: StreamCarrier;
-}
-
-/** What is spoken to endpoints. */
-export type TargetProtocol = 'http1' | 'http2' | 'opaque';
-
-/** What the Service says of all its endpoints. */
-export interface TargetRules {
-  /** What its pods speak; absent = what the client speaks. */
-  readonly protocol?: TargetProtocol;
-  /** Which failures shut an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
-  readonly accrual?: Partial<AccrualSettings>;
-  /** Retries and timeouts; absent = none. */
-  readonly requests?: RequestRules;
-}
-
-/** A connection to an endpoint that was picked for one request or flow. */
-export interface Lease {
-  /** To be told how it went. */
-  readonly endpoint: Attempt;
-  readonly connection: Connection;
-  /** It has carried a request before; its peer may be closing it at this moment. */
-  readonly reused: boolean;
-  /** When it was given out (monotonic milliseconds). */
-  readonly since: number;
-}
-
 /** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
 export class Target implements TryOpener {
   readonly label: string;

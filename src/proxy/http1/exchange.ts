@@ -1,7 +1,7 @@
 import type { ProxyFailure } from '../failures.ts';
 import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
-import type { Lease } from '../target.ts';
+import type { Lease } from '../lease.ts';
 import { BodyReader } from './body.ts';
 import { NO_BODY, type RequestHead, type ResponseHead } from './head.ts';
 

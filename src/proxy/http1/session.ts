@@ -1,7 +1,7 @@
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import type { Flow, Session } from '../session.ts';
-import type { Lease } from '../target.ts';
+import type { Lease } from '../lease.ts';
 import { endGently } from '../linger.ts';
 import { joinTunnel } from '../tunnel.ts';
 import { BodyReader, passOn } from './body.ts';

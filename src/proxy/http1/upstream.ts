@@ -2,7 +2,8 @@ import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import type { Field } from '../field.ts';
 import { endToEnd } from '../forwarding.ts';
-import type { Lease, Target } from '../target.ts';
+import type { Lease } from '../lease.ts';
+import type { Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
 import {

@@ -3,7 +3,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { Accounts } from '../../../src/proxy/accounts.ts';
 import { plainDial } from '../../../src/proxy/dial.ts';
 import { ProxyFailure } from '../../../src/proxy/failures.ts';
-import { Target, type TargetOptions } from '../../../src/proxy/target.ts';
+import { Target } from '../../../src/proxy/target.ts';
+import type { TargetOptions } from '../../../src/proxy/target-options.ts';
 import { eventually } from '../../support/eventually.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';
 

@@ -1,0 +1,57 @@
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import type { RequestRules } from '../base/request-rules.ts';
+import type { Accounts } from './accounts.ts';
+import type { AccrualSettings, EndpointPlace } from './balancer/endpoint.ts';
+import type { Connection } from './connection.ts';
+import type { StreamCarrier } from './streams/carrier.ts';
+import type { SessionProtocol } from './transport-header.ts';
+
+/**
+ * Opens a connection to an endpoint, ready for the application's bytes.
+ * @param protocol what will be spoken on it
+ * @throws ProxyFailure `connection failed` or `connect timeout`
+ */
+export type Dial = (endpoint: EndpointPlace, protocol: SessionProtocol) => Promise<Connection>;
+
+/** Requests that may wait for an endpoint to become ready. */
+export const MAX_WAITING = 1000;
+/** Requests without an answer, and open raw flows, of one target. */
+export const MAX_PENDING = 10_000;
+
+/** How a target is reached, and its limits. */
+export interface TargetOptions {
+  /** `name:port`, for messages and metrics. */
+  readonly label: string;
+  readonly dial: Dial;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly accrual?: AccrualSettings;
+  /** Where retries and timeouts are counted; default nowhere. */
+  readonly accounts?: Accounts;
+  /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
+  readonly maxWaiting?: number;
+  /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */
+  readonly maxPending?: number;
+  /** How long the first request waits for an endpoint to become ready before all fail at once; default 3 s (Linkerd's). */
+  readonly failfastMs?: number;
+  /** How long an unused HTTP/1 connection is kept; default 3 s (Linkerd's). */
+  readonly idleMs?: number;
+  /** Unused connections kept per endpoint; default 100. */
+  readonly maxIdle?: number;
+  /** Connections that are shared with other targets, for endpoints that take streams; default none. */
+  readonly streams?: StreamCarrier;
+}
+
+/** What is spoken to endpoints. */
+export type TargetProtocol = 'http1' | 'http2' | 'opaque';
+
+/** What the Service says of all its endpoints. */
+export interface TargetRules {
+  /** What its pods speak; absent = what the client speaks. */
+  readonly protocol?: TargetProtocol;
+  /** Which failures shut an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
+  readonly accrual?: Partial<AccrualSettings>;
+  /** Retries and timeouts; absent = none. */
+  readonly requests?: RequestRules;
+}
