@@ -109,9 +109,14 @@ describe('values of an installation', () => {
   });
 
   it('take certificates from Linkerd where it is, unless an issuer is given', () => {
-    const domains = { clusterDomain: 'east.local', identityTrustDomain: 'mesh.example' };
-    expect(clusterValues(facts, false)).to.deep.equal({ ...domains, identity: { source: 'linkerd' } });
-    expect(clusterValues(facts, true)).to.deep.equal(domains);
+    // Sources with Linkerd read what Linkerd's account lets them read, whoever issues the certificates.
+    const values = {
+      clusterDomain: 'east.local',
+      identityTrustDomain: 'mesh.example',
+      remoteAccess: { linkerd: true },
+    };
+    expect(clusterValues(facts, false)).to.deep.equal({ ...values, identity: { source: 'linkerd' } });
+    expect(clusterValues(facts, true)).to.deep.equal(values);
     expect(clusterValues({ ...facts, linkerd: undefined }, false)).to.deep.equal({});
   });
 });
