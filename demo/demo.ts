@@ -1,6 +1,7 @@
 /**
- * `npm run demo`: a request crosses two clusters on this machine, with nothing but Node (and, the first time, Go). Two real control planes, a gateway,
- * a controller and an egress run in a network namespace of their own; `--keep` leaves them up to play with.
+ * `npm run demo [-- --keep] [--from build|download]`: a request crosses two clusters on this machine, with nothing but Node. Two real
+ * control planes (etcd and API server, downloaded or built the first time), a gateway, a controller and an egress run in a network
+ * namespace of their own; `--keep` leaves them up to play with.
  */
 import type { ChildProcess } from 'node:child_process';
 import { execFile } from 'node:child_process';
@@ -12,12 +13,27 @@ import { createAnchor, createIssuer, issueLeaf } from '../src/identity/issue.ts'
 import { identityName } from '../src/identity/identity-name.ts';
 import { identityFiles, writePemFiles } from '../src/identity/pem-files.ts';
 import { startCluster, type Cluster } from '../test/testbed/cluster.ts';
-import { address, reexecInNetns } from '../test/testbed/netns.ts';
-import { gatewayService, namespace, remoteAccess, serviceOfProcesses, yaml } from './manifests.ts';
+import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
+import { NEEDS } from '../test/testbed/binaries/programs.ts';
+import { orExplain } from '../test/testbed/errors.ts';
+import { address, inNetns, reexecInNetns } from '../test/testbed/netns.ts';
+import {
+  gatewayService,
+  namespace,
+  REMOTE_ACCESS,
+  remoteAccess,
+  serviceOfProcesses,
+  tokenSecret,
+  yaml,
+} from './manifests.ts';
 import { endAll, get, say, show, startProgram, until } from './steps.ts';
 
-// Before anything else: the addresses below exist only inside.
-await reexecInNetns();
+await orExplain(async () => {
+  takeFromFlag(process.argv.slice(2));
+  // Before anything else: the addresses below exist only inside.
+  await reexecInNetns(NEEDS.demo);
+});
+if (!inNetns()) process.exit();
 
 const MULTICLUSTER = 'linkerd-multicluster';
 const HOSTS = {
@@ -57,9 +73,7 @@ try {
 }
 
 async function run(): Promise<void> {
-  say(
-    'starting two control planes (etcd, kube-apiserver, kube-controller-manager each); the first time they are built, which takes minutes',
-  );
+  say('starting two control planes (etcd and kube-apiserver each)');
   const [west, east] = await Promise.all([boot('west', HOSTS.west), boot('east', HOSTS.east)]);
   const identities = await makeIdentities();
   say('west: a web service with two replicas, and the gateway');
@@ -76,7 +90,7 @@ async function run(): Promise<void> {
 }
 
 async function boot(name: string, host: string): Promise<Cluster> {
-  const cluster = await startCluster({ name, controllerManager: true, address: host });
+  const cluster = await startCluster({ name, address: host });
   demo.clusters.push(cluster);
   say(`${name}: API server ${cluster.server}`);
   return cluster;
@@ -110,6 +124,7 @@ async function prepareWest(west: Cluster, gatewayIdentity: string): Promise<void
       gatewayService(gatewayIdentity),
     ),
   );
+  await fillToken(west);
   // What a cloud's load balancer controller would do.
   const status = JSON.stringify({ status: { loadBalancer: { ingress: [{ ip: HOSTS.gateway }] } } });
   await west.kubectl(
@@ -138,6 +153,14 @@ async function prepareWest(west: Cluster, gatewayIdentity: string): Promise<void
   await isReady('gateway', `http://${HOSTS.gateway}:4191/ready`);
 }
 
+/** What a controller manager would do: puts a token of the remote access account into the Secret that asks for one. */
+async function fillToken(west: Cluster): Promise<void> {
+  const token = (
+    await west.kubectl('-n', MULTICLUSTER, 'create', 'token', REMOTE_ACCESS, '--duration=24h')
+  ).trim();
+  await apply(west, yaml(tokenSecret({ token, caCrt: await readFile(west.caFile, 'utf8') })));
+}
+
 async function linkEastToWest(west: Cluster, east: Cluster): Promise<void> {
   const crd = await readFile(
     path.join(import.meta.dirname, '../crds/links.multicluster.linkerd.io.yaml'),
@@ -157,11 +180,8 @@ async function linkEastToWest(west: Cluster, east: Cluster): Promise<void> {
     west.kubeconfigFile,
     '--no-destination-credentials',
   ];
-  const link = await until('the token of the remote access account', async () => {
-    const program = path.join(import.meta.dirname, '..', PROGRAM);
-    return (await promisify(execFile)(process.execPath, [program, ...linkGen])).stdout;
-  });
-  await apply(east, link);
+  const program = path.join(import.meta.dirname, '..', PROGRAM);
+  await apply(east, (await promisify(execFile)(process.execPath, [program, ...linkGen])).stdout);
 }
 
 async function startEast(east: Cluster): Promise<void> {

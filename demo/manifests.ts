@@ -6,7 +6,8 @@ import {
   GATEWAY_PROBE_PERIOD,
 } from '../src/base/names.ts';
 
-const ACCOUNT = 'linkerd-service-mirror-remote-access-default';
+/** The account by which source clusters read a target's exports; Linkerd's name. */
+export const REMOTE_ACCESS = 'linkerd-service-mirror-remote-access-default';
 const MULTICLUSTER = 'linkerd-multicluster';
 
 /** Several objects as one YAML text. */
@@ -18,25 +19,15 @@ export function namespace(name: string): object {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
 }
 
-/** The account by which source clusters read this cluster's exports, with its token. */
+/** The account by which source clusters read this cluster's exports, and its rights. */
 export function remoteAccess(): object[] {
-  const metadata = { name: ACCOUNT, namespace: MULTICLUSTER };
+  const metadata = { name: REMOTE_ACCESS, namespace: MULTICLUSTER };
   return [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
     {
-      apiVersion: 'v1',
-      kind: 'Secret',
-      type: 'kubernetes.io/service-account-token',
-      metadata: {
-        ...metadata,
-        name: `${ACCOUNT}-token`,
-        annotations: { 'kubernetes.io/service-account.name': ACCOUNT },
-      },
-    },
-    {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRole',
-      metadata: { name: ACCOUNT },
+      metadata: { name: REMOTE_ACCESS },
       rules: [
         { apiGroups: [''], resources: ['services'], verbs: ['get', 'list', 'watch'] },
         { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
@@ -45,11 +36,27 @@ export function remoteAccess(): object[] {
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRoleBinding',
-      metadata: { name: ACCOUNT },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: ACCOUNT },
-      subjects: [{ kind: 'ServiceAccount', name: ACCOUNT, namespace: MULTICLUSTER }],
+      metadata: { name: REMOTE_ACCESS },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: REMOTE_ACCESS },
+      subjects: [{ kind: 'ServiceAccount', name: REMOTE_ACCESS, namespace: MULTICLUSTER }],
     },
   ];
+}
+
+/** The Secret that `link-gen` reads the account's token from, filled. */
+export function tokenSecret(filled: { readonly token: string; readonly caCrt: string }): object {
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/service-account-token',
+    metadata: {
+      name: `${REMOTE_ACCESS}-token`,
+      namespace: MULTICLUSTER,
+      annotations: { 'kubernetes.io/service-account.name': REMOTE_ACCESS },
+    },
+    data: { token: base64(filled.token), 'ca.crt': base64(filled.caCrt) },
+  };
 }
 
 /** The gateway's Service, as the chart makes it. */

@@ -1,15 +1,21 @@
 /**
- * `npm test [-- unit|integration] [mocha options, such as --grep X]`: the unit tests, then the integration tests in a network namespace
- * of their own. Mocha's output is streamed; the last line is `N passed, N failed`. The exit code is 1 when a test failed, none ran, or a
- * mocha process crashed or did not end.
+ * `npm test [-- unit|integration] [--from build|download] [--require-all] [mocha options, such as --grep X]`: gets the programs that
+ * the tests need, then runs the unit tests, and the integration tests in a network namespace of their own. Mocha's output is streamed;
+ * the last line is `N passed, N failed`. The exit code is 1 when a test failed, none ran, or a mocha process crashed or did not end.
+ * Tests whose programs cannot be had here (programs.ts, OPTIONAL) are named at the start and at the end, and not counted; with
+ * `--require-all` that is a failure.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync, existsSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, existsSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { TestSummary } from '../test/support/counting-reporter.ts';
-import { binaries, CONTROL_PLANE, ended } from '../test/testbed/binaries.ts';
-import { orExplain } from '../test/testbed/errors.ts';
+import { ended } from '../test/testbed/binaries/build.ts';
+import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
+import { type LeftOut, prepare, prepareOptional } from '../test/testbed/binaries/prepare.ts';
+import { NEEDS, OPTIONAL } from '../test/testbed/binaries/programs.ts';
+import { systemPath } from '../test/testbed/binaries/system-path.ts';
+import { orExplain, TestbedError } from '../test/testbed/errors.ts';
 
 const root = path.dirname(import.meta.dirname);
 const INTEGRATION = 'test/integration/**/*.test.ts';
@@ -22,25 +28,46 @@ const POLL_MS = 250;
 const suites = ['unit', 'integration'] as const;
 type Suite = (typeof suites)[number];
 
+/** What all runs of mocha here share. */
+interface Run {
+  readonly options: readonly string[];
+  /** A folder for this run's own files. */
+  readonly directory: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly leftOut: readonly LeftOut[];
+}
+
 /** The command of a suite; the runner's own options follow. */
-function commandOf(suite: Suite): string[] {
+function commandOf(suite: Suite, leftOut: readonly LeftOut[]): string[] {
   const mocha = [process.execPath, path.join(root, 'node_modules/mocha/bin/mocha.js')];
   if (suite === 'unit') return mocha;
   const netns = [process.execPath, path.join(root, 'test/testbed/run.ts')];
   const config = ['--no-config', '--extension', 'ts', '--forbid-only', '--forbid-pending'];
-  return [...netns, ...mocha, ...config, '--timeout', String(INTEGRATION_TIMEOUT_MS), INTEGRATION];
+  const ignored = leftOut.flatMap(({ need }) => need.files.flatMap((file) => ['--ignore', file]));
+  return [
+    ...netns,
+    ...mocha,
+    ...config,
+    ...ignored,
+    '--timeout',
+    String(INTEGRATION_TIMEOUT_MS),
+    INTEGRATION,
+  ];
 }
 
 let running: ChildProcess | undefined;
 
-async function runSuite(suite: Suite, options: readonly string[], summary: string): Promise<TestSummary> {
-  const [command = '', ...args] = commandOf(suite);
+async function runSuite(suite: Suite, run: Run): Promise<TestSummary> {
+  const { options, env, leftOut } = run;
+  const summary = path.join(run.directory, suite);
+  const [command = '', ...args] = commandOf(suite, leftOut);
   const reporter = ['--reporter', path.join(root, 'test/support/counting-reporter.ts')];
   const child = spawn(
     command,
     [...args, ...reporter, '--reporter-option', `summary=${summary}`, ...options],
     {
       cwd: root,
+      env,
       stdio: 'inherit',
     },
   );
@@ -87,9 +114,11 @@ function readSummary(file: string): TestSummary | undefined {
 }
 
 async function main(): Promise<void> {
-  const [first, ...rest] = process.argv.slice(2);
+  const args = takeFromFlag(process.argv.slice(2));
+  const requireAll = args.includes('--require-all');
+  const [first, ...rest] = args.filter((arg) => arg !== '--require-all');
   const only = suites.find((suite) => suite === first);
-  const options = only === undefined ? process.argv.slice(2) : rest;
+  const options = only === undefined && first !== undefined ? [first, ...rest] : rest;
   const directory = mkdtempSync(path.join(os.tmpdir(), 'linkspan-test-'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -97,27 +126,63 @@ async function main(): Promise<void> {
       if (!(process.stdin.isTTY && signal === 'SIGINT')) running?.kill(signal);
     });
   }
+  const chosen = only === undefined ? suites : [only];
   const total = { passed: 0, failed: 0 };
-  for (const suite of only === undefined ? suites : [only]) {
-    if (suite === 'integration' && globSync(INTEGRATION, { cwd: root }).length === 0) continue;
-    const { passed, failed } = await counted(suite, options, path.join(directory, suite));
-    total.passed += passed;
-    total.failed += failed;
+  const leftOut: LeftOut[] = [];
+  // Before the first test, not between the suites: what is missing is said in the first second.
+  const prepared = await explained(async () => {
+    if (chosen.includes('integration')) await getPrograms(requireAll, leftOut);
+  });
+  if (!prepared) total.failed++;
+  const env = { ...process.env, PATH: systemPath(path.join(directory, 'bin')) };
+  for (const suite of chosen) {
+    if (suite === 'integration' && !prepared) continue;
+    const counted = await runSuite(suite, { options, directory, env, leftOut });
+    total.passed += counted.passed;
+    total.failed += counted.failed;
   }
   if (total.passed + total.failed === 0) process.stdout.write('no test ran\n');
+  sayLeftOut(leftOut);
   process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`);
   process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
 
-/** A testbed that cannot be had counts as one failure, so that the last line never looks like a success. */
-async function counted(suite: Suite, options: readonly string[], summary: string): Promise<TestSummary> {
-  let result: TestSummary = { passed: 0, failed: 1 };
+/** Whether it went well; a testbed that cannot be had counts as one failure, so that the last line never looks like a success. */
+async function explained(step: () => Promise<void>): Promise<boolean> {
+  let well = false;
   await orExplain(async () => {
-    // Before mocha starts, or a first build would run into the tests' time-outs.
-    if (suite === 'integration') await binaries([...CONTROL_PLANE, 'helm']);
-    result = await runSuite(suite, options, summary);
+    await step();
+    well = true;
   });
-  return result;
+  return well;
+}
+
+async function getPrograms(requireAll: boolean, leftOut: LeftOut[]): Promise<void> {
+  await prepare(NEEDS.tests);
+  leftOut.push(...(await prepareOptional(OPTIONAL)));
+  sayLeftOut(leftOut);
+  if (requireAll && leftOut.length > 0)
+    throw new TestbedError(
+      'TESTBED_LEFT_OUT',
+      `--require-all was given, and ${leftOut.map(({ need }) => need.title).join(', ')} cannot be had here; the lines above say why.`,
+    );
+}
+
+/** At the start and at the end: which tests do not run here, by name, and why. */
+function sayLeftOut(leftOut: readonly LeftOut[]): void {
+  for (const { need, reason } of leftOut) {
+    process.stdout.write(`left out: ${need.title}: ${reason}\n`);
+    for (const name of need.files.flatMap(namesOfTests)) process.stdout.write(`left out:   ${name}\n`);
+  }
+}
+
+/** The full titles of a file's tests, as mocha lists them without running them. */
+function namesOfTests(file: string): string[] {
+  const mocha = path.join(root, 'node_modules/mocha/bin/mocha.js');
+  const args = [mocha, '--no-config', '--extension', 'ts', '--dry-run', '--reporter', 'json', file];
+  const { stdout } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
+  const { tests } = JSON.parse(stdout) as { readonly tests: readonly { readonly fullTitle: string }[] };
+  return tests.map((test) => `${file}: ${test.fullTitle}`);
 }
 
 await main();

@@ -7,6 +7,7 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/base/errors.ts';
 import { orExplain } from '../../test/testbed/errors.ts';
+import { NEEDS } from '../../test/testbed/binaries/programs.ts';
 import { reexecInNetns } from '../../test/testbed/netns.ts';
 import type { Sizes, Stage } from './stage.ts';
 import { judge, type Measurement, type Result, tableOf } from './support/results.ts';
@@ -87,7 +88,7 @@ async function main(): Promise<void> {
     );
     process.exit(values.help ? 0 : 2);
   }
-  await reexecInNetns();
+  await reexecInNetns(NEEDS.controlPlane);
   process.once('SIGINT', () => void stop(130));
   process.once('SIGTERM', () => void stop(143));
   const profileDir = values['cpu-prof'];

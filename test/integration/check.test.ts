@@ -22,7 +22,7 @@ describe('linkspan check', () => {
   let helm: string;
 
   before(async () => {
-    ({ helm } = await binaries(['helm']));
+    ({ helm } = binaries(['helm']));
     cluster = closed(await startCluster({ name: 'check' }), (one) => one.stop());
   });
 

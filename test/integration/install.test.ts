@@ -63,7 +63,7 @@ describe('install, upgrade and uninstall', () => {
   };
   /** What kubectl says of manifests, without writing them. Their namespace has to be there. */
   const kubectlApply = async (text: string): Promise<{ deployed: string; warnings: string }> => {
-    const { kubectl } = await binaries(['kubectl']);
+    const { kubectl } = binaries(['kubectl']);
     await cluster.kubectl('create', 'namespace', HOME);
     const args = ['--kubeconfig', cluster.kubeconfigFile, 'apply', '--dry-run=server', '-f', '-'];
     const child = spawn(kubectl, args, { stdio: 'pipe' });
@@ -90,7 +90,7 @@ describe('install, upgrade and uninstall', () => {
 
   before(async function () {
     this.timeout(300_000);
-    ({ helm } = await binaries(['helm']));
+    ({ helm } = binaries(['helm']));
     cluster = await startCluster({ name: 'install', controllerManager: true });
   });
   after(() => cluster.stop());

@@ -17,13 +17,14 @@ import { freePort } from '../support/free-port.ts';
 import { exportedObjects, startController } from '../support/linked-clusters.ts';
 import { linkspan } from '../support/linkspan.ts';
 import { binaries } from '../testbed/binaries.ts';
+import { LINKERD } from '../testbed/binaries/programs.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 
 const HOME = 'linkerd-multicluster';
 const NS = 'shop';
 const GATEWAY = '10.200.0.19';
 const IDENTITY = 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local';
-const PROGRAMS = ['linkerd', 'linkerd-controller', 'linkerd-destination-client', 'helm'] as const;
+const PROGRAMS = [...LINKERD.programs, 'helm'] as const;
 const wait = { timeoutMs: 30_000, everyMs: 100 };
 
 /**
@@ -39,15 +40,8 @@ describe("Linkerd's own programs", function () {
   let theirs: Snapshot;
 
   after(() => rmSync(dir, { recursive: true }));
-  before(async function () {
-    // Cold, Go compiles them: a minute or two.
-    this.timeout(900_000);
-    programs = await binaries(PROGRAMS).catch((error: unknown) => {
-      // The one reason that says nothing of Linkspan: the module proxy does not hand the module out.
-      if (!/403 Forbidden|not available|dial tcp/.test(String(error))) throw error;
-      process.stderr.write(`Linkerd's programs cannot be built here: ${String(error)}\n`);
-      return this.skip();
-    });
+  before(async () => {
+    programs = binaries(PROGRAMS);
     const start = (name: string) => startCluster({ name, controllerManager: true });
     const [source, target] = await Promise.all([start('east'), start('west')]);
     east = closed(source, (cluster) => cluster.stop());

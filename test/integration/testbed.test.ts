@@ -110,15 +110,19 @@ describe('testbed', () => {
   });
 
   it('says what to install when there are neither binaries nor Go', async () => {
-    const script = path.join(import.meta.dirname, '../testbed/binaries.ts');
+    const script = path.join(import.meta.dirname, '../../scripts/prepare.ts');
     const env = { PATH: '/nonexistent', HOME: '/nonexistent', LINKSPAN_TESTBED_GO: '/nonexistent/go' };
     const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const said: string[] = [];
     child.stderr.setEncoding('utf8').on('data', (text: string) => void said.push(text));
     const [code] = (await once(child, 'close')) as [number];
     expect(code).to.equal(1);
-    expect(said.join('')).to.match(
-      /^\[TESTBED_NO_BINARIES\] etcd is neither in \$KUBEBUILDER_ASSETS \(not set\) nor in the cache \(\/nonexistent\/\.cache\/linkspan\/testbed\/[0-9a-f]{16}\), and there is no Go to build it with\. Install Go 1\.24 or newer \(https:\/\/go\.dev\/dl\) and run again, which builds it once in a few minutes; or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver, kubectl, kube-controller-manager \(Kubernetes v1\.34\.2 or near\)\.\n$/,
+    expect(said.join('').split('\n')[0]).to.equal(
+      'testbed: missing here: etcd, kube-apiserver, kubectl, kube-controller-manager to download; helm to build with Go',
+    );
+    expect(said.join('')).to.include(
+      '[TESTBED_NO_BINARIES] helm: neither in $KUBEBUILDER_ASSETS (not set) nor in the cache, and there is no Go to build it with. ' +
+        'Install Go 1.24 or newer (https://go.dev/dl) and run again; or put helm 3.19 into the directory that KUBEBUILDER_ASSETS names.',
     );
   });
 });

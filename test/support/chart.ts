@@ -13,7 +13,7 @@ const ACCOUNTS = new Set(['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding',
 
 /** Runs the testbed's helm. Rejects with what it said when it fails. */
 export async function helm(...args: string[]): Promise<string> {
-  const { helm: program } = await binaries(['helm']);
+  const { helm: program } = binaries(['helm']);
   const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 64 * 1024 * 1024 });
   return stdout;
 }

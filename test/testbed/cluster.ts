@@ -6,6 +6,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { binaries } from './binaries.ts';
+import { NEEDS } from './binaries/programs.ts';
 import { type ClusterProcess, ControlPlane, freePorts } from './control-plane.ts';
 import { TestbedError } from './errors.ts';
 import { address as netnsAddress, inNetns } from './netns.ts';
@@ -59,17 +60,11 @@ let started = 0;
 /**
  * Starts a control plane and waits until it is ready. When this process ends, however it ends, nothing of the cluster stays.
  * Logs lie in the cluster's directory, or in `$LINKSPAN_TESTBED_LOGS` when that is set, where they survive.
- * @throws TestbedError TESTBED_NO_BINARIES | TESTBED_BUILD_FAILED | TESTBED_BOOT_FAILED (with the last lines of the logs)
+ * @throws TestbedError TESTBED_NOT_PREPARED | TESTBED_BOOT_FAILED (with the last lines of the logs)
  */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  const names = [
-    'etcd',
-    'kube-apiserver',
-    'kubectl',
-    ...(options.controllerManager === true ? ['kube-controller-manager'] : []),
-  ];
-  const files = await binaries(
-    names as ('etcd' | 'kube-apiserver' | 'kubectl' | 'kube-controller-manager')[],
+  const files: Record<ClusterProcess | 'kubectl', string> = binaries(
+    options.controllerManager === true ? NEEDS.controlPlane : NEEDS.demo,
   );
   const index = started++;
   const address = options.address ?? (inNetns() ? netnsAddress((index % 20) + 1) : '127.0.0.1');

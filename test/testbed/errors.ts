@@ -1,9 +1,21 @@
 /** What can go wrong before a test even starts. These codes are the testbed's own: the product's catalogue does not hold them. */
 export type TestbedErrorCode =
-  /** A binary is neither given nor cached, and there is no Go to build it. */
+  /** A binary is neither given nor cached, and there is no way to get it: no Go, or no Go and no way out. */
   | 'TESTBED_NO_BINARIES'
+  /** Something asked for a binary where nothing is fetched or built, and nobody had prepared it. */
+  | 'TESTBED_NOT_PREPARED'
   /** Go is there, and the build failed. */
   | 'TESTBED_BUILD_FAILED'
+  /** Go is there, and the module proxy does not hand out what the build needs. */
+  | 'TESTBED_NO_MODULE'
+  /** No answer, a refusal, or a body that was cut each time. */
+  | 'TESTBED_DOWNLOAD_FAILED'
+  /** What came is not what was published. */
+  | 'TESTBED_WRONG_SUM'
+  /** With `--require-all`: tests would have been left out. */
+  | 'TESTBED_LEFT_OUT'
+  /** An argument of the commands that prepare the testbed. */
+  | 'TESTBED_BAD_FLAG'
   /** A control plane did not become ready, or one of its processes ended. */
   | 'TESTBED_BOOT_FAILED'
   /** This machine refuses a network namespace of our own, or it could not be set up. */

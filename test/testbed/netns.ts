@@ -6,7 +6,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { Socket } from 'node:net';
-import { binaries, CONTROL_PLANE } from './binaries.ts';
+import { binaries } from './binaries.ts';
+import { prepare } from './binaries/prepare.ts';
+import type { BinaryName } from './binaries/programs.ts';
 import { TestbedError } from './errors.ts';
 import { findExecutable } from './processes.ts';
 
@@ -42,14 +44,14 @@ export function address(n: number): string {
 /**
  * Returns when this process is in the namespace. Otherwise runs the same script with the same arguments inside one, hands signals on
  * to it, and exits with its code; it never returns then. Ends the inner process too when the outer one is killed.
- * @throws TestbedError TESTBED_NETNS_REFUSED | TESTBED_NO_BINARIES | TESTBED_BUILD_FAILED
+ * `needs` is what the script will ask for inside, where nothing can be fetched: it is made sure of out here.
+ * @throws TestbedError TESTBED_NETNS_REFUSED, and what `prepare` throws
  */
-export async function reexecInNetns(): Promise<void> {
+export async function reexecInNetns(needs: readonly BinaryName[]): Promise<void> {
   if (inNetns()) return;
   if (process.env[MARKER] !== undefined) return setUpInside();
-  // Inside there is no network to fetch Go modules from: whatever has to be built is built out here.
-  await binaries(CONTROL_PLANE);
-  const tool = (await ipCommand()) ?? (await binaries(['loopback'])).loopback;
+  await prepare(needs);
+  const tool = ipCommand() ?? (await loopback());
   const unshare = unshareCommand();
   const child = spawn(
     unshare[0],
@@ -118,7 +120,13 @@ function holdLifeline(): void {
   lifeline.unref();
 }
 
-async function ipCommand(): Promise<string | undefined> {
+/** What puts addresses on lo where there is no `ip`. */
+async function loopback(): Promise<string> {
+  await prepare(['loopback']);
+  return binaries(['loopback']).loopback;
+}
+
+function ipCommand(): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/bin'];
   const ip = findExecutable('ip', folders, isExecutable);
   // BusyBox has an `ip` without -batch.

@@ -1,6 +1,7 @@
 /** `node test/testbed/run.ts COMMAND [ARGUMENT...]` runs a command in the testbed's network namespace and ends with its exit code. */
 import { spawn } from 'node:child_process';
 import { orExplain } from './errors.ts';
+import { NEEDS } from './binaries/programs.ts';
 import { handOver, reexecInNetns } from './netns.ts';
 
 await orExplain(async () => {
@@ -9,6 +10,6 @@ await orExplain(async () => {
     process.stderr.write('usage: node test/testbed/run.ts COMMAND [ARGUMENT...]\n');
     process.exit(2);
   }
-  await reexecInNetns();
+  await reexecInNetns(NEEDS.controlPlane);
   process.exit(await handOver(spawn(command, rest, { stdio: 'inherit' })));
 });

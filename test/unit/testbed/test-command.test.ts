@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { useTempDir } from '../../support/temp-dir.ts';
+import { NEEDS } from '../../testbed/binaries/programs.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
 
@@ -62,4 +63,46 @@ describe('scripts/test.ts', () => {
     expect(lastLine).to.equal('0 passed, 1 failed');
     expect(status).to.equal(1);
   });
+
+  /** Runs the integration suite where everything is there but Linkerd's programs, which the module proxy refuses. */
+  function withoutLinkerd(...args: string[]): { status: number | null; lines: string[] } {
+    const assets = path.join(temp(), 'assets');
+    mkdirSync(assets);
+    for (const name of NEEDS.tests) writeFileSync(path.join(assets, name), '#!/bin/sh\n', { mode: 0o755 });
+    const go = path.join(temp(), 'go');
+    writeFileSync(go, '#!/bin/sh\necho "proxy: 403 Forbidden" >&2; exit 1\n', { mode: 0o755 });
+    const { stdout, stderr, status } = spawnSync(
+      process.execPath,
+      [path.join(root, 'scripts/test.ts'), 'integration', ...args],
+      {
+        encoding: 'utf8',
+        cwd: root,
+        env: {
+          ...process.env,
+          KUBEBUILDER_ASSETS: assets,
+          LINKSPAN_TESTBED_CACHE: path.join(temp(), 'cache'),
+          LINKSPAN_TESTBED_GO: go,
+        },
+      },
+    );
+    return { status, lines: `${stderr}${stdout}`.trimEnd().split('\n') };
+  }
+
+  it('names the tests whose programs cannot be had here, first and last, and does not count them', () => {
+    const { lines } = withoutLinkerd('--grep', "Linkerd's own programs");
+    const named = lines.filter((line) =>
+      line.startsWith("left out:   test/integration/linkerd-programs.test.ts: Linkerd's own programs "),
+    );
+    expect(named).to.have.length.of.at.least(12);
+    expect(new Set(named).size).to.equal(named.length / 2);
+    expect(lines.at(-2)).to.equal(named.at(-1));
+    expect(lines.at(-1)).to.equal('0 passed, 0 failed');
+  }).timeout(60_000);
+
+  it('fails over them with --require-all, before any test', () => {
+    const { lines, status } = withoutLinkerd('--require-all');
+    expect(lines.join('\n')).to.include('[TESTBED_LEFT_OUT]').and.include('403 Forbidden');
+    expect(lines.at(-1)).to.equal('0 passed, 1 failed');
+    expect(status).to.equal(1);
+  }).timeout(60_000);
 });

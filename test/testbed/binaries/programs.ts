@@ -1,0 +1,138 @@
+/**
+ * The one list of programs that the demo, the tests and the benchmarks run: where each can come from, and who needs it. Whatever is
+ * not here is not there either: tests run with a PATH that holds these programs only (`systemPath`), and ask for built ones by a
+ * name of this list.
+ */
+import path from 'node:path';
+
+/** The Kubernetes version of the pinned Go module, and of the controller manager's release. */
+export const KUBERNETES_VERSION = 'v1.34.2';
+/** The Kubernetes version of the archives in archives.ts: the newest that envtest has of the same minor. */
+export const ENVTEST_VERSION = 'v1.34.1';
+
+const [major, minor] = KUBERNETES_VERSION.slice(1).split('.');
+const modules = path.dirname(import.meta.dirname);
+
+/** A Go module in the testbed's folder whose programs are built and cached together. */
+export interface GoModule {
+  readonly directory: string;
+  readonly ldflags: string;
+  /** What the programs are made of; the cache's folder is named after it. */
+  readonly sources: readonly string[];
+}
+
+export const kubernetes: GoModule = {
+  directory: path.join(modules, 'go'),
+  sources: ['go.mod', 'go.sum', 'etcd/main.go', 'loopback/main.go'],
+  ldflags: [
+    '-s -w',
+    `-X k8s.io/component-base/version.gitVersion=${KUBERNETES_VERSION}`,
+    `-X k8s.io/component-base/version.gitMajor=${major}`,
+    `-X k8s.io/component-base/version.gitMinor=${minor}`,
+    '-X k8s.io/component-base/version.gitTreeState=clean',
+    '-X k8s.io/component-base/version.buildDate=1970-01-01T00:00:00Z',
+    `-X k8s.io/client-go/pkg/version.gitVersion=${KUBERNETES_VERSION}`,
+  ].join(' '),
+};
+
+/** On its own: it needs other versions of what Kubernetes needs too. */
+const helm: GoModule = {
+  directory: path.join(modules, 'helm'),
+  sources: ['go.mod', 'go.sum'],
+  ldflags: [
+    '-s -w',
+    // What `helm template` takes for the cluster's version.
+    ...['chartutil', 'lint/rules'].flatMap((part) => [
+      `-X helm.sh/helm/v3/pkg/${part}.k8sVersionMajor=${major}`,
+      `-X helm.sh/helm/v3/pkg/${part}.k8sVersionMinor=${minor}`,
+    ]),
+  ].join(' '),
+};
+
+/**
+ * Linkerd's own programs, for tests of what they make of our objects: the newest version of its module that the Go module proxy
+ * gives out (edge-23.4.3 and a few commits).
+ */
+const linkerd: GoModule = {
+  directory: path.join(modules, 'linkerd'),
+  sources: ['go.mod', 'go.sum'],
+  ldflags: '-s -w',
+};
+
+/** How a program can be had; several ways are tried in this order: archive, release, build. */
+export interface Program {
+  readonly module: GoModule;
+  /** The Go package that makes it. */
+  readonly package: string;
+  /** `archive`: envtest's archive (archives.ts). `release`: the Kubernetes release's own file with its published sum. */
+  readonly download?: 'archive' | 'release';
+  /** What a person can do who has neither Go nor a way out; default: KUBEBUILDER_ASSETS. */
+  readonly otherwise?: string;
+}
+
+export const programs = {
+  etcd: { module: kubernetes, package: './etcd', download: 'archive' },
+  'kube-apiserver': {
+    module: kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kube-apiserver',
+    download: 'archive',
+  },
+  kubectl: { module: kubernetes, package: 'k8s.io/kubernetes/cmd/kubectl', download: 'archive' },
+  'kube-controller-manager': {
+    module: kubernetes,
+    package: 'k8s.io/kubernetes/cmd/kube-controller-manager',
+    download: 'release',
+  },
+  /** Puts addresses on lo where there is no `ip`. */
+  loopback: { module: kubernetes, package: './loopback', otherwise: 'install iproute2 (the `ip` command)' },
+  helm: {
+    module: helm,
+    package: 'helm.sh/helm/v3/cmd/helm',
+    otherwise: 'put helm 3.19 into the directory that KUBEBUILDER_ASSETS names',
+  },
+  linkerd: { module: linkerd, package: 'github.com/linkerd/linkerd2/cli' },
+  /** The mirror controller and the destination service, by their first argument. */
+  'linkerd-controller': { module: linkerd, package: 'github.com/linkerd/linkerd2/controller/cmd' },
+  /** Asks the destination service as a proxy does and prints what it says. */
+  'linkerd-destination-client': {
+    module: linkerd,
+    package: 'github.com/linkerd/linkerd2/controller/script/destination-client',
+  },
+} as const satisfies Record<string, Program>;
+
+export type BinaryName = keyof typeof programs;
+
+/** Programs that may be missing, and the test files that are left out, by name, where they are. */
+export interface OptionalNeed {
+  /** What people call them. */
+  readonly title: string;
+  readonly programs: readonly BinaryName[];
+  /** Paths from the checkout's root. */
+  readonly files: readonly string[];
+}
+
+export const LINKERD = {
+  title: "Linkerd's own programs",
+  programs: ['linkerd', 'linkerd-controller', 'linkerd-destination-client'],
+  files: ['test/integration/linkerd-programs.test.ts'],
+} as const satisfies OptionalNeed;
+
+/** Who needs what. */
+export const NEEDS = {
+  /** The demo does itself what a controller manager would. */
+  demo: ['etcd', 'kube-apiserver', 'kubectl'],
+  /** Benchmarks on control planes, and commands run by `test/testbed/run.ts`. */
+  controlPlane: ['etcd', 'kube-apiserver', 'kubectl', 'kube-controller-manager'],
+  /** `npm test`, without what is optional. */
+  tests: ['etcd', 'kube-apiserver', 'kubectl', 'kube-controller-manager', 'helm'],
+} as const satisfies Record<string, readonly BinaryName[]>;
+
+/** What may be missing without a failure, as long as the run says so. */
+export const OPTIONAL: readonly OptionalNeed[] = [LINKERD];
+
+/** Programs of the machine that tests and testbed start by name. The first ones they cannot do without. */
+export const SYSTEM_PROGRAMS = {
+  required: ['sh', 'env', 'git', 'unshare', 'true'],
+  /** `ip` puts addresses on lo (else `loopback`); the others make the unit tests' programs of shell scripts. */
+  used: ['ip', 'nsenter', 'sleep', 'chmod', 'cat', 'bash'],
+} as const;

@@ -1,0 +1,68 @@
+import { expect } from 'chai';
+import { execFileSync } from 'node:child_process';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { downloadsFor } from '../../testbed/binaries/archives.ts';
+import { systemPath } from '../../testbed/binaries/system-path.ts';
+import { LINKERD, NEEDS, OPTIONAL, programs, SYSTEM_PROGRAMS } from '../../testbed/binaries/programs.ts';
+import { useTempDir } from '../../support/temp-dir.ts';
+
+const root = path.join(import.meta.dirname, '../../..');
+const STARTS = /\b(?:spawn|spawnSync|execFile|execFileSync|exec|execSync)\)?\(\s*'([^']+)'/g;
+const ASKS = /\bbinaries\(\s*\[([^\]]*)\]/g;
+
+function matches(pattern: RegExp, globs: readonly string[]): (readonly [string, string])[] {
+  return globSync([...globs], { cwd: root }).flatMap((file) =>
+    [...readFileSync(path.join(root, file), 'utf8').matchAll(pattern)].map(
+      (match) => [file, match[1] ?? ''] as const,
+    ),
+  );
+}
+
+/** A program that only this machine has makes `npm test` fail on the next one. */
+describe('the list of programs', () => {
+  const temp = useTempDir();
+  const tests = ['test/{unit,wire,integration,support,testbed}/**/*.ts', 'demo/**/*.ts'];
+
+  it('has every program of the machine that tests, testbed and demo start by name', () => {
+    const listed = new Set<string>([...SYSTEM_PROGRAMS.required, ...SYSTEM_PROGRAMS.used]);
+    const unlisted = matches(STARTS, tests).filter(([, name]) => !name.includes('/') && !listed.has(name));
+    expect(unlisted).to.deep.equal([]);
+  });
+
+  it('has every program that a test asks the testbed for among what is prepared for it', () => {
+    const prepared: readonly string[] = [...NEEDS.tests, ...LINKERD.programs];
+    const asked = matches(ASKS, ['test/{unit,wire,integration,support}/**/*.ts']).filter(
+      ([file]) => !file.startsWith('test/unit/testbed/'),
+    );
+    expect(asked).to.not.be.empty;
+    for (const [file, list] of asked)
+      for (const [, name = ''] of list.matchAll(/'([^']+)'/g)) expect(prepared, file).to.include(name);
+  });
+
+  it('gives tests a PATH with these programs and no others', () => {
+    const PATH = systemPath(path.join(temp(), 'bin'));
+    const run = (command: string) => execFileSync('sh', ['-c', command], { env: { PATH }, encoding: 'utf8' });
+    expect(run('command -v git node')).to.include(PATH);
+    expect(run('command -v curl openssl python3 go npm kubectl || true')).to.equal('');
+  });
+
+  it('names what is left out by files that are there, and only programs that it has', () => {
+    for (const need of OPTIONAL) {
+      expect(globSync([...need.files], { cwd: root })).to.have.length(need.files.length);
+      for (const name of need.programs) expect(programs).to.have.property(name);
+    }
+  });
+
+  it('knows where to download for the platforms that CI and people have', () => {
+    for (const platform of ['linux-x64', 'linux-arm64']) {
+      const downloads = downloadsFor(platform);
+      expect(downloads?.archive.url).to.match(/^https:\/\/github\.com\/kubernetes-sigs\/controller-tools\//);
+      expect(downloads?.archive.sha512).to.match(/^[0-9a-f]{128}$/);
+      expect(downloads?.release('kubectl').url).to.match(
+        /^https:\/\/dl\.k8s\.io\/release\/v1\.\d+\.\d+\/bin\/linux\//,
+      );
+    }
+    expect(downloadsFor('win32-x64')).to.equal(undefined);
+  });
+});
