@@ -176,13 +176,19 @@ function sayLeftOut(leftOut: readonly LeftOut[]): void {
   }
 }
 
+const titles = new Map<string, readonly string[]>();
+
 /** The full titles of a file's tests, as mocha lists them without running them. */
-function namesOfTests(file: string): string[] {
+function namesOfTests(file: string): readonly string[] {
+  const known = titles.get(file);
+  if (known !== undefined) return known;
   const mocha = path.join(root, 'node_modules/mocha/bin/mocha.js');
   const args = [mocha, '--no-config', '--extension', 'ts', '--dry-run', '--reporter', 'json', file];
   const { stdout } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
   const { tests } = JSON.parse(stdout) as { readonly tests: readonly { readonly fullTitle: string }[] };
-  return tests.map((test) => `${file}: ${test.fullTitle}`);
+  const names = tests.map((test) => `${file}: ${test.fullTitle}`);
+  titles.set(file, names);
+  return names;
 }
 
 await main();
