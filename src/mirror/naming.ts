@@ -9,6 +9,7 @@ import {
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
+import { withoutEnd } from '../base/text.ts';
 
 /** Longest name of a Service (an RFC 1035 label). */
 export const MAX_SERVICE_NAME = 63;
@@ -73,7 +74,7 @@ export function endpointMirrorName(
   if (plain.length <= MAX_SERVICE_NAME && free(plain)) return plain;
   const hash = createHash('sha256').update(`${host}.${service}`).digest('hex').slice(0, 8);
   const room = MAX_SERVICE_NAME - cluster.length - hash.length - 2;
-  return `${host.slice(0, Math.max(1, room)).replace(/-+$/, '')}-${hash}-${cluster}`;
+  return `${withoutEnd(host.slice(0, Math.max(1, room)), '-')}-${hash}-${cluster}`;
 }
 
 /** `<svc>.<ns>.svc.<target cluster's domain>`: the name by which the gateway knows the Service. */

@@ -92,6 +92,23 @@ function bitsOf(text: string): number {
   return text.startsWith(':') ? About.PSEUDO : 0;
 }
 
+/** Longest value, in bytes, of a field that is read here and not only passed on. */
+export const MAX_READ_VALUE = 8 * 1024;
+const READ =
+  OPTIONS |
+  About.CODING |
+  About.HOST |
+  About.LENGTH |
+  About.TE |
+  About.FORWARDED |
+  About.UPGRADE |
+  About.ORIG_PROTO;
+
+/** Whether a field would be read here and is longer than anybody needs it: its message is refused before that is done. */
+export function isTooLongToRead(about: FieldName, value: string): boolean {
+  return (about.bits & READ) !== 0 && value.length > MAX_READ_VALUE;
+}
+
 /** Names that are kept: those of well-behaved applications are few. */
 const MAX_NAMES = 1000;
 const names = new Map<string, FieldName>();
