@@ -1,3 +1,4 @@
+import { type AnnotationName, type Annotations, readAnnotation } from '../base/annotations.ts';
 import type { Rate, RateLimits, SharedRate } from '../base/rate-limits.ts';
 import { RATE_LIMIT, RATE_LIMIT_CLIENTS, RATE_LIMIT_PER_CLIENT } from '../base/names.ts';
 
@@ -25,18 +26,15 @@ export const RATE_FORM = 'a rate such as 100/s, 30/m or "100/s burst 200"';
  * Reads the annotations `linkspan.dev/rate-limit…` of a Service. One that cannot be read limits nothing and leaves the others as they are. All ports and pods of the Service share its limits. Pure.
  * @param key `namespace/name` of the Service
  */
-export function readRateLimits(
-  annotations: Readonly<Record<string, string>> | undefined,
-  key: string,
-): ReadRateLimits {
+export function readRateLimits(annotations: Annotations | undefined, key: string): ReadRateLimits {
   if (
     annotations === undefined ||
     !(RATE_LIMIT in annotations || RATE_LIMIT_PER_CLIENT in annotations || RATE_LIMIT_CLIENTS in annotations)
   )
     return NOTHING;
   const problems: string[] = [];
-  const read = (name: string): Rate | undefined => {
-    const text = annotations[name];
+  const read = (name: AnnotationName): Rate | undefined => {
+    const text = readAnnotation(annotations, name);
     const rate = text === undefined ? undefined : parseRate(text);
     if (text !== undefined && rate === undefined)
       problems.push(`${name}: "${text}" is not ${RATE_FORM}, it is ignored`);
@@ -44,7 +42,7 @@ export function readRateLimits(
   };
   const total = read(RATE_LIMIT);
   const perClient = read(RATE_LIMIT_PER_CLIENT);
-  const overrides = readOverrides(annotations[RATE_LIMIT_CLIENTS], problems);
+  const overrides = readOverrides(readAnnotation(annotations, RATE_LIMIT_CLIENTS), problems);
   if (total === undefined && perClient === undefined && overrides.length === 0) return { problems };
   return {
     limits: rateLimits(`Service ${key}`, `core/service/${key.slice(key.indexOf('/') + 1)}`, {

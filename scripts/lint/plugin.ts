@@ -1,9 +1,6 @@
 import { regexProblem } from './regex-cost.ts';
 
-/**
- * The lint rule `linkspan/linear-regexes` (.oxlintrc.json): no text of a stranger may cost more than its length, so every regular expression in `src/` is one whose time is linear, and is written down where it
- * can be judged. What cannot be is read by index, or by `src/base/linear-regex.ts` where people write the expression.
- */
+/** Rules of our own for oxlint (.oxlintrc.json). */
 
 /** As much of an ESTree node as is looked at. */
 interface EsNode {
@@ -12,6 +9,11 @@ interface EsNode {
   readonly value?: unknown;
   readonly regex?: { readonly pattern: string; readonly flags: string };
   readonly callee?: EsNode;
+  readonly object?: EsNode;
+  readonly computed?: boolean;
+  readonly operator?: string;
+  readonly left?: EsNode;
+  readonly parent?: EsNode;
   readonly property?: EsNode;
   readonly arguments?: readonly EsNode[];
 }
@@ -36,7 +38,11 @@ function callProblem({ callee, arguments: [pattern, flags] = [] }: EsNode): stri
   return known ? undefined : `${callee.property?.name}() compiles a regular expression that cannot be judged`;
 }
 
-const rule = {
+/**
+ * No text of a stranger may cost more than its length, so every regular expression in `src/` is one whose time is linear, and is written down where it can be judged. What cannot be is read by index, or by
+ * `src/base/linear-regex.ts` where people write the expression.
+ */
+const linearRegexes = {
   meta: { type: 'problem', docs: { description: 'Regular expressions must be linear in the text.' } },
   create(context: Context) {
     const judgeCall = (node: EsNode) => {
@@ -56,4 +62,24 @@ const rule = {
   },
 };
 
-export default { meta: { name: 'linkspan' }, rules: { 'linear-regexes': rule } };
+/** An annotation is read by `readAnnotation` of `src/base/annotations.ts`, where each has a limit. */
+const readAnnotations = {
+  meta: { type: 'problem', docs: { description: 'Annotations are read where they have a limit.' } },
+  create(context: Context) {
+    return {
+      MemberExpression(node: EsNode) {
+        const { object, computed, parent } = node;
+        const name = object?.property?.name ?? object?.name;
+        if (computed !== true || name !== 'annotations') return;
+        const written =
+          parent?.operator === 'delete' || (parent?.type === 'AssignmentExpression' && parent.left === node);
+        if (!written) context.report({ node, message: 'annotations are read by readAnnotation()' });
+      },
+    };
+  },
+};
+
+export default {
+  meta: { name: 'linkspan' },
+  rules: { 'linear-regexes': linearRegexes, 'read-annotations': readAnnotations },
+};
