@@ -14,6 +14,7 @@ import {
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
 import type { RequestRules } from '../base/request-rules.ts';
+import { isListed } from '../discovery/port-list.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 
@@ -202,7 +203,7 @@ const PROTOCOLS: ReadonlyMap<string, SessionProtocol> = new Map([
 /** `appProtocol` decides where it says something; opaque ports are those of Linkerd's annotation. */
 function protocolOf(mirror: V1Service, port: number): SessionProtocol | undefined {
   const opaque = readAnnotation(mirror.metadata?.annotations, OPAQUE_PORTS) ?? '';
-  if (opaque.split(',').some((item) => item.trim() === String(port))) return 'opaque';
+  if (isListed(opaque, port, [])) return 'opaque';
   const appProtocol = mirror.spec?.ports?.find((candidate) => candidate.port === port)?.appProtocol;
   return PROTOCOLS.get(appProtocol ?? '');
 }

@@ -78,6 +78,11 @@ export function workloadOfExternal({ metadata, spec }: ExternalWorkload): Worklo
 
 function byName(ports: readonly (readonly [string, number])[]): Map<string, number[]> {
   const found = new Map<string, number[]>();
-  for (const [name, number] of ports) if (name !== '') found.set(name, [...(found.get(name) ?? []), number]);
+  for (const [name, number] of ports) {
+    if (name === '') continue;
+    const known = found.get(name);
+    if (known === undefined) found.set(name, [number]);
+    else known.push(number);
+  }
   return found;
 }
