@@ -1,5 +1,4 @@
 import type { V1Secret, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { type AnnotationName, readAnnotation } from '../base/annotations.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
@@ -13,6 +12,7 @@ import {
   GATEWAY_PROBE_PERIOD,
   PROBE_PORT_NAME,
 } from '../base/names.ts';
+import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../kube/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
@@ -183,7 +183,7 @@ const linkerdValues = z.looseObject({
 export function linkerdFacts(text: string | undefined, where: string): NonNullable<TargetFacts['linkerd']> {
   let value: unknown;
   try {
-    value = parse(text ?? '');
+    value = parseYaml(text ?? '');
   } catch (error) {
     const line = messageOf(error).split('\n')[0] ?? '';
     throw new LinkspanError('LINKERD_CONFIG_INVALID', `${where}: values is no YAML: ${line}`, {

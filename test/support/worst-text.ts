@@ -31,6 +31,8 @@ const REPEATED = [
   'by=',
   ',by="',
   'burst ',
+  '? ',
+  '- ',
   'h2c,',
   'trailers ',
   '\u00ff',
@@ -58,13 +60,18 @@ const WRAPPED: readonly (readonly [before: string, unit: string, after: string])
 /** How many of the texts, the last ones, are a repetition in what makes a parser hope to the end. */
 export const WRAPPED_TEXTS = WRAPPED.length;
 
-/** Texts of about `length` characters (latin1, without line ends) that are as bad as they can be for those who read them. */
+/** Makers of texts of about `length` characters (latin1, without line ends) that are as bad as they can be for those who read them. */
+export const WORST_TEXTS: readonly ((length: number) => string)[] = [
+  ...REPEATED.map(
+    (unit) => (length: number) => unit.repeat(Math.ceil(length / unit.length)).slice(0, length),
+  ),
+  ...WRAPPED.map(([before, unit, after]) => (length: number) => {
+    const room = Math.floor((length - before.length - after.length) / unit.length);
+    return (before + unit.repeat(Math.max(0, room)) + after).slice(0, length);
+  }),
+];
+
+/** All of them. */
 export function worstTexts(length: number): string[] {
-  return [
-    ...REPEATED.map((unit) => unit.repeat(Math.ceil(length / unit.length))),
-    ...WRAPPED.map(([before, unit, after]) => {
-      const room = Math.floor((length - before.length - after.length) / unit.length);
-      return before + unit.repeat(Math.max(0, room)) + after;
-    }),
-  ].map((text) => text.slice(0, length));
+  return WORST_TEXTS.map((make) => make(length));
 }
