@@ -81,11 +81,17 @@ function unwrapped(schema: SchemaNode | undefined): SchemaNode | undefined {
   return at;
 }
 
+/** Nothing that is longer is a typing error. */
+const MAX_WORD = 100;
+
 /** The candidate with the smallest edit distance to `word`, if it is near enough to be a typing error. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
+  if (word.length > MAX_WORD) return undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
+    // A distance is at least that of the lengths, and what is long takes long.
+    if (Math.abs(word.length - candidate.length) >= bestDistance) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;

@@ -87,6 +87,17 @@ export const RATE_LIMIT_CLIENTS = 'linkspan.dev/rate-limit-clients';
 /** Annotation on an exported Service in the target: faults that a drill injects, JSON; followed where the gateway allows it. */
 export const FAULTS = 'linkspan.dev/faults';
 
+/** Linkerd's annotations on Services and pods: ports whose bytes are not looked at, ports that do not pass the proxy, the proxy's own port, and who may use ports that no Server selects (the injector copies it from the namespace). */
+export const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+export const SKIPPED_INBOUND_PORTS = 'config.linkerd.io/skip-inbound-ports';
+export const INBOUND_PORT = 'config.linkerd.io/inbound-port';
+export const DEFAULT_INBOUND_POLICY = 'config.linkerd.io/default-inbound-policy';
+
+/** Annotation on a token Secret: the ServiceAccount it is for. */
+export const ACCOUNT_NAME = 'kubernetes.io/service-account.name';
+/** Annotation that Helm puts on what it installs. */
+export const HELM_RELEASE_NAME = 'meta.helm.sh/release-name';
+
 /** `endpointslice.kubernetes.io/managed-by` of the slices we write, and fieldManager of every write. */
 export const MANAGER = 'linkspan.dev';
 /** fieldManager of what a person writes with the CLI. */

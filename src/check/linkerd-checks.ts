@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { messageOf } from '../base/errors.ts';
 import { CLUSTER_NAME_LABEL, CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../base/names.ts';
 import {
@@ -198,7 +199,7 @@ export function validLinks(links: readonly LinkObject[]): Finding {
 export function linkVersions(links: readonly LinkObject[], version: string): Finding {
   return unless(
     links.flatMap(({ metadata }) => {
-      const by = metadata?.annotations?.[CREATED_BY] ?? '';
+      const by = readAnnotation(metadata?.annotations, CREATED_BY) ?? '';
       const own = by.startsWith('linkspan/') ? by.split(' ').at(-1) : version;
       return own === version
         ? []
@@ -310,7 +311,7 @@ export function orphans(mirrors: readonly V1Service[], links: readonly LinkObjec
   const lines = mirrors.flatMap((mirror) => {
     const cluster = mirror.metadata?.labels?.[CLUSTER_NAME_LABEL];
     if (cluster === undefined || clusters.has(cluster)) return [];
-    if (mirror.metadata?.annotations?.[REMOTE_DISCOVERY] !== undefined) return [];
+    if (readAnnotation(mirror.metadata?.annotations, REMOTE_DISCOVERY) !== undefined) return [];
     return [`* mirror service ${keyOf(mirror)} is not part of any Link (cluster ${cluster})`];
   });
   return unless(lines, 'warning');

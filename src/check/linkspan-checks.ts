@@ -18,8 +18,8 @@ const SOON_MS = 30 * DAY_MS;
 const LEAF_SOON_MS = 3_600_000;
 /** More lines than this help nobody. */
 const MAX_LINES = 20;
-const REFRESH_METRIC = /^control_identity_cert_refresh_timestamp_seconds(?:\{[^}]*\})? ([0-9.e+]+)$/m;
-const LEAF_METRIC = /^control_identity_cert_expiration_timestamp_seconds(?:\{[^}]*\})? ([0-9.e+]+)$/m;
+const REFRESH_METRIC = 'control_identity_cert_refresh_timestamp_seconds';
+const LEAF_METRIC = 'control_identity_cert_expiration_timestamp_seconds';
 /** Admin ports of the parts that have a certificate, by component. */
 const ADMIN_PORTS = { gateway: 'mc-probe', egress: 'admin' } as const;
 
@@ -161,12 +161,20 @@ async function publishedCertificates(facts: CheckFacts): Promise<{ what: string;
 async function leafOf(facts: CheckFacts, pod: V1Pod, port: number, now: number, signal: AbortSignal) {
   const name = pod.metadata?.name ?? '';
   const { status, body } = await facts.askPod(name, port, '/metrics', signal);
-  const end = Number(status === 200 ? LEAF_METRIC.exec(body)?.[1] : undefined) * 1000;
+  const end = status === 200 ? seriesValue(body, LEAF_METRIC) * 1000 : Number.NaN;
   if (Number.isNaN(end)) return [{ line: `* ${name}: its certificate is not known (${status})`, bad: false }];
-  const start = Number(REFRESH_METRIC.exec(body)?.[1]) * 1000;
+  const start = seriesValue(body, REFRESH_METRIC) * 1000;
   // It is renewed when a third is left: with less than a fifth something is wrong.
   const soon = Number.isNaN(start) ? LEAF_SOON_MS : Math.min(LEAF_SOON_MS, (end - start) / 5);
   return lifeLeft(`certificate of ${name}`, end - now, soon);
+}
+
+/** The value of the first series of that name in a Prometheus exposition; NaN without one. */
+function seriesValue(exposition: string, name: string): number {
+  const line = exposition
+    .split('\n')
+    .find((text) => text.startsWith(name) && (text[name.length] === '{' || text[name.length] === ' '));
+  return line === undefined ? Number.NaN : Number(line.slice(line.lastIndexOf(' ') + 1));
 }
 
 function lifeLeft(what: string, leftMs: number, soonMs: number): { line: string; bad: boolean }[] {

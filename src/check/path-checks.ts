@@ -1,4 +1,5 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { readEgressPorts } from '../base/egress-ports.ts';
 import { codeOf, messageOf } from '../base/errors.ts';
 import { CLUSTER_NAME_LABEL, EGRESS_PORTS } from '../base/names.ts';
@@ -122,5 +123,5 @@ async function pathTrouble(
 }
 
 function firstPort(annotations: Readonly<Record<string, string>> | undefined): number | undefined {
-  return Object.values(readEgressPorts(annotations?.[EGRESS_PORTS]))[0];
+  return Object.values(readEgressPorts(readAnnotation(annotations, EGRESS_PORTS)))[0];
 }

@@ -100,11 +100,13 @@ async function explainable(words: readonly string[], known: Known): Promise<read
   }
 }
 
+const FORMATS = new Set(['table', 'wide', 'short', 'json', 'yaml']);
+
 async function valuesOf(option: Option, before: readonly string[], known: Known): Promise<readonly string[]> {
   if (CONTEXT_FLAGS.has(option.long ?? '')) return known.contexts();
   if (option.long === '--link') return known.links(before);
   // "table, json or yaml": the help text is the list.
-  if (option.long === '--output') return option.description.match(/\b(table|wide|short|json|yaml)\b/g) ?? [];
+  if (option.long === '--output') return option.description.split(/\W+/).filter((word) => FORMATS.has(word));
   return [];
 }
 

@@ -6,7 +6,9 @@ import { nearest, parseConfig } from '../base/config.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 
 /** What Kubernetes puts into the environment of every pod for Services of its namespace; a Service named like our prefix must not look like a setting. */
-const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$/;
+const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$/;
+/** The same, with a port's name behind it. */
+const NAMED_PORT_LINK = '_SERVICE_PORT_';
 
 interface Layered {
   readonly values: Record<string, unknown>;
@@ -44,6 +46,10 @@ export function layeredSettings<S extends z.ZodType>(
   });
 }
 
+function isServiceLink(name: string): boolean {
+  return SERVICE_LINK.test(name) || name.includes(NAMED_PORT_LINK);
+}
+
 function flags(command: Command, source: 'cli' | 'default'): Layered {
   const values: Record<string, unknown> = {};
   const names = new Map<string, string>();
@@ -66,7 +72,7 @@ function environment(command: Command, env: NodeJS.ProcessEnv, prefix: string): 
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith(prefix) || text === undefined) continue;
     const option = byName.get(name);
-    if (option === undefined && SERVICE_LINK.test(name)) continue;
+    if (option === undefined && isServiceLink(name)) continue;
     if (option === undefined) {
       const near = nearest(name, [...byName.keys()]);
       const hint = near === undefined ? '' : ` (did you mean ${near}?)`;

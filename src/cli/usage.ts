@@ -8,14 +8,19 @@ import { LinkspanError } from '../base/errors.ts';
  */
 export function usageError(error: CommanderError, program: Command, args: readonly string[]): LinkspanError {
   const { command, rest } = commandOf(program, args);
-  const message = error.message
-    .replace(/^error: /, '')
-    .replace(/\s*\(Did you mean (.*)\?\)\s*$/s, ' (did you mean $1?)')
-    .replace(/\.?\s*$/, '');
+  const message = plainMessage(error.message.replace(/^error: /, '').trimEnd());
   const flag = FLAGS_FIRST.has(error.code) ? misspelt(command, rest) : undefined;
   return new LinkspanError('USAGE', flag ?? message, {
     hint: `\`${fullName(command)} --help\` says what there is.`,
   });
+}
+
+/** Commander's text with what it suggests on the same line, and no full stop at its end. */
+function plainMessage(text: string): string {
+  const at = text.lastIndexOf('(Did you mean ');
+  if (at >= 0 && text.endsWith('?)'))
+    return `${text.slice(0, at).trimEnd()} (did${text.slice(at + '(Did'.length)}`;
+  return text.endsWith('.') ? text.slice(0, -1) : text;
 }
 
 /** Commander looks for what must be there first, and so would call a misspelt flag a missing one; and it finds no name near to `--flag=value`. */

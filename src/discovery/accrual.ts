@@ -1,3 +1,4 @@
+import { type Annotations, readAnnotation } from '../base/annotations.ts';
 import { parseDuration } from '../base/duration.ts';
 
 /** Which failures shut an endpoint, and for how long, as a Service says it. */
@@ -19,7 +20,8 @@ export interface ReadAccrual {
 
 /** Linkerd's annotations on a Service (wire reference 3.3). */
 const MODE = 'balancer.linkerd.io/failure-accrual';
-const PREFIX = `${MODE}-consecutive-`;
+const PREFIX = `${MODE}-consecutive-` as const;
+type Part = 'max-failures' | 'jitter-ratio' | 'min-penalty' | 'max-penalty';
 /** What Linkerd takes for what is not said. */
 const DEFAULTS: AccrualRules = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000, jitter: 0.5 };
 const NOTHING_WRONG: ReadAccrual = { problems: [] };
@@ -28,8 +30,8 @@ const NOTHING_WRONG: ReadAccrual = { problems: [] };
  * Reads `balancer.linkerd.io/failure-accrual` and what belongs to it. A value that is wrong gives way to its default, because a slip in one annotation must not take a Service's
  * protection away, nor the Service. Pure.
  */
-export function readAccrual(annotations: Readonly<Record<string, string>> = {}): ReadAccrual {
-  const mode = annotations[MODE]?.trim();
+export function readAccrual(annotations: Annotations = {}): ReadAccrual {
+  const mode = readAnnotation(annotations, MODE)?.trim();
   if (mode === undefined) {
     const idle = Object.keys(annotations).filter((key) => key.startsWith(PREFIX));
     if (idle.length === 0) return NOTHING_WRONG;
@@ -40,8 +42,8 @@ export function readAccrual(annotations: Readonly<Record<string, string>> = {}):
     problems.push(`${MODE}: "unified" is not known here, failures in a row are counted`);
   else if (mode !== 'consecutive') return { problems: [`${MODE}: "${mode}" is not known, it is ignored`] };
 
-  const read = (name: string, byDefault: string, parse: (text: string) => number | undefined) => {
-    const text = annotations[PREFIX + name];
+  const read = (name: Part, byDefault: string, parse: (text: string) => number | undefined) => {
+    const text = readAnnotation(annotations, `${PREFIX}${name}`);
     const value = text === undefined ? undefined : parse(text.trim());
     if (text !== undefined && value === undefined)
       problems.push(`${PREFIX}${name}: "${text}" is not valid, it is ${byDefault}`);

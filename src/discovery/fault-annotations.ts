@@ -1,3 +1,4 @@
+import { type Annotations, readAnnotation } from '../base/annotations.ts';
 import type { Clock } from '../base/clock.ts';
 import { parseConfig } from '../base/config.ts';
 import { messageOf } from '../base/errors.ts';
@@ -28,8 +29,8 @@ export class FaultAnnotations {
   }
 
   /** @param key `namespace/name` of the Service */
-  of(key: string, annotations: Readonly<Record<string, string>> | undefined): ReadFaults {
-    const text = annotations?.[FAULTS];
+  of(key: string, annotations: Annotations | undefined): ReadFaults {
+    const text = readAnnotation(annotations, FAULTS);
     if (text === undefined) {
       this.#read.delete(key);
       return NONE;

@@ -17,18 +17,21 @@ import { readRequestKeys, requestKeys } from './file-requests.ts';
 import { type TargetEndpoint, type TargetSource, type TargetSpec, targetKey } from './target.ts';
 import { TargetTable } from './target-table.ts';
 
-const DNS_NAME =
-  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+const DNS_LABELS = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+
+function isDnsName(text: string): boolean {
+  return text.length <= 253 && DNS_LABELS.test(text);
+}
 
 const dnsName = z
   .string()
   .transform((text) => text.toLowerCase().replace(/\.$/, ''))
-  .refine((text) => DNS_NAME.test(text), 'not a DNS name');
+  .refine(isDnsName, 'not a DNS name');
 
 const endpoint = z.string().transform((text, context): TargetEndpoint => {
   try {
     const { host, port } = parseAddress(text, 'endpoint');
-    if (port > 0 && !text.startsWith(':') && (isIP(host) !== 0 || DNS_NAME.test(host.toLowerCase()))) {
+    if (port > 0 && !text.startsWith(':') && (isIP(host) !== 0 || isDnsName(host.toLowerCase()))) {
       return { host, port, ready: true };
     }
   } catch {
@@ -42,7 +45,7 @@ const endpoint = z.string().transform((text, context): TargetEndpoint => {
 const identityPattern = z
   .string()
   .refine(
-    (text) => /^[a-z][a-z0-9+.-]*:\/\/\S+$/i.test(text) || text === '*' || DNS_NAME.test(bareName(text)),
+    (text) => /^[a-z][a-z0-9+.-]*:\/\/\S+$/i.test(text) || text === '*' || isDnsName(bareName(text)),
     'not an identity, "*" or "*." with the end of an identity',
   );
 

@@ -1,4 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
+import { INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../base/names.ts';
 import { isListed } from './port-list.ts';
 import { defined } from './stored-shape.ts';
 import type { MeshEndpoint } from './target.ts';
@@ -10,9 +12,7 @@ const LISTEN_VARIABLE = 'LINKERD2_PROXY_INBOUND_LISTEN_ADDR';
 const TRUST_DOMAIN_VARIABLE = '_l5d_trustdomain';
 const NAME_VARIABLE = 'LINKERD2_PROXY_IDENTITY_LOCAL_NAME';
 const VARIABLES = new Set([LISTEN_VARIABLE, TRUST_DOMAIN_VARIABLE, NAME_VARIABLE]);
-const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
-const SKIPPED_PORTS = 'config.linkerd.io/skip-inbound-ports';
-const INBOUND_PORT = 'config.linkerd.io/inbound-port';
+const KEPT = [OPAQUE_PORTS, SKIPPED_INBOUND_PORTS, INBOUND_PORT] as const;
 const DEFAULT_INBOUND_PORT = 4143;
 /** Ports of servers that speak first, which Linkerd takes for opaque where nothing is said. */
 const DEFAULT_OPAQUE_PORTS = '25,587,3306,4444,5432,6379,9300,11211';
@@ -23,8 +23,8 @@ export function storedPod(pod: V1Pod): V1Pod | undefined {
   const proxy = proxyOf(pod);
   if (proxy === undefined || !isReachable(pod)) return undefined;
   const metadata = {
-    labels: pick(labels, [CONTROL_PLANE_LABEL]),
-    annotations: pick(annotations, [OPAQUE_PORTS, SKIPPED_PORTS, INBOUND_PORT]),
+    labels: pick([CONTROL_PLANE_LABEL], (key) => labels?.[key]),
+    annotations: pick(KEPT, (key) => readAnnotation(annotations, key)),
   };
   const env = (proxy.env ?? [])
     .filter((one) => VARIABLES.has(one.name))
@@ -61,14 +61,17 @@ export function meshEndpoint(pod: V1Pod, port: number, trustDomain: string): Mes
   const { namespace = '', labels = {}, annotations = {} } = pod.metadata ?? {};
   const controlNamespace = labels[CONTROL_PLANE_LABEL];
   const names = portNames(pod, port);
-  if (controlNamespace === undefined || isListed(annotations[SKIPPED_PORTS] ?? '', port, names))
+  if (
+    controlNamespace === undefined ||
+    isListed(readAnnotation(annotations, SKIPPED_INBOUND_PORTS) ?? '', port, names)
+  )
     return undefined;
   const account = pod.spec?.serviceAccountName ?? 'default';
   const domain = trustDomainOf(pod, controlNamespace) ?? trustDomain;
   return {
     identity: `${account}.${namespace}.serviceaccount.identity.${controlNamespace}.${domain}`,
     port: inboundPort(pod),
-    opaque: isListed(annotations[OPAQUE_PORTS] ?? DEFAULT_OPAQUE_PORTS, port, names),
+    opaque: isListed(readAnnotation(annotations, OPAQUE_PORTS) ?? DEFAULT_OPAQUE_PORTS, port, names),
   };
 }
 
@@ -85,7 +88,7 @@ function variable(pod: V1Pod, name: string): string {
 function inboundPort(pod: V1Pod): number {
   const texts = [
     variable(pod, LISTEN_VARIABLE).replace(/^.*:/, ''),
-    pod.metadata?.annotations?.[INBOUND_PORT] ?? '',
+    readAnnotation(pod.metadata?.annotations, INBOUND_PORT) ?? '',
   ];
   for (const text of texts) {
     const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
@@ -106,7 +109,7 @@ function trustDomainOf(pod: V1Pod, controlNamespace: string): string | undefined
 /** Containers reduced to their ports, where a list names ports by name. */
 function namedPorts(pod: V1Pod): { name: string; ports: { name: string; containerPort: number }[] }[] {
   const { annotations = {} } = pod.metadata ?? {};
-  const lists = `${annotations[OPAQUE_PORTS] ?? ''}${annotations[SKIPPED_PORTS] ?? ''}`;
+  const lists = `${readAnnotation(annotations, OPAQUE_PORTS) ?? ''}${readAnnotation(annotations, SKIPPED_INBOUND_PORTS) ?? ''}`;
   if (!/[a-z]/.test(lists)) return [];
   return (pod.spec?.containers ?? [])
     .filter((container) => container.name !== PROXY_CONTAINER)
@@ -125,7 +128,13 @@ function portNames({ spec }: V1Pod, port: number): string[] {
     .flatMap(({ name }) => name ?? []);
 }
 
-function pick(from: Record<string, string> | undefined, keys: readonly string[]): Record<string, string> {
-  const entries = keys.flatMap((key) => (from?.[key] === undefined ? [] : [[key, from[key]] as const]));
+function pick<K extends string>(
+  keys: readonly K[],
+  valueOf: (key: K) => string | undefined,
+): Record<string, string> {
+  const entries = keys.flatMap((key) => {
+    const value = valueOf(key);
+    return value === undefined ? [] : [[key, value] as const];
+  });
   return Object.fromEntries(entries);
 }

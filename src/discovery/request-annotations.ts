@@ -1,3 +1,4 @@
+import { type AnnotationName, type Annotations, readAnnotation } from '../base/annotations.ts';
 import {
   type BudgetRules,
   DEFAULT_BUDGET,
@@ -35,7 +36,7 @@ const NOTHING: ReadRequests = { problems: [] };
 /**
  * Reads what a Service says of retries and timeouts. A value that is wrong is left out, and what else is said holds: a slip in one annotation must not take the others away. Any retry annotation that can be followed turns retries on. Pure.
  */
-export function readRequestAnnotations(annotations: Readonly<Record<string, string>> = {}): ReadRequests {
+export function readRequestAnnotations(annotations: Annotations = {}): ReadRequests {
   if (!Object.keys(annotations).some((key) => ALL.has(key))) return NOTHING;
   const reader = new Reader(annotations);
   const retry = readRetry(reader);
@@ -52,16 +53,16 @@ export function readRequestAnnotations(annotations: Readonly<Record<string, stri
 
 class Reader {
   readonly problems: string[] = [];
-  readonly #annotations: Readonly<Record<string, string>>;
+  readonly #annotations: Annotations;
 
-  constructor(annotations: Readonly<Record<string, string>>) {
+  constructor(annotations: Annotations) {
     this.#annotations = annotations;
   }
 
   /** The value under the first of these names that is there. */
-  read<T>(names: readonly string[], parse: (text: string) => T | undefined): T | undefined {
-    const name = names.find((one) => this.#annotations[one] !== undefined);
-    const text = name === undefined ? undefined : this.#annotations[name];
+  read<T>(names: readonly AnnotationName[], parse: (text: string) => T | undefined): T | undefined {
+    const name = names.find((one) => one in this.#annotations);
+    const text = name === undefined ? undefined : readAnnotation(this.#annotations, name);
     if (name === undefined || text === undefined) return undefined;
     const value = parse(text.trim());
     if (value === undefined) this.problems.push(`${name}: "${text}" is not valid, it is left out`);

@@ -1,6 +1,7 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import type { FaultRule } from '../base/faults.ts';
-import { ALLOWED_CLIENTS } from '../base/names.ts';
+import { ALLOWED_CLIENTS, OPAQUE_PORTS } from '../base/names.ts';
 import { readAccrual } from './accrual.ts';
 import {
   type EndpointView,
@@ -15,7 +16,6 @@ import { type ReadRequests, readRequestAnnotations } from './request-annotations
 import type { TargetSpec } from './target.ts';
 
 /** Linkerd's annotation: ports that carry opaque bytes, see `isListed`. */
-const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
 /**
  * `appProtocol` values whose bytes are known: Kubernetes' own (KEP-3726), IANA's, and Linkerd's. Anything else leaves the choice to the
@@ -122,13 +122,14 @@ function tcpPorts(
 /** How to speak to a port: what the annotation calls opaque is opaque, whatever `appProtocol` says. */
 export function portProtocol(service: V1Service, port: V1ServicePort): TargetSpec['protocol'] {
   const names = port.name === undefined ? [] : [port.name];
-  if (isListed(service.metadata?.annotations?.[OPAQUE_PORTS] ?? '', port.port, names)) return 'opaque';
+  if (isListed(readAnnotation(service.metadata?.annotations, OPAQUE_PORTS) ?? '', port.port, names))
+    return 'opaque';
   return APP_PROTOCOLS.get((port.appProtocol ?? '').toLowerCase());
 }
 
 /** Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody in: it was meant to restrict. */
 export function allowedClients(service: V1Service): string[] | undefined {
-  const list = service.metadata?.annotations?.[ALLOWED_CLIENTS];
+  const list = readAnnotation(service.metadata?.annotations, ALLOWED_CLIENTS);
   if (list === undefined) return undefined;
   return list
     .split(',')

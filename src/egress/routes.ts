@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { readEgressPorts } from '../base/egress-ports.ts';
 import {
   CLUSTER_NAME_LABEL,
@@ -8,10 +9,12 @@ import {
   FEDERATED_EGRESS_PORTS_GROUP,
   MIRROR_GATEWAY,
   MIRRORED_SERVICE_LABEL,
+  OPAQUE_PORTS,
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
 import type { RequestRules } from '../base/request-rules.ts';
+import { isListed } from '../discovery/port-list.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 
@@ -96,27 +99,33 @@ function serviceRoutes(service: V1Service, clusters: TargetClusters): Route[] {
 /** A mirror of one cluster's Service, or of one host of a headless Service: the annotation says which. */
 function mirrorRoutes(mirror: V1Service, cluster: TargetCluster | undefined): Route[] {
   const annotations = mirror.metadata?.annotations;
-  const own = annotations?.[MIRROR_GATEWAY];
+  const own = readAnnotation(annotations, MIRROR_GATEWAY);
   // The Link's gateway cannot stand in for another one that is unreadable or has no address: it may not serve this export.
   const gateway = own === undefined ? cluster?.gateway : readGateway(own);
-  const name = annotations?.[REMOTE_SERVICE_FQ_NAME];
+  const name = readAnnotation(annotations, REMOTE_SERVICE_FQ_NAME);
   if (cluster === undefined || gateway === undefined || !name) return [];
-  if (annotations?.[DATA_PATH] !== 'relay') return [];
-  return portRoutes(mirror, annotations[EGRESS_PORTS], { name, gateway, suffix: '' });
+  if (readAnnotation(annotations, DATA_PATH) !== 'relay') return [];
+  return portRoutes(mirror, readAnnotation(annotations, EGRESS_PORTS), { name, gateway, suffix: '' });
 }
 
 /** A federated Service has, for each cluster that it is relayed to, ports of that cluster's own. */
 function federatedRoutes(service: V1Service, clusters: TargetClusters): Route[] {
   const { namespace = '', annotations = {} } = service.metadata ?? {};
-  return [...membersOf(annotations[REMOTE_DISCOVERY] ?? '')].flatMap(([clusterName, member]) => {
-    const cluster = clusters.get(clusterName);
-    if (cluster?.gateway === undefined) return [];
-    return portRoutes(service, annotations[`${FEDERATED_EGRESS_PORTS_GROUP}/${clusterName}`], {
-      name: `${member}.${namespace}.svc.${cluster.domain}`,
-      gateway: cluster.gateway,
-      suffix: `@${clusterName}`,
-    });
-  });
+  return [...membersOf(readAnnotation(annotations, REMOTE_DISCOVERY) ?? '')].flatMap(
+    ([clusterName, member]) => {
+      const cluster = clusters.get(clusterName);
+      if (cluster?.gateway === undefined) return [];
+      return portRoutes(
+        service,
+        readAnnotation(annotations, `${FEDERATED_EGRESS_PORTS_GROUP}/${clusterName}`),
+        {
+          name: `${member}.${namespace}.svc.${cluster.domain}`,
+          gateway: cluster.gateway,
+          suffix: `@${clusterName}`,
+        },
+      );
+    },
+  );
 }
 
 /** Cluster → name of its member, of a list `<svc>@<cluster>,…`; of two members of one cluster the one that joined first. */
@@ -193,8 +202,8 @@ const PROTOCOLS: ReadonlyMap<string, SessionProtocol> = new Map([
 
 /** `appProtocol` decides where it says something; opaque ports are those of Linkerd's annotation. */
 function protocolOf(mirror: V1Service, port: number): SessionProtocol | undefined {
-  const opaque = mirror.metadata?.annotations?.['config.linkerd.io/opaque-ports'] ?? '';
-  if (opaque.split(',').some((item) => item.trim() === String(port))) return 'opaque';
+  const opaque = readAnnotation(mirror.metadata?.annotations, OPAQUE_PORTS) ?? '';
+  if (isListed(opaque, port, [])) return 'opaque';
   const appProtocol = mirror.spec?.ports?.find((candidate) => candidate.port === port)?.appProtocol;
   return PROTOCOLS.get(appProtocol ?? '');
 }

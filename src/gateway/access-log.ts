@@ -13,7 +13,7 @@ export const DEFAULT_SHARE = 0.01;
 export function parseAccessLogMode(text: string): AccessLogMode | undefined {
   if (text === 'off' || text === 'errors' || text === 'all') return text;
   if (text === 'sampled') return { share: DEFAULT_SHARE };
-  const match = /^sampled:(\d*\.?\d+)$/.exec(text);
+  const match = /^sampled:(\d*|\d*\.\d+)$/.exec(text);
   const share = Number(match?.[1]);
   return match !== null && share > 0 && share <= 1 ? { share } : undefined;
 }

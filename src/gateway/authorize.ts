@@ -1,7 +1,6 @@
 import type { TargetSpec } from '../discovery/target.ts';
 import { matchesIdentity } from '../identity/peer.ts';
 import { ProxyFailure } from '../proxy/failures.ts';
-import { About, type Field } from '../proxy/field.ts';
 import type { PolicyVerdict } from './policy/verdict.ts';
 import { isOfTrustDomain } from './trust-domain.ts';
 
@@ -13,8 +12,6 @@ export interface Question {
   readonly label: string;
   /** The target as it is now; undefined when it is not exported. */
   readonly spec: TargetSpec | undefined;
-  /** Undefined for opaque connections, and where only who asks is looked at. */
-  readonly head: { readonly fields: readonly Field[] } | undefined;
   /** Trust domains whose identities may come in; undefined = all that the trust anchors vouch for. */
   readonly trustDomains: readonly string[] | undefined;
   /** What the cluster's policies say of the client and the target; undefined when it is not exported. */
@@ -29,15 +26,15 @@ export interface Ruling {
   readonly policy: string;
 }
 
-/** Whether a request or connection may pass the gateway. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's policies. Pure. */
+/** Whether a client's requests and connections may pass the gateway, whatever they hold: `passedBefore` looks at that. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's policies. Pure. */
 export function authorize(question: Question): Ruling {
-  const { own, client, label, spec, head, policy } = question;
+  const { own, client, label, spec, policy } = question;
   const refuse = (kind: 'unknown service' | 'unauthorized', reason: string, by = '') => ({
     failure: new ProxyFailure(kind, reason),
     policy: by,
   });
   if (spec === undefined) return refuse('unknown service', `${label} is not exported by this cluster`);
-  if (client === own || passedBefore(own, head)) return { failure: loopFailure(label), policy: '' };
+  if (client === own) return { failure: loopFailure(label), policy: '' };
   const stranger = foreign(question);
   if (stranger !== undefined) return refuse('unauthorized', stranger, TRUST_DOMAIN);
   const { allow } = spec;
@@ -69,19 +66,4 @@ function foreign({ client, label, trustDomains }: Question): string | undefined 
 /** `web.demo:8080` of `web.demo.svc.cluster.local:8080`. */
 function shortName(label: string): string {
   return label.replace(/\.svc\.[^:]*/, '');
-}
-
-/**
- * Whether some `Forwarded` element (RFC 7239) says that this gateway has had the request: every element of every field, quoted or not, in any case. Linkerd looks at the first `by` of each field only, so an
- * intermediary that merges fields defeats it.
- */
-export function passedBefore(own: string, head: Question['head']): boolean {
-  for (const { about, value } of head?.fields ?? []) {
-    if ((about.bits & About.FORWARDED) === 0) continue;
-    for (const pair of value.split(/[;,]/)) {
-      const match = /^\s*by\s*=\s*"?([^"]*)"?\s*$/i.exec(pair);
-      if (match?.[1]?.toLowerCase() === own.toLowerCase()) return true;
-    }
-  }
-  return false;
 }

@@ -7,16 +7,16 @@ import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts, type Counter } from '../proxy/accounts.ts';
 import type { Connection } from '../proxy/connection.ts';
 import type { ProxyFailure } from '../proxy/failures.ts';
-import { makeField } from '../proxy/field.ts';
+import { type Field, makeField } from '../proxy/field.ts';
 import { serviceOf } from '../proxy/metrics.ts';
 import { type Flow, serve, type Session } from '../proxy/session.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { authorize, loopFailure, passedBefore, type Question, type Ruling } from './authorize.ts';
+import { authorize, loopFailure, type Ruling } from './authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
-import { forwardedElement } from './forwarded.ts';
+import { forwardedElement, passedBefore } from './forwarded.ts';
 import { FixedEntrance, type FixedListener } from './fixed-entrance.ts';
 import { Gates } from './gates.ts';
 import { type Arrival, HeaderEntrance } from './header-entrance.ts';
@@ -290,9 +290,8 @@ export class Gateway {
   }
 
   /** Asked for each request: everything but the request itself is worked out once, and again when something has changed. */
-  #check(guest: Guest, head: Question['head']): ProxyFailure | undefined {
+  #check(guest: Guest, head: { readonly fields: readonly Field[] } | undefined): ProxyFailure | undefined {
     const { served, own, client, label } = guest;
-    if (head !== undefined && passedBefore(own, head) && served.spec !== undefined) return loopFailure(label);
     const version = this.#policies.version(guest.namespace);
     let { last } = guest;
     if (last === undefined || last.spec !== served.spec || last.version !== version) {
@@ -311,7 +310,9 @@ export class Gateway {
       policy,
     ));
     counter.count++;
-    return failure;
+    if (failure !== undefined || head === undefined) return failure;
+    // Nothing that a client has written is read before it is known that he may come in.
+    return passedBefore(own, head.fields) ? loopFailure(label) : undefined;
   }
 
   #rule(guest: Guest): Ruling {
@@ -323,7 +324,6 @@ export class Gateway {
       client,
       label,
       spec,
-      head: undefined,
       trustDomains: trustDomains(own, allowTrustDomains),
       policy:
         spec === undefined

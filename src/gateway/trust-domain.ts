@@ -4,12 +4,23 @@ export interface MeshName {
   readonly trustDomain: string;
 }
 
+const MARKER = '.serviceaccount.identity.';
+
 /** Reads an identity of Linkerd's form, `<account>.<namespace>.serviceaccount.identity.<control namespace>.<trust domain>`; undefined for any other name. */
 export function meshNameOf(identity: string): MeshName | undefined {
-  const match = /^.+\.serviceaccount\.identity\.([^./]+)\.([^/]+)$/.exec(identity);
-  const [, controlNamespace, trustDomain] = match ?? [];
-  if (controlNamespace === undefined || trustDomain === undefined) return undefined;
-  return { controlNamespace, trustDomain: trustDomain.toLowerCase() };
+  const end = identity.length;
+  // The last marker that has both behind it.
+  for (let at = end; (at = identity.lastIndexOf(MARKER, at - 1)) > 0; ) {
+    const from = at + MARKER.length;
+    const dot = identity.indexOf('.', from);
+    if (identity.includes('/', from)) return undefined;
+    if (dot > from && dot + 1 < end)
+      return {
+        controlNamespace: identity.slice(from, dot),
+        trustDomain: identity.slice(dot + 1).toLowerCase(),
+      };
+  }
+  return undefined;
 }
 
 /** Whether an identity is of a trust domain: it says so in Linkerd's form or as SPIFFE ID, or is another name below it. Pure. */

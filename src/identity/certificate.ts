@@ -1,6 +1,7 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { LinkspanError } from '../base/errors.ts';
 import { peerIdentities } from './peer.ts';
+import { pemBlocks } from './pem-blocks.ts';
 
 /** A parsed certificate and the file it came from, for messages. */
 export interface Certificate {
@@ -13,14 +14,13 @@ export interface Certificate {
 
 /** Longest chain that is followed from a leaf to an anchor; real ones have one or two intermediates. */
 const MAX_CHAIN = 8;
-const BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /**
  * All certificates of a PEM file, in order.
  * @throws LinkspanError IDENTITY_INVALID when there is none or one does not parse
  */
 export function parseCertificates(text: string, where: string): Certificate[] {
-  const blocks = text.match(BLOCK) ?? [];
+  const blocks = pemBlocks(text, ['CERTIFICATE']);
   if (blocks.length === 0) {
     throw new LinkspanError('IDENTITY_INVALID', `${where}: no PEM block "CERTIFICATE" in it`);
   }

@@ -11,9 +11,10 @@ export interface WorkloadName {
   readonly trustDomain?: string;
 }
 
+/** Of a DNS name (RFC 1035 section 2.3.4). */
+const MAX_NAME = 253;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-const SUBDOMAIN =
-  /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+const SUBDOMAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 const SPIFFE = /^spiffe:\/\/[a-z0-9._-]{1,255}(?:\/[A-Za-z0-9._-]+)+$/;
 
 /**
@@ -44,6 +45,6 @@ export function identityKind(name: string): 'dns' | 'uri' {
 }
 
 function requireForm(what: string, value: string, form: RegExp): void {
-  if (form.test(value)) return;
+  if (value.length <= MAX_NAME && form.test(value)) return;
   throw new LinkspanError('CONFIG_INVALID', `${what}: "${value}" is not a valid name`);
 }

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, webcrypto } from 'node:crypto';
 import { LinkspanError } from '../base/errors.ts';
+import { pemBlocks } from './pem-blocks.ts';
 
 /** What the mesh uses throughout: Linkerd's proxies present and prefer ECDSA P-256, and sign with SHA-256. */
 export const P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
@@ -30,9 +31,7 @@ export function parsePrivateKey(text: string, where: string): KeyObject {
     throw new LinkspanError('IDENTITY_INVALID', `${where}: the private key is encrypted with a password`);
   }
   // SEC1 files from openssl begin with a block of curve parameters, which is no key.
-  const block = /-----BEGIN (?:EC )?PRIVATE KEY-----[\s\S]*?-----END (?:EC )?PRIVATE KEY-----/.exec(
-    text,
-  )?.[0];
+  const [block] = pemBlocks(text, ['PRIVATE KEY', 'EC PRIVATE KEY']);
   if (block === undefined) {
     throw new LinkspanError(
       'IDENTITY_INVALID',

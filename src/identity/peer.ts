@@ -16,11 +16,12 @@ const TAG_EXTENSIONS = 0xa3;
 const TAG_DNS_NAME = 0x82;
 const TAG_URI = 0x86;
 
+const MAX_DNS_NAME = 253;
+const MAX_URI = 2100;
 /** A host name in ASCII; no wildcard, which names a set and identifies nobody. */
-const DNS_NAME =
-  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/i;
+const DNS_NAME = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/i;
 /** A URI with a scheme and an authority, printable ASCII only: `spiffe://domain/path`. */
-const URI = /^[a-z][a-z0-9+.-]*:\/\/[\x21-\x7e]{1,2048}$/i;
+const URI = /^[a-z][a-z0-9+.-]*:\/\/[\x21-\x7e]+$/i;
 
 /**
  * The identities in a certificate (DER): its DNS and URI SANs in the order in which the certificate has them. By Linkerd's rule the
@@ -37,8 +38,9 @@ export function peerIdentities(der: Uint8Array): string[] {
     const text = Buffer.from(der.buffer, der.byteOffset + name.start, name.end - name.start).toString(
       'latin1',
     );
-    if (name.tag === TAG_DNS_NAME && DNS_NAME.test(text)) found.push(text.toLowerCase());
-    else if (name.tag === TAG_URI && URI.test(text)) found.push(text);
+    if (name.tag === TAG_DNS_NAME && text.length <= MAX_DNS_NAME && DNS_NAME.test(text))
+      found.push(text.toLowerCase());
+    else if (name.tag === TAG_URI && text.length <= MAX_URI && URI.test(text)) found.push(text);
   }
   return found;
 }

@@ -1,6 +1,7 @@
 import type { V1Namespace, V1Secret } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { LinkspanError } from '../base/errors.ts';
-import { OURS } from '../base/names.ts';
+import { HELM_RELEASE_NAME, OURS } from '../base/names.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { deployments, namespaces, secrets } from '../kube/resource.ts';
 import { readLinkerd } from '../link/link-gen.ts';
@@ -42,7 +43,7 @@ export async function readInstallation(
       kubernetes: gitVersion.replace(/^v/, ''),
       stored: overrides === undefined ? undefined : storedValues(overrides),
       helmRelease: items
-        .map(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'])
+        .map(({ metadata }) => readAnnotation(metadata?.annotations, HELM_RELEASE_NAME))
         .find((release) => release !== undefined),
       deployed: items.length > 0,
       podSecurity: home?.metadata?.labels?.[POD_SECURITY],

@@ -47,7 +47,8 @@ export function helmError(stderr: string): LinkspanError {
   const said = lines.join(' ').replace(/^Error: /, '');
   if (/specifications of the schema/.test(said))
     return new LinkspanError('VALUES_INVALID', schemaProblems(lines).join('; '));
-  const required = /execution error at \([^)]*\): (.*)/.exec(said)?.[1];
+  const [, failed] = said.split('execution error at (', 2);
+  const required = failed?.split('): ').slice(1).join('): ') || undefined;
   if (required !== undefined) return new LinkspanError('VALUES_INVALID', required);
   if (/failed parsing --set|failed to parse|no such file|cannot unmarshal|error converting YAML/.test(said))
     return new LinkspanError('VALUES_INVALID', said);
@@ -66,16 +67,23 @@ function schemaProblems(lines: readonly string[]): string[] {
       const unknown = /^additional propert(?:y|ies) (.*) not allowed$/.exec(problem)?.[1];
       if (unknown === undefined) return [key === '' ? problem : `${key}: ${problem}`];
       const names = [...unknown.matchAll(/'([^']*)'/g)].map(([, name = '']) => name);
-      return names.map((name) => `${key === '' ? name : `${key}.${name}`}: the chart has no such value`);
+      return names.map((name) => `${key === '' ? name : `${key}.${name}`}${UNKNOWN}`);
     });
 }
+
+/** What stands behind the key of a value that the chart does not have. */
+const UNKNOWN = ': the chart has no such value';
 
 /** Adds to `unknown value` errors the key that was probably meant. @param keys of the chart's default values, dotted */
 export function withNearestKeys(error: unknown, keys: readonly string[]): unknown {
   if (!(error instanceof LinkspanError) || error.code !== 'VALUES_INVALID') return error;
-  const message = error.message.replaceAll(/(\S+): the chart has no such value/g, (whole, key: string) => {
-    const near = nearest(key, keys);
-    return near === undefined ? whole : `${whole} (did you mean ${near}?)`;
-  });
+  const message = error.message
+    .split(UNKNOWN)
+    .map((text, index, all) => {
+      if (index === all.length - 1) return text;
+      const near = nearest(text.split(/\s/).at(-1) ?? '', keys);
+      return `${text}${UNKNOWN}${near === undefined ? '' : ` (did you mean ${near}?)`}`;
+    })
+    .join('');
   return new LinkspanError('VALUES_INVALID', message, { cause: error });
 }

@@ -1,5 +1,6 @@
+import { readAnnotation } from '../base/annotations.ts';
 import { LinkspanError } from '../base/errors.ts';
-import { CLI_MANAGER } from '../base/names.ts';
+import { HELM_RELEASE_NAME, CLI_MANAGER } from '../base/names.ts';
 import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { inOrder, isOurs, refOf, titleOf } from '../kube/manifests.ts';
@@ -119,7 +120,7 @@ export function planUninstall(facts: UninstallFacts, request: UninstallRequest):
   const { force, crds, namespace } = request;
   assertUnlinked(facts, force);
   const release = facts.installed.objects
-    .map(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'])
+    .map(({ metadata }) => readAnnotation(metadata?.annotations, HELM_RELEASE_NAME))
     .find((name) => name !== undefined);
   if (release !== undefined && !force)
     throw new LinkspanError('HELM_RELEASE', `Linkspan was installed by Helm, as release ${release}`);

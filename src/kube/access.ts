@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { LinkspanError } from '../base/errors.ts';
+import { withoutEnd } from '../base/text.ts';
 import { pluginAuth, staticAuth, tokenFileAuth, type Auth } from './auth.ts';
 import {
   checked,
@@ -63,7 +64,7 @@ export function anonymousAccess(url: string): ClusterAccess {
   if (parsed === null || !/^https?:$/.test(parsed.protocol))
     throw new LinkspanError('CONFIG_INVALID', `"${url}" is not a URL such as http://10.0.0.1:9999`);
   return {
-    server: url.replace(/\/+$/, ''),
+    server: withoutEnd(url, '/'),
     source: url,
     ca: undefined,
     cert: undefined,
@@ -164,7 +165,7 @@ function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
   if (cluster['proxy-url'])
     throw invalid(origin, `wants the proxy ${cluster['proxy-url']} (proxy-url), which is not supported`);
   return {
-    server: cluster.server.replace(/\/+$/, ''),
+    server: withoutEnd(cluster.server, '/'),
     source: origin.source,
     ca: pem('certificate-authority', cluster['certificate-authority-data'], cluster['certificate-authority']),
     cert,

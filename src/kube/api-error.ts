@@ -95,7 +95,7 @@ export function statusError(
 export function warningsOf(header: string | readonly string[] | undefined): string[] {
   const texts = typeof header === 'string' ? [header] : (header ?? []);
   return texts.flatMap((text) =>
-    [...text.matchAll(/\b\d{3} \S+ "((?:[^"\\]|\\.)*)"/g)].map(([, quoted = '']) =>
+    [...text.matchAll(/\d{3} \S+ "((?:[^"\\]|\\.)*)"/g)].map(([, quoted = '']) =>
       quoted.replaceAll(/\\(.)/g, '$1'),
     ),
   );

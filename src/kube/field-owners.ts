@@ -10,9 +10,10 @@ const INSTALLERS: ReadonlySet<string> = new Set(['kubectl', 'kubectl-client-side
  */
 export function isWithInstallers(messages: readonly string[]): boolean {
   // `kubectl scale` is of the same name as `kubectl apply --server-side`, but writes by a subresource.
-  const managers = messages.map(
-    (text) => /conflict with "([^"]+)"(?! with subresource)/.exec(text)?.[1] ?? '',
-  );
+  const managers = messages.map((text) => {
+    const [, manager = '', rest = ''] = text.split('"');
+    return text.includes('conflict with "') && !rest.startsWith(' with subresource') ? manager : '';
+  });
   return managers.length > 0 && managers.every((manager) => manager === MANAGER || INSTALLERS.has(manager));
 }
 

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 import { LinkspanError, messageOf } from '../base/errors.ts';
+import { parseYaml } from '../base/yaml.ts';
 
 const named = z.array(z.looseObject({ name: z.string() })).nullish();
 const schema = z.looseObject({
@@ -132,7 +133,7 @@ export function parseText(textOfConfig: string, origin: Origin): Config {
   if (textOfConfig.trim() === '') throw invalid(origin, 'is empty');
   let value: unknown;
   try {
-    value = parse(textOfConfig);
+    value = parseYaml(textOfConfig);
   } catch (error) {
     throw invalid(
       origin,

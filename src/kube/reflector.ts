@@ -4,6 +4,7 @@ import { LinkspanError } from '../base/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';
 import { compareVersions } from './resource-version.ts';
+import { OverlongAnnotations } from './overlong-annotations.ts';
 import { keyOf, type KubeObject, type Resource } from './resource.ts';
 import type { IndexedStore } from './store.ts';
 
@@ -45,6 +46,7 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
  */
 export class Reflector<T extends KubeObject> {
   readonly #options: ReflectorOptions<T>;
+  readonly #overlong: OverlongAnnotations;
   readonly #stop = new AbortController();
   readonly #waiters = new Set<{ resolve: () => void; reject: (reason: Error) => void }>();
   readonly #listeners = new Set<() => void>();
@@ -61,6 +63,7 @@ export class Reflector<T extends KubeObject> {
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
+    this.#overlong = new OverlongAnnotations(options.resource.plural, options.log);
   }
 
   get resource(): Resource<T> {
@@ -275,6 +278,7 @@ export class Reflector<T extends KubeObject> {
     this.#heard();
     if (event.type === 'BOOKMARK') return;
     const kept = event.type === 'DELETED' ? undefined : this.#transform(event.object);
+    if (event.type === 'DELETED') this.#overlong.forget(event.object);
     if (kept === undefined) store.delete(keyOf(event.object));
     else store.set(kept);
   }
@@ -285,6 +289,7 @@ export class Reflector<T extends KubeObject> {
       delete metadata.managedFields;
       if (metadata.annotations !== undefined) delete metadata.annotations[LAST_APPLIED];
     }
+    this.#overlong.look(object);
     return this.#options.transform === undefined ? object : this.#options.transform(object);
   }
 

@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { LinkspanError } from '../base/errors.ts';
+import { withoutEnd } from '../base/text.ts';
 
 /** Names that Docker gives the machine it runs on. */
 const THIS_MACHINE = new Set(['localhost', 'kubernetes.docker.internal', 'host.docker.internal']);
@@ -30,7 +31,7 @@ export function apiServerAddress(
   said: string | undefined,
   access: { readonly server: string; readonly inCluster: boolean },
 ): string {
-  if (said !== undefined) return said.replace(/\/+$/, '');
+  if (said !== undefined) return withoutEnd(said, '/');
   const why = access.inCluster ? 'an address inside its own cluster' : unreachableFromPods(access.server);
   if (why === undefined) return access.server;
   throw new LinkspanError(

@@ -1,9 +1,10 @@
 import type { V1Secret, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { type AnnotationName, readAnnotation } from '../base/annotations.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import {
+  ACCOUNT_NAME,
   DEFAULT_CLUSTER_DOMAIN,
   GATEWAY_IDENTITY,
   GATEWAY_PORT_NAME,
@@ -11,6 +12,7 @@ import {
   GATEWAY_PROBE_PERIOD,
   PROBE_PORT_NAME,
 } from '../base/names.ts';
+import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../kube/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
@@ -79,7 +81,7 @@ async function readToken(client: KubeClient, options: GatherOptions): Promise<st
 /** The bearer token of a ServiceAccount, from whichever token Secret names it. @throws LinkspanError SERVICE_ACCOUNT_TOKEN_MISSING */
 export function tokenOf(candidates: readonly V1Secret[], serviceAccount: string, namespace: string): string {
   const own = candidates.filter(
-    ({ metadata }) => metadata?.annotations?.['kubernetes.io/service-account.name'] === serviceAccount,
+    ({ metadata }) => readAnnotation(metadata?.annotations, ACCOUNT_NAME) === serviceAccount,
   );
   const token = own
     .map((secret) => secret.data?.['token'])
@@ -113,9 +115,10 @@ async function readGateway(client: KubeClient, options: GatewayOptions): Promise
 export function gatewayFacts(service: V1Service, options: GatewayOptions): GatewayFacts {
   const name = `${options.name}.${options.namespace}`;
   const incomplete = (what: string) => new LinkspanError('GATEWAY_INCOMPLETE', `gateway ${name} ${what}`);
-  const annotation = (key: string) => {
-    const value = service.metadata?.annotations?.[key];
-    if (value === undefined || value === '') throw incomplete(`has no ${key} annotation, or an empty one`);
+  const annotation = (key: AnnotationName) => {
+    const value = readAnnotation(service.metadata?.annotations, key);
+    if (value === undefined || value === '')
+      throw incomplete(`has no ${key} annotation, or one that is empty or too long`);
     return value;
   };
   const identity = annotation(GATEWAY_IDENTITY);
@@ -180,7 +183,7 @@ const linkerdValues = z.looseObject({
 export function linkerdFacts(text: string | undefined, where: string): NonNullable<TargetFacts['linkerd']> {
   let value: unknown;
   try {
-    value = parse(text ?? '');
+    value = parseYaml(text ?? '');
   } catch (error) {
     const line = messageOf(error).split('\n')[0] ?? '';
     throw new LinkspanError('LINKERD_CONFIG_INVALID', `${where}: values is no YAML: ${line}`, {

@@ -1,5 +1,5 @@
 import type { V1PolicyRule } from '@kubernetes/client-node';
-import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
+import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import type { AccountRef } from './token.ts';
 
@@ -90,7 +90,7 @@ function tokenSecret({ name, namespace }: AccountRef, labels: Record<string, str
       name: tokenSecretName(name),
       namespace,
       labels,
-      annotations: { 'kubernetes.io/service-account.name': name },
+      annotations: { [ACCOUNT_NAME]: name },
     },
   };
 }

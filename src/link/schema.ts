@@ -1,6 +1,7 @@
 import type { V1LabelSelector, V1ObjectMeta } from '@kubernetes/client-node';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { readAnnotation } from '../base/annotations.ts';
 import { parseDuration } from '../base/duration.ts';
 import {
   ACCEPTED_CLUSTER,
@@ -185,7 +186,7 @@ type ParsedSpec = z.output<typeof specSchema>;
 export function parseLink(object: LinkObject): LinkVerdict {
   const parsed = specSchema.safeParse(object.spec ?? {});
   const problems = parsed.success ? crossChecks(parsed.data) : zodProblems(parsed.error);
-  const dataPath = object.metadata?.annotations?.[DATA_PATH];
+  const dataPath = readAnnotation(object.metadata?.annotations, DATA_PATH);
   if (dataPath !== undefined && dataPath !== 'gateway' && dataPath !== 'relay') {
     problems.push({
       field: `metadata.annotations[${DATA_PATH}]`,
@@ -235,7 +236,7 @@ function normalize(object: LinkObject, spec: ParsedSpec, dataPath: Link['dataPat
     excludedLabel: keyTest(spec.excludedLabels ?? []),
     excludedAnnotation: keyTest(spec.excludedAnnotations ?? []),
     dataPath,
-    acceptedUid: metadata.annotations?.[ACCEPTED_CLUSTER],
+    acceptedUid: readAnnotation(metadata.annotations, ACCEPTED_CLUSTER),
   };
 }
 

@@ -98,7 +98,7 @@ function parseRequirement(expression: unknown): Requirement {
  * @throws Error that names the part that is no requirement
  */
 export function parseSelectorText(text: string): V1LabelSelector {
-  const parts = text.split(/,(?![^(]*\))/).map((part) => part.trim());
+  const parts = splitOutside(text).map((part) => part.trim());
   const matchLabels: Record<string, string> = {};
   const matchExpressions: NonNullable<V1LabelSelector['matchExpressions']> = [];
   for (const part of parts.filter((candidate) => candidate !== '')) {
@@ -112,6 +112,23 @@ export function parseSelectorText(text: string): V1LabelSelector {
     ...(Object.keys(matchLabels).length === 0 ? {} : { matchLabels }),
     ...(matchExpressions.length === 0 ? {} : { matchExpressions }),
   };
+}
+
+/** The parts between commas that are not in parentheses. */
+function splitOutside(text: string): string[] {
+  const parts: string[] = [];
+  let from = 0;
+  let inside = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    if (char === '(') inside = true;
+    else if (char === ')') inside = false;
+    else if (char === ',' && !inside) {
+      parts.push(text.slice(from, at));
+      from = at + 1;
+    }
+  }
+  return [...parts, text.slice(from)];
 }
 
 function parseExpression(part: string): { key: string; operator: Operator; values?: string[] } {

@@ -1,4 +1,5 @@
 import type { V1Secret } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { CREATED_BY, CREDENTIALS_SECRET_TYPE, DESTINATION_CLUSTER_NAME_LABEL } from '../base/names.ts';
 import { keyOf } from '../kube/resource.ts';
@@ -94,7 +95,7 @@ function foreignLink(source: SourceFacts, wanted: WantedLink): LinkspanError | u
     return foreign(`the Link ${keyOf(link)} is for the cluster "${cluster}"`);
   if (secret !== wanted.credentialsSecret)
     return foreign(`the Link ${keyOf(link)} takes its credentials from the Secret "${secret}"`);
-  if (link.metadata?.annotations?.[CREATED_BY] !== undefined) return undefined;
+  if (readAnnotation(link.metadata?.annotations, CREATED_BY) !== undefined) return undefined;
   return foreign(`the Link ${keyOf(link)} was written by neither Linkspan nor Linkerd (no ${CREATED_BY})`);
 }
 

@@ -1,4 +1,5 @@
 import type { V1Secret } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { parseDuration } from '../base/duration.ts';
@@ -31,7 +32,7 @@ export interface RenewalWish {
  * @throws LinkspanError CREDENTIALS_INVALID when it should be and cannot
  */
 export function renewalWish(secret: V1Secret): RenewalWish | undefined {
-  const text = secret.metadata?.annotations?.[TOKEN_TTL];
+  const text = readAnnotation(secret.metadata?.annotations, TOKEN_TTL);
   if (text === undefined || text === '') return undefined;
   const wrong = (what: string) => new LinkspanError('CREDENTIALS_INVALID', `Secret ${keyOf(secret)} ${what}`);
   const ttlMs = parseDuration(text);

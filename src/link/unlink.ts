@@ -1,4 +1,5 @@
 import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { LinkspanError } from '../base/errors.ts';
 import {
   CLUSTER_NAME_LABEL,
@@ -87,12 +88,12 @@ export function remainders(
   link: string,
 ): Pick<UnlinkFacts, 'mirrors' | 'federated'> {
   const madeFor = ({ metadata }: V1Service) => {
-    const origin = metadata?.annotations?.[LINK_ANNOTATION];
+    const origin = readAnnotation(metadata?.annotations, LINK_ANNOTATION);
     // Linkerd's mirrors say nothing of the Link; ours of another Link are that one's.
     return metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && (origin === undefined || origin === link);
   };
   const isMember = ({ metadata }: V1Service) =>
-    (metadata?.annotations?.[REMOTE_DISCOVERY] ?? '')
+    (readAnnotation(metadata?.annotations, REMOTE_DISCOVERY) ?? '')
       .split(',')
       .some((entry) => entry.trim().endsWith(`@${cluster}`));
   return {

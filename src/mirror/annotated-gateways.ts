@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { messageOf } from '../base/errors.ts';
 import { DEFAULT_GATEWAY_NAME, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE } from '../base/names.ts';
 import { parseDuration } from '../base/duration.ts';
@@ -31,9 +32,9 @@ interface Followed {
 /** The gateway that an export names by annotation, `namespace/name`; undefined when it goes through the Link's. */
 export function annotatedGateway(service: V1Service): string | undefined {
   const annotations = service.metadata?.annotations;
-  const namespace = annotations?.[EXPORT_GATEWAY_NAMESPACE];
+  const namespace = readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE);
   if (namespace === undefined || namespace === '') return undefined;
-  return `${namespace}/${annotations?.[EXPORT_GATEWAY_NAME] || DEFAULT_GATEWAY_NAME}`;
+  return `${namespace}/${readAnnotation(annotations, EXPORT_GATEWAY_NAME) || DEFAULT_GATEWAY_NAME}`;
 }
 
 /** The gateways that exports name by annotation: each is a Service of the target, watched as long as an export uses it. */

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../base/names.ts';
@@ -81,7 +82,9 @@ export function leftovers(view: LocalView, owner: MirrorOwner): string[] {
     .filter((service) => isMade(service, owner));
   const joined = view.stores.services
     .byIndex(MEMBER_INDEX, owner.cluster)
-    .filter(({ metadata }) => metadata?.annotations?.[memberLinkKey(owner.cluster)] === owner.link);
+    .filter(
+      ({ metadata }) => readAnnotation(metadata?.annotations, memberLinkKey(owner.cluster)) === owner.link,
+    );
   const present = [...made, ...joined].filter(
     ({ metadata }) => view.service(metadata?.namespace ?? '', metadata?.name ?? '') !== undefined,
   );
@@ -97,15 +100,18 @@ export function makers(view: LocalView): Map<string, Set<string>> {
   };
   const members = `${MEMBER_LINK_GROUP}/`;
   for (const { metadata } of view.stores.services.list()) {
-    note(metadata?.annotations?.[LINK_ANNOTATION], metadata?.labels?.[CLUSTER_NAME_LABEL]);
-    for (const [key, link] of Object.entries(metadata?.annotations ?? {}))
-      if (key.startsWith(members)) note(link, key.slice(members.length));
+    note(readAnnotation(metadata?.annotations, LINK_ANNOTATION), metadata?.labels?.[CLUSTER_NAME_LABEL]);
+    for (const key of Object.keys(metadata?.annotations ?? {})) {
+      if (!key.startsWith(members)) continue;
+      const cluster = key.slice(members.length);
+      note(readAnnotation(metadata?.annotations, memberLinkKey(cluster)), cluster);
+    }
   }
   return found;
 }
 
 function isMade(service: V1Service, owner: MirrorOwner): boolean {
-  if (service.metadata?.annotations?.[LINK_ANNOTATION] !== owner.link) return false;
+  if (readAnnotation(service.metadata?.annotations, LINK_ANNOTATION) !== owner.link) return false;
   return originOf(service, owner) !== undefined || hostOriginOf(service, owner) !== undefined;
 }
 

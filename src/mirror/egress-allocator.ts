@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { type AnnotationName, readAnnotation } from '../base/annotations.ts';
 import { readEgressPorts, type EgressPorts } from '../base/egress-ports.ts';
 import { EGRESS_PORTS, FEDERATED_EGRESS_PORTS_GROUP } from '../base/names.ts';
 import type { IndexedStore } from '../kube/store.ts';
@@ -37,8 +38,7 @@ export class EgressAllocator {
   /** Ports for a claim; undefined when the range is full. */
   allocate({ service, member, servicePorts, local }: EgressClaim): EgressPorts | undefined {
     const holder = holderName(service, member);
-    const annotation = member === undefined ? EGRESS_PORTS : `${FEDERATED_EGRESS_PORTS_GROUP}/${member}`;
-    const current = readEgressPorts(local?.metadata?.annotations?.[annotation]);
+    const current = readEgressPorts(readAnnotation(local?.metadata?.annotations, portsKey(member)));
     const taken = (port: number) => (this.#holders.get(port)?.holder ?? holder) !== holder;
     const ports = allocateEgressPorts(holder, servicePorts, current, taken, this.#range);
     const since = sinceOf(local);
@@ -70,12 +70,20 @@ function holderName(service: string, member: string | undefined): string {
 /** Every egress port that a Service's annotations record: a mirror's own, or one set for each member of a federated Service. */
 function recordedPorts(service: V1Service): { port: number; holder: string }[] {
   const key = keyOfObject(service);
+  const { annotations } = service.metadata ?? {};
   const prefix = `${FEDERATED_EGRESS_PORTS_GROUP}/`;
-  return Object.entries(service.metadata?.annotations ?? {}).flatMap(([name, text]) => {
-    const member = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
-    if (name !== EGRESS_PORTS && member === undefined) return [];
-    return Object.values(readEgressPorts(text)).map((port) => ({ port, holder: holderName(key, member) }));
-  });
+  const members = Object.keys(annotations ?? {}).filter((name) => name.startsWith(prefix));
+  return [undefined, ...members.map((name) => name.slice(prefix.length))].flatMap((member) =>
+    Object.values(readEgressPorts(readAnnotation(annotations, portsKey(member)))).map((port) => ({
+      port,
+      holder: holderName(key, member),
+    })),
+  );
+}
+
+/** The annotation with a Service's egress ports, or with those of a federated Service's member. */
+function portsKey(member: string | undefined): AnnotationName {
+  return member === undefined ? EGRESS_PORTS : `${FEDERATED_EGRESS_PORTS_GROUP}/${member}`;
 }
 
 /** Orders mirrors by age, then by UID; one that does not exist yet is younger than all. */

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import type { EgressPorts } from '../base/egress-ports.ts';
 import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
@@ -186,7 +187,7 @@ export class FederatedWriter {
   #leads(service: V1Service | undefined): boolean {
     const { member, ageOf } = this.#options;
     if (member === LOCAL_MEMBER || service === undefined) return true;
-    if (service.metadata?.annotations?.[LOCAL_DISCOVERY] !== undefined) return false;
+    if (readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY) !== undefined) return false;
     const own = ageOf(member) ?? '';
     return federatedEntries(service).every((entry) => {
       const age = ageOf(clusterOfEntry(entry));
@@ -199,7 +200,7 @@ export class FederatedWriter {
     const member = memberName(name);
     if (member === undefined) return undefined;
     if (this.#options.member === LOCAL_MEMBER)
-      return service.metadata?.annotations?.[LOCAL_DISCOVERY] === member
+      return readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY) === member
         ? `${namespace}/${member}`
         : undefined;
     return federatedEntries(service).includes(`${member}@${this.#options.member}`)

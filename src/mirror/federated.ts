@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { writeEgressPorts } from '../base/egress-ports.ts';
 import {
   COPIED_KEYS,
@@ -149,7 +150,8 @@ export function memberLabel(member: string): string {
 
 function isMember({ federated, member, key }: MemberFacts): boolean {
   if (federated.service === undefined) return false;
-  if (member === LOCAL_MEMBER) return federated.service.metadata?.annotations?.[LOCAL_DISCOVERY] === key.name;
+  if (member === LOCAL_MEMBER)
+    return readAnnotation(federated.service.metadata?.annotations, LOCAL_DISCOVERY) === key.name;
   return federatedEntries(federated.service).includes(`${key.name}@${member}`);
 }
 
@@ -159,7 +161,7 @@ export function egressPortsKey(member: string): string {
 }
 
 /** The annotation that records by which Link a member came. */
-export function memberLinkKey(member: string): string {
+export function memberLinkKey(member: string): `${typeof MEMBER_LINK_GROUP}/${string}` {
   return `${MEMBER_LINK_GROUP}/${memberLabel(member)}`;
 }
 
@@ -258,7 +260,7 @@ function leave(facts: MemberFacts): Step[] {
   if (service === undefined || !isMember(facts)) return slices;
   const annotations = service.metadata?.annotations ?? {};
   const left = federatedEntries(service).filter((entry) => entry !== `${key.name}@${member}`);
-  const local = member === LOCAL_MEMBER ? undefined : annotations[LOCAL_DISCOVERY];
+  const local = member === LOCAL_MEMBER ? undefined : readAnnotation(annotations, LOCAL_DISCOVERY);
   if (left.length === 0 && local === undefined)
     return [{ verb: 'delete', kind: 'services', target: service }, ...slices];
   const patch = {
@@ -268,7 +270,7 @@ function leave(facts: MemberFacts): Step[] {
         ...(member === LOCAL_MEMBER ? { [LOCAL_DISCOVERY]: null } : {}),
         ...Object.fromEntries(
           [egressPortsKey(member), memberLinkKey(member)]
-            .filter((name) => annotations[name] !== undefined)
+            .filter((name) => name in annotations)
             .map((name) => [name, null]),
         ),
       },

@@ -1,5 +1,6 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
+import { readAnnotation } from '../base/annotations.ts';
 import type { Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import {
@@ -292,12 +293,12 @@ function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string
   const annotations = object.metadata?.annotations;
   return {
     spec: object.spec,
-    annotations: [annotations?.[DATA_PATH], annotations?.[ACCEPTED_CLUSTER]],
+    annotations: [readAnnotation(annotations, DATA_PATH), readAnnotation(annotations, ACCEPTED_CLUSTER)],
     kubeconfig:
       secret === undefined
         ? undefined
         : `${secret.type ?? ''} ${secret.data?.[CREDENTIALS_SECRET_KEY] ?? ''}`,
-    tokenTtl: secret?.metadata?.annotations?.[TOKEN_TTL],
+    tokenTtl: readAnnotation(secret?.metadata?.annotations, TOKEN_TTL),
     rival,
   };
 }

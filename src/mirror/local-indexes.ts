@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import {
   CLUSTER_NAME_LABEL,
   HEADLESS_MIRROR_LABEL,
@@ -28,7 +29,7 @@ export const serviceIndexes = {
 
 function ownersOf({ metadata }: V1Service): string[] {
   const cluster = metadata?.labels?.[CLUSTER_NAME_LABEL];
-  const link = metadata?.annotations?.[LINK_ANNOTATION];
+  const link = readAnnotation(metadata?.annotations, LINK_ANNOTATION);
   return [
     ...(cluster === undefined ? [] : [`cluster:${cluster}`]),
     ...(link === undefined ? [] : [`link:${link}`]),
@@ -44,7 +45,8 @@ export function headlessMirrorOf({ metadata }: V1Service): string[] {
 function memberClusters(service: V1Service): string[] {
   if (!isFederated(service)) return [];
   const clusters = new Set(federatedEntries(service).map(clusterOfEntry));
-  if (service.metadata?.annotations?.[LOCAL_DISCOVERY] !== undefined) clusters.add(LOCAL_MEMBER);
+  if (readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY) !== undefined)
+    clusters.add(LOCAL_MEMBER);
   return [...clusters];
 }
 

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import {
   CLUSTER_NAME_LABEL,
   COPIED_KEYS,
@@ -112,7 +113,7 @@ function copiedKeyList(labels: StringMap, annotations: StringMap): string {
 
 /** Keys that an earlier pass copied onto this mirror (annotation `linkspan.dev/copied-keys`). */
 export function recordedKeys(annotations: StringMap | undefined): ReadonlySet<string> {
-  return new Set((annotations?.[COPIED_KEYS] ?? '').split(',').filter((key) => key !== ''));
+  return new Set((readAnnotation(annotations, COPIED_KEYS) ?? '').split(',').filter((key) => key !== ''));
 }
 
 function inGroup(key: string, groups: readonly string[]): boolean {

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import type { EgressPorts } from '../base/egress-ports.ts';
 import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
@@ -341,5 +342,8 @@ export function isAnnotated(service: V1Service, link: Link): boolean {
   const { annotations, labels } = service.metadata ?? {};
   if (link.selector.empty || labels?.[MIRRORED_SERVICE_LABEL] === 'true' || isLabelled(service, link))
     return false;
-  return annotations?.[EXPORTED_LABEL] === 'true' || (annotations?.[EXPORT_GATEWAY_NAMESPACE] ?? '') !== '';
+  return (
+    readAnnotation(annotations, EXPORTED_LABEL) === 'true' ||
+    (readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE) ?? '') !== ''
+  );
 }

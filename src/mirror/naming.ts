@@ -1,5 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { createHash } from 'node:crypto';
+import { readAnnotation } from '../base/annotations.ts';
 import {
   CLUSTER_NAME_LABEL,
   HEADLESS_MIRROR_LABEL,
@@ -9,6 +10,7 @@ import {
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
+import { withoutEnd } from '../base/text.ts';
 
 /** Longest name of a Service (an RFC 1035 label). */
 export const MAX_SERVICE_NAME = 63;
@@ -73,7 +75,7 @@ export function endpointMirrorName(
   if (plain.length <= MAX_SERVICE_NAME && free(plain)) return plain;
   const hash = createHash('sha256').update(`${host}.${service}`).digest('hex').slice(0, 8);
   const room = MAX_SERVICE_NAME - cluster.length - hash.length - 2;
-  return `${host.slice(0, Math.max(1, room)).replace(/-+$/, '')}-${hash}-${cluster}`;
+  return `${withoutEnd(host.slice(0, Math.max(1, room)), '-')}-${hash}-${cluster}`;
 }
 
 /** `<svc>.<ns>.svc.<target cluster's domain>`: the name by which the gateway knows the Service. */
@@ -114,23 +116,28 @@ export function hostOriginOf(
 function isOwned(service: V1Service, owner: MirrorOwner): boolean {
   const { labels, annotations } = service.metadata ?? {};
   if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true') return false;
-  return labels[CLUSTER_NAME_LABEL] === owner.cluster || annotations?.[LINK_ANNOTATION] === owner.link;
+  return (
+    labels[CLUSTER_NAME_LABEL] === owner.cluster ||
+    readAnnotation(annotations, LINK_ANNOTATION) === owner.link
+  );
 }
 
 function originParts(service: V1Service): string[] {
-  return (service.metadata?.annotations?.[REMOTE_SERVICE_FQ_NAME] ?? '').split('.');
+  return (readAnnotation(service.metadata?.annotations, REMOTE_SERVICE_FQ_NAME) ?? '').split('.');
 }
 
 /** Whether a Service is a federated one that mirroring made: labelled so, of no single cluster, and with members. */
 export function isFederated(service: V1Service): boolean {
   const { labels, annotations } = service.metadata ?? {};
   if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true' || labels[CLUSTER_NAME_LABEL] !== undefined) return false;
-  return annotations?.[REMOTE_DISCOVERY] !== undefined || annotations?.[LOCAL_DISCOVERY] !== undefined;
+  return ([REMOTE_DISCOVERY, LOCAL_DISCOVERY] as const).some(
+    (name) => readAnnotation(annotations, name) !== undefined,
+  );
 }
 
 /** The `<svc>@<cluster>` entries of a federated Service, in order of joining; malformed ones are left out. */
 export function federatedEntries(service: V1Service): string[] {
-  const list = service.metadata?.annotations?.[REMOTE_DISCOVERY] ?? '';
+  const list = readAnnotation(service.metadata?.annotations, REMOTE_DISCOVERY) ?? '';
   return list
     .split(',')
     .map((entry) => entry.trim())

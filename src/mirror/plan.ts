@@ -7,6 +7,7 @@ import type {
   V1ServiceSpec,
 } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
+import { readAnnotation } from '../base/annotations.ts';
 import {
   DATA_PATH,
   EGRESS_PORTS,
@@ -175,7 +176,7 @@ function writeService(actual: V1Service | undefined, desired: V1Service): Step |
   const spec = specPatch(actual.spec, desired.spec);
   // The remote resourceVersion changes with every status write over there; alone it is no reason to write.
   if (metadata === undefined && spec === undefined) return undefined;
-  const version = desired.metadata?.annotations?.[REMOTE_RESOURCE_VERSION];
+  const version = readAnnotation(desired.metadata?.annotations, REMOTE_RESOURCE_VERSION);
   const annotations = {
     ...metadata?.annotations,
     ...(version === undefined ? {} : { [REMOTE_RESOURCE_VERSION]: version }),

@@ -34,6 +34,8 @@ export interface FailureTerms {
   readonly breaks?: boolean;
 }
 
+/** A message may quote what a stranger has sent; it goes into an answer and into logs. */
+const MAX_MESSAGE = 512;
 const NO_TERMS: FailureTerms = {};
 
 /** Why a request or connection could not be carried; the message is one line for people. */
@@ -43,7 +45,8 @@ export class ProxyFailure extends Error {
   readonly #terms: FailureTerms;
 
   constructor(kind: FailureKind, message: string, cause?: unknown, terms: FailureTerms = NO_TERMS) {
-    super(message, cause === undefined ? undefined : { cause });
+    const text = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}...` : message;
+    super(text, cause === undefined ? undefined : { cause });
     this.kind = kind;
     this.#terms = terms;
   }

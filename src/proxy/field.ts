@@ -68,6 +68,8 @@ const BITS: Readonly<Record<string, number>> = {
     ].map((name) => [name, UNREPEATED]),
   ),
 };
+/** The fields of which something is known, in lower case. */
+export const KNOWN_FIELDS: readonly string[] = Object.keys(BITS);
 /** What a Connection option or `te` decides, or what is not for the next hop at all. */
 export const NOT_PLAIN = HOP | OPTIONS | About.CODING | About.PROXY | About.HOST | About.PSEUDO;
 
@@ -90,6 +92,28 @@ export class FieldName {
 function bitsOf(text: string): number {
   if (text.startsWith('l5d-')) return About.PROXY;
   return text.startsWith(':') ? About.PSEUDO : 0;
+}
+
+/** Longest value, in bytes, of a field that is read here and not only passed on. */
+export const MAX_READ_VALUE = 8 * 1024;
+const READ =
+  OPTIONS |
+  About.CODING |
+  About.HOST |
+  About.LENGTH |
+  About.TE |
+  About.FORWARDED |
+  About.UPGRADE |
+  About.ORIG_PROTO;
+
+/** Whether the value of a field means something here; all others are passed on or left out as they are. */
+export function isRead({ about }: Field): boolean {
+  return (about.bits & READ) !== 0;
+}
+
+/** Whether a field would be read here and is longer than anybody needs it: its message is refused before that is done. */
+export function isTooLongToRead(about: FieldName, value: string): boolean {
+  return (about.bits & READ) !== 0 && value.length > MAX_READ_VALUE;
 }
 
 /** Names that are kept: those of well-behaved applications are few. */

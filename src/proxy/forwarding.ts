@@ -16,7 +16,7 @@ export function requestFields(fields: readonly Field[], rules: HeadRules): Field
       if (stays(field, options)) kept.push(field);
     } else if (bits & About.TE) {
       // gRPC servers ask for it, and it is true: we pass trailers on.
-      trailers ||= field.value === 'trailers' || /(^|[ ,])trailers\b/i.test(field.value);
+      trailers ||= field.value === 'trailers' || /(^|[ ,])trailers($|\W)/i.test(field.value);
     }
   }
   if (trailers) kept.push(TE_TRAILERS);

@@ -21,8 +21,8 @@ const PREFACE = Buffer.from('transport.l5d.io/v1\r\n\r\n', 'latin1');
 const FIXED = PREFACE.length + 4;
 /** Linkerd's read buffer: a longer message is refused. */
 const MAX_MESSAGE = 64 * 1024;
-const DNS_NAME =
-  /^(?=.{1,253}\.?$)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*\.?$/i;
+const MAX_DNS_NAME = 253;
+const DNS_NAME = /^[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*$/i;
 
 /** Encodes a header, preface and length included. */
 export function encodeTransportHeader(header: TransportHeader): Buffer {
@@ -86,7 +86,8 @@ function decodeName(bytes: Buffer): string {
 
 /** A DNS name in the one spelling that look-ups use: lower case, without the dot at its end; undefined for what is none. */
 export function plainHost(name: string): string | undefined {
-  return DNS_NAME.test(name) ? name.replace(/\.$/, '').toLowerCase() : undefined;
+  const plain = name.endsWith('.') ? name.slice(0, -1) : name;
+  return plain.length <= MAX_DNS_NAME && DNS_NAME.test(plain) ? plain.toLowerCase() : undefined;
 }
 
 function decodeProtocol(bytes: Buffer): SessionProtocol {

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { before } from '../../base/text.ts';
 import type { Network } from './resources.ts';
 
 /** Linkerd's default of the networks of a cluster (`clusterNetworks` of its chart). */
@@ -50,7 +51,7 @@ function parseNetwork(text: string): { readonly address: Address; readonly prefi
 
 /** An IPv4 address as a socket for both families shows it (`::ffff:1.2.3.4`) is that IPv4 address. */
 function parseIp(text: string): Address | undefined {
-  const plain = text.replace(/%.*$/, '');
+  const plain = before(text, '%');
   const family = isIP(plain);
   if (family === 0) return undefined;
   if (family === 4) return { bits: 32, value: ipv4Value(plain) };
@@ -63,13 +64,17 @@ function ipv4Value(text: string): bigint {
 }
 
 function ipv6Value(text: string): bigint {
-  const hex = text.replace(/\d+\.\d+\.\d+\.\d+$/, (tail) => {
-    const value = ipv4Value(tail);
-    return `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
-  });
+  const colon = text.lastIndexOf(':') + 1;
+  const hex = text.includes('.') ? text.slice(0, colon) + groupsOfIpv4(text.slice(colon)) : text;
   const groups = (part: string | undefined) => (part ? part.split(':') : []);
   const [head, tail] = hex.split('::');
   const [left, right] = [groups(head), groups(tail)];
   const zeros = Array.from({ length: 8 - left.length - right.length }, () => '0');
   return [...left, ...zeros, ...right].reduce((sum, group) => (sum << 16n) + BigInt(`0x${group}`), 0n);
+}
+
+/** The two groups in which an IPv6 address holds an IPv4 one. */
+function groupsOfIpv4(text: string): string {
+  const value = ipv4Value(text);
+  return `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
 }

@@ -5,9 +5,6 @@ import type { KubeObject } from '../../kube/resource.ts';
 export const POLICY_GROUP = 'policy.linkerd.io';
 /** Linkerd's API group for machines outside of the cluster. */
 export const WORKLOAD_GROUP = 'workload.linkerd.io';
-/** Annotation of a pod: who may use its ports that no Server selects. Linkerd's injector copies it from the namespace. */
-export const DEFAULT_POLICY_ANNOTATION = 'config.linkerd.io/default-inbound-policy';
-
 /** A port of some pods, or of some ExternalWorkloads, of its namespace. */
 export interface Server extends KubeObject {
   spec?: {

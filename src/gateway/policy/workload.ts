@@ -1,5 +1,7 @@
 import type { V1Container, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
-import { DEFAULT_POLICY_ANNOTATION, type ExternalWorkload } from './resources.ts';
+import { readAnnotation } from '../../base/annotations.ts';
+import { DEFAULT_INBOUND_POLICY } from '../../base/names.ts';
+import type { ExternalWorkload } from './resources.ts';
 
 /** What policies select: a pod or a machine outside of the cluster. */
 export interface Workload {
@@ -24,9 +26,9 @@ export function storedPod({ metadata, spec, status }: V1Pod): V1Pod | undefined 
 
 function storedMetadata(metadata: V1Pod['metadata'] = {}): V1ObjectMeta {
   const { name, namespace, uid, resourceVersion, labels, annotations } = metadata;
-  const policy = annotations?.[DEFAULT_POLICY_ANNOTATION];
+  const policy = readAnnotation(annotations, DEFAULT_INBOUND_POLICY);
   const kept: V1ObjectMeta =
-    policy === undefined ? {} : { annotations: { [DEFAULT_POLICY_ANNOTATION]: policy } };
+    policy === undefined ? {} : { annotations: { [DEFAULT_INBOUND_POLICY]: policy } };
   return Object.assign(kept, { name, namespace, uid, resourceVersion, labels });
 }
 
@@ -56,7 +58,7 @@ export function workloadOfPod({ metadata, spec }: V1Pod): Workload {
     kind: 'Pod',
     labels: metadata?.labels ?? {},
     ports: byName(ports.map(({ name, containerPort }) => [name ?? '', containerPort])),
-    defaultPolicy: metadata?.annotations?.[DEFAULT_POLICY_ANNOTATION],
+    defaultPolicy: readAnnotation(metadata?.annotations, DEFAULT_INBOUND_POLICY),
   };
 }
 
@@ -70,12 +72,17 @@ export function workloadOfExternal({ metadata, spec }: ExternalWorkload): Worklo
     kind: 'ExternalWorkload',
     labels: metadata?.labels ?? {},
     ports: byName(ports.map(({ name = '', port = 0 }) => [name, port])),
-    defaultPolicy: metadata?.annotations?.[DEFAULT_POLICY_ANNOTATION],
+    defaultPolicy: readAnnotation(metadata?.annotations, DEFAULT_INBOUND_POLICY),
   };
 }
 
 function byName(ports: readonly (readonly [string, number])[]): Map<string, number[]> {
   const found = new Map<string, number[]>();
-  for (const [name, number] of ports) if (name !== '') found.set(name, [...(found.get(name) ?? []), number]);
+  for (const [name, number] of ports) {
+    if (name === '') continue;
+    const known = found.get(name);
+    if (known === undefined) found.set(name, [number]);
+    else known.push(number);
+  }
   return found;
 }

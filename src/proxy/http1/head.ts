@@ -1,4 +1,4 @@
-import { About, Field, fieldName, isBlank, trailerFields } from '../field.ts';
+import { About, Field, fieldName, isBlank, isTooLongToRead, trailerFields } from '../field.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -220,7 +220,9 @@ function parseFields(lines: readonly string[]): Field[] {
     const value = line.slice(colon + 1);
     if (!VALUE.test(value))
       throw new HeadError(`the value of the header field ${name} has a forbidden character`);
-    return new Field(name, trimmed(value), fieldName(name.toLowerCase()));
+    const about = fieldName(name.toLowerCase());
+    if (isTooLongToRead(about, value)) throw new HeadError(`the header field ${name} is too long`);
+    return new Field(name, trimmed(value), about);
   });
 }
 

@@ -1,3 +1,4 @@
+import { before } from '../../base/text.ts';
 import type { HeadRules } from '../session.ts';
 import { About, type Field, stays } from '../field.ts';
 import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
@@ -77,10 +78,20 @@ export function isServableTarget(head: RequestHead): boolean {
   );
 }
 
+const SCHEME = /^https?:\/\//i;
+const PATH_OR_QUERY = /[/?]/;
+
 /** Absolute-form is turned into origin-form and its authority wins over Host (RFC 9112 section 3.2.2). */
 export function splitTarget(target: string): { path: string; authority: string | undefined } {
-  const match = /^https?:\/\/(?:[^@/?#]*@)?([^/?#]+)(.*)$/i.exec(target);
-  if (match === null) return { path: target, authority: undefined };
-  const rest = (match[2] ?? '').replace(/#.*$/, '');
-  return { path: rest.startsWith('/') ? rest : `/${rest}`, authority: match[1] };
+  const scheme = SCHEME.exec(target)?.[0];
+  if (scheme === undefined) return { path: target, authority: undefined };
+  const whole = before(target.slice(scheme.length), '#');
+  const found = whole.search(PATH_OR_QUERY);
+  const end = found < 0 ? whole.length : found;
+  const said = whole.slice(0, end);
+  // In front of the "@" is who the client is (userinfo), which is nobody's business.
+  const authority = said.slice(said.indexOf('@') + 1) || said;
+  if (authority === '') return { path: target, authority: undefined };
+  const rest = whole.slice(end);
+  return { path: rest.startsWith('/') ? rest : `/${rest}`, authority };
 }

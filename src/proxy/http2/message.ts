@@ -1,4 +1,4 @@
-import { About, type Field, makeField } from '../field.ts';
+import { About, type Field, isTooLongToRead, makeField } from '../field.ts';
 import { CHUNKED, type Framing, NO_BODY } from '../http1/head.ts';
 import type { HttpVersion } from '../upstream.ts';
 
@@ -56,7 +56,8 @@ class RequestReader {
     return undefined;
   }
 
-  #remark({ lower, value }: Field, bits: number): void {
+  #remark({ lower, value, about }: Field, bits: number): void {
+    if (isTooLongToRead(about, value)) this.problem ??= `the field ${lower} is too long`;
     if (bits & About.HTTP1 || (bits & About.TE && value !== 'trailers'))
       this.problem ??= `the field ${lower} is not allowed in HTTP/2`;
     if (bits & About.ORIG_PROTO) this.version = versionOf(value);
@@ -68,7 +69,7 @@ class RequestReader {
   }
 }
 
-const REMARKABLE = About.HTTP1 | About.TE | About.ORIG_PROTO | About.HOST | About.LENGTH;
+const REMARKABLE = About.HTTP1 | About.TE | About.ORIG_PROTO | About.HOST | About.LENGTH | About.FORWARDED;
 
 /** @returns the request, or why it is malformed (RFC 9113 section 8.3.1) */
 export function readRequest(fields: readonly Field[], ended: boolean): Http2Request | string {

@@ -83,6 +83,8 @@ function readSession(session: string | undefined): SessionProtocol | undefined {
 }
 
 const WHY = 'l5d-proxy-error';
+/** What a gateway says is logged; it may be somebody else's. */
+const MAX_WHY = 512;
 
 /** A refusal of a stream: the status of the failure, and why. */
 export function refusalHead(failure: ProxyFailure): readonly Field[] {
@@ -93,7 +95,7 @@ export function refusalHead(failure: ProxyFailure): readonly Field[] {
 /** The failure that a refusal tells of. */
 export function readRefusal(fields: readonly Field[]): ProxyFailure {
   const status = Number(valueOf(fields, ':status'));
-  const why = valueOf(fields, WHY) ?? `the gateway answered ${status}`;
+  const why = valueOf(fields, WHY)?.slice(0, MAX_WHY) ?? `the gateway answered ${status}`;
   return new ProxyFailure(KINDS.get(status) ?? 'connection failed', why);
 }
 

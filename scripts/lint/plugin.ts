@@ -1,0 +1,85 @@
+import { regexProblem } from './regex-cost.ts';
+
+/** Rules of our own for oxlint (.oxlintrc.json). */
+
+/** As much of an ESTree node as is looked at. */
+interface EsNode {
+  readonly type: string;
+  readonly name?: string;
+  readonly value?: unknown;
+  readonly regex?: { readonly pattern: string; readonly flags: string };
+  readonly callee?: EsNode;
+  readonly object?: EsNode;
+  readonly computed?: boolean;
+  readonly operator?: string;
+  readonly left?: EsNode;
+  readonly parent?: EsNode;
+  readonly property?: EsNode;
+  readonly arguments?: readonly EsNode[];
+}
+
+interface Context {
+  report(problem: { readonly node: EsNode; readonly message: string }): void;
+}
+
+/** Methods of strings that compile what they are given, if it is text. */
+const COMPILING = new Set(['match', 'matchAll', 'search']);
+
+/** What is wrong with a call; undefined when nothing is. */
+function callProblem({ callee, arguments: [pattern, flags] = [] }: EsNode): string | undefined {
+  if (callee?.type === 'Identifier' && callee.name === 'RegExp') {
+    if (typeof pattern?.value !== 'string') return 'RegExp() of what is not a constant';
+    const problem = regexProblem(pattern.value, typeof flags?.value === 'string' ? flags.value : '');
+    return problem && `RegExp("${pattern.value}") ${problem}`;
+  }
+  if (callee?.type !== 'MemberExpression' || !COMPILING.has(callee.property?.name ?? '')) return undefined;
+  // A constant of the module is one that a literal has made, and that was judged there.
+  const known = pattern?.regex !== undefined || /^[A-Z][A-Z0-9_]*$/.test(pattern?.name ?? '');
+  return known ? undefined : `${callee.property?.name}() compiles a regular expression that cannot be judged`;
+}
+
+/**
+ * No text of a stranger may cost more than its length, so every regular expression in `src/` is one whose time is linear, and is written down where it can be judged. What cannot be is read by index, or by
+ * `src/base/linear-regex.ts` where people write the expression.
+ */
+const linearRegexes = {
+  meta: { type: 'problem', docs: { description: 'Regular expressions must be linear in the text.' } },
+  create(context: Context) {
+    const judgeCall = (node: EsNode) => {
+      const message = callProblem(node);
+      if (message !== undefined) context.report({ node, message });
+    };
+    return {
+      Literal(node: EsNode) {
+        if (node.regex === undefined) return;
+        const { pattern, flags } = node.regex;
+        const problem = regexProblem(pattern, flags);
+        if (problem !== undefined) context.report({ node, message: `/${pattern}/${flags} ${problem}` });
+      },
+      CallExpression: judgeCall,
+      NewExpression: judgeCall,
+    };
+  },
+};
+
+/** An annotation is read by `readAnnotation` of `src/base/annotations.ts`, where each has a limit. */
+const readAnnotations = {
+  meta: { type: 'problem', docs: { description: 'Annotations are read where they have a limit.' } },
+  create(context: Context) {
+    return {
+      MemberExpression(node: EsNode) {
+        const { object, computed, parent } = node;
+        const name = object?.property?.name ?? object?.name;
+        if (computed !== true || name !== 'annotations') return;
+        const written =
+          parent?.operator === 'delete' || (parent?.type === 'AssignmentExpression' && parent.left === node);
+        if (!written) context.report({ node, message: 'annotations are read by readAnnotation()' });
+      },
+    };
+  },
+};
+
+export default {
+  meta: { name: 'linkspan' },
+  rules: { 'linear-regexes': linearRegexes, 'read-annotations': readAnnotations },
+};

@@ -1,0 +1,23 @@
+import { isCollection, parseDocument, visit } from 'yaml';
+
+/** Longest text that is read, in characters: no Secret or ConfigMap holds more (1 MiB). */
+const MAX_YAML = 1024 * 1024;
+
+/**
+ * The value of a YAML text that somebody else has written. Keys that are lists or maps are refused: nobody needs them, and the library writes each out as text again for every level around it, so that
+ * 100 bytes of `? ? ?` take it longer than anybody waits.
+ * @throws Error that says what is wrong, and where
+ */
+export function parseYaml(text: string): unknown {
+  if (text.length > MAX_YAML)
+    throw new Error(`${text.length} characters are more than the ${MAX_YAML} that are read`);
+  const document = parseDocument(text);
+  const [problem] = document.errors;
+  if (problem !== undefined) throw problem;
+  visit(document, {
+    Pair: (_, { key }) => {
+      if (isCollection(key)) throw new Error('a key that is no plain value');
+    },
+  });
+  return document.toJS();
+}

@@ -1,0 +1,43 @@
+import { expect } from 'chai';
+
+/** Sizes of the texts, each eight times the one before: what takes minutes for the largest fails at a small one instead of hanging. */
+const SIZES = [500, 4000, 32_000];
+/** What one call may take, whatever the size, milliseconds of CPU: nobody notices it. */
+const UNNOTICED_MS = 10;
+/** How much longer eight times the text may take: what is quadratic takes 64 times as long. */
+const MAX_RATIO = 24;
+
+/**
+ * Asserts that a function takes time in proportion to the length of the text that it makes and reads, or so little that it does not matter. Best of several, by this thread's CPU time, so that other work of
+ * the machine does not count.
+ * @param run works on a text of about `length` characters
+ */
+export function expectLinear(run: (length: number) => unknown, what: string): void {
+  let before = 0;
+  for (const size of SIZES) {
+    const ms = bestOf(3, () => run(size));
+    const times = `${what}: ${before.toFixed(3)} ms, and ${ms.toFixed(3)} ms for ${size} characters`;
+    if (ms > UNNOTICED_MS)
+      expect(ms / Math.max(before, UNNOTICED_MS / MAX_RATIO), times).to.be.below(MAX_RATIO);
+    before = ms;
+  }
+}
+
+/** Asserts that something takes so little time that it does not matter. */
+export function expectUnnoticed(run: () => unknown, what: string): void {
+  const ms = bestOf(3, run);
+  expect(ms, `${what}: ms`).to.be.below(UNNOTICED_MS * 2);
+}
+
+/** Milliseconds of CPU that the quickest of some calls took. */
+function bestOf(calls: number, run: () => unknown): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let call = 0; call < calls; call++) {
+    const before = process.threadCpuUsage();
+    run();
+    const { user, system } = process.threadCpuUsage(before);
+    best = Math.min(best, (user + system) / 1000);
+    if (best < UNNOTICED_MS) break;
+  }
+  return best;
+}
