@@ -53,6 +53,9 @@ export const DESTINATION_CLUSTER_NAME_LABEL = 'multicluster.linkerd.io/cluster-n
 export const DESTINATION_TRUST_DOMAIN = 'multicluster.linkerd.io/trust-domain';
 export const DESTINATION_CLUSTER_DOMAIN = 'multicluster.linkerd.io/cluster-domain';
 
+/** Annotation on a Service or pod: ports that carry opaque bytes, as numbers, ranges and port names. Always copied to mirrors. */
+export const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+
 /** Label on everything that belongs to the extension; value `multicluster`. */
 export const EXTENSION_LABEL = 'linkerd.io/extension';
 /** Annotation on a Link: who wrote it, `<product>/cli <version>`. */

@@ -1,5 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { OPAQUE_PORTS } from '../base/names.ts';
 import { isListed } from './port-list.ts';
+import { portProtocol } from './port-protocol.ts';
 import { defined } from './stored-shape.ts';
 import type { MeshEndpoint } from './target.ts';
 
@@ -10,12 +12,9 @@ const LISTEN_VARIABLE = 'LINKERD2_PROXY_INBOUND_LISTEN_ADDR';
 const TRUST_DOMAIN_VARIABLE = '_l5d_trustdomain';
 const NAME_VARIABLE = 'LINKERD2_PROXY_IDENTITY_LOCAL_NAME';
 const VARIABLES = new Set([LISTEN_VARIABLE, TRUST_DOMAIN_VARIABLE, NAME_VARIABLE]);
-const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 const SKIPPED_PORTS = 'config.linkerd.io/skip-inbound-ports';
 const INBOUND_PORT = 'config.linkerd.io/inbound-port';
 const DEFAULT_INBOUND_PORT = 4143;
-/** Ports of servers that speak first, which Linkerd takes for opaque where nothing is said. */
-const DEFAULT_OPAQUE_PORTS = '25,587,3306,4444,5432,6379,9300,11211';
 
 /** What is kept of a meshed pod; there may be tens of thousands. Pods that have ended, and those without a proxy or an address, are not kept. */
 export function storedPod(pod: V1Pod): V1Pod | undefined {
@@ -68,7 +67,7 @@ export function meshEndpoint(pod: V1Pod, port: number, trustDomain: string): Mes
   return {
     identity: `${account}.${namespace}.serviceaccount.identity.${controlNamespace}.${domain}`,
     port: inboundPort(pod),
-    opaque: isListed(annotations[OPAQUE_PORTS] ?? DEFAULT_OPAQUE_PORTS, port, names),
+    opaque: portProtocol({ port, names, opaquePorts: annotations[OPAQUE_PORTS] }) === 'opaque',
   };
 }
 

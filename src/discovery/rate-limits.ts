@@ -50,7 +50,7 @@ export function readRateLimits(
   };
 }
 
-/** Limits as a Service or a file says them: raw connections count, too. */
+/** Limits as a Service or a file says them. */
 export function rateLimits(
   key: string,
   policy: string,
@@ -64,7 +64,6 @@ export function rateLimits(
   return {
     key,
     policy,
-    raw: true,
     ...(total === undefined ? {} : { total }),
     ...(perClient === undefined ? {} : { perClient }),
     overrides,

@@ -72,14 +72,15 @@ describe('a gateway whose cluster has policies', () => {
   beforeEach(async () => {
     const [web, db] = await Promise.all([http1Origin(), rawOrigin('hello')]);
     origins.push(web, db);
-    const spec = (name: string, { port }: Origin) => ({
+    const spec = (name: string, { port }: Origin, protocol: 'http1' | 'opaque') => ({
       name,
       port: 80,
       endpoints: [{ host: '127.0.0.1', port, ready: true }],
-      protocol: 'http1' as const,
+      protocol,
     });
     policies = new ScriptedPolicies();
-    local = await localGateway([spec(WEB, web), spec(DB, db), spec(SHOP, db)], { policies });
+    const specs = [spec(WEB, web, 'http1'), spec(DB, db, 'opaque'), spec(SHOP, db, 'opaque')];
+    local = await localGateway(specs, { policies });
   });
   afterEach(async () => {
     await local.close();
