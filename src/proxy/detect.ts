@@ -60,12 +60,12 @@ export class FirstLine {
 
   /** Passes over what says nothing: the rest of a long word. @returns the first byte that may */
   #skip(chunk: Buffer, from: number): number {
-    const inMethod = this.#word === 'method' && this.#method.length > LONGEST;
-    const inRest = this.#word === 'rest' && this.#target !== 0 && this.#version === 0;
-    if (!inMethod && !inRest) return from;
     let at = from;
-    if (inMethod) while (KINDS[chunk[at] ?? 0] === TOKEN && at < chunk.length) at++;
-    else while (KINDS[chunk[at] ?? 0] !== BLANK && at < chunk.length) at++;
+    if (this.#word === 'method' && this.#method.length > LONGEST) {
+      while (at < chunk.length && KINDS[chunk[at] ?? 0] === TOKEN) at++;
+    } else if (this.#word === 'rest' && this.#target !== 0 && this.#version === 0) {
+      while (at < chunk.length && KINDS[chunk[at] ?? 0] !== BLANK) at++;
+    }
     return at;
   }
 
