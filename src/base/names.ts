@@ -53,6 +53,9 @@ export const DESTINATION_CLUSTER_NAME_LABEL = 'multicluster.linkerd.io/cluster-n
 export const DESTINATION_TRUST_DOMAIN = 'multicluster.linkerd.io/trust-domain';
 export const DESTINATION_CLUSTER_DOMAIN = 'multicluster.linkerd.io/cluster-domain';
 
+/** Annotation on a Service or pod: ports that carry opaque bytes, as numbers, ranges and port names. Always copied to mirrors. */
+export const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+
 /** Label on everything that belongs to the extension; value `multicluster`. */
 export const EXTENSION_LABEL = 'linkerd.io/extension';
 /** Annotation on a Link: who wrote it, `<product>/cli <version>`. */
@@ -88,7 +91,6 @@ export const RATE_LIMIT_CLIENTS = 'linkspan.dev/rate-limit-clients';
 export const FAULTS = 'linkspan.dev/faults';
 
 /** Linkerd's annotations on Services and pods: ports whose bytes are not looked at, ports that do not pass the proxy, the proxy's own port, and who may use ports that no Server selects (the injector copies it from the namespace). */
-export const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 export const SKIPPED_INBOUND_PORTS = 'config.linkerd.io/skip-inbound-ports';
 export const INBOUND_PORT = 'config.linkerd.io/inbound-port';
 export const DEFAULT_INBOUND_POLICY = 'config.linkerd.io/default-inbound-policy';

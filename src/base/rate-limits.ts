@@ -19,8 +19,6 @@ export interface RateLimits {
   readonly key: string;
   /** Where it is said: `group/kind/name`, for messages and metrics. */
   readonly policy: string;
-  /** Whether new raw connections count as well as requests. */
-  readonly raw: boolean;
   /** All clients together. */
   readonly total?: Rate;
   /** Each client for itself. */

@@ -13,6 +13,7 @@ import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { faultRules } from './fault-rules.ts';
 import { parseRate, RATE_FORM, rateLimits } from './rate-limits.ts';
+import { portProtocol } from './port-protocol.ts';
 import { readRequestKeys, requestKeys } from './file-requests.ts';
 import { type TargetEndpoint, type TargetSource, type TargetSpec, targetKey } from './target.ts';
 import { TargetTable } from './target-table.ts';
@@ -153,7 +154,8 @@ function toValue(document: Document, file: string): unknown {
 }
 
 function toTarget(service: TargetsFile['services'][number], clusterDomain: string): TargetSpec {
-  const { protocol, allow, rateLimit, faults } = service;
+  const { allow, rateLimit, faults } = service;
+  const protocol = portProtocol({ port: service.port, said: service.protocol });
   const name = service.name.endsWith('.svc') ? `${service.name}.${clusterDomain}` : service.name;
   return {
     name,

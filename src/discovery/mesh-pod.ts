@@ -2,6 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
 import { INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../base/names.ts';
 import { isListed } from './port-list.ts';
+import { portProtocol } from './port-protocol.ts';
 import { defined } from './stored-shape.ts';
 import type { MeshEndpoint } from './target.ts';
 
@@ -14,8 +15,6 @@ const NAME_VARIABLE = 'LINKERD2_PROXY_IDENTITY_LOCAL_NAME';
 const VARIABLES = new Set([LISTEN_VARIABLE, TRUST_DOMAIN_VARIABLE, NAME_VARIABLE]);
 const KEPT = [OPAQUE_PORTS, SKIPPED_INBOUND_PORTS, INBOUND_PORT] as const;
 const DEFAULT_INBOUND_PORT = 4143;
-/** Ports of servers that speak first, which Linkerd takes for opaque where nothing is said. */
-const DEFAULT_OPAQUE_PORTS = '25,587,3306,4444,5432,6379,9300,11211';
 
 /** What is kept of a meshed pod; there may be tens of thousands. Pods that have ended, and those without a proxy or an address, are not kept. */
 export function storedPod(pod: V1Pod): V1Pod | undefined {
@@ -71,7 +70,7 @@ export function meshEndpoint(pod: V1Pod, port: number, trustDomain: string): Mes
   return {
     identity: `${account}.${namespace}.serviceaccount.identity.${controlNamespace}.${domain}`,
     port: inboundPort(pod),
-    opaque: isListed(readAnnotation(annotations, OPAQUE_PORTS) ?? DEFAULT_OPAQUE_PORTS, port, names),
+    opaque: portProtocol({ port, names, opaquePorts: readAnnotation(annotations, OPAQUE_PORTS) }) === 'opaque',
   };
 }
 

@@ -54,7 +54,7 @@ export function readRateLimits(annotations: Annotations | undefined, key: string
   };
 }
 
-/** Limits as a Service or a file says them: raw connections count, too. */
+/** Limits as a Service or a file says them. */
 export function rateLimits(
   key: string,
   policy: string,
@@ -68,7 +68,6 @@ export function rateLimits(
   return {
     key,
     policy,
-    raw: true,
     ...(total === undefined ? {} : { total }),
     ...(perClient === undefined ? {} : { perClient }),
     overrides,

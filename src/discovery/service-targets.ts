@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
 import type { FaultRule } from '../base/faults.ts';
-import { ALLOWED_CLIENTS, OPAQUE_PORTS } from '../base/names.ts';
+import { ALLOWED_CLIENTS } from '../base/names.ts';
 import { readAccrual } from './accrual.ts';
 import {
   type EndpointView,
@@ -10,31 +10,10 @@ import {
   portEndpoints,
   slicesByHost,
 } from './endpoint-slices.ts';
-import { isListed } from './port-list.ts';
+import { servicePortProtocol } from './port-protocol.ts';
 import { readRateLimits } from './rate-limits.ts';
 import { type ReadRequests, readRequestAnnotations } from './request-annotations.ts';
 import type { TargetSpec } from './target.ts';
-
-/** Linkerd's annotation: ports that carry opaque bytes, see `isListed`. */
-
-/**
- * `appProtocol` values whose bytes are known: Kubernetes' own (KEP-3726), IANA's, and Linkerd's. Anything else leaves the choice to the
- * client's session. TLS and plain TCP are opaque: the gateway has no key to look inside.
- */
-const APP_PROTOCOLS: ReadonlyMap<string, TargetSpec['protocol']> = new Map([
-  ['http', 'http1'],
-  ['kubernetes.io/ws', 'http1'],
-  ['kubernetes.io/h2c', 'http2'],
-  ['h2c', 'http2'],
-  ['http2', 'http2'],
-  ['grpc', 'http2'],
-  ['https', 'opaque'],
-  ['tls', 'opaque'],
-  ['tcp', 'opaque'],
-  ['kubernetes.io/wss', 'opaque'],
-  ['linkerd.io/opaque', 'opaque'],
-  ['linkerd.io/tcp', 'opaque'],
-]);
 
 /** What beside a Service and its slices decides its targets. */
 export interface TargetView extends EndpointView {
@@ -106,7 +85,7 @@ function tcpPorts(
   return (service.spec?.ports ?? [])
     .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     .map((port) => {
-      const protocol = portProtocol(service, port);
+      const protocol = servicePortProtocol(service, port.port);
       return {
         port,
         ...(protocol === undefined ? {} : { protocol }),
@@ -117,14 +96,6 @@ function tcpPorts(
         ...(requests === undefined ? {} : { requests }),
       };
     });
-}
-
-/** How to speak to a port: what the annotation calls opaque is opaque, whatever `appProtocol` says. */
-export function portProtocol(service: V1Service, port: V1ServicePort): TargetSpec['protocol'] {
-  const names = port.name === undefined ? [] : [port.name];
-  if (isListed(readAnnotation(service.metadata?.annotations, OPAQUE_PORTS) ?? '', port.port, names))
-    return 'opaque';
-  return APP_PROTOCOLS.get((port.appProtocol ?? '').toLowerCase());
 }
 
 /** Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody in: it was meant to restrict. */

@@ -1,6 +1,7 @@
 import type { FaultRule } from '../base/faults.ts';
 import type { RateLimits } from '../base/rate-limits.ts';
 import type { RequestRules } from '../base/request-rules.ts';
+import type { PortProtocol } from '../base/protocol.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { AccrualRules } from './accrual.ts';
 
@@ -37,8 +38,8 @@ export interface TargetSpec {
   readonly port: number;
   /** In a stable order: an unchanged set compares equal. Empty when nobody answers. */
   readonly endpoints: readonly TargetEndpoint[];
-  /** How to speak to the endpoints; absent = what the client's session says. */
-  readonly protocol?: 'http1' | 'http2' | 'opaque';
+  /** What the port speaks (`portProtocol`): how endpoints are spoken to, and which bytes may come for them. Absent = nobody says; clients are looked at. */
+  readonly protocol?: PortProtocol;
   /** Which failures shut an endpoint; absent = the gateway's own rules. */
   readonly accrual?: AccrualRules;
   /** Retries and timeouts; absent = none. */

@@ -1,23 +1,15 @@
 import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import type { Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import { type Connection, SocketConnection } from '../proxy/connection.ts';
-import { Detection } from '../proxy/detect.ts';
-import type { SessionProtocol } from '../proxy/transport-header.ts';
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;
   readonly accounts: Accounts;
-  readonly clock: Clock;
-  /** A client's first bytes decide; one that says nothing for so long waits for the server to speak first. Default 500 ms. */
-  readonly detectTimeoutMs?: number;
-  /** Known protocol of what connects here; looked at on each connection otherwise. */
-  readonly protocol: () => SessionProtocol | undefined;
   /** It takes no more connections, and the last one has ended. */
   readonly onLeft: () => void;
-  readonly onArrival: (client: Connection, protocol: SessionProtocol, first: Buffer) => void;
+  readonly onArrival: (client: Connection) => void;
 }
 
 /** One port of the egress: plain TCP from clients that know nothing of any of this. */
@@ -65,7 +57,7 @@ export class PortListener {
   }
 
   #admit(socket: net.Socket): void {
-    const { accounts, protocol, onArrival, clock, detectTimeoutMs = 500 } = this.#options;
+    const { accounts, onArrival } = this.#options;
     const connection = new SocketConnection(socket);
     this.#connections.add(connection);
     accounts.client.opened++;
@@ -77,12 +69,6 @@ export class PortListener {
       accounts.client.writtenBytes += connection.bytesWritten;
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });
-    const known = protocol();
-    if (known !== undefined) return onArrival(connection, known, Buffer.alloc(0));
-    connection.handler = new Detection(connection, {
-      clock,
-      timeoutMs: detectTimeoutMs,
-      onDetected: onArrival,
-    });
+    onArrival(connection);
   }
 }

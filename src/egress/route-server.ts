@@ -5,7 +5,8 @@ import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { EndpointAddress } from '../proxy/balancer/balancer.ts';
 import type { Connection } from '../proxy/connection.ts';
-import { type Flow, serve } from '../proxy/session.ts';
+import { type Flow, type Session, serve } from '../proxy/session.ts';
+import { speechOf } from '../proxy/speech.ts';
 import { Target } from '../proxy/target.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -15,6 +16,13 @@ import { type Lookup, ResolvedHosts } from './resolve.ts';
 import type { Route } from './routes.ts';
 import type { GatewayPlace } from './trunk.ts';
 import type { Trunks } from './trunks.ts';
+
+/**
+ * A client that is quiet for so long (milliseconds) may be waiting for a server to speak first. Nothing but time is lost where it does not: it is looked at all the same. Shorter would open connections in vain for clients that
+ * connect ahead of their requests, longer keep those waiting that nobody has told us about.
+ */
+const QUIET_MS = 500;
+const EMPTY = Buffer.alloc(0);
 
 export interface RouteServerOptions {
   readonly listenAddress: string;
@@ -60,10 +68,8 @@ export class RouteServer {
     this.#listener = new PortListener({
       address: { host: options.listenAddress, port: route.listenPort },
       accounts: options.accounts,
-      clock: options.clock,
-      protocol: () => route.protocol,
       onLeft: () => this.#ways.release(),
-      onArrival: (client, protocol, first) => this.#arrived(client, protocol, first),
+      onArrival: (client) => this.#arrived(client),
     });
   }
 
@@ -125,23 +131,22 @@ export class RouteServer {
     });
   }
 
-  #arrived(client: Connection, protocol: SessionProtocol, first: Buffer): void {
+  #arrived(client: Connection): void {
     const { accounts, clock, draining } = this.#options;
-    const flow = serve(
-      {
-        client,
-        target: this.#targets[protocol],
-        protocol,
-        rules: { host: undefined, added: [] },
-        check: () => undefined,
-        draining,
-        accounts,
-        accessLog: NO_ACCESS_LOG,
-        clientName: client.remoteAddress,
-        clock,
-      },
-      first,
-    );
+    const session = (protocol: SessionProtocol): Session => ({
+      client,
+      target: this.#targets[protocol],
+      rules: { host: undefined, added: [] },
+      check: () => undefined,
+      draining,
+      accounts,
+      accessLog: NO_ACCESS_LOG,
+      clientName: client.remoteAddress,
+      clock,
+    });
+    // A client of ours claims nothing.
+    const speech = speechOf(undefined, this.#route.protocol);
+    const flow = serve(speech, { client, clock, quietMs: QUIET_MS, session }, EMPTY);
     this.#flows.add(flow);
     client.whenClosed(() => this.#flows.delete(flow));
   }

@@ -9,14 +9,13 @@ import {
   FEDERATED_EGRESS_PORTS_GROUP,
   MIRROR_GATEWAY,
   MIRRORED_SERVICE_LABEL,
-  OPAQUE_PORTS,
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
 import type { RequestRules } from '../base/request-rules.ts';
-import { isListed } from '../discovery/port-list.ts';
+import { servicePortProtocol } from '../discovery/port-protocol.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
-import type { SessionProtocol } from '../proxy/transport-header.ts';
+import type { PortProtocol } from '../base/protocol.ts';
 
 /** A Link as far as the egress reads it; every field may be missing or wrong. */
 export interface LinkFields {
@@ -38,8 +37,8 @@ export interface Route {
   /** What the transport header says. */
   readonly name: string;
   readonly port: number;
-  /** Undefined: looked at on each connection. */
-  readonly protocol: SessionProtocol | undefined;
+  /** What the mirror says that its port speaks; undefined = nothing, each connection is looked at. */
+  readonly protocol: PortProtocol | undefined;
   readonly gateway: {
     readonly addresses: readonly string[];
     readonly port: number;
@@ -152,7 +151,7 @@ function portRoutes(
       listenPort,
       name: to.name,
       port,
-      protocol: protocolOf(service, port),
+      protocol: servicePortProtocol(service, port),
       gateway: to.gateway,
       ...(requests === undefined ? {} : { requests }),
     };
@@ -189,23 +188,6 @@ function completeGateway(
 
 function isPort(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
-}
-
-const PROTOCOLS: ReadonlyMap<string, SessionProtocol> = new Map([
-  ['http', 'http1'],
-  ['kubernetes.io/ws', 'http1'],
-  ['tcp', 'opaque'],
-  ['https', 'opaque'],
-  ['tls', 'opaque'],
-  ['linkerd.io/opaque', 'opaque'],
-]);
-
-/** `appProtocol` decides where it says something; opaque ports are those of Linkerd's annotation. */
-function protocolOf(mirror: V1Service, port: number): SessionProtocol | undefined {
-  const opaque = readAnnotation(mirror.metadata?.annotations, OPAQUE_PORTS) ?? '';
-  if (isListed(opaque, port, [])) return 'opaque';
-  const appProtocol = mirror.spec?.ports?.find((candidate) => candidate.port === port)?.appProtocol;
-  return PROTOCOLS.get(appProtocol ?? '');
 }
 
 function ageKey({ metadata }: V1Service): string {

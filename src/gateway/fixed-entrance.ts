@@ -1,9 +1,7 @@
 import type { SocketAddress } from '../base/address.ts';
 import { parseAddress } from '../base/address.ts';
-import type { Clock } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import type { Connection } from '../proxy/connection.ts';
-import { Detection } from '../proxy/detect.ts';
 import type { Arrival } from './header-entrance.ts';
 import type { Entrance } from './listener.ts';
 
@@ -17,6 +15,7 @@ export interface FixedListener {
   readonly protocol: 'http' | 'opaque';
 }
 
+const EMPTY = Buffer.alloc(0);
 const FORM = /^(.+)=([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?):(\d{1,5})(?:\/(http|opaque))?$/i;
 
 /**
@@ -41,10 +40,7 @@ export function parseFixedListener(text: string, clusterDomain: string): FixedLi
 
 export interface FixedEntranceOptions {
   readonly listener: FixedListener;
-  readonly clock: Clock;
   readonly onArrival: (arrival: Arrival) => void;
-  /** Time for a client without ALPN to show what it speaks. */
-  readonly timeoutMs: number;
 }
 
 /** The way in for ordinary mTLS clients (VMs, an ingress, load generators): no transport header, any server name. */
@@ -60,17 +56,9 @@ export class FixedEntrance implements Entrance {
   }
 
   admit(connection: Connection, clientIdentity: string, alpn: string | undefined): void {
-    const { clock, timeoutMs, listener, onArrival } = this.#options;
+    const { listener, onArrival } = this.#options;
     const { name, port } = listener;
-    const arrive = (protocol: 'http1' | 'http2' | 'opaque', first: Buffer) =>
-      onArrival({ connection, clientIdentity, header: { name, port, protocol }, first });
-    if (listener.protocol === 'opaque') return arrive('opaque', Buffer.alloc(0));
-    if (alpn !== undefined) return arrive(alpn === 'h2' ? 'http2' : 'http1', Buffer.alloc(0));
-    connection.handler = new Detection(connection, {
-      clock,
-      timeoutMs,
-      // What is no HTTP is told so by the session.
-      onDetected: (_, protocol, first) => arrive(protocol === 'http2' ? 'http2' : 'http1', first),
-    });
+    const protocol = alpn === undefined ? listener.protocol : alpn === 'h2' ? 'http2' : 'http1';
+    onArrival({ connection, clientIdentity, header: { name, port, protocol }, first: EMPTY });
   }
 }

@@ -10,6 +10,7 @@ import type { ProxyFailure } from '../proxy/failures.ts';
 import { type Field, makeField } from '../proxy/field.ts';
 import { serviceOf } from '../proxy/metrics.ts';
 import { type Flow, serve, type Session } from '../proxy/session.ts';
+import { type Claim, speechOf } from '../proxy/speech.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
@@ -56,6 +57,8 @@ export interface GatewayOptions {
 }
 
 const EMPTY = Buffer.alloc(0);
+/** Who says that its bytes are none of HTTP has looked for long enough already, or knows: a server that speaks first is not kept waiting. It is looked at all the same. */
+const QUIET_MS = 0;
 
 /** Who is at the other end of a connection and what for, with the last verdict about it. */
 interface Guest {
@@ -184,9 +187,7 @@ export class Gateway {
       : undefined;
     return [
       open(listen, new HeaderEntrance({ accounts, clock, log, onArrival, timeoutMs, onStreams })),
-      ...listeners.map((listener) =>
-        open(listener.address, new FixedEntrance({ listener, clock, onArrival, timeoutMs })),
-      ),
+      ...listeners.map((listener) => open(listener.address, new FixedEntrance({ listener, onArrival }))),
     ];
   }
 
@@ -203,7 +204,7 @@ export class Gateway {
       'connection accepted',
     );
     const { served, session } = this.#meet(connection, clientIdentity, header);
-    this.#attend(served, { ...session, protocol }, first);
+    this.#attend(served, session, protocol, first);
   }
 
   /** A connection of our own egress. */
@@ -231,8 +232,8 @@ export class Gateway {
     const presence = new Presence();
     served.flows.add(presence);
     return {
-      session: { ...session, protocol: 'http2' },
-      serve: (client, protocol) => this.#attend(served, { ...session, client, protocol }, EMPTY),
+      session,
+      serve: (client, protocol) => this.#attend(served, { ...session, client }, protocol, EMPTY),
       leave: () => this.#leave(served, presence),
     };
   }
@@ -242,7 +243,7 @@ export class Gateway {
     client: Connection,
     clientIdentity: string,
     asked: { readonly name: string; readonly port: number },
-  ): { readonly served: Served; readonly session: Omit<Session, 'protocol'> } {
+  ): { readonly served: Served; readonly session: Session } {
     const { clock, identity, accessLog = NO_ACCESS_LOG } = this.#options;
     const own = identity.current()?.name ?? '';
     const label = targetKey(asked.name, asked.port);
@@ -257,7 +258,7 @@ export class Gateway {
       served,
       last: undefined,
     };
-    const session: Omit<Session, 'protocol'> = {
+    const session: Session = {
       client,
       target: served.target,
       rules: {
@@ -278,10 +279,13 @@ export class Gateway {
     return { served, session };
   }
 
-  #attend(served: Served, session: Session, first: Buffer): void {
-    const flow = serve(session, first);
+  /** @param claim what the client says that it speaks, of which only the port's own word makes anything */
+  #attend(served: Served, session: Session, claim: Claim, first: Buffer): void {
+    const { client, clock } = session;
+    const speech = speechOf(claim, served.spec?.protocol);
+    const flow = serve(speech, { client, clock, quietMs: QUIET_MS, session: () => session }, first);
     served.flows.add(flow);
-    session.client.whenClosed(() => this.#leave(served, flow));
+    client.whenClosed(() => this.#leave(served, flow));
   }
 
   #leave(served: Served, flow: Flow): void {

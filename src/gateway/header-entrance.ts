@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection, ConnectionHandler } from '../proxy/connection.ts';
+import type { Claim } from '../proxy/speech.ts';
 import { HeaderError, type TransportHeader, TransportHeaderDecoder } from '../proxy/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Entrance } from './listener.ts';
@@ -10,7 +11,7 @@ import type { Entrance } from './listener.ts';
 export interface Arrival {
   readonly connection: Connection;
   readonly clientIdentity: string;
-  readonly header: TransportHeader;
+  readonly header: Omit<TransportHeader, 'protocol'> & { readonly protocol: Claim };
   /** Bytes that have been read already. */
   readonly first: Buffer;
 }

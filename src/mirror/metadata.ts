@@ -1,6 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
 import {
+  OPAQUE_PORTS,
   CLUSTER_NAME_LABEL,
   COPIED_KEYS,
   LINK_ANNOTATION,
@@ -41,7 +42,6 @@ const NEVER_COPIED_ANNOTATIONS = new Set([
   'service.kubernetes.io/topology-mode',
 ]);
 /** Copied even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the same). */
-const ALWAYS_COPIED_ANNOTATION = 'config.linkerd.io/opaque-ports';
 
 /** Labels of the remote Service that its mirror gets. */
 export function copiedLabels(labels: StringMap | undefined, rules: CopyRules): Record<string, string> {
@@ -57,7 +57,7 @@ export function copiedAnnotations(
   rules: CopyRules,
 ): Record<string, string> {
   return pick(annotations, (key) => {
-    if (key === ALWAYS_COPIED_ANNOTATION) return true;
+    if (key === OPAQUE_PORTS) return true;
     if (NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS)) return false;
     return !rules.excludedAnnotation(key) && (rules.allowedAnnotation?.(key) ?? true);
   });

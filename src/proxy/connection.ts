@@ -16,7 +16,8 @@ export interface ConnectionHandler {
 /** A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by probes after this much silence; Linkerd's default. */
 const KEEP_ALIVE_MS = 10_000;
 
-const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+/** Hears nothing. */
+export const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 /** Chunks up to this size are copied together with what is sent beside them: one write costs more than the copy. */
 const COPY_LIMIT = 4096;

@@ -91,7 +91,21 @@ export class FieldName {
 
 function bitsOf(text: string): number {
   if (text.startsWith('l5d-')) return About.PROXY;
-  return text.startsWith(':') ? About.PSEUDO : 0;
+  if (text.startsWith(':')) return About.PSEUDO;
+  return text.includes('_') ? doubleBits(text.replaceAll('_', '-')) : 0;
+}
+
+/** Names that somebody's decision rests on: who a client is, how a message is framed, where it goes. */
+const RESERVED = About.PROXY | HOP | About.CODING | About.LENGTH | About.HOST | About.FORWARDED;
+
+/**
+ * Of a name that differs from another in `_` for `-` only. CGI, WSGI and their like read both as one variable (`HTTP_L5D_CLIENT_ID`), whichever comes last or first: beside a name that somebody relies on it is a forgery of it, and goes
+ * where that one may not be set by others; where others may, it goes everywhere.
+ */
+function doubleBits(original: string): number {
+  const bits = BITS[original] ?? bitsOf(original);
+  if ((bits & RESERVED) === 0) return 0;
+  return bits & About.PROXY ? About.PROXY : HOP;
 }
 
 /** Longest value, in bytes, of a field that is read here and not only passed on. */
@@ -212,7 +226,9 @@ const NOT_IN_TRAILERS = new Set([
   'forwarded',
 ]);
 
-/** The fields of a trailer section that may be believed and passed on. */
+/** The fields of a trailer section that may be believed and passed on: none that a proxy or a hop sets, nor what could be taken for one. */
 export function trailerFields(fields: readonly Field[]): Field[] {
-  return fields.filter(({ lower }) => !NOT_IN_TRAILERS.has(lower) && !lower.startsWith('l5d-'));
+  return fields.filter(({ about }) => !NOT_IN_TRAILERS.has(about.text) && !(about.bits & OF_PROXIES));
 }
+
+const OF_PROXIES = About.PROXY | HOP;

@@ -1,24 +1,23 @@
 import type { Attempt } from './balancer/attempt.ts';
-import type { Connection, ConnectionHandler } from './connection.ts';
+import { type Connection, type ConnectionHandler, NOBODY } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Hold } from './gate/gate.ts';
 import type { Flow, Session } from './session.ts';
-import { joinTunnel } from './tunnel.ts';
+import { joinTunnel, type TunnelWatch } from './tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);
 /** Bytes that are held while a drill delays a connection, before its client is made to wait. */
 const MAX_HELD = 64 * 1024;
 
-/** Carries raw bytes: one connection to an endpoint for one of the client. Nothing is read before the endpoint is connected, so a server may speak first. */
-export function serveOpaque(session: Session, first: Buffer): Flow {
-  const flow = new OpaqueFlow(session);
-  flow.start(first);
-  return flow;
-}
-
-class OpaqueFlow implements Flow, ConnectionHandler {
+/** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */
+export class OpaqueFlow implements Flow, ConnectionHandler {
   readonly #session: Session;
+  readonly #watch: TunnelWatch | undefined;
   readonly #startedAt: number;
+  /** It has been counted as a raw connection. */
+  #counted = false;
+  /** The client is somebody else's now. */
+  #left = false;
   #upstream: Connection | undefined;
   #endpoint: Attempt | undefined;
   #failure: ProxyFailure | undefined;
@@ -26,45 +25,100 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   #held: Buffer = EMPTY;
   #clientEnded = false;
   /** Where something stands before the target that makes the connection wait. */
-  #hold: Hold | undefined;
+  #delay: Hold | undefined;
 
-  constructor(session: Session) {
+  constructor(session: Session, watch?: TunnelWatch) {
     this.#session = session;
+    this.#watch = watch;
     this.#startedAt = session.clock.monotonic();
   }
 
+  /** @param first bytes that have been read already, and may pass */
   start(first: Buffer): void {
-    const { client, check, target, clientName } = this.#session;
-    const refusal = check(undefined);
+    const { client, target, clientName } = this.#session;
+    const refusal = this.#check();
     if (refusal !== undefined) return this.#refuse(refusal);
     this.#held = first;
     if (target.gate === undefined) return this.#open();
     client.handler = this;
-    this.#hold = target.gate.pass(clientName, undefined, {
+    this.#delay = target.gate.pass(clientName, undefined, {
       admit: () => this.#open(),
       refuse: (failure) => this.#refuse(failure),
     });
     // A client that leaves is noticed only when it is read from.
-    if (this.#hold !== undefined) client.resume();
+    if (this.#delay !== undefined) client.resume();
+  }
+
+  /** What may pass of what the client has sent, a while after it came. */
+  pass(bytes: Buffer): void {
+    this.settle();
+    if (this.#upstream === undefined) this.#keep(bytes);
+    else if (!this.#upstream.send(bytes)) this.#session.client.pause();
+  }
+
+  /** It is a raw connection for good. */
+  settle(): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#session.accounts.request(this.#session.target.label);
+  }
+
+  /** Gives the client away, as though nothing had been. Whoever takes it reads from it. */
+  leave(): void {
+    this.#left = true;
+    this.#delay?.cancel();
+    this.#endpoint?.abandon();
+    if (this.#upstream === undefined) return;
+    this.#upstream.handler = NOBODY;
+    this.#upstream.destroy();
+  }
+
+  /** Ends it, for what has become of it since it began. */
+  fail(failure: ProxyFailure): void {
+    this.#upstream?.abort(failure);
+    this.#failure = failure;
+    this.#session.accounts.failure(failure.kind, 'tcp');
+    this.#session.client.destroy(failure);
+  }
+
+  /** Whether it may be there: the client, and bytes that nobody reads. */
+  #check(): ProxyFailure | undefined {
+    const { check, target } = this.#session;
+    const refusal = check(undefined);
+    if (refusal !== undefined || target.protocol === undefined || target.protocol === 'opaque')
+      return refusal;
+    return new ProxyFailure(
+      'protocol not served',
+      `${target.label} speaks HTTP, so nothing else is passed to it`,
+    );
   }
 
   #open(): void {
     const { client } = this.#session;
-    // Until there is an endpoint. A connection that does not read may still say that its peer has ended.
     client.handler = this;
-    client.pause();
+    // Until there is an endpoint, unless somebody wants to see what comes. A connection that does not read may still say that its peer has ended.
+    if (this.#watch === undefined) client.pause();
+    else client.resume();
     this.#connect().catch((error: unknown) => {
+      if (this.#left) return;
       if (error instanceof ProxyFailure) this.#refuse(error);
       else client.destroy(error as Error);
     });
   }
 
-  onData(_: Connection, chunk: Buffer): void {
-    this.#held = Buffer.concat([this.#held, chunk]);
+  onData(connection: Connection, chunk: Buffer): void {
+    const bytes = this.#watch === undefined ? chunk : this.#watch.look(connection, chunk);
+    if (bytes !== undefined) this.#keep(bytes);
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#held = Buffer.concat([this.#held, bytes]);
     if (this.#held.length > MAX_HELD) this.#session.client.pause();
   }
 
-  onEnd(): void {
+  onEnd(connection: Connection): void {
+    const rest = this.#watch?.rest(connection);
+    if (rest !== undefined) this.#keep(rest);
     this.#clientEnded = true;
   }
 
@@ -74,24 +128,21 @@ class OpaqueFlow implements Flow, ConnectionHandler {
 
   onClose(): void {
     // With an endpoint being connected to, it is seen when there is one.
-    if (this.#hold?.waits !== true) return;
-    this.#hold.cancel();
+    if (this.#delay?.waits !== true) return;
+    this.#delay.cancel();
     this.#log();
   }
 
   recheck(): void {
-    const { client, check } = this.#session;
+    const { client } = this.#session;
     if (client.closed || this.#failure !== undefined) return;
-    const refusal = check(undefined);
+    const refusal = this.#check();
     if (refusal === undefined) return;
-    if (this.#hold?.waits === true) {
-      this.#hold.cancel();
+    if (this.#delay?.waits === true) {
+      this.#delay.cancel();
       return this.#refuse(refusal);
     }
-    this.#upstream?.abort(refusal);
-    this.#failure = refusal;
-    this.#session.accounts.failure(refusal.kind, 'tcp');
-    client.destroy(refusal);
+    this.fail(refusal);
   }
 
   drain(): void {
@@ -106,22 +157,25 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   async #connect(): Promise<void> {
-    const { accounts, target, client } = this.#session;
-    accounts.request(target.label);
+    const { target, client } = this.#session;
+    if (this.#watch === undefined) this.settle();
     const { endpoint, connection } = await target.lease(true, 'opaque');
-    if (client.closed) {
+    if (client.closed || this.#left) {
       endpoint.abandon();
       connection.destroy();
+      if (!this.#left) this.#log();
       return;
     }
     this.#upstream = connection;
     this.#endpoint = endpoint;
     client.established();
     // In hand until it ends, so that endpoints with long connections get fewer new ones.
-    joinTunnel(client, connection, () => {
+    const onEnd = () => {
       endpoint.succeed(undefined);
+      this.settle();
       this.#log();
-    });
+    };
+    joinTunnel(client, connection, onEnd, this.#watch);
     if (this.#held.length > 0 && !connection.send(this.#held)) client.pause();
     this.#held = EMPTY;
     if (this.#clientEnded) connection.end();
@@ -141,7 +195,7 @@ class OpaqueFlow implements Flow, ConnectionHandler {
       totalMs: clock.monotonic() - this.#startedAt,
       failure: this.#failure?.kind,
       reason: this.#failure?.message,
-      fault: this.#hold?.mark,
+      fault: this.#delay?.mark,
     });
   }
 }

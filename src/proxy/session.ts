@@ -6,9 +6,11 @@ import type { AccessLog } from './access-log.ts';
 import type { Field } from './field.ts';
 import { Http1Session } from './http1/session.ts';
 import { Http2Session } from './http2/session.ts';
-import { serveOpaque } from './opaque.ts';
+import { OpaqueFlow } from './opaque.ts';
+import type { Speech } from './speech.ts';
 import type { Target } from './target.ts';
 import type { SessionProtocol } from './transport-header.ts';
+import { UndecidedFlow } from './undecided.ts';
 
 /** How request heads are changed on their way to the target. */
 export interface HeadRules {
@@ -22,7 +24,6 @@ export interface HeadRules {
 export interface Session {
   readonly client: Connection;
   readonly target: Target;
-  readonly protocol: SessionProtocol;
   readonly rules: HeadRules;
   /** Refuses a request; called for each one, so that changes of policy take effect on open connections. */
   readonly check: (head: { readonly fields: readonly Field[] } | undefined) => ProxyFailure | undefined;
@@ -43,13 +44,29 @@ export interface Flow {
   drain(): void;
 }
 
+/** A client connection, and how it is served as whichever protocol it turns out to be. */
+export interface Parties {
+  readonly client: Connection;
+  readonly clock: Clock;
+  /** Where nothing is said of a port, a client that is quiet for so long (milliseconds) gets a connection to an endpoint, which may be one that speaks first. */
+  readonly quietMs: number;
+  /** What it is when it speaks that. */
+  session(protocol: SessionProtocol): Session;
+}
+
 /**
  * Serves a client connection until it ends. This is the one place where a protocol meets its implementation.
  * @param first bytes that have been read already
  */
-export function serve(session: Session, first: Buffer): Flow {
-  if (session.protocol === 'opaque') return serveOpaque(session, first);
-  const flow = session.protocol === 'http1' ? new Http1Session(session) : new Http2Session(session);
+export function serve(speech: Speech, parties: Parties, first: Buffer): Flow {
+  const flow = flowOf(speech, parties);
   flow.start(first);
   return flow;
+}
+
+function flowOf(speech: Speech, parties: Parties): Flow & { start(first: Buffer): void } {
+  if (speech === 'http1') return new Http1Session(parties.session(speech));
+  if (speech === 'http2') return new Http2Session(parties.session(speech));
+  if (speech === 'opaque') return new OpaqueFlow(parties.session(speech));
+  return new UndecidedFlow(parties, { http: speech === 'http', serve });
 }

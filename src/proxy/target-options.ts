@@ -1,5 +1,6 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import type { PortProtocol } from '../base/protocol.ts';
 import type { RequestRules } from '../base/request-rules.ts';
 import type { Accounts } from './accounts.ts';
 import type { AccrualSettings, EndpointPlace } from './balancer/endpoint.ts';
@@ -43,13 +44,10 @@ export interface TargetOptions {
   readonly streams?: StreamCarrier;
 }
 
-/** What is spoken to endpoints. */
-export type TargetProtocol = 'http1' | 'http2' | 'opaque';
-
 /** What the Service says of all its endpoints. */
 export interface TargetRules {
   /** What its pods speak; absent = what the client speaks. */
-  readonly protocol?: TargetProtocol;
+  readonly protocol?: PortProtocol;
   /** Which failures shut an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
   readonly accrual?: Partial<AccrualSettings>;
   /** Retries and timeouts; absent = none. */

@@ -1,5 +1,6 @@
 import { backoffDelay } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
+import type { PortProtocol } from '../base/protocol.ts';
 import type { RequestRules } from '../base/request-rules.ts';
 import { Accounts } from './accounts.ts';
 import type { Attempt } from './balancer/attempt.ts';
@@ -18,13 +19,7 @@ import { Tries, type TryOpener } from './retry/tries.ts';
 import type { StreamCarrier } from './streams/carrier.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
 import type { Lease } from './lease.ts';
-import {
-  MAX_PENDING,
-  MAX_WAITING,
-  type TargetOptions,
-  type TargetProtocol,
-  type TargetRules,
-} from './target-options.ts';
+import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
 
 const FAILFAST_MS = 3000;
 /** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */
@@ -47,7 +42,7 @@ export class Target implements TryOpener {
   /** Retries and timeouts, where the Service asks for any. */
   #policy: RequestPolicy | undefined;
   /** What the Service says that its pods speak; undefined = what the client speaks. */
-  protocol: TargetProtocol | undefined;
+  protocol: PortProtocol | undefined;
   /** What every request and raw connection passes before an endpoint is picked; undefined = nothing. */
   gate: Gate | undefined;
 

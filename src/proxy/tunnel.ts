@@ -1,23 +1,36 @@
 import type { Connection, ConnectionHandler } from './connection.ts';
 
+/** Looks at the bytes of both sides before they pass, for as long as that is needed. */
+export interface TunnelWatch {
+  /** Nothing more is to be looked at. */
+  readonly over: boolean;
+  /** @returns what may pass now, with what has been kept back; undefined = nothing. The tunnel may be somebody else's by then. */
+  look(from: Connection, chunk: Buffer): Buffer | undefined;
+  /** That side sends no more. @returns what has been kept back of it, and may pass */
+  rest(from: Connection): Buffer | undefined;
+}
+
 /**
  * Copies bytes both ways between two connections, half-closes included, each side only as fast as the other reads.
  * @param onEnd called once, when both connections are closed
+ * @param watch who looks at them, if anybody
  */
-export function joinTunnel(a: Connection, b: Connection, onEnd: () => void): void {
-  new Tunnel(a, b, onEnd).start();
+export function joinTunnel(a: Connection, b: Connection, onEnd: () => void, watch?: TunnelWatch): void {
+  new Tunnel(a, b, onEnd, watch).start();
 }
 
 class Tunnel implements ConnectionHandler {
   readonly #a: Connection;
   readonly #b: Connection;
   readonly #onEnd: () => void;
+  #watch: TunnelWatch | undefined;
   #closed = 0;
 
-  constructor(a: Connection, b: Connection, onEnd: () => void) {
+  constructor(a: Connection, b: Connection, onEnd: () => void, watch: TunnelWatch | undefined) {
     this.#a = a;
     this.#b = b;
     this.#onEnd = onEnd;
+    this.#watch = watch;
   }
 
   start(): void {
@@ -31,6 +44,13 @@ class Tunnel implements ConnectionHandler {
   }
 
   onData(connection: Connection, chunk: Buffer): void {
+    if (this.#watch === undefined) return this.#pass(connection, chunk);
+    const passed = this.#watch.look(connection, chunk);
+    if (this.#watch.over) this.#watch = undefined;
+    if (passed !== undefined) this.#pass(connection, passed);
+  }
+
+  #pass(connection: Connection, chunk: Buffer): void {
     const other = this.#other(connection);
     // Nobody is there to read it. A kernel answers that with a reset; reading on would carry all that is left, to nowhere.
     if (other.closed) connection.abort();
@@ -38,6 +58,8 @@ class Tunnel implements ConnectionHandler {
   }
 
   onEnd(connection: Connection): void {
+    const rest = this.#watch?.rest(connection);
+    if (rest !== undefined) this.#pass(connection, rest);
     this.#other(connection).end();
   }
 

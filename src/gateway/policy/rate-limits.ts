@@ -26,7 +26,6 @@ export function limitsOf(
     found.push({
       key: `${label} ${namespace}/${server}`,
       policy: label,
-      raw: false,
       ...rates(policy, setting),
     });
   }

@@ -65,15 +65,14 @@ export class Gate {
   /** The limit that a client has reached; else it counts against all of them. */
   #limit(client: string, head: GateHead): Excess | undefined {
     const now = this.#options.clock.monotonic();
-    const raw = head === undefined;
     for (const limiter of this.#limiters) {
-      const excess = raw && !limiter.limits.raw ? undefined : limiter.excess(client, now);
+      const excess = limiter.excess(client, now);
       if (excess === undefined) continue;
       const { label, accounts } = this.#options;
-      if (!raw) accounts.rateLimited(label, limiter.limits.policy, excess.scope);
+      if (head !== undefined) accounts.rateLimited(label, limiter.limits.policy, excess.scope);
       return excess;
     }
-    for (const limiter of this.#limiters) if (!raw || limiter.limits.raw) limiter.take(client, now);
+    for (const limiter of this.#limiters) limiter.take(client, now);
     return undefined;
   }
 

@@ -204,8 +204,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #translate(request: Http2Request): OutgoingRequest {
     const { rules } = this.#session;
     const { method, path, version, framing } = request;
-    // HTTP/1 clients have their Host replaced, as HTTP/1 connections do; an authority of HTTP/2 passes (wire reference 1.5).
-    const authority = version === 'HTTP/2' ? (request.authority ?? rules.host) : rules.host;
+    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire reference 1.5.)
+    const authority = rules.host ?? request.authority;
     return { method, path, authority, version, framing, fields: requestFields(request.fields, rules) };
   }
 

@@ -1,4 +1,4 @@
-import type { Connection, ConnectionHandler } from '../connection.ts';
+import { type Connection, type ConnectionHandler, NOBODY } from '../connection.ts';
 import type { Field } from '../field.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
@@ -6,8 +6,6 @@ import { type Slab, takeSlab } from '../slab.ts';
 
 /** Unsent bytes from which whoever sends is asked to wait. */
 const HIGH_WATER = 64 * 1024;
-
-const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 /**
  * A byte connection that is a stream of a shared HTTP/2 connection: DATA frames are its bytes, END_STREAM its half-close, RST_STREAM its abort, and the stream's window what the peer may send while nobody reads. What it tells

@@ -63,7 +63,6 @@ describe('annotations of rate limits', () => {
       limits: {
         key: 'Service demo/web',
         policy: 'core/service/web',
-        raw: true,
         total: { perSecond: 100, burst: 100 },
         perClient: { perSecond: 10, burst: 50 },
         overrides: [

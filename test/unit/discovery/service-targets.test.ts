@@ -282,7 +282,8 @@ describe('protocol of a target', () => {
     ['kubernetes.io/ws', 'http1'],
     ['https', 'opaque'],
     ['linkerd.io/opaque', 'opaque'],
-    ['redis', undefined],
+    ['redis', 'opaque'],
+    ['example.com/custom', undefined],
     ['constructor', undefined],
     ['', undefined],
   ];

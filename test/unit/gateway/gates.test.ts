@@ -30,7 +30,6 @@ describe('Gates', () => {
   const limits = (burst: number, key = 'Service demo/web'): RateLimits => ({
     key,
     policy: 'core/service/web',
-    raw: true,
     total: { perSecond: 0.001, burst },
     overrides: [],
   });
@@ -147,7 +146,6 @@ describe("limits of Linkerd's HTTPLocalRateLimitPolicy", () => {
       {
         key: 'policy.linkerd.io/httplocalratelimitpolicy/web-limit demo/web',
         policy: 'policy.linkerd.io/httplocalratelimitpolicy/web-limit',
-        raw: false,
         total: { perSecond: 100, burst: 100 },
         perClient: { perSecond: 20, burst: 20 },
         overrides: [

@@ -72,14 +72,15 @@ describe('a gateway whose cluster has policies', () => {
   beforeEach(async () => {
     const [web, db] = await Promise.all([http1Origin(), rawOrigin('hello')]);
     origins.push(web, db);
-    const spec = (name: string, { port }: Origin) => ({
+    const spec = (name: string, { port }: Origin, protocol: 'http1' | 'opaque') => ({
       name,
       port: 80,
       endpoints: [{ host: '127.0.0.1', port, ready: true }],
-      protocol: 'http1' as const,
+      protocol,
     });
     policies = new ScriptedPolicies();
-    local = await localGateway([spec(WEB, web), spec(DB, db), spec(SHOP, db)], { policies });
+    const specs = [spec(WEB, web, 'http1'), spec(DB, db, 'opaque'), spec(SHOP, db, 'opaque')];
+    local = await localGateway(specs, { policies });
   });
   afterEach(async () => {
     await local.close();
@@ -203,6 +204,9 @@ describe('fields that say who the client is', () => {
     'l5d-dst-canonical': 'bank.demo.svc.cluster.local:80',
     'l5d-dst-override': 'bank.demo.svc.cluster.local:80',
     'l5d-anything': 'x',
+    l5d_client_id: 'admin.west',
+    'L5d_Client-Id': 'admin.west',
+    'l5d-dst_canonical': 'bank.demo.svc.cluster.local:80',
     forwarded: 'by=edge.east;for=192.0.2.1;proto=http',
   };
   const origins = { http1: http1Origin, http2: http2Origin };
@@ -218,9 +222,14 @@ describe('fields that say who the client is', () => {
             kind === 'http1'
               ? SPOOFED
               : Object.fromEntries(Object.entries(SPOOFED).filter(([name]) => name === name.toLowerCase()));
-          const { body } = await local.client.request(kind, WEB, { path: '/facts', headers });
+          const { body } = await local.client.request(kind, WEB, {
+            path: '/facts',
+            headers: { ...headers, [kind === 'http1' ? 'host' : ':authority']: 'admin.west' },
+          });
           const { headers: seen } = JSON.parse(body.toString()) as { headers: Record<string, string> };
-          const proxied = Object.entries(seen).filter(([name]) => name.startsWith('l5d-'));
+          const proxied = Object.entries(seen).filter(([name]) => /^l5d[-_]/.test(name));
+          // One rule for the virtual host, whatever the client speaks.
+          expect(seen[protocol === 'http1' ? 'host' : ':authority']).to.equal(WEB);
           expect(Object.fromEntries(proxied)).to.deep.equal({
             'l5d-client-id': 'client.east',
             'l5d-dst-canonical': `${WEB}:80`,
@@ -255,7 +264,12 @@ describe('fields that say who the client is', () => {
           method: 'POST',
           path: '/',
           body: [Buffer.from('x')],
-          trailers: { 'l5d-client-id': 'admin.west', forwarded: 'for=admin.west', 'x-sent': 'yes' },
+          trailers: {
+            'l5d-client-id': 'admin.west',
+            l5d_client_id: 'admin.west',
+            forwarded: 'for=admin.west',
+            'x-sent': 'yes',
+          },
         });
         expect(seen).to.deep.equal(['x-sent']);
       } finally {

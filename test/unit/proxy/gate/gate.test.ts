@@ -48,7 +48,7 @@ describe('Gate', () => {
   const faults = () => Object.fromEntries(accounts.faults);
 
   it('says when to come again, in whole seconds, at least one', () => {
-    const limits = { key: 'k', policy: 'core/service/web', raw: true, overrides: [] };
+    const limits = { key: 'k', policy: 'core/service/web', overrides: [] };
     const one = gate();
     const fast = new RateLimiter({ ...limits, total: { perSecond: 10, burst: 1 } }, { matches: () => false });
     one.set([fast], []);
@@ -70,7 +70,7 @@ describe('Gate', () => {
   });
 
   it('counts against one limit only what all of them let through', () => {
-    const limits = { policy: 'p', raw: true, overrides: [] };
+    const limits = { policy: 'p', overrides: [] };
     const wide = new RateLimiter(
       { ...limits, key: 'w', total: { perSecond: 1, burst: 5 } },
       { matches: () => false },
@@ -87,13 +87,14 @@ describe('Gate', () => {
     expect(come(one, PLAIN, 'f').failure?.kind).to.equal('rate limited');
   });
 
-  it('counts raw connections only where limits say so', () => {
-    const limits = { policy: 'p', overrides: [], total: { perSecond: 1, burst: 1 } };
+  it('counts raw connections as it does requests: a client must not get past a limit by not speaking HTTP', () => {
     const one = gate();
-    one.set([new RateLimiter({ ...limits, key: 'http', raw: false }, { matches: () => false })], []);
-    expect([1, 2, 3].map(() => come(one, 'raw').admitted)).to.deep.equal([true, true, true]);
-    expect(come(one).admitted).to.equal(true);
-    expect(come(one).admitted).to.equal(false);
+    const limits = { key: 'http', policy: 'p', overrides: [], total: { perSecond: 1, burst: 2 } };
+    one.set([new RateLimiter(limits, { matches: () => false })], []);
+    expect([one, one].map((each) => come(each, 'raw').admitted)).to.deep.equal([true, true]);
+    expect(come(one, 'raw').failure?.kind).to.equal('rate limited');
+    expect(come(one).failure?.kind).to.equal('rate limited');
+    expect([...accounts.rateLimits]).to.deep.equal([[`${LABEL}\tp\ttotal`, 1]]);
   });
 
   it('delays, aborts and resets', async () => {
@@ -199,7 +200,7 @@ describe('Gate', () => {
   });
 
   it('limits first: who is over a limit takes no part in a drill', () => {
-    const limits = { key: 'k', policy: 'p', raw: true, overrides: [], total: { perSecond: 1, burst: 1 } };
+    const limits = { key: 'k', policy: 'p', overrides: [], total: { perSecond: 1, burst: 1 } };
     const one = gate();
     one.set([new RateLimiter(limits, { matches: () => false })], [rule({ abort })]);
     expect([come(one).failure?.kind, come(one).failure?.kind]).to.deep.equal([

@@ -78,7 +78,6 @@ describe('RateLimiter', () => {
   const limits = (said: Partial<RateLimits>): RateLimits => ({
     key: 'Service demo/web',
     policy: 'core/service/web',
-    raw: true,
     overrides: [],
     ...said,
   });
