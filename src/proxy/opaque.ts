@@ -106,9 +106,9 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   async #connect(): Promise<void> {
-    const { accounts, target, client } = this.#session;
+    const { accounts, target, client, rules } = this.#session;
     accounts.request(target.label);
-    const { endpoint, connection } = await target.lease(true, 'opaque');
+    const { endpoint, connection } = await target.lease(true, 'opaque', rules.client);
     if (client.closed) {
       endpoint.abandon();
       connection.destroy();
@@ -128,11 +128,12 @@ class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   #log(): void {
-    const { accessLog, target, clientName, client, clock } = this.#session;
+    const { accessLog, target, clientName, via, client, clock } = this.#session;
     if (!accessLog.wants(undefined, this.#failure?.kind)) return;
     const endpoint = this.#endpoint;
     accessLog.record({
       client: clientName,
+      via,
       target: target.label,
       endpoint: endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`,
       protocol: 'opaque',

@@ -105,10 +105,11 @@ export class Target implements TryOpener {
    * always safe.
    * @param fresh do not take an unused connection
    * @param protocol `opaque`: a raw flow, which is in hand until it ends
+   * @param client on whose behalf, where the endpoint is to be told
    * @throws ProxyFailure
    */
-  lease(fresh: boolean, protocol: 'http1' | 'opaque' = 'http1'): Promise<Lease> {
-    return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol));
+  lease(fresh: boolean, protocol: 'http1' | 'opaque' = 'http1', client?: Field): Promise<Lease> {
+    return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol, client));
   }
 
   /**
@@ -163,7 +164,11 @@ export class Target implements TryOpener {
       }
       const upgraded = isUpgraded(protocol, attempt.endpoint);
       if (protocol === 'http1' && !upgraded)
-        return this.#http1Upstream(await this.#leaseOf(attempt, fresh, 'http1'), request, handler);
+        return this.#http1Upstream(
+          await this.#leaseOf(attempt, fresh, 'http1', request.client),
+          request,
+          handler,
+        );
       const connection = await this.#http2Connection(attempt);
       const on = { connection, endpoint: attempt, upgraded, startedAt: undefined };
       return this.#http2Upstream(on, request, handler);
@@ -281,15 +286,21 @@ export class Target implements TryOpener {
 
   /** Takes back a connection that can carry another request. */
   giveBack({ endpoint: { endpoint }, connection }: Lease): void {
-    if (connection.closed || !this.#balancer.has(endpoint)) connection.destroy();
+    if (connection.closed || connection.personal === true || !this.#balancer.has(endpoint))
+      connection.destroy();
     else this.#idle.put(endpoint, connection);
   }
 
-  async #leaseOf(attempt: Attempt, fresh: boolean, protocol: 'http1' | 'opaque'): Promise<Lease> {
+  async #leaseOf(
+    attempt: Attempt,
+    fresh: boolean,
+    protocol: 'http1' | 'opaque',
+    client: Field | undefined,
+  ): Promise<Lease> {
     const since = () => this.#options.clock.monotonic();
     const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
-    const connection = await this.#options.dial(attempt.endpoint, protocol);
+    const connection = await this.#options.dial(attempt.endpoint, protocol, client);
     // Of raw bytes nobody can say more than that they were taken.
     if (protocol === 'opaque') attempt.accepted();
     else attempt.connected();

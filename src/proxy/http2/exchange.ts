@@ -206,7 +206,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     const { method, path, version, framing } = request;
     // HTTP/1 clients have their Host replaced, as HTTP/1 connections do; an authority of HTTP/2 passes (wire reference 1.5).
     const authority = version === 'HTTP/2' ? (request.authority ?? rules.host) : rules.host;
-    return { method, path, authority, version, framing, fields: requestFields(request.fields, rules) };
+    const fields = requestFields(request.fields, rules);
+    return { method, path, authority, version, framing, fields, client: rules.client };
   }
 
   /** What the Service says that its pods speak, else what the client's application speaks. */
@@ -290,9 +291,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   #log(failure: ProxyFailure | undefined): void {
-    const { accessLog, target, clientName } = this.#session;
+    const { accessLog, target, clientName, via } = this.#session;
     accessLog.record({
       client: clientName,
+      via,
       target: target.label,
       endpoint: (this.#upstream ?? this.#failed)?.endpoint,
       tries: (this.#upstream ?? this.#failed)?.tries,
