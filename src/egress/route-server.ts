@@ -9,6 +9,8 @@ import { type Flow, serve } from '../proxy/session.ts';
 import { Target } from '../proxy/target.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { HeldClient } from './clients/held-client.ts';
+import { type ClientParts, RelayedClient, RouteClients } from './clients/route-clients.ts';
 import { GatewayWays } from './gateway-ways.ts';
 import { PortListener } from './port-listener.ts';
 import { type Lookup, ResolvedHosts } from './resolve.ts';
@@ -25,6 +27,7 @@ export interface RouteServerOptions {
   readonly log: Logger;
   readonly lookup: Lookup;
   readonly draining: () => boolean;
+  readonly parts: ClientParts;
 }
 
 /**
@@ -39,10 +42,13 @@ export class RouteServer {
   readonly #hosts: ResolvedHosts;
   readonly #ways: GatewayWays;
   readonly #flows = new Set<Flow>();
+  readonly #clients: RouteClients;
+  #stopped = false;
 
   constructor(route: Route, options: RouteServerOptions) {
     this.#route = route;
     this.#options = options;
+    this.#clients = new RouteClients(route, options.parts, options.clock);
     this.#ways = new GatewayWays(route, options.trunks, options.accounts);
     this.#targets = {
       http1: this.#target(),
@@ -77,11 +83,13 @@ export class RouteServer {
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
 
-  /** Takes the route as it is now, which differs in what is said of requests at most. */
+  /** Takes the route as it is now, which differs in what is said of requests and clients at most. */
   follow(route: Route): void {
     if (isDeepStrictEqual(route, this.#route)) return;
     this.#route = route;
     this.#update();
+    this.#clients.follow(route);
+    for (const flow of this.#flows) flow.recheck();
   }
 
   get size(): number {
@@ -95,6 +103,7 @@ export class RouteServer {
 
   /** Takes no more connections; what is under way goes on, and clients are told to send nothing new. */
   stopAccepting(): void {
+    this.#stopped = true;
     this.#listener.stopAccepting();
     this.#hosts.stop();
     for (const flow of this.#flows) flow.drain();
@@ -117,7 +126,7 @@ export class RouteServer {
     const { accounts, clock, random } = this.#options;
     return new Target({
       label,
-      dial: (endpoint, session) => this.#ways.dial(endpoint, session),
+      dial: (endpoint, session, client) => this.#ways.dial(endpoint, session, client),
       streams: this.#ways,
       clock,
       random,
@@ -126,14 +135,25 @@ export class RouteServer {
   }
 
   #arrived(client: Connection, protocol: SessionProtocol, first: Buffer): void {
+    const met = this.#clients.meet(client, this.#ways.namesClients);
+    if (met instanceof RelayedClient) return this.#serve(client, met, protocol, first);
+    const held = new HeldClient(client, first);
+    void met.then((who) => {
+      if (client.closed) return;
+      this.#serve(client, who, protocol, held.bytes);
+      held.tellEnd();
+    });
+  }
+
+  #serve(client: Connection, who: RelayedClient, protocol: SessionProtocol, first: Buffer): void {
     const { accounts, clock, draining } = this.#options;
     const flow = serve(
       {
         client,
         target: this.#targets[protocol],
         protocol,
-        rules: { host: undefined, added: [] },
-        check: () => undefined,
+        rules: who,
+        check: () => this.#clients.check(who),
         draining,
         accounts,
         accessLog: NO_ACCESS_LOG,
@@ -144,5 +164,6 @@ export class RouteServer {
     );
     this.#flows.add(flow);
     client.whenClosed(() => this.#flows.delete(flow));
+    if (this.#stopped) flow.drain();
   }
 }

@@ -1,6 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { readEgressPorts } from '../base/egress-ports.ts';
 import {
+  ALLOWED_NAMESPACES,
   CLUSTER_NAME_LABEL,
   DATA_PATH,
   DEFAULT_CLUSTER_DOMAIN,
@@ -14,6 +15,7 @@ import {
 import type { RequestRules } from '../base/request-rules.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
+import { readAllowedNamespaces } from './clients/relay-rule.ts';
 
 /** A Link as far as the egress reads it; every field may be missing or wrong. */
 export interface LinkFields {
@@ -31,6 +33,8 @@ export interface LinkFields {
 export interface Route {
   /** `namespace/mirror:port`, or `namespace/federated@cluster:port`, for logs and metrics. */
   readonly label: string;
+  /** Of the mirror. */
+  readonly namespace: string;
   readonly listenPort: number;
   /** What the transport header says. */
   readonly name: string;
@@ -44,6 +48,8 @@ export interface Route {
   };
   /** Retries and timeouts that the mirror asks for. */
   readonly requests?: RequestRules;
+  /** Namespaces whose clients may use it beside the mirror's own, `*` = all; absent = the egress' default. */
+  readonly allowedNamespaces?: readonly string[];
 }
 
 /** A target cluster as its Link describes it. */
@@ -136,16 +142,19 @@ function portRoutes(
 ): Route[] {
   const { namespace = '', name = '', annotations } = service.metadata ?? {};
   const { requests } = readRequestAnnotations(annotations);
+  const { namespaces: allowedNamespaces } = readAllowedNamespaces(annotations?.[ALLOWED_NAMESPACES]);
   return Object.entries(readEgressPorts(egressPorts)).map(([text, listenPort]) => {
     const port = Number(text);
     return {
       label: `${namespace}/${name}${to.suffix}:${port}`,
+      namespace,
       listenPort,
       name: to.name,
       port,
       protocol: protocolOf(service, port),
       gateway: to.gateway,
       ...(requests === undefined ? {} : { requests }),
+      ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
     };
   });
 }

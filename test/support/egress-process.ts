@@ -48,7 +48,15 @@ export class EgressProcess extends RuntimeProcess {
     for (const [index, { name, port = 80, protocol }] of options.services.entries()) {
       const listenPort = listenPorts[index] ?? 0;
       ports.set(`${name}:${port}`, listenPort);
-      routes.push({ label: `demo/${name}:${port}`, listenPort, name, port, protocol, gateway });
+      routes.push({
+        label: `demo/${name}:${port}`,
+        namespace: 'demo',
+        listenPort,
+        name,
+        port,
+        protocol,
+        gateway,
+      });
     }
     const config: EgressProgramConfig = { identityDir: dir, admin, streams, graceMs: 0, routes };
     const file = path.join(dir, 'egress.json');

@@ -48,7 +48,7 @@ export async function startRelay(options: {
   const route = (gateway: Route['gateway']) => {
     const routes = options.services.map(({ name, port = 80, protocol }): Route => {
       const listenPort = ports.get(`${name}:${port}`) ?? 0;
-      return { label: `demo/${name}:${port}`, listenPort, name, port, protocol, gateway };
+      return { label: `demo/${name}:${port}`, namespace: 'demo', listenPort, name, port, protocol, gateway };
     });
     egress.update(new Map(routes.map((one) => [one.listenPort, one])));
   };
