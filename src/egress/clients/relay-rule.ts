@@ -27,9 +27,12 @@ export function readAllowedNamespaces(text: string | undefined): {
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
   const namespaces = entries.filter((entry) => entry === ALL || isNamespace(entry));
-  const wrong = entries.filter((entry) => !namespaces.includes(entry));
-  const problems = wrong.map((entry) => `${ALLOWED_NAMESPACES}: "${entry}" is no namespace, it is left out`);
-  return { namespaces: [...new Set(namespaces)], problems };
+  const wrong = entries.find((entry) => entry !== ALL && !isNamespace(entry));
+  return { namespaces: [...new Set(namespaces)], problems: wrong === undefined ? [] : [leftOut(wrong)] };
+}
+
+function leftOut(entry: string): string {
+  return `${ALLOWED_NAMESPACES}: "${entry.slice(0, 64)}" is no namespace; what is none lets nobody in`;
 }
 
 /** Whether a text is a label of DNS (RFC 1123), as names of namespaces are. */
