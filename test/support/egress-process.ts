@@ -74,7 +74,11 @@ export class EgressProcess extends RuntimeProcess {
       routes.push(route);
     }
     const config: EgressProgramConfig = {
-      ...{ identityDir: dir, admin, streams, graceMs: 0, routes },
+      identityDir: dir,
+      admin,
+      streams,
+      graceMs: 0,
+      routes,
       ...(options.pods === undefined ? {} : { pods: options.pods }),
     };
     const file = path.join(dir, 'egress.json');
