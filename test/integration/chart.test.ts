@@ -11,6 +11,7 @@ import {
   type KubeObject,
   leases,
   namespaces,
+  pods,
   type Resource,
   secrets,
   services,
@@ -164,13 +165,14 @@ describe('the chart', () => {
     it('gateway and egress read what they carry, and write nothing', async () => {
       for (const [name, reads] of [
         ['linkerd-gateway', [list(services), list(endpointSlices)]],
-        ['linkspan-egress', [list(services), list(links, MULTICLUSTER)]],
+        ['linkspan-egress', [list(services), list(links, MULTICLUSTER), list(pods)]],
       ] as const) {
         const client = await account(name);
         for (const can of reads) expect(await may(client, can), name).to.equal(true);
         for (const cannot of [
           list(secrets, MULTICLUSTER),
           list(secrets),
+          write(pods, 'shop'),
           write(services, 'shop'),
           write(endpointSlices, 'shop'),
           write(links, MULTICLUSTER),
