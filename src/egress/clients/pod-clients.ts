@@ -18,6 +18,8 @@ export interface PodClientsOptions {
 }
 
 const BY_ADDRESS = 'address';
+/** A page of whole pods is about a megabyte of JSON, and traffic waits while it is read. */
+const PAGE_SIZE = 100;
 /** Pods that have ended keep their address in their status, and somebody else has it by then. */
 const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
 
@@ -33,6 +35,7 @@ export class PodClients implements Clients {
       resource: pods,
       store: this.#store,
       fieldSelector: NOT_ENDED,
+      pageSize: PAGE_SIZE,
       transform: storedPod,
     });
     this.#store.subscribe(({ object, previous }) => {
