@@ -6,6 +6,7 @@ import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { NO_CLIENTS } from '../egress/clients/client.ts';
+import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namespace-rules.ts';
 import { PodClients } from '../egress/clients/pod-clients.ts';
 import { Egress } from '../egress/egress.ts';
 import { publishEgress } from '../egress/metrics.ts';
@@ -67,7 +68,7 @@ export function egressCommand(): Command {
     )
     .option(
       '--default-relay-policy <whose>',
-      'clients of mirrors without linkspan.dev/allowed-namespaces: all, or namespace (those of the own namespace of each mirror)',
+      'clients of mirrors that have no linkspan.dev/allowed-namespaces, nor their Namespace: all, or namespace (those of the own namespace of each mirror)',
       'all',
     )
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
@@ -83,10 +84,12 @@ async function run(settings: Settings): Promise<void> {
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
   const shared = { clock: systemClock, random: Math.random, log };
   const clients = settings.clients ? new PodClients({ ...shared, client }) : undefined;
+  const namespaceRules = settings.clients ? new KubeNamespaceRules({ ...shared, client }) : undefined;
   const egress = new Egress({
     ...shared,
     identity,
     clients: clients ?? NO_CLIENTS,
+    namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
     relayPolicy: settings.defaultRelayPolicy,
     listenAddress: settings.listenAddress,
     lookup: systemLookup,
@@ -107,10 +110,11 @@ async function run(settings: Settings): Promise<void> {
     const admin = await startAdmin({
       address: parseAddress(settings.admin, '--admin'),
       registry,
-      ready: () => firstNotOk([egress.ready, routes.ready, clients?.ready]),
+      ready: () => firstNotOk([egress.ready, routes.ready, clients?.ready, namespaceRules?.ready]),
       pages: new Map([['/try', () => egress.tryGateways()]]),
     });
     clients?.start();
+    namespaceRules?.start();
     routes.start();
     log.info(
       { identity: identity.current()?.name, server: access.server, namespace: settings.namespace },
@@ -123,7 +127,7 @@ async function run(settings: Settings): Promise<void> {
       await admin.close();
     });
   } finally {
-    await Promise.all([routes.stop(), clients?.stop()]);
+    await Promise.all([routes.stop(), clients?.stop(), namespaceRules?.stop()]);
     await Promise.all([identity.close(), client.close()]);
   }
 }

@@ -5,6 +5,7 @@ import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
 import { ClientFields } from './clients/client-fields.ts';
+import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
 import { RefusedClients } from './clients/refusals.ts';
 import type { RelayPolicy } from './clients/relay-rule.ts';
 import type { ClientParts } from './clients/route-clients.ts';
@@ -19,7 +20,9 @@ export interface EgressOptions
   readonly identity: IdentitySource;
   /** Who sends from the addresses of this cluster; default nobody is told apart. */
   readonly clients?: Clients;
-  /** Whose clients may use mirrors that do not say it; default everybody's. */
+  /** What Namespaces say of their mirrors; default nothing. */
+  readonly namespaceRules?: NamespaceRules;
+  /** Whose clients may use mirrors of which neither they nor their Namespace say it; default everybody's. */
   readonly relayPolicy?: RelayPolicy;
   /** Let flows share connections to gateways that can do so (stream mode); default true. */
   readonly streams?: boolean;
@@ -42,6 +45,7 @@ export class Egress {
   readonly #clock: Clock;
   readonly #trunks: Trunks;
   readonly #parts: ClientParts;
+  readonly #unsubscribe: () => void;
   readonly #servers = new Map<number, RouteServer>();
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
@@ -58,8 +62,10 @@ export class Egress {
       fields: new ClientFields(options.identity),
       refused: this.refused,
       policy: options.relayPolicy ?? 'all',
+      namespaces: options.namespaceRules ?? NO_NAMESPACE_RULES,
       strangers: new Set(),
     };
+    this.#unsubscribe = this.#parts.namespaces.subscribe((namespace) => this.#reconsider(namespace));
   }
 
   /** Ports that are served. */
@@ -97,6 +103,7 @@ export class Egress {
   /** Takes nothing new, lets what is under way end within the grace, then ends it. */
   async stop(): Promise<void> {
     this.#draining = true;
+    this.#unsubscribe();
     for (const [port, server] of this.#servers) this.#close(port, server);
     const deadline = this.#clock.monotonic() + (this.#options.graceMs ?? 30_000);
     const open = () => [...this.#leaving].reduce((sum, server) => sum + server.size, 0);
@@ -104,6 +111,11 @@ export class Egress {
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
     for (const server of this.#leaving) server.destroy();
     this.#trunks.destroy();
+  }
+
+  #reconsider(namespace: string | undefined): void {
+    for (const server of [...this.#servers.values(), ...this.#leaving])
+      if (namespace === undefined || server.route.namespace === namespace) server.reconsider();
   }
 
   #open(port: number, route: Route): void {

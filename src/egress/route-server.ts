@@ -88,7 +88,12 @@ export class RouteServer {
     if (isDeepStrictEqual(route, this.#route)) return;
     this.#route = route;
     this.#update();
-    this.#clients.follow(route);
+    this.reconsider();
+  }
+
+  /** Who may use it may have changed: requests are checked one by one, raw connections now. */
+  reconsider(): void {
+    this.#clients.follow(this.#route);
     for (const flow of this.#flows) flow.recheck();
   }
 

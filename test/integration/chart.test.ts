@@ -167,7 +167,7 @@ describe('the chart', () => {
     it('gateway and egress read what they carry, and write nothing', async () => {
       for (const [name, reads] of [
         ['linkerd-gateway', [list(services), list(endpointSlices)]],
-        ['linkspan-egress', [list(services), list(links, MULTICLUSTER), list(pods)]],
+        ['linkspan-egress', [list(services), list(links, MULTICLUSTER), list(pods), list(namespaces)]],
       ] as const) {
         const client = await account(name);
         for (const can of reads) expect(await may(client, can), name).to.equal(true);

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import http from 'node:http';
 import { systemClock } from '../../src/base/clock.ts';
+import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
 import { PodClients } from '../../src/egress/clients/pod-clients.ts';
 import { Egress } from '../../src/egress/egress.ts';
 import { RouteSource } from '../../src/egress/sources.ts';
@@ -92,6 +93,17 @@ describe('an egress that knows the pods of its cluster', () => {
     } finally {
       agent.destroy();
     }
+  });
+
+  it('goes by the Namespace where the mirror says nothing: a mirror that was made again comes without what people had said on it', async () => {
+    await cluster.kubectl('annotate', 'namespace', 'mine', 'linkspan.dev/allowed-namespaces=nobody-else');
+    await cluster.kubectl('-n', 'mine', 'delete', 'service', 'web-west');
+    await cluster.apply(mirror());
+    await eventually('it is refused', async () => (await ask(SHOP)).status === 403, wait);
+    expect((await ask(SHOP)).body).to.include('only clients of some namespaces');
+    await cluster.kubectl('annotate', 'namespace', 'mine', 'linkspan.dev/allowed-namespaces-');
+    await eventually('it is let in', async () => (await ask(SHOP)).status === 200, wait);
+    await annotate('shop');
   });
 
   it('waits for a pod whose address its kubelet tells a moment later', async () => {
@@ -249,6 +261,9 @@ describe('an egress that knows the pods of its cluster', () => {
       one.close(),
     );
     clients = closed(new PodClients({ ...shared, client: account }), (one) => one.stop());
+    const namespaceRules = closed(new KubeNamespaceRules({ ...shared, client: account }), (one) =>
+      one.stop(),
+    );
     egress = closed(
       new Egress({
         ...shared,
@@ -256,6 +271,7 @@ describe('an egress that knows the pods of its cluster', () => {
         listenAddress: address(20),
         lookup: () => Promise.reject(new Error('no names in this test')),
         clients,
+        namespaceRules,
         graceMs: 0,
       }),
       (one) => one.stop(),
@@ -270,6 +286,7 @@ describe('an egress that knows the pods of its cluster', () => {
       (one) => one.stop(),
     );
     clients.start();
+    namespaceRules.start();
     routes.start();
     await eventually('pods and routes are known', () => clients.ready.ok && egress.ports.length > 0, wait);
   }

@@ -42,7 +42,7 @@ function isNamespace(text: string): boolean {
 
 /**
  * The namespaces whose clients may use a route; undefined = everybody. The mirror's own is always one of them: whoever may write there could name it anyway. Pure.
- * @param allowed what the route says; undefined = nothing
+ * @param allowed what the mirror says, or else its Namespace; undefined = nothing
  */
 export function allowedNamespaces(
   namespace: string,

@@ -6,6 +6,7 @@ import type { HeadRules } from '../../proxy/session.ts';
 import type { Route } from '../routes.ts';
 import { type Client, type Clients, isSettled, podAddress } from './client.ts';
 import type { ClientFields } from './client-fields.ts';
+import type { NamespaceRules } from './namespace-rules.ts';
 import type { RefusedClients } from './refusals.ts';
 import { allowedNamespaces, refusalOf, refusalText, type RelayPolicy } from './relay-rule.ts';
 import { MAY_KNOW_MS, MUST_KNOW_MS, settle } from './settle.ts';
@@ -16,6 +17,7 @@ export interface ClientParts {
   readonly fields: ClientFields;
   readonly refused: RefusedClients;
   readonly policy: RelayPolicy;
+  readonly namespaces: NamespaceRules;
   /** Addresses that were waited for in vain: they are no pods' (machines outside, translated addresses), and need not wait again where they may come in unknown. */
   readonly strangers: Set<string>;
 }
@@ -68,10 +70,11 @@ export class RouteClients {
     this.follow(route);
   }
 
-  /** Takes the route as it is now. */
-  follow({ label, namespace, allowedNamespaces: allowed }: Route): void {
+  /** Takes the route, and what its namespace says, as they are now. */
+  follow({ label, namespace, allowedNamespaces: own }: Route): void {
+    const { namespaces, policy } = this.#parts;
     this.#label = label;
-    this.#namespaces = allowedNamespaces(namespace, allowed, this.#parts.policy);
+    this.#namespaces = allowedNamespaces(namespace, own ?? namespaces.allowed(namespace), policy);
   }
 
   /** The client of a new connection. @param told whether its gateway wants to know who it is @returns a promise where that is worth waiting for */

@@ -18,7 +18,7 @@ export function settle(
       unwatch();
       resolve(clients.at(address));
     };
-    const timer = clock.after(ms, end);
+    const timer = clock.after(ms, end, { unref: true });
     const unwatch = clients.watch(address, () => {
       if (isSettled(clients.at(address))) end();
     });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { NO_CLIENTS } from '../../../../src/egress/clients/client.ts';
 import { ClientFields } from '../../../../src/egress/clients/client-fields.ts';
+import { NO_NAMESPACE_RULES } from '../../../../src/egress/clients/namespace-rules.ts';
 import { RefusedClients } from '../../../../src/egress/clients/refusals.ts';
 import {
   type ClientParts,
@@ -45,6 +46,7 @@ describe('a client that is not known yet', () => {
       fields: new ClientFields(fixedIdentity({ name: `egress.linkspan.${EAST}` } as Identity)),
       refused: new RefusedClients({ clock, log }),
       policy: 'all',
+      namespaces: NO_NAMESPACE_RULES,
       strangers: new Set(),
     };
   });
@@ -155,6 +157,15 @@ describe('a client that is not known yet', () => {
     expect(at.check(client)).to.equal(undefined);
     at.follow(guarded);
     expect(at.check(client)?.status).to.equal(403);
+  });
+
+  it('is judged by what the namespace of the mirror says where the mirror says nothing, and by the mirror where it does', () => {
+    clients.set(ADDRESS, pod('b', 'y'));
+    const namespaces = { ...NO_NAMESPACE_RULES, allowed: () => ['a'] };
+    parts = { ...parts, namespaces };
+    const client = new RelayedClient(ADDRESS, parts);
+    expect(routeClients(route).check(client)?.status).to.equal(403);
+    expect(routeClients({ ...route, allowedNamespaces: ['b'] }).check(client)).to.equal(undefined);
   });
 
   it('has no name where the egress has none that goes with it, or the account none in DNS', () => {
