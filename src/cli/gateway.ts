@@ -84,6 +84,9 @@ const schema = z
   .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
     error: '--targets and --kubeconfig exclude each other',
   })
+  .refine(({ streams, trustedRelays }) => streams || trustedRelays.length === 0, {
+    error: '--trusted-relays needs --streams on: without it nobody says whom a flow comes from',
+  })
   .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
 
