@@ -132,7 +132,9 @@ async function run(settings: Settings): Promise<void> {
   }
 }
 
-/** Whether all is well; of several troubles, also those that do not make it unusable, the first one's reason. */
+/**
+ * Whether all is well; of several troubles, also those that do not make it unusable, the first one's reason.
+ */
 function firstNotOk(healths: readonly (Health | undefined)[]): Health {
   const known = healths.filter((health) => health !== undefined);
   const trouble = known.find(({ ok }) => !ok) ?? known.find(({ reason }) => reason !== '');

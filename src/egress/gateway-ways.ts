@@ -48,7 +48,11 @@ export class GatewayWays implements StreamCarrier {
     this.#trunks.clear();
   }
 
-  /** A byte connection for one flow. @param client on whose behalf, where that is known @throws ProxyFailure */
+  /**
+   * A byte connection for one flow.
+   * @param client on whose behalf, where that is known
+   * @throws ProxyFailure
+   */
   async dial({ host }: SocketAddress, session: SessionProtocol, client?: Field): Promise<Connection> {
     const { name, port } = this.#route;
     return this.#to(host).open({ name, port, field: this.target, client }, session);

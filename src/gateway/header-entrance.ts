@@ -22,7 +22,10 @@ export interface HeaderEntranceOptions {
   readonly onArrival: (arrival: Arrival) => void;
   /** Time for the header. */
   readonly timeoutMs: number;
-  /** Takes connections in stream mode; absent: it is not offered. @param namesClients whether its streams may say on whose behalf they are */
+  /**
+   * Takes connections in stream mode; absent: it is not offered.
+   * @param namesClients whether its streams may say on whose behalf they are
+   */
   readonly onStreams?:
     | ((connection: Connection, clientIdentity: string, namesClients: boolean) => void)
     | undefined;

@@ -11,11 +11,17 @@ export interface Asking {
   readonly via?: string | undefined;
 }
 
-/** The relays whose word about their clients a gateway takes (ADR 0031). None unless they are listed, whoever has signed their certificates. */
+/**
+ * The relays whose word about their clients a gateway takes (ADR 0031). None unless they are listed, whoever
+ * has signed their certificates.
+ */
 export class TrustedRelays {
   readonly #identities: ReadonlySet<string>;
 
-  /** @param identities exact ones, in any case; no patterns: who is believed about everybody is nobody's wildcard */
+  /**
+   * @param identities exact ones, in any case; no patterns: who is believed about everybody is nobody's
+   * wildcard
+   */
   constructor(identities: readonly string[] = []) {
     this.#identities = new Set(identities.map((identity) => identity.toLowerCase()));
   }
@@ -35,7 +41,8 @@ export class TrustedRelays {
 /**
  * Who asks on a stream of a relay that is believed. Pure.
  * @param client what `:client` says; undefined: nothing, so it is the relay itself
- * @throws ProxyFailure `unauthorized` when the relay names somebody who is none of its own: falling back to the relay's identity could let in more than that client may
+ * @throws ProxyFailure `unauthorized` when the relay names somebody who is none of its own: falling back to
+ * the relay's identity could let in more than that client may
  */
 export function askingVia(relay: string, client: string | undefined): Asking {
   if (client === undefined) return { identity: relay };

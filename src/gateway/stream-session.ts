@@ -16,7 +16,10 @@ import { ServedTunnel } from '../proxy/streams/served-tunnel.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** Visits of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill our memory. */
+/**
+ * Visits of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill our
+ * memory.
+ */
 const MAX_NAMED = 10_000;
 
 /** One client's flows to one service: all that they have in common. */
@@ -37,7 +40,10 @@ export interface StreamSessionOptions {
   readonly exported: (name: string, port: number) => boolean;
   /** What is made of `:client`; default nothing was agreed about it. */
   readonly clients?: ClientNames;
-  /** @param client on whose behalf, where the peer is believed and says it @throws ProxyFailure when it may not say that */
+  /**
+   * @param client on whose behalf, where the peer is believed and says it
+   * @throws ProxyFailure when it may not say that
+   */
   readonly visit: (name: string, port: number, client: string | undefined) => Visit;
 }
 
@@ -141,7 +147,10 @@ export class StreamSession implements Http2User {
     return visit;
   }
 
-  /** Makes room first where there is none. Flows of a client that is forgotten go on; it is looked up anew when it comes again. */
+  /**
+   * Makes room first where there is none. Flows of a client that is forgotten go on; it is looked up anew
+   * when it comes again.
+   */
   #remember(client: string, key: string, visit: Visit): void {
     for (const [oldest, visits] of this.#clients) {
       if (this.#named < MAX_NAMED) break;

@@ -14,7 +14,9 @@ export interface RelayDomain {
 }
 
 /**
- * The workloads that a relay can name: those of its own trust domain and control plane, so that its name says how far its word goes. The last mark counts: an account may have dots in its name, and so look like a whole identity. Pure.
+ * The workloads that a relay can name: those of its own trust domain and control plane, so that its name says
+ * how far its word goes. The last mark counts: an account may have dots in its name, and so look like a whole
+ * identity. Pure.
  * @param relay the relay's identity
  * @returns undefined where that is not of Linkerd's form: such a relay can name nobody
  */
@@ -44,7 +46,10 @@ export function relayedName(
   }
 }
 
-/** Whether a relay may say that it speaks for `name`: a workload of its own domain, in the form in which `relayedName` writes it. Pure; costs no more than the length of a DNS name, whatever comes. */
+/**
+ * Whether a relay may say that it speaks for `name`: a workload of its own domain, in the form in which
+ * `relayedName` writes it. Pure; costs no more than the length of a DNS name, whatever comes.
+ */
 export function mayRelay(relay: string, name: string): boolean {
   const domain = relayDomain(relay);
   if (domain === undefined || name.length > MAX_NAME) return false;

@@ -16,7 +16,10 @@ export interface HeadRules {
   readonly host: string | undefined;
   /** Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but proxies may send. */
   readonly added: readonly Field[];
-  /** Who asks, for a next hop that believes us (`:client` of stream mode); absent where nobody is named. Read for each request: a client may become known while its connection is open. */
+  /**
+   * Who asks, for a next hop that believes us (`:client` of stream mode); absent where nobody is named. Read
+   * for each request: a client may become known while its connection is open.
+   */
   readonly client?: Field | undefined;
 }
 

@@ -108,7 +108,7 @@ export class Target implements TryOpener {
    * @param client on whose behalf, where the endpoint is to be told
    * @throws ProxyFailure
    */
-  lease(fresh: boolean, protocol: 'http1' | 'opaque' = 'http1', client?: Field): Promise<Lease> {
+  lease(fresh: boolean, protocol: Leased = 'http1', client?: Field): Promise<Lease> {
     return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol, client));
   }
 
@@ -163,12 +163,10 @@ export class Target implements TryOpener {
         if (upstream !== undefined) return upstream;
       }
       const upgraded = isUpgraded(protocol, attempt.endpoint);
-      if (protocol === 'http1' && !upgraded)
-        return this.#http1Upstream(
-          await this.#leaseOf(attempt, fresh, 'http1', request.client),
-          request,
-          handler,
-        );
+      if (protocol === 'http1' && !upgraded) {
+        const lease = await this.#leaseOf(attempt, fresh, 'http1', request.client);
+        return this.#http1Upstream(lease, request, handler);
+      }
       const connection = await this.#http2Connection(attempt);
       const on = { connection, endpoint: attempt, upgraded, startedAt: undefined };
       return this.#http2Upstream(on, request, handler);
@@ -267,7 +265,8 @@ export class Target implements TryOpener {
     const { connection, endpoint, upgraded, startedAt, carried } = on;
     // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind a gateway, the gateway knows.
     const wrapped = upgraded && carried === undefined;
-    const told = wrapped && request.version === 'HTTP/2' ? asHttp1(request) : request;
+    const told =
+      wrapped && request.version === 'HTTP/2' ? { ...request, version: 'HTTP/1.1' as const } : request;
     const { label } = this;
     const upstream = new Http2Upstream({
       label,
@@ -291,12 +290,7 @@ export class Target implements TryOpener {
     else this.#idle.put(endpoint, connection);
   }
 
-  async #leaseOf(
-    attempt: Attempt,
-    fresh: boolean,
-    protocol: 'http1' | 'opaque',
-    client: Field | undefined,
-  ): Promise<Lease> {
+  async #leaseOf(attempt: Attempt, fresh: boolean, protocol: Leased, client?: Field): Promise<Lease> {
     const since = () => this.#options.clock.monotonic();
     const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
@@ -402,6 +396,5 @@ function isUpgraded(protocol: 'http1' | 'http2', { mesh }: EndpointState): boole
   return protocol === 'http1' && mesh?.opaque === false;
 }
 
-function asHttp1(request: OutgoingRequest): OutgoingRequest {
-  return { ...request, version: 'HTTP/1.1' };
-}
+/** What connections are leased for. */
+type Leased = 'http1' | 'opaque';

@@ -38,7 +38,8 @@ interface Answer {
   readonly body: string;
 }
 
-// Pods as an API server tells of them: who connects to the egress is whoever has the address now, and whom the mirror's and the target's owners let in is decided by that.
+// Pods as an API server tells of them: who connects to the egress is whoever has the address now, and whom
+// the mirror's and the target's owners let in is decided by that.
 describe('an egress that knows the pods of its cluster', () => {
   let cluster: Cluster;
   let egress: Egress;

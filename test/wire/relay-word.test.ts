@@ -27,7 +27,8 @@ const tunnel = (target: string, ...extra: Fields): Fields => [
   ...extra,
 ];
 
-// Who may say for whom it speaks can be anybody. So a gateway believes those alone that its operator has listed, only of their own trust domain, and nobody else's saying so changes anything.
+// Who may say for whom it speaks can be anybody. So a gateway believes those alone that its operator has
+// listed, only of their own trust domain, and nobody else's saying so changes anything.
 describe('A stream that says on whose behalf it is', () => {
   let gateway: WireGateway;
   let web: Origin;

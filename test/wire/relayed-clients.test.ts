@@ -21,7 +21,9 @@ const SHOP = '127.0.0.11';
 const OTHER = '127.0.0.12';
 const NODE = '127.0.0.13';
 
-// A tenant whose pods may not reach a mirror reached it all the same, at the egress' port, whatever NetworkPolicy stood before it; and to the other cluster everybody was the egress, so that whom it let in, how much, and what it logged, was about nobody in particular.
+// A tenant whose pods may not reach a mirror reached it all the same, at the egress' port, whatever
+// NetworkPolicy stood before it; and to the other cluster everybody was the egress, so that whom it let in,
+// how much, and what it logged, was about nobody in particular.
 for (const runtime of RUNTIMES)
   describe(`Clients of a relay, on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-clients-'));
@@ -40,7 +42,8 @@ for (const runtime of RUNTIMES)
       const issuer = await createIssuer(await createAnchor({}), {});
       const [h1, h2, raw] = [await http1Origin('h1'), await http2Origin('h2'), await rawOrigin()];
       origins.push(h1, h2, raw);
-      // Node's server takes a request that asks for an upgrade as any other where nobody listens for upgrades.
+      // Node's server takes a request that asks for an upgrade as any other where nobody listens for
+      // upgrades.
       stubborn = http.createServer((request, response) => response.end(request.headers['l5d-client-id']));
       await once(stubborn.listen(0, '127.0.0.1'), 'listening');
       const onlyShop = { allow: [`web.shop.${EAST}`] };
@@ -172,7 +175,8 @@ for (const runtime of RUNTIMES)
       });
 
     it('are who they are on connections of their own, which nobody else gets afterwards', async () => {
-      // A request that asks for an upgrade has one; it is not taken here, so the connection could carry another request.
+      // A request that asks for an upgrade has one; it is not taken here, so the connection could carry
+      // another request.
       const upgrade = { connection: 'upgrade', upgrade: 'nothing' };
       for (const [client, id] of [
         [shop, `web.shop.${EAST}`],

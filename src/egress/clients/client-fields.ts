@@ -19,7 +19,10 @@ export class ClientFields {
     this.#identity = identity;
   }
 
-  /** Undefined where the client is not known, or has no such name, or the egress itself has none that goes with it. */
+  /**
+   * Undefined where the client is not known, or has no such name, or the egress itself has none that goes
+   * with it.
+   */
   of(client: Client): Field | undefined {
     if (client.kind !== 'pod') return undefined;
     this.#follow();

@@ -1,6 +1,9 @@
 import type { Health } from '../../telemetry/admin.ts';
 
-/** Why it is not known who sends from an address: pods are not looked at, no pod has it, a node has it (and so every pod of its network), several pods have it. */
+/**
+ * Why it is not known who sends from an address: pods are not looked at, no pod has it, a node has it (and so
+ * every pod of its network), several pods have it.
+ */
 export type Unknown = 'unwatched' | 'no pod' | 'node' | 'several pods';
 
 /** Who sends from an address. */
@@ -29,7 +32,10 @@ export interface PodFacts {
 export interface Clients {
   /** As far as is known now. @param address as a socket has it */
   at(address: string): Client;
-  /** Calls `listener` whenever what is known of an address may have changed. @returns what ends the subscription */
+  /**
+   * Calls `listener` whenever what is known of an address may have changed.
+   * @returns what ends the subscription
+   */
   watch(address: string, listener: () => void): () => void;
   /** Not ok until it is known who is there. */
   readonly ready: Health;
@@ -43,7 +49,8 @@ export const NO_CLIENTS: Clients = {
 };
 
 /**
- * Whose an address is, of all pods that have it and have not ended. A pod that is not being deleted has it rather than one that is: an address is given anew only when its last owner has no network any more. Pure.
+ * Whose an address is, of all pods that have it and have not ended. A pod that is not being deleted has it
+ * rather than one that is: an address is given anew only when its last owner has no network any more. Pure.
  */
 export function clientAmong(pods: readonly PodFacts[]): Client {
   if (pods.some(({ hostNetwork }) => hostNetwork)) return { kind: 'unknown', reason: 'node' };
@@ -63,7 +70,10 @@ export function isSettled(client: Client): boolean {
   return client.kind === 'pod' ? !client.leaving : client.reason === 'node' || client.reason === 'unwatched';
 }
 
-/** An address as pods have it: an IPv4 address that a socket for both families shows (`::ffff:1.2.3.4`) is that IPv4 address. Pure. */
+/**
+ * An address as pods have it: an IPv4 address that a socket for both families shows (`::ffff:1.2.3.4`) is
+ * that IPv4 address. Pure.
+ */
 export function podAddress(address: string): string {
   const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
   const zone = plain.indexOf('%');

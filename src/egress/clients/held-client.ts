@@ -1,6 +1,9 @@
 import type { Connection, ConnectionHandler } from '../../proxy/connection.ts';
 
-/** A connection whose client is being found out: nothing is read, and what comes all the same is kept for whoever serves it. */
+/**
+ * A connection whose client is being found out: nothing is read, and what comes all the same is kept for
+ * whoever serves it.
+ */
 export class HeldClient implements ConnectionHandler {
   /** What has been read. */
   bytes: Buffer;

@@ -13,7 +13,10 @@ import { readAllowedNamespaces } from './relay-rule.ts';
 export interface NamespaceRules {
   /** Namespaces that may use the mirrors of one beside itself, `*` = all; undefined where it says nothing. */
   allowed(namespace: string): readonly string[] | undefined;
-  /** Calls `listener` when that may have changed; undefined: of all namespaces. @returns what ends the subscription */
+  /**
+   * Calls `listener` when that may have changed; undefined: of all namespaces.
+   * @returns what ends the subscription
+   */
   subscribe(listener: (namespace: string | undefined) => void): () => void;
   readonly ready: Health;
 }
@@ -26,7 +29,9 @@ export const NO_NAMESPACE_RULES: NamespaceRules = {
 };
 
 /**
- * `linkspan.dev/allowed-namespaces` on Namespaces: what outlives the mirrors, which a target can take away and bring again without the annotations that people had set on them. Until it is known what they say, every mirror is for its own namespace.
+ * `linkspan.dev/allowed-namespaces` on Namespaces: what outlives the mirrors, which a target can take away
+ * and bring again without the annotations that people had set on them. Until it is known what they say, every
+ * mirror is for its own namespace.
  */
 export class KubeNamespaceRules implements NamespaceRules {
   readonly #store = new IndexedStore<V1Namespace>();

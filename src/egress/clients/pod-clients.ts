@@ -23,7 +23,10 @@ const PAGE_SIZE = 100;
 /** Pods that have ended keep their address in their status, and somebody else has it by then. */
 const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
 
-/** Who sends from the addresses of this cluster, by its pods: of each account, addresses and whether it is leaving, and nothing else, are kept. While the API server is away what was known last holds. */
+/**
+ * Who sends from the addresses of this cluster, by its pods: of each account, addresses and whether it is
+ * leaving, and nothing else, are kept. While the API server is away what was known last holds.
+ */
 export class PodClients implements Clients {
   readonly #store = new IndexedStore<V1Pod>({ [BY_ADDRESS]: podAddresses });
   readonly #reflector: Reflector<V1Pod>;
@@ -49,7 +52,9 @@ export class PodClients implements Clients {
     return this.#store.size;
   }
 
-  /** Ready also when the pods cannot be had: those who need to know are refused then, and all others served. */
+  /**
+   * Ready also when the pods cannot be had: those who need to know are refused then, and all others served.
+   */
   get ready(): Health {
     const { synced, error } = this.#reflector;
     if (synced) return { ok: true, reason: '' };
@@ -84,7 +89,10 @@ export class PodClients implements Clients {
   }
 }
 
-/** What is kept of a pod; there may be tens of thousands. Those without an address yet, and those that have ended, are nobody. Pure. */
+/**
+ * What is kept of a pod; there may be tens of thousands. Those without an address yet, and those that have
+ * ended, are nobody. Pure.
+ */
 export function storedPod({ metadata = {}, spec, status = {} }: V1Pod): V1Pod | undefined {
   const podIPs = addressesOf(status);
   if (podIPs.length === 0 || status.phase === 'Succeeded' || status.phase === 'Failed') return undefined;

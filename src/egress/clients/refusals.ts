@@ -17,7 +17,10 @@ export interface Refused {
   readonly text: string;
 }
 
-/** What clients of this cluster were refused, by mirror and reason; and a line in the log, at most one a second, which says as much as all. */
+/**
+ * What clients of this cluster were refused, by mirror and reason; and a line in the log, at most one a
+ * second, which says as much as all.
+ */
 export class RefusedClients {
   readonly #counts = new Map<string, number>();
   readonly #clock: Clock;

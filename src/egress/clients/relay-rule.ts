@@ -1,7 +1,9 @@
 import { ALLOWED_NAMESPACES } from '../../base/names.ts';
 import type { Client, Unknown } from './client.ts';
 
-/** Whose clients may use mirrors that say nothing: everybody's, or only those of the mirror's own namespace. */
+/**
+ * Whose clients may use mirrors that say nothing: everybody's, or only those of the mirror's own namespace.
+ */
 export type RelayPolicy = 'all' | 'namespace';
 
 /** As much as an annotation may have; more is not looked at. */
@@ -9,7 +11,8 @@ const MAX_LIST = 4096;
 const ALL = '*';
 
 /**
- * Reads `linkspan.dev/allowed-namespaces`. What is wrong in it lets nobody in, so that a slip never opens anything. Pure.
+ * Reads `linkspan.dev/allowed-namespaces`. What is wrong in it lets nobody in, so that a slip never opens
+ * anything. Pure.
  * @returns undefined where nothing is said
  */
 export function readAllowedNamespaces(text: string | undefined): {
@@ -41,7 +44,8 @@ function isNamespace(text: string): boolean {
 }
 
 /**
- * The namespaces whose clients may use a route; undefined = everybody. The mirror's own is always one of them: whoever may write there could name it anyway. Pure.
+ * The namespaces whose clients may use a route; undefined = everybody. The mirror's own is always one of
+ * them: whoever may write there could name it anyway. Pure.
  * @param allowed what the mirror says, or else its Namespace; undefined = nothing
  */
 export function allowedNamespaces(
@@ -56,7 +60,10 @@ export function allowedNamespaces(
 /** Why a client may not use a route: it is of another namespace, or nobody knows of which. */
 export type Refusal = 'namespace' | Unknown;
 
-/** Whether a client may use a route. One that is not known may use only what everybody may. Pure. @returns why not */
+/**
+ * Whether a client may use a route. One that is not known may use only what everybody may. Pure.
+ * @returns why not
+ */
 export function refusalOf(namespaces: ReadonlySet<string> | undefined, client: Client): Refusal | undefined {
   if (namespaces === undefined) return undefined;
   if (client.kind === 'unknown') return client.reason;

@@ -18,14 +18,20 @@ export interface ClientParts {
   readonly refused: RefusedClients;
   readonly policy: RelayPolicy;
   readonly namespaces: NamespaceRules;
-  /** Addresses that were waited for in vain: they are no pods' (machines outside, translated addresses), and need not wait again where they may come in unknown. */
+  /**
+   * Addresses that were waited for in vain: they are no pods' (machines outside, translated addresses), and
+   * need not wait again where they may come in unknown.
+   */
   readonly strangers: Set<string>;
 }
 
 /** Strangers that are remembered. */
 const MAX_STRANGERS = 10_000;
 
-/** The client of one connection: who it is once that is known, which it stays, and what gateways are told of it. */
+/**
+ * The client of one connection: who it is once that is known, which it stays, and what gateways are told of
+ * it.
+ */
 export class RelayedClient implements HeadRules {
   readonly host = undefined;
   readonly added = [];
@@ -77,7 +83,11 @@ export class RouteClients {
     this.#namespaces = allowedNamespaces(namespace, own ?? namespaces.allowed(namespace), policy);
   }
 
-  /** The client of a new connection. @param told whether its gateway wants to know who it is @returns a promise where that is worth waiting for */
+  /**
+   * The client of a new connection.
+   * @param told whether its gateway wants to know who it is
+   * @returns a promise where that is worth waiting for
+   */
   meet({ remoteAddress }: Connection, told: boolean): RelayedClient | Promise<RelayedClient> {
     const { clients, strangers } = this.#parts;
     const client = new RelayedClient(remoteAddress, this.#parts);

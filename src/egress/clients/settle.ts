@@ -1,7 +1,10 @@
 import type { Clock } from '../../base/clock.ts';
 import { type Client, type Clients, isSettled } from './client.ts';
 
-/** How long a client is waited for that has to be known: kubelets tell the API server of an address a second or two after the pod has it. */
+/**
+ * How long a client is waited for that has to be known: kubelets tell the API server of an address a second
+ * or two after the pod has it.
+ */
 export const MUST_KNOW_MS = 3000;
 /** The same where it may come in unknown, and where a pod with its address is leaving. */
 export const MAY_KNOW_MS = 1000;

@@ -55,7 +55,10 @@ export interface Http2Options {
   readonly maxStreams?: number;
   /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
   readonly resetLimit?: AbuseLimit;
-  /** Client: the peer has agreed that streams say on whose behalf they are (stream mode, ADR 0031); default false. */
+  /**
+   * Client: the peer has agreed that streams say on whose behalf they are (stream mode, ADR 0031); default
+   * false.
+   */
   readonly namesClients?: boolean;
   /** Client: streams to open at a time, if the peer allows as many; default 100. */
   readonly maxOpened?: number;

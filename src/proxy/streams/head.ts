@@ -19,7 +19,10 @@ export interface StreamPurpose {
   readonly port: number;
   /** What is spoken in the tunnel; undefined: the stream is an HTTP request itself. */
   readonly tunnel: SessionProtocol | undefined;
-  /** On whose behalf, as the peer says it; undefined where it says nothing. Worth what the peer's word is worth. */
+  /**
+   * On whose behalf, as the peer says it; undefined where it says nothing. Worth what the peer's word is
+   * worth.
+   */
   readonly client: string | undefined;
   /** The header list without what was ours. */
   readonly fields: readonly Field[];
@@ -30,7 +33,10 @@ export function targetField(label: string): Field {
   return makeField(TARGET, label);
 }
 
-/** The pseudo-header that says on whose behalf a stream is. @param identity of a workload, as its certificate would have it */
+/**
+ * The pseudo-header that says on whose behalf a stream is.
+ * @param identity of a workload, as its certificate would have it
+ */
 export function clientField(identity: string): Field {
   return makeField(CLIENT, identity);
 }
@@ -48,7 +54,8 @@ export function tunnelHead(target: Field, session: SessionProtocol): readonly Fi
 }
 
 /**
- * @param namesClients whether the connection has agreed that streams say on whose behalf they are; elsewhere `:client` is as malformed as any other unknown pseudo-header
+ * @param namesClients whether the connection has agreed that streams say on whose behalf they are; elsewhere
+ * `:client` is as malformed as any other unknown pseudo-header
  * @throws ProxyFailure `bad request`, or `protocol not served`
  */
 export function readPurpose(fields: readonly Field[], namesClients = false): StreamPurpose {

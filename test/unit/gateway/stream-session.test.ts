@@ -8,7 +8,8 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const BOUND = 10_000;
 
-// A relay that invents a client for each stream must not fill the gateway's memory, and the clients that come again and again must not be looked up each time.
+// A relay that invents a client for each stream must not fill the gateway's memory, and the clients that come
+// again and again must not be looked up each time.
 describe('what a gateway remembers of those whom a relay speaks for', () => {
   const opened: string[] = [];
   let left = 0;

@@ -4,7 +4,8 @@ import { mayRelay, relayDomain, relayedName } from '../../../src/identity/relaye
 const RELAY = 'linkspan-egress.linkerd-multicluster.serviceaccount.identity.linkerd.east.example';
 const END = 'serviceaccount.identity.linkerd.east.example';
 
-// A relay is believed whatever it says of its clients, so what it can say is all that protects everybody else: another cluster's workloads must not be among it.
+// A relay is believed whatever it says of its clients, so what it can say is all that protects everybody
+// else: another cluster's workloads must not be among it.
 describe('the name that a relay gives a workload', () => {
   it('is the one it would have in the mesh', () => {
     const domain = relayDomain(RELAY);

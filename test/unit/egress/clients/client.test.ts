@@ -16,7 +16,9 @@ const unknown = (reason: Extract<Client, { kind: 'unknown' }>['reason']): Client
   reason,
 });
 
-// An address is nobody's name: it is given to the next pod when the last one is gone, the watch is a moment behind, and a node's is that of all that run on its network. Whoever is taken for somebody else has that one's rights.
+// An address is nobody's name: it is given to the next pod when the last one is gone, the watch is a moment
+// behind, and a node's is that of all that run on its network. Whoever is taken for somebody else has that
+// one's rights.
 describe('whose an address is', () => {
   const cases: readonly (readonly [string, Parameters<typeof clientAmong>[0], Client, settled: boolean])[] = [
     ['nobody has it', [], unknown('no pod'), false],

@@ -40,7 +40,8 @@ describe('linkspan.dev/allowed-namespaces', () => {
     });
 });
 
-// The owner of a namespace says who else may use its mirrors; where nobody says anything, the cluster's administrator has.
+// The owner of a namespace says who else may use its mirrors; where nobody says anything, the cluster's
+// administrator has.
 describe('who may use a mirror of namespace own', () => {
   const cases: readonly (readonly [
     RelayPolicy,

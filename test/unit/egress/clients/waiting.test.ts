@@ -31,7 +31,8 @@ const route: Route = {
 };
 const guarded: Route = { ...route, allowedNamespaces: ['a'] };
 
-// A pod connects a moment before the API server hears of its address. Refusing it would break every pod at its start; believing whom the address belonged to before would give it that one's rights.
+// A pod connects a moment before the API server hears of its address. Refusing it would break every pod at
+// its start; believing whom the address belonged to before would give it that one's rights.
 describe('a client that is not known yet', () => {
   let clock: VirtualClock;
   let clients: ListedClients;
