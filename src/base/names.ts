@@ -83,6 +83,12 @@ export const MIRROR_GATEWAY = 'linkspan.dev/gateway';
 /** Annotation on an exported Service in the target: comma-separated identities (`*` as first label is a wildcard) that may use it; absent = the whole trust domain. */
 export const ALLOWED_CLIENTS = 'linkspan.dev/allowed-clients';
 
+/**
+ * Annotation on a relayed mirror, or a relayed federated Service: comma-separated namespaces whose pods may
+ * use it beside its own, `*` = all; absent = the egress' `--default-relay-policy`.
+ */
+export const ALLOWED_NAMESPACES = 'linkspan.dev/allowed-namespaces';
+
 /** Annotations on an exported Service in the target: how much may come through each gateway, from all clients, from each, and from those named (`<identity>=<rate>,…`). Rates: `100/s burst 200`. */
 export const RATE_LIMIT = 'linkspan.dev/rate-limit';
 export const RATE_LIMIT_PER_CLIENT = 'linkspan.dev/rate-limit-per-client';
@@ -124,3 +130,8 @@ export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
 export const TRANSPORT_HEADER_ALPN = 'transport.l5d.io/v1';
 /** ALPN protocol of stream mode between our own egress and gateway: HTTP/2 whose streams each say what they are for (ADR 0017). The version is that of the wire format. */
 export const STREAMS_ALPN = 'linkspan.dev/v1';
+/**
+ * The same where streams also say on whose behalf (ADR 0031). A gateway offers it only when it believes some
+ * relay.
+ */
+export const STREAMS_CLIENTS_ALPN = 'linkspan.dev/v2';

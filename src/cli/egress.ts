@@ -5,13 +5,17 @@ import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
+import { NO_CLIENTS } from '../egress/clients/client.ts';
+import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namespace-rules.ts';
+import { PodClients } from '../egress/clients/pod-clients.ts';
 import { Egress } from '../egress/egress.ts';
+import { publishEgress } from '../egress/metrics.ts';
 import { systemLookup } from '../egress/resolve.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { publishIdentity } from '../identity/metrics.ts';
 import { KubeClient } from '../kube/client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
-import { startAdmin } from '../telemetry/admin.ts';
+import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { accessOf } from './flags.ts';
@@ -34,8 +38,13 @@ const schema = z
     listenAddress: z.string(),
     admin: z.string(),
     ...streamsFlag,
+    clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
+    defaultRelayPolicy: z.enum(['all', 'namespace']),
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
+  })
+  .refine(({ clients, defaultRelayPolicy }) => clients || defaultRelayPolicy === 'all', {
+    error: '--default-relay-policy namespace needs --clients on: nobody would be let in',
   })
   .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
@@ -52,6 +61,16 @@ export function egressCommand(): Command {
     .option('--namespace <ns>', 'namespace of the Links', DEFAULT_NAMESPACE)
     .option('--listen-address <ip>', 'address on which mirrored ports are opened', '0.0.0.0')
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4192')
+    .option(
+      '--clients <switch>',
+      'on: find out by the pods of this cluster which client a connection comes from, for linkspan.dev/allowed-namespaces and for gateways with --trusted-relays; off: all clients are the egress, and mirrors that let in only some namespaces let in nobody',
+      'on',
+    )
+    .option(
+      '--default-relay-policy <whose>',
+      'clients of mirrors that have no linkspan.dev/allowed-namespaces, nor their Namespace: all, or namespace (those of the own namespace of each mirror)',
+      'all',
+    )
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
     .action((flags: unknown) => run(parseFlags(schema, flags, 'egress')));
@@ -64,9 +83,14 @@ async function run(settings: Settings): Promise<void> {
   const identity = await openIdentity(settings, log);
   const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
   const shared = { clock: systemClock, random: Math.random, log };
+  const clients = settings.clients ? new PodClients({ ...shared, client }) : undefined;
+  const namespaceRules = settings.clients ? new KubeNamespaceRules({ ...shared, client }) : undefined;
   const egress = new Egress({
     ...shared,
     identity,
+    clients: clients ?? NO_CLIENTS,
+    namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
+    relayPolicy: settings.defaultRelayPolicy,
     listenAddress: settings.listenAddress,
     lookup: systemLookup,
     streams: settings.streams,
@@ -80,14 +104,17 @@ async function run(settings: Settings): Promise<void> {
   });
   const registry = createRegistry();
   publishAccounts(registry, egress.accounts, 'outbound');
+  publishEgress(registry, { refused: egress.refused, pods: () => clients?.size ?? 0 });
   publishIdentity(registry, identity, systemClock);
   try {
     const admin = await startAdmin({
       address: parseAddress(settings.admin, '--admin'),
       registry,
-      ready: () => (egress.ready.ok ? routes.ready : egress.ready),
+      ready: () => firstNotOk([egress.ready, routes.ready, clients?.ready, namespaceRules?.ready]),
       pages: new Map([['/try', () => egress.tryGateways()]]),
     });
+    clients?.start();
+    namespaceRules?.start();
     routes.start();
     log.info(
       { identity: identity.current()?.name, server: access.server, namespace: settings.namespace },
@@ -100,7 +127,16 @@ async function run(settings: Settings): Promise<void> {
       await admin.close();
     });
   } finally {
-    await routes.stop();
+    await Promise.all([routes.stop(), clients?.stop(), namespaceRules?.stop()]);
     await Promise.all([identity.close(), client.close()]);
   }
+}
+
+/**
+ * Whether all is well; of several troubles, also those that do not make it unusable, the first one's reason.
+ */
+function firstNotOk(healths: readonly (Health | undefined)[]): Health {
+  const known = healths.filter((health) => health !== undefined);
+  const trouble = known.find(({ ok }) => !ok) ?? known.find(({ reason }) => reason !== '');
+  return trouble ?? { ok: true, reason: '' };
 }

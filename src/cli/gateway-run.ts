@@ -38,6 +38,7 @@ export interface GatewayRun {
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
   readonly allowTrustDomains: readonly string[];
+  readonly trustedRelays: readonly string[];
   readonly log: Logger;
   /** @throws LinkspanError */
   openIdentity(): Promise<IdentitySource>;
@@ -167,6 +168,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     targets: source.targets,
     policies: source.policies,
     allowTrustDomains: run.allowTrustDomains,
+    trustedRelays: run.trustedRelays,
     log,
     graceMs,
     reusePort,

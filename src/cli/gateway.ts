@@ -12,6 +12,7 @@ import { DEFAULT_CLUSTER_NETWORKS } from '../gateway/policy/networks.ts';
 import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
+import { relayDomain } from '../identity/relayed-name.ts';
 import { KubeClient } from '../kube/client.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
@@ -72,11 +73,19 @@ const schema = z
     accessLogQuery: z.boolean().default(false),
     allowFaultInjection: z.boolean().default(false),
     allowTrustDomain: z.array(z.string().min(1)).default([]),
+    trustedRelays: z
+      .array(
+        z.string().refine((text) => relayDomain(text) !== undefined, 'not an identity that can name clients'),
+      )
+      .default([]),
     ...policyFlags,
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
   .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
     error: '--targets and --kubeconfig exclude each other',
+  })
+  .refine(({ streams, trustedRelays }) => streams || trustedRelays.length === 0, {
+    error: '--trusted-relays needs --streams on: without it nobody says whom a flow comes from',
   })
   .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
@@ -135,6 +144,10 @@ export function gatewayCommand(): Command {
       "trust domains beside that of the gateway's own identity whose identities may come in",
     )
     .option(
+      '--trusted-relays <identity...>',
+      'identities of Linkspan egresses that are believed which workload of their own trust domain a flow comes from (default: none)',
+    )
+    .option(
       '--policy <whose>',
       "Linkerd's Servers that clients have to pass where Linkerd is installed: all (the gateway's and the targets'), gateway (only the gateway's, as with Linkerd's), off",
       'all',
@@ -173,6 +186,7 @@ async function run(settings: Settings): Promise<void> {
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
     allowTrustDomains: settings.allowTrustDomain,
+    trustedRelays: settings.trustedRelays,
     maxPending: settings.maxPending,
     log,
     openIdentity: () => openIdentity(settings, log),

@@ -3,14 +3,27 @@ import { sleep, type Clock } from '../base/clock.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
+import { type Clients, NO_CLIENTS } from './clients/client.ts';
+import { ClientFields } from './clients/client-fields.ts';
+import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
+import { RefusedClients } from './clients/refusals.ts';
+import type { RelayPolicy } from './clients/relay-rule.ts';
+import type { ClientParts } from './clients/route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes.ts';
 import { type GatewayTry, tryGateway } from './try-gateway.ts';
 import type { GatewayPlace } from './trunk.ts';
 import { Trunks } from './trunks.ts';
 
-export interface EgressOptions extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks'> {
+export interface EgressOptions
+  extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'> {
   readonly identity: IdentitySource;
+  /** Who sends from the addresses of this cluster; default nobody is told apart. */
+  readonly clients?: Clients;
+  /** What Namespaces say of their mirrors; default nothing. */
+  readonly namespaceRules?: NamespaceRules;
+  /** Whose clients may use mirrors of which neither they nor their Namespace say it; default everybody's. */
+  readonly relayPolicy?: RelayPolicy;
   /** Let flows share connections to gateways that can do so (stream mode); default true. */
   readonly streams?: boolean;
   /** How long flows may go on after `stop`; default 30 s. */
@@ -26,9 +39,13 @@ const RETRY_LISTEN_MS = 2000;
  */
 export class Egress {
   readonly accounts = new Accounts();
+  /** Clients that were refused here. */
+  readonly refused: RefusedClients;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
   readonly #trunks: Trunks;
+  readonly #parts: ClientParts;
+  readonly #unsubscribe: () => void;
   readonly #servers = new Map<number, RouteServer>();
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
@@ -39,6 +56,16 @@ export class Egress {
     this.#options = options;
     this.#clock = options.clock;
     this.#trunks = new Trunks({ ...options, accounts: this.accounts });
+    this.refused = new RefusedClients(options);
+    this.#parts = {
+      clients: options.clients ?? NO_CLIENTS,
+      fields: new ClientFields(options.identity),
+      refused: this.refused,
+      policy: options.relayPolicy ?? 'all',
+      namespaces: options.namespaceRules ?? NO_NAMESPACE_RULES,
+      strangers: new Set(),
+    };
+    this.#unsubscribe = this.#parts.namespaces.subscribe((namespace) => this.#reconsider(namespace));
   }
 
   /** Ports that are served. */
@@ -76,6 +103,7 @@ export class Egress {
   /** Takes nothing new, lets what is under way end within the grace, then ends it. */
   async stop(): Promise<void> {
     this.#draining = true;
+    this.#unsubscribe();
     for (const [port, server] of this.#servers) this.#close(port, server);
     const deadline = this.#clock.monotonic() + (this.#options.graceMs ?? 30_000);
     const open = () => [...this.#leaving].reduce((sum, server) => sum + server.size, 0);
@@ -85,11 +113,17 @@ export class Egress {
     this.#trunks.destroy();
   }
 
+  #reconsider(namespace: string | undefined): void {
+    for (const server of [...this.#servers.values(), ...this.#leaving])
+      if (namespace === undefined || server.route.namespace === namespace) server.reconsider();
+  }
+
   #open(port: number, route: Route): void {
     const server = new RouteServer(route, {
       ...this.#options,
       accounts: this.accounts,
       trunks: this.#trunks,
+      parts: this.#parts,
       draining: () => this.#draining,
     });
     this.#servers.set(port, server);
@@ -136,6 +170,7 @@ export class Egress {
 
 /** Whether connections that were made for one are good for the other. */
 function sameWay(a: Route, b: Route): boolean {
-  const { requests } = a;
-  return isDeepStrictEqual({ ...a, requests }, { ...b, requests });
+  const { requests, allowedNamespaces } = a;
+  const said = { requests, allowedNamespaces };
+  return isDeepStrictEqual({ ...a, ...said }, { ...b, ...said });
 }

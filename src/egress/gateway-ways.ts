@@ -48,10 +48,20 @@ export class GatewayWays implements StreamCarrier {
     this.#trunks.clear();
   }
 
-  /** A byte connection for one flow. @throws ProxyFailure */
-  async dial({ host }: SocketAddress, session: SessionProtocol): Promise<Connection> {
+  /**
+   * A byte connection for one flow.
+   * @param client on whose behalf, where that is known
+   * @throws ProxyFailure
+   */
+  async dial({ host }: SocketAddress, session: SessionProtocol, client?: Field): Promise<Connection> {
     const { name, port } = this.#route;
-    return this.#to(host).open({ name, port, field: this.target }, session);
+    return this.#to(host).open({ name, port, field: this.target, client }, session);
+  }
+
+  /** Whether some address wants to know on whose behalf streams are, as far as is known. */
+  get namesClients(): boolean {
+    for (const trunk of this.#trunks.values()) if (trunk.namesClients) return true;
+    return false;
   }
 
   get possible(): boolean {

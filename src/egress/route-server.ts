@@ -10,6 +10,8 @@ import { speechOf } from '../proxy/speech.ts';
 import { Target } from '../proxy/target.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { HeldClient } from './clients/held-client.ts';
+import { type ClientParts, RelayedClient, RouteClients } from './clients/route-clients.ts';
 import { GatewayWays } from './gateway-ways.ts';
 import { PortListener } from './port-listener.ts';
 import { type Lookup, ResolvedHosts } from './resolve.ts';
@@ -33,6 +35,7 @@ export interface RouteServerOptions {
   readonly log: Logger;
   readonly lookup: Lookup;
   readonly draining: () => boolean;
+  readonly parts: ClientParts;
 }
 
 /**
@@ -47,10 +50,13 @@ export class RouteServer {
   readonly #hosts: ResolvedHosts;
   readonly #ways: GatewayWays;
   readonly #flows = new Set<Flow>();
+  readonly #clients: RouteClients;
+  #stopped = false;
 
   constructor(route: Route, options: RouteServerOptions) {
     this.#route = route;
     this.#options = options;
+    this.#clients = new RouteClients(route, options.parts, options.clock);
     this.#ways = new GatewayWays(route, options.trunks, options.accounts);
     this.#targets = {
       http1: this.#target(),
@@ -83,11 +89,18 @@ export class RouteServer {
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
 
-  /** Takes the route as it is now, which differs in what is said of requests at most. */
+  /** Takes the route as it is now, which differs in what is said of requests and clients at most. */
   follow(route: Route): void {
     if (isDeepStrictEqual(route, this.#route)) return;
     this.#route = route;
     this.#update();
+    this.reconsider();
+  }
+
+  /** Who may use it may have changed: requests are checked one by one, raw connections now. */
+  reconsider(): void {
+    this.#clients.follow(this.#route);
+    for (const flow of this.#flows) flow.recheck();
   }
 
   get size(): number {
@@ -101,6 +114,7 @@ export class RouteServer {
 
   /** Takes no more connections; what is under way goes on, and clients are told to send nothing new. */
   stopAccepting(): void {
+    this.#stopped = true;
     this.#listener.stopAccepting();
     this.#hosts.stop();
     for (const flow of this.#flows) flow.drain();
@@ -123,7 +137,7 @@ export class RouteServer {
     const { accounts, clock, random } = this.#options;
     return new Target({
       label,
-      dial: (endpoint, session) => this.#ways.dial(endpoint, session),
+      dial: (endpoint, session, client) => this.#ways.dial(endpoint, session, client),
       streams: this.#ways,
       clock,
       random,
@@ -132,12 +146,23 @@ export class RouteServer {
   }
 
   #arrived(client: Connection): void {
+    const met = this.#clients.meet(client, this.#ways.namesClients);
+    if (met instanceof RelayedClient) return this.#serve(client, met, EMPTY);
+    const held = new HeldClient(client);
+    void met.then((who) => {
+      if (client.closed) return;
+      this.#serve(client, who, held.bytes);
+      held.tellEnd();
+    });
+  }
+
+  #serve(client: Connection, who: RelayedClient, first: Buffer): void {
     const { accounts, clock, draining } = this.#options;
     const session = (protocol: SessionProtocol): Session => ({
       client,
       target: this.#targets[protocol],
-      rules: { host: undefined, added: [] },
-      check: () => undefined,
+      rules: who,
+      check: () => this.#clients.check(who),
       draining,
       accounts,
       accessLog: NO_ACCESS_LOG,
@@ -146,8 +171,9 @@ export class RouteServer {
     });
     // A client of ours claims nothing.
     const speech = speechOf(undefined, this.#route.protocol);
-    const flow = serve(speech, { client, clock, quietMs: QUIET_MS, session }, EMPTY);
+    const flow = serve(speech, { client, clock, quietMs: QUIET_MS, session }, first);
     this.#flows.add(flow);
     client.whenClosed(() => this.#flows.delete(flow));
+    if (this.#stopped) flow.drain();
   }
 }

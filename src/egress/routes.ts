@@ -2,6 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
 import { readEgressPorts } from '../base/egress-ports.ts';
 import {
+  ALLOWED_NAMESPACES,
   CLUSTER_NAME_LABEL,
   DATA_PATH,
   DEFAULT_CLUSTER_DOMAIN,
@@ -16,6 +17,7 @@ import type { RequestRules } from '../base/request-rules.ts';
 import { servicePortProtocol } from '../discovery/port-protocol.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { PortProtocol } from '../base/protocol.ts';
+import { readAllowedNamespaces } from './clients/relay-rule.ts';
 
 /** A Link as far as the egress reads it; every field may be missing or wrong. */
 export interface LinkFields {
@@ -33,6 +35,8 @@ export interface LinkFields {
 export interface Route {
   /** `namespace/mirror:port`, or `namespace/federated@cluster:port`, for logs and metrics. */
   readonly label: string;
+  /** Of the mirror. */
+  readonly namespace: string;
   readonly listenPort: number;
   /** What the transport header says. */
   readonly name: string;
@@ -46,6 +50,8 @@ export interface Route {
   };
   /** Retries and timeouts that the mirror asks for. */
   readonly requests?: RequestRules;
+  /** Namespaces whose clients may use it beside the mirror's own, `*` = all; absent = the egress' default. */
+  readonly allowedNamespaces?: readonly string[];
 }
 
 /** A target cluster as its Link describes it. */
@@ -144,16 +150,19 @@ function portRoutes(
 ): Route[] {
   const { namespace = '', name = '', annotations } = service.metadata ?? {};
   const { requests } = readRequestAnnotations(annotations);
+  const { namespaces: allowedNamespaces } = readAllowedNamespaces(annotations?.[ALLOWED_NAMESPACES]);
   return Object.entries(readEgressPorts(egressPorts)).map(([text, listenPort]) => {
     const port = Number(text);
     return {
       label: `${namespace}/${name}${to.suffix}:${port}`,
+      namespace,
       listenPort,
       name: to.name,
       port,
       protocol: servicePortProtocol(service, port),
       gateway: to.gateway,
       ...(requests === undefined ? {} : { requests }),
+      ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
     };
   });
 }

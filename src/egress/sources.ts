@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
-import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import { AnnotationProblems } from '../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -11,6 +11,7 @@ import { keyOf, type KubeObject, type Resource, services } from '../kube/resourc
 import { IndexedStore } from '../kube/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { readAllowedNamespaces } from './clients/relay-rule.ts';
 import { type LinkFields, type Route, routesOf } from './routes.ts';
 
 type LinkObject = KubeObject & LinkFields;
@@ -95,8 +96,13 @@ export class RouteSource {
 
   #tellProblems(): void {
     const mirrors = this.#mirrors.list();
-    for (const mirror of mirrors)
-      this.#problems.tell(keyOf(mirror), readRequestAnnotations(mirror.metadata?.annotations).problems);
+    for (const mirror of mirrors) {
+      const { annotations } = mirror.metadata ?? {};
+      this.#problems.tell(keyOf(mirror), [
+        ...readRequestAnnotations(annotations).problems,
+        ...readAllowedNamespaces(annotations?.[ALLOWED_NAMESPACES]).problems,
+      ]);
+    }
     this.#problems.keepOnly(new Set(mirrors.map(keyOf)));
   }
 }

@@ -1,7 +1,7 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
 import { peerIdentities } from '../identity/peer.ts';
 import type { Accounts } from '../proxy/accounts.ts';
@@ -32,6 +32,8 @@ const SPARE_MS = 3000;
 const KEEP_ALIVE_MS = 2000;
 const KEEP_ALIVE_TIMEOUT_MS = 3000;
 const EMPTY = Buffer.alloc(0);
+/** The richest first: the gateway picks by its own order, which is the same. */
+const STREAMS_FIRST = [STREAMS_CLIENTS_ALPN, STREAMS_ALPN, TRANSPORT_HEADER_ALPN];
 
 /** One address of a gateway. */
 export interface GatewayPlace {
@@ -59,6 +61,8 @@ export interface FlowTarget {
   readonly port: number;
   /** The same as a stream says it. */
   readonly field: Field;
+  /** On whose behalf, where that is known (`clientField`). */
+  readonly client?: Field | undefined;
 }
 
 /**
@@ -76,6 +80,7 @@ export class Trunk implements Http2User {
   readonly #spares = new Set<Connection>();
   /** What the last handshake said. */
   #mode: 'unknown' | 'streams' | 'header';
+  #namesClients = false;
   #dialling: Promise<void> | undefined;
   #noGrowthUntil = 0;
   #presented: Identity | undefined;
@@ -93,6 +98,11 @@ export class Trunk implements Http2User {
   /** Whether flows may travel as streams, as far as is known. */
   get takesStreams(): boolean {
     return this.#mode !== 'header' || this.#pool.size > 0;
+  }
+
+  /** Whether the gateway wants to know on whose behalf streams are, as far as is known. */
+  get namesClients(): boolean {
+    return this.#namesClients;
   }
 
   /** Connections that take new flows, and all that have some. */
@@ -174,6 +184,7 @@ export class Trunk implements Http2User {
   #tunnel(connection: Http2Connection, target: FlowTarget, session: SessionProtocol): Connection {
     const tunnel = new DialledTunnel({
       head: tunnelHead(target.field, session),
+      client: target.client,
       remoteAddress: this.place.host,
       withRoom: (use) => this.#withRoom(use),
       onRefused: (failure) => this.#refused(target, failure),
@@ -231,15 +242,17 @@ export class Trunk implements Http2User {
         clock,
         identity: () => presented,
         serverName: gateway,
-        alpn: streams ? [STREAMS_ALPN, TRANSPORT_HEADER_ALPN] : [TRANSPORT_HEADER_ALPN],
+        alpn: streams ? STREAMS_FIRST : [TRANSPORT_HEADER_ALPN],
         accepts: (certificate) => peerIdentities(certificate).includes(gateway),
       },
       { host, port },
     );
     this.#presented = presented;
-    if (protocol === STREAMS_ALPN) {
+    const namesClients = protocol === STREAMS_CLIENTS_ALPN;
+    this.#namesClients = namesClients;
+    if (namesClients || protocol === STREAMS_ALPN) {
       this.#mode = 'streams';
-      this.#adopt(connection);
+      this.#adopt(connection, namesClients);
     } else {
       this.#mode = 'header';
       this.#spares.add(connection);
@@ -250,13 +263,14 @@ export class Trunk implements Http2User {
     }
   }
 
-  #adopt(bytes: Connection): void {
+  #adopt(bytes: Connection, namesClients: boolean): void {
     const { clock, random, accounts } = this.#options;
     const connection = new Http2Connection(bytes, {
       role: 'client',
       clock,
       user: this,
       maxOpened: MAX_STREAMS,
+      namesClients,
       ...STREAM_WINDOWS,
       keepAliveMs: this.#options.keepAliveMs ?? KEEP_ALIVE_MS,
       keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,

@@ -64,6 +64,7 @@ export function accessLine(entry: AccessEntry, now: number, query: boolean): str
     time: new Date(now).toISOString(),
     process: 'gateway',
     client: entry.client,
+    via: entry.via,
     target: entry.target,
     endpoint: entry.endpoint,
     tries: entry.tries,

@@ -23,6 +23,8 @@ import { Gates } from './gates.ts';
 import { type Arrival, HeaderEntrance } from './header-entrance.ts';
 import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
+import { Presence } from './presence.ts';
+import { type Asking, askingVia, TrustedRelays } from './relays.ts';
 import { StreamSession, type Visit } from './stream-session.ts';
 import { trustDomains } from './trust-domain.ts';
 
@@ -54,6 +56,8 @@ export interface GatewayOptions {
   readonly allowTrustDomains?: readonly string[];
   /** Let our own egress carry all its flows on a few connections (stream mode); default true. */
   readonly streams?: boolean;
+  /** Identities of relays (our own egress) that are believed who their clients are; default none. */
+  readonly trustedRelays?: readonly string[];
 }
 
 const EMPTY = Buffer.alloc(0);
@@ -63,6 +67,7 @@ const QUIET_MS = 0;
 /** Who is at the other end of a connection and what for, with the last verdict about it. */
 interface Guest {
   readonly own: string;
+  /** Identity that it has proven, or that a trusted relay gives it. */
   readonly client: string;
   /** IP address as the socket has it. */
   readonly address: string;
@@ -94,17 +99,6 @@ interface Served {
   readonly flows: Set<Flow>;
 }
 
-/** Stands for a client that may ask again at any time, so that a service is not forgotten meanwhile. */
-class Presence implements Flow {
-  recheck(): void {
-    // Requests are checked one by one.
-  }
-
-  drain(): void {
-    // Its connection is told.
-  }
-}
-
 /** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
 export class Gateway {
   readonly accounts: Accounts;
@@ -114,6 +108,7 @@ export class Gateway {
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
   readonly #gates: Gates;
+  readonly #relays: TrustedRelays;
   readonly #unsubscribe: () => void;
   #draining = false;
 
@@ -122,6 +117,7 @@ export class Gateway {
     const { targets, clock, random, workers = 1 } = options;
     this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
     this.#gates = new Gates({ accounts: this.accounts, clock, random, workers });
+    this.#relays = new TrustedRelays(options.trustedRelays);
     this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
@@ -183,10 +179,12 @@ export class Gateway {
       new MtlsListener({ address, identity, log, accounts, detectTimeoutMs, reusePort, entrance });
     const timeoutMs = detectTimeoutMs;
     const onStreams = streams
-      ? (connection: Connection, client: string) => this.#streams(connection, client)
+      ? (connection: Connection, client: string, agreed: boolean) => this.#streams(connection, client, agreed)
       : undefined;
+    const namesClients = this.#relays.any;
+    const entrance = { accounts, clock, log, onArrival, timeoutMs, onStreams, namesClients };
     return [
-      open(listen, new HeaderEntrance({ accounts, clock, log, onArrival, timeoutMs, onStreams })),
+      open(listen, new HeaderEntrance(entrance)),
       ...listeners.map((listener) => open(listener.address, new FixedEntrance({ listener, onArrival }))),
     ];
   }
@@ -203,19 +201,22 @@ export class Gateway {
       { client: clientIdentity, target: targetKey(header.name, header.port), protocol },
       'connection accepted',
     );
-    const { served, session } = this.#meet(connection, clientIdentity, header);
+    const { served, session } = this.#meet(connection, { identity: clientIdentity }, header);
     this.#attend(served, session, protocol, first);
   }
 
   /** A connection of our own egress. */
-  #streams(connection: Connection, clientIdentity: string): void {
-    const { clock, targets } = this.#options;
+  #streams(connection: Connection, relay: string, namesClients: boolean): void {
+    const { clock, targets, log } = this.#options;
+    const clients = this.#relays.wordOf(relay, namesClients);
+    log.debug({ client: relay, clients }, 'connection in stream mode accepted');
     const session = new StreamSession({
       connection,
       clock,
       accounts: this.accounts,
+      clients,
       exported: (name, port) => targets.get(name, port) !== undefined,
-      visit: (name, port) => this.#visit(connection, clientIdentity, { name, port }),
+      visit: (name, port, client) => this.#visit(connection, askingVia(relay, client), { name, port }),
     });
     this.#streamSessions.add(session);
     connection.whenClosed(() => this.#streamSessions.delete(session));
@@ -225,10 +226,10 @@ export class Gateway {
 
   #visit(
     connection: Connection,
-    clientIdentity: string,
+    asking: Asking,
     asked: { readonly name: string; readonly port: number },
   ): Visit {
-    const { served, session } = this.#meet(connection, clientIdentity, asked);
+    const { served, session } = this.#meet(connection, asking, asked);
     const presence = new Presence();
     served.flows.add(presence);
     return {
@@ -241,7 +242,7 @@ export class Gateway {
   /** What a client needs to be served a service. */
   #meet(
     client: Connection,
-    clientIdentity: string,
+    { identity: clientIdentity, via }: Asking,
     asked: { readonly name: string; readonly port: number },
   ): { readonly served: Served; readonly session: Session } {
     const { clock, identity, accessLog = NO_ACCESS_LOG } = this.#options;
@@ -274,6 +275,7 @@ export class Gateway {
       accounts: this.accounts,
       accessLog,
       clientName: clientIdentity,
+      via,
       clock,
     };
     return { served, session };

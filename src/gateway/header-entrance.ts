@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts';
-import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection, ConnectionHandler } from '../proxy/connection.ts';
 import type { Claim } from '../proxy/speech.ts';
@@ -23,8 +23,15 @@ export interface HeaderEntranceOptions {
   readonly onArrival: (arrival: Arrival) => void;
   /** Time for the header. */
   readonly timeoutMs: number;
-  /** Takes connections in stream mode; absent: it is not offered. */
-  readonly onStreams?: ((connection: Connection, clientIdentity: string) => void) | undefined;
+  /**
+   * Takes connections in stream mode; absent: it is not offered.
+   * @param namesClients whether its streams may say on whose behalf they are
+   */
+  readonly onStreams?:
+    | ((connection: Connection, clientIdentity: string, namesClients: boolean) => void)
+    | undefined;
+  /** Offer streams that say so; default false. */
+  readonly namesClients?: boolean;
 }
 
 /** The way in of other clusters: the client's first bytes say what it wants (wire reference 1.3), or each of its streams does. */
@@ -36,13 +43,16 @@ export class HeaderEntrance implements Entrance {
 
   constructor(options: HeaderEntranceOptions) {
     this.#options = options;
-    const streams = options.onStreams === undefined ? [] : [STREAMS_ALPN];
+    const named = options.namesClients === true ? [STREAMS_CLIENTS_ALPN] : [];
+    const streams = options.onStreams === undefined ? [] : [...named, STREAMS_ALPN];
     this.alpn = [...streams, TRANSPORT_HEADER_ALPN];
   }
 
   admit(connection: Connection, clientIdentity: string, protocol: string | undefined): void {
     const { onStreams } = this.#options;
-    if (protocol === STREAMS_ALPN && onStreams !== undefined) return onStreams(connection, clientIdentity);
+    const namesClients = protocol === STREAMS_CLIENTS_ALPN;
+    if (onStreams !== undefined && (namesClients || protocol === STREAMS_ALPN))
+      return onStreams(connection, clientIdentity, namesClients);
     connection.handler = new HeaderWait(this.#options, clientIdentity, connection);
   }
 }

@@ -10,11 +10,17 @@ import { statusField } from '../proxy/http2/message.ts';
 import type { Http2Stream } from '../proxy/http2/stream.ts';
 import type { Session } from '../proxy/session.ts';
 import { readPurpose, refusalHead } from '../proxy/streams/head.ts';
+import type { ClientNames } from './relays.ts';
 import { MAX_STREAMS, STREAM_RESETS, STREAM_WINDOWS } from '../proxy/streams/limits.ts';
 import { ServedTunnel } from '../proxy/streams/served-tunnel.ts';
 import type { SessionProtocol } from '../proxy/transport-header.ts';
 
 const EMPTY = Buffer.alloc(0);
+/**
+ * Visits of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill our
+ * memory.
+ */
+const MAX_NAMED = 10_000;
 
 /** One client's flows to one service: all that they have in common. */
 export interface Visit {
@@ -32,18 +38,32 @@ export interface StreamSessionOptions {
   readonly accounts: Accounts;
   /** Whether a service is exported: what is said of one that is not need not be kept. */
   readonly exported: (name: string, port: number) => boolean;
-  readonly visit: (name: string, port: number) => Visit;
+  /** What is made of `:client`; default nothing was agreed about it. */
+  readonly clients?: ClientNames;
+  /**
+   * @param client on whose behalf, where the peer is believed and says it
+   * @throws ProxyFailure when it may not say that
+   */
+  readonly visit: (name: string, port: number, client: string | undefined) => Visit;
 }
 
 /** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
 export class StreamSession implements Http2User {
   readonly #options: StreamSessionOptions;
   readonly #connection: Http2Connection;
-  /** By `name:port`. */
-  readonly #visits = new Map<string, Visit>();
+  readonly #namesClients: boolean;
+  readonly #believes: boolean;
+  /** Of the peer itself, by `name:port`. */
+  readonly #visits: Visits = new Map();
+  /** Of those it speaks for, by identity. The longest known are at the front. */
+  readonly #clients = new Map<string, Visits>();
+  #named = 0;
 
   constructor(options: StreamSessionOptions) {
+    const { clients = 'none' } = options;
     this.#options = options;
+    this.#namesClients = clients !== 'none';
+    this.#believes = clients === 'believed';
     this.#connection = new Http2Connection(options.connection, {
       role: 'server',
       clock: options.clock,
@@ -66,9 +86,10 @@ export class StreamSession implements Http2User {
 
   onRequest(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
     try {
-      const { name, port, tunnel, fields: head } = readPurpose(fields);
+      const { name, port, tunnel, client, fields: head } = readPurpose(fields, this.#namesClients);
+      const who = this.#believes ? client : undefined;
       const kept = this.#options.exported(name, port);
-      const visit = kept ? this.#visit(name, port) : this.#options.visit(name, port);
+      const visit = kept ? this.#visit(name, port, who) : this.#options.visit(name, port, who);
       if (tunnel === undefined) this.#request(visit, stream, head, ended);
       else this.#tunnel(visit, stream, tunnel, ended);
       if (!kept) visit.leave();
@@ -95,8 +116,9 @@ export class StreamSession implements Http2User {
 
   onClosed(): void {
     this.#options.accounts.streams.connections--;
-    for (const visit of this.#visits.values()) visit.leave();
-    this.#visits.clear();
+    leaveAll(this.#visits);
+    for (const visits of this.#clients.values()) leaveAll(visits);
+    this.#clients.clear();
   }
 
   #request(visit: Visit, stream: Http2Stream, head: readonly Field[], ended: boolean): void {
@@ -114,13 +136,39 @@ export class StreamSession implements Http2User {
     if (ended) tunnel.onEnd();
   }
 
-  #visit(name: string, port: number): Visit {
+  #visit(name: string, port: number, client: string | undefined): Visit {
     const key = `${name}:${port}`;
-    let visit = this.#visits.get(key);
-    if (visit === undefined) {
-      visit = this.#options.visit(name, port);
-      this.#visits.set(key, visit);
-    }
+    const visits = client === undefined ? this.#visits : this.#clients.get(client);
+    let visit = visits?.get(key);
+    if (visit !== undefined) return visit;
+    visit = this.#options.visit(name, port, client);
+    if (client === undefined) this.#visits.set(key, visit);
+    else this.#remember(client, key, visit);
     return visit;
   }
+
+  /**
+   * Makes room first where there is none. Flows of a client that is forgotten go on; it is looked up anew
+   * when it comes again.
+   */
+  #remember(client: string, key: string, visit: Visit): void {
+    for (const [oldest, visits] of this.#clients) {
+      if (this.#named < MAX_NAMED) break;
+      this.#named -= visits.size;
+      this.#clients.delete(oldest);
+      leaveAll(visits);
+    }
+    let visits = this.#clients.get(client);
+    if (visits === undefined) this.#clients.set(client, (visits = new Map()));
+    visits.set(key, visit);
+    this.#named++;
+  }
+}
+
+/** One client's visits, by `name:port`. */
+type Visits = Map<string, Visit>;
+
+function leaveAll(visits: Visits): void {
+  for (const visit of visits.values()) visit.leave();
+  visits.clear();
 }

@@ -5,6 +5,8 @@ import type { SessionProtocol } from './transport-header.ts';
 export interface AccessEntry {
   /** Identity of the client, or its address where clients have none (egress). */
   readonly client: string;
+  /** Identity of the relay that has named the client, where it has not proven itself who it is. */
+  readonly via?: string | undefined;
   /** `name:port`. */
   readonly target: string;
   /** `host:port` of the endpoint that was picked. */

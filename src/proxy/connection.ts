@@ -31,6 +31,11 @@ export interface Connection {
   whenClosed(listener: () => void): void;
   readonly closed: boolean;
   readonly remoteAddress: string;
+  /**
+   * Opened in the name of one client: nothing of another's may travel on it. Absent: of nobody's in
+   * particular.
+   */
+  readonly personal?: boolean;
   /** Bytes that wait because the peer reads slowly, or for the end of the turn. */
   readonly buffered: number;
   /** The peer has not read what it was sent before: an `onDrain` will come. */

@@ -157,9 +157,9 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   async #connect(): Promise<void> {
-    const { target, client } = this.#session;
+    const { target, client, rules } = this.#session;
     if (this.#watch === undefined) this.settle();
-    const { endpoint, connection } = await target.lease(true, 'opaque');
+    const { endpoint, connection } = await target.lease(true, 'opaque', rules.client);
     if (client.closed || this.#left) {
       endpoint.abandon();
       connection.destroy();
@@ -182,11 +182,12 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   #log(): void {
-    const { accessLog, target, clientName, client, clock } = this.#session;
+    const { accessLog, target, clientName, via, client, clock } = this.#session;
     if (!accessLog.wants(undefined, this.#failure?.kind)) return;
     const endpoint = this.#endpoint;
     accessLog.record({
       client: clientName,
+      via,
       target: target.label,
       endpoint: endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`,
       protocol: 'opaque',

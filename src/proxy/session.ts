@@ -18,6 +18,11 @@ export interface HeadRules {
   readonly host: string | undefined;
   /** Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but proxies may send. */
   readonly added: readonly Field[];
+  /**
+   * Who asks, for a next hop that believes us (`:client` of stream mode); absent where nobody is named. Read
+   * for each request: a client may become known while its connection is open.
+   */
+  readonly client?: Field | undefined;
 }
 
 /** One client connection and what it is for. The same for gateway and egress: only the ends differ. */
@@ -33,6 +38,8 @@ export interface Session {
   readonly accessLog: AccessLog;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;
+  /** The relay that has said so, for the access log; absent where the client has proven it itself. */
+  readonly via?: string | undefined;
   readonly clock: Clock;
 }
 

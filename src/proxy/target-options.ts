@@ -5,15 +5,21 @@ import type { RequestRules } from '../base/request-rules.ts';
 import type { Accounts } from './accounts.ts';
 import type { AccrualSettings, EndpointPlace } from './balancer/endpoint.ts';
 import type { Connection } from './connection.ts';
+import type { Field } from './field.ts';
 import type { StreamCarrier } from './streams/carrier.ts';
 import type { SessionProtocol } from './transport-header.ts';
 
 /**
  * Opens a connection to an endpoint, ready for the application's bytes.
  * @param protocol what will be spoken on it
+ * @param client on whose behalf, where the endpoint is to be told; such a connection is `personal`
  * @throws ProxyFailure `connection failed` or `connect timeout`
  */
-export type Dial = (endpoint: EndpointPlace, protocol: SessionProtocol) => Promise<Connection>;
+export type Dial = (
+  endpoint: EndpointPlace,
+  protocol: SessionProtocol,
+  client?: Field,
+) => Promise<Connection>;
 
 /** Requests that may wait for an endpoint to become ready. */
 export const MAX_WAITING = 1000;

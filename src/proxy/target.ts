@@ -100,10 +100,11 @@ export class Target implements TryOpener {
    * always safe.
    * @param fresh do not take an unused connection
    * @param protocol `opaque`: a raw flow, which is in hand until it ends
+   * @param client on whose behalf, where the endpoint is to be told
    * @throws ProxyFailure
    */
-  lease(fresh: boolean, protocol: 'http1' | 'opaque' = 'http1'): Promise<Lease> {
-    return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol));
+  lease(fresh: boolean, protocol: Leased = 'http1', client?: Field): Promise<Lease> {
+    return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol, client));
   }
 
   /**
@@ -157,8 +158,10 @@ export class Target implements TryOpener {
         if (upstream !== undefined) return upstream;
       }
       const upgraded = isUpgraded(protocol, attempt.endpoint);
-      if (protocol === 'http1' && !upgraded)
-        return this.#http1Upstream(await this.#leaseOf(attempt, fresh, 'http1'), request, handler);
+      if (protocol === 'http1' && !upgraded) {
+        const lease = await this.#leaseOf(attempt, fresh, 'http1', request.client);
+        return this.#http1Upstream(lease, request, handler);
+      }
       const connection = await this.#http2Connection(attempt);
       const on = { connection, endpoint: attempt, upgraded, startedAt: undefined };
       return this.#http2Upstream(on, request, handler);
@@ -257,7 +260,8 @@ export class Target implements TryOpener {
     const { connection, endpoint, upgraded, startedAt, carried } = on;
     // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind a gateway, the gateway knows.
     const wrapped = upgraded && carried === undefined;
-    const told = wrapped && request.version === 'HTTP/2' ? asHttp1(request) : request;
+    const told =
+      wrapped && request.version === 'HTTP/2' ? { ...request, version: 'HTTP/1.1' as const } : request;
     const { label } = this;
     const upstream = new Http2Upstream({
       label,
@@ -276,15 +280,16 @@ export class Target implements TryOpener {
 
   /** Takes back a connection that can carry another request. */
   giveBack({ endpoint: { endpoint }, connection }: Lease): void {
-    if (connection.closed || !this.#balancer.has(endpoint)) connection.destroy();
+    if (connection.closed || connection.personal === true || !this.#balancer.has(endpoint))
+      connection.destroy();
     else this.#idle.put(endpoint, connection);
   }
 
-  async #leaseOf(attempt: Attempt, fresh: boolean, protocol: 'http1' | 'opaque'): Promise<Lease> {
+  async #leaseOf(attempt: Attempt, fresh: boolean, protocol: Leased, client?: Field): Promise<Lease> {
     const since = () => this.#options.clock.monotonic();
     const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
-    const connection = await this.#options.dial(attempt.endpoint, protocol);
+    const connection = await this.#options.dial(attempt.endpoint, protocol, client);
     // Of raw bytes nobody can say more than that they were taken.
     if (protocol === 'opaque') attempt.accepted();
     else attempt.connected();
@@ -386,6 +391,5 @@ function isUpgraded(protocol: 'http1' | 'http2', { mesh }: EndpointState): boole
   return protocol === 'http1' && mesh?.opaque === false;
 }
 
-function asHttp1(request: OutgoingRequest): OutgoingRequest {
-  return { ...request, version: 'HTTP/1.1' };
-}
+/** What connections are leased for. */
+type Leased = 'http1' | 'opaque';

@@ -16,6 +16,8 @@ export interface OutgoingRequest {
   readonly fields: readonly Field[];
   /** `chunked`: a body whose length is not known. */
   readonly framing: Framing;
+  /** On whose behalf, for an endpoint that is told (stream mode). */
+  readonly client?: Field | undefined;
 }
 
 /** The beginning of a response, whatever was spoken. */

@@ -11,6 +11,7 @@ import {
   type KubeObject,
   leases,
   namespaces,
+  pods,
   type Resource,
   secrets,
   services,
@@ -32,12 +33,13 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
   ha: HA,
   'node-port': [NODE_PORT],
   'no-gateway': ['--set=gateway.enabled=false,remoteMirrorServiceAccount=false'],
-  'cert-manager': ['--set=identity.source=certManager'],
+  'cert-manager': ['--set=identity.source=certManager,egress.clients=false'],
   linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
   everything: [
     ...HA,
     '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
     '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
+    '--set=gateway.trustedRelays={linkspan-egress.linkerd-multicluster.serviceaccount.identity.linkerd.east.example},egress.defaultRelayPolicy=namespace',
     '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',
     '--set=gateway.serviceExternalTrafficPolicy=Local,gateway.loadBalancerSourceRanges={10.0.0.0/8},controller.enableHeadlessServices=true',
     '--set=remoteMirrorServiceAccountName={east,north},priorityClassName=system-cluster-critical,imagePullSecrets[0].name=registry',
@@ -94,6 +96,8 @@ describe('the chart', () => {
       ['gateway.serviceTyp=NodePort', /at '\/gateway': additional properties 'serviceTyp' not allowed/],
       ['gateway.port=http', /at '\/gateway\/port': got string, want integer/],
       ['identity.source=vault', /at '\/identity\/source': value must be one of 'issuer'/],
+      ['gateway.trustedRelays={*.linkerd.east}', /at '\/gateway\/trustedRelays\/0'/],
+      ['egress.clients=false,egress.defaultRelayPolicy=namespace', /nobody would be let in/],
       ['identity.issuer.tls.crtPEM=x', /identity.issuer.tls.keyPEM is missing/],
     ] as const) {
       const error: unknown = await renderChart(['--set', value]).catch((reason: unknown) => reason);
@@ -163,13 +167,14 @@ describe('the chart', () => {
     it('gateway and egress read what they carry, and write nothing', async () => {
       for (const [name, reads] of [
         ['linkerd-gateway', [list(services), list(endpointSlices)]],
-        ['linkspan-egress', [list(services), list(links, MULTICLUSTER)]],
+        ['linkspan-egress', [list(services), list(links, MULTICLUSTER), list(pods), list(namespaces)]],
       ] as const) {
         const client = await account(name);
         for (const can of reads) expect(await may(client, can), name).to.equal(true);
         for (const cannot of [
           list(secrets, MULTICLUSTER),
           list(secrets),
+          write(pods, 'shop'),
           write(services, 'shop'),
           write(endpointSlices, 'shop'),
           write(links, MULTICLUSTER),

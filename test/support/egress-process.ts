@@ -14,21 +14,42 @@ export interface RelayedService {
   readonly port?: number;
   /** What connects there; default: the first bytes say it. */
   readonly protocol?: Route['protocol'];
+  /** Of its mirror; default `demo`. */
+  readonly namespace?: string;
+  readonly allowedNamespaces?: readonly string[];
+}
+
+/** The route that the mirror of a service asks for. */
+export function routeOf(service: RelayedService, listenPort: number, gateway: Route['gateway']): Route {
+  const { name, port = 80, protocol, namespace = 'demo', allowedNamespaces } = service;
+  return {
+    label: `${namespace}/${name}:${port}`,
+    namespace,
+    listenPort,
+    name,
+    port,
+    protocol,
+    gateway,
+    ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
+  };
 }
 
 /** An egress as a process of its own, with routes to one gateway. */
 export class EgressProcess extends RuntimeProcess {
   readonly client: PlainClient;
+  readonly #ports: ReadonlyMap<string, number>;
+  readonly #guests: PlainClient[] = [];
   readonly #dir: string;
 
   private constructor(
     runtime: Runtime,
     file: string,
-    { dir, admin, client }: { dir: string; admin: number; client: PlainClient },
+    { dir, admin, ports }: { dir: string; admin: number; ports: ReadonlyMap<string, number> },
   ) {
     super(runtime, [path.join(import.meta.dirname, 'egress-program.ts'), file], admin);
     this.#dir = dir;
-    this.client = client;
+    this.#ports = ports;
+    this.client = new PlainClient(ports);
   }
 
   /** @param dir a folder of its own; the identity and the routes are written there */
@@ -39,26 +60,42 @@ export class EgressProcess extends RuntimeProcess {
     readonly gateway: Route['gateway'];
     readonly services: readonly RelayedService[];
     readonly streams?: boolean;
+    /** Pods by their address; default: clients are not told apart. */
+    readonly pods?: EgressProgramConfig['pods'];
   }): Promise<EgressProcess> {
     const { runtime, dir, gateway, streams = true } = options;
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
     const ports = new Map<string, number>();
     const routes: Route[] = [];
     const [admin = 0, ...listenPorts] = await freePorts(options.services.length + 1);
-    for (const [index, { name, port = 80, protocol }] of options.services.entries()) {
-      const listenPort = listenPorts[index] ?? 0;
-      ports.set(`${name}:${port}`, listenPort);
-      routes.push({ label: `demo/${name}:${port}`, listenPort, name, port, protocol, gateway });
+    for (const [index, service] of options.services.entries()) {
+      const route = routeOf(service, listenPorts[index] ?? 0, gateway);
+      ports.set(`${route.name}:${route.port}`, route.listenPort);
+      routes.push(route);
     }
-    const config: EgressProgramConfig = { identityDir: dir, admin, streams, graceMs: 0, routes };
+    const config: EgressProgramConfig = {
+      identityDir: dir,
+      admin,
+      streams,
+      graceMs: 0,
+      routes,
+      ...(options.pods === undefined ? {} : { pods: options.pods }),
+    };
     const file = path.join(dir, 'egress.json');
     writeFileSync(file, JSON.stringify(config));
-    const started = new EgressProcess(runtime, file, { dir, admin, client: new PlainClient(ports) });
+    const started = new EgressProcess(runtime, file, { dir, admin, ports });
     await started.says(
       'the egress listens',
       (log) => log.split('"msg":"route served"').length > routes.length,
     );
     return started;
+  }
+
+  /** A client with an address of its own, as another pod has. */
+  clientAt(address: string): PlainClient {
+    const client = new PlainClient(this.#ports, address);
+    this.#guests.push(client);
+    return client;
   }
 
   /** Gives it another certificate. */
@@ -67,7 +104,7 @@ export class EgressProcess extends RuntimeProcess {
   }
 
   override async kill(): Promise<void> {
-    this.client.close();
+    for (const client of [this.client, ...this.#guests]) client.close();
     await super.kill();
   }
 }

@@ -2,13 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
 import { untilStopped } from '../../src/base/shutdown.ts';
+import type { PodFacts } from '../../src/egress/clients/client.ts';
 import { Egress } from '../../src/egress/egress.ts';
+import { publishEgress } from '../../src/egress/metrics.ts';
 import type { Route } from '../../src/egress/routes.ts';
 import { openIdentityDir } from '../../src/identity/identity-dir.ts';
 import { publishAccounts } from '../../src/proxy/metrics.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createRegistry } from '../../src/telemetry/metrics.ts';
+import { ListedClients } from './listed-clients.ts';
 
 export interface EgressProgramConfig {
   readonly identityDir: string;
@@ -16,6 +19,8 @@ export interface EgressProgramConfig {
   readonly streams: boolean;
   readonly graceMs: number;
   readonly routes: readonly Route[];
+  /** Pods by their address; absent: clients are not told apart. */
+  readonly pods?: Readonly<Record<string, readonly PodFacts[]>>;
 }
 
 const [, , file = ''] = process.argv;
@@ -30,9 +35,11 @@ const egress = new Egress({
   streams: config.streams,
   graceMs: config.graceMs,
   lookup: () => Promise.resolve([]),
+  ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();
 publishAccounts(registry, egress.accounts, 'outbound');
+publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
 const admin = await startAdmin({
   address: { host: '127.0.0.1', port: config.admin },
   registry,

@@ -42,6 +42,7 @@ export async function runPod(
     readonly name: string;
     /** Default: its name. */
     readonly app?: string;
+    /** Empty: its kubelet has not said it yet. */
     readonly ip: string;
     readonly account?: string;
   },
@@ -64,7 +65,17 @@ export async function runPod(
       ],
     },
   });
-  const status = JSON.stringify({ status: { phase: 'Running', podIP: ip, podIPs: [{ ip }] } });
+  if (ip !== '') await patchPodStatus(cluster, namespace, name, { podIP: ip, podIPs: [{ ip }] });
+}
+
+/** Says of a pod what its kubelet would; it runs if nothing else is said. */
+export async function patchPodStatus(
+  cluster: Cluster,
+  namespace: string,
+  name: string,
+  said: object,
+): Promise<void> {
+  const status = JSON.stringify({ status: { phase: 'Running', ...said } });
   const command = ['patch', 'pod', name, '--subresource=status', '--type=merge', '-p', status];
   await cluster.kubectl('-n', namespace, ...command);
 }

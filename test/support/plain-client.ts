@@ -6,17 +6,27 @@ import { ServiceClient } from './service-client.ts';
 export class PlainClient extends ServiceClient {
   readonly #ports: ReadonlyMap<string, number>;
   readonly #sockets = new Set<net.Socket>();
+  readonly #from: string;
 
-  /** @param ports of the egress, by service (`name:port`) */
-  constructor(ports: ReadonlyMap<string, number>) {
+  /**
+   * @param ports of the egress, by service (`name:port`)
+   * @param from its own address, on the loopback
+   */
+  constructor(ports: ReadonlyMap<string, number>, from = '127.0.0.1') {
     super();
     this.#ports = ports;
+    this.#from = from;
   }
 
   override async connect(name: string, port = 80): Promise<net.Socket> {
     const listening = this.#ports.get(`${name}:${port}`);
     if (listening === undefined) throw new Error(`the egress has no port for ${name}:${port}`);
-    const socket = net.connect({ host: '127.0.0.1', port: listening, allowHalfOpen: true });
+    const socket = net.connect({
+      host: '127.0.0.1',
+      port: listening,
+      localAddress: this.#from,
+      allowHalfOpen: true,
+    });
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     await once(socket, 'connect');

@@ -5,7 +5,7 @@ import type { Route } from '../../src/egress/routes.ts';
 import type { GatewayOptions } from '../../src/gateway/gateway.ts';
 import { issueLeaf } from '../../src/identity/issue.ts';
 import { captureLog } from './captured-log.ts';
-import type { RelayedService } from './egress-process.ts';
+import { type RelayedService, routeOf } from './egress-process.ts';
 import { eventually } from './eventually.ts';
 import { fixedIdentity } from './fixed-identity.ts';
 import { freePorts } from './free-port.ts';
@@ -19,6 +19,10 @@ export interface Relay {
   readonly client: PlainClient;
   /** Routes to other gateways, in place of all. */
   route(gateway: Route['gateway']): void;
+  /** Says something else of the same services. */
+  say(services: readonly RelayedService[]): void;
+  /** A client with an address of its own, as another pod has. */
+  clientAt(address: string): PlainClient;
   close(): Promise<void>;
 }
 
@@ -27,9 +31,11 @@ export async function startRelay(options: {
   readonly services: readonly RelayedService[];
   readonly gateway?: Partial<GatewayOptions>;
   readonly egress?: Partial<EgressOptions>;
+  /** Identity of the egress; default `egress.east`. */
+  readonly as?: string;
 }): Promise<Relay> {
   const local = await localGateway(options.specs, options.gateway);
-  const identity = await issueLeaf(local.issuer, { identity: 'egress.east' });
+  const identity = await issueLeaf(local.issuer, { identity: options.as ?? 'egress.east' });
   const captured = captureLog();
   const egress = new Egress({
     listenAddress: '127.0.0.1',
@@ -45,15 +51,18 @@ export async function startRelay(options: {
   const free = await freePorts(options.services.length);
   for (const [index, { name, port = 80 }] of options.services.entries())
     ports.set(`${name}:${port}`, free[index] ?? 0);
+  let { services } = options;
+  let current: Route['gateway'] | undefined;
   const route = (gateway: Route['gateway']) => {
-    const routes = options.services.map(({ name, port = 80, protocol }): Route => {
-      const listenPort = ports.get(`${name}:${port}`) ?? 0;
-      return { label: `demo/${name}:${port}`, listenPort, name, port, protocol, gateway };
-    });
+    current = gateway;
+    const routes = services.map((service) =>
+      routeOf(service, ports.get(`${service.name}:${service.port ?? 80}`) ?? 0, gateway),
+    );
     egress.update(new Map(routes.map((one) => [one.listenPort, one])));
   };
   route({ addresses: ['127.0.0.1'], port: local.port, identity: 'gateway.west' });
   const client = new PlainClient(ports);
+  const guests: PlainClient[] = [];
   const served = () => captured.lines.filter(({ msg }) => msg === 'route served').length;
   await eventually('the egress listens', () => served() >= options.services.length);
   return {
@@ -61,8 +70,17 @@ export async function startRelay(options: {
     egress,
     client,
     route,
+    say: (next) => {
+      services = next;
+      if (current !== undefined) route(current);
+    },
+    clientAt: (address) => {
+      const guest = new PlainClient(ports, address);
+      guests.push(guest);
+      return guest;
+    },
     close: async () => {
-      client.close();
+      for (const one of [client, ...guests]) one.close();
       await egress.stop();
       await local.close();
     },

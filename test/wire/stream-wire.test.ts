@@ -239,6 +239,8 @@ describe('A plain client that says where its request is to go', () => {
     client.send(client.head(3, false, tunnel('secret:80')));
     await client.hears(/^HEADERS 1 400$/);
     await client.hears(/^HEADERS 3 400$/);
+    client.send(client.head(5, true, request([':client', 'somebody.else'])));
+    await client.hears(/^HEADERS 5 400$/);
     client.socket.destroy();
     const socket = await relay.client.connect('web');
     let text = '';

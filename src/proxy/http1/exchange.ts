@@ -65,7 +65,7 @@ export function newExchange(head: RequestHead, startedAt: number): Exchange {
 
 /** Says in the access log what became of a request. @param where the endpoint that was picked, and after how many tries */
 export function recordRequest(
-  { accessLog, clientName, target, clock }: Session,
+  { accessLog, clientName, via, target, clock }: Session,
   record: RequestRecord,
   where: { readonly endpoint: string | undefined; readonly tries?: number } | undefined,
   failure?: ProxyFailure,
@@ -73,6 +73,7 @@ export function recordRequest(
   if (!accessLog.wants(record.status, failure?.kind)) return;
   accessLog.record({
     client: clientName,
+    via,
     target: target.label,
     endpoint: where?.endpoint,
     tries: where?.tries,

@@ -218,7 +218,8 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
     try {
-      const lease = await this.#session.target.lease(fresh);
+      const { target, rules } = this.#session;
+      const lease = await target.lease(fresh, 'http1', rules.client);
       if (this.#exchange === exchange && !this.#client.closed) return this.#leased(exchange, lease);
       lease.endpoint.abandon();
       lease.connection.destroy();

@@ -56,6 +56,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       version: head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
       fields: requestFields(head.fields, session.rules).map(lowerCase),
       framing: head.framing,
+      client: session.rules.client,
     };
   }
 

@@ -55,6 +55,11 @@ export interface Http2Options {
   readonly maxStreams?: number;
   /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
   readonly resetLimit?: AbuseLimit;
+  /**
+   * Client: the peer has agreed that streams say on whose behalf they are (stream mode, ADR 0031); default
+   * false.
+   */
+  readonly namesClients?: boolean;
   /** Client: streams to open at a time, if the peer allows as many; default 100. */
   readonly maxOpened?: number;
   /** Silence after which the peer is asked whether it is still there, and how long it may take to answer; default 10 s each (Linkerd's chart: 10 s and 3 s). */
@@ -73,6 +78,8 @@ const MAX_OPENED = 100;
  * handlers' business.
  */
 export class Http2Connection implements ConnectionHandler, FrameSink {
+  /** Client: streams may say on whose behalf they are. */
+  readonly namesClients: boolean;
   readonly #bytes: Connection;
   readonly #options: Http2Options;
   readonly #budget: PeerBudget;
@@ -99,6 +106,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   constructor(bytes: Connection, options: Http2Options) {
     const { user } = options;
+    this.namesClients = options.namesClients === true;
     this.#bytes = bytes;
     this.#options = options;
     this.#budget = new PeerBudget(options.clock, options.resetLimit);

@@ -206,7 +206,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     const { method, path, version, framing } = request;
     // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire reference 1.5.)
     const authority = rules.host ?? request.authority;
-    return { method, path, authority, version, framing, fields: requestFields(request.fields, rules) };
+    const fields = requestFields(request.fields, rules);
+    return { method, path, authority, version, framing, fields, client: rules.client };
   }
 
   /** What the Service says that its pods speak, else what the client's application speaks. */
@@ -290,9 +291,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   #log(failure: ProxyFailure | undefined): void {
-    const { accessLog, target, clientName } = this.#session;
+    const { accessLog, target, clientName, via } = this.#session;
     accessLog.record({
       client: clientName,
+      via,
       target: target.label,
       endpoint: (this.#upstream ?? this.#failed)?.endpoint,
       tries: (this.#upstream ?? this.#failed)?.tries,

@@ -158,10 +158,13 @@ function responseFields(fields: readonly Field[]): Field[] {
 
 const NOT_FOR_CLIENTS = About.PSEUDO | About.HOP | About.CODING | About.ORIG_PROTO;
 
-function requestHead({ request, upgraded, carried }: Http2UpstreamOptions): Field[] {
-  const { method, authority, path, fields, version } = request;
+function requestHead({ request, connection, upgraded, carried }: Http2UpstreamOptions): Field[] {
+  const { method, authority, path, fields, version, client } = request;
   const head = [methodField(method), SCHEME];
-  if (carried !== undefined) head.push(carried);
+  if (carried !== undefined) {
+    head.push(carried);
+    if (client !== undefined && connection.namesClients) head.push(client);
+  }
   if (authority !== undefined) head.push(makeField(':authority', authority));
   head.push(new Field(':path', path, PATH));
   for (const field of fields) head.push(field);

@@ -15,6 +15,8 @@ const MAX_TRIES = 4;
 export interface TunnelOptions {
   /** The stream's head. */
   readonly head: readonly Field[];
+  /** On whose behalf; said on connections that have agreed on it. */
+  readonly client?: Field | undefined;
   readonly remoteAddress: string;
   /** Calls `use` with a connection that has room for a stream. @throws ProxyFailure */
   readonly withRoom: (use: (connection: Http2Connection) => void) => Promise<void>;
@@ -24,6 +26,8 @@ export interface TunnelOptions {
 
 /** The egress' end of a tunnel. Data follows the head at once; a peer that turns the stream away unseen (GOAWAY, REFUSED_STREAM) costs nothing but another try. */
 export class DialledTunnel extends StreamConnection {
+  /** Its head says on whose behalf it is, or that this is not known. */
+  readonly personal = true;
   readonly #options: TunnelOptions;
   #answered = false;
   #tries = 0;
@@ -41,7 +45,9 @@ export class DialledTunnel extends StreamConnection {
   /** @param connection one with room for a stream */
   begin(connection: Http2Connection): void {
     this.#tries++;
-    this.stream = connection.open(this.#options.head, false, this);
+    const { head, client } = this.#options;
+    const told = client !== undefined && connection.namesClients;
+    this.stream = connection.open(told ? [...head, client] : head, false, this);
     for (const chunk of this.#early) super.put(chunk);
     if (this.ended) this.finish();
     this.wrote(0);

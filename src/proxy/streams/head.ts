@@ -9,6 +9,8 @@ import { plainHost, type SessionProtocol } from '../transport-header.ts';
  */
 const TARGET = ':target';
 const SESSION = ':session';
+/** On connections that have agreed on it only (ADR 0031). */
+const CLIENT = ':client';
 
 /** What a stream is for. */
 export interface StreamPurpose {
@@ -17,6 +19,11 @@ export interface StreamPurpose {
   readonly port: number;
   /** What is spoken in the tunnel; undefined: the stream is an HTTP request itself. */
   readonly tunnel: SessionProtocol | undefined;
+  /**
+   * On whose behalf, as the peer says it; undefined where it says nothing. Worth what the peer's word is
+   * worth.
+   */
+  readonly client: string | undefined;
   /** The header list without what was ours. */
   readonly fields: readonly Field[];
 }
@@ -24,6 +31,14 @@ export interface StreamPurpose {
 /** The pseudo-header that says what a stream is for. @param label `name:port` */
 export function targetField(label: string): Field {
   return makeField(TARGET, label);
+}
+
+/**
+ * The pseudo-header that says on whose behalf a stream is.
+ * @param identity of a workload, as its certificate would have it
+ */
+export function clientField(identity: string): Field {
+  return makeField(CLIENT, identity);
 }
 
 const CONNECT = makeField(':method', 'CONNECT');
@@ -38,9 +53,14 @@ export function tunnelHead(target: Field, session: SessionProtocol): readonly Fi
   return [CONNECT, target, SESSIONS[session]];
 }
 
-/** @throws ProxyFailure `bad request`, or `protocol not served` */
-export function readPurpose(fields: readonly Field[]): StreamPurpose {
+/**
+ * @param namesClients whether the connection has agreed that streams say on whose behalf they are; elsewhere
+ * `:client` is as malformed as any other unknown pseudo-header
+ * @throws ProxyFailure `bad request`, or `protocol not served`
+ */
+export function readPurpose(fields: readonly Field[], namesClients = false): StreamPurpose {
   let target: string | undefined;
+  let client: string | undefined;
   let session: string | undefined;
   let connect = false;
   const rest: Field[] = [];
@@ -51,16 +71,26 @@ export function readPurpose(fields: readonly Field[]): StreamPurpose {
     const lower = field.about.text;
     if (lower === TARGET && target === undefined) target = value;
     else if (lower === SESSION && session === undefined) session = value;
+    else if (namesClients && lower === CLIENT && client === undefined) client = value;
     else rest.push(field);
     if (lower === ':method') connect = value === 'CONNECT';
   }
-  for (; at < fields.length; at++) {
-    const field = fields[at];
-    if (field !== undefined) rest.push(field);
-  }
+  addFrom(rest, fields, at);
+  requireOneKind(connect, session);
+  return { ...readTarget(target), tunnel: readSession(session), client, fields: rest };
+}
+
+function requireOneKind(connect: boolean, session: string | undefined): void {
   if (connect !== (session !== undefined))
     throw new ProxyFailure('bad request', 'a stream is a tunnel with CONNECT and :session, or a request');
-  return { ...readTarget(target), tunnel: readSession(session), fields: rest };
+}
+
+/** Adds the fields from the one at `start` on. */
+function addFrom(to: Field[], fields: readonly Field[], start: number): void {
+  for (let at = start; at < fields.length; at++) {
+    const field = fields[at];
+    if (field !== undefined) to.push(field);
+  }
 }
 
 function isPseudo({ about }: Field): boolean {

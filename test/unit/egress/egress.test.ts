@@ -12,6 +12,7 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 function route(listenPort: number, address = '127.0.0.2'): Route {
   return {
     label: `demo/web-federated@west:${listenPort}`,
+    namespace: 'demo',
     listenPort,
     name: 'web.demo.svc.cluster.local',
     port: 80,

@@ -67,6 +67,7 @@ describe('egress routes of mirrors', () => {
   it('are what mirror and Link say together', () => {
     expect(routesOf([mirror('web-west', ports)], [link]).get(12_000)).to.deep.equal({
       label: 'demo/web-west:80',
+      namespace: 'demo',
       listenPort: 12_000,
       name: 'web.demo.svc.cluster.local',
       port: 80,
@@ -197,6 +198,7 @@ describe('egress routes of federated Services', () => {
     expect([...routes.keys()]).to.have.members([12_000, 12_001, 12_002]);
     expect(routes.get(12_001)).to.deep.equal({
       label: 'demo/web-federated@west:443',
+      namespace: 'demo',
       listenPort: 12_001,
       name: 'web.demo.svc.cluster.local',
       port: 443,
@@ -205,6 +207,7 @@ describe('egress routes of federated Services', () => {
     });
     expect(routes.get(12_002)).to.deep.equal({
       label: 'demo/web-federated@north:80',
+      namespace: 'demo',
       listenPort: 12_002,
       name: 'web.demo.svc.north.example',
       port: 80,

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { egressFamilies } from '../../../src/egress/metrics.ts';
 import { gatewayFamilies } from '../../../src/gateway/metrics.ts';
 import { families } from '../../../src/proxy/metrics.ts';
 import type { MetricFamily } from '../../../src/telemetry/exposition.ts';
@@ -26,7 +27,9 @@ function documented(): Row[] {
 }
 
 describe('docs/reference/metrics.md', () => {
-  const all: MetricFamily[] = [...Object.values(families), ...Object.values(gatewayFamilies)];
+  const all: MetricFamily[] = [families, gatewayFamilies, egressFamilies].flatMap((some) =>
+    Object.values<MetricFamily>(some),
+  );
 
   it('lists what gateway and egress publish, with type and labels, and nothing else', () => {
     const published = all.map(({ name, type, labels }) => ({ name, type, labels }));

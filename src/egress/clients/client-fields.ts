@@ -1,0 +1,48 @@
+import type { IdentitySource } from '../../identity/identity.ts';
+import { type RelayDomain, relayDomain, relayedName } from '../../identity/relayed-name.ts';
+import type { Field } from '../../proxy/field.ts';
+import { clientField } from '../../proxy/streams/head.ts';
+import type { Client } from './client.ts';
+
+/** Accounts whose names are kept. */
+const MAX_KEPT = 10_000;
+
+/** What gateways are told of clients: the identities that they would have in the mesh of this egress. */
+export class ClientFields {
+  readonly #identity: IdentitySource;
+  #own = '';
+  #domain: RelayDomain | undefined;
+  /** By namespace and account. */
+  readonly #fields = new Map<string, Field | undefined>();
+
+  constructor(identity: IdentitySource) {
+    this.#identity = identity;
+  }
+
+  /**
+   * Undefined where the client is not known, or has no such name, or the egress itself has none that goes
+   * with it.
+   */
+  of(client: Client): Field | undefined {
+    if (client.kind !== 'pod') return undefined;
+    this.#follow();
+    const domain = this.#domain;
+    if (domain === undefined) return undefined;
+    const key = `${client.namespace}/${client.serviceAccount}`;
+    if (this.#fields.has(key)) return this.#fields.get(key);
+    const name = relayedName(domain, client);
+    const field = name === undefined ? undefined : clientField(name);
+    if (this.#fields.size >= MAX_KEPT) this.#fields.clear();
+    this.#fields.set(key, field);
+    return field;
+  }
+
+  /** The egress' own identity may change with its certificate. */
+  #follow(): void {
+    const own = this.#identity.current()?.name ?? '';
+    if (own === this.#own) return;
+    this.#own = own;
+    this.#domain = relayDomain(own);
+    this.#fields.clear();
+  }
+}

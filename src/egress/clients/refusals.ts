@@ -1,0 +1,53 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { OTHER } from '../../proxy/accounts.ts';
+import type { Refusal } from './relay-rule.ts';
+
+/** Mirrors, each with a reason, that are counted one by one. */
+const MAX_COUNTS = 10_000;
+const SEPARATOR = '\t';
+
+/** One refused request or raw connection. */
+export interface Refused {
+  /** Label of its route. */
+  readonly mirror: string;
+  readonly refusal: Refusal;
+  readonly address: string;
+  /** One line for people. */
+  readonly text: string;
+}
+
+/**
+ * What clients of this cluster were refused, by mirror and reason; and a line in the log, at most one a
+ * second, which says as much as all.
+ */
+export class RefusedClients {
+  readonly #counts = new Map<string, number>();
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #saidAt = Number.NEGATIVE_INFINITY;
+
+  constructor({ clock, log }: { readonly clock: Clock; readonly log: Logger }) {
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  add({ mirror, refusal, address, text }: Refused): void {
+    const key = `${mirror}${SEPARATOR}${refusal}`;
+    const full = this.#counts.size >= MAX_COUNTS && !this.#counts.has(key);
+    const bounded = full ? `${OTHER}${SEPARATOR}${refusal}` : key;
+    this.#counts.set(bounded, (this.#counts.get(bounded) ?? 0) + 1);
+    const now = this.#clock.monotonic();
+    if (now - this.#saidAt < 1000) return;
+    this.#saidAt = now;
+    this.#log.info({ mirror, client: address, reason: refusal, detail: text }, 'client refused');
+  }
+
+  /** All counts so far. */
+  *entries(): Iterable<{ readonly mirror: string; readonly reason: string; readonly count: number }> {
+    for (const [key, count] of this.#counts) {
+      const [mirror = '', reason = ''] = key.split(SEPARATOR);
+      yield { mirror, reason, count };
+    }
+  }
+}

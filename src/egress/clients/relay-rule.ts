@@ -1,0 +1,87 @@
+import { ALLOWED_NAMESPACES } from '../../base/names.ts';
+import type { Client, Unknown } from './client.ts';
+
+/**
+ * Whose clients may use mirrors that say nothing: everybody's, or only those of the mirror's own namespace.
+ */
+export type RelayPolicy = 'all' | 'namespace';
+
+/** As much as an annotation may have; more is not looked at. */
+const MAX_LIST = 4096;
+const ALL = '*';
+
+/**
+ * Reads `linkspan.dev/allowed-namespaces`. What is wrong in it lets nobody in, so that a slip never opens
+ * anything. Pure.
+ * @returns undefined where nothing is said
+ */
+export function readAllowedNamespaces(text: string | undefined): {
+  readonly namespaces?: readonly string[];
+  readonly problems: readonly string[];
+} {
+  if (text === undefined) return { problems: [] };
+  if (text.length > MAX_LIST)
+    return {
+      namespaces: [],
+      problems: [`${ALLOWED_NAMESPACES}: longer than ${MAX_LIST} characters, it lets in nobody else`],
+    };
+  const entries = text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+  const namespaces = entries.filter((entry) => entry === ALL || isNamespace(entry));
+  const wrong = entries.find((entry) => entry !== ALL && !isNamespace(entry));
+  return { namespaces: [...new Set(namespaces)], problems: wrong === undefined ? [] : [leftOut(wrong)] };
+}
+
+function leftOut(entry: string): string {
+  return `${ALLOWED_NAMESPACES}: "${entry.slice(0, 64)}" is no namespace; what is none lets nobody in`;
+}
+
+/** Whether a text is a label of DNS (RFC 1123), as names of namespaces are. */
+function isNamespace(text: string): boolean {
+  return text.length <= 63 && /^[a-z0-9]+(?:-+[a-z0-9]+)*$/.test(text);
+}
+
+/**
+ * The namespaces whose clients may use a route; undefined = everybody. The mirror's own is always one of
+ * them: whoever may write there could name it anyway. Pure.
+ * @param allowed what the mirror says, or else its Namespace; undefined = nothing
+ */
+export function allowedNamespaces(
+  namespace: string,
+  allowed: readonly string[] | undefined,
+  policy: RelayPolicy,
+): ReadonlySet<string> | undefined {
+  if (allowed === undefined) return policy === 'all' ? undefined : new Set([namespace]);
+  return allowed.includes(ALL) ? undefined : new Set([namespace, ...allowed]);
+}
+
+/** Why a client may not use a route: it is of another namespace, or nobody knows of which. */
+export type Refusal = 'namespace' | Unknown;
+
+/**
+ * Whether a client may use a route. One that is not known may use only what everybody may. Pure.
+ * @returns why not
+ */
+export function refusalOf(namespaces: ReadonlySet<string> | undefined, client: Client): Refusal | undefined {
+  if (namespaces === undefined) return undefined;
+  if (client.kind === 'unknown') return client.reason;
+  return namespaces.has(client.namespace) ? undefined : 'namespace';
+}
+
+/** A refusal in words, without saying who else would be let in: that is not for whoever is not. Pure. */
+export function refusalText(label: string, refusal: Refusal, client: Client, address: string): string {
+  const rule = `only clients of some namespaces may use it (${ALLOWED_NAMESPACES})`;
+  if (client.kind === 'pod')
+    return `${label}: ${rule}, and ${client.namespace}/${client.name} is of none of them`;
+  return `${label}: ${rule}, and it is not known who ${address} is: ${WHY[refusal]}`;
+}
+
+const WHY: Readonly<Record<Refusal, string>> = {
+  namespace: 'of another namespace',
+  unwatched: 'the egress does not look at pods (--clients off)',
+  'no pod': 'no pod of this cluster has the address',
+  node: 'the address is that of a node',
+  'several pods': 'several pods have the address',
+};

@@ -1,0 +1,125 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Connection } from '../../proxy/connection.ts';
+import { ProxyFailure } from '../../proxy/failures.ts';
+import type { Field } from '../../proxy/field.ts';
+import type { HeadRules } from '../../proxy/session.ts';
+import type { Route } from '../routes.ts';
+import { type Client, type Clients, isSettled, podAddress } from './client.ts';
+import type { ClientFields } from './client-fields.ts';
+import type { NamespaceRules } from './namespace-rules.ts';
+import type { RefusedClients } from './refusals.ts';
+import { allowedNamespaces, refusalOf, refusalText, type RelayPolicy } from './relay-rule.ts';
+import { MAY_KNOW_MS, MUST_KNOW_MS, settle } from './settle.ts';
+
+/** What the routes of an egress have in common about their clients. */
+export interface ClientParts {
+  readonly clients: Clients;
+  readonly fields: ClientFields;
+  readonly refused: RefusedClients;
+  readonly policy: RelayPolicy;
+  readonly namespaces: NamespaceRules;
+  /**
+   * Addresses that were waited for in vain: they are no pods' (machines outside, translated addresses), and
+   * need not wait again where they may come in unknown.
+   */
+  readonly strangers: Set<string>;
+}
+
+/** Strangers that are remembered. */
+const MAX_STRANGERS = 10_000;
+
+/**
+ * The client of one connection: who it is once that is known, which it stays, and what gateways are told of
+ * it.
+ */
+export class RelayedClient implements HeadRules {
+  readonly host = undefined;
+  readonly added = [];
+  readonly address: string;
+  readonly #parts: ClientParts;
+  #known: Client | undefined;
+
+  constructor(address: string, parts: ClientParts) {
+    this.address = address;
+    this.#parts = parts;
+  }
+
+  /** As far as is known now. A connection is one pod's as long as it lives, whoever has the address later. */
+  get who(): Client {
+    if (this.#known !== undefined) return this.#known;
+    const client = this.#parts.clients.at(this.address);
+    if (client.kind === 'pod' && isSettled(client)) this.#known = client;
+    return client;
+  }
+
+  get client(): Field | undefined {
+    const { who } = this;
+    return this.#known === undefined ? undefined : this.#parts.fields.of(who);
+  }
+
+  /** It has been waited for. */
+  settled(client: Client): void {
+    if (client.kind === 'pod') this.#known = client;
+  }
+}
+
+/** Who may use one route. */
+export class RouteClients {
+  readonly #parts: ClientParts;
+  readonly #clock: Clock;
+  #label = '';
+  #namespaces: ReadonlySet<string> | undefined;
+
+  constructor(route: Route, parts: ClientParts, clock: Clock) {
+    this.#parts = parts;
+    this.#clock = clock;
+    this.follow(route);
+  }
+
+  /** Takes the route, and what its namespace says, as they are now. */
+  follow({ label, namespace, allowedNamespaces: own }: Route): void {
+    const { namespaces, policy } = this.#parts;
+    this.#label = label;
+    this.#namespaces = allowedNamespaces(namespace, own ?? namespaces.allowed(namespace), policy);
+  }
+
+  /**
+   * The client of a new connection.
+   * @param told whether its gateway wants to know who it is
+   * @returns a promise where that is worth waiting for
+   */
+  meet({ remoteAddress }: Connection, told: boolean): RelayedClient | Promise<RelayedClient> {
+    const { clients, strangers } = this.#parts;
+    const client = new RelayedClient(remoteAddress, this.#parts);
+    const mustKnow = this.#namespaces !== undefined;
+    if (!mustKnow && !told) return client;
+    const { who } = client;
+    if (isSettled(who)) return client;
+    const address = podAddress(remoteAddress);
+    if (!mustKnow && who.kind === 'unknown' && strangers.has(address)) return client;
+    const ms = mustKnow && who.kind === 'unknown' ? MUST_KNOW_MS : MAY_KNOW_MS;
+    return settle(clients, address, { clock: this.#clock, ms }).then((found) => {
+      client.settled(found);
+      if (found.kind === 'pod') strangers.delete(address);
+      else this.#remember(address);
+      return client;
+    });
+  }
+
+  /** Refuses a request, or a raw connection, of a client that may not use the route as it is now. */
+  check(client: RelayedClient): ProxyFailure | undefined {
+    if (this.#namespaces === undefined) return undefined;
+    const { who, address } = client;
+    const refusal = refusalOf(this.#namespaces, who);
+    if (refusal === undefined) return undefined;
+    const text = refusalText(this.#label, refusal, who, address);
+    this.#parts.refused.add({ mirror: this.#label, refusal, address, text });
+    return new ProxyFailure('unauthorized', text);
+  }
+
+  #remember(address: string): void {
+    const { strangers } = this.#parts;
+    if (strangers.size >= MAX_STRANGERS) strangers.clear();
+    strangers.add(address);
+  }
+}
