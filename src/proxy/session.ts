@@ -32,6 +32,8 @@ export interface Session {
   readonly accessLog: AccessLog;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;
+  /** The client is an application and no proxy: it is not asked by PING whether it is still there. Default false. */
+  readonly plainClient?: boolean;
   readonly clock: Clock;
 }
 
