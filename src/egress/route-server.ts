@@ -139,6 +139,7 @@ export class RouteServer {
       label,
       dial: (endpoint, session, client) => this.#ways.dial(endpoint, session, client),
       streams: this.#ways,
+      proxies: true,
       clock,
       random,
       accounts,
@@ -167,6 +168,7 @@ export class RouteServer {
       accounts,
       accessLog: NO_ACCESS_LOG,
       clientName: client.remoteAddress,
+      plainClient: true,
       clock,
     });
     // A client of ours claims nothing.

@@ -40,6 +40,8 @@ export interface Session {
   readonly clientName: string;
   /** The relay that has said so, for the access log; absent where the client has proven it itself. */
   readonly via?: string | undefined;
+  /** The client is an application and no proxy: it is not asked by PING whether it is still there. Default false. */
+  readonly plainClient?: boolean;
   readonly clock: Clock;
 }
 

@@ -46,6 +46,11 @@ export interface TargetOptions {
   readonly idleMs?: number;
   /** Unused connections kept per endpoint; default 100. */
   readonly maxIdle?: number;
+  /**
+   * All endpoints are proxies (gateways), which are asked by PING whether they are still there. Default false: only those with a mesh
+   * proxy are, because servers of applications may take PINGs for abuse.
+   */
+  readonly proxies?: boolean;
   /** Connections that are shared with other targets, for endpoints that take streams; default none. */
   readonly streams?: StreamCarrier;
 }

@@ -24,6 +24,8 @@ import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from '
 const FAILFAST_MS = 3000;
 /** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */
 const RECONNECT = { minMs: 100, maxMs: 500 } as const;
+/** Waits before a request that was refused unseen is sent once more. */
+const REFUSED = { minMs: 2, maxMs: 100 } as const;
 /** After so long without a failure the next one begins an outage of its own. */
 const OUTAGE_OVER_MS = 10_000;
 /** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
@@ -50,9 +52,13 @@ export class Target implements TryOpener {
     this.label = options.label;
     this.#options = options;
     this.#balancer = new Balancer(options);
-    const { clock, dial, idleMs = 3000, maxIdle = 100 } = options;
+    const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
     this.#idle = new IdleConnections({ clock, idleMs, max: maxIdle });
-    this.#http2 = new Http2Pool({ clock, dial: (endpoint) => dial(endpoint, 'http2') });
+    this.#http2 = new Http2Pool({
+      clock,
+      dial: (endpoint) => dial(endpoint, 'http2'),
+      pings: ({ mesh }) => proxies || mesh !== undefined,
+    });
   }
 
   get counts(): { readonly ready: number; readonly known: number } {
@@ -278,6 +284,18 @@ export class Target implements TryOpener {
     return upstream;
   }
 
+  /** Whether a request that its endpoint has not looked at (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7) may be sent again after so long. */
+  mayOpenAgain(elapsedMs: number): boolean {
+    return elapsedMs < (this.#options.failfastMs ?? FAILFAST_MS);
+  }
+
+  /** The wait before it is: none at first, then as between rounds over endpoints that cannot be connected to. @param refusals there have been before */
+  async untilOpenAgain(refusals: number): Promise<void> {
+    if (refusals === 0) return;
+    const { clock, random } = this.#options;
+    await sleep(clock, backoffDelay(refusals - 1, REFUSED, random));
+  }
+
   /** Takes back a connection that can carry another request. */
   giveBack({ endpoint: { endpoint }, connection }: Lease): void {
     if (connection.closed || connection.personal === true || !this.#balancer.has(endpoint))
@@ -298,8 +316,6 @@ export class Target implements TryOpener {
 
   async #http2Connection(attempt: Attempt): Promise<Http2Connection> {
     const { endpoint } = attempt;
-    const ready = this.#http2.ready(endpoint);
-    if (ready !== undefined) return ready;
     const connection = await this.#http2.connection(endpoint);
     attempt.connected();
     return connection;

@@ -31,7 +31,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #held: Buffer = EMPTY;
   #waiting = 0;
   #bodySent = false;
-  #retried = false;
+  #refusals = 0;
   #chunked = false;
   #close: boolean;
   #responded = false;
@@ -163,9 +163,8 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     if (this.#over) return;
     if (this.#responded) {
       this.#cut(failure);
-    } else if (unprocessed && !this.#retried && !this.#bodySent) {
-      this.#retried = true;
-      void this.#open();
+    } else if (unprocessed && !this.#bodySent && this.#mayOpenAgain()) {
+      void this.#openAgain(this.#refusals++);
     } else {
       this.#answer(failure);
     }
@@ -179,11 +178,22 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#session.client.abort(failure);
   }
 
+  #mayOpenAgain(): boolean {
+    const { clock, target } = this.#session;
+    return target.mayOpenAgain(clock.monotonic() - this.#record.startedAt);
+  }
+
+  /** Sends what an endpoint has not looked at once more. */
+  async #openAgain(refusals: number): Promise<void> {
+    await this.#session.target.untilOpenAgain(refusals);
+    if (!this.#over) await this.#open();
+  }
+
   async #open(): Promise<void> {
     try {
       const { target } = this.#session;
       const protocol = target.protocol === 'http2' ? 'http2' : 'http1';
-      const upstream = await target.open(protocol, this.#outgoing, this, this.#retried);
+      const upstream = await target.open(protocol, this.#outgoing, this, this.#refusals > 0);
       if (this.#over) {
         upstream.abandon();
         return;

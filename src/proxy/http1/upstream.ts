@@ -19,6 +19,8 @@ import {
 
 const EMPTY = Buffer.alloc(0);
 const CRLF = Buffer.from('\r\n', 'latin1');
+/** Methods whose requests say so when they have no body. */
+const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 /** Response bytes that may wait for a slow client before the endpoint has to wait, too. */
 const MAX_UNCONSUMED = 64 * 1024;
 
@@ -191,7 +193,8 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
 
   #ended(error: Error | undefined): void {
     if (this.#handler === undefined) return;
-    if (this.#response !== undefined && this.#body.end()) {
+    // A reset is no end: what came may be half of it (RFC 9112 section 8).
+    if (error === undefined && this.#response !== undefined && this.#body.end()) {
       const handler = this.#handler;
       this.#finish(true);
       handler.onResponseEnd(undefined);
@@ -234,6 +237,13 @@ function requestHead({ method, path, authority, fields, framing, version }: Outg
   // HTTP/2 may split the field, HTTP/1 may not (RFC 9113 section 8.2.3).
   if (cookies.length > 0) lines.push(`cookie: ${cookies.join('; ')}`);
   if (framing.kind === 'chunked') lines.push('transfer-encoding: chunked');
+  // Servers ask for a length where the method gives a body a meaning (RFC 9110 section 8.6).
+  else if (
+    framing.kind === 'none' &&
+    WITH_BODY.has(method) &&
+    !fields.some(({ lower }) => lower === 'content-length')
+  )
+    lines.push('content-length: 0');
   if (minor === 0) lines.push('connection: keep-alive');
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }

@@ -7,10 +7,27 @@ export interface AbuseLimit {
   readonly perSecond: number;
 }
 
-/** Streams that the peer resets before they are done; nghttp2's limit against rapid reset (CVE-2023-44487). */
-export const RESET_LIMIT: AbuseLimit = { burst: 1000, perSecond: 33 };
-/** Frames that make work and carry nothing: PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE, frames of streams that are over. Paid back by frames that carry something. */
+/**
+ * Streams that the peer resets at once, before there was an answer (rapid reset, CVE-2023-44487). What was answered, or was waited for,
+ * is given up by people and deadlines, and costs nothing; each stream that comes to its end earns one back.
+ */
+export const RESET_LIMIT: AbuseLimit = { burst: 1000, perSecond: 100 };
+/**
+ * A stream that lived this long was not opened in order to be reset: the limit on open streams bounds how many there can be of those.
+ */
+export const RAPID_MS = 20;
+/**
+ * Frames that make work and carry nothing: PING, SETTINGS, PRIORITY, empty DATA, frames of streams that are over, WINDOW_UPDATEs
+ * beyond what we have sent. Paid back by frames that carry something.
+ */
 export const IDLE_FRAME_LIMIT: AbuseLimit = { burst: 2000, perSecond: 100 };
+/**
+ * WINDOW_UPDATEs that a DATA frame of ours may be answered with: one for the stream and one for the connection, and one more for each
+ * 128 bytes. Readers credit what they have read when they have read it (RFC 9113 section 6.9 leaves to them how often): Go's after
+ * each 4 KiB, one update for the stream and one for the connection; some after each frame, however small.
+ */
+const UPDATES_PER_FRAME = 2;
+const UPDATE_BYTES_SHIFT = 7;
 
 /** A bucket of tokens: what is done within the limit is free, what goes beyond it is an attack. */
 export class AbuseBudget {
@@ -48,6 +65,8 @@ export class AbuseBudget {
 export class PeerBudget {
   readonly #resets: AbuseBudget;
   readonly #idleFrames: AbuseBudget;
+  /** WINDOW_UPDATEs that what was sent explains and that have not come. */
+  #updates = 0;
 
   /** @param resets default `RESET_LIMIT` */
   constructor(clock: Clock, resets: AbuseLimit = RESET_LIMIT) {
@@ -67,8 +86,29 @@ export class PeerBudget {
       throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many streams are given up');
   }
 
-  /** A frame that carries something, either way. */
+  /** A stream that came to its end. */
+  streamDone(): void {
+    this.#resets.earn();
+  }
+
+  /** A frame that carries something, of the peer's. */
   earn(): void {
     this.#idleFrames.earn();
+  }
+
+  /**
+   * A DATA frame of ours is out, which the peer will credit: what it may say for that has no bound but what was sent.
+   * @param dribbled the peer's window made it tiny (CVE-2019-9511): it earns nothing
+   */
+  sentData(bytes: number, dribbled: boolean): void {
+    if (dribbled) return;
+    this.#idleFrames.earn();
+    this.#updates += UPDATES_PER_FRAME + (bytes >> UPDATE_BYTES_SHIFT);
+  }
+
+  /** A WINDOW_UPDATE. @throws ConnectionError ENHANCE_YOUR_CALM when there are more than all that was sent can explain */
+  spendWindowUpdate(): void {
+    if (this.#updates > 0) this.#updates--;
+    else this.spendIdleFrame();
   }
 }

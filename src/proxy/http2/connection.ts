@@ -37,6 +37,8 @@ export interface Http2User {
   onStreamClosed(connection: Http2Connection): void;
   /** The peer takes no more streams on this connection (client), or sends no more (server). */
   onGoAway(connection: Http2Connection): void;
+  /** Client: the peer's SETTINGS have come; it takes so many streams at a time. */
+  onSettings?(connection: Http2Connection, maxStreams: number): void;
   /** The connection is gone; every stream has been told. */
   onClosed(connection: Http2Connection, error: Error | undefined): void;
 }
@@ -62,15 +64,21 @@ export interface Http2Options {
   readonly namesClients?: boolean;
   /** Client: streams to open at a time, if the peer allows as many; default 100. */
   readonly maxOpened?: number;
-  /** Silence after which the peer is asked whether it is still there, and how long it may take to answer; default 10 s each (Linkerd's chart: 10 s and 3 s). */
-  readonly keepAliveMs?: number;
+  /** Client: streams to open before the peer's SETTINGS have come, which may allow fewer (RFC 9113 section 5.1.2); default 100. */
+  readonly trustedStreams?: number;
+  /**
+   * Silence after which the peer is asked by PING whether it is still there, and how long it may take to answer; default 10 s each
+   * (Linkerd's chart: 10 s and 3 s). `off` towards applications: gRPC's servers end the connections of those who ask more often than
+   * every five minutes (gRPC's keepalive guide, server enforcement); there TCP's keep-alive notices.
+   */
+  readonly keepAliveMs?: number | 'off';
   readonly keepAliveTimeoutMs?: number;
 }
 
 const MAX_HEADER_LIST = 64 * 1024;
 const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
 const DRAINING = Buffer.from('draining', 'latin1');
-/** Streams on one connection to an endpoint; what its peer allows may be less. Also what a peer is trusted to allow before its SETTINGS have come (RFC 9113 section 6.5.2). */
+/** Streams on one connection to an endpoint; what its peer allows may be less. */
 const MAX_OPENED = 100;
 
 /**
@@ -94,6 +102,10 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #maxStreams: number;
   /** Client: streams that may be open at a time, for all that we know of the peer. */
   #room: number;
+  /** Client: streams that may be open at a time as long as SETTINGS have not come. */
+  #trusted: number;
+  /** Client: streams that somebody is about to open. */
+  #reserved = 0;
   #keepAlive: KeepAlive | undefined;
   /** Bytes of the preface that have come. */
   #preface = 0;
@@ -102,6 +114,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   /** No new streams: the peer has said so, or we have. */
   #last = false;
   #failed = false;
+  #verdict: ConnectionError | undefined;
   #closed = false;
 
   constructor(bytes: Connection, options: Http2Options) {
@@ -114,9 +127,10 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
     this.#maxStreams = options.maxStreams ?? 256;
     this.#room = options.maxOpened ?? MAX_OPENED;
+    this.#trusted = options.trustedStreams ?? Math.min(this.#room, MAX_OPENED);
     this.#sender = new Sender(bytes, {
       onEndSent: (stream) => this.#streams.endSent(stream),
-      onDataSent: () => this.#budget.earn(),
+      onDataSent: (bytes, dribbled) => this.#budget.sentData(bytes, dribbled),
     });
     this.#streams = new StreamTable({
       role: options.role,
@@ -132,6 +146,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       onRequest: (stream, fields, ended) => user.onRequest(stream, fields, ended),
       onTooLarge: (stream) => user.onTooLarge(stream),
       onOver: () => this.#streamOver(),
+      now: () => options.clock.monotonic(),
     });
   }
 
@@ -151,8 +166,28 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Client: may another stream be opened? */
   get available(): boolean {
-    const trusted = this.#settingsCame ? this.#room : MAX_OPENED;
-    return !this.spent && this.#streams.size < Math.min(this.#peer.maxConcurrentStreams, this.#room, trusted);
+    const allowed = this.#settingsCame ? this.#peer.maxConcurrentStreams : this.#trusted;
+    return !this.spent && this.#streams.size + this.#reserved < Math.min(allowed, this.#room);
+  }
+
+  /** Client: has the peer said how many streams it takes? */
+  get settled(): boolean {
+    return this.#settingsCame || this.#trusted >= this.#room;
+  }
+
+  /** What we found the peer guilty of, where it was us who ended the connection. */
+  get verdict(): ConnectionError | undefined {
+    return this.#verdict;
+  }
+
+  /** Client: keeps a place for a stream that is opened next. Only when `available`. */
+  reserve(): void {
+    this.#reserved++;
+  }
+
+  /** Client: waits no longer for SETTINGS. */
+  trust(): void {
+    this.#trusted = this.#room;
   }
 
   /** Client: nothing new can ever be sent here. */
@@ -176,13 +211,14 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#bytes.send(settingsFrame([own, ...shared]));
     const more = this.#connectionWindow - DEFAULT_WINDOW;
     if (more > 0) this.#bytes.send(numberFrame(FrameType.WINDOW_UPDATE, 0, more));
-    this.#keepAlive = new KeepAlive({
-      clock,
-      periodMs: keepAliveMs,
-      timeoutMs: keepAliveTimeoutMs,
-      ask: () => this.#safely(() => this.#sender.control(frame(FrameType.PING, 0, 0, PING_PAYLOAD))),
-      onDead: () => this.#bytes.destroy(new Error('the peer does not answer')),
-    });
+    if (keepAliveMs !== 'off')
+      this.#keepAlive = new KeepAlive({
+        clock,
+        periodMs: keepAliveMs,
+        timeoutMs: keepAliveTimeoutMs,
+        ask: () => this.#safely(() => this.#sender.control(frame(FrameType.PING, 0, 0, PING_PAYLOAD))),
+        onDead: () => this.#bytes.destroy(new Error('the peer does not answer')),
+      });
     this.#bytes.resume();
     if (this.#bytes.closed) this.onClose(this.#bytes, undefined);
     else if (first.length > 0) this.onData(this.#bytes, first);
@@ -190,6 +226,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Client: opens a stream with a request's head. Only when `available`. */
   open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
+    if (this.#reserved > 0) this.#reserved--;
     return this.#streams.open(fields, end, handler);
   }
 
@@ -343,6 +380,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#sender.encoder.setMaxCapacity(this.#peer.headerTableSize);
     this.#sender.control(frame(FrameType.SETTINGS, Flag.ACK, 0));
     this.#streams.growWindows(this.#peer.initialWindow - before);
+    if (this.#options.role === 'client')
+      this.#options.user.onSettings?.(this, Math.min(this.#peer.maxConcurrentStreams, this.#room));
   }
 
   #ping(flags: number, streamId: number, payload: Buffer): void {
@@ -370,7 +409,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #windowUpdate(streamId: number, payload: Buffer): void {
     if (payload.length !== 4)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'WINDOW_UPDATE is malformed');
-    this.#budget.spendIdleFrame();
+    this.#budget.spendWindowUpdate();
     const increment = payload.readUInt32BE(0) & 0x7fffffff;
     if (streamId !== 0) this.#streams.windowUpdate(streamId, increment);
     else if (increment === 0)
@@ -411,6 +450,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #break(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
+    if (error instanceof ConnectionError) this.#verdict = error;
     this.#reader.stop();
     const code = codeOf(error);
     this.#bytes.send(goAwayFrame(this.#streams.lastPeerId, code, messageOf(error)));

@@ -23,7 +23,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #requestEnded = false;
   #trailers: readonly Field[] | undefined;
   #bodyForwarded = false;
-  #retried = false;
+  #refusals = 0;
   /** Where something stands before the target that made the request wait. */
   #hold: Hold | undefined;
   #status: number | undefined;
@@ -150,10 +150,12 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     this.#failed = this.#upstream;
     this.#upstream = undefined;
     if (this.#over) return;
-    if (unprocessed && !this.#retried && !this.#bodyForwarded && this.#status === undefined) {
-      this.#retried = true;
-      void this.#open(true);
-      return;
+    if (unprocessed && !this.#bodyForwarded && this.#status === undefined) {
+      const { clock, target } = this.#session;
+      if (target.mayOpenAgain(clock.monotonic() - this.#startedAt)) {
+        void this.#openAgain(this.#refusals++);
+        return;
+      }
     }
     if (this.#status === undefined) {
       this.#answer(failure);
@@ -169,6 +171,12 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     this.#session.accounts.failure(failure.kind);
     this.#finish(failure);
     this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+  }
+
+  /** Sends what an endpoint has not looked at once more. */
+  async #openAgain(refusals: number): Promise<void> {
+    await this.#session.target.untilOpenAgain(refusals);
+    if (!this.#over) await this.#open(true);
   }
 
   async #open(fresh: boolean): Promise<void> {

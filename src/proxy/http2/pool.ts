@@ -13,58 +13,86 @@ const WINDOWS = {
   connectionWindow: 8 * 1024 * 1024,
   maxUnconsumed: 32 * 1024 * 1024,
 } as const;
+/**
+ * Streams on a connection whose SETTINGS have not come, to an endpoint that has never said how many it takes: a burst before that is
+ * refused by servers that take few, and clients give up.
+ */
+const TRUSTED_STREAMS = 1;
+/** A server that says nothing for so long is believed to have no limit (RFC 9113 section 6.5.2). */
+const SETTINGS_MS = 1000;
+/** Dials to one endpoint at a time, for requests that wait. */
+const MAX_DIALS = 8;
+/** Streams that a new connection is expected to have room for, to an endpoint that has said nothing. */
+const EXPECTED_STREAMS = 100;
 
 export interface Http2PoolOptions {
   readonly clock: Clock;
   readonly dial: (endpoint: EndpointState) => Promise<Connection>;
+  /** Whether an endpoint is asked by PING if it is still there: proxies are, applications are not. */
+  readonly pings: (endpoint: EndpointState) => boolean;
   /** How long a connection without streams is kept; default 60 s. */
   readonly idleMs?: number;
 }
 
-/** The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all clients share them. */
+/** Somebody who waits for room for a stream, in the order in which they came. */
+interface Waiter {
+  readonly resolve: (connection: Http2Connection) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What there is towards one endpoint. */
+interface Lane {
+  readonly connections: Set<Http2Connection>;
+  readonly waiting: Waiter[];
+  dials: number;
+  /** Streams that it has said to take on a connection. */
+  streams: number | undefined;
+}
+
+/**
+ * The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all clients share them; where
+ * there is no room they get it in the order in which they came.
+ */
 export class Http2Pool implements Http2User {
   readonly #options: Http2PoolOptions;
-  readonly #connections = new Map<EndpointState, Set<Http2Connection>>();
+  readonly #lanes = new Map<EndpointState, Lane>();
   readonly #owners = new Map<Http2Connection, EndpointState>();
-  /** Dials under way: whoever comes meanwhile waits for the same. */
-  readonly #dialling = new Map<EndpointState, Promise<Http2Connection>>();
   #retired: ReadonlySet<EndpointState> = new Set();
 
   constructor(options: Http2PoolOptions) {
     this.#options = options;
   }
 
-  /** A connection with room for a stream, if there is one now. */
+  /** A connection with room for a stream, if there is one now that nobody waits for. */
   ready(endpoint: EndpointState): Http2Connection | undefined {
-    for (const connection of this.#connections.get(endpoint) ?? [])
-      if (connection.available) return connection;
-    return undefined;
+    const lane = this.#lanes.get(endpoint);
+    return lane === undefined || lane.waiting.length > 0 ? undefined : withRoom(lane);
   }
 
-  /** A connection with room for a stream. @throws ProxyFailure from the dial */
+  /** A connection with room for a stream, which is kept for the next one that is opened on it. @throws ProxyFailure from the dial */
   async connection(endpoint: EndpointState): Promise<Http2Connection> {
-    for (;;) {
-      const found = this.ready(endpoint);
-      if (found !== undefined) return found;
-      let dialling = this.#dialling.get(endpoint);
-      if (dialling === undefined) {
-        dialling = this.#dial(endpoint).finally(() => this.#dialling.delete(endpoint));
-        this.#dialling.set(endpoint, dialling);
-      }
-      const connection = await dialling;
-      // Others that waited too may have filled it.
-      if (connection.available) return connection;
+    const lane = this.#laneOf(endpoint);
+    const found = this.ready(endpoint);
+    if (found !== undefined) {
+      found.reserve();
+      return found;
     }
+    const room = new Promise<Http2Connection>((resolve, reject) => {
+      lane.waiting.push({ resolve, reject });
+    });
+    this.#dialForWaiting(endpoint, lane);
+    return room;
   }
 
   /** Closes the connections to endpoints that are no more, when their streams are done. */
   keepOnly(endpoints: ReadonlySet<EndpointState>): void {
-    const gone = [...this.#connections.keys()].filter((endpoint) => !endpoints.has(endpoint));
-    this.#retired = new Set(
-      [...this.#retired, ...gone].filter((endpoint) => this.#connections.has(endpoint)),
-    );
-    for (const endpoint of gone)
-      for (const connection of this.#connections.get(endpoint) ?? []) this.onStreamClosed(connection);
+    const gone = [...this.#lanes.keys()].filter((endpoint) => !endpoints.has(endpoint));
+    this.#retired = new Set([...this.#retired, ...gone].filter((endpoint) => this.#lanes.has(endpoint)));
+    for (const endpoint of gone) {
+      const lane = this.#lanes.get(endpoint);
+      for (const connection of lane?.connections ?? []) this.onStreamClosed(connection);
+      if (lane !== undefined) this.#prune(endpoint, lane);
+    }
   }
 
   onRequest(): void {
@@ -75,10 +103,20 @@ export class Http2Pool implements Http2User {
     // Nor does it send requests.
   }
 
+  onSettings(connection: Http2Connection, maxStreams: number): void {
+    const endpoint = this.#owners.get(connection);
+    const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
+    if (endpoint === undefined || lane === undefined) return;
+    lane.streams = maxStreams;
+    this.#serve(endpoint, lane);
+  }
+
   onStreamClosed(connection: Http2Connection): void {
     const endpoint = this.#owners.get(connection);
-    if (endpoint === undefined || connection.active > 0) return;
-    if (this.#retired.has(endpoint) || connection.spent) connection.destroy();
+    const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
+    if (endpoint === undefined || lane === undefined) return;
+    if (lane.waiting.length > 0) this.#serve(endpoint, lane);
+    if (connection.active === 0 && (this.#retired.has(endpoint) || connection.spent)) connection.destroy();
   }
 
   onGoAway(connection: Http2Connection): void {
@@ -92,16 +130,62 @@ export class Http2Pool implements Http2User {
     if (endpoint !== undefined) this.#forget(connection, endpoint);
   }
 
-  async #dial(endpoint: EndpointState): Promise<Http2Connection> {
-    const bytes = await this.#options.dial(endpoint);
+  /** Dials as often as those who wait need, a few at a time, and not for those whom a connection that is being settled may serve. */
+  #dialForWaiting(endpoint: EndpointState, lane: Lane): void {
+    const unsettled = [...lane.connections].filter(({ settled, spent }) => !settled && !spent).length;
+    const wanted = Math.ceil(lane.waiting.length / (lane.streams ?? EXPECTED_STREAMS));
+    const most = Math.min(wanted, MAX_DIALS);
+    while (lane.dials + unsettled < most) void this.#dial(endpoint, lane);
+  }
+
+  async #dial(endpoint: EndpointState, lane: Lane): Promise<void> {
+    lane.dials++;
+    try {
+      const bytes = await this.#options.dial(endpoint);
+      lane.dials--;
+      this.#connected(bytes, endpoint, lane);
+    } catch (error) {
+      lane.dials--;
+      // The balancer decides where they go next.
+      if (lane.dials === 0) for (const { reject } of lane.waiting.splice(0)) reject(error);
+      this.#prune(endpoint, lane);
+    }
+  }
+
+  #connected(bytes: Connection, endpoint: EndpointState, lane: Lane): void {
     const { clock } = this.#options;
-    const connection = new Http2Connection(bytes, { role: 'client', clock, user: this, ...WINDOWS });
-    const connections = this.#connections.get(endpoint) ?? new Set();
-    this.#connections.set(endpoint, connections.add(connection));
+    const connection = new Http2Connection(bytes, {
+      role: 'client',
+      clock,
+      user: this,
+      trustedStreams: lane.streams ?? TRUSTED_STREAMS,
+      ...(this.#options.pings(endpoint) ? {} : { keepAliveMs: 'off' as const }),
+      ...WINDOWS,
+    });
+    this.#lanes.set(endpoint, lane);
+    lane.connections.add(connection);
     this.#owners.set(connection, endpoint);
     connection.start(EMPTY);
     this.#watchIdle(connection, -1);
-    return connection;
+    if (!connection.settled) {
+      const trust = () => {
+        connection.trust();
+        this.#serve(endpoint, lane);
+      };
+      clock.after(SETTINGS_MS, trust, { unref: true });
+    }
+    this.#serve(endpoint, lane);
+  }
+
+  /** Gives the room that there is to those who wait, and dials for the rest. */
+  #serve(endpoint: EndpointState, lane: Lane): void {
+    while (lane.waiting.length > 0) {
+      const connection = withRoom(lane);
+      if (connection === undefined) break;
+      connection.reserve();
+      lane.waiting.shift()?.resolve(connection);
+    }
+    if (lane.waiting.length > 0) this.#dialForWaiting(endpoint, lane);
   }
 
   /** Closes a connection that has had no stream for a whole period. */
@@ -115,9 +199,31 @@ export class Http2Pool implements Http2User {
     clock.after(idleMs, look, { unref: true });
   }
 
-  #forget(connection: Http2Connection, endpoint: EndpointState): void {
-    const connections = this.#connections.get(endpoint);
-    connections?.delete(connection);
-    if (connections?.size === 0) this.#connections.delete(endpoint);
+  #laneOf(endpoint: EndpointState): Lane {
+    let lane = this.#lanes.get(endpoint);
+    if (lane === undefined) {
+      lane = { connections: new Set(), waiting: [], dials: 0, streams: undefined };
+      this.#lanes.set(endpoint, lane);
+    }
+    return lane;
   }
+
+  #forget(connection: Http2Connection, endpoint: EndpointState): void {
+    const lane = this.#lanes.get(endpoint);
+    if (lane === undefined) return;
+    lane.connections.delete(connection);
+    if (lane.waiting.length > 0) this.#dialForWaiting(endpoint, lane);
+    this.#prune(endpoint, lane);
+  }
+
+  /** What an endpoint has said of itself is kept as long as it is one. */
+  #prune(endpoint: EndpointState, lane: Lane): void {
+    if (!this.#retired.has(endpoint) || lane.connections.size > 0) return;
+    if (lane.waiting.length === 0 && lane.dials === 0) this.#lanes.delete(endpoint);
+  }
+}
+
+function withRoom(lane: Lane): Http2Connection | undefined {
+  for (const connection of lane.connections) if (connection.available) return connection;
+  return undefined;
 }

@@ -18,11 +18,14 @@ import type { Http2Stream } from './stream.ts';
 
 /** Unsent bytes at which a peer that makes us answer and does not read is given up. */
 const MAX_UNREAD = 4 * 1024 * 1024;
+/** A DATA frame below this, because the peer's window allows no more, is dribble. */
+const TINY = 128;
 
 export interface SenderEvents {
   /** All of our message is on the wire. */
   onEndSent(stream: Http2Stream): void;
-  onDataSent(): void;
+  /** @param dribbled the peer's window, not what there was to send, made the frame tiny */
+  onDataSent(bytes: number, dribbled: boolean): void;
 }
 
 /**
@@ -66,7 +69,8 @@ export class Sender {
       while (sent < chunk.length) {
         const size = this.#allowed(stream, chunk.length - sent);
         if (size === 0) break;
-        this.#frame(stream, sent === 0 && size === chunk.length ? chunk : chunk.subarray(sent, sent + size));
+        const piece = sent === 0 && size === chunk.length ? chunk : chunk.subarray(sent, sent + size);
+        this.#frame(stream, piece, sent + size < chunk.length);
         sent += size;
       }
       if (sent === chunk.length) return sent;
@@ -134,7 +138,7 @@ export class Sender {
     if (size === chunk.length) queue.shift();
     else queue[0] = chunk.subarray(size);
     stream.queued -= size;
-    this.#frame(stream, size === chunk.length ? chunk : chunk.subarray(0, size));
+    this.#frame(stream, size === chunk.length ? chunk : chunk.subarray(0, size), size < chunk.length);
     if (stream.queued === 0) {
       this.#waiting.delete(stream);
       if (stream.localEnded && !stream.endSent) this.end(stream);
@@ -147,7 +151,8 @@ export class Sender {
     return Math.max(0, Math.min(wanted, stream.sendWindow, this.#window, MAX_FRAME));
   }
 
-  #frame(stream: Http2Stream, chunk: Buffer): void {
+  /** @param more the chunk is a part: flow control allowed no more */
+  #frame(stream: Http2Stream, chunk: Buffer, more: boolean): void {
     stream.sendWindow -= chunk.length;
     this.#window -= chunk.length;
     const header = this.#bytes.room(FRAME_HEADER);
@@ -159,7 +164,7 @@ export class Sender {
     this.#lastAt = at;
     this.#lastEnd = header.at;
     this.#lastStream = stream;
-    this.#events.onDataSent();
+    this.#events.onDataSent(chunk.length, more && chunk.length < TINY);
   }
 
   /** Makes the frame that was written last, if it is this stream's and still here, the end of the stream. */

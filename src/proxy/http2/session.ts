@@ -19,6 +19,7 @@ export class Http2Session implements Http2User, Flow {
       user: this,
       streamWindow: 256 * 1024,
       connectionWindow: 4 * 1024 * 1024,
+      ...(session.plainClient === true ? { keepAliveMs: 'off' as const } : {}),
     });
   }
 

@@ -44,6 +44,10 @@ export class Http2Stream {
   localEnded = false;
   remoteEnded = false;
   closed = false;
+  /** Server: the head of the response, not of an interim one, is out. */
+  answered = false;
+  /** Server: when it began (monotonic milliseconds). */
+  bornAt = 0;
   /** The peer's message head has come (interim ones apart). */
   headCame = false;
   /** Bytes that may be sent. */

@@ -1,5 +1,5 @@
 import { About, type Field, trailerFields, valueOf } from '../field.ts';
-import type { PeerBudget } from './abuse.ts';
+import { type PeerBudget, RAPID_MS } from './abuse.ts';
 import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
@@ -26,7 +26,11 @@ export interface StreamTableOptions {
   /** Server: a request whose header list is larger than allowed; nothing is known of it. */
   readonly onTooLarge: (stream: Http2Stream) => void;
   readonly onOver: () => void;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
+
+const ONE = 0x31;
 
 /** The streams of one HTTP/2 connection: their life (RFC 9113 section 5.1) and what they, and all together, may send us (section 5.2). */
 export class StreamTable implements StreamOwner {
@@ -77,6 +81,8 @@ export class StreamTable implements StreamOwner {
   // --- what streams ask for
 
   sendHead(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    // An interim response (1xx) is no answer.
+    if (fields[0]?.value.charCodeAt(0) !== ONE) stream.answered = true;
     try {
       this.#sender.head(stream, fields, end);
     } catch (error) {
@@ -207,7 +213,8 @@ export class StreamTable implements StreamOwner {
     this.assertNotIdle(streamId);
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return budget.spendIdleFrame();
-    if (role === 'server') budget.spendReset();
+    if (role === 'server' && !stream.answered && this.#options.now() - stream.bornAt < RAPID_MS)
+      budget.spendReset();
     this.#lose(stream, code, code === ErrorCode.REFUSED_STREAM);
   }
 
@@ -264,7 +271,11 @@ export class StreamTable implements StreamOwner {
     // The last GOAWAY has named the last stream: what came since is for another connection.
     if (refusing()) return undefined;
     this.#lastPeerId = id;
-    if (this.#streams.size < maxStreams) return this.#add(id);
+    if (this.#streams.size < maxStreams) {
+      const stream = this.#add(id);
+      stream.bornAt = this.#options.now();
+      return stream;
+    }
     budget.spendReset();
     this.#sender.control(numberFrame(FrameType.RST_STREAM, id, ErrorCode.REFUSED_STREAM));
     return undefined;
@@ -299,12 +310,15 @@ export class StreamTable implements StreamOwner {
     const status = valueOf(fields, ':status') ?? '';
     if (status !== '200' && /^1\d\d$/.test(status)) {
       this.#options.budget.spendIdleFrame();
-      if (end) this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
+      // HTTP/2 has no upgrades (RFC 9113 section 8.6): an HTTP/1 client would take what follows for another protocol.
+      if (status === '101')
+        this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
+      else if (end) this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
       else stream.handler.onInterim(stream, fields);
       return;
     }
     stream.headCame = true;
-    stream.expected = end ? undefined : lengthOf(fields);
+    stream.expected = lengthOf(fields);
     stream.remoteEnded = end;
     stream.handler.onHead(stream, fields, end);
     if (end) this.#maybeOver(stream);
@@ -346,7 +360,9 @@ export class StreamTable implements StreamOwner {
   }
 
   #maybeOver(stream: Http2Stream): void {
-    if (stream.endSent && stream.remoteEnded) this.#over(stream);
+    if (!stream.endSent || !stream.remoteEnded) return;
+    this.#options.budget.streamDone();
+    this.#over(stream);
   }
 
   #over(stream: Http2Stream): void {
@@ -385,14 +401,17 @@ export function connectionWindowOf(wanted: number): number {
   return Math.max(DEFAULT_WINDOW, wanted);
 }
 
-/** The Content-Length that body bytes must add up to; a malformed one never does. Responses to HEAD have no body, and none of their ends is checked. */
+/** No body adds up to this. */
+export const MALFORMED_LENGTH = -1;
+
+/** The Content-Length that body bytes must add up to; `MALFORMED_LENGTH` for one that is none, or is said twice. */
 function lengthOf(fields: readonly Field[]): number | undefined {
   let found: string | undefined;
   for (const { about, value } of fields) {
     if ((about.bits & About.LENGTH) === 0) continue;
-    if (found !== undefined && found !== value) return -1;
+    if (found !== undefined) return MALFORMED_LENGTH;
     found = value;
   }
   if (found === undefined) return undefined;
-  return /^\d{1,15}$/.test(found) ? Number(found) : -1;
+  return /^\d{1,15}$/.test(found) ? Number(found) : MALFORMED_LENGTH;
 }

@@ -7,6 +7,7 @@ import type { Http2Connection } from './connection.ts';
 import { ErrorCode, errorName } from './errors.ts';
 import { ORIG_PROTO, readStatus } from './message.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
+import { MALFORMED_LENGTH } from './streams.ts';
 
 /** gRPC statuses that count against the endpoint (wire reference 4). */
 const GRPC_FAILURES = new Set(['2', '4', '7', '13', '14', '15']);
@@ -85,12 +86,13 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const status = readStatus(fields);
     if (status === undefined) return this.#malformed();
     const bodiless = status === 204 || status === 304 || this.#options.request.method === 'HEAD';
-    if (bodiless) stream.expected = undefined;
+    if (!endsWell(stream.expected, ended, bodiless)) return this.#malformed();
     const at = this.#options.now();
     this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined, at);
-    const framing = ended ? NO_BODY : framingOf(fields, bodiless);
+    const framing = ended || bodiless ? NO_BODY : framingOf(stream.expected);
     this.#handler?.onResponse({ status, fields: responseFields(fields), framing, at });
-    if (ended) this.#end(undefined);
+    // What an endpoint sends behind a response that has no body is nobody's: to an HTTP/1 client it would be the next response.
+    if (ended || bodiless) this.#end(undefined);
   }
 
   onData(stream: Http2Stream, chunk: Buffer): void {
@@ -107,8 +109,19 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   onReset(_: Http2Stream, code: number, unprocessed: boolean): void {
+    const { label, connection, endpoint } = this.#options;
+    const { verdict } = connection;
     const kind: FailureKind = code === ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
-    const text = `${this.#options.label}: the endpoint ended the stream with ${errorName(code)}`;
+    if (verdict === undefined) {
+      const text = `${label}: the endpoint ended the stream with ${errorName(code)}`;
+      return this.#fail(new ProxyFailure(kind, text), unprocessed);
+    }
+    // It was us who ended the connection. What a limit of ours cost says nothing of the endpoint.
+    if (verdict.code === ErrorCode.ENHANCE_YOUR_CALM && !this.#judged) {
+      this.#judged = true;
+      endpoint.abandon();
+    }
+    const text = `${label}: the connection to the endpoint was ended by us: ${verdict.message} (${errorName(code)})`;
     this.#fail(new ProxyFailure(kind, text), unprocessed);
   }
 
@@ -118,10 +131,13 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#fail(new ProxyFailure('bad target response', `${label}: the response is malformed`), false);
   }
 
+  /** The response is complete. What has not been sent of the request is not wanted any more, nor what the endpoint still sends. */
   #end(trailers: readonly Field[] | undefined): void {
     const handler = this.#handler;
+    const stream = this.#stream;
     this.#handler = undefined;
     handler?.onResponseEnd(trailers);
+    if (stream !== undefined && !(stream.endSent && stream.remoteEnded)) stream.reset(ErrorCode.CANCEL);
   }
 
   #judge(status: number, grpc: string | undefined, at: number): void {
@@ -144,9 +160,19 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 }
 
-function framingOf(fields: readonly Field[], bodiless: boolean): Framing {
-  const length = bodiless ? undefined : valueOf(fields, 'content-length');
-  return length === undefined ? CHUNKED : { kind: 'length', length: Number(length) };
+/**
+ * Whether a response's length fits what its head says of its body (RFC 9113 section 8.1.1). An HTTP/1 client would wait for what does not
+ * come, or take the next response for it.
+ * @param expected its Content-Length; undefined = none
+ */
+function endsWell(expected: number | undefined, ended: boolean, bodiless: boolean): boolean {
+  if (expected === undefined || expected === 0) return true;
+  // That of a response to HEAD, or a 304, is what a GET would have had (RFC 9110 section 8.6).
+  return expected !== MALFORMED_LENGTH && (bodiless || !ended);
+}
+
+function framingOf(length: number | undefined): Framing {
+  return length === undefined ? CHUNKED : { kind: 'length', length };
 }
 
 /** What the client gets of a response. */

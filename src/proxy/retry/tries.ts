@@ -21,6 +21,10 @@ export interface TryOpener {
     handler: UpstreamHandler,
     how: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
   ): Promise<Upstream>;
+  /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
+  mayOpenAgain(elapsedMs: number): boolean;
+  /** The wait before it is. */
+  untilOpenAgain(refusals: number): Promise<void>;
 }
 
 export interface TriesOptions {
@@ -51,7 +55,7 @@ export class Tries implements Upstream, TryOwner {
   #current: Try | undefined;
   readonly #avoid = new Set<EndpointState>();
   #count = 0;
-  #reopened = false;
+  #refusals = 0;
   /** The head of a gRPC response whose status may still say that it is not the one. */
   #held: IncomingResponse | undefined;
   #answer: { readonly status: number; readonly ms: number } | undefined;
@@ -176,12 +180,12 @@ export class Tries implements Upstream, TryOwner {
 
   onTryFailure(one: Try, failure: ProxyFailure, unprocessed: boolean): void {
     if (this.#answer === undefined) {
-      if (unprocessed && !this.#reopened && this.#replayable) {
+      if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
         // The endpoint has not begun with it: that is the same try, elsewhere.
-        this.#reopened = true;
         this.#held = undefined;
         this.#endTry();
-        return this.#open(true);
+        void this.#openAgain(this.#refusals++);
+        return;
       }
       if (this.#wants(failure.status, failure.grpc)) return this.#again(one, failure.status, failure.grpc);
     }
@@ -189,6 +193,16 @@ export class Tries implements Upstream, TryOwner {
   }
 
   // --- tries
+
+  #mayOpenAgain(): boolean {
+    const { policy, opener } = this.#options;
+    return opener.mayOpenAgain(policy.clock.monotonic() - this.#startedAt);
+  }
+
+  async #openAgain(refusals: number): Promise<void> {
+    await this.#options.opener.untilOpenAgain(refusals);
+    if (!this.#over) this.#open(true);
+  }
 
   #try(): void {
     this.#count++;

@@ -61,6 +61,7 @@ describe('tries of a request', () => {
   let heard: string[];
   /** Connections come when they are let. */
   let hold: Promise<void> | undefined;
+  let openAgain: boolean;
 
   beforeEach(() => {
     clock = new VirtualClock();
@@ -69,6 +70,7 @@ describe('tries of a request', () => {
     tries = [];
     heard = [];
     hold = undefined;
+    openAgain = true;
   });
 
   async function begin(rules: RequestRules, framing: Framing = { kind: 'none' }): Promise<Tries> {
@@ -86,6 +88,8 @@ describe('tries of a request', () => {
         tries.push(one);
         return one;
       },
+      mayOpenAgain: () => openAgain,
+      untilOpenAgain: () => Promise.resolve(),
     };
     const handler: UpstreamHandler = {
       onInterimResponse: (status) => void heard.push(`interim ${status}`),
@@ -227,12 +231,17 @@ describe('tries of a request', () => {
     expect(room.taken).to.equal(99_995);
   });
 
-  it('that an endpoint has not begun with are another’s, once, and no retries', async () => {
+  it('that an endpoint has not begun with are sent again until there is room or time is up, and no retries', async () => {
     await begin({ timeouts: { requestMs: 1000 } });
+    for (let count = 0; count < 3; count++) {
+      last().handler.onFailure(new ProxyFailure('connection failed', 'web:80: gone'), true);
+      await settle();
+    }
+    expect([tries.length, heard]).to.deep.equal([4, []]);
+    openAgain = false;
     last().handler.onFailure(new ProxyFailure('connection failed', 'web:80: gone'), true);
-    await settle();
-    last().handler.onFailure(new ProxyFailure('connection failed', 'web:80: gone'), true);
-    expect([tries.length, heard]).to.deep.equal([2, ['connection failed: web:80: gone']]);
+    expect([tries.length, heard]).to.deep.equal([4, ['connection failed: web:80: gone']]);
+    expect(Object.values(retries()).every((count) => count === 0)).to.equal(true);
     expect(clock.pending).to.equal(0);
   });
 
