@@ -76,6 +76,10 @@ export class Http1Session implements ConnectionHandler, Flow {
     });
   }
 
+  onRetire(connection: Connection): void {
+    if (connection === this.#client) this.drain();
+  }
+
   /** Nothing is under way. */
   get #idle(): boolean {
     return this.#exchange === undefined && this.#translated === undefined && this.#tunnelled === undefined;
@@ -313,7 +317,8 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.firstByteMs = ms;
     exchange.responseBody = new BodyReader(head.framing);
     exchange.held = EMPTY;
-    this.#closing = !exchange.head.keepAlive || head.framing.kind === 'until close' || draining();
+    this.#closing =
+      !exchange.head.keepAlive || head.framing.kind === 'until close' || draining() || this.#client.retired;
     this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
   }
