@@ -142,7 +142,7 @@ export class OpenPeers {
   /** Looks at every connection again, a few in each turn. A change of trust meanwhile begins anew. */
   async #recheck(identity: Identity): Promise<void> {
     let looked = 0;
-    for (const [connection, { socket }] of [...this.#open]) {
+    for (const [connection, { socket }] of this.#open) {
       const current = this.#identity;
       if (this.#closed || current === undefined || !trustOf(current).equals(trustOf(identity))) return;
       if (this.#open.has(connection)) this.#lookAt(connection, socket, identity);

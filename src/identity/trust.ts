@@ -165,6 +165,6 @@ function subjectOf(certificate: Certificate | undefined): string {
 }
 
 function keyOf({ name, ca, bound = [] }: TrustSettings): string {
-  const parts = bound.map(({ domain, pem }: BoundAnchors) => [domain.toLowerCase(), pem]);
-  return JSON.stringify([trustDomainOf(name), ca, parts.toSorted()]);
+  const parts = bound.map(({ domain, pem }: BoundAnchors) => `${domain.toLowerCase()} ${pem}`);
+  return JSON.stringify([trustDomainOf(name), ca, parts.toSorted((a, b) => (a < b ? -1 : 1))]);
 }

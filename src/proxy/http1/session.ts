@@ -181,10 +181,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     const refusal = isServableTarget(head)
       ? this.#session.check(head)
       : new ProxyFailure('bad request', `${head.method} of that target is not served`);
-    if (refusal !== undefined) {
-      this.#answer(refusal, exchange);
-      return;
-    }
+    if (refusal !== undefined) return this.#answer(refusal, exchange);
     if (target.gate === undefined) return this.#forward(exchange);
     exchange.hold = target.gate.pass(clientName, head, {
       admit: () => this.#forward(exchange),
