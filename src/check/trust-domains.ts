@@ -1,4 +1,4 @@
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../base/errors.ts';
 import { GATEWAY_IDENTITY, OURS } from '../base/names.ts';
 import { ANCHORS_KEY_ENDING } from '../identity/bound-anchors.ts';
@@ -152,8 +152,8 @@ async function readTrust(facts: CheckFacts): Promise<TrustDomainFacts | undefine
     facts.client.list(services, { namespace, labelSelector: OURS }),
     facts.links(),
   ]);
-  const anchors = ours?.data?.['ca.crt'] ?? theirs?.data?.['ca-bundle.crt'];
-  const own = ours?.data?.[TRUST_DOMAIN_KEY] ?? domainOfGateway(gateways.items);
+  const anchors = keyIn(ours, 'ca.crt') ?? keyIn(theirs, 'ca-bundle.crt');
+  const own = keyIn(ours, TRUST_DOMAIN_KEY) ?? domainOfGateway(gateways.items);
   if (anchors === undefined || own === undefined) return undefined;
   return {
     own,
@@ -162,6 +162,10 @@ async function readTrust(facts: CheckFacts): Promise<TrustDomainFacts | undefine
     bound: boundIn(more?.data),
     targets: targetDomains(links),
   };
+}
+
+function keyIn(map: V1ConfigMap | undefined, key: string): string | undefined {
+  return map?.data?.[key];
 }
 
 function targetDomains(links: readonly LinkObject[]): Record<string, string> {
