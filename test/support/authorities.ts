@@ -53,7 +53,7 @@ export async function leafOf(
     extensions: [
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
       new SubjectAlternativeNameExtension(
-        names.map((value) => ({ type: value.includes('://') ? 'url' : 'dns', value })),
+        names.map((value) => ({ type: value.includes('://') ? ('url' as const) : ('dns' as const), value })),
         true,
       ),
     ],
