@@ -128,7 +128,7 @@ function preOptions(client: KubeClient, flags: Settings): PreOptions {
         flagValues: {},
         helmFlags: helmFlagsOf(flags),
         issuerFiles: undefined,
-        removedAnchors: [],
+        distrusted: [],
         force: false,
         helm,
         version: readVersion(),

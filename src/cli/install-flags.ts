@@ -42,7 +42,7 @@ export const installFlags = {
   image: z.string().optional(),
   clusterName: dnsLabel.optional(),
   anchors: texts,
-  removeAnchors: texts,
+  distrust: texts,
   allowTrustDomain: texts,
   identityTrustAnchorsFile: z.string().optional(),
   identityIssuerCertificateFile: z.string().optional(),
@@ -79,7 +79,10 @@ export function withInstallFlags(command: Command): Command {
       '--anchors <domain=file...>',
       "PEM trust anchors (certificates, never keys) of another cluster's trust domain, which can vouch for nobody else",
     )
-    .option('--remove-anchors <domain...>', 'take the trust anchors of these domains away (upgrade)')
+    .option(
+      '--distrust <domain...>',
+      'upgrade: take away the trust anchors of these domains, and that the gateway lets them in',
+    )
     .option('--allow-trust-domain <domain...>', 'trust domains beside its own that the gateway lets in')
     .option('--identity-trust-anchors-file <file>', "PEM trust anchors that this cluster's issuer leads to")
     .option('--identity-issuer-certificate-file <file>', 'PEM certificate of the issuer')
@@ -113,7 +116,7 @@ export async function installRequest(
     linkerdNamespace: flags.linkerdNamespace,
     ha: flags.ha,
     flagValues: joinValues(valuesOf(flags), await anchorValues(flags.anchors)),
-    removedAnchors: flags.removeAnchors,
+    distrusted: flags.distrust,
     helmFlags: helmFlagsOf(flags),
     issuerFiles: await issuerFiles(verb, flags),
     force: flags.force,

@@ -20,8 +20,8 @@ export interface InstallRequest {
   readonly flagValues: Values;
   readonly helmFlags: HelmValueFlags;
   readonly issuerFiles: IssuerFiles | undefined;
-  /** Trust domains whose anchors (`identity.anchors`) are taken away. */
-  readonly removedAnchors: readonly string[];
+  /** Trust domains that are to be trusted no more: their anchors (`identity.anchors`) and `gateway.allowTrustDomains`. */
+  readonly distrusted: readonly string[];
   readonly force: boolean;
   readonly helm: Helm;
   readonly version: string;
@@ -84,9 +84,9 @@ export async function prepare(client: KubeClient | undefined, request: InstallRe
 
 /** Below what is given now: what was given before (`upgrade`), or what the cluster says of itself. */
 async function valuesFor(facts: InstallFacts, request: InstallRequest): Promise<Values> {
-  const { verb, ha, issuerFiles, flagValues, helmFlags, helm, removedAnchors } = request;
+  const { verb, ha, issuerFiles, flagValues, helmFlags, helm, distrusted } = request;
   const stored = verb === 'upgrade' ? facts.stored : undefined;
-  const before = withoutAnchors(stored ?? clusterValues(facts, issuerFiles !== undefined), removedAnchors);
+  const before = withoutDomains(stored ?? clusterValues(facts, issuerFiles !== undefined), distrusted);
   const base = [ha ? await haValues() : {}, before, flagValues].reduce(joinValues);
   return gatherValues(helm, base, helmFlags);
 }
@@ -115,18 +115,21 @@ function issuerNotes(
   ];
 }
 
-/** An `upgrade` to values without the anchors of some domains. @throws LinkspanError CONFIG_INVALID when there are none to be taken away */
-function withoutAnchors(values: Values, domains: readonly string[]): Values {
+/** Values without what trusts some domains: their anchors, and that the gateway lets them in. @throws LinkspanError CONFIG_INVALID when nothing does */
+function withoutDomains(values: Values, domains: readonly string[]): Values {
   if (domains.length === 0) return values;
   const identity = (values['identity'] ?? {}) as Values;
+  const gateway = (values['gateway'] ?? {}) as Values;
   const anchors = { ...((identity['anchors'] ?? {}) as Values) };
+  const allowed = (gateway['allowTrustDomains'] ?? []) as readonly string[];
   for (const domain of domains) {
-    if (!(domain in anchors))
+    if (!(domain in anchors) && !allowed.includes(domain))
       throw new LinkspanError(
         'CONFIG_INVALID',
-        `--remove-anchors: there are no anchors of ${domain} (${Object.keys(anchors).join(', ') || 'nor of any other domain'})`,
+        `--distrust: ${domain} is not trusted (${[...new Set([...Object.keys(anchors), ...allowed])].join(', ') || 'nor is any other domain'})`,
       );
     delete anchors[domain];
   }
-  return { ...values, identity: { ...identity, anchors } };
+  const allowTrustDomains = allowed.filter((domain) => !domains.includes(domain));
+  return { ...values, identity: { ...identity, anchors }, gateway: { ...gateway, allowTrustDomains } };
 }
