@@ -55,8 +55,13 @@ for (const runtime of RUNTIMES) {
         identity: await issueLeaf(west, { identity: GATEWAY }),
         targets: [{ name: API, ports: [origin.port], rules: { allow: [CLIENT, accountIn(NORTH)] } }],
         flags: [
-          ...['--anchors', `${NORTH}=${northFile}`, `partner.example=${path.join(dir, 'partner.crt')}`],
-          ...['--allow-trust-domain', EAST, NORTH, 'partner.example'],
+          '--anchors',
+          `${NORTH}=${northFile}`,
+          `partner.example=${path.join(dir, 'partner.crt')}`,
+          '--allow-trust-domain',
+          EAST,
+          NORTH,
+          'partner.example',
         ],
       });
     });
