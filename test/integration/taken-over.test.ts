@@ -63,6 +63,7 @@ describe('the guide for a cluster that was taken over', function () {
   /** What whoever took east over has. */
   let stolen: { authority: Authority; token: string };
   let open: tls.TLSSocket;
+  const controllers = new Map<Cluster, ChildProcess>();
 
   before(async () => {
     [east, west] = await Promise.all([startCluster({ name: 'east' }), startCluster({ name: 'west' })]);
@@ -152,6 +153,8 @@ describe('the guide for a cluster that was taken over', function () {
   });
 
   it('6: takes it back with a new anchor, and still refuses who has the old one', async () => {
+    // What ran in it does so no more.
+    await stop(controllers.get(east));
     await east.restart('etcd', { wipe: true });
     await east.kubectl('create', 'namespace', 'demo');
     const [install = '', back = '', ...more] = section('6. ');
@@ -179,10 +182,8 @@ describe('the guide for a cluster that was taken over', function () {
   /** Runs commands as a person pastes them; each has to succeed. `check` finds no pods here, so it alone may say that something is wrong. */
   function shell(commands: string): Promise<string> {
     const text = commands.replaceAll(/^(linkspan check .*)$/gm, '{ $1 || true; }');
-    const since = Date.now();
     return new Promise((resolve, reject) => {
       execFile('bash', ['-euo', 'pipefail', '-c', text], { env, cwd: dir }, (error, stdout, stderr) => {
-        if (process.env['LINKSPAN_TEST_LOG'] !== undefined) console.error(text, Date.now() - since, stderr);
         if (error === null) resolve(stdout);
         else reject(new Error(`${text}\n${stdout}${stderr}`));
       });
@@ -230,12 +231,13 @@ describe('the guide for a cluster that was taken over', function () {
     const args = argsOf(
       await find(cluster, deployments, { namespace: MULTICLUSTER, name: 'linkspan-controller' }),
     );
-    start([
+    const controller = start([
       ...args.filter((arg) => !/^--(admin|issuer-dir)=/.test(arg)),
       `--admin=127.0.0.1:${await freePort()}`,
       `--issuer-dir=${issuerDir}`,
       `--kubeconfig=${cluster.kubeconfigFile}`,
     ]);
+    controllers.set(cluster, controller);
     const status = { status: { loadBalancer: { ingress: [{ ip: address(19) }] } } };
     await clientOf(cluster).patch(services, { namespace: MULTICLUSTER, name: 'linkerd-gateway' }, status, {
       type: 'merge',
@@ -274,14 +276,11 @@ describe('the guide for a cluster that was taken over', function () {
     );
   }
 
-  function start(args: readonly string[]): void {
+  function start(args: readonly string[]): ChildProcess {
     const child = spawn(process.execPath, [path.join(root, 'bin/linkspan.js'), ...args], {
       stdio: ['ignore', 'ignore', process.env['LINKSPAN_TEST_LOG'] === undefined ? 'ignore' : 'inherit'],
     });
-    closed(child, async (one: ChildProcess) => {
-      one.kill('SIGKILL');
-      if (one.exitCode === null && one.signalCode === null) await once(one, 'exit');
-    });
+    return closed(child, stop);
   }
 
   async function authorityOf(cluster: Cluster): Promise<Authority> {
@@ -353,6 +352,13 @@ describe('the guide for a cluster that was taken over', function () {
   const anchors = (): Promise<V1ConfigMap | undefined> =>
     find(west, configMaps, { namespace: MULTICLUSTER, name: 'linkspan-anchors' });
 });
+
+async function stop(child: ChildProcess | undefined): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exit;
+}
 
 function argsOf(deployment: V1Deployment | undefined): string[] {
   return deployment?.spec?.template.spec?.containers[0]?.args ?? [];
