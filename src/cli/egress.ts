@@ -18,6 +18,7 @@ import { publishAccounts } from '../proxy/metrics.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
+import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
 import { accessOf } from './flags.ts';
 import { endOfStart, tuneForTraffic } from './garbage.ts';
 import {
@@ -40,6 +41,7 @@ const schema = z
     ...streamsFlag,
     clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
     defaultRelayPolicy: z.enum(['all', 'namespace']),
+    ...connectionAgeFlags,
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
@@ -51,7 +53,8 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
-  return addStreamsFlag(withIdentityFlags(new Command('egress')))
+  const command = withIdentityFlags(new Command('egress'));
+  return addConnectionAgeFlags(addStreamsFlag(command), 'connections to gateways')
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -94,6 +97,7 @@ async function run(settings: Settings): Promise<void> {
     listenAddress: settings.listenAddress,
     lookup: systemLookup,
     streams: settings.streams,
+    connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,
   });
   const routes = new RouteSource({

@@ -16,6 +16,7 @@ import { relayDomain } from '../identity/relayed-name.ts';
 import { KubeClient } from '../kube/client.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
+import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
 import { accessOf } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
 import { openPolicies, policyFlags } from './gateway-policies.ts';
@@ -69,6 +70,7 @@ const schema = z
     grace: z.coerce.number().min(0),
     workers,
     ...streamsFlag,
+    ...connectionAgeFlags,
     accessLog,
     accessLogQuery: z.boolean().default(false),
     allowFaultInjection: z.boolean().default(false),
@@ -95,7 +97,8 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  return addStreamsFlag(withIdentityFlags(new Command('gateway')))
+  const command = withIdentityFlags(new Command('gateway'));
+  return addConnectionAgeFlags(addStreamsFlag(command), "clients' connections")
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
@@ -183,6 +186,7 @@ async function run(settings: Settings): Promise<void> {
     graceMs: settings.grace * 1000,
     workers: settings.workers,
     streams: settings.streams,
+    connectionAge: connectionAgeOf(settings),
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
     allowTrustDomains: settings.allowTrustDomain,

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Clock } from '../base/clock.ts';
 import type { IdentitySource } from '../identity/identity.ts';
+import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
@@ -28,6 +29,8 @@ export interface EgressOptions
   readonly streams?: boolean;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
+  /** How connections to gateways grow old; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are replaced sooner. */
+  readonly connectionAge?: ConnectionAge;
 }
 
 /** How soon a port that could not be bound is tried again. */
@@ -46,6 +49,7 @@ export class Egress {
   readonly #trunks: Trunks;
   readonly #parts: ClientParts;
   readonly #unsubscribe: () => void;
+  readonly #peers: OpenPeers;
   readonly #servers = new Map<number, RouteServer>();
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
@@ -55,7 +59,12 @@ export class Egress {
   constructor(options: EgressOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.#trunks = new Trunks({ ...options, accounts: this.accounts });
+    this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
+    this.#trunks = new Trunks({
+      ...options,
+      accounts: this.accounts,
+      onProven: (connection, socket) => this.#peers.add(connection, socket),
+    });
     this.refused = new RefusedClients(options);
     this.#parts = {
       clients: options.clients ?? NO_CLIENTS,
@@ -111,6 +120,7 @@ export class Egress {
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
     for (const server of this.#leaving) server.destroy();
     this.#trunks.destroy();
+    this.#peers.close();
   }
 
   #reconsider(namespace: string | undefined): void {

@@ -2,7 +2,7 @@ import type { TargetSpec } from '../discovery/target.ts';
 import { matchesIdentity } from '../identity/peer.ts';
 import { ProxyFailure } from '../proxy/failures.ts';
 import type { PolicyVerdict } from './policy/verdict.ts';
-import { isOfTrustDomain } from './trust-domain.ts';
+import { isOfTrustDomain } from '../identity/trust-domain.ts';
 
 /** What decides whether a request may pass. */
 export interface Question {

@@ -3,6 +3,7 @@ import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
+import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts, type Counter } from '../proxy/accounts.ts';
 import type { Connection } from '../proxy/connection.ts';
@@ -26,7 +27,7 @@ import { NO_POLICIES, type PolicySource } from './policy/source.ts';
 import { Presence } from './presence.ts';
 import { type Asking, askingVia, TrustedRelays } from './relays.ts';
 import { StreamSession, type Visit } from './stream-session.ts';
-import { trustDomains } from './trust-domain.ts';
+import { trustDomains } from '../identity/trust-domain.ts';
 
 export interface GatewayOptions {
   /** For clients with a transport header: other clusters. */
@@ -54,6 +55,8 @@ export interface GatewayOptions {
   readonly policies?: PolicySource;
   /** Trust domains beside the gateway's own whose identities may come in; default none. */
   readonly allowTrustDomains?: readonly string[];
+  /** How connections, of clients and to pods with a mesh proxy, grow old; default `DEFAULT_CONNECTION_AGE`. */
+  readonly connectionAge?: ConnectionAge;
   /** Let our own egress carry all its flows on a few connections (stream mode); default true. */
   readonly streams?: boolean;
   /** Identities of relays (our own egress) that are believed who their clients are; default none. */
@@ -104,6 +107,7 @@ export class Gateway {
   readonly accounts: Accounts;
   readonly #options: GatewayOptions;
   readonly #listeners: readonly MtlsListener[];
+  readonly #peers: OpenPeers;
   readonly #served = new Map<string, Served>();
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
@@ -118,6 +122,7 @@ export class Gateway {
     this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
     this.#gates = new Gates({ accounts: this.accounts, clock, random, workers });
     this.#relays = new TrustedRelays(options.trustedRelays);
+    this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
     this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
@@ -167,17 +172,26 @@ export class Gateway {
     if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
     for (const listener of this.#listeners) listener.destroy();
     for (const { target } of this.#served.values()) target.close();
+    this.#peers.close();
   }
 
   /** The ports, and what stands behind each. */
   #openings(): readonly MtlsListener[] {
     const { listen, listeners = [], identity, clock, log } = this.#options;
-    const { reusePort = false, detectTimeoutMs = 10_000, streams = true } = this.#options;
+    const { reusePort = false, detectTimeoutMs: timeoutMs = 10_000, streams = true } = this.#options;
     const { accounts } = this;
+    const shared = {
+      identity,
+      clock,
+      log,
+      accounts,
+      peers: this.#peers,
+      detectTimeoutMs: timeoutMs,
+      reusePort,
+    };
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
     const open = (address: SocketAddress, entrance: Entrance) =>
-      new MtlsListener({ address, identity, log, accounts, detectTimeoutMs, reusePort, entrance });
-    const timeoutMs = detectTimeoutMs;
+      new MtlsListener({ ...shared, address, entrance });
     const onStreams = streams
       ? (connection: Connection, client: string, agreed: boolean) => this.#streams(connection, client, agreed)
       : undefined;
@@ -353,7 +367,7 @@ export class Gateway {
     const { clock, random, targets, identity, maxPending = MAX_PENDING } = this.#options;
     const known = this.#served.get(label);
     if (known !== undefined) return known;
-    const dial = endpointDial({ label, accounts: this.accounts, clock, identity });
+    const dial = endpointDial({ label, accounts: this.accounts, clock, identity, peers: this.#peers });
     const target = new Target({ label, dial, clock, random, maxPending, accounts: this.accounts });
     const spec = lookUp(targets, label);
     const served: Served = { label, target, spec, gated: undefined, flows: new Set() };

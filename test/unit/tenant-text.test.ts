@@ -25,7 +25,7 @@ import { routesOf } from '../../src/egress/routes.ts';
 import { passedBefore } from '../../src/gateway/forwarded.ts';
 import { inNetworks } from '../../src/gateway/policy/networks.ts';
 import { storedPod as policyPod, workloadOfPod } from '../../src/gateway/policy/workload.ts';
-import { isOfTrustDomain } from '../../src/gateway/trust-domain.ts';
+import { isOfTrustDomain } from '../../src/identity/trust-domain.ts';
 import { parseCertificates } from '../../src/identity/certificate.ts';
 import { identityKind } from '../../src/identity/identity-name.ts';
 import { parsePrivateKey } from '../../src/identity/keys.ts';

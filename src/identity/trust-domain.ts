@@ -23,14 +23,43 @@ export function meshNameOf(identity: string): MeshName | undefined {
   return undefined;
 }
 
+/** The host of a URI, in lower case, without port and user; undefined for what is no URI. */
+export function hostOf(name: string): string | undefined {
+  const scheme = name.indexOf('://');
+  if (scheme < 0) return undefined;
+  const rest = name.slice(scheme + 3);
+  const authority = rest.slice(0, endOf(rest, '/', '?', '#'));
+  const host = authority.slice(authority.lastIndexOf('@') + 1);
+  return host.slice(0, endOf(host, ':')).toLowerCase();
+}
+
+function endOf(text: string, ...marks: readonly string[]): number {
+  return marks.reduce((end, mark) => {
+    const at = text.indexOf(mark);
+    return at >= 0 && at < end ? at : end;
+  }, text.length);
+}
+
+/** The trust domain that an identity says: in Linkerd's form, or as the host of its URI (SPIFFE); undefined where it says none. Pure. */
+export function trustDomainOf(identity: string): string | undefined {
+  const host = hostOf(identity);
+  return host === undefined ? meshNameOf(identity)?.trustDomain : host || undefined;
+}
+
 /** Whether an identity is of a trust domain: it says so in Linkerd's form or as SPIFFE ID, or is another name below it. Pure. */
 export function isOfTrustDomain(identity: string, domain: string): boolean {
   const wanted = domain.toLowerCase();
-  const spiffe = /^spiffe:\/\/([^/]*)/i.exec(identity);
-  if (spiffe !== null) return spiffe[1]?.toLowerCase() === wanted;
+  if (/^spiffe:\/\//i.test(identity)) return hostOf(identity) === wanted;
   if (identity.includes('://')) return false;
   const said = meshNameOf(identity)?.trustDomain;
   return said === undefined ? identity.toLowerCase().endsWith(`.${wanted}`) : said === wanted;
+}
+
+/** Whether an identity is of a domain or of one below it: what an anchor that is bound to the domain may vouch for. Pure. */
+export function isBelowDomain(identity: string, domain: string): boolean {
+  const at = trustDomainOf(identity) ?? identity.toLowerCase();
+  const wanted = domain.toLowerCase();
+  return at === wanted || at.endsWith(`.${wanted}`);
 }
 
 /**
@@ -38,7 +67,15 @@ export function isOfTrustDomain(identity: string, domain: string): boolean {
  * @param own the gateway's identity
  */
 export function trustDomains(own: string, named: readonly string[]): readonly string[] | undefined {
-  const domain = meshNameOf(own)?.trustDomain ?? /^spiffe:\/\/([^/]+)/i.exec(own)?.[1];
+  const domain = trustDomainOf(own);
   const all = domain === undefined ? named : [domain, ...named];
   return all.length === 0 ? undefined : all;
+}
+
+/**
+ * The trust domain of a cluster: the shared one, or with a name of its own one below it. The same in the chart (`linkspan.trustDomain`).
+ * @param shared the domain of clusters that have no name of their own
+ */
+export function clusterTrustDomain(shared: string, cluster: string | undefined): string {
+  return cluster === undefined || cluster === '' ? shared : `${cluster}.${shared}`;
 }
