@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts';
+import { sleep, type Clock } from '../base/clock.ts';
 
 /** How much may be done at once, and how much lasting. */
 export interface Rate {
@@ -40,4 +40,24 @@ export class Pace {
     this.#tokens = Math.min(burst, this.#tokens + ((now - this.#at) * perSecond) / 1000);
     this.#at = now;
   }
+}
+
+/** What reading costs: one for each event or page, and one for so many bytes. */
+const BYTES_PER_TOKEN = 4096;
+
+/**
+ * Pays for something that was read, and waits where it came faster than the pace. While nobody reads, the connection fills up and the server waits too.
+ * @param bytes of it, as it came; undefined where that is not known
+ * @param pace undefined: as fast as it comes
+ */
+export async function slowDown(
+  pace: Pace | undefined,
+  bytes: number | undefined,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  if (pace === undefined) return;
+  pace.spend(1 + (bytes ?? 0) / BYTES_PER_TOKEN);
+  for (let wait = pace.waitMs; wait > 0 && !signal.aborted; wait = pace.waitMs)
+    await sleep(clock, wait, signal);
 }

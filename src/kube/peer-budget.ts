@@ -44,23 +44,31 @@ type Sums = Partial<Record<BudgetName, number>>;
 export class PeerBudget {
   readonly limits: PeerLimits;
   readonly #shares = new Set<BudgetShare<KubeObject>>();
-  readonly #counted = new Map<object, number>();
+  readonly #watches = new Map<object, { readonly open: number; readonly wanted: number }>();
+  readonly #onOver: (over: OverBudget) => void;
+  /** What was told last. */
+  #told: OverBudget['budget'] | undefined;
 
-  constructor(limits: PeerLimits) {
+  /** @param onOver told when the peer gets over a budget, once for each until it fits again */
+  constructor(limits: PeerLimits, onOver: (over: OverBudget) => void = () => undefined) {
     this.limits = limits;
+    this.#onOver = onOver;
   }
 
   /** A collection of objects. @param costOf what an object costs beside its bytes */
   share<T extends KubeObject>(costOf: (object: T) => Cost = () => ({})): BudgetShare<T> {
-    const share = new BudgetShare<T>(this, costOf);
+    const share = new BudgetShare<T>(this, costOf, () => this.#tell());
     this.#shares.add(share as unknown as BudgetShare<KubeObject>);
     return share;
   }
 
   /** What is held now. */
   used(budget: BudgetName): number {
-    if (budget === 'watches') return [...this.#counted.values()].reduce((sum, count) => sum + count, 0);
     let sum = 0;
+    if (budget === 'watches') {
+      for (const { wanted } of this.#watches.values()) sum += wanted;
+      return sum;
+    }
     for (const share of this.#shares) sum += share.held(budget);
     return sum;
   }
@@ -74,12 +82,21 @@ export class PeerBudget {
 
   /** Whether one more watch may be opened. */
   get watchFits(): boolean {
-    return this.used('watches') < this.limits.watches;
+    let open = 0;
+    for (const counted of this.#watches.values()) open += counted.open;
+    return open < this.limits.watches;
   }
 
-  /** How many watches somebody has or would have. */
-  countWatches(who: object, count: number): void {
-    this.#counted.set(who, count);
+  /** How many watches somebody has, and how many they would have if they fitted. */
+  countWatches(who: object, open: number, wanted: number): void {
+    this.#watches.set(who, { open, wanted });
+    this.#tell();
+  }
+
+  #tell(): void {
+    const { over } = this;
+    if (over !== undefined && over.budget !== this.#told) this.#onOver(over);
+    this.#told = over?.budget;
   }
 
   /** Forgets a share. */
@@ -106,12 +123,14 @@ export class PeerBudget {
 export class BudgetShare<T extends KubeObject> {
   readonly #budget: PeerBudget;
   readonly #costOf: (object: T) => Cost;
+  readonly #onChange: () => void;
   #held = new Held();
   #over: OverBudget | undefined;
 
-  constructor(budget: PeerBudget, costOf: (object: T) => Cost) {
+  constructor(budget: PeerBudget, costOf: (object: T) => Cost, onChange: () => void) {
     this.#budget = budget;
     this.#costOf = costOf;
+    this.#onChange = onChange;
   }
 
   /** Why nothing more of this collection is taken in. */
@@ -134,6 +153,7 @@ export class BudgetShare<T extends KubeObject> {
       done: () => {
         this.#held = held;
         this.#over = undefined;
+        this.#onChange();
       },
     };
   }
@@ -162,6 +182,7 @@ export class BudgetShare<T extends KubeObject> {
   /** Something of this collection does not fit; until its next complete list it is over. */
   exceeded(error: LinkspanError): void {
     this.#over = overOf(error);
+    this.#onChange();
   }
 
   /** Holds nothing any more and is not counted. */

@@ -5,7 +5,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { isOverLimit } from './answer-limits.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';
 import { listPages } from './list-pages.ts';
-import type { Pace } from './pace.ts';
+import { slowDown, type Pace } from './pace.ts';
 import type { BudgetShare } from './peer-budget.ts';
 import { compareVersions } from './resource-version.ts';
 import { keyOf, type KubeObject, type Resource } from './resource.ts';
@@ -39,8 +39,6 @@ export interface ReflectorOptions<T extends KubeObject> {
 const BACKOFF = { minMs: 200, maxMs: 30_000 };
 /** Between two lists of a collection that is over budget: each may cost as much as the budget. */
 const OVER_BACKOFF = { minMs: 10_000, maxMs: 600_000 };
-/** What reading costs of the pace: one for each event, and one for so many bytes. */
-const BYTES_PER_TOKEN = 4096;
 /** A watch that held this long was healthy: the next failure starts with the shortest delay again. */
 const HEALTHY_MS = 10_000;
 /** A watch that ends sooner than this without a word is a failure: what answers is not an API server in order, and would be asked in a tight loop. */
@@ -242,7 +240,7 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #list(): Promise<string> {
-    const { client, resource, store, pageSize, maxPages, budget } = this.#options;
+    const { client, resource, store, pageSize, maxPages, budget, pace, clock } = this.#options;
     const items: T[] = [];
     const counted = budget?.list();
     const { signal } = this.#stop;
@@ -265,7 +263,7 @@ export class Reflector<T extends KubeObject> {
       for (const item of page.items) items.push(item);
       // All pages are of the first one's moment.
       if (version === '') version = page.resourceVersion;
-      await this.#slowDown(1 + (page.bytes ?? 0) / BYTES_PER_TOKEN, signal);
+      await slowDown(pace, page.bytes, clock, signal);
     }
     signal.throwIfAborted();
     counted?.done();
@@ -277,17 +275,8 @@ export class Reflector<T extends KubeObject> {
     return version;
   }
 
-  /** Waits where the peer makes us read faster than it may. While nobody reads, the connection fills up and the server waits too. */
-  async #slowDown(price: number, signal: AbortSignal): Promise<void> {
-    const { pace, clock } = this.#options;
-    if (pace === undefined) return;
-    pace.spend(price);
-    for (let wait = pace.waitMs; wait > 0 && !signal.aborted; wait = pace.waitMs)
-      await sleep(clock, wait, signal);
-  }
-
   async #watch(resourceVersion: string): Promise<void> {
-    const { client, resource, random, clock } = this.#options;
+    const { client, resource, random, clock, pace } = this.#options;
     const { signal } = this.#turn;
     const timeoutSeconds = Math.round(WATCH_SECONDS.min + random() * (WATCH_SECONDS.max - WATCH_SECONDS.min));
     const options = { ...this.#selection(), resourceVersion, timeoutSeconds, signal };
@@ -299,7 +288,7 @@ export class Reflector<T extends KubeObject> {
         if (this.#stop.signal.aborted) return;
         words++;
         this.#take(event);
-        await this.#slowDown(1 + (event.bytes ?? 0) / BYTES_PER_TOKEN, signal);
+        await slowDown(pace, event.bytes, clock, signal);
       }
     } finally {
       silence.cancel();
