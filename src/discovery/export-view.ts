@@ -51,6 +51,8 @@ export interface ExportViewOptions {
 const BY_SERVICE = 'service';
 /** How long a slice that lost a label stays, when its Service's label moved from one selector to another: the two watches are not in step. */
 const MOVE_GRACE_MS = 5_000;
+/** Slices that may be on the move at once; those beyond are gone at once. */
+const MAX_MOVING = 1000;
 /** Services that may be asked about at once after they left a selector. */
 const CONFIRMATIONS = 4;
 
@@ -280,6 +282,7 @@ export class ExportView {
         namespace,
         labelSelector: part.selector,
         fieldSelector: `metadata.name=${name}`,
+        limit: 1,
         signal,
       });
       // Its watch will say so too.
@@ -315,6 +318,10 @@ export class ExportView {
 
   #hold(key: string, slice: V1EndpointSlice, owner: string): void {
     this.#arrived(key);
+    if (this.#moving.size >= MAX_MOVING) {
+      this.#tell(owner);
+      return;
+    }
     const expire = () => {
       this.#moving.delete(key);
       this.#tell(owner);

@@ -22,6 +22,11 @@ export const MAX_ANSWER_VALUES = 1_000_000;
 export const MAX_REFUSAL_BYTES = 256 * 1024;
 /** Pages of one list. */
 export const MAX_PAGES = 10_000;
+/** Bytes of a list that is read as a whole rather than page by page. */
+export const MAX_LIST_BYTES = 256 * 1024 * 1024;
+/** Pieces in which a body may come, beside one for so many bytes: the chunks of HTTP cost time, however short they are. */
+const MAX_PIECES = 20_000;
+const BYTES_PER_PIECE = 64;
 
 /** Which limit of an answer is passed; `object` can be no matter of the size of a page. */
 export type AnswerLimit = 'answer' | 'object' | 'pages';
@@ -48,4 +53,20 @@ export function isOverLimit(error: unknown): boolean {
     error instanceof LinkspanError &&
     (error.code === 'KUBE_ANSWER_TOO_LARGE' || error.code === 'KUBE_ANSWER_TOO_SLOW')
   );
+}
+
+/**
+ * The pieces of a body, as long as they are no more than a body of its length needs.
+ * @throws LinkspanError KUBE_ANSWER_TOO_LARGE
+ */
+export async function* piecesOf(body: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Buffer> {
+  let pieces = 0;
+  let bytes = 0;
+  for await (const piece of body) {
+    pieces++;
+    bytes += piece.length;
+    const of = MAX_PIECES + bytes / BYTES_PER_PIECE;
+    if (pieces > of) throw tooLarge(what, 'object', 'it comes in too many pieces', { used: pieces, of });
+    yield piece as Buffer;
+  }
 }

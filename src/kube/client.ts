@@ -1,80 +1,48 @@
 import type { Dispatcher } from 'undici';
-import type { Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import { sleep } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { MANAGER } from '../base/names.ts';
-import type { Logger } from '../telemetry/log.ts';
 import { type Agents, openAgents } from './agents.ts';
 import type { ClusterAccess } from './access.ts';
-import { type AnswerLimits, ANSWER_LIMITS, isOverLimit, tooSlow } from './answer-limits.ts';
+import {
+  type AnswerLimits,
+  ANSWER_LIMITS,
+  isOverLimit,
+  MAX_LIST_BYTES,
+  tooLarge,
+  tooSlow,
+} from './answer-limits.ts';
 import { warningsOf } from './api-error.ts';
 import { listPages } from './list-pages.ts';
-import { type ListAnswer, objectLimit, readAnswer, readList, readRefusal } from './read-answer.ts';
+import {
+  anyLimits,
+  type ListAnswer,
+  objectLimits,
+  readAnswer,
+  readList,
+  readRefusal,
+} from './read-answer.ts';
+import type {
+  CallOptions,
+  KubeClientOptions,
+  ListOptions,
+  ListResult,
+  PatchOptions,
+  WatchOptions,
+} from './client-options.ts';
 import { connectionError, type Method, retryDelay } from './retries.ts';
 import { pathOf, queryString, type KubeObject, type ObjectRef, type Resource } from './resource.ts';
 import { decodeWatch, type WatchEvent } from './watch.ts';
 
 export { isAlreadyExists, isConflict, isForbidden, isGone, isNotFound, KubeApiError } from './api-error.ts';
+export type {
+  KubeClientOptions,
+  ListOptions,
+  ListResult,
+  PatchOptions,
+  WatchOptions,
+} from './client-options.ts';
 export type { WatchEvent } from './watch.ts';
-
-export interface KubeClientOptions {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log?: Logger;
-  /** Time for one try of one request, milliseconds; default 10 s. Watches have their own. */
-  readonly timeoutMs?: number;
-  /** Connections for requests, beside those of watches; default 16. */
-  readonly maxConnections?: number;
-  /** Tries of a request that may be repeated; default 4. */
-  readonly maxTries?: number;
-  /** Limits of one answer; default `ANSWER_LIMITS`. */
-  readonly limits?: Partial<AnswerLimits>;
-}
-
-interface CallOptions {
-  readonly signal?: AbortSignal;
-}
-
-interface WriteOptions extends CallOptions {
-  /** Told of what the API server warns about (its `Warning` headers): deprecated versions, pods that a Pod Security Standard would refuse, … */
-  readonly onWarning?: (text: string) => void;
-  /** Everything but the writing: the server says whether it would take it. */
-  readonly dryRun?: boolean;
-  /** Who owns the fields that are written; default `linkspan.dev`. */
-  readonly fieldManager?: string;
-}
-
-export interface ListOptions<T = KubeObject> extends CallOptions {
-  readonly namespace?: string;
-  readonly labelSelector?: string;
-  readonly fieldSelector?: string;
-  readonly limit?: number;
-  readonly continueToken?: string;
-  readonly resourceVersion?: string;
-  /** What is kept of each object, called while the answer arrives; undefined leaves it out. Default: all of it. What it throws ends the list. */
-  readonly keep?: (object: T) => T | undefined;
-}
-
-export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continueToken' | 'keep'> {
-  readonly resourceVersion: string;
-  /** After how many seconds the server should end the watch; a watch that is still open well after that is dead. */
-  readonly timeoutSeconds: number;
-}
-
-export interface PatchOptions extends WriteOptions {
-  readonly type: 'merge' | 'apply' | 'json';
-  readonly subresource?: 'status' | 'approval';
-  /** Take over fields of other managers (apply only). */
-  readonly force?: boolean;
-}
-
-export interface ListResult<T> {
-  readonly items: T[];
-  readonly resourceVersion: string;
-  readonly continueToken?: string;
-  /** Bytes of the answer. */
-  readonly bytes?: number;
-}
 
 interface Request extends CallOptions {
   readonly onWarning?: (text: string) => void;
@@ -161,7 +129,11 @@ export class KubeClient {
   ): Promise<ListResult<T>> {
     const items: T[] = [];
     let resourceVersion = '';
+    let used = 0;
     for await (const page of listPages(this, resource, options)) {
+      used += page.bytes ?? 0;
+      if (used > MAX_LIST_BYTES)
+        throw tooLarge(`list ${resource.plural}`, 'pages', 'it is too long', { used, of: MAX_LIST_BYTES });
       for (const item of page.items) items.push(item);
       // All pages are of the first one's moment.
       if (resourceVersion === '') ({ resourceVersion } = page);
@@ -257,7 +229,9 @@ export class KubeClient {
 
   /** A request to any path, for what has no resource: `/version`, `/readyz`. JSON is parsed, other text comes as it is. */
   raw(method: 'GET', path: string, options: CallOptions = {}): Promise<unknown> {
-    return this.#call({ method, path, ...options });
+    return this.#call({ method, path, ...options }, (response, what) =>
+      readAnswer(response, what, anyLimits(this.#limits.bytes)),
+    );
   }
 
   /** What the server's clock says (`Date` of an answer, in whole seconds), milliseconds since the epoch; undefined where it does not say. */
@@ -265,7 +239,7 @@ export class KubeClient {
     const request = { method: 'GET', path: '/version', ...options } as const;
     return this.#call(request, async (response) => {
       // Its connection is not worth reading more than this.
-      await response.body.dump({ limit: objectLimit(this.#limits.bytes) });
+      await response.body.dump({ limit: objectLimits(this.#limits.bytes).bytes });
       const time = Date.parse(String(response.headers['date'] ?? ''));
       return Number.isNaN(time) ? undefined : time;
     });
@@ -313,7 +287,7 @@ export class KubeClient {
     await Promise.all([agents?.requests.destroy(), agents?.watches.destroy()]);
   }
 
-  async #call<R = unknown>(request: Request, read: Read<R> = this.#readAnswer as Read<R>): Promise<R> {
+  async #call<R = unknown>(request: Request, read: Read<R> = this.#readObject as Read<R>): Promise<R> {
     const what = `${request.method} ${request.path} at ${this.server}`;
     const { clock, random, maxTries = 4 } = this.#options;
     for (let attempt = 0; ; attempt++) {
@@ -356,7 +330,8 @@ export class KubeClient {
     return read(response, what);
   }
 
-  readonly #readAnswer: Read<unknown> = (response, what) => readAnswer(response, what, this.#limits.bytes);
+  readonly #readObject: Read<unknown> = (response, what) =>
+    readAnswer(response, what, objectLimits(this.#limits.bytes));
 
   async #headers(request: Request): Promise<Record<string, string | string[]>> {
     const { auth, impersonate } = this.#access;

@@ -6,7 +6,9 @@ import {
   MAX_ANSWER_VALUES,
   MAX_OBJECT_BYTES,
   MAX_OBJECT_DEPTH,
+  MAX_OBJECT_VALUES,
   MAX_REFUSAL_BYTES,
+  piecesOf,
   tooLarge,
 } from './answer-limits.ts';
 import { JsonStructure } from './json-structure.ts';
@@ -24,21 +26,25 @@ export interface ListAnswer {
 
 /**
  * Reads an answer that is no list: JSON is parsed, other text comes as it is. Leaving in the middle closes the connection.
- * @param bytes limit of its length
+ * @param limits most bytes and, of JSON, values that it may have
  * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_GARBLED
  */
-export async function readAnswer(response: Response, what: string, bytes: number): Promise<unknown> {
+export async function readAnswer(
+  response: Response,
+  what: string,
+  limits: { readonly bytes: number; readonly values: number },
+): Promise<unknown> {
   const json = String(response.headers['content-type'] ?? '').includes('json');
   const structure = new JsonStructure();
   const gathered = new GatheredBytes();
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
-    mustFit(what, gathered.length + chunk.length, bytes);
+  for await (const chunk of piecesOf(response.body, what)) {
+    mustFit(what, gathered.length + chunk.length, limits.bytes);
     gathered.add(chunk);
     if (json) structure.take(chunk, 0, chunk.length);
-    if (structure.values > MAX_ANSWER_VALUES)
-      throw tooLarge(what, 'answer', `more than ${MAX_ANSWER_VALUES} values`, {
+    if (structure.values > limits.values)
+      throw tooLarge(what, 'answer', `more than ${limits.values} values`, {
         used: structure.values,
-        of: MAX_ANSWER_VALUES,
+        of: limits.values,
       });
     if (structure.depth > MAX_OBJECT_DEPTH)
       throw new LinkspanError('KUBE_GARBLED', `${what}: the answer is nested too deep`);
@@ -65,7 +71,7 @@ export async function readList(
     if (kept !== undefined) items.push(kept);
   });
   let used = 0;
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+  for await (const chunk of piecesOf(response.body, what)) {
     used += chunk.length;
     mustFit(what, used, bytes);
     splitter.write(chunk);
@@ -78,7 +84,7 @@ export async function readList(
 export async function readRefusal(response: Response, what: string): Promise<KubeApiError> {
   const gathered = new GatheredBytes();
   try {
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    for await (const chunk of piecesOf(response.body, what)) {
       gathered.add(chunk.subarray(0, MAX_REFUSAL_BYTES - gathered.length));
       if (gathered.length >= MAX_REFUSAL_BYTES) break;
     }
@@ -94,9 +100,14 @@ export async function readRefusal(response: Response, what: string): Promise<Kub
   );
 }
 
-/** Most bytes that one object in an answer may have. */
-export function objectLimit(bytes: number): number {
-  return Math.min(bytes, MAX_OBJECT_BYTES);
+/** What an answer that is one object may have. */
+export function objectLimits(bytes: number): { readonly bytes: number; readonly values: number } {
+  return { bytes: Math.min(bytes, MAX_OBJECT_BYTES), values: MAX_OBJECT_VALUES };
+}
+
+/** What an answer may have that is neither an object nor a list. */
+export function anyLimits(bytes: number): { readonly bytes: number; readonly values: number } {
+  return { bytes, values: MAX_ANSWER_VALUES };
 }
 
 function mustFit(what: string, used: number, of: number): void {

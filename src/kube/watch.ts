@@ -1,6 +1,12 @@
 import { GatheredBytes } from '../base/gathered-bytes.ts';
 import { LinkspanError } from '../base/errors.ts';
-import { MAX_OBJECT_BYTES, MAX_OBJECT_DEPTH, MAX_OBJECT_VALUES, tooLarge } from './answer-limits.ts';
+import {
+  MAX_OBJECT_BYTES,
+  MAX_OBJECT_DEPTH,
+  MAX_OBJECT_VALUES,
+  piecesOf,
+  tooLarge,
+} from './answer-limits.ts';
 import { KubeApiError, wordsOf } from './api-error.ts';
 import { JsonStructure } from './json-structure.ts';
 import type { KubeObject } from './resource.ts';
@@ -14,6 +20,8 @@ export interface WatchEvent<T> {
 }
 
 const NEWLINE = 0x0a;
+/** No API server sends any; those of a watch cost time and say nothing. */
+const MAX_BLANK_LINES = 1000;
 
 /**
  * Turns the bytes of a watch into events: one JSON object a line, however the bytes are split.
@@ -34,7 +42,8 @@ export async function* decodeWatch<T extends KubeObject>(
     if (structure.depth > MAX_OBJECT_DEPTH) throw broken(what, 'a line is nested too deep');
     line.add(piece);
   };
-  for await (const chunk of chunks) {
+  let blank = 0;
+  for await (const chunk of piecesOf(chunks, what)) {
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
       add(chunk.subarray(start, end));
@@ -44,6 +53,7 @@ export async function* decodeWatch<T extends KubeObject>(
       structure.reset();
       start = end + 1;
       if (text.trim() !== '') yield { ...parseEvent<T>(text, what), bytes };
+      else if (++blank > MAX_BLANK_LINES) throw broken(what, 'it has nothing but blank lines');
     }
     if (start < chunk.length) add(chunk.subarray(start));
   }

@@ -17,12 +17,12 @@ export interface PeerBudgets {
 
 const MIB = 1024 * 1024;
 
-/** 10,000 Services with three endpoints each take about a third of these. */
+/** 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a container of 512 MiB gives Node, has room for twice `bytes`. */
 export const PEER_BUDGETS: PeerBudgets = {
   answer: ANSWER_LIMITS,
   pages: MAX_PAGES,
   held: {
-    bytes: 96 * MIB,
+    bytes: 64 * MIB,
     objects: 100_000,
     services: 20_000,
     ports: 100_000,

@@ -180,9 +180,14 @@ export class DropConfirmation {
   async #list(): Promise<readonly string[]> {
     const { remote, selectors, signal, guard, claimsOf, reading, clock } = this.#options;
     const present = new Set<string>();
+    let bytes = 0;
     const note = (service: V1Service): undefined => {
-      for (const claim of claimsOf(service)) present.add(claim);
-      if (present.size > (reading?.budget.limits.objects ?? Infinity))
+      for (const claim of claimsOf(service)) {
+        present.add(claim);
+        bytes += claim.length;
+      }
+      const limits = reading?.budget.limits;
+      if (limits !== undefined && (present.size > limits.objects || bytes > limits.bytes))
         throw new LinkspanError('PEER_OVER_BUDGET', 'a second list has more objects than may be held');
     };
     for (const selector of selectors) {

@@ -17,6 +17,8 @@ export type Hostility =
   | 'values without end'
   /** A byte now and then. */
   | 'slow body'
+  /** As much as just fits, all of it other objects each time, and no watch that holds. */
+  | 'new lists without end'
   /** 100 Services, of which two hundred a second change. */
   | '200 changes a second';
 
@@ -32,6 +34,9 @@ export interface HostileApi extends VirtualApi {
 
 const VERSION = '1000';
 const MILLION = 1_000_000;
+/** Services of about 3 KB as they lie in memory, in a namespace that does not exist here. */
+const FITTING = 18_000;
+let fittingVersion = 0;
 const BYTE_MS = 50;
 const CHANGE_MS = 5;
 
@@ -46,6 +51,8 @@ export async function hostileApi(hostility: Hostility): Promise<HostileApi> {
     },
     watch: (response) => {
       if (hostility === '200 changes a second') changes(response, timers);
+      else if (hostility === 'new lists without end')
+        response.end('{"type":"ERROR","object":{"code":410,"reason":"Expired"}}\n');
     },
   });
   return {
@@ -143,7 +150,10 @@ async function list(hostility: Hostility, url: URL, response: ServerResponse): P
     const end = Math.min(MILLION, from + limit);
     page(services(from, end), end < MILLION ? end : undefined);
   } else if (hostility === '200 changes a second') page(services(0, 100), undefined);
-  else if (hostility === 'endless body') {
+  else if (hostility === 'new lists without end') {
+    const end = Math.min(FITTING, from + limit);
+    page(fittingServices(from, end), end < FITTING ? end : undefined);
+  } else if (hostility === 'endless body') {
     response.write(head);
     for (let at = 0; ; at += 100) await write(response, `${services(at, at + 100).join()},`);
   } else if (hostility === 'endless value') {
@@ -177,6 +187,23 @@ function services(from: number, end: number): string[] {
   const texts: string[] = [];
   for (let at = from; at < end; at++) texts.push(serviceText(at, 80, at));
   return texts;
+}
+
+function fittingServices(from: number, end: number): string[] {
+  fittingVersion++;
+  return Array.from({ length: end - from }, (_, at) =>
+    JSON.stringify({
+      metadata: {
+        name: `svc-${from + at}`,
+        namespace: 'nowhere',
+        uid: `uid-${from + at}`,
+        resourceVersion: `${fittingVersion}-${at}`,
+        labels: { 'mirror.linkerd.io/exported': 'true' },
+        annotations: { note: `${fittingVersion}${'x'.repeat(1700)}` },
+      },
+      spec: { selector: { app: 'a' }, ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
+    }),
+  );
 }
 
 function serviceText(at: number, port: number, version: number): string {

@@ -12,8 +12,10 @@ const HEAP_MIB = 256;
 const MAX_RSS_MIB = 450;
 /** Reports that are waited for once the Link is parked: a tenth of a second each. */
 const REPORTS = 15;
+/** For what has to happen at all, on a machine that has other things to do. */
+const PATIENCE_MS = 120_000;
 /** How long a change of the healthy cluster may take, milliseconds. */
-const IN_TIME_MS = 2000;
+const IN_TIME_MS = 5000;
 
 class Peers extends RuntimeProcess {
   constructor(...targets: string[]) {
@@ -29,7 +31,11 @@ class Peers extends RuntimeProcess {
 
   /** Waits for a line of which `is` is true. */
   line(what: string, is: (line: PeersLine) => boolean): Promise<PeersLine> {
-    return this.says(what, () => this.lines.findLast(is));
+    const seen = () => {
+      if (this.gone) throw new Error(`it ended: ${this.log.slice(-2000)}`);
+      return this.lines.findLast(is);
+    };
+    return eventually(what, seen, { timeoutMs: PATIENCE_MS });
   }
 }
 
@@ -38,7 +44,7 @@ class Peers extends RuntimeProcess {
  * certificates. Each case is a controller's peers with a heap of 256 MiB, one target that is hostile and one that is in order.
  */
 describe('a target whose API server is hostile', function () {
-  this.timeout(60_000);
+  this.timeout(200_000);
   const cases: readonly [Hostility, string | undefined][] = [
     ['endless body', 'services'],
     ['endless value', 'answer'],
@@ -47,6 +53,7 @@ describe('a target whose API server is hostile', function () {
     ['values without end', 'answer'],
     ['slow body', 'answer'],
     ['200 changes a second', undefined],
+    ['new lists without end', undefined],
   ];
   const closing: (() => Promise<unknown>)[] = [];
   afterEach(async () => {
@@ -85,7 +92,7 @@ describe('a target whose API server is hostile', function () {
     it(`${hostility}: ${budget === undefined ? 'is taken in' : 'is parked'}, the others go on`, async () => {
       const { peers, change } = await start(hostility);
       if (budget === undefined)
-        await peers.line('it is mirrored', (line) => line.peers['hostile-0']?.mirrors === 100);
+        await peers.line('it is taken in', (line) => line.peers['hostile-0']?.synced === true);
       else await peers.line('it is parked', (line) => line.peers['hostile-0']?.over === budget);
       await othersGoOn(peers, change);
       const last = peers.lines.at(-1)?.peers['hostile-0'];

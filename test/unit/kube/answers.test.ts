@@ -239,4 +239,25 @@ describe('answers of API servers', () => {
     expect(await codeFrom(read(stream(`"${'x'.repeat(65_536)}",`, 100)))).to.equal('KUBE_ANSWER_TOO_LARGE');
     expect(await codeFrom(read(stream('['.repeat(1000), 1)))).to.equal('KUBE_WATCH_BROKEN');
   });
+
+  it('ends a watch of blank lines, which say nothing and cost time', async () => {
+    async function* blank() {
+      await Promise.resolve();
+      for (;;) yield Buffer.from('\n'.repeat(500));
+    }
+    const read = async () => {
+      for await (const _ of decodeWatch(blank(), 'watch')) continue;
+    };
+    expect(await codeFrom(read())).to.equal('KUBE_WATCH_BROKEN');
+  });
+
+  it('gives up one that comes in more pieces than its length needs', async () => {
+    const { client } = await start((request, response) => {
+      json(request, response);
+      response.flushHeaders();
+      // Chunks of HTTP with a byte each.
+      response.socket?.write('1\r\n \r\n'.repeat(100_000));
+    });
+    expect(await codeFrom(client.raw('GET', '/x'))).to.equal('KUBE_ANSWER_TOO_LARGE');
+  });
 });

@@ -199,7 +199,7 @@ describe('the budget of a peer', () => {
     expect(budget.used('bytes')).to.be.below(400_000);
   });
 
-  it('10,000 Services with three endpoints each take less than half of the defaults', () => {
+  it('10,000 Services with three endpoints each fit the defaults with room to spare', () => {
     const budget = new PeerBudget(PEER_BUDGETS.held);
     const exported = budget.share(costOfService);
     const slices = budget.share();
@@ -218,7 +218,7 @@ describe('the budget of a peer', () => {
       );
     }
     for (const [name, limit] of Object.entries(PEER_BUDGETS.held))
-      expect(budget.used(name as keyof PeerLimits) / limit, name).to.be.below(0.51);
+      expect(budget.used(name as keyof PeerLimits) / limit, name).to.be.below(0.7);
   });
 
   it('weighs what is small to write and large to hold', () => {
