@@ -186,6 +186,14 @@ export const catalogue = {
     'A kubeconfig, or a file that it names, cannot be read.',
     'Check the path and its permissions, or give --kubeconfig.',
   ),
+  KUBE_ANSWER_TOO_LARGE: entry(
+    'An answer of the API server, or one object in it, is larger than any should be, or a list has no end; the rest was not read.',
+    'Find out what answers there; where objects really are so large, raise --max-answer-size of the controller.',
+  ),
+  KUBE_ANSWER_TOO_SLOW: entry(
+    'An answer of the API server began, but did not end in time.',
+    'Check the line to the API server; where it is that slow, raise --max-answer-time of the controller.',
+  ),
   KUBE_API_ERROR: entry(
     'The API server refused a request or failed; the message is its own.',
     'Read the message; what can be tried again is tried again.',
@@ -221,6 +229,10 @@ export const catalogue = {
   KUBE_WATCH_BROKEN: entry(
     'A watch ended in a way it should not; what is known is kept and the watch is begun again.',
     'Nothing, unless it repeats: then look at what stands between this process and the API server.',
+  ),
+  PEER_OVER_BUDGET: entry(
+    'A linked cluster makes the controller hold more than one cluster may; the Link is parked and what it has made stays.',
+    'Export less, or raise the named --max-… of the controller together with its memory.',
   ),
   MANIFEST_INVALID: entry(
     'A text that should hold Kubernetes objects is not YAML, or something in it is no object.',

@@ -74,6 +74,8 @@ export const DATA_PATH = 'linkspan.dev/data-path';
 export const REMOTE_UID = 'linkspan.dev/remote-uid';
 /** Annotation on a mirror: comma-separated keys of labels and annotations copied from the remote Service, so that they can be taken back. */
 export const COPIED_KEYS = 'linkspan.dev/copied-keys';
+/** Written by us onto our own copy of a Service that is more than one may be; the value says why. Never written to a cluster. */
+export const OVER_BUDGET = 'linkspan.dev/over-budget';
 /** Annotation on a relay mirror: egress port for each service port, JSON `{"<service port>": <egress port>}`. */
 export const EGRESS_PORTS = 'linkspan.dev/egress-ports';
 /** Group of annotations on a relayed federated Service: `egress-ports.linkspan.dev/<cluster>` holds the egress port of each service port for that cluster. */

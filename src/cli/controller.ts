@@ -26,6 +26,7 @@ import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
+import { budgetFlags, budgetsOf, withBudgetFlags } from './budget-flags.ts';
 import { accessOf, clusterFlags, durationFlag, selectorFlag } from './flags.ts';
 import { signerFlags, startSigner, withSignerFlags } from './signer.ts';
 
@@ -52,6 +53,7 @@ const schema = z.strictObject({
   concurrency: z.coerce.number().int().min(1).max(1024),
   peerConcurrency: z.coerce.number().int().min(1).max(1024),
   leaseDuration: durationFlag.refine((ms) => ms >= 5000, { error: 'must be at least 5s' }),
+  ...budgetFlags,
   identityDir: z.string().optional(),
   ...anchorsFlag,
   ...signerFlags,
@@ -66,7 +68,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan controller`: mirrors the exports of every linked cluster into this one. */
 export function controllerCommand(): Command {
-  return addAnchorsFlag(withSignerFlags(new Command('controller')))
+  const command = new Command('controller')
     .description('mirror the exported Services of linked clusters into this (source) cluster')
     .option(
       '--kubeconfig <file>',
@@ -125,6 +127,7 @@ export function controllerCommand(): Command {
     .option('--replica <name>', 'name of this replica in its Leases (default: the host name)')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
     .action((flags: unknown) => run(parseFlags(schema, flags, 'controller')));
+  return withBudgetFlags(addAnchorsFlag(withSignerFlags(command)));
 }
 
 async function run(settings: Settings): Promise<void> {
@@ -206,6 +209,7 @@ function controllerSettings(settings: Settings, meshed: boolean): ControllerSett
     concurrency: settings.peerConcurrency,
     totalConcurrency: settings.concurrency,
     leaseMs: settings.leaseDuration,
+    budgets: budgetsOf(settings),
   };
 }
 

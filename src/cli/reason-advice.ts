@@ -7,6 +7,8 @@ export type AnyReason = MirrorReason | EventReason | ProbeReason | LinkReason;
 
 const NOTHING = 'Nothing: this is as it should be.';
 const WAIT = 'Wait; it comes right by itself.';
+const PARKED =
+  'Find out whether the target is meant to have so many. If so, raise the limit that the message names (chart value `controller.budgets`) and the memory of the controller; if not, export less, or remove the Link.';
 const LINK_AGAIN =
   'Run `linkspan link` (or apply what `linkspan link-gen` prints) again: it makes new credentials.';
 
@@ -34,6 +36,8 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   NotExported:
     'Run `linkspan export SVC` in the target cluster, and compare its labels with the selectors of the Link.',
   NotSynced: 'See the condition APIReachable of the Link (`linkspan links`).',
+  OverBudgetService:
+    'Take off it what nobody needs, or raise `--max-service-metadata` of the controller (chart value `controller.budgets`).',
   DropHeld:
     'Find out why so many exports vanished at once. If it was meant, wait: a second list from the target confirms it.',
   Error:
@@ -44,6 +48,7 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   DropConfirmed: 'Nothing: what was held back has been removed.',
   ClusterReplaced:
     'If the target was rebuilt on purpose, run the command in the message, which accepts it. If not, check whose API server the credentials lead to.',
+  OverBudget: 'See the condition Synced of the Link (`linkspan links`): its reason says which budget it is.',
   // probes
   ProbeRefused:
     'Check that the gateway runs, and that firewalls and network policies let the source reach the address and port.',
@@ -75,6 +80,17 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   AllMirrored: NOTHING,
   Mirroring: WAIT,
   SomeNotMirrored: 'See `linkspan mirrors` for which, and `linkspan explain svc NAME` for why.',
+  OverBudgetMemory: PARKED,
+  OverBudgetObjects: PARKED,
+  OverBudgetServices: PARKED,
+  OverBudgetPorts: PARKED,
+  OverBudgetMetadata: PARKED,
+  OverBudgetNamespaces: PARKED,
+  OverBudgetWatches: PARKED,
+  OverBudgetAnswer:
+    'Find out what answers there. Where the line is slow or objects are very large, raise `--max-answer-time` or `--max-answer-size` (chart value `controller.budgets`).',
+  OverBudgetPages:
+    'Find out what answers there: no API server needs so many pages. Where it is in order, raise `--max-list-pages` (chart value `controller.budgets`).',
   ProbesAnswered: NOTHING,
   ProbesFailed:
     'See `linkspan gateways -o wide`, and `linkspan explain reason` with the reason of each address.',

@@ -7,6 +7,8 @@ import { newest } from '../kube/resource-version.ts';
 import { endpointSlices, services, type KubeObject } from '../kube/resource.ts';
 import { IndexedStore, type StoreChange } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
+import type { PeerReading } from '../kube/peer-reading.ts';
+import { reflectorLimits } from '../kube/peer-reading.ts';
 import type { Logger } from '../telemetry/log.ts';
 import {
   countEndpoints,
@@ -15,7 +17,9 @@ import {
   type ServiceEndpoints,
   SERVICE_NAME_LABEL,
 } from './endpoint-slices.ts';
+import { costOfService } from './export-cost.ts';
 import { HandMadeSlices } from './hand-made-slices.ts';
+import { withinSize } from './service-size.ts';
 import { storedService, storedSlice } from './stored-shape.ts';
 
 export type { ServiceEndpoints } from './endpoint-slices.ts';
@@ -27,6 +31,11 @@ export interface ExportViewOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Limits of what the cluster may make us hold and read; default none. */
+  readonly limits?: PeerReading & {
+    /** Bytes of labels and annotations of one Service. */
+    readonly serviceMetadata: number;
+  };
   /**
    * Exports that no label says (annotations). When given, all Services are watched, and what neither a selector nor this says is exported is
    * dropped on arrival. The slices of a Service that only this exports lack the selector's labels: each such Service has a watch of its own.
@@ -42,6 +51,8 @@ export interface ExportViewOptions {
 const BY_SERVICE = 'service';
 /** How long a slice that lost a label stays, when its Service's label moved from one selector to another: the two watches are not in step. */
 const MOVE_GRACE_MS = 5_000;
+/** Slices that may be on the move at once; those beyond are gone at once. */
+const MAX_MOVING = 1000;
 /** Services that may be asked about at once after they left a selector. */
 const CONFIRMATIONS = 4;
 
@@ -80,7 +91,14 @@ export class ExportView {
     const watched = options.unfiltered === undefined ? [...selectors] : [''];
     this.#serviceParts = watched.map((selector) => this.#servicePart(selector));
     this.#sliceParts = [...selectors].map((selector) => this.#slicePart(selector));
-    this.#handMade = new HandMadeSlices({ client, clock, random, log, onChange: (key) => this.#tell(key) });
+    this.#handMade = new HandMadeSlices({
+      client,
+      clock,
+      random,
+      log,
+      limits: options.limits,
+      onChange: (key) => this.#tell(key),
+    });
     this.#confirmations = new WorkQueue({
       handler: (key, signal) => this.#confirmGone(key, signal),
       concurrency: CONFIRMATIONS,
@@ -179,7 +197,7 @@ export class ExportView {
   }
 
   #servicePart(selector: string): Part<V1Service> {
-    const { unfiltered, ...options } = this.#options;
+    const { unfiltered, limits, ...options } = this.#options;
     const store = new IndexedStore<V1Service>();
     const wanted = (service: V1Service) =>
       unfiltered === undefined || unfiltered.selected(service) || unfiltered.exported(service);
@@ -188,13 +206,18 @@ export class ExportView {
       resource: services,
       store,
       ...(selector === '' ? {} : { labelSelector: selector }),
-      transform: (service) => (wanted(service) ? storedService(service) : undefined),
+      ...reflectorLimits(limits, costOfService),
+      transform: (service) => {
+        if (!wanted(service)) return undefined;
+        const kept = storedService(service);
+        return limits === undefined ? kept : withinSize(kept, limits.serviceMetadata);
+      },
     });
     return { selector, store, reflector };
   }
 
   #slicePart(selector: string): Part<V1EndpointSlice> {
-    const { client, clock, random, log } = this.#options;
+    const { client, clock, random, log, limits } = this.#options;
     const store = new IndexedStore<V1EndpointSlice>({ [BY_SERVICE]: serviceKeysOf });
     const reflector = new Reflector<V1EndpointSlice>({
       client,
@@ -205,6 +228,7 @@ export class ExportView {
       store,
       labelSelector: selector,
       transform: storedSlice,
+      ...reflectorLimits<V1EndpointSlice>(limits),
     });
     return { selector, store, reflector };
   }
@@ -258,6 +282,7 @@ export class ExportView {
         namespace,
         labelSelector: part.selector,
         fieldSelector: `metadata.name=${name}`,
+        limit: 1,
         signal,
       });
       // Its watch will say so too.
@@ -293,6 +318,10 @@ export class ExportView {
 
   #hold(key: string, slice: V1EndpointSlice, owner: string): void {
     this.#arrived(key);
+    if (this.#moving.size >= MAX_MOVING) {
+      this.#tell(owner);
+      return;
+    }
     const expire = () => {
       this.#moving.delete(key);
       this.#tell(owner);

@@ -2,6 +2,8 @@ import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
+import type { BudgetShare } from '../kube/peer-budget.ts';
+import { type PeerReading, reflectorLimits } from '../kube/peer-reading.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { endpointSlices } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
@@ -14,6 +16,8 @@ export interface HandMadeSlicesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Limits of what the cluster may make us hold, also of how many watches there may be; default none. */
+  readonly limits?: PeerReading | undefined;
   /** A Service's slices have changed, or are known now. */
   onChange(key: string): void;
 }
@@ -22,6 +26,7 @@ interface Watch {
   readonly store: IndexedStore<V1EndpointSlice>;
   readonly reflector: Reflector<V1EndpointSlice>;
   readonly stop: AbortController;
+  readonly budget: BudgetShare<V1EndpointSlice> | undefined;
 }
 
 /**
@@ -31,6 +36,8 @@ interface Watch {
 export class HandMadeSlices {
   readonly #options: HandMadeSlicesOptions;
   readonly #watches = new Map<string, Watch>();
+  /** Services whose watch would be one too many: nothing is known of their endpoints. */
+  readonly #waiting = new Set<string>();
   readonly #stopping = new Set<Promise<void>>();
 
   constructor(options: HandMadeSlicesOptions) {
@@ -39,7 +46,10 @@ export class HandMadeSlices {
 
   /** Watches the slices of a Service, until `forget`. */
   follow(key: string): void {
-    if (!this.#watches.has(key)) this.#watches.set(key, this.#watch(key));
+    if (this.#watches.has(key)) return;
+    if (this.#options.limits?.budget.watchFits === false) this.#waiting.add(key);
+    else this.#watches.set(key, this.#watch(key));
+    this.#count();
   }
 
   /** Resumes every watch at once, after the API server was away. */
@@ -48,10 +58,21 @@ export class HandMadeSlices {
   }
 
   forget(key: string): void {
+    this.#waiting.delete(key);
     const watch = this.#watches.get(key);
-    if (watch === undefined) return;
+    if (watch !== undefined) this.#end(key, watch);
+    this.#count();
+    const [next] = this.#waiting;
+    if (watch === undefined || next === undefined) return;
+    this.#waiting.delete(next);
+    this.#count();
+    this.follow(next);
+  }
+
+  #end(key: string, watch: Watch): void {
     this.#watches.delete(key);
     watch.stop.abort();
+    watch.budget?.close();
     const stopped = watch.reflector.stop().finally(() => this.#stopping.delete(stopped));
     this.#stopping.add(stopped);
   }
@@ -77,13 +98,23 @@ export class HandMadeSlices {
     return undefined;
   }
 
+  #count(): void {
+    this.#options.limits?.budget.countWatches(
+      this,
+      this.#watches.size,
+      this.#watches.size + this.#waiting.size,
+    );
+  }
+
   async stop(): Promise<void> {
+    this.#waiting.clear();
     for (const key of this.#watches.keys()) this.forget(key);
     await Promise.all(this.#stopping);
   }
 
   #watch(key: string): Watch {
-    const { client, clock, random, log } = this.#options;
+    const { client, clock, random, log, limits } = this.#options;
+    const bounds = reflectorLimits<V1EndpointSlice>(limits);
     const [namespace = '', name = ''] = key.split('/');
     const store = new IndexedStore<V1EndpointSlice>();
     const reflector = new Reflector({
@@ -96,6 +127,7 @@ export class HandMadeSlices {
       clock,
       random,
       log,
+      ...bounds,
     });
     const stop = new AbortController();
     const tell = () => {
@@ -105,6 +137,6 @@ export class HandMadeSlices {
     reflector.start();
     // Rejects when it is stopped first, which needs no word.
     reflector.whenSynced(stop.signal).then(tell, () => undefined);
-    return { store, reflector, stop };
+    return { store, reflector, stop, budget: bounds.budget };
   }
 }

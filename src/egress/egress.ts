@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Clock } from '../base/clock.ts';
+import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { Accounts } from '../proxy/accounts.ts';
@@ -35,6 +36,8 @@ export interface EgressOptions
 
 /** How soon a port that could not be bound is tried again. */
 const RETRY_LISTEN_MS = 2000;
+/** Handshakes of `/try` at once, and how long an outcome is good for others who ask. */
+const TRIES = { concurrency: 4, keepMs: 1000 };
 
 /**
  * The relay for clients without a mesh: a listener for each mirrored port, mTLS and the transport header towards the gateways. Routes come and go; a port that is taken by somebody else keeps
@@ -54,6 +57,7 @@ export class Egress {
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
   readonly #failed = new Map<number, string>();
+  readonly #tries: SharedWork<GatewayTry>;
   #draining = false;
 
   constructor(options: EgressOptions) {
@@ -75,6 +79,7 @@ export class Egress {
       strangers: new Set(),
     };
     this.#unsubscribe = this.#parts.namespaces.subscribe((namespace) => this.#reconsider(namespace));
+    this.#tries = new SharedWork({ clock: options.clock, ...TRIES });
   }
 
   /** Ports that are served. */
@@ -101,12 +106,14 @@ export class Egress {
     for (const [port, route] of routes) if (!this.#servers.has(port)) this.#open(port, route);
   }
 
-  /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. */
+  /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. Those who ask at the same time share it. */
   async tryGateways(): Promise<GatewayTry[]> {
     const places = new Map<string, GatewayPlace>();
     for (const { places: own } of this.#servers.values())
       for (const place of own) places.set(`${place.host} ${place.port} ${place.identity}`, place);
-    return Promise.all([...places.values()].map((place) => tryGateway(place, this.#options)));
+    return Promise.all(
+      [...places].map(([key, place]) => this.#tries.run(key, () => tryGateway(place, this.#options))),
+    );
   }
 
   /** Takes nothing new, lets what is under way end within the grace, then ends it. */

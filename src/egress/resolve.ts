@@ -12,6 +12,8 @@ export const systemLookup: Lookup = async (host) =>
 
 const REFRESH_MS = 15_000;
 const RETRY_MS = 2000;
+/** Addresses of one name that are used; a name of a DNS that is not ours may have thousands. */
+const MAX_ADDRESSES = 64;
 
 /** The addresses of some hosts, kept up to date; a lookup that fails keeps the last known ones. */
 export class ResolvedHosts {
@@ -26,7 +28,7 @@ export class ResolvedHosts {
     const resolve = async (host: string): Promise<void> => {
       let next = REFRESH_MS;
       try {
-        const addresses = [...(await options.lookup(host))].sort();
+        const addresses = [...(await options.lookup(host))].sort().slice(0, MAX_ADDRESSES);
         const changed = addresses.join() !== this.#known.get(host)?.join();
         this.#known.set(host, addresses);
         if (changed && !this.#stopped) options.onChange(this.#all(hosts));

@@ -1,6 +1,6 @@
 import type { SocketAddress } from '../base/address.ts';
 import { type AccountsSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/accounts.ts';
-import { accountsText, serviceOf } from '../proxy/metrics.ts';
+import { accountsExposition, serviceOf } from '../proxy/metrics.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/metrics.ts';
 
@@ -97,19 +97,25 @@ export interface GatewayMetricsOptions {
 export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
   registry.addText(async () => {
     const [report, workers] = await Promise.all([options.report(), options.workers()]);
-    const own = gatewayText(report, workers, options.version);
-    return accountsText(report.accounts, 'inbound', options.listen) + own;
+    const accounts = accountsExposition(report.accounts, 'inbound', options.listen);
+    return piecesOf(accounts, gatewayExposition(report, workers, options.version));
   });
 }
 
-function gatewayText(report: GatewayReport, workers: WorkerCounts, version: string): string {
+function* piecesOf(...expositions: Exposition[]): Iterable<string> {
+  for (const exposition of expositions) yield* exposition.pieces();
+}
+
+function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version: string): Exposition {
   const out = new Exposition();
   out.write(
     gatewayFamilies.endpoints,
-    Object.entries(report.balancers).flatMap(([label, { ready, known }]) => [
-      [{ endpoint_state: 'ready', ...backendLabels(label) }, ready] as const,
-      [{ endpoint_state: 'pending', ...backendLabels(label) }, known - ready] as const,
-    ]),
+    Object.entries(report.balancers)
+      .values()
+      .flatMap(([label, { ready, known }]) => [
+        [{ endpoint_state: 'ready', ...backendLabels(label) }, ready] as const,
+        [{ endpoint_state: 'pending', ...backendLabels(label) }, known - ready] as const,
+      ]),
   );
   const bun = process.versions['bun'];
   const runtime = bun === undefined ? `node ${process.versions.node}` : `bun ${bun}`;
@@ -121,7 +127,7 @@ function gatewayText(report: GatewayReport, workers: WorkerCounts, version: stri
   ]);
   out.write(gatewayFamilies.restarts, [[{}, restarts]]);
   out.write(gatewayFamilies.accessLogDropped, [[{}, report.accessLogDropped]]);
-  return out.text;
+  return out;
 }
 
 /** A service is its own backend here; what is no Service of Kubernetes goes by its whole name. */

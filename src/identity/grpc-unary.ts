@@ -3,6 +3,7 @@ import net, { type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
+import { GatheredBytes } from '../base/gathered-bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { identityIn, isIdentity } from './peer.ts';
@@ -135,17 +136,18 @@ function exchange(session: http2.ClientHttp2Session, call: UnaryCall, signal: Ab
     });
     let head: http2.IncomingHttpHeaders = {};
     let trailers: http2.IncomingHttpHeaders = {};
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const body = new GatheredBytes();
     stream.on('error', fail);
     stream.on('response', (headers) => (head = headers));
     stream.on('trailers', (headers) => (trailers = headers));
     stream.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > MAX_ANSWER) reject(garbled(call, `an answer of more than ${MAX_ANSWER} bytes`));
-      else chunks.push(chunk);
+      if (body.length + chunk.length <= MAX_ANSWER) body.add(chunk);
+      else {
+        stream.destroy();
+        reject(garbled(call, `an answer of more than ${MAX_ANSWER} bytes`));
+      }
     });
-    stream.on('end', () => resolve({ head, trailers, body: Buffer.concat(chunks) }));
+    stream.on('end', () => resolve({ head, trailers, body: body.bytes }));
     stream.end(frame(call.message));
   });
 }

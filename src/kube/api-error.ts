@@ -8,6 +8,9 @@ export interface StatusCause {
   readonly field?: string;
 }
 
+/** Longest text of a server that goes into messages, conditions and logs. */
+const MAX_WORDS = 1024;
+
 /** An API server's refusal: its HTTP status and the reason of its Status object (`NotFound`, `AlreadyExists`, `Expired`, …). */
 export class KubeApiError extends LinkspanError {
   readonly status: number;
@@ -28,13 +31,13 @@ export class KubeApiError extends LinkspanError {
     },
     what: string,
   ) {
-    super(codeFor(answer.status), `${what}: ${answer.message}`, {
-      fields: { status: answer.status, reason: answer.reason },
-    });
+    const reason = answer.reason.slice(0, MAX_WORDS);
+    const words = answer.message.slice(0, MAX_WORDS);
+    super(codeFor(answer.status), `${what}: ${words}`, { fields: { status: answer.status, reason } });
     this.status = answer.status;
-    this.reason = answer.reason;
+    this.reason = reason;
     this.retryAfterMs = answer.retryAfterMs;
-    this.answer = answer.message;
+    this.answer = words;
     this.causes = answer.causes ?? [];
   }
 }
@@ -71,14 +74,14 @@ export function statusError(
   try {
     const parsed = JSON.parse(body) as {
       kind?: string;
-      reason?: string;
-      message?: string;
+      reason?: unknown;
+      message?: unknown;
       details?: { causes?: StatusCause[] };
     };
     if (parsed.kind === 'Status') {
-      reason = parsed.reason ?? '';
+      reason = wordsOf(parsed.reason, '');
       causes = parsed.details?.causes ?? [];
-      message = parsed.message ?? message;
+      message = wordsOf(parsed.message, message);
     }
   } catch {
     // Not a Status: a proxy in between, or a body cut short. The text itself is the message.
@@ -89,6 +92,11 @@ export function statusError(
     { status, reason, message: message.trim() || `HTTP ${status}`, retryAfterMs, causes },
     what,
   );
+}
+
+/** What a server says in a field that should be text. */
+export function wordsOf(value: unknown, otherwise: string): string {
+  return typeof value === 'string' ? value : otherwise;
 }
 
 /** The texts of `Warning` headers: `299 - "text"` (RFC 7234 section 5.5), several in one header or in several. */

@@ -1,5 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { readFile } from 'node:fs/promises';
+import { systemClock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 
 /** Who we are for an API server. */
@@ -7,6 +8,9 @@ export interface Auth {
   /** The Authorization header of the next request; undefined when a client certificate or nothing says who we are. */
   authorization(): Promise<string | undefined>;
 }
+
+/** A plugin may ask a person to log in; one that takes longer hangs. */
+const PLUGIN_MS = 300_000;
 
 /** How long a token file is taken as read; kubelet renews projected tokens well before they expire. */
 const TOKEN_FILE_TTL_MS = 60_000;
@@ -71,7 +75,7 @@ export function pluginAuth(kubeconfig: string, context: string, source: string):
       loaded ??= load();
       try {
         const options: { headers?: Record<string, string> } = { headers: {} };
-        await (await loaded).applyToHTTPSOptions(options);
+        await inTime((await loaded).applyToHTTPSOptions(options));
         return options.headers?.['Authorization'];
       } catch (error) {
         throw new LinkspanError(
@@ -82,4 +86,17 @@ export function pluginAuth(kubeconfig: string, context: string, source: string):
       }
     },
   };
+}
+
+/** The library waits for a plugin for ever. */
+async function inTime(work: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = systemClock.after(PLUGIN_MS, () =>
+    late.reject(new Error(`it has not ended within ${PLUGIN_MS / 1000} s`)),
+  );
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    timer.cancel();
+  }
 }

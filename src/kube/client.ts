@@ -1,79 +1,60 @@
 import type { Dispatcher } from 'undici';
-import { backoffDelay, type Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import { sleep } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { MANAGER } from '../base/names.ts';
-import type { Logger } from '../telemetry/log.ts';
 import { type Agents, openAgents } from './agents.ts';
 import type { ClusterAccess } from './access.ts';
-import { KubeApiError, statusError, warningsOf } from './api-error.ts';
-import { pathOf, type KubeObject, type ObjectRef, type Resource } from './resource.ts';
+import {
+  type AnswerLimits,
+  ANSWER_LIMITS,
+  isOverLimit,
+  MAX_LIST_BYTES,
+  tooLarge,
+  tooSlow,
+} from './answer-limits.ts';
+import { warningsOf } from './api-error.ts';
+import { listPages } from './list-pages.ts';
+import {
+  anyLimits,
+  type ListAnswer,
+  objectLimits,
+  readAnswer,
+  readList,
+  readRefusal,
+} from './read-answer.ts';
+import type {
+  CallOptions,
+  KubeClientOptions,
+  ListOptions,
+  ListResult,
+  PatchOptions,
+  WatchOptions,
+} from './client-options.ts';
+import { connectionError, type Method, retryDelay } from './retries.ts';
+import { pathOf, queryString, type KubeObject, type ObjectRef, type Resource } from './resource.ts';
 import { decodeWatch, type WatchEvent } from './watch.ts';
 
 export { isAlreadyExists, isConflict, isForbidden, isGone, isNotFound, KubeApiError } from './api-error.ts';
+export type {
+  KubeClientOptions,
+  ListOptions,
+  ListResult,
+  PatchOptions,
+  WatchOptions,
+} from './client-options.ts';
 export type { WatchEvent } from './watch.ts';
-
-export interface KubeClientOptions {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log?: Logger;
-  /** Time for one try of one request, milliseconds; default 10 s. Watches have their own. */
-  readonly timeoutMs?: number;
-  /** Connections for requests, beside those of watches; default 16. */
-  readonly maxConnections?: number;
-  /** Tries of a request that may be repeated; default 4. */
-  readonly maxTries?: number;
-}
-
-interface CallOptions {
-  readonly signal?: AbortSignal;
-}
-
-interface WriteOptions extends CallOptions {
-  /** Told of what the API server warns about (its `Warning` headers): deprecated versions, pods that a Pod Security Standard would refuse, … */
-  readonly onWarning?: (text: string) => void;
-  /** Everything but the writing: the server says whether it would take it. */
-  readonly dryRun?: boolean;
-  /** Who owns the fields that are written; default `linkspan.dev`. */
-  readonly fieldManager?: string;
-}
-
-export interface ListOptions extends CallOptions {
-  readonly namespace?: string;
-  readonly labelSelector?: string;
-  readonly fieldSelector?: string;
-  readonly limit?: number;
-  readonly continueToken?: string;
-  readonly resourceVersion?: string;
-}
-
-export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continueToken'> {
-  readonly resourceVersion: string;
-  /** After how many seconds the server should end the watch; a watch that is still open well after that is dead. */
-  readonly timeoutSeconds: number;
-}
-
-export interface PatchOptions extends WriteOptions {
-  readonly type: 'merge' | 'apply' | 'json';
-  readonly subresource?: 'status' | 'approval';
-  /** Take over fields of other managers (apply only). */
-  readonly force?: boolean;
-}
-
-export interface ListResult<T> {
-  readonly items: T[];
-  readonly resourceVersion: string;
-  readonly continueToken?: string;
-}
 
 interface Request extends CallOptions {
   readonly onWarning?: (text: string) => void;
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly method: Method;
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
   readonly contentType?: string;
 }
+
+/** Reads the answer to a request. Leaving in the middle closes its connection. */
+type Read<R> = (response: Dispatcher.ResponseData, what: string) => Promise<R>;
 
 const PATCH_TYPES = {
   merge: 'application/merge-patch+json',
@@ -91,6 +72,7 @@ const WATCH_GRACE_MS = 15_000;
 export class KubeClient {
   readonly #access: ClusterAccess;
   readonly #options: KubeClientOptions;
+  readonly #limits: AnswerLimits;
   /** Made for the first request. */
   #agents: Promise<Agents> | undefined;
   #closed = false;
@@ -98,6 +80,7 @@ export class KubeClient {
   constructor(access: ClusterAccess, options: KubeClientOptions) {
     this.#access = access;
     this.#options = options;
+    this.#limits = { ...ANSWER_LIMITS, ...options.limits };
   }
 
   /** URL of the API server. */
@@ -113,22 +96,49 @@ export class KubeClient {
     return (await this.#call({ method: 'GET', path: pathOf(resource, ref), ...options })) as T;
   }
 
-  /** One page, or everything when no limit is given. */
-  async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<ListResult<T>> {
-    const { namespace, signal, labelSelector, fieldSelector, limit, continueToken, resourceVersion } =
+  /**
+   * One page; or everything, page by page, when no limit is given.
+   * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_ANSWER_TOO_SLOW: a smaller page may fit
+   */
+  async list<T extends KubeObject>(
+    resource: Resource<T>,
+    options: ListOptions<T> = {},
+  ): Promise<ListResult<T>> {
+    if (options.limit === undefined) return this.#listAll(resource, options);
+    const { namespace, signal, labelSelector, fieldSelector, limit, continueToken, resourceVersion, keep } =
       options;
     const path = pathOf(resource, namespace === undefined ? {} : { namespace });
     const query = { labelSelector, fieldSelector, limit, continue: continueToken, resourceVersion };
-    const answer = (await this.#call({ method: 'GET', path, query, ...(signal ? { signal } : {}) })) as {
-      items?: T[];
-      metadata?: { resourceVersion?: string; continue?: string };
-    };
-    const next = answer.metadata?.continue;
+    const { items, metadata, bytes } = await this.#call<ListAnswer>(
+      { method: 'GET', path, query, ...(signal ? { signal } : {}) },
+      (response, what) =>
+        readList(response, what, this.#limits.bytes, (item) => (keep === undefined ? item : keep(item as T))),
+    );
+    const next = metadata.continue;
     return {
-      items: answer.items ?? [],
-      resourceVersion: answer.metadata?.resourceVersion ?? '',
+      items: items as T[],
+      bytes,
+      resourceVersion: metadata.resourceVersion ?? '',
       ...(next === undefined || next === '' ? {} : { continueToken: next }),
     };
+  }
+
+  async #listAll<T extends KubeObject>(
+    resource: Resource<T>,
+    options: ListOptions<T>,
+  ): Promise<ListResult<T>> {
+    const items: T[] = [];
+    let resourceVersion = '';
+    let used = 0;
+    for await (const page of listPages(this, resource, options)) {
+      used += page.bytes ?? 0;
+      if (used > MAX_LIST_BYTES)
+        throw tooLarge(`list ${resource.plural}`, 'pages', 'it is too long', { used, of: MAX_LIST_BYTES });
+      for (const item of page.items) items.push(item);
+      // All pages are of the first one's moment.
+      if (resourceVersion === '') ({ resourceVersion } = page);
+    }
+    return { items, resourceVersion };
   }
 
   async create<T extends KubeObject>(
@@ -219,16 +229,20 @@ export class KubeClient {
 
   /** A request to any path, for what has no resource: `/version`, `/readyz`. JSON is parsed, other text comes as it is. */
   raw(method: 'GET', path: string, options: CallOptions = {}): Promise<unknown> {
-    return this.#call({ method, path, ...options });
+    return this.#call({ method, path, ...options }, (response, what) =>
+      readAnswer(response, what, anyLimits(this.#limits.bytes)),
+    );
   }
 
   /** What the server's clock says (`Date` of an answer, in whole seconds), milliseconds since the epoch; undefined where it does not say. */
   async serverTime(options: CallOptions = {}): Promise<number | undefined> {
     const request = { method: 'GET', path: '/version', ...options } as const;
-    const response = await this.#send('requests', request, `GET /version at ${this.server}`);
-    await response.body.dump();
-    const time = Date.parse(String(response.headers['date'] ?? ''));
-    return Number.isNaN(time) ? undefined : time;
+    return this.#call(request, async (response) => {
+      // Its connection is not worth reading more than this.
+      await response.body.dump({ limit: objectLimits(this.#limits.bytes).bytes });
+      const time = Date.parse(String(response.headers['date'] ?? ''));
+      return Number.isNaN(time) ? undefined : time;
+    });
   }
 
   /**
@@ -250,7 +264,7 @@ export class KubeClient {
     const both = signal === undefined ? dead.signal : AbortSignal.any([signal, dead.signal]);
     try {
       const response = await this.#send('watches', { method: 'GET', path, query, signal: both }, what);
-      if (response.statusCode !== 200) throw await refusal(response, what);
+      if (response.statusCode !== 200) throw await readRefusal(response, what);
       for await (const event of decodeWatch<T>(response.body, what)) yield event;
     } catch (error) {
       if (error instanceof LinkspanError) throw error;
@@ -273,12 +287,12 @@ export class KubeClient {
     await Promise.all([agents?.requests.destroy(), agents?.watches.destroy()]);
   }
 
-  async #call(request: Request): Promise<unknown> {
+  async #call<R = unknown>(request: Request, read: Read<R> = this.#readObject as Read<R>): Promise<R> {
     const what = `${request.method} ${request.path} at ${this.server}`;
     const { clock, random, maxTries = 4 } = this.#options;
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#once(request, what);
+        return await this.#once(request, what, read);
       } catch (error) {
         if (request.signal?.aborted === true) throw request.signal.reason as Error;
         if (this.#closed) throw error;
@@ -289,25 +303,35 @@ export class KubeClient {
     }
   }
 
-  async #once(request: Request, what: string): Promise<unknown> {
-    const response = await this.#send('requests', request, what);
-    for (const warning of warningsOf(response.headers['warning'])) request.onWarning?.(warning);
-    if (response.statusCode >= 300) throw await refusal(response, what);
-    let body: string;
+  /** One try, which ends with its last byte or when its time is over, however steadily the bytes come. */
+  async #once<R>(request: Request, what: string, read: Read<R>): Promise<R> {
+    const { signal } = request;
+    const { ms } = this.#limits;
+    const ended = new AbortController();
+    const forward = () => ended.abort(signal?.reason);
+    signal?.addEventListener('abort', forward, { once: true });
+    if (signal?.aborted === true) forward();
+    const late = this.#options.clock.after(ms, () => ended.abort(tooSlow(what, ms)), { unref: true });
     try {
-      body = await response.body.text();
+      return await this.#exchange({ ...request, signal: ended.signal }, what, read);
     } catch (error) {
-      throw connectionError(error, what);
-    }
-    const json = String(response.headers['content-type'] ?? '').includes('json');
-    try {
-      return json ? (JSON.parse(body) as unknown) : body;
-    } catch (error) {
-      throw new LinkspanError('KUBE_GARBLED', `${what}: the answer is not JSON: ${body.slice(0, 80)}`, {
-        cause: error,
-      });
+      if (isOverLimit(ended.signal.reason)) throw ended.signal.reason;
+      throw error instanceof LinkspanError ? error : connectionError(error, what);
+    } finally {
+      late.cancel();
+      signal?.removeEventListener('abort', forward);
     }
   }
+
+  async #exchange<R>(request: Request, what: string, read: Read<R>): Promise<R> {
+    const response = await this.#send('requests', request, what);
+    for (const warning of warningsOf(response.headers['warning'])) request.onWarning?.(warning);
+    if (response.statusCode >= 300) throw await readRefusal(response, what);
+    return read(response, what);
+  }
+
+  readonly #readObject: Read<unknown> = (response, what) =>
+    readAnswer(response, what, objectLimits(this.#limits.bytes));
 
   async #headers(request: Request): Promise<Record<string, string | string[]>> {
     const { auth, impersonate } = this.#access;
@@ -348,52 +372,4 @@ export class KubeClient {
       throw connectionError(error, what);
     }
   }
-}
-
-function queryString(query: Request['query']): string {
-  const parameters = new URLSearchParams();
-  for (const [key, value] of Object.entries(query ?? {})) {
-    if (value !== undefined && value !== '') parameters.set(key, String(value));
-  }
-  return parameters.size === 0 ? '' : `?${parameters.toString()}`;
-}
-
-async function refusal(response: Dispatcher.ResponseData, what: string): Promise<KubeApiError> {
-  const body = await response.body.text().catch(() => '');
-  const retryAfter = response.headers['retry-after'];
-  return statusError(response.statusCode, body, what, Array.isArray(retryAfter) ? retryAfter[0] : retryAfter);
-}
-
-const TIMEOUTS = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT']);
-/** Errors that say that the request never reached the server, so that even a POST may be sent again. */
-const NEVER_SENT = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
-
-function connectionError(error: unknown, what: string): LinkspanError {
-  const code = (error as { code?: string }).code ?? '';
-  const kind = TIMEOUTS.has(code) ? 'KUBE_TIMEOUT' : 'KUBE_UNREACHABLE';
-  return new LinkspanError(kind, `${what}: ${messageOf(error)}`, { cause: error, fields: { errno: code } });
-}
-
-/** Requests that do no harm when they were carried out already. */
-const REPEATABLE: ReadonlySet<Request['method']> = new Set(['GET', 'PUT', 'DELETE']);
-
-/** Milliseconds until the next try, or undefined when there should be none. */
-function retryDelay(request: Request, error: unknown, attempt: number, random: Random): number | undefined {
-  const delay = backoffDelay(attempt, { minMs: 100, maxMs: 3000 }, random);
-  if (error instanceof KubeApiError) {
-    // The server says that it did nothing, whatever the method.
-    if (error.status === 429) return Math.min(error.retryAfterMs ?? delay, 10_000);
-    if (error.status < 500 || request.method === 'POST') return undefined;
-    return error.retryAfterMs ?? delay;
-  }
-  if (!(error instanceof LinkspanError)) return undefined;
-  const neverSent = NEVER_SENT.has(String(error.fields['errno']));
-  return neverSent || REPEATABLE.has(request.method) ? delay : undefined;
 }

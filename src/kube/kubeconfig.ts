@@ -24,6 +24,9 @@ export interface Origin {
   readonly context: string | undefined;
 }
 
+/** Longest kubeconfig: a Secret holds at most 1 MiB, and people's files with hundreds of clusters are smaller. */
+const MAX_LENGTH = 4 * 1024 * 1024;
+
 /** Names of the contexts in the kubeconfig that people use. @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID */
 export function contextNames(): string[] {
   const { text: textOfConfig, source } = personsKubeconfig();
@@ -130,6 +133,7 @@ export function readText(file: string): string {
 
 /** @throws LinkspanError KUBECONFIG_INVALID */
 export function parseText(textOfConfig: string, origin: Origin): Config {
+  if (textOfConfig.length > MAX_LENGTH) throw invalid(origin, `has more than ${MAX_LENGTH} characters`);
   if (textOfConfig.trim() === '') throw invalid(origin, 'is empty');
   let value: unknown;
   try {

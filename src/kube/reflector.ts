@@ -1,8 +1,12 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { codeOf, LinkspanError } from '../base/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { isOverLimit } from './answer-limits.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';
+import { listPages } from './list-pages.ts';
+import { slowDown, type Pace } from './pace.ts';
+import type { BudgetShare } from './peer-budget.ts';
 import { compareVersions } from './resource-version.ts';
 import { OverlongAnnotations } from './overlong-annotations.ts';
 import { keyOf, type KubeObject, type Resource } from './resource.ts';
@@ -23,11 +27,19 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly log: Logger;
   /** Objects per page of a list; default 500. */
   readonly pageSize?: number;
+  /** Pages of one list; default 10,000. */
+  readonly maxPages?: number;
+  /** What may be held; default: everything. Over it nothing is taken in and the collection is listed anew after a long back-off: see `BudgetShare.over`. */
+  readonly budget?: BudgetShare<T>;
+  /** How fast it may be read; default: as fast as it comes. */
+  readonly pace?: Pace;
   /** A watch on which nothing was heard for so long is taken for dead and resumed, milliseconds; default 100 s. API servers send bookmarks about every minute. */
   readonly silenceMs?: number;
 }
 
 const BACKOFF = { minMs: 200, maxMs: 30_000 };
+/** Between two lists of a collection that is over budget: each may cost as much as the budget. */
+const OVER_BACKOFF = { minMs: 10_000, maxMs: 600_000 };
 /** A watch that held this long was healthy: the next failure starts with the shortest delay again. */
 const HEALTHY_MS = 10_000;
 /** A watch that ends sooner than this without a word is a failure: what answers is not an API server in order, and would be asked in a tight loop. */
@@ -60,6 +72,8 @@ export class Reflector<T extends KubeObject> {
   #error: Error | undefined;
   /** Where the next watch begins; undefined = list first. */
   #version: string | undefined;
+  /** Lists in a row that were over budget. */
+  #overs = 0;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -149,16 +163,17 @@ export class Reflector<T extends KubeObject> {
       this.#turn = new AbortController();
       const started = clock.monotonic();
       try {
-        if (this.#version !== undefined && !(await this.#historyGoesOn(this.#version)))
-          this.#version = undefined;
-        this.#version ??= await this.#list();
-        await this.#watch(this.#version);
+        await this.#follow();
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         if (error === RESUME) continue;
         const gone = isGone(error);
         if (gone) this.#version = undefined;
+        if (this.#isOver(error)) {
+          await this.#park(error);
+          continue;
+        }
         if (clock.monotonic() - started > HEALTHY_MS) failures = 0;
         // One 410 is the ordinary way to be told to list again; only a repeated one is worth waiting for.
         if (gone && failures === 0) {
@@ -170,6 +185,31 @@ export class Reflector<T extends KubeObject> {
         await sleep(clock, wait, this.#turn.signal).catch(() => undefined);
       }
     }
+  }
+
+  /** Lists, where that is needed, and watches until the watch ends. */
+  async #follow(): Promise<void> {
+    if (this.#version !== undefined && !(await this.#historyGoesOn(this.#version))) this.#version = undefined;
+    this.#version ??= await this.#list();
+    await this.#watch(this.#version);
+  }
+
+  #isOver(error: unknown): error is LinkspanError {
+    if (this.#options.budget === undefined) return false;
+    return isOverLimit(error) || codeOf(error) === 'PEER_OVER_BUDGET';
+  }
+
+  /** Takes nothing in for a while. What the store holds stays; the next look is a list, because what would fit now is not in the events that did not. */
+  async #park(over: LinkspanError): Promise<void> {
+    const { log, resource, client, budget, clock, random } = this.#options;
+    this.#version = undefined;
+    this.#error = undefined;
+    budget?.exceeded(over);
+    const wait = backoffDelay(this.#overs++, OVER_BACKOFF, random);
+    const what = { resource: resource.plural, server: client.server, err: over, waitMs: Math.round(wait) };
+    log.warn(what, 'over budget, nothing more is taken in');
+    this.#tell();
+    await sleep(clock, wait, this.#stop.signal).catch(ignored);
   }
 
   #failed(error: Error, failures: number): void {
@@ -203,26 +243,34 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #list(): Promise<string> {
-    const { client, resource, store, pageSize = 500 } = this.#options;
+    const { client, resource, store, pageSize, maxPages, budget, pace, clock } = this.#options;
     const items: T[] = [];
-    let continueToken: string | undefined;
+    const counted = budget?.list();
+    const { signal } = this.#stop;
     let version = '';
-    do {
-      const page = await client.list(resource, {
-        ...this.#selection(),
-        limit: pageSize,
-        signal: this.#stop.signal,
-        ...(continueToken === undefined ? {} : { continueToken }),
-      });
-      for (const item of page.items) {
+    const pages = listPages(client, resource, {
+      ...this.#selection(),
+      signal,
+      ...(pageSize === undefined ? {} : { pageSize }),
+      ...(maxPages === undefined ? {} : { maxPages }),
+      keep: (item: T) => {
         const kept = this.#transform(item);
-        if (kept !== undefined) items.push(kept);
-      }
+        if (kept === undefined) return undefined;
+        // What is held already is not held twice, and counts as it is held.
+        const held = store.unchanged(kept) ?? kept;
+        counted?.add(held);
+        return held;
+      },
+    });
+    for await (const page of pages) {
+      for (const item of page.items) items.push(item);
       // All pages are of the first one's moment.
-      version = version === '' ? page.resourceVersion : version;
-      continueToken = page.continueToken;
-    } while (continueToken !== undefined);
-    this.#stop.signal.throwIfAborted();
+      if (version === '') version = page.resourceVersion;
+      await slowDown(pace, page.bytes, clock, signal);
+    }
+    signal.throwIfAborted();
+    counted?.done();
+    this.#overs = 0;
     store.version = version;
     store.replace(items);
     this.#heard();
@@ -231,7 +279,7 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #watch(resourceVersion: string): Promise<void> {
-    const { client, resource, random, clock } = this.#options;
+    const { client, resource, random, clock, pace } = this.#options;
     const { signal } = this.#turn;
     const timeoutSeconds = Math.round(WATCH_SECONDS.min + random() * (WATCH_SECONDS.max - WATCH_SECONDS.min));
     const options = { ...this.#selection(), resourceVersion, timeoutSeconds, signal };
@@ -243,6 +291,7 @@ export class Reflector<T extends KubeObject> {
         if (this.#stop.signal.aborted) return;
         words++;
         this.#take(event);
+        await slowDown(pace, event.bytes, clock, signal);
       }
     } finally {
       silence.cancel();
@@ -269,7 +318,11 @@ export class Reflector<T extends KubeObject> {
   }
 
   #take(event: WatchEvent<T>): void {
-    const { store } = this.#options;
+    const { store, budget } = this.#options;
+    const key = keyOf(event.object);
+    const gone = event.type === 'BOOKMARK' || event.type === 'DELETED';
+    const kept = gone ? undefined : this.#transform(event.object);
+    if (kept !== undefined && store.unchanged(kept) === undefined) budget?.admit(kept, store.get(key));
     const version = event.object.metadata?.resourceVersion;
     if (version !== undefined) {
       this.#version = version;
@@ -277,10 +330,11 @@ export class Reflector<T extends KubeObject> {
     }
     this.#heard();
     if (event.type === 'BOOKMARK') return;
-    const kept = event.type === 'DELETED' ? undefined : this.#transform(event.object);
     if (event.type === 'DELETED') this.#overlong.forget(event.object);
-    if (kept === undefined) store.delete(keyOf(event.object));
-    else store.set(kept);
+    if (kept === undefined) {
+      budget?.release(store.get(key));
+      store.delete(key);
+    } else store.set(kept);
   }
 
   #transform(object: T): T | undefined {
@@ -321,3 +375,6 @@ export class Reflector<T extends KubeObject> {
     for (const listener of this.#listeners) listener();
   }
 }
+
+/** A wait that ends because the reflector stops is no error. */
+function ignored(): void {}

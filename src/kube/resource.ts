@@ -146,3 +146,14 @@ export function pathOf(resource: Resource<KubeObject>, ref: { namespace?: string
   const name = ref.name === undefined ? '' : `/${encodeURIComponent(ref.name)}`;
   return `${root}${scope}/${resource.plural}${name}`;
 }
+
+/** The query of a request with what is given of it; empty when nothing is. */
+export function queryString(
+  query: Readonly<Record<string, string | number | boolean | undefined>> | undefined,
+): string {
+  const parameters = new URLSearchParams();
+  for (const [key, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== '') parameters.set(key, String(value));
+  }
+  return parameters.size === 0 ? '' : `?${parameters.toString()}`;
+}

@@ -34,6 +34,12 @@ export class IndexedStore<T extends KubeObject> {
     return this.#objects.get(key);
   }
 
+  /** The stored object where it is the same version of the same object, as `set` would leave it. */
+  unchanged(object: T): T | undefined {
+    const stored = this.#objects.get(keyOf(object));
+    return stored !== undefined && sameVersion(stored, object) ? stored : undefined;
+  }
+
   list(): T[] {
     return [...this.#objects.values()];
   }

@@ -2,6 +2,7 @@ import { backoffDelay, type BackoffOptions, type Random } from '../base/backoff.
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Lane } from './lane.ts';
+import type { Pace } from './pace.ts';
 import { WorkerPool, type PoolMember } from './worker-pool.ts';
 
 export interface WorkQueueOptions {
@@ -17,6 +18,8 @@ export interface WorkQueueOptions {
   readonly onError?: (key: string, error: unknown) => void;
   /** Shared with other queues, which bounds them together; `concurrency` is then this queue's share at most. Default: a place per `concurrency`. */
   readonly pool?: WorkerPool;
+  /** How fast keys may be begun: while it is in debt, none is. The handler pays for what it does. Default: at once. */
+  readonly pace?: Pick<Pace, 'waitMs'>;
 }
 
 /**
@@ -40,6 +43,8 @@ export class WorkQueue {
   readonly #timers = new Map<string, Timer>();
   readonly #stop = new AbortController();
   readonly #idle = new Set<() => void>();
+  /** Until the pace allows the next key. */
+  #pause: Timer | undefined;
 
   constructor(options: WorkQueueOptions) {
     this.#options = options;
@@ -97,6 +102,7 @@ export class WorkQueue {
     this.#stop.abort(new Error('queue stopped'));
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
+    this.#pause?.cancel();
     this.#pool.withdraw(this.#member);
     this.#priorities.clear();
     this.#lanes.clear();
@@ -116,13 +122,28 @@ export class WorkQueue {
 
   /** Priority of what could start now; undefined when nothing waits or this queue is at its bound. */
   #nextPriority(): number | undefined {
-    if (this.#running.size >= this.#options.concurrency) return undefined;
+    if (this.#running.size >= this.#options.concurrency || this.#mustWait()) return undefined;
     let best: number | undefined;
     for (const [priority, lane] of this.#lanes) {
       if (lane.size === 0) this.#lanes.delete(priority);
       else if (best === undefined || priority > best) best = priority;
     }
     return best;
+  }
+
+  #mustWait(): boolean {
+    const { pace, clock } = this.#options;
+    const wait = pace?.waitMs ?? 0;
+    if (wait === 0) return false;
+    this.#pause ??= clock.after(
+      wait,
+      () => {
+        this.#pause = undefined;
+        if (this.#priorities.size > 0) this.#pool.offer(this.#member);
+      },
+      { unref: true },
+    );
+    return true;
   }
 
   #start(): void {

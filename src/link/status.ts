@@ -27,6 +27,19 @@ export const linkReasons = {
   DropHeld: 'Many mirrors would go at once; they are kept until a second list confirms it.',
   ClusterReplaced:
     'The target is not the cluster it was (another UID). Its missing exports keep their mirrors until they are back, or until the annotation `linkspan.dev/accept-cluster` of the Link names the new UID; the message has the command.',
+  OverBudgetMemory:
+    'The objects of the target would take more memory than one Link may: the Link is parked. Its mirrors stay as they are and it is tried again; the message has the numbers.',
+  OverBudgetObjects: 'The target has more objects than one Link may; parked, as above.',
+  OverBudgetServices: 'The target exports more Services than one Link may; parked, as above.',
+  OverBudgetPorts: 'The exported Services have more ports than one Link may; parked, as above.',
+  OverBudgetMetadata:
+    'The exported Services have more bytes of labels and annotations than one Link may; parked, as above.',
+  OverBudgetNamespaces: 'The exported Services are in more namespaces than one Link may; parked, as above.',
+  OverBudgetWatches:
+    'Too many exported Services, or gateways that exports name, need a watch of their own. Those beyond the limit are left as they are; the others go on.',
+  OverBudgetAnswer:
+    'An answer of the API server of the target is too large or takes too long; parked, as above.',
+  OverBudgetPages: 'A list of the target has no end; parked, as above.',
   ProbesAnswered: 'The gateway answers its probes.',
   ProbesFailed:
     'No address of the gateway answers its probes; mirrors through it have no endpoints. The message has each address.',

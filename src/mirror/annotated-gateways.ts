@@ -4,6 +4,8 @@ import { messageOf } from '../base/errors.ts';
 import { DEFAULT_GATEWAY_NAME, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE } from '../base/names.ts';
 import { parseDuration } from '../base/duration.ts';
 import type { KubeClient } from '../kube/client.ts';
+import type { BudgetShare } from '../kube/peer-budget.ts';
+import { type PeerReading, reflectorLimits } from '../kube/peer-reading.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { services } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
@@ -14,6 +16,8 @@ import { parseKey } from './naming.ts';
 export interface AnnotatedGatewaysOptions
   extends Omit<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe' | 'own' | 'onChange'> {
   readonly remote: KubeClient;
+  /** Limits of what the target may make us hold, also of how many watches there may be. */
+  readonly limits: PeerReading;
   /** Probes of a gateway end after this time at the latest. */
   readonly timeoutMs: number;
   readonly failureThreshold: number;
@@ -22,7 +26,9 @@ export interface AnnotatedGatewaysOptions
 }
 
 interface Followed {
-  readonly reflector: Reflector<V1Service>;
+  /** Undefined where its watch would be one too many: then nothing is known of it. */
+  readonly reflector: Reflector<V1Service> | undefined;
+  readonly budget: BudgetShare<V1Service> | undefined;
   path: GatewayPath | undefined;
   /** What the path was made from. */
   text: string;
@@ -64,7 +70,7 @@ export class AnnotatedGateways {
 
   /** Whether the gateway's Service has been asked for, so that its absence means something. */
   known(gateway: string): boolean {
-    return this.#followed.get(gateway)?.reflector.synced ?? false;
+    return this.#followed.get(gateway)?.reflector?.synced ?? false;
   }
 
   users(gateway: string): readonly string[] {
@@ -77,8 +83,10 @@ export class AnnotatedGateways {
   }
 
   #follow(gateway: string): Followed {
-    const { remote, clock, random, log } = this.#options;
+    const { remote, clock, random, log, limits } = this.#options;
+    if (!limits.budget.watchFits) return this.#keep(gateway, undefined, undefined);
     const { namespace, name } = parseKey(gateway);
+    const bounds = reflectorLimits<V1Service>(limits);
     const store = new IndexedStore<V1Service>();
     const reflector = new Reflector<V1Service>({
       client: remote,
@@ -89,9 +97,9 @@ export class AnnotatedGateways {
       clock,
       random,
       log,
+      ...bounds,
     });
-    const followed: Followed = { reflector, path: undefined, text: '', users: new Set() };
-    this.#followed.set(gateway, followed);
+    const followed = this.#keep(gateway, reflector, bounds.budget);
     const changed = () => this.#changed(gateway, store.list()[0]);
     store.subscribe(changed);
     reflector.start();
@@ -99,11 +107,37 @@ export class AnnotatedGateways {
     return followed;
   }
 
+  #keep(gateway: string, reflector: Followed['reflector'], budget: Followed['budget']): Followed {
+    const users = this.#followed.get(gateway)?.users ?? new Set<string>();
+    const followed: Followed = { reflector, budget, path: undefined, text: '', users };
+    this.#followed.set(gateway, followed);
+    this.#count();
+    return followed;
+  }
+
+  #count(): void {
+    const open = [...this.#followed.values()].filter(({ reflector }) => reflector !== undefined).length;
+    this.#options.limits.budget.countWatches(this, open, this.#followed.size);
+  }
+
+  /** A watch has ended: one that was one too many may begin. */
+  #followWaiting(): void {
+    for (const [gateway, { reflector }] of this.#followed) {
+      if (reflector !== undefined || !this.#options.limits.budget.watchFits) continue;
+      this.#follow(gateway);
+      return;
+    }
+  }
+
   #forget(gateway: string): void {
     const followed = this.#followed.get(gateway);
     if (followed === undefined) return;
     this.#followed.delete(gateway);
+    this.#count();
     followed.path?.stop();
+    followed.budget?.close();
+    this.#followWaiting();
+    if (followed.reflector === undefined) return;
     const stopped = followed.reflector.stop().finally(() => this.#stopping.delete(stopped));
     this.#stopping.add(stopped);
   }

@@ -1,6 +1,10 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock, Timer } from '../base/clock.ts';
+import { LinkspanError } from '../base/errors.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { listPages } from '../kube/list-pages.ts';
+import { slowDown } from '../kube/pace.ts';
+import type { PeerReading } from '../kube/peer-reading.ts';
 import { services } from '../kube/resource.ts';
 import { clusterUid } from '../link/cluster-uid.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -17,6 +21,8 @@ const NEXT_LIST_MS = 250;
 
 export interface DropConfirmationOptions {
   readonly remote: KubeClient;
+  /** How the target may be read; default without limits. */
+  readonly reading?: PeerReading;
   readonly guard: DropGuard;
   /** Selectors of one list each; the empty one lists everything. */
   readonly selectors: readonly string[];
@@ -172,20 +178,26 @@ export class DropConfirmation {
 
   /** What is absent here and from a fresh list too. */
   async #list(): Promise<readonly string[]> {
-    const { remote, selectors, signal, guard, claimsOf } = this.#options;
+    const { remote, selectors, signal, guard, claimsOf, reading, clock } = this.#options;
     const present = new Set<string>();
+    let bytes = 0;
+    const note = (service: V1Service): undefined => {
+      for (const claim of claimsOf(service)) {
+        present.add(claim);
+        bytes += claim.length;
+      }
+      const limits = reading?.budget.limits;
+      if (limits !== undefined && (present.size > limits.objects || bytes > limits.bytes))
+        throw new LinkspanError('PEER_OVER_BUDGET', 'a second list has more objects than may be held');
+    };
     for (const selector of selectors) {
-      let continueToken: string | undefined;
-      do {
-        const page = await remote.list(services, {
-          ...(selector === '' ? {} : { labelSelector: selector }),
-          limit: 500,
-          signal,
-          ...(continueToken === undefined ? {} : { continueToken }),
-        });
-        for (const service of page.items) for (const claim of claimsOf(service)) present.add(claim);
-        continueToken = page.continueToken;
-      } while (continueToken !== undefined);
+      const pages = listPages(remote, services, {
+        ...(selector === '' ? {} : { labelSelector: selector }),
+        ...(reading === undefined ? {} : { maxPages: reading.maxPages }),
+        signal,
+        keep: note,
+      });
+      for await (const page of pages) await slowDown(reading?.pace, page.bytes, clock, signal);
     }
     return guard.confirm(present);
   }

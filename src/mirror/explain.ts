@@ -21,6 +21,8 @@ export interface LinkReport {
   readonly synced?: boolean;
   /** Why the target's API server cannot be used. */
   readonly apiError?: string;
+  /** Why it is parked. */
+  readonly overBudget?: string;
   /** Age of the last word from the target, seconds. */
   readonly lastWordSeconds?: number;
   /** RFC 3339: when the credentials end; absent where nothing says so. */
@@ -111,6 +113,7 @@ function reportLink(controller: Controller, link: string, run: LinkRun): LinkRep
     held: true,
     synced: peer.synced,
     ...(peer.apiError === undefined ? {} : { apiError: peer.apiError.message }),
+    ...(peer.overBudget === undefined ? {} : { overBudget: peer.overBudget.message }),
     ...(lastWordSeconds === null ? {} : { lastWordSeconds }),
     ...(run.expiry === undefined
       ? {}

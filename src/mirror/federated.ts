@@ -10,6 +10,7 @@ import {
   REMOTE_DISCOVERY,
 } from '../base/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { overBudgetOf } from '../discovery/service-size.ts';
 import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
 import { copiedMetadata, ownershipLabels } from './metadata.ts';
@@ -65,6 +66,10 @@ const checks: readonly Check[] = [
       : verdict('keep', 'NameConflict', `Service ${name} is not ours`);
   },
   (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
+  ({ remote }) => {
+    const why = overBudgetOf(remote);
+    return why === undefined ? undefined : verdict('keep', 'OverBudgetService', why);
+  },
   (facts) => (facts.remote === undefined ? leaving(facts, 'NotExported') : undefined),
   ({ namespace, createNamespaces }) => {
     if (namespace === 'present') return undefined;

@@ -9,6 +9,8 @@ export type Resolver = (host: string) => Promise<{ addresses: readonly string[];
 /** Bounds on how often a name is looked up again, whatever its TTL says. */
 const MIN_REFRESH_MS = 5_000;
 const MAX_REFRESH_MS = 60_000;
+/** Addresses of one gateway that are used: each is probed, and stands in every mirror. A name of a DNS that is not ours may have thousands. */
+export const MAX_GATEWAY_ADDRESSES = 64;
 
 /**
  * The IP addresses of a gateway. Host names (cloud load balancers) are looked up again when their TTL ends; a lookup that fails keeps the last
@@ -33,7 +35,7 @@ export class GatewayAddresses {
     log: Logger;
     onChange: () => void;
   }) {
-    this.#hosts = options.hosts;
+    this.#hosts = options.hosts.slice(0, MAX_GATEWAY_ADDRESSES);
     this.#resolver = options.resolver;
     this.#clock = options.clock;
     this.#random = options.random;
@@ -52,7 +54,8 @@ export class GatewayAddresses {
   }
 
   get current(): readonly string[] {
-    return [...new Set(this.#hosts.flatMap((host) => this.#known.get(host) ?? []))].sort();
+    const all = new Set(this.#hosts.flatMap((host) => this.#known.get(host) ?? []));
+    return [...all].sort().slice(0, MAX_GATEWAY_ADDRESSES);
   }
 
   async #lookUp(host: string, failures: number): Promise<void> {
@@ -64,7 +67,7 @@ export class GatewayAddresses {
     let nextMs: number;
     try {
       const { addresses, ttlMs } = await this.#resolver(host);
-      this.#known.set(host, addresses);
+      this.#known.set(host, addresses.toSorted().slice(0, MAX_GATEWAY_ADDRESSES));
       nextMs = Math.min(MAX_REFRESH_MS, Math.max(MIN_REFRESH_MS, ttlMs));
     } catch (error) {
       this.#log.warn(

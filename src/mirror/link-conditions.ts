@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../base/error-catalogue.ts';
 import { describeError, messageOf, type LinkspanError } from '../base/errors.ts';
 import { ACCEPTED_CLUSTER } from '../base/names.ts';
+import type { OverBudget } from '../kube/peer-budget.ts';
 import type { CredentialsVerdict } from '../link/credentials-verdict.ts';
 import type { LinkReason, WantedCondition } from '../link/status.ts';
 import type { GatewayFacts } from './facts.ts';
@@ -22,6 +23,8 @@ export interface PeerFacts {
   readonly link: { readonly name: string; readonly namespace: string };
   readonly synced: boolean;
   readonly apiError: Error | undefined;
+  /** Why it is parked; default: it is not. */
+  readonly overBudget?: OverBudget | undefined;
   readonly gateway:
     | { readonly facts: GatewayFacts; readonly probed: boolean; readonly reports: readonly AddressReport[] }
     | undefined;
@@ -82,13 +85,13 @@ function credentialsCondition({ credentials, peer }: LinkSituation, condition: M
   return condition('CredentialsValid', status, reason, message);
 }
 
-function apiCondition({ apiError, synced }: PeerFacts, condition: Make): WantedCondition {
+function apiCondition({ apiError, synced, overBudget }: PeerFacts, condition: Make): WantedCondition {
   if (apiError !== undefined) {
     const status = 'status' in apiError ? apiError.status : undefined;
     const reason = status === 401 || status === 403 ? 'Forbidden' : 'Unreachable';
     return condition('APIReachable', 'False', reason, messageOf(apiError));
   }
-  return synced
+  return synced || overBudget !== undefined
     ? condition('APIReachable', 'True', 'Connected')
     : condition('APIReachable', 'Unknown', 'Waiting');
 }
@@ -115,7 +118,24 @@ function troubleOf(reports: readonly AddressReport[]): string {
     .join('; ');
 }
 
+/** The reason for each budget that may be over. */
+const BUDGET_REASONS: Readonly<Record<OverBudget['budget'], LinkReason>> = {
+  bytes: 'OverBudgetMemory',
+  objects: 'OverBudgetObjects',
+  services: 'OverBudgetServices',
+  ports: 'OverBudgetPorts',
+  metadata: 'OverBudgetMetadata',
+  namespaces: 'OverBudgetNamespaces',
+  watches: 'OverBudgetWatches',
+  answer: 'OverBudgetAnswer',
+  pages: 'OverBudgetPages',
+};
+
 function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {
+  if (peer.overBudget !== undefined) {
+    const { budget, message } = peer.overBudget;
+    return condition('Synced', 'False', BUDGET_REASONS[budget], `parked: ${message}`);
+  }
   if (!peer.synced) return condition('Synced', 'False', 'Waiting', 'the first complete list has not arrived');
   const counts = countReasons(peer);
   const held = counts.get('DropHeld') ?? 0;

@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from '../telemetry/metrics.ts';
 import type { Controller } from './controller.ts';
+import { BUDGETS } from '../kube/peer-budget.ts';
 import { countReasons } from './link-conditions.ts';
 import type { Peer } from './peer.ts';
 
@@ -42,6 +43,11 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
   perPeer('linkspan_peer_reachable', "1 while the target's API server answers.", (peer) =>
     Number(peer.apiError === undefined),
   );
+  perPeer(
+    'linkspan_peer_parked',
+    '1 while the target makes the controller hold or read more than one Link may.',
+    (peer) => Number(peer.overBudget !== undefined),
+  );
   perPeer('linkspan_peer_last_word_seconds', 'Seconds since the target cluster was last heard of.', (peer) =>
     age(peer.lastWord),
   );
@@ -55,6 +61,7 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
     'How long the longest write to a mirror has been under way.',
     (peer) => peer.oldestRunningMs / 1000,
   );
+  budgets(gauge, controller);
   credentials(gauge, controller);
   gauge(
     'linkspan_mirror_verdicts',
@@ -70,6 +77,29 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
     },
   );
   cacheSizes(gauge, controller);
+}
+
+/** What is held of each target, against what may be. */
+function budgets(
+  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
+  { runs }: Controller,
+): void {
+  const each = (name: string, help: string, read: (peer: Peer, budget: (typeof BUDGETS)[number]) => number) =>
+    gauge(name, help, ['target_cluster_name', 'budget'], (metric) => {
+      for (const { peer } of runs.values()) {
+        if (peer === undefined) continue;
+        const target_cluster_name = peer.link.targetClusterName;
+        for (const budget of BUDGETS) metric.set({ target_cluster_name, budget }, read(peer, budget));
+      }
+    });
+  each('linkspan_peer_budget_used', 'What is held of a target, by budget.', (peer, budget) =>
+    peer.budget.used(budget),
+  );
+  each(
+    'linkspan_peer_budget_limit',
+    'What may be held of a target, by budget.',
+    (peer, budget) => peer.budget.limits[budget],
+  );
 }
 
 /** When the credentials of each Link end, and how their renewal goes. */

@@ -1,3 +1,4 @@
+import type { PeerBudgets } from '../link/peer-budgets.ts';
 import type { Link } from '../link/schema.ts';
 import type { DropGuardSettings } from './drop-guard.ts';
 import type { DataPath, LinkFacts } from './facts.ts';
@@ -21,6 +22,8 @@ export interface PeerSettings {
   /** Keys of one peer that are worked on at once: its share of the pool. */
   readonly concurrency: number;
   readonly hostGraceMs: number;
+  /** What one target may make the controller hold, read and write. */
+  readonly budgets: PeerBudgets;
 }
 
 /** What decides about the mirrors of a Link. */

@@ -1,13 +1,16 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { ExportView } from '../discovery/export-view.ts';
+import type { ExportView } from '../discovery/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
+import { Pace } from '../kube/pace.ts';
+import { type OverBudget, PeerBudget } from '../kube/peer-budget.ts';
+import type { PeerReading } from '../kube/peer-reading.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
+import { READ_RATE, writeRate } from '../link/peer-budgets.ts';
 import type { Link } from '../link/schema.ts';
-import { unionOf } from '../link/selector.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { annotatedGateway, AnnotatedGateways } from './annotated-gateways.ts';
 import { ApiReachability } from './api-reachability.ts';
@@ -22,9 +25,10 @@ import type { GatewayHealthFactory } from './gateway-health.ts';
 import { GatewayPath } from './gateway-path.ts';
 import { LinkNews } from './link-news.ts';
 import type { LocalView } from './local-view.ts';
-import { isAnnotated, isExported, isLabelled, MirrorWriter } from './mirror-writer.ts';
+import { isAnnotated, isExported, MirrorWriter } from './mirror-writer.ts';
 import { keyOfObject } from './naming.ts';
 import { linkFacts, type PeerSettings, unionFor } from './peer-settings.ts';
+import { openViews, reachabilityClient } from './peer-views.ts';
 import { PRIORITY, type Outcome } from './reconciler.ts';
 
 /** How often everything is looked at again without a reason. */
@@ -69,6 +73,7 @@ export class Peer {
   readonly #drop: DropConfirmation;
   readonly #gateways: AnnotatedGateways;
   readonly #news: LinkNews;
+  readonly #reading: PeerReading;
   readonly #unsubscribe: (() => void)[] = [];
   #resyncTimer: Timer | undefined;
   readonly exports: ExportView;
@@ -82,38 +87,36 @@ export class Peer {
     const { link, settings, clock, random, log, access } = options;
     const common = { clock, random, log };
     this.#news = new LinkNews({ link, log, events: options.events });
-    this.#remote = new KubeClient(access, common);
+    const { budgets } = settings;
+    const warn = ({ budget, message }: OverBudget) => this.#news.warn('OverBudget', `${budget}: ${message}`);
+    this.#reading = {
+      budget: new PeerBudget(budgets.held, warn),
+      pace: new Pace(READ_RATE, clock),
+      maxPages: budgets.pages,
+    };
+    this.#remote = new KubeClient(access, { ...common, limits: budgets.answer });
     this.#api = new ApiReachability({
-      client: new KubeClient(access, { ...common, timeoutMs: 5000, maxTries: 1, maxConnections: 1 }),
+      client: reachabilityClient(access, common),
       clock,
       onBack: () => {
         this.exports.refresh();
         this.members.refresh();
       },
     });
-    const exportSelectors = unionOf([link.selector, link.remoteDiscoverySelector]);
-    const annotated = settings.annotationExports && !link.selector.empty;
-    this.exports = new ExportView({
+    const views = openViews(link, settings.annotationExports, {
       ...common,
       client: this.#remote,
-      selectors: exportSelectors,
-      ...(annotated
-        ? {
-            unfiltered: {
-              selected: (service) => isLabelled(service, link),
-              exported: (service) => isAnnotated(service, link),
-            },
-          }
-        : {}),
+      limits: { ...this.#reading, serviceMetadata: budgets.serviceMetadata },
     });
-    const memberSelectors = unionOf([link.federatedServiceSelector]);
-    this.members = new ExportView({ ...common, client: this.#remote, selectors: memberSelectors });
+    this.exports = views.exports;
+    this.members = views.members;
     this.#guard = new DropGuard(settings.dropGuard);
     this.#drop = new DropConfirmation({
       ...common,
       remote: this.#remote,
+      reading: this.#reading,
       guard: this.#guard,
-      selectors: annotated ? [''] : [...exportSelectors, ...memberSelectors],
+      selectors: views.selectors,
       claimsOf: (service) => claimsOf(service, link),
       knownUid: options.knownUid,
       acceptedUid: link.acceptedUid,
@@ -130,6 +133,7 @@ export class Peer {
       view: options.view,
       pool: options.pool,
       concurrency: settings.concurrency,
+      pace: new Pace(writeRate(budgets), clock),
       signal: this.#stop.signal,
       guard: this.#guard,
       egress: options.egress,
@@ -184,6 +188,16 @@ export class Peer {
 
   get synced(): boolean {
     return this.exports.synced && this.members.synced;
+  }
+
+  /** Why the Link is parked; undefined while everything of the target fits. */
+  get overBudget(): OverBudget | undefined {
+    return this.#reading.budget.over;
+  }
+
+  /** What the target makes this process hold. */
+  get budget(): PeerBudget {
+    return this.#reading.budget;
   }
 
   /** Why the target's API server cannot be used now. */
@@ -275,6 +289,7 @@ export class Peer {
       log,
       cluster: link.targetClusterName,
       remote: this.#remote,
+      limits: this.#reading,
       resolver,
       health,
       timeoutMs: link.probe?.timeoutMs ?? 30_000,

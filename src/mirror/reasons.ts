@@ -22,6 +22,8 @@ export const mirrorReasons = {
   NotExported: 'The Service is not, or no longer, exported by the target cluster.',
   NotSynced:
     'The first complete list from the target cluster has not arrived; nothing is changed until then.',
+  OverBudgetService:
+    'The Service alone is more than one may be (labels and annotations, or ports; the message has the numbers); its mirror is left as it is.',
   DropHeld: 'Removing this mirror is held back: too many would go at once, a second list must confirm it.',
   Error: 'A write failed; it is tried again.',
 } as const;
@@ -35,6 +37,8 @@ export const eventReasons = {
   PortsLeftOut: 'Ports that are not TCP are not mirrored; the message lists them.',
   DropHeld: 'Many mirrors would go at once; they are kept until a second list confirms it.',
   DropConfirmed: 'A second list from the same cluster confirms the removals that were held.',
+  OverBudget:
+    'The target makes the controller hold or read more than one Link may; the Link is parked, the message says which budget is over.',
   ClusterReplaced:
     'The target is not the cluster it was (another UID): removals are held until its exports return or a person accepts it.',
 } as const;
@@ -50,4 +54,5 @@ export const UNMIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'NameConflict',
   'NameTooLong',
   'NoGateway',
+  'OverBudgetService',
 ]);

@@ -1,6 +1,7 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
+import type { Pace } from '../kube/pace.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -50,6 +51,8 @@ export interface ReconcilerOptions {
   readonly view: LocalView;
   readonly pool: WorkerPool;
   readonly concurrency: number;
+  /** How fast it may write; default: as fast as it can. */
+  readonly pace?: Pace;
   /** Aborted when nothing may be written any more (Lease lost, Link gone). */
   readonly signal: AbortSignal;
   readonly clock: Clock;
@@ -67,11 +70,12 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    const { pool, concurrency, clock, random, log, what } = options;
+    const { pool, concurrency, clock, random, log, what, pace } = options;
     this.#queue = new WorkQueue({
       handler: (key) => this.#reconcile(key),
       concurrency,
       pool,
+      ...(pace === undefined ? {} : { pace }),
       backoff: { minMs: 100, maxMs: 30_000 },
       clock,
       random,
@@ -119,10 +123,11 @@ export class Reconciler {
   }
 
   async #reconcile(key: string): Promise<void> {
-    const { decide, client, view, signal, log, what } = this.#options;
+    const { decide, client, view, signal, log, what, pace } = this.#options;
     const decision = decide(key);
     const { steps, reason } = decision;
     if (steps.length > 0) {
+      pace?.spend(steps.length);
       const result = await apply({ client, view, signal }, steps);
       if (result === 'stale') {
         this.#queue.add(key, PRIORITY.change);

@@ -1,5 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { overBudgetOf } from '../discovery/service-size.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
 import type { MirrorFacts } from './facts.ts';
 import { mirrorsHeadless } from './headless.ts';
@@ -33,6 +34,11 @@ const checks: readonly Check[] = [
   // Never act on ignorance: absence means nothing before the first complete list.
   (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
   (facts) => (facts.remote === undefined ? removal(facts, 'NotExported') : undefined),
+  // We hold only a part of it: what its mirror would be is not known.
+  ({ remote }) => {
+    const why = overBudgetOf(remote);
+    return why === undefined ? undefined : verdict('keep', 'OverBudgetService', why);
+  },
   missingNamespace,
   // A Service that stopped being mirrorable gives up the mirror that it had.
   (facts) => {

@@ -48,7 +48,7 @@ export interface GatewayProbesOptions {
   readonly identity: string;
   /** Target cluster, for the log and metrics. */
   readonly cluster: string;
-  readonly prober: Pick<Prober, 'probe'>;
+  readonly prober: Pick<Prober, 'probe' | 'probeForAsker'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -110,7 +110,7 @@ export class GatewayProbes {
     const { prober } = this.#options;
     return Promise.all(
       [...this.#addresses.keys()].map(async (address) => {
-        const outcome = await prober.probe(this.#target(address));
+        const outcome = await prober.probeForAsker(this.#target(address));
         const message = outcome.ok ? '' : `${outcome.reason}: ${outcome.message}`;
         return { address, ok: outcome.ok, message, latencyMs: outcome.latencyMs };
       }),

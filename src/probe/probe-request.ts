@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts';
+import { SharedWork } from '../base/shared-work.ts';
 import type { Identity } from '../identity/identity.ts';
 import { type Answer, authorityOf, type Dialer, dialTcp } from './attempt.ts';
 import { tryMtls } from './mtls-try.ts';
@@ -28,6 +29,8 @@ export interface ProberOptions {
 
 /** Addresses whose way is remembered; the oldest is forgotten first, which costs it one try. */
 const MAX_REMEMBERED = 4096;
+/** Probes at once that somebody asked for, and how long an outcome is good for others who ask. */
+const ASKED = { concurrency: 8, keepMs: 1000 };
 
 /**
  * Sends probes. Success is exactly status 200, as with Linkerd. The first try is HTTP/1.1 in the clear; where the gateway demands mTLS
@@ -41,6 +44,7 @@ export class Prober {
   readonly #clock: Clock;
   readonly #identity: () => Identity | undefined;
   readonly #dial: Dialer;
+  readonly #asked: SharedWork<ProbeOutcome>;
   /** Addresses (`host:port`) at which mTLS worked last; all others are asked in the clear. */
   readonly #overMtls = new Set<string>();
 
@@ -48,6 +52,13 @@ export class Prober {
     this.#clock = options.clock;
     this.#identity = options.identity;
     this.#dial = options.dial ?? dialTcp;
+    this.#asked = new SharedWork({ clock: options.clock, ...ASKED });
+  }
+
+  /** One probe for somebody who asks. Those who ask for the same at the same time share it, and only a few are under way at once. */
+  probeForAsker(target: ProbeTarget): Promise<ProbeOutcome> {
+    const key = `${authorityOf(target)} ${target.path} ${target.identity}`;
+    return this.#asked.run(key, () => this.probe(target));
   }
 
   /** Sends one probe. Never rejects; nothing of it is open when it resolves. `signal` ends it early, with `ProbeTimeout`. */

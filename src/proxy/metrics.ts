@@ -145,11 +145,15 @@ export function publishAccounts(
   listen?: SocketAddress,
 ): void {
   const read = typeof accounts === 'function' ? accounts : () => accounts.snapshot();
-  registry.addText(async () => accountsText(await read(), side, listen));
+  registry.addText(async () => accountsExposition(await read(), side, listen).pieces());
 }
 
-/** The text of a snapshot. Pure. */
-export function accountsText(snapshot: AccountsSnapshot, side: Side, listen?: SocketAddress): string {
+/** What is published of a snapshot; the snapshot must not change until it is written. */
+export function accountsExposition(
+  snapshot: AccountsSnapshot,
+  side: Side,
+  listen?: SocketAddress,
+): Exposition {
   const out = new Exposition();
   const server = serverLabels(side, listen);
   writeRequests(out, snapshot);
@@ -169,7 +173,7 @@ export function accountsText(snapshot: AccountsSnapshot, side: Side, listen?: So
   }
   writeErrors(out, snapshot, side);
   writeStreams(out, snapshot, side);
-  return out.text;
+  return out;
 }
 
 function writeRequests(out: Exposition, { targets }: AccountsSnapshot): void {
@@ -178,11 +182,11 @@ function writeRequests(out: Exposition, { targets }: AccountsSnapshot): void {
   );
   out.write(
     families.request,
-    labelled.map(([labels, { requests }]) => [labels, requests]),
+    labelled.values().map(([labels, { requests }]) => [labels, requests]),
   );
   out.write(
     families.response,
-    labelled.flatMap(([labels, { responses }]) =>
+    labelled.values().flatMap(([labels, { responses }]) =>
       Object.entries(responses).map(([key, { count }]) => {
         const { status, grpc } = readResponseKey(Number(key));
         const failed = status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc));
@@ -195,7 +199,7 @@ function writeRequests(out: Exposition, { targets }: AccountsSnapshot): void {
   out.writeHistogram(
     families.latency,
     LATENCY_BUCKETS,
-    labelled.flatMap(([labels, { responses }]) =>
+    labelled.values().flatMap(([labels, { responses }]) =>
       [...byStatus(responses)].map(
         ([status, { buckets, latencySum }]) =>
           [
@@ -244,7 +248,7 @@ function writeConnections(
   const write = (family: MetricFamily, read: (numbers: ConnectionNumbers) => number) =>
     out.write(
       family,
-      all.map(([labels, numbers]) => [labels, read(numbers)]),
+      all.values().map(([labels, numbers]) => [labels, read(numbers)]),
     );
   write(families.tcpOpen, ({ opened }) => opened);
   write(families.tcpOpenNow, ({ open }) => open);
@@ -252,9 +256,11 @@ function writeConnections(
   write(families.tcpWrite, ({ writtenBytes }) => writtenBytes);
   out.write(
     families.tcpClose,
-    all.flatMap(([labels, { closes }]) =>
-      Object.entries(closes).map(([errno, count]) => [{ ...labels, errno }, count] as const),
-    ),
+    all
+      .values()
+      .flatMap(([labels, { closes }]) =>
+        Object.entries(closes).map(([errno, count]) => [{ ...labels, errno }, count] as const),
+      ),
   );
 }
 
@@ -265,12 +271,14 @@ function writeAuthorizations(
 ): void {
   const route = { route_group: '', route_kind: 'default', route_name: 'default' };
   const samples = (layer: string, verdict: string) =>
-    Object.entries(authorizations).flatMap(([key, count]) => {
-      const [keyLayer, keyVerdict, client_id = '', policy = ''] = readKey(key);
-      if (keyLayer !== layer || keyVerdict !== verdict) return [];
-      const routed = layer === 'http' ? route : {};
-      return [[{ ...server, ...routed, ...policyLabels(policy), tls: 'true', client_id }, count] as const];
-    });
+    Object.entries(authorizations)
+      .values()
+      .flatMap(([key, count]) => {
+        const [keyLayer, keyVerdict, client_id = '', policy = ''] = readKey(key);
+        if (keyLayer !== layer || keyVerdict !== verdict) return [];
+        const routed = layer === 'http' ? route : {};
+        return [[{ ...server, ...routed, ...policyLabels(policy), tls: 'true', client_id }, count] as const];
+      });
   out.write(families.httpAllow, samples('http', 'allow'));
   out.write(families.httpDeny, samples('http', 'deny'));
   out.write(families.tcpAllow, samples('tcp', 'allow'));
@@ -294,11 +302,13 @@ function writeGates(out: Exposition, { rateLimits, faults }: AccountsSnapshot, s
 
 function writeErrors(out: Exposition, { failures, refused }: AccountsSnapshot, side: Side): void {
   const samples = (layer: string, ofClient: boolean) =>
-    Object.entries(failures).flatMap(([key, count]) => {
-      const [keyLayer, error = ''] = readKey(key);
-      const mine = keyLayer === layer && (side === 'inbound' && OF_CLIENT.has(error)) === ofClient;
-      return mine ? [[{ error }, count] as const] : [];
-    });
+    Object.entries(failures)
+      .values()
+      .flatMap(([key, count]) => {
+        const [keyLayer, error = ''] = readKey(key);
+        const mine = keyLayer === layer && (side === 'inbound' && OF_CLIENT.has(error)) === ofClient;
+        return mine ? [[{ error }, count] as const] : [];
+      });
   const refusals = Object.entries(refused).map(([error, count]) => [{ error }, count] as const);
   out.write(families.inboundHttpErrors, samples('http', true));
   out.write(families.inboundTcpErrors, [...(side === 'inbound' ? refusals : []), ...samples('tcp', true)]);

@@ -90,11 +90,13 @@ export function writeRoutes(
   writeRetries(out, samples);
   out.write(
     routeFamilies.timeouts,
-    samples.flatMap(({ route, numbers }) =>
-      Object.entries(numbers.timeouts).flatMap(([kind, count]) =>
-        count === 0 ? [] : [[{ ...route, kind }, count] as const],
+    samples
+      .values()
+      .flatMap(({ route, numbers }) =>
+        Object.entries(numbers.timeouts).flatMap(([kind, count]) =>
+          count === 0 ? [] : [[{ ...route, kind }, count] as const],
+        ),
       ),
-    ),
   );
 }
 
@@ -127,27 +129,31 @@ function writeTraffic(out: Exposition, samples: readonly Sample[]): void {
   const counts = (family: MetricFamily, read: (numbers: RouteNumbers) => number) =>
     out.write(
       family,
-      samples.map(({ route, numbers }) => [route, read(numbers)]),
+      samples.values().map(({ route, numbers }) => [route, read(numbers)]),
     );
   type Answers = RouteNumbers['responses'];
   const answers = (family: MetricFamily, read: (numbers: RouteNumbers) => Answers) =>
     out.write(
       family,
-      samples.flatMap(({ route, numbers }) =>
-        Object.entries(read(numbers)).map(
-          ([key, { count }]) => [{ ...route, ...answerLabels(Number(key)) }, count] as const,
+      samples
+        .values()
+        .flatMap(({ route, numbers }) =>
+          Object.entries(read(numbers)).map(
+            ([key, { count }]) => [{ ...route, ...answerLabels(Number(key)) }, count] as const,
+          ),
         ),
-      ),
     );
   const latencies = (family: MetricFamily, read: (numbers: RouteNumbers) => Answers) =>
     out.writeHistogram(
       family,
       LATENCY_BUCKETS,
-      samples.flatMap(({ route, numbers }) =>
-        [...byStatus(read(numbers))].map(
-          ([status_code, counted]) => [{ ...route, status_code }, counted] as const,
+      samples
+        .values()
+        .flatMap(({ route, numbers }) =>
+          [...byStatus(read(numbers))].map(
+            ([status_code, counted]) => [{ ...route, status_code }, counted] as const,
+          ),
         ),
-      ),
     );
   counts(routeFamilies.routeRequest, ({ requests }) => requests);
   answers(routeFamilies.routeResponse, ({ responses }) => responses);
@@ -161,11 +167,11 @@ function writeRetries(out: Exposition, samples: readonly Sample[]): void {
   const outcomes = (family: MetricFamily, read: (retries: RouteNumbers['retries']) => number) =>
     out.write(
       family,
-      samples.map(({ retry, numbers }) => [retry, read(numbers.retries)]),
+      samples.values().map(({ retry, numbers }) => [retry, read(numbers.retries)]),
     );
   out.write(
     routeFamilies.retryable,
-    samples.flatMap(({ route, numbers: { retries } }) => {
+    samples.values().flatMap(({ route, numbers: { retries } }) => {
       const skipped = [
         ['no_budget', retries.overBudget],
         ['limit', retries.exhausted],

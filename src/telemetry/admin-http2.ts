@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
+import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminPages, type AdminRequest, text } from './admin-pages.ts';
 
 /** Longest body of a request that is read: a log level. */
@@ -50,9 +51,9 @@ async function respond(
     stream.respond(head, { endStream: true });
     return;
   }
-  const length = { 'content-length': String(answer.body.length) };
+  const length = { 'content-length': String(lengthOf(answer.body)) };
   stream.respond({ ...head, ...length }, { endStream: method === 'HEAD' });
-  if (method !== 'HEAD') stream.end(answer.body);
+  if (method !== 'HEAD') await writePieces(stream, answer.body);
 }
 
 /** The body of a request; undefined when it is longer than anything that is served here. */

@@ -1,9 +1,7 @@
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { messageOf } from '../base/errors.ts';
 import type { Registry } from './metrics.ts';
+import { packed, type Pieces, turn } from './pieces.ts';
 
-const compress = promisify(gzip);
 const TEXT = 'text/plain; charset=utf-8';
 const READ = ['GET', 'HEAD'];
 
@@ -56,7 +54,7 @@ export interface AdminRequest {
 export interface AdminAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
+  readonly body: Pieces;
 }
 
 interface Page {
@@ -70,6 +68,8 @@ interface Page {
 export class AdminPages {
   readonly #content: AdminContent;
   readonly #pages = new Map<string, Page>();
+  /** The metrics that are being written, for all who ask for them meanwhile. */
+  #scrape: Promise<Scrape> | undefined;
 
   constructor(content: AdminContent) {
     this.#content = content;
@@ -120,12 +120,33 @@ export class AdminPages {
   }
 
   async #metrics({ acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
-    const { registry } = this.#content;
-    const plain = text(200, await registry.metrics(), registry.contentType);
-    if (!acceptsGzip(acceptEncoding)) return withHeader(plain, { vary: 'accept-encoding' });
-    const headers = { ...plain.headers, 'content-encoding': 'gzip', vary: 'accept-encoding' };
-    return { status: 200, headers, body: await compress(plain.body) };
+    const scrape = await (this.#scrape ??= this.#write());
+    const headers = { 'content-type': this.#content.registry.contentType, vary: 'accept-encoding' };
+    if (!acceptsGzip(acceptEncoding)) return { status: 200, headers, body: scrape.plain };
+    const body = await scrape.packed();
+    return { status: 200, headers: { ...headers, 'content-encoding': 'gzip' }, body };
   }
+
+  /** Writes the metrics, with a turn for everything else after each piece. */
+  async #write(): Promise<Scrape> {
+    try {
+      const plain: Buffer[] = [];
+      for await (const piece of this.#content.registry.pieces()) {
+        if (piece !== '') plain.push(Buffer.from(piece));
+        await turn();
+      }
+      let pack: Promise<Pieces> | undefined;
+      return { plain, packed: () => (pack ??= packed(plain)) };
+    } finally {
+      this.#scrape = undefined;
+    }
+  }
+}
+
+/** The metrics of one moment. */
+interface Scrape {
+  readonly plain: Pieces;
+  packed(): Promise<Pieces>;
 }
 
 const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
@@ -144,7 +165,7 @@ function health({ ok, reason }: Health, word: string): AdminAnswer {
 
 /** A plain answer. */
 export function text(status: number, body: string, type = TEXT): AdminAnswer {
-  return { status, headers: status === 204 ? {} : { 'content-type': type }, body: Buffer.from(body) };
+  return { status, headers: status === 204 ? {} : { 'content-type': type }, body: [Buffer.from(body)] };
 }
 
 function withHeader(answer: AdminAnswer, headers: Readonly<Record<string, string>>): AdminAnswer {

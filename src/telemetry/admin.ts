@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { IDLE_MS, MAX_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
+import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminContent, AdminPages, text } from './admin-pages.ts';
 
 export type { Health, LogLevel, PartHealth } from './admin-pages.ts';
@@ -176,9 +177,10 @@ async function respond(pages: AdminPages, request: IncomingMessage, response: Se
     body === undefined
       ? text(413, 'that is too much\n')
       : await pages.answer({ method, path: url, acceptEncoding, local, body });
-  const length = answer.status === 204 ? {} : { 'content-length': String(answer.body.length) };
+  const length = answer.status === 204 ? {} : { 'content-length': String(lengthOf(answer.body)) };
   // A body that nobody read must not be taken for the next request.
   const close = method === 'GET' || method === 'HEAD' || answer.status === 204 ? {} : { connection: 'close' };
   response.writeHead(answer.status, { ...answer.headers, ...length, ...close });
-  response.end(method === 'HEAD' ? undefined : answer.body);
+  if (method === 'HEAD') response.end();
+  else await writePieces(response, answer.body);
 }

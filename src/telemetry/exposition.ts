@@ -15,58 +15,98 @@ export interface HistogramCounts {
   readonly sum: number;
 }
 
+/** Lines of one piece: half a millisecond or a little more. */
+const PIECE_LINES = 250;
+
 /**
- * Prometheus' text format, written in one go from numbers that were counted elsewhere. For what is counted on the data path: prom-client's objects cost a lookup by label hash on every increment.
+ * Prometheus' text format, from numbers that were counted elsewhere. For what is counted on the data path: prom-client's objects cost a lookup by label hash on every increment.
+ *
+ * Nothing is written before it is asked for, piece by piece: tens of thousands of lines in one go would stop the traffic of a process for as long. So samples
+ * should be iterables that make them when they are taken, not lists.
  */
 export class Exposition {
-  readonly #lines: string[] = [];
+  readonly #families: (() => Iterable<readonly string[]>)[] = [];
 
+  /** All of it in one string. */
   get text(): string {
-    return this.#lines.length === 0 ? '' : `${this.#lines.join('\n')}\n`;
+    return [...this.pieces()].join('');
   }
 
-  /** Writes the samples of a counter or gauge; nothing when there are none. */
-  write(family: MetricFamily, samples: Iterable<readonly [LabelValues, number]>): void {
-    let begun = false;
-    for (const [labels, value] of samples) {
-      if (!begun) this.#begin(family);
-      begun = true;
-      this.#sample(family.name, labelText(family.labels, labels), value);
+  /** The text in pieces of about `PIECE_LINES` lines. Once only. */
+  *pieces(): Generator<string> {
+    let lines: string[] = [];
+    for (const family of this.#families) {
+      for (const some of family()) {
+        lines.push(...some);
+        if (lines.length < PIECE_LINES) continue;
+        yield `${lines.join('\n')}\n`;
+        lines = [];
+      }
     }
+    if (lines.length > 0) yield `${lines.join('\n')}\n`;
   }
 
-  /** Writes the samples of a histogram. */
+  /** Adds the samples of a counter or gauge; nothing when there are none. */
+  write(family: MetricFamily, samples: Iterable<readonly [LabelValues, number]>): void {
+    this.#families.push(() => scalarLines(family, samples));
+  }
+
+  /** Adds the samples of a histogram. */
   writeHistogram(
     family: MetricFamily,
     bounds: readonly number[],
     samples: Iterable<readonly [LabelValues, HistogramCounts]>,
   ): void {
-    let begun = false;
-    for (const [labels, { buckets, sum }] of samples) {
-      if (!begun) this.#begin(family);
-      begun = true;
-      const names = family.labels.filter((name) => name !== 'le');
-      const text = labelText(names, labels);
-      const comma = text === '' ? '' : ',';
-      let count = 0;
-      for (const [at, bound] of bounds.entries()) {
-        count += buckets[at] ?? 0;
-        this.#sample(`${family.name}_bucket`, `${text}${comma}le="${bound}"`, count);
-      }
-      count += buckets[bounds.length] ?? 0;
-      this.#sample(`${family.name}_bucket`, `${text}${comma}le="+Inf"`, count);
-      this.#sample(`${family.name}_sum`, text, sum);
-      this.#sample(`${family.name}_count`, text, count);
+    this.#families.push(() => histogramLines(family, bounds, samples));
+  }
+}
+
+function* scalarLines(
+  family: MetricFamily,
+  samples: Iterable<readonly [LabelValues, number]>,
+): Generator<readonly string[]> {
+  let begun = false;
+  for (const [labels, value] of samples) {
+    if (!begun) yield headLines(family);
+    begun = true;
+    yield [sampleLine(family.name, labelText(family.labels, labels), value)];
+  }
+}
+
+function* histogramLines(
+  family: MetricFamily,
+  bounds: readonly number[],
+  samples: Iterable<readonly [LabelValues, HistogramCounts]>,
+): Generator<readonly string[]> {
+  const names = family.labels.filter((name) => name !== 'le');
+  let begun = false;
+  for (const [labels, { buckets, sum }] of samples) {
+    if (!begun) yield headLines(family);
+    begun = true;
+    const text = labelText(names, labels);
+    const comma = text === '' ? '' : ',';
+    const lines: string[] = [];
+    let count = 0;
+    for (const [at, bound] of bounds.entries()) {
+      count += buckets[at] ?? 0;
+      lines.push(sampleLine(`${family.name}_bucket`, `${text}${comma}le="${bound}"`, count));
     }
+    count += buckets[bounds.length] ?? 0;
+    lines.push(
+      sampleLine(`${family.name}_bucket`, `${text}${comma}le="+Inf"`, count),
+      sampleLine(`${family.name}_sum`, text, sum),
+      sampleLine(`${family.name}_count`, text, count),
+    );
+    yield lines;
   }
+}
 
-  #begin({ name, help, type }: MetricFamily): void {
-    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-  }
+function headLines({ name, help, type }: MetricFamily): readonly string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+}
 
-  #sample(name: string, labels: string, value: number): void {
-    this.#lines.push(labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`);
-  }
+function sampleLine(name: string, labels: string, value: number): string {
+  return labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`;
 }
 
 /** Only labels that have a value; the family's order. */

@@ -1,17 +1,31 @@
 import { collectDefaultMetrics, Registry as PromRegistry } from 'prom-client';
 
+/** Text of metrics, or its pieces, which are made when they are taken. */
+export type MetricsText = string | Iterable<string>;
+
 /** Metrics of a process: prom-client's, and text that is written when Prometheus asks. */
 export class Registry extends PromRegistry {
-  readonly #sources: (() => string | Promise<string>)[] = [];
+  readonly #sources: (() => MetricsText | Promise<MetricsText>)[] = [];
 
-  /** Adds metrics that write themselves at scrape time (`Exposition`). */
-  addText(source: () => string | Promise<string>): void {
+  /** Adds metrics that write themselves at scrape time (`Exposition.pieces`). */
+  addText(source: () => MetricsText | Promise<MetricsText>): void {
     this.#sources.push(source);
   }
 
   override async metrics(): Promise<string> {
-    const parts = await Promise.all([super.metrics(), ...this.#sources.map((source) => source())]);
-    return parts.filter((part) => part !== '').join('\n');
+    let text = '';
+    for await (const piece of this.pieces()) text += piece;
+    return text;
+  }
+
+  /** The same in pieces, none of which takes long to make. Sources are asked one after the other. */
+  async *pieces(): AsyncGenerator<string> {
+    yield await super.metrics();
+    for (const source of this.#sources) {
+      const text = await source();
+      if (typeof text === 'string') yield text;
+      else yield* text;
+    }
   }
 }
 

@@ -8,6 +8,7 @@ interface WatchOptions {
   labelSelector?: string;
   fieldSelector?: string;
   signal?: AbortSignal;
+  keep?: (object: KubeObject) => KubeObject | undefined;
 }
 
 interface Event {
@@ -186,7 +187,8 @@ export class FakeCluster {
     if (this.listError !== undefined) throw this.listError;
     const items = [...this.#objects]
       .filter(([key, object]) => key.startsWith(`${resource.plural} `) && matches(object, options))
-      .map(([, object]) => structuredClone(object));
+      .map(([, object]) => structuredClone(object))
+      .flatMap((object) => (options.keep === undefined ? object : (options.keep(object) ?? [])));
     return { items, resourceVersion: String(this.#version), continueToken: undefined };
   }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/access.ts';
+import { PEER_BUDGETS } from '../../src/link/peer-budgets.ts';
 import { parseSelector, parseSelectorText } from '../../src/link/selector.ts';
 import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../src/mirror/egress-ports.ts';
@@ -167,6 +168,7 @@ export function startController(
       allowedLabel: undefined,
       allowedAnnotation: undefined,
       hostGraceMs: 1000,
+      budgets: PEER_BUDGETS,
       leaseMs: 30_000,
       ...settings,
     },

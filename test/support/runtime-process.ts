@@ -29,6 +29,11 @@ export abstract class RuntimeProcess {
     return this.#child.pid ?? 0;
   }
 
+  /** Whether it has ended, of itself or not. */
+  get gone(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
   /** All that it wrote until now. */
   get log(): string {
     return this.#log;

@@ -29,6 +29,10 @@ class Addresses {
     return [...this.#running.values()].reduce((sum, count) => sum + count, 0);
   }
 
+  probeForAsker(target: ProbeTarget): Promise<ProbeOutcome> {
+    return this.probe(target);
+  }
+
   async probe(target: ProbeTarget, signal?: AbortSignal): Promise<ProbeOutcome> {
     this.sent.push(target);
     const count = (by: number) => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Accounts } from '../../../src/proxy/accounts.ts';
-import { accountsText, publishAccounts, serviceOf } from '../../../src/proxy/metrics.ts';
+import { accountsExposition, publishAccounts, serviceOf } from '../../../src/proxy/metrics.ts';
 import { Registry } from '../../../src/telemetry/metrics.ts';
 
 const WEB = 'web.demo.svc.cluster.local:8080';
@@ -11,7 +11,8 @@ const SERVER =
   'target_addr="0.0.0.0:4143",target_ip="0.0.0.0",target_port="4143",srv_group="policy.linkerd.io",srv_kind="server",srv_name="linkerd-gateway",srv_port="4143"';
 
 describe('metrics of the data path', () => {
-  const lines = (accounts: Accounts) => accountsText(accounts.snapshot(), 'inbound', LISTEN).split('\n');
+  const lines = (accounts: Accounts) =>
+    accountsExposition(accounts.snapshot(), 'inbound', LISTEN).text.split('\n');
 
   it("count a gateway's requests where Linkerd's boards look for them", () => {
     const accounts = new Accounts();

@@ -1,0 +1,40 @@
+/** What a buffer begins with, and what is kept of it between two uses. */
+const KEPT_BYTES = 64 * 1024;
+
+/**
+ * Bytes that arrive in pieces of any size, in one buffer that doubles. A sender of single bytes costs what it sends; a list of the pieces would cost an object
+ * of a hundred bytes for each.
+ */
+export class GatheredBytes {
+  #buffer: Buffer = Buffer.alloc(0);
+  #length = 0;
+
+  /** Bytes that are held. */
+  get length(): number {
+    return this.#length;
+  }
+
+  add(piece: Uint8Array): void {
+    const length = this.#length + piece.length;
+    if (length > this.#buffer.length) this.#grow(length);
+    this.#buffer.set(piece, this.#length);
+    this.#length = length;
+  }
+
+  /** What is held: good until the next `add` or `clear`. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Holds nothing any more; a buffer that has grown large is given back. */
+  clear(): void {
+    this.#length = 0;
+    if (this.#buffer.length > KEPT_BYTES) this.#buffer = Buffer.alloc(0);
+  }
+
+  #grow(length: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#buffer.length, 4096));
+    larger.set(this.bytes);
+    this.#buffer = larger;
+  }
+}

@@ -1,0 +1,66 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { EXPORTED_LABEL, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE, OVER_BUDGET } from '../base/names.ts';
+import { bytesOf } from './export-cost.ts';
+
+/** Ports of one Service: ten times what real ones have. */
+const MAX_PORTS = 1000;
+/** Annotations that say whether and how a Service is exported; without them it would look as if it were not. */
+const EXPORT_KEYS = [EXPORTED_LABEL, EXPORT_GATEWAY_NAMESPACE, EXPORT_GATEWAY_NAME];
+/** What they name are DNS names. */
+const MAX_NAME = 253;
+
+type StringMap = Readonly<Record<string, string>>;
+
+/**
+ * A Service that alone is more than one may be, cut down to what says that it is exported, with the reason in an annotation of ours: so that one Service costs its peer no more than that, and its mirror is
+ * left alone rather than the whole Link. Others come back as they are.
+ * @param maxMetadata bytes of labels and annotations together
+ */
+export function withinSize(service: V1Service, maxMetadata: number): V1Service {
+  const why = oversize(service, maxMetadata);
+  if (why === undefined) return service;
+  const { metadata, spec } = service;
+  return {
+    ...service,
+    metadata: {
+      ...metadata,
+      labels: shortest(metadata?.labels, maxMetadata),
+      annotations: { ...exportAnnotations(metadata?.annotations), [OVER_BUDGET]: why },
+    },
+    ...(spec === undefined ? {} : { spec: { ...spec, ports: spec.ports?.slice(0, MAX_PORTS) ?? [] } }),
+  };
+}
+
+/** Why a Service was cut down; undefined when it was not. */
+export function overBudgetOf(service: V1Service | undefined): string | undefined {
+  return service?.metadata?.annotations?.[OVER_BUDGET];
+}
+
+function oversize({ metadata, spec }: V1Service, maxMetadata: number): string | undefined {
+  const bytes = bytesOf(metadata?.labels) + bytesOf(metadata?.annotations);
+  if (bytes > maxMetadata)
+    return `its labels and annotations have ${bytes} bytes, ${maxMetadata} are allowed (--max-service-metadata)`;
+  const ports = spec?.ports?.length ?? 0;
+  return ports > MAX_PORTS ? `it has ${ports} ports, ${MAX_PORTS} are allowed` : undefined;
+}
+
+/** As many labels as fit, the shortest first: those that selectors look at are short. */
+function shortest(labels: StringMap | undefined, max: number): Record<string, string> {
+  const size = ([key, value]: [string, string]) => key.length + value.length;
+  const kept: Record<string, string> = {};
+  let used = 0;
+  for (const entry of Object.entries(labels ?? {}).sort((a, b) => size(a) - size(b))) {
+    used += size(entry);
+    if (used > max) break;
+    kept[entry[0]] = entry[1];
+  }
+  return kept;
+}
+
+function exportAnnotations(annotations: StringMap | undefined): Record<string, string> {
+  const kept = EXPORT_KEYS.flatMap((key) => {
+    const value = annotations?.[key];
+    return value !== undefined && value.length <= MAX_NAME ? [[key, value] as const] : [];
+  });
+  return Object.fromEntries(kept);
+}

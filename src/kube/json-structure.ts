@@ -1,0 +1,88 @@
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
+const COMMA = 0x2c;
+
+/** 1 for the bytes that are structure where they stand outside of strings. */
+const STRUCTURE = new Uint8Array(256);
+for (const byte of [OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST, COMMA]) STRUCTURE[byte] = 1;
+
+/**
+ * Follows the structure of JSON text (RFC 8259), split anywhere, without building anything: how deep it is, and how many values it has. Text of a few bytes for
+ * each value (`{},{},…`) takes twenty times its length when it is parsed, so its values are counted before.
+ */
+export class JsonStructure {
+  /** Objects and lists that are open. */
+  depth = 0;
+  /** Values so far: never fewer than there are objects, lists and elements. */
+  values = 0;
+  #inString = false;
+  #escaped = false;
+
+  /**
+   * Goes on to the next structural byte and takes it in.
+   * @returns its index; -1 when the rest of the bytes has none
+   */
+  next(bytes: Uint8Array, from: number, end = bytes.length): number {
+    let at = from;
+    while (at < end) {
+      if (this.#inString) {
+        at = this.#restOfString(bytes, at, end);
+        continue;
+      }
+      const byte = bytes[at] ?? 0;
+      if (byte === QUOTE) this.#inString = true;
+      else if (STRUCTURE[byte] === 1) {
+        this.#take(byte);
+        return at;
+      }
+      at++;
+    }
+    return -1;
+  }
+
+  /** Takes all of the bytes in. */
+  take(bytes: Uint8Array, from: number, end: number): void {
+    for (let at = from; at !== -1; ) {
+      at = this.next(bytes, at, end);
+      if (at !== -1) at++;
+    }
+  }
+
+  /** Begins anew. */
+  reset(): void {
+    this.depth = 0;
+    this.values = 0;
+    this.#inString = false;
+    this.#escaped = false;
+  }
+
+  #take(byte: number): void {
+    if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
+      this.depth--;
+      return;
+    }
+    this.values++;
+    if (byte !== COMMA) this.depth++;
+  }
+
+  #restOfString(bytes: Uint8Array, from: number, end: number): number {
+    let at = from;
+    if (this.#escaped) {
+      this.#escaped = false;
+      at++;
+    }
+    for (; at < end; at++) {
+      const byte = bytes[at];
+      if (byte === QUOTE) {
+        this.#inString = false;
+        return at + 1;
+      }
+      if (byte === BACKSLASH && ++at >= end) this.#escaped = true;
+    }
+    return at;
+  }
+}

@@ -1,0 +1,43 @@
+/** What V8 takes for things, in bytes, on 64 bits without compressed pointers; rounded up. */
+const OBJECT = 56;
+const LIST = 32;
+const SLOT = 8;
+const STRING = 24;
+/** For each field whose name is not one of all objects: the name itself, and its place in a table. */
+const RARE_FIELD = 72;
+
+/** Names of fields that all Services and slices have: held once, however many objects there are. */
+const COMMON_FIELDS: ReadonlySet<string> = new Set(
+  (
+    'metadata name namespace uid resourceVersion labels annotations deletionTimestamp spec ports port targetPort protocol appProtocol nodePort selector ' +
+    'clusterIP clusterIPs type ipFamilies ipFamilyPolicy internalTrafficPolicy externalTrafficPolicy sessionAffinity sessionAffinityConfig externalName ' +
+    'publishNotReadyAddresses addressType endpoints addresses conditions ready serving terminating hostname zone hints forZones nodeName targetRef kind status'
+  ).split(' '),
+);
+
+/**
+ * About how many bytes of memory a parsed JSON value takes while it is held. Bounds memory, so it errs upwards; objects come from `JSON.parse` of text whose depth is limited.
+ */
+export function weightOf(value: unknown): number {
+  if (typeof value === 'string') return stringWeight(value);
+  if (typeof value === 'number') return SLOT * 2;
+  if (typeof value !== 'object' || value === null) return 0;
+  let weight = 0;
+  if (Array.isArray(value)) {
+    weight = LIST + SLOT * value.length;
+    for (const element of value) weight += weightOf(element);
+    return weight;
+  }
+  weight = OBJECT;
+  for (const [name, field] of Object.entries(value)) {
+    weight += SLOT + weightOf(field);
+    if (!COMMON_FIELDS.has(name)) weight += RARE_FIELD + name.length;
+  }
+  return weight;
+}
+
+/** Text of Latin-1 takes a byte for each character, any other two. */
+function stringWeight(text: string): number {
+  const bytes = Buffer.byteLength(text);
+  return STRING + (bytes === text.length ? text.length : 2 * text.length);
+}

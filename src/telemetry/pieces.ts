@@ -1,0 +1,49 @@
+import type { Writable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+
+/** A body in pieces, none of them long. */
+export type Pieces = readonly Buffer[];
+
+/** Pieces that are written before others get a turn. */
+const WRITTEN_AT_ONCE = 8;
+
+/** Lets everything else that waits have a turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+export function lengthOf(pieces: Pieces): number {
+  return pieces.reduce((sum, piece) => sum + piece.length, 0);
+}
+
+/** Writes a body and ends it, at the pace of whoever reads it and with turns for others in between. Resolves also when the reader goes away. */
+export async function writePieces(out: Writable, pieces: Pieces): Promise<void> {
+  for (const [at, piece] of pieces.entries()) {
+    if (out.destroyed) return;
+    if (!out.write(piece)) await drained(out);
+    else if ((at + 1) % WRITTEN_AT_ONCE === 0) await turn();
+  }
+  out.end();
+}
+
+/** The same body packed. */
+export async function packed(pieces: Pieces): Promise<Pieces> {
+  const gzip = createGzip();
+  const writing = writePieces(gzip, pieces);
+  const result: Buffer[] = [];
+  for await (const chunk of gzip) result.push(chunk as Buffer);
+  await writing;
+  return result;
+}
+
+function drained(out: Writable): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => {
+    out.off('drain', done);
+    out.off('close', done);
+    resolve();
+  };
+  out.on('drain', done);
+  out.on('close', done);
+  return promise;
+}

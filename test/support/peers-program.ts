@@ -1,0 +1,155 @@
+/**
+ * A program of tests: peers for the API servers of its arguments (`<cluster>=<url>`), which mirror into a source cluster in memory, and what stands about each on standard output, a line of JSON every tenth of a
+ * second. The tests give it a small heap.
+ */
+import { systemClock } from '../../src/base/clock.ts';
+import { loadAccess } from '../../src/kube/access.ts';
+import { Reflector } from '../../src/kube/reflector.ts';
+import {
+  endpoints,
+  endpointSlices,
+  type KubeObject,
+  namespaces,
+  type Resource,
+  services,
+} from '../../src/kube/resource.ts';
+import { IndexedStore } from '../../src/kube/store.ts';
+import { WorkerPool } from '../../src/kube/worker-pool.ts';
+import { PEER_BUDGETS, type PeerBudgets } from '../../src/link/peer-budgets.ts';
+import { parseLink } from '../../src/link/schema.ts';
+import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
+import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local-indexes.ts';
+import { LocalView } from '../../src/mirror/local-view.ts';
+import { Peer, type PeerSurroundings } from '../../src/mirror/peer.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import { FakeCluster } from './fake-cluster.ts';
+
+/** A line of what the program says. */
+export interface PeersLine {
+  readonly peers: Readonly<
+    Record<
+      string,
+      { synced: boolean; mirrors: number; over?: string; apiError?: string; ports: readonly number[] }
+    >
+  >;
+  /** Megabytes. */
+  readonly rss: number;
+}
+
+const log = createLogger({ name: 'test', level: 'silent' });
+const common = { clock: systemClock, random: Math.random, log };
+const MIRRORED = 'mirror.linkerd.io/mirrored-service=true';
+const REPORT_MS = 100;
+
+const budgets: PeerBudgets = {
+  ...PEER_BUDGETS,
+  pages: 200,
+  answer: { ...PEER_BUDGETS.answer, ms: 1500 },
+};
+const source = new FakeCluster();
+for (let at = 0; at < 50; at++) source.put('namespaces', { metadata: { name: `ns-${at}`, uid: `ns-${at}` } });
+const stores = {
+  services: new IndexedStore(serviceIndexes),
+  endpointSlices: new IndexedStore({ [BY_SERVICE]: sliceService }),
+  endpoints: new IndexedStore<NonNullable<(typeof endpoints)['__type']>>(),
+  namespaces: new IndexedStore<NonNullable<(typeof namespaces)['__type']>>(),
+};
+const view = new LocalView(stores, systemClock);
+const reflectors: Reflector<KubeObject>[] = [];
+follow(services, stores.services, MIRRORED);
+follow(endpointSlices, stores.endpointSlices, MIRRORED);
+follow(endpoints, stores.endpoints, MIRRORED);
+follow(namespaces, stores.namespaces);
+await Promise.all(reflectors.map((reflector) => reflector.whenSynced()));
+
+const surroundings: PeerSurroundings = {
+  ...common,
+  local: source.client,
+  view,
+  pool: new WorkerPool({ size: 32 }),
+  egress: new EgressAllocator(stores.services),
+  egressAddresses: () => [],
+  events: { record: () => undefined } as unknown as PeerSurroundings['events'],
+  resolver: (host) => Promise.resolve({ addresses: [host], ttlMs: 60_000 }),
+  health: () => {
+    throw new Error('nothing is probed here');
+  },
+  ageOf: () => '1',
+};
+const peers = process.argv.slice(2).map((argument) => {
+  const at = argument.indexOf('=');
+  return start(argument.slice(0, at), argument.slice(at + 1));
+});
+report();
+
+function follow<T extends KubeObject>(
+  resource: Resource<T>,
+  store: IndexedStore<T>,
+  labelSelector?: string,
+): void {
+  const selection = labelSelector === undefined ? {} : { labelSelector };
+  const reflector = new Reflector<T>({ ...common, client: source.client, resource, store, ...selection });
+  reflectors.push(reflector as unknown as Reflector<KubeObject>);
+  reflector.start();
+}
+
+function start(cluster: string, url: string): Peer {
+  const verdict = parseLink({
+    metadata: { name: cluster, namespace: 'links', uid: cluster },
+    spec: {
+      targetClusterName: cluster,
+      targetClusterDomain: 'cluster.local',
+      clusterCredentialsSecret: 'x',
+      gatewayAddress: '192.0.2.1',
+      gatewayPort: '4143',
+      gatewayIdentity: 'gateway.example',
+      selector: { matchLabels: { 'mirror.linkerd.io/exported': 'true' } },
+    },
+  });
+  if (!verdict.ok) throw new Error(JSON.stringify(verdict.problems));
+  const text = `{clusters: [{name: c, cluster: {server: "${url}"}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}`;
+  const peer = new Peer({
+    ...surroundings,
+    log,
+    link: verdict.link,
+    access: loadAccess({ text, source: 'test' }),
+    knownUid: undefined,
+    settings: {
+      dataPath: 'gateway',
+      writeEndpoints: false,
+      flatEndpoints: false,
+      headless: false,
+      createNamespaces: false,
+      annotationExports: false,
+      allowedLabel: undefined,
+      allowedAnnotation: undefined,
+      dropGuard: { fraction: 1 },
+      concurrency: 24,
+      hostGraceMs: 0,
+      budgets,
+    },
+  });
+  peer.start();
+  return peer;
+}
+
+function report(): void {
+  const line: PeersLine = {
+    peers: Object.fromEntries(peers.map((peer) => [peer.link.targetClusterName, stateOf(peer)])),
+    rss: Math.round(process.memoryUsage().rss / 1024 ** 2),
+  };
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+  systemClock.after(REPORT_MS, report);
+}
+
+function stateOf(peer: Peer): PeersLine['peers'][string] {
+  const suffix = `-${peer.link.targetClusterName}`;
+  const mirrors = stores.services.list().filter(({ metadata }) => metadata?.name?.endsWith(suffix) === true);
+  return {
+    synced: peer.synced,
+    mirrors: mirrors.length,
+    ports: mirrors.slice(0, 20).map(({ spec }) => spec?.ports?.[0]?.port ?? 0),
+    ...(peer.overBudget === undefined ? {} : { over: peer.overBudget.budget }),
+    ...(peer.apiError === undefined ? {} : { apiError: peer.apiError.message }),
+  };
+}
