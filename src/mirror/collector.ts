@@ -150,5 +150,6 @@ function departing(
     gateway: undefined,
     egress: [],
     egressPorts: new Map(),
+    egressUnrecorded: false,
   };
 }

@@ -89,9 +89,9 @@ const checks: readonly Check[] = [
       ? verdict('keep', 'GatewayUnknown')
       : undefined;
   },
-  ({ union, egressPorts, key }) =>
+  ({ union, egressPorts, egressUnrecorded, key }) =>
     union === 'relay' && !egressPorts.has(federatedName(key.name))
-      ? verdict('keep', 'EgressPortsExhausted')
+      ? verdict('keep', egressUnrecorded ? 'EgressPortsUnrecorded' : 'EgressPortsExhausted')
       : undefined,
 ];
 

@@ -14,6 +14,7 @@ import { ApiReachability } from './api-reachability.ts';
 import { DropConfirmation } from './drop-confirmation.ts';
 import { DropGuard, memberClaim, parseClaim } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
+import type { ClaimScope } from './egress-table.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts } from './facts.ts';
 import { FederatedWriter } from './federated-writer.ts';
@@ -92,6 +93,7 @@ export class Peer {
       },
     });
     const exportSelectors = unionOf([link.selector, link.remoteDiscoverySelector]);
+    const memberSelectors = unionOf([link.federatedServiceSelector]);
     const annotated = settings.annotationExports && !link.selector.empty;
     this.exports = new ExportView({
       ...common,
@@ -106,7 +108,6 @@ export class Peer {
           }
         : {}),
     });
-    const memberSelectors = unionOf([link.federatedServiceSelector]);
     this.members = new ExportView({ ...common, client: this.#remote, selectors: memberSelectors });
     this.#guard = new DropGuard(settings.dropGuard);
     this.#drop = new DropConfirmation({
@@ -146,11 +147,9 @@ export class Peer {
     });
     this.federated = new FederatedWriter({
       ...writing,
+      ...facts,
       member: link.targetClusterName,
-      link: facts.link,
       members: this.members,
-      rules: facts.rules,
-      createNamespaces: settings.createNamespaces,
       union: unionFor(settings, facts.dataPath),
       gatewayOf: () => this.gateway?.facts,
       ageOf: options.ageOf,
@@ -212,6 +211,7 @@ export class Peer {
     const { log } = this.#options;
     // Gateways of annotation exports are followed before the mirror is decided.
     this.#unsubscribe.push(this.exports.subscribe((key) => this.#exportChanged(key)));
+    this.#unsubscribe.push(this.#options.egress.follow(this.#key, (scope) => this.#claimChanged(scope)));
     this.mirrors.start();
     this.federated.start();
     this.gateway?.start();
@@ -253,6 +253,8 @@ export class Peer {
   resync(priority: number = PRIORITY.bulk): void {
     this.mirrors.resync(priority);
     this.federated.resync(priority);
+    // Also those of which nothing is left but a claim.
+    for (const scope of this.#options.egress.scopes(this.#key)) this.#claimChanged(scope, priority);
   }
 
   /** Stops; when it resolves no write of this peer is under way or will follow. */
@@ -263,6 +265,7 @@ export class Peer {
     this.gateway?.stop();
     this.#drop.stop();
     await Promise.all([this.mirrors.stop(), this.federated.stop()]);
+    await this.#options.egress.abandon(this.#key);
     await Promise.all([this.exports.stop(), this.members.stop(), this.#gateways.stop(), this.#api.stop()]);
     await this.#remote.close();
   }
@@ -329,6 +332,16 @@ export class Peer {
     this.#gateways.use(key, annotated ? annotatedGateway(service) : undefined);
     if (service === undefined) this.#news.forget(key);
     else this.#news.exported(key, service, annotated);
+  }
+
+  /** `namespace/name` of the Link. */
+  get #key(): string {
+    return `${this.link.namespace}/${this.link.name}`;
+  }
+
+  #claimChanged({ cluster, export: key, federated }: ClaimScope, priority: number = PRIORITY.change): void {
+    if (cluster !== this.link.targetClusterName) return;
+    (federated ? this.federated : this.mirrors).reconciler.add(key, priority);
   }
 
   #reconsider(claims: readonly string[]): void {

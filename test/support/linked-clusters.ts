@@ -4,7 +4,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { parseSelector, parseSelectorText } from '../../src/link/selector.ts';
 import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
-import { DEFAULT_EGRESS_RANGE } from '../../src/mirror/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE } from '../../src/base/egress-ports.ts';
 import { GatewayProbes } from '../../src/probe/gateway-probes.ts';
 import { Prober } from '../../src/probe/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
