@@ -19,7 +19,7 @@ import {
   REMOTE_SERVICE_LABEL,
 } from '../base/names.ts';
 import type { DesiredPart } from './desired.ts';
-import { MANAGED_BY_LABEL } from './endpoints.ts';
+import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import type { LocalPart, MirrorFacts } from './facts.ts';
 import { hasOwnershipLabels, ownershipLabels, recordedKeys } from './metadata.ts';
 import type { Verdict } from './verdict.ts';

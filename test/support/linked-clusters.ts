@@ -120,7 +120,14 @@ export function exportedObjects(
     {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
-      metadata: { name: `${name}-1`, namespace, labels: { 'kubernetes.io/service-name': name } },
+      metadata: {
+        name: `${name}-1`,
+        namespace,
+        labels: {
+          'kubernetes.io/service-name': name,
+          'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+        },
+      },
       addressType: 'IPv4',
       endpoints: addresses.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
       ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
