@@ -7,11 +7,11 @@ import type { Link } from '../link/schema.ts';
 import { relayedTargets } from './desired.ts';
 import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
-import { OWNER_INDEX } from './local-indexes.ts';
+import { OWNER_INDEX, sliceService } from './local-indexes.ts';
 import {
   endpointMirrorName,
   hostOriginOf,
@@ -90,10 +90,12 @@ export class MirrorWriter {
       view.stores.endpoints.subscribe(({ object }) => {
         if (!view.isEcho('endpoints', object)) this.#partChanged(keyOfObject(object));
       }),
-      view.stores.endpointSlices.subscribe(({ object }) => {
+      view.stores.endpointSlices.subscribe(({ object, previous }) => {
         if (view.isEcho('endpointSlices', object)) return;
-        const { namespace = '', labels } = object.metadata ?? {};
-        this.#partChanged(`${namespace}/${labels?.[SERVICE_NAME_LABEL] ?? ''}`);
+        for (const service of new Set(
+          [previous, object].flatMap((slice) => (slice ? sliceService(slice) : [])),
+        ))
+          this.#partChanged(service);
       }),
       view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
     );
