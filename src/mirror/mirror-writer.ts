@@ -45,6 +45,8 @@ export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'd
   readonly hostGraceMs: number;
 }
 
+const NOTHING: LocalPart = { service: undefined, slices: [], endpoints: undefined };
+
 /** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
 export class MirrorWriter {
   readonly #options: MirrorWriterOptions;
@@ -261,8 +263,9 @@ export class MirrorWriter {
     const { view, facts } = this.#options;
     const existing = new Map<string, LocalPart>();
     for (const service of view.endpointMirrors(namespace, mirrorName(name, facts.cluster))) {
-      const host = hostOriginOf(service, facts)?.host;
-      if (host !== undefined) existing.set(host, view.part(namespace, service.metadata?.name ?? ''));
+      const origin = hostOriginOf(service, facts);
+      if (origin?.key === `${namespace}/${name}`)
+        existing.set(origin.host, view.part(namespace, service.metadata?.name ?? ''));
     }
     return existing;
   }
@@ -274,9 +277,22 @@ export class MirrorWriter {
   ): HostFacts {
     const { view, facts } = this.#options;
     const free = (candidate: string) => view.service(namespace, candidate) === undefined;
-    const local = existing ?? { service: undefined, slices: [], endpoints: undefined };
+    const local = existing ?? this.#unlabelledHost(host.host, { namespace, name }) ?? NOTHING;
     const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
     return { ...host, name: own, local };
+  }
+
+  /** An endpoint mirror of ours that has lost the label by which it is found. */
+  #unlabelledHost(host: string, { namespace, name }: RemoteKey): LocalPart | undefined {
+    const { view, facts } = this.#options;
+    for (const isFree of [true, false]) {
+      const candidate = endpointMirrorName(host, name, facts.cluster, () => isFree);
+      const service = view.service(namespace, candidate);
+      const origin = service === undefined ? undefined : hostOriginOf(service, facts);
+      if (origin?.key === `${namespace}/${name}` && origin.host === host)
+        return view.part(namespace, candidate);
+    }
+    return undefined;
   }
 
   #isFlat(remote: V1Service): boolean {

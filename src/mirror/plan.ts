@@ -290,7 +290,7 @@ export function metadataPatch(
 /** Whether the recorded resourceVersion is one that the remote Service had, as far as anybody can tell, and not what a hand wrote. */
 function isFormerVersion(actual: StringMap, desired: StringMap): boolean {
   const [is, wanted] = [actual?.[REMOTE_RESOURCE_VERSION] ?? '', desired?.[REMOTE_RESOURCE_VERSION]];
-  return wanted === undefined || (/^\d{1,20}$/.test(is) && compareVersions(is, wanted) <= 0);
+  return wanted !== undefined && /^\d{1,20}$/.test(is) && compareVersions(is, wanted) <= 0;
 }
 
 type StringMap = Readonly<Record<string, string>> | undefined;
