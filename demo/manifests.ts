@@ -101,7 +101,14 @@ export function serviceOfProcesses(
     {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
-      metadata: { name: `${name}-1`, namespace: ns, labels: { 'kubernetes.io/service-name': name } },
+      metadata: {
+        name: `${name}-1`,
+        namespace: ns,
+        labels: {
+          'kubernetes.io/service-name': name,
+          'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+        },
+      },
       addressType: 'IPv4',
       endpoints: processes.addresses.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
       ports: [{ name: 'http', port: processes.port, protocol: 'TCP' }],

@@ -1,3 +1,12 @@
+/** Inclusive range of ports on which egress listens for relay mirrors. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Below node ports (30000) and the kernel's ephemeral range (32768), above the well-known. */
+export const DEFAULT_EGRESS_RANGE: PortRange = { first: 10_000, last: 29_999 };
+
 /** Service port → egress port, as the annotations `linkspan.dev/egress-ports` (mirror) and `egress-ports.linkspan.dev/<cluster>` (federated Service) hold it: JSON. */
 export type EgressPorts = Readonly<Record<number, number>>;
 

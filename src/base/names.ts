@@ -107,6 +107,30 @@ export const DEFAULT_INBOUND_POLICY = 'config.linkerd.io/default-inbound-policy'
 export const ACCOUNT_NAME = 'kubernetes.io/service-account.name';
 /** Annotation that Helm puts on what it installs. */
 export const HELM_RELEASE_NAME = 'meta.helm.sh/release-name';
+/** Labels that only controllers write on Services and their endpoints: what is mirrored, from where. The chart's admission policy lets nobody else set them. */
+export const MIRROR_LABELS: readonly string[] = [
+  MIRRORED_SERVICE_LABEL,
+  CLUSTER_NAME_LABEL,
+  HEADLESS_MIRROR_LABEL,
+  REMOTE_DISCOVERY,
+  REMOTE_SERVICE_LABEL,
+];
+/** Annotations likewise. */
+export const MIRROR_ANNOTATIONS: readonly string[] = [
+  REMOTE_SERVICE_FQ_NAME,
+  REMOTE_RESOURCE_VERSION,
+  REMOTE_GATEWAY_IDENTITY,
+  REMOTE_DISCOVERY,
+  LOCAL_DISCOVERY,
+  LINK_ANNOTATION,
+  REMOTE_UID,
+  COPIED_KEYS,
+  DATA_PATH,
+  EGRESS_PORTS,
+  MIRROR_GATEWAY,
+];
+/** Groups of such annotations, one for each member of a federated Service. */
+export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, FEDERATED_EGRESS_PORTS_GROUP];
 
 /** `endpointslice.kubernetes.io/managed-by` of the slices we write, and fieldManager of every write. */
 export const MANAGER = 'linkspan.dev';

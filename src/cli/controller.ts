@@ -14,7 +14,7 @@ import { KubeClient } from '../kube/client.ts';
 import { keyTest } from '../link/exclusions.ts';
 import { Controller, type ControllerSettings } from '../mirror/controller.ts';
 import { linkerdInstalled } from '../mirror/detect.ts';
-import { DEFAULT_EGRESS_RANGE } from '../mirror/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE } from '../base/egress-ports.ts';
 import { explainName, reportLinks, tryGateways, type Explanation } from '../mirror/explain.ts';
 import type { Resolver } from '../mirror/gateway-addresses.ts';
 import type { GatewayHealthFactory } from '../mirror/gateway-health.ts';

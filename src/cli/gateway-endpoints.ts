@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { messageOf } from '../base/errors.ts';
 import type { MeshSettings } from '../discovery/mesh-pods.ts';
+import { handMadeSlicesIn } from '../discovery/slice-makers.ts';
 import { meshNameOf } from '../identity/trust-domain.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -11,6 +12,7 @@ import type { Logger } from '../telemetry/log.ts';
 export const endpointFlags = {
   mesh: z.enum(['auto', 'on', 'off']),
   zone: z.string().min(1).optional(),
+  handMadeSlices: z.array(z.string().min(1)).default([]).transform(handMadeSlicesIn),
   maxPending: z.coerce.number().int().min(1),
 };
 type EndpointFlags = z.output<z.ZodObject<typeof endpointFlags>>;

@@ -126,6 +126,10 @@ export function gatewayCommand(): Command {
       "the gateway's zone, for endpoints with hints (default: that of the node that $NODE_NAME names)",
     )
     .option(
+      '--hand-made-slices <namespace...>',
+      "namespaces in which EndpointSlices that neither kube's controllers nor Linkerd's have made are served too; all for every one (default: none)",
+    )
+    .option(
       '--max-pending <n>',
       'requests without an answer and raw flows of one service (in each worker); more are refused',
       String(MAX_PENDING),
@@ -217,6 +221,7 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
     client,
     mesh: meshSettings(settings, identity),
     faultInjection,
+    handMadeSlices: settings.handMadeSlices,
     zone: settings.zone ?? (await ownZone(client, process.env, log)),
     clusterDomain: settings.clusterDomain,
     ...(settings.exportSelector === undefined ? {} : { exportSelectors: settings.exportSelector }),

@@ -27,6 +27,8 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Look at the pods of linkspan-egress: their `/ready` says what they wait for, mostly a certificate.',
   EgressPortsExhausted:
     'Export fewer ports to this cluster, or let clients with a Linkerd sidecar use the gateway directly (data path `gateway`), which takes none.',
+  EgressPortsUnrecorded:
+    'Wait a moment. If it stays: the log of the controller says why it cannot write the ConfigMaps of the record, mostly a right that is missing.',
   MissingNamespace:
     'Make the namespace in the source cluster, or let the controller make it (chart value `enableNamespaceCreation`).',
   InvalidService: 'Change the exported Service as the message says, or stop exporting it.',

@@ -17,6 +17,7 @@ import { readRateLimits } from './rate-limits.ts';
 import { readRequestAnnotations } from './request-annotations.ts';
 import { ServiceProfiles } from './service-profiles.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
+import { type HandMadeSlicesAllowed, isHandMade, NO_HAND_MADE_SLICES } from './slice-makers.ts';
 import type { TargetSource, TargetSpec } from './target.ts';
 import { TargetTable } from './target-table.ts';
 
@@ -36,6 +37,8 @@ export interface KubeTargetsOptions {
   readonly zone?: string | undefined;
   /** Pods with a Linkerd proxy are spoken to as their mesh does; absent = everybody is spoken to plainly, and no pods are watched. */
   readonly mesh?: MeshSettings | undefined;
+  /** Where slices made by hand are served; default `NO_HAND_MADE_SLICES`. */
+  readonly handMadeSlices?: HandMadeSlicesAllowed;
   /** Whether annotations may inject faults; default false. */
   readonly faultInjection?: boolean;
   /** How often it is looked whether ServiceProfiles are installed; default 20 s. */
@@ -147,7 +150,7 @@ class KubeTargets implements TargetSource {
       this.#forgetFamily(key);
       return [];
     }
-    const slices = this.#view.slicesOf(key);
+    const slices = this.#slicesOf(key);
     const { clusterDomain, zone } = this.#options;
     const meshEndpoint = (address: string, port: number) => this.#mesh?.endpoint(address, port);
     const family = this.#family(key, service, slices);
@@ -166,6 +169,22 @@ class KubeTargets implements TargetSource {
       ...target,
       endpoints: this.get(target.name, target.port)?.endpoints ?? [],
     }));
+  }
+
+  /** The slices that are served: of those made by hand none, unless their namespace is open to them. */
+  #slicesOf(key: string): readonly V1EndpointSlice[] {
+    const { handMadeSlices = NO_HAND_MADE_SLICES } = this.#options;
+    const slices = this.#view.slicesOf(key);
+    return handMadeSlices(key.split('/')[0] ?? '') ? slices : slices.filter((slice) => !isHandMade(slice));
+  }
+
+  #handMadeProblem(key: string): string[] {
+    const served = new Set(this.#slicesOf(key));
+    const others = this.#view.slicesOf(key).filter((slice) => !served.has(slice));
+    const names = others.map(({ metadata }) => metadata?.name ?? '');
+    return names.length === 0
+      ? []
+      : [`slices made by hand are not served here (--hand-made-slices): ${names.slice(0, 5).join(', ')}`];
   }
 
   /** The address family to use; undefined while it may be about to change, and nothing should. */
@@ -201,6 +220,7 @@ class KubeTargets implements TargetSource {
   #tellProblems(key: string, service: V1Service | undefined): void {
     const annotations = service?.metadata?.annotations;
     const problems = [
+      ...(service === undefined ? [] : this.#handMadeProblem(key)),
       ...readAccrual(annotations).problems,
       ...readRateLimits(annotations, key).problems,
       ...this.#faults.of(key, annotations).problems,

@@ -1,5 +1,6 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
+import { MANAGED_BY_LABEL } from './slice-makers.ts';
 
 /** What is kept of an exported Service: name, labels, annotations, spec. Thousands of them are held for each peer. The reflector has taken off managedFields and kubectl's copy. */
 export function storedService(service: V1Service): V1Service {
@@ -19,25 +20,30 @@ export function storedService(service: V1Service): V1Service {
   };
 }
 
-/** What is kept of a slice: whose it is, ports, and of each endpoint address, conditions, host name, zone and the zones that it is for. */
+/** What is kept of a slice: whose it is and who made it, ports, and of each endpoint address, conditions, host name, zone and the zones that it is for. */
 export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
   const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
-  const owner = labels?.[SERVICE_NAME_LABEL];
+  const kept = Object.fromEntries(
+    [SERVICE_NAME_LABEL, MANAGED_BY_LABEL].flatMap((key) => {
+      const value = labels?.[key];
+      return value === undefined ? [] : [[key, value]];
+    }),
+  );
   return {
     metadata: defined({
       name,
       namespace,
       uid,
       resourceVersion,
-      ...(owner === undefined ? {} : { labels: { [SERVICE_NAME_LABEL]: owner } }),
+      ...(Object.keys(kept).length === 0 ? {} : { labels: kept }),
     }),
     addressType: slice.addressType,
     ...(slice.ports === undefined ? {} : { ports: slice.ports }),
     // Null where a hand-made slice has none (KEP-752: omitted and empty mean the same).
     endpoints: (slice.endpoints ?? []).map(({ addresses, conditions, hostname, zone, hints }) => {
       const forZones = hints?.forZones;
-      const kept = forZones === undefined ? undefined : { forZones };
-      return defined({ addresses, conditions, hostname, zone, hints: kept });
+      const zones = forZones === undefined ? undefined : { forZones };
+      return defined({ addresses, conditions, hostname, zone, hints: zones });
     }),
   };
 }

@@ -1,18 +1,12 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { readEgressPorts } from '../base/egress-ports.ts';
 import {
-  ALLOWED_NAMESPACES,
-  CLUSTER_NAME_LABEL,
-  DATA_PATH,
-  DEFAULT_CLUSTER_DOMAIN,
-  EGRESS_PORTS,
-  FEDERATED_EGRESS_PORTS_GROUP,
-  MIRROR_GATEWAY,
-  MIRRORED_SERVICE_LABEL,
-  REMOTE_DISCOVERY,
-  REMOTE_SERVICE_FQ_NAME,
-} from '../base/names.ts';
+  type EgressClaim,
+  holderOf,
+  isFreed,
+  type RecordedGateway,
+  type RecordEntry,
+} from '../base/egress-record.ts';
+import { ALLOWED_NAMESPACES } from '../base/names.ts';
 import type { RequestRules } from '../base/request-rules.ts';
 import { servicePortProtocol } from '../discovery/port-protocol.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
@@ -24,7 +18,6 @@ export interface LinkFields {
   readonly metadata?: { readonly name?: string };
   readonly spec?: {
     readonly targetClusterName?: string;
-    readonly targetClusterDomain?: string;
     readonly gatewayAddress?: string;
     readonly gatewayPort?: string;
     readonly gatewayIdentity?: string;
@@ -54,117 +47,58 @@ export interface Route {
   readonly allowedNamespaces?: readonly string[];
 }
 
-/** A target cluster as its Link describes it. */
-interface TargetCluster {
-  readonly domain: string;
-  /** Undefined where the Link names none, or not completely. */
-  readonly gateway: Route['gateway'] | undefined;
+/** What the routes are made of. */
+export interface RouteFacts {
+  /** The controller's record: which port leads where. */
+  readonly record: ReadonlyMap<number, RecordEntry>;
+  /** The Services that the record names, by `namespace/name`, as far as they are there: what they say of protocols and requests concerns their own clients only. */
+  readonly mirror: (key: string) => V1Service | undefined;
+  /** Links by `namespace/name`. */
+  readonly link: (key: string) => LinkFields | undefined;
 }
 
-type TargetClusters = ReadonlyMap<string, TargetCluster>;
-
 /**
- * The routes that mirrors, endpoint mirrors, federated Services and Links ask for, by the port they listen on. Pure; whatever is incomplete gives
+ * The routes that the record and the Links ask for, by the port they listen on. What stands on Services opens no port and leads nowhere else (ADR 0024). Pure; whatever is incomplete gives
  * no route and harms no other.
  */
-export function routesOf(mirrors: readonly V1Service[], links: readonly LinkFields[]): Map<number, Route> {
-  const clusters = clustersOf(links);
+export function routesOf(facts: RouteFacts): Map<number, Route> {
   const routes = new Map<number, Route>();
-  // Two mirrors with one port are a matter of moments, until the controller gives one of them another; the older one keeps it.
-  const byAge = [...mirrors].sort((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1));
-  for (const mirror of byAge) {
-    for (const route of serviceRoutes(mirror, clusters)) {
-      if (!routes.has(route.listenPort)) routes.set(route.listenPort, route);
-    }
+  for (const [listenPort, entry] of facts.record) {
+    const route = isFreed(entry) ? undefined : routeOf(listenPort, entry, facts);
+    if (route !== undefined) routes.set(listenPort, route);
   }
   return routes;
 }
 
-function clustersOf(links: readonly LinkFields[]): TargetClusters {
-  const clusters = new Map<string, TargetCluster>();
-  for (const { spec } of links) {
-    const name = spec?.targetClusterName ?? '';
-    const gateway = gatewayOf(spec);
-    // Of two Links for one cluster, the incomplete one takes nothing from the other.
-    if (name === '' || (gateway === undefined && clusters.has(name))) continue;
-    clusters.set(name, { domain: spec?.targetClusterDomain || DEFAULT_CLUSTER_DOMAIN, gateway });
-  }
-  return clusters;
-}
-
-function serviceRoutes(service: V1Service, clusters: TargetClusters): Route[] {
-  const labels = service.metadata?.labels;
-  if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true') return [];
-  const cluster = labels[CLUSTER_NAME_LABEL];
-  return cluster === undefined
-    ? federatedRoutes(service, clusters)
-    : mirrorRoutes(service, clusters.get(cluster));
-}
-
-/** A mirror of one cluster's Service, or of one host of a headless Service: the annotation says which. */
-function mirrorRoutes(mirror: V1Service, cluster: TargetCluster | undefined): Route[] {
-  const annotations = mirror.metadata?.annotations;
-  const own = readAnnotation(annotations, MIRROR_GATEWAY);
-  // The Link's gateway cannot stand in for another one that is unreadable or has no address: it may not serve this export.
-  const gateway = own === undefined ? cluster?.gateway : readGateway(own);
-  const name = readAnnotation(annotations, REMOTE_SERVICE_FQ_NAME);
-  if (cluster === undefined || gateway === undefined || !name) return [];
-  if (readAnnotation(annotations, DATA_PATH) !== 'relay') return [];
-  return portRoutes(mirror, readAnnotation(annotations, EGRESS_PORTS), { name, gateway, suffix: '' });
-}
-
-/** A federated Service has, for each cluster that it is relayed to, ports of that cluster's own. */
-function federatedRoutes(service: V1Service, clusters: TargetClusters): Route[] {
-  const { namespace = '', annotations = {} } = service.metadata ?? {};
-  return [...membersOf(readAnnotation(annotations, REMOTE_DISCOVERY) ?? '')].flatMap(
-    ([clusterName, member]) => {
-      const cluster = clusters.get(clusterName);
-      if (cluster?.gateway === undefined) return [];
-      return portRoutes(
-        service,
-        readAnnotation(annotations, `${FEDERATED_EGRESS_PORTS_GROUP}/${clusterName}`),
-        {
-          name: `${member}.${namespace}.svc.${cluster.domain}`,
-          gateway: cluster.gateway,
-          suffix: `@${clusterName}`,
-        },
-      );
-    },
-  );
-}
-
-/** Cluster → name of its member, of a list `<svc>@<cluster>,…`; of two members of one cluster the one that joined first. */
-function membersOf(list: string): Map<string, string> {
-  const members = new Map<string, string>();
-  for (const entry of list.split(',')) {
-    const [, member, cluster] = /^([^@]+)@([^@]+)$/.exec(entry.trim()) ?? [];
-    if (member !== undefined && cluster !== undefined && !members.has(cluster)) members.set(cluster, member);
-  }
-  return members;
-}
-
-function portRoutes(
-  service: V1Service,
-  egressPorts: string | undefined,
-  to: { readonly name: string; readonly gateway: Route['gateway']; readonly suffix: string },
-): Route[] {
-  const { namespace = '', name = '', annotations } = service.metadata ?? {};
+function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: RouteFacts): Route | undefined {
+  const spec = link(claim.link)?.spec;
+  // A Link that names another cluster by now knows no gateway of the one that was meant.
+  if (spec?.targetClusterName?.trim() !== claim.cluster) return undefined;
+  const gateway = claim.gateway === undefined ? gatewayOf(spec) : ownGateway(claim.gateway);
+  if (gateway === undefined) return undefined;
+  const service = mirror(claim.mirror);
+  const annotations = service?.metadata?.annotations;
   const { requests } = readRequestAnnotations(annotations);
+  // Whoever may write in the mirror's namespace decides who may use it: what it says concerns its own clients only.
   const { namespaces: allowedNamespaces } = readAllowedNamespaces(annotations?.[ALLOWED_NAMESPACES]);
-  return Object.entries(readEgressPorts(egressPorts)).map(([text, listenPort]) => {
-    const port = Number(text);
-    return {
-      label: `${namespace}/${name}${to.suffix}:${port}`,
-      namespace,
-      listenPort,
-      name: to.name,
-      port,
-      protocol: servicePortProtocol(service, port),
-      gateway: to.gateway,
-      ...(requests === undefined ? {} : { requests }),
-      ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
-    };
-  });
+  return {
+    label: `${holderOf(claim)}:${claim.port}`,
+    namespace: claim.mirror.slice(0, claim.mirror.indexOf('/')),
+    listenPort,
+    name: claim.target,
+    port: claim.port,
+    protocol: service === undefined ? undefined : servicePortProtocol(service, claim.port),
+    gateway,
+    ...(requests === undefined ? {} : { requests }),
+    ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
+  };
+}
+
+/** The Link's gateway cannot stand in for another one that has no address: it may not serve this export. */
+function ownGateway(recorded: RecordedGateway | null): Route['gateway'] | undefined {
+  return recorded === null
+    ? undefined
+    : completeGateway(recorded.addresses, recorded.port, recorded.identity);
 }
 
 function gatewayOf(spec: LinkFields['spec']): Route['gateway'] | undefined {
@@ -172,34 +106,16 @@ function gatewayOf(spec: LinkFields['spec']): Route['gateway'] | undefined {
   return completeGateway(addresses, Number(spec?.gatewayPort), spec?.gatewayIdentity);
 }
 
-/** A gateway that a mirror names itself. */
-function readGateway(text: string): Route['gateway'] | undefined {
-  try {
-    const value = JSON.parse(text) as { addresses?: unknown; port?: unknown; identity?: unknown } | null;
-    const { addresses, port, identity } = value ?? {};
-    return Array.isArray(addresses) ? completeGateway(addresses, port, identity) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 function completeGateway(
-  hosts: readonly unknown[],
-  port: unknown,
-  identity: unknown,
+  hosts: readonly string[],
+  port: number,
+  identity: string | undefined,
 ): Route['gateway'] | undefined {
-  if (!hosts.every((host) => typeof host === 'string')) return undefined;
   const addresses = [...new Set(hosts)].filter((host) => host !== '');
-  if (addresses.length === 0 || !isPort(port) || typeof identity !== 'string' || identity === '')
-    return undefined;
+  if (addresses.length === 0 || !isPort(port) || identity === undefined || identity === '') return undefined;
   return { addresses, port, identity };
 }
 
-function isPort(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
-}
-
-function ageKey({ metadata }: V1Service): string {
-  const created = metadata?.creationTimestamp;
-  return `${created === undefined ? '~' : new Date(created).toISOString()} ${metadata?.uid ?? ''}`;
+function isPort(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 65_535;
 }

@@ -1,13 +1,20 @@
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
+import {
+  readShard,
+  RECORD_SELECTOR,
+  shardName,
+  shardOfName,
+  type RecordEntry,
+} from '../base/egress-record.ts';
 import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import { AnnotationProblems } from '../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
-import { keyOf, type KubeObject, type Resource, services } from '../kube/resource.ts';
+import { configMaps, keyOf, type KubeObject, type Resource, services } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -25,7 +32,7 @@ const links: Resource<LinkObject> = {
 
 export interface RouteSourceOptions {
   readonly client: KubeClient;
-  /** Namespace of the Links. */
+  /** Namespace of the Links and of the record of egress ports. */
   readonly namespace: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -33,8 +40,14 @@ export interface RouteSourceOptions {
   readonly onRoutes: (routes: Map<number, Route>) => void;
 }
 
-/** Watches mirrors and Links and tells the routes they ask for. While the API server is away the last known routes stay. */
+/**
+ * Watches the record of egress ports and the Links, and tells the routes they ask for; mirrors only for what they say of their own clients' requests. While the API server is away the last
+ * known routes stay.
+ */
 export class RouteSource {
+  readonly #record = new IndexedStore<V1ConfigMap>();
+  /** Entries of the record's objects as they are now. */
+  readonly #shards = new WeakMap<V1ConfigMap, ReadonlyMap<number, RecordEntry>>();
   readonly #mirrors = new IndexedStore<V1Service>();
   readonly #links = new IndexedStore<LinkObject>();
   readonly #reflectors: {
@@ -59,19 +72,31 @@ export class RouteSource {
       labelSelector: `${MIRRORED_SERVICE_LABEL}=true`,
     });
     const linkReflector = new Reflector({ ...shared, resource: links, store: this.#links, namespace });
-    this.#reflectors = [mirrors, linkReflector];
+    const record = new Reflector({
+      ...shared,
+      resource: configMaps,
+      store: this.#record,
+      namespace,
+      labelSelector: RECORD_SELECTOR,
+    });
+    this.#reflectors = [record, mirrors, linkReflector];
+    this.#record.subscribe(() => this.#changed());
     this.#mirrors.subscribe(() => this.#changed());
     this.#links.subscribe(() => this.#changed());
+    record.subscribe(() => this.#changed());
     mirrors.subscribe(() => this.#changed());
     linkReflector.subscribe(() => this.#changed());
   }
 
   get ready(): Health {
     const waiting = this.#reflectors.find(({ synced }) => !synced);
+    // Before the controller has made the record nothing is known of what is to be served.
+    if (waiting === undefined && this.#record.get(`${this.#options.namespace}/${shardName(0)}`) === undefined)
+      return { ok: false, reason: 'waiting for the controller to make the record of egress ports' };
     if (waiting === undefined) return { ok: true, reason: '' };
     return {
       ok: false,
-      reason: `waiting for mirrors and Links: ${waiting.error === undefined ? 'listing' : describeError(waiting.error)}`,
+      reason: `waiting for mirrors, Links and the record of egress ports: ${waiting.error === undefined ? 'listing' : describeError(waiting.error)}`,
     };
   }
 
@@ -90,8 +115,31 @@ export class RouteSource {
     queueMicrotask(() => {
       this.#pending = false;
       this.#tellProblems();
-      this.#options.onRoutes(routesOf(this.#mirrors.list(), this.#links.list()));
+      this.#options.onRoutes(
+        routesOf({
+          record: this.#entries(),
+          mirror: (key) => this.#mirrors.get(key),
+          link: (key) => this.#links.get(key),
+        }),
+      );
     });
+  }
+
+  #entries(): Map<number, RecordEntry> {
+    const found = new Map<number, RecordEntry>();
+    for (const object of this.#record.list())
+      for (const [port, entry] of this.#entriesOf(object)) found.set(port, entry);
+    return found;
+  }
+
+  /** Read once for each version of an object: most changes are of one shard. */
+  #entriesOf(object: V1ConfigMap): ReadonlyMap<number, RecordEntry> {
+    const known = this.#shards.get(object);
+    if (known !== undefined) return known;
+    const shard = shardOfName(object.metadata?.name ?? '');
+    const entries = shard === undefined ? new Map<number, RecordEntry>() : readShard(shard, object.data);
+    this.#shards.set(object, entries);
+    return entries;
   }
 
   #tellProblems(): void {

@@ -258,3 +258,8 @@ function probeOf({ probeSpec }: ParsedSpec): LinkProbe | undefined {
     failureThreshold: probeSpec.failureThreshold ?? 3,
   };
 }
+
+/** Which of two Links for one cluster comes first: the older one, of one age the first by name. */
+export function isOlder(a: Link, b: Link): boolean {
+  return a.createdAt === b.createdAt ? a.name < b.name : a.createdAt < b.createdAt;
+}

@@ -152,9 +152,11 @@ function departing(
     remoteSlices: [],
     namespace: 'present',
     federated: { ...federated, endpoints: undefined },
+    strangers: [],
     leads: false,
     gateway: undefined,
     egress: [],
     egressPorts: new Map(),
+    egressUnrecorded: false,
   };
 }

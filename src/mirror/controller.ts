@@ -1,6 +1,15 @@
-import type { V1Lease, V1Secret } from '@kubernetes/client-node';
+import type {
+  V1ConfigMap,
+  V1Endpoints,
+  V1EndpointSlice,
+  V1Lease,
+  V1Secret,
+  V1Service,
+} from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import type { PortRange } from '../base/egress-ports.ts';
+import { RECORD_SELECTOR } from '../base/egress-record.ts';
 import { describeError } from '../base/errors.ts';
 import { CREDENTIALS_SECRET_TYPE, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
@@ -8,6 +17,7 @@ import { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/event-recorder.ts';
 import { Reflector } from '../kube/reflector.ts';
 import {
+  configMaps,
   endpoints,
   endpointSlices,
   leases,
@@ -20,13 +30,13 @@ import {
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { WorkerPool } from '../kube/worker-pool.ts';
-import { links, parseLink, type Link, type LinkObject } from '../link/schema.ts';
+import { isOlder, links, parseLink, type LinkObject } from '../link/schema.ts';
 import type { Selector } from '../link/selector.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { makers } from './collector.ts';
 import { EgressAllocator } from './egress-allocator.ts';
-import type { PortRange } from './egress-ports.ts';
+import { seedClaims } from './egress-seed.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { Resolver } from './gateway-addresses.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
@@ -34,6 +44,7 @@ import { LinkRun } from './link-run.ts';
 import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
 import { LocalMembers } from './local-members.ts';
 import { LocalView } from './local-view.ts';
+import { keepMaker } from './makers.ts';
 import type { PeerSurroundings } from './peer.ts';
 import type { PeerSettings } from './peer-settings.ts';
 
@@ -80,6 +91,9 @@ export class Controller {
   readonly links = new IndexedStore<LinkObject>();
   readonly secrets = new IndexedStore<V1Secret>();
   readonly leases = new IndexedStore<V1Lease>();
+  /** ConfigMaps of the record of egress ports. */
+  readonly #record = new IndexedStore<V1ConfigMap>();
+  #egress: EgressAllocator | undefined;
   readonly runs = new Map<string, LinkRun>();
   readonly #reflectors: Reflector<KubeObject>[] = [];
   readonly #queue: WorkQueue;
@@ -137,6 +151,7 @@ export class Controller {
     await this.#queue.stop();
     await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
     await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+    await this.#egress?.stop();
     await this.#events.flush();
     await this.client.close();
   }
@@ -181,11 +196,13 @@ export class Controller {
     const { stores } = this.view;
     this.#watch(links, this.links, { namespace });
     this.#watch(leases, this.leases, { namespace, transform: keepMirrorLease });
+    this.#watch(configMaps, this.#record, { namespace, labelSelector: RECORD_SELECTOR });
     this.#watch(secrets, this.secrets, { namespace, fieldSelector: `type=${CREDENTIALS_SECRET_TYPE}` });
     this.#watch(namespaces, stores.namespaces, { transform: keepNamespaceName });
-    this.#watch(services, stores.services, { labelSelector: mirrored });
-    this.#watch(endpointSlices, stores.endpointSlices, { labelSelector: mirrored });
-    this.#watch(endpoints, stores.endpoints, { labelSelector: mirrored });
+    const made = { labelSelector: mirrored, keepManagedFields: true };
+    this.#watch(services, stores.services, { ...made, transform: keepMaker<V1Service> });
+    this.#watch(endpointSlices, stores.endpointSlices, { ...made, transform: keepMaker<V1EndpointSlice> });
+    this.#watch(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });
     const egress = new IndexedStore<NonNullable<(typeof endpointSlices)['__type']>>();
     egress.subscribe(() => {
       this.#egressAddresses = egressPods(egress.list());
@@ -206,6 +223,7 @@ export class Controller {
       namespace?: string;
       labelSelector?: string;
       fieldSelector?: string;
+      keepManagedFields?: boolean;
       transform?: (object: T) => T | undefined;
     },
   ): void {
@@ -225,11 +243,24 @@ export class Controller {
   #begin(): void {
     if (this.#stopping) return;
     const { settings, clock, random, resolver, health, log } = this.options;
+    const egress = new EgressAllocator({
+      client: this.client,
+      namespace: settings.namespace,
+      store: this.#record,
+      range: settings.egressRange,
+      clock,
+      random,
+      log,
+    });
+    this.#egress = egress;
+    egress.establish(() =>
+      seedClaims(this.view.stores.services.list(), this.links.list(), settings.egressRange),
+    );
     this.#surroundings = {
       local: this.client,
       view: this.view,
       pool: this.#pool,
-      egress: new EgressAllocator(this.view.stores.services, settings.egressRange),
+      egress,
       egressAddresses: () => this.#egressAddresses,
       events: this.#events,
       resolver,
@@ -250,7 +281,8 @@ export class Controller {
     this.#localMembers.start();
     log.info({ links: this.links.size }, 'source cluster listed');
     // Links that were deleted while nobody ran have left their mirrors.
-    for (const key of new Set([...this.links.keys(), ...makers(this.view).keys()])) this.#queue.add(key);
+    const made = [...makers(this.view).keys(), ...egress.links().keys()];
+    for (const key of new Set([...this.links.keys(), ...made])) this.#queue.add(key);
   }
 
   #lease() {
@@ -330,10 +362,6 @@ export class Controller {
     }
     return undefined;
   }
-}
-
-function isOlder(a: Link, b: Link): boolean {
-  return a.createdAt === b.createdAt ? a.name < b.name : a.createdAt < b.createdAt;
 }
 
 /** Leases of Links and of local members; nobody else's are of interest. */

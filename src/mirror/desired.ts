@@ -53,12 +53,18 @@ export function desiredParts(facts: MirrorFacts, remote: V1Service, populated: b
 }
 
 /** Names of the Services whose traffic passes through the egress, so that each needs egress ports. */
-export function relayedNames(facts: Omit<MirrorFacts, 'egressPorts'>): string[] {
+export function relayedNames(facts: MirrorFacts): string[] {
+  return [...relayedTargets(facts).keys()];
+}
+
+/** The same with what each is called in the target cluster. */
+export function relayedTargets(facts: MirrorFacts): Map<string, string> {
   const { remote, link, flat, key } = facts;
-  if (remote === undefined || flat || link.dataPath !== 'relay') return [];
+  if (remote === undefined || flat || link.dataPath !== 'relay') return new Map();
+  const fqName = fullyQualifiedName(key, link.clusterDomain);
   if (link.headless && mirrorsHeadless(remote, facts.remoteSlices))
-    return facts.hosts.map(({ name }) => name);
-  return [mirrorName(key.name, link.cluster)];
+    return new Map(facts.hosts.map(({ name, host }) => [name, `${host}.${fqName}`]));
+  return new Map([[mirrorName(key.name, link.cluster), fqName]]);
 }
 
 function gatewayPart(draft: Draft): DesiredPart {

@@ -1,94 +1,181 @@
-import type { V1Service } from '@kubernetes/client-node';
-import { type AnnotationName, readAnnotation } from '../base/annotations.ts';
-import { readEgressPorts, type EgressPorts } from '../base/egress-ports.ts';
-import { EGRESS_PORTS, FEDERATED_EGRESS_PORTS_GROUP } from '../base/names.ts';
+import type { V1ConfigMap } from '@kubernetes/client-node';
+import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../base/egress-ports.ts';
+import {
+  type EgressClaim,
+  FREED_HOLD_MS,
+  holderOf,
+  isFreed,
+  type RecordEntry,
+} from '../base/egress-record.ts';
 import type { IndexedStore } from '../kube/store.ts';
-import { allocateEgressPorts, DEFAULT_EGRESS_RANGE, type PortRange } from './egress-ports.ts';
-import { keyOfObject } from './naming.ts';
+import { allocateEgressPorts } from './egress-ports.ts';
+import { EgressShards, type EgressShardsOptions } from './egress-shards.ts';
+import { type ClaimScope, scopeOf } from './egress-table.ts';
 
-/** Who asks for egress ports. */
-export interface EgressClaim {
-  /** Local Service, `namespace/name`. */
-  readonly service: string;
-  /** The member's cluster where the Service is a federated one. */
-  readonly member?: string;
+/** Who asks for egress ports, and where what arrives on them is to go. */
+export interface EgressWish extends Omit<EgressClaim, 'port'> {
   readonly servicePorts: readonly number[];
-  /** The Service as it is, if it exists. */
-  readonly local: V1Service | undefined;
+}
+
+/** `unrecorded`: they are chosen and stand in the record in a moment; `exhausted`: there are none. */
+export type Allocation = EgressPorts | 'unrecorded' | 'exhausted';
+
+/** What a Link hears of the record: an export of its cluster that has to be looked at again. */
+export type ClaimListener = (scope: ClaimScope) => void;
+
+export interface EgressAllocatorOptions extends Omit<EgressShardsOptions, 'onChange'> {
+  readonly store: IndexedStore<V1ConfigMap>;
+  readonly range?: PortRange;
 }
 
 /**
- * Which mirror holds which egress port, over all Links: the Services' own annotations are the record, so it survives restarts and is shared by
- * replicas. Ports given out by this process count at once, before the watch shows them.
+ * Which mirror holds which egress port, over all Links. The record in the installation's namespace says so (ADR 0024), never what stands on a Service: the first claim of a port has it. A port counts
+ * for a mirror only when it is recorded, as until then another replica may get it.
  */
 export class EgressAllocator {
-  readonly #holders = new Map<number, { readonly holder: string; readonly since: string }>();
-  readonly #range: PortRange;
+  readonly #shards: EgressShards;
+  readonly #options: EgressAllocatorOptions;
+  readonly #listeners = new Map<string, Set<ClaimListener>>();
 
-  constructor(services: IndexedStore<V1Service>, range: PortRange = DEFAULT_EGRESS_RANGE) {
-    this.#range = range;
-    for (const service of services.list()) this.#record(service);
-    services.subscribe((change) => {
-      if (change.previous !== undefined) this.#release(change.previous);
-      if (change.type === 'deleted') this.#release(change.object);
-      else this.#record(change.object);
+  constructor(options: EgressAllocatorOptions) {
+    this.#options = options;
+    this.#shards = new EgressShards({
+      ...options,
+      onChange: (_port, entries) => this.#tell(entries),
     });
   }
 
-  /** Ports for a claim; undefined when the range is full. */
-  allocate({ service, member, servicePorts, local }: EgressClaim): EgressPorts | undefined {
-    const holder = holderName(service, member);
-    const current = readEgressPorts(readAnnotation(local?.metadata?.annotations, portsKey(member)));
-    const taken = (port: number) => (this.#holders.get(port)?.holder ?? holder) !== holder;
-    const ports = allocateEgressPorts(holder, servicePorts, current, taken, this.#range);
-    const since = sinceOf(local);
-    for (const port of Object.values(ports ?? {})) this.#holders.set(port, { holder, since });
-    return ports;
+  /** Makes the record where there is none, of `seed`: what an installation has from before there was one. */
+  establish(seed: () => ReadonlyMap<number, EgressClaim>): void {
+    if (this.#shards.established) return;
+    for (const [port, claim] of seed())
+      if (this.#shards.get(port) === undefined) this.#shards.put(port, claim);
+    this.#shards.establish();
   }
 
-  /** Two replicas may have given one port to two mirrors: the older mirror keeps it, the other gets a new one. */
-  #record(service: V1Service): void {
-    const since = sinceOf(service);
-    for (const { port, holder } of recordedPorts(service)) {
-      const known = this.#holders.get(port);
-      if (known === undefined || known.holder === holder || since < known.since)
-        this.#holders.set(port, { holder, since });
+  /** Requests for writes of the record so far. */
+  get writes(): number {
+    return this.#shards.writes;
+  }
+
+  /** Ports for a wish: those that it has stay. They may be used only when they are given as ports. */
+  allocate({ servicePorts, ...wish }: EgressWish): Allocation {
+    const holder = holderOf(wish);
+    const ports = allocateEgressPorts(
+      holder,
+      servicePorts,
+      this.#portsOf(holder),
+      (port) => this.#takenFor(port, holder),
+      this.#options.range ?? DEFAULT_EGRESS_RANGE,
+    );
+    if (ports === undefined) return 'exhausted';
+    let recorded = true;
+    for (const [text, port] of Object.entries(ports)) {
+      if (!this.#shards.put(port, { ...wish, port: Number(text) })) return 'exhausted';
+      const entry = this.#shards.recorded.get(port);
+      recorded &&= entry !== undefined && !isFreed(entry) && holderOf(entry) === holder;
+    }
+    return recorded ? ports : 'unrecorded';
+  }
+
+  /** Gives back what is held for an export and is not wanted any more. @param wanted service ports by holder */
+  settle(scope: ClaimScope, wanted: ReadonlyMap<string, readonly number[]>): void {
+    const { recorded, pending } = this.#shards;
+    const freed = this.#options.clock.now();
+    for (const port of new Set([...recorded.ofScope(scope), ...pending.ofScope(scope)])) {
+      const entry = this.#shards.get(port);
+      if (entry === undefined || isFreed(entry)) continue;
+      const holder = holderOf(entry);
+      const isWanted = wanted.get(holder)?.includes(entry.port) === true;
+      // Of two ports for one, which only a hand can have made, the one that is not used goes.
+      if (isWanted && this.#portsOf(holder)[entry.port] === port) continue;
+      this.#free(port, entry, freed);
     }
   }
 
-  #release(service: V1Service): void {
-    for (const { port, holder } of recordedPorts(service)) {
-      if (this.#holders.get(port)?.holder === holder) this.#holders.delete(port);
+  /** Gives back everything that was claimed for a Link and one cluster. */
+  releaseLink(link: string, cluster: string): void {
+    const freed = this.#options.clock.now();
+    for (const table of [this.#shards.pending, this.#shards.recorded]) {
+      for (const port of table.ports()) {
+        const entry = this.#shards.get(port);
+        if (entry !== undefined && !isFreed(entry) && entry.link === link && entry.cluster === cluster)
+          this.#free(port, entry, freed);
+      }
     }
   }
-}
 
-function holderName(service: string, member: string | undefined): string {
-  return member === undefined ? service : `${service}@${member}`;
-}
+  /** Exports that something is claimed for by a Link. */
+  scopes(link: string): ClaimScope[] {
+    return this.#shards.recorded
+      .claims()
+      .filter((claim) => claim.link === link)
+      .map(scopeOf);
+  }
 
-/** Every egress port that a Service's annotations record: a mirror's own, or one set for each member of a federated Service. */
-function recordedPorts(service: V1Service): { port: number; holder: string }[] {
-  const key = keyOfObject(service);
-  const { annotations } = service.metadata ?? {};
-  const prefix = `${FEDERATED_EGRESS_PORTS_GROUP}/`;
-  const members = Object.keys(annotations ?? {}).filter((name) => name.startsWith(prefix));
-  return [undefined, ...members.map((name) => name.slice(prefix.length))].flatMap((member) =>
-    Object.values(readEgressPorts(readAnnotation(annotations, portsKey(member)))).map((port) => ({
-      port,
-      holder: holderName(key, member),
-    })),
-  );
-}
+  /** Links (`namespace/name`) that something is claimed for, with the clusters. */
+  links(): Map<string, Set<string>> {
+    const found = new Map<string, Set<string>>();
+    for (const { link, cluster } of this.#shards.recorded.claims())
+      found.set(link, (found.get(link) ?? new Set()).add(cluster));
+    return found;
+  }
 
-/** The annotation with a Service's egress ports, or with those of a federated Service's member. */
-function portsKey(member: string | undefined): AnnotationName {
-  return member === undefined ? EGRESS_PORTS : `${FEDERATED_EGRESS_PORTS_GROUP}/${member}`;
-}
+  /** Calls `listener` when what is claimed for a Link's exports has changed. @returns what ends it */
+  follow(link: string, listener: ClaimListener): () => void {
+    const listeners = this.#listeners.get(link) ?? new Set();
+    this.#listeners.set(link, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#listeners.get(link) === listeners) this.#listeners.delete(link);
+    };
+  }
 
-/** Orders mirrors by age, then by UID; one that does not exist yet is younger than all. */
-function sinceOf(service: V1Service | undefined): string {
-  const created = service?.metadata?.creationTimestamp;
-  if (created === undefined) return '~';
-  return `${new Date(created).toISOString()} ${service?.metadata?.uid ?? ''}`;
+  /** A Link is no longer this replica's: when it resolves nothing of it is being written, and nothing will be. */
+  async abandon(link: string): Promise<void> {
+    const { pending, recorded } = this.#shards;
+    for (const port of pending.ports()) {
+      const entry = pending.get(port);
+      const claim = entry !== undefined && isFreed(entry) ? recorded.get(port) : entry;
+      if (claim !== undefined && !isFreed(claim) && claim.link === link) this.#shards.forget(port);
+    }
+    await this.#shards.idle();
+  }
+
+  stop(): Promise<void> {
+    return this.#shards.stop();
+  }
+
+  #free(port: number, { mirror, member, port: servicePort }: EgressClaim, freed: number): void {
+    // What nobody has seen needs no time to be forgotten.
+    if (this.#shards.recorded.get(port) === undefined) return this.#shards.forget(port);
+    this.#shards.put(port, { mirror, ...(member === undefined ? {} : { member }), port: servicePort, freed });
+  }
+
+  /** Egress port of each service port that a holder has, or had a moment ago. */
+  #portsOf(holder: string): EgressPorts {
+    const found: Record<number, number> = {};
+    const ports = this.#shards.ofHolder(holder).map((port) => ({ port, entry: this.#shards.get(port) }));
+    // Freed ones first, so that a live one takes their place; of live ones the lowest.
+    const rank = (entry: RecordEntry | undefined) => Number(entry !== undefined && !isFreed(entry));
+    ports.sort((a, b) => rank(a.entry) - rank(b.entry) || b.port - a.port);
+    for (const { port, entry } of ports) if (entry !== undefined) found[entry.port] = port;
+    return found;
+  }
+
+  #takenFor(port: number, holder: string): boolean {
+    const { pending, recorded } = this.#shards;
+    const now = this.#options.clock.now();
+    return [pending.get(port), recorded.get(port)].some((entry) => {
+      if (entry === undefined || holderOf(entry) === holder) return false;
+      return !isFreed(entry) || Math.abs(now - entry.freed) <= FREED_HOLD_MS;
+    });
+  }
+
+  #tell(entries: readonly RecordEntry[]): void {
+    for (const entry of entries) {
+      if (isFreed(entry)) continue;
+      for (const listener of this.#listeners.get(entry.link) ?? []) listener(scopeOf(entry));
+    }
+  }
 }

@@ -1,13 +1,4 @@
-import type { EgressPorts } from '../base/egress-ports.ts';
-
-/** Inclusive range of ports on which egress listens for relay mirrors. */
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
-}
-
-/** Below node ports (30000) and the kernel's ephemeral range (32768), above the well-known. */
-export const DEFAULT_EGRESS_RANGE: PortRange = { first: 10_000, last: 29_999 };
+import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../base/egress-ports.ts';
 
 /**
  * Egress ports for the service ports of one mirror: those it has stay, new ones are placed by a hash of mirror and port, so that a mirror which is
@@ -36,11 +27,29 @@ export function allocateEgressPorts(
   }
   for (const servicePort of wanted) {
     if (result[servicePort] !== undefined) continue;
-    const port = probe(hash(`${mirror}:${servicePort}`), range, usable);
+    const port = probe(homePort(mirror, servicePort, range), range, usable);
     if (port === undefined) return undefined;
     keep(servicePort, port);
   }
   return result;
+}
+
+/**
+ * How far a port is from the one that a mirror's port is first given, in the direction in which the next free one is looked for: 0 where nothing was in the way.
+ * Undefined for a port outside of the range.
+ */
+export function distanceFromHome(
+  mirror: string,
+  servicePort: number,
+  port: number,
+  range: PortRange,
+): number | undefined {
+  const size = range.last - range.first + 1;
+  return inRange(port, range) ? (port - homePort(mirror, servicePort, range) + size) % size : undefined;
+}
+
+function homePort(mirror: string, servicePort: number, range: PortRange): number {
+  return range.first + (hash(`${mirror}:${servicePort}`) % (range.last - range.first + 1));
 }
 
 function inRange(port: number, range: PortRange): boolean {
@@ -50,7 +59,7 @@ function inRange(port: number, range: PortRange): boolean {
 function probe(start: number, range: PortRange, usable: (port: number) => boolean): number | undefined {
   const size = range.last - range.first + 1;
   for (let step = 0; step < size; step++) {
-    const port = range.first + ((start + step) % size);
+    const port = range.first + ((start - range.first + step) % size);
     if (usable(port)) return port;
   }
   return undefined;

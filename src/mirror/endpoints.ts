@@ -1,13 +1,12 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
 import { createHash } from 'node:crypto';
 import { MANAGER, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../base/names.ts';
+import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import { ownershipLabels } from './metadata.ts';
 import type { MirroredPort } from './ports.ts';
 
 /** Label of an EndpointSlice: the Service it belongs to. */
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
-/** Label of an EndpointSlice: who keeps it. */
-export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 /** Label on Endpoints that keeps kube's EndpointSliceMirroring controller from making a second slice of them. */
 export const SKIP_MIRROR_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
 /** Longest name of an EndpointSlice (an RFC 1123 subdomain). */

@@ -83,8 +83,10 @@ export interface PathFacts {
   readonly gateway: GatewayFacts | undefined;
   /** Ready egress pods (relay). */
   readonly egress: readonly MirrorAddress[];
-  /** Egress port of each service port, by name of the mirror (relay); a mirror that is not in it got none: the range is full. */
+  /** Egress port of each service port, by name of the mirror (relay); a mirror that is not in it has none: the range is full, or they are not recorded yet. */
   readonly egressPorts: ReadonlyMap<string, EgressPorts>;
+  /** Whether ports are still to stand in the record: until then nothing may lead to them. */
+  readonly egressUnrecorded: boolean;
 }
 
 /** Everything that decides about one mirror; gathered before, so that the verdict is a pure function. */

@@ -4,12 +4,20 @@ import type { EgressPorts } from '../base/egress-ports.ts';
 import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
-import type { EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import type { Allocation, EgressAllocator } from './egress-allocator.ts';
+import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, LinkFacts } from './facts.ts';
-import { decideMember, memberLabel, planMember, type MemberFacts, type Union } from './federated.ts';
+import {
+  decideMember,
+  memberLabel,
+  memberLinkKey,
+  planMember,
+  type MemberFacts,
+  type MemberVerdict,
+  type Union,
+} from './federated.ts';
 import { Grace } from './grace.ts';
-import { LOCAL_MEMBER, MEMBER_INDEX } from './local-indexes.ts';
+import { LOCAL_MEMBER, MEMBER_INDEX, sliceService } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
 import { hasOwnershipLabels } from './metadata.ts';
 import { EMPTIED_GRACE_MS, lostAllSlices } from './mirror-writer.ts';
@@ -17,6 +25,7 @@ import {
   clusterOfEntry,
   federatedEntries,
   federatedName,
+  fullyQualifiedName,
   keyOfObject,
   memberName,
   parseKey,
@@ -34,6 +43,8 @@ export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' |
   readonly guard: DropGuard;
   readonly rules: LinkFacts['rules'];
   readonly createNamespaces: boolean;
+  /** DNS domain of the members' cluster. */
+  readonly clusterDomain: string;
   readonly union: Union;
   readonly gatewayOf: () => GatewayFacts | undefined;
   readonly egress: EgressAllocator;
@@ -78,10 +89,14 @@ export class FederatedWriter {
         if (change.previous !== undefined) this.#localChanged(change.previous);
         this.#localChanged(change.object);
       }),
-      view.stores.endpointSlices.subscribe(({ object }) => {
-        const { namespace = '', labels } = object.metadata ?? {};
-        const name = memberName(labels?.[SERVICE_NAME_LABEL] ?? '');
-        if (name !== undefined) this.#touched(`${namespace}/${name}`);
+      view.stores.endpointSlices.subscribe(({ object, previous }) => {
+        for (const service of new Set(
+          [previous, object].flatMap((slice) => (slice ? sliceService(slice) : [])),
+        )) {
+          const { namespace, name } = parseKey(service);
+          const member = memberName(name);
+          if (member !== undefined) this.#touched(`${namespace}/${member}`);
+        }
       }),
       view.stores.namespaces.subscribe((change) => {
         for (const key of members.services.keys())
@@ -131,7 +146,18 @@ export class FederatedWriter {
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       again: steps.length > 0 && verdict.action === 'namespace',
       recheckMs: facts.emptiedGraceMs > 0 ? facts.emptiedGraceMs : undefined,
+      after: () => this.#settleClaims(key, facts, verdict),
     };
+  }
+
+  /** As `MirrorWriter` does: what nothing leads to any more is given back. */
+  #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action }: MemberVerdict): void {
+    if (action !== 'join' && action !== 'leave') return;
+    const holder = (name: string) => `${parseKey(key).namespace}/${name}@${member}`;
+    const wanted = [...(action === 'leave' ? [] : egressPorts)].map(
+      ([name, ports]) => [holder(name), Object.keys(ports).map(Number)] as const,
+    );
+    this.#options.egress.settle({ cluster: member, export: key, federated: true }, new Map(wanted));
   }
 
   #gather(text: string): MemberFacts {
@@ -143,9 +169,7 @@ export class FederatedWriter {
     const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
     if (claim !== 'emptied') this.#emptied.end(text);
     const known = emptiedGraceMs === 0 && members.endpointsKnown(text);
-    const ports =
-      remote === undefined || union !== 'relay' ? undefined : this.#ports(text, remote, federated.service);
-    return {
+    const facts = {
       key,
       member,
       link,
@@ -160,11 +184,17 @@ export class FederatedWriter {
       remoteSlices: union === 'pods' ? members.slicesOf(text) : [],
       namespace: view.namespace(key.namespace),
       federated,
+      strangers: this.#strangers(federated.service),
       leads: this.#leads(federated.service),
       gateway: this.#options.gatewayOf(),
       egress: this.#options.egressAddresses(),
-      egressPorts: new Map(ports === undefined ? [] : [[federatedName(key.name), ports]]),
+      egressPorts: new Map<string, EgressPorts>(),
+      egressUnrecorded: true,
     };
+    if (union !== 'relay' || decideMember(facts).reason !== 'EgressPortsUnrecorded') return facts;
+    const ports = this.#ports(text, remote ?? {});
+    const recorded = typeof ports === 'string' ? [] : ([[federatedName(key.name), ports]] as const);
+    return { ...facts, egressPorts: new Map(recorded), egressUnrecorded: ports === 'unrecorded' };
   }
 
   #exported(key: string): V1Service | undefined {
@@ -173,14 +203,32 @@ export class FederatedWriter {
     return service?.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true' ? undefined : service;
   }
 
-  #ports(key: string, remote: V1Service, local: V1Service | undefined): EgressPorts | undefined {
+  #ports(key: string, remote: V1Service): Allocation {
+    const { member, link = '', clusterDomain, egress } = this.#options;
     const { namespace, name } = parseKey(key);
-    return this.#options.egress.allocate({
-      service: `${namespace}/${federatedName(name)}`,
-      member: this.#options.member,
+    return egress.allocate({
+      mirror: `${namespace}/${federatedName(name)}`,
+      member,
+      export: key,
+      link,
+      cluster: member,
+      target: fullyQualifiedName({ namespace, name }, clusterDomain),
       servicePorts: mirroredPorts(remote).map(({ port }) => port),
-      local,
     });
+  }
+
+  #strangers(service: V1Service | undefined): string[] {
+    const { ageOf, member } = this.#options;
+    if (service === undefined) return [];
+    const annotations = service.metadata?.annotations ?? {};
+    return federatedEntries(service)
+      .map(clusterOfEntry)
+      .filter(
+        (cluster) =>
+          cluster !== member &&
+          ageOf(cluster) === undefined &&
+          annotations[memberLinkKey(cluster)] === undefined,
+      );
   }
 
   /** The local member leads; else the one whose Link is the oldest. Links of one age are told apart by name, so that all agree. */

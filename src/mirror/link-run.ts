@@ -247,13 +247,16 @@ export class LinkRun {
   }
 
   async #collectClusters(wanted: (cluster: string) => boolean, signal: AbortSignal): Promise<void> {
-    const { key, view, isLinked, local, settings, log } = this.#options;
-    for (const cluster of makers(view).get(key) ?? []) {
+    const { key, view, egress, isLinked, local, settings, log } = this.#options;
+    const made = makers(view).get(key) ?? new Set<string>();
+    for (const cluster of new Set([...made, ...(egress.links().get(key) ?? [])])) {
       const owner = { link: key, cluster };
-      // Where another Link names the cluster, its peer takes the mirrors over as they are.
-      if (!wanted(cluster) || isLinked(cluster) || leftovers(view, owner).length === 0) continue;
+      // Where another Link names the cluster, its peer takes the mirrors and their egress ports over as they are.
+      if (!wanted(cluster) || isLinked(cluster)) continue;
       const { concurrency } = settings;
-      await collect({ ...this.#options, owner, client: local, concurrency, signal, log });
+      if (leftovers(view, owner).length > 0)
+        await collect({ ...this.#options, owner, client: local, concurrency, signal, log });
+      if (!signal.aborted) egress.releaseLink(key, cluster);
     }
   }
 

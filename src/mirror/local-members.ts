@@ -75,6 +75,8 @@ export class LocalMembers {
       guard: new DropGuard({ fraction: 1 }),
       rules: copyRules(settings),
       createNamespaces: false,
+      // Traffic to these passes through no egress.
+      clusterDomain: '',
       union: unionFor(settings, settings.dataPath) === 'none' ? 'none' : 'pods',
       concurrency: settings.concurrency,
       gatewayOf: () => undefined,

@@ -1,17 +1,18 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
 import type { EgressPorts } from '../base/egress-ports.ts';
+import type { RecordedGateway } from '../base/egress-record.ts';
 import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { Link } from '../link/schema.ts';
-import { relayedNames } from './desired.ts';
+import { relayedTargets } from './desired.ts';
 import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
-import { OWNER_INDEX } from './local-indexes.ts';
+import { OWNER_INDEX, sliceService } from './local-indexes.ts';
 import {
   endpointMirrorName,
   hostOriginOf,
@@ -44,6 +45,8 @@ export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'd
   /** How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its ClusterIP. */
   readonly hostGraceMs: number;
 }
+
+const NOTHING: LocalPart = { service: undefined, slices: [], endpoints: undefined };
 
 /** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
 export class MirrorWriter {
@@ -90,10 +93,12 @@ export class MirrorWriter {
       view.stores.endpoints.subscribe(({ object }) => {
         if (!view.isEcho('endpoints', object)) this.#partChanged(keyOfObject(object));
       }),
-      view.stores.endpointSlices.subscribe(({ object }) => {
+      view.stores.endpointSlices.subscribe(({ object, previous }) => {
         if (view.isEcho('endpointSlices', object)) return;
-        const { namespace = '', labels } = object.metadata ?? {};
-        this.#partChanged(`${namespace}/${labels?.[SERVICE_NAME_LABEL] ?? ''}`);
+        for (const service of new Set(
+          [previous, object].flatMap((slice) => (slice ? sliceService(slice) : [])),
+        ))
+          this.#partChanged(service);
       }),
       view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
     );
@@ -148,7 +153,19 @@ export class MirrorWriter {
       // Endpoint mirrors have their address only now; a Service that is made anew has only been deleted.
       again: steps.length > 0 && (halfway || verdict.action === 'namespace'),
       recheckMs: waits.length === 0 ? undefined : Math.min(...waits),
+      after: () => this.#settleClaims(facts, verdict),
     };
+  }
+
+  /** Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the target is known not to export. */
+  #settleClaims({ key, link, remote, synced, egressPorts }: MirrorFacts, { action, reason }: Verdict): void {
+    const gone = action === 'remove' || (remote === undefined && synced && reason === 'NotExported');
+    if (action !== 'mirror' && !gone) return;
+    const scope = { cluster: link.cluster, export: `${key.namespace}/${key.name}`, federated: false };
+    const wanted = [...(gone ? [] : egressPorts)].map(
+      ([name, ports]) => [`${key.namespace}/${name}`, Object.keys(ports).map(Number)] as const,
+    );
+    this.#options.egress.settle(scope, new Map(wanted));
   }
 
   #gather(text: string): MirrorFacts {
@@ -179,8 +196,13 @@ export class MirrorWriter {
       formerHosts,
       gateway: gatewayOf(remote),
       egress: this.#options.egressAddresses(),
+      egressPorts: new Map<string, EgressPorts>(),
+      egressUnrecorded: true,
     };
-    return { ...facts, egressPorts: this.#egressPorts(facts) };
+    const relayed = relayedTargets(facts);
+    // Only what nothing else keeps from being mirrored claims ports.
+    if (relayed.size === 0 || decide(facts).reason !== 'EgressPortsUnrecorded') return facts;
+    return { ...facts, ...this.#egressPorts(facts, relayed) };
   }
 
   /** The Service if this Link mirrors it: the view may hold federated members and Services whose label has just changed. */
@@ -190,20 +212,26 @@ export class MirrorWriter {
     return service !== undefined && isExported(service, link) ? service : undefined;
   }
 
-  #egressPorts(facts: Omit<MirrorFacts, 'egressPorts'>): ReadonlyMap<string, EgressPorts> {
-    const servicePorts =
-      facts.remote === undefined ? [] : mirroredPorts(facts.remote).map(({ port }) => port);
-    const found = new Map<string, EgressPorts>();
-    for (const name of relayedNames(facts)) {
-      const local = this.#options.view.service(facts.key.namespace, name);
-      const ports = this.#options.egress.allocate({
-        service: `${facts.key.namespace}/${name}`,
-        servicePorts,
-        local,
-      });
-      if (ports !== undefined) found.set(name, ports);
+  #egressPorts(
+    { key, link, remote, gateway }: MirrorFacts,
+    relayed: ReadonlyMap<string, string>,
+  ): Pick<MirrorFacts, 'egressPorts' | 'egressUnrecorded'> {
+    const egressPorts = new Map<string, EgressPorts>();
+    let egressUnrecorded = false;
+    const wish = {
+      export: `${key.namespace}/${key.name}`,
+      link: link.link,
+      cluster: link.cluster,
+      servicePorts: mirroredPorts(remote ?? {}).map(({ port }) => port),
+      ...(gateway?.own === true ? { gateway: recordedGateway(gateway) } : {}),
+    };
+    for (const [name, target] of relayed) {
+      const mirror = `${key.namespace}/${name}`;
+      const ports = this.#options.egress.allocate({ ...wish, mirror, target });
+      if (ports === 'unrecorded') egressUnrecorded = true;
+      else if (ports !== 'exhausted') egressPorts.set(name, ports);
     }
-    return found;
+    return { egressPorts, egressUnrecorded };
   }
 
   /** Hosts of a headless Service: those over there, those that have only just gone, and the endpoint mirrors of others. */
@@ -236,8 +264,9 @@ export class MirrorWriter {
     const { view, facts } = this.#options;
     const existing = new Map<string, LocalPart>();
     for (const service of view.endpointMirrors(namespace, mirrorName(name, facts.cluster))) {
-      const host = hostOriginOf(service, facts)?.host;
-      if (host !== undefined) existing.set(host, view.part(namespace, service.metadata?.name ?? ''));
+      const origin = hostOriginOf(service, facts);
+      if (origin?.key === `${namespace}/${name}`)
+        existing.set(origin.host, view.part(namespace, service.metadata?.name ?? ''));
     }
     return existing;
   }
@@ -249,9 +278,22 @@ export class MirrorWriter {
   ): HostFacts {
     const { view, facts } = this.#options;
     const free = (candidate: string) => view.service(namespace, candidate) === undefined;
-    const local = existing ?? { service: undefined, slices: [], endpoints: undefined };
+    const local = existing ?? this.#unlabelledHost(host.host, { namespace, name }) ?? NOTHING;
     const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
     return { ...host, name: own, local };
+  }
+
+  /** An endpoint mirror of ours that has lost the label by which it is found. */
+  #unlabelledHost(host: string, { namespace, name }: RemoteKey): LocalPart | undefined {
+    const { view, facts } = this.#options;
+    for (const isFree of [true, false]) {
+      const candidate = endpointMirrorName(host, name, facts.cluster, () => isFree);
+      const service = view.service(namespace, candidate);
+      const origin = service === undefined ? undefined : hostOriginOf(service, facts);
+      if (origin?.key === `${namespace}/${name}` && origin.host === host)
+        return view.part(namespace, candidate);
+    }
+    return undefined;
   }
 
   #isFlat(remote: V1Service): boolean {
@@ -316,6 +358,11 @@ export class MirrorWriter {
       if (parseKey(key).namespace === namespace) this.#reconciler.add(key, PRIORITY.change);
     }
   }
+}
+
+/** The gateway that the egress should use instead of the Link's; also its dead addresses, as the egress finds out for itself. */
+function recordedGateway({ known, port, identity }: GatewayFacts): RecordedGateway | null {
+  return known.length === 0 ? null : { addresses: [...known].sort(), port, identity };
 }
 
 /** Whether an export is known to have no slice at all, not even an empty one. */

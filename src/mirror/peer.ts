@@ -17,6 +17,7 @@ import { ApiReachability } from './api-reachability.ts';
 import { DropConfirmation } from './drop-confirmation.ts';
 import { DropGuard, memberClaim, parseClaim } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
+import type { ClaimScope } from './egress-table.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts } from './facts.ts';
 import { FederatedWriter } from './federated-writer.ts';
@@ -150,11 +151,9 @@ export class Peer {
     });
     this.federated = new FederatedWriter({
       ...writing,
+      ...facts,
       member: link.targetClusterName,
-      link: facts.link,
       members: this.members,
-      rules: facts.rules,
-      createNamespaces: settings.createNamespaces,
       union: unionFor(settings, facts.dataPath),
       gatewayOf: () => this.gateway?.facts,
       ageOf: options.ageOf,
@@ -226,6 +225,7 @@ export class Peer {
     const { log } = this.#options;
     // Gateways of annotation exports are followed before the mirror is decided.
     this.#unsubscribe.push(this.exports.subscribe((key) => this.#exportChanged(key)));
+    this.#unsubscribe.push(this.#options.egress.follow(this.#key, (scope) => this.#claimChanged(scope)));
     this.mirrors.start();
     this.federated.start();
     this.gateway?.start();
@@ -267,6 +267,8 @@ export class Peer {
   resync(priority: number = PRIORITY.bulk): void {
     this.mirrors.resync(priority);
     this.federated.resync(priority);
+    // Also those of which nothing is left but a claim.
+    for (const scope of this.#options.egress.scopes(this.#key)) this.#claimChanged(scope, priority);
   }
 
   /** Stops; when it resolves no write of this peer is under way or will follow. */
@@ -277,6 +279,7 @@ export class Peer {
     this.gateway?.stop();
     this.#drop.stop();
     await Promise.all([this.mirrors.stop(), this.federated.stop()]);
+    await this.#options.egress.abandon(this.#key);
     await Promise.all([this.exports.stop(), this.members.stop(), this.#gateways.stop(), this.#api.stop()]);
     await this.#remote.close();
   }
@@ -344,6 +347,16 @@ export class Peer {
     this.#gateways.use(key, annotated ? annotatedGateway(service) : undefined);
     if (service === undefined) this.#news.forget(key);
     else this.#news.exported(key, service, annotated);
+  }
+
+  /** `namespace/name` of the Link. */
+  get #key(): string {
+    return `${this.link.namespace}/${this.link.name}`;
+  }
+
+  #claimChanged({ cluster, export: key, federated }: ClaimScope, priority: number = PRIORITY.change): void {
+    if (cluster !== this.link.targetClusterName) return;
+    (federated ? this.federated : this.mirrors).reconciler.add(key, priority);
   }
 
   #reconsider(claims: readonly string[]): void {

@@ -13,6 +13,8 @@ export const mirrorReasons = {
   NoGateway: 'The Link names no gateway, so nothing can be mirrored through it.',
   NoEgress: 'No egress pod is ready, so the relay mirror has no endpoints.',
   EgressPortsExhausted: 'Every port that egress pods have for relay mirrors is taken.',
+  EgressPortsUnrecorded:
+    'The egress ports of the mirror are being written to the record (ConfigMaps `linkspan-egress-routes-…`); the mirror is left as it is until they stand there, a moment later.',
   MissingNamespace:
     'The namespace does not exist in the source cluster; the mirror is made as soon as it does.',
   InvalidService:

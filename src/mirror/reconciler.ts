@@ -29,6 +29,8 @@ export interface Decision {
   readonly again: boolean;
   /** Look again after so many milliseconds. */
   readonly recheckMs: number | undefined;
+  /** Runs when the writes are done, or at once where there are none: what may only follow them. */
+  readonly after?: () => void;
 }
 
 /** What stands about a key until something changes. */
@@ -140,6 +142,7 @@ export class Reconciler {
       );
       if (decision.again) this.#queue.add(key, PRIORITY.change);
     }
+    decision.after?.();
     this.#settle(key, decision);
   }
 

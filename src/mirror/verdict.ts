@@ -67,7 +67,7 @@ const checks: readonly Check[] = [
   (facts) =>
     relayedNames(facts).every((name) => facts.egressPorts.has(name))
       ? undefined
-      : verdict('keep', 'EgressPortsExhausted'),
+      : verdict('keep', facts.egressUnrecorded ? 'EgressPortsUnrecorded' : 'EgressPortsExhausted'),
 ];
 
 /** Decides about one mirror. Pure: no I/O, no clock. */

@@ -37,6 +37,7 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
   linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
   everything: [
     ...HA,
+    '--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup},gateway.handMadeSlices={vms}',
     '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
     '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
     '--set=gateway.trustedRelays={linkspan-egress.linkerd-multicluster.serviceaccount.identity.linkerd.east.example},egress.defaultRelayPolicy=namespace',
@@ -132,14 +133,9 @@ describe('the chart', () => {
       (client: KubeClient) =>
         client.list(resource, namespace === undefined ? {} : { namespace });
     const write =
-      <T extends KubeObject>(resource: Resource<T>, namespace: string) =>
+      <T extends KubeObject>(resource: Resource<T>, namespace: string, name = 'no-such') =>
       (client: KubeClient) =>
-        client.patch(
-          resource,
-          { namespace, name: 'no-such' },
-          { metadata: { labels: { a: 'b' } } },
-          { type: 'merge' },
-        );
+        client.patch(resource, { namespace, name }, { metadata: { labels: { a: 'b' } } }, { type: 'merge' });
 
     it('the controller reads and writes mirrors everywhere, Secrets and Leases only at home', async () => {
       const client = await account('linkspan-controller');
@@ -151,6 +147,8 @@ describe('the chart', () => {
         list(links, MULTICLUSTER),
         list(secrets, MULTICLUSTER),
         write(leases, MULTICLUSTER),
+        list(configMaps, MULTICLUSTER),
+        write(configMaps, MULTICLUSTER, 'linkspan-egress-routes-39'),
       ])
         expect(await may(client, can), String(can)).to.equal(true);
       for (const cannot of [
@@ -161,15 +159,25 @@ describe('the chart', () => {
         write(namespaces, ''),
         write(configMaps, 'shop'),
         write(configMaps, MULTICLUSTER),
-        list(configMaps, MULTICLUSTER),
+        list(configMaps),
       ])
         expect(await may(client, cannot), String(cannot)).to.equal(false);
     });
 
     it('gateway and egress read what they carry, and write nothing', async () => {
-      for (const [name, reads] of [
-        ['linkerd-gateway', [list(services), list(endpointSlices)]],
-        ['linkspan-egress', [list(services), list(links, MULTICLUSTER), list(pods), list(namespaces)]],
+      for (const [name, reads, mayNot] of [
+        ['linkerd-gateway', [list(services), list(endpointSlices)], [list(configMaps, MULTICLUSTER)]],
+        [
+          'linkspan-egress',
+          [
+              list(services),
+              list(links, MULTICLUSTER),
+              list(configMaps, MULTICLUSTER),
+              list(pods),
+              list(namespaces),
+            ],
+          [write(configMaps, MULTICLUSTER, 'linkspan-egress-routes-0'), list(configMaps)],
+        ],
       ] as const) {
         const client = await account(name);
         for (const can of reads) expect(await may(client, can), name).to.equal(true);
@@ -181,7 +189,7 @@ describe('the chart', () => {
           write(endpointSlices, 'shop'),
           write(links, MULTICLUSTER),
           write(configMaps, MULTICLUSTER),
-          list(configMaps, MULTICLUSTER),
+          ...mayNot,
         ])
           expect(await may(client, cannot), name).to.equal(false);
       }

@@ -181,7 +181,11 @@ describe('endpoints as the target cluster says', () => {
         metadata: {
           name: `${service}-1`,
           namespace: ns,
-          labels: { ...labels, 'kubernetes.io/service-name': service },
+          labels: {
+            ...labels,
+            'kubernetes.io/service-name': service,
+            'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+          },
         },
         addressType: 'IPv4',
         endpoints: endpoints.map(({ ip, ready = true, zone }) => ({

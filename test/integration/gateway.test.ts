@@ -69,7 +69,14 @@ for (const runtime of RUNTIMES) {
     const slice = (...ready: [number, boolean][]) => ({
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
-      metadata: { name: 'web-1', namespace: ns, labels: { 'kubernetes.io/service-name': 'web' } },
+      metadata: {
+        name: 'web-1',
+        namespace: ns,
+        labels: {
+          'kubernetes.io/service-name': 'web',
+          'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+        },
+      },
       addressType: 'IPv4',
       endpoints: ready.map(([n, is]) => ({ addresses: [address(n)], conditions: { ready: is } })),
       ports: [

@@ -28,6 +28,7 @@ import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
+const PORTS = 'linkspan.dev/egress-ports';
 const wait = { timeoutMs: 15_000, everyMs: 50 };
 const log = createLogger({ name: 'relay', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
@@ -97,6 +98,54 @@ describe('a plain client reaches an export of another cluster', () => {
     await eventually('it is back', mirror, wait);
     expect((await mirror())?.metadata?.annotations?.['linkspan.dev/egress-ports']).to.equal(before);
     await eventually('it answers', ask, wait);
+  });
+
+  // A tenant wrote a victim's port on its own, older mirror, and got the victim's requests with the tokens in them; 20,000 ports on two mirrors left none for anybody.
+  it('goes where the record says, whatever a tenant writes on its own mirror, however old that is', async () => {
+    const tenant = await createNamespace(west, 'tenant');
+    await east.kubectl('create', 'namespace', tenant);
+    const evil = await origin(address(16));
+    try {
+      await apply(west, ...exportedObjects(tenant, 'evil', { addresses: [address(16)] }));
+      const annotation = async (namespace: string, name: string) =>
+        (await read<V1Service>(east, '-n', namespace, 'service', name))?.metadata?.annotations?.[PORTS] ?? '';
+      const own = await eventually('the tenant has a mirror', () => annotation(tenant, 'evil-west'), wait);
+      const stolen = await annotation(ns, 'web-west');
+      const all = Object.fromEntries(
+        Array.from({ length: 8000 }, (_, index) => [index + 1000, index + 10_000]),
+      );
+      for (const ports of [stolen, JSON.stringify({ ...all, ...(JSON.parse(stolen) as object) })]) {
+        await east.kubectl(
+          '-n',
+          tenant,
+          'annotate',
+          'service',
+          'evil-west',
+          `${PORTS}=${ports}`,
+          '--overwrite',
+        );
+        // Made anew, the victim's mirror is the younger one.
+        await east.kubectl('-n', ns, 'delete', 'service', 'web-west');
+        await eventually('it answers again', ask, wait);
+        for (let count = 0; count < 20; count++) expect(await ask()).to.contain(`web.${ns}.svc`);
+        await eventually(
+          'the annotation is put right',
+          async () => (await annotation(tenant, 'evil-west')) === own,
+          wait,
+        );
+        expect(await annotation(ns, 'web-west')).to.equal(stolen);
+        expect(egress.ports).to.have.length(2);
+      }
+    } finally {
+      evil.close();
+      await west.kubectl('-n', tenant, 'delete', 'service', 'evil');
+    }
+    // What is no longer exported gives its port back.
+    await eventually(
+      'the port of the tenant is closed',
+      () => Promise.resolve(egress.ports.length === 1),
+      wait,
+    );
   });
 
   it('is refused once the target no longer exports it, even by an egress that does not know yet', async () => {

@@ -43,7 +43,15 @@ export function exportObjects(namespace: string, name: string, options: ExportOp
     {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
-      metadata: { name: `${name}-1`, namespace, labels: { ...labels, 'kubernetes.io/service-name': name } },
+      metadata: {
+        name: `${name}-1`,
+        namespace,
+        labels: {
+          ...labels,
+          'kubernetes.io/service-name': name,
+          'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+        },
+      },
       addressType: 'IPv4',
       endpoints: options.endpoints ?? [{ addresses: ['10.200.0.18'], conditions: { ready: true } }],
       ports: options.ports ?? [{ name: 'http', port: 8080, protocol: 'TCP' }],

@@ -5,7 +5,7 @@ import { loadAccess } from '../../src/kube/access.ts';
 import { PEER_BUDGETS } from '../../src/link/peer-budgets.ts';
 import { parseSelector, parseSelectorText } from '../../src/link/selector.ts';
 import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
-import { DEFAULT_EGRESS_RANGE } from '../../src/mirror/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE } from '../../src/base/egress-ports.ts';
 import { GatewayProbes } from '../../src/probe/gateway-probes.ts';
 import { Prober } from '../../src/probe/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -121,7 +121,14 @@ export function exportedObjects(
     {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
-      metadata: { name: `${name}-1`, namespace, labels: { 'kubernetes.io/service-name': name } },
+      metadata: {
+        name: `${name}-1`,
+        namespace,
+        labels: {
+          'kubernetes.io/service-name': name,
+          'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+        },
+      },
       addressType: 'IPv4',
       endpoints: addresses.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
       ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],

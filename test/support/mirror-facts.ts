@@ -69,6 +69,7 @@ export function mirrorFacts(change: Partial<MirrorFacts> = {}): MirrorFacts {
     gateway: aliveGateway(),
     egress: [],
     egressPorts: new Map(),
+    egressUnrecorded: false,
     ...change,
   };
 }

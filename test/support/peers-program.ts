@@ -2,10 +2,13 @@
  * A program of tests: peers for the API servers of its arguments (`<cluster>=<url>`), which mirror into a source cluster in memory, and what stands about each on standard output, a line of JSON every tenth of a
  * second. The tests give it a small heap.
  */
+import type { V1ConfigMap } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
+import { RECORD_SELECTOR } from '../../src/base/egress-record.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import {
+  configMaps,
   endpoints,
   endpointSlices,
   type KubeObject,
@@ -60,14 +63,18 @@ follow(services, stores.services, MIRRORED);
 follow(endpointSlices, stores.endpointSlices, MIRRORED);
 follow(endpoints, stores.endpoints, MIRRORED);
 follow(namespaces, stores.namespaces);
+const record = new IndexedStore<V1ConfigMap>();
+follow(configMaps, record, RECORD_SELECTOR);
 await Promise.all(reflectors.map((reflector) => reflector.whenSynced()));
 
+const egress = new EgressAllocator({ ...common, client: source.client, namespace: 'links', store: record });
+egress.establish(() => new Map());
 const surroundings: PeerSurroundings = {
   ...common,
   local: source.client,
   view,
   pool: new WorkerPool({ size: 32 }),
-  egress: new EgressAllocator(stores.services),
+  egress,
   egressAddresses: () => [],
   events: { record: () => undefined } as unknown as PeerSurroundings['events'],
   resolver: (host) => Promise.resolve({ addresses: [host], ttlMs: 60_000 }),

@@ -8,7 +8,7 @@ import {
 import { parseAddress } from '../../src/base/address.ts';
 import { nearest } from '../../src/base/config.ts';
 import { parseDuration } from '../../src/base/duration.ts';
-import { readEgressPorts } from '../../src/base/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE, readEgressPorts } from '../../src/base/egress-ports.ts';
 import { LinkspanError } from '../../src/base/errors.ts';
 import { linearRegex } from '../../src/base/linear-regex.ts';
 import { RegexError } from '../../src/base/regex-syntax.ts';
@@ -40,12 +40,10 @@ import { parseSelectorText } from '../../src/link/selector.ts';
 import { tokenFacts } from '../../src/link/token.ts';
 import { remainders } from '../../src/link/unlink.ts';
 import { annotatedGateway } from '../../src/mirror/annotated-gateways.ts';
-import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
-import { serviceIndexes } from '../../src/mirror/local-indexes.ts';
+import { seedClaims } from '../../src/mirror/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../src/mirror/metadata.ts';
 import { federatedEntries, hostOriginOf, originOf } from '../../src/mirror/naming.ts';
 import { metadataPatch } from '../../src/mirror/plan.ts';
-import { IndexedStore } from '../../src/kube/store.ts';
 import { makeField } from '../../src/proxy/field.ts';
 import { renderRequest, splitTarget } from '../../src/proxy/http1/render.ts';
 import { parseRequestHead } from '../../src/proxy/http1/head.ts';
@@ -60,14 +58,24 @@ const OWNER = { cluster: 'west', link: 'demo/west' };
 const COPY = { excludedLabel: () => false, excludedAnnotation: () => false };
 const LINKS = [
   {
+    metadata: { name: 'west', namespace: 'demo', uid: 'link' },
     spec: {
       targetClusterName: 'west',
+      clusterCredentialsSecret: 'x',
       gatewayAddress: '10.0.0.1',
       gatewayPort: '4143',
       gatewayIdentity: 'g',
     },
   },
 ];
+const CLAIM = {
+  mirror: 'demo/web',
+  port: 80,
+  export: 'demo/web',
+  link: 'demo/west',
+  cluster: 'west',
+  target: 'web.demo.svc.cluster.local',
+};
 const GATEWAY = { name: 'gw', namespace: 'mc', addresses: ['10.0.0.1'], port: undefined };
 
 /** Everything that is done with the annotations of a Service, wherever it stands, and of a pod, a Link, a Secret. */
@@ -96,13 +104,10 @@ function readAll(annotations: Record<string, string>): void {
   readRateLimits(annotations, 'demo/web');
   readRequestAnnotations(annotations);
   overlongAnnotations(annotations);
-  routesOf([federated, mirror, relayed], LINKS);
-  const store = new IndexedStore<V1Service>(serviceIndexes);
-  const allocator = new EgressAllocator(store);
+  const record = seedClaims([federated, mirror, relayed], LINKS, DEFAULT_EGRESS_RANGE);
+  record.set(20_000, CLAIM);
+  routesOf({ record, mirror: () => relayed, link: () => LINKS[0] });
   for (const one of [federated, mirror]) {
-    store.replace([one]);
-    allocator.allocate({ service: 'demo/web', servicePorts: [80], local: one });
-    allocator.allocate({ service: 'demo/web', member: 'west', servicePorts: [80], local: one });
     originOf(one, OWNER);
     hostOriginOf(one, OWNER);
     federatedEntries(one);

@@ -18,8 +18,9 @@ import {
   type ServerAuthorization,
   WORKLOAD_GROUP,
 } from './resources.ts';
-import { gatewayRules, type OwnPod, type PolicyFacts, type Rule, rulesFor } from './rules.ts';
+import { gatewayRules, type OwnPod, type PolicyFacts, type Rule, rulesFor, strangersOf } from './rules.ts';
 import type { PolicySource } from './source.ts';
+import { Strangers } from './strangers.ts';
 import {
   type PolicyClient,
   policyVerdict,
@@ -84,6 +85,8 @@ class KubePolicies implements PolicySource {
   #version = 0;
   /** Rules of targets as they were last asked for, and of the gateway. */
   #rules = new WeakMap<TargetSpec, { readonly version: number; readonly rules: readonly Rule[] }>();
+  /** Whose rules follow from what is in other namespaces. */
+  readonly #strangers = new Strangers();
   #state: State = 'unknown';
   #joining = false;
   /** Namespaces of changes that listeners have not been told of; undefined = all. */
@@ -120,11 +123,11 @@ class KubePolicies implements PolicySource {
       'httplocalratelimitpolicies',
     );
     this.#externals = this.#kind<ExternalWorkload>(WORKLOAD_GROUP, 'ExternalWorkload', 'externalworkloads', {
-      indexes: { [BY_ADDRESS]: addressKeys(externalAddresses) },
+      indexes: { [BY_ADDRESS]: externalAddresses },
     });
     this.#pods = this.#kind<V1Pod>('', 'Pod', 'pods', {
       transform: storedPod,
-      indexes: { [BY_ADDRESS]: addressKeys(podAddresses) },
+      indexes: { [BY_ADDRESS]: podAddresses },
     });
     this.#facts = this.#factsOfStores();
     this.#followStores();
@@ -183,6 +186,8 @@ class KubePolicies implements PolicySource {
       ...(targets ? rulesFor(this.#facts, { namespace, endpoints: spec.endpoints }) : []),
     ];
     this.#rules.set(spec, { version, rules });
+    if (targets)
+      this.#strangers.note(namespace, strangersOf(this.#facts, { namespace, endpoints: spec.endpoints }));
     return rules;
   }
 
@@ -227,13 +232,10 @@ class KubePolicies implements PolicySource {
       rateLimits: (namespace) => this.#rateLimits.in(namespace),
       meshTlsAuthentication: (namespace, name) => this.#meshTls.store.get(keyOf({ namespace, name })),
       networkAuthentication: (namespace, name) => this.#networks.store.get(keyOf({ namespace, name })),
-      workloadsAt: (namespace, address) => {
-        const key = `${namespace}/${address}`;
-        return [
-          ...this.#pods.store.byIndex(BY_ADDRESS, key).map(workloadOfPod),
-          ...this.#externals.store.byIndex(BY_ADDRESS, key).map(workloadOfExternal),
-        ];
-      },
+      workloadsAt: (address) => [
+        ...this.#pods.store.byIndex(BY_ADDRESS, address).map(workloadOfPod),
+        ...this.#externals.store.byIndex(BY_ADDRESS, address).map(workloadOfExternal),
+      ],
       pod: (namespace, name) => {
         const pod = this.#pods.store.get(keyOf({ namespace, name }));
         return pod === undefined ? undefined : workloadOfPod(pod);
@@ -248,10 +250,25 @@ class KubePolicies implements PolicySource {
     this.#pods.store.subscribe(({ object, previous, type }) => {
       if (type === 'updated' && previous !== undefined && samePod(object, previous)) return;
       this.#changed(object.metadata?.namespace);
+      for (const address of podAddresses(object)) this.#arrived(address);
+    });
+    this.#externals.store.subscribe(({ object }) => {
+      for (const address of externalAddresses(object)) this.#arrived(address);
     });
   }
 
+  /** Something has come to an address, or gone from it, that targets had without anybody knowing what is there. */
+  #arrived(address: string): void {
+    for (const namespace of this.#strangers.waitingFor(address)) this.#bump(namespace);
+  }
+
   #changed(namespace: string | undefined): void {
+    this.#bump(namespace);
+    if (namespace === undefined) return;
+    for (const user of this.#strangers.usersOf(namespace)) this.#bump(user);
+  }
+
+  #bump(namespace: string | undefined): void {
     // The gateway's own rules count for every target.
     const all = namespace === undefined || namespace === this.#options.own?.namespace;
     if (all) this.#version++;
@@ -341,8 +358,4 @@ class KubePolicies implements PolicySource {
     if (this.#servers.watched) this.#join();
     else this.#enter('off');
   }
-}
-
-function addressKeys<T extends KubeObject>(addresses: (object: T) => string[]): (object: T) => string[] {
-  return (object) => addresses(object).map((address) => `${object.metadata?.namespace ?? ''}/${address}`);
 }

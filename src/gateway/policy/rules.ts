@@ -18,8 +18,8 @@ export interface PolicyFacts {
   meshTlsAuthentication(namespace: string, name: string): MeshTlsAuthentication | undefined;
   networkAuthentication(namespace: string, name: string): NetworkAuthentication | undefined;
   rateLimits(namespace: string): readonly RateLimitPolicy[];
-  /** What is at an address. */
-  workloadsAt(namespace: string, address: string): readonly Workload[];
+  /** What is at an address, in whatever namespace. */
+  workloadsAt(address: string): readonly Workload[];
   pod(namespace: string, name: string): Workload | undefined;
 }
 
@@ -49,22 +49,23 @@ const OWN_PORT_NAMES: readonly string[] = ['linkerd-proxy', 'mc-gateway'];
 /**
  * What has to allow a client of a target: each Server that selects one of its endpoints and, for endpoints without, the default policy of their pods. In a fixed order, none twice. Pure.
  *
+ * The Servers are those of the namespace that the pod is in, which need not be the Service's: a slice made by hand can name any pod, and its owner's rules hold.
+ *
  * Where none of the addresses is known as a pod (a pod so new that its endpoints were heard of first, or endpoints made by hand), every Server of the namespace that could mean the port counts: what is not known is not let through.
  */
 export function rulesFor(facts: PolicyFacts, { namespace, endpoints }: Destination): Rule[] {
-  const servers = facts.servers(namespace);
   const found = new Set<Server>();
   const defaults = new Set<string>();
   let known = false;
   for (const { host, port } of endpoints) {
-    for (const workload of facts.workloadsAt(namespace, host)) {
+    for (const workload of facts.workloadsAt(host)) {
       known = true;
-      judge(servers, workload, port, { found, defaults });
+      judge(facts.servers(workload.namespace), workload, port, { found, defaults });
     }
   }
   if (!known) {
     const ports = new Set(endpoints.map(({ port }) => port));
-    for (const server of servers) {
+    for (const server of facts.servers(namespace)) {
       const port = server.spec?.port;
       if (ports.size > 0 && (typeof port !== 'number' || ports.has(port))) found.add(server);
     }
@@ -88,6 +89,21 @@ export function gatewayRules(facts: PolicyFacts, { namespace, name, port }: OwnP
     judge(servers, { ...pod, ports }, port, { found, defaults });
   }
   return inOrder(found, defaults);
+}
+
+/** What a target's rules depend on outside of its own namespace. Pure. */
+export function strangersOf(
+  facts: PolicyFacts,
+  { namespace, endpoints }: Destination,
+): { readonly namespaces: ReadonlySet<string>; readonly unknown: ReadonlySet<string> } {
+  const namespaces = new Set<string>();
+  const unknown = new Set<string>();
+  for (const { host } of endpoints) {
+    const found = facts.workloadsAt(host);
+    if (found.length === 0) unknown.add(host);
+    for (const workload of found) if (workload.namespace !== namespace) namespaces.add(workload.namespace);
+  }
+  return { namespaces, unknown };
 }
 
 function judge(
@@ -116,8 +132,9 @@ function inOrder(servers: ReadonlySet<Server>, defaults: ReadonlySet<string>): R
   ];
 }
 
-/** By name: what is found must not depend on the order in which objects came. */
+/** By name: what is found must not depend on the order in which objects came. Of one name, by namespace. */
 export function byName(a: KubeObject, b: KubeObject): number {
-  const [left, right] = [a.metadata?.name ?? '', b.metadata?.name ?? ''];
+  const nameOf = ({ metadata }: KubeObject) => `${metadata?.name ?? ''} ${metadata?.namespace ?? ''}`;
+  const [left, right] = [nameOf(a), nameOf(b)];
   return left < right ? -1 : Number(left > right);
 }

@@ -6,6 +6,7 @@ import type { ExternalWorkload } from './resources.ts';
 /** What policies select: a pod or a machine outside of the cluster. */
 export interface Workload {
   readonly kind: 'Pod' | 'ExternalWorkload';
+  readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Numbers of its named TCP ports. */
   readonly ports: ReadonlyMap<string, readonly number[]>;
@@ -56,6 +57,7 @@ export function workloadOfPod({ metadata, spec }: V1Pod): Workload {
   const ports = (spec?.containers ?? []).flatMap((container) => container.ports ?? []);
   return {
     kind: 'Pod',
+    namespace: metadata?.namespace ?? '',
     labels: metadata?.labels ?? {},
     ports: byName(ports.map(({ name, containerPort }) => [name ?? '', containerPort])),
     defaultPolicy: readAnnotation(metadata?.annotations, DEFAULT_INBOUND_POLICY),
@@ -70,6 +72,7 @@ export function workloadOfExternal({ metadata, spec }: ExternalWorkload): Worklo
   const ports = (spec?.ports ?? []).filter(({ protocol = 'TCP' }) => protocol === 'TCP');
   return {
     kind: 'ExternalWorkload',
+    namespace: metadata?.namespace ?? '',
     labels: metadata?.labels ?? {},
     ports: byName(ports.map(({ name = '', port = 0 }) => [name, port])),
     defaultPolicy: readAnnotation(metadata?.annotations, DEFAULT_INBOUND_POLICY),

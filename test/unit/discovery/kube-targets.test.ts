@@ -1,6 +1,7 @@
 import type { V1Endpoint, V1EndpointSlice, V1Pod, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { type KubeTargetsOptions, openKubeTargets } from '../../../src/discovery/kube-targets.ts';
+import { handMadeSlicesIn } from '../../../src/discovery/slice-makers.ts';
 import type { TargetSource } from '../../../src/discovery/target.ts';
 import { statusError } from '../../../src/kube/api-error.ts';
 import { captureLog } from '../../support/captured-log.ts';
@@ -27,7 +28,11 @@ function slice(
     metadata: {
       name: 'web-1',
       namespace: 'demo',
-      labels: { ...labels, 'kubernetes.io/service-name': 'web' },
+      labels: {
+        ...labels,
+        'kubernetes.io/service-name': 'web',
+        'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+      },
     },
     addressType: 'IPv4',
     ports: ports.map((port) => ({ name: `p${port}`, port: port + 8000 })),
@@ -75,6 +80,49 @@ describe('openKubeTargets', () => {
     expect(endpoints(81)).to.deep.equal(['10.0.0.1:8081']);
     expect([...targets.keys()]).to.deep.equal([`${NAME}:80`, `${NAME}:81`]);
   });
+
+  // Whoever may write slices in one namespace sent other clusters' requests to any address that the gateway reaches: nodes, the API server, pods of others.
+  it('serves no slice that neither kube nor Linkerd has made, and says so', async () => {
+    const byHand = (change: Partial<NonNullable<V1EndpointSlice['metadata']>>) => {
+      const made = slice(['10.66.0.1'], [80]);
+      return { ...made, metadata: { ...made.metadata, name: 'web-2', ...change } };
+    };
+    const labels = { ...EXPORTED, 'kubernetes.io/service-name': 'web' };
+    const maker = (name: string) => ({
+      labels: { ...labels, 'endpointslice.kubernetes.io/managed-by': name },
+    });
+    cluster.put('services', service([80]));
+    cluster.put('endpointslices', slice(['10.0.0.1'], [80]));
+    cluster.put('endpointslices', byHand({ labels }));
+    open();
+    await watching();
+    expect(endpoints(80)).to.deep.equal(['10.0.0.1:8080']);
+    const problems = captured.lines.flatMap((line) => (line['problems'] ?? []) as string[]);
+    expect(problems).to.deep.equal(['slices made by hand are not served here (--hand-made-slices): web-2']);
+    cluster.put('endpointslices', byHand(maker('me')));
+    await settle(20);
+    expect(endpoints(80)).to.deep.equal(['10.0.0.1:8080']);
+    cluster.put('endpointslices', byHand(maker('linkerd-external-workloads-controller')));
+    await seen('that of an ExternalWorkload', () => endpoints(80)?.length === 2);
+  });
+
+  for (const [what, namespaces, expected] of [
+    ['its namespace', ['other', 'demo'], ['10.66.0.1:8080']],
+    ['every namespace', ['all'], ['10.66.0.1:8080']],
+    ['another namespace', ['other'], []],
+  ] as const) {
+    it(`serves a slice made by hand as ${what} is open to them`, async () => {
+      const { metadata, ...rest } = slice(['10.66.0.1'], [80]);
+      const labels = { 'kubernetes.io/service-name': 'web' };
+      const { spec, ...bare } = service([80]);
+      cluster.put('services', { ...bare, spec: { ...spec, selector: {} } } as V1Service);
+      cluster.put('endpointslices', { ...rest, metadata: { ...metadata, labels } } as V1EndpointSlice);
+      open({ handMadeSlices: handMadeSlicesIn(namespaces) });
+      await seen('the slices', () => targets.ready.ok && targets.get(NAME, 80) !== undefined);
+      await settle(20);
+      expect(endpoints(80)).to.deep.equal(expected);
+    });
+  }
 
   it('says what is wrong while it cannot list', async () => {
     cluster.listError = new Error('connect ECONNREFUSED');

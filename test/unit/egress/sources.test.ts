@@ -1,5 +1,6 @@
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
+import { type EgressClaim, writeEntry } from '../../../src/base/egress-record.ts';
 import type { Route } from '../../../src/egress/routes.ts';
 import { RouteSource } from '../../../src/egress/sources.ts';
 import { captureLog } from '../../support/captured-log.ts';
@@ -7,27 +8,35 @@ import { eventually } from '../../support/eventually.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';
 
-const LABEL = { 'mirror.linkerd.io/mirrored-service': 'true' };
-
 function link(cluster: string, gatewayAddress = '10.0.0.1') {
   const spec = { targetClusterName: cluster, gatewayAddress, gatewayPort: '4143', gatewayIdentity: 'gw' };
   return { metadata: { name: cluster, namespace: 'links' }, spec };
 }
 
-function service(name: string, annotations: Record<string, string>, cluster?: string): V1Service {
-  const labels = cluster === undefined ? LABEL : { ...LABEL, 'mirror.linkerd.io/cluster-name': cluster };
-  return { metadata: { name, namespace: 'demo', uid: name, labels, annotations }, spec: {} };
+const claim = (cluster: string): EgressClaim => ({
+  mirror: 'demo/web-federated',
+  member: cluster,
+  port: 80,
+  export: 'demo/web',
+  link: `links/${cluster}`,
+  cluster,
+  target: 'web.demo.svc.cluster.local',
+});
+
+function shard(number: number, entries: Readonly<Record<number, EgressClaim>> = {}): V1ConfigMap {
+  const values = Object.entries(entries).map(([port, entry]) => [port, writeEntry(entry) ?? '']);
+  return {
+    metadata: {
+      name: `linkspan-egress-routes-${number}`,
+      namespace: 'links',
+      uid: `shard-${number}`,
+      labels: { 'linkspan.dev/record': 'egress-routes' },
+    },
+    data: Object.fromEntries(values) as Record<string, string>,
+  };
 }
 
-const federated = (clusters: readonly string[]) =>
-  service('web-federated', {
-    'multicluster.linkerd.io/remote-discovery': clusters.map((cluster) => `web@${cluster}`).join(','),
-    ...Object.fromEntries(
-      clusters.map((cluster, index) => [`egress-ports.linkspan.dev/${cluster}`, `{"80":${12_000 + index}}`]),
-    ),
-  });
-
-// An egress pod serves every Link: what mirrors and Links come to ask for must reach it while it runs.
+// An egress pod serves every Link: what the record and Links come to ask for must reach it while it runs.
 describe('RouteSource', () => {
   let cluster: FakeCluster;
   let source: RouteSource;
@@ -59,10 +68,11 @@ describe('RouteSource', () => {
   afterEach(() => source.stop());
 
   it('follows members that join a federated Service and leave it', async () => {
+    cluster.put('configmaps', shard(0));
     await seen('no route', []);
-    cluster.put('services', federated(['west']));
+    cluster.put('configmaps', shard(0, { 12_000: claim('west') }));
     await seen('the first member', ['demo/web-federated@west:80 10.0.0.1']);
-    cluster.put('services', federated(['west', 'north']));
+    cluster.put('configmaps', shard(1, { 12_001: claim('north') }));
     cluster.put('links', link('north', '10.1.0.1'));
     await seen('both members', [
       'demo/web-federated@north:80 10.1.0.1',
@@ -70,35 +80,37 @@ describe('RouteSource', () => {
     ]);
     cluster.remove('links', 'links', 'north');
     await seen('the first alone', ['demo/web-federated@west:80 10.0.0.1']);
-    cluster.remove('services', 'demo', 'web-federated');
+    cluster.put('configmaps', shard(0));
     await seen('none again', []);
   });
 
-  it('follows the gateway that a mirror names', async () => {
-    const mirror = (own: Record<string, string>) =>
-      service(
-        'web-west',
-        {
-          'mirror.linkerd.io/remote-svc-fq-name': 'web.demo.svc.cluster.local',
-          'linkspan.dev/data-path': 'relay',
-          'linkspan.dev/egress-ports': '{"80":12000}',
-          ...own,
-        },
-        'west',
-      );
-    cluster.put('services', mirror({}));
-    await seen("the Link's gateway", ['demo/web-west:80 10.0.0.1']);
-    const own = { addresses: ['10.9.0.1'], port: 4143, identity: 'other' };
-    cluster.put('services', mirror({ 'linkspan.dev/gateway': JSON.stringify(own) }));
-    await seen('its own gateway', ['demo/web-west:80 10.9.0.1']);
-    cluster.put('services', mirror({}));
-    await seen("the Link's again", ['demo/web-west:80 10.0.0.1']);
+  it('follows the gateway that the record names for an export', async () => {
+    const gateway = { addresses: ['10.9.0.1'], port: 4143, identity: 'other' };
+    cluster.put('configmaps', shard(0, { 12_000: claim('west') }));
+    await seen("the Link's gateway", ['demo/web-federated@west:80 10.0.0.1']);
+    cluster.put('configmaps', shard(0, { 12_000: { ...claim('west'), gateway } }));
+    await seen('its own gateway', ['demo/web-federated@west:80 10.9.0.1']);
   });
 
-  it('is ready once both lists are there, and says what it waits for before', async () => {
-    expect(source.ready.ok).to.equal(false);
-    expect(source.ready.reason).to.contain('waiting for mirrors and Links');
+  // Whoever may write ConfigMaps in a namespace of its own must not be able to add to the record, nor under another name in that of the installation.
+  it('reads the record of the namespace of the installation and no other', async () => {
+    const elsewhere = shard(0, { 12_000: claim('west') });
+    cluster.put('configmaps', { ...elsewhere, metadata: { ...elsewhere.metadata, namespace: 'tenant' } });
+    cluster.put('configmaps', { ...elsewhere, metadata: { ...elsewhere.metadata, name: 'mine' } });
+    cluster.put('configmaps', shard(1, { 12_001: claim('west') }));
+    await seen('that of the installation', ['demo/web-federated@west:80 10.0.0.1']);
+    expect([...(routes?.keys() ?? [])]).to.deep.equal([12_001]);
+  });
+
+  // A new egress pod that took connections before anybody had told it where they go would refuse them all: at the first start after the upgrade.
+  it('is ready once the record is there, and says what it waits for before', async () => {
+    expect(source.ready.reason).to.contain('waiting for mirrors, Links and the record of egress ports');
     await seen('the lists', []);
-    expect(source.ready).to.deep.equal({ ok: true, reason: '' });
+    expect(source.ready.reason).to.contain('waiting for the controller');
+    cluster.put('configmaps', shard(0));
+    await eventually('it is ready', async () => {
+      await settle();
+      return source.ready.ok;
+    });
   });
 });

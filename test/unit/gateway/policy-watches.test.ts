@@ -124,6 +124,39 @@ describe('policies as they are installed and taken away', () => {
     expect([policies.ready.ok, allowed()]).to.deep.equal([false, false]);
   });
 
+  // A tenant wrote a slice that named payments' database, exported its own Service, and the gateway asked the rules of the tenant's namespace only.
+  it('are those of the namespace that a pod is in, whoever has named its address in a slice', async () => {
+    served = KINDS;
+    await open();
+    const asTenant = () => policies.verdict(spec, 'tenant', CLIENT).allowed;
+    await clock.advance(1000);
+    const told: (string | undefined)[] = [];
+    policies.subscribe((namespace) => void told.push(namespace));
+    expect(asTenant()).to.equal(false);
+    allowFront();
+    await clock.advance(1000);
+    expect(asTenant()).to.equal(true);
+    expect(told).to.include('tenant');
+    cluster.remove('authorizationpolicies', 'demo', 'all');
+    await clock.advance(1000);
+    expect(asTenant()).to.equal(false);
+  });
+
+  it('hold as soon as it is known whose the address is that a slice has named', async () => {
+    served = KINDS;
+    await open();
+    const later = { ...spec, endpoints: [{ host: '10.0.0.9', port: 8080, ready: true }] };
+    const asTenant = () => policies.verdict(later, 'tenant', CLIENT).allowed;
+    expect(asTenant()).to.equal(true);
+    await clock.advance(1000);
+    const told: (string | undefined)[] = [];
+    policies.subscribe((namespace) => void told.push(namespace));
+    cluster.put('pods', object('db', { status: { podIPs: [{ ip: '10.0.0.9' }] } }, { app: 'web' }));
+    await clock.advance(1000);
+    expect(asTenant()).to.equal(false);
+    expect(told).to.include('tenant');
+  });
+
   it('are gone when two looks do not find them, not one', async () => {
     served = KINDS;
     await open();
@@ -152,6 +185,7 @@ describe('policies as they are installed and taken away', () => {
   it('tell of changes half a second later, once, and whom they concern', async () => {
     served = KINDS;
     await open();
+    await clock.advance(1000);
     await clock.advance(1000);
     const told: (string | undefined)[] = [];
     policies.subscribe((namespace) => told.push(namespace));

@@ -45,7 +45,11 @@ function factsOf(cluster: Cluster): PolicyFacts {
     rateLimits: () => [],
     meshTlsAuthentication: (namespace, name) => one(cluster.meshTls, namespace, name),
     networkAuthentication: (namespace, name) => one(cluster.networks, namespace, name),
-    workloadsAt: (namespace, address) => cluster.workloads[`${namespace}/${address}`] ?? [],
+    workloadsAt: (address) =>
+      Object.entries(cluster.workloads).flatMap(([key, found]) => {
+        const [namespace = '', at] = key.split('/');
+        return at === address ? found.map((workload) => ({ ...workload, namespace })) : [];
+      }),
     pod: (namespace, name) => cluster.pods[`${namespace}/${name}`],
   };
 }
@@ -55,7 +59,7 @@ function pod(
   ports: Record<string, number[]> = {},
   defaultPolicy?: string,
 ): Workload {
-  return { kind: 'Pod', labels, ports: new Map(Object.entries(ports)), defaultPolicy };
+  return { kind: 'Pod', namespace: 'demo', labels, ports: new Map(Object.entries(ports)), defaultPolicy };
 }
 
 const at = (name: string, namespace = 'demo') => ({ metadata: { name, namespace } });
@@ -111,6 +115,14 @@ describe('policies of a target', () => {
       true,
     );
     expect(allows({ servers: [{ ...server('web'), ...at('web', 'elsewhere') }] })).to.equal(true);
+  });
+
+  it("are the owner's where a Service of another namespace leads to its pods", () => {
+    const cluster = { ...empty(), servers: [server('web')] };
+    const facts = factsOf(cluster);
+    const rules = (namespace: string) =>
+      rulesFor(facts, { namespace, endpoints: [{ host: '10.0.0.1', port: 8080 }] }).length;
+    expect([rules('demo'), rules('tenant')]).to.deep.equal([1, 1]);
   });
 
   it('let in nobody where a Server has no policy', () => {

@@ -137,6 +137,13 @@ class World {
     });
     if (!verdict.ok) throw new Error('the Link is fine');
     const rules = { excludedLabel: () => false, excludedAnnotation: () => false };
+    const egress = new EgressAllocator({
+      ...common,
+      client: this.source.client,
+      namespace: 'links',
+      store: new IndexedStore(),
+    });
+    this.#parts.push(egress);
     const writing = {
       ...common,
       client: this.source.client,
@@ -145,7 +152,7 @@ class World {
       concurrency: 4,
       signal: this.#stop.signal,
       guard: new DropGuard({ fraction: 1 }),
-      egress: new EgressAllocator(view.stores.services),
+      egress,
       egressAddresses: () => [],
       onOutcome: () => undefined,
     };
@@ -174,6 +181,7 @@ class World {
       members,
       rules,
       createNamespaces: false,
+      clusterDomain: 'cluster.local',
       union: 'none',
       gatewayOf: () => aliveGateway(),
       ageOf: () => '1',

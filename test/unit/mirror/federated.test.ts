@@ -22,10 +22,12 @@ function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
     remoteSlices: [],
     namespace: 'present',
     federated: nothing,
+    strangers: [],
     leads: true,
     gateway: aliveGateway(),
     egress: [{ ip: '10.1.0.1' }],
     egressPorts: new Map(),
+    egressUnrecorded: false,
     ...change,
   };
 }
@@ -98,6 +100,12 @@ describe('federated membership', () => {
     ],
     ['a relayed union needs a gateway', { union: 'relay', gateway: undefined }, 'leave', 'NoGateway'],
     ['a relayed union needs egress ports', { union: 'relay' }, 'keep', 'EgressPortsExhausted'],
+    [
+      'a relayed union waits until they are recorded',
+      { union: 'relay', egressUnrecorded: true },
+      'keep',
+      'EgressPortsUnrecorded',
+    ],
     [
       'a dead gateway takes only its own members out',
       {

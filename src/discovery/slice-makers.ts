@@ -1,0 +1,32 @@
+import type { V1EndpointSlice } from '@kubernetes/client-node';
+
+/** Label of an EndpointSlice: who keeps it (KEP-752). */
+export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
+
+/**
+ * Those whose slices are believed without being asked: kube's two controllers (k8s.io/endpointslice, `controllerName` of each), which make them from pods and from Endpoints, and Linkerd's, which makes them from
+ * ExternalWorkloads (linkerd2 `external-workload/endpoints_controller.go`, `managedBy`). The label can be written by whoever may write slices; the chart's admission policy keeps it to these.
+ */
+export const KNOWN_SLICE_MAKERS: readonly string[] = [
+  'endpointslice-controller.k8s.io',
+  'endpointslicemirroring-controller.k8s.io',
+  'linkerd-external-workloads-controller',
+];
+
+/** In which namespaces slices that anybody else made are served too; the gateway's `--hand-made-slices`. */
+export type HandMadeSlicesAllowed = (namespace: string) => boolean;
+
+/** Nowhere: whoever may write a slice could otherwise send other clusters' requests to any address, past the rules of who owns it. */
+export const NO_HAND_MADE_SLICES: HandMadeSlicesAllowed = () => false;
+
+/** Reads `none`, `all`, or names of namespaces. */
+export function handMadeSlicesIn(namespaces: readonly string[]): HandMadeSlicesAllowed {
+  if (namespaces.includes('all')) return () => true;
+  const allowed = new Set(namespaces);
+  return (namespace) => allowed.has(namespace);
+}
+
+/** Whether a slice is one that somebody made by hand, or a program that nobody here knows. */
+export function isHandMade({ metadata }: V1EndpointSlice): boolean {
+  return !KNOWN_SLICE_MAKERS.includes(metadata?.labels?.[MANAGED_BY_LABEL] ?? '');
+}
