@@ -13,19 +13,8 @@ import {
 import type { LinkRequest } from '../link/prepare.ts';
 import { parseSelector, parseSelectorText } from '../link/selector.ts';
 import { MIN_TOKEN_TTL_MS } from '../link/token.ts';
-import { durationFlag } from './flags.ts';
+import { durationFlag, listFlag } from './flags.ts';
 import { readVersion } from '../base/version.ts';
-
-/** A comma-separated list. */
-export const listFlag = z
-  .string()
-  .default('')
-  .transform((text) =>
-    text
-      .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== ''),
-  );
 
 /** A selector as the Link holds it. */
 const labelSelector = z.string().transform((text, context) => {

@@ -8,14 +8,13 @@ import { keyOf } from '../kube/resource.ts';
 import { applyLink, prepareLink, type Direction, type PreparedLink } from '../link/join.ts';
 import type { Cluster } from '../link/prepare.ts';
 import { waitUntilSynced } from '../link/wait-synced.ts';
-import { clusterFlags, durationFlag, openCluster, withClusterFlags } from './flags.ts';
+import { clusterFlags, durationFlag, listFlag, openCluster, withClusterFlags } from './flags.ts';
 import {
   boolFlag,
   dnsLabel,
   linkFlags,
   linkRequest,
   linkWarnings,
-  listFlag,
   portFlag,
   refuseRenewedDestination,
   urlFlag,

@@ -1,42 +1,48 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../base/errors.ts';
-import { DEFAULT_GATEWAY_NAME, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE } from '../base/names.ts';
-import { parseDuration } from '../base/duration.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { services } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
+import { decideGateway, MAX_NAMED } from '../link/export-gateways.ts';
 import { gatewayFacts } from '../link/link-gen.ts';
+import type { Link } from '../link/schema.ts';
+import type { GatewayFacts } from './facts.ts';
 import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
 import { parseKey } from './naming.ts';
 
 export interface AnnotatedGatewaysOptions
   extends Omit<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe' | 'own' | 'onChange'> {
   readonly remote: KubeClient;
-  /** Probes of a gateway end after this time at the latest. */
-  readonly timeoutMs: number;
-  readonly failureThreshold: number;
+  /** Whose gateway and list decide, and whose probe says path, period and time limit. */
+  readonly link: Pick<Link, 'gateway' | 'imports' | 'probe'>;
   /** Something about a gateway (`namespace/name`) has changed. */
   readonly onChange: (gateway: string, worse: boolean) => void;
 }
 
+/** What is to be done about a gateway. */
+type Way =
+  | { readonly kind: 'link' }
+  | {
+      readonly kind: 'allowed';
+      readonly options: Pick<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe'>;
+    }
+  | { readonly kind: 'refused'; readonly message: string };
+
 interface Followed {
   readonly reflector: Reflector<V1Service>;
+  /** Undefined: its Service is not known, or says too little. */
+  way: Way | undefined;
   path: GatewayPath | undefined;
   /** What the path was made from. */
   text: string;
   readonly users: Set<string>;
 }
 
-/** The gateway that an export names by annotation, `namespace/name`; undefined when it goes through the Link's. */
-export function annotatedGateway(service: V1Service): string | undefined {
-  const annotations = service.metadata?.annotations;
-  const namespace = annotations?.[EXPORT_GATEWAY_NAMESPACE];
-  if (namespace === undefined || namespace === '') return undefined;
-  return `${namespace}/${annotations?.[EXPORT_GATEWAY_NAME] || DEFAULT_GATEWAY_NAME}`;
-}
-
-/** The gateways that exports name by annotation: each is a Service of the target, watched as long as an export uses it. */
+/**
+ * The gateways that exports name by annotation: each is a Service of the target, watched as long as an export uses it. What it says is compared with the Link's own gateway and the Link's list, and never used
+ * itself: where no answer of the source's admin fits, nothing is resolved, probed or mirrored.
+ */
 export class AnnotatedGateways {
   readonly #options: AnnotatedGatewaysOptions;
   readonly #followed = new Map<string, Followed>();
@@ -53,17 +59,27 @@ export class AnnotatedGateways {
     }
     if (gateway === undefined) return;
     const followed = this.#followed.get(gateway) ?? this.#follow(gateway);
-    followed.users.add(key);
+    followed?.users.add(key);
   }
 
-  /** The way to a gateway; undefined while its Service is not known or says too little. */
-  path(gateway: string): GatewayPath | undefined {
-    return this.#followed.get(gateway)?.path;
+  /** What is known of the way to a gateway; `link`: it is the Link's own. */
+  facts(gateway: string): GatewayFacts | 'link' {
+    const followed = this.#followed.get(gateway);
+    if (followed === undefined)
+      return nowhere(
+        'refused',
+        `exports name more than ${MAX_NAMED} different gateways, ${gateway} is one too many`,
+      );
+    if (followed.way?.kind === 'link') return 'link';
+    if (followed.way?.kind === 'refused') return nowhere('refused', followed.way.message);
+    if (followed.path !== undefined) return followed.path.facts;
+    // Its absence means something only once it has been asked for.
+    return nowhere(followed.reflector.synced ? 'unresolved' : 'resolving');
   }
 
-  /** Whether the gateway's Service has been asked for, so that its absence means something. */
-  known(gateway: string): boolean {
-    return this.#followed.get(gateway)?.reflector.synced ?? false;
+  /** What may be used has changed: addresses are judged anew. */
+  recheck(): void {
+    for (const { path } of this.#followed.values()) path?.recheck();
   }
 
   users(gateway: string): readonly string[] {
@@ -75,7 +91,9 @@ export class AnnotatedGateways {
     await Promise.all(this.#stopping);
   }
 
-  #follow(gateway: string): Followed {
+  #follow(gateway: string): Followed | undefined {
+    // Each is a watch of its own: a target may not open as many as it likes.
+    if (this.#followed.size >= MAX_NAMED) return undefined;
     const { remote, clock, random, log } = this.#options;
     const { namespace, name } = parseKey(gateway);
     const store = new IndexedStore<V1Service>();
@@ -89,7 +107,7 @@ export class AnnotatedGateways {
       random,
       log,
     });
-    const followed: Followed = { reflector, path: undefined, text: '', users: new Set() };
+    const followed: Followed = { reflector, way: undefined, path: undefined, text: '', users: new Set() };
     this.#followed.set(gateway, followed);
     const changed = () => this.#changed(gateway, store.list()[0]);
     store.subscribe(changed);
@@ -110,21 +128,25 @@ export class AnnotatedGateways {
   #changed(gateway: string, service: V1Service | undefined): void {
     const followed = this.#followed.get(gateway);
     if (followed === undefined) return;
-    const options = this.#pathOptions(gateway, service);
-    const text = JSON.stringify(options ?? null);
+    const way = this.#way(gateway, service);
+    const text = JSON.stringify(way ?? null);
     if (text === followed.text) return;
     followed.text = text;
+    followed.way = way;
     followed.path?.stop();
-    const { clock, random, log, resolver, health, cluster } = this.#options;
+    const { clock, random, log, resolver, refusal, health, cluster } = this.#options;
+    if (way?.kind === 'refused')
+      log.warn({ gateway, cause: way.message }, 'gateway named by annotation refused');
     followed.path =
-      options === undefined
+      way?.kind !== 'allowed'
         ? undefined
         : new GatewayPath({
-            ...options,
+            ...way.options,
             clock,
             random,
             log,
             resolver,
+            refusal,
             health,
             cluster,
             own: true,
@@ -134,22 +156,26 @@ export class AnnotatedGateways {
     this.#options.onChange(gateway, true);
   }
 
-  #pathOptions(
-    gateway: string,
-    service: V1Service | undefined,
-  ): Pick<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe'> | undefined {
-    const { log, timeoutMs, failureThreshold } = this.#options;
+  #way(gateway: string, service: V1Service | undefined): Way | undefined {
+    const { log, link } = this.#options;
     if (service === undefined) return undefined;
     try {
       const { namespace, name } = parseKey(gateway);
       const facts = gatewayFacts(service, { name, namespace, addresses: [], port: undefined });
-      const { path, port, period } = facts.probe;
-      const periodMs = parseDuration(period) ?? 3000;
-      const probe = { path, port, periodMs, timeoutMs, failureThreshold };
-      return { hosts: facts.addresses, port: facts.port, identity: facts.identity, probe };
+      const decision = decideGateway(gateway, facts, link);
+      if (decision.kind !== 'allowed') return decision;
+      const { addresses: hosts, port, identity, probePort } = decision;
+      const probe = link.probe && { ...link.probe, port: probePort ?? link.probe.port };
+      return { kind: 'allowed', options: { hosts, port, identity, probe } };
     } catch (error) {
       log.warn({ gateway, cause: messageOf(error) }, 'gateway named by annotation is incomplete');
       return undefined;
     }
   }
+}
+
+/** A gateway that nothing is sent to. */
+function nowhere(path: GatewayFacts['path'], message?: string): GatewayFacts {
+  const refusal = message === undefined ? {} : { refusal: { reason: 'GatewayNotAllowed', message } as const };
+  return { identity: '', port: 0, own: true, known: [], alive: [], unknown: [], path, ...refusal };
 }

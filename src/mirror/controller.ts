@@ -36,6 +36,7 @@ import { LocalMembers } from './local-members.ts';
 import { LocalView } from './local-view.ts';
 import type { PeerSurroundings } from './peer.ts';
 import type { PeerSettings } from './peer-settings.ts';
+import { SourceRanges, type RangeSettings } from './source-ranges.ts';
 
 /** Settings of the controller; the CLI's flags. */
 export interface ControllerSettings extends PeerSettings {
@@ -44,6 +45,8 @@ export interface ControllerSettings extends PeerSettings {
   /** Service whose EndpointSlices are the egress pods. */
   readonly egressService: string;
   readonly egressRange: PortRange;
+  /** The source cluster's own address ranges. */
+  readonly ranges: RangeSettings;
   /** Services of the source cluster that join federated ones. */
   readonly federatedSelector: Selector;
   /** Requests that all peers together may have under way at the source cluster's API server. */
@@ -85,6 +88,8 @@ export class Controller {
   readonly #queue: WorkQueue;
   readonly #events: EventRecorder;
   readonly #pool: WorkerPool;
+  /** The source cluster's own address ranges, which no target may name addresses of. */
+  readonly ranges: SourceRanges;
   #surroundings: PeerSurroundings | undefined;
   #localMembers: LocalMembers | undefined;
   #egressAddresses: readonly MirrorAddress[] = [];
@@ -122,13 +127,25 @@ export class Controller {
       log,
       onError: (key, error) => log.warn({ link: key, err: error }, 'link not started, trying again'),
     });
+    this.ranges = new SourceRanges({
+      ...settings.ranges,
+      client: this.client,
+      clock,
+      random,
+      log,
+      onChange: () => {
+        for (const run of this.runs.values()) run.peer?.rangesChanged();
+      },
+    });
     this.#watchAll();
   }
 
   /** Starts watching; Links begin once everything local has been listed. Returns at once. */
   start(): void {
     for (const reflector of this.#reflectors) reflector.start();
-    void Promise.all(this.#reflectors.map((reflector) => reflector.whenSynced())).then(() => this.#begin());
+    this.ranges.start();
+    const known = [...this.#reflectors.map((reflector) => reflector.whenSynced()), this.ranges.settled];
+    void Promise.all(known).then(() => this.#begin());
   }
 
   /** Stops every Link (handing over its Lease), then the watches. */
@@ -136,7 +153,7 @@ export class Controller {
     this.#stopping = true;
     await this.#queue.stop();
     await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+    await Promise.all([...this.#reflectors.map((reflector) => reflector.stop()), this.ranges.stop()]);
     await this.#events.flush();
     await this.client.close();
   }
@@ -231,6 +248,7 @@ export class Controller {
       pool: this.#pool,
       egress: new EgressAllocator(this.view.stores.services, settings.egressRange),
       egressAddresses: () => this.#egressAddresses,
+      ranges: this.ranges,
       events: this.#events,
       resolver,
       health,

@@ -22,7 +22,7 @@ import {
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { mirrorsHeadless, podPort } from './headless.ts';
-import { mirrorMetadata, ownershipLabels } from './metadata.ts';
+import { bareRules, mirrorMetadata, ownershipLabels } from './metadata.ts';
 import { fullyQualifiedName, mirrorName } from './naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
 
@@ -53,7 +53,7 @@ export function desiredParts(facts: MirrorFacts, remote: V1Service, populated: b
 }
 
 /** Names of the Services whose traffic passes through the egress, so that each needs egress ports. */
-export function relayedNames(facts: Omit<MirrorFacts, 'egressPorts'>): string[] {
+export function relayedNames(facts: Omit<MirrorFacts, 'egressPorts' | 'imports'>): string[] {
   const { remote, link, flat, key } = facts;
   if (remote === undefined || flat || link.dataPath !== 'relay') return [];
   if (link.headless && mirrorsHeadless(remote, facts.remoteSlices))
@@ -103,7 +103,10 @@ function flatPart({ facts, remote, ports }: Draft): DesiredPart {
       },
     }),
     slices: link.flatEndpoints
-      ? podSlices(owner, facts.remoteSlices, { zoneHints: trafficDistribution !== undefined })
+      ? podSlices(owner, facts.remoteSlices, {
+          zoneHints: trafficDistribution !== undefined,
+          refusal: facts.imports.podRefusal,
+        })
       : [],
     endpoints: undefined,
   };
@@ -230,7 +233,8 @@ function mirrorService(
 ): V1Service {
   const { key, link } = facts;
   const fqName = fullyQualifiedName(key, link.clusterDomain);
-  const metadata = mirrorMetadata(remote, { cluster: link.cluster, link: link.link, fqName }, link.rules);
+  const rules = facts.imports.metadataAllowed ? link.rules : bareRules();
+  const metadata = mirrorMetadata(remote, { cluster: link.cluster, link: link.link, fqName }, rules);
   return {
     apiVersion: 'v1',
     kind: 'Service',

@@ -5,9 +5,10 @@ import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
 import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
-import type { GatewayFacts, LinkFacts } from './facts.ts';
+import type { GatewayFacts, ImportFacts, LinkFacts } from './facts.ts';
 import { decideMember, memberLabel, planMember, type MemberFacts, type Union } from './federated.ts';
 import { Grace } from './grace.ts';
+import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from './importer.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
 import { hasOwnershipLabels } from './metadata.ts';
@@ -31,6 +32,8 @@ export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' |
   readonly members: ExportView;
   readonly view: LocalView;
   readonly guard: DropGuard;
+  /** Undefined for the source cluster's own members, which nobody else decides about. */
+  readonly importer: Importer | undefined;
   readonly rules: LinkFacts['rules'];
   readonly createNamespaces: boolean;
   readonly union: Union;
@@ -67,7 +70,8 @@ export class FederatedWriter {
   }
 
   start(): void {
-    const { members, view } = this.#options;
+    const { members, view, importer } = this.#options;
+    importer?.seed(this.memberships().flatMap((key) => this.#existing(key)));
     this.#unsubscribe.push(
       members.subscribe((key) => {
         this.#note(key);
@@ -125,11 +129,17 @@ export class FederatedWriter {
     return {
       reason: verdict.reason,
       message: verdict.message,
+      notes: verdict.notes,
       local: federatedName(facts.key.name),
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       again: steps.length > 0 && verdict.action === 'namespace',
-      recheckMs: facts.emptiedGraceMs > 0 ? facts.emptiedGraceMs : undefined,
+      recheckMs:
+        verdict.reason === 'ImportQuotaExceeded'
+          ? QUOTA_RECHECK_MS
+          : facts.emptiedGraceMs > 0
+            ? facts.emptiedGraceMs
+            : undefined,
     };
   }
 
@@ -142,8 +152,12 @@ export class FederatedWriter {
     const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
     if (claim !== 'emptied') this.#emptied.end(text);
     const known = emptiedGraceMs === 0 && members.endpointsKnown(text);
+    const imports = this.#imports(text, remote, federated.service);
+    const taken = imports.refusal === undefined && imports.overQuota === undefined;
     const ports =
-      remote === undefined || union !== 'relay' ? undefined : this.#ports(text, remote, federated.service);
+      remote === undefined || union !== 'relay' || !taken
+        ? undefined
+        : this.#ports(text, remote, federated.service);
     return {
       key,
       member,
@@ -160,10 +174,31 @@ export class FederatedWriter {
       namespace: view.namespace(key.namespace),
       federated,
       leads: this.#leads(federated.service),
+      imports,
       gateway: this.#options.gatewayOf(),
       egress: this.#options.egressAddresses(),
       egressPorts: new Map(ports === undefined ? [] : [[federatedName(key.name), ports]]),
     };
+  }
+
+  #imports(key: string, remote: V1Service | undefined, federated: V1Service | undefined): ImportFacts {
+    const { importer, union } = this.#options;
+    if (importer === undefined) return TAKES_ALL;
+    return importer.look({
+      key,
+      claim: memberClaim(key),
+      remote,
+      exists: federated !== undefined && this.#memberKey(federated) === key,
+      mirrors: 1,
+      egressPorts: union === 'relay' && remote !== undefined ? mirroredPorts(remote).length : 0,
+    });
+  }
+
+  #existing(key: string): ExistingImport[] {
+    const { namespace, name } = parseKey(key);
+    const service = this.#options.view.service(namespace, federatedName(name));
+    const relayed = this.#options.union === 'relay';
+    return service === undefined ? [] : [{ claim: memberClaim(key), service, hosts: 0, relayed }];
   }
 
   #exported(key: string): V1Service | undefined {

@@ -3,6 +3,7 @@ import { writeEgressPorts } from '../base/egress-ports.ts';
 import {
   COPIED_KEYS,
   FEDERATED_EGRESS_PORTS_GROUP,
+  IMPORT_QUOTAS,
   LOCAL_DISCOVERY,
   MEMBER_LINK_GROUP,
   MIRRORED_SERVICE_LABEL,
@@ -11,13 +12,14 @@ import {
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
-import { copiedMetadata, ownershipLabels } from './metadata.ts';
+import type { ImportNote } from './import-rules.ts';
+import { bareRules, copiedMetadata, ownershipLabels } from './metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import { federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
 import { createNamespace, metadataPatch, specPatch, writeSlices, type Step } from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
-import { notMirrorable, pathReason } from './verdict.ts';
+import { allRefused, importNotes, notMirrorable, pathReason } from './verdict.ts';
 
 /**
  * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
@@ -42,7 +44,12 @@ export interface MemberFacts extends RemoteFacts, PathFacts {
 }
 
 /** What should be done about one membership. */
-export type MemberVerdict = { readonly reason: MirrorReason; readonly message: string } & (
+export type MemberVerdict = {
+  readonly reason: MirrorReason;
+  readonly message: string;
+  /** What of the member the import policy left out. */
+  readonly notes?: readonly ImportNote[];
+} & (
   | { readonly action: 'keep' | 'leave' | 'namespace' }
   | { readonly action: 'join'; readonly slices: readonly V1EndpointSlice[] }
 );
@@ -65,8 +72,12 @@ const checks: readonly Check[] = [
   },
   (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
   (facts) => (facts.remote === undefined ? leaving(facts, 'NotExported') : undefined),
-  ({ namespace, createNamespaces }) => {
+  ({ imports: { refusal } }) =>
+    refusal === undefined ? undefined : verdict('leave', refusal.reason, refusal.message),
+  ({ namespace, createNamespaces, imports }) => {
     if (namespace === 'present') return undefined;
+    if (namespace === 'absent' && createNamespaces && !imports.namespaceAllowed)
+      return verdict('keep', 'ImportQuotaExceeded', `no further namespace may be made: ${IMPORT_QUOTAS}`);
     const create = namespace === 'absent' && createNamespaces;
     return verdict(create ? 'namespace' : 'keep', 'MissingNamespace', 'Namespace does not exist');
   },
@@ -76,6 +87,10 @@ const checks: readonly Check[] = [
       : notMirrorable(facts.remote);
     return why === undefined ? undefined : leaving(facts, 'InvalidService', why);
   },
+  (facts) =>
+    facts.imports.overQuota === undefined
+      ? undefined
+      : leaving(facts, 'ImportQuotaExceeded', facts.imports.overQuota),
   ({ emptiedGraceMs }) => (emptiedGraceMs > 0 ? verdict('keep', 'Mirrored') : undefined),
   ({ removalsHeld, remoteReady }) =>
     removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
@@ -102,7 +117,19 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     if (found !== undefined) return found;
   }
   const reason = unionReason(facts);
-  return { action: 'join', reason, message: '', slices: unionSlices(facts, reason === 'Mirrored') };
+  const pods = { ...facts, flat: facts.union === 'pods', link: { rules: facts.rules, flatEndpoints: true } };
+  const notes = facts.remote === undefined ? [] : importNotes(pods, facts.remote);
+  const message = [
+    ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
+    ...notes.map(({ text }) => text),
+  ];
+  return {
+    action: 'join',
+    reason,
+    message: message.join('; '),
+    ...(notes.length === 0 ? {} : { notes }),
+    slices: unionSlices(facts, reason === 'Mirrored'),
+  };
 }
 
 function leaving(facts: MemberFacts, reason: MirrorReason, message = ''): MemberVerdict {
@@ -114,7 +141,7 @@ function leaving(facts: MemberFacts, reason: MirrorReason, message = ''): Member
 function unionReason(facts: MemberFacts): MirrorReason {
   if (facts.union === 'none') return 'Mirrored';
   if (facts.remoteReady === 0) return 'NoReadyEndpoints';
-  if (facts.union === 'pods') return 'Mirrored';
+  if (facts.union === 'pods') return allRefused(facts) ? 'ImportAddressRefused' : 'Mirrored';
   return pathReason({ ...facts, link: { dataPath: 'relay' } as LinkFacts }) ?? 'Mirrored';
 }
 
@@ -132,7 +159,8 @@ function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] 
     fqName: undefined,
     gatewayIdentity: undefined,
   };
-  if (union === 'pods') return podSlices(owner, facts.remoteSlices, { zoneHints: false });
+  if (union === 'pods')
+    return podSlices(owner, facts.remoteSlices, { zoneHints: false, refusal: facts.imports.podRefusal });
   const ports = facts.egressPorts.get(service) ?? {};
   return desiredSlices({
     ...owner,
@@ -185,8 +213,8 @@ function ownSlices({ federated, member }: MemberFacts): V1EndpointSlice[] {
 }
 
 /** Labels, annotations and ports as the leading member wants them. */
-function leadMetadata({ remote, rules }: MemberFacts) {
-  const copied = copiedMetadata(remote ?? {}, rules);
+function leadMetadata({ remote, rules, imports }: MemberFacts) {
+  const copied = copiedMetadata(remote ?? {}, imports.metadataAllowed ? rules : bareRules());
   return {
     labels: { ...copied.labels, [MIRRORED_SERVICE_LABEL]: 'true' },
     annotations: copied.annotations,

@@ -10,6 +10,7 @@ import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoint
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
+import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer.ts';
 import { OWNER_INDEX } from './local-indexes.ts';
 import {
   endpointMirrorName,
@@ -36,6 +37,7 @@ export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'd
   readonly facts: LinkFacts;
   readonly exports: ExportView;
   readonly guard: DropGuard;
+  readonly importer: Importer;
   /** The gateway that an export goes through; undefined where there is none. */
   readonly gatewayOf: (remote: V1Service | undefined) => GatewayFacts | undefined;
   readonly egress: EgressAllocator;
@@ -71,7 +73,8 @@ export class MirrorWriter {
 
   /** Follows what changes here and over there. */
   start(): void {
-    const { exports, view } = this.#options;
+    const { exports, view, importer } = this.#options;
+    importer.seed(this.mirrors().flatMap((key) => this.#existing(key)));
     this.#unsubscribe.push(
       exports.subscribe((key) => {
         this.#note(key);
@@ -134,13 +137,20 @@ export class MirrorWriter {
 
   #decide(key: string): Decision {
     const facts = this.#gather(key);
-    const waits = [facts.emptiedGraceMs, ...facts.hosts.map(({ graceMs }) => graceMs)].filter((ms) => ms > 0);
     const verdict = decide(facts);
+    const { emptiedGraceMs, hosts, imports } = facts;
+    const waits = [
+      emptiedGraceMs,
+      ...hosts.map(({ graceMs }) => graceMs),
+      imports.heldMs,
+      verdict.reason === 'ImportQuotaExceeded' ? QUOTA_RECHECK_MS : 0,
+    ].filter((ms) => ms > 0);
     const steps = plan(facts, verdict);
     const halfway = verdict.action === 'mirror' && (facts.hosts.length > 0 || steps[0]?.verb === 'delete');
     return {
       reason: verdict.reason,
       message: verdict.message,
+      notes: verdict.notes,
       local: mirrorName(facts.key.name, facts.link.cluster),
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
@@ -179,7 +189,31 @@ export class MirrorWriter {
       gateway: gatewayOf(remote),
       egress: this.#options.egressAddresses(),
     };
-    return { ...facts, egressPorts: this.#egressPorts(facts) };
+    const imports = this.#imports(text, facts);
+    return { ...facts, imports, egressPorts: this.#egressPorts({ ...facts, imports }) };
+  }
+
+  /** What the import policy says, with the room that the mirror takes as it would be. */
+  #imports(text: string, facts: Omit<MirrorFacts, 'egressPorts' | 'imports'>): MirrorFacts['imports'] {
+    const { remote, local, hosts } = facts;
+    const ports = remote === undefined ? 0 : mirroredPorts(remote).length;
+    return this.#options.importer.look({
+      key: text,
+      claim: text,
+      remote,
+      exists: local.service !== undefined && originOf(local.service, facts.link) === text,
+      mirrors: 1 + hosts.length,
+      egressPorts: relayedNames(facts).length * ports,
+    });
+  }
+
+  /** The mirror of a key that exists here. */
+  #existing(key: string): ExistingImport[] {
+    const { view, facts } = this.#options;
+    const { namespace, name } = parseKey(key);
+    const service = view.service(namespace, mirrorName(name, facts.cluster));
+    const hosts = this.#endpointMirrors(parseKey(key)).size;
+    return service === undefined ? [] : [{ claim: key, service, hosts, relayed: facts.dataPath === 'relay' }];
   }
 
   /** The Service if this Link mirrors it: the view may hold federated members and Services whose label has just changed. */
@@ -190,6 +224,9 @@ export class MirrorWriter {
   }
 
   #egressPorts(facts: Omit<MirrorFacts, 'egressPorts'>): ReadonlyMap<string, EgressPorts> {
+    // What is not taken claims nothing.
+    const { refusal, overQuota } = facts.imports;
+    if (refusal !== undefined || overQuota !== undefined) return new Map();
     const servicePorts =
       facts.remote === undefined ? [] : mirroredPorts(facts.remote).map(({ port }) => port);
     const found = new Map<string, EgressPorts>();
@@ -271,6 +308,7 @@ export class MirrorWriter {
     const { namespace, name } = parseKey(key);
     const local = view.stores.services.get(`${namespace}/${mirrorName(name, facts.cluster)}`);
     const claimed = local !== undefined && originOf(local, facts) === key;
+    this.#options.importer.note(key, claimed);
     guard.note(key, claimed, this.#claimState(key, this.#exported(key)));
   }
 

@@ -5,6 +5,7 @@ import { loadAccess } from '../../src/kube/access.ts';
 import { parseSelector, parseSelectorText } from '../../src/link/selector.ts';
 import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../src/mirror/egress-ports.ts';
+import { controlNamespaces } from '../../src/mirror/import-rules.ts';
 import { GatewayProbes } from '../../src/probe/gateway-probes.ts';
 import { Prober } from '../../src/probe/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -166,6 +167,9 @@ export function startController(
       annotationExports: true,
       allowedLabel: undefined,
       allowedAnnotation: undefined,
+      steeringMetadata: false,
+      controlNamespaces: controlNamespaces([settings.namespace]),
+      ranges: { given: { pod: [], service: [], node: [] }, learn: true },
       hostGraceMs: 1000,
       leaseMs: 30_000,
       ...settings,

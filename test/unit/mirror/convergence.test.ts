@@ -14,10 +14,12 @@ import {
 import { IndexedStore } from '../../../src/kube/store.ts';
 import { WorkerPool } from '../../../src/kube/worker-pool.ts';
 import { parseLink } from '../../../src/link/schema.ts';
+import { IpRanges } from '../../../src/base/ip-ranges.ts';
 import { DropGuard } from '../../../src/mirror/drop-guard.ts';
 import { EgressAllocator } from '../../../src/mirror/egress-allocator.ts';
 import { FederatedWriter } from '../../../src/mirror/federated-writer.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../../src/mirror/local-indexes.ts';
+import { Importer } from '../../../src/mirror/importer.ts';
 import { LocalView } from '../../../src/mirror/local-view.ts';
 import { MirrorWriter } from '../../../src/mirror/mirror-writer.ts';
 import { PRIORITY } from '../../../src/mirror/reconciler.ts';
@@ -137,6 +139,7 @@ class World {
     });
     if (!verdict.ok) throw new Error('the Link is fine');
     const rules = { excludedLabel: () => false, excludedAnnotation: () => false };
+    const guard = new DropGuard({ fraction: 1 });
     const writing = {
       ...common,
       client: this.source.client,
@@ -144,7 +147,18 @@ class World {
       pool: new WorkerPool({ size: 8 }),
       concurrency: 4,
       signal: this.#stop.signal,
-      guard: new DropGuard({ fraction: 1 }),
+      guard,
+      importer: new Importer({
+        policy: verdict.link.imports,
+        controlNamespaces: new Set(),
+        createNamespaces: false,
+        rules,
+        cluster: 'west',
+        own: { ranges: { pod: new IpRanges([]), service: new IpRanges([]), node: new IpRanges([]) } },
+        guard,
+        view,
+        clock: this.clock,
+      }),
       egress: new EgressAllocator(view.stores.services),
       egressAddresses: () => [],
       onOutcome: () => undefined,
