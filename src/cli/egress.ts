@@ -6,7 +6,7 @@ import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { Egress } from '../egress/egress.ts';
-import { systemLookup } from '../egress/resolve.ts';
+import { remoteLookup, systemLookup } from '../egress/resolve.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { publishIdentity } from '../identity/metrics.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -68,7 +68,7 @@ async function run(settings: Settings): Promise<void> {
     ...shared,
     identity,
     listenAddress: settings.listenAddress,
-    lookup: systemLookup,
+    lookup: remoteLookup(systemLookup),
     streams: settings.streams,
     graceMs: settings.grace * 1000,
   });

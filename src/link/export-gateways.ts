@@ -72,7 +72,11 @@ function agrees(
 const lower = (host: string) => host.toLowerCase().replace(/\.$/, '');
 
 /** A gateway in words that another cluster cannot make endless. */
-export function gatewayText({ addresses, port, identity }: GatewayFacts): string {
+export function gatewayText({
+  addresses,
+  port,
+  identity,
+}: Pick<GatewayFacts, 'addresses' | 'port' | 'identity'>): string {
   const shown = addresses.slice(0, 3).map((one) => one.slice(0, 100));
   return `${shown.join(', ')}${addresses.length > 3 ? ', …' : ''} port ${port}, identity ${identity.slice(0, 200)}`;
 }
@@ -134,7 +138,7 @@ async function readOne(
 /** What `link` writes down of a target's named gateways: those that are not the Link's own, with addresses that another cluster can have. */
 export function gatewaysToAllow(
   named: readonly NamedGateway[],
-  own: Link['gateway'] | undefined,
+  own: Pick<AllowedGateway, 'addresses' | 'port' | 'identity'> | undefined,
 ): (AllowedGateway & { readonly name: string })[] {
   return named.flatMap(({ gateway, facts }) => {
     if (facts === undefined || (own !== undefined && agrees(facts, own))) return [];
