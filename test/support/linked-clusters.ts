@@ -49,7 +49,13 @@ export async function read<T>(cluster: Cluster, ...args: string[]): Promise<T | 
 }
 
 /** The Secret and the Link that join `target` to a source, as link-gen prints them, with the target's admin account. */
-export function linkObjects(target: Cluster, namespace: string, name: string, spec: object = {}): object[] {
+export function linkObjects(
+  target: Cluster,
+  namespace: string,
+  name: string,
+  spec: object = {},
+  annotations: Readonly<Record<string, string>> = {},
+): object[] {
   return [
     {
       apiVersion: 'v1',
@@ -61,7 +67,7 @@ export function linkObjects(target: Cluster, namespace: string, name: string, sp
     {
       apiVersion: 'multicluster.linkerd.io/v1alpha3',
       kind: 'Link',
-      metadata: { name, namespace },
+      metadata: { name, namespace, annotations },
       spec: {
         targetClusterName: name,
         targetClusterDomain: 'cluster.local',
