@@ -161,7 +161,10 @@ export class Controller {
   /** Whether the source cluster is known: before that nothing is mirrored. */
   get ready(): Health {
     const waiting = this.#reflectors.find((reflector) => !reflector.synced);
-    if (waiting === undefined) return { ok: true, reason: '' };
+    if (waiting === undefined)
+      return this.ranges.isSettled
+        ? { ok: true, reason: '' }
+        : { ok: false, reason: "waiting for this cluster's own address ranges (Nodes, ServiceCIDRs)" };
     const { plural, group } = waiting.resource;
     const what = group === '' ? plural : `${plural}.${group}`;
     const why = waiting.error === undefined ? 'listing' : describeError(waiting.error);

@@ -80,6 +80,11 @@ export class SourceRanges implements OwnRanges {
     return this.#whenSettled.promise;
   }
 
+  /** Whether all that can be learned is. */
+  get isSettled(): boolean {
+    return !this.#options.learn || (this.#nodes.settled && this.#cidrs.settled);
+  }
+
   start(): void {
     if (!this.#options.learn) return;
     void this.#follow(this.#nodes, keepNodeRanges);
