@@ -40,6 +40,9 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
     '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
     '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',
     '--set=gateway.serviceExternalTrafficPolicy=Local,gateway.loadBalancerSourceRanges={10.0.0.0/8},controller.enableHeadlessServices=true',
+    '--set=controller.import.annotationExports=false,controller.import.steeringMetadata=true,controller.import.learnRanges=false',
+    '--set=controller.import.onlyLabels={app},controller.import.onlyAnnotations={a.example/*},controller.import.protectedNamespaces={vault}',
+    '--set=source.podCIDRs={10.244.0.0/16},source.serviceCIDRs={10.96.0.0/12,fd00:96::/108},source.nodeCIDRs={192.168.0.0/24}',
     '--set=remoteMirrorServiceAccountName={east,north},priorityClassName=system-cluster-critical,imagePullSecrets[0].name=registry',
   ],
 };
