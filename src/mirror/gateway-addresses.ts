@@ -7,8 +7,8 @@ import type { Logger } from '../telemetry/log.ts';
 /** Looks a host name up: its addresses, and for how many milliseconds they are good. */
 export type Resolver = (host: string) => Promise<{ addresses: readonly string[]; ttlMs: number }>;
 
-/** Why an address cannot be used; undefined: it can. `literal`: it is one of the hosts itself, not what a name resolves to. */
-export type AddressRefusal = (address: string, literal: boolean) => string | undefined;
+/** Why an address cannot be used; undefined: it can. */
+export type AddressRefusal = (address: string) => string | undefined;
 
 /** Bounds on how often a name is looked up again, whatever its TTL says. */
 const MIN_REFRESH_MS = 5_000;
@@ -71,12 +71,8 @@ export class GatewayAddresses {
   }
 
   get #all(): { address: string; why: string | undefined }[] {
-    return this.#hosts.flatMap((host) =>
-      (this.#known.get(host) ?? []).map((address) => ({
-        address,
-        why: this.#refusal(address, address === host),
-      })),
-    );
+    const known = this.#hosts.flatMap((host) => this.#known.get(host) ?? []);
+    return known.map((address) => ({ address, why: this.#refusal(address) }));
   }
 
   async #lookUp(host: string, failures: number): Promise<void> {

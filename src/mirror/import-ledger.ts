@@ -65,10 +65,11 @@ export class ImportLedger {
    * Whether one more namespace may be made. One that was admitted stays so.
    * @param made namespaces that exist and were made for this Link
    */
-  admitNamespace(name: string, made: readonly string[]): boolean {
-    const all = new Set([...made, ...this.#namespaces]);
-    all.add(name);
-    if (all.size > this.#quotas.namespaces) return this.#namespaces.has(name);
+  admitNamespace(name: string, made: () => readonly string[]): boolean {
+    if (this.#namespaces.has(name)) return true;
+    if (this.#namespaces.size >= this.#quotas.namespaces) return false;
+    const all = new Set([...made(), ...this.#namespaces, name]);
+    if (all.size > this.#quotas.namespaces) return false;
     this.#namespaces.add(name);
     return true;
   }

@@ -97,6 +97,12 @@ export class Importer {
     return importRefusal(parseKey(key), policy, controlNamespaces);
   }
 
+  /** Whether an endpoint mirror may have a host's own name: not where the policy lists names, and this is none of them. */
+  takesHost(namespace: string, host: string): boolean {
+    const { names } = this.#options.policy;
+    return names === undefined || names.matches(host) || names.matches(`${namespace}/${host}`);
+  }
+
   /** Takes note whether a mirror exists, so that it is known how many the policy would take away at once. */
   note(key: string, exists: boolean): void {
     if (exists && this.refusal(key) !== undefined) {
@@ -165,10 +171,11 @@ export class Importer {
     const { view, cluster, createNamespaces } = this.#options;
     const { namespace } = parseKey(key);
     if (!createNamespaces || view.namespace(namespace) !== 'absent') return true;
-    const made = view.stores.namespaces
-      .list()
-      .filter(({ metadata }) => metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster)
-      .map(({ metadata }) => metadata?.name ?? '');
+    const made = () =>
+      view.stores.namespaces
+        .list()
+        .filter(({ metadata }) => metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster)
+        .map(({ metadata }) => metadata?.name ?? '');
     return this.ledger.admitNamespace(namespace, made);
   }
 

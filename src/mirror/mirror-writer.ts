@@ -284,7 +284,9 @@ export class MirrorWriter {
     existing: LocalPart | undefined,
   ): HostFacts {
     const { view, facts } = this.#options;
-    const free = (candidate: string) => view.service(namespace, candidate) === undefined;
+    const { importer } = this.#options;
+    const free = (candidate: string) =>
+      importer.takesHost(namespace, host.host) && view.service(namespace, candidate) === undefined;
     const local = existing ?? { service: undefined, slices: [], endpoints: undefined };
     const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
     return { ...host, name: own, local };

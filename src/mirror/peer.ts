@@ -355,8 +355,8 @@ export class Peer {
     return facts === 'link' ? this.gateway?.facts : facts;
   }
 
-  readonly #refusal = (address: string, literal: boolean): string | undefined =>
-    gatewayRefusal(address, literal, this.link.imports, this.#options.ranges);
+  readonly #refusal = (address: string): string | undefined =>
+    gatewayRefusal(address, this.link.imports, this.#options.ranges);
 
   #exportChanged(key: string): void {
     this.#drop.recheck();

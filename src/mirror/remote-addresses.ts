@@ -38,21 +38,19 @@ export function podRefusal(
 }
 
 /**
- * Why an address of a gateway cannot be used; undefined: it can. What the source's admin wrote as an address may lie in a range of the source's own (a tunnel's Service); what a name resolves to is somebody else's
- * word, and may only where the policy says so. Pure.
- * @param literal whether the admin wrote this very address
+ * Why an address of a gateway cannot be used; undefined: it can. Where a range of the source's own is meant (a tunnel's Service), the policy says so: what stands in a Link or its list was once the target's word too,
+ * when somebody linked. Pure.
  */
 export function gatewayRefusal(
   address: string,
-  literal: boolean,
   policy: Pick<ImportPolicy, 'gatewayCidrs'>,
   own: OwnRanges,
 ): string | undefined {
   const never = neverRemote(address);
   if (never !== undefined) return never;
-  if (literal || policy.gatewayCidrs.find(address) !== undefined) return undefined;
+  if (policy.gatewayCidrs.find(address) !== undefined) return undefined;
   const range = ownRangeOf(address, own);
   return range === undefined
     ? undefined
-    : `${range} (the annotation ${IMPORT_GATEWAY_CIDRS} of the Link allows it)`;
+    : `${range}, which the annotation ${IMPORT_GATEWAY_CIDRS} of the Link does not allow`;
 }

@@ -1,4 +1,4 @@
-import type { V1Node } from '@kubernetes/client-node';
+import type { V1EndpointSlice, V1Node } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -6,7 +6,14 @@ import { messageOf } from '../base/errors.ts';
 import { addressBytes, IpRanges } from '../base/ip-ranges.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
-import { nodes, serviceCidrs, type KubeObject, type Resource, type ServiceCidr } from '../kube/resource.ts';
+import {
+  endpointSlices,
+  nodes,
+  serviceCidrs,
+  type KubeObject,
+  type Resource,
+  type ServiceCidr,
+} from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { OWN_RANGES, type OwnRange, type OwnRanges } from './remote-addresses.ts';
@@ -36,6 +43,8 @@ const GATHER_MS = 500;
 /** One kind of object that says ranges. */
 interface Source<T extends KubeObject> {
   readonly resource: Resource<T>;
+  /** Which of them. */
+  readonly which: { readonly namespace?: string; readonly fieldSelector?: string };
   readonly store: IndexedStore<T>;
   reflector: Reflector<T> | undefined;
   /** Why nothing is learned from it. */
@@ -44,13 +53,15 @@ interface Source<T extends KubeObject> {
 }
 
 /**
- * The source cluster's own pod, Service and node ranges: what flags say, and what Nodes (`spec.podCIDRs`, addresses) and ServiceCIDRs (Kubernetes 1.33) say where they may be read. No address that a target
+ * The source cluster's own pod, Service and node ranges: what flags say, and what Nodes (`spec.podCIDRs`, addresses), ServiceCIDRs (Kubernetes 1.33) and the slice of `default/kubernetes` say where they may be read. No address that a target
  * names may lie in them. Ranges that are not known are told (`unknown`), for `linkspan check`.
  */
 export class SourceRanges implements OwnRanges {
   readonly #options: SourceRangesOptions;
   readonly #nodes: Source<V1Node>;
   readonly #cidrs: Source<ServiceCidr>;
+  /** The API server's own addresses: in managed clusters no Node has them. */
+  readonly #apiServers: Source<V1EndpointSlice>;
   readonly #timers = new Set<Timer>();
   readonly #whenSettled = Promise.withResolvers<void>();
   #ranges: Readonly<Record<OwnRange, IpRanges>>;
@@ -62,6 +73,10 @@ export class SourceRanges implements OwnRanges {
     this.#options = options;
     this.#nodes = newSource(nodes);
     this.#cidrs = newSource(serviceCidrs);
+    this.#apiServers = newSource(endpointSlices, {
+      namespace: 'default',
+      fieldSelector: 'metadata.name=kubernetes',
+    });
     this.#ranges = this.#compute();
     if (!options.learn) this.#whenSettled.resolve();
   }
@@ -82,19 +97,24 @@ export class SourceRanges implements OwnRanges {
 
   /** Whether all that can be learned is. */
   get isSettled(): boolean {
-    return !this.#options.learn || (this.#nodes.settled && this.#cidrs.settled);
+    return !this.#options.learn || this.#sources.every(({ settled }) => settled);
+  }
+
+  get #sources() {
+    return [this.#nodes, this.#cidrs, this.#apiServers];
   }
 
   start(): void {
     if (!this.#options.learn) return;
     void this.#follow(this.#nodes, keepNodeRanges);
     void this.#follow(this.#cidrs, (cidr) => cidr);
+    void this.#follow(this.#apiServers, (slice) => slice);
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of [...this.#timers, this.#changing]) timer?.cancel();
-    await Promise.all([this.#nodes.reflector?.stop(), this.#cidrs.reflector?.stop()]);
+    await Promise.all(this.#sources.map(({ reflector }) => reflector?.stop()));
   }
 
   /** Asks once whether the kind may be read, then watches it. */
@@ -105,7 +125,7 @@ export class SourceRanges implements OwnRanges {
   ): Promise<void> {
     const { client, clock, random, log } = this.#options;
     try {
-      await client.list(source.resource, { limit: 1 });
+      await client.list(source.resource, { ...source.which, limit: 1 });
     } catch (error) {
       if (this.#stopped) return;
       const refused = isForbidden(error) || isNotFound(error);
@@ -133,8 +153,8 @@ export class SourceRanges implements OwnRanges {
     }
     if (this.#stopped) return;
     source.problem = undefined;
-    const { resource, store } = source;
-    const reflector = new Reflector<T>({ client, resource, store, clock, random, log, transform });
+    const { resource, which, store } = source;
+    const reflector = new Reflector<T>({ client, resource, ...which, store, clock, random, log, transform });
     source.reflector = reflector;
     store.subscribe(({ object, previous }) => {
       // A Node's status is written every few minutes; of interest is what says a range.
@@ -151,7 +171,7 @@ export class SourceRanges implements OwnRanges {
   #settle(source: { settled: boolean }): void {
     source.settled = true;
     this.#changed();
-    if (this.#nodes.settled && this.#cidrs.settled) this.#whenSettled.resolve();
+    if (this.isSettled) this.#whenSettled.resolve();
   }
 
   /** Many Nodes that come at once are one change. */
@@ -186,19 +206,22 @@ export class SourceRanges implements OwnRanges {
     const all = this.#nodes.store.list();
     const pod = all.flatMap(({ spec }) => spec?.podCIDRs ?? []);
     const node = all.flatMap(({ status }) => (status?.addresses ?? []).map(({ address }) => address));
+    const apiServers = this.#apiServers.store
+      .list()
+      .flatMap(({ endpoints = [] }) => endpoints.flatMap(({ addresses }) => addresses ?? []));
     const service = this.#cidrs.store.list().flatMap(({ spec }) => spec?.cidrs ?? []);
     const learned = (texts: readonly string[]) =>
       texts.filter((text) => addressBytes(text.split('/', 1)[0] ?? '') !== undefined);
     return {
       pod: new IpRanges(unique([...given.pod, ...learned(pod)])),
       service: new IpRanges(unique([...given.service, ...learned(service)])),
-      node: new IpRanges(unique([...given.node, ...learned(node)])),
+      node: new IpRanges(unique([...given.node, ...learned([...node, ...apiServers])])),
     };
   }
 
   #isKnown(kind: OwnRange): boolean {
     if (this.#options.given[kind].length > 0) return true;
-    if (this.#ranges[kind].empty) return false;
+    if (this.#ranges[kind].empty || (kind !== 'service' && this.#nodes.store.size === 0)) return false;
     // A network that gives pods other addresses than the nodes' ranges leaves these empty, at least on some nodes.
     return kind !== 'pod' || this.#nodes.store.list().every(({ spec }) => (spec?.podCIDRs ?? []).length > 0);
   }
@@ -212,14 +235,21 @@ export class SourceRanges implements OwnRanges {
   }
 }
 
-function newSource<T extends KubeObject>(resource: Resource<T>): Source<T> {
-  return { resource, store: new IndexedStore<T>(), reflector: undefined, problem: undefined, settled: false };
+function newSource<T extends KubeObject>(resource: Resource<T>, which: Source<T>['which'] = {}): Source<T> {
+  return {
+    resource,
+    which,
+    store: new IndexedStore<T>(),
+    reflector: undefined,
+    problem: undefined,
+    settled: false,
+  };
 }
 
 /** What of an object says a range. */
 function rangesIn(object: KubeObject): unknown {
-  const { spec, status } = object as ServiceCidr & V1Node;
-  return [spec, status?.addresses];
+  const { spec, status, endpoints } = object as ServiceCidr & V1Node & Partial<V1EndpointSlice>;
+  return [spec, status?.addresses, endpoints?.map(({ addresses }) => addresses)];
 }
 
 function unique(texts: readonly string[]): string[] {

@@ -29,7 +29,7 @@ function newPath(hosts: readonly string[], answers: Record<string, string[]>) {
       stop: () => undefined,
     }),
     resolver: (host) => Promise.resolve({ addresses: answers[host] ?? [], ttlMs: 5000 }),
-    refusal: (address, literal) => gatewayRefusal(address, literal, { gatewayCidrs: new IpRanges([]) }, own),
+    refusal: (address) => gatewayRefusal(address, { gatewayCidrs: new IpRanges([]) }, own),
     clock,
     random: () => 0.5,
     log,
@@ -77,11 +77,13 @@ describe('a host name of a gateway', () => {
     path.stop();
   });
 
-  it('may stand beside an address that the admin wrote, in a range of the source too', async () => {
-    const { path, clock } = newPath(['10.96.7.7', 'gw.example.com'], { 'gw.example.com': ['10.96.7.8'] });
+  it('is one word among others: addresses of the source are refused wherever they stand', async () => {
+    const { path, clock } = newPath(['10.96.7.7', '203.0.113.7', 'gw.example.com'], {
+      'gw.example.com': ['10.96.7.8'],
+    });
     await clock.advance(0);
-    expect(path.facts).to.deep.include({ path: 'alive', alive: ['10.96.7.7'] });
-    expect(path.facts.refusal?.message).to.contain('10.96.7.8');
+    expect(path.facts).to.deep.include({ path: 'alive', alive: ['203.0.113.7'] });
+    expect(path.facts.refusal?.message).to.contain('10.96.7.7').and.to.contain('10.96.7.8');
     path.stop();
   });
 

@@ -369,17 +369,15 @@ describe('addresses that a target names', () => {
     expect(pod('10.244.0.1', new IpRanges(['10.244.0.0/16']))).to.match(/own pod range/);
   });
 
-  it('of gateways may be own ones where the admin wrote them, and what names resolve to only where the policy says so', () => {
+  it('of gateways are no own ones either, unless the policy says so: a tunnel of ours', () => {
     const none = { gatewayCidrs: new IpRanges([]) };
     const tunnel = { gatewayCidrs: new IpRanges(['10.96.7.7']) };
-    expect(gatewayRefusal('10.96.7.7', true, none, own)).to.equal(undefined);
-    expect(gatewayRefusal('10.96.7.7', false, none, own)).to.match(/own service range/);
-    expect(gatewayRefusal('10.96.7.7', false, tunnel, own)).to.equal(undefined);
-    expect(gatewayRefusal('10.96.7.8', false, tunnel, own)).to.match(/own service range/);
-    for (const literal of [true, false]) {
-      const open = { gatewayCidrs: new IpRanges(['0.0.0.0/0', '::/0']) };
-      expect(gatewayRefusal('127.0.0.1', literal, open, own)).to.equal('loopback');
-    }
+    expect(gatewayRefusal('10.1.0.1', none, own)).to.equal(undefined);
+    expect(gatewayRefusal('10.96.7.7', none, own)).to.match(/own service range.*import-gateway-cidrs/);
+    expect(gatewayRefusal('10.96.7.7', tunnel, own)).to.equal(undefined);
+    expect(gatewayRefusal('10.96.7.8', tunnel, own)).to.match(/own service range/);
+    const open = { gatewayCidrs: new IpRanges(['0.0.0.0/0', '::/0']) };
+    expect(gatewayRefusal('127.0.0.1', open, own)).to.equal('loopback');
   });
 
   it('of pods are left out of flat mirrors and federated ones, and told', () => {

@@ -2,7 +2,13 @@ import type { V1Node } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { statusError } from '../../../src/kube/api-error.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
-import { nodes, serviceCidrs, type KubeObject, type Resource } from '../../../src/kube/resource.ts';
+import {
+  endpointSlices,
+  nodes,
+  serviceCidrs,
+  type KubeObject,
+  type Resource,
+} from '../../../src/kube/resource.ts';
 import { ownRangeOf } from '../../../src/mirror/remote-addresses.ts';
 import { SourceRanges, type RangeSettings } from '../../../src/mirror/source-ranges.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
@@ -63,7 +69,15 @@ describe("the source cluster's own ranges", () => {
       metadata: { name: 'kubernetes' },
       spec: { cidrs: ['10.96.0.0/12'] },
     } as KubeObject);
+    const slice = { metadata: { name: 'kubernetes', namespace: 'default' }, addressType: 'IPv4' };
+    await cluster.client.create(endpointSlices, {
+      ...slice,
+      endpoints: [{ addresses: ['172.16.0.2'] }],
+      ports: [],
+    });
     const { ranges, clock, changes } = await start(cluster, nothing);
+    // The API server of a managed cluster is on no Node.
+    expect(ownRangeOf('172.16.0.2', ranges)).to.contain('own node range');
     expect(ranges.unknown).to.deep.equal([]);
     expect(ownRangeOf('10.244.0.9', ranges)).to.contain('own pod range 10.244.0.0/24');
     expect(ownRangeOf('fd00:1::9', ranges)).to.contain('own pod range');
