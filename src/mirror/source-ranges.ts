@@ -114,7 +114,7 @@ export class SourceRanges implements OwnRanges {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of [...this.#timers, this.#changing]) timer?.cancel();
-    await Promise.all(this.#sources.map(({ reflector }) => reflector?.stop()));
+    await Promise.all(this.#sources.map(async ({ reflector }) => reflector?.stop()));
   }
 
   /** Asks once whether the kind may be read, then watches it. */
