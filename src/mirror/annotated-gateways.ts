@@ -47,6 +47,10 @@ export class AnnotatedGateways {
   readonly #options: AnnotatedGatewaysOptions;
   readonly #followed = new Map<string, Followed>();
   readonly #stopping = new Set<Promise<void>>();
+  /** Exports whose gateway is one too many, and which one it is. */
+  readonly #waiting = new Map<string, string>();
+
+  #stopped = false;
 
   constructor(options: AnnotatedGatewaysOptions) {
     this.#options = options;
@@ -54,12 +58,14 @@ export class AnnotatedGateways {
 
   /** Tells which gateway an export uses now; undefined: none of its own (any more). */
   use(key: string, gateway: string | undefined): void {
+    this.#waiting.delete(key);
     for (const [name, followed] of this.#followed) {
       if (name !== gateway && followed.users.delete(key) && followed.users.size === 0) this.#forget(name);
     }
     if (gateway === undefined) return;
     const followed = this.#followed.get(gateway) ?? this.#follow(gateway);
-    followed?.users.add(key);
+    if (followed === undefined) this.#waiting.set(key, gateway);
+    else followed.users.add(key);
   }
 
   /** What is known of the way to a gateway; `link`: it is the Link's own. */
@@ -87,6 +93,7 @@ export class AnnotatedGateways {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     for (const name of this.#followed.keys()) this.#forget(name);
     await Promise.all(this.#stopping);
   }
@@ -123,6 +130,11 @@ export class AnnotatedGateways {
     followed.path?.stop();
     const stopped = followed.reflector.stop().finally(() => this.#stopping.delete(stopped));
     this.#stopping.add(stopped);
+    // There is room for one that waits.
+    const [next] = this.#waiting.values();
+    if (next === undefined || this.#stopped) return;
+    for (const [key, waits] of [...this.#waiting]) if (waits === next) this.use(key, next);
+    this.#options.onChange(next, false);
   }
 
   #changed(gateway: string, service: V1Service | undefined): void {

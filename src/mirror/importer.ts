@@ -82,6 +82,8 @@ export class Importer {
   readonly ledger: ImportLedger;
   readonly #options: ImporterOptions;
   readonly #held: Grace;
+  /** Bytes of metadata that are copied, by the object as the watch gave it: a key is looked at more often than its Service changes. */
+  readonly #sizes = new WeakMap<V1Service, number>();
   /** Keys of mirrors that exist and that the policy refuses. */
   readonly #refused = new Set<string>();
 
@@ -158,12 +160,14 @@ export class Importer {
     };
   }
 
-  #bytes({ metadata }: V1Service): number {
+  #bytes(service: V1Service): number {
+    const known = this.#sizes.get(service);
+    if (known !== undefined) return known;
     const { rules } = this.#options;
-    return metadataBytes(
-      copiedLabels(metadata?.labels, rules),
-      copiedAnnotations(metadata?.annotations, rules),
-    );
+    const { labels, annotations } = service.metadata ?? {};
+    const bytes = metadataBytes(copiedLabels(labels, rules), copiedAnnotations(annotations, rules));
+    this.#sizes.set(service, bytes);
+    return bytes;
   }
 
   /** Counted only where a namespace would be made. */
