@@ -91,7 +91,10 @@ export class FederatedWriter {
           if (parseKey(key).namespace === change.key) this.#reconciler.add(key, PRIORITY.change);
       }),
     );
-    for (const key of this.memberships()) this.#note(key);
+    for (const key of this.memberships()) {
+      this.#note(key);
+      if (importer?.refusal(key) !== undefined) this.#reconciler.add(key, PRIORITY.withdrawal);
+    }
   }
 
   async stop(): Promise<void> {

@@ -70,10 +70,10 @@ const checks: readonly Check[] = [
       ? verdict('keep', 'NotExported')
       : verdict('keep', 'NameConflict', `Service ${name} is not ours`);
   },
-  (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
-  (facts) => (facts.remote === undefined ? leaving(facts, 'NotExported') : undefined),
   ({ imports: { refusal } }) =>
     refusal === undefined ? undefined : verdict('leave', refusal.reason, refusal.message),
+  (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
+  (facts) => (facts.remote === undefined ? leaving(facts, 'NotExported') : undefined),
   ({ namespace, createNamespaces, imports }) => {
     if (namespace === 'present') return undefined;
     if (namespace === 'absent' && createNamespaces && !imports.namespaceAllowed)

@@ -49,15 +49,17 @@ export function importRefusal(
   control: ReadonlySet<string>,
 ): Refusal | undefined {
   const { namespaces, names } = policy;
+  // The word of another cluster, which may be longer than any name.
+  const shown = namespace.slice(0, 63);
   if (isProtected(namespace, control) && namespaces?.names(namespace) !== true)
     return {
       reason: 'ImportNamespaceRefused',
-      message: `namespace ${namespace} is protected: it takes nothing unless the annotation ${IMPORT_NAMESPACES} of the Link names it`,
+      message: `namespace ${shown} is protected: it takes nothing unless the annotation ${IMPORT_NAMESPACES} of the Link names it`,
     };
   if (namespaces !== undefined && !namespaces.matches(namespace))
     return {
       reason: 'ImportNamespaceRefused',
-      message: `namespace ${namespace} is not in the annotation ${IMPORT_NAMESPACES} of the Link`,
+      message: `namespace ${shown} is not in the annotation ${IMPORT_NAMESPACES} of the Link`,
     };
   if (names !== undefined && !names.matches(name) && !names.matches(`${namespace}/${name}`))
     return {

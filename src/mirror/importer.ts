@@ -132,7 +132,8 @@ export class Importer {
   look(request: ImportRequest): ImportFacts {
     const { policy, own } = this.#options;
     const { key, claim, remote, exists } = request;
-    const refusal = remote === undefined ? undefined : this.refusal(key);
+    // What is here is judged without a word from the target, which may not be reachable, or not say one.
+    const refusal = remote !== undefined || exists ? this.refusal(key) : undefined;
     const takes = remote !== undefined && refusal === undefined;
     const common = {
       refusal,

@@ -99,7 +99,10 @@ export class MirrorWriter {
       }),
       view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
     );
-    for (const key of this.mirrors()) this.#note(key);
+    for (const key of this.mirrors()) {
+      this.#note(key);
+      if (importer.refusal(key) !== undefined) this.#reconciler.add(key, PRIORITY.withdrawal);
+    }
   }
 
   async stop(): Promise<void> {

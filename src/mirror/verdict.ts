@@ -38,10 +38,10 @@ type Check = (facts: MirrorFacts) => Verdict | undefined;
 /** Tried in order; the first that answers decides. */
 const checks: readonly Check[] = [
   foreignName,
+  refused,
   // Never act on ignorance: absence means nothing before the first complete list.
   (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
   (facts) => (facts.remote === undefined ? removal(facts, 'NotExported') : undefined),
-  refused,
   missingNamespace,
   // A Service that stopped being mirrorable gives up the mirror that it had.
   (facts) => {

@@ -131,6 +131,8 @@ describe('what a Link takes', () => {
       action: 'keep',
       reason: 'ImportHeld',
     });
+    // Nor is the target asked whether it still exports it: it may not be reachable, or not answer.
+    expect(decide({ ...mirrored, remote: undefined, synced: false })).to.include({ action: 'remove' });
     // A Service of somebody else under that name is left alone.
     const foreign = {
       ...mirrored,
@@ -158,6 +160,15 @@ describe('what a Link takes', () => {
     await clock.advance(1000);
     expect(look('shop/web-0', { exists: true }).heldMs).to.equal(0);
     expect(look('shop/new').heldMs).to.equal(0);
+  });
+
+  it('is judged by what is here before the target has said a word', () => {
+    const policy = { ...DEFAULT_POLICY, namespaces: new NamePatterns(['shop']) };
+    const { look } = newImporter({ policy });
+    const silent = { remote: undefined };
+    expect(look('blog/web', { ...silent, exists: true }).refusal?.reason).to.equal('ImportNamespaceRefused');
+    expect(look('blog/web', { ...silent, exists: false }).refusal).to.equal(undefined);
+    expect(look('shop/web', { ...silent, exists: true }).refusal).to.equal(undefined);
   });
 
   it('is refused at once when it is a few of many', () => {
