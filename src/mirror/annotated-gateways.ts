@@ -133,7 +133,8 @@ export class AnnotatedGateways {
     // There is room for one that waits.
     const [next] = this.#waiting.values();
     if (next === undefined || this.#stopped) return;
-    for (const [key, waits] of [...this.#waiting]) if (waits === next) this.use(key, next);
+    const keys = [...this.#waiting].filter(([, gateway]) => gateway === next).map(([key]) => key);
+    for (const key of keys) this.use(key, next);
     this.#options.onChange(next, false);
   }
 
