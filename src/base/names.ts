@@ -131,6 +131,21 @@ export const MIRROR_ANNOTATIONS: readonly string[] = [
 ];
 /** Groups of such annotations, one for each member of a federated Service. */
 export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, FEDERATED_EGRESS_PORTS_GROUP];
+/** What annotations of a Link begin with that say what the source takes from the target (ADR 0027, docs/reference/link.md). */
+export const IMPORT_CONTROL_PREFIX = 'linkspan.dev/import-';
+/** Namespaces and Services that are taken: comma-separated, `*` for any characters. */
+export const IMPORT_NAMESPACES = 'linkspan.dev/import-namespaces';
+export const IMPORT_NAMES = 'linkspan.dev/import-names';
+/** Labels and annotations that are copied: keys and `<group>/*`, comma-separated. */
+export const IMPORT_LABELS = 'linkspan.dev/import-labels';
+export const IMPORT_ANNOTATIONS = 'linkspan.dev/import-annotations';
+/** Ranges of the target's pods, for flat mirrors; ranges that gateway addresses may lie in although they are the source's own. */
+export const IMPORT_POD_CIDRS = 'linkspan.dev/import-pod-cidrs';
+export const IMPORT_GATEWAY_CIDRS = 'linkspan.dev/import-gateway-cidrs';
+/** Gateways that exports may name by annotation: JSON `[{"addresses":["10.0.0.1"],"port":4143,"identity":"…"}]`. */
+export const IMPORT_GATEWAYS = 'linkspan.dev/import-gateways';
+/** How much is taken: `mirrors=500,egress-ports=1000,namespaces=5,metadata-bytes=1000000`. */
+export const IMPORT_QUOTAS = 'linkspan.dev/import-quotas';
 
 /** `endpointslice.kubernetes.io/managed-by` of the slices we write, and fieldManager of every write. */
 export const MANAGER = 'linkspan.dev';

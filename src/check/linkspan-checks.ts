@@ -5,10 +5,12 @@ import { parseCertificates } from '../identity/certificate.ts';
 import { isForbidden } from '../kube/client.ts';
 import type { LinkObject } from '../link/schema.ts';
 import type { LinkReport } from '../mirror/explain.ts';
+import { REFUSED } from '../mirror/reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
 import { type CheckFacts, isRunning, portOf } from './facts.ts';
+import { importChecks } from './import-checks.ts';
 import { pathChecks } from './path-checks.ts';
 import { trustDomainCheck } from './trust-domains.ts';
 import { sliceChecks } from './slice-checks.ts';
@@ -31,6 +33,7 @@ export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
     ...partChecks(facts, clock),
     ...linkChecks(facts),
     ...sliceChecks(facts),
+    ...importChecks(facts),
     ...pathChecks(facts),
   ];
   return { name: 'linkspan', checks };
@@ -214,7 +217,8 @@ export function notMirrored(reports: readonly LinkReport[]): Finding {
   const fine = new Set(['Mirrored', 'NotExported']);
   const lines = reports.flatMap(({ cluster, mirrors = [], federated = [] }) =>
     [...mirrors, ...federated]
-      .filter(({ reason }) => !fine.has(reason))
+      // What the import policy refuses has a check of its own.
+      .filter(({ reason }) => !fine.has(reason) && !REFUSED.has(reason))
       .map(
         ({ service, reason, message }) =>
           `* ${service} of ${cluster}: ${reason}${message === '' ? '' : `: ${message}`}`,

@@ -6,6 +6,7 @@ import { namespaces } from '../kube/resource.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 import { clockSkew } from './clock-skew.ts';
+import { importPreChecks } from './import-checks.ts';
 
 /** How an installation would end that writes nothing. */
 export interface Trial {
@@ -36,7 +37,12 @@ export function preChecks(facts: CheckFacts, options: PreOptions): Category {
   const tried = () => (trial ??= options.tryInstall());
   return {
     name: 'pre-linkspan-setup',
-    checks: [...serverChecks(facts), ...roomChecks(facts, options), ...trialChecks(tried)],
+    checks: [
+      ...serverChecks(facts),
+      ...roomChecks(facts, options),
+      ...importPreChecks(facts),
+      ...trialChecks(tried),
+    ],
   };
 }
 

@@ -18,6 +18,7 @@ import { DEFAULT_EGRESS_RANGE } from '../base/egress-ports.ts';
 import { explainName, reportLinks, tryGateways, type Explanation } from '../mirror/explain.ts';
 import type { Resolver } from '../mirror/gateway-addresses.ts';
 import type { GatewayHealthFactory } from '../mirror/gateway-health.ts';
+import { controlNamespaces } from '../mirror/import-rules.ts';
 import { publishMirrorMetrics } from '../mirror/metrics.ts';
 import { GatewayProbes } from '../probe/gateway-probes.ts';
 import { ProbeMetrics } from '../probe/metrics.ts';
@@ -27,7 +28,7 @@ import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
 import { budgetFlags, budgetsOf, withBudgetFlags } from './budget-flags.ts';
-import { accessOf, clusterFlags, durationFlag, selectorFlag } from './flags.ts';
+import { accessOf, clusterFlags, durationFlag, listFlag, rangesFlag, selectorFlag } from './flags.ts';
 import { signerFlags, startSigner, withSignerFlags } from './signer.ts';
 
 /** Keys and `<group>/*`, comma-separated; undefined: the flag was not given. */
@@ -48,6 +49,12 @@ const schema = z.strictObject({
   federatedServiceSelector: selectorFlag,
   onlyLabels: keyListFlag,
   onlyAnnotations: keyListFlag,
+  steeringMetadata: z.boolean().default(false),
+  protectedNamespaces: listFlag,
+  ownPodCidrs: rangesFlag,
+  ownServiceCidrs: rangesFlag,
+  ownNodeCidrs: rangesFlag,
+  learnRanges: z.boolean(),
   dropGuard: z.coerce.number().min(0).max(1),
   hostGrace: durationFlag,
   concurrency: z.coerce.number().int().min(1).max(1024),
@@ -111,6 +118,21 @@ export function controllerCommand(): Command {
       'copy only these labels to mirrors (comma-separated; <group>/* for a group)',
     )
     .option('--only-annotations <keys>', 'copy only these annotations to mirrors')
+    .option(
+      '--steering-metadata',
+      "copy also labels and annotations that steer this cluster's own machinery (DNS records, load balancers, GitOps, …)",
+    )
+    .option(
+      '--protected-namespaces <list>',
+      'namespaces that nothing is mirrored into unless a Link names them, beside kube-…, that of the Links and those of Linkerd',
+    )
+    .option(
+      '--own-pod-cidrs <list>',
+      "this cluster's ranges of pods: no address that a target names may lie in them",
+    )
+    .option('--own-service-cidrs <list>', 'the same, of ClusterIPs')
+    .option('--own-node-cidrs <list>', 'the same, of nodes')
+    .option('--no-learn-ranges', 'do not read Nodes and ServiceCIDRs for them')
     .option('--host-grace <time>', 'how long the endpoint mirror of a vanished host stays', '60s')
     .option('--concurrency <n>', 'mirrors of all clusters together that are written at once', '32')
     .option('--peer-concurrency <n>', 'mirrors of one cluster that are written at once', '24')
@@ -204,6 +226,12 @@ function controllerSettings(settings: Settings, meshed: boolean): ControllerSett
     annotationExports: settings.annotationExports,
     allowedLabel: settings.onlyLabels,
     allowedAnnotation: settings.onlyAnnotations,
+    steeringMetadata: settings.steeringMetadata,
+    controlNamespaces: controlNamespaces([settings.namespace, ...settings.protectedNamespaces]),
+    ranges: {
+      given: { pod: settings.ownPodCidrs, service: settings.ownServiceCidrs, node: settings.ownNodeCidrs },
+      learn: settings.learnRanges,
+    },
     dropGuard: { fraction: settings.dropGuard },
     hostGraceMs: settings.hostGrace,
     concurrency: settings.peerConcurrency,

@@ -10,7 +10,7 @@ import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namesp
 import { PodClients } from '../egress/clients/pod-clients.ts';
 import { Egress } from '../egress/egress.ts';
 import { publishEgress } from '../egress/metrics.ts';
-import { systemLookup } from '../egress/resolve.ts';
+import { remoteLookup, systemLookup } from '../egress/resolve.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { publishIdentity } from '../identity/metrics.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -95,7 +95,7 @@ async function run(settings: Settings): Promise<void> {
     namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
     relayPolicy: settings.defaultRelayPolicy,
     listenAddress: settings.listenAddress,
-    lookup: systemLookup,
+    lookup: remoteLookup(systemLookup),
     streams: settings.streams,
     connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,

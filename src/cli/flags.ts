@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
+import { IpRanges } from '../base/ip-ranges.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createLogger } from '../telemetry/log.ts';
@@ -14,6 +15,27 @@ export const durationFlag = z.string().transform((text, context) => {
   if (ms !== undefined) return ms;
   context.addIssue({ code: 'custom', message: `"${text}" is not a duration such as 30s or 500ms` });
   return z.NEVER;
+});
+
+/** A comma-separated list. */
+export const listFlag = z
+  .string()
+  .default('')
+  .transform((text) =>
+    text
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== ''),
+  );
+
+/** Comma-separated address ranges. */
+export const rangesFlag = listFlag.transform((texts, context) => {
+  try {
+    return new IpRanges(texts).texts;
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: messageOf(error) });
+    return z.NEVER;
+  }
 });
 
 /** A label selector as kubectl takes it. */

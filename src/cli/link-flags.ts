@@ -8,24 +8,18 @@ import {
   DEFAULT_NAMESPACE,
   EXPORTED_LABEL,
   FEDERATED_LABEL,
+  IMPORT_GATEWAYS,
   REMOTE_ACCESS_ACCOUNT,
 } from '../base/names.ts';
+import type { KubeObject } from '../kube/resource.ts';
+import { gatewayText } from '../link/export-gateways.ts';
+import { parseImportPolicy } from '../link/import-policy.ts';
 import type { LinkRequest } from '../link/prepare.ts';
+import { links } from '../link/schema.ts';
 import { parseSelector, parseSelectorText } from '../link/selector.ts';
 import { MIN_TOKEN_TTL_MS } from '../link/token.ts';
-import { durationFlag } from './flags.ts';
+import { durationFlag, listFlag } from './flags.ts';
 import { readVersion } from '../base/version.ts';
-
-/** A comma-separated list. */
-export const listFlag = z
-  .string()
-  .default('')
-  .transform((text) =>
-    text
-      .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== ''),
-  );
 
 /** A selector as the Link holds it. */
 const labelSelector = z.string().transform((text, context) => {
@@ -79,6 +73,7 @@ export const linkFlags = {
   clusterDomain: z.string().optional(),
   trustDomain: z.string().optional(),
   tokenTtl: tokenTtlFlag,
+  importGateways: z.boolean(),
 };
 export type LinkSettings = z.output<z.ZodObject<typeof linkFlags>>;
 
@@ -129,6 +124,10 @@ export function withLinkFlags(command: Command): Command {
     .option(
       '--trust-domain <domain>',
       "trust domain (default: what Linkerd's configuration says, else the cluster domain)",
+    )
+    .option(
+      '--no-import-gateways',
+      'do not allow the gateways that exports name by annotation now (linkspan.dev/import-gateways)',
     );
 }
 
@@ -156,9 +155,19 @@ export function linkRequest(settings: LinkSettings, destinationCredentials: bool
     clusterDomain: settings.clusterDomain,
     trustDomain: settings.trustDomain,
     destinationCredentials,
+    importGateways: settings.importGateways,
     tokenTtlMs: settings.tokenTtl,
     version: readVersion(),
   };
+}
+
+/** What a person should know of the gateways that go into a Link's list: they are the target's words until somebody has looked at them. */
+export function gatewayNotes(manifests: readonly KubeObject[]): string[] {
+  const annotations = manifests.find(({ kind }) => kind === links.kind)?.metadata?.annotations;
+  return parseImportPolicy(annotations).policy.gateways.map(
+    ({ addresses, port, identity }) =>
+      `exports may name the gateway ${gatewayText({ addresses, port, identity })}: it is in the annotation ${IMPORT_GATEWAYS} of the Link`,
+  );
 }
 
 /** Linkerd's destination controller takes in Secrets that come and go, not those that change: it would go on with a token that has expired. */

@@ -5,6 +5,7 @@ import { parseFlags } from '../base/config.ts';
 import { manifestsFor, readTarget } from '../link/prepare.ts';
 import { clusterFlags, openCluster, withClusterFlags } from './flags.ts';
 import {
+  gatewayNotes,
   linkFlags,
   linkRequest,
   linkWarnings,
@@ -46,7 +47,8 @@ async function linkGen(settings: Settings): Promise<string> {
     const request = linkRequest(flags, destinationCredentials);
     const facts = await readTarget({ access, client }, request, { ...deps, thorough: false });
     const manifests = manifestsFor(request, access, facts);
-    for (const warning of linkWarnings(access)) process.stderr.write(`linkspan: ${warning}\n`);
+    for (const warning of [...linkWarnings(access), ...gatewayNotes(manifests)])
+      process.stderr.write(`linkspan: ${warning}\n`);
     return manifestText(manifests, output);
   } finally {
     await client.close();

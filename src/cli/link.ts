@@ -8,14 +8,14 @@ import { keyOf } from '../kube/resource.ts';
 import { applyLink, prepareLink, type Direction, type PreparedLink } from '../link/join.ts';
 import type { Cluster } from '../link/prepare.ts';
 import { waitUntilSynced } from '../link/wait-synced.ts';
-import { clusterFlags, durationFlag, openCluster, withClusterFlags } from './flags.ts';
+import { clusterFlags, durationFlag, listFlag, openCluster, withClusterFlags } from './flags.ts';
 import {
   boolFlag,
   dnsLabel,
+  gatewayNotes,
   linkFlags,
   linkRequest,
   linkWarnings,
-  listFlag,
   portFlag,
   refuseRenewedDestination,
   urlFlag,
@@ -103,8 +103,7 @@ async function link(settings: Settings): Promise<void> {
     // Said of the target.
     apiAddr: undefined,
   });
-  for (const { access } of [target, source])
-    for (const warning of linkWarnings(access)) process.stderr.write(`linkspan: ${warning}\n`);
+  warn([target, source].flatMap(({ access }) => linkWarnings(access)));
   const progress = new Progress();
   try {
     const prepared: PreparedLink[] = [];
@@ -114,6 +113,7 @@ async function link(settings: Settings): Promise<void> {
     }
     // The server's own checks of every object of every direction come before the first write.
     for (const one of prepared) await applyLink(one, true);
+    warn(prepared.flatMap(({ manifests }) => gatewayNotes(manifests)));
     progress.clear();
     if (settings.dryRun) {
       for (const { manifests } of prepared) process.stdout.write(manifestText(manifests, settings.output));
@@ -127,6 +127,10 @@ async function link(settings: Settings): Promise<void> {
     progress.clear();
     await Promise.all([target.client.close(), source.client.close()]);
   }
+}
+
+function warn(lines: readonly string[]): void {
+  for (const line of lines) process.stderr.write(`linkspan: ${line}\n`);
 }
 
 function checkFlags(settings: Settings): void {

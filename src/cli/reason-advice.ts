@@ -42,6 +42,20 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Take off it what nobody needs, or raise `--max-service-metadata` of the controller (chart value `controller.budgets`).',
   DropHeld:
     'Find out why so many exports vanished at once. If it was meant, wait: a second list from the target confirms it.',
+  ImportNamespaceRefused:
+    'Nothing, if nothing should be mirrored there. Else name the namespace in the annotation `linkspan.dev/import-namespaces` of the Link.',
+  ImportNameRefused:
+    'Nothing, if it should not be taken. Else add it to the annotation `linkspan.dev/import-names` of the Link.',
+  ImportQuotaExceeded:
+    'Find out whether the target means to export so much; then raise the quota in the annotation `linkspan.dev/import-quotas` of the Link.',
+  ImportAddressRefused:
+    "See in the message which addresses, and why. Pods' ranges: `linkspan.dev/import-pod-cidrs` of the Link, and the controller's `--own-…-cidrs`; gateways: `linkspan.dev/import-gateway-cidrs`.",
+  GatewayNotAllowed:
+    'If the gateway is one that you trust, add it to the annotation `linkspan.dev/import-gateways` of the Link; `linkspan link` writes those that the target has then, where the Link has no list yet.',
+  ImportHeld:
+    'If the policy of the Link was changed by mistake, put it right within half a minute; else wait.',
+  ImportMetadataLeftOut:
+    "Nothing, unless they should steer this cluster's machinery: then list them in `linkspan.dev/import-labels` or `linkspan.dev/import-annotations` of the Link.",
   Error:
     'Read the message: mostly rights that are missing, or a webhook that refuses. `linkspan check` tells them apart.',
   // events
@@ -80,6 +94,7 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   Forbidden: 'Give the account its rights in the target again: `linkspan allow`, or upgrade the chart there.',
   Waiting: WAIT,
   AllMirrored: NOTHING,
+  ImportsRefused: 'Nothing, if that is meant. `linkspan check` and `linkspan mirrors` say which, and why.',
   Mirroring: WAIT,
   SomeNotMirrored: 'See `linkspan mirrors` for which, and `linkspan explain svc NAME` for why.',
   OverBudgetMemory: PARKED,

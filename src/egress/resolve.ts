@@ -2,6 +2,7 @@ import { promises as dns } from 'node:dns';
 import { isIP } from 'node:net';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
+import { neverRemote } from '../base/ip-ranges.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** Looks a host name up; injected in tests. */
@@ -9,6 +10,21 @@ export type Lookup = (host: string) => Promise<readonly string[]>;
 
 export const systemLookup: Lookup = async (host) =>
   (await dns.lookup(host, { all: true })).map(({ address }) => address);
+
+/**
+ * A lookup without the addresses that no other cluster can have (loopback, link-local, a cloud's metadata service, …): what a gateway's name resolves to is not the word of whoever wrote the name into the Link.
+ * The source's own ranges, which the controller refuses too, are left to mTLS: nobody there proves the gateway's identity.
+ * @throws what the lookup throws, or an Error where nothing is left: the last known addresses stay
+ */
+export function remoteLookup(lookup: Lookup): Lookup {
+  return async (host) => {
+    const found = await lookup(host);
+    const usable = found.filter((address) => neverRemote(address) === undefined);
+    if (found.length > 0 && usable.length === 0)
+      throw new Error(`it resolves to ${neverRemote(found[0] ?? '') ?? ''} addresses only`);
+    return usable;
+  };
+}
 
 const REFRESH_MS = 15_000;
 const RETRY_MS = 2000;

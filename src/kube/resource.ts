@@ -66,6 +66,17 @@ export const namespaces: Resource<V1Namespace> = {
   namespaced: false,
 };
 export const nodes: Resource<V1Node> = { ...core, kind: 'Node', plural: 'nodes', namespaced: false };
+/** A range of ClusterIPs (networking.k8s.io/v1, Kubernetes 1.33). */
+export interface ServiceCidr extends KubeObject {
+  readonly spec?: { readonly cidrs?: readonly string[] };
+}
+export const serviceCidrs: Resource<ServiceCidr> = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  kind: 'ServiceCIDR',
+  plural: 'servicecidrs',
+  namespaced: false,
+};
 export const endpointSlices: Resource<V1EndpointSlice> = {
   group: 'discovery.k8s.io',
   version: 'v1',

@@ -1,5 +1,5 @@
 import type { V1Secret } from '@kubernetes/client-node';
-import { CLI_MANAGER, CREDENTIALS_SECRET_KEY } from '../base/names.ts';
+import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../base/names.ts';
 import { applyAll, type Applied } from '../kube/apply.ts';
 import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client.ts';
 import { namespaces, secrets, type KubeObject, type ObjectRef, type Resource } from '../kube/resource.ts';
@@ -50,8 +50,10 @@ export async function prepareLink(
   const refusal = linkRefusal(found, { ...wanted, targetUid: await clusterUid(target.client) });
   if (refusal !== undefined) throw refusal;
   const facts = await readTarget(target, request, { ...deps, thorough: true });
-  const manifests = manifestsFor(request, target.access, facts);
   const existing = found.links?.find(({ metadata }) => metadata?.name === clusterName);
+  // A list that is there is the admin's: linking again brings nothing back that was taken out of it.
+  const known = existing?.metadata?.annotations?.[IMPORT_GATEWAYS] !== undefined;
+  const manifests = manifestsFor(request, target.access, known ? { ...facts, namedGateways: [] } : facts);
   return {
     direction,
     clusterName,

@@ -16,6 +16,7 @@ import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../kube/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
+import type { NamedGateway } from './export-gateways.ts';
 import type { GatewayFacts } from './link-manifests.ts';
 import { missingAccount, requestToken } from './token.ts';
 
@@ -44,6 +45,8 @@ export interface TargetFacts {
   readonly uid: string | undefined;
   readonly token: string;
   readonly gateway: GatewayFacts | undefined;
+  /** Gateways that exports name by annotation; undefined: they were not looked for, or may not be. */
+  readonly namedGateways?: readonly NamedGateway[] | undefined;
   /** Undefined where Linkerd is not installed. */
   readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
 }

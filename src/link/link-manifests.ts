@@ -9,9 +9,11 @@ import {
   DESTINATION_CLUSTER_DOMAIN,
   DESTINATION_CLUSTER_NAME_LABEL,
   DESTINATION_TRUST_DOMAIN,
+  IMPORT_GATEWAYS,
   TOKEN_TTL,
 } from '../base/names.ts';
 import type { KubeObject } from '../kube/resource.ts';
+import { writeGateways, type AllowedGateway } from './import-policy.ts';
 import { links, parseLink, type LinkObject, type LinkSpec } from './schema.ts';
 
 /** What `link-gen` found out about the target cluster's gateway. */
@@ -42,6 +44,8 @@ export interface LinkFacts {
   readonly token: string;
   /** Undefined with `--gateway=false`. */
   readonly gateway: GatewayFacts | undefined;
+  /** Gateways beside it that exports may name by annotation. */
+  readonly allowedGateways: readonly AllowedGateway[];
   readonly selector: V1LabelSelector;
   readonly remoteDiscoverySelector: V1LabelSelector;
   readonly federatedServiceSelector: V1LabelSelector;
@@ -122,7 +126,12 @@ function link(facts: LinkFacts): LinkObject {
     metadata: {
       name: facts.clusterName,
       namespace: facts.namespace,
-      annotations: { [CREATED_BY]: `linkspan/cli ${facts.version}` },
+      annotations: {
+        [CREATED_BY]: `linkspan/cli ${facts.version}`,
+        ...(facts.allowedGateways.length === 0
+          ? {}
+          : { [IMPORT_GATEWAYS]: writeGateways(facts.allowedGateways) }),
+      },
     },
     spec: {
       targetClusterName: facts.clusterName,

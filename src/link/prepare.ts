@@ -2,10 +2,11 @@ import type { V1LabelSelector } from '@kubernetes/client-node';
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import { isPodAccount, withBearer, type ClusterAccess } from '../kube/access.ts';
 import { trustDomainOf } from '../identity/trust-domain.ts';
-import { KubeClient, type KubeClientOptions } from '../kube/client.ts';
+import { isForbidden, KubeClient, type KubeClientOptions } from '../kube/client.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { assertRights, neededRights } from './account-rights.ts';
 import { apiServerAddress } from './api-address.ts';
+import { gatewaysToAllow, readNamedGateways, type NamedGateway } from './export-gateways.ts';
 import { gatherTargetFacts, type GatewayOptions, type TargetFacts } from './link-gen.ts';
 import { linkManifests } from './link-manifests.ts';
 
@@ -29,6 +30,8 @@ export interface LinkRequest {
   readonly clusterDomain: string | undefined;
   readonly trustDomain: string | undefined;
   readonly destinationCredentials: boolean;
+  /** Whether the gateways that the target's exports name by annotation now go into the Link's list of allowed ones. */
+  readonly importGateways: boolean;
   /** Life of the token, milliseconds; undefined: it never ends. */
   readonly tokenTtlMs: number | undefined;
   readonly version: string;
@@ -51,13 +54,14 @@ export async function readTarget(
   options: Pick<KubeClientOptions, 'clock' | 'random'> & { readonly thorough: boolean },
 ): Promise<TargetFacts> {
   const { serviceAccountName, namespace, linkerdNamespace, gateway, tokenTtlMs } = request;
-  const facts = await gatherTargetFacts(target.client, {
+  const gathered = await gatherTargetFacts(target.client, {
     serviceAccount: serviceAccountName,
     namespace,
     linkerdNamespace,
     gateway,
     tokenTtlMs,
   });
+  const facts = { ...gathered, namedGateways: await namedGateways(target.client, request) };
   if (!options.thorough && tokenTtlMs === undefined) return facts;
   const account = { namespace, name: serviceAccountName };
   const needed = neededRights(account, tokenTtlMs !== undefined);
@@ -68,6 +72,20 @@ export async function readTarget(
     await client.close();
   }
   return facts;
+}
+
+async function namedGateways(
+  client: KubeClient,
+  { gateway, importGateways }: LinkRequest,
+): Promise<readonly NamedGateway[] | undefined> {
+  if (gateway === undefined || !importGateways) return undefined;
+  try {
+    return await readNamedGateways(client);
+  } catch (error) {
+    // Somebody who may not list Services everywhere can link all the same.
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
 }
 
 /** The Secrets and the Link. @throws LinkspanError LINK_INVALID, API_SERVER_ADDRESS_LOCAL */
@@ -92,5 +110,6 @@ export function manifestsFor(request: LinkRequest, access: ClusterAccess, facts:
     serviceAccount: request.serviceAccountName,
     token: facts.token,
     gateway: facts.gateway,
+    allowedGateways: gatewaysToAllow(facts.namedGateways ?? [], facts.gateway),
   });
 }

@@ -1,5 +1,4 @@
 import type { V1LabelSelector, V1ObjectMeta } from '@kubernetes/client-node';
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { readAnnotation } from '../base/annotations.ts';
 import { parseDuration } from '../base/duration.ts';
@@ -9,8 +8,10 @@ import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_LINKERD_NAMESPACE,
 } from '../base/names.ts';
+import { neverRemote } from '../base/ip-ranges.ts';
 import type { Resource } from '../kube/resource.ts';
 import { keyTest } from './exclusions.ts';
+import { isHost, isHostName, parseImportPolicy, type ImportPolicy } from './import-policy.ts';
 import { parseSelector, type Selector } from './selector.ts';
 import type { LinkStatus } from './status.ts';
 
@@ -79,6 +80,8 @@ export interface Link {
   readonly dataPath: 'gateway' | 'relay' | undefined;
   /** The annotation `linkspan.dev/accept-cluster`: the rebuilt cluster (UID of its `default/kubernetes` Service) that a person has accepted. */
   readonly acceptedUid: string | undefined;
+  /** What the source takes from the target: the annotations `linkspan.dev/import-*`. */
+  readonly imports: ImportPolicy;
 }
 
 export interface LinkGateway {
@@ -107,7 +110,6 @@ export type LinkVerdict =
   | { readonly ok: false; readonly problems: readonly LinkProblem[] };
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const DNS_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\.?$/i;
 
 const text = z.string().transform((value) => value.trim());
 const port = text.transform((value, context) => {
@@ -141,9 +143,14 @@ const selector = z
   });
 const addresses = text.transform((value, context) => {
   const list = [...new Set(value.split(',').map((item) => item.trim()))].filter((item) => item !== '');
-  const bad = list.find((item) => isIP(item) === 0 && !DNS_NAME.test(item));
+  const bad = list.find((item) => !isHost(item));
   if (bad === undefined) return list;
-  context.addIssue({ code: 'custom', message: `"${bad}" is neither an IP address nor a host name` });
+  const kind = neverRemote(bad);
+  const why =
+    kind === 'not an IP address' && !isHostName(bad)
+      ? 'is neither an IP address nor a host name'
+      : `is ${kind ?? ''}: no gateway of another cluster has such an address`;
+  context.addIssue({ code: 'custom', message: `"${bad}" ${why}` });
   return z.NEVER;
 });
 const clusterName = text.refine((value) => DNS_LABEL.test(value), {
@@ -193,8 +200,12 @@ export function parseLink(object: LinkObject): LinkVerdict {
       problem: `"${dataPath}" is neither gateway nor relay`,
     });
   }
+  const imports = parseImportPolicy(object.metadata?.annotations);
+  for (const { annotation, problem } of imports.problems)
+    problems.push({ field: `metadata.annotations[${annotation}]`, problem });
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
-  return { ok: true, link: normalize(object, parsed.data, dataPath as Link['dataPath']) };
+  const link = normalize(object, parsed.data, dataPath as Link['dataPath']);
+  return { ok: true, link: { ...link, imports: imports.policy } };
 }
 
 function zodProblems(error: z.ZodError): LinkProblem[] {
@@ -215,7 +226,7 @@ function crossChecks(spec: ParsedSpec): LinkProblem[] {
   return problems;
 }
 
-function normalize(object: LinkObject, spec: ParsedSpec, dataPath: Link['dataPath']): Link {
+function normalize(object: LinkObject, spec: ParsedSpec, dataPath: Link['dataPath']): Omit<Link, 'imports'> {
   const metadata = object.metadata ?? {};
   const created = metadata.creationTimestamp;
   return {

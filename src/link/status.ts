@@ -22,6 +22,8 @@ export const linkReasons = {
   Forbidden: 'The API server of the target cluster refuses the credentials or their rights.',
   Waiting: 'Nothing is known yet.',
   AllMirrored: 'Every exported Service has its mirror.',
+  ImportsRefused:
+    'Every exported Service that the import policy of the Link takes has its mirror; the message counts those that it refuses, by reason.',
   Mirroring: 'Mirrors are being made or changed.',
   SomeNotMirrored: 'Some exported Services cannot be mirrored; the message counts them by reason.',
   DropHeld: 'Many mirrors would go at once; they are kept until a second list confirms it.',
@@ -46,6 +48,8 @@ export const linkReasons = {
   NotProbed: 'The Link has no probe; every address of its gateway counts as alive.',
   NoGateway: 'The Link names no gateway: only flat mirrors are possible.',
   GatewayUnresolved: 'No address of the gateway is known: its host names cannot be resolved.',
+  ImportAddressRefused:
+    "The gateway's names resolve only to addresses that no other cluster can have, or to this cluster's own; the message has each.",
   CleaningUp: 'The Link is gone or names another cluster; what it made is being removed.',
 } as const;
 export type LinkReason = keyof typeof linkReasons;

@@ -1,15 +1,15 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
 import { messageOf } from '../base/errors.ts';
-import { DEFAULT_GATEWAY_NAME, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE } from '../base/names.ts';
-import { parseDuration } from '../base/duration.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { BudgetShare } from '../kube/peer-budget.ts';
 import { type PeerReading, reflectorLimits } from '../kube/peer-reading.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { services } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
+import { decideGateway, MAX_NAMED } from '../link/export-gateways.ts';
 import { gatewayFacts } from '../link/link-gen.ts';
+import type { Link } from '../link/schema.ts';
+import type { GatewayFacts } from './facts.ts';
 import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
 import { parseKey } from './naming.ts';
 
@@ -18,36 +18,44 @@ export interface AnnotatedGatewaysOptions
   readonly remote: KubeClient;
   /** Limits of what the target may make us hold, also of how many watches there may be. */
   readonly limits: PeerReading;
-  /** Probes of a gateway end after this time at the latest. */
-  readonly timeoutMs: number;
-  readonly failureThreshold: number;
+  /** Whose gateway and list decide, and whose probe says path, period and time limit. */
+  readonly link: Pick<Link, 'gateway' | 'imports' | 'probe'>;
   /** Something about a gateway (`namespace/name`) has changed. */
   readonly onChange: (gateway: string, worse: boolean) => void;
 }
 
+/** What is to be done about a gateway. */
+type Way =
+  | { readonly kind: 'link' }
+  | {
+      readonly kind: 'allowed';
+      readonly options: Pick<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe'>;
+    }
+  | { readonly kind: 'refused'; readonly message: string };
+
 interface Followed {
-  /** Undefined where its watch would be one too many: then nothing is known of it. */
-  readonly reflector: Reflector<V1Service> | undefined;
+  readonly reflector: Reflector<V1Service>;
   readonly budget: BudgetShare<V1Service> | undefined;
+  /** Undefined: its Service is not known, or says too little. */
+  way: Way | undefined;
   path: GatewayPath | undefined;
   /** What the path was made from. */
   text: string;
   readonly users: Set<string>;
 }
 
-/** The gateway that an export names by annotation, `namespace/name`; undefined when it goes through the Link's. */
-export function annotatedGateway(service: V1Service): string | undefined {
-  const annotations = service.metadata?.annotations;
-  const namespace = readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE);
-  if (namespace === undefined || namespace === '') return undefined;
-  return `${namespace}/${readAnnotation(annotations, EXPORT_GATEWAY_NAME) || DEFAULT_GATEWAY_NAME}`;
-}
-
-/** The gateways that exports name by annotation: each is a Service of the target, watched as long as an export uses it. */
+/**
+ * The gateways that exports name by annotation: each is a Service of the target, watched as long as an export uses it. What it says is compared with the Link's own gateway and the Link's list, and never used
+ * itself: where no answer of the source's admin fits, nothing is resolved, probed or mirrored.
+ */
 export class AnnotatedGateways {
   readonly #options: AnnotatedGatewaysOptions;
   readonly #followed = new Map<string, Followed>();
   readonly #stopping = new Set<Promise<void>>();
+  /** Exports whose gateway is one too many, and which one it is. */
+  readonly #waiting = new Map<string, string>();
+
+  #stopped = false;
 
   constructor(options: AnnotatedGatewaysOptions) {
     this.#options = options;
@@ -55,22 +63,37 @@ export class AnnotatedGateways {
 
   /** Tells which gateway an export uses now; undefined: none of its own (any more). */
   use(key: string, gateway: string | undefined): void {
+    this.#waiting.delete(key);
     for (const [name, followed] of this.#followed) {
       if (name !== gateway && followed.users.delete(key) && followed.users.size === 0) this.#forget(name);
     }
     if (gateway === undefined) return;
     const followed = this.#followed.get(gateway) ?? this.#follow(gateway);
-    followed.users.add(key);
+    if (followed === undefined) {
+      this.#waiting.set(key, gateway);
+      this.#count();
+    }
+    else followed.users.add(key);
   }
 
-  /** The way to a gateway; undefined while its Service is not known or says too little. */
-  path(gateway: string): GatewayPath | undefined {
-    return this.#followed.get(gateway)?.path;
+  /** What is known of the way to a gateway; `link`: it is the Link's own. */
+  facts(gateway: string): GatewayFacts | 'link' {
+    const followed = this.#followed.get(gateway);
+    if (followed === undefined)
+      return nowhere(
+        'refused',
+        `exports name more gateways than may be watched (${MAX_NAMED} at most), ${gateway} is one too many`,
+      );
+    if (followed.way?.kind === 'link') return 'link';
+    if (followed.way?.kind === 'refused') return nowhere('refused', followed.way.message);
+    if (followed.path !== undefined) return followed.path.facts;
+    // Its absence means something only once it has been asked for.
+    return nowhere(followed.reflector.synced ? 'unresolved' : 'resolving');
   }
 
-  /** Whether the gateway's Service has been asked for, so that its absence means something. */
-  known(gateway: string): boolean {
-    return this.#followed.get(gateway)?.reflector?.synced ?? false;
+  /** What may be used has changed: addresses are judged anew. */
+  recheck(): void {
+    for (const { path } of this.#followed.values()) path?.recheck();
   }
 
   users(gateway: string): readonly string[] {
@@ -78,13 +101,15 @@ export class AnnotatedGateways {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     for (const name of this.#followed.keys()) this.#forget(name);
     await Promise.all(this.#stopping);
   }
 
-  #follow(gateway: string): Followed {
+  #follow(gateway: string): Followed | undefined {
+    // Each is a watch of its own: a target may not open as many as it likes.
     const { remote, clock, random, log, limits } = this.#options;
-    if (!limits.budget.watchFits) return this.#keep(gateway, undefined, undefined);
+    if (this.#followed.size >= MAX_NAMED || !limits.budget.watchFits) return undefined;
     const { namespace, name } = parseKey(gateway);
     const bounds = reflectorLimits<V1Service>(limits);
     const store = new IndexedStore<V1Service>();
@@ -99,7 +124,16 @@ export class AnnotatedGateways {
       log,
       ...bounds,
     });
-    const followed = this.#keep(gateway, reflector, bounds.budget);
+    const followed: Followed = {
+      reflector,
+      budget: bounds.budget,
+      way: undefined,
+      path: undefined,
+      text: '',
+      users: new Set(),
+    };
+    this.#followed.set(gateway, followed);
+    this.#count();
     const changed = () => this.#changed(gateway, store.list()[0]);
     store.subscribe(changed);
     reflector.start();
@@ -107,26 +141,10 @@ export class AnnotatedGateways {
     return followed;
   }
 
-  #keep(gateway: string, reflector: Followed['reflector'], budget: Followed['budget']): Followed {
-    const users = this.#followed.get(gateway)?.users ?? new Set<string>();
-    const followed: Followed = { reflector, budget, path: undefined, text: '', users };
-    this.#followed.set(gateway, followed);
-    this.#count();
-    return followed;
-  }
-
+  /** Watches that are open, and those that are wanted. */
   #count(): void {
-    const open = [...this.#followed.values()].filter(({ reflector }) => reflector !== undefined).length;
-    this.#options.limits.budget.countWatches(this, open, this.#followed.size);
-  }
-
-  /** A watch has ended: one that was one too many may begin. */
-  #followWaiting(): void {
-    for (const [gateway, { reflector }] of this.#followed) {
-      if (reflector !== undefined || !this.#options.limits.budget.watchFits) continue;
-      this.#follow(gateway);
-      return;
-    }
+    const wanted = this.#followed.size + new Set(this.#waiting.values()).size;
+    this.#options.limits.budget.countWatches(this, this.#followed.size, wanted);
   }
 
   #forget(gateway: string): void {
@@ -136,30 +154,38 @@ export class AnnotatedGateways {
     this.#count();
     followed.path?.stop();
     followed.budget?.close();
-    this.#followWaiting();
-    if (followed.reflector === undefined) return;
     const stopped = followed.reflector.stop().finally(() => this.#stopping.delete(stopped));
     this.#stopping.add(stopped);
+    // There is room for one that waits.
+    const [next] = this.#waiting.values();
+    if (next === undefined || this.#stopped) return;
+    const keys = [...this.#waiting].filter(([, gateway]) => gateway === next).map(([key]) => key);
+    for (const key of keys) this.use(key, next);
+    this.#options.onChange(next, false);
   }
 
   #changed(gateway: string, service: V1Service | undefined): void {
     const followed = this.#followed.get(gateway);
     if (followed === undefined) return;
-    const options = this.#pathOptions(gateway, service);
-    const text = JSON.stringify(options ?? null);
+    const way = this.#way(gateway, service);
+    const text = JSON.stringify(way ?? null);
     if (text === followed.text) return;
     followed.text = text;
+    followed.way = way;
     followed.path?.stop();
-    const { clock, random, log, resolver, health, cluster } = this.#options;
+    const { clock, random, log, resolver, refusal, health, cluster } = this.#options;
+    if (way?.kind === 'refused')
+      log.warn({ gateway, cause: way.message }, 'gateway named by annotation refused');
     followed.path =
-      options === undefined
+      way?.kind !== 'allowed'
         ? undefined
         : new GatewayPath({
-            ...options,
+            ...way.options,
             clock,
             random,
             log,
             resolver,
+            refusal,
             health,
             cluster,
             own: true,
@@ -169,22 +195,26 @@ export class AnnotatedGateways {
     this.#options.onChange(gateway, true);
   }
 
-  #pathOptions(
-    gateway: string,
-    service: V1Service | undefined,
-  ): Pick<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe'> | undefined {
-    const { log, timeoutMs, failureThreshold } = this.#options;
+  #way(gateway: string, service: V1Service | undefined): Way | undefined {
+    const { log, link } = this.#options;
     if (service === undefined) return undefined;
     try {
       const { namespace, name } = parseKey(gateway);
       const facts = gatewayFacts(service, { name, namespace, addresses: [], port: undefined });
-      const { path, port, period } = facts.probe;
-      const periodMs = parseDuration(period) ?? 3000;
-      const probe = { path, port, periodMs, timeoutMs, failureThreshold };
-      return { hosts: facts.addresses, port: facts.port, identity: facts.identity, probe };
+      const decision = decideGateway(gateway, facts, link);
+      if (decision.kind !== 'allowed') return decision;
+      const { addresses: hosts, port, identity, probePort } = decision;
+      const probe = link.probe && { ...link.probe, port: probePort ?? link.probe.port };
+      return { kind: 'allowed', options: { hosts, port, identity, probe } };
     } catch (error) {
       log.warn({ gateway, cause: messageOf(error) }, 'gateway named by annotation is incomplete');
       return undefined;
     }
   }
+}
+
+/** A gateway that nothing is sent to. */
+function nowhere(path: GatewayFacts['path'], message?: string): GatewayFacts {
+  const refusal = message === undefined ? {} : { refusal: { reason: 'GatewayNotAllowed', message } as const };
+  return { identity: '', port: 0, own: true, known: [], alive: [], unknown: [], path, ...refusal };
 }

@@ -9,6 +9,7 @@ import type { WorkerPool } from '../kube/worker-pool.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { apply } from './apply.ts';
 import { decideMember, memberLinkKey, planMember, type MemberFacts } from './federated.ts';
+import { TAKES_ALL } from './importer.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
 import {
@@ -150,6 +151,7 @@ function departing(
     remoteReady: undefined,
     emptiedGraceMs: 0,
     remoteSlices: [],
+    imports: TAKES_ALL,
     namespace: 'present',
     federated: { ...federated, endpoints: undefined },
     strangers: [],

@@ -47,6 +47,7 @@ import { LocalView } from './local-view.ts';
 import { keepMaker } from './makers.ts';
 import type { PeerSurroundings } from './peer.ts';
 import type { PeerSettings } from './peer-settings.ts';
+import { SourceRanges, type RangeSettings } from './source-ranges.ts';
 
 /** Settings of the controller; the CLI's flags. */
 export interface ControllerSettings extends PeerSettings {
@@ -55,6 +56,8 @@ export interface ControllerSettings extends PeerSettings {
   /** Service whose EndpointSlices are the egress pods. */
   readonly egressService: string;
   readonly egressRange: PortRange;
+  /** The source cluster's own address ranges. */
+  readonly ranges: RangeSettings;
   /** Services of the source cluster that join federated ones. */
   readonly federatedSelector: Selector;
   /** Requests that all peers together may have under way at the source cluster's API server. */
@@ -99,6 +102,8 @@ export class Controller {
   readonly #queue: WorkQueue;
   readonly #events: EventRecorder;
   readonly #pool: WorkerPool;
+  /** The source cluster's own address ranges, which no target may name addresses of. */
+  readonly ranges: SourceRanges;
   #surroundings: PeerSurroundings | undefined;
   #localMembers: LocalMembers | undefined;
   #egressAddresses: readonly MirrorAddress[] = [];
@@ -136,13 +141,25 @@ export class Controller {
       log,
       onError: (key, error) => log.warn({ link: key, err: error }, 'link not started, trying again'),
     });
+    this.ranges = new SourceRanges({
+      ...settings.ranges,
+      client: this.client,
+      clock,
+      random,
+      log,
+      onChange: () => {
+        for (const run of this.runs.values()) run.peer?.rangesChanged();
+      },
+    });
     this.#watchAll();
   }
 
   /** Starts watching; Links begin once everything local has been listed. Returns at once. */
   start(): void {
     for (const reflector of this.#reflectors) reflector.start();
-    void Promise.all(this.#reflectors.map((reflector) => reflector.whenSynced())).then(() => this.#begin());
+    this.ranges.start();
+    const known = [...this.#reflectors.map((reflector) => reflector.whenSynced()), this.ranges.settled];
+    void Promise.all(known).then(() => this.#begin());
   }
 
   /** Stops every Link (handing over its Lease), then the watches. */
@@ -150,7 +167,7 @@ export class Controller {
     this.#stopping = true;
     await this.#queue.stop();
     await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+    await Promise.all([...this.#reflectors.map((reflector) => reflector.stop()), this.ranges.stop()]);
     await this.#egress?.stop();
     await this.#events.flush();
     await this.client.close();
@@ -159,7 +176,10 @@ export class Controller {
   /** Whether the source cluster is known: before that nothing is mirrored. */
   get ready(): Health {
     const waiting = this.#reflectors.find((reflector) => !reflector.synced);
-    if (waiting === undefined) return { ok: true, reason: '' };
+    if (waiting === undefined)
+      return this.ranges.isSettled
+        ? { ok: true, reason: '' }
+        : { ok: false, reason: "waiting for this cluster's own address ranges (Nodes, ServiceCIDRs)" };
     const { plural, group } = waiting.resource;
     const what = group === '' ? plural : `${plural}.${group}`;
     const why = waiting.error === undefined ? 'listing' : describeError(waiting.error);
@@ -262,6 +282,7 @@ export class Controller {
       pool: this.#pool,
       egress,
       egressAddresses: () => this.#egressAddresses,
+      ranges: this.ranges,
       events: this.#events,
       resolver,
       health,

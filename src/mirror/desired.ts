@@ -22,7 +22,7 @@ import {
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { mirrorsHeadless, podPort } from './headless.ts';
-import { mirrorMetadata, ownershipLabels } from './metadata.ts';
+import { bareRules, mirrorMetadata, ownershipLabels } from './metadata.ts';
 import { fullyQualifiedName, mirrorName } from './naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
 
@@ -53,12 +53,12 @@ export function desiredParts(facts: MirrorFacts, remote: V1Service, populated: b
 }
 
 /** Names of the Services whose traffic passes through the egress, so that each needs egress ports. */
-export function relayedNames(facts: MirrorFacts): string[] {
+export function relayedNames(facts: Omit<MirrorFacts, 'imports'>): string[] {
   return [...relayedTargets(facts).keys()];
 }
 
 /** The same with what each is called in the target cluster. */
-export function relayedTargets(facts: MirrorFacts): Map<string, string> {
+export function relayedTargets(facts: Omit<MirrorFacts, 'imports'>): Map<string, string> {
   const { remote, link, flat, key } = facts;
   if (remote === undefined || flat || link.dataPath !== 'relay') return new Map();
   const fqName = fullyQualifiedName(key, link.clusterDomain);
@@ -109,7 +109,10 @@ function flatPart({ facts, remote, ports }: Draft): DesiredPart {
       },
     }),
     slices: link.flatEndpoints
-      ? podSlices(owner, facts.remoteSlices, { zoneHints: trafficDistribution !== undefined })
+      ? podSlices(owner, facts.remoteSlices, {
+          zoneHints: trafficDistribution !== undefined,
+          refusal: facts.imports.podRefusal,
+        })
       : [],
     endpoints: undefined,
   };
@@ -236,7 +239,8 @@ function mirrorService(
 ): V1Service {
   const { key, link } = facts;
   const fqName = fullyQualifiedName(key, link.clusterDomain);
-  const metadata = mirrorMetadata(remote, { cluster: link.cluster, link: link.link, fqName }, link.rules);
+  const rules = facts.imports.metadataAllowed ? link.rules : bareRules();
+  const metadata = mirrorMetadata(remote, { cluster: link.cluster, link: link.link, fqName }, rules);
   return {
     apiVersion: 'v1',
     kind: 'Service',

@@ -78,6 +78,11 @@ export class DropGuard {
     return removalsHeld(counts, this.#settings);
   }
 
+  /** Whether so many of what is here are too many to go at once. */
+  tooMany(removals: number): boolean {
+    return removalsHeld({ mirrors: this.#claims.size, absent: removals, confirmed: 0 }, this.#settings);
+  }
+
   /** Keys that are here and no longer exported, or without any slice, over there. */
   get absent(): readonly string[] {
     return [...this.#absent];

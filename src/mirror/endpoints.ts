@@ -116,13 +116,21 @@ function endpoint(address: MirrorAddress): V1Endpoint {
 export function podSlices(
   owner: EndpointsOwner,
   remote: readonly V1EndpointSlice[],
-  options: { readonly zoneHints: boolean },
+  options: {
+    readonly zoneHints: boolean;
+    /** Why an address cannot be used; an endpoint that has such an address is left out. */
+    readonly refusal: (address: string) => string | undefined;
+  },
 ): V1EndpointSlice[] {
   return remote
     .filter(({ addressType }) => addressType !== 'FQDN')
     .map((source) => ({
       ...sliceHead(owner, podSliceName(owner.prefix, source.metadata?.name ?? ''), source.addressType),
-      endpoints: (source.endpoints ?? []).map((from) => podEndpoint(from, options.zoneHints)),
+      endpoints: (source.endpoints ?? [])
+        .filter(
+          ({ addresses }) => !(addresses ?? []).some((address) => options.refusal(address) !== undefined),
+        )
+        .map((from) => podEndpoint(from, options.zoneHints)),
       ports: (source.ports ?? [])
         .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
         .map((port) => ({

@@ -28,6 +28,8 @@ export interface LinkReport {
   /** RFC 3339: when the credentials end; absent where nothing says so. */
   readonly credentialsExpireAt?: string;
   readonly gateway?: { readonly path: string; readonly addresses: readonly AddressReport[] };
+  /** Kinds of the source's own address ranges that are not known, and why. */
+  readonly unknownRanges?: readonly string[];
   readonly mirrors?: readonly ServiceReport[];
   readonly federated?: readonly ServiceReport[];
 }
@@ -41,6 +43,8 @@ export interface ServiceReport {
   readonly mode: string;
   readonly reason: MirrorReason;
   readonly message: string;
+  /** What of the export the import policy left out of a mirror that is there. */
+  readonly leftOut?: readonly { readonly reason: string; readonly text: string }[];
   /** RFC 3339: since when. */
   readonly since: string;
   /** Addresses that the local Service's slices hold. */
@@ -119,6 +123,7 @@ function reportLink(controller: Controller, link: string, run: LinkRun): LinkRep
       ? {}
       : { credentialsExpireAt: new Date(run.expiry.expiresAt).toISOString() }),
     ...(peer.gateway === undefined ? {} : { gateway: gatewayReport(peer.gateway) }),
+    unknownRanges: peer.unknownRanges,
     mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) => peer.mirrors.look(key).mode),
     federated: services(controller, peer.federated.reconciler.outcomes, () => 'federated'),
   };
@@ -131,12 +136,13 @@ function services(
 ): ServiceReport[] {
   return [...outcomes]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([service, { reason, message, local, since }]) => ({
+    .map(([service, { reason, message, notes, local, since }]) => ({
       service,
       local,
       mode: modeOf(service),
       reason,
       message,
+      ...(notes === undefined ? {} : { leftOut: notes }),
       since: new Date(since).toISOString(),
       endpoints: addressesOf(controller.view.slices(parseKey(service).namespace, local)).length,
     }));

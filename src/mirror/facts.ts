@@ -1,6 +1,7 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { EgressPorts } from '../base/egress-ports.ts';
 import type { MirrorAddress } from './endpoints.ts';
+import type { Refusal } from './import-rules.ts';
 import type { CopyRules } from './metadata.ts';
 import type { MirrorOwner, RemoteKey } from './naming.ts';
 
@@ -27,9 +28,11 @@ export interface GatewayFacts {
   readonly port: number;
   /**
    * `resolving`: its name is being looked up for the first time; `unresolved`: it has no known address; `unknown`: no address has answered its first
-   * probe yet; `alive`: at least one answers; `dead`: none does.
+   * probe yet; `alive`: at least one answers; `dead`: none does; `refused`: the import policy takes none of its addresses.
    */
-  readonly path: 'resolving' | 'unresolved' | 'unknown' | 'alive' | 'dead';
+  readonly path: 'resolving' | 'unresolved' | 'refused' | 'unknown' | 'alive' | 'dead';
+  /** Why the import policy refuses the gateway or all its addresses (`refused`), or some of them. */
+  readonly refusal?: Refusal | undefined;
   /** Every address that is known now. */
   readonly known: readonly string[];
   readonly alive: readonly string[];
@@ -60,6 +63,22 @@ export interface HostFacts {
 
 export type NamespaceState = 'present' | 'absent' | 'terminating';
 
+/** What the import policy of the Link says about one Service. */
+export interface ImportFacts {
+  /** Why it is not taken at all. */
+  readonly refusal: Refusal | undefined;
+  /** For how long a mirror that exists still stays although the policy refuses it, because many would go at once; 0 when it goes now. */
+  readonly heldMs: number;
+  /** Whether its namespace may be made, where it would be. */
+  readonly namespaceAllowed: boolean;
+  /** Why it finds no room in the quotas of the Link. */
+  readonly overQuota: string | undefined;
+  /** Whether its labels and annotations find room; where they do not, the mirror is made without them. */
+  readonly metadataAllowed: boolean;
+  /** Why an address that the target names as a pod's cannot be used. */
+  readonly podRefusal: (address: string) => string | undefined;
+}
+
 /** The exported Service as the target cluster says it is. */
 export interface RemoteFacts {
   readonly key: RemoteKey;
@@ -75,6 +94,7 @@ export interface RemoteFacts {
   readonly emptiedGraceMs: number;
   /** Its EndpointSlices, where their addresses or host names matter. */
   readonly remoteSlices: readonly V1EndpointSlice[];
+  readonly imports: ImportFacts;
 }
 
 /** Where traffic goes. */

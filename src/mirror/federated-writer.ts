@@ -6,7 +6,7 @@ import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { Allocation, EgressAllocator } from './egress-allocator.ts';
 import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
-import type { GatewayFacts, LinkFacts } from './facts.ts';
+import type { GatewayFacts, ImportFacts, LinkFacts } from './facts.ts';
 import {
   decideMember,
   memberLabel,
@@ -17,6 +17,7 @@ import {
   type Union,
 } from './federated.ts';
 import { Grace } from './grace.ts';
+import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from './importer.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX, sliceService } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
 import { hasOwnershipLabels } from './metadata.ts';
@@ -41,6 +42,8 @@ export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' |
   readonly members: ExportView;
   readonly view: LocalView;
   readonly guard: DropGuard;
+  /** Undefined for the source cluster's own members, which nobody else decides about. */
+  readonly importer: Importer | undefined;
   readonly rules: LinkFacts['rules'];
   readonly createNamespaces: boolean;
   /** DNS domain of the members' cluster. */
@@ -79,7 +82,8 @@ export class FederatedWriter {
   }
 
   start(): void {
-    const { members, view } = this.#options;
+    const { members, view, importer } = this.#options;
+    importer?.seed(this.memberships().flatMap((key) => this.#existing(key)));
     this.#unsubscribe.push(
       members.subscribe((key) => {
         this.#note(key);
@@ -103,7 +107,10 @@ export class FederatedWriter {
           if (parseKey(key).namespace === change.key) this.#reconciler.add(key, PRIORITY.change);
       }),
     );
-    for (const key of this.memberships()) this.#note(key);
+    for (const key of this.memberships()) {
+      this.#note(key);
+      if (importer?.refusal(key) !== undefined) this.#reconciler.add(key, PRIORITY.withdrawal);
+    }
   }
 
   async stop(): Promise<void> {
@@ -141,11 +148,17 @@ export class FederatedWriter {
     return {
       reason: verdict.reason,
       message: verdict.message,
+      notes: verdict.notes,
       local: federatedName(facts.key.name),
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       again: steps.length > 0 && verdict.action === 'namespace',
-      recheckMs: facts.emptiedGraceMs > 0 ? facts.emptiedGraceMs : undefined,
+      recheckMs:
+        verdict.reason === 'ImportQuotaExceeded'
+          ? QUOTA_RECHECK_MS
+          : facts.emptiedGraceMs > 0
+            ? facts.emptiedGraceMs
+            : undefined,
       after: () => this.#settleClaims(key, facts, verdict),
     };
   }
@@ -169,6 +182,7 @@ export class FederatedWriter {
     const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
     if (claim !== 'emptied') this.#emptied.end(text);
     const known = emptiedGraceMs === 0 && members.endpointsKnown(text);
+    const imports = this.#imports(text, remote, federated.service);
     const facts = {
       key,
       member,
@@ -186,6 +200,7 @@ export class FederatedWriter {
       federated,
       strangers: this.#strangers(federated.service),
       leads: this.#leads(federated.service),
+      imports,
       gateway: this.#options.gatewayOf(),
       egress: this.#options.egressAddresses(),
       egressPorts: new Map<string, EgressPorts>(),
@@ -195,6 +210,26 @@ export class FederatedWriter {
     const ports = this.#ports(text, remote ?? {});
     const recorded = typeof ports === 'string' ? [] : ([[federatedName(key.name), ports]] as const);
     return { ...facts, egressPorts: new Map(recorded), egressUnrecorded: ports === 'unrecorded' };
+  }
+
+  #imports(key: string, remote: V1Service | undefined, federated: V1Service | undefined): ImportFacts {
+    const { importer, union } = this.#options;
+    if (importer === undefined) return TAKES_ALL;
+    return importer.look({
+      key,
+      claim: memberClaim(key),
+      remote,
+      exists: federated !== undefined && this.#memberKey(federated) === key,
+      mirrors: 1,
+      egressPorts: union === 'relay' && remote !== undefined ? mirroredPorts(remote).length : 0,
+    });
+  }
+
+  #existing(key: string): ExistingImport[] {
+    const { namespace, name } = parseKey(key);
+    const service = this.#options.view.service(namespace, federatedName(name));
+    const relayed = this.#options.union === 'relay';
+    return service === undefined ? [] : [{ claim: memberClaim(key), service, hosts: 0, relayed }];
   }
 
   #exported(key: string): V1Service | undefined {

@@ -4,6 +4,7 @@ import { writeEgressPorts } from '../base/egress-ports.ts';
 import {
   COPIED_KEYS,
   FEDERATED_EGRESS_PORTS_GROUP,
+  IMPORT_QUOTAS,
   LOCAL_DISCOVERY,
   MEMBER_LINK_GROUP,
   MIRROR_ANNOTATION_GROUPS,
@@ -14,8 +15,9 @@ import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
 import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
+import type { ImportNote } from './import-rules.ts';
 import { madeByUs } from './makers.ts';
-import { copiedMetadata, hasOwnershipLabels } from './metadata.ts';
+import { bareRules, copiedMetadata, hasOwnershipLabels } from './metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import { clusterOfEntry, federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
 import {
@@ -29,7 +31,7 @@ import {
 } from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
-import { notMirrorable, pathReason } from './verdict.ts';
+import { allRefused, importNotes, notMirrorable, pathReason } from './verdict.ts';
 
 /**
  * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
@@ -56,7 +58,12 @@ export interface MemberFacts extends RemoteFacts, PathFacts {
 }
 
 /** What should be done about one membership. */
-export type MemberVerdict = { readonly reason: MirrorReason; readonly message: string } & (
+export type MemberVerdict = {
+  readonly reason: MirrorReason;
+  readonly message: string;
+  /** What of the member the import policy left out. */
+  readonly notes?: readonly ImportNote[];
+} & (
   | { readonly action: 'keep' | 'leave' | 'namespace' }
   | { readonly action: 'join'; readonly slices: readonly V1EndpointSlice[] }
 );
@@ -77,14 +84,18 @@ const checks: readonly Check[] = [
       ? verdict('keep', 'NotExported')
       : verdict('keep', 'NameConflict', `Service ${name} is not ours`);
   },
+  ({ imports: { refusal } }) =>
+    refusal === undefined ? undefined : verdict('leave', refusal.reason, refusal.message),
   (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
   ({ remote }) => {
     const why = overBudgetOf(remote);
     return why === undefined ? undefined : verdict('keep', 'OverBudgetService', why);
   },
   (facts) => (facts.remote === undefined ? leaving(facts, 'NotExported') : undefined),
-  ({ namespace, createNamespaces }) => {
+  ({ namespace, createNamespaces, imports }) => {
     if (namespace === 'present') return undefined;
+    if (namespace === 'absent' && createNamespaces && !imports.namespaceAllowed)
+      return verdict('keep', 'ImportQuotaExceeded', `no further namespace may be made: ${IMPORT_QUOTAS}`);
     const create = namespace === 'absent' && createNamespaces;
     return verdict(create ? 'namespace' : 'keep', 'MissingNamespace', 'Namespace does not exist');
   },
@@ -94,6 +105,10 @@ const checks: readonly Check[] = [
       : notMirrorable(facts.remote);
     return why === undefined ? undefined : leaving(facts, 'InvalidService', why);
   },
+  (facts) =>
+    facts.imports.overQuota === undefined
+      ? undefined
+      : leaving(facts, 'ImportQuotaExceeded', facts.imports.overQuota),
   ({ emptiedGraceMs }) => (emptiedGraceMs > 0 ? verdict('keep', 'Mirrored') : undefined),
   ({ removalsHeld, remoteReady }) =>
     removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
@@ -120,7 +135,19 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     if (found !== undefined) return found;
   }
   const reason = unionReason(facts);
-  return { action: 'join', reason, message: '', slices: unionSlices(facts, reason === 'Mirrored') };
+  const pods = { ...facts, flat: facts.union === 'pods', link: { rules: facts.rules, flatEndpoints: true } };
+  const notes = facts.remote === undefined ? [] : importNotes(pods, facts.remote);
+  const message = [
+    ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
+    ...notes.map(({ text }) => text),
+  ];
+  return {
+    action: 'join',
+    reason,
+    message: message.join('; '),
+    ...(notes.length === 0 ? {} : { notes }),
+    slices: unionSlices(facts, reason === 'Mirrored'),
+  };
 }
 
 function leaving(facts: MemberFacts, reason: MirrorReason, message = ''): MemberVerdict {
@@ -132,7 +159,7 @@ function leaving(facts: MemberFacts, reason: MirrorReason, message = ''): Member
 function unionReason(facts: MemberFacts): MirrorReason {
   if (facts.union === 'none') return 'Mirrored';
   if (facts.remoteReady === 0) return 'NoReadyEndpoints';
-  if (facts.union === 'pods') return 'Mirrored';
+  if (facts.union === 'pods') return allRefused(facts) ? 'ImportAddressRefused' : 'Mirrored';
   return pathReason({ ...facts, link: { dataPath: 'relay' } as LinkFacts }) ?? 'Mirrored';
 }
 
@@ -149,7 +176,8 @@ function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] 
     fqName: undefined,
     gatewayIdentity: undefined,
   };
-  if (union === 'pods') return podSlices(owner, facts.remoteSlices, { zoneHints: false });
+  if (union === 'pods')
+    return podSlices(owner, facts.remoteSlices, { zoneHints: false, refusal: facts.imports.podRefusal });
   const ports = facts.egressPorts.get(service) ?? {};
   return desiredSlices({
     ...owner,
@@ -211,8 +239,8 @@ function slicePrefix(service: string, member: string): string {
 }
 
 /** Labels, annotations and ports as the leading member wants them. */
-function leadMetadata({ remote, rules }: MemberFacts) {
-  const copied = copiedMetadata(remote ?? {}, rules);
+function leadMetadata({ remote, rules, imports }: MemberFacts) {
+  const copied = copiedMetadata(remote ?? {}, imports.metadataAllowed ? rules : bareRules());
   return {
     labels: { ...copied.labels, [MIRRORED_SERVICE_LABEL]: 'true' },
     annotations: copied.annotations,

@@ -1,10 +1,14 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
+import { addressBytes } from '../base/ip-ranges.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** Looks a host name up: its addresses, and for how many milliseconds they are good. */
 export type Resolver = (host: string) => Promise<{ addresses: readonly string[]; ttlMs: number }>;
+
+/** Why an address cannot be used; undefined: it can. */
+export type AddressRefusal = (address: string) => string | undefined;
 
 /** Bounds on how often a name is looked up again, whatever its TTL says. */
 const MIN_REFRESH_MS = 5_000;
@@ -14,11 +18,13 @@ export const MAX_GATEWAY_ADDRESSES = 64;
 
 /**
  * The IP addresses of a gateway. Host names (cloud load balancers) are looked up again when their TTL ends; a lookup that fails keeps the last
- * known addresses. Sorted and without duplicates, so that equal sets compare equal.
+ * known addresses. Sorted and without duplicates, so that equal sets compare equal. An address that is refused is as if it were not there, each time anew: a name that resolves to
+ * something else a moment later gains nothing by it.
  */
 export class GatewayAddresses {
   readonly #hosts: readonly string[];
   readonly #resolver: Resolver;
+  readonly #refusal: AddressRefusal;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #log: Logger;
@@ -30,6 +36,7 @@ export class GatewayAddresses {
   constructor(options: {
     hosts: readonly string[];
     resolver: Resolver;
+    refusal: AddressRefusal;
     clock: Clock;
     random: Random;
     log: Logger;
@@ -37,6 +44,7 @@ export class GatewayAddresses {
   }) {
     this.#hosts = options.hosts.slice(0, MAX_GATEWAY_ADDRESSES);
     this.#resolver = options.resolver;
+    this.#refusal = options.refusal;
     this.#clock = options.clock;
     this.#random = options.random;
     this.#log = options.log;
@@ -54,8 +62,22 @@ export class GatewayAddresses {
   }
 
   get current(): readonly string[] {
-    const all = new Set(this.#hosts.flatMap((host) => this.#known.get(host) ?? []));
-    return [...all].sort().slice(0, MAX_GATEWAY_ADDRESSES);
+    return unique(this.#all.filter(({ why }) => why === undefined).map(({ address }) => address)).slice(
+      0,
+      MAX_GATEWAY_ADDRESSES,
+    );
+  }
+
+  /** Addresses that are refused, each with why. */
+  get refused(): readonly string[] {
+    return unique(
+      this.#all.filter(({ why }) => why !== undefined).map(({ address, why }) => `${address} (${why ?? ''})`),
+    );
+  }
+
+  get #all(): { address: string; why: string | undefined }[] {
+    const known = this.#hosts.flatMap((host) => this.#known.get(host) ?? []);
+    return known.map((address) => ({ address, why: this.#refusal(address) }));
   }
 
   async #lookUp(host: string, failures: number): Promise<void> {
@@ -63,7 +85,7 @@ export class GatewayAddresses {
       this.#known.set(host, [host]);
       return;
     }
-    const before = this.current.join();
+    const before = this.#text;
     let nextMs: number;
     try {
       const { addresses, ttlMs } = await this.#resolver(host);
@@ -81,7 +103,11 @@ export class GatewayAddresses {
       return;
     }
     this.#schedule(host, nextMs, 0);
-    if (before !== this.current.join() && !this.#stopped) this.#onChange();
+    if (before !== this.#text && !this.#stopped) this.#onChange();
+  }
+
+  get #text(): string {
+    return `${this.current.join()} ${this.refused.join()}`;
   }
 
   #schedule(host: string, ms: number, failures: number): void {
@@ -91,7 +117,11 @@ export class GatewayAddresses {
   }
 }
 
-/** Whether a Link's gateway address needs no lookup. Host names have neither colons nor only digits and dots. */
+function unique(addresses: readonly string[]): string[] {
+  return [...new Set(addresses)].sort();
+}
+
+/** Whether a gateway's address needs no lookup. What only looks like an address (`127.1`) is looked up, and what comes of it judged. */
 function isAddress(host: string): boolean {
-  return host.includes(':') || /^[\d.]+$/.test(host);
+  return addressBytes(host) !== undefined;
 }

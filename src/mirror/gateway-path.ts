@@ -3,7 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import type { LinkProbe } from '../link/schema.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { GatewayFacts } from './facts.ts';
-import { GatewayAddresses, type Resolver } from './gateway-addresses.ts';
+import { GatewayAddresses, type AddressRefusal, type Resolver } from './gateway-addresses.ts';
+import { shortList, type Refusal } from './import-rules.ts';
 import type { AddressReport, AddressTry, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
 
 export interface GatewayPathOptions {
@@ -18,6 +19,7 @@ export interface GatewayPathOptions {
   readonly own: boolean;
   readonly health: GatewayHealthFactory;
   readonly resolver: Resolver;
+  readonly refusal: AddressRefusal;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -35,10 +37,11 @@ export class GatewayPath {
 
   constructor(options: GatewayPathOptions) {
     this.#options = options;
-    const { hosts, resolver, clock, random, log, probe, cluster, identity } = options;
+    const { hosts, resolver, refusal, clock, random, log, probe, cluster, identity } = options;
     this.#addresses = new GatewayAddresses({
       hosts,
       resolver,
+      refusal,
       clock,
       random,
       log,
@@ -88,7 +91,24 @@ export class GatewayPath {
     const inState = (state: string) => current.filter((ip) => this.#stateOf(ip) === state);
     const alive = inState('alive');
     const unknown = inState('unknown');
-    return { port, identity, own, known: current, alive, unknown, path: this.#path(current, alive, unknown) };
+    const path = this.#path(current, alive, unknown);
+    const refusal = this.#refusal;
+    return { port, identity, own, known: current, alive, unknown, path, ...(refusal && { refusal }) };
+  }
+
+  get #refusal(): Refusal | undefined {
+    const { refused } = this.#addresses;
+    return refused.length === 0
+      ? undefined
+      : {
+          reason: 'ImportAddressRefused',
+          message: `addresses of the gateway not used: ${shortList(refused, 4)}`,
+        };
+  }
+
+  /** What may be used has changed: addresses are judged anew. */
+  recheck(): void {
+    this.#changed();
   }
 
   #path(
@@ -96,6 +116,7 @@ export class GatewayPath {
     alive: readonly string[],
     unknown: readonly string[],
   ): GatewayFacts['path'] {
+    if (current.length === 0 && this.#addresses.refused.length > 0) return 'refused';
     if (current.length === 0) return this.#resolved ? 'unresolved' : 'resolving';
     if (alive.length > 0) return 'alive';
     return unknown.length > 0 ? 'unknown' : 'dead';

@@ -6,7 +6,7 @@ import type { CredentialsVerdict } from '../link/credentials-verdict.ts';
 import type { LinkReason, WantedCondition } from '../link/status.ts';
 import type { GatewayFacts } from './facts.ts';
 import type { AddressReport } from './gateway-health.ts';
-import { UNMIRRORED, type MirrorReason } from './reasons.ts';
+import { REFUSED, UNMIRRORED, type MirrorReason } from './reasons.ts';
 import type { Outcome } from './reconciler.ts';
 
 /** What the conditions of a Link are made from. */
@@ -100,6 +100,8 @@ function gatewayCondition({ gateway }: PeerFacts, condition: Make): WantedCondit
   if (gateway === undefined) return condition('GatewayAlive', 'Unknown', 'NoGateway');
   const { facts, probed, reports } = gateway;
   if (facts.path === 'unresolved') return condition('GatewayAlive', 'False', 'GatewayUnresolved');
+  if (facts.path === 'refused')
+    return condition('GatewayAlive', 'False', 'ImportAddressRefused', facts.refusal?.message);
   if (facts.path === 'dead') return condition('GatewayAlive', 'False', 'ProbesFailed', troubleOf(reports));
   if (facts.path !== 'alive') return condition('GatewayAlive', 'Unknown', 'Waiting');
   return probed
@@ -151,16 +153,30 @@ function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {
   }
   if (held > 0)
     return condition('Synced', 'False', 'DropHeld', `${held} mirrors are kept until a second list`);
-  const failed = [...counts]
-    .filter(([reason]) => UNMIRRORED.has(reason))
-    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const failed = [...counts].filter(([reason]) => UNMIRRORED.has(reason));
   if (failed.length > 0) {
-    const message = failed.map(([reason, count]) => `${count} ${reason}`).join(', ');
-    return condition('Synced', 'False', 'SomeNotMirrored', message);
+    const also = [...counts].filter(([reason]) => UNMIRRORED.has(reason) || REFUSED.has(reason));
+    return condition('Synced', 'False', 'SomeNotMirrored', countsText(also));
   }
-  return peer.depth > 0
-    ? condition('Synced', 'False', 'Mirroring')
-    : condition('Synced', 'True', 'AllMirrored');
+  if (peer.depth > 0) return condition('Synced', 'False', 'Mirroring');
+  const refused = countsText([...counts].filter(([reason]) => REFUSED.has(reason)));
+  return refused === ''
+    ? condition('Synced', 'True', 'AllMirrored')
+    : condition('Synced', 'True', 'ImportsRefused', refused);
+}
+
+function countsText(counts: readonly (readonly [MirrorReason, number])[]): string {
+  const sorted = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted.map(([reason, count]) => `${count} ${reason}`).join(', ');
+}
+
+/** Of how many Services the import policy left something out, by reason. */
+export function countNotes(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { outcomes } of [peer.mirrors.reconciler, peer.federated.reconciler])
+    for (const { notes = [] } of outcomes.values())
+      for (const { reason } of notes) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return counts;
 }
 
 /** How many Services, mirrors and memberships together, have each reason. */

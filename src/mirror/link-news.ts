@@ -4,7 +4,7 @@ import type { EventRecorder } from '../kube/event-recorder.ts';
 import { links, type Link } from '../link/schema.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { portsLeftOut } from './ports.ts';
-import { UNMIRRORED, type EventReason, type MirrorReason } from './reasons.ts';
+import { REFUSED, UNMIRRORED, type EventReason, type MirrorReason } from './reasons.ts';
 import type { Outcome } from './reconciler.ts';
 
 /** What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once. */
@@ -39,14 +39,25 @@ export class LinkNews {
     this.#told.delete(`PortsLeftOut ${key}`);
   }
 
-  /** What came of a Service's mirror. Told when it is not there, and why, once for each reason. */
+  /** What came of a Service's mirror. Told when it is not there, or what of it was left out, and why, once for each reason. */
   outcome(key: string, outcome: Outcome, before: Outcome | undefined): void {
-    if (!UNMIRRORED.has(outcome.reason) || before?.reason === outcome.reason) return;
+    this.#notes(key, outcome, before);
+    const told =
+      UNMIRRORED.has(outcome.reason) || REFUSED.has(outcome.reason) || outcome.reason === 'ImportHeld';
+    if (!told || before?.reason === outcome.reason) return;
     const { reason, message, local } = outcome;
     this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
     if (reason === 'Error') return;
     const why = message === '' ? reason : `${reason}: ${message}`;
     this.warn(reason, `${key} of cluster ${this.#link.targetClusterName} is not mirrored: ${why}`);
+  }
+
+  /** What the import policy left out of a mirror that is there. */
+  #notes(key: string, { notes = [] }: Outcome, before: Outcome | undefined): void {
+    const known = new Set((before?.notes ?? []).map(({ reason, text }) => `${reason} ${text}`));
+    for (const { reason, text } of notes)
+      if (!known.has(`${reason} ${text}`))
+        this.warn(reason, `${key} of cluster ${this.#link.targetClusterName}: ${text}`);
   }
 
   /** A Warning Event of the Link. */

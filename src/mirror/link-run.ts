@@ -17,6 +17,7 @@ import { LeaseElector, type LeaseOptions } from '../kube/lease.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import { accessFromSecret, differsInToken } from '../link/credentials.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from '../link/credentials-verdict.ts';
+import { importAnnotations } from '../link/import-policy.ts';
 import { parseLink, type Link, type LinkObject } from '../link/schema.ts';
 import { TokenRenewal } from '../link/token-renewal.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -42,6 +43,8 @@ export interface LinkRunOptions extends PeerSurroundings {
 interface Basis {
   readonly spec: unknown;
   readonly annotations: readonly (string | undefined)[];
+  /** The import policy as it is written. */
+  readonly imports: readonly (readonly [annotation: string, text: string])[];
   readonly kubeconfig: string | undefined;
   readonly tokenTtl: string | undefined;
   readonly rival: string | undefined;
@@ -297,6 +300,7 @@ function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string
   return {
     spec: object.spec,
     annotations: [readAnnotation(annotations, DATA_PATH), readAnnotation(annotations, ACCEPTED_CLUSTER)],
+    imports: importAnnotations(annotations),
     kubeconfig:
       secret === undefined
         ? undefined

@@ -56,11 +56,13 @@ export function sliceService(slice: V1EndpointSlice): string[] {
   return service === undefined ? [] : [`${slice.metadata?.namespace ?? ''}/${service}`];
 }
 
-/** All that is used of a Namespace: that it exists and is not being deleted. */
+/** All that is used of a Namespace: that it exists and is not being deleted, and for which cluster it was made. */
 export function keepNamespaceName({ metadata }: V1Namespace): V1Namespace {
-  const { name, uid, resourceVersion, deletionTimestamp } = metadata ?? {};
+  const { name, uid, resourceVersion, deletionTimestamp, labels } = metadata ?? {};
+  const cluster = labels?.[CLUSTER_NAME_LABEL];
   return {
     metadata: {
+      ...(cluster === undefined ? {} : { labels: { [CLUSTER_NAME_LABEL]: cluster } }),
       ...(name === undefined ? {} : { name }),
       ...(uid === undefined ? {} : { uid }),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),

@@ -73,6 +73,7 @@ export class LocalMembers {
       members,
       // The API server that says what is here is the one that is written to: there is nothing to be held back for.
       guard: new DropGuard({ fraction: 1 }),
+      importer: undefined,
       rules: copyRules(settings),
       createNamespaces: false,
       // Traffic to these passes through no egress.

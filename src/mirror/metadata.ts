@@ -23,6 +23,8 @@ export interface CopyRules {
   /** The controller's allow lists; undefined: everything that is not excluded. */
   readonly allowedLabel?: KeyTest | undefined;
   readonly allowedAnnotation?: KeyTest | undefined;
+  /** Keys that steer the source's own machinery: left out where no allow list decides. Undefined: there are none. */
+  readonly steering?: KeyTest | undefined;
 }
 
 type StringMap = Readonly<Record<string, string>>;
@@ -47,7 +49,7 @@ const NEVER_COPIED_ANNOTATIONS = new Set([
 export function copiedLabels(labels: StringMap | undefined, rules: CopyRules): Record<string, string> {
   return pick(labels, (key) => {
     if (inGroup(key, NEVER_COPIED_GROUPS) || rules.excludedLabel(key)) return false;
-    return rules.allowedLabel?.(key) ?? true;
+    return rules.allowedLabel?.(key) ?? rules.steering?.(key) !== true;
   });
 }
 
@@ -59,8 +61,36 @@ export function copiedAnnotations(
   return pick(annotations, (key) => {
     if (key === OPAQUE_PORTS) return true;
     if (NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS)) return false;
-    return !rules.excludedAnnotation(key) && (rules.allowedAnnotation?.(key) ?? true);
+    if (rules.excludedAnnotation(key)) return false;
+    return rules.allowedAnnotation?.(key) ?? rules.steering?.(key) !== true;
   });
+}
+
+/** Keys of the remote Service that are left out because they steer the source's machinery, sorted. */
+export function steeringKeys({ metadata }: V1Service, rules: CopyRules): string[] {
+  const { steering, allowedLabel, allowedAnnotation, excludedLabel, excludedAnnotation } = rules;
+  if (steering === undefined) return [];
+  const left = (map: StringMap | undefined, allowed: KeyTest | undefined, excluded: KeyTest) =>
+    allowed !== undefined
+      ? []
+      : Object.keys(map ?? {}).filter(
+          (key) => steering(key) && !excluded(key) && !NEVER_COPIED_ANNOTATIONS.has(key),
+        );
+  return [
+    ...left(metadata?.labels, allowedLabel, excludedLabel),
+    ...left(metadata?.annotations, allowedAnnotation, excludedAnnotation),
+  ].sort();
+}
+
+/** Rules that copy nothing but what a client's proxy cannot do without. */
+export function bareRules(): CopyRules {
+  const none = () => false;
+  return {
+    excludedLabel: none,
+    excludedAnnotation: none,
+    allowedLabel: none,
+    allowedAnnotation: none,
+  };
 }
 
 /** Labels that everything made for one target cluster carries; with `originOf` they are what ownership means. */
@@ -114,6 +144,17 @@ function copiedKeyList(labels: StringMap, annotations: StringMap): string {
 /** Keys that an earlier pass copied onto this mirror (annotation `linkspan.dev/copied-keys`). */
 export function recordedKeys(annotations: StringMap | undefined): ReadonlySet<string> {
   return new Set((readAnnotation(annotations, COPIED_KEYS) ?? '').split(',').filter((key) => key !== ''));
+}
+
+/** Keys that a mirror which another controller made, without a record, has from its export: they are taken back like recorded ones. Values that differ are somebody's own. */
+export function inheritedKeys(local: V1Service, remote: V1Service | undefined): string[] {
+  if (local.metadata?.annotations?.[COPIED_KEYS] !== undefined) return [];
+  const same = (here: StringMap | undefined, there: StringMap | undefined) =>
+    Object.entries(there ?? {}).flatMap(([key, value]) => (here?.[key] === value ? [key] : []));
+  return [
+    ...same(local.metadata?.labels, remote?.metadata?.labels),
+    ...same(local.metadata?.annotations, remote?.metadata?.annotations),
+  ].filter((key) => !inGroup(key, NEVER_COPIED_GROUPS));
 }
 
 function inGroup(key: string, groups: readonly string[]): boolean {

@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from '../telemetry/metrics.ts';
 import type { Controller } from './controller.ts';
 import { BUDGETS } from '../kube/peer-budget.ts';
-import { countReasons } from './link-conditions.ts';
+import { countNotes, countReasons } from './link-conditions.ts';
 import type { Peer } from './peer.ts';
 
 /** Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's (`target_cluster_name`). Probes have their own (`src/probe`). */
@@ -76,6 +76,7 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
       }
     },
   );
+  imports(gauge, controller);
   cacheSizes(gauge, controller);
 }
 
@@ -99,6 +100,44 @@ function budgets(
     'linkspan_peer_budget_limit',
     'What may be held of a target, by budget.',
     (peer, budget) => peer.budget.limits[budget],
+  );
+}
+
+/** What import policies left out of mirrors that are there, what quotas are taken, and which ranges of this cluster are not known. */
+function imports(
+  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
+  { runs, ranges }: Controller,
+): void {
+  gauge(
+    'linkspan_import_left_out',
+    'Mirrors and memberships of which the import policy left something out, by reason.',
+    ['target_cluster_name', 'reason'],
+    (metric) => {
+      for (const { peer } of runs.values())
+        for (const [reason, count] of peer === undefined ? [] : countNotes(peer))
+          metric.set({ target_cluster_name: peer?.link.targetClusterName ?? '', reason }, count);
+    },
+  );
+  gauge(
+    'linkspan_import_quota_used',
+    "What a Link's mirrors take of its quotas (mirrors, egress-ports, metadata-bytes).",
+    ['target_cluster_name', 'quota'],
+    (metric) => {
+      for (const { peer } of runs.values()) {
+        if (peer === undefined) continue;
+        const target_cluster_name = peer.link.targetClusterName;
+        const { mirrors, egressPorts, metadataBytes } = peer.taken;
+        metric.set({ target_cluster_name, quota: 'mirrors' }, mirrors);
+        metric.set({ target_cluster_name, quota: 'egress-ports' }, egressPorts);
+        metric.set({ target_cluster_name, quota: 'metadata-bytes' }, metadataBytes);
+      }
+    },
+  );
+  gauge(
+    'linkspan_own_ranges_unknown',
+    "Kinds of this cluster's own address ranges (pod, service, node) that are not known, so that addresses in them are not refused.",
+    [],
+    (metric) => metric.set(ranges.unknown.length),
   );
 }
 

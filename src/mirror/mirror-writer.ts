@@ -13,6 +13,7 @@ import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from 
 import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
 import { OWNER_INDEX, sliceService } from './local-indexes.ts';
+import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer.ts';
 import {
   endpointMirrorName,
   hostOriginOf,
@@ -38,6 +39,7 @@ export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'd
   readonly facts: LinkFacts;
   readonly exports: ExportView;
   readonly guard: DropGuard;
+  readonly importer: Importer;
   /** The gateway that an export goes through; undefined where there is none. */
   readonly gatewayOf: (remote: V1Service | undefined) => GatewayFacts | undefined;
   readonly egress: EgressAllocator;
@@ -75,7 +77,8 @@ export class MirrorWriter {
 
   /** Follows what changes here and over there. */
   start(): void {
-    const { exports, view } = this.#options;
+    const { exports, view, importer } = this.#options;
+    importer.seed(this.mirrors().flatMap((key) => this.#existing(key)));
     this.#unsubscribe.push(
       exports.subscribe((key) => {
         this.#note(key);
@@ -102,7 +105,10 @@ export class MirrorWriter {
       }),
       view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
     );
-    for (const key of this.mirrors()) this.#note(key);
+    for (const key of this.mirrors()) {
+      this.#note(key);
+      if (importer.refusal(key) !== undefined) this.#reconciler.add(key, PRIORITY.withdrawal);
+    }
   }
 
   async stop(): Promise<void> {
@@ -140,13 +146,20 @@ export class MirrorWriter {
 
   #decide(key: string): Decision {
     const facts = this.#gather(key);
-    const waits = [facts.emptiedGraceMs, ...facts.hosts.map(({ graceMs }) => graceMs)].filter((ms) => ms > 0);
     const verdict = decide(facts);
+    const { emptiedGraceMs, hosts, imports } = facts;
+    const waits = [
+      emptiedGraceMs,
+      ...hosts.map(({ graceMs }) => graceMs),
+      imports.heldMs,
+      verdict.reason === 'ImportQuotaExceeded' ? QUOTA_RECHECK_MS : 0,
+    ].filter((ms) => ms > 0);
     const steps = plan(facts, verdict);
     const halfway = verdict.action === 'mirror' && (facts.hosts.length > 0 || steps[0]?.verb === 'delete');
     return {
       reason: verdict.reason,
       message: verdict.message,
+      notes: verdict.notes,
       local: mirrorName(facts.key.name, facts.link.cluster),
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
@@ -199,10 +212,34 @@ export class MirrorWriter {
       egressPorts: new Map<string, EgressPorts>(),
       egressUnrecorded: true,
     };
-    const relayed = relayedTargets(facts);
-    // Only what nothing else keeps from being mirrored claims ports.
-    if (relayed.size === 0 || decide(facts).reason !== 'EgressPortsUnrecorded') return facts;
-    return { ...facts, ...this.#egressPorts(facts, relayed) };
+    const whole = { ...facts, imports: this.#imports(text, facts) };
+    const relayed = relayedTargets(whole);
+    // Only what nothing else keeps from being mirrored, the import policy among it, claims ports.
+    if (relayed.size === 0 || decide(whole).reason !== 'EgressPortsUnrecorded') return whole;
+    return { ...whole, ...this.#egressPorts(whole, relayed) };
+  }
+
+  /** What the import policy says, with the room that the mirror takes as it would be. */
+  #imports(text: string, facts: Omit<MirrorFacts, 'imports'>): MirrorFacts['imports'] {
+    const { remote, local, hosts } = facts;
+    const ports = remote === undefined ? 0 : mirroredPorts(remote).length;
+    return this.#options.importer.look({
+      key: text,
+      claim: text,
+      remote,
+      exists: local.service !== undefined && originOf(local.service, facts.link) === text,
+      mirrors: 1 + hosts.length,
+      egressPorts: relayedTargets(facts).size * ports,
+    });
+  }
+
+  /** The mirror of a key that exists here. */
+  #existing(key: string): ExistingImport[] {
+    const { view, facts } = this.#options;
+    const { namespace, name } = parseKey(key);
+    const service = view.service(namespace, mirrorName(name, facts.cluster));
+    const hosts = this.#endpointMirrors(parseKey(key)).size;
+    return service === undefined ? [] : [{ claim: key, service, hosts, relayed: facts.dataPath === 'relay' }];
   }
 
   /** The Service if this Link mirrors it: the view may hold federated members and Services whose label has just changed. */
@@ -277,7 +314,9 @@ export class MirrorWriter {
     existing: LocalPart | undefined,
   ): HostFacts {
     const { view, facts } = this.#options;
-    const free = (candidate: string) => view.service(namespace, candidate) === undefined;
+    const { importer } = this.#options;
+    const free = (candidate: string) =>
+      importer.takesHost(namespace, host.host) && view.service(namespace, candidate) === undefined;
     const local = existing ?? this.#unlabelledHost(host.host, { namespace, name }) ?? NOTHING;
     const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
     return { ...host, name: own, local };
@@ -314,6 +353,7 @@ export class MirrorWriter {
     const { namespace, name } = parseKey(key);
     const local = view.stores.services.get(`${namespace}/${mirrorName(name, facts.cluster)}`);
     const claimed = local !== undefined && originOf(local, facts) === key;
+    this.#options.importer.note(key, claimed);
     guard.note(key, claimed, this.#claimState(key, this.#exported(key)));
   }
 

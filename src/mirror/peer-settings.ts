@@ -4,6 +4,7 @@ import type { DropGuardSettings } from './drop-guard.ts';
 import type { DataPath, LinkFacts } from './facts.ts';
 import type { Union } from './federated.ts';
 import type { CopyRules } from './metadata.ts';
+import { isSteering } from './steering.ts';
 
 /** Settings that hold for every peer. */
 export interface PeerSettings {
@@ -18,6 +19,10 @@ export interface PeerSettings {
   /** Which labels and annotations may be copied at all; undefined: all. */
   readonly allowedLabel: ((key: string) => boolean) | undefined;
   readonly allowedAnnotation: ((key: string) => boolean) | undefined;
+  /** Whether labels and annotations that steer the source's own machinery are copied too. */
+  readonly steeringMetadata: boolean;
+  /** Namespaces that nothing is mirrored into unless a Link names them, beside those that begin with `kube-`. */
+  readonly controlNamespaces: ReadonlySet<string>;
   readonly dropGuard: DropGuardSettings;
   /** Keys of one peer that are worked on at once: its share of the pool. */
   readonly concurrency: number;
@@ -41,16 +46,17 @@ export function linkFacts(link: Link, settings: PeerSettings): LinkFacts {
   };
 }
 
-/** What may be copied: the controller's allow lists, less what a Link excludes. */
+/** What may be copied: what a Link's import policy lists, else the controller's allow lists, else all that does not steer the source's machinery; less what the Link excludes. */
 export function copyRules(
-  settings: Pick<PeerSettings, 'allowedLabel' | 'allowedAnnotation'>,
-  link?: Pick<Link, 'excludedLabel' | 'excludedAnnotation'>,
+  settings: Pick<PeerSettings, 'allowedLabel' | 'allowedAnnotation' | 'steeringMetadata'>,
+  link?: Pick<Link, 'excludedLabel' | 'excludedAnnotation' | 'imports'>,
 ): CopyRules {
   return {
     excludedLabel: link?.excludedLabel ?? (() => false),
     excludedAnnotation: link?.excludedAnnotation ?? (() => false),
-    allowedLabel: settings.allowedLabel,
-    allowedAnnotation: settings.allowedAnnotation,
+    allowedLabel: link?.imports.label ?? settings.allowedLabel,
+    allowedAnnotation: link?.imports.annotation ?? settings.allowedAnnotation,
+    steering: settings.steeringMetadata ? undefined : isSteering,
   };
 }
 

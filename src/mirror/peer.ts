@@ -10,20 +10,23 @@ import { type OverBudget, PeerBudget } from '../kube/peer-budget.ts';
 import type { PeerReading } from '../kube/peer-reading.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import { READ_RATE, writeRate } from '../link/peer-budgets.ts';
+import { annotatedGateway } from '../link/export-gateways.ts';
 import type { Link } from '../link/schema.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { annotatedGateway, AnnotatedGateways } from './annotated-gateways.ts';
+import { AnnotatedGateways } from './annotated-gateways.ts';
 import { ApiReachability } from './api-reachability.ts';
 import { DropConfirmation } from './drop-confirmation.ts';
 import { DropGuard, memberClaim, parseClaim } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
 import type { ClaimScope } from './egress-table.ts';
 import type { MirrorAddress } from './endpoints.ts';
-import type { GatewayFacts } from './facts.ts';
+import type { GatewayFacts, LinkFacts } from './facts.ts';
 import { FederatedWriter } from './federated-writer.ts';
 import type { Resolver } from './gateway-addresses.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
 import { GatewayPath } from './gateway-path.ts';
+import type { ImportNeed } from './import-ledger.ts';
+import { Importer } from './importer.ts';
 import { LinkNews } from './link-news.ts';
 import type { LocalView } from './local-view.ts';
 import { isAnnotated, isExported, MirrorWriter } from './mirror-writer.ts';
@@ -31,6 +34,8 @@ import { keyOfObject } from './naming.ts';
 import { linkFacts, type PeerSettings, unionFor } from './peer-settings.ts';
 import { openViews, reachabilityClient } from './peer-views.ts';
 import { PRIORITY, type Outcome } from './reconciler.ts';
+import { gatewayRefusal } from './remote-addresses.ts';
+import type { SourceRanges } from './source-ranges.ts';
 
 /** How often everything is looked at again without a reason. */
 const RESYNC_MS = 600_000;
@@ -44,6 +49,8 @@ export interface PeerSurroundings {
   /** Ready egress pods of the source cluster. */
   readonly egressAddresses: () => readonly MirrorAddress[];
   readonly events: EventRecorder;
+  /** The source cluster's own address ranges. */
+  readonly ranges: Pick<SourceRanges, 'ranges' | 'unknown'>;
   readonly resolver: Resolver;
   readonly health: GatewayHealthFactory;
   /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
@@ -73,6 +80,7 @@ export class Peer {
   readonly #guard: DropGuard;
   readonly #drop: DropConfirmation;
   readonly #gateways: AnnotatedGateways;
+  readonly #imports: Importer;
   readonly #news: LinkNews;
   readonly #reading: PeerReading;
   readonly #unsubscribe: (() => void)[] = [];
@@ -128,18 +136,8 @@ export class Peer {
     this.#gateways = this.#annotatedGateways();
     this.gateway = link.gateway === undefined ? undefined : this.#gatewayPath(link.gateway);
     const facts = linkFacts(link, settings);
-    const writing = {
-      ...common,
-      client: options.local,
-      view: options.view,
-      pool: options.pool,
-      concurrency: settings.concurrency,
-      pace: new Pace(writeRate(budgets), clock),
-      signal: this.#stop.signal,
-      guard: this.#guard,
-      egress: options.egress,
-      egressAddresses: options.egressAddresses,
-    };
+    this.#imports = this.#importer(facts);
+    const writing = this.#writing();
     this.mirrors = new MirrorWriter({
       ...writing,
       link,
@@ -168,6 +166,16 @@ export class Peer {
   /** Mirrors that exist. */
   get mirrorCount(): number {
     return this.mirrors.mirrors().length;
+  }
+
+  /** What its mirrors and memberships take of the Link's quotas. */
+  get taken(): ImportNeed {
+    return this.#imports.ledger.taken;
+  }
+
+  /** Ranges of the source cluster that are not known. */
+  get unknownRanges(): readonly string[] {
+    return this.#options.ranges.unknown;
   }
 
   /** Keys that wait to be worked on. */
@@ -271,6 +279,13 @@ export class Peer {
     for (const scope of this.#options.egress.scopes(this.#key)) this.#claimChanged(scope, priority);
   }
 
+  /** The source cluster's own ranges have changed: every address is judged anew. */
+  rangesChanged(): void {
+    this.gateway?.recheck();
+    this.#gateways.recheck();
+    this.resync();
+  }
+
   /** Stops; when it resolves no write of this peer is under way or will follow. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('peer stopped'));
@@ -284,6 +299,33 @@ export class Peer {
     await this.#remote.close();
   }
 
+  /** What writers of mirrors and of memberships have in common. */
+  #writing() {
+    const { settings, view, pool, egress, egressAddresses, clock, random, log, local } = this.#options;
+    return {
+      clock,
+      random,
+      log,
+      client: local,
+      view,
+      pool,
+      concurrency: settings.concurrency,
+      pace: new Pace(writeRate(settings.budgets), clock),
+      signal: this.#stop.signal,
+      guard: this.#guard,
+      importer: this.#imports,
+      egress,
+      egressAddresses,
+    };
+  }
+
+  #importer({ rules, cluster }: LinkFacts): Importer {
+    const { link, settings, ranges, view, clock } = this.#options;
+    const { controlNamespaces, createNamespaces } = settings;
+    const common = { controlNamespaces, createNamespaces, rules, cluster, view, clock };
+    return new Importer({ ...common, policy: link.imports, own: ranges, guard: this.#guard });
+  }
+
   #annotatedGateways(): AnnotatedGateways {
     const { link, health, resolver, clock, random, log } = this.#options;
     return new AnnotatedGateways({
@@ -294,9 +336,9 @@ export class Peer {
       remote: this.#remote,
       limits: this.#reading,
       resolver,
+      refusal: this.#refusal,
       health,
-      timeoutMs: link.probe?.timeoutMs ?? 30_000,
-      failureThreshold: link.probe?.failureThreshold ?? 3,
+      link,
       onChange: (gateway, worse) => {
         for (const key of this.#gateways.users(gateway))
           this.mirrors.reconciler.add(key, worse ? PRIORITY.withdrawal : PRIORITY.change);
@@ -315,6 +357,7 @@ export class Peer {
       own: false,
       health,
       resolver,
+      refusal: this.#refusal,
       clock,
       random,
       log,
@@ -326,19 +369,12 @@ export class Peer {
     const named =
       remote === undefined || !isAnnotated(remote, this.link) ? undefined : annotatedGateway(remote);
     if (named === undefined) return this.gateway?.facts;
-    const path = this.#gateways.path(named);
-    if (path !== undefined) return path.facts;
-    const known = this.#gateways.known(named);
-    return {
-      identity: '',
-      port: 0,
-      own: true,
-      known: [],
-      alive: [],
-      unknown: [],
-      path: known ? 'unresolved' : 'resolving',
-    };
+    const facts = this.#gateways.facts(named);
+    return facts === 'link' ? this.gateway?.facts : facts;
   }
+
+  readonly #refusal = (address: string): string | undefined =>
+    gatewayRefusal(address, this.link.imports, this.#options.ranges);
 
   #exportChanged(key: string): void {
     this.#drop.recheck();

@@ -20,7 +20,7 @@ import type { DesiredPart } from './desired.ts';
 import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import type { LocalPart, MirrorFacts } from './facts.ts';
 import { madeByUs } from './makers.ts';
-import { hasOwnershipLabels, ownershipLabels, recordedKeys } from './metadata.ts';
+import { hasOwnershipLabels, inheritedKeys, ownershipLabels, recordedKeys } from './metadata.ts';
 import type { Verdict } from './verdict.ts';
 
 /** The kinds of object that mirroring writes. */
@@ -55,7 +55,10 @@ export function plan(facts: MirrorFacts, verdict: Verdict): Step[] {
   return parts.flatMap((part) => removePart(part, link.cluster));
 }
 
-function planMirror({ link, local, hosts, formerHosts }: MirrorFacts, parts: readonly DesiredPart[]): Step[] {
+function planMirror(
+  { link, local, hosts, formerHosts, remote }: MirrorFacts,
+  parts: readonly DesiredPart[],
+): Step[] {
   const hostParts = hosts.map((host) => host.local);
   const existing = new Map([local, ...hostParts].map((part) => [nameOf(part), part]));
   const wanted = new Set(parts.map(({ service }) => service.metadata?.name));
@@ -65,7 +68,9 @@ function planMirror({ link, local, hosts, formerHosts }: MirrorFacts, parts: rea
   // Endpoint mirrors first: the headless mirror needs their addresses.
   const ordered = [...parts.slice(1), ...parts.slice(0, 1)];
   return [
-    ...ordered.flatMap((part) => writePart(existing.get(part.service.metadata?.name), part, link.cluster)),
+    ...ordered.flatMap((part) =>
+      writePart(existing.get(part.service.metadata?.name), part, { cluster: link.cluster, remote }),
+    ),
     ...gone.flatMap((part) => removePart(part, link.cluster)),
   ];
 }
@@ -93,11 +98,15 @@ export function removePart(part: LocalPart, cluster: string): Step[] {
   return steps;
 }
 
-function writePart(actual: LocalPart | undefined, desired: DesiredPart, cluster: string): Step[] {
+function writePart(
+  actual: LocalPart | undefined,
+  desired: DesiredPart,
+  { cluster, remote }: { readonly cluster: string; readonly remote: V1Service | undefined },
+): Step[] {
   // Whether a Service has an address of its own cannot be changed: it is made anew, in the next round.
   if (actual?.service !== undefined && headlessDiffers(actual.service, desired.service))
     return removePart(actual, cluster);
-  const steps = [writeService(actual?.service, desired.service)];
+  const steps = [writeService(actual?.service, desired.service, remote)];
   steps.push(
     ...writeSlices(actual === undefined ? [] : ownSlices(actual), desired.slices, actual?.service),
     writeEndpoints(actual?.endpoints, desired.endpoints, cluster),
@@ -173,9 +182,15 @@ export function specPatch(
   return patch;
 }
 
-function writeService(actual: V1Service | undefined, desired: V1Service): Step | undefined {
+function writeService(
+  actual: V1Service | undefined,
+  desired: V1Service,
+  remote: V1Service | undefined,
+): Step | undefined {
   if (actual === undefined) return { verb: 'create', kind: 'services', object: desired };
-  const metadata = metadataPatch(actual.metadata, desired.metadata);
+  const inherited = new Set(inheritedKeys(actual, remote));
+  const isRemovable: RemovableKey = (key, where) => isMirrorKey(key, where) || inherited.has(key);
+  const metadata = metadataPatch(actual.metadata, desired.metadata, isRemovable);
   const spec = specPatch(actual.spec, desired.spec);
   // The remote resourceVersion changes with every status write over there; alone it is no reason to write.
   if (metadata === undefined && spec === undefined) return undefined;

@@ -27,6 +27,18 @@ export const mirrorReasons = {
   OverBudgetService:
     'The Service alone is more than one may be (labels and annotations, or ports; the message has the numbers); its mirror is left as it is.',
   DropHeld: 'Removing this mirror is held back: too many would go at once, a second list must confirm it.',
+  ImportNamespaceRefused:
+    'The import policy of the Link takes nothing into this namespace: it is protected, or not in the list; a mirror that was there is removed.',
+  ImportNameRefused:
+    'The import policy of the Link does not take a Service of this name; a mirror that was there is removed.',
+  ImportQuotaExceeded:
+    'The quota of the Link has no room for it; the message says which. Mirrors that have room keep it.',
+  ImportAddressRefused:
+    "Every address that the target names is one that no other cluster can have, or is this cluster's own; the mirror has no endpoints.",
+  GatewayNotAllowed:
+    "The gateway that the export names by annotation is neither the Link's own nor in the Link's list; the mirror has no endpoints.",
+  ImportHeld:
+    'The import policy refuses many mirrors that exist at once; they are kept for half a minute, then removed.',
   Error: 'A write failed; it is tried again.',
 } as const;
 
@@ -38,6 +50,10 @@ export const eventReasons = {
     'A Service is exported by an annotation, the older way; the message names the label to use instead.',
   PortsLeftOut: 'Ports that are not TCP are not mirrored; the message lists them.',
   DropHeld: 'Many mirrors would go at once; they are kept until a second list confirms it.',
+  ImportMetadataLeftOut:
+    "Labels or annotations of the export were not copied: they steer this cluster's own machinery, or find no room in the quota; the message lists them.",
+  ImportAddressRefused:
+    'Some addresses that the target names are not used; the message lists them and says why.',
   DropConfirmed: 'A second list from the same cluster confirms the removals that were held.',
   OverBudget:
     'The target makes the controller hold or read more than one Link may; the Link is parked, the message says which budget is over.',
@@ -46,6 +62,15 @@ export const eventReasons = {
 } as const;
 
 export type EventReason = keyof typeof eventReasons;
+
+/** Reasons by which the source refuses what a target exports: nothing has failed. */
+export const REFUSED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
+  'ImportNamespaceRefused',
+  'ImportNameRefused',
+  'ImportQuotaExceeded',
+  'ImportAddressRefused',
+  'GatewayNotAllowed',
+]);
 
 /** Reasons that mean that an exported Service has no mirror, or a member no place in its federated Service. */
 export const UNMIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([

@@ -6,6 +6,7 @@ import { WorkQueue } from '../kube/work-queue.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { apply } from './apply.ts';
+import type { ImportNote } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
 import type { Step } from './plan.ts';
 import type { MirrorReason } from './reasons.ts';
@@ -20,6 +21,8 @@ const CONFLICT_RECHECK_MS = 10_000;
 export interface Decision {
   readonly reason: MirrorReason;
   readonly message: string;
+  /** What of the export the import policy left out. */
+  readonly notes?: readonly ImportNote[] | undefined;
   /** Name of the Service in the source cluster. */
   readonly local: string;
   readonly steps: readonly Step[];
@@ -37,6 +40,7 @@ export interface Decision {
 export interface Outcome {
   readonly reason: MirrorReason;
   readonly message: string;
+  readonly notes?: readonly ImportNote[];
   readonly local: string;
   /** Milliseconds since the epoch: since when this is the reason. */
   readonly since: number;
@@ -156,11 +160,12 @@ export class Reconciler {
     if (recheckMs !== undefined) this.#queue.addAfter(key, recheckMs);
   }
 
-  #remember(key: string, { reason, message, local }: Omit<Outcome, 'since'>): void {
+  #remember(key: string, decided: Omit<Outcome, 'since' | 'notes'> & Pick<Decision, 'notes'>): void {
+    const { reason, message, local, notes } = decided;
     const before = this.#outcomes.get(key);
     if (before?.reason === reason && before.message === message && before.local === local) return;
     const since = before?.reason === reason ? before.since : this.#options.clock.now();
-    const outcome = { reason, message, local, since };
+    const outcome = { reason, message, local, since, ...(notes === undefined ? {} : { notes }) };
     this.#outcomes.set(key, outcome);
     this.#revision++;
     this.#options.onOutcome(key, outcome, before);

@@ -1,9 +1,12 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { IMPORT_QUOTAS } from '../base/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
-import type { MirrorFacts } from './facts.ts';
+import type { LinkFacts, MirrorFacts } from './facts.ts';
 import { mirrorsHeadless } from './headless.ts';
+import { shortList, type ImportNote } from './import-rules.ts';
+import { steeringKeys } from './metadata.ts';
 import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
 import { mirroredPorts, portsLeftOut } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
@@ -15,7 +18,12 @@ import type { MirrorReason } from './reasons.ts';
  * - `namespace`: its namespace should be made first;
  * - `mirror`: it should be exactly `parts`.
  */
-export type Verdict = { readonly reason: MirrorReason; readonly message: string } & (
+export type Verdict = {
+  readonly reason: MirrorReason;
+  readonly message: string;
+  /** What of the export the import policy left out. */
+  readonly notes?: readonly ImportNote[];
+} & (
   | { readonly action: 'keep' | 'remove' | 'namespace' }
   | { readonly action: 'mirror'; readonly parts: readonly DesiredPart[] }
 );
@@ -31,6 +39,7 @@ type Check = (facts: MirrorFacts) => Verdict | undefined;
 /** Tried in order; the first that answers decides. */
 const checks: readonly Check[] = [
   foreignName,
+  refused,
   // Never act on ignorance: absence means nothing before the first complete list.
   (facts) => (facts.remote === undefined && !facts.synced ? verdict('keep', 'NotSynced') : undefined),
   (facts) => (facts.remote === undefined ? removal(facts, 'NotExported') : undefined),
@@ -45,6 +54,11 @@ const checks: readonly Check[] = [
     const why = notMirrorable(facts.remote);
     return why === undefined ? undefined : removal(facts, 'InvalidService', why);
   },
+  // Before anything that leaves a mirror as it is: what has no room goes.
+  (facts) =>
+    facts.imports.overQuota === undefined
+      ? undefined
+      : removal(facts, 'ImportQuotaExceeded', facts.imports.overQuota),
   // Slices that are gone altogether, of many Services at once, are a sign of lost data rather than of dead pods.
   ({ emptiedGraceMs }) => (emptiedGraceMs > 0 ? verdict('keep', 'Mirrored') : undefined),
   ({ removalsHeld, remoteReady }) =>
@@ -89,8 +103,19 @@ function foreignName(facts: MirrorFacts): Verdict | undefined {
     : verdict('keep', 'NameConflict', `Service ${key.namespace}/${nameOf(facts)} is not ours`);
 }
 
-function missingNamespace({ namespace, link, key }: MirrorFacts): Verdict | undefined {
+/** What the source's admin does not take goes without a word from the target: one that means harm could else keep its mirrors. */
+function refused({ imports, local }: MirrorFacts): Verdict | undefined {
+  const { refusal, heldMs } = imports;
+  if (refusal === undefined) return undefined;
+  return heldMs > 0 && local.service !== undefined
+    ? verdict('keep', 'ImportHeld', refusal.message)
+    : verdict('remove', refusal.reason, refusal.message);
+}
+
+function missingNamespace({ namespace, link, key, imports }: MirrorFacts): Verdict | undefined {
   if (namespace === 'present') return undefined;
+  if (namespace === 'absent' && link.createNamespaces && !imports.namespaceAllowed)
+    return verdict('keep', 'ImportQuotaExceeded', `no further namespace may be made: ${IMPORT_QUOTAS}`);
   // Linkerd's words, which people search for.
   const message =
     namespace === 'absent' ? 'Namespace does not exist' : `Namespace ${key.namespace} is being deleted`;
@@ -134,17 +159,77 @@ function mirror(facts: MirrorFacts): Verdict {
   if (remote === undefined) return verdict('keep', 'NotExported');
   const reason = endpointsReason(facts);
   const leftOut = portsLeftOut(remote);
+  const notes = importNotes(facts, remote);
+  const message = [
+    ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
+    ...(leftOut.length === 0 ? [] : [`ports left out, only TCP is mirrored: ${leftOut.join(', ')}`]),
+    ...notes.map(({ text }) => text),
+  ];
   return {
     action: 'mirror',
     reason,
-    message: leftOut.length === 0 ? '' : `ports left out, only TCP is mirrored: ${leftOut.join(', ')}`,
+    message: message.join('; '),
+    ...(notes.length === 0 ? {} : { notes }),
     parts: desiredParts(facts, remote, reason === 'Mirrored'),
   };
 }
 
+/** What of an export the import policy left out of its mirror. */
+export function importNotes(
+  facts: Pick<MirrorFacts, 'imports' | 'remoteSlices'> & {
+    readonly link: Pick<LinkFacts, 'rules' | 'flatEndpoints'>;
+    readonly flat: boolean;
+  },
+  remote: V1Service,
+): ImportNote[] {
+  const notes: ImportNote[] = [];
+  const keys = steeringKeys(remote, facts.link.rules);
+  if (keys.length > 0)
+    notes.push({
+      reason: 'ImportMetadataLeftOut',
+      text: `not copied, it steers this cluster's own machinery: ${shortList(keys)}`,
+    });
+  if (!facts.imports.metadataAllowed)
+    notes.push({
+      reason: 'ImportQuotaExceeded',
+      text: `labels and annotations are not copied: the quota metadata-bytes of the Link is used up`,
+    });
+  const addresses = facts.flat && facts.link.flatEndpoints ? refusedAddresses(facts) : [];
+  if (addresses.length > 0)
+    notes.push({ reason: 'ImportAddressRefused', text: `addresses not used: ${shortList(addresses, 4)}` });
+  return notes;
+}
+
+/** Addresses of pods that are not used, each with why. */
+function refusedAddresses({
+  imports,
+  remoteSlices,
+}: Pick<MirrorFacts, 'imports' | 'remoteSlices'>): string[] {
+  const found = new Set<string>();
+  for (const { addressType, endpoints = [] } of remoteSlices) {
+    if (addressType === 'FQDN') continue;
+    for (const address of endpoints.flatMap((endpoint) => endpoint.addresses ?? [])) {
+      const why = imports.podRefusal(address);
+      if (why !== undefined) found.add(`${address} (${why})`);
+    }
+  }
+  return [...found].sort();
+}
+
+/** Whether the target names addresses of pods, and none of them can be used. */
+export function allRefused(facts: Pick<MirrorFacts, 'imports' | 'remoteSlices'>): boolean {
+  const named = facts.remoteSlices
+    .filter(({ addressType }) => addressType !== 'FQDN')
+    .flatMap(({ endpoints = [] }) => endpoints.flatMap((endpoint) => endpoint.addresses ?? []));
+  return named.length > 0 && named.every((address) => facts.imports.podRefusal(address) !== undefined);
+}
+
 function endpointsReason(facts: MirrorFacts): MirrorReason {
-  if (facts.flat)
-    return facts.link.flatEndpoints && facts.remoteReady === 0 ? 'NoReadyEndpoints' : 'Mirrored';
+  if (facts.flat) {
+    if (!facts.link.flatEndpoints) return 'Mirrored';
+    if (facts.remoteReady === 0) return 'NoReadyEndpoints';
+    return allRefused(facts) ? 'ImportAddressRefused' : 'Mirrored';
+  }
   if (facts.remoteReady === 0) return 'NoReadyEndpoints';
   return pathReason(facts) ?? 'Mirrored';
 }
@@ -156,6 +241,7 @@ export function pathReason({
   link,
 }: Pick<MirrorFacts, 'gateway' | 'egress' | 'link'>): MirrorReason | undefined {
   if (gateway === undefined) return 'NoGateway';
+  if (gateway.path === 'refused') return gateway.refusal?.reason ?? 'ImportAddressRefused';
   if (gateway.path === 'dead') return 'GatewayDead';
   if (gateway.path === 'unresolved') return 'GatewayUnresolved';
   return link.dataPath === 'relay' && egress.length === 0 ? 'NoEgress' : undefined;

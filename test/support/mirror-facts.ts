@@ -1,6 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { DesiredPart } from '../../src/mirror/desired.ts';
 import type { GatewayFacts, LocalPart, MirrorFacts } from '../../src/mirror/facts.ts';
+import { TAKES_ALL } from '../../src/mirror/importer.ts';
 import { decide } from '../../src/mirror/verdict.ts';
 
 /** An exported Service `demo/web` as a target cluster would hold it. */
@@ -61,6 +62,7 @@ export function mirrorFacts(change: Partial<MirrorFacts> = {}): MirrorFacts {
     remoteReady: 2,
     emptiedGraceMs: 0,
     remoteSlices: [],
+    imports: TAKES_ALL,
     flat: false,
     namespace: 'present',
     local: nothing,

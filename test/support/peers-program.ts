@@ -5,6 +5,7 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
 import { RECORD_SELECTOR } from '../../src/base/egress-record.ts';
+import { IpRanges } from '../../src/base/ip-ranges.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import {
@@ -75,6 +76,7 @@ const surroundings: PeerSurroundings = {
   view,
   pool: new WorkerPool({ size: 32 }),
   egress,
+  ranges: { ranges: { pod: new IpRanges([]), service: new IpRanges([]), node: new IpRanges([]) }, unknown: [] },
   egressAddresses: () => [],
   events: { record: () => undefined } as unknown as PeerSurroundings['events'],
   resolver: (host) => Promise.resolve({ addresses: [host], ttlMs: 60_000 }),
@@ -128,6 +130,8 @@ function start(cluster: string, url: string): Peer {
       headless: false,
       createNamespaces: false,
       annotationExports: false,
+      steeringMetadata: false,
+      controlNamespaces: new Set(),
       allowedLabel: undefined,
       allowedAnnotation: undefined,
       dropGuard: { fraction: 1 },

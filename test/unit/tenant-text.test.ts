@@ -39,7 +39,7 @@ import { parseLink } from '../../src/link/schema.ts';
 import { parseSelectorText } from '../../src/link/selector.ts';
 import { tokenFacts } from '../../src/link/token.ts';
 import { remainders } from '../../src/link/unlink.ts';
-import { annotatedGateway } from '../../src/mirror/annotated-gateways.ts';
+import { annotatedGateway } from '../../src/link/export-gateways.ts';
 import { seedClaims } from '../../src/mirror/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../src/mirror/metadata.ts';
 import { federatedEntries, hostOriginOf, originOf } from '../../src/mirror/naming.ts';

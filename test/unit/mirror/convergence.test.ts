@@ -14,10 +14,12 @@ import {
 import { IndexedStore } from '../../../src/kube/store.ts';
 import { WorkerPool } from '../../../src/kube/worker-pool.ts';
 import { parseLink } from '../../../src/link/schema.ts';
+import { IpRanges } from '../../../src/base/ip-ranges.ts';
 import { DropGuard } from '../../../src/mirror/drop-guard.ts';
 import { EgressAllocator } from '../../../src/mirror/egress-allocator.ts';
 import { FederatedWriter } from '../../../src/mirror/federated-writer.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../../src/mirror/local-indexes.ts';
+import { Importer } from '../../../src/mirror/importer.ts';
 import { LocalView } from '../../../src/mirror/local-view.ts';
 import { MirrorWriter } from '../../../src/mirror/mirror-writer.ts';
 import { PRIORITY } from '../../../src/mirror/reconciler.ts';
@@ -144,6 +146,7 @@ class World {
       store: new IndexedStore(),
     });
     this.#parts.push(egress);
+    const guard = new DropGuard({ fraction: 1 });
     const writing = {
       ...common,
       client: this.source.client,
@@ -151,7 +154,18 @@ class World {
       pool: new WorkerPool({ size: 8 }),
       concurrency: 4,
       signal: this.#stop.signal,
-      guard: new DropGuard({ fraction: 1 }),
+      guard,
+      importer: new Importer({
+        policy: verdict.link.imports,
+        controlNamespaces: new Set(),
+        createNamespaces: false,
+        rules,
+        cluster: 'west',
+        own: { ranges: { pod: new IpRanges([]), service: new IpRanges([]), node: new IpRanges([]) } },
+        guard,
+        view,
+        clock: this.clock,
+      }),
       egress,
       egressAddresses: () => [],
       onOutcome: () => undefined,

@@ -2,6 +2,7 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { decideMember, planMember, type MemberFacts } from '../../../src/mirror/federated.ts';
+import { TAKES_ALL } from '../../../src/mirror/importer.ts';
 import { LOCAL_MEMBER } from '../../../src/mirror/local-indexes.ts';
 import type { Step } from '../../../src/mirror/plan.ts';
 import { aliveGateway, exportedService, nothing } from '../../support/mirror-facts.ts';
@@ -20,6 +21,7 @@ function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
     remoteReady: 2,
     emptiedGraceMs: 0,
     remoteSlices: [],
+    imports: TAKES_ALL,
     namespace: 'present',
     federated: nothing,
     strangers: [],

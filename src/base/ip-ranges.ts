@@ -1,0 +1,159 @@
+import { isIP } from 'node:net';
+
+/** An IP address as its 16 bytes; IPv4 in the form that IPv6 maps it to (`::ffff:a.b.c.d`, RFC 4291 2.5.5.2), so that both families compare alike. */
+type Bytes = Uint8Array;
+
+interface Range {
+  readonly bytes: Bytes;
+  /** Leading bits that count, of 128. */
+  readonly bits: number;
+}
+
+/** Longest text of an IPv6 address; longer text is not looked at. */
+const MAX_TEXT = 45;
+const MAPPED_BITS = 96;
+
+/**
+ * The bytes of an address; undefined for everything that is not one in its strict form: no leading zeros or missing parts (`127.1`, `0177.0.0.1`, which resolvers take), no zone
+ * (`fe80::1%eth0`), no blanks.
+ */
+export function addressBytes(text: string): Bytes | undefined {
+  if (text.length > MAX_TEXT || text.includes('%')) return undefined;
+  const family = isIP(text);
+  if (family === 0) return undefined;
+  const bytes = new Uint8Array(16);
+  if (family === 4) {
+    bytes[10] = 0xff;
+    bytes[11] = 0xff;
+    bytes.set(text.split('.').map(Number), 12);
+    return bytes;
+  }
+  const groups = ipv6Groups(text);
+  for (const [index, group] of groups.entries()) {
+    bytes[index * 2] = group >> 8;
+    bytes[index * 2 + 1] = group & 0xff;
+  }
+  return bytes;
+}
+
+/** The eight groups of an IPv6 address that `isIP` has taken. */
+function ipv6Groups(text: string): number[] {
+  const lastColon = text.lastIndexOf(':');
+  const tail = text.slice(lastColon + 1);
+  let plain = text;
+  if (tail.includes('.')) {
+    const [a = 0, b = 0, c = 0, d = 0] = tail.split('.').map(Number);
+    plain = `${text.slice(0, lastColon + 1)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+  }
+  const gap = plain.indexOf('::');
+  const parse = (part: string) =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+  if (gap < 0) return parse(plain);
+  const head = parse(plain.slice(0, gap));
+  const rest = parse(plain.slice(gap + 2));
+  return [...head, ...Array.from({ length: 8 - head.length - rest.length }, () => 0), ...rest];
+}
+
+/** A set of address ranges in CIDR notation. A lookup costs one step for each prefix length that occurs, however many ranges there are (each node of a cluster has its own). */
+export class IpRanges {
+  /** The ranges' texts as they were given. */
+  readonly texts: readonly string[];
+  /** By prefix length: the masked bytes, as a string, and the range's text. */
+  readonly #byBits = new Map<number, Map<string, string>>();
+
+  /** @throws RangeError naming the first text that is neither an address nor a range */
+  constructor(texts: readonly string[]) {
+    this.texts = texts;
+    for (const text of texts) {
+      const range = parseRange(text);
+      if (range === undefined) throw new RangeError(`"${text}" is no range such as 10.0.0.0/16`);
+      const known = this.#byBits.get(range.bits) ?? new Map<string, string>();
+      this.#byBits.set(range.bits, known.set(masked(range.bytes, range.bits), text));
+    }
+  }
+
+  get empty(): boolean {
+    return this.texts.length === 0;
+  }
+
+  /** A range that the address lies in; undefined: none. Text that is no address lies in none. */
+  find(address: string): string | undefined {
+    const bytes = addressBytes(address);
+    return bytes === undefined ? undefined : this.findBytes(bytes);
+  }
+
+  /** The same for an address that is parsed already. */
+  findBytes(bytes: Bytes): string | undefined {
+    for (const [bits, known] of this.#byBits) {
+      const found = known.get(masked(bytes, bits));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+}
+
+/** A range, or one address as a range of its own; undefined where the text is neither. */
+function parseRange(text: string): Range | undefined {
+  const slash = text.indexOf('/');
+  const address = slash < 0 ? text : text.slice(0, slash);
+  const bytes = addressBytes(address);
+  if (bytes === undefined) return undefined;
+  const size = address.includes(':') ? 128 : 32;
+  const digits = slash < 0 ? String(size) : text.slice(slash + 1);
+  if (!/^\d{1,3}$/.test(digits) || Number(digits) > size) return undefined;
+  return { bytes, bits: Number(digits) + (size === 32 ? MAPPED_BITS : 0) };
+}
+
+/** The leading bits of an address as a key. */
+function masked(bytes: Bytes, bits: number): string {
+  let key = '';
+  for (let i = 0, left = bits; left > 0; i++, left -= 8) {
+    const mask = left >= 8 ? 0xff : (0xff << (8 - left)) & 0xff;
+    key += String.fromCharCode((bytes[i] ?? 0) & mask);
+  }
+  return key;
+}
+
+/** What no address of another cluster can be, whatever the network (IANA special-purpose registries, RFC 6890), and the metadata services of clouds. */
+const NEVER: readonly (readonly [what: string, ranges: IpRanges])[] = [
+  ['unspecified', new IpRanges(['0.0.0.0/8', '::/128'])],
+  ['loopback', new IpRanges(['127.0.0.0/8', '::1/128'])],
+  ['link-local', new IpRanges(['169.254.0.0/16', 'fe80::/10'])],
+  ['multicast', new IpRanges(['224.0.0.0/4', 'ff00::/8'])],
+  ['broadcast', new IpRanges(['255.255.255.255/32'])],
+  // AWS over IPv6, Alibaba, Azure, Oracle; those of the others are link-local.
+  [
+    "a cloud's metadata service",
+    new IpRanges(['fd00:ec2::254/128', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32']),
+  ],
+];
+
+/** Forms in which IPv6 carries an IPv4 address, and where it stands: compatible (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056). Mapped ones compare as IPv4 anyway. */
+const CARRIERS: readonly (readonly [ranges: IpRanges, offset: number])[] = [
+  [new IpRanges(['::/96', '64:ff9b::/96']), 12],
+  [new IpRanges(['2002::/16']), 2],
+];
+
+/**
+ * Every address that a text stands for: itself, and the IPv4 address that it carries. Empty where the text is no address in its strict form.
+ */
+export function addressForms(text: string): readonly Bytes[] {
+  const bytes = addressBytes(text);
+  if (bytes === undefined) return [];
+  const carrier = CARRIERS.find(([ranges]) => ranges.findBytes(bytes) !== undefined);
+  if (carrier === undefined) return [bytes];
+  const carried = new Uint8Array(16);
+  carried.set([0xff, 0xff], 10);
+  carried.set(bytes.subarray(carrier[1], carrier[1] + 4), 12);
+  return [bytes, carried];
+}
+
+/** What an address is that no other cluster can have (`loopback`, `link-local`, …); undefined: it is none of these. Text that is no address is `not an IP address`. */
+export function neverRemote(text: string): string | undefined {
+  const forms = addressForms(text);
+  if (forms.length === 0) return 'not an IP address';
+  // The address itself first: what ::1 carries is not what people know it by.
+  for (const form of forms)
+    for (const [what, ranges] of NEVER) if (ranges.findBytes(form) !== undefined) return what;
+  return undefined;
+}

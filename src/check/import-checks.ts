@@ -1,0 +1,162 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { describeError } from '../base/errors.ts';
+import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../base/names.ts';
+import { keyOf } from '../kube/resource.ts';
+import { decideGateway, readNamedGateways } from '../link/export-gateways.ts';
+import { parseImportPolicy } from '../link/import-policy.ts';
+import { parseLink, type LinkObject } from '../link/schema.ts';
+import type { LinkReport } from '../mirror/explain.ts';
+import { controlNamespaces, importRefusal, shortList } from '../mirror/import-rules.ts';
+import { memberName } from '../mirror/naming.ts';
+import { REFUSED } from '../mirror/reasons.ts';
+import { isSteering } from '../mirror/steering.ts';
+import { type Check, type Finding, passed, skipped, unless } from './check.ts';
+import type { CheckFacts } from './facts.ts';
+import { askTarget } from './targets.ts';
+
+/** More lines than this help nobody. */
+const MAX_LINES = 20;
+
+/** What import policies refuse (ADR 0027), and whether they know what they should. */
+export function importChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      id: 'linkspan-imports',
+      text: "Links' import policies take everything that targets export",
+      severity: 'warning',
+      run: async () =>
+        (await facts.links()).length === 0
+          ? skipped('no links detected')
+          : refusedImports(await facts.reports()),
+    },
+    {
+      id: 'linkspan-import-ranges',
+      text: "this cluster's own address ranges are known",
+      severity: 'warning',
+      run: async () =>
+        (await facts.links()).length === 0
+          ? skipped('no links detected')
+          : unknownRanges(await facts.reports()),
+    },
+    exportGateways(facts, 'linkspan-import-gateways'),
+  ];
+}
+
+/** What `check --pre` warns of before defaults that are safer than Linkerd's, or than those of an earlier version, take hold. */
+export function importPreChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      id: 'linkspan-pre-imports',
+      text: 'no mirror that is there would be refused, or lose labels or annotations',
+      severity: 'warning',
+      run: async () => mirrorsAtRisk(await facts.mirrors(), await facts.links(), facts),
+    },
+    exportGateways(facts, 'linkspan-pre-import-gateways'),
+  ];
+}
+
+/** Which Services, and parts of them, are refused, and why. Pure. */
+export function refusedImports(reports: readonly LinkReport[]): Finding {
+  const lines = reports.flatMap(({ cluster, mirrors = [], federated = [] }) =>
+    [...mirrors, ...federated].flatMap(({ service, reason, message, leftOut = [] }) => {
+      const what = `* ${service} of ${cluster}`;
+      if (REFUSED.has(reason) || reason === 'ImportHeld') return [`${what}: ${reason}: ${message}`];
+      return leftOut.map((note) => `${what}: ${note.reason}: ${note.text}`);
+    }),
+  );
+  return shortened(lines, 'linkspan mirrors');
+}
+
+/** Which ranges the controllers do not know. Pure. */
+export function unknownRanges(reports: readonly LinkReport[]): Finding {
+  const unknown = [...new Set(reports.flatMap((report) => report.unknownRanges ?? []))].sort();
+  if (unknown.length === 0) return passed;
+  const lines = unknown.map((line) => `* ${line}`);
+  const why =
+    'addresses in them that a target names are not refused: set source.podCIDRs, source.serviceCIDRs and source.nodeCIDRs of the chart';
+  return unless([...lines, why], 'warning');
+}
+
+/** Exports of each target whose annotations name gateways that its Link does not allow. */
+function exportGateways(facts: CheckFacts, id: string): Check {
+  return {
+    id,
+    text: 'gateways that exports name by annotation are allowed by their Links',
+    severity: 'warning',
+    run: async () => {
+      const links = await facts.links();
+      if (links.length === 0) return skipped('no links detected');
+      const lines = await Promise.all(links.map((link) => namedGateways(facts, link)));
+      return shortened(lines.flat(), 'linkspan mirrors');
+    },
+  };
+}
+
+async function namedGateways(facts: CheckFacts, object: LinkObject): Promise<string[]> {
+  const parsed = parseLink(object);
+  const name = object.metadata?.name ?? '';
+  // Other checks say what is wrong with it.
+  if (!parsed.ok) return [];
+  try {
+    const named = (await askTarget(facts, object, readNamedGateways)) ?? [];
+    return named.flatMap(({ gateway, exports, facts: gatewayFacts }) => {
+      if (gatewayFacts === undefined) return [];
+      const decision = decideGateway(gateway, gatewayFacts, parsed.link);
+      return decision.kind === 'refused'
+        ? [`* ${name}: GatewayNotAllowed: ${exports} exports name ${decision.message} (${IMPORT_GATEWAYS})`]
+        : [];
+    });
+  } catch (error) {
+    return [`* ${name}: its exports could not be looked at: ${describeError(error)}`];
+  }
+}
+
+/** Mirrors that the defaults, or the policies of the Links, would remove or change. Pure. */
+export function mirrorsAtRisk(
+  mirrors: readonly V1Service[],
+  links: readonly LinkObject[],
+  { namespace, linkerdNamespace }: Pick<CheckFacts, 'namespace' | 'linkerdNamespace'>,
+): Finding {
+  const control = controlNamespaces([namespace, linkerdNamespace, DEFAULT_NAMESPACE]);
+  const policies = new Map(
+    links.map(({ metadata, spec }) => [
+      spec?.targetClusterName ?? '',
+      parseImportPolicy(metadata?.annotations).policy,
+    ]),
+  );
+  const none = parseImportPolicy(undefined).policy;
+  const lines = mirrors.flatMap((mirror) => {
+    const policy = policies.get(mirror.metadata?.labels?.[CLUSTER_NAME_LABEL] ?? '') ?? none;
+    const where = `* ${keyOf(mirror)}`;
+    const refusal = importRefusal(exportOf(mirror), policy, control);
+    if (refusal !== undefined) return [`${where} will be removed: ${refusal.message} (${IMPORT_NAMESPACES})`];
+    const keys = [
+      ...steeringOf(mirror.metadata?.labels, policy.label),
+      ...steeringOf(mirror.metadata?.annotations, policy.annotation),
+    ];
+    return keys.length === 0
+      ? []
+      : [`${where} will lose ${shortList(keys, 5)}, unless somebody here has set it`];
+  });
+  return shortened(lines, 'docs/guides/migrate-from-linkerd.md');
+}
+
+/** The Service over there that a mirror or a federated Service is for, by its name. */
+function exportOf({ metadata }: V1Service): { namespace: string; name: string } {
+  const { namespace = '', name = '', labels } = metadata ?? {};
+  const cluster = labels?.[CLUSTER_NAME_LABEL];
+  const plain = cluster === undefined ? name : name.slice(0, -cluster.length - 1);
+  return { namespace, name: memberName(name) ?? plain };
+}
+
+function steeringOf(
+  map: Readonly<Record<string, string>> | undefined,
+  allowed: ((key: string) => boolean) | undefined,
+): string[] {
+  return Object.keys(map ?? {}).filter((key) => isSteering(key) && allowed?.(key) !== true);
+}
+
+function shortened(lines: readonly string[], where: string): Finding {
+  const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: ${where}`] : [];
+  return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
+}

@@ -1,0 +1,100 @@
+import { expect } from 'chai';
+import { IpRanges } from '../../../src/base/ip-ranges.ts';
+import { GatewayPath } from '../../../src/mirror/gateway-path.ts';
+import { gatewayRefusal } from '../../../src/mirror/remote-addresses.ts';
+import { remoteLookup } from '../../../src/egress/resolve.ts';
+import { createLogger } from '../../../src/telemetry/log.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+const log = createLogger({ name: 'test', level: 'silent' });
+
+/** A path to a gateway whose names resolve to what the test says, and the addresses that were ever given to the prober. */
+function newPath(hosts: readonly string[], answers: Record<string, string[]>) {
+  const clock = new VirtualClock();
+  const probed = new Set<string>();
+  const own = {
+    ranges: { pod: new IpRanges([]), service: new IpRanges(['10.96.0.0/12']), node: new IpRanges([]) },
+  };
+  const path = new GatewayPath({
+    cluster: 'west',
+    hosts,
+    port: 4143,
+    identity: 'gw',
+    own: false,
+    probe: { path: '/ready', port: 4191, periodMs: 1000, timeoutMs: 1000, failureThreshold: 1 },
+    health: () => ({
+      update: (addresses) => addresses.forEach((address) => probed.add(address)),
+      stateOf: () => 'alive',
+      states: [],
+      stop: () => undefined,
+    }),
+    resolver: (host) => Promise.resolve({ addresses: answers[host] ?? [], ttlMs: 5000 }),
+    refusal: (address) => gatewayRefusal(address, { gatewayCidrs: new IpRanges([]) }, own),
+    clock,
+    random: () => 0.5,
+    log,
+    onChange: () => undefined,
+  });
+  path.start();
+  const learn = (range: string) => (own.ranges.service = new IpRanges([range]));
+  return { path, clock, probed, answers, learn };
+}
+
+describe('a host name of a gateway', () => {
+  it('that resolves to loopback, link-local or an address of the source is never probed, and gets no endpoints', async () => {
+    // DNS rebinding: the name's owner answers well at first, and with 127.0.0.1 when nobody looks any more.
+    const { path, clock, probed, answers } = newPath(['gw.example.com'], {
+      'gw.example.com': ['203.0.113.7'],
+    });
+    await clock.advance(0);
+    expect(path.facts).to.deep.include({ path: 'alive', alive: ['203.0.113.7'] });
+    answers['gw.example.com'] = ['127.0.0.1', '169.254.169.254', '::ffff:127.0.0.1', '10.96.0.1'];
+    await clock.advance(5000);
+    expect(path.facts).to.deep.include({ path: 'refused', known: [], alive: [] });
+    expect(path.facts.refusal?.message).to.contain('127.0.0.1 (loopback)');
+    answers['gw.example.com'] = ['127.0.0.1', '203.0.113.8'];
+    await clock.advance(5000);
+    expect(path.facts).to.deep.include({ path: 'alive', alive: ['203.0.113.8'] });
+    expect([...probed]).to.deep.equal(['203.0.113.7', '203.0.113.8']);
+    path.stop();
+  });
+
+  it('is judged anew when the ranges of the source become known', async () => {
+    const { path, clock, learn } = newPath(['gw.example.com'], { 'gw.example.com': ['10.50.0.1'] });
+    await clock.advance(0);
+    expect(path.facts.path).to.equal('alive');
+    learn('10.50.0.0/16');
+    path.recheck();
+    expect(path.facts).to.deep.include({ path: 'refused', alive: [] });
+    path.stop();
+  });
+
+  it('that only looks like an address is looked up, and what comes of it judged', async () => {
+    const { path, clock, probed } = newPath(['2130706433'], { '2130706433': ['127.0.0.1'] });
+    await clock.advance(0);
+    expect(path.facts.path).to.equal('refused');
+    expect([...probed]).to.deep.equal([]);
+    path.stop();
+  });
+
+  it('is one word among others: addresses of the source are refused wherever they stand', async () => {
+    const { path, clock } = newPath(['10.96.7.7', '203.0.113.7', 'gw.example.com'], {
+      'gw.example.com': ['10.96.7.8'],
+    });
+    await clock.advance(0);
+    expect(path.facts).to.deep.include({ path: 'alive', alive: ['203.0.113.7'] });
+    expect(path.facts.refusal?.message).to.contain('10.96.7.7').and.to.contain('10.96.7.8');
+    path.stop();
+  });
+
+  it('leads the egress to no such address either; it keeps the last good ones', async () => {
+    let answer = ['203.0.113.7', '127.0.0.1'];
+    const lookup = remoteLookup(() => Promise.resolve(answer));
+    expect(await lookup('gw.example.com')).to.deep.equal(['203.0.113.7']);
+    answer = ['127.0.0.1'];
+    const failure = await lookup('gw.example.com').catch((error: unknown) => error);
+    expect(failure).to.be.an('error').with.property('message').that.contains('loopback');
+    answer = [];
+    expect(await lookup('gw.example.com')).to.deep.equal([]);
+  });
+});
