@@ -1,4 +1,4 @@
-import { isCollection, parseDocument, visit } from 'yaml';
+import { type Document, isCollection, parseDocument, visit } from 'yaml';
 
 /** Longest text that is read, in characters: no Secret or ConfigMap holds more (1 MiB). */
 const MAX_YAML = 1024 * 1024;
@@ -14,6 +14,11 @@ export function parseYaml(text: string): unknown {
   const document = parseDocument(text);
   const [problem] = document.errors;
   if (problem !== undefined) throw problem;
+  return yamlValue(document);
+}
+
+/** The value of a document, as `parseYaml` gives it. @throws Error for a key that is a list or a map */
+export function yamlValue(document: Document): unknown {
   visit(document, {
     Pair: (_, { key }) => {
       if (isCollection(key)) throw new Error('a key that is no plain value');

@@ -9,6 +9,7 @@ import { describeError, LinkspanError, messageOf } from '../base/errors.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import type { Rate, RateLimits } from '../base/rate-limits.ts';
+import { yamlValue } from '../base/yaml.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { faultRules } from './fault-rules.ts';
@@ -146,9 +147,9 @@ function checked(
 
 function toValue(document: Document, file: string): unknown {
   try {
-    return document.toJS();
+    return yamlValue(document);
   } catch (error) {
-    // More aliases than any honest file has.
+    // More aliases than any honest file has, or keys that are lists.
     throw invalid(`${file}: ${messageOf(error)}`);
   }
 }

@@ -70,7 +70,8 @@ export function meshEndpoint(pod: V1Pod, port: number, trustDomain: string): Mes
   return {
     identity: `${account}.${namespace}.serviceaccount.identity.${controlNamespace}.${domain}`,
     port: inboundPort(pod),
-    opaque: portProtocol({ port, names, opaquePorts: readAnnotation(annotations, OPAQUE_PORTS) }) === 'opaque',
+    opaque:
+      portProtocol({ port, names, opaquePorts: readAnnotation(annotations, OPAQUE_PORTS) }) === 'opaque',
   };
 }
 

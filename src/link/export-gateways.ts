@@ -24,7 +24,10 @@ export function annotatedGateway(service: V1Service): string | undefined {
   const annotations = service.metadata?.annotations;
   const namespace = readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE);
   if (namespace === undefined || namespace === '') return undefined;
-  return `${namespace}/${readAnnotation(annotations, EXPORT_GATEWAY_NAME) || DEFAULT_GATEWAY_NAME}`.slice(0, MAX_KEY);
+  return `${namespace}/${readAnnotation(annotations, EXPORT_GATEWAY_NAME) || DEFAULT_GATEWAY_NAME}`.slice(
+    0,
+    MAX_KEY,
+  );
 }
 
 /** What becomes of a gateway that an export names. */

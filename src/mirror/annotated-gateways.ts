@@ -72,8 +72,7 @@ export class AnnotatedGateways {
     if (followed === undefined) {
       this.#waiting.set(key, gateway);
       this.#count();
-    }
-    else followed.users.add(key);
+    } else followed.users.add(key);
   }
 
   /** What is known of the way to a gateway; `link`: it is the Link's own. */

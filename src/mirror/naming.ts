@@ -123,7 +123,10 @@ function ownedOrigin(service: V1Service, owner: MirrorOwner): Origin | undefined
 function isOwned(service: V1Service, owner: MirrorOwner): boolean {
   const { labels, annotations } = service.metadata ?? {};
   if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true' && !madeByUs(service)) return false;
-  return labels?.[CLUSTER_NAME_LABEL] === owner.cluster || readAnnotation(annotations, LINK_ANNOTATION) === owner.link;
+  return (
+    labels?.[CLUSTER_NAME_LABEL] === owner.cluster ||
+    readAnnotation(annotations, LINK_ANNOTATION) === owner.link
+  );
 }
 
 /** Whether the label of endpoint mirrors is there for one of these and for nothing else. */
@@ -164,7 +167,8 @@ export function isFederated(service: V1Service): boolean {
   const { labels, annotations = {} } = service.metadata ?? {};
   if (markedLater(service)) return false;
   const hasMembers =
-    readAnnotation(annotations, REMOTE_DISCOVERY) !== undefined || readAnnotation(annotations, LOCAL_DISCOVERY) !== undefined;
+    readAnnotation(annotations, REMOTE_DISCOVERY) !== undefined ||
+    readAnnotation(annotations, LOCAL_DISCOVERY) !== undefined;
   const marked = labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === undefined;
   return (marked && hasMembers) || (madeByUs(service) && isFederatedByRest(service, hasMembers));
 }
@@ -173,7 +177,8 @@ function isFederatedByRest({ metadata }: V1Service, hasMembers: boolean): boolea
   const { name = '', annotations = {} } = metadata ?? {};
   if (memberName(name) === undefined) return false;
   const mirrors =
-    readAnnotation(annotations, LINK_ANNOTATION) !== undefined || readAnnotation(annotations, REMOTE_SERVICE_FQ_NAME) !== undefined;
+    readAnnotation(annotations, LINK_ANNOTATION) !== undefined ||
+    readAnnotation(annotations, REMOTE_SERVICE_FQ_NAME) !== undefined;
   return hasMembers || !mirrors || hasMemberRecord(annotations);
 }
 

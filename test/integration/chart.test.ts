@@ -173,12 +173,12 @@ describe('the chart', () => {
         [
           'linkspan-egress',
           [
-              list(services),
-              list(links, MULTICLUSTER),
-              list(configMaps, MULTICLUSTER),
-              list(pods),
-              list(namespaces),
-            ],
+            list(services),
+            list(links, MULTICLUSTER),
+            list(configMaps, MULTICLUSTER),
+            list(pods),
+            list(namespaces),
+          ],
           [write(configMaps, MULTICLUSTER, 'linkspan-egress-routes-0'), list(configMaps)],
         ],
       ] as const) {

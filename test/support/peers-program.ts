@@ -76,7 +76,10 @@ const surroundings: PeerSurroundings = {
   view,
   pool: new WorkerPool({ size: 32 }),
   egress,
-  ranges: { ranges: { pod: new IpRanges([]), service: new IpRanges([]), node: new IpRanges([]) }, unknown: [] },
+  ranges: {
+    ranges: { pod: new IpRanges([]), service: new IpRanges([]), node: new IpRanges([]) },
+    unknown: [],
+  },
   egressAddresses: () => [],
   events: { record: () => undefined } as unknown as PeerSurroundings['events'],
   resolver: (host) => Promise.resolve({ addresses: [host], ttlMs: 60_000 }),
