@@ -1,5 +1,8 @@
 import { expect } from 'chai';
+import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
 import { PodClients } from '../../src/egress/clients/pod-clients.ts';
@@ -7,7 +10,8 @@ import { Egress } from '../../src/egress/egress.ts';
 import { RouteSource } from '../../src/egress/sources.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
-import { issueLeaf } from '../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -16,9 +20,11 @@ import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { fixedIdentity } from '../support/fixed-identity.ts';
+import { freePort } from '../support/free-port.ts';
 import { installKinds, linkerdKind, patchPodStatus, runPod } from '../support/linkerd-objects.ts';
 import { exportedObjects, installCrd, linkObjects } from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
+import { root, RuntimeProcess } from '../support/runtime-process.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';
 
@@ -155,6 +161,21 @@ describe('an egress that knows the pods of its cluster', () => {
       'mine/web-west:80',
       'namespace',
     ]);
+  });
+
+  it('is what `linkspan egress` is, and ready when it knows them', async function () {
+    this.timeout(60_000);
+    const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-egress-'));
+    const issuer = await createIssuer(await createAnchor({}), {});
+    await writePemFiles(dir, identityFiles(await issueLeaf(issuer, { identity: EGRESS })), { force: true });
+    const program = await EgressProgram.start(dir, cluster.kubeconfigFile);
+    try {
+      await eventually('it is ready', async () => (await program.ready()) === 200, wait);
+      expect(await program.metrics()).to.match(/^linkspan_relay_known_pods [1-9]/m);
+    } finally {
+      await program.kill();
+      rmSync(dir, { recursive: true });
+    }
   });
 
   const FINALIZED = JSON.stringify({ metadata: { finalizers: ['linkspan.dev/test'] } });
@@ -310,4 +331,21 @@ function mirror(): object {
     },
     spec: { ports: [{ name: 'http', port: 80, appProtocol: 'http' }] },
   };
+}
+
+/** `linkspan egress` as a process of its own. */
+class EgressProgram extends RuntimeProcess {
+  static async start(dir: string, kubeconfig: string): Promise<EgressProgram> {
+    const admin = await freePort();
+    const flags = ['--kubeconfig', kubeconfig, '--namespace', MULTICLUSTER, '--identity-dir', dir];
+    const addresses = ['--listen-address', '127.0.0.1', '--admin', `127.0.0.1:${admin}`];
+    const command = [path.join(root, 'bin/linkspan.js'), 'egress', ...flags, ...addresses];
+    const started = new EgressProgram('node', command, admin);
+    await started.says('it has started', (text) => text.includes('egress started'));
+    return started;
+  }
+
+  async ready(): Promise<number> {
+    return (await fetch(`http://127.0.0.1:${this.admin}/ready`)).status;
+  }
 }

@@ -165,6 +165,23 @@ for (const runtime of RUNTIMES)
       expect((await idOf(node, 'open')).id).to.equal(EGRESS);
     });
 
+    it('that nobody knows are waited for with all that they have said, then refused or nameless', async () => {
+      const stranger = egress.clientAt('127.0.0.14');
+      const both = await Promise.all([idOf(stranger, 'open'), idOf(stranger, 'open2')]);
+      expect(both.map(({ id }) => id)).to.deep.equal([EGRESS, EGRESS]);
+      const [refused, raw, ended] = await Promise.all([
+        ask(stranger, 'private'),
+        echoes(stranger, 'private'),
+        stranger.connect(service('private'), 7).then(async (socket) => {
+          socket.resume().end('all that it says');
+          await once(socket, 'close');
+          return 'closed';
+        }),
+      ]);
+      expect([refused.status, raw, ended]).to.deep.equal([403, 'closed', 'closed']);
+      expect(String(refused.body)).to.include('no pod of this cluster has the address');
+    });
+
     for (const name of ['open', 'open2'])
       it(`are who they are to the target (${name}), on connections that they share`, async () => {
         const clients = [shop, other, shop, node, other];

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import fc from 'fast-check';
 import type { Client } from '../../../../src/egress/clients/client.ts';
 import {
   allowedNamespaces,
@@ -38,6 +39,33 @@ describe('linkspan.dev/allowed-namespaces', () => {
       expect(read.namespaces).to.deep.equal(namespaces);
       expect(read.problems).to.have.lengthOf(problems);
     });
+});
+
+describe('any other text of linkspan.dev/allowed-namespaces', () => {
+  it('names nothing but what stands in it, and is read in no time', () => {
+    const pieces = fc.array(fc.constantFrom('a', 'b-', '-', ',', ' ', '*', 'A', '.', 'ä', '\0'), {
+      maxLength: 6000,
+    });
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          pieces.map((some) => some.join('')),
+        ),
+        (text) => {
+          const before = process.cpuUsage();
+          const { namespaces = [], problems } = readAllowedNamespaces(text);
+          expect(process.cpuUsage(before).user).to.be.lessThan(50_000);
+          const said = new Set(text.split(',').map((entry) => entry.trim()));
+          for (const one of namespaces) {
+            expect(said.has(one)).to.equal(true);
+            expect(one).to.match(/^(\*|[a-z0-9]([a-z0-9-]*[a-z0-9])?)$/);
+          }
+          expect(problems.join('').length).to.be.lessThan(300);
+        },
+      ),
+    );
+  });
 });
 
 // The owner of a namespace says who else may use its mirrors; where nobody says anything, the cluster's
