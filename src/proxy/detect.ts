@@ -53,11 +53,20 @@ export class FirstLine {
 
   /** Takes the next bytes. Once it is decided, more do not change it. */
   take(chunk: Buffer): Sight {
-    for (const byte of chunk) {
-      if (this.decided) break;
-      this.#sight = this.#next(byte);
-    }
+    for (let at = this.#skip(chunk, 0); at < chunk.length && !this.decided; at = this.#skip(chunk, at + 1))
+      this.#sight = this.#next(chunk[at] ?? 0);
     return this.#sight;
+  }
+
+  /** Passes over what says nothing: the rest of a long word. @returns the first byte that may */
+  #skip(chunk: Buffer, from: number): number {
+    let at = from;
+    if (this.#word === 'method' && this.#method.length > LONGEST) {
+      while (at < chunk.length && KINDS[chunk[at] ?? 0] === TOKEN) at++;
+    } else if (this.#word === 'rest' && this.#target !== 0 && this.#version === 0) {
+      while (at < chunk.length && KINDS[chunk[at] ?? 0] !== BLANK) at++;
+    }
+    return at;
   }
 
   get decided(): boolean {
