@@ -145,7 +145,8 @@ describe('endpoints as the target cluster says', () => {
   });
 
   it('gives it raw bytes behind a header that names its port', async () => {
-    const socket = await gateway.client.connect(name('meshed'), 80, 'opaque');
+    await serve('meshed-raw', [{ ip: podIp }], 'tcp');
+    const socket = await gateway.client.connect(name('meshed-raw'), 80, 'opaque');
     const [greeting] = await once(socket, 'data');
     expect(String(greeting)).to.equal('greeting ');
     socket.destroy();
@@ -164,7 +165,7 @@ describe('endpoints as the target cluster says', () => {
   }
 
   /** Applies a Service and its slice, and waits until the gateway knows them. */
-  async function serve(service: string, endpoints: readonly Endpoint[]): Promise<void> {
+  async function serve(service: string, endpoints: readonly Endpoint[], appProtocol = 'http'): Promise<void> {
     const labels = { 'mirror.linkerd.io/exported': 'true' };
     await apply(
       west,
@@ -172,7 +173,7 @@ describe('endpoints as the target cluster says', () => {
         apiVersion: 'v1',
         kind: 'Service',
         metadata: { name: service, namespace: ns, labels },
-        spec: { ports: [{ name: 'http', port: 80, targetPort: 8080, appProtocol: 'http' }] },
+        spec: { ports: [{ name: 'http', port: 80, targetPort: 8080, appProtocol }] },
       },
       {
         apiVersion: 'discovery.k8s.io/v1',

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { TargetSpec } from '../../src/discovery/target.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 import { startRelay } from '../support/relay.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';
@@ -75,6 +76,21 @@ describe('A client that is silent for a while', () => {
       await clock.advance(9000);
       await client.send(REQUEST.slice(8)).hears(/ok$/);
       expect(target.text).to.contain('l5d-client-id: client.east').and.not.contain('admin');
+    });
+
+    it('has no port of its own where it could say so: one that is opaque takes HTTP only, for a service that speaks HTTP', async () => {
+      // `--listeners …/opaque` for a Service that was given an appProtocol later.
+      const port = await freePort();
+      const address = { host: '127.0.0.1', port };
+      const listeners = [{ address, name: SAID, port: 80, protocol: 'opaque' as const }];
+      const fixed = await WireGateway.start(specs(), { clock, listeners });
+      try {
+        const client = await fixed.connect({ port, ALPNProtocols: [] });
+        await client.send(REQUEST).hears(/ok$/);
+        expect(target.text).to.contain('l5d-client-id: client.east').and.not.contain('admin');
+      } finally {
+        await fixed.close();
+      }
     });
 
     it('loses its raw connection when its port is said to speak HTTP', async () => {
