@@ -109,6 +109,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
       return undefined;
     }
     if (sight !== 'likely' || this.#passed) {
+      if (this.#passed && this.#keptBytes === 0) return chunk;
       this.#keep(chunk);
       return this.#takeKept();
     }
@@ -137,6 +138,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
   }
 
   #lookAtServer(chunk: Buffer): Buffer | undefined {
+    if (this.#passed && this.#keptBytes === 0) return chunk;
     if (this.#passed || !isHttpServer(chunk)) {
       const kept = this.#takeKept();
       if (kept.length > 0) this.#raw?.pass(kept);
