@@ -27,19 +27,14 @@ export class JsonStructure {
    * @returns its index; -1 when the rest of the bytes has none
    */
   next(bytes: Uint8Array, from: number, end = bytes.length): number {
-    let at = from;
+    let at = this.#inString ? this.#restOfString(bytes, from, end) : from;
     while (at < end) {
-      if (this.#inString) {
-        at = this.#restOfString(bytes, at, end);
-        continue;
-      }
       const byte = bytes[at] ?? 0;
-      if (byte === QUOTE) this.#inString = true;
+      if (byte === QUOTE) at = this.#restOfString(bytes, at + 1, end);
       else if (STRUCTURE[byte] === 1) {
         this.#take(byte);
         return at;
-      }
-      at++;
+      } else at++;
     }
     return -1;
   }
@@ -69,20 +64,20 @@ export class JsonStructure {
     if (byte !== COMMA) this.depth++;
   }
 
+  /** @returns where the string has ended, `end` where it goes on */
   #restOfString(bytes: Uint8Array, from: number, end: number): number {
-    let at = from;
-    if (this.#escaped) {
-      this.#escaped = false;
-      at++;
-    }
+    let at = this.#escaped ? from + 1 : from;
+    this.#escaped = false;
     for (; at < end; at++) {
       const byte = bytes[at];
       if (byte === QUOTE) {
         this.#inString = false;
         return at + 1;
       }
-      if (byte === BACKSLASH && ++at >= end) this.#escaped = true;
+      if (byte === BACKSLASH) at++;
     }
-    return at;
+    this.#inString = true;
+    this.#escaped = at > end;
+    return end;
   }
 }

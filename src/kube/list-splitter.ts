@@ -36,48 +36,76 @@ export class ListSplitter {
   /** @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_GARBLED; and whatever `onItem` throws */
   write(chunk: Buffer): void {
     const structure = this.#structure;
-    /** Where begins what has not been put anywhere yet. */
-    let start = 0;
-    for (let at = structure.next(chunk, 0); at !== -1; at = structure.next(chunk, at + 1)) {
+    const at = { envelope: 0, batch: this.#inItem ? 0 : -1, batchEnd: 0, item: 0, blank: 0 };
+    for (let next = structure.next(chunk, 0); next !== -1; next = structure.next(chunk, next + 1)) {
       if (structure.depth > MAX_OBJECT_DEPTH) throw this.#garbled('it is nested too deep');
-      if (this.#inItem) start = this.#within(chunk, start, at);
-      else if (this.#inItems) start = this.#between(chunk, start, at);
-      else start = this.#around(chunk, start, at);
+      if (this.#inItem) this.#within(next, at);
+      else if (this.#inItems) this.#between(chunk, next, at);
+      else this.#around(chunk, next, at);
     }
-    const rest = chunk.subarray(start);
-    if (this.#inItem) this.#addItem(rest);
-    else if (this.#inItems) this.#mustBeBlank(rest, 0, rest.length);
-    else this.#addEnvelope(rest);
+    this.#parse(chunk, at);
+    if (this.#inItem) this.#addItem(chunk.subarray(at.item));
+    else if (this.#inItems) this.#mustBeBlank(chunk, at.blank, chunk.length);
+    else this.#addEnvelope(chunk.subarray(at.envelope));
   }
 
-  /** Outside of the list. @returns where begins what is still to be put somewhere */
-  #around(chunk: Buffer, start: number, at: number): number {
-    if (this.#structure.depth !== IN_ITEMS || chunk[at] !== 0x5b) return start;
-    this.#addEnvelope(chunk.subarray(start, at + 1));
+  /** Outside of the list. */
+  #around(chunk: Buffer, next: number, at: Places): void {
+    if (this.#structure.depth !== IN_ITEMS || chunk[next] !== 0x5b) return;
+    this.#addEnvelope(chunk.subarray(at.envelope, next + 1));
+    at.envelope = next + 1;
     this.#inItems = endsWithItems(this.#envelope.bytes);
-    return at + 1;
+    at.blank = next + 1;
   }
 
   /** In the list, before an object, after one, or at the end. */
-  #between(chunk: Buffer, start: number, at: number): number {
+  #between(chunk: Buffer, next: number, at: Places): void {
     const { depth, values } = this.#structure;
-    this.#mustBeBlank(chunk, start, at);
-    if (depth === IN_ITEMS) return at + 1;
-    if (depth < IN_ITEMS) this.#inItems = false;
-    else {
-      this.#inItem = true;
-      this.#valuesBefore = values;
+    this.#mustBeBlank(chunk, at.blank, next);
+    at.blank = next + 1;
+    if (depth === IN_ITEMS) return;
+    if (depth < IN_ITEMS) {
+      this.#parse(chunk, at);
+      this.#inItems = false;
+      at.envelope = next;
+      return;
     }
-    return at;
+    if (chunk[next] !== 0x7b) throw this.#garbled('an element of its list is no object');
+    this.#inItem = true;
+    this.#valuesBefore = values;
+    at.item = next;
+    if (at.batch === -1) at.batch = next;
   }
 
   /** In an object of the list. */
-  #within(chunk: Buffer, start: number, at: number): number {
+  #within(next: number, at: Places): void {
     const { depth, values } = this.#structure;
     if (values - this.#valuesBefore > MAX_OBJECT_VALUES) throw this.#tooManyValues();
-    if (depth !== IN_ITEMS) return start;
-    this.#endItem(chunk.subarray(start, at + 1));
-    return at + 1;
+    if (depth !== IN_ITEMS) return;
+    this.#inItem = false;
+    at.batchEnd = next + 1;
+    at.blank = next + 1;
+  }
+
+  /** Parses the objects that are complete, those of one piece together: V8 remembers the shape of the one before, which halves the time. */
+  #parse(chunk: Buffer, at: Places): void {
+    if (at.batchEnd === 0) return;
+    let bytes = chunk.subarray(at.batch, at.batchEnd);
+    if (this.#item.length > 0) {
+      this.#item.add(bytes);
+      ({ bytes } = this.#item);
+    }
+    const text = `[${bytes.toString('utf8')}]`;
+    this.#item.clear();
+    at.batch = -1;
+    at.batchEnd = 0;
+    let items: unknown[];
+    try {
+      items = JSON.parse(text) as unknown[];
+    } catch (error) {
+      throw this.#garbled('an object of its list is not JSON', error);
+    }
+    for (const item of items) this.#onItem(item);
   }
 
   #mustBeBlank(chunk: Buffer, from: number, end: number): void {
@@ -109,26 +137,6 @@ export class ListSplitter {
     this.#item.add(bytes);
   }
 
-  #endItem(last: Buffer): void {
-    this.#inItem = false;
-    let bytes = last;
-    if (this.#item.length > 0 || last.length > MAX_OBJECT_BYTES) {
-      this.#addItem(last);
-      ({ bytes } = this.#item);
-    }
-    const text = bytes.toString('utf8');
-    const isObject = bytes[0] === 0x7b;
-    this.#item.clear();
-    if (!isObject) throw this.#garbled('an element of its list is no object');
-    let item: unknown;
-    try {
-      item = JSON.parse(text);
-    } catch (error) {
-      throw this.#garbled(`an object of its list is not JSON`, error);
-    }
-    this.#onItem(item);
-  }
-
   #tooManyValues(): LinkspanError {
     return tooLarge(this.#what, 'object', `an object of more than ${MAX_OBJECT_VALUES} values`, {
       used: MAX_OBJECT_VALUES + 1,
@@ -139,6 +147,19 @@ export class ListSplitter {
   #garbled(why: string, cause?: unknown): LinkspanError {
     return new LinkspanError('KUBE_GARBLED', `${this.#what}: ${why}`, { cause });
   }
+}
+
+/** Where in a piece begins what has not been put anywhere yet. */
+interface Places {
+  envelope: number;
+  /** The first of the objects that are parsed together; -1: there is none. */
+  batch: number;
+  /** Where the last complete one ends; 0: there is none. */
+  batchEnd: number;
+  /** The object that is open. */
+  item: number;
+  /** What must be blank. */
+  blank: number;
 }
 
 /** Whether text that ends with `[` ends with `"items":[`. */
