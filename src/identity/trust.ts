@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import { messageOf } from '../base/errors.ts';
 import { anchorPaths, type Certificate, checkPath, parseCertificates } from './certificate.ts';
 import type { BoundAnchors, Identity } from './identity.ts';
-import { identityIn, isIdentity } from './peer.ts';
+import { identityIn, isIdentity, peerCertificate } from './peer.ts';
 import { isBelowDomain, trustDomainOf } from './trust-domain.ts';
 
 /** What decides whom a process believes. */
@@ -127,15 +127,14 @@ export function refusalOf(
   now: number,
   expected?: string,
 ): string | undefined {
-  const trust = trustOf(settings);
-  const leaf = socket.getPeerX509Certificate();
-  if (leaf === undefined) return 'it has shown no certificate';
-  if (expected !== undefined && !isIdentity(leaf.raw, expected))
-    return `it proved ${(identityIn(leaf.raw) ?? 'no identity').slice(0, 300)} instead of ${expected}`;
-  return trust.simple ? undefined : trust.refusal(leaf, chainOf(leaf), now);
+  const der = peerCertificate(socket);
+  if (der === undefined) return 'it has shown no certificate';
+  if (expected !== undefined && !isIdentity(der, expected))
+    return `it proved ${(identityIn(der) ?? 'no identity').slice(0, 300)} instead of ${expected}`;
+  return trustOf(settings).simple ? undefined : lostTrust(socket, settings, now);
 }
 
-/** The same for a connection that was believed once, with the anchors as they are now. */
+/** The same in full, also where no anchor is bound: for a connection that was believed once, with the anchors as they are now. */
 export function lostTrust(socket: TLSSocket, settings: TrustSettings, now: number): string | undefined {
   const leaf = socket.getPeerX509Certificate();
   return leaf === undefined

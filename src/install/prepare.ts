@@ -59,6 +59,7 @@ export async function prepare(client: KubeClient | undefined, request: InstallRe
   assertFits(facts, request);
   const values = await valuesFor(facts, request);
   assertSameValues(facts, withoutIssuer(values), request);
+  assertOwnDomain(values);
   const issuerSecret = issuerSecretName(values);
   const secret =
     client === undefined || issuerSecret === undefined
@@ -91,6 +92,18 @@ async function valuesFor(facts: InstallFacts, request: InstallRequest): Promise<
   const before = withoutDomains(stored ?? clusterValues(facts, issuerFiles !== undefined), distrusted);
   const base = [ha ? await haValues() : {}, before, flagValues].reduce(joinValues);
   return gatherValues(helm, base, helmFlags);
+}
+
+/** @throws LinkspanError CONFIG_INVALID when a trust domain of its own is asked for where Linkerd's identity service says which it is */
+function assertOwnDomain(values: Values): void {
+  if (!valueAt(values, 'clusterName') || valueAt(values, 'identity.source') !== 'linkerd') return;
+  throw new LinkspanError(
+    'CONFIG_INVALID',
+    `clusterName: certificates come from Linkerd's identity service, whose trust domain (${String(valueAt(values, 'identityTrustDomain'))}) is Linkerd's`,
+    {
+      hint: 'Leave --cluster-name out, or give an issuer of your own: --identity-issuer-certificate-file and its like.',
+    },
+  );
 }
 
 function linkerdNotes(facts: InstallFacts, values: Values): string[] {

@@ -5,17 +5,20 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { LinkspanError } from '../../../src/base/errors.ts';
 import {
   type BoundAnchorsSource,
+  openBoundConfigMap,
   openBoundFile,
   parseAnchorsFlag,
   withBoundAnchors,
 } from '../../../src/identity/bound-anchors.ts';
 import type { BoundAnchors, Identity, IdentitySource } from '../../../src/identity/identity.ts';
 import { type Authority, issueLeaf } from '../../../src/identity/issue.ts';
+import type { KubeClient } from '../../../src/kube/client.ts';
 import { accountIn, freeAuthority } from '../../support/authorities.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { closedIn } from '../../support/closed-in.ts';
 import { eventually } from '../../support/eventually.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const EAST = 'east.cluster.local';
 const WEST = 'west.cluster.local';
@@ -143,6 +146,54 @@ describe('an identity with anchors that are bound to domains', () => {
     writeFileSync(file, 'half of a');
     await eventually('the slip is told', () => source.ready.reason.includes('west.crt'));
     expect(source.current()?.bound).to.deep.equal([{ domain: WEST, pem: west.ca }]);
+  });
+
+  it('reads anchors from a ConfigMap: a slip in one key keeps what it held, and a key that goes takes its anchor along', async () => {
+    const down = new LinkspanError('KUBE_UNREACHABLE', 'no connection');
+    const key = `${WEST}.crt`;
+    const lists = [
+      down,
+      { data: { [key]: west.ca, other: 'is no key of ours', 'Not!.crt': west.ca } },
+      down,
+      { data: { [key]: 'half of a' } },
+      { data: { 'north.example.crt': 'half of a' } },
+      undefined,
+    ];
+    const client = {
+      list: () => {
+        const next = lists.length > 1 ? lists.shift() : lists[0];
+        if (next instanceof LinkspanError) return Promise.reject(next);
+        return Promise.resolve({ items: next === undefined ? [] : [next], resourceVersion: '1' });
+      },
+      async *watch() {
+        // Ends at once.
+      },
+    } as unknown as KubeClient;
+    const clock = new VirtualClock();
+    const ref = { namespace: 'ns', name: 'linkspan-anchors' };
+    const source = closed(openBoundConfigMap({ client, ref, clock, random: () => 0.5 }), (one) =>
+      one.close(),
+    );
+    const seen: string[] = [];
+    source.subscribe(() =>
+      seen.push(
+        `${source.known} ${source.current().map(({ domain, pem }) => `${domain}${pem === west.ca ? '' : '!'}`)} ${source.problem}`,
+      ),
+    );
+    await eventually('nothing is there any more', async () => {
+      await clock.advance(500);
+      return source.known && source.current().length === 0;
+    });
+    const where = 'ConfigMap ns/linkspan-anchors';
+    const wrong = `${where}, Not!.crt: trust domain: "Not!" is not a valid name`;
+    expect(seen).to.deep.equal([
+      `false  ${where}: no connection`,
+      `true ${WEST} ${wrong}`,
+      `true ${WEST} ${where}: no connection`,
+      `true ${WEST} ${where}, ${key}: no PEM block "CERTIFICATE" in it`,
+      `true north.example! ${where}, north.example.crt: no PEM block "CERTIFICATE" in it`,
+      'true  ',
+    ]);
   });
 
   it('is asked for in one form for files and one for ConfigMaps', () => {
