@@ -46,6 +46,7 @@ export const ANNOTATION_LIMITS = {
   'linkspan.dev/retry-budget-min-per-second': MAX_ANNOTATION,
   'linkspan.dev/retry-budget-ttl': MAX_ANNOTATION,
   // Of Services, pods and machines.
+  [names.ALLOWED_NAMESPACES]: MAX_ANNOTATION,
   [names.OPAQUE_PORTS]: MAX_ANNOTATION,
   [names.SKIPPED_INBOUND_PORTS]: MAX_ANNOTATION,
   [names.INBOUND_PORT]: MAX_ANNOTATION,
@@ -62,6 +63,7 @@ export const ANNOTATION_LIMITS = {
   [names.LINK_ANNOTATION]: MAX_ANNOTATION,
   [names.DATA_PATH]: MAX_ANNOTATION,
   [names.COPIED_KEYS]: ALL_OF_AN_OBJECT,
+  [names.OVER_BUDGET]: MAX_ANNOTATION,
   [names.EGRESS_PORTS]: OWN_LIST,
   [names.MIRROR_GATEWAY]: MAX_ANNOTATION,
   // Of Links and Secrets, and of what is installed.

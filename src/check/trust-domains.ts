@@ -1,4 +1,5 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { messageOf } from '../base/errors.ts';
 import { GATEWAY_IDENTITY, OURS } from '../base/names.ts';
 import { ANCHORS_KEY_ENDING } from '../identity/bound-anchors.ts';
@@ -187,7 +188,7 @@ export function boundIn(data: Readonly<Record<string, string>> | undefined): Rec
 }
 
 function domainOfGateway(gateways: readonly V1Service[]): string | undefined {
-  const identities = gateways.map(({ metadata }) => metadata?.annotations?.[GATEWAY_IDENTITY]);
+  const identities = gateways.map(({ metadata }) => readAnnotation(metadata?.annotations, GATEWAY_IDENTITY));
   return identities.map((identity) => trustDomainOf(identity ?? '')).find((domain) => domain !== undefined);
 }
 

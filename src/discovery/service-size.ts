@@ -1,11 +1,12 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { EXPORTED_LABEL, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE, OVER_BUDGET } from '../base/names.ts';
 import { bytesOf } from './export-cost.ts';
 
 /** Ports of one Service: ten times what real ones have. */
 const MAX_PORTS = 1000;
 /** Annotations that say whether and how a Service is exported; without them it would look as if it were not. */
-const EXPORT_KEYS = [EXPORTED_LABEL, EXPORT_GATEWAY_NAMESPACE, EXPORT_GATEWAY_NAME];
+const EXPORT_KEYS = [EXPORTED_LABEL, EXPORT_GATEWAY_NAMESPACE, EXPORT_GATEWAY_NAME] as const;
 /** What they name are DNS names. */
 const MAX_NAME = 253;
 
@@ -33,7 +34,7 @@ export function withinSize(service: V1Service, maxMetadata: number): V1Service {
 
 /** Why a Service was cut down; undefined when it was not. */
 export function overBudgetOf(service: V1Service | undefined): string | undefined {
-  return service?.metadata?.annotations?.[OVER_BUDGET];
+  return readAnnotation(service?.metadata?.annotations, OVER_BUDGET);
 }
 
 function oversize({ metadata, spec }: V1Service, maxMetadata: number): string | undefined {
@@ -59,7 +60,7 @@ function shortest(labels: StringMap | undefined, max: number): Record<string, st
 
 function exportAnnotations(annotations: StringMap | undefined): Record<string, string> {
   const kept = EXPORT_KEYS.flatMap((key) => {
-    const value = annotations?.[key];
+    const value = readAnnotation(annotations, key);
     return value !== undefined && value.length <= MAX_NAME ? [[key, value] as const] : [];
   });
   return Object.fromEntries(kept);

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import {
   type EgressClaim,
   holderOf,
@@ -77,10 +78,6 @@ function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: Route
   const gateway = claim.gateway === undefined ? gatewayOf(spec) : ownGateway(claim.gateway);
   if (gateway === undefined) return undefined;
   const service = mirror(claim.mirror);
-  const annotations = service?.metadata?.annotations;
-  const { requests } = readRequestAnnotations(annotations);
-  // Whoever may write in the mirror's namespace decides who may use it: what it says concerns its own clients only.
-  const { namespaces: allowedNamespaces } = readAllowedNamespaces(annotations?.[ALLOWED_NAMESPACES]);
   return {
     label: `${holderOf(claim)}:${claim.port}`,
     namespace: claim.mirror.slice(0, claim.mirror.indexOf('/')),
@@ -89,8 +86,18 @@ function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: Route
     port: claim.port,
     protocol: service === undefined ? undefined : servicePortProtocol(service, claim.port),
     gateway,
+    ...saidOfClients(service),
+  };
+}
+
+/** What a mirror says of its own clients: whoever may write in its namespace decides about them, and about nothing else. */
+function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 'allowedNamespaces'> {
+  const annotations = mirror?.metadata?.annotations;
+  const { requests } = readRequestAnnotations(annotations);
+  const { namespaces } = readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES));
+  return {
     ...(requests === undefined ? {} : { requests }),
-    ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
+    ...(namespaces === undefined ? {} : { allowedNamespaces: namespaces }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
@@ -148,7 +149,7 @@ export class RouteSource {
       const { annotations } = mirror.metadata ?? {};
       this.#problems.tell(keyOf(mirror), [
         ...readRequestAnnotations(annotations).problems,
-        ...readAllowedNamespaces(annotations?.[ALLOWED_NAMESPACES]).problems,
+        ...readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES)).problems,
       ]);
     }
     this.#problems.keepOnly(new Set(mirrors.map(keyOf)));

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { type PortRange, readEgressPorts } from '../base/egress-ports.ts';
 import type { EgressClaim } from '../base/egress-record.ts';
 import { holderOf } from '../base/egress-record.ts';
@@ -73,7 +74,7 @@ function claimsOf(service: V1Service, links: ReadonlyMap<string, Link>, range: P
 
 function mirrorClaims(service: V1Service, link: Link | undefined, range: PortRange): Claimed[] {
   const annotations = service.metadata?.annotations;
-  if (link === undefined || annotations?.[DATA_PATH] !== 'relay') return [];
+  if (link === undefined || readAnnotation(annotations, DATA_PATH) !== 'relay') return [];
   const owner = { cluster: link.targetClusterName, link: `${link.namespace}/${link.name}` };
   const key = originOf(service, owner);
   const host = key === undefined ? hostOriginOf(service, owner) : undefined;
@@ -84,9 +85,9 @@ function mirrorClaims(service: V1Service, link: Link | undefined, range: PortRan
     ...owner,
     export: exported,
     target: host === undefined ? fqName : `${host.host}.${fqName}`,
-    ...(annotations[MIRROR_GATEWAY] === undefined ? {} : { gateway: null }),
+    ...(readAnnotation(annotations, MIRROR_GATEWAY) === undefined ? {} : { gateway: null }),
   };
-  return claimedPorts(service, annotations[EGRESS_PORTS], claim, range);
+  return claimedPorts(service, readAnnotation(annotations, EGRESS_PORTS), claim, range);
 }
 
 function memberClaims(
@@ -107,7 +108,8 @@ function memberClaims(
     export: `${namespace}/${member}`,
     target: fullyQualifiedName({ namespace, name: member }, link.targetClusterDomain),
   };
-  return claimedPorts(service, annotations?.[`${FEDERATED_EGRESS_PORTS_GROUP}/${cluster}`], claim, range);
+  const ports = readAnnotation(annotations, `${FEDERATED_EGRESS_PORTS_GROUP}/${cluster}`);
+  return claimedPorts(service, ports, claim, range);
 }
 
 /** Of the Service's own ports, those for which the annotation names a port that the controller may have chosen. */

@@ -262,7 +262,7 @@ export class FederatedWriter {
         (cluster) =>
           cluster !== member &&
           ageOf(cluster) === undefined &&
-          annotations[memberLinkKey(cluster)] === undefined,
+          readAnnotation(annotations, memberLinkKey(cluster)) === undefined,
       );
   }
 

@@ -283,7 +283,7 @@ function isRemovable({ federated, member, key, strangers }: MemberFacts): Remova
     const [group = '', cluster = ''] = name.split('/');
     // The record of the keys that the leader copied is the leader's.
     if (name === REMOTE_DISCOVERY || name === COPIED_KEYS) return false;
-    if (name === LOCAL_DISCOVERY) return annotations[name] !== key.name;
+    if (name === LOCAL_DISCOVERY) return readAnnotation(annotations, LOCAL_DISCOVERY) !== key.name;
     if (!MIRROR_ANNOTATION_GROUPS.includes(group)) return true;
     return (
       cluster === memberLabel(member) || (!members.has(cluster) && cluster !== memberLabel(LOCAL_MEMBER))

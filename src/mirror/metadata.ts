@@ -148,7 +148,7 @@ export function recordedKeys(annotations: StringMap | undefined): ReadonlySet<st
 
 /** Keys that a mirror which another controller made, without a record, has from its export: they are taken back like recorded ones. Values that differ are somebody's own. */
 export function inheritedKeys(local: V1Service, remote: V1Service | undefined): string[] {
-  if (local.metadata?.annotations?.[COPIED_KEYS] !== undefined) return [];
+  if (readAnnotation(local.metadata?.annotations, COPIED_KEYS) !== undefined) return [];
   const same = (here: StringMap | undefined, there: StringMap | undefined) =>
     Object.entries(there ?? {}).flatMap(([key, value]) => (here?.[key] === value ? [key] : []));
   return [

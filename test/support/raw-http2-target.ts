@@ -17,7 +17,7 @@ export interface RawRequest {
   readonly streamId: number;
   readonly path: string;
   /** HEADERS of these fields. */
-  head(end: boolean, ...fields: readonly (readonly [string, string])[]): Buffer;
+  readonly head: (end: boolean, ...fields: readonly (readonly [string, string])[]) => Buffer;
   readonly socket: net.Socket;
 }
 

@@ -1,4 +1,5 @@
 import type { V1Namespace } from '@kubernetes/client-node';
+import { readAnnotation } from '../../base/annotations.ts';
 import { describeError } from '../../base/errors.ts';
 import { ALLOWED_NAMESPACES } from '../../base/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
@@ -98,5 +99,5 @@ function storedNamespace(namespace: V1Namespace): V1Namespace | undefined {
 }
 
 function saidBy({ metadata }: V1Namespace): string | undefined {
-  return metadata?.annotations?.[ALLOWED_NAMESPACES];
+  return readAnnotation(metadata?.annotations, ALLOWED_NAMESPACES);
 }

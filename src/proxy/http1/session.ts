@@ -219,8 +219,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
     try {
-      const { target, rules } = this.#session;
-      const lease = await target.lease(fresh, 'http1', rules.client);
+      const lease = await this.#session.target.lease(fresh, 'http1', this.#session.rules.client);
       if (this.#exchange === exchange && !this.#client.closed) return this.#leased(exchange, lease);
       lease.endpoint.abandon();
       lease.connection.destroy();
@@ -315,8 +314,8 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.firstByteMs = ms;
     exchange.responseBody = new BodyReader(head.framing);
     exchange.held = EMPTY;
-    this.#closing =
-      !exchange.head.keepAlive || head.framing.kind === 'until close' || draining() || this.#client.retired;
+    const last = draining() || this.#client.retired;
+    this.#closing = last || !exchange.head.keepAlive || head.framing.kind === 'until close';
     this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
   }

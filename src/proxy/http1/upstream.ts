@@ -8,6 +8,7 @@ import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts'
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
 import {
   behind,
+  type Framing,
   HeadError,
   headEnd,
   IDEMPOTENT,
@@ -237,15 +238,18 @@ function requestHead({ method, path, authority, fields, framing, version }: Outg
   // HTTP/2 may split the field, HTTP/1 may not (RFC 9113 section 8.2.3).
   if (cookies.length > 0) lines.push(`cookie: ${cookies.join('; ')}`);
   if (framing.kind === 'chunked') lines.push('transfer-encoding: chunked');
-  // Servers ask for a length where the method gives a body a meaning (RFC 9110 section 8.6).
-  else if (
+  else if (lacksLength(method, framing, fields)) lines.push('content-length: 0');
+  if (minor === 0) lines.push('connection: keep-alive');
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+/** Servers ask for a length where the method gives a body a meaning (RFC 9110 section 8.6). */
+function lacksLength(method: string, framing: Framing, fields: readonly Field[]): boolean {
+  return (
     framing.kind === 'none' &&
     WITH_BODY.has(method) &&
     !fields.some(({ lower }) => lower === 'content-length')
-  )
-    lines.push('content-length: 0');
-  if (minor === 0) lines.push('connection: keep-alive');
-  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+  );
 }
 
 /** The last chunk, with trailers. */
