@@ -21,7 +21,9 @@ export function linkState(link: LinkObject): LinkState {
   if (conditions.length === 0) return { state: 'waiting', why: NOT_TAKEN_UP };
   const blocking = conditions.find(blocks);
   if (blocking !== undefined) return { state: 'waiting', why: conditionText(blocking) };
-  const trouble = conditions.filter(({ status }) => status === 'False').map(conditionText);
+  const trouble = conditions
+    .filter(({ status, reason }) => status === 'False' || reason === 'ImportsRefused')
+    .map(conditionText);
   return { state: 'synced', mirrors: link.status?.mirrorCount ?? 0, trouble };
 }
 

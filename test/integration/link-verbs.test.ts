@@ -274,7 +274,8 @@ describe('verbs that join clusters, on real API servers', () => {
       await installGateway(east, ns, '10.200.0.41');
       for (const cluster of [east, west]) {
         await exportService(cluster, ns, 'web', { test: ns, federated: true });
-        controllers.push(startController(cluster, { namespace: ns }));
+        // The exports are in the namespace of the Links, which takes nothing by default.
+        controllers.push(startController(cluster, { namespace: ns, controlNamespaces: new Set() }));
       }
     });
 

@@ -78,6 +78,8 @@ describe('where a Link stands', () => {
       { ...well, gateway: 'False ProbesFailed' },
       ['GatewayAlive: ProbesFailed (10.0.0.1: dead)'],
     ],
+    // Nothing has failed, but who links should know.
+    ['some are refused', { ...well, synced: 'True ImportsRefused' }, ['Synced: ImportsRefused']],
     ['some cannot be mirrored', { ...well, synced: 'False SomeNotMirrored' }, ['Synced: SomeNotMirrored']],
   ];
   for (const [story, said, trouble] of done)
