@@ -18,9 +18,25 @@ type Step =
 
 /** A compiled pattern. */
 export interface LinearRegex {
-  /** Whether it matches anywhere in `text`, which is looked at one character (UTF-16 unit) at a time. */
-  test(text: string): boolean;
+  /**
+   * Whether it matches anywhere in `text`, which is looked at one character (UTF-16 unit) at a time.
+   * @param effort what may be spent on it; when that is used up the answer is false, whatever the truth is
+   */
+  test(text: string, effort?: Effort): boolean;
 }
+
+/** Work that is left to several expressions together, in steps of an automaton of about 50 ns; below zero: used up. */
+export interface Effort {
+  left: number;
+}
+
+/** What beginning with an expression costs. */
+const BEGINNING = 8;
+/** Characters of which each leads to a known set: a look-up, which is cheaper than a step. */
+const LOOK_UPS = 4;
+/** What a new set costs more than its steps. */
+const NEW_SET = 4;
+const NO_END: Effort = { left: Number.POSITIVE_INFINITY };
 
 /** Compiles a pattern. @throws RegexError */
 export function linearRegex(pattern: string): LinearRegex {
@@ -101,7 +117,9 @@ class Automaton implements LinearRegex {
     this.#first = this.#setOf(this.#closure([this.#begin], true, false), true);
   }
 
-  test(text: string): boolean {
+  test(text: string, effort = NO_END): boolean {
+    effort.left -= BEGINNING + text.length / LOOK_UPS;
+    if (effort.left < 0) return false;
     let set = this.#first;
     for (let at = 0; at < text.length; at++) {
       if (set.matched) return true;
@@ -109,8 +127,10 @@ class Automaton implements LinearRegex {
       let next = set.next.get(code);
       if (next === undefined) {
         const steps = this.#advance(set.steps, code);
+        effort.left -= steps.length * NEW_SET;
+        if (effort.left < 0) return false;
         next = this.#known(steps);
-        if (next === undefined) return this.#simulate(steps, text, at + 1);
+        if (next === undefined) return this.#simulate(steps, text, at + 1, effort);
         set.next.set(code, next);
       }
       set = next;
@@ -119,10 +139,12 @@ class Automaton implements LinearRegex {
   }
 
   /** The same without remembering anything. */
-  #simulate(from: readonly number[], text: string, start: number): boolean {
+  #simulate(from: readonly number[], text: string, start: number, effort: Effort): boolean {
     let steps = from;
     for (let at = start; at < text.length; at++) {
       if (this.#matches(steps)) return true;
+      effort.left -= steps.length;
+      if (effort.left < 0) return false;
       steps = this.#advance(steps, text.charCodeAt(at));
     }
     return this.#matches(this.#closure(steps, false, true));

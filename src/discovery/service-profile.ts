@@ -20,6 +20,13 @@ export type ServiceProfile = KubeObject & { readonly spec?: unknown };
 /** Routes of one profile that are looked at: each costs every request of the Service a look. */
 const MAX_ROUTES = 256;
 const MAX_DEPTH = 10;
+/** Conditions of one profile: each is compiled, and may cost every request. */
+const MAX_CONDITIONS = 2000;
+
+/** Conditions that a profile may still have. */
+interface Room {
+  left: number;
+}
 
 const route = z.object({
   name: z.string().min(1),
@@ -64,9 +71,10 @@ export function readServiceProfile(value: unknown): ReadRequests {
   const all = parsed.data.routes ?? [];
   if (all.length > MAX_ROUTES)
     problems.push(`${all.length} routes are too many, the first ${MAX_ROUTES} are used`);
+  const room: Room = { left: MAX_CONDITIONS };
   const routes = all.slice(0, MAX_ROUTES).flatMap((one, index) => {
     try {
-      return [readRoute(one, problems)];
+      return [readRoute(one, problems, room)];
     } catch (error) {
       problems.push(`spec.routes[${index}] is not valid (${messageOf(error)}), it is left out`);
       return [];
@@ -78,16 +86,16 @@ export function readServiceProfile(value: unknown): ReadRequests {
   return { requests, problems };
 }
 
-function readRoute(value: unknown, problems: string[]): RouteRules {
+function readRoute(value: unknown, problems: string[], room: Room): RouteRules {
   const parsed = valid(route, value);
   const { name, timeout, isRetryable, responseClasses } = parsed;
-  const condition = requestCondition(parsed.condition, 0);
+  const condition = requestCondition(parsed.condition, 0, room);
   const timeoutMs = timeout === undefined ? 0 : goDuration(timeout);
   if (timeoutMs === undefined)
     problems.push(`route ${name}: the timeout "${timeout}" is not valid, it is left out`);
   const classes = (responseClasses ?? []).map(
     (one): ResponseClass => ({
-      condition: responseCondition(one.condition, 0),
+      condition: responseCondition(one.condition, 0, room),
       failure: one.isFailure === true,
     }),
   );
@@ -101,27 +109,29 @@ function readRoute(value: unknown, problems: string[]): RouteRules {
 }
 
 /** All that is said of a request must hold. */
-function requestCondition(value: unknown, depth: number): RequestCondition {
+function requestCondition(value: unknown, depth: number, room: Room): RequestCondition {
+  takeRoom(room);
   const { method, pathRegex, all, any, not } = valid(requestMatch, value);
   const next = below(depth);
   const found: RequestCondition[] = [];
-  if (all) found.push({ kind: 'all', of: all.map((one) => requestCondition(one, next)) });
-  if (any) found.push({ kind: 'any', of: any.map((one) => requestCondition(one, next)) });
+  if (all) found.push({ kind: 'all', of: all.map((one) => requestCondition(one, next, room)) });
+  if (any) found.push({ kind: 'any', of: any.map((one) => requestCondition(one, next, room)) });
   if (method) found.push({ kind: 'method', method: method.toUpperCase() });
-  if (not !== undefined && not !== null) found.push({ kind: 'not', of: requestCondition(not, next) });
+  if (not !== undefined && not !== null) found.push({ kind: 'not', of: requestCondition(not, next, room) });
   if (pathRegex) found.push({ kind: 'path', regex: anchored(pathRegex) });
   return together(found, (of) => ({ kind: 'all', of }));
 }
 
-function responseCondition(value: unknown, depth: number): ResponseCondition {
+function responseCondition(value: unknown, depth: number, room: Room): ResponseCondition {
+  takeRoom(room);
   const { status: range, all, any, not } = valid(responseMatch, value);
   const next = below(depth);
   const found: ResponseCondition[] = [];
-  if (all) found.push({ kind: 'all', of: all.map((one) => responseCondition(one, next)) });
-  if (any) found.push({ kind: 'any', of: any.map((one) => responseCondition(one, next)) });
+  if (all) found.push({ kind: 'all', of: all.map((one) => responseCondition(one, next, room)) });
+  if (any) found.push({ kind: 'any', of: any.map((one) => responseCondition(one, next, room)) });
   // Zero is what a field is that is not set.
   if (range) found.push({ kind: 'status', min: range.min || 100, max: range.max || 599 });
-  if (not !== undefined && not !== null) found.push({ kind: 'not', of: responseCondition(not, next) });
+  if (not !== undefined && not !== null) found.push({ kind: 'not', of: responseCondition(not, next, room) });
   return together(found, (of) => ({ kind: 'all', of }));
 }
 
@@ -129,6 +139,10 @@ function together<T>(found: readonly T[], all: (of: readonly T[]) => T): T {
   const [first, ...more] = found;
   if (first === undefined) throw new Error('a condition that says nothing');
   return more.length === 0 ? first : all(found);
+}
+
+function takeRoom(room: Room): void {
+  if (room.left-- <= 0) throw new Error(`more than ${MAX_CONDITIONS} conditions in the profile`);
 }
 
 function below(depth: number): number {

@@ -1,4 +1,4 @@
-import { linearRegex } from '../../base/linear-regex.ts';
+import { type Effort, linearRegex } from '../../base/linear-regex.ts';
 import type {
   RequestCondition,
   ResponseClass,
@@ -11,6 +11,8 @@ export interface Asked {
   readonly method: string;
   /** Without query. */
   readonly path: string;
+  /** What may be spent on finding the route. */
+  readonly effort: Effort;
 }
 
 /** Makes a test of a condition. @throws RegexError */
@@ -22,7 +24,7 @@ export function requestTest(condition: RequestCondition): (asked: Asked) => bool
     }
     case 'path': {
       const regex = linearRegex(condition.regex);
-      return (asked) => regex.test(asked.path);
+      return (asked) => regex.test(asked.path, asked.effort);
     }
     case 'all':
     case 'any': {
