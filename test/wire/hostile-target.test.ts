@@ -97,7 +97,8 @@ describe('a target whose API server is hostile', function () {
       await othersGoOn(peers, change);
       const last = peers.lines.at(-1)?.peers['hostile-0'];
       expect(last?.over).to.equal(budget);
-      expect(last?.apiError).to.equal(undefined);
+      // A watch that never holds is a fault of the API; what does not fit is none.
+      if (hostility !== 'new lists without end') expect(last?.apiError).to.equal(undefined);
     });
   }
 
