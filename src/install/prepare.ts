@@ -123,7 +123,7 @@ function issuerNotes(
   if (from !== 'made') return [];
   const domain = trustDomainIn(values);
   return [
-    `a trust anchor and an issuer for ${domain} were made${until}: the gateways of other clusters are believed, and theirs believe this one, once each cluster has the other's anchor certificate (ca.crt of ConfigMap linkspan-trust; linkspan upgrade --anchors <domain>=<file>). No key has to leave this cluster`,
+    `a trust anchor and an issuer were made for ${domain}${until}: the gateways of other clusters are believed, and theirs believe this one, once each cluster has the other's anchor certificate (ca.crt of ConfigMap linkspan-trust; linkspan upgrade --anchors <domain>=<file>). No key has to leave this cluster`,
     ...(valueAt(values, 'clusterName')
       ? []
       : [`the trust domain ${domain} is not this cluster's alone: with --cluster-name it would be`]),

@@ -175,11 +175,10 @@ describe('an identity with anchors that are bound to domains', () => {
       one.close(),
     );
     const seen: string[] = [];
-    source.subscribe(() =>
-      seen.push(
-        `${source.known} ${source.current().map(({ domain, pem }) => `${domain}${pem === west.ca ? '' : '!'}`)} ${source.problem}`,
-      ),
-    );
+    source.subscribe(() => {
+      const domains = source.current().map(({ domain, pem }) => (pem === west.ca ? domain : `${domain}!`));
+      seen.push(`${source.known} ${domains.join()} ${source.problem}`);
+    });
     await eventually('nothing is there any more', async () => {
       await clock.advance(500);
       return source.known && source.current().length === 0;
