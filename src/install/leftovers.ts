@@ -55,7 +55,7 @@ async function listOurs(
 }
 
 /**
- * What an earlier version or other values have installed and the new manifests no longer have. Only what the chart made counts (its objects say of which component they are): accounts of `allow` stay,
+ * What an earlier version or other values have installed and the new manifests no longer have. Only what the chart made counts (its objects say of which release they are): accounts of `allow` stay,
  * and so does an issuer, whose key nobody can make again. Pure.
  * @param home namespace of the installation
  */
@@ -67,7 +67,8 @@ export function leftovers(
   const names = new Set(wanted.map(titleOf));
   return installed.filter((object) => {
     const { labels = {}, namespace } = object.metadata ?? {};
-    if (labels['component'] === undefined || labels['app.kubernetes.io/name'] !== 'linkspan') return false;
+    if (labels['app.kubernetes.io/instance'] === undefined || labels['app.kubernetes.io/name'] !== 'linkspan')
+      return false;
     if (namespace !== undefined && namespace !== home) return false;
     if ((object as { type?: string }).type === 'kubernetes.io/tls') return false;
     return !names.has(titleOf(object));

@@ -6,6 +6,7 @@ import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
 import { parseManifests, titleOf } from '../../../src/kube/manifests.ts';
 import type { KubeObject } from '../../../src/kube/resource.ts';
+import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
 
 const HOME = 'linkerd-multicluster';
 const GOLDEN = path.join(import.meta.dirname, '../../golden/chart');
@@ -15,7 +16,9 @@ const object = (kind: string, name: string, more: object = {}, namespace?: strin
   kind,
   metadata: { name, ...(namespace === undefined ? {} : { namespace }), ...more },
 });
-const ofChart = { labels: { component: 'egress', 'app.kubernetes.io/name': 'linkspan' } };
+const ofChart = {
+  labels: { 'app.kubernetes.io/instance': 'linkspan', 'app.kubernetes.io/name': 'linkspan' },
+};
 
 const facts: UninstallFacts = {
   links: [],
@@ -114,8 +117,11 @@ describe('what an upgrade leaves behind', () => {
   });
 
   it('is never an account of `allow`, an issuer, or of another namespace', () => {
-    const allowed = { labels: { 'app.kubernetes.io/part-of': 'linkspan' } };
-    expect(left(object('ServiceAccount', 'east', allowed, HOME))).to.deep.equal([]);
+    // An upgrade that takes them away cuts off every source cluster that has one.
+    const account = { namespace: HOME, name: 'mirror-east' };
+    for (const boundTokens of [true, false])
+      for (const one of remoteAccessManifests({ account, linkerd: true, boundTokens, version: '1.0.0' }))
+        expect(left(one)).to.deep.equal([]);
     const issuer = { ...object('Secret', 'linkspan-issuer', ofChart, HOME), type: 'kubernetes.io/tls' };
     expect(left(issuer)).to.deep.equal([]);
     expect(left(object('Deployment', 'd', ofChart, 'elsewhere'))).to.deep.equal([]);
