@@ -111,8 +111,8 @@ export const catalogue = {
     'Check --identity-service, --identity-service-name and the trust anchors; it is tried again.',
   ),
   IDENTITY_UNTRUSTED: entry(
-    'The certificate does not lead to any trust anchor of the bundle beside it.',
-    'Put the intermediates behind the leaf in tls.crt, and the anchor it was issued under in ca.crt.',
+    'The certificate does not lead to any trust anchor of the bundle beside it, or an authority on the way may not give its name (name constraints).',
+    'Put the intermediates behind the leaf in tls.crt, and the anchor it was issued under in ca.crt; `linkspan identity show` says whom an authority may name.',
   ),
 
   // install

@@ -25,6 +25,7 @@ import { Prober } from '../probe/probe-request.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
+import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
 import { accessOf, clusterFlags, durationFlag, selectorFlag } from './flags.ts';
 import { signerFlags, startSigner, withSignerFlags } from './signer.ts';
 
@@ -52,6 +53,7 @@ const schema = z.strictObject({
   peerConcurrency: z.coerce.number().int().min(1).max(1024),
   leaseDuration: durationFlag.refine((ms) => ms >= 5000, { error: 'must be at least 5s' }),
   identityDir: z.string().optional(),
+  ...anchorsFlag,
   ...signerFlags,
   admin: z.string(),
   replica: z
@@ -64,7 +66,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan controller`: mirrors the exports of every linked cluster into this one. */
 export function controllerCommand(): Command {
-  return withSignerFlags(new Command('controller'))
+  return addAnchorsFlag(withSignerFlags(new Command('controller')))
     .description('mirror the exported Services of linked clusters into this (source) cluster')
     .option(
       '--kubeconfig <file>',
@@ -144,7 +146,7 @@ async function run(settings: Settings): Promise<void> {
   const identity =
     settings.identityDir === undefined
       ? undefined
-      : await openIdentityDir({ dir: settings.identityDir, clock: systemClock, log });
+      : await probeIdentity(settings.identityDir, settings, access, log);
   const signer = await startSigner(settings, access, registry, log);
 
   const stopping = new AbortController();
@@ -171,6 +173,17 @@ async function run(settings: Settings): Promise<void> {
     controller.start();
   }
   await stopped;
+}
+
+/** What gateways are shown that let only mTLS clients probe them, and whom of them is believed. */
+async function probeIdentity(
+  dir: string,
+  { anchors }: Settings,
+  access: ClusterAccess,
+  log: Logger,
+): Promise<IdentitySource> {
+  const clientOf = () => new KubeClient(access, { clock: systemClock, random: Math.random, log });
+  return boundIdentity(await openIdentityDir({ dir, clock: systemClock, log }), anchors, { clientOf, log });
 }
 
 /** The controller's settings from the flags; where Linkerd is installed, its ways are the defaults. */

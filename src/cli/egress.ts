@@ -14,6 +14,7 @@ import { publishAccounts } from '../proxy/metrics.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
+import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
 import { accessOf } from './flags.ts';
 import { endOfStart, tuneForTraffic } from './garbage.ts';
 import {
@@ -34,6 +35,7 @@ const schema = z
     listenAddress: z.string(),
     admin: z.string(),
     ...streamsFlag,
+    ...connectionAgeFlags,
     grace: z.coerce.number().min(0),
     logLevel: z.enum(['error', 'warn', 'info', 'debug']),
   })
@@ -42,7 +44,8 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
-  return addStreamsFlag(withIdentityFlags(new Command('egress')))
+  const command = withIdentityFlags(new Command('egress'));
+  return addConnectionAgeFlags(addStreamsFlag(command), 'connections to gateways')
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
       '--kubeconfig <file>',
@@ -70,6 +73,7 @@ async function run(settings: Settings): Promise<void> {
     listenAddress: settings.listenAddress,
     lookup: systemLookup,
     streams: settings.streams,
+    connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,
   });
   const routes = new RouteSource({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { messageOf } from '../base/errors.ts';
 import type { MeshSettings } from '../discovery/mesh-pods.ts';
-import { meshNameOf } from '../gateway/trust-domain.ts';
+import { meshNameOf } from '../identity/trust-domain.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { nodes } from '../kube/resource.ts';

@@ -5,7 +5,7 @@ import { systemClock } from '../base/clock.ts';
 import { openKubePolicies } from '../gateway/policy/kube-policies.ts';
 import { isNetwork } from '../gateway/policy/networks.ts';
 import { NO_POLICIES, type PolicySource } from '../gateway/policy/source.ts';
-import { meshNameOf } from '../gateway/trust-domain.ts';
+import { meshNameOf } from '../identity/trust-domain.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Logger } from '../telemetry/log.ts';

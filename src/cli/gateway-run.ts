@@ -15,6 +15,7 @@ import { targetQuestion } from '../gateway/target-readiness.ts';
 import { answerParent, forkWorker } from '../gateway/worker.ts';
 import { Workers } from '../gateway/workers.ts';
 import type { IdentitySource } from '../identity/identity.ts';
+import type { ConnectionAge } from '../identity/open-peers.ts';
 import { publishIdentity } from '../identity/metrics.ts';
 import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
@@ -34,6 +35,7 @@ export interface GatewayRun {
   readonly graceMs: number;
   readonly workers: number;
   readonly streams: boolean;
+  readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
@@ -171,6 +173,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     graceMs,
     reusePort,
     streams: run.streams,
+    connectionAge: run.connectionAge,
     workers: run.workers,
     maxPending: run.maxPending,
     accessLog,

@@ -15,6 +15,7 @@ import type { IdentitySource } from '../identity/identity.ts';
 import { KubeClient } from '../kube/client.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
+import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
 import { accessOf } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
 import { openPolicies, policyFlags } from './gateway-policies.ts';
@@ -68,6 +69,7 @@ const schema = z
     grace: z.coerce.number().min(0),
     workers,
     ...streamsFlag,
+    ...connectionAgeFlags,
     accessLog,
     accessLogQuery: z.boolean().default(false),
     allowFaultInjection: z.boolean().default(false),
@@ -86,7 +88,8 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  return addStreamsFlag(withIdentityFlags(new Command('gateway')))
+  const command = withIdentityFlags(new Command('gateway'));
+  return addConnectionAgeFlags(addStreamsFlag(command), "clients' connections")
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
@@ -170,6 +173,7 @@ async function run(settings: Settings): Promise<void> {
     graceMs: settings.grace * 1000,
     workers: settings.workers,
     streams: settings.streams,
+    connectionAge: connectionAgeOf(settings),
     accessLog: settings.accessLog,
     accessLogQuery: settings.accessLogQuery,
     allowTrustDomains: settings.allowTrustDomain,

@@ -18,6 +18,7 @@ import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
 import { openAnchorsConfigMap, openAnchorsFile, type TrustAnchors } from '../identity/trust-anchors.ts';
 import { KubeClient } from '../kube/client.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
 import { accessOf, durationFlag } from './flags.ts';
 
 /** Flags of the verbs that carry traffic: where their identity comes from. */
@@ -32,6 +33,7 @@ export const identityFlags = {
   identityLifetime: durationFlag.refine((ms) => ms >= 600_000, { error: 'must be at least 10m' }),
   controlNamespace: z.string().min(1),
   trustDomain: z.string().min(1),
+  ...anchorsFlag,
 };
 export type IdentityFlags = z.output<z.ZodObject<typeof identityFlags>>;
 
@@ -49,7 +51,7 @@ export const NO_IDENTITY_DIR = {
 
 /** Adds them to a verb. */
 export function withIdentityFlags(command: Command): Command {
-  return command
+  return addAnchorsFlag(command)
     .option(
       '--identity <source>',
       "where the identity comes from: dir (files), linkerd (Linkerd's identity service), csr (this cluster's controller)",
@@ -89,11 +91,20 @@ export async function openIdentity(
   flags: IdentityFlags & { kubeconfig?: string | undefined; context?: string | undefined },
   log: Logger,
 ): Promise<IdentitySource> {
+  // The gateway of a mesh starts without an API server where its anchors are in a file.
+  const clientOf = () => new KubeClient(accessOf(flags), { clock: systemClock, random: Math.random, log });
+  return boundIdentity(await openOwn(flags, clientOf, log), flags.anchors, { clientOf, log });
+}
+
+/** The identity with its own anchors. */
+async function openOwn(
+  flags: IdentityFlags,
+  clientOf: () => KubeClient,
+  log: Logger,
+): Promise<IdentitySource> {
   const shared = { clock: systemClock, random: Math.random, log };
   const { controlNamespace, trustDomain } = flags;
   if (flags.identity === 'dir') return openIdentityDir({ dir: flags.identityDir ?? '', ...shared });
-  // The gateway of a mesh starts without an API server where its anchors are in a file.
-  const clientOf = () => new KubeClient(accessOf(flags), shared);
   if (flags.identity === 'linkerd') {
     const serverIdentity =
       flags.identityServiceName ??

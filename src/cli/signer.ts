@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
+import { durationFlag } from './flags.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Registry } from '../telemetry/metrics.ts';
 
@@ -12,6 +13,7 @@ export const signerFlags = {
   issuerDir: z.string().min(1).optional(),
   controlNamespace: z.string().min(1),
   trustDomain: z.string().min(1),
+  maxCertificateLife: durationFlag.refine((ms) => ms >= 600_000, { error: 'must be at least 10m' }),
 };
 export type SignerFlags = z.output<z.ZodObject<typeof signerFlags>> & { readonly namespace: string };
 
@@ -27,7 +29,8 @@ export function withSignerFlags(command: Command): Command {
       "the mesh's namespace, part of every identity that is signed",
       DEFAULT_LINKERD_NAMESPACE,
     )
-    .option('--trust-domain <domain>', 'last part of every identity that is signed', DEFAULT_CLUSTER_DOMAIN);
+    .option('--trust-domain <domain>', 'last part of every identity that is signed', DEFAULT_CLUSTER_DOMAIN)
+    .option('--max-certificate-life <time>', 'longest life that is signed, whoever asks for what', '24h');
 }
 
 /** A running signer. */
@@ -50,11 +53,12 @@ export async function startSigner(
     import('../identity/metrics.ts'),
   ]);
   const shared = { clock: systemClock, random: Math.random, log };
-  const { namespace, controlNamespace, trustDomain } = flags;
+  const { namespace, controlNamespace, trustDomain, maxCertificateLife: maxLifetimeMs } = flags;
   const client = new KubeClient(access, shared);
-  const issuer = await openIssuerDir({ dir: flags.issuerDir, ...shared });
-  const signer = new Signer({ client, issuer, rules: { controlNamespace, trustDomain }, ...shared });
-  const trust = new TrustPublisher({ client, namespace, issuer, ...shared });
+  const issuer = await openIssuerDir({ dir: flags.issuerDir, trustDomain, ...shared });
+  const rules = { controlNamespace, trustDomain, maxLifetimeMs };
+  const signer = new Signer({ client, issuer, rules, ...shared });
+  const trust = new TrustPublisher({ client, namespace, issuer, trustDomain, ...shared });
   publishSigner(registry, signer, issuer);
   signer.start();
   trust.start();

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Clock } from '../base/clock.ts';
 import type { IdentitySource } from '../identity/identity.ts';
+import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
@@ -15,6 +16,8 @@ export interface EgressOptions extends Omit<RouteServerOptions, 'accounts' | 'dr
   readonly streams?: boolean;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
+  /** How connections to gateways grow old; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are replaced sooner. */
+  readonly connectionAge?: ConnectionAge;
 }
 
 /** How soon a port that could not be bound is tried again. */
@@ -29,6 +32,7 @@ export class Egress {
   readonly #options: EgressOptions;
   readonly #clock: Clock;
   readonly #trunks: Trunks;
+  readonly #peers: OpenPeers;
   readonly #servers = new Map<number, RouteServer>();
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
@@ -38,7 +42,12 @@ export class Egress {
   constructor(options: EgressOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.#trunks = new Trunks({ ...options, accounts: this.accounts });
+    this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
+    this.#trunks = new Trunks({
+      ...options,
+      accounts: this.accounts,
+      onProven: (connection, socket) => this.#peers.add(connection, socket),
+    });
   }
 
   /** Ports that are served. */
@@ -83,6 +92,7 @@ export class Egress {
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
     for (const server of this.#leaving) server.destroy();
     this.#trunks.destroy();
+    this.#peers.close();
   }
 
   #open(port: number, route: Route): void {

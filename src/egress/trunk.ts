@@ -3,10 +3,10 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
-import { peerIdentities } from '../identity/peer.ts';
+import { refusalOf } from '../identity/trust.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection } from '../proxy/connection.ts';
-import { tlsConnect } from '../proxy/dial.ts';
+import { tlsConnect, type TlsOptions } from '../proxy/dial.ts';
 import type { ProxyFailure } from '../proxy/failures.ts';
 import type { Field } from '../proxy/field.ts';
 import { Http2Connection, type Http2User } from '../proxy/http2/connection.ts';
@@ -51,6 +51,8 @@ export interface TrunkOptions {
   readonly streams?: boolean;
   /** Silence after which a gateway is asked whether it is still there; default 2 s. */
   readonly keepAliveMs?: number;
+  /** Told of each connection to a gateway that has proven who it is. */
+  readonly onProven?: TlsOptions['onProven'];
 }
 
 /** Which service a flow is for. */
@@ -232,7 +234,8 @@ export class Trunk implements Http2User {
         identity: () => presented,
         serverName: gateway,
         alpn: streams ? [STREAMS_ALPN, TRANSPORT_HEADER_ALPN] : [TRANSPORT_HEADER_ALPN],
-        accepts: (certificate) => peerIdentities(certificate).includes(gateway),
+        refuses: (socket, own) => refusalOf(socket, own, clock.now(), gateway),
+        onProven: (opened, socket) => this.#options.onProven?.(opened, socket),
       },
       { host, port },
     );

@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { IdentitySource } from '../identity/identity.ts';
-import { peerIdentities } from '../identity/peer.ts';
+import { refusalOf } from '../identity/trust.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import { tlsConnect } from '../proxy/dial.ts';
 import type { GatewayPlace } from './trunk.ts';
@@ -41,7 +41,7 @@ export async function tryGateway(
         identity: () => identity.current(),
         serverName: name,
         alpn: [STREAMS_ALPN, TRANSPORT_HEADER_ALPN],
-        accepts: (certificate) => peerIdentities(certificate).includes(name),
+        refuses: (socket, own) => refusalOf(socket, own, clock.now(), name),
       },
       { host, port },
     );

@@ -3,7 +3,7 @@ import { matchesIdentity } from '../identity/peer.ts';
 import { ProxyFailure } from '../proxy/failures.ts';
 import { About, type Field } from '../proxy/field.ts';
 import type { PolicyVerdict } from './policy/verdict.ts';
-import { isOfTrustDomain } from './trust-domain.ts';
+import { isOfTrustDomain } from '../identity/trust-domain.ts';
 
 /** What decides whether a request may pass. */
 export interface Question {

@@ -1,10 +1,17 @@
 import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { IdentitySource } from '../identity/identity.ts';
-import { peerIdentities } from '../identity/peer.ts';
+import type { OpenPeers } from '../identity/open-peers.ts';
+import { refusalOf } from '../identity/trust.ts';
 import type { MeshPeer } from '../proxy/balancer/endpoint.ts';
 import { type DialOptions, plainDial, tlsDial } from '../proxy/dial.ts';
 import type { Dial } from '../proxy/target-options.ts';
 import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-header.ts';
+
+export interface EndpointDialOptions extends DialOptions {
+  readonly identity: IdentitySource;
+  /** Looks after connections to pods with a mesh proxy; absent: nobody does. */
+  readonly peers?: OpenPeers;
+}
 
 /**
  * How a gateway reaches the pods of its own cluster: plainly, and where a pod has a mesh proxy as another proxy of the mesh would (wire reference 1.1 and 1.4).
@@ -12,7 +19,7 @@ import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-
  * HTTP goes to the application's own port inside mTLS, without ALPN; the proxy looks inside. What it must not look into (raw flows, and all that goes to an opaque port) goes to the
  * proxy's port with a transport header that names the application's port and nothing else, so that a server that speaks first is not kept waiting for a detection to time out.
  */
-export function endpointDial(options: DialOptions & { readonly identity: IdentitySource }): Dial {
+export function endpointDial(options: EndpointDialOptions): Dial {
   const plain = plainDial(options);
   return (endpoint, protocol) => {
     const { host, port, mesh } = endpoint;
@@ -25,7 +32,7 @@ export function endpointDial(options: DialOptions & { readonly identity: Identit
 
 /** @param behind the application's port, where a header has to name it */
 function meshDial(
-  { identity, ...options }: DialOptions & { readonly identity: IdentitySource },
+  { identity, peers, ...options }: EndpointDialOptions,
   mesh: MeshPeer,
   behind: number | undefined,
 ): Dial {
@@ -34,7 +41,8 @@ function meshDial(
     ...options,
     identity: () => identity.current(),
     serverName: mesh.identity,
-    accepts: (certificate) => peerIdentities(certificate).includes(mesh.identity),
+    refuses: (socket, own) => refusalOf(socket, own, options.clock.now(), mesh.identity),
+    ...(peers === undefined ? {} : { onProven: (connection, socket) => peers.add(connection, socket) }),
     ...(behind === undefined
       ? {}
       : {

@@ -3,6 +3,7 @@ import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
+import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts, type Counter } from '../proxy/accounts.ts';
 import type { Connection } from '../proxy/connection.ts';
@@ -23,7 +24,7 @@ import { type Arrival, HeaderEntrance } from './header-entrance.ts';
 import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
 import { StreamSession, type Visit } from './stream-session.ts';
-import { trustDomains } from './trust-domain.ts';
+import { trustDomains } from '../identity/trust-domain.ts';
 
 export interface GatewayOptions {
   /** For clients with a transport header: other clusters. */
@@ -51,6 +52,8 @@ export interface GatewayOptions {
   readonly policies?: PolicySource;
   /** Trust domains beside the gateway's own whose identities may come in; default none. */
   readonly allowTrustDomains?: readonly string[];
+  /** How connections, of clients and to pods with a mesh proxy, grow old; default `DEFAULT_CONNECTION_AGE`. */
+  readonly connectionAge?: ConnectionAge;
   /** Let our own egress carry all its flows on a few connections (stream mode); default true. */
   readonly streams?: boolean;
 }
@@ -107,6 +110,7 @@ export class Gateway {
   readonly accounts: Accounts;
   readonly #options: GatewayOptions;
   readonly #listeners: readonly MtlsListener[];
+  readonly #peers: OpenPeers;
   readonly #served = new Map<string, Served>();
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
@@ -119,6 +123,7 @@ export class Gateway {
     const { targets, clock, random, workers = 1 } = options;
     this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
     this.#gates = new Gates({ accounts: this.accounts, clock, random, workers });
+    this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
     this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
@@ -168,17 +173,26 @@ export class Gateway {
     if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
     for (const listener of this.#listeners) listener.destroy();
     for (const { target } of this.#served.values()) target.close();
+    this.#peers.close();
   }
 
   /** The ports, and what stands behind each. */
   #openings(): readonly MtlsListener[] {
     const { listen, listeners = [], identity, clock, log } = this.#options;
-    const { reusePort = false, detectTimeoutMs = 10_000, streams = true } = this.#options;
+    const { reusePort = false, detectTimeoutMs: timeoutMs = 10_000, streams = true } = this.#options;
     const { accounts } = this;
+    const shared = {
+      identity,
+      clock,
+      log,
+      accounts,
+      peers: this.#peers,
+      detectTimeoutMs: timeoutMs,
+      reusePort,
+    };
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
     const open = (address: SocketAddress, entrance: Entrance) =>
-      new MtlsListener({ address, identity, log, accounts, detectTimeoutMs, reusePort, entrance });
-    const timeoutMs = detectTimeoutMs;
+      new MtlsListener({ ...shared, address, entrance });
     const onStreams = streams
       ? (connection: Connection, client: string) => this.#streams(connection, client)
       : undefined;
@@ -347,7 +361,7 @@ export class Gateway {
     const { clock, random, targets, identity, maxPending = MAX_PENDING } = this.#options;
     const known = this.#served.get(label);
     if (known !== undefined) return known;
-    const dial = endpointDial({ label, accounts: this.accounts, clock, identity });
+    const dial = endpointDial({ label, accounts: this.accounts, clock, identity, peers: this.#peers });
     const target = new Target({ label, dial, clock, random, maxPending, accounts: this.accounts });
     const spec = lookUp(targets, label);
     const served: Served = { label, target, spec, gated: undefined, flows: new Set() };

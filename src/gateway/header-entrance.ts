@@ -84,6 +84,11 @@ class HeaderWait implements ConnectionHandler {
     // Nothing has been sent.
   }
 
+  onRetire(connection: Connection): void {
+    this.#timer.cancel();
+    connection.destroy();
+  }
+
   onClose(): void {
     this.#timer.cancel();
   }

@@ -1,9 +1,13 @@
+import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
+import type { Clock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
-import { peerCertificate, peerIdentities } from '../identity/peer.ts';
+import type { OpenPeers } from '../identity/open-peers.ts';
+import { identityIn, peerCertificate } from '../identity/peer.ts';
+import { lostTrust, trustOf } from '../identity/trust.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import { type Connection, SocketConnection } from '../proxy/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -23,6 +27,9 @@ export interface Entrance {
 export interface ListenerOptions {
   readonly address: SocketAddress;
   readonly identity: IdentitySource;
+  /** Looks after the connections whose clients have been let in. */
+  readonly peers: OpenPeers;
+  readonly clock: Clock;
   readonly accounts: Accounts;
   readonly log: Logger;
   readonly entrance: Entrance;
@@ -33,6 +40,11 @@ export interface ListenerOptions {
   /** Several processes take connections from the same port (SO_REUSEPORT); default false. */
   readonly reusePort?: boolean;
 }
+
+/**
+ * Nobody resumes a session: a ticket would bring a client back without its certificate being looked at, hours after it has expired or its anchor has gone. Linkerd's proxies resume none either.
+ */
+const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 
 /** A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire reference 1.4). */
 export class MtlsListener {
@@ -61,6 +73,7 @@ export class MtlsListener {
       requestCert: true,
       rejectUnauthorized: true,
       allowPartialTrustChain: true,
+      secureOptions: SECURE_OPTIONS,
       ...(entrance.alpn.length === 0 ? {} : { ALPNProtocols: [...entrance.alpn] }),
       handshakeTimeout: detectTimeoutMs,
       SNICallback: (name, callback) => {
@@ -113,16 +126,23 @@ export class MtlsListener {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  /** New connections get the new certificate; open ones live on. */
+  /** New connections get the new certificate; open ones live on, as long as their clients are trusted (`OpenPeers`). */
   #renew(identity: Identity | undefined): void {
     if (identity === undefined || this.#server === undefined) return;
     const { cert, key, ca } = identity;
-    this.#server.setSecureContext({ cert, key, ca, minVersion: 'TLSv1.3', allowPartialTrustChain: true });
+    this.#server.setSecureContext({
+      cert,
+      key,
+      ca,
+      minVersion: 'TLSv1.3',
+      allowPartialTrustChain: true,
+      secureOptions: SECURE_OPTIONS,
+    });
     this.#serverName = identity.name;
   }
 
   #admit(socket: tls.TLSSocket): void {
-    const { accounts, entrance } = this.#options;
+    const { accounts, entrance, peers } = this.#options;
     const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
     if (entrance.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
@@ -130,8 +150,10 @@ export class MtlsListener {
     if (entrance.named && (socket as { servername?: unknown }).servername !== this.#serverName)
       return this.#drop(socket, 'no server name');
     const certificate = peerCertificate(socket);
-    const clientIdentity = certificate === undefined ? undefined : peerIdentities(certificate)[0];
+    const clientIdentity = certificate === undefined ? undefined : identityIn(certificate);
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
+    const foreign = this.#foreign(socket);
+    if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
     const connection = new SocketConnection(socket);
     this.#connections.add(connection);
     accounts.client.begin(connection);
@@ -142,10 +164,19 @@ export class MtlsListener {
       accounts.client.end(connection, errno);
     });
     entrance.admit(connection, clientIdentity, protocol);
+    peers.add(connection, socket);
   }
 
-  #drop(socket: Socket, reason: string): void {
-    this.#refuse(reason, '');
+  /** Why the anchor at the end of the client's chain may not name the client: it is bound to another domain. */
+  #foreign(socket: tls.TLSSocket): string | undefined {
+    const { identity, clock } = this.#options;
+    const own = identity.current();
+    if (own === undefined || trustOf(own).simple) return undefined;
+    return lostTrust(socket, own, clock.now());
+  }
+
+  #drop(socket: Socket, reason: string, detail = ''): void {
+    this.#refuse(reason, detail);
     // A client that offered no ALPN is in the middle of its own handshake; errors of a socket that is thrown away are of no interest.
     socket.on('error', () => undefined);
     socket.destroy();

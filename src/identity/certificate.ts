@@ -1,6 +1,7 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { LinkspanError } from '../base/errors.ts';
-import { peerIdentities } from './peer.ts';
+import { nameConstraintsOf, permits } from './name-constraints.ts';
+import { identityIn, peerIdentities } from './peer.ts';
 
 /** A parsed certificate and the file it came from, for messages. */
 export interface Certificate {
@@ -40,7 +41,7 @@ export function parseCertificates(text: string, where: string): Certificate[] {
  * @throws LinkspanError IDENTITY_INVALID when there is none
  */
 export function identityOf(leaf: Certificate): string {
-  const name = peerIdentities(leaf.x509.raw)[0];
+  const name = identityIn(leaf.x509.raw);
   if (name !== undefined) return name;
   throw new LinkspanError('IDENTITY_INVALID', `${leaf.where}: the certificate has no DNS or URI name (SAN)`);
 }
@@ -79,9 +80,64 @@ export function checkKey(leaf: Certificate, key: KeyObject, keyFile: string): vo
   }
 }
 
+/** A way from a leaf to a trust anchor. */
+export interface AnchorPath {
+  readonly anchor: Certificate;
+  /** What stands between the leaf and the anchor, from below. */
+  readonly between: readonly Certificate[];
+}
+
 /**
- * Follows the signatures from `leaf` through `intermediates` to one of `anchors`, every certificate valid at `now`. A wrong chain
- * would fail in every handshake with a message that says much less.
+ * Every way that signatures lead from `leaf` through `intermediates` to one of `anchors`. Each certificate is walked through once, so a
+ * chain that somebody has made to be searched costs little.
+ */
+export function anchorPaths(
+  leaf: Certificate,
+  intermediates: readonly Certificate[],
+  anchors: readonly Certificate[],
+): {
+  readonly paths: readonly AnchorPath[] /** The last one that was reached. */;
+  readonly end: Certificate;
+} {
+  const left = new Set(intermediates.slice(0, MAX_CHAIN));
+  const walks: Certificate[][] = [[leaf]];
+  const paths: AnchorPath[] = [];
+  for (const walk of walks) {
+    const at = walk.at(-1) ?? leaf;
+    for (const anchor of anchors)
+      if (signed(anchor, at) || equal(anchor, at)) paths.push({ anchor, between: walk.slice(1) });
+    for (const next of left) {
+      if (!signed(next, at)) continue;
+      left.delete(next);
+      walks.push([...walk, next]);
+    }
+  }
+  return { paths, end: walks.at(-1)?.at(-1) ?? leaf };
+}
+
+/**
+ * Checks one way to an anchor: every certificate on it valid at `now`, and every name of the leaf permitted by each authority's name
+ * constraints, which runtimes' TLS checks too, along the way that it has found by itself.
+ * @throws LinkspanError IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID, IDENTITY_UNTRUSTED
+ */
+export function checkPath(leaf: Certificate, { anchor, between }: AnchorPath, now: number): void {
+  for (const one of between) checkValidity(one, now, `the intermediate "${oneLine(one.x509.subject)}"`);
+  checkValidity(anchor, now, 'the trust anchor');
+  const names = peerIdentities(leaf.x509.raw);
+  for (const { x509 } of [...between, anchor]) {
+    const constraints = nameConstraintsOf(x509.raw);
+    const foreign = names.find((name) => constraints !== undefined && !permits(constraints, name));
+    if (foreign === undefined) continue;
+    throw new LinkspanError(
+      'IDENTITY_UNTRUSTED',
+      `${leaf.where}: authority "${oneLine(x509.subject)}" may not name ${foreign} (name constraints)`,
+    );
+  }
+}
+
+/**
+ * Follows the signatures from `leaf` through `intermediates` to one of `anchors`, every certificate valid at `now`, every name permitted.
+ * A wrong chain would fail in every handshake with a message that says much less.
  * @throws LinkspanError IDENTITY_UNTRUSTED, IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID
  */
 export function checkChain(
@@ -90,22 +146,11 @@ export function checkChain(
   anchors: readonly Certificate[],
   now: number,
 ): void {
-  let at = leaf;
-  let refused: unknown;
-  for (let depth = 0; depth <= MAX_CHAIN; depth++) {
-    const child = at;
-    const trusted = anchors.filter((candidate) => signed(candidate, child) || equal(candidate, child));
-    for (const anchor of trusted) {
-      refused = failureOf(() => checkValidity(anchor, now, 'the trust anchor'));
-      if (refused === undefined) return;
-    }
-    const next = intermediates.find((candidate) => candidate !== child && signed(candidate, child));
-    if (next === undefined) break;
-    checkValidity(next, now, `the intermediate "${oneLine(next.x509.subject)}"`);
-    at = next;
-  }
-  if (refused !== undefined) throw refused;
-  const text = `${leaf.where}: its chain ends at issuer "${oneLine(at.x509.issuer)}", which is not in ${anchors[0]?.where ?? 'the trust bundle'}`;
+  const { paths, end } = anchorPaths(leaf, intermediates, anchors);
+  const failures = paths.map((path) => failureOf(() => checkPath(leaf, path, now)));
+  if (failures.includes(undefined)) return;
+  if (failures.length > 0) throw failures[0];
+  const text = `${leaf.where}: its chain ends at issuer "${oneLine(end.x509.issuer)}", which is not in ${anchors[0]?.where ?? 'the trust bundle'}`;
   throw new LinkspanError('IDENTITY_UNTRUSTED', text);
 }
 

@@ -1,4 +1,5 @@
 import { type Certificate, iso, oneLine, parseCertificates } from './certificate.ts';
+import { nameConstraintsOf, type Subtrees } from './name-constraints.ts';
 import { peerIdentities } from './peer.ts';
 
 const DAY_MS = 86_400_000;
@@ -27,9 +28,23 @@ function facts(certificate: Certificate, now: number): [string, string][] {
     ...names.slice(1).map((name): [string, string] => ['also', name]),
     ['issuer', x509.checkIssued(x509) ? 'itself' : oneLine(x509.issuer)],
     ['use', x509.ca ? 'certificate authority' : 'leaf'],
+    ...constraintLines(certificate),
     ['key', keyName(certificate)],
     ['valid from', iso(notBefore)],
     ['valid to', `${iso(notAfter)} (${remaining(notBefore, notAfter, now)})`],
+  ];
+}
+
+function constraintLines({ x509 }: Certificate): [string, string][] {
+  const constraints = nameConstraintsOf(x509.raw);
+  if (constraints === undefined) return x509.ca ? [['may name', 'everybody (no name constraints)']] : [];
+  const { permitted, excluded } = constraints;
+  const roots = ({ dns, uri }: Subtrees) => [...dns, ...uri.map((host) => `spiffe://${host || '*'}`)];
+  const allowed = roots(permitted);
+  const forbidden = roots(excluded).map((root) => root || 'everybody');
+  return [
+    ['may name', allowed.length === 0 ? 'everybody' : allowed.join(', ')],
+    ...forbidden.map((root): [string, string] => ['but not', root]),
   ];
 }
 

@@ -5,7 +5,7 @@ import tls from 'node:tls';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
-import { peerIdentities } from './peer.ts';
+import { identityIn, isIdentity } from './peer.ts';
 
 export interface UnaryCall {
   readonly address: SocketAddress;
@@ -69,9 +69,8 @@ function open({ address, server }: UnaryCall): Socket {
     allowPartialTrustChain: true,
     rejectUnauthorized: true,
     checkServerIdentity: (_, { raw }) => {
-      const names = peerIdentities(raw);
-      if (names.includes(server.identity)) return undefined;
-      return new Error(`it proved ${names[0] ?? 'no identity'} instead of ${server.identity}`);
+      if (isIdentity(raw, server.identity)) return undefined;
+      return new Error(`it proved ${identityIn(raw) ?? 'no identity'} instead of ${server.identity}`);
     },
   });
 }

@@ -43,6 +43,12 @@ export function identityKind(name: string): 'dns' | 'uri' {
   return 'dns';
 }
 
+/** @returns the trust domain as it is @throws LinkspanError CONFIG_INVALID when it is no DNS name */
+export function requireDomain(domain: string): string {
+  requireForm('trust domain', domain, SUBDOMAIN);
+  return domain;
+}
+
 function requireForm(what: string, value: string, form: RegExp): void {
   if (form.test(value)) return;
   throw new LinkspanError('CONFIG_INVALID', `${what}: "${value}" is not a valid name`);

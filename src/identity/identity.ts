@@ -1,5 +1,13 @@
 import type { Health } from '../telemetry/admin.ts';
 
+/** Trust anchors for the identities of one trust domain. */
+export interface BoundAnchors {
+  /** DNS name; the domains below it are meant too, where they have no anchors of their own. */
+  readonly domain: string;
+  /** PEM bundle; empty = nobody may name this domain (what was to say who may cannot be read). */
+  readonly pem: string;
+}
+
 /** A workload's identity: what it presents in an mTLS handshake and whom it trusts. Always consistent: verified as one set. */
 export interface Identity {
   /** First DNS or URI SAN of the leaf; what the peer sees. */
@@ -8,8 +16,10 @@ export interface Identity {
   readonly cert: string;
   /** PEM: private key of the leaf (PKCS#8 or SEC1). */
   readonly key: string;
-  /** PEM bundle of trust anchors. */
+  /** PEM bundle of all trust anchors. */
   readonly ca: string;
+  /** Those of them that may vouch for one trust domain only (`trustOf` has the rule); default none. */
+  readonly bound?: readonly BoundAnchors[];
   /** End of the leaf's validity, milliseconds since the epoch. */
   readonly notAfter: number;
 }

@@ -6,7 +6,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
-  type Extension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
@@ -17,9 +17,15 @@ import {
 import { type Clock, systemClock } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
-import { checkKey, checkValidity, parseCertificates } from './certificate.ts';
+import { checkKey, checkValidity, oneLine, parseCertificates } from './certificate.ts';
 import type { Identity } from './identity.ts';
-import { identityKind } from './identity-name.ts';
+import { identityKind, requireDomain } from './identity-name.ts';
+import {
+  encodeNameConstraints,
+  NAME_CONSTRAINTS_OID,
+  nameConstraintsOf,
+  permits,
+} from './name-constraints.ts';
 import { generateKeys, P256_SHA256, parsePrivateKey, privateKeyPem, signingKey } from './keys.ts';
 
 /** Something that signs certificates: a trust anchor or an issuer under one. */
@@ -41,6 +47,8 @@ export interface AuthorityOptions {
   readonly name?: string;
   /** Default `cluster.local`. */
   readonly trustDomain?: string;
+  /** Whether it, and what it signs, may name identities of the trust domain and below only (nameConstraints, critical); default false. */
+  readonly constrained?: boolean;
   /** Milliseconds from now, cut to the signer's own end; default 10 years for an anchor, 1 year for an issuer. */
   readonly lifetimeMs?: number;
   readonly clock?: Clock;
@@ -75,7 +83,11 @@ export async function createAnchor(options: AuthorityOptions = {}): Promise<Auth
     keys,
     signingAlgorithm: P256_SHA256,
     ...times,
-    extensions: [...authorityUse(1), await SubjectKeyIdentifierExtension.create(keys.publicKey)],
+    extensions: [
+      ...authorityUse(1),
+      ...constraints(options),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
   });
   const cert = pemOf(certificate);
   return {
@@ -98,7 +110,7 @@ export async function createIssuer(anchor: Authority, options: AuthorityOptions 
   const { cert, notAfter } = await sign(anchor, {
     publicKey: keys.publicKey,
     subject: commonName(name),
-    extensions: authorityUse(0),
+    extensions: [...authorityUse(0), ...constraints(options)],
     times: validity('issuer', options, anchor),
   });
   return {
@@ -125,6 +137,7 @@ export async function issueLeaf(
   options: LeafOptions & { publicKey?: webcrypto.CryptoKey },
 ): Promise<IssuedCertificate | Identity> {
   const kind = identityKind(options.identity);
+  requirePermitted(issuer, options.identity);
   const times = validity('leaf', options, issuer);
   const keys = options.publicKey === undefined ? await generateKeys() : undefined;
   const publicKey = options.publicKey ?? keys?.publicKey;
@@ -219,6 +232,25 @@ function authorityUse(pathLength: number): Extension[] {
     new BasicConstraintsExtension(true, pathLength, true),
     new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
   ];
+}
+
+function constraints({ constrained = false, trustDomain }: AuthorityOptions): Extension[] {
+  if (!constrained) return [];
+  const value = encodeNameConstraints(requireDomain(trustDomain ?? DEFAULT_CLUSTER_DOMAIN));
+  return [new Extension(NAME_CONSTRAINTS_OID, true, Uint8Array.from(value))];
+}
+
+/** What an issuer is not permitted to name, everybody would refuse. @throws LinkspanError CONFIG_INVALID */
+function requirePermitted(issuer: Authority, identity: string): void {
+  for (const { x509 } of parseCertificates(issuer.chain || issuer.cert, "the issuer's certificate")) {
+    const limits = nameConstraintsOf(x509.raw);
+    if (limits === undefined || permits(limits, identity)) continue;
+    const domains = limits.permitted.dns.join(', ') || 'no domain at all';
+    throw new LinkspanError(
+      'CONFIG_INVALID',
+      `identity: "${identity}": authority "${oneLine(x509.subject)}" may only name identities of ${domains}`,
+    );
+  }
 }
 
 /** The SAN is critical because the subject is empty (RFC 5280 section 4.2.1.6); an identity may be longer than a common name's 64. */

@@ -3,10 +3,18 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { checkChain, checkValidity, iso, parseCertificates } from './certificate.ts';
+import {
+  anchorPaths,
+  type Certificate,
+  checkChain,
+  checkValidity,
+  iso,
+  parseCertificates,
+} from './certificate.ts';
 import { CA_FILE, CERT_FILE, KEY_FILE, presentFile } from './identity-dir.ts';
 import { type Authority, type AuthorityFiles, parseAuthority } from './issue.ts';
 import { signingKey } from './keys.ts';
+import { nameConstraintsOf, permits } from './name-constraints.ts';
 
 /** How often validity is looked at again, milliseconds. */
 const RECHECK_MS = 15_000;
@@ -28,6 +36,8 @@ export interface IssuerSource {
  */
 export async function openIssuerDir(options: {
   readonly dir: string;
+  /** Of the identities that it is to sign; undefined: not looked at. */
+  readonly trustDomain?: string;
   readonly clock: Clock;
   readonly log: Logger;
 }): Promise<IssuerSource> {
@@ -37,7 +47,7 @@ export async function openIssuerDir(options: {
 }
 
 class IssuerDir implements IssuerSource {
-  readonly #options: { readonly dir: string; readonly clock: Clock; readonly log: Logger };
+  readonly #options: Parameters<typeof openIssuerDir>[0];
   readonly #listeners = new Set<() => void>();
   #files: WatchedFiles | undefined;
   #good: Authority | undefined;
@@ -46,7 +56,7 @@ class IssuerDir implements IssuerSource {
   #closed = false;
   problem: LinkspanError | undefined;
 
-  constructor(options: { readonly dir: string; readonly clock: Clock; readonly log: Logger }) {
+  constructor(options: Parameters<typeof openIssuerDir>[0]) {
     this.#options = options;
   }
 
@@ -97,7 +107,8 @@ class IssuerDir implements IssuerSource {
     if (this.#closed || this.#files === undefined) return;
     const before = { good: this.#good, problem: this.problem };
     try {
-      const found = await loadIssuer(this.#files.current, this.#options.clock.now());
+      const { clock, trustDomain } = this.#options;
+      const found = await loadIssuer(this.#files.current, clock.now(), trustDomain);
       if (!sameAuthority(this.#good, found)) this.#good = found;
       this.problem = undefined;
     } catch (error) {
@@ -125,25 +136,49 @@ class IssuerDir implements IssuerSource {
  * @param files `tls.crt`, `tls.key`, `ca.crt`, in this order
  * @throws LinkspanError IDENTITY_…
  */
-async function loadIssuer(files: readonly FileSnapshot[], now: number): Promise<Authority> {
+async function loadIssuer(
+  files: readonly FileSnapshot[],
+  now: number,
+  trustDomain: string | undefined,
+): Promise<Authority> {
   const [cert, key, ca] = files.map(presentFile);
   if (cert === undefined || key === undefined || ca === undefined) throw new TypeError('three files');
-  return verifiedIssuer({ cert, key, ca }, now);
+  return verifiedIssuer({ cert, key, ca }, now, trustDomain);
 }
 
 /**
- * An issuer whose key is that of its certificate, whose certificate is valid now and leads to one of the trust anchors.
+ * An issuer whose key is that of its certificate, whose certificate is valid now and leads to one of the trust anchors, and which may name identities of the trust domain.
  * @throws LinkspanError IDENTITY_…
  */
-export async function verifiedIssuer(files: Required<AuthorityFiles>, now: number): Promise<Authority> {
+export async function verifiedIssuer(
+  files: Required<AuthorityFiles>,
+  now: number,
+  trustDomain?: string,
+): Promise<Authority> {
   const { cert, key, ca } = files;
   const authority = parseAuthority(files);
   await signingKey(key.text, key.path);
   const [own, ...above] = parseCertificates(cert.text, cert.path);
   if (own === undefined) throw new TypeError('parseCertificates returns at least one');
   checkValidity(own, now, 'the issuer');
-  checkChain(own, above, parseCertificates(ca.text, ca.path), now);
-  return authority;
+  const anchors = parseCertificates(ca.text, ca.path);
+  checkChain(own, above, anchors, now);
+  if (trustDomain === undefined) return authority;
+  const { paths } = anchorPaths(own, above, anchors);
+  if (paths.some(({ anchor, between }) => mayNameAll([own, ...between, anchor], trustDomain)))
+    return authority;
+  throw new LinkspanError(
+    'IDENTITY_INVALID',
+    `${cert.path}: the issuer may not name identities of ${trustDomain} (name constraints)`,
+    { hint: `Make one that may: linkspan identity issuer --trust-domain ${trustDomain}.` },
+  );
+}
+
+function mayNameAll(authorities: readonly Certificate[], trustDomain: string): boolean {
+  return authorities.every(({ x509 }) => {
+    const limits = nameConstraintsOf(x509.raw);
+    return limits === undefined || permits(limits, `a.b.serviceaccount.identity.c.${trustDomain}`);
+  });
 }
 
 function sameAuthority(a: Authority | undefined, b: Authority): boolean {

@@ -30,6 +30,8 @@ export interface CsrFacts {
 export interface SignerRules {
   readonly controlNamespace: string;
   readonly trustDomain: string;
+  /** Longest life that is signed, milliseconds; default a day. */
+  readonly maxLifetimeMs?: number;
 }
 
 /** Why a request is denied: `reason` of the condition `Denied`. */
@@ -55,10 +57,11 @@ export type SignerVerdict =
     }
   | { readonly allowed: false; readonly reason: DenialReason; readonly message: string };
 
-/** Life of a certificate when none is asked for, and the bounds of what may be asked for; Kubernetes itself takes nothing below ten minutes. */
+/** Life of a certificate when none is asked for, and the shortest that may be asked for; Kubernetes itself takes nothing below ten minutes. */
 const DEFAULT_SECONDS = 24 * 3600;
 const MIN_SECONDS = 600;
-const MAX_SECONDS = 7 * 24 * 3600;
+/** Nothing revokes a leaf but the end of its life, so the operator says how long that may be, not who asks. */
+const DEFAULT_MAX_MS = 24 * 3_600_000;
 
 /**
  * May the requester be who the certificate would say? Only its own service account's identity, and nothing else in the certificate: the rules of Linkerd's identity service
@@ -80,7 +83,7 @@ export function mayBe(facts: CsrFacts, rules: SignerRules): SignerVerdict {
   return {
     allowed: true,
     identity,
-    lifetimeMs: Math.min(MAX_SECONDS, Math.max(MIN_SECONDS, seconds)) * 1000,
+    lifetimeMs: Math.min(rules.maxLifetimeMs ?? DEFAULT_MAX_MS, Math.max(MIN_SECONDS, seconds) * 1000),
     server: facts.usages.includes('server auth'),
     client: facts.usages.includes('client auth'),
   };

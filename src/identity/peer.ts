@@ -1,20 +1,9 @@
 import type { TLSSocket } from 'node:tls';
-import {
-  type DerElement,
-  readElement,
-  readElements,
-  TAG_OCTET_STRING,
-  TAG_OID,
-  TAG_SEQUENCE,
-} from './der.ts';
+import { type DerElement, readElements } from './der.ts';
+import { extensionValue, latin1, TAG_DNS_NAME, TAG_URI } from './extensions.ts';
 
 /** Content of the OID 2.5.29.17, subjectAltName. */
 const SUBJECT_ALT_NAME = [0x55, 0x1d, 0x11];
-/** `[3]` of TBSCertificate: the extensions. */
-const TAG_EXTENSIONS = 0xa3;
-/** GeneralName choices, RFC 5280 section 4.2.1.6: dNSName `[2]` and uniformResourceIdentifier `[6]`, both IA5String. */
-const TAG_DNS_NAME = 0x82;
-const TAG_URI = 0x86;
 
 /** A host name in ASCII; no wildcard, which names a set and identifies nobody. */
 const DNS_NAME =
@@ -23,8 +12,8 @@ const DNS_NAME =
 const URI = /^[a-z][a-z0-9+.-]*:\/\/[\x21-\x7e]{1,2048}$/i;
 
 /**
- * The identities in a certificate (DER): its DNS and URI SANs in the order in which the certificate has them. By Linkerd's rule the
- * first one is who the peer is. Names that could not be told from another identity in a log or a pattern (wildcards, control
+ * The names in a certificate (DER): its DNS and URI SANs in the order in which the certificate has them. The first one is who the
+ * peer is (`identityIn`), the others only say what else its issuer has written. Names that could not be told from another identity in a log or a pattern (wildcards, control
  * characters) are left out. Empty for a certificate without such a name and for bytes that are no certificate.
  *
  * Only meaningful for a certificate whose chain has been verified. Read straight from the DER: it happens once per connection,
@@ -34,13 +23,26 @@ export function peerIdentities(der: Uint8Array): string[] {
   const names = subjectAltNames(der);
   const found: string[] = [];
   for (const name of names) {
-    const text = Buffer.from(der.buffer, der.byteOffset + name.start, name.end - name.start).toString(
-      'latin1',
-    );
+    const text = latin1(der, name);
     if (name.tag === TAG_DNS_NAME && DNS_NAME.test(text)) found.push(text.toLowerCase());
     else if (name.tag === TAG_URI && URI.test(text)) found.push(text);
   }
   return found;
+}
+
+/**
+ * Who the holder of a certificate (DER) is: its first DNS or URI SAN, and no other of its names; undefined when it has none. The one
+ * rule for both ends of a connection, which is that of Linkerd's proxies for their clients: a certificate that could be either of
+ * two would be whom the other side wants it to be.
+ */
+export function identityIn(der: Uint8Array): string | undefined {
+  return peerIdentities(der)[0];
+}
+
+/** Whether a certificate (DER) is that of whom we mean; `expected` is a name here, never a pattern. */
+export function isIdentity(der: Uint8Array, expected: string): boolean {
+  const found = identityIn(der);
+  return found !== undefined && !expected.includes('*') && matchesIdentity(expected, found);
 }
 
 /**
@@ -55,36 +57,9 @@ export function peerCertificate(socket: TLSSocket): Uint8Array | undefined {
 
 /** The GeneralName elements of the subjectAltName extension. */
 function subjectAltNames(der: Uint8Array): DerElement[] {
-  for (const extension of extensions(der)) {
-    const parts = readElements(der, extension.start, extension.end) ?? [];
-    const id = parts[0];
-    const value = parts.at(-1);
-    if (id?.tag !== TAG_OID || !holds(der, id, SUBJECT_ALT_NAME)) continue;
-    if (value?.tag !== TAG_OCTET_STRING) return [];
-    const names = readElement(der, value.start, value.end);
-    if (names?.tag !== TAG_SEQUENCE) return [];
-    return readElements(der, names.start, names.end) ?? [];
-  }
-  return [];
-}
-
-/** Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { …, [3] SEQUENCE OF Extension }, … } */
-function extensions(der: Uint8Array): DerElement[] {
-  const certificate = readElement(der, 0, der.length);
-  if (certificate?.tag !== TAG_SEQUENCE) return [];
-  const tbs = readElement(der, certificate.start, certificate.end);
-  if (tbs?.tag !== TAG_SEQUENCE) return [];
-  const fields = readElements(der, tbs.start, tbs.end) ?? [];
-  const tagged = fields.find((field) => field.tag === TAG_EXTENSIONS);
-  const list = tagged === undefined ? undefined : readElement(der, tagged.start, tagged.end);
-  return list?.tag === TAG_SEQUENCE ? (readElements(der, list.start, list.end) ?? []) : [];
-}
-
-function holds(der: Uint8Array, element: DerElement, content: readonly number[]): boolean {
-  return (
-    element.end - element.start === content.length &&
-    content.every((byte, index) => der[element.start + index] === byte)
-  );
+  const names = extensionValue(der, SUBJECT_ALT_NAME);
+  if (names === undefined || names === 'malformed') return [];
+  return readElements(der, names.start, names.end) ?? [];
 }
 
 /**

@@ -96,8 +96,7 @@ export interface AnchorsConfigMapOptions {
 /** A bundle in a ConfigMap (key `ca.crt`, or `ca-bundle.crt` as in Linkerd's), read and watched through the API server. Starts at once. */
 export function openAnchorsConfigMap(options: AnchorsConfigMapOptions): TrustAnchors {
   const bundle = new Bundle();
-  const stop = new AbortController();
-  const running = followBundle(options, bundle, stop.signal);
+  const following = followConfigMap(options, (read) => bundle.set(() => bundleOf(read(), options.ref)));
   return {
     current: () => bundle.current,
     get problem() {
@@ -106,32 +105,45 @@ export function openAnchorsConfigMap(options: AnchorsConfigMapOptions): TrustAnc
     subscribe: (listener) => bundle.subscribe(listener),
     close: async () => {
       bundle.close();
-      stop.abort(new Error('closed'));
-      await running;
+      await following.close();
     },
   };
 }
 
-async function followBundle(
+/**
+ * Follows one ConfigMap until it is closed, through failures of every kind.
+ * @param onSeen gets what is there (undefined: nothing), or throws why that is not known
+ */
+export function followConfigMap(
   { client, ref, clock, random }: AnchorsConfigMapOptions,
-  bundle: Bundle,
-  signal: AbortSignal,
-): Promise<void> {
-  let failures = 0;
-  while (!signal.aborted) {
-    try {
-      for await (const seen of follow({ client, resource: configMaps, ref, clock, signal })) {
-        failures = 0;
-        bundle.set(() => bundleOf(seen, ref));
+  onSeen: (read: () => V1ConfigMap | undefined) => void,
+): { close(): Promise<void> } {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const run = async () => {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        for await (const seen of follow({ client, resource: configMaps, ref, clock, signal })) {
+          failures = 0;
+          onSeen(() => seen);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        onSeen(() => {
+          throw error;
+        });
+        await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
       }
-    } catch (error) {
-      if (signal.aborted) return;
-      bundle.set(() => {
-        throw error;
-      });
-      await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
     }
-  }
+  };
+  const running = run();
+  return {
+    close: async () => {
+      stop.abort(new Error('closed'));
+      await running;
+    },
+  };
 }
 
 function bundleOf(found: V1ConfigMap | undefined, ref: ObjectRef): PemText {

@@ -8,12 +8,14 @@ import { WorkQueue } from '../kube/work-queue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { CA_FILE } from './identity-dir.ts';
 import type { IssuerSource } from './issuer-dir.ts';
-import { TRUST_CONFIG_MAP } from './signer-name.ts';
+import { TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from './signer-name.ts';
 
 export interface TrustPublisherOptions {
   readonly client: KubeClient;
   readonly namespace: string;
   readonly issuer: IssuerSource;
+  /** Of the identities that the anchors are for. */
+  readonly trustDomain: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -26,14 +28,14 @@ const BACKOFF = { minMs: 500, maxMs: 30_000 };
  */
 const DRIFT_MS = 30_000;
 
-/** Keeps the issuer's trust bundle in the ConfigMap `linkspan-trust`: written when the issuer changes, at once when it is missing, and after a while when it was altered. */
+/** Keeps the issuer's trust bundle, and which trust domain it is for, in the ConfigMap `linkspan-trust`, from where people take it to other clusters: written when the issuer changes, at once when it is missing, and after a while when it was altered. */
 export class TrustPublisher {
   readonly #options: TrustPublisherOptions;
   readonly #queue: WorkQueue;
   readonly #stop = new AbortController();
   readonly #key: string;
   /** Undefined before the first look. */
-  #seen: { readonly bundle: string | undefined } | undefined;
+  #seen: { readonly bundle: string | undefined; readonly domain: string | undefined } | undefined;
   #running: Promise<void> = Promise.resolve();
   #unsubscribe: () => void = () => undefined;
 
@@ -81,28 +83,32 @@ export class TrustPublisher {
 
   #saw(found: V1ConfigMap | undefined): void {
     const first = this.#seen === undefined;
-    this.#seen = { bundle: found?.data?.[CA_FILE] };
-    if (this.#seen.bundle === this.#options.issuer.current()?.ca) return;
+    this.#seen = { bundle: found?.data?.[CA_FILE], domain: found?.data?.[TRUST_DOMAIN_KEY] };
+    if (this.#isGood(this.#options.issuer.current()?.ca)) return;
     if (first || this.#seen.bundle === undefined) this.#queue.add(this.#key);
     else this.#queue.addAfter(this.#key, DRIFT_MS);
   }
 
+  #isGood(bundle: string | undefined): boolean {
+    return this.#seen?.bundle === bundle && this.#seen?.domain === this.#options.trustDomain;
+  }
+
   async #write(signal: AbortSignal): Promise<void> {
-    const { client, namespace, issuer, log } = this.#options;
+    const { client, namespace, issuer, trustDomain, log } = this.#options;
     const bundle = issuer.current()?.ca;
-    if (bundle === undefined || this.#seen === undefined || this.#seen.bundle === bundle) return;
+    if (bundle === undefined || this.#seen === undefined || this.#isGood(bundle)) return;
     const body = {
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { namespace, name: TRUST_CONFIG_MAP },
-      data: { [CA_FILE]: bundle },
+      data: { [CA_FILE]: bundle, [TRUST_DOMAIN_KEY]: trustDomain },
     };
     await client.patch(configMaps, { namespace, name: TRUST_CONFIG_MAP }, body, {
       type: 'apply',
       force: true,
       signal,
     });
-    this.#seen = { bundle };
+    this.#seen = { bundle, domain: trustDomain };
     log.info({ configMap: this.#key }, 'trust anchors published');
   }
 }

@@ -2,7 +2,7 @@ import http2 from 'node:http2';
 import tls from 'node:tls';
 import { messageOf } from '../base/errors.ts';
 import type { Identity } from '../identity/identity.ts';
-import { matchesIdentity, peerIdentities } from '../identity/peer.ts';
+import { refusalOf } from '../identity/trust.ts';
 import {
   type Answer,
   Attempt,
@@ -22,13 +22,16 @@ export interface MtlsTarget {
 
 /**
  * One `GET` as Linkerd's own client proxy sends it (wire reference 1.8): TLS 1.3 with our leaf, SNI = the gateway's identity, no ALPN, then
- * HTTP/2 with prior knowledge and `l5d-orig-proto: HTTP/1.1`. The chain must end at our trust anchors and one SAN must be the identity.
+ * HTTP/2 with prior knowledge and `l5d-orig-proto: HTTP/1.1`. The chain must end at an anchor that may vouch for the identity, and
+ * the identity must be the certificate's (`identityIn`).
+ * @param now milliseconds since the epoch
  */
 export function tryMtls(
   target: MtlsTarget,
   own: Identity,
   dial: Dialer,
   signal: AbortSignal,
+  now: number,
 ): Promise<Answer> {
   let proven = false;
   const attempt = new Attempt(signal, (error) => explain(error, proven));
@@ -45,11 +48,14 @@ export function tryMtls(
         ca: own.ca,
         allowPartialTrustChain: true,
         rejectUnauthorized: true,
-        checkServerIdentity: (_, { raw }) => mismatch(raw, target.identity),
+        // Asked below, where the chain can be seen too.
+        checkServerIdentity: () => undefined,
       }),
     );
     secure.once('close', () => attempt.fail(closedError()));
     secure.once('secureConnect', () => {
+      const refusal = refusalOf(secure, own, now, target.identity);
+      if (refusal !== undefined) return attempt.fail(new Error(refusal));
       proven = true;
       ask(attempt, secure, target);
     });
@@ -76,14 +82,6 @@ function ask(attempt: Attempt, secure: tls.TLSSocket, target: MtlsTarget): void 
 
 function closedError(): Error {
   return Object.assign(new Error('closed'), { code: 'ECONNRESET' });
-}
-
-/** The identity is a name here, never a pattern. */
-function mismatch(certificate: Uint8Array, identity: string): Error | undefined {
-  const names = peerIdentities(certificate);
-  if (!identity.includes('*') && names.some((name) => matchesIdentity(identity, name))) return undefined;
-  const shown = names.length === 0 ? 'no identity' : names.slice(0, 3).join(', ').slice(0, 300);
-  return new Error(`it proved ${shown} instead of ${identity}`);
 }
 
 /** OpenSSL's word for bytes that are no TLS. */

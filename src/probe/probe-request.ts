@@ -71,7 +71,7 @@ export class Prober {
   async #ask(target: ProbeTarget, signal: AbortSignal): Promise<{ answer: Answer; via: ProbeWay }> {
     const own = this.#identity();
     if (own !== undefined && this.#overMtls.has(authorityOf(target))) {
-      const answer = await tryMtls(target, own, this.#dial, signal);
+      const answer = await tryMtls(target, own, this.#dial, signal, this.#clock.now());
       if (!goesOn(answer)) return { answer, via: 'mtls' };
       const plain = await tryPlain(target, this.#dial, signal);
       // It still demands mTLS, so what is wrong with that is the news.
@@ -80,7 +80,7 @@ export class Prober {
     const plain = await tryPlain(target, this.#dial, signal);
     if (!demandsMtls(plain)) return { answer: plain, via: 'http1' };
     if (own === undefined) return { answer: needsIdentity(plain), via: 'http1' };
-    const answer = await tryMtls(target, own, this.#dial, signal);
+    const answer = await tryMtls(target, own, this.#dial, signal, this.#clock.now());
     if (!('status' in plain && 'reason' in answer && goesOn(answer))) return { answer, via: 'mtls' };
     const message = `it answered ${plain.status}, and to mTLS: ${answer.message}`;
     return { answer: { reason: 'ProbeStatus', message }, via: 'http1' };

@@ -11,6 +11,8 @@ export interface ConnectionHandler {
   onDrain(connection: Connection): void;
   /** Nothing comes or goes any more. */
   onClose(connection: Connection, error: Error | undefined): void;
+  /** Nothing new is to begin on the connection, as `Connection.retire` says; what cannot be told so has no such method. */
+  onRetire?(connection: Connection): void;
 }
 
 /** A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by probes after this much silence; Linkerd's default. */
@@ -29,6 +31,8 @@ export interface Connection {
   /** Who is told of the end besides the handler, whoever that is by then. */
   whenClosed(listener: () => void): void;
   readonly closed: boolean;
+  /** Nothing new is to begin here: it has grown old, or its peer is not trusted any more. */
+  readonly retired: boolean;
   readonly remoteAddress: string;
   /** Bytes that wait because the peer reads slowly, or for the end of the turn. */
   readonly buffered: number;
@@ -55,6 +59,8 @@ export interface Connection {
   established(): void;
   /** Sends what is waiting, then says that no more comes; the other direction stays open. @param onSent called when the peer's kernel, or ours, has all of it */
   end(onSent?: () => void): void;
+  /** Asks whoever uses it to begin nothing new on it, and to end it when what is under way is done. */
+  retire(): void;
   /** Ends both directions at once. */
   destroy(error?: Error): void;
   /** Ends both directions at once, in a way that the peer cannot take for a proper end. */
@@ -66,6 +72,7 @@ export class SocketConnection implements Connection {
   handler: ConnectionHandler = NOBODY;
   bytesRead = 0;
   bytesWritten = 0;
+  retired = false;
   readonly #socket: Socket;
   /** What has been sent in this turn and not been given to the socket. */
   #slab: Slab | undefined;
@@ -213,6 +220,12 @@ export class SocketConnection implements Connection {
     this.#ended = true;
     if (onSent === undefined) this.#socket.end();
     else this.#socket.end(onSent);
+  }
+
+  retire(): void {
+    if (this.retired || this.#closed) return;
+    this.retired = true;
+    this.handler.onRetire?.(this);
   }
 
   /** What was sent is given to the kernel before; what that does not take is lost. */

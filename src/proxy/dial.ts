@@ -20,8 +20,10 @@ export interface DialOptions {
 
 /** Plain TCP, as a gateway reaches the pods of its own cluster. */
 export function plainDial(options: DialOptions): Dial {
-  return ({ host, port }) =>
-    connected(options, { host, port }, () => net.connect({ host, port, allowHalfOpen: true }), 'connect');
+  return ({ host, port }) => {
+    const socket = net.connect({ host, port, allowHalfOpen: true });
+    return connected(options, { host, port }, { socket, event: 'connect', refuses: () => undefined });
+  };
 }
 
 /** What TLS needs to know; asked for each connection, so that a renewed certificate serves the next one. */
@@ -31,23 +33,25 @@ export interface TlsIdentity {
   readonly ca: string;
 }
 
-export interface TlsOptions extends DialOptions {
-  readonly identity: () => TlsIdentity | undefined;
+export interface TlsOptions<Own extends TlsIdentity = TlsIdentity> extends DialOptions {
+  readonly identity: () => Own | undefined;
   /** Server name to ask for; with Linkerd this is the identity that is expected. */
   readonly serverName: string;
   /** Protocols to offer (ALPN), the preferred one first; absent: none is offered, as Linkerd's proxies do to an application's port. */
   readonly alpn?: readonly string[];
-  /** Whether the certificate (DER) is that of whom we mean; the chain has been verified. */
-  readonly accepts: (certificate: Uint8Array) => boolean;
+  /** Why the peer is not whom we mean, or not to be believed; undefined = it is. Its chain has been verified to end at one of the anchors of `own`, which is what we have shown. */
+  readonly refuses: (socket: tls.TLSSocket, own: Own) => string | undefined;
+  /** Told of each connection whose peer is believed. */
+  readonly onProven?: (connection: Connection, socket: tls.TLSSocket) => void;
 }
 
-export interface TlsDialOptions extends TlsOptions {
+export interface TlsDialOptions<Own extends TlsIdentity = TlsIdentity> extends TlsOptions<Own> {
   /** First bytes on the connection, if any: the transport header. */
   readonly preface?: Buffer;
 }
 
 /** Opens connections with TLS and says what their peers are to hear first. */
-export function tlsDial(options: TlsDialOptions): Dial {
+export function tlsDial<Own extends TlsIdentity>(options: TlsDialOptions<Own>): Dial {
   return async (endpoint) => {
     const { connection } = await tlsConnect(options, endpoint);
     if (options.preface !== undefined) connection.send(options.preface);
@@ -60,8 +64,8 @@ export function tlsDial(options: TlsDialOptions): Dial {
  * @returns the connection, paused, and what its peer has picked of the protocols that were offered
  * @throws ProxyFailure `connection failed` or `connect timeout`
  */
-export async function tlsConnect(
-  options: TlsOptions,
+export async function tlsConnect<Own extends TlsIdentity>(
+  options: TlsOptions<Own>,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<{ readonly connection: Connection; readonly protocol: string | undefined }> {
   const identity = options.identity();
@@ -79,26 +83,30 @@ export async function tlsConnect(
     key: identity.key,
     ca: identity.ca,
     allowPartialTrustChain: true,
-    checkServerIdentity: (_, { raw }) =>
-      options.accepts(raw) ? undefined : new Error(`its certificate is not that of ${options.serverName}`),
+    // Asked by `refuses`, which sees the chain too.
+    checkServerIdentity: () => undefined,
   };
-  let socket: tls.TLSSocket | undefined;
-  const open = () => (socket = tls.connect(settings));
-  const connection = await connected(options, { host, port }, open, 'secureConnect');
-  const protocol = socket?.alpnProtocol;
+  const socket = tls.connect(settings);
+  const refuses = () => options.refuses(socket, identity);
+  const connection = await connected(options, { host, port }, { socket, event: 'secureConnect', refuses });
+  options.onProven?.(connection, socket);
+  const protocol = socket.alpnProtocol;
   return { connection, protocol: typeof protocol === 'string' ? protocol : undefined };
 }
 
 function connected(
   options: DialOptions,
   endpoint: { readonly host: string; readonly port: number },
-  open: () => net.Socket,
-  event: 'connect' | 'secureConnect',
+  opening: {
+    readonly socket: net.Socket;
+    readonly event: 'connect' | 'secureConnect';
+    readonly refuses: () => string | undefined;
+  },
 ): Promise<Connection> {
+  const { socket, event, refuses } = opening;
   const { clock, accounts, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
   const where = `${label}: ${endpoint.host}:${endpoint.port}`;
   return new Promise((resolve, reject) => {
-    const socket = open();
     const timer = clock.after(timeoutMs, () => {
       socket.destroy();
       reject(
@@ -115,6 +123,8 @@ function connected(
     socket.once('error', fail);
     socket.once('close', () => fail(new Error('it closed the connection')));
     socket.once(event, () => {
+      const refusal = refuses();
+      if (refusal !== undefined) return fail(new Error(refusal));
       timer.cancel();
       socket.removeAllListeners('error');
       socket.removeAllListeners('close');

@@ -26,12 +26,12 @@ export class IdleConnections {
     return this.#idle.get(endpoint)?.pop()?.connection;
   }
 
-  /** Keeps a connection, or ends it when there are enough. */
+  /** Keeps a connection, or ends it when there are enough, and when it is to carry nothing new. */
   put(endpoint: EndpointState, connection: Connection): void {
     const { clock, idleMs, max } = this.#options;
     let idle = this.#idle.get(endpoint);
     if (idle === undefined) this.#idle.set(endpoint, (idle = []));
-    if (idle.length >= max) {
+    if (idle.length >= max || connection.retired) {
       connection.destroy();
       return;
     }
@@ -95,6 +95,10 @@ class Parked implements ConnectionHandler {
 
   onDrain(): void {
     // Nothing is sent on unused connections.
+  }
+
+  onRetire(connection: Connection): void {
+    connection.destroy();
   }
 
   onClose(): void {

@@ -61,8 +61,9 @@ describe('identities from CertificateSigningRequests', () => {
   async function startSigner(issuer: IssuerSource): Promise<Signer> {
     const client = opened(await clientAs('linkspan-controller'), (one) => one.close());
     const signer = opened(new Signer({ client, issuer, rules: RULES, ...shared }), (one) => one.stop());
-    const trust = opened(new TrustPublisher({ client, namespace: ns, issuer, ...shared }), (one) =>
-      one.stop(),
+    const trust = opened(
+      new TrustPublisher({ trustDomain: 'cluster.local', client, namespace: ns, issuer, ...shared }),
+      (one) => one.stop(),
     );
     signer.start();
     trust.start();

@@ -76,6 +76,10 @@ export class Http1Session implements ConnectionHandler, Flow {
     });
   }
 
+  onRetire(connection: Connection): void {
+    if (connection === this.#client) this.drain();
+  }
+
   /** Nothing is under way. */
   get #idle(): boolean {
     return this.#exchange === undefined && this.#translated === undefined && this.#tunnelled === undefined;
@@ -177,10 +181,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     const refusal = isServableTarget(head)
       ? this.#session.check(head)
       : new ProxyFailure('bad request', `${head.method} of that target is not served`);
-    if (refusal !== undefined) {
-      this.#answer(refusal, exchange);
-      return;
-    }
+    if (refusal !== undefined) return this.#answer(refusal, exchange);
     if (target.gate === undefined) return this.#forward(exchange);
     exchange.hold = target.gate.pass(clientName, head, {
       admit: () => this.#forward(exchange),
@@ -313,7 +314,8 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.firstByteMs = ms;
     exchange.responseBody = new BodyReader(head.framing);
     exchange.held = EMPTY;
-    this.#closing = !exchange.head.keepAlive || head.framing.kind === 'until close' || draining();
+    this.#closing =
+      !exchange.head.keepAlive || head.framing.kind === 'until close' || draining() || this.#client.retired;
     this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
   }

@@ -121,7 +121,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#record.firstByteMs = clock.monotonic() - this.#record.startedAt;
     accounts.response(target.label, status, this.#record.firstByteMs);
     this.#responded = true;
-    if (draining() || !this.#body.done) this.#close = true;
+    if (draining() || client.retired || !this.#body.done) this.#close = true;
     const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
     if (this.#record.hold !== undefined) own.push(`${FAULT_FIELD}: ${this.#record.hold.mark}`);
     if (this.#close) own.push('connection: close');

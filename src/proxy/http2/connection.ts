@@ -202,6 +202,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#endWhenIdle();
   }
 
+  onRetire(): void {
+    if (this.#options.role === 'server') this.goAway();
+    else this.retire();
+  }
+
   /** Ends the connection at once. */
   destroy(error?: Error): void {
     this.#bytes.destroy(error);

@@ -17,6 +17,8 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   handler: ConnectionHandler = NOBODY;
   bytesRead = 0;
   bytesWritten = 0;
+  /** The connection below is retired, not a stream of it. */
+  readonly retired = false;
   readonly remoteAddress: string;
   /** Undefined while there is none to send on. */
   protected stream: Http2Stream | undefined;
@@ -118,6 +120,10 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.ended = true;
     this.#onSent = onSent;
     this.finish();
+  }
+
+  retire(): void {
+    // See `retired`.
   }
 
   destroy(error?: Error): void {

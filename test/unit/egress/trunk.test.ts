@@ -433,7 +433,7 @@ describe('The connections of an egress to a gateway', () => {
         identity: () => identity,
         serverName: 'gateway.west',
         alpn: [STREAMS_ALPN],
-        accepts: () => true,
+        refuses: () => undefined,
       },
       { host: '127.0.0.1', port: gateway.port },
     );

@@ -86,6 +86,7 @@ describe('The admin port inside TLS', () => {
       own,
       ({ host, port }) => net.connect(port, host),
       AbortSignal.timeout(5000),
+      Date.now(),
     );
 
   function connect(options: tls.ConnectionOptions): tls.TLSSocket {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { authorize, type Question } from '../../../src/gateway/authorize.ts';
-import { isOfTrustDomain, trustDomains } from '../../../src/gateway/trust-domain.ts';
+import { isOfTrustDomain, trustDomains } from '../../../src/identity/trust-domain.ts';
 import { parseRequestHead } from '../../../src/proxy/http1/head.ts';
 
 const head = (...lines: string[]) =>

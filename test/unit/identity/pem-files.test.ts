@@ -121,8 +121,16 @@ both.crt: certificate 2 of 2
   identity    -
   issuer      itself
   use         certificate authority
+  may name    everybody (no name constraints)
   key         ec prime256v1
   valid from  2025-12-31T23:59:40Z
   valid to    2026-01-04T00:00:00Z (3.0 days left)`);
+  });
+
+  it('shows whom an authority of one cluster may name', async () => {
+    const { cert } = await createAnchor({ trustDomain: 'west.cluster.local', constrained: true });
+    expect(describeCertificates(cert, 'ca.crt', Date.now())).to.contain(
+      '\n  may name    west.cluster.local, spiffe://west.cluster.local, spiffe://.west.cluster.local\n',
+    );
   });
 });

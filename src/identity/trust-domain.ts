@@ -1,0 +1,70 @@
+/** What stands in an identity behind the workload's own part. */
+export interface MeshName {
+  readonly controlNamespace: string;
+  readonly trustDomain: string;
+}
+
+/** Reads an identity of Linkerd's form, `<account>.<namespace>.serviceaccount.identity.<control namespace>.<trust domain>`; undefined for any other name. */
+export function meshNameOf(identity: string): MeshName | undefined {
+  const match = /^.+\.serviceaccount\.identity\.([^./]+)\.([^/]+)$/.exec(identity);
+  const [, controlNamespace, trustDomain] = match ?? [];
+  if (controlNamespace === undefined || trustDomain === undefined) return undefined;
+  return { controlNamespace, trustDomain: trustDomain.toLowerCase() };
+}
+
+/** The host of a URI, in lower case, without port and user; undefined for what is no URI. */
+export function hostOf(name: string): string | undefined {
+  const scheme = name.indexOf('://');
+  if (scheme < 0) return undefined;
+  const rest = name.slice(scheme + 3);
+  const authority = rest.slice(0, endOf(rest, '/', '?', '#'));
+  const host = authority.slice(authority.lastIndexOf('@') + 1);
+  return host.slice(0, endOf(host, ':')).toLowerCase();
+}
+
+function endOf(text: string, ...marks: readonly string[]): number {
+  return marks.reduce((end, mark) => {
+    const at = text.indexOf(mark);
+    return at >= 0 && at < end ? at : end;
+  }, text.length);
+}
+
+/** The trust domain that an identity says: in Linkerd's form, or as the host of its URI (SPIFFE); undefined where it says none. Pure. */
+export function trustDomainOf(identity: string): string | undefined {
+  const host = hostOf(identity);
+  return host === undefined ? meshNameOf(identity)?.trustDomain : host || undefined;
+}
+
+/** Whether an identity is of a trust domain: it says so in Linkerd's form or as SPIFFE ID, or is another name below it. Pure. */
+export function isOfTrustDomain(identity: string, domain: string): boolean {
+  const wanted = domain.toLowerCase();
+  if (/^spiffe:\/\//i.test(identity)) return hostOf(identity) === wanted;
+  if (identity.includes('://')) return false;
+  const said = meshNameOf(identity)?.trustDomain;
+  return said === undefined ? identity.toLowerCase().endsWith(`.${wanted}`) : said === wanted;
+}
+
+/** Whether an identity is of a domain or of one below it: what an anchor that is bound to the domain may vouch for. Pure. */
+export function isBelowDomain(identity: string, domain: string): boolean {
+  const at = trustDomainOf(identity) ?? identity.toLowerCase();
+  const wanted = domain.toLowerCase();
+  return at === wanted || at.endsWith(`.${wanted}`);
+}
+
+/**
+ * The trust domains whose identities may come in: the gateway's own, by its name, and those that were named. Undefined = whoever the trust anchors vouch for, which is so where the gateway's name says no domain and none was named. Pure.
+ * @param own the gateway's identity
+ */
+export function trustDomains(own: string, named: readonly string[]): readonly string[] | undefined {
+  const domain = trustDomainOf(own);
+  const all = domain === undefined ? named : [domain, ...named];
+  return all.length === 0 ? undefined : all;
+}
+
+/**
+ * The trust domain of a cluster: the shared one, or with a name of its own one below it. The same in the chart (`linkspan.trustDomain`).
+ * @param shared the domain of clusters that have no name of their own
+ */
+export function clusterTrustDomain(shared: string, cluster: string | undefined): string {
+  return cluster === undefined || cluster === '' ? shared : `${cluster}.${shared}`;
+}
