@@ -128,6 +128,7 @@ function preOptions(client: KubeClient, flags: Settings): PreOptions {
         flagValues: {},
         helmFlags: helmFlagsOf(flags),
         issuerFiles: undefined,
+        distrusted: [],
         force: false,
         helm,
         version: readVersion(),

@@ -5,6 +5,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   install: [
     'linkspan install --context east | kubectl apply --context east -f -',
     'linkspan install --context east --ha --apply',
+    'linkspan install --context west --cluster-name west --anchors east.cluster.local=east.crt --allow-trust-domain east.cluster.local --apply',
     'linkspan install --context west --identity-trust-anchors-file ca.crt --identity-issuer-certificate-file issuer.crt --identity-issuer-key-file issuer.key --apply',
   ],
   upgrade: [
@@ -56,8 +57,8 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'linkspan explain reason MissingNamespace',
     'linkspan explain error KUBE_FORBIDDEN',
   ],
-  'identity anchor': ['linkspan identity anchor --out anchor'],
-  'identity issuer': ['linkspan identity issuer --anchor anchor --out issuer'],
+  'identity anchor': ['linkspan identity anchor --cluster west --out anchor'],
+  'identity issuer': ['linkspan identity issuer --anchor anchor --cluster west --out issuer'],
   'identity leaf': [
     'linkspan identity leaf --issuer issuer --out leaf --service-account linkerd-gateway --namespace linkerd-multicluster',
   ],

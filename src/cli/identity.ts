@@ -6,6 +6,8 @@ import { parseFlags } from '../base/config.ts';
 import { parseDuration } from '../base/duration.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
 import type { PemFile } from '../identity/pem-files.ts';
+import { clusterTrustDomain } from '../identity/trust-domain.ts';
+import { dnsLabel } from './link-flags.ts';
 
 /**
  * `linkspan identity`: a trust anchor, an issuer and leaf certificates in files. What issues is loaded when it is needed: the ASN.1
@@ -27,9 +29,18 @@ const lifetime = z.string().transform((text, context) => {
   return z.NEVER;
 });
 const output = { out: z.string().min(1), force: z.boolean().default(false), lifetime };
-const authority = { ...output, name: z.string().optional(), trustDomain: z.string().min(1) };
+const authority = {
+  ...output,
+  name: z.string().optional(),
+  trustDomain: z.string().min(1),
+  cluster: dnsLabel.optional(),
+};
 const anchorFlags = z.strictObject(authority);
-const issuerFlags = z.strictObject({ ...authority, anchor: z.string().min(1) });
+const issuerFlags = z.strictObject({
+  ...authority,
+  anchor: z.string().min(1),
+  constraints: z.boolean().default(true),
+});
 const leafFlags = z
   .strictObject({
     ...output,
@@ -39,6 +50,7 @@ const leafFlags = z
     namespace: z.string().optional(),
     controlNamespace: z.string().min(1),
     trustDomain: z.string().min(1),
+    cluster: dnsLabel.optional(),
   })
   .refine((flags) => (flags.identity === undefined) !== (flags.serviceAccount === undefined), {
     message: 'give either --identity or --service-account with --namespace',
@@ -52,6 +64,10 @@ function anchorCommand(): Command {
     .description('make a trust anchor: ca.crt and ca.key')
     .requiredOption('--out <dir>', 'directory to write to')
     .option('--trust-domain <domain>', 'names the anchor root.linkerd.<domain>', DEFAULT_CLUSTER_DOMAIN)
+    .option(
+      '--cluster <name>',
+      'for one cluster alone: its trust domain is <name>.<domain>, and nothing below the anchor can name anybody else',
+    )
     .option('--name <name>', 'common name, instead of the one from the trust domain')
     .option('--lifetime <duration>', 'such as 3650d', '3650d')
     .option('--force', 'replace files that are there')
@@ -59,9 +75,18 @@ function anchorCommand(): Command {
       const flags = parseFlags(anchorFlags, options, 'identity anchor');
       const { createAnchor } = await import('../identity/issue.ts');
       const { anchorFiles } = await import('../identity/pem-files.ts');
-      const { name, trustDomain, lifetime: lifetimeMs } = flags;
+      const { name, cluster, lifetime: lifetimeMs } = flags;
       const named = name === undefined ? {} : { name };
-      const anchor = await createAnchor({ ...named, trustDomain, lifetimeMs, clock: systemClock });
+      const trustDomain = clusterTrustDomain(flags.trustDomain, cluster);
+      // Without a cluster it is for all of them, whatever their domains.
+      const constrained = cluster !== undefined;
+      const anchor = await createAnchor({
+        ...named,
+        trustDomain,
+        constrained,
+        lifetimeMs,
+        clock: systemClock,
+      });
       await write(flags, anchorFiles(anchor));
     });
 }
@@ -71,7 +96,13 @@ function issuerCommand(): Command {
     .description('make an issuer under an anchor: issuer.crt, issuer.key and ca.crt')
     .requiredOption('--anchor <dir>', 'directory with ca.crt and ca.key')
     .requiredOption('--out <dir>', 'directory to write to')
-    .option('--trust-domain <domain>', 'names the issuer identity.linkerd.<domain>', DEFAULT_CLUSTER_DOMAIN)
+    .option(
+      '--trust-domain <domain>',
+      'names the issuer identity.linkerd.<domain>; it can name identities of this domain only',
+      DEFAULT_CLUSTER_DOMAIN,
+    )
+    .option('--cluster <name>', 'for one cluster: its trust domain is <name>.<domain>')
+    .option('--no-constraints', 'an issuer that may name everybody')
     .option('--name <name>', 'common name, instead of the one from the trust domain')
     .option('--lifetime <duration>', 'such as 365d', '365d')
     .option('--force', 'replace files that are there')
@@ -79,10 +110,17 @@ function issuerCommand(): Command {
       const flags = parseFlags(issuerFlags, options, 'identity issuer');
       const { createIssuer } = await import('../identity/issue.ts');
       const { issuerFiles, readAnchor } = await import('../identity/pem-files.ts');
-      const { name, trustDomain, lifetime: lifetimeMs } = flags;
+      const { name, constraints: constrained, lifetime: lifetimeMs } = flags;
       const named = name === undefined ? {} : { name };
+      const trustDomain = clusterTrustDomain(flags.trustDomain, flags.cluster);
       const anchor = await readAnchor(flags.anchor);
-      const issuer = await createIssuer(anchor, { ...named, trustDomain, lifetimeMs, clock: systemClock });
+      const issuer = await createIssuer(anchor, {
+        ...named,
+        trustDomain,
+        constrained,
+        lifetimeMs,
+        clock: systemClock,
+      });
       await write(flags, issuerFiles(issuer));
     });
 }
@@ -97,6 +135,7 @@ function leafCommand(): Command {
     .option('--identity <name>', 'the whole name: a DNS name or spiffe://<domain>/<path>')
     .option('--control-namespace <name>', "the mesh's namespace, part of the name", DEFAULT_LINKERD_NAMESPACE)
     .option('--trust-domain <domain>', 'last part of the name', DEFAULT_CLUSTER_DOMAIN)
+    .option('--cluster <name>', 'of a cluster with a trust domain of its own: <name>.<domain>')
     .option('--lifetime <duration>', 'such as 24h', '24h')
     .option('--force', 'replace files that are there')
     .action(async (options: unknown) => {
@@ -104,7 +143,8 @@ function leafCommand(): Command {
       const { issueLeaf } = await import('../identity/issue.ts');
       const { identityFiles, readIssuer } = await import('../identity/pem-files.ts');
       const { identityName } = await import('../identity/identity-name.ts');
-      const { serviceAccount = '', namespace = '', controlNamespace, trustDomain } = flags;
+      const { serviceAccount = '', namespace = '', controlNamespace } = flags;
+      const trustDomain = clusterTrustDomain(flags.trustDomain, flags.cluster);
       const identity =
         flags.identity ?? identityName({ serviceAccount, namespace, controlNamespace, trustDomain });
       const issuer = await readIssuer(flags.issuer);

@@ -3,6 +3,8 @@ import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { parseAnchorsFlag } from '../identity/bound-anchors.ts';
+import { parseCertificates } from '../identity/certificate.ts';
 import { helmProgram } from '../install/helm.ts';
 import type { IssuerFiles } from '../install/issuer.ts';
 import { imageValues } from '../install/plan.ts';
@@ -38,6 +40,10 @@ export const installFlags = {
   gatewayHealthcheckNodeport: z.coerce.number().int().min(0).max(65_535).optional(),
   serviceMirrorCredentials: boolFlag.optional(),
   image: z.string().optional(),
+  clusterName: dnsLabel.optional(),
+  anchors: texts,
+  distrust: texts,
+  allowTrustDomain: texts,
   identityTrustAnchorsFile: z.string().optional(),
   identityIssuerCertificateFile: z.string().optional(),
   identityIssuerKeyFile: z.string().optional(),
@@ -65,7 +71,20 @@ export function withInstallFlags(command: Command): Command {
     .option('--gateway-healthcheck-nodeport <port>', "node port of a cloud's health check; 0: none")
     .option('--service-mirror-credentials [bool]', 'account for source clusters (chart: true)')
     .option('--image <image>', "image of all processes (chart: this version's)")
-    .option('--identity-trust-anchors-file <file>', 'PEM trust anchors, the same in all linked clusters')
+    .option(
+      '--cluster-name <name>',
+      'give the cluster a trust domain of its own: <name>.<identityTrustDomain>, <name>.cluster.local',
+    )
+    .option(
+      '--anchors <domain=file...>',
+      "PEM trust anchors (certificates, never keys) of another cluster's trust domain, which can vouch for nobody else",
+    )
+    .option(
+      '--distrust <domain...>',
+      'upgrade: take away the trust anchors of these domains, and that the gateway lets them in',
+    )
+    .option('--allow-trust-domain <domain...>', 'trust domains beside its own that the gateway lets in')
+    .option('--identity-trust-anchors-file <file>', "PEM trust anchors that this cluster's issuer leads to")
     .option('--identity-issuer-certificate-file <file>', 'PEM certificate of the issuer')
     .option('--identity-issuer-key-file <file>', 'PEM key of the issuer');
   return withValueFlags(flagged)
@@ -96,7 +115,8 @@ export async function installRequest(
     namespace: flags.namespace,
     linkerdNamespace: flags.linkerdNamespace,
     ha: flags.ha,
-    flagValues: valuesOf(flags),
+    flagValues: joinValues(valuesOf(flags), await anchorValues(flags.anchors)),
+    distrusted: flags.distrust,
     helmFlags: helmFlagsOf(flags),
     issuerFiles: await issuerFiles(verb, flags),
     force: flags.force,
@@ -120,10 +140,12 @@ export function valuesOf(flags: InstallSettings): Values {
     serviceType: flags.gatewayServiceType,
     healthCheckNodePort: nodePort === 0 ? '' : nodePort,
     probe: Object.keys(probe).length === 0 ? undefined : probe,
+    allowTrustDomains: flags.allowTrustDomain.length === 0 ? undefined : flags.allowTrustDomain,
   });
   const values = defined({
     gateway: Object.keys(gateway).length === 0 ? undefined : gateway,
     remoteMirrorServiceAccount: flags.serviceMirrorCredentials,
+    clusterName: flags.clusterName,
     linkerdNamespace:
       flags.linkerdNamespace === DEFAULT_LINKERD_NAMESPACE ? undefined : flags.linkerdNamespace,
   });
@@ -132,6 +154,20 @@ export function valuesOf(flags: InstallSettings): Values {
 
 function defined(values: Values): Values {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+/** Certificates only: a file with a key in it is a slip that would end up in a ConfigMap. @throws LinkspanError CONFIG_INVALID, IDENTITY_… */
+async function anchorValues(bindings: readonly string[]): Promise<Values> {
+  const anchors: Record<string, string> = {};
+  for (const text of bindings) {
+    const binding = parseAnchorsFlag(text);
+    if ('configMap' in binding)
+      throw new LinkspanError('CONFIG_INVALID', `--anchors: "${text}" is not <domain>=<file>`);
+    const { path, text: pem } = await pemFile(binding.file);
+    const found = parseCertificates(pem, path);
+    anchors[binding.domain] = found.map(({ x509 }) => x509.toString()).join('');
+  }
+  return Object.keys(anchors).length === 0 ? {} : { identity: { anchors } };
 }
 
 /** All three or none. */

@@ -1,8 +1,10 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import { type Authority, createAnchor, createIssuer } from '../identity/issue.ts';
 import { verifiedIssuer } from '../identity/issuer-dir.ts';
+import { clusterTrustDomain } from '../identity/trust-domain.ts';
 import { valueAt, type Values, withoutValue } from './values.ts';
 
 /** PEM files that the flags name, with their paths. */
@@ -48,18 +50,27 @@ export async function planIssuer(
   clock: Clock = systemClock,
 ): Promise<IssuerPlan> {
   if (issuerSecretName(values) === undefined) return { from: 'none', values: {} };
+  const trustDomain = trustDomainIn(values);
   if (facts.files !== undefined) {
-    const issuer = await verifiedIssuer(facts.files, clock.now());
+    const issuer = await verifiedIssuer(facts.files, clock.now(), trustDomain);
     return planned('given', issuer);
   }
   if (facts.secret !== undefined) {
-    const { notAfter } = await verifiedIssuer(filesOf(facts.secret), clock.now());
+    const { notAfter } = await verifiedIssuer(filesOf(facts.secret), clock.now(), trustDomain);
     return { from: 'kept', values: {}, notAfter };
   }
   if (typeof valueAt(values, ISSUER_VALUES[0] ?? '') === 'string') return { from: 'values', values: {} };
-  const trustDomain = valueAt(values, 'identityTrustDomain');
-  const options = { clock, ...(typeof trustDomain === 'string' ? { trustDomain } : {}) };
+  const options = { clock, trustDomain, constrained: true };
   return planned('made', await createIssuer(await createAnchor(options), options));
+}
+
+/** The trust domain that values give a cluster, as the chart has it (`linkspan.trustDomain`). */
+export function trustDomainIn(values: Values): string {
+  const text = (key: string) => {
+    const value = valueAt(values, key);
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  };
+  return clusterTrustDomain(text('identityTrustDomain') ?? DEFAULT_CLUSTER_DOMAIN, text('clusterName'));
 }
 
 /** What is kept for `upgrade` never holds the issuer when the cluster does: it may have been renewed there. */

@@ -1,12 +1,13 @@
+import { LinkspanError } from '../base/errors.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { OLDEST_KUBERNETES } from './charts.ts';
 import { type InstallFacts, readInstallation, secretOf } from './facts.ts';
 import type { Helm } from './helm.ts';
-import { type IssuerFiles, issuerSecretName, planIssuer, withoutIssuer } from './issuer.ts';
+import { type IssuerFiles, issuerSecretName, planIssuer, trustDomainIn, withoutIssuer } from './issuer.ts';
 import { assertFits, assertSameValues, clusterValues } from './plan.ts';
 import { renderAll } from './render.ts';
-import { gatherValues, haValues, type HelmValueFlags, joinValues, type Values } from './values.ts';
+import { gatherValues, haValues, type HelmValueFlags, joinValues, valueAt, type Values } from './values.ts';
 
 /** What `install` and `upgrade` are told. */
 export interface InstallRequest {
@@ -19,6 +20,8 @@ export interface InstallRequest {
   readonly flagValues: Values;
   readonly helmFlags: HelmValueFlags;
   readonly issuerFiles: IssuerFiles | undefined;
+  /** Trust domains that are to be trusted no more: their anchors (`identity.anchors`) and `gateway.allowTrustDomains`. */
+  readonly distrusted: readonly string[];
   readonly force: boolean;
   readonly helm: Helm;
   readonly version: string;
@@ -55,6 +58,7 @@ export async function prepare(client: KubeClient | undefined, request: InstallRe
   assertFits(facts, request);
   const values = await valuesFor(facts, request);
   assertSameValues(facts, withoutIssuer(values), request);
+  assertOwnDomain(values);
   const issuerSecret = issuerSecretName(values);
   const secret =
     client === undefined || issuerSecret === undefined
@@ -74,17 +78,30 @@ export async function prepare(client: KubeClient | undefined, request: InstallRe
   return {
     objects,
     values: kept,
-    notes: [...linkerdNotes(facts, kept), ...issuerNotes(issuer, `${namespace}/${issuerSecret ?? ''}`)],
+    notes: [...linkerdNotes(facts, kept), ...issuerNotes(issuer, kept, `${namespace}/${issuerSecret ?? ''}`)],
     before: facts.stored !== undefined || facts.deployed,
   };
 }
 
 /** Below what is given now: what was given before (`upgrade`), or what the cluster says of itself. */
 async function valuesFor(facts: InstallFacts, request: InstallRequest): Promise<Values> {
-  const { verb, ha, issuerFiles, flagValues, helmFlags, helm } = request;
-  const before = verb === 'upgrade' ? (facts.stored ?? {}) : clusterValues(facts, issuerFiles !== undefined);
+  const { verb, ha, issuerFiles, flagValues, helmFlags, helm, distrusted } = request;
+  const stored = verb === 'upgrade' ? facts.stored : undefined;
+  const before = withoutDomains(stored ?? clusterValues(facts, issuerFiles !== undefined), distrusted);
   const base = [ha ? await haValues() : {}, before, flagValues].reduce(joinValues);
   return gatherValues(helm, base, helmFlags);
+}
+
+/** @throws LinkspanError CONFIG_INVALID when a trust domain of its own is asked for where Linkerd's identity service says which it is */
+function assertOwnDomain(values: Values): void {
+  if (!valueAt(values, 'clusterName') || valueAt(values, 'identity.source') !== 'linkerd') return;
+  throw new LinkspanError(
+    'CONFIG_INVALID',
+    `clusterName: certificates come from Linkerd's identity service, whose trust domain (${String(valueAt(values, 'identityTrustDomain'))}) is Linkerd's`,
+    {
+      hint: 'Leave --cluster-name out, or give an issuer of your own: --identity-issuer-certificate-file and its like.',
+    },
+  );
 }
 
 function linkerdNotes(facts: InstallFacts, values: Values): string[] {
@@ -95,13 +112,37 @@ function linkerdNotes(facts: InstallFacts, values: Values): string[] {
 
 function issuerNotes(
   { from, notAfter }: { readonly from: string; readonly notAfter?: number },
+  values: Values,
   secret: string,
 ): string[] {
   const until =
     notAfter === undefined ? '' : `, valid until ${new Date(notAfter).toISOString().slice(0, 10)}`;
   if (from === 'kept') return [`the issuer in Secret ${secret} is kept${until}`];
   if (from !== 'made') return [];
+  const domain = trustDomainIn(values);
   return [
-    `a trust anchor and an issuer were made${until}: clusters that are linked need issuers of the same trust anchor (--identity-trust-anchors-file and its like, or a copy of Secret ${secret})`,
+    `a trust anchor and an issuer were made for ${domain}${until}: the gateways of other clusters are believed, and theirs believe this one, once each cluster has the other's anchor certificate (ca.crt of ConfigMap linkspan-trust; linkspan upgrade --anchors <domain>=<file>). No key has to leave this cluster`,
+    ...(valueAt(values, 'clusterName')
+      ? []
+      : [`the trust domain ${domain} is not this cluster's alone: with --cluster-name it would be`]),
   ];
+}
+
+/** Values without what trusts some domains: their anchors, and that the gateway lets them in. @throws LinkspanError CONFIG_INVALID when nothing does */
+function withoutDomains(values: Values, domains: readonly string[]): Values {
+  if (domains.length === 0) return values;
+  const identity = (values['identity'] ?? {}) as Values;
+  const gateway = (values['gateway'] ?? {}) as Values;
+  const anchors = { ...((identity['anchors'] ?? {}) as Values) };
+  const allowed = (gateway['allowTrustDomains'] ?? []) as readonly string[];
+  for (const domain of domains) {
+    if (!(domain in anchors) && !allowed.includes(domain))
+      throw new LinkspanError(
+        'CONFIG_INVALID',
+        `--distrust: ${domain} is not trusted (${[...new Set([...Object.keys(anchors), ...allowed])].join(', ') || 'nor is any other domain'})`,
+      );
+    delete anchors[domain];
+  }
+  const allowTrustDomains = allowed.filter((domain) => !domains.includes(domain));
+  return { ...values, identity: { ...identity, anchors }, gateway: { ...gateway, allowTrustDomains } };
 }

@@ -1,6 +1,7 @@
 import type { V1LabelSelector } from '@kubernetes/client-node';
 import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
 import { isPodAccount, withBearer, type ClusterAccess } from '../kube/access.ts';
+import { trustDomainOf } from '../identity/trust-domain.ts';
 import { KubeClient, type KubeClientOptions } from '../kube/client.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { assertRights, neededRights } from './account-rights.ts';
@@ -79,7 +80,11 @@ export function manifestsFor(request: LinkRequest, access: ClusterAccess, facts:
   return linkManifests({
     ...request,
     clusterDomain,
-    trustDomain: request.trustDomain ?? facts.linkerd?.trustDomain ?? clusterDomain,
+    trustDomain:
+      request.trustDomain ??
+      facts.linkerd?.trustDomain ??
+      trustDomainOf(facts.gateway?.identity ?? '') ??
+      clusterDomain,
     server,
     ca: access.ca,
     tlsServerName: access.tlsServerName,

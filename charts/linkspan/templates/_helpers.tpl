@@ -19,8 +19,15 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The shared trust domain, or this cluster's own below it. */}}
+{{- define "linkspan.trustDomain" -}}
+{{- if and .Values.clusterName (eq .Values.identity.source "linkerd") }}
+{{- fail "clusterName gives this cluster a trust domain of its own; with identity.source linkerd the trust domain is Linkerd's: leave clusterName empty" }}
+{{- end }}
+{{- with .Values.clusterName }}{{ . }}.{{ end }}{{ .Values.identityTrustDomain }}
+{{- end }}
 {{- define "linkspan.gatewayIdentity" -}}
-{{ .Values.gateway.name }}.{{ .Release.Namespace }}.serviceaccount.identity.{{ .Values.linkerdNamespace }}.{{ .Values.identityTrustDomain }}
+{{ .Values.gateway.name }}.{{ .Release.Namespace }}.serviceaccount.identity.{{ .Values.linkerdNamespace }}.{{ include "linkspan.trustDomain" . }}
 {{- end }}
 
 {{/* The accounts of remoteMirrorServiceAccountName, as JSON {"names": [...]}: a string, a string with commas, or a list. */}}
@@ -149,7 +156,8 @@ livenessProbe: { httpGet: { path: /live, port: {{ . }} }, periodSeconds: 10, tim
 {{- define "linkspan.identityArgs" -}}
 {{- $v := .root.Values }}
 - --control-namespace={{ $v.linkerdNamespace }}
-- --trust-domain={{ $v.identityTrustDomain }}
+- --trust-domain={{ include "linkspan.trustDomain" .root }}
+- --anchors=configmap:{{ .root.Release.Namespace }}/linkspan-anchors
 {{- if eq $v.identity.source "issuer" }}
 - --identity=csr
 - --identity-lifetime={{ $v.identity.lifetime }}

@@ -1,16 +1,18 @@
 import { expect } from 'chai';
 import { X509Certificate } from 'node:crypto';
 import { codeOf } from '../../../src/base/errors.ts';
-import { createAnchor, createIssuer } from '../../../src/identity/issue.ts';
+import { type Authority, createAnchor, createIssuer } from '../../../src/identity/issue.ts';
 import { issuerSecretName, planIssuer, withoutIssuer } from '../../../src/install/issuer.ts';
-import { valueAt } from '../../../src/install/values.ts';
+import { valueAt, type Values } from '../../../src/install/values.ts';
+import { nameConstraintsOf } from '../../../src/identity/name-constraints.ts';
+import { ownAuthority } from '../../support/authorities.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const clock = new VirtualClock();
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
-async function issuerFiles() {
-  const issuer = await createIssuer(await createAnchor({ clock }), { clock });
+async function issuerFiles(authority?: Authority) {
+  const issuer = authority ?? (await createIssuer(await createAnchor({ clock }), { clock }));
   const file = (path: string, text: string) => ({ path, text });
   return {
     ca: file('ca.crt', issuer.ca),
@@ -19,8 +21,8 @@ async function issuerFiles() {
   };
 }
 
-async function issuerSecret(data: Record<string, string> = {}) {
-  const { ca, cert, key } = await issuerFiles();
+async function issuerSecret(data: Record<string, string> = {}, authority?: Authority) {
+  const { ca, cert, key } = await issuerFiles(authority);
   const all = { 'ca.crt': ca.text, 'tls.crt': cert.text, 'tls.key': key.text, ...data };
   return {
     metadata: { namespace: 'ns', name: 'linkspan-issuer' },
@@ -65,6 +67,25 @@ describe('the issuer of an installation', () => {
     const later = new VirtualClock();
     await later.advance(400 * 86_400_000);
     expect(await codeFrom(planIssuer({}, { ...NOTHING, files: one }, later))).to.equal('IDENTITY_EXPIRED');
+  });
+
+  it('may name nobody but this cluster, where it has a name', async () => {
+    // A key in a cluster: who takes the cluster over must not be able to be anybody in the others.
+    const values = { clusterName: 'west', identityTrustDomain: 'mesh.example' };
+    const made = await planIssuer(values, NOTHING, clock);
+    const pem = valueAt(made.values, 'identity.issuer.tls.crtPEM');
+    for (const text of [String(pem), String(made.values['identityTrustAnchorsPEM'])])
+      expect(nameConstraintsOf(new X509Certificate(text).raw)?.permitted.dns).to.deep.equal([
+        'west.mesh.example',
+      ]);
+  });
+
+  it('is refused when it may not name this cluster: its certificates would be believed by nobody', async () => {
+    const secret = await issuerSecret({}, await ownAuthority('east.cluster.local'));
+    const kept = (values: Values) => codeFrom(planIssuer(values, { ...NOTHING, secret }));
+    expect(await kept({ clusterName: 'west' })).to.equal('IDENTITY_INVALID');
+    expect(await kept({})).to.equal('IDENTITY_INVALID');
+    expect((await planIssuer({ clusterName: 'east' }, { ...NOTHING, secret })).from).to.equal('kept');
   });
 
   it("is nobody's business where certificates come from elsewhere", async () => {
