@@ -16,7 +16,7 @@ import type { LinkReport } from '../mirror/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 import { askTarget } from './targets.ts';
-import { trustRoots } from './trust.ts';
+import { boundRoots, trustRoots } from './trust.ts';
 
 const NO_LINKS: Finding = { result: 'skipped', text: 'no links detected' };
 const NO_PROXY: Finding = {
@@ -229,9 +229,10 @@ async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<strin
 }
 
 async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): Promise<Finding> {
-  const own = await trustRoots(facts.client, facts);
-  if (own === undefined)
+  const shared = await trustRoots(facts.client, facts);
+  if (shared === undefined)
     return { result: 'skipped', text: "this cluster's trust anchors are not in a ConfigMap" };
+  const own = new Set([...shared, ...(await boundRoots(facts))]);
   const problems: string[] = [];
   const hidden: string[] = [];
   const asked = await Promise.all(

@@ -10,6 +10,7 @@ import { type Category, type Check, type Finding, passed, skipped, unless } from
 import { clockSkew } from './clock-skew.ts';
 import { type CheckFacts, isRunning, portOf } from './facts.ts';
 import { pathChecks } from './path-checks.ts';
+import { trustDomainCheck } from './trust-domains.ts';
 
 const DAY_MS = 86_400_000;
 /** An issuer or anchor with less left is worth a thought. */
@@ -46,6 +47,7 @@ function partChecks(facts: CheckFacts, clock: Clock): Check[] {
       severity: 'error',
       run: (signal) => certificates(facts, clock.now(), signal),
     },
+    trustDomainCheck(facts),
     {
       id: 'linkspan-clock-skew',
       text: 'clocks of this machine and of all API servers agree',

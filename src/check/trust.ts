@@ -1,6 +1,9 @@
 import { parseCertificates } from '../identity/certificate.ts';
+import { ANCHORS_CONFIG_MAP } from '../identity/signer-name.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps } from '../kube/resource.ts';
+import type { CheckFacts } from './facts.ts';
+import { boundIn } from './trust-domains.ts';
 
 /** ConfigMaps in which clusters publish their trust anchors, and the key. */
 const PLACES = (where: { readonly namespace: string; readonly linkerdNamespace: string }) => [
@@ -19,6 +22,18 @@ export async function trustRoots(
       return new Set(parseCertificates(text, ref.name).map(({ x509 }) => x509.fingerprint256));
   }
   return undefined;
+}
+
+/** The anchors of other trust domains that this cluster has, by fingerprint. What does not parse is the business of `linkspan-trust-domains`. */
+export async function boundRoots(facts: CheckFacts): Promise<readonly string[]> {
+  const found = await facts.configMap({ namespace: facts.namespace, name: ANCHORS_CONFIG_MAP });
+  return Object.values(boundIn(found?.data)).flatMap((pem) => {
+    try {
+      return parseCertificates(pem, ANCHORS_CONFIG_MAP).map(({ x509 }) => x509.fingerprint256);
+    } catch {
+      return [];
+    }
+  });
 }
 
 async function anchorsIn(

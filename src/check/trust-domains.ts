@@ -1,0 +1,203 @@
+import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import { messageOf } from '../base/errors.ts';
+import { GATEWAY_IDENTITY, OURS } from '../base/names.ts';
+import { ANCHORS_KEY_ENDING } from '../identity/bound-anchors.ts';
+import { type Certificate, oneLine, parseCertificates } from '../identity/certificate.ts';
+import { nameConstraintsOf, permits } from '../identity/name-constraints.ts';
+import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../identity/signer-name.ts';
+import { isBelowDomain, trustDomainOf } from '../identity/trust-domain.ts';
+import { isForbidden } from '../kube/client.ts';
+import { services } from '../kube/resource.ts';
+import type { LinkObject } from '../link/schema.ts';
+import { type Check, type Finding, passed, skipped } from './check.ts';
+import type { CheckFacts } from './facts.ts';
+
+/** Who may vouch for whom, as a cluster has it. */
+export interface TrustDomainFacts {
+  /** This cluster's own trust domain. */
+  readonly own: string;
+  /** Anchors that are bound to no domain (PEM). */
+  readonly anchors: string;
+  /** The issuer with its chain (PEM); undefined where it is not ours, or may not be read. */
+  readonly issuer: string | undefined;
+  /** Anchors by the domain that they are bound to (PEM). */
+  readonly bound: Readonly<Record<string, string>>;
+  /** Trust domains of Links' gateways, by target cluster. */
+  readonly targets: Readonly<Record<string, string>>;
+}
+
+interface Line {
+  readonly line: string;
+  readonly bad: boolean;
+}
+
+/** What is wrong with the trust between clusters. Pure. */
+export function trustProblems(facts: TrustDomainFacts): readonly Line[] {
+  const { own, bound, targets } = facts;
+  const unbound = parseCertificates(facts.anchors, 'trust anchors');
+  const readable = readBound(bound);
+  const domains = new Set([own, ...Object.keys(bound), ...Object.values(targets)]);
+  return [
+    ...readable.problems,
+    ...overOurs(own, Object.keys(bound)),
+    ...Object.entries(targets).flatMap(([cluster, domain]) =>
+      unvouched(cluster, domain, facts, unbound, readable.by),
+    ),
+    ...(domains.size > 1 ? loose(facts, unbound) : []),
+  ];
+}
+
+function readBound(bound: TrustDomainFacts['bound']): {
+  readonly by: ReadonlyMap<string, readonly Certificate[]>;
+  readonly problems: readonly Line[];
+} {
+  const by = new Map<string, readonly Certificate[]>();
+  const problems: Line[] = [];
+  for (const [domain, pem] of Object.entries(bound)) {
+    try {
+      by.set(domain, parseCertificates(pem, `trust anchors of ${domain}`));
+    } catch (error) {
+      by.set(domain, []);
+      problems.push({ line: `* ${messageOf(error)}`, bad: true });
+    }
+  }
+  return { by, problems };
+}
+
+function overOurs(own: string, domains: readonly string[]): Line[] {
+  return domains
+    .filter((domain) => domain === own)
+    .map((domain) => ({
+      line: `* ConfigMap ${ANCHORS_CONFIG_MAP} has anchors of ${domain}, this cluster's own trust domain: whoever holds their keys can be anybody here`,
+      bad: false,
+    }));
+}
+
+/** A target whose gateway nobody may vouch for, or one whose authorities may name us. */
+function unvouched(
+  cluster: string,
+  domain: string,
+  { own, bound }: TrustDomainFacts,
+  unbound: readonly Certificate[],
+  by: ReadonlyMap<string, readonly Certificate[]>,
+): Line[] {
+  const nearest = [own, ...Object.keys(bound)]
+    .filter((one) => isBelowDomain(`x.${domain}`, one))
+    .toSorted((a, b) => b.length - a.length)[0];
+  const anchors = [
+    ...(nearest === undefined || nearest === own ? unbound : []),
+    ...(by.get(nearest ?? '') ?? []),
+  ];
+  const lines: Line[] = [];
+  if (!anchors.some((anchor) => mayName(anchor, domain)))
+    lines.push({
+      line: `* ${cluster}: no trust anchor may vouch for its trust domain ${domain}: linkspan upgrade --anchors ${domain}=<its ca.crt>`,
+      bad: true,
+    });
+  if (domain !== own && isBelowDomain(`x.${own}`, domain))
+    lines.push({
+      line: `* ${cluster}: its trust domain ${domain} is above ours (${own}), so its issuer is not kept from naming us: install it with a --cluster-name`,
+      bad: false,
+    });
+  return lines;
+}
+
+/** With more than one domain about, what may name everybody. */
+function loose({ issuer, own }: TrustDomainFacts, unbound: readonly Certificate[]): Line[] {
+  const free = unbound.filter(({ x509 }) => nameConstraintsOf(x509.raw) === undefined);
+  const lines: Line[] = [];
+  if (unbound.length > 1)
+    for (const { x509 } of free)
+      lines.push({
+        line: `* trust anchor "${oneLine(x509.subject)}" is bound to no domain and has no name constraints: it can name anybody of ${own}. If it is another cluster's: linkspan upgrade --anchors <domain>=<file>`,
+        bad: false,
+      });
+  const [signer] = issuer === undefined ? [] : parseCertificates(issuer, 'issuer');
+  if (signer !== undefined && nameConstraintsOf(signer.x509.raw) === undefined)
+    lines.push({
+      line: `* the issuer "${oneLine(signer.x509.subject)}" has no name constraints: with its key one can be anybody in every cluster that trusts its anchor. Make a new one: linkspan identity issuer`,
+      bad: false,
+    });
+  return lines;
+}
+
+function mayName({ x509 }: Certificate, domain: string): boolean {
+  const limits = nameConstraintsOf(x509.raw);
+  return limits === undefined || permits(limits, `x.${domain}`);
+}
+
+/** The check of all that. */
+export function trustDomainCheck(facts: CheckFacts): Check {
+  return {
+    id: 'linkspan-trust-domains',
+    text: 'trust anchors can vouch for those that they should, and for nobody else',
+    severity: 'error',
+    run: async (): Promise<Finding> => {
+      const found = await readTrust(facts);
+      if (found === undefined) return skipped("this cluster's trust anchors are not in a ConfigMap");
+      const lines = trustProblems(found);
+      if (lines.length === 0) return passed;
+      const text = lines.map(({ line }) => line).join('\n');
+      return { result: lines.some(({ bad }) => bad) ? 'error' : 'warning', text };
+    },
+  };
+}
+
+async function readTrust(facts: CheckFacts): Promise<TrustDomainFacts | undefined> {
+  const { namespace, linkerdNamespace } = facts;
+  const [ours, theirs, more, gateways, links] = await Promise.all([
+    facts.configMap({ namespace, name: TRUST_CONFIG_MAP }),
+    facts.configMap({ namespace: linkerdNamespace, name: 'linkerd-identity-trust-roots' }),
+    facts.configMap({ namespace, name: ANCHORS_CONFIG_MAP }),
+    facts.client.list(services, { namespace, labelSelector: OURS }),
+    facts.links(),
+  ]);
+  const anchors = keyIn(ours, 'ca.crt') ?? keyIn(theirs, 'ca-bundle.crt');
+  const own = keyIn(ours, TRUST_DOMAIN_KEY) ?? domainOfGateway(gateways.items);
+  if (anchors === undefined || own === undefined) return undefined;
+  return {
+    own,
+    anchors,
+    issuer: ours === undefined ? undefined : await issuerOf(facts),
+    bound: boundIn(more?.data),
+    targets: targetDomains(links),
+  };
+}
+
+function keyIn(map: V1ConfigMap | undefined, key: string): string | undefined {
+  return map?.data?.[key];
+}
+
+function targetDomains(links: readonly LinkObject[]): Record<string, string> {
+  return Object.fromEntries(
+    links.flatMap(({ spec }) => {
+      const domain = trustDomainOf(spec?.gatewayIdentity ?? '');
+      return domain === undefined ? [] : [[spec?.targetClusterName ?? '', domain]];
+    }),
+  );
+}
+
+/** Anchors by domain, from the ConfigMap `linkspan-anchors`. */
+export function boundIn(data: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(data ?? {})
+      .filter(([key]) => key.endsWith(ANCHORS_KEY_ENDING))
+      .map(([key, pem]) => [key.slice(0, -ANCHORS_KEY_ENDING.length), pem]),
+  );
+}
+
+function domainOfGateway(gateways: readonly V1Service[]): string | undefined {
+  const identities = gateways.map(({ metadata }) => metadata?.annotations?.[GATEWAY_IDENTITY]);
+  return identities.map((identity) => trustDomainOf(identity ?? '')).find((domain) => domain !== undefined);
+}
+
+async function issuerOf(facts: CheckFacts): Promise<string | undefined> {
+  try {
+    const encoded = (await facts.secret('linkspan-issuer'))?.data?.['tls.crt'];
+    return encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString('utf8');
+  } catch (error) {
+    // A person who may not read Secrets still gets the rest.
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
+}
