@@ -192,7 +192,7 @@ describe('the guide for a cluster that was taken over', function () {
 
   /** `linkspan`, `kubectl` and a kubeconfig with both contexts, as a person has them. There are no nodes, so nothing becomes ready and nobody waits for it. */
   async function environment(): Promise<NodeJS.ProcessEnv> {
-    const { kubectl, helm } = await binaries(['kubectl', 'helm']);
+    const { kubectl, helm } = binaries(['kubectl', 'helm']);
     const bin = path.join(dir, 'bin');
     mkdirSync(bin);
     const script = (name: string, text: string) => {
