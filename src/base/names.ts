@@ -87,6 +87,31 @@ export const RATE_LIMIT_CLIENTS = 'linkspan.dev/rate-limit-clients';
 /** Annotation on an exported Service in the target: faults that a drill injects, JSON; followed where the gateway allows it. */
 export const FAULTS = 'linkspan.dev/faults';
 
+/** Labels that only controllers write on Services and their endpoints: what is mirrored, from where. The chart's admission policy lets nobody else set them. */
+export const MIRROR_LABELS: readonly string[] = [
+  MIRRORED_SERVICE_LABEL,
+  CLUSTER_NAME_LABEL,
+  HEADLESS_MIRROR_LABEL,
+  REMOTE_DISCOVERY,
+  REMOTE_SERVICE_LABEL,
+];
+/** Annotations likewise. */
+export const MIRROR_ANNOTATIONS: readonly string[] = [
+  REMOTE_SERVICE_FQ_NAME,
+  REMOTE_RESOURCE_VERSION,
+  REMOTE_GATEWAY_IDENTITY,
+  REMOTE_DISCOVERY,
+  LOCAL_DISCOVERY,
+  LINK_ANNOTATION,
+  REMOTE_UID,
+  COPIED_KEYS,
+  DATA_PATH,
+  EGRESS_PORTS,
+  MIRROR_GATEWAY,
+];
+/** Groups of such annotations, one for each member of a federated Service. */
+export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, FEDERATED_EGRESS_PORTS_GROUP];
+
 /** `endpointslice.kubernetes.io/managed-by` of the slices we write, and fieldManager of every write. */
 export const MANAGER = 'linkspan.dev';
 /** fieldManager of what a person writes with the CLI. */

@@ -16,6 +16,8 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly fieldSelector?: string;
   /** Strips what is not used; undefined leaves the object out. Runs after managedFields and kubectl's last-applied copy are gone. */
   readonly transform?: (object: T) => T | undefined;
+  /** Leaves managedFields for `transform`, which then has to strip them itself; default false. */
+  readonly keepManagedFields?: boolean;
   readonly store: IndexedStore<T>;
   readonly clock: Clock;
   readonly random: Random;
@@ -282,7 +284,7 @@ export class Reflector<T extends KubeObject> {
   #transform(object: T): T | undefined {
     const { metadata } = object;
     if (metadata !== undefined) {
-      delete metadata.managedFields;
+      if (this.#options.keepManagedFields !== true) delete metadata.managedFields;
       if (metadata.annotations !== undefined) delete metadata.annotations[LAST_APPLIED];
     }
     return this.#options.transform === undefined ? object : this.#options.transform(object);

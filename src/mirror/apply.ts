@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { MANAGER } from '../base/names.ts';
 import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import {
   endpoints,
@@ -8,8 +9,10 @@ import {
   type ObjectRef,
   type Resource,
 } from '../kube/resource.ts';
+import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import { SERVICE_NAME_LABEL } from './endpoints.ts';
 import type { LocalView } from './local-view.ts';
+import { madeByUs } from './makers.ts';
 import { ownerReference, type Kind, type MirrorObject, type Step } from './plan.ts';
 
 const resources: Record<Kind, Resource<MirrorObject>> = {
@@ -68,7 +71,10 @@ async function carryOut(applier: Applier, step: Step): Promise<MirrorObject | 's
     if (!isAlreadyExists(error) && !isConflict(error) && !isNotFound(error)) throw error;
     // The namespace itself may be what was not found.
     if (step.verb === 'create' && !isAlreadyExists(error)) throw error;
-    await lookAgain(applier, step);
+    const found = await lookAgain(applier, step);
+    // Somebody else has a slice of that name: trying again at once would go on for ever.
+    if (step.verb === 'create' && step.kind === 'endpointSlices' && !(await makeRoom(applier, step, found)))
+      throw error;
     return 'stale';
   }
 }
@@ -88,14 +94,38 @@ async function write({ client, signal }: Applier, step: Step): Promise<MirrorObj
 }
 
 /** Reads the object that a write met instead of the expected one, so that the next verdict knows it. */
-async function lookAgain({ client, view, signal }: Applier, step: Step): Promise<void> {
+async function lookAgain({ client, view, signal }: Applier, step: Step): Promise<MirrorObject | undefined> {
   const expected = step.verb === 'create' ? step.object : step.target;
   try {
-    view.observe(step.kind, await client.get(resources[step.kind], refOf(expected), { signal }));
+    const found = await client.get(resources[step.kind], refOf(expected), { signal });
+    view.observe(step.kind, found);
+    return found;
   } catch (error) {
     if (!isNotFound(error)) throw error;
     view.observeDeleted(step.kind, expected);
+    return undefined;
   }
+}
+
+/**
+ * A slice that is in the way of a new one: one of ours whose label somebody has edited, by which it is found as its Service's, is deleted; one that is found the next time may stay.
+ * @returns false where it is not ours
+ */
+async function makeRoom(
+  { client, view, signal }: Applier,
+  { object }: { readonly object: MirrorObject },
+  found: MirrorObject | undefined,
+): Promise<boolean> {
+  if (found === undefined) return true;
+  const labels = found.metadata?.labels;
+  const service = object.metadata?.labels?.[SERVICE_NAME_LABEL];
+  const isFound = labels?.[SERVICE_NAME_LABEL] === service;
+  if (!madeByUs(found)) return isFound && labels?.[MANAGED_BY_LABEL] === MANAGER;
+  if (isFound) return true;
+  const { uid } = found.metadata ?? {};
+  await client.delete(endpointSlices, refOf(found), { ...(uid === undefined ? {} : { uid }), signal });
+  view.observeDeleted('endpointSlices', found);
+  return true;
 }
 
 function refOf(object: MirrorObject): ObjectRef {

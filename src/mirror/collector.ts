@@ -146,6 +146,7 @@ function departing(
     remoteSlices: [],
     namespace: 'present',
     federated: { ...federated, endpoints: undefined },
+    strangers: [],
     leads: false,
     gateway: undefined,
     egress: [],

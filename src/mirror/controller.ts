@@ -1,4 +1,11 @@
-import type { V1ConfigMap, V1Lease, V1Secret } from '@kubernetes/client-node';
+import type {
+  V1ConfigMap,
+  V1Endpoints,
+  V1EndpointSlice,
+  V1Lease,
+  V1Secret,
+  V1Service,
+} from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../base/egress-ports.ts';
@@ -37,6 +44,7 @@ import { LinkRun } from './link-run.ts';
 import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
 import { LocalMembers } from './local-members.ts';
 import { LocalView } from './local-view.ts';
+import { keepMaker } from './makers.ts';
 import type { PeerSurroundings } from './peer.ts';
 import type { PeerSettings } from './peer-settings.ts';
 
@@ -191,9 +199,10 @@ export class Controller {
     this.#watch(configMaps, this.#record, { namespace, labelSelector: RECORD_SELECTOR });
     this.#watch(secrets, this.secrets, { namespace, fieldSelector: `type=${CREDENTIALS_SECRET_TYPE}` });
     this.#watch(namespaces, stores.namespaces, { transform: keepNamespaceName });
-    this.#watch(services, stores.services, { labelSelector: mirrored });
-    this.#watch(endpointSlices, stores.endpointSlices, { labelSelector: mirrored });
-    this.#watch(endpoints, stores.endpoints, { labelSelector: mirrored });
+    const made = { labelSelector: mirrored, keepManagedFields: true };
+    this.#watch(services, stores.services, { ...made, transform: keepMaker<V1Service> });
+    this.#watch(endpointSlices, stores.endpointSlices, { ...made, transform: keepMaker<V1EndpointSlice> });
+    this.#watch(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });
     const egress = new IndexedStore<NonNullable<(typeof endpointSlices)['__type']>>();
     egress.subscribe(() => {
       this.#egressAddresses = egressPods(egress.list());
@@ -214,6 +223,7 @@ export class Controller {
       namespace?: string;
       labelSelector?: string;
       fieldSelector?: string;
+      keepManagedFields?: boolean;
       transform?: (object: T) => T | undefined;
     },
   ): void {

@@ -4,18 +4,19 @@ import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { Allocation, EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, LinkFacts } from './facts.ts';
 import {
   decideMember,
   memberLabel,
+  memberLinkKey,
   planMember,
   type MemberFacts,
   type MemberVerdict,
   type Union,
 } from './federated.ts';
 import { Grace } from './grace.ts';
-import { LOCAL_MEMBER, MEMBER_INDEX } from './local-indexes.ts';
+import { LOCAL_MEMBER, MEMBER_INDEX, sliceService } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
 import { hasOwnershipLabels } from './metadata.ts';
 import { EMPTIED_GRACE_MS, lostAllSlices } from './mirror-writer.ts';
@@ -87,10 +88,14 @@ export class FederatedWriter {
         if (change.previous !== undefined) this.#localChanged(change.previous);
         this.#localChanged(change.object);
       }),
-      view.stores.endpointSlices.subscribe(({ object }) => {
-        const { namespace = '', labels } = object.metadata ?? {};
-        const name = memberName(labels?.[SERVICE_NAME_LABEL] ?? '');
-        if (name !== undefined) this.#touched(`${namespace}/${name}`);
+      view.stores.endpointSlices.subscribe(({ object, previous }) => {
+        for (const service of new Set(
+          [previous, object].flatMap((slice) => (slice ? sliceService(slice) : [])),
+        )) {
+          const { namespace, name } = parseKey(service);
+          const member = memberName(name);
+          if (member !== undefined) this.#touched(`${namespace}/${member}`);
+        }
       }),
       view.stores.namespaces.subscribe((change) => {
         for (const key of members.services.keys())
@@ -178,6 +183,7 @@ export class FederatedWriter {
       remoteSlices: union === 'pods' ? members.slicesOf(text) : [],
       namespace: view.namespace(key.namespace),
       federated,
+      strangers: this.#strangers(federated.service),
       leads: this.#leads(federated.service),
       gateway: this.#options.gatewayOf(),
       egress: this.#options.egressAddresses(),
@@ -208,6 +214,20 @@ export class FederatedWriter {
       target: fullyQualifiedName({ namespace, name }, clusterDomain),
       servicePorts: mirroredPorts(remote).map(({ port }) => port),
     });
+  }
+
+  #strangers(service: V1Service | undefined): string[] {
+    const { ageOf, member } = this.#options;
+    if (service === undefined) return [];
+    const annotations = service.metadata?.annotations ?? {};
+    return federatedEntries(service)
+      .map(clusterOfEntry)
+      .filter(
+        (cluster) =>
+          cluster !== member &&
+          ageOf(cluster) === undefined &&
+          annotations[memberLinkKey(cluster)] === undefined,
+      );
   }
 
   /** The local member leads; else the one whose Link is the oldest. Links of one age are told apart by name, so that all agree. */

@@ -5,16 +5,26 @@ import {
   FEDERATED_EGRESS_PORTS_GROUP,
   LOCAL_DISCOVERY,
   MEMBER_LINK_GROUP,
+  MIRROR_ANNOTATION_GROUPS,
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
 } from '../base/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
-import { copiedMetadata, ownershipLabels } from './metadata.ts';
+import { madeByUs } from './makers.ts';
+import { copiedMetadata, hasOwnershipLabels } from './metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
-import { federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
-import { createNamespace, metadataPatch, specPatch, writeSlices, type Step } from './plan.ts';
+import { clusterOfEntry, federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
+import {
+  createNamespace,
+  isMirrorKey,
+  metadataPatch,
+  type RemovableKey,
+  specPatch,
+  writeSlices,
+  type Step,
+} from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
 import { notMirrorable, pathReason } from './verdict.ts';
@@ -37,6 +47,8 @@ export interface MemberFacts extends RemoteFacts, PathFacts {
   readonly namespace: NamespaceState;
   /** The local Service that has the federated name, with all its slices. */
   readonly federated: LocalPart;
+  /** Clusters among the entries that no Link names and no member is on record for: somebody has written them there. */
+  readonly strangers: readonly string[];
   /** Whether this member decides labels, annotations and ports: it is local, or its Link is the oldest of all members'. */
   readonly leads: boolean;
 }
@@ -126,8 +138,7 @@ function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] 
   const owner: EndpointsOwner = {
     namespace: key.namespace,
     service,
-    // A cluster's name has no dot, so the source cluster's own slices have a name that no other can have.
-    prefix: member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`,
+    prefix: slicePrefix(service, member),
     cluster: memberLabel(member),
     fqName: undefined,
     gatewayIdentity: undefined,
@@ -177,11 +188,19 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   return [...(step === undefined ? [] : [step]), ...writeSlices(ownSlices(facts), decided.slices, service)];
 }
 
-function ownSlices({ federated, member }: MemberFacts): V1EndpointSlice[] {
-  const label = ownershipLabels(memberLabel(member));
-  return federated.slices.filter(({ metadata }) =>
-    Object.entries(label).every(([key, value]) => metadata?.labels?.[key] === value),
+/** By their names, of which each member has its own; labels may have been edited on what we made. */
+function ownSlices({ federated, member, key }: MemberFacts): V1EndpointSlice[] {
+  const prefix = `${slicePrefix(federatedName(key.name), member)}-linkspan-`;
+  return federated.slices.filter(
+    (slice) =>
+      slice.metadata?.name?.startsWith(prefix) === true &&
+      (hasOwnershipLabels(slice, memberLabel(member)) || madeByUs(slice)),
   );
+}
+
+/** A cluster's name has no dot, so the source cluster's own slices have a name that no other can have. */
+function slicePrefix(service: string, member: string): string {
+  return member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`;
 }
 
 /** Labels, annotations and ports as the leading member wants them. */
@@ -195,7 +214,8 @@ function leadMetadata({ remote, rules }: MemberFacts) {
 
 function entryAnnotations(facts: MemberFacts): Record<string, string> {
   const { member, key, federated, union } = facts;
-  const entries = federated.service === undefined ? [] : federatedEntries(federated.service);
+  const present = federated.service === undefined ? [] : federatedEntries(federated.service);
+  const entries = present.filter((one) => !isStranger(facts, one));
   const entry = `${key.name}@${member}`;
   const discovery =
     member === LOCAL_MEMBER
@@ -206,6 +226,33 @@ function entryAnnotations(facts: MemberFacts): Record<string, string> {
     ...discovery,
     ...(facts.link === undefined ? {} : { [memberLinkKey(member)]: facts.link }),
     ...(union === 'relay' ? { [egressPortsKey(member)]: writeEgressPorts(ports) } : {}),
+  };
+}
+
+/** An entry that nobody stands for: of a cluster that no Link names and none is on record for, or of this member's own under another name. */
+function isStranger({ member, key, strangers }: MemberFacts, entry: string): boolean {
+  const cluster = clusterOfEntry(entry);
+  return strangers.includes(cluster) || (cluster === member && entry !== `${key.name}@${member}`);
+}
+
+/** Whether a key on a federated Service is one that no member has put there, or this one no longer wants. */
+function isRemovable({ federated, member, key, strangers }: MemberFacts): RemovableKey {
+  const annotations = federated.service?.metadata?.annotations ?? {};
+  const members = new Set(
+    (federated.service === undefined ? [] : federatedEntries(federated.service))
+      .map(clusterOfEntry)
+      .filter((cluster) => !strangers.includes(cluster)),
+  );
+  return (name, where) => {
+    if (where === 'labels' || !isMirrorKey(name, where)) return isMirrorKey(name, where);
+    const [group = '', cluster = ''] = name.split('/');
+    // The record of the keys that the leader copied is the leader's.
+    if (name === REMOTE_DISCOVERY || name === COPIED_KEYS) return false;
+    if (name === LOCAL_DISCOVERY) return annotations[name] !== key.name;
+    if (!MIRROR_ANNOTATION_GROUPS.includes(group)) return true;
+    return (
+      cluster === memberLabel(member) || (!members.has(cluster) && cluster !== memberLabel(LOCAL_MEMBER))
+    );
   };
 }
 
@@ -233,7 +280,7 @@ function joinPatch(facts: MemberFacts, service: V1Service): Step | undefined {
   };
   // Who does not lead takes nothing back that the leader copied.
   const before = facts.leads ? service.metadata : withoutRecord(service);
-  const metadata = metadataPatch(before, desired, [egressPortsKey(facts.member)]);
+  const metadata = metadataPatch(before, desired, isRemovable(facts));
   const spec = facts.leads
     ? specPatch(service.spec, { type: 'ClusterIP', ports: servicePorts(mirroredPorts(facts.remote ?? {})) })
     : undefined;

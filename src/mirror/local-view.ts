@@ -6,6 +6,7 @@ import { keyOf, type KubeObject } from '../kube/resource.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import type { LocalPart, NamespaceState } from './facts.ts';
 import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';
+import { keepMaker } from './makers.ts';
 import type { Kind, MirrorObject } from './plan.ts';
 
 /** How long what a write answered is trusted over the watch, which should have told us the same long before. */
@@ -95,6 +96,7 @@ export class LocalView {
 
   /** Takes note of an object that the API server has just answered. */
   observe(kind: Kind, object: MirrorObject): void {
+    keepMaker(object);
     this.#overlay(kind).note(object, object, this.#clock.monotonic() + OVERLAY_TTL_MS);
   }
 

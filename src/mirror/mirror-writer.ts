@@ -7,11 +7,11 @@ import type { Link } from '../link/schema.ts';
 import { relayedTargets } from './desired.ts';
 import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
+import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
-import { OWNER_INDEX } from './local-indexes.ts';
+import { OWNER_INDEX, sliceService } from './local-indexes.ts';
 import {
   endpointMirrorName,
   hostOriginOf,
@@ -44,6 +44,8 @@ export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'd
   /** How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its ClusterIP. */
   readonly hostGraceMs: number;
 }
+
+const NOTHING: LocalPart = { service: undefined, slices: [], endpoints: undefined };
 
 /** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
 export class MirrorWriter {
@@ -90,10 +92,12 @@ export class MirrorWriter {
       view.stores.endpoints.subscribe(({ object }) => {
         if (!view.isEcho('endpoints', object)) this.#partChanged(keyOfObject(object));
       }),
-      view.stores.endpointSlices.subscribe(({ object }) => {
+      view.stores.endpointSlices.subscribe(({ object, previous }) => {
         if (view.isEcho('endpointSlices', object)) return;
-        const { namespace = '', labels } = object.metadata ?? {};
-        this.#partChanged(`${namespace}/${labels?.[SERVICE_NAME_LABEL] ?? ''}`);
+        for (const service of new Set(
+          [previous, object].flatMap((slice) => (slice ? sliceService(slice) : [])),
+        ))
+          this.#partChanged(service);
       }),
       view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
     );
@@ -259,8 +263,9 @@ export class MirrorWriter {
     const { view, facts } = this.#options;
     const existing = new Map<string, LocalPart>();
     for (const service of view.endpointMirrors(namespace, mirrorName(name, facts.cluster))) {
-      const host = hostOriginOf(service, facts)?.host;
-      if (host !== undefined) existing.set(host, view.part(namespace, service.metadata?.name ?? ''));
+      const origin = hostOriginOf(service, facts);
+      if (origin?.key === `${namespace}/${name}`)
+        existing.set(origin.host, view.part(namespace, service.metadata?.name ?? ''));
     }
     return existing;
   }
@@ -272,9 +277,22 @@ export class MirrorWriter {
   ): HostFacts {
     const { view, facts } = this.#options;
     const free = (candidate: string) => view.service(namespace, candidate) === undefined;
-    const local = existing ?? { service: undefined, slices: [], endpoints: undefined };
+    const local = existing ?? this.#unlabelledHost(host.host, { namespace, name }) ?? NOTHING;
     const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
     return { ...host, name: own, local };
+  }
+
+  /** An endpoint mirror of ours that has lost the label by which it is found. */
+  #unlabelledHost(host: string, { namespace, name }: RemoteKey): LocalPart | undefined {
+    const { view, facts } = this.#options;
+    for (const isFree of [true, false]) {
+      const candidate = endpointMirrorName(host, name, facts.cluster, () => isFree);
+      const service = view.service(namespace, candidate);
+      const origin = service === undefined ? undefined : hostOriginOf(service, facts);
+      if (origin?.key === `${namespace}/${name}` && origin.host === host)
+        return view.part(namespace, candidate);
+    }
+    return undefined;
   }
 
   #isFlat(remote: V1Service): boolean {

@@ -5,10 +5,12 @@ import {
   HEADLESS_MIRROR_LABEL,
   LINK_ANNOTATION,
   LOCAL_DISCOVERY,
+  MEMBER_LINK_GROUP,
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../base/names.ts';
+import { madeByUs, markedLater } from './makers.ts';
 
 /** Longest name of a Service (an RFC 1035 label). */
 export const MAX_SERVICE_NAME = 63;
@@ -81,20 +83,18 @@ export function fullyQualifiedName(key: RemoteKey, clusterDomain: string): strin
   return `${key.name}.${key.namespace}.svc.${clusterDomain}`;
 }
 
-/**
- * Where a local Service says it came from (`namespace/name` of the remote Service), or undefined when it is not a mirror of this owner.
- *
- * The label, the recorded origin and the name must all agree: a copy that somebody made under another name, or a Service of a
- * user that merely has the name `<svc>-<cluster>`, is not ours and is never changed or deleted (Linkerd deletes those). A cluster-name label that somebody changed by
- * hand does not disown a mirror that records our Link: it is put right.
- */
+/** What a local Service is to an owner: the mirror of a remote Service, or the endpoint mirror of one host of a headless one. */
+export interface Origin {
+  /** The remote Service, `namespace/name`. */
+  readonly key: string;
+  /** Undefined for the mirror of a Service. */
+  readonly host: string | undefined;
+}
+
+/** The remote Service (`namespace/name`) that a local Service is the mirror of; undefined when it is none of this owner. */
 export function originOf(service: V1Service, owner: MirrorOwner): string | undefined {
-  const { name, namespace } = service.metadata ?? {};
-  if (!isOwned(service, owner) || service.metadata?.labels?.[HEADLESS_MIRROR_LABEL] !== undefined)
-    return undefined;
-  const [remoteName, remoteNamespace, svc] = originParts(service);
-  if (remoteName === undefined || remoteNamespace !== namespace || svc !== 'svc') return undefined;
-  return mirrorName(remoteName, owner.cluster) === name ? `${remoteNamespace}/${remoteName}` : undefined;
+  const origin = ownedOrigin(service, owner);
+  return origin?.host === undefined ? origin?.key : undefined;
 }
 
 /** The host and the remote headless Service that a local Service is the endpoint mirror of, if it is one of this owner. */
@@ -102,30 +102,69 @@ export function hostOriginOf(
   service: V1Service,
   owner: MirrorOwner,
 ): { readonly key: string; readonly host: string } | undefined {
-  const { namespace, labels } = service.metadata ?? {};
-  if (!isOwned(service, owner)) return undefined;
-  const [host, remoteName, remoteNamespace, svc] = originParts(service);
-  if (host === undefined || remoteName === undefined || remoteNamespace !== namespace || svc !== 'svc')
+  const origin = ownedOrigin(service, owner);
+  return origin?.host === undefined ? undefined : { key: origin.key, host: origin.host };
+}
+
+/**
+ * Label, recorded origin and name must all agree: a copy that somebody made under another name, or a Service of a user that merely has the name `<svc>-<cluster>` or our labels, is not ours and is never
+ * changed or deleted (Linkerd deletes those). Of what we made ourselves, any one of them may have been edited by hand: it is still ours, by the marks that are left, and is put right.
+ */
+function ownedOrigin(service: V1Service, owner: MirrorOwner): Origin | undefined {
+  const { labels, annotations } = service.metadata ?? {};
+  const ours = madeByUs(service);
+  if (markedLater(service) || (!ours && labels?.[MIRRORED_SERVICE_LABEL] !== 'true')) return undefined;
+  // A cluster-name label that somebody changed does not disown a mirror that records our Link.
+  if (labels?.[CLUSTER_NAME_LABEL] !== owner.cluster && annotations?.[LINK_ANNOTATION] !== owner.link)
     return undefined;
-  if (labels?.[HEADLESS_MIRROR_LABEL] !== mirrorName(remoteName, owner.cluster)) return undefined;
-  return { key: `${remoteNamespace}/${remoteName}`, host };
+  const headless = labels?.[HEADLESS_MIRROR_LABEL];
+  const said = recordedOrigin(service, owner);
+  const agrees = (headless === undefined) === (said?.host === undefined) && said !== undefined;
+  if (agrees && (headless === undefined || headless === mirrorName(parseKey(said.key).name, owner.cluster)))
+    return said;
+  return ours ? (said ?? namedOrigin(service, owner)) : undefined;
 }
 
-function isOwned(service: V1Service, owner: MirrorOwner): boolean {
-  const { labels, annotations } = service.metadata ?? {};
-  if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true') return false;
-  return labels[CLUSTER_NAME_LABEL] === owner.cluster || annotations?.[LINK_ANNOTATION] === owner.link;
+/** The origin that the annotation records, if the Service's name is the one that goes with it. */
+function recordedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Origin | undefined {
+  const { name = '', namespace = '', annotations } = metadata ?? {};
+  const parts = (annotations?.[REMOTE_SERVICE_FQ_NAME] ?? '').split('.');
+  const [first = '', second = '', third, fourth] = parts;
+  if (second === namespace && third === 'svc' && mirrorName(first, cluster) === name)
+    return { key: `${namespace}/${first}`, host: undefined };
+  if (third !== namespace || fourth !== 'svc') return undefined;
+  const names = [true, false].map((free) => endpointMirrorName(first, second, cluster, () => free));
+  return names.includes(name) ? { key: `${namespace}/${second}`, host: first } : undefined;
 }
 
-function originParts(service: V1Service): string[] {
-  return (service.metadata?.annotations?.[REMOTE_SERVICE_FQ_NAME] ?? '').split('.');
+/** The origin that name and labels say, where the annotation says nothing that could be. */
+function namedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Origin | undefined {
+  const { name = '', namespace = '', labels } = metadata ?? {};
+  const before = (text: string) => (text.endsWith(`-${cluster}`) ? text.slice(0, -cluster.length - 1) : '');
+  const headless = labels?.[HEADLESS_MIRROR_LABEL];
+  if (before(name) === '' || (headless !== undefined && before(headless) === '')) return undefined;
+  return headless === undefined
+    ? { key: `${namespace}/${before(name)}`, host: undefined }
+    : { key: `${namespace}/${before(headless)}`, host: before(name) };
 }
 
-/** Whether a Service is a federated one that mirroring made: labelled so, of no single cluster, and with members. */
+/**
+ * Whether a Service is a federated one that mirroring made: labelled so, of no single cluster, and with members. One that we made is so too while somebody has edited one of these away or added what a mirror
+ * has.
+ */
 export function isFederated(service: V1Service): boolean {
-  const { labels, annotations } = service.metadata ?? {};
-  if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true' || labels[CLUSTER_NAME_LABEL] !== undefined) return false;
-  return annotations?.[REMOTE_DISCOVERY] !== undefined || annotations?.[LOCAL_DISCOVERY] !== undefined;
+  const { name = '', labels, annotations = {} } = service.metadata ?? {};
+  if (markedLater(service)) return false;
+  const hasMembers =
+    annotations[REMOTE_DISCOVERY] !== undefined || annotations[LOCAL_DISCOVERY] !== undefined;
+  if (labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === undefined && hasMembers)
+    return true;
+  if (!madeByUs(service) || memberName(name) === undefined) return false;
+  const isMirror =
+    annotations[LINK_ANNOTATION] !== undefined || annotations[REMOTE_SERVICE_FQ_NAME] !== undefined;
+  return (
+    hasMembers || !isMirror || Object.keys(annotations).some((key) => key.startsWith(`${MEMBER_LINK_GROUP}/`))
+  );
 }
 
 /** The `<svc>@<cluster>` entries of a federated Service, in order of joining; malformed ones are left out. */

@@ -8,19 +8,17 @@ import type {
 } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import {
-  DATA_PATH,
-  EGRESS_PORTS,
   MANAGER,
-  MIRROR_GATEWAY,
-  REMOTE_DISCOVERY,
-  REMOTE_GATEWAY_IDENTITY,
+  MIRROR_ANNOTATION_GROUPS,
+  MIRROR_ANNOTATIONS,
+  MIRROR_LABELS,
   REMOTE_RESOURCE_VERSION,
-  REMOTE_SERVICE_FQ_NAME,
-  REMOTE_SERVICE_LABEL,
 } from '../base/names.ts';
+import { compareVersions } from '../kube/resource-version.ts';
 import type { DesiredPart } from './desired.ts';
 import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import type { LocalPart, MirrorFacts } from './facts.ts';
+import { madeByUs } from './makers.ts';
 import { hasOwnershipLabels, ownershipLabels, recordedKeys } from './metadata.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -34,16 +32,14 @@ export type Step =
   | { readonly verb: 'patch'; readonly kind: Kind; readonly target: MirrorObject; readonly patch: object }
   | { readonly verb: 'delete'; readonly kind: Kind; readonly target: MirrorObject };
 
-/** Labels and annotations that only we write: taken away when they are no longer wanted, whoever recorded what. */
-const OWN_OPTIONAL_KEYS = [
-  DATA_PATH,
-  EGRESS_PORTS,
-  MIRROR_GATEWAY,
-  REMOTE_DISCOVERY,
-  REMOTE_GATEWAY_IDENTITY,
-  REMOTE_SERVICE_FQ_NAME,
-  REMOTE_SERVICE_LABEL,
-];
+/** A key that is taken away when it is no longer wanted, whoever put it there. */
+export type RemovableKey = (key: string, where: 'labels' | 'annotations') => boolean;
+
+/** All that only controllers write. */
+export const isMirrorKey: RemovableKey = (key, where) => {
+  if (where === 'labels') return MIRROR_LABELS.includes(key);
+  return MIRROR_ANNOTATIONS.includes(key) || MIRROR_ANNOTATION_GROUPS.includes(key.split('/')[0] ?? '');
+};
 
 /**
  * The writes that turn what is there into what the verdict wants, in order. No writes when nothing differs. Fields and metadata that are not ours
@@ -91,7 +87,7 @@ export function removePart(part: LocalPart, cluster: string): Step[] {
   const steps: Step[] = [];
   if (part.service !== undefined) steps.push({ verb: 'delete', kind: 'services', target: part.service });
   for (const target of ownSlices(part)) steps.push({ verb: 'delete', kind: 'endpointSlices', target });
-  if (part.endpoints !== undefined && hasOwnershipLabels(part.endpoints, cluster))
+  if (part.endpoints !== undefined && isOurs(part.endpoints, cluster))
     steps.push({ verb: 'delete', kind: 'endpoints', target: part.endpoints });
   return steps;
 }
@@ -114,7 +110,14 @@ function headlessDiffers(actual: V1Service, desired: V1Service): boolean {
 
 /** Slices that kube made from Endpoints are kube's to remove, when the Endpoints go or get the skip label. */
 function ownSlices(part: LocalPart): V1EndpointSlice[] {
-  return part.slices.filter((slice) => slice.metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER);
+  return part.slices.filter(
+    (slice) => slice.metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER || madeByUs(slice),
+  );
+}
+
+/** Endpoints that say so, or that we made and somebody has edited. */
+function isOurs(object: V1Endpoints, cluster: string): boolean {
+  return hasOwnershipLabels(object, cluster) || madeByUs(object);
 }
 
 /** What the API server fills in for the fields of a mirror's spec that are ours. */
@@ -237,7 +240,7 @@ function writeEndpoints(
 ): Step | undefined {
   if (actual === undefined) return desired && { verb: 'create', kind: 'endpoints', object: desired };
   // Somebody else's, under our mirror's name: Linkerd falls back to the slices.
-  if (!hasOwnershipLabels(actual, cluster)) return undefined;
+  if (!isOurs(actual, cluster)) return undefined;
   if (desired === undefined) return { verb: 'delete', kind: 'endpoints', target: actual };
   const patch: Record<string, unknown> = { ...contentPatch(actual, desired, ['subsets']) };
   const metadata = metadataPatch(actual.metadata, desired.metadata);
@@ -267,12 +270,16 @@ export interface MetadataPatch {
 export function metadataPatch(
   actual: V1ObjectMeta | undefined,
   desired: V1ObjectMeta | undefined,
-  optionalKeys: readonly string[] = OWN_OPTIONAL_KEYS,
+  isRemovable: RemovableKey = isMirrorKey,
 ): MetadataPatch | undefined {
-  const removable = new Set([...recordedKeys(actual?.annotations), ...optionalKeys]);
-  const labels = mapPatch(actual?.labels, desired?.labels, removable);
-  const annotations = mapPatch(actual?.annotations, desired?.annotations, removable);
-  const onlyVersion = Object.keys(annotations).every((key) => key === REMOTE_RESOURCE_VERSION);
+  const recorded = recordedKeys(actual?.annotations);
+  const patchOf = (where: 'labels' | 'annotations') =>
+    mapPatch(actual?.[where], desired?.[where], (key) => recorded.has(key) || isRemovable(key, where));
+  const labels = patchOf('labels');
+  const annotations = patchOf('annotations');
+  const onlyVersion = Object.keys(annotations).every(
+    (key) => key === REMOTE_RESOURCE_VERSION && isFormerVersion(actual?.annotations, desired?.annotations),
+  );
   if (Object.keys(labels).length === 0 && onlyVersion) return undefined;
   return {
     ...(Object.keys(labels).length === 0 ? {} : { labels }),
@@ -280,17 +287,25 @@ export function metadataPatch(
   };
 }
 
+/** Whether the recorded resourceVersion is one that the remote Service had, as far as anybody can tell, and not what a hand wrote. */
+function isFormerVersion(actual: StringMap, desired: StringMap): boolean {
+  const [is, wanted] = [actual?.[REMOTE_RESOURCE_VERSION] ?? '', desired?.[REMOTE_RESOURCE_VERSION]];
+  return wanted !== undefined && /^\d{1,20}$/.test(is) && compareVersions(is, wanted) <= 0;
+}
+
+type StringMap = Readonly<Record<string, string>> | undefined;
+
 function mapPatch(
-  actual: Readonly<Record<string, string>> | undefined,
-  desired: Readonly<Record<string, string>> | undefined,
-  removable: ReadonlySet<string>,
+  actual: StringMap,
+  desired: StringMap,
+  isRemovable: (key: string) => boolean,
 ): Record<string, string | null> {
   const patch: Record<string, string | null> = {};
   for (const [key, value] of Object.entries(desired ?? {})) {
     if (actual?.[key] !== value) patch[key] = value;
   }
   for (const key of Object.keys(actual ?? {})) {
-    if (desired?.[key] === undefined && removable.has(key)) patch[key] = null;
+    if (desired?.[key] === undefined && isRemovable(key)) patch[key] = null;
   }
   return patch;
 }

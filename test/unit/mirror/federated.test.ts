@@ -22,6 +22,7 @@ function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
     remoteSlices: [],
     namespace: 'present',
     federated: nothing,
+    strangers: [],
     leads: true,
     gateway: aliveGateway(),
     egress: [{ ip: '10.1.0.1' }],
