@@ -3,6 +3,7 @@ import { LinkspanError } from '../base/errors.ts';
 import { OURS } from '../base/names.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { deployments, namespaces, secrets } from '../kube/resource.ts';
+import { resourcesOf } from '../kube/served-kinds.ts';
 import { readLinkerd } from '../link/link-gen.ts';
 import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
 
@@ -10,6 +11,8 @@ import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
 export interface InstallFacts {
   /** Of the API server, `1.34.1`. */
   readonly kubernetes: string;
+  /** Kinds that the chart uses where they are served, `group/version/Kind`. */
+  readonly apiVersions: readonly string[];
   /** Values of the last install or upgrade; undefined where there was none. */
   readonly stored: Values | undefined;
   /** A release of Helm itself that has installed Linkspan here. */
@@ -22,6 +25,9 @@ export interface InstallFacts {
   readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
 }
 
+const ADMISSION = 'admissionregistration.k8s.io/v1';
+const ADMISSION_POLICY = 'ValidatingAdmissionPolicy';
+
 /** Label of a namespace: the Pod Security Standard that its pods must meet. */
 export const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
 /** @throws LinkspanError RIGHTS_MISSING when the user may not look; VALUES_INVALID, LINKERD_CONFIG_INVALID; or what the client throws (KUBE_UNREACHABLE, …) */
@@ -32,14 +38,16 @@ export async function readInstallation(
 ): Promise<InstallFacts> {
   const { gitVersion } = (await client.raw('GET', '/version')) as { gitVersion: string };
   try {
-    const [home, overrides, { items }, linkerd] = await Promise.all([
+    const [home, overrides, { items }, linkerd, admission] = await Promise.all([
       namespaceOf(client, namespace),
       secretOf(client, namespace, OVERRIDES_SECRET),
       client.list(deployments, { namespace, labelSelector: OURS }),
       readLinkerd(client, linkerdNamespace),
+      resourcesOf(client, ADMISSION),
     ]);
     return {
       kubernetes: gitVersion.replace(/^v/, ''),
+      apiVersions: admission.has(ADMISSION_POLICY) ? [`${ADMISSION}/${ADMISSION_POLICY}`] : [],
       stored: overrides === undefined ? undefined : storedValues(overrides),
       helmRelease: items
         .map(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'])

@@ -12,6 +12,7 @@ export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
   'policy/v1': ['PodDisruptionBudget'],
   'autoscaling/v2': ['HorizontalPodAutoscaler'],
   'networking.k8s.io/v1': ['NetworkPolicy'],
+  'admissionregistration.k8s.io/v1': ['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'],
   'batch/v1': ['Job'],
   'cert-manager.io/v1': ['Certificate'],
   'monitoring.coreos.com/v1': ['PodMonitor', 'ServiceMonitor'],

@@ -36,6 +36,7 @@ export interface Prepared {
 
 const UNSEEN: InstallFacts = {
   kubernetes: OLDEST_KUBERNETES,
+  apiVersions: [],
   stored: undefined,
   helmRelease: undefined,
   deployed: false,
@@ -66,6 +67,7 @@ export async function prepare(client: KubeClient | undefined, request: InstallRe
     helm,
     namespace,
     kubernetes: facts.kubernetes,
+    apiVersions: facts.apiVersions,
     podSecurity: facts.podSecurity,
     values: kept,
     once: issuer.values,

@@ -12,6 +12,8 @@ export interface RenderRequest {
   readonly namespace: string;
   /** Of the cluster, for what the chart makes dependent on it. */
   readonly kubernetes: string;
+  /** Kinds that it serves, of those that the chart uses only where they are. */
+  readonly apiVersions?: readonly string[];
   /** Values that `upgrade` finds again. */
   readonly values: Values;
   /** Values for this time only: the issuer. */
@@ -53,13 +55,15 @@ async function renderChart(request: RenderRequest): Promise<KubeObject[]> {
 }
 
 async function template(
-  { helm, namespace, kubernetes }: Pick<RenderRequest, 'helm' | 'namespace' | 'kubernetes'>,
+  request: Pick<RenderRequest, 'helm' | 'namespace' | 'kubernetes' | 'apiVersions'>,
   chart: string,
   values: Values,
 ): Promise<KubeObject[]> {
+  const { helm, namespace, kubernetes, apiVersions = [] } = request;
   // Hooks are Helm's: what they do, `install` does itself.
   const args = ['template', RELEASE, chart, '-n', namespace, '--kube-version', kubernetes, '--no-hooks'];
-  return parseManifests(await helm.run([...args, '-f', '-'], stringify(values)), 'the chart');
+  const served = apiVersions.flatMap((kind) => ['--api-versions', kind]);
+  return parseManifests(await helm.run([...args, ...served, '-f', '-'], stringify(values)), 'the chart');
 }
 
 /** `Helm` manages what Helm has installed; this it has only printed. */

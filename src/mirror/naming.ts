@@ -111,30 +111,36 @@ export function hostOriginOf(
  * changed or deleted (Linkerd deletes those). Of what we made ourselves, any one of them may have been edited by hand: it is still ours, by the marks that are left, and is put right.
  */
 function ownedOrigin(service: V1Service, owner: MirrorOwner): Origin | undefined {
-  const { labels, annotations } = service.metadata ?? {};
-  const ours = madeByUs(service);
-  if (markedLater(service) || (!ours && labels?.[MIRRORED_SERVICE_LABEL] !== 'true')) return undefined;
-  // A cluster-name label that somebody changed does not disown a mirror that records our Link.
-  if (labels?.[CLUSTER_NAME_LABEL] !== owner.cluster && annotations?.[LINK_ANNOTATION] !== owner.link)
-    return undefined;
-  const headless = labels?.[HEADLESS_MIRROR_LABEL];
+  if (markedLater(service) || !isOwned(service, owner)) return undefined;
   const said = recordedOrigin(service, owner);
-  const agrees = (headless === undefined) === (said?.host === undefined) && said !== undefined;
-  if (agrees && (headless === undefined || headless === mirrorName(parseKey(said.key).name, owner.cluster)))
-    return said;
-  return ours ? (said ?? namedOrigin(service, owner)) : undefined;
+  if (said !== undefined && agreesWithLabel(service, said, owner)) return said;
+  return madeByUs(service) ? (said ?? namedOrigin(service, owner)) : undefined;
+}
+
+/** A cluster-name label that somebody changed does not disown a mirror that records our Link. */
+function isOwned(service: V1Service, owner: MirrorOwner): boolean {
+  const { labels, annotations } = service.metadata ?? {};
+  if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true' && !madeByUs(service)) return false;
+  return labels?.[CLUSTER_NAME_LABEL] === owner.cluster || annotations?.[LINK_ANNOTATION] === owner.link;
+}
+
+/** Whether the label of endpoint mirrors is there for one of these and for nothing else. */
+function agreesWithLabel({ metadata }: V1Service, { key, host }: Origin, { cluster }: MirrorOwner): boolean {
+  const headless = host === undefined ? undefined : mirrorName(parseKey(key).name, cluster);
+  return metadata?.labels?.[HEADLESS_MIRROR_LABEL] === headless;
 }
 
 /** The origin that the annotation records, if the Service's name is the one that goes with it. */
 function recordedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Origin | undefined {
   const { name = '', namespace = '', annotations } = metadata ?? {};
-  const parts = (annotations?.[REMOTE_SERVICE_FQ_NAME] ?? '').split('.');
-  const [first = '', second = '', third, fourth] = parts;
-  if (second === namespace && third === 'svc' && mirrorName(first, cluster) === name)
+  const parts = (annotations?.[REMOTE_SERVICE_FQ_NAME] ?? '').split('.', 4);
+  const [first = '', second = ''] = parts;
+  const isIn = (rest: readonly string[]) => rest[0] === namespace && rest[1] === 'svc';
+  if (isIn(parts.slice(1)) && mirrorName(first, cluster) === name)
     return { key: `${namespace}/${first}`, host: undefined };
-  if (third !== namespace || fourth !== 'svc') return undefined;
   const names = [true, false].map((free) => endpointMirrorName(first, second, cluster, () => free));
-  return names.includes(name) ? { key: `${namespace}/${second}`, host: first } : undefined;
+  if (!isIn(parts.slice(2)) || !names.includes(name)) return undefined;
+  return { key: `${namespace}/${second}`, host: first };
 }
 
 /** The origin that name and labels say, where the annotation says nothing that could be. */
@@ -153,18 +159,24 @@ function namedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Origin 
  * has.
  */
 export function isFederated(service: V1Service): boolean {
-  const { name = '', labels, annotations = {} } = service.metadata ?? {};
+  const { labels, annotations = {} } = service.metadata ?? {};
   if (markedLater(service)) return false;
   const hasMembers =
     annotations[REMOTE_DISCOVERY] !== undefined || annotations[LOCAL_DISCOVERY] !== undefined;
-  if (labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === undefined && hasMembers)
-    return true;
-  if (!madeByUs(service) || memberName(name) === undefined) return false;
-  const isMirror =
+  const marked = labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === undefined;
+  return (marked && hasMembers) || (madeByUs(service) && isFederatedByRest(service, hasMembers));
+}
+
+function isFederatedByRest({ metadata }: V1Service, hasMembers: boolean): boolean {
+  const { name = '', annotations = {} } = metadata ?? {};
+  if (memberName(name) === undefined) return false;
+  const mirrors =
     annotations[LINK_ANNOTATION] !== undefined || annotations[REMOTE_SERVICE_FQ_NAME] !== undefined;
-  return (
-    hasMembers || !isMirror || Object.keys(annotations).some((key) => key.startsWith(`${MEMBER_LINK_GROUP}/`))
-  );
+  return hasMembers || !mirrors || hasMemberRecord(annotations);
+}
+
+function hasMemberRecord(annotations: Readonly<Record<string, string>>): boolean {
+  return Object.keys(annotations).some((key) => key.startsWith(`${MEMBER_LINK_GROUP}/`));
 }
 
 /** The `<svc>@<cluster>` entries of a federated Service, in order of joining; malformed ones are left out. */

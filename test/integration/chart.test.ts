@@ -36,6 +36,7 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
   linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
   everything: [
     ...HA,
+    '--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup},gateway.handMadeSlices={vms}',
     '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
     '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
     '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',

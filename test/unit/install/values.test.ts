@@ -16,6 +16,7 @@ import {
 
 const facts: InstallFacts = {
   kubernetes: '1.34.1',
+  apiVersions: [],
   stored: undefined,
   helmRelease: undefined,
   deployed: false,
