@@ -127,14 +127,9 @@ describe('the chart', () => {
       (client: KubeClient) =>
         client.list(resource, namespace === undefined ? {} : { namespace });
     const write =
-      <T extends KubeObject>(resource: Resource<T>, namespace: string) =>
+      <T extends KubeObject>(resource: Resource<T>, namespace: string, name = 'no-such') =>
       (client: KubeClient) =>
-        client.patch(
-          resource,
-          { namespace, name: 'no-such' },
-          { metadata: { labels: { a: 'b' } } },
-          { type: 'merge' },
-        );
+        client.patch(resource, { namespace, name }, { metadata: { labels: { a: 'b' } } }, { type: 'merge' });
 
     it('the controller reads and writes mirrors everywhere, Secrets and Leases only at home', async () => {
       const client = await account('linkspan-controller');
@@ -146,6 +141,8 @@ describe('the chart', () => {
         list(links, MULTICLUSTER),
         list(secrets, MULTICLUSTER),
         write(leases, MULTICLUSTER),
+        list(configMaps, MULTICLUSTER),
+        write(configMaps, MULTICLUSTER, 'linkspan-egress-routes-39'),
       ])
         expect(await may(client, can), String(can)).to.equal(true);
       for (const cannot of [
@@ -156,15 +153,19 @@ describe('the chart', () => {
         write(namespaces, ''),
         write(configMaps, 'shop'),
         write(configMaps, MULTICLUSTER),
-        list(configMaps, MULTICLUSTER),
+        list(configMaps),
       ])
         expect(await may(client, cannot), String(cannot)).to.equal(false);
     });
 
     it('gateway and egress read what they carry, and write nothing', async () => {
-      for (const [name, reads] of [
-        ['linkerd-gateway', [list(services), list(endpointSlices)]],
-        ['linkspan-egress', [list(services), list(links, MULTICLUSTER)]],
+      for (const [name, reads, mayNot] of [
+        ['linkerd-gateway', [list(services), list(endpointSlices)], [list(configMaps, MULTICLUSTER)]],
+        [
+          'linkspan-egress',
+          [list(services), list(links, MULTICLUSTER), list(configMaps, MULTICLUSTER)],
+          [write(configMaps, MULTICLUSTER, 'linkspan-egress-routes-0'), list(configMaps)],
+        ],
       ] as const) {
         const client = await account(name);
         for (const can of reads) expect(await may(client, can), name).to.equal(true);
@@ -175,7 +176,7 @@ describe('the chart', () => {
           write(endpointSlices, 'shop'),
           write(links, MULTICLUSTER),
           write(configMaps, MULTICLUSTER),
-          list(configMaps, MULTICLUSTER),
+          ...mayNot,
         ])
           expect(await may(client, cannot), name).to.equal(false);
       }
