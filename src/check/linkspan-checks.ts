@@ -10,6 +10,7 @@ import { type Category, type Check, type Finding, passed, skipped, unless } from
 import { clockSkew } from './clock-skew.ts';
 import { type CheckFacts, isRunning, portOf } from './facts.ts';
 import { pathChecks } from './path-checks.ts';
+import { sliceChecks } from './slice-checks.ts';
 
 const DAY_MS = 86_400_000;
 /** An issuer or anchor with less left is worth a thought. */
@@ -25,7 +26,12 @@ const ADMIN_PORTS = { gateway: 'mc-probe', egress: 'admin' } as const;
 
 /** What Linkerd's check does not look at. */
 export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
-  const checks = [...partChecks(facts, clock), ...linkChecks(facts), ...pathChecks(facts)];
+  const checks = [
+    ...partChecks(facts, clock),
+    ...linkChecks(facts),
+    ...sliceChecks(facts),
+    ...pathChecks(facts),
+  ];
   return { name: 'linkspan', checks };
 }
 

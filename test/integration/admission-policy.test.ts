@@ -8,7 +8,7 @@ import { eventually } from '../support/eventually.ts';
 import { read } from '../support/linked-clusters.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 
-const POLICY_KINDS = ['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'];
+const POLICY_KINDS = new Set(['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding']);
 const CONTROLLER = `system:serviceaccount:${MULTICLUSTER}:linkspan-controller`;
 const REFUSED = /are written by Linkspan's and Linkerd's controllers only/;
 const MAKER = 'endpointslice.kubernetes.io/managed-by';
@@ -54,7 +54,7 @@ describe('the admission policy of the chart', () => {
       await renderChart(['--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup}']),
     );
     await cluster.apply([
-      ...rendered.filter(({ kind }) => POLICY_KINDS.includes(kind ?? '')),
+      ...rendered.filter(({ kind }) => POLICY_KINDS.has(kind ?? '')),
       TENANT_RIGHTS,
       bindingOf('shop', 'ann'),
       bindingOf('shop', 'backup'),

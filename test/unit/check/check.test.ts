@@ -19,6 +19,8 @@ import {
   validLinks,
   withoutEndpoints,
 } from '../../../src/check/linkerd-checks.ts';
+import { unservedLines } from '../../../src/check/slice-checks.ts';
+import { handMadeSlicesIn } from '../../../src/discovery/slice-makers.ts';
 import { badConditions, expiring, linkspanChecks, notMirrored } from '../../../src/check/linkspan-checks.ts';
 import { triesFinding } from '../../../src/check/path-checks.ts';
 import { preChecks } from '../../../src/check/pre-checks.ts';
@@ -318,5 +320,36 @@ describe('docs/reference/checks.md', () => {
     expect([...page.matchAll(/^#+ ((?:l5d|linkspan)-[a-z-]+)$/gm)].map((match) => match[1])).to.deep.equal(
       ids,
     );
+  });
+});
+
+describe('slices made by hand', () => {
+  const slice = (namespace: string, service: string, maker?: string) => ({
+    addressType: 'IPv4',
+    endpoints: [],
+    metadata: {
+      name: `${service}-1`,
+      namespace,
+      labels: {
+        'kubernetes.io/service-name': service,
+        ...(maker === undefined ? {} : { 'endpointslice.kubernetes.io/managed-by': maker }),
+      },
+    },
+  });
+  const exports = ['shop', 'vms'].map((namespace) => ({ metadata: { namespace, name: 'db' } }));
+
+  // After an upgrade such exports answer "no endpoints"; whoever asks before should know.
+  it('are told of where their Service is exported and the gateway does not serve them', () => {
+    const slices = [
+      slice('shop', 'db'),
+      slice('shop', 'db', 'endpointslice-controller.k8s.io'),
+      slice('shop', 'private'),
+      slice('vms', 'db', 'operator'),
+    ];
+    expect(unservedLines(slices, exports, handMadeSlicesIn(['vms']))).to.deep.equal([
+      'shop/db: EndpointSlice db-1 was made by hand; gateway.handMadeSlices does not name shop',
+    ]);
+    expect(unservedLines(slices, exports, handMadeSlicesIn([]))).to.have.length(2);
+    expect(unservedLines(slices, exports, handMadeSlicesIn(['all']))).to.deep.equal([]);
   });
 });

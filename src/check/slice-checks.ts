@@ -1,0 +1,77 @@
+import type { V1Deployment, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { endpointSlices, services } from '../kube/resource.ts';
+import { MANAGER } from '../base/names.ts';
+import { SERVICE_NAME_LABEL } from '../discovery/endpoint-slices.ts';
+import { DEFAULT_EXPORT_SELECTORS } from '../discovery/kube-targets.ts';
+import {
+  type HandMadeSlicesAllowed,
+  handMadeSlicesIn,
+  isHandMade,
+  KNOWN_SLICE_MAKERS,
+  MANAGED_BY_LABEL,
+} from '../discovery/slice-makers.ts';
+import { type Check, type Finding, skipped, unless } from './check.ts';
+import type { CheckFacts } from './facts.ts';
+
+const FLAG = '--hand-made-slices';
+/** More lines than this help nobody. */
+const MAX_LINES = 20;
+
+/** Exports whose endpoints somebody keeps by hand: the gateway does not serve these unless it is told to. */
+export function sliceChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      id: 'linkspan-hand-made-slices',
+      text: 'the gateway serves the slices of every exported Service',
+      severity: 'warning',
+      run: () => unserved(facts),
+    },
+  ];
+}
+
+async function unserved(facts: CheckFacts): Promise<Finding> {
+  const gateway = (await facts.deployments()).find(
+    ({ metadata }) => metadata?.labels?.['app.kubernetes.io/component'] === 'gateway',
+  );
+  if (gateway === undefined) return skipped('there is no gateway here');
+  const isServed = handMadeSlicesIn(namespacesOf(gateway));
+  const known = [...KNOWN_SLICE_MAKERS, MANAGER].join(',');
+  const labelSelector = `${SERVICE_NAME_LABEL},${MANAGED_BY_LABEL} notin (${known})`;
+  const [{ items: slices }, ...exported] = await Promise.all([
+    facts.client.list(endpointSlices, { labelSelector }),
+    ...DEFAULT_EXPORT_SELECTORS.map((selector) => facts.client.list(services, { labelSelector: selector })),
+  ]);
+  const exports = exported.flatMap(({ items }) => items);
+  return unless(unservedLines(slices, exports, isServed).slice(0, MAX_LINES), 'warning');
+}
+
+/** A line for each slice of an export that the gateway does not serve. Pure. */
+export function unservedLines(
+  slices: readonly V1EndpointSlice[],
+  exports: readonly V1Service[],
+  isServed: HandMadeSlicesAllowed,
+): string[] {
+  const exported = new Set(exports.map(({ metadata }) => keyOf(metadata ?? {})));
+  return slices.flatMap((slice) => {
+    const { name = '', namespace = '', labels } = slice.metadata ?? {};
+    const service = `${namespace}/${labels?.[SERVICE_NAME_LABEL] ?? ''}`;
+    if (!isHandMade(slice) || isServed(namespace) || !exported.has(service)) return [];
+    return [
+      `${service}: EndpointSlice ${name} was made by hand; gateway.handMadeSlices does not name ${namespace}`,
+    ];
+  });
+}
+
+function keyOf({ namespace = '', name = '' }: { namespace?: string; name?: string }): string {
+  return `${namespace}/${name}`;
+}
+
+/** What follows the flag in the arguments of a gateway's container. */
+function namespacesOf({ spec }: V1Deployment): string[] {
+  const args = (spec?.template.spec?.containers ?? []).flatMap((container) => container.args ?? []);
+  const start = args.indexOf(FLAG);
+  if (start < 0) return [];
+  const rest = args.slice(start + 1);
+  const end = rest.findIndex((arg) => arg.startsWith('-'));
+  return end < 0 ? rest : rest.slice(0, end);
+}
