@@ -29,6 +29,8 @@ import { EgressTable } from './egress-table.ts';
 const GATHER_MS = 10;
 /** Shards that are written at once. */
 const WRITERS = 8;
+/** How long a record that was taken away is not made again: an uninstall takes it away a moment before us. */
+const REMAKE_MS = 10_000;
 /** The shard whose existence says that the record is the authority: it is made last of those that the first start makes. */
 const MARK = 0;
 
@@ -265,7 +267,7 @@ export class EgressShards {
     const shard = shardOfName(metadata?.name ?? '');
     if (shard === undefined || this.#objects.get(shard)?.metadata?.uid !== metadata?.uid) return;
     this.#replace(shard, undefined);
-    if (shard === MARK) this.#schedule(MARK);
+    if (shard === MARK) this.#schedule(MARK, REMAKE_MS);
   }
 
   #replace(shard: number, object: V1ConfigMap | undefined): void {

@@ -223,6 +223,8 @@ describe('the record of egress ports', () => {
     expect(cluster.all('configmaps').has('links/linkspan-egress-routes-0')).to.equal(true);
     cluster.remove('configmaps', 'links', 'linkspan-egress-routes-0');
     await rest();
+    await clock.advance(10_000);
+    await rest();
     expect(cluster.all('configmaps').has('links/linkspan-egress-routes-0')).to.equal(true);
   });
 
