@@ -1,4 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
+import { sleep } from '../base/clock.ts';
 import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../base/egress-ports.ts';
 import {
   type EgressClaim,
@@ -11,6 +12,8 @@ import type { IndexedStore } from '../kube/store.ts';
 import { allocateEgressPorts } from './egress-ports.ts';
 import { EgressShards, type EgressShardsOptions } from './egress-shards.ts';
 import { type ClaimScope, scopeOf } from './egress-table.ts';
+
+const ABANDON_MS = 2000;
 
 /** Who asks for egress ports, and where what arrives on them is to go. */
 export interface EgressWish extends Omit<EgressClaim, 'port'> {
@@ -131,7 +134,10 @@ export class EgressAllocator {
     };
   }
 
-  /** A Link is no longer this replica's: when it resolves nothing of it is being written, and nothing will be. */
+  /**
+   * A Link is no longer this replica's: nothing more of it will be written. Resolves when what is under way has ended, or after 2 s: a write that arrives later is still bound to what it was decided on, so it
+   * takes nothing from who has the Link now.
+   */
   async abandon(link: string): Promise<void> {
     const { pending, recorded } = this.#shards;
     for (const port of pending.ports()) {
@@ -139,7 +145,10 @@ export class EgressAllocator {
       const claim = entry !== undefined && isFreed(entry) ? recorded.get(port) : entry;
       if (claim !== undefined && !isFreed(claim) && claim.link === link) this.#shards.forget(port);
     }
-    await this.#shards.idle();
+    const ended = new AbortController();
+    const late = sleep(this.#options.clock, ABANDON_MS, ended.signal).catch(() => undefined);
+    await Promise.race([this.#shards.idle(), late]);
+    ended.abort();
   }
 
   stop(): Promise<void> {
