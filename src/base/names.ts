@@ -44,6 +44,8 @@ export const GATEWAY_MARKER = 'mirror.linkerd.io/multicluster-gateway';
 /** Port names of the gateway Service. */
 export const GATEWAY_PORT_NAME = 'mc-gateway';
 export const PROBE_PORT_NAME = 'mc-probe';
+/** Port of our pods for operators: metrics, diagnostics, the log level. On no Service of type LoadBalancer; it ends in `-admin`, by which the Prometheus of linkerd-viz picks ports. */
+export const ADMIN_PORT_NAME = 'linkspan-admin';
 
 /** Type of the Secrets that hold a remote cluster's kubeconfig; the data key is `kubeconfig`. */
 export const CREDENTIALS_SECRET_TYPE = 'mirror.linkerd.io/remote-kubeconfig';

@@ -8,7 +8,7 @@ import type { LinkReport } from '../mirror/explain.ts';
 import { isRolledOut } from '../install/ready.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
-import { type CheckFacts, isRunning, portOf } from './facts.ts';
+import { type CheckFacts, adminPortOf, isRunning } from './facts.ts';
 import { pathChecks } from './path-checks.ts';
 
 const DAY_MS = 86_400_000;
@@ -20,8 +20,8 @@ const LEAF_SOON_MS = 3_600_000;
 const MAX_LINES = 20;
 const REFRESH_METRIC = /^control_identity_cert_refresh_timestamp_seconds(?:\{[^}]*\})? ([0-9.e+]+)$/m;
 const LEAF_METRIC = /^control_identity_cert_expiration_timestamp_seconds(?:\{[^}]*\})? ([0-9.e+]+)$/m;
-/** Admin ports of the parts that have a certificate, by component. */
-const ADMIN_PORTS = { gateway: 'mc-probe', egress: 'admin' } as const;
+/** Components that have a certificate. */
+const CERTIFIED = ['gateway', 'egress'] as const;
 
 /** What Linkerd's check does not look at. */
 export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
@@ -135,9 +135,9 @@ async function certificates(facts: CheckFacts, now: number, signal: AbortSignal)
       const soon = Math.min(SOON_MS, (notAfter - notBefore) / 3);
       lines.push(...lifeLeft(`${what} (${x509.subject.replaceAll('\n', ', ')})`, notAfter - now, soon));
     }
-  for (const [component, port] of Object.entries(ADMIN_PORTS))
+  for (const component of CERTIFIED)
     for (const pod of (await facts.pods(component)).filter(isRunning))
-      lines.push(...(await leafOf(facts, pod, portOf(pod, port), now, signal)));
+      lines.push(...(await leafOf(facts, pod, adminPortOf(pod), now, signal)));
   if (lines.length === 0) return passed;
   const text = lines.map(({ line }) => line).join('\n');
   return { result: lines.some(({ bad }) => bad) ? 'error' : 'warning', text };

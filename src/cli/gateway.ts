@@ -17,6 +17,7 @@ import { MAX_PENDING } from '../proxy/target-options.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { accessOf } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
+import { admissionFlags, admissionOf, withAdmissionFlags } from './gateway-limits.ts';
 import { openPolicies, policyFlags } from './gateway-policies.ts';
 import { tuneForTraffic } from './garbage.ts';
 import { type GatewayRun, type OpenTargets, runAlone, runWorker, runWorkers } from './gateway-run.ts';
@@ -58,6 +59,8 @@ const schema = z
     listen: z.string(),
     listeners: z.array(z.string()).default([]),
     admin: z.string(),
+    probe: z.string(),
+    ...admissionFlags,
     ...identityFlags,
     kubeconfig: z.string().optional(),
     context: z.string().optional(),
@@ -86,7 +89,7 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  return addStreamsFlag(withIdentityFlags(new Command('gateway')))
+  return addStreamsFlag(withAdmissionFlags(withIdentityFlags(new Command('gateway'))))
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
@@ -95,7 +98,16 @@ export function gatewayCommand(): Command {
       '--listeners <listener...>',
       'ports for one service each, for mTLS clients without a transport header (VMs, an ingress): <address>=<service>.<namespace>:<port>[/http or /opaque]',
     )
-    .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4191')
+    .option(
+      '--probe <address>',
+      "address of /ready and /live, and of nothing else, for other clusters' probes",
+      '0.0.0.0:4191',
+    )
+    .option(
+      '--admin <address>',
+      'address of /ready, /live, /metrics and the log level, for this cluster only',
+      '0.0.0.0:9990',
+    )
     .option(
       '--kubeconfig <file>',
       "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
@@ -167,6 +179,7 @@ async function run(settings: Settings): Promise<void> {
     listen: parseAddress(settings.listen, '--listen'),
     listeners: settings.listeners.map((text) => parseFixedListener(text, settings.clusterDomain)),
     admin: parseAddress(settings.admin, '--admin'),
+    probe: parseAddress(settings.probe, '--probe'),
     graceMs: settings.grace * 1000,
     workers: settings.workers,
     streams: settings.streams,
@@ -174,6 +187,7 @@ async function run(settings: Settings): Promise<void> {
     accessLogQuery: settings.accessLogQuery,
     allowTrustDomains: settings.allowTrustDomain,
     maxPending: settings.maxPending,
+    admission: admissionOf(settings),
     log,
     openIdentity: () => openIdentity(settings, log),
     openTargets: (identity) => openTargets(settings, identity, log),

@@ -14,6 +14,7 @@ import { MAX_PENDING } from '../proxy/target-options.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { Admission, type AdmissionLimits, ownLimits } from './admission.ts';
 import { authorize, loopFailure, passedBefore, type Question, type Ruling } from './authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
 import { forwardedElement } from './forwarded.ts';
@@ -43,6 +44,8 @@ export interface GatewayOptions {
   readonly workers?: number;
   /** Requests without an answer and raw flows of one service; more are refused. Default 10,000. */
   readonly maxPending?: number;
+  /** Connections at the same time; default: what this process' memory bears. */
+  readonly admission?: AdmissionLimits;
   /** Time for a client's handshake, and again for its transport header; default 10 s. */
   readonly detectTimeoutMs?: number;
   /** Where sessions say what they carried; default nowhere. */
@@ -175,9 +178,10 @@ export class Gateway {
     const { listen, listeners = [], identity, clock, log } = this.#options;
     const { reusePort = false, detectTimeoutMs = 10_000, streams = true } = this.#options;
     const { accounts } = this;
+    const admission = new Admission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1));
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
     const open = (address: SocketAddress, entrance: Entrance) =>
-      new MtlsListener({ address, identity, log, accounts, detectTimeoutMs, reusePort, entrance });
+      new MtlsListener({ address, identity, log, accounts, detectTimeoutMs, reusePort, entrance, admission });
     const timeoutMs = detectTimeoutMs;
     const onStreams = streams
       ? (connection: Connection, client: string) => this.#streams(connection, client)

@@ -28,7 +28,10 @@ export interface LogLevel {
 
 /** What an admin port shows. */
 export interface AdminContent {
-  readonly registry: Registry;
+  /** `/metrics`. Default: there is no such page. */
+  readonly registry?: Registry;
+  /** Whether health answers say why they are bad; default true. Strangers are only told that. */
+  readonly reasons?: boolean;
   /** `/ready`: may traffic or work be given to this process? */
   ready(): Health | Promise<Health>;
   /** `/live`: should it be restarted? Default: always alive. */
@@ -74,9 +77,10 @@ export class AdminPages {
   constructor(content: AdminContent) {
     this.#content = content;
     const read = (path: string, answer: Page['answer']) => this.#pages.set(path, { methods: READ, answer });
-    read('/ready', async () => health(await content.ready(), 'ready'));
-    read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live'));
-    read('/metrics', (request) => this.#metrics(request));
+    const { reasons = true, registry } = content;
+    read('/ready', async () => health(await content.ready(), 'ready', reasons));
+    read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live', reasons));
+    if (registry !== undefined) read('/metrics', (request) => metrics(registry, request));
     for (const [path, page] of content.pages ?? [])
       read(path, async (_, query) => text(200, `${JSON.stringify(await page(query))}\n`, 'application/json'));
     const { logLevel } = content;
@@ -118,14 +122,13 @@ export class AdminPages {
       },
     };
   }
+}
 
-  async #metrics({ acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
-    const { registry } = this.#content;
-    const plain = text(200, await registry.metrics(), registry.contentType);
-    if (!acceptsGzip(acceptEncoding)) return withHeader(plain, { vary: 'accept-encoding' });
-    const headers = { ...plain.headers, 'content-encoding': 'gzip', vary: 'accept-encoding' };
-    return { status: 200, headers, body: await compress(plain.body) };
-  }
+async function metrics(registry: Registry, { acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
+  const plain = text(200, await registry.metrics(), registry.contentType);
+  if (!acceptsGzip(acceptEncoding)) return withHeader(plain, { vary: 'accept-encoding' });
+  const headers = { ...plain.headers, 'content-encoding': 'gzip', vary: 'accept-encoding' };
+  return { status: 200, headers, body: await compress(plain.body) };
 }
 
 const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
@@ -138,8 +141,9 @@ function levelAnswer(level: LogLevel, { method, local, body }: AdminRequest): Ad
   return problem === undefined ? text(204, '') : text(400, `${problem}\n`);
 }
 
-function health({ ok, reason }: Health, word: string): AdminAnswer {
-  return text(ok ? 200 : 503, ok ? `${word}\n` : `not ${word}\n${reason}\n`);
+function health({ ok, reason }: Health, word: string, reasons: boolean): AdminAnswer {
+  if (ok) return text(200, `${word}\n`);
+  return text(503, reasons ? `not ${word}\n${reason}\n` : `not ${word}\n`);
 }
 
 /** A plain answer. */
