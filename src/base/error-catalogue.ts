@@ -96,7 +96,7 @@ export const catalogue = {
   ),
   IDENTITY_REQUEST_UNANSWERED: entry(
     'Nobody signed a CertificateSigningRequest in time, or somebody deleted it.',
-    'Run a controller with --issuer-dir in this cluster and read its log; it is tried again.',
+    'Run `linkspan signer --issuer-dir` in this cluster and read its log; it is tried again.',
   ),
   IDENTITY_SERVICE_GARBLED: entry(
     'What answered for the identity service does not speak its protocol.',

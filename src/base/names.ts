@@ -100,6 +100,8 @@ export const PART_OF = 'linkspan';
 export const OURS = `${PART_OF_LABEL}=${PART_OF}`;
 /** Source of our Events and holder prefix of our Leases. */
 export const CONTROLLER_NAME = 'linkspan-controller';
+/** Name of the signer's Deployment and account. */
+export const SIGNER_DEPLOYMENT = 'linkspan-signer';
 
 export const DEFAULT_NAMESPACE = 'linkerd-multicluster';
 export const DEFAULT_LINKERD_NAMESPACE = 'linkerd';

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME } from '../base/names.ts';
+import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT } from '../base/names.ts';
 import { parseCertificates } from '../identity/certificate.ts';
 import { isForbidden } from '../kube/client.ts';
 import type { LinkObject } from '../link/schema.ts';
@@ -32,6 +32,7 @@ export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
 function partChecks(facts: CheckFacts, clock: Clock): Check[] {
   return [
     rolledOut(facts, 'linkspan-controller-ready', 'controller replicas are ready', CONTROLLER_NAME),
+    rolledOut(facts, 'linkspan-signer-ready', 'signer replicas are ready', SIGNER_DEPLOYMENT),
     rolledOut(facts, 'linkspan-gateway-ready', 'gateway replicas are ready', 'gateway'),
     rolledOut(facts, 'linkspan-egress-ready', 'egress replicas are ready', DEFAULT_EGRESS_NAME),
     {
@@ -54,7 +55,7 @@ function partChecks(facts: CheckFacts, clock: Clock): Check[] {
     },
     {
       id: 'linkspan-version-skew',
-      text: 'CLI, controller, gateway and egress are of one version',
+      text: 'CLI, controller, signer, gateway and egress are of one version',
       severity: 'warning',
       run: async () =>
         unless(

@@ -26,7 +26,6 @@ import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { accessOf, clusterFlags, durationFlag, selectorFlag } from './flags.ts';
-import { signerFlags, startSigner, withSignerFlags } from './signer.ts';
 
 /** Keys and `<group>/*`, comma-separated; undefined: the flag was not given. */
 const keyListFlag = z
@@ -52,7 +51,6 @@ const schema = z.strictObject({
   peerConcurrency: z.coerce.number().int().min(1).max(1024),
   leaseDuration: durationFlag.refine((ms) => ms >= 5000, { error: 'must be at least 5s' }),
   identityDir: z.string().optional(),
-  ...signerFlags,
   admin: z.string(),
   replica: z
     .string()
@@ -64,7 +62,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan controller`: mirrors the exports of every linked cluster into this one. */
 export function controllerCommand(): Command {
-  return withSignerFlags(new Command('controller'))
+  return new Command('controller')
     .description('mirror the exported Services of linked clusters into this (source) cluster')
     .option(
       '--kubeconfig <file>',
@@ -145,13 +143,12 @@ async function run(settings: Settings): Promise<void> {
     settings.identityDir === undefined
       ? undefined
       : await openIdentityDir({ dir: settings.identityDir, clock: systemClock, log });
-  const signer = await startSigner(settings, access, registry, log);
 
   const stopping = new AbortController();
   const stopped = untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');
     stopping.abort();
-    await Promise.all([controller?.stop(), signer?.stop()]);
+    await controller?.stop();
     await admin.close();
     await identity?.close();
   });

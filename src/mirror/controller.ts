@@ -2,7 +2,7 @@ import type { V1Lease, V1Secret } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
-import { CREDENTIALS_SECRET_TYPE, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/event-recorder.ts';
@@ -12,7 +12,6 @@ import {
   endpointSlices,
   leases,
   namespaces,
-  secrets,
   services,
   type KubeObject,
   type Resource,
@@ -24,6 +23,7 @@ import { links, parseLink, type Link, type LinkObject } from '../link/schema.ts'
 import type { Selector } from '../link/selector.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { CredentialsWatch } from './credentials-watch.ts';
 import { makers } from './collector.ts';
 import { EgressAllocator } from './egress-allocator.ts';
 import type { PortRange } from './egress-ports.ts';
@@ -83,6 +83,7 @@ export class Controller {
   readonly runs = new Map<string, LinkRun>();
   readonly #reflectors: Reflector<KubeObject>[] = [];
   readonly #queue: WorkQueue;
+  readonly #credentials: CredentialsWatch;
   readonly #events: EventRecorder;
   readonly #pool: WorkerPool;
   #surroundings: PeerSurroundings | undefined;
@@ -122,6 +123,15 @@ export class Controller {
       log,
       onError: (key, error) => log.warn({ link: key, err: error }, 'link not started, trying again'),
     });
+    this.#credentials = new CredentialsWatch({
+      client: this.client,
+      namespace: settings.namespace,
+      store: this.secrets,
+      clock,
+      random,
+      log,
+      onKnown: (name) => this.#secretChanged(`${settings.namespace}/${name}`),
+    });
     this.#watchAll();
   }
 
@@ -136,7 +146,7 @@ export class Controller {
     this.#stopping = true;
     await this.#queue.stop();
     await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+    await Promise.all([this.#credentials.stop(), ...this.#reflectors.map((reflector) => reflector.stop())]);
     await this.#events.flush();
     await this.client.close();
   }
@@ -181,7 +191,6 @@ export class Controller {
     const { stores } = this.view;
     this.#watch(links, this.links, { namespace });
     this.#watch(leases, this.leases, { namespace, transform: keepMirrorLease });
-    this.#watch(secrets, this.secrets, { namespace, fieldSelector: `type=${CREDENTIALS_SECRET_TYPE}` });
     this.#watch(namespaces, stores.namespaces, { transform: keepNamespaceName });
     this.#watch(services, stores.services, { labelSelector: mirrored });
     this.#watch(endpointSlices, stores.endpointSlices, { labelSelector: mirrored });
@@ -195,7 +204,10 @@ export class Controller {
       namespace,
       labelSelector: `kubernetes.io/service-name=${egressService}`,
     });
-    this.links.subscribe((change) => this.#queue.add(change.key));
+    this.links.subscribe((change) => {
+      this.#credentials.want(new Set(this.links.list().flatMap((link) => credentialsOf(link) ?? [])));
+      this.#queue.add(change.key);
+    });
     this.secrets.subscribe((change) => this.#secretChanged(change.key));
   }
 
@@ -270,7 +282,7 @@ export class Controller {
   #secretChanged(secretKey: string): void {
     for (const link of this.links.list()) {
       const { namespace, name } = link.metadata ?? {};
-      if (`${namespace ?? ''}/${link.spec?.clusterCredentialsSecret ?? ''}` === secretKey)
+      if (`${namespace ?? ''}/${credentialsOf(link) ?? ''}` === secretKey)
         this.#queue.add(`${namespace ?? ''}/${name ?? ''}`);
     }
   }
@@ -280,6 +292,9 @@ export class Controller {
     const object = this.links.get(key);
     // What a Link of another namespace has made is not ours to remove.
     if (object === undefined && !key.startsWith(`${this.options.settings.namespace}/`)) return;
+    const secret = object === undefined ? undefined : credentialsOf(object);
+    // Asked for; the answer brings the Link back here.
+    if (secret !== undefined && !this.#credentials.knows(secret)) return;
     const run = this.runs.get(key) ?? this.#newRun(key, this.#surroundings);
     await run.update(object, this.secrets, object === undefined ? undefined : this.#olderRival(object));
     // A younger Link for the same cluster may take over now.
@@ -330,6 +345,12 @@ export class Controller {
     }
     return undefined;
   }
+}
+
+/** Name of the Secret that a Link names, if it names one. */
+function credentialsOf({ spec }: LinkObject): string | undefined {
+  const name = spec?.clusterCredentialsSecret;
+  return typeof name === 'string' && name !== '' ? name : undefined;
 }
 
 function isOlder(a: Link, b: Link): boolean {

@@ -9,13 +9,17 @@ import {
   endpointSlices,
   events,
   type KubeObject,
+  certificateSigningRequests,
   leases,
   namespaces,
   type Resource,
+  roles,
   secrets,
   services,
 } from '../../src/kube/resource.ts';
+import { deniedRights } from '../../src/kube/rights.ts';
 import { links } from '../../src/link/schema.ts';
+import { type Right, rightsOf } from '../../scripts/docs-rights.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { chartAccounts, CHARTS, helm, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
@@ -34,6 +38,10 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
   'no-gateway': ['--set=gateway.enabled=false,remoteMirrorServiceAccount=false'],
   'cert-manager': ['--set=identity.source=certManager'],
   linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
+  least: [
+    '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off,gateway.zoneAware=false',
+    '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
+  ],
   everything: [
     ...HA,
     '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
@@ -135,7 +143,7 @@ describe('the chart', () => {
           { type: 'merge' },
         );
 
-    it('the controller reads and writes mirrors everywhere, Secrets and Leases only at home', async () => {
+    it('the controller reads and writes mirrors everywhere, Leases only at home, and Secrets not at all', async () => {
       const client = await account('linkspan-controller');
       for (const can of [
         list(services),
@@ -143,14 +151,19 @@ describe('the chart', () => {
         write(endpointSlices, 'shop'),
         list(namespaces),
         list(links, MULTICLUSTER),
-        list(secrets, MULTICLUSTER),
         write(leases, MULTICLUSTER),
       ])
         expect(await may(client, can), String(can)).to.equal(true);
       for (const cannot of [
         list(secrets),
+        list(secrets, MULTICLUSTER),
+        write(secrets, MULTICLUSTER),
         list(secrets, 'shop'),
         list(links, 'shop'),
+        write(links, MULTICLUSTER),
+        write(roles, MULTICLUSTER),
+        list(certificateSigningRequests),
+        write(certificateSigningRequests, ''),
         write(leases, 'shop'),
         write(namespaces, ''),
         write(configMaps, 'shop'),
@@ -158,6 +171,54 @@ describe('the chart', () => {
         list(configMaps, MULTICLUSTER),
       ])
         expect(await may(client, cannot), String(cannot)).to.equal(false);
+    });
+
+    it('the signer reads Links and Secrets at home and requests for certificates, and nothing of the mirrors', async () => {
+      const client = await account('linkspan-signer');
+      for (const can of [
+        list(links, MULTICLUSTER),
+        list(secrets, MULTICLUSTER),
+        list(certificateSigningRequests),
+      ])
+        expect(await may(client, can), String(can)).to.equal(true);
+      for (const cannot of [
+        list(secrets),
+        list(secrets, 'shop'),
+        list(services),
+        list(services, MULTICLUSTER),
+        write(services, 'shop'),
+        write(links, MULTICLUSTER),
+        // One Role, by its name.
+        list(roles, MULTICLUSTER),
+        write(roles, MULTICLUSTER),
+        write(configMaps, MULTICLUSTER),
+        write(leases, MULTICLUSTER),
+        // Approving takes the subresource, and the signer's name.
+        write(certificateSigningRequests, ''),
+      ])
+        expect(await may(client, cannot), String(cannot)).to.equal(false);
+    });
+
+    it('each may do what the table says, and nothing of what it says of others', async () => {
+      const objects = objectsOf(await renderChart(['--set', 'createNamespaceMetadataJob=false']));
+      const rights = rightsOf(objects);
+      const accounts = [...new Set(rights.map(({ account: name }) => name))];
+      expect(accounts).to.have.members([
+        'linkspan-controller',
+        'linkspan-signer',
+        'linkerd-gateway',
+        'linkspan-egress',
+        'linkerd-service-mirror-remote-access-default',
+      ]);
+      for (const name of accounts) {
+        const client = await account(name);
+        const own = rights.filter((right) => right.account === name);
+        for (const right of rights) {
+          // Whoever may it everywhere may it here.
+          const wanted = own.some((one) => covers(one, right));
+          expect(await reviewed(client, right), `${name}: ${JSON.stringify(right)}`).to.equal(wanted);
+        }
+      }
     });
 
     it('gateway and egress read what they carry, and write nothing', async () => {
@@ -209,6 +270,34 @@ describe('the chart', () => {
     }
   }
 });
+
+/** Whether the one right holds wherever the other does. */
+function covers(one: Right, other: Right): boolean {
+  return (
+    one.verb === other.verb &&
+    one.group === other.group &&
+    one.resource === other.resource &&
+    (one.namespace === undefined || one.namespace === other.namespace) &&
+    (one.name === undefined || one.name === other.name)
+  );
+}
+
+/** What the API server answers an account that asks whether it may. */
+async function reviewed(
+  client: KubeClient,
+  { namespace, verb, group, resource, name }: Right,
+): Promise<boolean> {
+  const [plural, subresource] = resource.split('/');
+  const attributes = {
+    group,
+    verb,
+    ...(plural === undefined ? {} : { resource: plural }),
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(subresource === undefined ? {} : { subresource }),
+    ...(name === undefined ? {} : { name }),
+  };
+  return (await deniedRights(client, [attributes])).length === 0;
+}
 
 /** Pod Security judges pods, not the Deployments that would make them. */
 function podOf(object: KubeObject): object[] {

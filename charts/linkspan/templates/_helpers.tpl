@@ -23,6 +23,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{ .Values.gateway.name }}.{{ .Release.Namespace }}.serviceaccount.identity.{{ .Values.linkerdNamespace }}.{{ .Values.identityTrustDomain }}
 {{- end }}
 
+{{/* Whether there is something for the signer to do: "true" or nothing. */}}
+{{- define "linkspan.signerEnabled" -}}
+{{- if or .Values.controller.enabled (eq .Values.identity.source "issuer") }}true{{ end }}
+{{- end }}
+
 {{/* The accounts of remoteMirrorServiceAccountName, as JSON {"names": [...]}: a string, a string with commas, or a list. */}}
 {{- define "linkspan.remoteAccounts" -}}
 {{- $names := list }}
@@ -205,6 +210,10 @@ metadata:
 rules:
 {{ .rules | trimAll "\n" }}
 ---
+{{ include "linkspan.roleBinding" . }}
+{{- end }}
+{{- define "linkspan.roleBinding" -}}
+{{- $kind := ternary "Role" "ClusterRole" (ne (.namespace | default "") "") }}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}Binding
 metadata:
