@@ -13,8 +13,9 @@ const END = '<!-- /rights -->';
 /** Columns of the table: renders of test/golden/chart, which an integration test holds against the chart. */
 const RENDERS = {
   default: 'default',
-  linkerd: '`identity.source: linkerd`, `remoteAccess.linkerd`',
+  linkerd: 'Linkerd',
   least: 'least',
+  scoped: 'scoped',
 } as const;
 type Render = keyof typeof RENDERS;
 
@@ -87,7 +88,7 @@ function table(): string {
       const key = [right.account, placeOf(right), whatOf(right)].join(' | ');
       const cells = rows.get(key) ?? new Map<Render, string[]>();
       rows.set(key, cells);
-      cells.set(render, [...(cells.get(render) ?? []), right.verb]);
+      cells.set(render, [...new Set([...(cells.get(render) ?? []), right.verb])]);
     }
   const lines = [...rows]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
@@ -104,8 +105,12 @@ function table(): string {
   ].join('\n');
 }
 
+/** Namespaces of the render `scoped`. */
+const SCOPE = new Set(['shop', 'pay']);
+
 function placeOf({ namespace }: Right): string {
-  return namespace === undefined ? '**everywhere**' : namespace;
+  if (namespace === undefined) return '**everywhere**';
+  return SCOPE.has(namespace) ? 'each of `scope.namespaces`' : namespace;
 }
 
 function whatOf({ group, resource, name }: Right): string {

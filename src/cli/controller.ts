@@ -4,13 +4,14 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE, FEDERATED_LABEL } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { openIdentityDir } from '../identity/identity-dir.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
+import { isForbidden, KubeClient } from '../kube/client.ts';
 import { keyTest } from '../link/exclusions.ts';
 import { Controller, type ControllerSettings } from '../mirror/controller.ts';
 import { linkerdInstalled } from '../mirror/detect.ts';
@@ -25,7 +26,14 @@ import { Prober } from '../probe/probe-request.ts';
 import { startAdmin } from '../telemetry/admin.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
-import { accessOf, clusterFlags, durationFlag, selectorFlag } from './flags.ts';
+import {
+  accessOf,
+  clusterFlags,
+  durationFlag,
+  namespacesFlag,
+  selectorFlag,
+  withNamespacesFlag,
+} from './flags.ts';
 
 /** Keys and `<group>/*`, comma-separated; undefined: the flag was not given. */
 const keyListFlag = z
@@ -36,6 +44,7 @@ const keyListFlag = z
 const schema = z.strictObject({
   ...clusterFlags,
   namespace: z.string(),
+  namespaces: namespacesFlag,
   dataPath: z.enum(['auto', 'gateway', 'relay']),
   egressService: z.string(),
   headless: z.boolean().default(false),
@@ -62,7 +71,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan controller`: mirrors the exports of every linked cluster into this one. */
 export function controllerCommand(): Command {
-  return new Command('controller')
+  return withNamespacesFlag(new Command('controller'))
     .description('mirror the exported Services of linked clusters into this (source) cluster')
     .option(
       '--kubeconfig <file>',
@@ -174,6 +183,7 @@ async function run(settings: Settings): Promise<void> {
 function controllerSettings(settings: Settings, meshed: boolean): ControllerSettings {
   return {
     namespace: settings.namespace,
+    namespaces: settings.namespaces,
     egressService: settings.egressService,
     egressRange: DEFAULT_EGRESS_RANGE,
     federatedSelector: settings.federatedServiceSelector,
@@ -236,6 +246,11 @@ async function detectMesh(
         );
         return meshed;
       } catch (error) {
+        if (settings.namespaces !== undefined && isForbidden(error)) {
+          // An account of some namespaces: Linkerd, if it is there, is none of its business.
+          log.info({ why: messageOf(error) }, 'starting without Linkerd');
+          return false;
+        }
         log.error({ err: error }, 'source cluster not reachable, trying again');
         await new Promise<void>((resolve) => systemClock.after(2000, resolve));
       }

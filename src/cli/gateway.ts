@@ -12,10 +12,10 @@ import { DEFAULT_CLUSTER_NETWORKS } from '../gateway/policy/networks.ts';
 import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
-import { KubeClient } from '../kube/client.ts';
+import { clientFor } from '../kube/scoped-client.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
-import { accessOf } from './flags.ts';
+import { accessOf, namespacesFlag, withNamespacesFlag } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
 import { admissionFlags, admissionOf, withAdmissionFlags } from './gateway-limits.ts';
 import { openPolicies, policyFlags } from './gateway-policies.ts';
@@ -66,6 +66,7 @@ const schema = z
     context: z.string().optional(),
     targets: z.string().optional(),
     clusterDomain: z.string(),
+    namespaces: namespacesFlag,
     exportSelector: z.array(z.string()).optional(),
     ...endpointFlags,
     grace: z.coerce.number().min(0),
@@ -89,7 +90,7 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  return addStreamsFlag(withAdmissionFlags(withIdentityFlags(new Command('gateway'))))
+  return withNamespacesFlag(addStreamsFlag(withAdmissionFlags(withIdentityFlags(new Command('gateway')))))
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
@@ -208,7 +209,7 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
     return { targets, policies: NO_POLICIES, close: () => targets.close() };
   }
   const access = accessOf(settings);
-  const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
+  const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
   const targets = openKubeTargets({
     client,
     mesh: meshSettings(settings, identity),

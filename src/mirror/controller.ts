@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/event-recorder.ts';
 import { Reflector } from '../kube/reflector.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type KubeObject,
   type Resource,
 } from '../kube/resource.ts';
+import { clientFor } from '../kube/scoped-client.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { WorkerPool } from '../kube/worker-pool.ts';
@@ -41,6 +42,8 @@ import type { PeerSettings } from './peer-settings.ts';
 export interface ControllerSettings extends PeerSettings {
   /** Namespace of the Links, their Secrets and Leases, and of the egress Service. */
   readonly namespace: string;
+  /** Namespaces of this cluster that mirrors are made in, where the account may do so in some only; default all. */
+  readonly namespaces?: readonly string[] | undefined;
   /** Service whose EndpointSlices are the egress pods. */
   readonly egressService: string;
   readonly egressRange: PortRange;
@@ -96,7 +99,7 @@ export class Controller {
     const { access, clock, random, log, settings } = options;
     // Room beside the writes for Leases, Events and status.
     const maxConnections = settings.totalConcurrency + 8;
-    this.client = new KubeClient(access, { clock, random, log, maxConnections });
+    this.client = clientFor(access, { clock, random, log, maxConnections }, settings.namespaces);
     this.#pool = new WorkerPool({ size: settings.totalConcurrency });
     this.view = new LocalView(
       {

@@ -42,6 +42,10 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
     '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off,gateway.zoneAware=false',
     '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
   ],
+  scoped: [
+    '--set=scope.namespaces={shop,pay},identity.source=secrets,remoteMirrorServiceAccount=false',
+    '--set=createNamespaceMetadataJob=false',
+  ],
   everything: [
     ...HA,
     '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
@@ -65,7 +69,7 @@ describe('the chart', () => {
     });
     // No controller manager, so nobody else makes it.
     await cluster.kubectl('-n', MULTICLUSTER, 'create', 'serviceaccount', 'default');
-    await cluster.kubectl('create', 'namespace', 'linkerd');
+    for (const name of ['linkerd', 'shop', 'pay']) await cluster.kubectl('create', 'namespace', name);
     await cluster.apply(await helm('template', path.join(CHARTS, 'linkspan-crds')));
     await installKinds(cluster, [
       linkerdKind('cert-manager.io', 'Certificate', 'certificates', 'v1'),
@@ -116,7 +120,6 @@ describe('the chart', () => {
 
     before(async () => {
       await cluster.apply(await chartAccounts());
-      await cluster.kubectl('create', 'namespace', 'shop');
     });
 
     const may = async (client: KubeClient, what: (one: KubeClient) => Promise<unknown>): Promise<boolean> => {

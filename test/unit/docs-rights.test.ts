@@ -34,6 +34,11 @@ describe('rights of the accounts', () => {
     expect(has(of('linkerd', 'linkspan-signer'), 'signers')).to.equal(false);
   });
 
+  it('reach beyond some namespaces for nobody, when they are named', () => {
+    const everywhere = rightsOf(rendered('scoped')).filter(({ namespace }) => namespace === undefined);
+    expect(everywhere).to.deep.equal([]);
+  });
+
   it('of the gateway are those that its values need', () => {
     const gateway = of('default', 'linkerd-gateway');
     for (const resource of ['pods', 'servers', 'nodes', 'certificatesigningrequests'])

@@ -230,6 +230,23 @@ metadata:
 roleRef: { apiGroup: rbac.authorization.k8s.io, kind: {{ $kind }}, name: {{ .name }} }
 subjects: [{ kind: ServiceAccount, name: {{ .account }}, namespace: {{ .root.Release.Namespace }} }]
 {{- end }}
+{{/* What is for all namespaces, or with scope.namespaces for those: call with (dict "root" ... "component" ... "name" ... "account" ... "cluster" <rules of what is in no namespace> "rules" <the others> "also" <list of further namespaces>). Begins with "---" where it is not empty. */}}
+{{- define "linkspan.scopedRoles" -}}
+{{- $part := . }}
+{{- if .root.Values.scope.namespaces }}
+{{- if ne (trim .cluster) "" }}
+---
+{{ include "linkspan.role" (merge (dict "rules" .cluster) $part) }}
+{{- end }}
+{{- range $namespace := concat .root.Values.scope.namespaces (.also | default list) | uniq }}
+---
+{{ include "linkspan.role" (merge (dict "name" (printf "%s-scope" $part.name) "namespace" $namespace) $part) }}
+{{- end }}
+{{- else }}
+---
+{{ include "linkspan.role" (merge (dict "rules" (print .cluster .rules)) $part) }}
+{{- end }}
+{{- end }}
 {{- define "linkspan.account" -}}
 apiVersion: v1
 kind: ServiceAccount
