@@ -2,8 +2,10 @@ import { expect } from 'chai';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/access.ts';
+import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import { isForbidden, KubeClient } from '../../src/kube/client.ts';
 import { services } from '../../src/kube/resource.ts';
+import { clientFor } from '../../src/kube/scoped-client.ts';
 import { CredentialsRole } from '../../src/link/credentials-role.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';
@@ -94,5 +96,21 @@ describe('with scope.namespaces', () => {
       async () => (await mirrorIn(shop)) === undefined && (await mirrorIn(pay)) === undefined,
       wait,
     );
+  });
+
+  it('the gateway serves what is exported in those namespaces, and knows of nothing else', async () => {
+    await apply(east, ...[shop, pay, other].flatMap((namespace) => exportedObjects(namespace, 'api')));
+    const file = path.join(dir(), 'kubeconfig');
+    await kubeconfigAs(east, { namespace: home, name: 'linkerd-gateway' }, file);
+    const client = opened(clientFor(loadAccess({ file }), shared, [shop, pay, home]), (one) => one.close());
+    const targets = opened(openKubeTargets({ ...shared, client, clusterDomain: 'cluster.local' }), (one) =>
+      one.close(),
+    );
+    await eventually('the targets are known', () => targets.ready.ok, wait);
+    const serves = (namespace: string, name = 'api') =>
+      targets.get(`${name}.${namespace}.svc.cluster.local`, 80) !== undefined;
+    expect([shop, pay, other].map((namespace) => serves(namespace))).to.deep.equal([true, true, false]);
+    await apply(east, ...exportedObjects(shop, 'late'));
+    await eventually('a later export', () => serves(shop, 'late'), wait);
   });
 });
