@@ -1,10 +1,14 @@
 import type { V1Role } from '@kubernetes/client-node';
 import { expect } from 'chai';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { TOKEN_TTL } from '../../src/base/names.ts';
+import { createAnchor, createIssuer } from '../../src/identity/issue.ts';
+import { writePemFiles } from '../../src/identity/pem-files.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client.ts';
-import { roles, secrets } from '../../src/kube/resource.ts';
+import { configMaps, roles, secrets } from '../../src/kube/resource.ts';
 import { CredentialsRole } from '../../src/link/credentials-role.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';
@@ -12,7 +16,9 @@ import { chartAccounts } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { find, findCondition } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
 import { installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
+import { root } from '../support/runtime-process.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -162,5 +168,45 @@ describe('Secrets and the controller', () => {
     expect(await give(signer, 'linkspan-controller')).to.equal(false);
     await east.kubectl('-n', ns, 'delete', 'link', 'west');
     await eventually('the right is gone', async () => !(await mayRead('cluster-credentials-west')), wait);
+  });
+
+  it('the signer does both of its tasks as a process, and says on its own port when it may', async () => {
+    const kubeconfig = path.join(dir(), 'signer');
+    await kubeconfigAs(east, { namespace: ns, name: 'linkspan-signer' }, kubeconfig);
+    const issuer = await createIssuer(await createAnchor({}), {});
+    const files = { 'tls.crt': issuer.chain, 'tls.key': issuer.key, 'ca.crt': issuer.ca };
+    await writePemFiles(
+      dir(),
+      Object.entries(files).map(([name, text]) => ({ name, text })),
+      { force: true },
+    );
+    const admin = `127.0.0.1:${await freePort()}`;
+    const flags = ['--kubeconfig', kubeconfig, '--namespace', ns, '--issuer-dir', dir(), '--admin', admin];
+    const signer = opened(
+      spawn(process.execPath, [
+        path.join(root, 'bin/linkspan.js'),
+        'signer',
+        ...flags,
+        '--credentials-role',
+        ROLE,
+      ]),
+      (one) => one.kill('SIGKILL'),
+    );
+    let said = '';
+    for (const out of [signer.stdout, signer.stderr])
+      out.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const ready = () => fetch(`http://${admin}/ready`).then(({ status }) => status === 200);
+    await eventually('it is ready', ready, { ...wait, timeoutMs: 30_000 }).catch((error: unknown) => {
+      throw new Error(said, { cause: error });
+    });
+    await east.apply(linkObjects(west, ns, 'west'));
+    await eventually('the right is there', () => mayRead('cluster-credentials-west'), wait);
+    const metrics = await (await fetch(`http://${admin}/metrics`)).text();
+    expect(metrics).to.match(/^linkspan_issuer_expiration_timestamp_seconds [1-9]/m);
+    const trust = () => find(east, configMaps, { namespace: ns, name: 'linkspan-trust' });
+    await eventually('the trust anchors are published', async () => (await trust())?.data?.['ca.crt'], wait);
+    signer.kill('SIGTERM');
+    const [code] = (await once(signer, 'exit')) as [number | null];
+    expect(code, said).to.equal(0);
   });
 });
