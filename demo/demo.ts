@@ -144,8 +144,10 @@ async function prepareWest(west: Cluster, gatewayIdentity: string): Promise<void
   const flags = [
     '--listen',
     `${HOSTS.gateway}:4143`,
-    '--admin',
+    '--probe',
     `${HOSTS.gateway}:4191`,
+    '--admin',
+    `${HOSTS.gateway}:9990`,
     '--kubeconfig',
     west.kubeconfigFile,
   ];
@@ -280,7 +282,7 @@ async function playground(west: Cluster, east: Cluster, url: string): Promise<vo
   show('kubectl --context east -n linkerd-multicluster get links');
   show('kubectl --context east -n demo get services,endpointslices');
   show(`curl -H 'host: web-west.demo' ${url}`);
-  show(`logs: ${demo.dir}/*.log   metrics: curl http://${HOSTS.gateway}:4191/metrics`);
+  show(`logs: ${demo.dir}/*.log   metrics: curl http://${HOSTS.gateway}:9990/metrics`);
   await new Promise(() => setInterval(() => undefined, 60_000));
 }
 

@@ -214,6 +214,8 @@ async function ofOwnGateway(
     '127.0.0.1:0',
     '--admin',
     '127.0.0.1:0',
+    '--probe',
+    '127.0.0.1:0',
   ];
   const [program = '', ...args] = cpu === undefined ? command : ['taskset', '-c', cpu, ...command];
   const child = spawn(program, args);

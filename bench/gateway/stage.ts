@@ -166,6 +166,8 @@ export async function startProduct(
     at(3),
     '--admin',
     at(4),
+    '--probe',
+    '127.0.0.1:0',
     '--workers',
     String(options.workers),
     '--log-level',

@@ -96,7 +96,7 @@ export const catalogue = {
   ),
   IDENTITY_REQUEST_UNANSWERED: entry(
     'Nobody signed a CertificateSigningRequest in time, or somebody deleted it.',
-    'Run a controller with --issuer-dir in this cluster and read its log; it is tried again.',
+    'Run `linkspan signer --issuer-dir` in this cluster and read its log; it is tried again.',
   ),
   IDENTITY_SERVICE_GARBLED: entry(
     'What answered for the identity service does not speak its protocol.',
@@ -261,8 +261,8 @@ export const catalogue = {
     'Make it anew with `linkspan link-gen` and apply it; it is picked up without a restart.',
   ),
   CREDENTIALS_MISSING: entry(
-    'The Secret that a Link names does not exist, or is not of type mirror.linkerd.io/remote-kubeconfig.',
-    'Apply the Secret that `linkspan link-gen` prints together with the Link; it is picked up without a restart.',
+    'The Secret that a Link names does not exist, is not of type mirror.linkerd.io/remote-kubeconfig, or the controller may not read it.',
+    'Apply the Secret that `linkspan link-gen` prints together with the Link; it is picked up without a restart. If it is there: the signer (`linkspan signer`) gives the controller the right to it, so see whether that is ready.',
   ),
   FOREIGN_OBJECT: entry(
     'An object of the name that is wanted belongs to somebody else; it is left alone.',

@@ -44,6 +44,8 @@ export const GATEWAY_MARKER = 'mirror.linkerd.io/multicluster-gateway';
 /** Port names of the gateway Service. */
 export const GATEWAY_PORT_NAME = 'mc-gateway';
 export const PROBE_PORT_NAME = 'mc-probe';
+/** Port of our pods for operators: metrics, diagnostics, the log level. On no Service of type LoadBalancer; it ends in `-admin`, by which the Prometheus of linkerd-viz picks ports. */
+export const ADMIN_PORT_NAME = 'linkspan-admin';
 
 /** Type of the Secrets that hold a remote cluster's kubeconfig; the data key is `kubeconfig`. */
 export const CREDENTIALS_SECRET_TYPE = 'mirror.linkerd.io/remote-kubeconfig';
@@ -158,6 +160,8 @@ export const PART_OF = 'linkspan';
 export const OURS = `${PART_OF_LABEL}=${PART_OF}`;
 /** Source of our Events and holder prefix of our Leases. */
 export const CONTROLLER_NAME = 'linkspan-controller';
+/** Name of the signer's Deployment and account. */
+export const SIGNER_DEPLOYMENT = 'linkspan-signer';
 
 export const DEFAULT_NAMESPACE = 'linkerd-multicluster';
 export const DEFAULT_LINKERD_NAMESPACE = 'linkerd';

@@ -6,7 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
-import { MIRRORED_SERVICE_LABEL, OURS } from '../base/names.ts';
+import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../base/names.ts';
 import { isNotFound, KubeApiError, type KubeClient } from '../kube/client.ts';
 import {
   configMaps,
@@ -146,8 +146,16 @@ export function isRunning({ status, metadata }: V1Pod): boolean {
   return status?.phase === 'Running' && metadata?.deletionTimestamp === undefined;
 }
 
+/** Names that the port with `/metrics` and the rest has, and had in pods of 0.1 and before. */
+const ADMIN_PORT_NAMES = [ADMIN_PORT_NAME, 'admin', PROBE_PORT_NAME];
+
+/** The port for operators of a pod of ours; 0 where it has none. */
+export function adminPortOf(pod: V1Pod): number {
+  return ADMIN_PORT_NAMES.map((name) => portOf(pod, name)).find((port) => port > 0) ?? 0;
+}
+
 /** The port of that name; 0 where the pod has none. */
-export function portOf(pod: V1Pod, name: string): number {
+function portOf(pod: V1Pod, name: string): number {
   const ports = (pod.spec?.containers ?? []).flatMap((container) => container.ports ?? []);
   return ports.find((one) => one.name === name)?.containerPort ?? 0;
 }

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME } from '../base/names.ts';
+import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT } from '../base/names.ts';
 import { parseCertificates } from '../identity/certificate.ts';
 import { isForbidden } from '../kube/client.ts';
 import type { LinkObject } from '../link/schema.ts';
@@ -9,7 +9,7 @@ import { REFUSED } from '../mirror/reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
-import { type CheckFacts, isRunning, portOf } from './facts.ts';
+import { adminPortOf, type CheckFacts, isRunning } from './facts.ts';
 import { importChecks } from './import-checks.ts';
 import { pathChecks } from './path-checks.ts';
 import { trustDomainCheck } from './trust-domains.ts';
@@ -24,8 +24,8 @@ const LEAF_SOON_MS = 3_600_000;
 const MAX_LINES = 20;
 const REFRESH_METRIC = 'control_identity_cert_refresh_timestamp_seconds';
 const LEAF_METRIC = 'control_identity_cert_expiration_timestamp_seconds';
-/** Admin ports of the parts that have a certificate, by component. */
-const ADMIN_PORTS = { gateway: 'mc-probe', egress: 'admin' } as const;
+/** Components that have a certificate. */
+const CERTIFIED = ['gateway', 'egress'] as const;
 
 /** What Linkerd's check does not look at. */
 export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
@@ -42,6 +42,7 @@ export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
 function partChecks(facts: CheckFacts, clock: Clock): Check[] {
   return [
     rolledOut(facts, 'linkspan-controller-ready', 'controller replicas are ready', CONTROLLER_NAME),
+    rolledOut(facts, 'linkspan-signer-ready', 'signer replicas are ready', SIGNER_DEPLOYMENT),
     rolledOut(facts, 'linkspan-gateway-ready', 'gateway replicas are ready', 'gateway'),
     rolledOut(facts, 'linkspan-egress-ready', 'egress replicas are ready', DEFAULT_EGRESS_NAME),
     {
@@ -65,7 +66,7 @@ function partChecks(facts: CheckFacts, clock: Clock): Check[] {
     },
     {
       id: 'linkspan-version-skew',
-      text: 'CLI, controller, gateway and egress are of one version',
+      text: 'CLI, controller, signer, gateway and egress are of one version',
       severity: 'warning',
       run: async () =>
         unless(
@@ -146,9 +147,9 @@ async function certificates(facts: CheckFacts, now: number, signal: AbortSignal)
       const soon = Math.min(SOON_MS, (notAfter - notBefore) / 3);
       lines.push(...lifeLeft(`${what} (${x509.subject.replaceAll('\n', ', ')})`, notAfter - now, soon));
     }
-  for (const [component, port] of Object.entries(ADMIN_PORTS))
+  for (const component of CERTIFIED)
     for (const pod of (await facts.pods(component)).filter(isRunning))
-      lines.push(...(await leafOf(facts, pod, portOf(pod, port), now, signal)));
+      lines.push(...(await leafOf(facts, pod, adminPortOf(pod), now, signal)));
   if (lines.length === 0) return passed;
   const text = lines.map(({ line }) => line).join('\n');
   return { result: lines.some(({ bad }) => bad) ? 'error' : 'warning', text };

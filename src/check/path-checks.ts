@@ -6,7 +6,7 @@ import { CLUSTER_NAME_LABEL, EGRESS_PORTS } from '../base/names.ts';
 import { keyOf } from '../kube/resource.ts';
 import type { LinkObject } from '../link/schema.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
-import { type CheckFacts, type GatewayTries, isRunning, portOf } from './facts.ts';
+import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './facts.ts';
 
 /** Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old. */
 export function pathChecks(facts: CheckFacts): Check[] {
@@ -67,7 +67,7 @@ async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<Find
 async function egressTrouble(facts: CheckFacts, pod: V1Pod, signal: AbortSignal): Promise<string[]> {
   const name = pod.metadata?.name ?? '';
   try {
-    const { status, body } = await facts.askPod(name, portOf(pod, 'admin'), '/try', signal);
+    const { status, body } = await facts.askPod(name, adminPortOf(pod), '/try', signal);
     if (status !== 200) return [`* ${name} does not say: ${status}: ${body.trim().slice(0, 200)}`];
     return (JSON.parse(body) as EgressTry[]).flatMap(({ gateway, ok, message }) =>
       ok ? [] : [`* ${name} to ${gateway}: ${message}`],

@@ -4,13 +4,14 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE, FEDERATED_LABEL } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { openIdentityDir } from '../identity/identity-dir.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
+import { isForbidden, KubeClient } from '../kube/client.ts';
 import { keyTest } from '../link/exclusions.ts';
 import { Controller, type ControllerSettings } from '../mirror/controller.ts';
 import { linkerdInstalled } from '../mirror/detect.ts';
@@ -28,8 +29,16 @@ import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
 import { budgetFlags, budgetsOf, withBudgetFlags } from './budget-flags.ts';
-import { accessOf, clusterFlags, durationFlag, listFlag, rangesFlag, selectorFlag } from './flags.ts';
-import { signerFlags, startSigner, withSignerFlags } from './signer.ts';
+import {
+  accessOf,
+  clusterFlags,
+  durationFlag,
+  listFlag,
+  namespacesFlag,
+  rangesFlag,
+  selectorFlag,
+  withNamespacesFlag,
+} from './flags.ts';
 
 /** Keys and `<group>/*`, comma-separated; undefined: the flag was not given. */
 const keyListFlag = z
@@ -40,6 +49,7 @@ const keyListFlag = z
 const schema = z.strictObject({
   ...clusterFlags,
   namespace: z.string(),
+  namespaces: namespacesFlag,
   dataPath: z.enum(['auto', 'gateway', 'relay']),
   egressService: z.string(),
   headless: z.boolean().default(false),
@@ -63,7 +73,6 @@ const schema = z.strictObject({
   ...budgetFlags,
   identityDir: z.string().optional(),
   ...anchorsFlag,
-  ...signerFlags,
   admin: z.string(),
   replica: z
     .string()
@@ -75,7 +84,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan controller`: mirrors the exports of every linked cluster into this one. */
 export function controllerCommand(): Command {
-  const command = new Command('controller')
+  const command = withNamespacesFlag(new Command('controller'))
     .description('mirror the exported Services of linked clusters into this (source) cluster')
     .option(
       '--kubeconfig <file>',
@@ -149,7 +158,7 @@ export function controllerCommand(): Command {
     .option('--replica <name>', 'name of this replica in its Leases (default: the host name)')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
     .action((flags: unknown) => run(parseFlags(schema, flags, 'controller')));
-  return withBudgetFlags(addAnchorsFlag(withSignerFlags(command)));
+  return withBudgetFlags(addAnchorsFlag(command));
 }
 
 async function run(settings: Settings): Promise<void> {
@@ -172,13 +181,12 @@ async function run(settings: Settings): Promise<void> {
     settings.identityDir === undefined
       ? undefined
       : await probeIdentity(settings.identityDir, settings, access, log);
-  const signer = await startSigner(settings, access, registry, log);
 
   const stopping = new AbortController();
   const stopped = untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');
     stopping.abort();
-    await Promise.all([controller?.stop(), signer?.stop()]);
+    await controller?.stop();
     await admin.close();
     await identity?.close();
   });
@@ -215,6 +223,7 @@ async function probeIdentity(
 function controllerSettings(settings: Settings, meshed: boolean): ControllerSettings {
   return {
     namespace: settings.namespace,
+    namespaces: settings.namespaces,
     egressService: settings.egressService,
     egressRange: DEFAULT_EGRESS_RANGE,
     federatedSelector: settings.federatedServiceSelector,
@@ -284,6 +293,11 @@ async function detectMesh(
         );
         return meshed;
       } catch (error) {
+        if (settings.namespaces !== undefined && isForbidden(error)) {
+          // An account of some namespaces: Linkerd, if it is there, is none of its business.
+          log.info({ why: messageOf(error) }, 'starting without Linkerd');
+          return false;
+        }
         log.error({ err: error }, 'source cluster not reachable, trying again');
         await new Promise<void>((resolve) => systemClock.after(2000, resolve));
       }

@@ -13,13 +13,13 @@ import { publishEgress } from '../egress/metrics.ts';
 import { remoteLookup, systemLookup } from '../egress/resolve.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { publishIdentity } from '../identity/metrics.ts';
-import { KubeClient } from '../kube/client.ts';
+import { clientFor } from '../kube/scoped-client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
-import { accessOf } from './flags.ts';
+import { accessOf, namespacesFlag, withNamespacesFlag } from './flags.ts';
 import { endOfStart, tuneForTraffic } from './garbage.ts';
 import {
   identityFlags,
@@ -35,6 +35,7 @@ const schema = z
     kubeconfig: z.string().optional(),
     context: z.string().optional(),
     namespace: z.string(),
+    namespaces: namespacesFlag,
     ...identityFlags,
     listenAddress: z.string(),
     admin: z.string(),
@@ -53,7 +54,7 @@ type Settings = z.output<typeof schema>;
 
 /** `linkspan egress`: the relay for clients without a mesh. */
 export function egressCommand(): Command {
-  const command = withIdentityFlags(new Command('egress'));
+  const command = withNamespacesFlag(withIdentityFlags(new Command('egress')));
   return addConnectionAgeFlags(addStreamsFlag(command), 'connections to gateways')
     .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
     .option(
@@ -84,7 +85,7 @@ async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'egress', level: settings.logLevel });
   const access = accessOf(settings);
   const identity = await openIdentity(settings, log);
-  const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
+  const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
   const shared = { clock: systemClock, random: Math.random, log };
   const clients = settings.clients ? new PodClients({ ...shared, client }) : undefined;
   const namespaceRules = settings.clients ? new KubeNamespaceRules({ ...shared, client }) : undefined;

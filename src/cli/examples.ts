@@ -17,6 +17,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'linkspan uninstall --context east --crds --apply',
   ],
   controller: ['linkspan controller --context east --data-path relay --admin 127.0.0.1:9999'],
+  signer: ['linkspan signer --context east --issuer-dir /var/run/linkspan/issuer --admin 127.0.0.1:9998'],
   gateway: ['linkspan gateway --identity dir --identity-dir /var/run/linkspan --targets targets.json'],
   egress: ['linkspan egress --identity dir --identity-dir /var/run/linkspan --context east'],
   'link-gen': [

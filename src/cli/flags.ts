@@ -48,6 +48,26 @@ export const selectorFlag = z.string().transform((text, context): Selector => {
   }
 });
 
+/** Namespaces that a process looks into, with commas; undefined: all. */
+export const namespacesFlag = z
+  .string()
+  .optional()
+  .transform((text, context) => {
+    const names = text?.split(',').map((name) => name.trim());
+    const wrong = names?.find((name) => !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name));
+    if (wrong === undefined) return names;
+    context.addIssue({ code: 'custom', message: `"${wrong}" is no name of a namespace` });
+    return z.NEVER;
+  });
+
+/** Adds it to a verb. */
+export function withNamespacesFlag(command: Command): Command {
+  return command.option(
+    '--namespaces <list>',
+    'look into these namespaces only (with commas), for an account without rights in the whole cluster',
+  );
+}
+
 /** Flags that say which cluster is meant. */
 export const clusterFlags = {
   kubeconfig: z.string().optional(),

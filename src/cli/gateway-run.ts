@@ -5,6 +5,7 @@ import { LinkspanError, messageOf } from '../base/errors.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import type { TargetSource } from '../discovery/target.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log.ts';
+import type { AdmissionLimits } from '../gateway/admission.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
 import { faceOf, type GatewayFace } from '../gateway/face.ts';
 import type { FixedListener } from '../gateway/fixed-entrance.ts';
@@ -31,12 +32,16 @@ const WORKER_END_MS = 5000;
 export interface GatewayRun {
   readonly listen: SocketAddress;
   readonly listeners: readonly FixedListener[];
+  /** Everything for operators of this cluster. */
   readonly admin: SocketAddress;
+  /** Health only: for whoever reaches the gateway. */
+  readonly probe: SocketAddress;
   readonly graceMs: number;
   readonly workers: number;
   readonly streams: boolean;
   readonly connectionAge: ConnectionAge;
   readonly maxPending: number;
+  readonly admission: AdmissionLimits;
   readonly accessLog: AccessLogMode;
   readonly accessLogQuery: boolean;
   readonly allowTrustDomains: readonly string[];
@@ -178,6 +183,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     connectionAge: run.connectionAge,
     workers: run.workers,
     maxPending: run.maxPending,
+    admission: run.admission,
     accessLog,
   });
   let listening = false;
@@ -211,14 +217,15 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
   };
 }
 
-function openAdmin(
+/** Both ports of this process that carry no traffic. */
+async function openAdmin(
   run: GatewayRun,
   parts: {
     identity: IdentitySource;
     face: GatewayFace;
     counts: () => WorkerCounts | Promise<WorkerCounts>;
   },
-): Promise<AdminServer> {
+): Promise<Pick<AdminServer, 'close'>> {
   const { identity, face, counts } = parts;
   const registry = createRegistry();
   publishGateway(registry, {
@@ -228,7 +235,14 @@ function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
-  return startAdmin({
+  // It is reached from other networks through the load balancer: what is exported, and to whom, is not for everybody there.
+  const probe = await startAdmin({
+    address: run.probe,
+    reasons: false,
+    ready: () => face.ready(),
+    tls: adminTls(identity, run.log),
+  });
+  const admin = await startAdmin({
     address: run.admin,
     registry,
     ready: () => face.ready(),
@@ -239,7 +253,11 @@ function openAdmin(
     },
     logLevel: levelOf(run.log, (level) => face.setLogLevel(level)),
     tls: adminTls(identity, run.log),
+  }).catch(async (error: unknown) => {
+    await probe.close();
+    throw error;
   });
+  return { close: async () => void (await Promise.all([probe.close(), admin.close()])) };
 }
 
 /** Processes that share a port are not told when a stranger has it too. */

@@ -13,12 +13,13 @@ import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { relayDomain } from '../identity/relayed-name.ts';
-import { KubeClient } from '../kube/client.ts';
+import { clientFor } from '../kube/scoped-client.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
-import { accessOf } from './flags.ts';
+import { accessOf, namespacesFlag, withNamespacesFlag } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
+import { admissionFlags, admissionOf, withAdmissionFlags } from './gateway-limits.ts';
 import { openPolicies, policyFlags } from './gateway-policies.ts';
 import { tuneForTraffic } from './garbage.ts';
 import { type GatewayRun, type OpenTargets, runAlone, runWorker, runWorkers } from './gateway-run.ts';
@@ -60,11 +61,14 @@ const schema = z
     listen: z.string(),
     listeners: z.array(z.string()).default([]),
     admin: z.string(),
+    probe: z.string(),
+    ...admissionFlags,
     ...identityFlags,
     kubeconfig: z.string().optional(),
     context: z.string().optional(),
     targets: z.string().optional(),
     clusterDomain: z.string(),
+    namespaces: namespacesFlag,
     exportSelector: z.array(z.string()).optional(),
     ...endpointFlags,
     grace: z.coerce.number().min(0),
@@ -97,7 +101,7 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
-  const command = withIdentityFlags(new Command('gateway'));
+  const command = withNamespacesFlag(withAdmissionFlags(withIdentityFlags(new Command('gateway'))));
   return addConnectionAgeFlags(addStreamsFlag(command), "clients' connections")
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
@@ -107,7 +111,16 @@ export function gatewayCommand(): Command {
       '--listeners <listener...>',
       'ports for one service each, for mTLS clients without a transport header (VMs, an ingress): <address>=<service>.<namespace>:<port>[/http or /opaque]',
     )
-    .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4191')
+    .option(
+      '--probe <address>',
+      "address of /ready and /live, and of nothing else, for other clusters' probes",
+      '0.0.0.0:4191',
+    )
+    .option(
+      '--admin <address>',
+      'address of /ready, /live, /metrics and the log level, for this cluster only',
+      '0.0.0.0:9990',
+    )
     .option(
       '--kubeconfig <file>',
       "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
@@ -187,6 +200,7 @@ async function run(settings: Settings): Promise<void> {
     listen: parseAddress(settings.listen, '--listen'),
     listeners: settings.listeners.map((text) => parseFixedListener(text, settings.clusterDomain)),
     admin: parseAddress(settings.admin, '--admin'),
+    probe: parseAddress(settings.probe, '--probe'),
     graceMs: settings.grace * 1000,
     workers: settings.workers,
     streams: settings.streams,
@@ -196,6 +210,7 @@ async function run(settings: Settings): Promise<void> {
     allowTrustDomains: settings.allowTrustDomain,
     trustedRelays: settings.trustedRelays,
     maxPending: settings.maxPending,
+    admission: admissionOf(settings),
     log,
     openIdentity: () => openIdentity(settings, log),
     openTargets: (identity) => openTargets(settings, identity, log),
@@ -216,7 +231,7 @@ async function openTargets(settings: Settings, identity: IdentitySource, log: Lo
     return { targets, policies: NO_POLICIES, close: () => targets.close() };
   }
   const access = accessOf(settings);
-  const client = new KubeClient(access, { clock: systemClock, random: Math.random, log });
+  const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
   const targets = openKubeTargets({
     client,
     mesh: meshSettings(settings, identity),

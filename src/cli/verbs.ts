@@ -8,6 +8,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   upgrade: async () => (await import('./install.ts')).upgradeCommand,
   uninstall: async () => (await import('./uninstall.ts')).uninstallCommand,
   controller: async () => (await import('./controller.ts')).controllerCommand,
+  signer: async () => (await import('./signer.ts')).signerCommand,
   gateway: async () => (await import('./gateway.ts')).gatewayCommand,
   egress: async () => (await import('./egress.ts')).egressCommand,
   'link-gen': async () => (await import('./link-gen.ts')).linkGenCommand,

@@ -16,6 +16,7 @@ import { MAX_PENDING } from '../proxy/target-options.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { Admission, type AdmissionLimits, ownLimits } from './admission.ts';
 import { authorize, loopFailure, type Ruling } from './authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
 import { forwardedElement, passedBefore } from './forwarded.ts';
@@ -47,6 +48,8 @@ export interface GatewayOptions {
   readonly workers?: number;
   /** Requests without an answer and raw flows of one service; more are refused. Default 10,000. */
   readonly maxPending?: number;
+  /** Connections at the same time; default: what this process' memory bears. */
+  readonly admission?: AdmissionLimits;
   /** Time for a client's handshake, and again for its transport header; default 10 s. */
   readonly detectTimeoutMs?: number;
   /** Where sessions say what they carried; default nowhere. */
@@ -188,6 +191,7 @@ export class Gateway {
       peers: this.#peers,
       detectTimeoutMs: timeoutMs,
       reusePort,
+      admission: new Admission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
     };
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
     const open = (address: SocketAddress, entrance: Entrance) =>

@@ -11,6 +11,7 @@ import { lostTrust, trustOf } from '../identity/trust.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import { type Connection, SocketConnection } from '../proxy/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { Admission, Ticket } from './admission.ts';
 
 /** What lies behind the handshake of a port. */
 export interface Entrance {
@@ -35,8 +36,8 @@ export interface ListenerOptions {
   readonly entrance: Entrance;
   /** Time for the handshake; default 10 s (Linkerd's detect timeout). */
   readonly detectTimeoutMs?: number;
-  /** Connections beyond it are refused; default 100,000. */
-  readonly maxConnections?: number;
+  /** Who may come in before it is known who they are; shared by all ports of a process. */
+  readonly admission: Admission;
   /** Several processes take connections from the same port (SO_REUSEPORT); default false. */
   readonly reusePort?: boolean;
 }
@@ -50,6 +51,10 @@ const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
+  /** By the address and port of the client. */
+  readonly #tickets = new Map<string, Ticket>();
+  /** Connections that were ended here in their handshake and of which the server has not told yet. */
+  #dropped = 0;
   #server: tls.Server | undefined;
   #serverName = '';
   #unsubscribe: () => void = () => undefined;
@@ -66,7 +71,7 @@ export class MtlsListener {
   /** Binds the port. Connections are served once there is a certificate. @throws LinkspanError PORT_IN_USE */
   async listen(): Promise<SocketAddress> {
     const { address, identity, entrance } = this.#options;
-    const { detectTimeoutMs = 10_000, maxConnections = 100_000 } = this.#options;
+    const { detectTimeoutMs = 10_000 } = this.#options;
     const server = tls.createServer({
       allowHalfOpen: true,
       minVersion: 'TLSv1.3',
@@ -82,16 +87,14 @@ export class MtlsListener {
         else callback(new Error('unknown server name'));
       },
     });
-    server.maxConnections = maxConnections;
     this.#server = server;
     this.#renew(identity.current());
     this.#unsubscribe = identity.subscribe(() => this.#renew(identity.current()));
-    server.on('connection', (socket: Socket) => {
-      if (this.#serverName === '') this.#drop(socket, 'no certificate');
-    });
+    server.on('connection', (socket: Socket) => this.#meet(socket));
     server.on('tlsClientError', (error, socket) => {
-      // Without a certificate the connection has been counted already.
-      if (this.#serverName !== '') this.#refuse(handshakeFailure(error, socket), messageOf(error));
+      // A socket that was thrown away here has no port any more, and has been counted already.
+      if (this.#dropped > 0 && socket.remotePort === undefined) this.#dropped--;
+      else this.#refuse(handshakeFailure(error, socket), messageOf(error));
       // A handshake that takes too long is only reported, not ended.
       socket.destroy();
     });
@@ -141,8 +144,31 @@ export class MtlsListener {
     this.#serverName = identity.name;
   }
 
+  /** Of a connection that has just been made nothing is known but where it comes from. */
+  #meet(socket: Socket): void {
+    if (this.#serverName === '') return this.#turnAway(socket, 'no certificate');
+    const where = placeOf(socket);
+    const ticket = this.#options.admission.enter(socket.remoteAddress ?? '', () =>
+      this.#turnAway(socket, 'handshake evicted'),
+    );
+    if (ticket === undefined) return this.#turnAway(socket, 'too many connections');
+    this.#tickets.set(where, ticket);
+    socket.once('close', () => {
+      if (this.#tickets.get(where) === ticket) this.#tickets.delete(where);
+      ticket.leave();
+    });
+  }
+
+  /** Ends a connection before its handshake has. */
+  #turnAway(socket: Socket, reason: string): void {
+    this.#dropped++;
+    this.#drop(socket, reason);
+  }
+
   #admit(socket: tls.TLSSocket): void {
     const { accounts, entrance, peers } = this.#options;
+    // Node tells of the TCP socket first and of the TLS socket now: the same client's.
+    this.#tickets.get(placeOf(socket))?.admit();
     const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
     if (entrance.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
@@ -186,6 +212,10 @@ export class MtlsListener {
     this.#options.accounts.refuse(reason);
     this.#options.log.debug({ reason, detail }, 'connection refused');
   }
+}
+
+function placeOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? ''} ${remotePort ?? 0}`;
 }
 
 /** Why there was no handshake, as one of few words. */

@@ -1,6 +1,6 @@
-/** signerName of the CertificateSigningRequests that the controller signs. */
+/** signerName of the CertificateSigningRequests that `linkspan signer` signs. */
 export const SIGNER_NAME = 'linkspan.dev/workload';
-/** ConfigMap in the controller's namespace that holds the signer's trust anchors, key `ca.crt`. */
+/** ConfigMap in the signer's namespace that holds the signer's trust anchors, key `ca.crt`. */
 export const TRUST_CONFIG_MAP = 'linkspan-trust';
 /** Key beside it: the trust domain whose identities the signer gives. */
 export const TRUST_DOMAIN_KEY = 'trust-domain';

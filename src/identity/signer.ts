@@ -1,11 +1,13 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
 import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { certificateSigningRequests } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
+import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { iso } from './certificate.ts';
 import { readCsr, type ReadCsr } from './csr-facts.ts';
@@ -86,6 +88,14 @@ export class Signer {
     this.#unsubscribe = issuer.subscribe(() => {
       for (const key of this.#store.keys()) this.#queue.add(key);
     });
+  }
+
+  /** Whether the requests are known. */
+  get ready(): Health {
+    if (this.#reflector.synced) return { ok: true, reason: '' };
+    const { error } = this.#reflector;
+    const why = error === undefined ? 'listing' : describeError(error);
+    return { ok: false, reason: `waiting for certificatesigningrequests: ${why}` };
   }
 
   start(): void {

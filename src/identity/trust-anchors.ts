@@ -149,7 +149,7 @@ export function followConfigMap(
 function bundleOf(found: V1ConfigMap | undefined, ref: ObjectRef): PemText {
   const where = `ConfigMap ${keyOf(ref)}`;
   const hint =
-    'Run a controller with --issuer-dir, which makes linkspan-trust, or name another bundle with --identity-anchors.';
+    'Run `linkspan signer --issuer-dir`, which makes linkspan-trust, or name another bundle with --identity-anchors.';
   if (found === undefined)
     throw new LinkspanError('IDENTITY_MISSING', `${where}: it does not exist`, { hint });
   for (const key of CONFIG_MAP_KEYS) {

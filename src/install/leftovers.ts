@@ -18,6 +18,8 @@ export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
   'monitoring.coreos.com/v1': ['PodMonitor', 'ServiceMonitor'],
 };
 
+const RIGHTS: ReadonlySet<string> = new Set(['Role', 'RoleBinding']);
+
 /** What is found of an installation. */
 export interface Installed {
   readonly objects: readonly KubeObject[];
@@ -70,7 +72,8 @@ export function leftovers(
     const { labels = {}, namespace } = object.metadata ?? {};
     if (labels['app.kubernetes.io/instance'] === undefined || labels['app.kubernetes.io/name'] !== 'linkspan')
       return false;
-    if (namespace !== undefined && namespace !== home) return false;
+    // Rights are given in other namespaces too (scope.namespaces), and must not outlive the value that asked for them.
+    if (namespace !== undefined && namespace !== home && !RIGHTS.has(object.kind ?? '')) return false;
     if ((object as { type?: string }).type === 'kubernetes.io/tls') return false;
     return !names.has(titleOf(object));
   });

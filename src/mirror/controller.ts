@@ -11,9 +11,9 @@ import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../base/egress-ports.ts';
 import { RECORD_SELECTOR } from '../base/egress-record.ts';
 import { describeError } from '../base/errors.ts';
-import { CREDENTIALS_SECRET_TYPE, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/event-recorder.ts';
 import { Reflector } from '../kube/reflector.ts';
 import {
@@ -22,11 +22,11 @@ import {
   endpointSlices,
   leases,
   namespaces,
-  secrets,
   services,
   type KubeObject,
   type Resource,
 } from '../kube/resource.ts';
+import { clientFor } from '../kube/scoped-client.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { WorkerPool } from '../kube/worker-pool.ts';
@@ -34,6 +34,7 @@ import { isOlder, links, parseLink, type LinkObject } from '../link/schema.ts';
 import type { Selector } from '../link/selector.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { CredentialsWatch } from './credentials-watch.ts';
 import { makers } from './collector.ts';
 import { EgressAllocator } from './egress-allocator.ts';
 import { seedClaims } from './egress-seed.ts';
@@ -53,6 +54,8 @@ import { SourceRanges, type RangeSettings } from './source-ranges.ts';
 export interface ControllerSettings extends PeerSettings {
   /** Namespace of the Links, their Secrets and Leases, and of the egress Service. */
   readonly namespace: string;
+  /** Namespaces of this cluster that mirrors are made in, where the account may do so in some only; default all. */
+  readonly namespaces?: readonly string[] | undefined;
   /** Service whose EndpointSlices are the egress pods. */
   readonly egressService: string;
   readonly egressRange: PortRange;
@@ -100,6 +103,7 @@ export class Controller {
   readonly runs = new Map<string, LinkRun>();
   readonly #reflectors: Reflector<KubeObject>[] = [];
   readonly #queue: WorkQueue;
+  readonly #credentials: CredentialsWatch;
   readonly #events: EventRecorder;
   readonly #pool: WorkerPool;
   /** The source cluster's own address ranges, which no target may name addresses of. */
@@ -114,7 +118,7 @@ export class Controller {
     const { access, clock, random, log, settings } = options;
     // Room beside the writes for Leases, Events and status.
     const maxConnections = settings.totalConcurrency + 8;
-    this.client = new KubeClient(access, { clock, random, log, maxConnections });
+    this.client = clientFor(access, { clock, random, log, maxConnections }, settings.namespaces);
     this.#pool = new WorkerPool({ size: settings.totalConcurrency });
     this.view = new LocalView(
       {
@@ -151,6 +155,15 @@ export class Controller {
         for (const run of this.runs.values()) run.peer?.rangesChanged();
       },
     });
+    this.#credentials = new CredentialsWatch({
+      client: this.client,
+      namespace: settings.namespace,
+      store: this.secrets,
+      clock,
+      random,
+      log,
+      onKnown: (name) => this.#secretChanged(`${settings.namespace}/${name}`),
+    });
     this.#watchAll();
   }
 
@@ -167,7 +180,11 @@ export class Controller {
     this.#stopping = true;
     await this.#queue.stop();
     await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
-    await Promise.all([...this.#reflectors.map((reflector) => reflector.stop()), this.ranges.stop()]);
+    await Promise.all([
+      this.#credentials.stop(),
+      this.ranges.stop(),
+      ...this.#reflectors.map((reflector) => reflector.stop()),
+    ]);
     await this.#egress?.stop();
     await this.#events.flush();
     await this.client.close();
@@ -217,7 +234,6 @@ export class Controller {
     this.#watch(links, this.links, { namespace });
     this.#watch(leases, this.leases, { namespace, transform: keepMirrorLease });
     this.#watch(configMaps, this.#record, { namespace, labelSelector: RECORD_SELECTOR });
-    this.#watch(secrets, this.secrets, { namespace, fieldSelector: `type=${CREDENTIALS_SECRET_TYPE}` });
     this.#watch(namespaces, stores.namespaces, { transform: keepNamespaceName });
     const made = { labelSelector: mirrored, keepManagedFields: true };
     this.#watch(services, stores.services, { ...made, transform: keepMaker<V1Service> });
@@ -232,7 +248,10 @@ export class Controller {
       namespace,
       labelSelector: `kubernetes.io/service-name=${egressService}`,
     });
-    this.links.subscribe((change) => this.#queue.add(change.key));
+    this.links.subscribe((change) => {
+      this.#credentials.want(new Set(this.links.list().flatMap((link) => credentialsOf(link) ?? [])));
+      this.#queue.add(change.key);
+    });
     this.secrets.subscribe((change) => this.#secretChanged(change.key));
   }
 
@@ -323,7 +342,7 @@ export class Controller {
   #secretChanged(secretKey: string): void {
     for (const link of this.links.list()) {
       const { namespace, name } = link.metadata ?? {};
-      if (`${namespace ?? ''}/${link.spec?.clusterCredentialsSecret ?? ''}` === secretKey)
+      if (`${namespace ?? ''}/${credentialsOf(link) ?? ''}` === secretKey)
         this.#queue.add(`${namespace ?? ''}/${name ?? ''}`);
     }
   }
@@ -333,6 +352,9 @@ export class Controller {
     const object = this.links.get(key);
     // What a Link of another namespace has made is not ours to remove.
     if (object === undefined && !key.startsWith(`${this.options.settings.namespace}/`)) return;
+    const secret = object === undefined ? undefined : credentialsOf(object);
+    // Asked for; the answer brings the Link back here.
+    if (secret !== undefined && !this.#credentials.knows(secret)) return;
     const run = this.runs.get(key) ?? this.#newRun(key, this.#surroundings);
     await run.update(object, this.secrets, object === undefined ? undefined : this.#olderRival(object));
     // A younger Link for the same cluster may take over now.
@@ -383,6 +405,12 @@ export class Controller {
     }
     return undefined;
   }
+}
+
+/** Name of the Secret that a Link names, if it names one. */
+function credentialsOf({ spec }: LinkObject): string | undefined {
+  const name = spec?.clusterCredentialsSecret;
+  return typeof name === 'string' && name !== '' ? name : undefined;
 }
 
 /** Leases of Links and of local members; nobody else's are of interest. */

@@ -333,7 +333,7 @@ function check(
     const name = `${verdict.link.namespace}/${verdict.link.credentialsSecret}`;
     throw new LinkspanError(
       'CREDENTIALS_MISSING',
-      `${where}: there is no Secret ${name} of type ${CREDENTIALS_SECRET_TYPE}`,
+      `${where}: there is no Secret ${name} of type ${CREDENTIALS_SECRET_TYPE} that the controller may read`,
     );
   }
   return { link: verdict.link, access: accessFromSecret(secret) };

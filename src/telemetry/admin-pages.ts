@@ -26,7 +26,10 @@ export interface LogLevel {
 
 /** What an admin port shows. */
 export interface AdminContent {
-  readonly registry: Registry;
+  /** `/metrics`. Default: there is no such page. */
+  readonly registry?: Registry;
+  /** Whether health answers say why they are bad; default true. Strangers are only told that. */
+  readonly reasons?: boolean;
   /** `/ready`: may traffic or work be given to this process? */
   ready(): Health | Promise<Health>;
   /** `/live`: should it be restarted? Default: always alive. */
@@ -68,15 +71,17 @@ interface Page {
 export class AdminPages {
   readonly #content: AdminContent;
   readonly #pages = new Map<string, Page>();
-  /** The metrics that are being written, for all who ask for them meanwhile. */
-  #scrape: Promise<Scrape> | undefined;
 
   constructor(content: AdminContent) {
     this.#content = content;
     const read = (path: string, answer: Page['answer']) => this.#pages.set(path, { methods: READ, answer });
-    read('/ready', async () => health(await content.ready(), 'ready'));
-    read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live'));
-    read('/metrics', (request) => this.#metrics(request));
+    const { reasons = true, registry } = content;
+    read('/ready', async () => health(await content.ready(), 'ready', reasons));
+    read('/live', () => health(content.live?.() ?? { ok: true, reason: '' }, 'live', reasons));
+    if (registry !== undefined) {
+      const metrics = new MetricsPage(registry);
+      read('/metrics', (request) => metrics.answer(request));
+    }
     for (const [path, page] of content.pages ?? [])
       read(path, async (_, query) => text(200, `${JSON.stringify(await page(query))}\n`, 'application/json'));
     const { logLevel } = content;
@@ -118,20 +123,29 @@ export class AdminPages {
       },
     };
   }
+}
 
-  async #metrics({ acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
+/** Metrics, written once for all who ask while they are being written, with a turn for everything else after each piece. */
+class MetricsPage {
+  readonly #registry: Registry;
+  #scrape: Promise<Scrape> | undefined;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  async answer({ acceptEncoding }: AdminRequest): Promise<AdminAnswer> {
     const scrape = await (this.#scrape ??= this.#write());
-    const headers = { 'content-type': this.#content.registry.contentType, vary: 'accept-encoding' };
+    const headers = { 'content-type': this.#registry.contentType, vary: 'accept-encoding' };
     if (!acceptsGzip(acceptEncoding)) return { status: 200, headers, body: scrape.plain };
     const body = await scrape.packed();
     return { status: 200, headers: { ...headers, 'content-encoding': 'gzip' }, body };
   }
 
-  /** Writes the metrics, with a turn for everything else after each piece. */
   async #write(): Promise<Scrape> {
     try {
       const plain: Buffer[] = [];
-      for await (const piece of this.#content.registry.pieces()) {
+      for await (const piece of this.#registry.pieces()) {
         if (piece !== '') plain.push(Buffer.from(piece));
         await turn();
       }
@@ -159,8 +173,9 @@ function levelAnswer(level: LogLevel, { method, local, body }: AdminRequest): Ad
   return problem === undefined ? text(204, '') : text(400, `${problem}\n`);
 }
 
-function health({ ok, reason }: Health, word: string): AdminAnswer {
-  return text(ok ? 200 : 503, ok ? `${word}\n` : `not ${word}\n${reason}\n`);
+function health({ ok, reason }: Health, word: string, reasons: boolean): AdminAnswer {
+  if (ok) return text(200, `${word}\n`);
+  return text(503, reasons ? `not ${word}\n${reason}\n` : `not ${word}\n`);
 }
 
 /** A plain answer. */

@@ -126,6 +126,7 @@ async function showState(): Promise<void> {
   for (const [context, name] of [
     [target, 'linkerd-gateway'],
     [source, 'linkspan-controller'],
+    [source, 'linkspan-signer'],
     [source, 'linkspan-egress'],
   ] as const) {
     const log = await context.kubectl('-n', system, 'logs', `deployment/${name}`, '--tail=15').catch(String);

@@ -9,14 +9,18 @@ import {
   endpointSlices,
   events,
   type KubeObject,
+  certificateSigningRequests,
   leases,
   namespaces,
   pods,
   type Resource,
+  roles,
   secrets,
   services,
 } from '../../src/kube/resource.ts';
+import { deniedRights } from '../../src/kube/rights.ts';
 import { links } from '../../src/link/schema.ts';
+import { type Right, rightsOf } from '../../scripts/docs-rights.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { chartAccounts, CHARTS, helm, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
@@ -35,6 +39,14 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
   'no-gateway': ['--set=gateway.enabled=false,remoteMirrorServiceAccount=false'],
   'cert-manager': ['--set=identity.source=certManager,egress.clients=false'],
   linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
+  least: [
+    '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off,gateway.zoneAware=false',
+    '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
+  ],
+  scoped: [
+    '--set=scope.namespaces={shop,pay},identity.source=secrets,remoteMirrorServiceAccount=false',
+    '--set=createNamespaceMetadataJob=false',
+  ],
   everything: [
     ...HA,
     '--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup},gateway.handMadeSlices={vms}',
@@ -65,7 +77,7 @@ describe('the chart', () => {
     });
     // No controller manager, so nobody else makes it.
     await cluster.kubectl('-n', MULTICLUSTER, 'create', 'serviceaccount', 'default');
-    await cluster.kubectl('create', 'namespace', 'linkerd');
+    for (const name of ['linkerd', 'shop', 'pay']) await cluster.kubectl('create', 'namespace', name);
     await cluster.apply(await helm('template', path.join(CHARTS, 'linkspan-crds')));
     await installKinds(cluster, [
       linkerdKind('cert-manager.io', 'Certificate', 'certificates', 'v1'),
@@ -118,7 +130,6 @@ describe('the chart', () => {
 
     before(async () => {
       await cluster.apply(await chartAccounts());
-      await cluster.kubectl('create', 'namespace', 'shop');
     });
 
     const may = async (client: KubeClient, what: (one: KubeClient) => Promise<unknown>): Promise<boolean> => {
@@ -140,7 +151,7 @@ describe('the chart', () => {
       (client: KubeClient) =>
         client.patch(resource, { namespace, name }, { metadata: { labels: { a: 'b' } } }, { type: 'merge' });
 
-    it('the controller reads and writes mirrors everywhere, Secrets and Leases only at home', async () => {
+    it('the controller reads and writes mirrors everywhere, Leases only at home, and Secrets not at all', async () => {
       const client = await account('linkspan-controller');
       for (const can of [
         list(services),
@@ -148,7 +159,6 @@ describe('the chart', () => {
         write(endpointSlices, 'shop'),
         list(namespaces),
         list(links, MULTICLUSTER),
-        list(secrets, MULTICLUSTER),
         write(leases, MULTICLUSTER),
         list(configMaps, MULTICLUSTER),
         write(configMaps, MULTICLUSTER, 'linkspan-egress-routes-39'),
@@ -156,8 +166,14 @@ describe('the chart', () => {
         expect(await may(client, can), String(can)).to.equal(true);
       for (const cannot of [
         list(secrets),
+        list(secrets, MULTICLUSTER),
+        write(secrets, MULTICLUSTER),
         list(secrets, 'shop'),
         list(links, 'shop'),
+        write(links, MULTICLUSTER),
+        write(roles, MULTICLUSTER),
+        list(certificateSigningRequests),
+        write(certificateSigningRequests, ''),
         write(leases, 'shop'),
         write(namespaces, ''),
         write(configMaps, 'shop'),
@@ -165,6 +181,54 @@ describe('the chart', () => {
         list(configMaps),
       ])
         expect(await may(client, cannot), String(cannot)).to.equal(false);
+    });
+
+    it('the signer reads Links and Secrets at home and requests for certificates, and nothing of the mirrors', async () => {
+      const client = await account('linkspan-signer');
+      for (const can of [
+        list(links, MULTICLUSTER),
+        list(secrets, MULTICLUSTER),
+        list(certificateSigningRequests),
+      ])
+        expect(await may(client, can), String(can)).to.equal(true);
+      for (const cannot of [
+        list(secrets),
+        list(secrets, 'shop'),
+        list(services),
+        list(services, MULTICLUSTER),
+        write(services, 'shop'),
+        write(links, MULTICLUSTER),
+        // One Role, by its name.
+        list(roles, MULTICLUSTER),
+        write(roles, MULTICLUSTER),
+        write(configMaps, MULTICLUSTER),
+        write(leases, MULTICLUSTER),
+        // Approving takes the subresource, and the signer's name.
+        write(certificateSigningRequests, ''),
+      ])
+        expect(await may(client, cannot), String(cannot)).to.equal(false);
+    });
+
+    it('each may do what the table says, and nothing of what it says of others', async () => {
+      const objects = objectsOf(await renderChart(['--set', 'createNamespaceMetadataJob=false']));
+      const rights = rightsOf(objects);
+      const accounts = [...new Set(rights.map(({ account: name }) => name))];
+      expect(accounts).to.have.members([
+        'linkspan-controller',
+        'linkspan-signer',
+        'linkerd-gateway',
+        'linkspan-egress',
+        'linkerd-service-mirror-remote-access-default',
+      ]);
+      for (const name of accounts) {
+        const client = await account(name);
+        const own = rights.filter((right) => right.account === name);
+        for (const right of rights) {
+          // Whoever may it everywhere may it here.
+          const wanted = own.some((one) => covers(one, right));
+          expect(await reviewed(client, right), `${name}: ${JSON.stringify(right)}`).to.equal(wanted);
+        }
+      }
     });
 
     it('gateway and egress read what they carry, and write nothing', async () => {
@@ -227,6 +291,34 @@ describe('the chart', () => {
     }
   }
 });
+
+/** Whether the one right holds wherever the other does. */
+function covers(one: Right, other: Right): boolean {
+  return (
+    one.verb === other.verb &&
+    one.group === other.group &&
+    one.resource === other.resource &&
+    (one.namespace === undefined || one.namespace === other.namespace) &&
+    (one.name === undefined || one.name === other.name)
+  );
+}
+
+/** What the API server answers an account that asks whether it may. */
+async function reviewed(
+  client: KubeClient,
+  { namespace, verb, group, resource, name }: Right,
+): Promise<boolean> {
+  const [plural, subresource] = resource.split('/');
+  const attributes = {
+    group,
+    verb,
+    ...(plural === undefined ? {} : { resource: plural }),
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(subresource === undefined ? {} : { subresource }),
+    ...(name === undefined ? {} : { name }),
+  };
+  return (await deniedRights(client, [attributes])).length === 0;
+}
 
 /** Pod Security judges pods, not the Deployments that would make them. */
 function podOf(object: KubeObject): object[] {

@@ -59,7 +59,7 @@ for (const runtime of runtimes) {
       const config = path.join(dir(), 'gateway.yaml');
       writeFileSync(config, `targets: ${targets}\nidentityDir: ${dir()}\nworkers: 2\ngrace: 1\n`);
       const env = { ...process.env, LINKSPAN_GATEWAY_LISTEN: `127.0.0.1:${ports.listen}` };
-      const flags = ['--config', config, '--admin', `127.0.0.1:${ports.admin}`];
+      const flags = ['--config', config, '--admin', `127.0.0.1:${ports.admin}`, '--probe', '127.0.0.1:0'];
       parent = spawn(runtime, [path.join(root, 'bin/linkspan.js'), 'gateway', ...flags], { env });
       pid = parent.pid ?? 0;
       log = '';
@@ -157,7 +157,8 @@ for (const runtime of runtimes) {
         '--workers',
         '2',
       ];
-      const where = ['--listen', `127.0.0.1:${ports.listen}`, '--admin', '127.0.0.1:0'];
+      const free = '127.0.0.1:0';
+      const where = ['--listen', `127.0.0.1:${ports.listen}`, '--admin', free, '--probe', free];
       const second = spawn(runtime, [path.join(root, 'bin/linkspan.js'), 'gateway', ...flags, ...where]);
       let said = '';
       second.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));

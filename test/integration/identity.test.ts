@@ -57,9 +57,9 @@ describe('identities from CertificateSigningRequests', () => {
   const openIssuer = async () =>
     opened(await openIssuerDir({ dir: dir(), ...shared }), (source) => source.close());
 
-  /** What `linkspan controller --issuer-dir` starts, as the account of the manifest. */
+  /** What `linkspan signer --issuer-dir` starts, as the account of the manifest. */
   async function startSigner(issuer: IssuerSource): Promise<Signer> {
-    const client = opened(await clientAs('linkspan-controller'), (one) => one.close());
+    const client = opened(await clientAs('linkspan-signer'), (one) => one.close());
     const signer = opened(new Signer({ client, issuer, rules: RULES, ...shared }), (one) => one.stop());
     const trust = opened(
       new TrustPublisher({ trustDomain: 'cluster.local', client, namespace: ns, issuer, ...shared }),

@@ -1,27 +1,49 @@
+import { writeFileSync } from 'node:fs';
+import { stringify } from 'yaml';
 import { loadAccess } from '../../src/kube/access.ts';
 import { staticAuth } from '../../src/kube/auth.ts';
 import { KubeClient, type KubeClientOptions } from '../../src/kube/client.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { MULTICLUSTER } from './chart.ts';
 
+/** A service account of a cluster. */
+interface Account {
+  readonly namespace?: string;
+  readonly name: string;
+}
+
 /** A client as a service account, with a token as its pods have. */
 export async function clientAs(
   cluster: Cluster,
-  account: { readonly namespace?: string; readonly name: string },
+  account: Account,
   options: KubeClientOptions,
 ): Promise<KubeClient> {
-  const token = await cluster.kubectl(
-    '-n',
-    account.namespace ?? MULTICLUSTER,
-    'create',
-    'token',
-    account.name,
-  );
   const access = {
     ...loadAccess({ file: cluster.kubeconfigFile }),
     cert: undefined,
     key: undefined,
-    auth: staticAuth(`Bearer ${token.trim()}`),
+    auth: staticAuth(`Bearer ${await tokenOf(cluster, account)}`),
   };
   return new KubeClient(access, options);
+}
+
+/** Writes a kubeconfig of a service account, for what is started with a file. */
+export async function kubeconfigAs(cluster: Cluster, account: Account, file: string): Promise<void> {
+  const { server, ca = '' } = loadAccess({ file: cluster.kubeconfigFile });
+  const name = account.name;
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      { name, cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
+    ],
+    users: [{ name, user: { token: await tokenOf(cluster, account) } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    'current-context': name,
+  };
+  writeFileSync(file, stringify(config), { mode: 0o600 });
+}
+
+async function tokenOf(cluster: Cluster, { namespace = MULTICLUSTER, name }: Account): Promise<string> {
+  return (await cluster.kubectl('-n', namespace, 'create', 'token', name)).trim();
 }

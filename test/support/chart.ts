@@ -29,9 +29,13 @@ export function objectsOf(text: string): KubeObject[] {
     .filter((object) => object !== null);
 }
 
-/** The namespace, accounts and rules that the chart installs: what they do not grant must not be needed. */
-export async function chartAccounts(namespace = MULTICLUSTER): Promise<object[]> {
-  const objects = objectsOf(await renderChart(['--set', 'createNamespaceMetadataJob=false'], namespace));
+/** The namespace, accounts and rules that the chart installs, with further values: what they do not grant must not be needed. */
+export async function chartAccounts(
+  namespace = MULTICLUSTER,
+  flags: readonly string[] = [],
+): Promise<object[]> {
+  const rendered = await renderChart(['--set', 'createNamespaceMetadataJob=false', ...flags], namespace);
+  const objects = objectsOf(rendered);
   const home = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
   return [home, ...objects.filter(({ kind }) => ACCOUNTS.has(kind ?? ''))];
 }

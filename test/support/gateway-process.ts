@@ -19,10 +19,16 @@ export interface ServedTarget {
 /** `linkspan gateway` as a process of its own, with services from a file. */
 export class GatewayProcess extends RuntimeProcess {
   #port = 0;
+  #probe = 0;
   #targets = '';
 
   get port(): number {
     return this.#port;
+  }
+
+  /** The port for other clusters' probes. */
+  get probe(): number {
+    return this.#probe;
   }
 
   /** @param dir a folder of its own; the identity and the targets are written there */
@@ -38,7 +44,7 @@ export class GatewayProcess extends RuntimeProcess {
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
     const targets = path.join(dir, 'targets.json');
     if (options.targets !== undefined) writeFileSync(targets, targetsFile(options.targets));
-    const admin = await freePort();
+    const [admin, probe] = [await freePort(), await freePort()];
     const flags = [
       '--identity-dir',
       dir,
@@ -47,9 +53,12 @@ export class GatewayProcess extends RuntimeProcess {
       '127.0.0.1:0',
       '--admin',
       `127.0.0.1:${admin}`,
+      '--probe',
+      `127.0.0.1:${probe}`,
     ];
     const command = [path.join(root, 'bin/linkspan.js'), 'gateway', ...flags, ...(options.flags ?? [])];
     const started = new GatewayProcess(runtime, command, admin);
+    started.#probe = probe;
     started.#targets = targets;
     const port = await started.says(
       'the gateway listens',

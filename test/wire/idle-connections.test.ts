@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
@@ -10,6 +9,7 @@ import { GatewayProcess } from '../support/gateway-process.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { http1Origin, type Origin } from '../support/origins.ts';
+import { residentBytes } from '../support/resident-bytes.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import { FULL } from '../support/wire-memory.ts';
 
@@ -98,9 +98,4 @@ for (const runtime of RUNTIMES) {
       client.close();
     });
   });
-}
-
-function residentBytes(pid: number): number {
-  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
-  return Number(kilobytes) * 1024;
 }

@@ -30,6 +30,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{ .Values.gateway.name }}.{{ .Release.Namespace }}.serviceaccount.identity.{{ .Values.linkerdNamespace }}.{{ include "linkspan.trustDomain" . }}
 {{- end }}
 
+{{/* Whether there is something for the signer to do: "true" or nothing. */}}
+{{- define "linkspan.signerEnabled" -}}
+{{- if or .Values.controller.enabled (eq .Values.identity.source "issuer") }}true{{ end }}
+{{- end }}
+
 {{/* The accounts of remoteMirrorServiceAccountName, as JSON {"names": [...]}: a string, a string with commas, or a list. */}}
 {{- define "linkspan.remoteAccounts" -}}
 {{- $names := list }}
@@ -213,6 +218,10 @@ metadata:
 rules:
 {{ .rules | trimAll "\n" }}
 ---
+{{ include "linkspan.roleBinding" . }}
+{{- end }}
+{{- define "linkspan.roleBinding" -}}
+{{- $kind := ternary "Role" "ClusterRole" (ne (.namespace | default "") "") }}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}Binding
 metadata:
@@ -228,6 +237,23 @@ metadata:
   {{- end }}
 roleRef: { apiGroup: rbac.authorization.k8s.io, kind: {{ $kind }}, name: {{ .name }} }
 subjects: [{ kind: ServiceAccount, name: {{ .account }}, namespace: {{ .root.Release.Namespace }} }]
+{{- end }}
+{{/* What is for all namespaces, or with scope.namespaces for those: call with (dict "root" ... "component" ... "name" ... "account" ... "cluster" <rules of what is in no namespace> "rules" <the others> "also" <list of further namespaces>). Begins with "---" where it is not empty. */}}
+{{- define "linkspan.scopedRoles" -}}
+{{- $part := . }}
+{{- if .root.Values.scope.namespaces }}
+{{- if ne (trim .cluster) "" }}
+---
+{{ include "linkspan.role" (merge (dict "rules" .cluster) $part) }}
+{{- end }}
+{{- range $namespace := concat .root.Values.scope.namespaces (.also | default list) | uniq }}
+---
+{{ include "linkspan.role" (merge (dict "name" (printf "%s-scope" $part.name) "namespace" $namespace) $part) }}
+{{- end }}
+{{- else }}
+---
+{{ include "linkspan.role" (merge (dict "rules" (print .cluster .rules)) $part) }}
+{{- end }}
 {{- end }}
 {{- define "linkspan.account" -}}
 apiVersion: v1

@@ -126,4 +126,10 @@ describe('what an upgrade leaves behind', () => {
     expect(left(issuer)).to.deep.equal([]);
     expect(left(object('Deployment', 'd', ofChart, 'elsewhere'))).to.deep.equal([]);
   });
+
+  it('is a right in a namespace that left `scope.namespaces`, which nobody would look for', () => {
+    const role = object('Role', 'linkspan-controller-scope', ofChart, 'shop');
+    expect(left(role)).to.deep.equal(['Role shop/linkspan-controller-scope']);
+    expect(left(role, [role])).to.deep.equal([]);
+  });
 });
