@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { openKubePolicies } from '../gateway/policy/kube-policies.ts';
-import { isNetwork } from '../gateway/policy/networks.ts';
+import { DEFAULT_CLUSTER_NETWORKS, isNetwork } from '../gateway/policy/networks.ts';
 import { NO_POLICIES, type PolicySource } from '../gateway/policy/source.ts';
 import { meshNameOf } from '../identity/trust-domain.ts';
 import type { IdentitySource } from '../identity/identity.ts';
@@ -21,6 +22,26 @@ export const policyFlags = {
   podNamespace: z.string().min(1).optional(),
   podName: z.string().min(1).optional(),
 };
+
+/** Adds them to a verb. */
+export function withPolicyFlags(command: Command): Command {
+  return command
+    .option(
+      '--policy <whose>',
+      "Linkerd's Servers that clients have to pass where Linkerd is installed: all (the gateway's and the targets'), gateway (only the gateway's, as with Linkerd's), off",
+      'all',
+    )
+    .option(
+      '--cluster-networks <network...>',
+      'what the policies cluster-authenticated and cluster-unauthenticated mean',
+      [...DEFAULT_CLUSTER_NETWORKS],
+    )
+    .option(
+      '--pod-namespace <name>',
+      "namespace of the gateway's pod, for Servers that select it (default: that of the pod's account)",
+    )
+    .option('--pod-name <name>', "name of the gateway's pod (default: the host name)");
+}
 type PolicyFlags = z.output<z.ZodObject<typeof policyFlags>>;
 
 /** Where Kubernetes tells every pod its namespace. */

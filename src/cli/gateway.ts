@@ -8,7 +8,6 @@ import { openFileTargets } from '../discovery/file-targets.ts';
 import { openKubeTargets } from '../discovery/kube-targets.ts';
 import { parseAccessLogMode } from '../gateway/access-log.ts';
 import { parseFixedListener } from '../gateway/fixed-entrance.ts';
-import { DEFAULT_CLUSTER_NETWORKS } from '../gateway/policy/networks.ts';
 import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
@@ -20,7 +19,7 @@ import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './co
 import { accessOf, namespacesFlag, withNamespacesFlag } from './flags.ts';
 import { endpointFlags, meshSettings, ownZone } from './gateway-endpoints.ts';
 import { admissionFlags, admissionOf, withAdmissionFlags } from './gateway-limits.ts';
-import { openPolicies, policyFlags } from './gateway-policies.ts';
+import { openPolicies, policyFlags, withPolicyFlags } from './gateway-policies.ts';
 import { tuneForTraffic } from './garbage.ts';
 import { type GatewayRun, type OpenTargets, runAlone, runWorker, runWorkers } from './gateway-run.ts';
 import {
@@ -102,7 +101,7 @@ const VARIABLES = 'LINKSPAN_GATEWAY_';
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
 export function gatewayCommand(): Command {
   const command = withNamespacesFlag(withAdmissionFlags(withIdentityFlags(new Command('gateway'))));
-  return addConnectionAgeFlags(addStreamsFlag(command), "clients' connections")
+  return withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(command), "clients' connections"))
     .description(
       "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
     )
@@ -167,21 +166,6 @@ export function gatewayCommand(): Command {
       '--trusted-relays <identity...>',
       'identities of Linkspan egresses that are believed which workload of their own trust domain a flow comes from (default: none)',
     )
-    .option(
-      '--policy <whose>',
-      "Linkerd's Servers that clients have to pass where Linkerd is installed: all (the gateway's and the targets'), gateway (only the gateway's, as with Linkerd's), off",
-      'all',
-    )
-    .option(
-      '--cluster-networks <network...>',
-      'what the policies cluster-authenticated and cluster-unauthenticated mean',
-      [...DEFAULT_CLUSTER_NETWORKS],
-    )
-    .option(
-      '--pod-namespace <name>',
-      "namespace of the gateway's pod, for Servers that select it (default: that of the pod's account)",
-    )
-    .option('--pod-name <name>', "name of the gateway's pod (default: the host name)")
     .option('--log-level <level>', 'error, warn, info or debug; can be changed at /proxy-log-level', 'info')
     .option(
       '--config <file>',

@@ -1,5 +1,6 @@
 import type { V1PolicyRule, V1Role, V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
+import { readAnnotation } from '../base/annotations.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
@@ -36,7 +37,9 @@ export function credentialsRules(
     const resourceNames = found.map(({ metadata }) => metadata?.name ?? '').toSorted();
     return found.length === 0 ? [] : [{ apiGroups: [''], resources: ['secrets'], resourceNames, verbs }];
   };
-  const renewed = used.filter(({ metadata }) => metadata?.annotations?.[TOKEN_TTL] !== undefined);
+  const renewed = used.filter(
+    ({ metadata }) => readAnnotation(metadata?.annotations, TOKEN_TTL) !== undefined,
+  );
   return [...rule(used, ['get', 'list', 'watch']), ...rule(renewed, ['patch'])];
 }
 

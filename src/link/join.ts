@@ -1,4 +1,5 @@
 import type { V1Secret } from '@kubernetes/client-node';
+import { readAnnotation } from '../base/annotations.ts';
 import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../base/names.ts';
 import { applyAll, type Applied } from '../kube/apply.ts';
 import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client.ts';
@@ -52,7 +53,7 @@ export async function prepareLink(
   const facts = await readTarget(target, request, { ...deps, thorough: true });
   const existing = found.links?.find(({ metadata }) => metadata?.name === clusterName);
   // A list that is there is the admin's: linking again brings nothing back that was taken out of it.
-  const known = existing?.metadata?.annotations?.[IMPORT_GATEWAYS] !== undefined;
+  const known = readAnnotation(existing?.metadata?.annotations, IMPORT_GATEWAYS) !== undefined;
   const manifests = manifestsFor(request, target.access, known ? { ...facts, namedGateways: [] } : facts);
   return {
     direction,
