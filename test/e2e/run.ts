@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { Context } from './clusters.ts';
+import { checkHostile, removeHostile } from './hostile-checks.ts';
 import {
   checkBothWays,
   checkInstall,
@@ -113,6 +114,12 @@ async function checkPath(
   await checkVerbs(run);
   await checkFederated(run);
   await checkHeadless(run, installed.source);
+  report.part('Hostile company');
+  try {
+    await checkHostile(run);
+  } finally {
+    await removeHostile(run);
+  }
   report.part('Operation');
   await checkOperations(run, installed);
   await checkRenewal(run, tokens);

@@ -41,7 +41,11 @@ describe('the end of connections that nobody ends', () => {
   beforeEach(async () => {
     clock = new VirtualClock(Date.now());
     gateway = await WireGateway.start(
-      [service(WEB, [origin.port]), service(WEB2, [origin2.port]), service(RAW, [echo.port])],
+      [
+        service(WEB, [origin.port]),
+        service(WEB2, [origin2.port]),
+        { ...service(RAW, [echo.port]), protocol: 'opaque' },
+      ],
       {
         clock,
         random: () => 0.5,

@@ -57,9 +57,10 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
   });
 
   it(`takes less than ${MAX_SLICE_MS} ms of the thread for each`, () => {
-    // Of the thread's own time, and the best of some runs: neither other processes nor one collection of garbage count.
-    const longest = Array.from({ length: 5 }, () => longestSlice(accounts));
-    expect(Math.min(...longest)).to.be.below(MAX_SLICE_MS);
+    // Of the thread's own time, and of each slice the best of some runs: neither other processes nor collections of garbage count.
+    const runs = Array.from({ length: 7 }, () => slices(accounts));
+    const best = (runs[0] ?? []).map((_, at) => Math.min(...runs.map((run) => run[at] ?? 0)));
+    expect(Math.max(...best)).to.be.below(MAX_SLICE_MS);
   });
 
   const request = (acceptEncoding: string): AdminRequest => ({
@@ -104,17 +105,17 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
   });
 });
 
-/** Milliseconds of this thread, of the longest piece and of what comes before the first. */
-function longestSlice(accounts: Accounts): number {
+/** Milliseconds of this thread that the snapshot and each piece take. */
+function slices(accounts: Accounts): number[] {
   const thread = () => {
     const { user, system } = process.threadCpuUsage();
     return (user + system) / 1000;
   };
   let before = thread();
-  let longest = 0;
+  const taken: number[] = [];
   const slice = () => {
     const now = thread();
-    longest = Math.max(longest, now - before);
+    taken.push(now - before);
     before = now;
   };
   const snapshot = accounts.snapshot();
@@ -123,5 +124,5 @@ function longestSlice(accounts: Accounts): number {
     Buffer.from(piece);
     slice();
   }
-  return longest;
+  return taken;
 }
