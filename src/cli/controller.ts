@@ -141,7 +141,10 @@ export function controllerCommand(): Command {
     )
     .option('--own-service-cidrs <list>', 'the same, of ClusterIPs')
     .option('--own-node-cidrs <list>', 'the same, of nodes')
-    .option('--no-learn-ranges', 'do not read Nodes and ServiceCIDRs for them')
+    .option(
+      '--no-learn-ranges',
+      'do not read Nodes and ServiceCIDRs for them (with --namespaces they never are)',
+    )
     .option('--host-grace <time>', 'how long the endpoint mirror of a vanished host stays', '60s')
     .option('--concurrency <n>', 'mirrors of all clusters together that are written at once', '32')
     .option('--peer-concurrency <n>', 'mirrors of one cluster that are written at once', '24')

@@ -147,6 +147,8 @@ export class Controller {
     });
     this.ranges = new SourceRanges({
       ...settings.ranges,
+      // Nodes and ServiceCIDRs are the whole cluster's: who may look into some namespaces only is told by flags.
+      learn: settings.ranges.learn && (settings.namespaces ?? []).length === 0,
       client: this.client,
       clock,
       random,

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { RECORD_LABEL, RECORD_VALUE, shardName, shardOf, writeEntry } from '../../src/base/egress-record.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
 import { PodClients } from '../../src/egress/clients/pod-clients.ts';
@@ -277,6 +278,7 @@ describe('an egress that knows the pods of its cluster', () => {
         gatewayIdentity: GATEWAY,
       }),
       mirror(),
+      record(),
     ]);
     // With the rights that the chart gives it, and no others.
     const account = closed(await clientAs(cluster, { name: 'linkspan-egress' }, shared), (one) =>
@@ -313,6 +315,28 @@ describe('an egress that knows the pods of its cluster', () => {
     await eventually('pods and routes are known', () => clients.ready.ok && egress.ports.length > 0, wait);
   }
 });
+
+/** What the egress serves, as the controller writes it (ADR 0024). */
+function record(): object {
+  const entry = writeEntry({
+    mirror: 'mine/web-west',
+    port: 80,
+    export: 'demo/web',
+    link: `${MULTICLUSTER}/west`,
+    cluster: 'west',
+    target: 'web.demo.svc.cluster.local',
+  });
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: {
+      name: shardName(shardOf(PORT)),
+      namespace: MULTICLUSTER,
+      labels: { [RECORD_LABEL]: RECORD_VALUE },
+    },
+    data: { [PORT]: entry },
+  };
+}
 
 /** As the controller writes it. */
 function mirror(): object {
