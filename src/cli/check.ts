@@ -15,7 +15,7 @@ import { tryInstall } from '../install/trial.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
 import { askControllers, controllerFlags } from './controllers.ts';
-import { clusterFlags, durationFlag, withClient, withClusterFlags } from './flags.ts';
+import { clusterFlags, durationFlag, openCluster, withClusterFlags } from './flags.ts';
 import { helmFlagsOf, valueFlags, withValueFlags } from './install-flags.ts';
 import { mergeReports } from './mirrors.ts';
 import { Progress, toned } from './terminal.ts';
@@ -50,8 +50,13 @@ export function checkCommand(): Command {
     );
   return withClusterFlags(command, 'own').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'check');
-    const success = await withClient(flags, (client) => check(client, flags));
-    if (!success) process.exitCode = 1;
+    // --timeout is for one check; all of them take as long as they take.
+    const { client } = openCluster(flags);
+    try {
+      if (!(await check(client, flags))) process.exitCode = 1;
+    } finally {
+      await client.close();
+    }
   });
 }
 
