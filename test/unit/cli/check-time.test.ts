@@ -29,7 +29,13 @@ describe('`linkspan check`', () => {
     );
     const start = performance.now();
     const { code, stdout, stderr } = await linkspan(
-      ...['check', '--kubeconfig', file, '--timeout', '500ms', '--wait', '2s'],
+      'check',
+      '--kubeconfig',
+      file,
+      '--timeout',
+      '500ms',
+      '--wait',
+      '2s',
     );
     expect(performance.now() - start, 'it waited').to.be.above(1500);
     expect(code).to.equal(1);
