@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
 import type { Connection } from '../connection.ts';
+import { ProxyFailure } from '../failures.ts';
 import { Http2Connection, type Http2User } from './connection.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -107,6 +108,7 @@ export class Http2Pool implements Http2User {
     const endpoint = this.#owners.get(connection);
     const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
     if (endpoint === undefined || lane === undefined) return;
+    if (maxStreams === 0) return this.#takesNone(connection, endpoint, lane);
     lane.streams = maxStreams;
     this.#serve(endpoint, lane);
   }
@@ -175,6 +177,15 @@ export class Http2Pool implements Http2User {
       clock.after(SETTINGS_MS, trust, { unref: true });
     }
     this.#serve(endpoint, lane);
+  }
+
+  /** An endpoint that takes no streams is as one that cannot be connected to: no number of connections would have room. */
+  #takesNone(connection: Http2Connection, { host, port }: EndpointState, lane: Lane): void {
+    lane.streams = undefined;
+    lane.connections.delete(connection);
+    const text = `${host}:${port} takes no streams (SETTINGS_MAX_CONCURRENT_STREAMS is 0)`;
+    for (const { reject } of lane.waiting.splice(0)) reject(new ProxyFailure('connection failed', text));
+    connection.retire();
   }
 
   /** Gives the room that there is to those who wait, and dials for the rest. */

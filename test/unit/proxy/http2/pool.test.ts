@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type EndpointPlace, EndpointState } from '../../../../src/proxy/balancer/endpoint.ts';
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/balancer/endpoint.ts';
 import { SocketConnection } from '../../../../src/proxy/connection.ts';
@@ -129,6 +130,14 @@ describe('HTTP/2 connections to endpoints', () => {
     await clock.advance(1000);
     await eventually('all of them', () => got.length === 10);
     expect(sockets).to.have.length(1);
+  });
+
+  it('dial no more than a few times to an endpoint that takes no streams, and tell those who wait', async () => {
+    const { pool, endpoint } = poolTo(await strictServer(0));
+    const asked = Promise.allSettled(Array.from({ length: 20 }, () => ask(pool, endpoint)));
+    const outcome = await Promise.race([asked, sleep(1000)]);
+    expect(sockets.length).to.be.at.most(8);
+    expect(outcome).to.have.length(20);
   });
 
   it('tell all who wait that the endpoint cannot be connected to', async () => {
