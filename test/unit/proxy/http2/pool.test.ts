@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep as clockSleep } from '../../../../src/base/clock.ts';
 import { type EndpointPlace, EndpointState } from '../../../../src/proxy/balancer/endpoint.ts';
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/balancer/endpoint.ts';
 import { SocketConnection } from '../../../../src/proxy/connection.ts';
@@ -144,6 +145,25 @@ describe('HTTP/2 connections to endpoints', () => {
     const { pool, endpoint } = poolTo(1);
     const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => pool.connection(endpoint)));
     expect(outcomes.map(({ status }) => status)).to.deep.equal(Array.from({ length: 5 }, () => 'rejected'));
+  });
+
+  it('let nobody wait for ever at an endpoint that does not answer, while others keep coming', async () => {
+    const pool = new Http2Pool({
+      clock,
+      pings: () => false,
+      dial: async () => {
+        await clockSleep(clock, 1000);
+        throw new Error('no answer');
+      },
+    });
+    const { endpoint } = poolTo(1);
+    let [asked, told] = [0, 0];
+    for (let tenth = 0; tenth < 100; tenth++) {
+      for (let count = 0; count < 40; count++, asked++) pool.connection(endpoint).catch(() => told++);
+      await clock.advance(100);
+    }
+    // 400 a second for ten seconds: whoever waits has come within the last few.
+    expect(asked - told).to.be.at.most(2000);
   });
 
   /**
