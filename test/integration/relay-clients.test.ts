@@ -4,6 +4,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import { RECORD_LABEL, RECORD_VALUE, shardName, shardOf, writeEntry } from '../../src/base/egress-record.ts';
 import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
 import { PodClients } from '../../src/egress/clients/pod-clients.ts';
 import { Egress } from '../../src/egress/egress.ts';
@@ -277,6 +278,7 @@ describe('an egress that knows the pods of its cluster', () => {
         gatewayIdentity: GATEWAY,
       }),
       mirror(),
+      ...record(),
     ]);
     // With the rights that the chart gives it, and no others.
     const account = closed(await clientAs(cluster, { name: 'linkspan-egress' }, shared), (one) =>
@@ -331,6 +333,28 @@ function mirror(): object {
     },
     spec: { ports: [{ name: 'http', port: 80, appProtocol: 'http' }] },
   };
+}
+
+/** The record of egress ports, as the controller writes it: the shard of the mirror's port, and the one that says that there is a record. */
+function record(): object[] {
+  const claim = {
+    mirror: 'mine/web-west',
+    port: 80,
+    export: 'mine/web',
+    link: `${MULTICLUSTER}/west`,
+    cluster: 'west',
+    target: 'web.demo.svc.cluster.local',
+  };
+  return [...new Set([0, shardOf(PORT)])].map((shard) => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: {
+      name: shardName(shard),
+      namespace: MULTICLUSTER,
+      labels: { [RECORD_LABEL]: RECORD_VALUE },
+    },
+    data: shard === shardOf(PORT) ? { [PORT]: writeEntry(claim) } : {},
+  }));
 }
 
 /** `linkspan egress` as a process of its own. */
