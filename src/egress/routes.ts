@@ -92,7 +92,9 @@ function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: Route
 
 /** What a mirror says of its own clients: whoever may write in its namespace decides about them, and about nothing else. */
 function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 'allowedNamespaces'> {
-  const annotations = mirror?.metadata?.annotations;
+  // Nothing leads here where there is no mirror, and what it, or its Namespace, has said of clients is not known: nobody else is let in.
+  if (mirror === undefined) return { allowedNamespaces: [] };
+  const annotations = mirror.metadata?.annotations;
   const { requests } = readRequestAnnotations(annotations);
   const { namespaces } = readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES));
   return {

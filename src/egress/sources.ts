@@ -31,6 +31,9 @@ const links: Resource<LinkObject> = {
   namespaced: true,
 };
 
+/** A mirror that is deleted is as it was for so long: the controller makes it again, and its clients' connections live on meanwhile. */
+const LATELY_MS = 10_000;
+
 export interface RouteSourceOptions {
   readonly client: KubeClient;
   /** Namespace of the Links and of the record of egress ports. */
@@ -51,6 +54,8 @@ export class RouteSource {
   readonly #shards = new WeakMap<V1ConfigMap, ReadonlyMap<number, RecordEntry>>();
   readonly #mirrors = new IndexedStore<V1Service>();
   readonly #links = new IndexedStore<LinkObject>();
+  /** Mirrors that have been deleted lately. */
+  readonly #lately = new Map<string, V1Service>();
   readonly #reflectors: {
     start(): void;
     stop(): Promise<void>;
@@ -82,7 +87,10 @@ export class RouteSource {
     });
     this.#reflectors = [record, mirrors, linkReflector];
     this.#record.subscribe(() => this.#changed());
-    this.#mirrors.subscribe(() => this.#changed());
+    this.#mirrors.subscribe(({ type, key, object }) => {
+      if (type === 'deleted') this.#remember(key, object);
+      this.#changed();
+    });
     this.#links.subscribe(() => this.#changed());
     record.subscribe(() => this.#changed());
     mirrors.subscribe(() => this.#changed());
@@ -119,11 +127,21 @@ export class RouteSource {
       this.#options.onRoutes(
         routesOf({
           record: this.#entries(),
-          mirror: (key) => this.#mirrors.get(key),
+          mirror: (key) => this.#mirrors.get(key) ?? this.#lately.get(key),
           link: (key) => this.#links.get(key),
         }),
       );
     });
+  }
+
+  #remember(key: string, mirror: V1Service): void {
+    this.#lately.set(key, mirror);
+    const forget = () => {
+      if (this.#lately.get(key) !== mirror) return;
+      this.#lately.delete(key);
+      this.#changed();
+    };
+    this.#options.clock.after(LATELY_MS, forget, { unref: true });
   }
 
   #entries(): Map<number, RecordEntry> {

@@ -171,6 +171,11 @@ export class Trunk implements Http2User {
     // Room is looked for when it is needed.
   }
 
+  onSettings(connection: Http2Connection, maxStreams: number): void {
+    // It will never have room: kept, there would soon be as many of them as there were tries.
+    if (maxStreams === 0) this.#retire(connection);
+  }
+
   onGoAway(connection: Http2Connection): void {
     this.#pool.delete(connection);
     // Whoever comes next finds another, or at least one on its way.

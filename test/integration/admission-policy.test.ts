@@ -19,7 +19,7 @@ const TENANT_RIGHTS = {
   kind: 'ClusterRole',
   metadata: { name: 'tenant' },
   rules: [
-    { apiGroups: [''], resources: ['services', 'endpoints', 'configmaps'], verbs: ['*'] },
+    { apiGroups: [''], resources: ['services', 'services/status', 'endpoints', 'configmaps'], verbs: ['*'] },
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['*'] },
   ],
 };
@@ -132,6 +132,19 @@ describe('the admission policy of the chart', () => {
       }
     });
   }
+
+  it('lets no tenant put marks on by way of the status, which may be written with them', async () => {
+    for (const metadata of [{ labels: everyMark.labels }, { annotations: everyMark.annotations }]) {
+      const patch = JSON.stringify({ metadata });
+      expect(
+        await as('ann', 'patch', 'service', 'own', '--subresource=status', '--type=merge', '-p', patch),
+      ).to.match(REFUSED);
+    }
+    const note = JSON.stringify({ metadata: { annotations: { note: 'mine' } } });
+    expect(
+      await as('ann', 'patch', 'service', 'own', '--subresource=status', '--type=merge', '-p', note),
+    ).to.contain('patched');
+  });
 
   it('lets no tenant make a Service, Endpoints or a slice with such marks', async () => {
     expect(await as('ann', 'create', '-f', await fileOf(mirror('forged-west')))).to.match(REFUSED);

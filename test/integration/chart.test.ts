@@ -116,6 +116,7 @@ describe('the chart', () => {
       ['identity.source=vault', /at '\/identity\/source': value must be one of 'issuer'/],
       ['gateway.trustedRelays={*.linkerd.east}', /at '\/gateway\/trustedRelays\/0'/],
       ['egress.clients=false,egress.defaultRelayPolicy=namespace', /nobody would be let in/],
+      ['scope.namespaces={shop},egress.defaultRelayPolicy=namespace', /nobody would be let in/],
       ['identity.issuer.tls.crtPEM=x', /identity.issuer.tls.keyPEM is missing/],
     ] as const) {
       const error: unknown = await renderChart(['--set', value]).catch((reason: unknown) => reason);

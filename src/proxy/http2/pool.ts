@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
 import type { Connection } from '../connection.ts';
+import { ProxyFailure } from '../failures.ts';
 import { Http2Connection, type Http2User } from './connection.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -36,6 +37,8 @@ export interface Http2PoolOptions {
 
 /** Somebody who waits for room for a stream, in the order in which they came. */
 interface Waiter {
+  /** Which one of all that have waited. */
+  readonly nth: number;
   readonly resolve: (connection: Http2Connection) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -44,7 +47,11 @@ interface Waiter {
 interface Lane {
   readonly connections: Set<Http2Connection>;
   readonly waiting: Waiter[];
+  /** How many have waited so far. */
+  waited: number;
   dials: number;
+  /** Connections that were made so far. */
+  made: number;
   /** Streams that it has said to take on a connection. */
   streams: number | undefined;
 }
@@ -78,7 +85,7 @@ export class Http2Pool implements Http2User {
       return found;
     }
     const room = new Promise<Http2Connection>((resolve, reject) => {
-      lane.waiting.push({ resolve, reject });
+      lane.waiting.push({ nth: lane.waited++, resolve, reject });
     });
     this.#dialForWaiting(endpoint, lane);
     return room;
@@ -107,6 +114,7 @@ export class Http2Pool implements Http2User {
     const endpoint = this.#owners.get(connection);
     const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
     if (endpoint === undefined || lane === undefined) return;
+    if (maxStreams === 0) return this.#takesNone(connection, endpoint, lane);
     lane.streams = maxStreams;
     this.#serve(endpoint, lane);
   }
@@ -140,14 +148,19 @@ export class Http2Pool implements Http2User {
 
   async #dial(endpoint: EndpointState, lane: Lane): Promise<void> {
     lane.dials++;
+    const { waited, made } = lane;
     try {
       const bytes = await this.#options.dial(endpoint);
       lane.dials--;
+      lane.made++;
       this.#connected(bytes, endpoint, lane);
     } catch (error) {
       lane.dials--;
+      // Where others keep coming there is always another dial under way: who was there before this one does not wait for theirs.
+      const before = lane.made === made ? lane.waiting.findIndex(({ nth }) => nth >= waited) : 0;
+      const left = lane.dials === 0 || before < 0 ? lane.waiting.length : before;
       // The balancer decides where they go next.
-      if (lane.dials === 0) for (const { reject } of lane.waiting.splice(0)) reject(error);
+      for (const { reject } of lane.waiting.splice(0, left)) reject(error);
       this.#prune(endpoint, lane);
     }
   }
@@ -177,6 +190,15 @@ export class Http2Pool implements Http2User {
     this.#serve(endpoint, lane);
   }
 
+  /** An endpoint that takes no streams is as one that cannot be connected to: no number of connections would have room. */
+  #takesNone(connection: Http2Connection, { host, port }: EndpointState, lane: Lane): void {
+    lane.streams = undefined;
+    lane.connections.delete(connection);
+    const text = `${host}:${port} takes no streams (SETTINGS_MAX_CONCURRENT_STREAMS is 0)`;
+    for (const { reject } of lane.waiting.splice(0)) reject(new ProxyFailure('connection failed', text));
+    connection.retire();
+  }
+
   /** Gives the room that there is to those who wait, and dials for the rest. */
   #serve(endpoint: EndpointState, lane: Lane): void {
     while (lane.waiting.length > 0) {
@@ -202,7 +224,7 @@ export class Http2Pool implements Http2User {
   #laneOf(endpoint: EndpointState): Lane {
     let lane = this.#lanes.get(endpoint);
     if (lane === undefined) {
-      lane = { connections: new Set(), waiting: [], dials: 0, streams: undefined };
+      lane = { connections: new Set(), waiting: [], waited: 0, dials: 0, made: 0, streams: undefined };
       this.#lanes.set(endpoint, lane);
     }
     return lane;

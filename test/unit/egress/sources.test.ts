@@ -39,6 +39,7 @@ function shard(number: number, entries: Readonly<Record<number, EgressClaim>> = 
 // An egress pod serves every Link: what the record and Links come to ask for must reach it while it runs.
 describe('RouteSource', () => {
   let cluster: FakeCluster;
+  let clock: VirtualClock;
   let source: RouteSource;
   let routes: Map<number, Route> | undefined;
 
@@ -53,11 +54,12 @@ describe('RouteSource', () => {
 
   beforeEach(() => {
     cluster = new FakeCluster();
+    clock = new VirtualClock();
     routes = undefined;
     source = new RouteSource({
       client: cluster.client,
       namespace: 'links',
-      clock: new VirtualClock(),
+      clock,
       random: () => 0.5,
       log: captureLog().log,
       onRoutes: (found) => (routes = found),
@@ -66,6 +68,29 @@ describe('RouteSource', () => {
     source.start();
   });
   afterEach(() => source.stop());
+
+  it('lets nobody else in where the mirror is gone for good, and with it what it and its Namespace have said', async () => {
+    // A Namespace that was deleted took its rules with it, and left ports that everybody could use.
+    const annotations = { 'linkspan.dev/allowed-namespaces': 'shop' };
+    const labels = { 'mirror.linkerd.io/mirrored-service': 'true' };
+    const mirror = { metadata: { name: 'web-federated', namespace: 'demo', labels, annotations } };
+    const allowed = (expected: readonly string[]) =>
+      eventually(expected.join(), async () => {
+        await settle();
+        return routes?.get(12_000)?.allowedNamespaces?.join() === expected.join();
+      });
+    cluster.put('services', mirror);
+    cluster.put('configmaps', shard(0, { 12_000: claim('west') }));
+    await allowed(['shop']);
+    cluster.remove('services', 'demo', 'web-federated');
+    await settle();
+    await clock.advance(9000);
+    await allowed(['shop']);
+    await clock.advance(1001);
+    await allowed([]);
+    cluster.put('services', mirror);
+    await allowed(['shop']);
+  });
 
   it('follows members that join a federated Service and leave it', async () => {
     cluster.put('configmaps', shard(0));

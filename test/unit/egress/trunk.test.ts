@@ -315,6 +315,17 @@ describe('The connections of an egress to a gateway', () => {
     expect(flows.every(({ closed }) => !closed)).to.equal(true);
   });
 
+  it('to a gateway that takes no streams are not gathered: each try would leave one behind', async () => {
+    const gateway = await ours();
+    gateway.maxStreams = 0;
+    const trunk = trunkTo(gateway);
+    for (let count = 0; count < 20; count++) {
+      await trunk.prepare();
+      await eventually('its SETTINGS have come', () => trunk.connections.pooled === 0);
+    }
+    await eventually('all are closed', () => trunk.connections.open === 0);
+  });
+
   it('are replaced when they are old: flows stay where they are, new ones go to the new', async () => {
     const gateway = await ours();
     const trunk = trunkTo(gateway);

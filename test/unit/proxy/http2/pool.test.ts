@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep as clockSleep } from '../../../../src/base/clock.ts';
 import { type EndpointPlace, EndpointState } from '../../../../src/proxy/balancer/endpoint.ts';
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/balancer/endpoint.ts';
 import { SocketConnection } from '../../../../src/proxy/connection.ts';
@@ -131,10 +133,37 @@ describe('HTTP/2 connections to endpoints', () => {
     expect(sockets).to.have.length(1);
   });
 
+  it('dial no more than a few times to an endpoint that takes no streams, and tell those who wait', async () => {
+    const { pool, endpoint } = poolTo(await strictServer(0));
+    const asked = Promise.allSettled(Array.from({ length: 20 }, () => ask(pool, endpoint)));
+    const outcome = await Promise.race([asked, sleep(1000)]);
+    expect(sockets.length).to.be.at.most(8);
+    expect(outcome).to.have.length(20);
+  });
+
   it('tell all who wait that the endpoint cannot be connected to', async () => {
     const { pool, endpoint } = poolTo(1);
     const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => pool.connection(endpoint)));
     expect(outcomes.map(({ status }) => status)).to.deep.equal(Array.from({ length: 5 }, () => 'rejected'));
+  });
+
+  it('let nobody wait for ever at an endpoint that does not answer, while others keep coming', async () => {
+    const pool = new Http2Pool({
+      clock,
+      pings: () => false,
+      dial: async () => {
+        await clockSleep(clock, 1000);
+        throw new Error('no answer');
+      },
+    });
+    const { endpoint } = poolTo(1);
+    let [asked, told] = [0, 0];
+    for (let tenth = 0; tenth < 100; tenth++) {
+      for (let count = 0; count < 40; count++, asked++) pool.connection(endpoint).catch(() => told++);
+      await clock.advance(100);
+    }
+    // 400 a second for ten seconds: whoever waits has come within the last few.
+    expect(asked - told).to.be.at.most(2000);
   });
 
   /**
