@@ -114,7 +114,11 @@ function readSummary(file: string): TestSummary | undefined {
 }
 
 async function main(): Promise<void> {
-  const args = takeFromFlag(process.argv.slice(2));
+  let args: string[] = [];
+  const understood = await explained(() => {
+    args = takeFromFlag(process.argv.slice(2));
+  });
+  if (!understood) return void process.stdout.write('0 passed, 1 failed\n');
   const requireAll = args.includes('--require-all');
   const [first, ...rest] = args.filter((arg) => arg !== '--require-all');
   const only = suites.find((suite) => suite === first);
@@ -123,7 +127,9 @@ async function main(): Promise<void> {
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (!(process.stdin.isTTY && signal === 'SIGINT')) running?.kill(signal);
+      // While programs are fetched or built there is no mocha that would end, and us with it.
+      if (running === undefined) process.exit(128 + os.constants.signals[signal]);
+      if (!(process.stdin.isTTY && signal === 'SIGINT')) running.kill(signal);
     });
   }
   const chosen = only === undefined ? suites : [only];
@@ -148,7 +154,7 @@ async function main(): Promise<void> {
 }
 
 /** Whether it went well; a testbed that cannot be had counts as one failure, so that the last line never looks like a success. */
-async function explained(step: () => Promise<void>): Promise<boolean> {
+async function explained(step: () => void | Promise<void>): Promise<boolean> {
   let well = false;
   await orExplain(async () => {
     await step();
