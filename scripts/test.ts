@@ -16,6 +16,7 @@ import { type LeftOut, prepare, prepareOptional } from '../test/testbed/binaries
 import { NEEDS, OPTIONAL } from '../test/testbed/binaries/programs.ts';
 import { systemPath } from '../test/testbed/binaries/system-path.ts';
 import { orExplain, TestbedError } from '../test/testbed/errors.ts';
+import { needsOfNetns, unshareCommand } from '../test/testbed/netns.ts';
 
 const root = path.dirname(import.meta.dirname);
 const INTEGRATION = 'test/integration/**/*.test.ts';
@@ -164,7 +165,8 @@ async function explained(step: () => void | Promise<void>): Promise<boolean> {
 }
 
 async function getPrograms(requireAll: boolean, leftOut: LeftOut[]): Promise<void> {
-  await prepare(NEEDS.tests);
+  unshareCommand();
+  await prepare([...NEEDS.tests, ...needsOfNetns()]);
   leftOut.push(...(await prepareOptional(OPTIONAL)));
   sayLeftOut(leftOut);
   if (requireAll && leftOut.length > 0)

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { chmod, rename, rm } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { isFileError, TestbedError } from '../errors.ts';
 import { startTimeOf } from '../processes.ts';
@@ -61,11 +62,24 @@ export async function prepare(names: readonly BinaryName[], options: PrepareOpti
   };
   const missing = names.filter((name) => find(name, env) === undefined);
   if (missing.length > 0) {
-    sayWhatIsToDo(missing, context);
-    const left = await downloadAll(missing, context);
-    for (const [name, why] of left) await buildOne(name, why, context);
+    const signals = endOnSignals();
+    try {
+      sayWhatIsToDo(missing, context);
+      const left = await downloadAll(missing, context);
+      for (const [name, why] of left) await buildOne(name, why, context);
+    } finally {
+      signals.release();
+    }
   }
   saySources(names, context);
+}
+
+/** Exits on a signal instead of dying of it, so that Go ends with this process. */
+function endOnSignals(): { release(): void } {
+  const end = (signal: NodeJS.Signals) => process.exit(128 + os.constants.signals[signal]);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, end);
+  return { release: () => signals.forEach((signal) => void process.off(signal, end)) };
 }
 
 /** An optional need that could not be met, and why, for the run's first and last lines. */
