@@ -16,6 +16,7 @@ import { type LeftOut, prepare, prepareOptional } from '../test/testbed/binaries
 import { NEEDS, OPTIONAL } from '../test/testbed/binaries/programs.ts';
 import { systemPath } from '../test/testbed/binaries/system-path.ts';
 import { orExplain, TestbedError } from '../test/testbed/errors.ts';
+import { needsOfNetns, unshareCommand } from '../test/testbed/netns.ts';
 
 const root = path.dirname(import.meta.dirname);
 const INTEGRATION = 'test/integration/**/*.test.ts';
@@ -114,7 +115,11 @@ function readSummary(file: string): TestSummary | undefined {
 }
 
 async function main(): Promise<void> {
-  const args = takeFromFlag(process.argv.slice(2));
+  let args: string[] = [];
+  const understood = await explained(() => {
+    args = takeFromFlag(process.argv.slice(2));
+  });
+  if (!understood) return void process.stdout.write('0 passed, 1 failed\n');
   const requireAll = args.includes('--require-all');
   const [first, ...rest] = args.filter((arg) => arg !== '--require-all');
   const only = suites.find((suite) => suite === first);
@@ -123,7 +128,9 @@ async function main(): Promise<void> {
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (!(process.stdin.isTTY && signal === 'SIGINT')) running?.kill(signal);
+      // While programs are fetched or built there is no mocha that would end, and us with it.
+      if (running === undefined) process.exit(128 + os.constants.signals[signal]);
+      if (!(process.stdin.isTTY && signal === 'SIGINT')) running.kill(signal);
     });
   }
   const chosen = only === undefined ? suites : [only];
@@ -148,7 +155,7 @@ async function main(): Promise<void> {
 }
 
 /** Whether it went well; a testbed that cannot be had counts as one failure, so that the last line never looks like a success. */
-async function explained(step: () => Promise<void>): Promise<boolean> {
+async function explained(step: () => void | Promise<void>): Promise<boolean> {
   let well = false;
   await orExplain(async () => {
     await step();
@@ -158,7 +165,8 @@ async function explained(step: () => Promise<void>): Promise<boolean> {
 }
 
 async function getPrograms(requireAll: boolean, leftOut: LeftOut[]): Promise<void> {
-  await prepare(NEEDS.tests);
+  unshareCommand();
+  await prepare([...NEEDS.tests, ...needsOfNetns()]);
   leftOut.push(...(await prepareOptional(OPTIONAL)));
   sayLeftOut(leftOut);
   if (requireAll && leftOut.length > 0)

@@ -12,6 +12,8 @@ export type TestbedErrorCode =
   | 'TESTBED_DOWNLOAD_FAILED'
   /** What came is not what was published. */
   | 'TESTBED_WRONG_SUM'
+  /** The cache's folder cannot be written: no right to, or no room left. */
+  | 'TESTBED_CACHE_UNUSABLE'
   /** With `--require-all`: tests would have been left out. */
   | 'TESTBED_LEFT_OUT'
   /** An argument of the commands that prepare the testbed. */
@@ -32,6 +34,11 @@ export class TestbedError extends Error {
     super(`[${code}] ${message}`, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
   }
+}
+
+/** Whether the file system said it: no right, no room, not a folder. What the network says comes as fetch's own errors. */
+export function isFileError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string';
 }
 
 /** Runs a script's `main` so that a testbed error is one clear message and exit code 1 instead of a stack trace. */

@@ -50,9 +50,10 @@ export function address(n: number): string {
 export async function reexecInNetns(needs: readonly BinaryName[]): Promise<void> {
   if (inNetns()) return;
   if (process.env[MARKER] !== undefined) return setUpInside();
-  await prepare(needs);
-  const tool = ipCommand() ?? (await loopback());
+  // What this machine refuses is said before anybody waits for a download or a build.
   const unshare = unshareCommand();
+  await prepare([...needs, ...needsOfNetns()]);
+  const tool = ipCommand() ?? binaries(['loopback']).loopback;
   const child = spawn(
     unshare[0],
     [...unshare.slice(1), process.execPath, ...process.execArgv, ...process.argv.slice(1)],
@@ -62,6 +63,11 @@ export async function reexecInNetns(needs: readonly BinaryName[]): Promise<void>
     },
   );
   process.exit(await handOver(child));
+}
+
+/** What the namespace itself needs: on a machine without a full `ip`, a program of ours. */
+export function needsOfNetns(env: NodeJS.ProcessEnv = process.env): BinaryName[] {
+  return ipCommand(env) === undefined ? ['loopback'] : [];
 }
 
 /** Hands signals on to the child and waits for it. Resolves to the exit code that this process should end with. */
@@ -120,21 +126,15 @@ function holdLifeline(): void {
   lifeline.unref();
 }
 
-/** What puts addresses on lo where there is no `ip`. */
-async function loopback(): Promise<string> {
-  await prepare(['loopback']);
-  return binaries(['loopback']).loopback;
-}
-
-function ipCommand(): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/bin'];
+function ipCommand({ PATH = '' }: NodeJS.ProcessEnv = process.env): string | undefined {
+  const folders = [...PATH.split(':'), '/usr/sbin', '/sbin', '/bin'];
   const ip = findExecutable('ip', folders, isExecutable);
   // BusyBox has an `ip` without -batch.
   return ip !== undefined && spawnSync(ip, ['-batch', '/dev/null']).status === 0 ? ip : undefined;
 }
 
 /** `unshare -n` as root, else (and where a container withholds that) `unshare -rn`, whichever works here. */
-function unshareCommand(): [string, ...string[]] {
+export function unshareCommand(): [string, ...string[]] {
   const said: string[] = [];
   for (const flags of process.getuid?.() === 0 ? ['-n', '-rn'] : ['-rn']) {
     const probe = spawnSync('unshare', [flags, 'true'], { encoding: 'utf8' });

@@ -84,7 +84,11 @@ async function run(
     stderr.push(text);
     for (const line of text.split('\n')) if (line !== '' && !line.startsWith('go: ')) onLine();
   });
+  // Go would go on for minutes without anybody who wants what it builds.
+  const end = () => void child.kill();
+  process.once('exit', end);
   const outcome = await ended(child);
+  process.off('exit', end);
   return { outcome, stdout: stdout.join(''), said: stderr.join('') };
 }
 

@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { EnvHttpProxyAgent, fetch, type Dispatcher, type Response } from 'undici';
-import { TestbedError } from '../errors.ts';
+import { isFileError, TestbedError } from '../errors.ts';
 import type { RemoteFile } from './archives.ts';
 import { type Progress, startProgress, timeLeft } from './progress.ts';
 
@@ -17,6 +17,8 @@ const STALL_MS = 20_000;
 const TRIES = 3;
 /** The largest file here, kube-apiserver's archive, has about 60 MB; more than this is nothing that we asked for. */
 const LARGEST = 1 << 29;
+/** A published sum, its file's name behind it perhaps, is no longer than this. */
+const LARGEST_SUM = 1024;
 const SUM = /^[0-9a-f]{128}$/;
 
 export interface DownloadOptions {
@@ -35,14 +37,10 @@ class CutError extends Error {}
 /**
  * Fetches `file` to `to`, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. A cut or stalled body is fetched
  * again, three times in all; a server that does not answer or refuses is not asked again.
- * @throws TestbedError TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM; nothing is left at `to` then
+ * @throws TestbedError TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM; what the file system said as it is; nothing is left at `to` then
  */
 export async function download(file: RemoteFile, to: string, options: DownloadOptions): Promise<void> {
-  const agent = new EnvHttpProxyAgent({
-    connect: { timeout: options.answerMs ?? ANSWER_MS },
-    headersTimeout: options.answerMs ?? ANSWER_MS,
-    bodyTimeout: options.stallMs ?? STALL_MS,
-  });
+  const agent = proxyAgent(file.url, options);
   try {
     const expected =
       typeof file.sha512 === 'string' ? file.sha512 : await publishedSum(file.sha512.url, agent, options);
@@ -56,6 +54,7 @@ export async function download(file: RemoteFile, to: string, options: DownloadOp
             'It was thrown away. Use `--from build`, or look at the proxy that answered.',
         );
       } catch (error) {
+        if (isFileError(error)) throw error;
         if (!(error instanceof CutError) || attempt === TRIES) throw failed(file.url, error);
         options.progress.write(`testbed: ${options.title}: ${error.message}; once more from the start\n`);
       }
@@ -71,11 +70,46 @@ export async function download(file: RemoteFile, to: string, options: DownloadOp
 async function publishedSum(url: string, agent: Dispatcher, options: DownloadOptions): Promise<string> {
   try {
     const response = await ask(url, agent, options);
-    const sum = (await response.text()).trim().split(/\s/)[0] ?? '';
+    const sum = (await firstText(response, LARGEST_SUM)).trim().split(/\s/)[0] ?? '';
     if (!SUM.test(sum)) throw new Error('it holds no SHA-512');
     return sum;
   } catch (error) {
     throw failed(url, error);
+  }
+}
+
+/** The beginning of a body: a server that goes on for ever is not listened to. */
+async function firstText(response: Response, most: number): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let got = 0;
+  for await (const piece of response.body ?? []) {
+    pieces.push(piece as Uint8Array);
+    if ((got += pieces.at(-1)?.length ?? 0) >= most) break;
+  }
+  return Buffer.concat(pieces).subarray(0, most).toString('utf8');
+}
+
+/** The environment's proxies; `proxy:3128` is `http://proxy:3128`, as for curl and Go. */
+function proxyAgent(url: string, options: DownloadOptions): EnvHttpProxyAgent {
+  const proxy = (name: string): string | undefined => {
+    const given = process.env[name] ?? process.env[name.toUpperCase()];
+    return given === undefined || given === '' || given.includes('://') ? given : `http://${given}`;
+  };
+  const [httpProxy, httpsProxy] = [proxy('http_proxy'), proxy('https_proxy')];
+  try {
+    return new EnvHttpProxyAgent({
+      connect: { timeout: options.answerMs ?? ANSWER_MS },
+      headersTimeout: options.answerMs ?? ANSWER_MS,
+      bodyTimeout: options.stallMs ?? STALL_MS,
+      ...(httpProxy === undefined ? {} : { httpProxy }),
+      ...(httpsProxy === undefined ? {} : { httpsProxy }),
+    });
+  } catch (error) {
+    throw new TestbedError(
+      'TESTBED_DOWNLOAD_FAILED',
+      `${url}: HTTPS_PROXY or HTTP_PROXY is no proxy's URL (${causeOf(error)}).`,
+      { cause: error },
+    );
   }
 }
 
@@ -128,7 +162,7 @@ async function fetchOnce(
     return hash.digest('hex');
   } catch (error) {
     shown.stop(`cut after ${megabytes(got)} MB`);
-    if (got > LARGEST || (error as NodeJS.ErrnoException).syscall !== undefined) throw error;
+    if (got > LARGEST || isFileError(error)) throw error;
     throw new CutError(`the download ended early (${causeOf(error)})`);
   }
 }

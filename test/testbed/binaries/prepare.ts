@@ -2,10 +2,12 @@
  * Gets what is missing of the testbed's programs before anything needs them: downloads what is published, builds the rest with Go.
  * `npm run testbed:prepare [-- --from build|download] [NAME…]` does it ahead of time; without names, for all that `npm test` needs.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { chmod, rename, rm } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
-import { TestbedError } from '../errors.ts';
+import { isFileError, TestbedError } from '../errors.ts';
+import { startTimeOf } from '../processes.ts';
 import { type Downloads, downloadsFor } from './archives.ts';
 import { build } from './build.ts';
 import { download } from './download.ts';
@@ -47,7 +49,7 @@ interface Context extends Required<Omit<PrepareOptions, 'downloads' | 'answerMs'
  * Makes sure that all the named programs are there; says where each comes from. What can be downloaded is built with Go only where
  * there is no way out, or what came is not what it should be.
  * @throws TestbedError TESTBED_NO_BINARIES (no way to have them: at once where that is known at once) | TESTBED_BUILD_FAILED |
- * TESTBED_NO_MODULE; with `--from download` also TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM
+ * TESTBED_NO_MODULE | TESTBED_CACHE_UNUSABLE; with `--from download` also TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM
  */
 export async function prepare(names: readonly BinaryName[], options: PrepareOptions = {}): Promise<void> {
   const env = options.env ?? process.env;
@@ -60,11 +62,24 @@ export async function prepare(names: readonly BinaryName[], options: PrepareOpti
   };
   const missing = names.filter((name) => find(name, env) === undefined);
   if (missing.length > 0) {
-    sayWhatIsToDo(missing, context);
-    const left = await downloadAll(missing, context);
-    for (const [name, why] of left) await buildOne(name, why, context);
+    const signals = endOnSignals();
+    try {
+      sayWhatIsToDo(missing, context);
+      const left = await downloadAll(missing, context);
+      for (const [name, why] of left) await buildOne(name, why, context);
+    } finally {
+      signals.release();
+    }
   }
   saySources(names, context);
+}
+
+/** Exits on a signal instead of dying of it, so that Go ends with this process. */
+function endOnSignals(): { release(): void } {
+  const end = (signal: NodeJS.Signals) => process.exit(128 + os.constants.signals[signal]);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, end);
+  return { release: () => signals.forEach((signal) => void process.off(signal, end)) };
 }
 
 /** An optional need that could not be met, and why, for the run's first and last lines. */
@@ -134,6 +149,7 @@ async function downloadAll(
       if (context.downloads !== undefined) await get(context.downloads);
     } catch (error) {
       if (!(error instanceof TestbedError) || fromOf(context.env) === 'download') throw error;
+      if (error.code === 'TESTBED_CACHE_UNUSABLE') throw error;
       if (error.code === 'TESTBED_DOWNLOAD_FAILED') unreachable ??= error;
       context.progress.write(`testbed: ${names.join(', ')} cannot be downloaded: ${error.message}\n`);
       left.push(...names.map((name) => [name, error.message] as const));
@@ -199,12 +215,32 @@ async function locked(
   { progress }: Context,
   run: () => Promise<void>,
 ): Promise<void> {
-  mkdirSync(folder, { recursive: true });
-  const release = await lock(path.join(folder, `${name}.lock`), progress, what);
   try {
-    await run();
-  } finally {
-    await release();
+    mkdirSync(folder, { recursive: true });
+    const release = await lock(path.join(folder, `${name}.lock`), progress, what);
+    try {
+      await removeLeftovers(folder);
+      await run();
+    } finally {
+      await release();
+    }
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+    throw new TestbedError(
+      'TESTBED_CACHE_UNUSABLE',
+      `the cache ${folder} cannot be used: ${error.message}. Make it writable or make room there (a gigabyte is enough), ` +
+        'or set LINKSPAN_TESTBED_CACHE to another folder.',
+      { cause: error },
+    );
+  }
+}
+
+/** What processes that were killed have left half done. */
+async function removeLeftovers(folder: string): Promise<void> {
+  for (const file of readdirSync(folder)) {
+    const pid = /\.(\d+)\.partial$/.exec(file)?.[1];
+    if (pid !== undefined && startTimeOf(Number(pid)) === undefined)
+      await rm(path.join(folder, file), { force: true });
   }
 }
 

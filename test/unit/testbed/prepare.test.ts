@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { buffer } from 'node:stream/consumers';
@@ -11,7 +11,7 @@ import { type Answer, type FileServer, serveFiles } from '../../support/file-ser
 import { useTempDir } from '../../support/temp-dir.ts';
 import { binaries } from '../../testbed/binaries.ts';
 import type { Downloads } from '../../testbed/binaries/archives.ts';
-import { cacheDirectory } from '../../testbed/binaries/places.ts';
+import { cacheDirectory, downloadDirectory } from '../../testbed/binaries/places.ts';
 import { prepare, prepareOptional, type PrepareOptions } from '../../testbed/binaries/prepare.ts';
 import { LINKERD, NEEDS } from '../../testbed/binaries/programs.ts';
 import type { Progress } from '../../testbed/binaries/progress.ts';
@@ -221,6 +221,58 @@ describe('preparing the testbed', () => {
     expect(cached('etcd')).to.equal('downloaded etcd');
   });
 
+  it('takes a proxy without a scheme for an HTTP one, as curl and Go do', async () => {
+    const options = await from({ '/a.tar.gz': whole });
+    await withEnv({ http_proxy: new URL(server?.url ?? '').host }, () =>
+      prepare(NEEDS.demo, { ...options, downloads: downloadsAt('http://envtest.invalid', sha512(archive)) }),
+    );
+    expect(server?.asked).to.deep.equal(['/a.tar.gz']);
+  });
+
+  it('explains a proxy that is none, and builds', async () => {
+    const runs = fakeGo();
+    const options = await from({ '/a.tar.gz': whole });
+    await withEnv({ https_proxy: 'http://' }, () => prepare(['etcd'], options));
+    expect(said.join('')).to.include('[TESTBED_DOWNLOAD_FAILED]').and.include('no proxy');
+    expect(runs()).to.equal(1);
+  });
+
+  it('reads no more of a published sum than a sum is long', async () => {
+    const runs = fakeGo();
+    let stopped = false;
+    const options = await from({
+      '/kube-controller-manager.sha512': (_request, response) => {
+        const more = setInterval(() => response.write('<html>'.repeat(1000)), 10);
+        response.on('close', () => {
+          clearInterval(more);
+          stopped = true;
+        });
+      },
+    });
+    await prepare(['kube-controller-manager'], options);
+    expect(said.join('')).to.include('it holds no SHA-512');
+    expect(runs()).to.equal(1);
+    expect(stopped).to.equal(true);
+  });
+
+  it('says that the cache cannot be written, at once: no server and no Go would help', async () => {
+    const runs = fakeGo();
+    writeFileSync(path.join(directory, 'cache'), 'a file');
+    const options = await from({ '/a.tar.gz': whole });
+    expect(await codeOf(prepare(['etcd'], options))).to.equal('TESTBED_CACHE_UNUSABLE');
+    expect(await codeOf(prepare(['helm'], options))).to.equal('TESTBED_CACHE_UNUSABLE');
+    expect(runs()).to.equal(0);
+  });
+
+  it('removes what killed processes left half done, and nothing of those that live', async () => {
+    const cache = downloadDirectory('archive', env);
+    mkdirSync(cache, { recursive: true });
+    for (const pid of [999_999_999, process.ppid]) writeFileSync(path.join(cache, `etcd.${pid}.partial`), '');
+    await prepare(NEEDS.demo, await from({ '/a.tar.gz': whole }));
+    const partial = readdirSync(cache).filter((file) => file.includes('partial'));
+    expect(partial).to.deep.equal([`etcd.${process.ppid}.partial`]);
+  });
+
   it('shares one download among processes', async () => {
     const options = await from({
       '/a.tar.gz': (request, response, nth) => void setTimeout(() => whole(request, response, nth), 300),
@@ -326,6 +378,19 @@ function downloadsAt(url: string, sha: string): Downloads {
     archive: { url: `${url}/a.tar.gz`, sha512: sha },
     release: (name) => ({ url: `${url}/${name}`, sha512: { url: `${url}/${name}.sha512` } }),
   };
+}
+
+/** With these variables in this process's environment, where the proxies are looked for. */
+async function withEnv(variables: Readonly<Record<string, string>>, run: () => Promise<void>): Promise<void> {
+  const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, variables);
+  try {
+    await run();
+  } finally {
+    for (const [name, value] of before)
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+  }
 }
 
 async function codeOf(promise: Promise<unknown>): Promise<unknown> {

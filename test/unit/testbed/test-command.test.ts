@@ -1,9 +1,12 @@
 import { expect } from 'chai';
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { eventually } from '../../support/eventually.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 import { NEEDS } from '../../testbed/binaries/programs.ts';
+import { startTimeOf } from '../../testbed/processes.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
 
@@ -62,6 +65,68 @@ describe('scripts/test.ts', () => {
     const { lastLine, status } = run(file(), `import './not-there.mjs';`);
     expect(lastLine).to.equal('0 passed, 1 failed');
     expect(status).to.equal(1);
+  });
+
+  it('explains a flag that it does not understand, and its last line is a failure', () => {
+    const args = [path.join(root, 'scripts/test.ts'), '--from', 'banana'];
+    const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root });
+    expect(stderr).to.match(/^\[TESTBED_BAD_FLAG\] .*\n$/);
+    expect(stdout).to.equal('0 passed, 1 failed\n');
+    expect(status).to.equal(1);
+  });
+
+  for (const command of [
+    ['scripts/test.ts', 'integration'],
+    ['scripts/prepare.ts', 'helm'],
+  ]) {
+    it(`ends at once, and Go with it, when it is interrupted while it builds: ${command.join(' ')}`, async () => {
+      const go = path.join(temp(), 'go');
+      const pidFile = path.join(temp(), 'pid');
+      writeFileSync(go, `#!/bin/sh\necho $$ > ${pidFile}\nexec sleep 30\n`, { mode: 0o755 });
+      const child = spawn(process.execPath, [...command, '--from', 'build'], {
+        cwd: root,
+        stdio: 'ignore',
+        env: {
+          ...process.env,
+          KUBEBUILDER_ASSETS: '',
+          LINKSPAN_TESTBED_CACHE: temp(),
+          LINKSPAN_TESTBED_GO: go,
+        },
+      });
+      const pid = await eventually('Go to run', () => {
+        const text = readFileSync(pidFile, 'utf8');
+        expect(text).to.match(/\n$/);
+        return Number(text);
+      });
+      child.kill('SIGINT');
+      const [code] = await once(child, 'exit');
+      expect(code).to.equal(130);
+      await eventually('Go to end', () => startTimeOf(pid) === undefined || undefined);
+    });
+  }
+
+  it('says before it fetches or builds anything that this machine refuses a network namespace', () => {
+    const bin = path.join(temp(), 'bin');
+    mkdirSync(bin);
+    writeFileSync(path.join(bin, 'unshare'), '#!/bin/sh\necho not permitted >&2; exit 1\n', { mode: 0o755 });
+    for (const script of [['scripts/test.ts', 'integration'], ['demo/demo.ts']]) {
+      const { stderr, status } = spawnSync(
+        process.execPath,
+        [path.join(root, script[0] ?? ''), ...script.slice(1)],
+        {
+          encoding: 'utf8',
+          cwd: root,
+          env: {
+            PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+            LINKSPAN_TESTBED_CACHE: path.join(temp(), 'cache'),
+            LINKSPAN_TESTBED_GO: '/nonexistent',
+            LINKSPAN_TESTBED_FROM: 'build',
+          },
+        },
+      );
+      expect(stderr).to.match(/^\[TESTBED_NETNS_REFUSED\].*not permitted/);
+      expect(status).to.equal(1);
+    }
   });
 
   /** Runs the integration suite where everything is there but Linkerd's programs, which the module proxy refuses. */
