@@ -13,6 +13,7 @@ import { createAnchor, createIssuer, issueLeaf } from '../src/identity/issue.ts'
 import { identityName } from '../src/identity/identity-name.ts';
 import { identityFiles, writePemFiles } from '../src/identity/pem-files.ts';
 import { startCluster, type Cluster } from '../test/testbed/cluster.ts';
+import { binaries } from '../test/testbed/binaries.ts';
 import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
 import { NEEDS } from '../test/testbed/binaries/programs.ts';
 import { orExplain } from '../test/testbed/errors.ts';
@@ -26,7 +27,7 @@ import {
   tokenSecret,
   yaml,
 } from './manifests.ts';
-import { endAll, get, say, show, startProgram, until } from './steps.ts';
+import { endAll, enterCommand, get, say, show, startProgram, until } from './steps.ts';
 
 await orExplain(async () => {
   takeFromFlag(process.argv.slice(2));
@@ -60,6 +61,8 @@ const demo: Demo = {
 };
 process.once('SIGINT', () => void cleanUp().then(() => process.exit(130)));
 process.once('SIGTERM', () => void cleanUp().then(() => process.exit(143)));
+// A terminal that is closed.
+process.once('SIGHUP', () => void cleanUp().then(() => process.exit(129)));
 try {
   await run();
 } catch (error) {
@@ -272,13 +275,15 @@ async function unexport(west: Cluster, east: Cluster): Promise<void> {
 
 async function playground(west: Cluster, east: Cluster, url: string): Promise<void> {
   const file = path.join(demo.dir, 'env');
-  const inside = `nsenter -t ${process.pid} -n -U --preserve-credentials`;
-  await writeFile(file, `export KUBECONFIG=${west.kubeconfigFile}:${east.kubeconfigFile}\n`);
-  say('everything stays up until you press Ctrl-C. In another terminal:');
-  show(
-    `${os.userInfo().uid === 0 ? `nsenter -t ${process.pid} -n` : inside} bash     # into the network namespace of the demo`,
+  const kubectl = path.dirname(path.resolve(binaries(['kubectl']).kubectl));
+  await writeFile(
+    file,
+    `export KUBECONFIG=${west.kubeconfigFile}:${east.kubeconfigFile}\nexport PATH="$PATH:${kubectl}"\n`,
   );
-  show(`. ${file}                        # kubeconfigs of west and east`);
+  say('everything stays up until you press Ctrl-C. In another terminal:');
+  const enter = enterCommand(process.pid, await readFile('/proc/self/uid_map', 'utf8'));
+  show(`${enter} bash     # into the network namespace of the demo`);
+  show(`. ${file}                        # kubeconfigs of west and east, and kubectl`);
   show('kubectl --context east -n linkerd-multicluster get links');
   show('kubectl --context east -n demo get services,endpointslices');
   show(`curl -H 'host: web-west.demo' ${url}`);
