@@ -40,8 +40,12 @@ export class HandMadeSlices {
   readonly #waiting = new Set<string>();
   readonly #stopping = new Set<Promise<void>>();
 
+  readonly #unsubscribe: (() => void) | undefined;
+
   constructor(options: HandMadeSlicesOptions) {
     this.#options = options;
+    // The room may have been others'.
+    this.#unsubscribe = options.limits?.budget.whenWatchFits(() => this.#followWaiting());
   }
 
   /** Watches the slices of a Service, until `forget`. */
@@ -62,11 +66,16 @@ export class HandMadeSlices {
     const watch = this.#watches.get(key);
     if (watch !== undefined) this.#end(key, watch);
     this.#count();
-    const [next] = this.#waiting;
-    if (watch === undefined || next === undefined) return;
-    this.#waiting.delete(next);
-    this.#count();
-    this.follow(next);
+    if (watch !== undefined) this.#followWaiting();
+  }
+
+  /** As many of those that wait as there is room for. */
+  #followWaiting(): void {
+    for (const next of this.#waiting) {
+      if (this.#options.limits?.budget.watchFits === false) return;
+      this.#waiting.delete(next);
+      this.follow(next);
+    }
   }
 
   #end(key: string, watch: Watch): void {
@@ -108,6 +117,7 @@ export class HandMadeSlices {
 
   async stop(): Promise<void> {
     this.#waiting.clear();
+    this.#unsubscribe?.();
     for (const key of this.#watches.keys()) this.forget(key);
     await Promise.all(this.#stopping);
   }

@@ -45,6 +45,7 @@ export class PeerBudget {
   readonly limits: PeerLimits;
   readonly #shares = new Set<BudgetShare<KubeObject>>();
   readonly #watches = new Map<object, { readonly open: number; readonly wanted: number }>();
+  readonly #onRoom = new Set<() => void>();
   readonly #onOver: (over: OverBudget) => void;
   /** What was told last. */
   #told: OverBudget['budget'] | undefined;
@@ -89,8 +90,21 @@ export class PeerBudget {
 
   /** How many watches somebody has, and how many they would have if they fitted. */
   countWatches(who: object, open: number, wanted: number): void {
+    const before = this.#watches.get(who)?.open ?? 0;
     this.#watches.set(who, { open, wanted });
     this.#tell();
+    // Not at once: whoever has closed one may have another to open.
+    if (open < before) queueMicrotask(() => this.#tellRoom());
+  }
+
+  /** Calls `listener` when there is room for a watch again. @returns what ends that */
+  whenWatchFits(listener: () => void): () => void {
+    this.#onRoom.add(listener);
+    return () => this.#onRoom.delete(listener);
+  }
+
+  #tellRoom(): void {
+    for (const listener of this.#onRoom) if (this.watchFits) listener();
   }
 
   #tell(): void {

@@ -54,11 +54,13 @@ export class AnnotatedGateways {
   readonly #stopping = new Set<Promise<void>>();
   /** Exports whose gateway is one too many, and which one it is. */
   readonly #waiting = new Map<string, string>();
-
+  readonly #unsubscribe: () => void;
   #stopped = false;
 
   constructor(options: AnnotatedGatewaysOptions) {
     this.#options = options;
+    // The room may have been others': the slices of single Services are watched, too.
+    this.#unsubscribe = options.limits.budget.whenWatchFits(() => this.#followWaiting());
   }
 
   /** Tells which gateway an export uses now; undefined: none of its own (any more). */
@@ -101,14 +103,14 @@ export class AnnotatedGateways {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#unsubscribe();
     for (const name of this.#followed.keys()) this.#forget(name);
     await Promise.all(this.#stopping);
   }
 
   #follow(gateway: string): Followed | undefined {
-    // Each is a watch of its own: a target may not open as many as it likes.
     const { remote, clock, random, log, limits } = this.#options;
-    if (this.#followed.size >= MAX_NAMED || !limits.budget.watchFits) return undefined;
+    if (!this.#hasRoom) return undefined;
     const { namespace, name } = parseKey(gateway);
     const bounds = reflectorLimits<V1Service>(limits);
     const store = new IndexedStore<V1Service>();
@@ -155,12 +157,22 @@ export class AnnotatedGateways {
     followed.budget?.close();
     const stopped = followed.reflector.stop().finally(() => this.#stopping.delete(stopped));
     this.#stopping.add(stopped);
-    // There is room for one that waits.
-    const [next] = this.#waiting.values();
-    if (next === undefined || this.#stopped) return;
-    const keys = [...this.#waiting].filter(([, gateway]) => gateway === next).map(([key]) => key);
-    for (const key of keys) this.use(key, next);
-    this.#options.onChange(next, false);
+    this.#followWaiting();
+  }
+
+  /** As many of those that wait as there is room for. */
+  #followWaiting(): void {
+    for (const next of new Set(this.#waiting.values())) {
+      if (this.#stopped || !this.#hasRoom) return;
+      const keys = [...this.#waiting].filter(([, gateway]) => gateway === next).map(([key]) => key);
+      for (const key of keys) this.use(key, next);
+      this.#options.onChange(next, false);
+    }
+  }
+
+  /** Each is a watch of its own: a target may not open as many as it likes. */
+  get #hasRoom(): boolean {
+    return this.#followed.size < MAX_NAMED && this.#options.limits.budget.watchFits;
   }
 
   #changed(gateway: string, service: V1Service | undefined): void {

@@ -34,7 +34,10 @@ function door(name: string, ip: string, port = 5432): V1Service {
   };
 }
 
-async function start(gateways: readonly object[] = []) {
+async function start(
+  gateways: readonly object[] = [],
+  budget: PeerBudget = new PeerBudget(PEER_BUDGETS.held),
+) {
   const target = new FakeCluster();
   const clock = new VirtualClock();
   const asked: { address: string; probe: GatewayHealthOptions['probe']; identity: string }[] = [];
@@ -58,7 +61,7 @@ async function start(gateways: readonly object[] = []) {
     remote: target.client,
     link: verdict.link,
     limits: {
-      budget: new PeerBudget(PEER_BUDGETS.held),
+      budget,
       pace: new Pace(READ_RATE, clock),
       maxPages: PEER_BUDGETS.pages,
     },
@@ -137,6 +140,22 @@ describe('gateways that exports name by annotation', () => {
     await clock.advance(1000);
     expect(annotated.facts(last)).to.include({ path: 'unresolved' });
     expect(annotated.users(last)).to.deep.equal([`evil/web-${MAX_NAMED}`]);
+    await annotated.stop();
+  });
+
+  it('are followed when the room for watches that others had is free again', async () => {
+    // They waited until their export changed, if it ever did.
+    const budget = new PeerBudget({ ...PEER_BUDGETS.held, watches: 2 });
+    const { annotated, clock } = await start([], budget);
+    const slices = {};
+    budget.countWatches(slices, 2, 2);
+    annotated.use('evil/web', 'evil/door');
+    await clock.advance(1000);
+    expect(annotated.facts('evil/door')).to.include({ path: 'refused' });
+    budget.countWatches(slices, 1, 1);
+    await clock.advance(1000);
+    expect(annotated.facts('evil/door')).to.include({ path: 'unresolved' });
+    expect(annotated.users('evil/door')).to.deep.equal(['evil/web']);
     await annotated.stop();
   });
 });
