@@ -166,7 +166,7 @@ async function explained(step: () => void | Promise<void>): Promise<boolean> {
 
 async function getPrograms(requireAll: boolean, leftOut: LeftOut[]): Promise<void> {
   unshareCommand();
-  await prepare([...NEEDS.tests, ...needsOfNetns()]);
+  // First what may be missing: that it is, is said at the start, not after minutes of building the rest.
   leftOut.push(...(await prepareOptional(OPTIONAL)));
   sayLeftOut(leftOut);
   if (requireAll && leftOut.length > 0)
@@ -174,6 +174,7 @@ async function getPrograms(requireAll: boolean, leftOut: LeftOut[]): Promise<voi
       'TESTBED_LEFT_OUT',
       `--require-all was given, and ${leftOut.map(({ need }) => need.title).join(', ')} cannot be had here; the lines above say why.`,
     );
+  await prepare([...NEEDS.tests, ...needsOfNetns()]);
 }
 
 /** At the start and at the end: which tests do not run here, by name, and why. */

@@ -118,7 +118,9 @@ async function ask(url: string, agent: Dispatcher, options: DownloadOptions): Pr
   const control = new AbortController();
   const late = setTimeout(() => control.abort(new Error(`no answer within ${answerMs / 1000} s`)), answerMs);
   try {
-    const response = await fetch(url, { dispatcher: agent, signal: control.signal });
+    // Sums are of the file as it is: a server that calls a .tar.gz an encoding would have it decoded on the way.
+    const headers = { 'accept-encoding': 'identity' };
+    const response = await fetch(url, { dispatcher: agent, signal: control.signal, headers });
     if (response.ok) return response;
     await response.body?.cancel();
     throw new Error(`the server said ${response.status} ${response.statusText}`.trim());
