@@ -43,8 +43,6 @@ export interface EgressClaim {
   readonly target: string;
   /** Instead of the Link's; null: another one of which no address is known. */
   readonly gateway?: RecordedGateway | null;
-  /** Namespaces of the clients that may use it; absent = what the egress' default says. */
-  readonly allowedNamespaces?: readonly string[];
 }
 
 /** A port that was given back, and when (milliseconds since the epoch): for a while it is kept from others. */
@@ -106,7 +104,7 @@ export function readShard(
 }
 
 function claimFields(claim: EgressClaim): EgressClaim {
-  const { gateway, allowedNamespaces } = claim;
+  const { gateway } = claim;
   return {
     ...holderFields(claim),
     export: claim.export,
@@ -116,7 +114,6 @@ function claimFields(claim: EgressClaim): EgressClaim {
     ...(gateway === undefined
       ? {}
       : { gateway: gateway && { ...gateway, addresses: gateway.addresses.slice(0, MAX_ADDRESSES) } }),
-    ...(allowedNamespaces === undefined ? {} : { allowedNamespaces }),
   };
 }
 
@@ -153,13 +150,11 @@ function readClaim(
   holder: Pick<EgressClaim, 'mirror' | 'member' | 'port'>,
   fields: Readonly<Record<string, unknown>>,
 ): EgressClaim | undefined {
-  const { export: exported, link, cluster, target, gateway, allowedNamespaces: allowed } = fields;
+  const { export: exported, link, cluster, target, gateway } = fields;
   if (!isText(exported) || !isText(link) || !isText(cluster) || !isText(target)) return undefined;
   const own = gateway === undefined || gateway === null ? gateway : readGateway(gateway);
   // The Link's gateway cannot stand in for another one that is unreadable: it may not serve this export.
   if (gateway !== undefined && own === undefined) return undefined;
-  // A list of those who may use it that cannot be read lets nobody in.
-  const namespaces = Array.isArray(allowed) ? allowed.filter(isText) : [];
   return {
     ...holder,
     export: exported,
@@ -167,7 +162,6 @@ function readClaim(
     cluster,
     target,
     ...(own === undefined ? {} : { gateway: own }),
-    ...(allowed === undefined ? {} : { allowedNamespaces: namespaces }),
   };
 }
 
