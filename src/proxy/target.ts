@@ -198,7 +198,7 @@ export class Target implements TryOpener {
       const lease = this.#leaseIdle(endpoint);
       return lease === undefined ? undefined : this.#http1Upstream(lease, request, handler);
     }
-    const connection = this.#http2.ready(endpoint);
+    const connection = this.#http2.take(endpoint);
     if (connection === undefined) return undefined;
     this.#outage = undefined;
     const on = { connection, endpoint: endpoint.begin(), upgraded, startedAt: now };

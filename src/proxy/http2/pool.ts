@@ -76,14 +76,18 @@ export class Http2Pool implements Http2User {
     return lane === undefined || lane.waiting.length > 0 ? undefined : withRoom(lane);
   }
 
-  /** A connection with room for a stream, which is kept for the next one that is opened on it. @throws ProxyFailure from the dial */
+  /** The same, with the room kept for a stream that is opened on it next: each opening gives one place back that was kept. */
+  take(endpoint: EndpointState): Http2Connection | undefined {
+    const found = this.ready(endpoint);
+    found?.reserve();
+    return found;
+  }
+
+  /** As `take`, once there is one. @throws ProxyFailure from the dial */
   async connection(endpoint: EndpointState): Promise<Http2Connection> {
     const lane = this.#laneOf(endpoint);
-    const found = this.ready(endpoint);
-    if (found !== undefined) {
-      found.reserve();
-      return found;
-    }
+    const found = this.take(endpoint);
+    if (found !== undefined) return found;
     const room = new Promise<Http2Connection>((resolve, reject) => {
       lane.waiting.push({ nth: lane.waited++, resolve, reject });
     });

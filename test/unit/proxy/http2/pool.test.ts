@@ -105,6 +105,19 @@ describe('HTTP/2 connections to endpoints', () => {
       expect(sockets.length).to.be.at.most(100 / most + 8);
     });
 
+  it('keep the room of somebody who has been given it and has not used it yet', async () => {
+    const { pool, endpoint } = poolTo(await strictServer(2));
+    expect(await ask(pool, endpoint)).to.equal('200');
+    const kept = await pool.connection(endpoint);
+    const first = pool.take(endpoint);
+    if (first === undefined) throw new Error('there is room for a second one');
+    const outcomes = [outcomeOn(first)];
+    // The place that is left is spoken for.
+    expect(pool.take(endpoint)).to.equal(undefined);
+    outcomes.push(outcomeOn(kept));
+    expect(await Promise.all(outcomes)).to.deep.equal(['200', '200']);
+  });
+
   it('serve those who wait for room in the order in which they came', async () => {
     const { pool, endpoint } = poolTo(await strictServer(1));
     const order: number[] = [];
