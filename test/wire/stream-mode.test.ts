@@ -261,10 +261,14 @@ for (const [egressRuntime, gatewayRuntime, mode] of PAIRS) {
     });
 
     it('a raw flow to what is not exported ends', async () => {
-      const socket = await client.connect(service('nowhere'), 7);
-      socket.write('anybody?');
-      socket.resume();
-      await eventually('it ends', () => socket.closed || socket.readableEnded);
+      // The end can come before the client has seen that it was connected: then that is what it sees.
+      const socket = await client.connect(service('nowhere'), 7).catch((error: unknown) => {
+        expect(error).to.have.property('code', 'ECONNRESET');
+        return undefined;
+      });
+      socket?.write('anybody?');
+      socket?.resume();
+      await eventually('it ends', () => socket === undefined || socket.closed || socket.readableEnded);
       if (mode === 'streams')
         await eventually('the egress says why', async () =>
           egress.log.includes('is not exported by this cluster'),
