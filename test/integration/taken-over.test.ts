@@ -186,10 +186,15 @@ describe('the guide for a cluster that was taken over', function () {
   function shell(commands: string): Promise<string> {
     const text = commands.replaceAll(/^(linkspan check .*)$/gm, '{ $1 || true; }');
     return new Promise((resolve, reject) => {
-      execFile('bash', ['-euo', 'pipefail', '-c', text], { env, cwd: dir }, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
-        else reject(new Error(`${text}\n${stdout}${stderr}`));
-      });
+      execFile(
+        'bash',
+        ['--norc', '-euo', 'pipefail', '-c', text],
+        { env, cwd: dir },
+        (error, stdout, stderr) => {
+          if (error === null) resolve(stdout);
+          else reject(new Error(`${text}\n${stdout}${stderr}`));
+        },
+      );
     });
   }
 

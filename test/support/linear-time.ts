@@ -34,7 +34,7 @@ export function expectUnnoticed(run: () => unknown, what: string): void {
 const LONG_ENOUGH_MS = 40;
 
 /** Milliseconds of CPU that one call takes, the least of some measurements; of one that is hardly noticed, its time by the clock. */
-function bestOf(measurements: number, run: () => unknown): number {
+export function bestOf(measurements: number, run: () => unknown): number {
   const start = performance.now();
   run();
   const elapsed = performance.now() - start;

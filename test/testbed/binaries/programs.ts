@@ -133,6 +133,6 @@ export const OPTIONAL: readonly OptionalNeed[] = [LINKERD];
 /** Programs of the machine that tests and testbed start by name. The first ones they cannot do without. */
 export const SYSTEM_PROGRAMS = {
   required: ['sh', 'env', 'git', 'unshare', 'true'],
-  /** `ip` puts addresses on lo (else `loopback`); the others make the unit tests' programs of shell scripts. */
-  used: ['ip', 'nsenter', 'sleep', 'chmod', 'cat', 'bash'],
+  /** `ip` puts addresses on lo (else `loopback`); the others make the unit tests' programs of shell scripts, and stand in the commands of guides that are run. */
+  used: ['ip', 'nsenter', 'sleep', 'chmod', 'cat', 'bash', 'grep'],
 } as const;
