@@ -29,6 +29,7 @@ export function writeEgressPorts(ports: EgressPorts): string {
   return JSON.stringify(ports);
 }
 
-function isPort(value: unknown): boolean {
-  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;
+/** Whether a value of JSON is a port. */
+export function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
 }

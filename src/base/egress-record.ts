@@ -1,4 +1,4 @@
-import { DEFAULT_EGRESS_RANGE } from './egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE, isPort } from './egress-ports.ts';
 
 /**
  * The record of egress ports: which port of the egress leads where. The controller alone writes it, as ConfigMaps in the installation's namespace, one for each shard
@@ -174,8 +174,4 @@ function readGateway(value: unknown): RecordedGateway | undefined {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
-}
-
-function isPort(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
 }

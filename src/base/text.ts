@@ -5,6 +5,21 @@ export function withoutEnd(text: string, char: string): string {
   return text.slice(0, end);
 }
 
+/** The items of a comma-separated list, without the blanks around them; empty ones are none. */
+export function listItems(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Whether a text is a label of DNS in lower case (RFC 1123), as names of namespaces and clusters are. */
+export function isDnsLabel(text: string): boolean {
+  return DNS_LABEL.test(text);
+}
+
 /** A text up to the first `mark`; all of it where there is none. */
 export function before(text: string, mark: string): string {
   const at = text.indexOf(mark);

@@ -55,6 +55,15 @@ export const passed: Finding = { result: 'success' };
 /** There was nothing to look at, and why. */
 export const skipped = (text: string): Finding => ({ result: 'skipped', text });
 
+/** More lines than this help nobody. */
+export const MAX_LINES = 20;
+
+/** A warning of the first lines, and how many there are beyond. @param where the others are shown */
+export function shortened(lines: readonly string[], where: string): Finding {
+  const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: ${where}`] : [];
+  return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
+}
+
 /** Nothing to say when there are no lines, else a failure of the check's own severity. */
 export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): Finding {
   return lines.length === 0 ? passed : { result, text: lines.join('\n') };

@@ -10,12 +10,9 @@ import { controlNamespaces, importRefusal, shortList } from '../mirror/import-ru
 import { memberName } from '../mirror/naming.ts';
 import { REFUSED } from '../mirror/reasons.ts';
 import { isSteering } from '../mirror/steering.ts';
-import { type Check, type Finding, passed, skipped, unless } from './check.ts';
+import { type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 import { askTarget } from './targets.ts';
-
-/** More lines than this help nobody. */
-const MAX_LINES = 20;
 
 /** What import policies refuse (ADR 0027), and whether they know what they should. */
 export function importChecks(facts: CheckFacts): Check[] {
@@ -154,9 +151,4 @@ function steeringOf(
   allowed: ((key: string) => boolean) | undefined,
 ): string[] {
   return Object.keys(map ?? {}).filter((key) => isSteering(key) && allowed?.(key) !== true);
-}
-
-function shortened(lines: readonly string[], where: string): Finding {
-  const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: ${where}`] : [];
-  return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
 }

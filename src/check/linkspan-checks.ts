@@ -2,12 +2,13 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
 import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT } from '../base/names.ts';
 import { parseCertificates } from '../identity/certificate.ts';
+import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
 import { isForbidden } from '../kube/client.ts';
 import type { LinkObject } from '../link/schema.ts';
 import type { LinkReport } from '../mirror/explain.ts';
 import { REFUSED } from '../mirror/reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
-import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
+import { type Category, type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
 import { adminPortOf, type CheckFacts, isRunning } from './facts.ts';
 import { importChecks } from './import-checks.ts';
@@ -20,8 +21,6 @@ const DAY_MS = 86_400_000;
 const SOON_MS = 30 * DAY_MS;
 /** A leaf that has not been renewed by then will not be. */
 const LEAF_SOON_MS = 3_600_000;
-/** More lines than this help nobody. */
-const MAX_LINES = 20;
 const REFRESH_METRIC = 'control_identity_cert_refresh_timestamp_seconds';
 const LEAF_METRIC = 'control_identity_cert_expiration_timestamp_seconds';
 /** Components that have a certificate. */
@@ -164,7 +163,7 @@ async function publishedCertificates(facts: CheckFacts): Promise<{ what: string;
   });
   const crt = issuer?.data?.['tls.crt'];
   if (crt !== undefined) found.push({ what: 'issuer', pem: Buffer.from(crt, 'base64').toString('utf8') });
-  const anchors = await facts.configMap({ namespace: facts.namespace, name: 'linkspan-trust' });
+  const anchors = await facts.configMap({ namespace: facts.namespace, name: TRUST_CONFIG_MAP });
   const pem = anchors?.data?.['ca.crt'];
   if (pem !== undefined) found.push({ what: 'trust anchor', pem });
   return found;
@@ -225,6 +224,5 @@ export function notMirrored(reports: readonly LinkReport[]): Finding {
           `* ${service} of ${cluster}: ${reason}${message === '' ? '' : `: ${message}`}`,
       ),
   );
-  const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: linkspan mirrors`] : [];
-  return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
+  return shortened(lines, 'linkspan mirrors');
 }

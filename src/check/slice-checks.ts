@@ -1,5 +1,5 @@
 import type { V1Deployment, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { endpointSlices, services } from '../kube/resource.ts';
+import { endpointSlices, keyOf, services } from '../kube/resource.ts';
 import { MANAGER } from '../base/names.ts';
 import { SERVICE_NAME_LABEL } from '../discovery/endpoint-slices.ts';
 import { DEFAULT_EXPORT_SELECTORS } from '../discovery/kube-targets.ts';
@@ -10,12 +10,10 @@ import {
   KNOWN_SLICE_MAKERS,
   MANAGED_BY_LABEL,
 } from '../discovery/slice-makers.ts';
-import { type Check, type Finding, skipped, unless } from './check.ts';
+import { type Check, type Finding, MAX_LINES, skipped, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 
 const FLAG = '--hand-made-slices';
-/** More lines than this help nobody. */
-const MAX_LINES = 20;
 
 /** Exports whose endpoints somebody keeps by hand: the gateway does not serve these unless it is told to. */
 export function sliceChecks(facts: CheckFacts): Check[] {
@@ -51,7 +49,7 @@ export function unservedLines(
   exports: readonly V1Service[],
   isServed: HandMadeSlicesAllowed,
 ): string[] {
-  const exported = new Set(exports.map(({ metadata }) => keyOf(metadata ?? {})));
+  const exported = new Set(exports.map(keyOf));
   return slices.flatMap((slice) => {
     const { name = '', namespace = '', labels } = slice.metadata ?? {};
     const service = `${namespace}/${labels?.[SERVICE_NAME_LABEL] ?? ''}`;
@@ -60,10 +58,6 @@ export function unservedLines(
       `${service}: EndpointSlice ${name} was made by hand; gateway.handMadeSlices does not name ${namespace}`,
     ];
   });
-}
-
-function keyOf({ namespace = '', name = '' }: { namespace?: string; name?: string }): string {
-  return `${namespace}/${name}`;
 }
 
 /** What follows the flag in the arguments of a gateway's container. */

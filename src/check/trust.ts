@@ -1,5 +1,5 @@
 import { parseCertificates } from '../identity/certificate.ts';
-import { ANCHORS_CONFIG_MAP } from '../identity/signer-name.ts';
+import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps } from '../kube/resource.ts';
 import type { CheckFacts } from './facts.ts';
@@ -7,7 +7,7 @@ import { boundIn } from './trust-domains.ts';
 
 /** ConfigMaps in which clusters publish their trust anchors, and the key. */
 const PLACES = (where: { readonly namespace: string; readonly linkerdNamespace: string }) => [
-  { namespace: where.namespace, name: 'linkspan-trust' },
+  { namespace: where.namespace, name: TRUST_CONFIG_MAP },
   { namespace: where.linkerdNamespace, name: 'linkerd-identity-trust-roots' },
 ];
 

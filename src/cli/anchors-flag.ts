@@ -45,25 +45,11 @@ export async function boundIdentity(
 async function openBinding(text: string, clientOf: () => KubeClient): Promise<BoundAnchorsSource> {
   const binding = parseAnchorsFlag(text);
   if (!('configMap' in binding)) return openBoundFile(binding, systemClock);
-  const client = clientOf();
-  const source = openBoundConfigMap({
-    client,
+  return openBoundConfigMap({
+    client: clientOf(),
+    ownsClient: true,
     ref: binding.configMap,
     clock: systemClock,
     random: Math.random,
   });
-  return {
-    current: () => source.current(),
-    get problem() {
-      return source.problem;
-    },
-    get known() {
-      return source.known;
-    },
-    subscribe: (listener) => source.subscribe(listener),
-    close: async () => {
-      await source.close();
-      await client.close();
-    },
-  };
 }

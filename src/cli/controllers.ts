@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
+import { listItems } from '../base/text.ts';
 import { anonymousAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { leases } from '../kube/resource.ts';
@@ -26,12 +27,7 @@ export const controllerFlags = {
   controller: z
     .string()
     .optional()
-    .transform((text) =>
-      text
-        ?.split(',')
-        .map((url) => url.trim())
-        .filter((url) => url !== ''),
-    ),
+    .transform((text) => (text === undefined ? undefined : listItems(text))),
 };
 
 /** Where the controllers are, and how long the verb may take. */

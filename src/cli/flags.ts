@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { IpRanges } from '../base/ip-ranges.ts';
+import { isDnsLabel, listItems } from '../base/text.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createLogger } from '../telemetry/log.ts';
@@ -18,15 +19,7 @@ export const durationFlag = z.string().transform((text, context) => {
 });
 
 /** A comma-separated list. */
-export const listFlag = z
-  .string()
-  .default('')
-  .transform((text) =>
-    text
-      .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== ''),
-  );
+export const listFlag = z.string().default('').transform(listItems);
 
 /** Comma-separated address ranges. */
 export const rangesFlag = listFlag.transform((texts, context) => {
@@ -54,7 +47,7 @@ export const namespacesFlag = z
   .optional()
   .transform((text, context) => {
     const names = text?.split(',').map((name) => name.trim());
-    const wrong = names?.find((name) => !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name));
+    const wrong = names?.find((name) => !isDnsLabel(name));
     if (wrong === undefined) return names;
     context.addIssue({ code: 'custom', message: `"${wrong}" is no name of a namespace` });
     return z.NEVER;

@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../base/names.ts';
 import { csrIssuer } from '../identity/csr-issuer.ts';
 import { openIdentityDir } from '../identity/identity-dir.ts';
@@ -15,7 +14,12 @@ import {
 } from '../identity/linkerd-issuer.ts';
 import { openRequestedIdentity } from '../identity/requested-identity.ts';
 import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
-import { openAnchorsConfigMap, openAnchorsFile, type TrustAnchors } from '../identity/trust-anchors.ts';
+import {
+  configMapIn,
+  openAnchorsConfigMap,
+  openAnchorsFile,
+  type TrustAnchors,
+} from '../identity/trust-anchors.ts';
 import { KubeClient } from '../kube/client.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
@@ -140,30 +144,14 @@ async function openOwn(
 }
 
 async function openAnchors(where: string, clientOf: () => KubeClient): Promise<TrustAnchors> {
-  if (!where.startsWith('configmap:')) return openAnchorsFile(where, systemClock);
-  const [namespace, name, ...rest] = where.slice('configmap:'.length).split('/');
-  if (!namespace || !name || rest.length > 0) {
-    throw new LinkspanError(
-      'CONFIG_INVALID',
-      `--identity-anchors: "${where}" is not configmap:<namespace>/<name>`,
-    );
-  }
-  const client = clientOf();
-  const anchors = openAnchorsConfigMap({
-    client,
-    ref: { namespace, name },
-    clock: systemClock,
-    random: Math.random,
-  });
-  return {
-    current: () => anchors.current(),
-    get problem() {
-      return anchors.problem;
-    },
-    subscribe: (listener) => anchors.subscribe(listener),
-    close: async () => {
-      await anchors.close();
-      await client.close();
-    },
-  };
+  const ref = configMapIn(where, '--identity-anchors');
+  return ref === undefined
+    ? openAnchorsFile(where, systemClock)
+    : openAnchorsConfigMap({
+        client: clientOf(),
+        ownsClient: true,
+        ref,
+        clock: systemClock,
+        random: Math.random,
+      });
 }

@@ -11,6 +11,7 @@ import {
   IMPORT_GATEWAYS,
   REMOTE_ACCESS_ACCOUNT,
 } from '../base/names.ts';
+import { isDnsLabel } from '../base/text.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { gatewayText } from '../link/export-gateways.ts';
 import { parseImportPolicy } from '../link/import-policy.ts';
@@ -33,7 +34,7 @@ const labelSelector = z.string().transform((text, context) => {
   }
 });
 
-export const dnsLabel = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, {
+export const dnsLabel = z.string().refine(isDnsLabel, {
   error: 'must be a DNS label: lower-case letters, digits and dashes',
 });
 

@@ -16,6 +16,6 @@ export function costOfService({ metadata, spec }: V1Service): Cost {
 export function bytesOf(map: Readonly<Record<string, unknown>> | undefined): number {
   let bytes = 0;
   for (const [key, value] of Object.entries(map ?? {}))
-    bytes += key.length + Buffer.byteLength(String(value));
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(String(value));
   return bytes;
 }

@@ -2,6 +2,7 @@ import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/clie
 import { readAnnotation } from '../base/annotations.ts';
 import type { FaultRule } from '../base/faults.ts';
 import { ALLOWED_CLIENTS } from '../base/names.ts';
+import { listItems } from '../base/text.ts';
 import { readAccrual } from './accrual.ts';
 import {
   type EndpointView,
@@ -101,9 +102,5 @@ function tcpPorts(
 /** Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody in: it was meant to restrict. */
 export function allowedClients(service: V1Service): string[] | undefined {
   const list = readAnnotation(service.metadata?.annotations, ALLOWED_CLIENTS);
-  if (list === undefined) return undefined;
-  return list
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '');
+  return list === undefined ? undefined : listItems(list);
 }

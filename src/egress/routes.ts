@@ -1,5 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
+import { isPort } from '../base/egress-ports.ts';
 import {
   type EgressClaim,
   holderOf,
@@ -123,8 +124,4 @@ function completeGateway(
   const addresses = [...new Set(hosts)].filter((host) => host !== '');
   if (addresses.length === 0 || !isPort(port) || identity === undefined || identity === '') return undefined;
   return { addresses, port, identity };
-}
-
-function isPort(value: number): boolean {
-  return Number.isInteger(value) && value >= 1 && value <= 65_535;
 }

@@ -2,7 +2,6 @@ import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
 import {
   readShard,
   RECORD_SELECTOR,
@@ -60,7 +59,7 @@ export class RouteSource {
     start(): void;
     stop(): Promise<void>;
     readonly synced: boolean;
-    readonly error: Error | undefined;
+    readonly state: string;
   }[];
   readonly #options: RouteSourceOptions;
   readonly #problems: AnnotationProblems;
@@ -105,7 +104,7 @@ export class RouteSource {
     if (waiting === undefined) return { ok: true, reason: '' };
     return {
       ok: false,
-      reason: `waiting for mirrors, Links and the record of egress ports: ${waiting.error === undefined ? 'listing' : describeError(waiting.error)}`,
+      reason: `waiting for mirrors, Links and the record of egress ports: ${waiting.state}`,
     };
   }
 

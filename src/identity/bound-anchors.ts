@@ -7,7 +7,12 @@ import type { Logger } from '../telemetry/log.ts';
 import { parseCertificates } from './certificate.ts';
 import type { BoundAnchors, Identity, IdentitySource } from './identity.ts';
 import { requireDomain } from './identity-name.ts';
-import { type AnchorsConfigMapOptions, followConfigMap, openAnchorsFile } from './trust-anchors.ts';
+import {
+  type AnchorsConfigMapOptions,
+  configMapIn,
+  followConfigMap,
+  openAnchorsFile,
+} from './trust-anchors.ts';
 import { Trust } from './trust.ts';
 
 /** Anchors that are bound to trust domains. New ones arrive, and old ones go, without a restart. */
@@ -210,12 +215,15 @@ class BoundIdentity implements IdentitySource {
 }
 
 function merged(base: Identity, bound: readonly BoundAnchors[]): Identity {
-  const bundles = [base.ca, ...bound.map(({ pem }) => pem)].map((pem) => pem.trim());
-  const ca = bundles
+  return { ...base, ca: oneBundle([base.ca, ...bound.map(({ pem }) => pem)]), bound };
+}
+
+function oneBundle(bundles: readonly string[]): string {
+  return bundles
+    .map((pem) => pem.trim())
     .filter((pem) => pem !== '')
     .map((pem) => `${pem}\n`)
     .join('');
-  return { ...base, ca, bound };
 }
 
 /** Bundles of one domain from several places count together. */
@@ -223,14 +231,7 @@ function joined(all: readonly BoundAnchors[]): BoundAnchors[] {
   const byDomain = Map.groupBy(all, ({ domain }) => domain.toLowerCase());
   return [...byDomain]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([domain, found]) => ({
-      domain,
-      pem: found
-        .map(({ pem }) => pem.trim())
-        .filter((pem) => pem !== '')
-        .map((pem) => `${pem}\n`)
-        .join(''),
-    }));
+    .map(([domain, found]) => ({ domain, pem: oneBundle(found.map(({ pem }) => pem)) }));
 }
 
 function ownRefusal(identity: Identity, now: number): string | undefined {
@@ -252,11 +253,8 @@ export function parseAnchorsFlag(
 ):
   | { readonly domain: string; readonly file: string }
   | { readonly configMap: { readonly namespace: string; readonly name: string } } {
-  if (text.startsWith('configmap:')) {
-    const [namespace, name, ...rest] = text.slice('configmap:'.length).split('/');
-    if (namespace && name && rest.length === 0) return { configMap: { namespace, name } };
-    throw new LinkspanError('CONFIG_INVALID', `--anchors: "${text}" is not configmap:<namespace>/<name>`);
-  }
+  const configMap = configMapIn(text, '--anchors');
+  if (configMap !== undefined) return { configMap };
   const at = text.indexOf('=');
   const domain = text.slice(0, Math.max(at, 0));
   const file = text.slice(at + 1);

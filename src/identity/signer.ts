@@ -1,7 +1,6 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
 import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { certificateSigningRequests } from '../kube/resource.ts';
@@ -93,9 +92,7 @@ export class Signer {
   /** Whether the requests are known. */
   get ready(): Health {
     if (this.#reflector.synced) return { ok: true, reason: '' };
-    const { error } = this.#reflector;
-    const why = error === undefined ? 'listing' : describeError(error);
-    return { ok: false, reason: `waiting for certificatesigningrequests: ${why}` };
+    return { ok: false, reason: `waiting for certificatesigningrequests: ${this.#reflector.state}` };
   }
 
   start(): void {

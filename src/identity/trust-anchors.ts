@@ -1,11 +1,11 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import path from 'node:path';
-import { backoffDelay, type Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { follow } from '../kube/follow.ts';
+import { keepFollowing } from '../kube/follow.ts';
 import { configMaps, keyOf, type ObjectRef } from '../kube/resource.ts';
 import { parseCertificates } from './certificate.ts';
 import { CA_FILE, presentFile } from './identity-dir.ts';
@@ -86,8 +86,25 @@ export async function openAnchorsFile(file: string, clock: Clock): Promise<Trust
   };
 }
 
+/**
+ * The ConfigMap that a flag's `configmap:<namespace>/<name>` names; undefined where its value is of another form.
+ * @param flag for the message
+ * @throws LinkspanError CONFIG_INVALID
+ */
+export function configMapIn(
+  text: string,
+  flag: string,
+): { readonly namespace: string; readonly name: string } | undefined {
+  if (!text.startsWith('configmap:')) return undefined;
+  const [namespace, name, ...rest] = text.slice('configmap:'.length).split('/');
+  if (namespace && name && rest.length === 0) return { namespace, name };
+  throw new LinkspanError('CONFIG_INVALID', `${flag}: "${text}" is not configmap:<namespace>/<name>`);
+}
+
 export interface AnchorsConfigMapOptions {
   readonly client: KubeClient;
+  /** Whether the client is closed with what follows by it; default false. */
+  readonly ownsClient?: boolean;
   readonly ref: ObjectRef;
   readonly clock: Clock;
   readonly random: Random;
@@ -115,33 +132,26 @@ export function openAnchorsConfigMap(options: AnchorsConfigMapOptions): TrustAnc
  * @param onSeen gets what is there (undefined: nothing), or throws why that is not known
  */
 export function followConfigMap(
-  { client, ref, clock, random }: AnchorsConfigMapOptions,
+  { client, ownsClient = false, ref, clock, random }: AnchorsConfigMapOptions,
   onSeen: (read: () => V1ConfigMap | undefined) => void,
 ): { close(): Promise<void> } {
   const stop = new AbortController();
   const { signal } = stop;
-  const run = async () => {
-    let failures = 0;
-    while (!signal.aborted) {
-      try {
-        for await (const seen of follow({ client, resource: configMaps, ref, clock, signal })) {
-          failures = 0;
-          onSeen(() => seen);
-        }
-      } catch (error) {
-        if (signal.aborted) return;
+  const running = keepFollowing(
+    { client, resource: configMaps, ref, clock, random, backoff: BACKOFF, signal },
+    {
+      onSeen: (seen) => onSeen(() => seen),
+      onFailure: (error) =>
         onSeen(() => {
           throw error;
-        });
-        await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
-      }
-    }
-  };
-  const running = run();
+        }),
+    },
+  );
   return {
     close: async () => {
       stop.abort(new Error('closed'));
       await running;
+      if (ownsClient) await client.close();
     },
   };
 }

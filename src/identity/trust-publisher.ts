@@ -1,8 +1,8 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { backoffDelay, type Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { follow } from '../kube/follow.ts';
+import { keepFollowing } from '../kube/follow.ts';
 import { configMaps, keyOf } from '../kube/resource.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -62,23 +62,17 @@ export class TrustPublisher {
     await this.#queue.stop();
   }
 
-  async #follow(): Promise<void> {
+  #follow(): Promise<void> {
     const { client, namespace, clock, random, log } = this.#options;
     const { signal } = this.#stop;
     const ref = { namespace, name: TRUST_CONFIG_MAP };
-    let failures = 0;
-    while (!signal.aborted) {
-      try {
-        for await (const found of follow({ client, resource: configMaps, ref, clock, signal })) {
-          failures = 0;
-          this.#saw(found);
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        log.warn({ err: error, configMap: this.#key }, 'watch failed, trying again');
-        await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
-      }
-    }
+    return keepFollowing(
+      { client, resource: configMaps, ref, clock, random, backoff: BACKOFF, signal },
+      {
+        onSeen: (found) => this.#saw(found),
+        onFailure: (error) => log.warn({ err: error, configMap: this.#key }, 'watch failed, trying again'),
+      },
+    );
   }
 
   #saw(found: V1ConfigMap | undefined): void {

@@ -1,3 +1,4 @@
+import { backoffDelay, type BackoffOptions, type Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import type { KubeClient } from './client.ts';
 import type { KubeObject, ObjectRef, Resource } from './resource.ts';
@@ -39,5 +40,29 @@ export async function* follow<T extends KubeObject>(
       else if (type !== 'BOOKMARK') yield object;
     }
     if (clock.monotonic() - started < SHORT_MS) await sleep(clock, SHORT_MS, signal);
+  }
+}
+
+/** As `follow`, through failures of every kind: each is told, and after a while it begins again. Resolves when the signal has aborted. */
+export async function keepFollowing<T extends KubeObject>(
+  options: FollowOptions<T> & { readonly random: Random; readonly backoff: BackoffOptions },
+  told: {
+    readonly onSeen: (found: T | undefined) => void;
+    readonly onFailure: (error: unknown) => void;
+  },
+): Promise<void> {
+  const { clock, random, backoff, signal } = options;
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      for await (const found of follow(options)) {
+        failures = 0;
+        told.onSeen(found);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      told.onFailure(error);
+      await sleep(clock, backoffDelay(failures++, backoff, random), signal).catch(() => undefined);
+    }
   }
 }

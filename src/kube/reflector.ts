@@ -1,6 +1,6 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../base/clock.ts';
-import { codeOf, LinkspanError } from '../base/errors.ts';
+import { codeOf, describeError, LinkspanError } from '../base/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { isOverLimit } from './answer-limits.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';
@@ -99,6 +99,11 @@ export class Reflector<T extends KubeObject> {
   /** What is wrong now; undefined while the server answers. */
   get error(): Error | undefined {
     return this.#error;
+  }
+
+  /** In words, what is being waited for while it is not synced: the list, or that something comes right. */
+  get state(): string {
+    return this.#error === undefined ? 'listing' : describeError(this.#error);
   }
 
   start(): void {

@@ -1,3 +1,4 @@
+import { addTo, removeFrom } from '../base/multimap.ts';
 import { keyOf, type KubeObject } from './resource.ts';
 
 /** A difference that a store has just taken in. */
@@ -95,22 +96,14 @@ export class IndexedStore<T extends KubeObject> {
   #index(key: string, object: T): void {
     for (const [name, values] of this.#valuesOf(object)) {
       const index = this.#indexes.get(name);
-      for (const value of values) {
-        const keys = index?.get(value);
-        if (keys === undefined) index?.set(value, new Set([key]));
-        else keys.add(key);
-      }
+      if (index !== undefined) for (const value of values) addTo(index, value, key);
     }
   }
 
   #unindex(key: string, object: T): void {
     for (const [name, values] of this.#valuesOf(object)) {
       const index = this.#indexes.get(name);
-      for (const value of values) {
-        const keys = index?.get(value);
-        keys?.delete(key);
-        if (keys?.size === 0) index?.delete(value);
-      }
+      if (index !== undefined) for (const value of values) removeFrom(index, value, key);
     }
   }
 

@@ -1,12 +1,12 @@
 import type { V1PolicyRule, V1Role, V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { readAnnotation } from '../base/annotations.ts';
-import { backoffDelay, type Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../base/names.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { follow } from '../kube/follow.ts';
+import { keepFollowing } from '../kube/follow.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { keyOf, roles, secrets, type KubeObject } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
@@ -107,10 +107,8 @@ export class CredentialsRole {
   /** Whether the Role is as it has to be. */
   get ready(): Health {
     const waiting = this.#reflectors.find(({ synced }) => !synced);
-    if (waiting !== undefined) {
-      const why = waiting.error === undefined ? 'listing' : describeError(waiting.error);
-      return { ok: false, reason: `waiting for ${waiting.resource.plural}: ${why}` };
-    }
+    if (waiting !== undefined)
+      return { ok: false, reason: `waiting for ${waiting.resource.plural}: ${waiting.state}` };
     if (this.#seen !== undefined && isDeepStrictEqual(this.#seen.rules, this.#wanted()))
       return { ok: true, reason: '' };
     const why = this.#error === undefined ? 'writing' : describeError(this.#error);
@@ -139,30 +137,22 @@ export class CredentialsRole {
     return credentialsRules(this.#links.list(), this.#secrets.list());
   }
 
-  async #follow(): Promise<void> {
+  #follow(): Promise<void> {
     const { client, namespace, role: name, clock, random, log } = this.#options;
     const { signal } = this.#stop;
-    let failures = 0;
-    while (!signal.aborted) {
-      try {
-        for await (const found of follow({
-          client,
-          resource: roles,
-          ref: { namespace, name },
-          clock,
-          signal,
-        })) {
-          failures = 0;
+    return keepFollowing(
+      { client, resource: roles, ref: { namespace, name }, clock, random, backoff: BACKOFF, signal },
+      {
+        onSeen: (found) => {
           this.#seen = { rules: found?.rules ?? [] };
           this.#queue.add(this.#key);
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#error = error as Error;
-        log.warn({ err: error, role: this.#key }, 'watch failed, trying again');
-        await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
-      }
-    }
+        },
+        onFailure: (error) => {
+          this.#error = error as Error;
+          log.warn({ err: error, role: this.#key }, 'watch failed, trying again');
+        },
+      },
+    );
   }
 
   async #write(signal: AbortSignal): Promise<void> {

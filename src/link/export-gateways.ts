@@ -10,6 +10,7 @@ import {
 } from '../base/names.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
+import { listPages } from '../kube/list-pages.ts';
 import { services } from '../kube/resource.ts';
 import { isHostName, type AllowedGateway } from './import-policy.ts';
 import { gatewayFacts } from './link-gen.ts';
@@ -98,26 +99,20 @@ export interface NamedGateway {
 
 /** Different gateways that are looked at; a target with more has them by somebody's malice or mistake. */
 export const MAX_NAMED = 32;
-const PAGE = 500;
 const MAX_PAGES = 200;
 
 /** Reads which gateways the exports of a target name. Every Service is looked at, as annotations cannot be selected by. @throws what the client throws */
 export async function readNamedGateways(client: KubeClient): Promise<NamedGateway[]> {
   const counts = new Map<string, number>();
-  let continueToken: string | undefined;
-  for (let page = 0; page < MAX_PAGES; page++) {
-    const list = await client.list(services, {
-      limit: PAGE,
-      ...(continueToken === undefined ? {} : { continueToken }),
-    });
-    for (const service of list.items) {
+  let pages = 0;
+  for await (const page of listPages(client, services, {})) {
+    for (const service of page.items) {
       if (service.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true') continue;
       const gateway = annotatedGateway(service);
       if (gateway !== undefined && (counts.has(gateway) || counts.size < MAX_NAMED))
         counts.set(gateway, (counts.get(gateway) ?? 0) + 1);
     }
-    continueToken = list.continueToken;
-    if (continueToken === undefined) break;
+    if (++pages === MAX_PAGES) break;
   }
   const sorted = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
   return Promise.all(

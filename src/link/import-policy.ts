@@ -12,6 +12,7 @@ import {
   IMPORT_POD_CIDRS,
   IMPORT_QUOTAS,
 } from '../base/names.ts';
+import { listItems } from '../base/text.ts';
 import { keyTest } from './exclusions.ts';
 
 /** What a source cluster takes from the target of one Link: the annotations `linkspan.dev/import-*` of the Link (ADR 0027). Without any: the defaults. */
@@ -116,16 +117,10 @@ function matchesPattern(pattern: string, name: string): boolean {
   return at === pattern.length;
 }
 
-const items = (text: string) =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-
 const NAME_PATTERN = /^[a-z0-9*]([-a-z0-9.*]{0,251}[a-z0-9*])?$/;
 
 function patterns(text: string, slash: boolean): NamePatterns {
-  const found = items(text);
+  const found = listItems(text);
   const bad = found.find((item) => {
     const parts = item.split('/');
     return parts.length > (slash ? 2 : 1) || !parts.every((part) => NAME_PATTERN.test(part));
@@ -136,7 +131,7 @@ function patterns(text: string, slash: boolean): NamePatterns {
 
 function quotas(text: string): ImportQuotas {
   const found: Record<string, number> = { ...DEFAULT_QUOTAS };
-  for (const item of items(text)) {
+  for (const item of listItems(text)) {
     const equals = item.indexOf('=');
     const name = item.slice(0, Math.max(0, equals));
     const key = QUOTA_KEYS[name];
@@ -225,10 +220,10 @@ type Reader = (text: string) => Partial<ImportPolicy>;
 const READERS: Readonly<Record<string, Reader>> = {
   [IMPORT_NAMESPACES]: (text) => ({ namespaces: patterns(text, false) }),
   [IMPORT_NAMES]: (text) => ({ names: patterns(text, true) }),
-  [IMPORT_LABELS]: (text) => ({ label: keyTest(items(text)) }),
-  [IMPORT_ANNOTATIONS]: (text) => ({ annotation: keyTest(items(text)) }),
-  [IMPORT_POD_CIDRS]: (text) => ({ podCidrs: new IpRanges(items(text)) }),
-  [IMPORT_GATEWAY_CIDRS]: (text) => ({ gatewayCidrs: new IpRanges(items(text)) }),
+  [IMPORT_LABELS]: (text) => ({ label: keyTest(listItems(text)) }),
+  [IMPORT_ANNOTATIONS]: (text) => ({ annotation: keyTest(listItems(text)) }),
+  [IMPORT_POD_CIDRS]: (text) => ({ podCidrs: new IpRanges(listItems(text)) }),
+  [IMPORT_GATEWAY_CIDRS]: (text) => ({ gatewayCidrs: new IpRanges(listItems(text)) }),
   [IMPORT_GATEWAYS]: (text) => ({ gateways: gateways(text) }),
   [IMPORT_QUOTAS]: (text) => ({ quotas: quotas(text) }),
 };

@@ -8,6 +8,7 @@ import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_LINKERD_NAMESPACE,
 } from '../base/names.ts';
+import { isDnsLabel, listItems } from '../base/text.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import type { Resource } from '../kube/resource.ts';
 import { keyTest } from './exclusions.ts';
@@ -109,8 +110,6 @@ export type LinkVerdict =
   | { readonly ok: true; readonly link: Link }
   | { readonly ok: false; readonly problems: readonly LinkProblem[] };
 
-const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-
 const text = z.string().transform((value) => value.trim());
 const port = text.transform((value, context) => {
   const number = Number(value);
@@ -142,7 +141,7 @@ const selector = z
     }
   });
 const addresses = text.transform((value, context) => {
-  const list = [...new Set(value.split(',').map((item) => item.trim()))].filter((item) => item !== '');
+  const list = [...new Set(listItems(value))];
   const bad = list.find((item) => !isHost(item));
   if (bad === undefined) return list;
   const kind = neverRemote(bad);
@@ -153,7 +152,7 @@ const addresses = text.transform((value, context) => {
   context.addIssue({ code: 'custom', message: `"${bad}" ${why}` });
   return z.NEVER;
 });
-const clusterName = text.refine((value) => DNS_LABEL.test(value), {
+const clusterName = text.refine((value) => isDnsLabel(value), {
   message:
     'must be a DNS label (lower-case letters, digits and dashes), because it becomes the suffix of mirror names',
 });

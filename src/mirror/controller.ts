@@ -10,7 +10,6 @@ import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../base/egress-ports.ts';
 import { RECORD_SELECTOR } from '../base/egress-record.ts';
-import { describeError } from '../base/errors.ts';
 import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -201,8 +200,7 @@ export class Controller {
         : { ok: false, reason: "waiting for this cluster's own address ranges (Nodes, ServiceCIDRs)" };
     const { plural, group } = waiting.resource;
     const what = group === '' ? plural : `${plural}.${group}`;
-    const why = waiting.error === undefined ? 'listing' : describeError(waiting.error);
-    return { ok: false, reason: `waiting for ${what} of the source cluster: ${why}` };
+    return { ok: false, reason: `waiting for ${what} of the source cluster: ${waiting.state}` };
   }
 
   /** Whether work goes on: a write that never ends means that this process should be started anew. */

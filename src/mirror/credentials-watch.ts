@@ -1,8 +1,8 @@
 import type { V1Secret } from '@kubernetes/client-node';
-import { backoffDelay, type Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
 import { isForbidden, type KubeClient } from '../kube/client.ts';
-import { follow } from '../kube/follow.ts';
+import { keepFollowing } from '../kube/follow.ts';
 import { keyOf, secrets } from '../kube/resource.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -73,28 +73,26 @@ export class CredentialsWatch {
     this.#watched.set(name, watched);
   }
 
-  async #follow(name: string, signal: AbortSignal): Promise<void> {
+  #follow(name: string, signal: AbortSignal): Promise<void> {
     const { client, namespace, store, clock, random, log } = this.#options;
     const begun = clock.monotonic();
-    let failures = 0;
-    while (!signal.aborted) {
-      try {
-        const ref = { namespace, name };
-        for await (const found of follow({ client, resource: secrets, ref, clock, signal })) {
-          failures = 0;
+    return keepFollowing(
+      { client, resource: secrets, ref: { namespace, name }, clock, random, backoff: BACKOFF, signal },
+      {
+        onSeen: (found) => {
           if (found === undefined) store.delete(this.#key(name));
           else store.set(found);
           this.#answered(name);
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        const refused = isForbidden(error);
-        const late = clock.monotonic() - begun >= REFUSED_MS;
-        if (!refused || late) log.warn({ err: error, secret: this.#key(name) }, 'watch failed, trying again');
-        if (refused && late) this.#answered(name);
-        await sleep(clock, backoffDelay(failures++, BACKOFF, random), signal).catch(() => undefined);
-      }
-    }
+        },
+        onFailure: (error) => {
+          const refused = isForbidden(error);
+          const late = clock.monotonic() - begun >= REFUSED_MS;
+          if (!refused || late)
+            log.warn({ err: error, secret: this.#key(name) }, 'watch failed, trying again');
+          if (refused && late) this.#answered(name);
+        },
+      },
+    );
   }
 
   #answered(name: string): void {

@@ -1,3 +1,4 @@
+import { addTo, removeFrom } from '../base/multimap.ts';
 import { holderOf, isFreed, type EgressClaim, type RecordEntry } from '../base/egress-record.ts';
 
 /** What one export has to do with the record: its Service's mirrors, or its place in a federated Service. */
@@ -43,16 +44,16 @@ export class EgressTable {
   set(port: number, entry: RecordEntry): void {
     this.delete(port);
     this.#entries.set(port, entry);
-    add(this.#holders, holderOf(entry), port);
-    if (!isFreed(entry)) add(this.#scopes, scopeKey(scopeOf(entry)), port);
+    addTo(this.#holders, holderOf(entry), port);
+    if (!isFreed(entry)) addTo(this.#scopes, scopeKey(scopeOf(entry)), port);
   }
 
   delete(port: number): void {
     const entry = this.#entries.get(port);
     if (entry === undefined) return;
     this.#entries.delete(port);
-    remove(this.#holders, holderOf(entry), port);
-    if (!isFreed(entry)) remove(this.#scopes, scopeKey(scopeOf(entry)), port);
+    removeFrom(this.#holders, holderOf(entry), port);
+    if (!isFreed(entry)) removeFrom(this.#scopes, scopeKey(scopeOf(entry)), port);
   }
 }
 
@@ -63,16 +64,4 @@ export function scopeOf({ cluster, export: exported, member }: EgressClaim): Cla
 
 function scopeKey({ cluster, export: exported, federated }: ClaimScope): string {
   return `${cluster} ${exported} ${federated ? 'federated' : 'mirror'}`;
-}
-
-function add(index: Map<string, Set<number>>, key: string, port: number): void {
-  const ports = index.get(key);
-  if (ports === undefined) index.set(key, new Set([port]));
-  else ports.add(port);
-}
-
-function remove(index: Map<string, Set<number>>, key: string, port: number): void {
-  const ports = index.get(key);
-  ports?.delete(port);
-  if (ports?.size === 0) index.delete(key);
 }

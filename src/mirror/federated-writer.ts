@@ -18,7 +18,7 @@ import {
 } from './federated.ts';
 import { Grace } from './grace.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from './importer.ts';
-import { LOCAL_MEMBER, MEMBER_INDEX, sliceService } from './local-indexes.ts';
+import { LOCAL_MEMBER, MEMBER_INDEX, servicesOfChange } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
 import { hasOwnershipLabels } from './metadata.ts';
 import { EMPTIED_GRACE_MS, lostAllSlices } from './mirror-writer.ts';
@@ -93,10 +93,8 @@ export class FederatedWriter {
         if (change.previous !== undefined) this.#localChanged(change.previous);
         this.#localChanged(change.object);
       }),
-      view.stores.endpointSlices.subscribe(({ object, previous }) => {
-        for (const service of new Set(
-          [previous, object].flatMap((slice) => (slice ? sliceService(slice) : [])),
-        )) {
+      view.stores.endpointSlices.subscribe((change) => {
+        for (const service of servicesOfChange(change)) {
           const { namespace, name } = parseKey(service);
           const member = memberName(name);
           if (member !== undefined) this.#touched(`${namespace}/${member}`);

@@ -92,12 +92,3 @@ export class ImportLedger {
     this.#metadataBytes += sign * need.metadataBytes;
   }
 }
-
-/** Bytes of labels and annotations, keys and values (UTF-8). */
-export function metadataBytes(...maps: readonly (Readonly<Record<string, string>> | undefined)[]): number {
-  let bytes = 0;
-  for (const map of maps)
-    for (const [key, value] of Object.entries(map ?? {}))
-      bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
-  return bytes;
-}

@@ -1,11 +1,12 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
 import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../base/names.ts';
+import { bytesOf } from '../discovery/export-cost.ts';
 import type { ImportPolicy } from '../link/import-policy.ts';
 import type { DropGuard } from './drop-guard.ts';
 import type { ImportFacts } from './facts.ts';
 import { Grace } from './grace.ts';
-import { ImportLedger, metadataBytes } from './import-ledger.ts';
+import { ImportLedger } from './import-ledger.ts';
 import { importRefusal, type Refusal } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
 import { copiedAnnotations, copiedLabels, recordedKeys, type CopyRules } from './metadata.ts';
@@ -166,7 +167,7 @@ export class Importer {
     if (known !== undefined) return known;
     const { rules } = this.#options;
     const { labels, annotations } = service.metadata ?? {};
-    const bytes = metadataBytes(copiedLabels(labels, rules), copiedAnnotations(annotations, rules));
+    const bytes = bytesOf(copiedLabels(labels, rules)) + bytesOf(copiedAnnotations(annotations, rules));
     this.#sizes.set(service, bytes);
     return bytes;
   }

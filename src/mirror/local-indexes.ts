@@ -6,6 +6,7 @@ import {
   LINK_ANNOTATION,
   LOCAL_DISCOVERY,
 } from '../base/names.ts';
+import type { StoreChange } from '../kube/store.ts';
 import { SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
 import { clusterOfEntry, federatedEntries, isFederated } from './naming.ts';
 
@@ -54,6 +55,14 @@ function memberClusters(service: V1Service): string[] {
 export function sliceService(slice: V1EndpointSlice): string[] {
   const service = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
   return service === undefined ? [] : [`${slice.metadata?.namespace ?? ''}/${service}`];
+}
+
+/** The Services whose slices have changed: a slice that got another label was one's and is another's. */
+export function servicesOfChange({
+  object,
+  previous,
+}: Pick<StoreChange<V1EndpointSlice>, 'object' | 'previous'>): Set<string> {
+  return new Set([...(previous === undefined ? [] : sliceService(previous)), ...sliceService(object)]);
 }
 
 /** All that is used of a Namespace: that it exists and is not being deleted, and for which cluster it was made. */

@@ -1,3 +1,4 @@
+import { addTo } from '../base/multimap.ts';
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
 import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
@@ -177,10 +178,7 @@ class Overlay<T extends KubeObject> {
     const shown = now !== undefined && isWatched(now);
     if (shown && compareVersions(this.#store.version, resourceVersion) >= 0) return;
     this.#written.set(key, { object: now as MirrorObject | undefined, uid, resourceVersion, until, group });
-    if (group === undefined) return;
-    const keys = this.#groups.get(group);
-    if (keys === undefined) this.#groups.set(group, new Set([key]));
-    else keys.add(key);
+    if (group !== undefined) addTo(this.#groups, group, key);
   }
 
   #overlaid(key: string, stored: T | undefined): T | undefined {

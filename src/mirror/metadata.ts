@@ -43,8 +43,6 @@ const NEVER_COPIED_ANNOTATIONS = new Set([
   'service.kubernetes.io/topology-aware-hints',
   'service.kubernetes.io/topology-mode',
 ]);
-/** Copied even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the same). */
-
 /** Labels of the remote Service that its mirror gets. */
 export function copiedLabels(labels: StringMap | undefined, rules: CopyRules): Record<string, string> {
   return pick(labels, (key) => {
@@ -59,6 +57,7 @@ export function copiedAnnotations(
   rules: CopyRules,
 ): Record<string, string> {
   return pick(annotations, (key) => {
+    // Even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the same).
     if (key === OPAQUE_PORTS) return true;
     if (NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS)) return false;
     if (rules.excludedAnnotation(key)) return false;

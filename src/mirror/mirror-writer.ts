@@ -12,7 +12,7 @@ import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { Grace } from './grace.ts';
 import { hostsOf } from './headless.ts';
-import { OWNER_INDEX, sliceService } from './local-indexes.ts';
+import { OWNER_INDEX, servicesOfChange } from './local-indexes.ts';
 import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer.ts';
 import {
   endpointMirrorName,
@@ -96,12 +96,9 @@ export class MirrorWriter {
       view.stores.endpoints.subscribe(({ object }) => {
         if (!view.isEcho('endpoints', object)) this.#partChanged(keyOfObject(object));
       }),
-      view.stores.endpointSlices.subscribe(({ object, previous }) => {
-        if (view.isEcho('endpointSlices', object)) return;
-        for (const service of new Set(
-          [previous, object].flatMap((slice) => (slice ? sliceService(slice) : [])),
-        ))
-          this.#partChanged(service);
+      view.stores.endpointSlices.subscribe((change) => {
+        if (view.isEcho('endpointSlices', change.object)) return;
+        for (const service of servicesOfChange(change)) this.#partChanged(service);
       }),
       view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
     );

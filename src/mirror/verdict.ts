@@ -206,21 +206,23 @@ function refusedAddresses({
   remoteSlices,
 }: Pick<MirrorFacts, 'imports' | 'remoteSlices'>): string[] {
   const found = new Set<string>();
-  for (const { addressType, endpoints = [] } of remoteSlices) {
-    if (addressType === 'FQDN') continue;
-    for (const address of endpoints.flatMap((endpoint) => endpoint.addresses ?? [])) {
-      const why = imports.podRefusal(address);
-      if (why !== undefined) found.add(`${address} (${why})`);
-    }
+  for (const address of podAddresses(remoteSlices)) {
+    const why = imports.podRefusal(address);
+    if (why !== undefined) found.add(`${address} (${why})`);
   }
   return [...found].sort();
 }
 
+/** Addresses that the target names as pods'. */
+function podAddresses(slices: MirrorFacts['remoteSlices']): string[] {
+  return slices
+    .filter(({ addressType }) => addressType !== 'FQDN')
+    .flatMap(({ endpoints = [] }) => endpoints.flatMap(({ addresses }) => addresses ?? []));
+}
+
 /** Whether the target names addresses of pods, and none of them can be used. */
 export function allRefused(facts: Pick<MirrorFacts, 'imports' | 'remoteSlices'>): boolean {
-  const named = facts.remoteSlices
-    .filter(({ addressType }) => addressType !== 'FQDN')
-    .flatMap(({ endpoints = [] }) => endpoints.flatMap((endpoint) => endpoint.addresses ?? []));
+  const named = podAddresses(facts.remoteSlices);
   return named.length > 0 && named.every((address) => facts.imports.podRefusal(address) !== undefined);
 }
 

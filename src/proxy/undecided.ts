@@ -185,10 +185,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
     this.#patience?.cancel();
     this.#giveUpRaw();
     this.#client.established();
-    const bytes = Buffer.concat(this.#kept);
-    this.#kept = [];
-    this.#keptBytes = 0;
-    this.#decided = this.#serve(protocol, this.#parties, bytes);
+    this.#decided = this.#serve(protocol, this.#parties, this.#gathered());
   }
 
   #giveUpRaw(): void {
@@ -211,16 +208,17 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
 
   /** What has been kept back passes. */
   #takeKept(): Buffer {
+    this.#passed = true;
+    this.#raw?.settle();
+    return this.#gathered();
+  }
+
+  /** What has been kept back, which is then kept no more. */
+  #gathered(): Buffer {
     const [only = EMPTY] = this.#kept;
     const bytes = this.#kept.length > 1 ? Buffer.concat(this.#kept) : only;
     this.#kept = [];
     this.#keptBytes = 0;
-    this.#pass();
     return bytes;
-  }
-
-  #pass(): void {
-    this.#passed = true;
-    this.#raw?.settle();
   }
 }

@@ -59,23 +59,9 @@ async function portsOf({ source, namespace }: Run): Promise<string> {
 async function checkClients(run: Run): Promise<void> {
   const { source, namespace, curlImage, check, until, curl } = run;
   const url = `http://web-target.${namespace}.svc/`;
-  const fromOther = () =>
-    source.kubectl(
-      '-n',
-      OTHER,
-      'exec',
-      'curl',
-      '--',
-      'curl',
-      '-sS',
-      '-o',
-      '/dev/null',
-      '-w',
-      '%{http_code}',
-      '--max-time',
-      '10',
-      url,
-    );
+  const curlIn = (from: string, ...flags: string[]) =>
+    source.kubectl('-n', from, 'exec', 'curl', '--', 'curl', '-sS', '-o', '/dev/null', ...flags, url);
+  const fromOther = () => curlIn(OTHER, '-w', '%{http_code}', '--max-time', '10');
   await check(
     'a mirror for some namespaces is closed to the others, and open again when they are named',
     async () => {
@@ -122,22 +108,7 @@ async function checkClients(run: Run): Promise<void> {
   );
   await check('6 KB that once stopped a gateway for minutes stop nobody', async () => {
     const evil = `forwarded: by=${' '.repeat(5900)}"a"b`;
-    await source.kubectl(
-      '-n',
-      namespace,
-      'exec',
-      'curl',
-      '--',
-      'curl',
-      '-sS',
-      '-o',
-      '/dev/null',
-      '-H',
-      evil,
-      '--max-time',
-      '5',
-      url,
-    );
+    await curlIn(namespace, '-H', evil, '--max-time', '5');
     const start = performance.now();
     await curl('http://web-target/');
     return `the next request took ${Math.round(performance.now() - start)} ms, kubectl included`;

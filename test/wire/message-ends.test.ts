@@ -38,6 +38,14 @@ const answers: Readonly<Record<string, (request: RawRequest) => readonly Buffer[
   '/early': ({ streamId, head }) => [head(false, [':status', '413']), raw.data(streamId, 'no', true)],
 };
 
+/** The head of a request of HTTP/2. */
+const fieldsOf = (method: string, path: string): readonly (readonly [string, string])[] => [
+  [':method', method],
+  [':scheme', 'http'],
+  [':path', path],
+  [':authority', 'x'],
+];
+
 /**
  * A target that speaks HTTP/2 says where a message ends by frames; an HTTP/1 client by its head alone. What a target says wrongly became
  * a second answer on the client's connection, a body that the next answer was taken for, or an upgrade that nobody had asked for.
@@ -108,14 +116,7 @@ describe('How a message ends is decided here', () => {
   for (const path of ['/204', '/304'])
     it(`${path}: nor to HTTP/2 clients`, async () => {
       const client = new RawHttp2(await local.client.connect(WEB2, 80, 'http2'));
-      client.send(
-        client.head(1, true, [
-          [':method', 'GET'],
-          [':scheme', 'http'],
-          [':path', path],
-          [':authority', 'x'],
-        ]),
-      );
+      client.send(client.head(1, true, fieldsOf('GET', path)));
       await client.hears(new RegExp(`^HEADERS 1 ${path.slice(1)} end`));
       client.send(client.head(3));
       await client.hears(/^HEADERS 3 200/);
@@ -129,14 +130,7 @@ describe('How a message ends is decided here', () => {
       expect(statuses(text)).to.deep.equal(['502', '200']);
       expect(text).to.match(/fine$/);
       const client = new RawHttp2(await local.client.connect(WEB2, 80, 'http2'));
-      client.send(
-        client.head(1, true, [
-          [':method', 'GET'],
-          [':scheme', 'http'],
-          [':path', path],
-          [':authority', 'x'],
-        ]),
-      );
+      client.send(client.head(1, true, fieldsOf('GET', path)));
       await client.hears(/^HEADERS 1 502/);
       client.socket.destroy();
       expect([...target.resets.values()]).to.include(PROTOCOL_ERROR);
@@ -145,15 +139,7 @@ describe('How a message ends is decided here', () => {
   it('an upload that is answered early leaves no stream open at the target', async () => {
     const before = target.resets.size;
     const client = new RawHttp2(await local.client.connect(WEB2, 80, 'http2'));
-    for (let id = 1; id < 40; id += 2)
-      client.send(
-        client.head(id, false, [
-          [':method', 'POST'],
-          [':scheme', 'http'],
-          [':path', '/early'],
-          [':authority', 'x'],
-        ]),
-      );
+    for (let id = 1; id < 40; id += 2) client.send(client.head(id, false, fieldsOf('POST', '/early')));
     await client.hears(/^DATA 39 2 end/);
     await eventually('each is reset', () => target.resets.size - before === 20);
     client.socket.destroy();
@@ -189,14 +175,7 @@ describe('How a message ends is decided here', () => {
       { name, port: 80, protocol: 'http1', endpoints: [{ host: '127.0.0.1', port, ready: true }] },
     ]);
     const client = new RawHttp2(await gateway.client.connect(name, 80, 'http2'));
-    client.send(
-      client.head(1, true, [
-        [':method', 'POST'],
-        [':scheme', 'http'],
-        [':path', '/'],
-        [':authority', 'x'],
-      ]),
-    );
+    client.send(client.head(1, true, fieldsOf('POST', '/')));
     await client.hears(/^HEADERS 1 200/);
     expect(seen.join(''))
       .to.match(/^POST \/ HTTP\/1\.1\r\n/)

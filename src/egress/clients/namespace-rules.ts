@@ -1,6 +1,5 @@
 import type { V1Namespace } from '@kubernetes/client-node';
 import { readAnnotation } from '../../base/annotations.ts';
-import { describeError } from '../../base/errors.ts';
 import { ALLOWED_NAMESPACES } from '../../base/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { Reflector } from '../../kube/reflector.ts';
@@ -60,10 +59,8 @@ export class KubeNamespaceRules implements NamespaceRules {
   }
 
   get ready(): Health {
-    const { synced, error } = this.#reflector;
-    if (synced) return { ok: true, reason: '' };
-    const why = error === undefined ? 'listing' : describeError(error);
-    return { ok: false, reason: `waiting for Namespaces: ${why}` };
+    const { synced, state } = this.#reflector;
+    return synced ? { ok: true, reason: '' } : { ok: false, reason: `waiting for Namespaces: ${state}` };
   }
 
   allowed(namespace: string): readonly string[] | undefined {

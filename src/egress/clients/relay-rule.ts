@@ -1,4 +1,5 @@
 import { ALLOWED_NAMESPACES } from '../../base/names.ts';
+import { isDnsLabel, listItems } from '../../base/text.ts';
 import type { Client, Unknown } from './client.ts';
 
 /**
@@ -25,22 +26,14 @@ export function readAllowedNamespaces(text: string | undefined): {
       namespaces: [],
       problems: [`${ALLOWED_NAMESPACES}: longer than ${MAX_LIST} characters, it lets in nobody else`],
     };
-  const entries = text
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '');
-  const namespaces = entries.filter((entry) => entry === ALL || isNamespace(entry));
-  const wrong = entries.find((entry) => entry !== ALL && !isNamespace(entry));
+  const entries = listItems(text);
+  const namespaces = entries.filter((entry) => entry === ALL || isDnsLabel(entry));
+  const wrong = entries.find((entry) => entry !== ALL && !isDnsLabel(entry));
   return { namespaces: [...new Set(namespaces)], problems: wrong === undefined ? [] : [leftOut(wrong)] };
 }
 
 function leftOut(entry: string): string {
   return `${ALLOWED_NAMESPACES}: "${entry.slice(0, 64)}" is no namespace; what is none lets nobody in`;
-}
-
-/** Whether a text is a label of DNS (RFC 1123), as names of namespaces are. */
-function isNamespace(text: string): boolean {
-  return text.length <= 63 && /^[a-z0-9]+(?:-+[a-z0-9]+)*$/.test(text);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { addressBytes } from '../../base/ip-ranges.ts';
 import { before } from '../../base/text.ts';
 import type { Network } from './resources.ts';
 
@@ -58,30 +58,9 @@ function parseNetwork(text: string): { readonly address: Address; readonly prefi
 
 /** An IPv4 address as a socket for both families shows it (`::ffff:1.2.3.4`) is that IPv4 address. */
 function parseIp(text: string): Address | undefined {
-  const plain = before(text, '%');
-  const family = isIP(plain);
-  if (family === 0) return undefined;
-  if (family === 4) return { bits: 32, value: ipv4Value(plain) };
-  const value = ipv6Value(plain);
+  const bytes = addressBytes(before(text, '%'));
+  if (bytes === undefined) return undefined;
+  const view = new DataView(bytes.buffer);
+  const value = (view.getBigUint64(0) << 64n) | view.getBigUint64(8);
   return value >> 32n === 0xffffn ? { bits: 32, value: value & 0xffffffffn } : { bits: 128, value };
-}
-
-function ipv4Value(text: string): bigint {
-  return text.split('.').reduce((sum, part) => (sum << 8n) + BigInt(part), 0n);
-}
-
-function ipv6Value(text: string): bigint {
-  const colon = text.lastIndexOf(':') + 1;
-  const hex = text.includes('.') ? text.slice(0, colon) + groupsOfIpv4(text.slice(colon)) : text;
-  const groups = (part: string | undefined) => (part ? part.split(':') : []);
-  const [head, tail] = hex.split('::');
-  const [left, right] = [groups(head), groups(tail)];
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => '0');
-  return [...left, ...zeros, ...right].reduce((sum, group) => (sum << 16n) + BigInt(`0x${group}`), 0n);
-}
-
-/** The two groups in which an IPv6 address holds an IPv4 one. */
-function groupsOfIpv4(text: string): string {
-  const value = ipv4Value(text);
-  return `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
 }

@@ -1,3 +1,5 @@
+import { addTo } from '../../base/multimap.ts';
+
 /** Beyond so many addresses all are forgotten but those asked for again: what is remembered of endpoints that are long gone must not grow for ever. */
 const MAX_ADDRESSES = 20_000;
 
@@ -16,9 +18,9 @@ export class Strangers {
     namespace: string,
     found: { readonly namespaces: ReadonlySet<string>; readonly unknown: ReadonlySet<string> },
   ): void {
-    for (const owner of found.namespaces) add(this.#users, owner, namespace);
+    for (const owner of found.namespaces) addTo(this.#users, owner, namespace);
     if (this.#waiting.size > MAX_ADDRESSES) this.#waiting = new Map();
-    for (const address of found.unknown) add(this.#waiting, address, namespace);
+    for (const address of found.unknown) addTo(this.#waiting, address, namespace);
   }
 
   /** Namespaces whose targets have pods of this one. */
@@ -32,10 +34,4 @@ export class Strangers {
     this.#waiting.delete(address);
     return found;
   }
-}
-
-function add(map: Map<string, Set<string>>, key: string, value: string): void {
-  const values = map.get(key);
-  if (values === undefined) map.set(key, new Set([value]));
-  else values.add(value);
 }
