@@ -100,7 +100,8 @@ describe('the admission policy of the chart', () => {
     metadata: {
       name,
       namespace: 'shop',
-      labels: { 'kubernetes.io/service-name': 'own', ...(maker === undefined ? {} : { [MAKER]: maker }) },
+      // Of no Service: kube's controller deletes what it is said to have made for one and does not want.
+      labels: { 'kubernetes.io/service-name': 'nobody', ...(maker === undefined ? {} : { [MAKER]: maker }) },
     },
     addressType: 'IPv4',
     endpoints: [{ addresses: [ip] }],

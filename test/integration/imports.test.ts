@@ -87,8 +87,9 @@ describe('a target that means harm', () => {
       'argocd.argoproj.io/instance',
       'service.cilium.io/global',
     );
-    const [said] = explainName(controller, ns, 'dns');
-    expect(said?.message).to.contain('external-dns.alpha.kubernetes.io/hostname');
+    await settled('`explain` tells', () =>
+      explainName(controller, ns, 'dns')[0]?.message.includes('external-dns.alpha.kubernetes.io/hostname'),
+    );
     await settled('an Event tells', async () =>
       (await eventReasonsIn(east, links)).includes('ImportMetadataLeftOut'),
     );
@@ -303,8 +304,10 @@ describe('a target that means harm', () => {
         'only the other one is used',
         async () => (await addresses('pods-west')).join() === '10.200.0.18',
       );
-      expect(outcome(`${ns}/pods`)?.message).to.contain(
-        `${own} (in this cluster's own service range ${east.serviceCidr})`,
+      await settled('the verdict names the other', () =>
+        outcome(`${ns}/pods`)?.message.includes(
+          `${own} (in this cluster's own service range ${east.serviceCidr})`,
+        ),
       );
       await policy({ 'linkspan.dev/import-pod-cidrs': '10.201.0.0/16' });
       await settled('all are refused', () => outcome(`${ns}/pods`)?.reason === 'ImportAddressRefused');

@@ -69,10 +69,12 @@ describe('a gateway that is probed', () => {
   it('and is dead at the start gets no traffic', async () => {
     controller = startController(east, { namespace: links });
     await settled('the condition says so', async () => (await alive()) === 'False');
-    expect(await findService(east, ns, 'web-west'), 'the mirror is made').not.to.equal(undefined);
+    await settled('the mirror is made', async () => (await findService(east, ns, 'web-west')) !== undefined);
     expect(await addresses()).to.deep.equal([]);
-    expect((await findCondition(east, links, 'west', 'GatewayAlive'))?.message).to.contain(
-      `${address(19)}: ProbeRefused`,
+    await settled('the condition names the address', async () =>
+      (await findCondition(east, links, 'west', 'GatewayAlive'))?.message?.includes(
+        `${address(19)}: ProbeRefused`,
+      ),
     );
   });
 
