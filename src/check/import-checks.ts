@@ -54,14 +54,29 @@ export function importPreChecks(facts: CheckFacts): Check[] {
 
 /** Which Services, and parts of them, are refused, and why. Pure. */
 export function refusedImports(reports: readonly LinkReport[]): Finding {
-  const lines = reports.flatMap(({ cluster, mirrors = [], federated = [] }) =>
-    [...mirrors, ...federated].flatMap(({ service, reason, message, leftOut = [] }) => {
-      const what = `* ${service} of ${cluster}`;
-      if (REFUSED.has(reason) || reason === 'ImportHeld') return [`${what}: ${reason}: ${message}`];
-      return leftOut.map((note) => `${what}: ${note.reason}: ${note.text}`);
-    }),
+  const lines = reports.flatMap((report) =>
+    refusalsOf(report).map(
+      ({ service, reason, why }) => `* ${service} of ${report.cluster}: ${reason}: ${why}`,
+    ),
   );
   return shortened(lines, 'linkspan mirrors');
+}
+
+/** What the import policy of one Link kept out: a Service as a whole, or a part of its mirror. */
+export interface ImportRefusal {
+  /** Over there, `namespace/name`. */
+  readonly service: string;
+  readonly reason: string;
+  readonly why: string;
+}
+
+/** What the import policy of this Link keeps out now. Pure. */
+export function refusalsOf({ mirrors = [], federated = [] }: LinkReport): ImportRefusal[] {
+  return [...mirrors, ...federated].flatMap(({ service, reason, message, leftOut = [] }) =>
+    REFUSED.has(reason) || reason === 'ImportHeld'
+      ? [{ service, reason, why: message }]
+      : leftOut.map((note) => ({ service, reason: note.reason, why: note.text })),
+  );
 }
 
 /** Which ranges the controllers do not know. Pure. */

@@ -45,6 +45,28 @@ export function linkText(row: LinkRow): string {
     ['Mirrors', row.mirrors === null ? 'not known' : String(row.mirrors)],
     ['Last word', row.lastWordSeconds === null ? 'not known' : `${age(row.lastWordSeconds)} ago`],
     ['Credentials', row.credentialsExpireAt === null ? 'no end known' : `until ${row.credentialsExpireAt}`],
+    ...importLines(row),
     ...conditions,
   ]);
 }
+
+/** Of what is kept out, this many are named: `linkspan mirrors` has them all. */
+const MAX_REFUSALS = 5;
+
+/** What the import policy says, and what it keeps out. */
+function importLines({ importPolicy, refusedImports }: LinkRow): [string, string][] {
+  const policy = Object.entries(importPolicy).map(([key, value]) => `${key}: ${value}`);
+  const said = policy.length === 0 ? ['the defaults'] : policy;
+  const refused = refusedImports ?? [];
+  const more = refused.length - MAX_REFUSALS;
+  const named = refused
+    .slice(0, MAX_REFUSALS)
+    .map(({ service, reason, why }) => `${service}: ${reason}: ${why}`);
+  if (more > 0) named.push(`and ${more} more: linkspan mirrors`);
+  const kept = refusedImports === null ? ['not known'] : named.length === 0 ? ['nothing'] : named;
+  return [...under('Import policy', said), ...under('Kept out by it', kept)];
+}
+
+/** Lines under one label. */
+const under = (label: string, lines: readonly string[]): [string, string][] =>
+  lines.map((line, at) => [at === 0 ? label : '', line]);

@@ -3,8 +3,9 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
-import { DEFAULT_NAMESPACE } from '../base/names.ts';
+import { DEFAULT_NAMESPACE, IMPORT_CONTROL_PREFIX } from '../base/names.ts';
 import { codeOf, LinkspanError, messageOf } from '../base/errors.ts';
+import { type ImportRefusal, refusalsOf } from '../check/import-checks.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { leases } from '../kube/resource.ts';
 import { links, type LinkObject } from '../link/schema.ts';
@@ -39,6 +40,10 @@ export interface LinkRow {
   readonly lastWordSeconds: number | null;
   /** RFC 3339: when the credentials end; null: they have no end, or no controller says. */
   readonly credentialsExpireAt: string | null;
+  /** Its annotations `linkspan.dev/import-*`, as they stand; without any, the defaults hold (ADR 0027). */
+  readonly importPolicy: Readonly<Record<string, string>>;
+  /** What that policy keeps out now; null: no controller says. */
+  readonly refusedImports: readonly ImportRefusal[] | null;
 }
 
 /** `linkspan links`: every Link and how it is. The table asks the API server only, and all of it works when no controller runs. */
@@ -143,13 +148,20 @@ function linkRow(link: LinkObject, keeper: string, now: number, report: LinkRepo
     mirrors: status.mirrorCount ?? null,
     keptBy: keeper === '' ? null : keeper,
     ageSeconds: created === undefined ? null : Math.round((now - new Date(created).getTime()) / 1000),
+    importPolicy: Object.fromEntries(
+      Object.entries(metadata.annotations ?? {}).filter(([key]) => key.startsWith(IMPORT_CONTROL_PREFIX)),
+    ),
     ...toldOf(report),
   };
 }
 
-function toldOf(report: LinkReport | undefined): Pick<LinkRow, 'lastWordSeconds' | 'credentialsExpireAt'> {
+function toldOf(
+  report: LinkReport | undefined,
+): Pick<LinkRow, 'lastWordSeconds' | 'credentialsExpireAt' | 'refusedImports'> {
   const { lastWordSeconds = null, credentialsExpireAt = null } = report ?? {};
-  return { lastWordSeconds, credentialsExpireAt };
+  // A replica that does not keep the Link has no mirrors to speak of.
+  const refused = report?.mirrors === undefined ? null : refusalsOf(report);
+  return { lastWordSeconds, credentialsExpireAt, refusedImports: refused };
 }
 
 function conditionsOf(found: readonly Condition[]): LinkRow['conditions'] {

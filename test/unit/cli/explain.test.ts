@@ -9,6 +9,7 @@ import {
   reasonText,
 } from '../../../src/cli/explain-words.ts';
 import { linkRows, wideLinksText } from '../../../src/cli/links.ts';
+import type { ServiceReport } from '../../../src/mirror/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { condition } from '../../support/link-conditions.ts';
 
@@ -33,6 +34,7 @@ const report = {
   held: true,
   lastWordSeconds: 2.1,
   credentialsExpireAt: '2026-12-01T00:00:00.000Z',
+  mirrors: [],
 };
 
 /** A word in a condition is of use to somebody at night only if one command says what it means and what to do. */
@@ -73,6 +75,30 @@ describe('linkspan explain', () => {
     const [row] = linkRows([west], [lease], now, [report]);
     expectGolden('cli/explain/link.txt', row === undefined ? '' : linkText(row));
     expectGolden('cli/links/wide.txt', wideLinksText(linkRows([west], [lease], now, [report])));
+  });
+
+  it('a Link whose import policy keeps things out: what it says, and what that did', () => {
+    const link = {
+      ...west,
+      metadata: {
+        ...west.metadata,
+        annotations: { 'linkspan.dev/import-namespaces': 'shop', 'other.example/note': 'x' },
+      },
+    };
+    const refused = (name: string): ServiceReport => ({
+      service: `bank/${name}`,
+      local: `${name}-west`,
+      mode: 'gateway',
+      reason: 'ImportNamespaceRefused',
+      message: 'the Link takes nothing from namespace bank',
+      since: '',
+      endpoints: 0,
+    });
+    const mirrors = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map(refused);
+    const [row] = linkRows([link], [lease], now, [{ ...report, mirrors }]);
+    expect(row?.importPolicy).to.deep.equal({ 'linkspan.dev/import-namespaces': 'shop' });
+    expect(row?.refusedImports).to.have.length(7);
+    expectGolden('cli/explain/link-imports.txt', row === undefined ? '' : linkText(row));
   });
 
   it("another controller's reason stands as it is", () => {
