@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { before } from './text.ts';
 
 /** An IP address as its 16 bytes; IPv4 in the form that IPv6 maps it to (`::ffff:a.b.c.d`, RFC 4291 2.5.5.2), so that both families compare alike. */
 type Bytes = Uint8Array;
@@ -12,6 +13,8 @@ interface Range {
 /** Longest text of an IPv6 address; longer text is not looked at. */
 const MAX_TEXT = 45;
 const MAPPED_BITS = 96;
+/** The leading bits of IPv4 in IPv6, as `masked` gives them. */
+const MAPPED = '\0\0\0\0\0\0\0\0\0\0\xff\xff';
 
 /**
  * The bytes of an address; undefined for everything that is not one in its strict form: no leading zeros or missing parts (`127.1`, `0177.0.0.1`, which resolvers take), no zone
@@ -34,6 +37,18 @@ export function addressBytes(text: string): Bytes | undefined {
     bytes[index * 2 + 1] = group & 0xff;
   }
   return bytes;
+}
+
+/**
+ * Who an address belongs to, as far as addresses tell: itself (`::ffff:1.2.3.4` is 1.2.3.4), and of IPv6 its /64, of which one machine may have every address. A text that is no address is
+ * itself. Pure.
+ */
+export function shareOf(address: string): string {
+  const bytes = addressBytes(before(address, '%'));
+  if (bytes === undefined) return address;
+  return masked(bytes, MAPPED_BITS) === MAPPED
+    ? `4 ${bytes.subarray(12).join('.')}`
+    : `6 ${bytes.subarray(0, 8).join('.')}`;
 }
 
 /** The eight groups of an IPv6 address that `isIP` has taken. */

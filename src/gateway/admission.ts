@@ -1,5 +1,5 @@
+import { shareOf } from '../base/ip-ranges.ts';
 import { memoryLimit } from '../base/memory-limit.ts';
-import { shareOf } from './policy/networks.ts';
 
 /** How much there may be at the same time, in one process. */
 export interface AdmissionLimits {

@@ -8,6 +8,7 @@ import { createServer, isIPv4, type Server as NetServer, type Socket } from 'nod
 import { type Clock, systemClock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
+import { shareOf } from '../base/ip-ranges.ts';
 import { IDLE_MS, MAX_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
 import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminContent, AdminPages, text } from './admin-pages.ts';
@@ -20,7 +21,7 @@ const TLS_HANDSHAKE = 0x16;
 const FIRST_BYTES_MS = 10_000;
 /** Whatever a client does, its connection ends after this time: the bound for those that trickle. */
 const MAX_AGE_MS = 600_000;
-/** Beyond it the oldest connection makes room, so that nobody can lock probes out by holding connections open. */
+/** Beyond it the oldest connection of the address that has most of them makes room, so that nobody can lock probes out by holding connections open or by opening them fast. */
 const MAX_CONNECTIONS = 256;
 
 /** Ends TLS on a connection whose first byte asks for it. */
@@ -65,6 +66,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 }
 
+/** Of these, in the order of their coming, the first of the address that has most. */
+function oldestOfMost(sockets: Iterable<Socket>): Socket | undefined {
+  const shares = Map.groupBy(sockets, ({ remoteAddress = '' }) => shareOf(remoteAddress));
+  const [most] = [...shares.values()].sort((a, b) => b.length - a.length);
+  return most?.[0];
+}
+
 /** What happens on a connection, from its first byte on. */
 class AdminPort {
   readonly #pages: AdminPages;
@@ -89,9 +97,9 @@ class AdminPort {
     });
     socket.on('error', () => socket.destroy());
     if (this.#open.size > MAX_CONNECTIONS) {
-      const [oldest] = this.#open;
-      if (oldest !== undefined) this.#open.delete(oldest);
-      oldest?.destroy();
+      const surplus = oldestOfMost(this.#open);
+      if (surplus !== undefined) this.#open.delete(surplus);
+      surplus?.destroy();
     }
     this.#serve(socket, isLoopback(socket.remoteAddress), this.#tls);
   }

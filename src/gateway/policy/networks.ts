@@ -31,13 +31,6 @@ export function isNetwork(text: string): boolean {
   return parseNetwork(text) !== undefined;
 }
 
-/** Who an address belongs to, as far as addresses tell: itself, and of IPv6 its /64, of which one machine may have every address. Pure. */
-export function shareOf(address: string): string {
-  const ip = parseIp(address);
-  if (ip === undefined) return address;
-  return ip.bits === 32 ? `4 ${ip.value}` : `6 ${ip.value >> 64n}`;
-}
-
 /** @returns undefined when the text is no network */
 function holds(cidr: string, address: Address): boolean | undefined {
   const network = parseNetwork(cidr);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { memoryLimit } from '../../../src/base/memory-limit.ts';
 import { Admission, admissionLimits, type Ticket } from '../../../src/gateway/admission.ts';
-import { shareOf } from '../../../src/gateway/policy/networks.ts';
+import { shareOf } from '../../../src/base/ip-ranges.ts';
 
 const MIB = 1024 * 1024;
 

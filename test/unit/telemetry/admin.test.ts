@@ -164,6 +164,20 @@ describe('The admin port', () => {
     for (const socket of silent) socket.destroy();
   });
 
+  // Whoever opened connections faster than kubelet's probe took drove the probe out: the oldest went, whoever it was.
+  it('makes room at the cost of the address that has most connections', async () => {
+    const from = (localAddress: string) => {
+      const socket = net.connect({ port: admin.address.port, host: '127.0.0.1', localAddress });
+      return socket.resume().on('error', () => undefined);
+    };
+    const probes = Array.from({ length: 5 }, () => from('127.0.0.2'));
+    await Promise.all(probes.map((socket) => once(socket, 'connect')));
+    const flood = Array.from({ length: 600 }, () => from('127.0.0.1'));
+    await eventually('the flood made room', () => flood.filter((s) => s.destroyed).length >= 349);
+    expect(probes.filter((socket) => socket.destroyed)).to.deep.equal([]);
+    for (const socket of [...probes, ...flood]) socket.destroy();
+  });
+
   it('says which port is taken', async () => {
     const options = { address: admin.address, registry: new Registry(), ready: () => health };
     const failure = await startAdmin(options).then(
