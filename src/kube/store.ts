@@ -41,6 +41,11 @@ export class IndexedStore<T extends KubeObject> {
     return stored !== undefined && sameVersion(stored, object) ? stored : undefined;
   }
 
+  /** The object that has been here longest. */
+  get first(): T | undefined {
+    return this.#objects.values().next().value;
+  }
+
   list(): T[] {
     return [...this.#objects.values()];
   }

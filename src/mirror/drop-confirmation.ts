@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock, Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { listPages } from '../kube/list-pages.ts';
 import { slowDown } from '../kube/pace.ts';
 import type { PeerReading } from '../kube/peer-reading.ts';
@@ -13,7 +13,7 @@ import type { EventReason } from './reasons.ts';
 
 /** How long after a failed or refused confirmation the next one follows. */
 const RETRY_MS = 15_000;
-/** Where the target's identity cannot be read, the second list waits this long: time alone has to tell a mistake from intent. */
+/** Where the target's identity cannot be read, or was not known before, the second list waits this long: time alone has to tell a mistake from intent. */
 const BLIND_DELAY_MS = 30_000;
 const BLIND_RETRY_MS = 3000;
 /** Between two lists of one removal that is still going on. */
@@ -28,6 +28,8 @@ export interface DropConfirmationOptions {
   readonly selectors: readonly string[];
   /** The guard's keys of what a listed Service stands for. */
   readonly claimsOf: (service: V1Service) => readonly string[];
+  /** A Service of the target as it is known here, undefined: none is. The same one over there shows that what is known is of the cluster that answers. */
+  readonly witness: () => V1Service | undefined;
   /** UID of the target's `default/kubernetes` Service as it was last time; undefined: not known. */
   readonly knownUid: string | undefined;
   /** The UID that a person has accepted (annotation on the Link). */
@@ -68,12 +70,22 @@ export class DropConfirmation {
     return this.#replacedBy;
   }
 
-  /** Learns the target's identity, unless removals are held: then it is what has to be confirmed. Never throws. */
+  /**
+   * Learns the target's identity, unless removals are held: then it is what has to be confirmed. A cluster that has none of what is known from it may have taken the place of the one that was listed
+   * since: its identity is not learnt. Never throws.
+   */
   async learn(): Promise<void> {
     const { guard, signal, log } = this.#options;
     try {
       const uid = await this.#readUid();
-      if (signal.aborted || uid === undefined || (guard.holding && this.#uid !== undefined)) return;
+      if (uid === undefined || uid === this.#uid) return;
+      const isListed = await this.#hasWitness();
+      if (signal.aborted || guard.holding) return;
+      if (!isListed) {
+        log.info({ is: uid }, 'target has nothing of what is known from it, identity not learnt yet');
+        if (this.#timer === undefined) this.#later(RETRY_MS);
+        return;
+      }
       this.#uid = uid;
       this.#replacedBy = undefined;
     } catch (error) {
@@ -113,12 +125,19 @@ export class DropConfirmation {
         this.#refuse(uid);
         return;
       }
-      if (uid === undefined && !this.#blindWaitOver()) {
+      const isBlind = uid === undefined || this.#uid === undefined;
+      if (isBlind && !this.#blindWaitOver()) {
         // A server that has only just begun makes the Service within seconds.
         this.#later(BLIND_RETRY_MS);
         return;
       }
-      const confirmed = await this.#list();
+      const present = await this.#list();
+      // The list is of this cluster only if that was there before and after it.
+      if ((await this.#readUid()) !== uid) {
+        this.#later(NEXT_LIST_MS);
+        return;
+      }
+      const confirmed = guard.confirm(present);
       this.#uid = uid ?? this.#uid;
       this.#replacedBy = undefined;
       this.#blindSince = undefined;
@@ -176,9 +195,23 @@ export class DropConfirmation {
     return clusterUid(this.#options.remote, this.#options.signal);
   }
 
-  /** What is absent here and from a fresh list too. */
-  async #list(): Promise<readonly string[]> {
-    const { remote, selectors, signal, guard, claimsOf, reading, clock } = this.#options;
+  /** Whether something that is known from the target is there now; true where nothing is known. */
+  async #hasWitness(): Promise<boolean> {
+    const { witness, remote, signal } = this.#options;
+    const known = witness()?.metadata;
+    if (known === undefined) return true;
+    const { namespace = '', name = '', uid } = known;
+    try {
+      return (await remote.get(services, { namespace, name }, { signal })).metadata?.uid === uid;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  }
+
+  /** The claims that a fresh list has. */
+  async #list(): Promise<ReadonlySet<string>> {
+    const { remote, selectors, signal, claimsOf, reading, clock } = this.#options;
     const present = new Set<string>();
     let bytes = 0;
     const note = (service: V1Service): undefined => {
@@ -199,6 +232,6 @@ export class DropConfirmation {
       });
       for await (const page of pages) await slowDown(reading?.pace, page.bytes, clock, signal);
     }
-    return guard.confirm(present);
+    return present;
   }
 }

@@ -127,6 +127,7 @@ export class Peer {
       guard: this.#guard,
       selectors: views.selectors,
       claimsOf: (service) => claimsOf(service, link),
+      witness: () => views.exports.services.first ?? views.members.services.first,
       knownUid: options.knownUid,
       acceptedUid: link.acceptedUid,
       reconsider: (claims) => this.#reconsider(claims),

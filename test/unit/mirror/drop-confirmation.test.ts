@@ -1,3 +1,4 @@
+import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { DropConfirmation } from '../../../src/mirror/drop-confirmation.ts';
 import { DropGuard } from '../../../src/mirror/drop-guard.ts';
@@ -7,7 +8,9 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 
 /** An emptied etcd answers a second list as emptily as the first: only the cluster's identity tells it from an intended unexport. */
 describe('confirmation of held removals', () => {
-  function start(options: { knownUid?: string; acceptedUid?: string; exported?: string[] } = {}) {
+  function start(
+    options: { knownUid?: string; acceptedUid?: string; exported?: string[]; witness?: V1Service } = {},
+  ) {
     const clock = new VirtualClock();
     const target = new FakeCluster();
     const guard = new DropGuard({ fraction: 0.5 });
@@ -22,6 +25,7 @@ describe('confirmation of held removals', () => {
       guard,
       selectors: ['exported=true'],
       claimsOf: ({ metadata }) => [`${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`],
+      witness: () => options.witness,
       knownUid: options.knownUid,
       acceptedUid: options.acceptedUid,
       // As the writers do: what is not held is removed.
@@ -126,5 +130,45 @@ describe('confirmation of held removals', () => {
     for (let index = 3; index < 20; index++) guard.note(`demo/s${index}`, true, 'there');
     await clock.advance(15_000);
     expect(confirmed).to.deep.equal(['demo/s0', 'demo/s1', 'demo/s2']);
+  });
+
+  // The identity was read after the first list; wiped in between, the new cluster was taken for the known one, and its empty list confirmed everything.
+  it('does not take a cluster for the known one that has nothing of what is known', async () => {
+    const witness = { metadata: { namespace: 'demo', name: 's0', uid: 'old' } };
+    const { clock, confirmation, confirmed, guard, is, target } = start({ witness });
+    for (let index = 0; index < 20; index++) guard.note(`demo/s${index}`, true, 'there');
+    is('two');
+    target.put('services', { metadata: { namespace: 'demo', name: 's0', uid: 'another' } });
+    await confirmation.learn();
+    expect(confirmation.uid).to.equal(undefined);
+    // It was the next list that was late: here it is.
+    target.put('services', { metadata: { namespace: 'demo', name: 's0', uid: 'old' } });
+    await clock.advance(15_000);
+    expect(confirmation.uid).to.equal('two');
+    expect(confirmed).to.deep.equal([]);
+  });
+
+  it('of a cluster that was never known waits: nothing tells it from one that was rebuilt', async () => {
+    const { clock, confirmation, confirmed, is } = start();
+    is('two');
+    confirmation.request();
+    await clock.advance(29_000);
+    expect(confirmed).to.deep.equal([]);
+    await clock.advance(5000);
+    expect(confirmed).to.have.length(20);
+  });
+
+  // Identity, then list: wiped between the two, the list of the new cluster confirmed removals in the name of the old one.
+  it('does not come from a list during which the cluster was replaced', async () => {
+    const { clock, confirmation, confirmed, is, target } = start({ knownUid: 'one' });
+    is('one');
+    let reads = 0;
+    target.beforeCall = (verb) => {
+      if (verb === 'get' && ++reads === 2) is('two');
+    };
+    confirmation.request();
+    await clock.advance(60_000);
+    expect(confirmed).to.deep.equal([]);
+    expect(confirmation.replacedBy).to.equal('two');
   });
 });
