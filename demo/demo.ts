@@ -14,7 +14,7 @@ import { identityName } from '../src/identity/identity-name.ts';
 import { identityFiles, writePemFiles } from '../src/identity/pem-files.ts';
 import { startCluster, type Cluster } from '../test/testbed/cluster.ts';
 import { binaries } from '../test/testbed/binaries.ts';
-import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
+import { takeFlags } from '../test/testbed/binaries/flags.ts';
 import { NEEDS } from '../test/testbed/binaries/programs.ts';
 import { orExplain } from '../test/testbed/errors.ts';
 import { address, inNetns, reexecInNetns } from '../test/testbed/netns.ts';
@@ -30,7 +30,7 @@ import {
 import { endAll, enterCommand, get, say, show, startProgram, until } from './steps.ts';
 
 await orExplain(async () => {
-  takeFromFlag(process.argv.slice(2));
+  takeFlags(process.argv.slice(2), ['--keep']);
   // Before anything else: the addresses below exist only inside.
   await reexecInNetns(NEEDS.demo);
 });

@@ -9,7 +9,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import os from 'node:os';
 import path from 'node:path';
 import { ended } from '../test/testbed/binaries/build.ts';
-import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
+import { takeFlags } from '../test/testbed/binaries/flags.ts';
 import { isExecutable } from '../test/testbed/binaries/places.ts';
 import { orExplain, TestbedError } from '../test/testbed/errors.ts';
 import { findExecutable } from '../test/testbed/processes.ts';
@@ -76,7 +76,7 @@ function remove(folder: string): void {
 }
 
 await orExplain(async () => {
-  const rest = takeFromFlag(process.argv.slice(2));
+  const given = takeFlags(process.argv.slice(2), ['--keep']);
   const from = process.env['LINKSPAN_TESTBED_FROM'];
   const flags = from === undefined ? [] : ['--', '--from', from];
   const commit = gitSays('rev-parse', 'HEAD');
@@ -99,6 +99,6 @@ await orExplain(async () => {
     `\ncommit ${commit}, everything empty (${os.cpus().length} processors)\n${results.join('\n')}\n`,
   );
   if (results.some((line) => line.includes('FAILED'))) process.exitCode = 1;
-  if (rest.includes('--keep')) process.stdout.write(`kept: ${base}\n`);
+  if (given.has('--keep')) process.stdout.write(`kept: ${base}\n`);
   else remove(base);
 });

@@ -16,6 +16,29 @@ export function takeFromFlag(args: readonly string[], env: NodeJS.ProcessEnv = p
   return rest;
 }
 
+/**
+ * The same for a command that takes nothing beside these flags, so that a slip of the pen does not start minutes of work.
+ * @returns those that were given
+ * @throws TestbedError TESTBED_BAD_FLAG
+ */
+export function takeFlags<F extends string>(
+  args: readonly string[],
+  known: readonly F[],
+  env: NodeJS.ProcessEnv = process.env,
+): ReadonlySet<F> {
+  const given = new Set<F>();
+  for (const arg of takeFromFlag(args, env)) {
+    const flag = known.find((one) => one === arg);
+    if (flag === undefined)
+      throw new TestbedError(
+        'TESTBED_BAD_FLAG',
+        `there is no flag "${arg}". Known: ${[...known, '--from build|download|auto'].join(', ')}.`,
+      );
+    given.add(flag);
+  }
+  return given;
+}
+
 function checked(value: string | undefined): string {
   if (value === 'build' || value === 'download' || value === 'auto') return value;
   throw new TestbedError(
