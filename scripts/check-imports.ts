@@ -10,11 +10,11 @@ export const layers: readonly (readonly string[])[] = [
   ['cli'],
   ['gateway', 'egress', 'mirror', 'link', 'probe', 'install', 'check'],
   ['proxy', 'discovery', 'identity'],
-  ['kube', 'telemetry'],
+  ['kube', 'dns', 'telemetry'],
   ['base'],
 ];
 
-/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links, `install` looks at them, `check` at everything, `kube` logs. */
+/** Imports inside one layer that the architecture names explicitly: `mirror` is made of Links, `install` looks at them, `check` at everything, `kube` and `dns` log. */
 export const sideways: readonly (readonly [from: string, to: string])[] = [
   ['mirror', 'link'],
   ['install', 'link'],
@@ -22,6 +22,7 @@ export const sideways: readonly (readonly [from: string, to: string])[] = [
   ['check', 'mirror'],
   ['check', 'install'],
   ['kube', 'telemetry'],
+  ['dns', 'telemetry'],
 ];
 
 /** Packages and built-ins that a folder must not know: `proxy` nothing of Kubernetes, `mirror` nothing of sockets. */

@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { promises as dns } from 'node:dns';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
@@ -8,6 +7,9 @@ import { messageOf } from '../base/errors.ts';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE, FEDERATED_LABEL } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
+import { HostNames } from '../dns/host-names.ts';
+import { publishHostNames } from '../dns/metrics.ts';
+import { systemLookUp } from '../dns/system-look-up.ts';
 import { openIdentityDir } from '../identity/identity-dir.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { ClusterAccess } from '../kube/access.ts';
@@ -17,7 +19,6 @@ import { Controller, type ControllerSettings } from '../mirror/controller.ts';
 import { linkerdInstalled } from '../mirror/detect.ts';
 import { DEFAULT_EGRESS_RANGE } from '../base/egress-ports.ts';
 import { explainName, reportLinks, tryGateways, type Explanation } from '../mirror/explain.ts';
-import type { Resolver } from '../mirror/gateway-addresses.ts';
 import type { GatewayHealthFactory } from '../mirror/gateway-health.ts';
 import { controlNamespaces } from '../mirror/import-rules.ts';
 import { publishMirrorMetrics } from '../mirror/metrics.ts';
@@ -195,17 +196,18 @@ async function run(settings: Settings): Promise<void> {
   });
   const meshed = await detectMesh(access, settings, log, stopping.signal);
   if (meshed !== undefined) {
+    const shared = { clock: systemClock, random: Math.random, log };
+    const names = new HostNames({ ...shared, lookUp: systemLookUp(shared) });
     controller = new Controller({
       access,
       replica: settings.replica,
-      resolver: resolveHost,
+      ...shared,
+      names,
       health: probing(registry, identity, log),
-      clock: systemClock,
-      random: Math.random,
-      log,
       settings: controllerSettings(settings, meshed),
     });
     publishMirrorMetrics(registry, controller);
+    publishHostNames(registry, names);
     controller.start();
   }
   await stopped;
@@ -309,20 +311,3 @@ async function detectMesh(
     await client.close();
   }
 }
-
-/** Addresses of a host name with their TTL; names that only the system's resolver knows (/etc/hosts) count as good for 30 s. */
-const resolveHost: Resolver = async (host) => {
-  try {
-    const records = await dns.resolve4(host, { ttl: true });
-    if (records.length > 0) {
-      return {
-        addresses: records.map(({ address }) => address),
-        ttlMs: Math.min(...records.map(({ ttl }) => ttl)) * 1000,
-      };
-    }
-  } catch {
-    // Asked below in the other way, whose error is the one to report.
-  }
-  const found = await dns.lookup(host, { all: true });
-  return { addresses: found.map(({ address }) => address), ttlMs: 30_000 };
-};

@@ -5,12 +5,14 @@ import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../base/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
+import { HostNames } from '../dns/host-names.ts';
+import { publishHostNames } from '../dns/metrics.ts';
+import { systemLookUp } from '../dns/system-look-up.ts';
 import { NO_CLIENTS } from '../egress/clients/client.ts';
 import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../egress/clients/namespace-rules.ts';
 import { PodClients } from '../egress/clients/pod-clients.ts';
 import { Egress } from '../egress/egress.ts';
 import { publishEgress } from '../egress/metrics.ts';
-import { remoteLookup, systemLookup } from '../egress/resolve.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { publishIdentity } from '../identity/metrics.ts';
 import { clientFor } from '../kube/scoped-client.ts';
@@ -89,6 +91,7 @@ async function run(settings: Settings): Promise<void> {
   const shared = { clock: systemClock, random: Math.random, log };
   const clients = settings.clients ? new PodClients({ ...shared, client }) : undefined;
   const namespaceRules = settings.clients ? new KubeNamespaceRules({ ...shared, client }) : undefined;
+  const names = new HostNames({ ...shared, lookUp: systemLookUp(shared) });
   const egress = new Egress({
     ...shared,
     identity,
@@ -96,7 +99,7 @@ async function run(settings: Settings): Promise<void> {
     namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
     relayPolicy: settings.defaultRelayPolicy,
     listenAddress: settings.listenAddress,
-    lookup: remoteLookup(systemLookup),
+    names,
     streams: settings.streams,
     connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,
@@ -110,6 +113,7 @@ async function run(settings: Settings): Promise<void> {
   const registry = createRegistry();
   publishAccounts(registry, egress.accounts, 'outbound');
   publishEgress(registry, { refused: egress.refused, pods: () => clients?.size ?? 0 });
+  publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
   try {
     const admin = await startAdmin({

@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import { neverRemote } from '../base/ip-ranges.ts';
+import { type AddressRefusal, HostAddresses } from '../dns/host-addresses.ts';
+import type { HostNames } from '../dns/host-names.ts';
 import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { EndpointAddress } from '../proxy/balancer/balancer.ts';
@@ -14,7 +17,6 @@ import { HeldClient } from './clients/held-client.ts';
 import { type ClientParts, RelayedClient, RouteClients } from './clients/route-clients.ts';
 import { GatewayWays } from './gateway-ways.ts';
 import { PortListener } from './port-listener.ts';
-import { type Lookup, ResolvedHosts } from './resolve.ts';
 import type { Route } from './routes.ts';
 import type { GatewayPlace } from './trunk.ts';
 import type { Trunks } from './trunks.ts';
@@ -25,6 +27,11 @@ import type { Trunks } from './trunks.ts';
  */
 const QUIET_MS = 500;
 const EMPTY = Buffer.alloc(0);
+/**
+ * No other cluster has such an address (loopback, link-local, a cloud's metadata service, …): what a gateway's name resolves to is not the word of whoever wrote the name into the Link. The source's own ranges, which the
+ * controller refuses too, are left to mTLS: nobody there proves the gateway's identity.
+ */
+const REFUSAL: AddressRefusal = (address, host) => (address === host ? undefined : neverRemote(address));
 
 export interface RouteServerOptions {
   readonly listenAddress: string;
@@ -33,7 +40,7 @@ export interface RouteServerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly lookup: Lookup;
+  readonly names: HostNames;
   readonly draining: () => boolean;
   readonly parts: ClientParts;
 }
@@ -47,7 +54,7 @@ export class RouteServer {
   readonly #options: RouteServerOptions;
   readonly #listener: PortListener;
   readonly #targets: Record<SessionProtocol, Target>;
-  readonly #hosts: ResolvedHosts;
+  readonly #hosts: HostAddresses;
   readonly #ways: GatewayWays;
   readonly #flows = new Set<Flow>();
   readonly #clients: RouteClients;
@@ -63,14 +70,13 @@ export class RouteServer {
       http2: this.#target(),
       opaque: this.#target(),
     };
-    this.#hosts = new ResolvedHosts(route.gateway.addresses, {
-      ...options,
-      onChange: (addresses) => {
-        this.#ways.update(addresses);
-        this.#endpoints = addresses.map((host) => ({ host, port: route.gateway.port, ready: true }));
-        this.#update();
-      },
+    this.#hosts = new HostAddresses({
+      hosts: route.gateway.addresses,
+      names: options.names,
+      refusal: REFUSAL,
+      onChange: () => this.#addressesChanged(),
     });
+    this.#hosts.start();
     this.#listener = new PortListener({
       address: { host: options.listenAddress, port: route.listenPort },
       accounts: options.accounts,
@@ -124,6 +130,16 @@ export class RouteServer {
     this.#listener.destroy();
     for (const target of Object.values(this.#targets)) target.close();
     this.#ways.release();
+  }
+
+  #addressesChanged(): void {
+    const { current, refused } = this.#hosts;
+    const { label, gateway } = this.#route;
+    if (refused.length > 0)
+      this.#options.log.debug({ mirror: label, refused }, 'addresses of a gateway not used');
+    this.#ways.update(current);
+    this.#endpoints = current.map((host) => ({ host, port: gateway.port, ready: true }));
+    this.#update();
   }
 
   #update(): void {

@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import type { Agent } from 'undici';
 import type { ClusterAccess } from './access.ts';
 
@@ -6,6 +7,8 @@ export interface AgentOptions {
   readonly timeoutMs?: number | undefined;
   /** Requests at a time; default 16. */
   readonly maxConnections?: number | undefined;
+  /** Looks the server's host name up; default getaddrinfo. */
+  readonly lookup?: LookupFunction | undefined;
 }
 
 /** Connections to one API server: those of watches last. */
@@ -21,8 +24,10 @@ const WATCH_HEADERS_MS = 15_000;
 export async function openAgents(access: ClusterAccess, options: AgentOptions): Promise<Agents> {
   // By its file, because Bun puts a stand-in of its own, without `request`, in the place of the bare name.
   const undici = await import('undici/index.js');
+  const { timeoutMs = 10_000, maxConnections = 16, lookup } = options;
   const connect = {
     timeout: 5000,
+    ...(lookup === undefined ? {} : { lookup }),
     rejectUnauthorized: !access.skipVerify,
     ...(access.ca === undefined ? {} : { ca: access.ca }),
     ...(access.cert === undefined ? {} : { cert: access.cert }),
@@ -30,7 +35,6 @@ export async function openAgents(access: ClusterAccess, options: AgentOptions): 
     ...(access.tlsServerName === undefined ? {} : { servername: access.tlsServerName }),
   };
   const shared = { connect, allowH2: false, keepAliveTimeout: 30_000, pipelining: 1 };
-  const { timeoutMs = 10_000, maxConnections = 16 } = options;
   return {
     requests: new undici.Agent({
       ...shared,

@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -12,6 +13,8 @@ export interface KubeClientOptions {
   readonly timeoutMs?: number;
   /** Connections for requests, beside those of watches; default 16. */
   readonly maxConnections?: number;
+  /** Looks the server's host name up; default getaddrinfo, which has two threads for all names of the process: a name server that is silent holds up everybody. */
+  readonly lookup?: LookupFunction;
   /** Tries of a request that may be repeated; default 4. */
   readonly maxTries?: number;
   /** Limits of one answer; default `ANSWER_LIMITS`. */

@@ -1,4 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
+import type { Random } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { BudgetShare } from '../kube/peer-budget.ts';
@@ -9,6 +11,7 @@ import { IndexedStore } from '../kube/store.ts';
 import { decideGateway, MAX_NAMED } from '../link/export-gateways.ts';
 import { gatewayFacts } from '../link/link-gen.ts';
 import type { Link } from '../link/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
 import type { GatewayFacts } from './facts.ts';
 import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
 import { parseKey } from './naming.ts';
@@ -16,6 +19,9 @@ import { parseKey } from './naming.ts';
 export interface AnnotatedGatewaysOptions
   extends Omit<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe' | 'own' | 'onChange'> {
   readonly remote: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
   /** Limits of what the target may make us hold, also of how many watches there may be. */
   readonly limits: PeerReading;
   /** Whose gateway and list decide, and whose probe says path, period and time limit. */
@@ -184,7 +190,7 @@ export class AnnotatedGateways {
     followed.text = text;
     followed.way = way;
     followed.path?.stop();
-    const { clock, random, log, resolver, refusal, health, cluster } = this.#options;
+    const { log, names, refusal, health, cluster } = this.#options;
     if (way?.kind === 'refused')
       log.warn({ gateway, cause: way.message }, 'gateway named by annotation refused');
     followed.path =
@@ -192,10 +198,7 @@ export class AnnotatedGateways {
         ? undefined
         : new GatewayPath({
             ...way.options,
-            clock,
-            random,
-            log,
-            resolver,
+            names,
             refusal,
             health,
             cluster,

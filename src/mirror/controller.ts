@@ -11,6 +11,7 @@ import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../base/egress-ports.ts';
 import { RECORD_SELECTOR } from '../base/egress-record.ts';
 import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import type { HostNames } from '../dns/host-names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { EventRecorder } from '../kube/event-recorder.ts';
@@ -38,7 +39,6 @@ import { makers } from './collector.ts';
 import { EgressAllocator } from './egress-allocator.ts';
 import { seedClaims } from './egress-seed.ts';
 import type { MirrorAddress } from './endpoints.ts';
-import type { Resolver } from './gateway-addresses.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
 import { LinkRun } from './link-run.ts';
 import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
@@ -79,7 +79,7 @@ export interface ControllerOptions {
   readonly settings: ControllerSettings;
   /** Name of this replica, the holder of its Leases. */
   readonly replica: string;
-  readonly resolver: Resolver;
+  readonly names: HostNames;
   readonly health: GatewayHealthFactory;
   readonly clock: Clock;
   readonly random: Random;
@@ -281,7 +281,7 @@ export class Controller {
 
   #begin(): void {
     if (this.#stopping) return;
-    const { settings, clock, random, resolver, health, log } = this.options;
+    const { settings, clock, random, names, health, log } = this.options;
     const egress = new EgressAllocator({
       client: this.client,
       namespace: settings.namespace,
@@ -303,7 +303,7 @@ export class Controller {
       egressAddresses: () => this.#egressAddresses,
       ranges: this.ranges,
       events: this.#events,
-      resolver,
+      names,
       health,
       ageOf: (cluster) => this.#ageOf(cluster),
       clock,

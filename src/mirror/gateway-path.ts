@@ -1,9 +1,7 @@
-import type { Random } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
+import { type AddressRefusal, HostAddresses } from '../dns/host-addresses.ts';
+import type { HostNames } from '../dns/host-names.ts';
 import type { LinkProbe } from '../link/schema.ts';
-import type { Logger } from '../telemetry/log.ts';
 import type { GatewayFacts } from './facts.ts';
-import { GatewayAddresses, type AddressRefusal, type Resolver } from './gateway-addresses.ts';
 import { shortList, type Refusal } from './import-rules.ts';
 import type { AddressReport, AddressTry, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
 
@@ -18,11 +16,8 @@ export interface GatewayPathOptions {
   /** Whether this is the gateway of one export rather than the Link's. */
   readonly own: boolean;
   readonly health: GatewayHealthFactory;
-  readonly resolver: Resolver;
+  readonly names: HostNames;
   readonly refusal: AddressRefusal;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
   /** The addresses or what is known of them has changed. `worse`: some address is gone or dead. */
   readonly onChange: (worse: boolean) => void;
 }
@@ -30,23 +25,14 @@ export interface GatewayPathOptions {
 /** The way to one gateway: its addresses, resolved again by their TTL, and whether each answers its probes. */
 export class GatewayPath {
   readonly #options: GatewayPathOptions;
-  readonly #addresses: GatewayAddresses;
+  readonly #addresses: HostAddresses;
   readonly #health: GatewayHealth | undefined;
-  #resolved = false;
   #alive: ReadonlySet<string> = new Set();
 
   constructor(options: GatewayPathOptions) {
     this.#options = options;
-    const { hosts, resolver, refusal, clock, random, log, probe, cluster, identity } = options;
-    this.#addresses = new GatewayAddresses({
-      hosts,
-      resolver,
-      refusal,
-      clock,
-      random,
-      log,
-      onChange: () => this.#changed(),
-    });
+    const { hosts, names, refusal, probe, cluster, identity } = options;
+    this.#addresses = new HostAddresses({ hosts, names, refusal, onChange: () => this.#changed() });
     this.#health =
       probe === undefined
         ? undefined
@@ -54,10 +40,7 @@ export class GatewayPath {
   }
 
   start(): void {
-    void this.#addresses.start().then(() => {
-      this.#resolved = true;
-      this.#changed();
-    });
+    this.#addresses.start();
   }
 
   stop(): void {
@@ -117,7 +100,7 @@ export class GatewayPath {
     unknown: readonly string[],
   ): GatewayFacts['path'] {
     if (current.length === 0 && this.#addresses.refused.length > 0) return 'refused';
-    if (current.length === 0) return this.#resolved ? 'unresolved' : 'resolving';
+    if (current.length === 0) return this.#addresses.asked ? 'unresolved' : 'resolving';
     if (alive.length > 0) return 'alive';
     return unknown.length > 0 ? 'unknown' : 'dead';
   }

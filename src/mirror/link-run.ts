@@ -213,8 +213,9 @@ export class LinkRun {
 
   /** Renews the token for as long as a term lasts, so that one replica does; returns what ends it. */
   #startRenewal(access: ClusterAccess): () => Promise<void> {
-    const { local, clock, random, log } = this.#options;
-    const remote = new KubeClient(access, { clock, random, log, maxConnections: 1 });
+    const { local, names, clock, random, log } = this.#options;
+    const lookup = names.forSockets;
+    const remote = new KubeClient(access, { clock, random, log, lookup, maxConnections: 1 });
     const renewal = new TokenRenewal({ remote, local, clock, random, log });
     this.#renewal = renewal;
     if (this.#secret !== undefined) renewal.follow(this.#secret);

@@ -1,6 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import type { HostNames } from '../dns/host-names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -22,7 +23,6 @@ import type { ClaimScope } from './egress-table.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, LinkFacts } from './facts.ts';
 import { FederatedWriter } from './federated-writer.ts';
-import type { Resolver } from './gateway-addresses.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
 import { GatewayPath } from './gateway-path.ts';
 import type { ImportNeed } from './import-ledger.ts';
@@ -51,7 +51,7 @@ export interface PeerSurroundings {
   readonly events: EventRecorder;
   /** The source cluster's own address ranges. */
   readonly ranges: Pick<SourceRanges, 'ranges' | 'unknown'>;
-  readonly resolver: Resolver;
+  readonly names: HostNames;
   readonly health: GatewayHealthFactory;
   /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
   readonly ageOf: (cluster: string) => string | undefined;
@@ -103,9 +103,11 @@ export class Peer {
       pace: new Pace(READ_RATE, clock),
       maxPages: budgets.pages,
     };
-    this.#remote = new KubeClient(access, { ...common, limits: budgets.answer });
+    // One Link's silent name server must not keep the others from their API servers.
+    const remote = { ...common, lookup: options.names.forSockets };
+    this.#remote = new KubeClient(access, { ...remote, limits: budgets.answer });
     this.#api = new ApiReachability({
-      client: reachabilityClient(access, common),
+      client: reachabilityClient(access, remote),
       clock,
       onBack: () => {
         this.exports.refresh();
@@ -328,7 +330,7 @@ export class Peer {
   }
 
   #annotatedGateways(): AnnotatedGateways {
-    const { link, health, resolver, clock, random, log } = this.#options;
+    const { link, health, names, clock, random, log } = this.#options;
     return new AnnotatedGateways({
       clock,
       random,
@@ -336,7 +338,7 @@ export class Peer {
       cluster: link.targetClusterName,
       remote: this.#remote,
       limits: this.#reading,
-      resolver,
+      names,
       refusal: this.#refusal,
       health,
       link,
@@ -348,7 +350,7 @@ export class Peer {
   }
 
   #gatewayPath(gateway: NonNullable<Link['gateway']>): GatewayPath {
-    const { link, health, resolver, clock, random, log } = this.#options;
+    const { link, health, names } = this.#options;
     return new GatewayPath({
       cluster: link.targetClusterName,
       hosts: gateway.addresses,
@@ -357,11 +359,8 @@ export class Peer {
       probe: link.probe,
       own: false,
       health,
-      resolver,
+      names,
       refusal: this.#refusal,
-      clock,
-      random,
-      log,
       onChange: (worse) => this.resync(worse ? PRIORITY.withdrawal : PRIORITY.change),
     });
   }

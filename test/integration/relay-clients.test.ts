@@ -16,6 +16,7 @@ import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { noNames } from '../support/host-names.ts';
 import { clientAs } from '../support/account-client.ts';
 import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
@@ -293,7 +294,7 @@ describe('an egress that knows the pods of its cluster', () => {
         ...shared,
         identity: fixedIdentity(await issueLeaf(gateway.issuer, { identity: EGRESS })),
         listenAddress: address(20),
-        lookup: () => Promise.reject(new Error('no names in this test')),
+        names: noNames(systemClock),
         clients,
         namespaceRules,
         graceMs: 0,

@@ -13,6 +13,7 @@ import { loadAccess } from '../../src/kube/access.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { fixedIdentity } from '../support/fixed-identity.ts';
@@ -235,7 +236,7 @@ describe('a plain client reaches an export of another cluster', () => {
         ...shared,
         identity: fixedIdentity(identity),
         listenAddress: address(20),
-        lookup: () => Promise.reject(new Error('no names in this test')),
+        names: noNames(systemClock),
         graceMs: 0,
       }),
       (one) => one.stop(),

@@ -11,6 +11,7 @@ import { publishAccounts } from '../../src/proxy/metrics.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createRegistry } from '../../src/telemetry/metrics.ts';
+import { noNames } from './host-names.ts';
 import { ListedClients } from './listed-clients.ts';
 
 export interface EgressProgramConfig {
@@ -34,7 +35,7 @@ const egress = new Egress({
   listenAddress: '127.0.0.1',
   streams: config.streams,
   graceMs: config.graceMs,
-  lookup: () => Promise.resolve([]),
+  names: noNames(systemClock),
   ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { HostNames } from '../../src/dns/host-names.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { PEER_BUDGETS } from '../../src/link/peer-budgets.ts';
@@ -10,6 +11,7 @@ import { controlNamespaces } from '../../src/mirror/import-rules.ts';
 import { GatewayProbes } from '../../src/probe/gateway-probes.ts';
 import { Prober } from '../../src/probe/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { noNames } from './host-names.ts';
 import { eventually } from './eventually.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 
@@ -147,13 +149,13 @@ export function exportedObjects(
 export function startController(
   source: Cluster,
   settings: Partial<ControllerSettings> & { namespace: string },
-  options: { replica?: string; kubeconfigFile?: string } = {},
+  options: { replica?: string; kubeconfigFile?: string; names?: HostNames } = {},
 ): Controller {
   const log = createLogger({ name: 'controller', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
   const controller = new Controller({
     access: loadAccess({ file: options.kubeconfigFile ?? source.kubeconfigFile }),
     replica: options.replica ?? 'test',
-    resolver: () => Promise.reject(new Error('no names in this test')),
+    names: options.names ?? noNames(systemClock),
     health: ({ probe, ...options }) =>
       new GatewayProbes({
         ...options,

@@ -26,6 +26,7 @@ import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local
 import { LocalView } from '../../src/mirror/local-view.ts';
 import { Peer, type PeerSurroundings } from '../../src/mirror/peer.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { noNames } from './host-names.ts';
 import { FakeCluster } from './fake-cluster.ts';
 
 /** A line of what the program says. */
@@ -82,7 +83,7 @@ const surroundings: PeerSurroundings = {
   },
   egressAddresses: () => [],
   events: { record: () => undefined } as unknown as PeerSurroundings['events'],
-  resolver: (host) => Promise.resolve({ addresses: [host], ttlMs: 60_000 }),
+  names: noNames(systemClock),
   health: () => {
     throw new Error('nothing is probed here');
   },

@@ -9,6 +9,7 @@ import { type RelayedService, routeOf } from './egress-process.ts';
 import { eventually } from './eventually.ts';
 import { fixedIdentity } from './fixed-identity.ts';
 import { freePorts } from './free-port.ts';
+import { noNames } from './host-names.ts';
 import { type LocalGateway, localGateway } from './local-gateway.ts';
 import { PlainClient } from './plain-client.ts';
 
@@ -43,7 +44,7 @@ export async function startRelay(options: {
     clock: systemClock,
     random: Math.random,
     log: captured.log,
-    lookup: () => Promise.resolve([]),
+    names: noNames(systemClock),
     graceMs: 0,
     ...options.egress,
   });

@@ -7,6 +7,7 @@ import { captureLog, type LogLine } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { fixedIdentity } from '../../support/fixed-identity.ts';
 import { freePorts } from '../../support/free-port.ts';
+import { noNames } from '../../support/host-names.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 function route(listenPort: number, address = '127.0.0.2'): Route {
@@ -51,13 +52,14 @@ describe('the listeners of an egress', () => {
     ports = await freePorts(3);
     const captured = captureLog();
     lines = captured.lines;
+    const clock = new VirtualClock();
     egress = new Egress({
       listenAddress: '127.0.0.1',
       identity: fixedIdentity(undefined),
-      clock: new VirtualClock(),
+      clock,
       random: () => 0.5,
       log: captured.log,
-      lookup: () => Promise.resolve([]),
+      names: noNames(clock),
       graceMs: 0,
     });
   });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { hostNameFamilies } from '../../../src/dns/metrics.ts';
 import { egressFamilies } from '../../../src/egress/metrics.ts';
 import { gatewayFamilies } from '../../../src/gateway/metrics.ts';
 import { families } from '../../../src/proxy/metrics.ts';
@@ -27,7 +28,7 @@ function documented(): Row[] {
 }
 
 describe('docs/reference/metrics.md', () => {
-  const all: MetricFamily[] = [families, gatewayFamilies, egressFamilies].flatMap((some) =>
+  const all: MetricFamily[] = [families, gatewayFamilies, egressFamilies, hostNameFamilies].flatMap((some) =>
     Object.values<MetricFamily>(some),
   );
 

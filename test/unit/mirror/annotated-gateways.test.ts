@@ -9,6 +9,7 @@ import { parseLink } from '../../../src/link/schema.ts';
 import { AnnotatedGateways } from '../../../src/mirror/annotated-gateways.ts';
 import type { GatewayHealthOptions } from '../../../src/mirror/gateway-health.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
+import { noNames } from '../../support/host-names.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -66,7 +67,7 @@ async function start(
       maxPages: PEER_BUDGETS.pages,
     },
     cluster: 'west',
-    resolver: () => Promise.reject(new Error('no names')),
+    names: noNames(clock),
     refusal: () => undefined,
     health: ({ probe, identity }) => ({
       update: (addresses) => addresses.forEach((address) => asked.push({ address, probe, identity })),

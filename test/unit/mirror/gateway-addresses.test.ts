@@ -2,11 +2,8 @@ import { expect } from 'chai';
 import { IpRanges } from '../../../src/base/ip-ranges.ts';
 import { GatewayPath } from '../../../src/mirror/gateway-path.ts';
 import { gatewayRefusal } from '../../../src/mirror/remote-addresses.ts';
-import { remoteLookup } from '../../../src/egress/resolve.ts';
-import { createLogger } from '../../../src/telemetry/log.ts';
+import { listedNames } from '../../support/host-names.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
-
-const log = createLogger({ name: 'test', level: 'silent' });
 
 /** A path to a gateway whose names resolve to what the test says, and the addresses that were ever given to the prober. */
 function newPath(hosts: readonly string[], answers: Record<string, string[]>) {
@@ -28,11 +25,8 @@ function newPath(hosts: readonly string[], answers: Record<string, string[]>) {
       states: [],
       stop: () => undefined,
     }),
-    resolver: (host) => Promise.resolve({ addresses: answers[host] ?? [], ttlMs: 5000 }),
+    names: listedNames(answers, clock),
     refusal: (address) => gatewayRefusal(address, { gatewayCidrs: new IpRanges([]) }, own),
-    clock,
-    random: () => 0.5,
-    log,
     onChange: () => undefined,
   });
   path.start();
@@ -56,6 +50,19 @@ describe('a host name of a gateway', () => {
     await clock.advance(5000);
     expect(path.facts).to.deep.include({ path: 'alive', alive: ['203.0.113.8'] });
     expect([...probed]).to.deep.equal(['203.0.113.7', '203.0.113.8']);
+    path.stop();
+  });
+
+  // The controller asked for IPv4 and stopped: a gateway whose IPv4 address answered nothing was dead, whatever its IPv6 address did.
+  it('is probed, and gets endpoints, at its addresses of both families', async () => {
+    const { path, clock, probed } = newPath(['gw.example.com', 'gw6.example.com'], {
+      'gw.example.com': ['203.0.113.7', 'fd00:200::7'],
+      'gw6.example.com': ['fd00:200::8'],
+    });
+    await clock.advance(0);
+    const all = ['203.0.113.7', 'fd00:200::7', 'fd00:200::8'];
+    expect(path.facts).to.deep.include({ path: 'alive', alive: all });
+    expect([...probed]).to.deep.equal(all);
     path.stop();
   });
 
@@ -85,16 +92,5 @@ describe('a host name of a gateway', () => {
     expect(path.facts).to.deep.include({ path: 'alive', alive: ['203.0.113.7'] });
     expect(path.facts.refusal?.message).to.contain('10.96.7.7').and.to.contain('10.96.7.8');
     path.stop();
-  });
-
-  it('leads the egress to no such address either; it keeps the last good ones', async () => {
-    let answer = ['203.0.113.7', '127.0.0.1'];
-    const lookup = remoteLookup(() => Promise.resolve(answer));
-    expect(await lookup('gw.example.com')).to.deep.equal(['203.0.113.7']);
-    answer = ['127.0.0.1'];
-    const failure = await lookup('gw.example.com').catch((error: unknown) => error);
-    expect(failure).to.be.an('error').with.property('message').that.contains('loopback');
-    answer = [];
-    expect(await lookup('gw.example.com')).to.deep.equal([]);
   });
 });

@@ -1,0 +1,257 @@
+import { isIPv6, type LookupFunction } from 'node:net';
+import { backoffDelay, type Random } from '../base/backoff.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { failedAnswer, failureOf, hasAddresses, type LookUp, type NameAnswer } from './answer.ts';
+import {
+  allOf,
+  goodFor,
+  type KnownAddresses,
+  learned,
+  MIN_TTL_MS,
+  NOTHING_KNOWN,
+} from './known-addresses.ts';
+
+/** How long one look-up may take, with all search domains and name servers, milliseconds. */
+export const LOOK_UP_MS = 10_000;
+/** When a name that could not be resolved is asked for again, milliseconds; the wait doubles. One of which addresses are known waits `MIN_TTL_MS` at least. */
+const RETRY = { minMs: 1000, maxMs: 15_000 };
+/** Names are asked for so much later than their TTL says, at most, as a share of it: those that came together part. */
+const SPREAD = 0.1;
+
+export interface HostNamesOptions {
+  readonly lookUp: LookUp;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** How names stand: with addresses, with addresses that nobody confirms any more, without. */
+export interface NameStates {
+  readonly resolved: number;
+  readonly stale: number;
+  readonly unresolved: number;
+}
+
+/** Ends of look-ups. */
+export type LookUpResult = 'found' | 'none' | 'failed';
+
+/** Somebody's interest in a name. */
+export interface FollowedName {
+  /** Addresses of both families, at most `MAX_ADDRESSES`. */
+  readonly addresses: readonly string[];
+  /** Whether the name has been looked up, found or not. */
+  readonly asked: boolean;
+  /** Why the last look-up gave no addresses. */
+  readonly error: Error | undefined;
+  stop(): void;
+}
+
+interface User {
+  readonly onChange: () => void;
+  /** Whether it goes on wanting to know. */
+  readonly follows: boolean;
+}
+
+interface Entry {
+  readonly name: string;
+  /** What each of those who want to know it wants to be called. */
+  readonly users: Set<User>;
+  known: KnownAddresses;
+  asked: boolean;
+  error: Error | undefined;
+  failures: number;
+  timer: Timer | undefined;
+  running: AbortController | undefined;
+}
+
+/**
+ * The host names of a process: each is looked up once for all who follow it, again when its TTL ends, and no more when nobody follows it. Nothing is shared between names, so that one whose name server does not answer waits alone: one look-up at a time each, of
+ * `LOOK_UP_MS` at most. Its last addresses stay until there are others. How many names there may be is bounded by those who name them: 64 hosts for each gateway that the administrator has allowed.
+ */
+export class HostNames {
+  readonly #options: HostNamesOptions;
+  readonly #entries = new Map<string, Entry>();
+  /** Look-ups that have ended. */
+  readonly ended: Record<LookUpResult, number> = { found: 0, none: 0, failed: 0 };
+
+  constructor(options: HostNamesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Keeps a name up to date until `stop`. What another has learned about it is there at once.
+   * @param onChange called whenever its addresses have changed, and after its first look-up; never from within this call
+   */
+  follow(host: string, onChange: () => void): FollowedName {
+    return this.#join(host, { onChange, follows: true });
+  }
+
+  #join(host: string, user: User): FollowedName {
+    const name = host.toLowerCase();
+    const entry = this.#entries.get(name) ?? this.#open(name);
+    entry.users.add(user);
+    return {
+      get addresses() {
+        return allOf(entry.known);
+      },
+      get asked() {
+        return entry.asked;
+      },
+      get error() {
+        return entry.error;
+      },
+      stop: () => this.#leave(entry, user),
+    };
+  }
+
+  /**
+   * The addresses of a name now, as those who follow it or have asked just before know them.
+   * @throws Error with the code that getaddrinfo has for it: ENOTFOUND there are none, EAI_AGAIN nobody knows
+   */
+  async resolve(host: string): Promise<readonly string[]> {
+    const asked = Promise.withResolvers<void>();
+    const followed = this.#join(host, { onChange: asked.resolve, follows: false });
+    try {
+      if (!followed.asked) await asked.promise;
+      if (followed.addresses.length > 0) return followed.addresses;
+      throw followed.error ?? notFound(host);
+    } finally {
+      followed.stop();
+    }
+  }
+
+  /** The same in the form of `net.connect`'s option `lookup`. */
+  get forSockets(): LookupFunction {
+    return (host, { all, family }, callback) => {
+      const wanted = family === 4 || family === 'IPv4' ? 4 : family === 6 || family === 'IPv6' ? 6 : 0;
+      this.resolve(host).then(
+        (addresses) => {
+          const found = addresses
+            .map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
+            .filter((one) => wanted === 0 || one.family === wanted);
+          const [first] = found;
+          if (first === undefined) callback(notFound(host), '', 0);
+          else if (all === true) callback(null, found);
+          else callback(null, first.address, first.family);
+        },
+        (error: NodeJS.ErrnoException) => callback(error, '', 0),
+      );
+    };
+  }
+
+  /** How the names stand that somebody follows. */
+  get states(): NameStates {
+    const states = { resolved: 0, stale: 0, unresolved: 0 };
+    for (const entry of this.#entries.values()) {
+      if (!isFollowed(entry) || !entry.asked) continue;
+      if (entry.error === undefined) states.resolved++;
+      else if (allOf(entry.known).length > 0) states.stale++;
+      else states.unresolved++;
+    }
+    return states;
+  }
+
+  #open(name: string): Entry {
+    const entry: Entry = {
+      name,
+      users: new Set(),
+      known: NOTHING_KNOWN,
+      asked: false,
+      error: undefined,
+      failures: 0,
+      timer: undefined,
+      running: undefined,
+    };
+    this.#entries.set(name, entry);
+    void this.#lookUp(entry);
+    return entry;
+  }
+
+  /** An answer stays until its time is over: a route that is closed and opened again asks for nothing. */
+  #leave(entry: Entry, user: User): void {
+    if (!entry.users.delete(user) || entry.users.size > 0 || entry.running === undefined) return;
+    this.#entries.delete(entry.name);
+    entry.running.abort(new Error('nobody wants to know any more'));
+    entry.running = undefined;
+  }
+
+  #due(entry: Entry): void {
+    if (entry.users.size > 0) void this.#lookUp(entry);
+    else this.#entries.delete(entry.name);
+  }
+
+  async #lookUp(entry: Entry): Promise<void> {
+    const running = new AbortController();
+    entry.running = running;
+    const answer = await this.#answer(entry.name, running);
+    if (entry.running !== running) return;
+    entry.running = undefined;
+    const { clock, random } = this.#options;
+    const before = allOf(entry.known).join();
+    const first = !entry.asked;
+    entry.known = learned(entry.known, answer);
+    entry.asked = true;
+    this.#judge(entry, answer);
+    const ms = hasAddresses(answer) ? goodFor(answer) * (1 + SPREAD * random()) : this.#retryMs(entry);
+    entry.timer = clock.after(ms, () => this.#due(entry), { unref: true });
+    if (first || before !== allOf(entry.known).join()) for (const user of entry.users) user.onChange();
+  }
+
+  /** The answer, or that there was none: also where whoever looks up does not care that its time is over. */
+  async #answer(name: string, running: AbortController): Promise<NameAnswer> {
+    const { lookUp, clock } = this.#options;
+    const { signal } = running;
+    const ended = Promise.withResolvers<never>();
+    signal.addEventListener('abort', () => ended.reject(signal.reason as Error), { once: true });
+    const late = () => running.abort(new Error(`no answer within ${LOOK_UP_MS / 1000} s`));
+    const limit = clock.after(LOOK_UP_MS, late, { unref: true });
+    try {
+      return await Promise.race([lookUp(name, signal), ended.promise]);
+    } catch (error) {
+      return failedAnswer(error instanceof Error ? error : new Error(messageOf(error)));
+    } finally {
+      limit.cancel();
+    }
+  }
+
+  #retryMs(entry: Entry): number {
+    const ms = backoffDelay(entry.failures++, RETRY, this.#options.random);
+    return allOf(entry.known).length === 0 ? ms : Math.max(MIN_TTL_MS, ms);
+  }
+
+  /** Counts the answer, and says so when it is another than before. */
+  #judge(entry: Entry, answer: NameAnswer): void {
+    const { log } = this.#options;
+    const host = entry.name;
+    if (hasAddresses(answer)) {
+      this.ended.found++;
+      if (isFollowed(entry) && entry.error !== undefined)
+        log.info({ host, addresses: allOf(entry.known) }, 'host name resolved again');
+      entry.error = undefined;
+      entry.failures = 0;
+      return;
+    }
+    const failure = failureOf(answer);
+    this.ended[failure === undefined ? 'none' : 'failed']++;
+    const error = failure === undefined ? notFound(host) : noAnswer(host, failure);
+    // Whoever asks once is told, and says so.
+    if (isFollowed(entry) && error.message !== entry.error?.message)
+      log.warn({ host, cause: error.message, kept: allOf(entry.known) }, 'host name not resolved');
+    entry.error = error;
+  }
+}
+
+function isFollowed({ users }: Entry): boolean {
+  return [...users].some(({ follows }) => follows);
+}
+
+function notFound(host: string): Error {
+  return Object.assign(new Error(`${host} has no addresses`), { code: 'ENOTFOUND' });
+}
+
+function noAnswer(host: string, cause: Error): Error {
+  const message = `${host} could not be looked up: ${messageOf(cause)}`;
+  return Object.assign(new Error(message, { cause }), { code: 'EAI_AGAIN' });
+}

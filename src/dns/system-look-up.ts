@@ -1,0 +1,136 @@
+import { promises as dns } from 'node:dns';
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import {
+  answerOf,
+  type FamilyAnswer,
+  failureOf,
+  hasAddresses,
+  type LookUp,
+  type NameAnswer,
+} from './answer.ts';
+import { addressesInHosts } from './hosts-file.ts';
+import { candidates, parseSearchRules } from './resolv-conf.ts';
+
+/** For how long what stands in `/etc/hosts` counts as good, milliseconds. */
+const HOSTS_TTL_MS = 30_000;
+/** How long a file that was read is not read again, milliseconds. */
+const FILE_MS = 5_000;
+/**
+ * Time of one query at one name server, and how often it is sent; the time doubles up to the maximum. A name server that is dead costs a second, so that the next one's answer is there within two.
+ */
+const QUERY = { timeout: 1000, tries: 3, maxTimeout: 2000 };
+/** How long one family's addresses wait for an answer about the other: some name servers never answer for AAAA. */
+const OTHER_FAMILY_MS = 1000;
+/** Codes of c-ares that mean that there is nothing, said by whoever has to know, or of no name at all. */
+const NONE_CODES = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME', 'ERR_INVALID_ARG_TYPE']);
+/** No name server could be asked in time, so neither can it be for the next candidate. */
+const NO_ANSWER_CODES = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED']);
+
+export interface SystemLookUpOptions {
+  readonly clock: Clock;
+  /** Text of a file; default from the disk, empty where it cannot be read. */
+  readonly read?: (file: '/etc/hosts' | '/etc/resolv.conf') => string;
+  /** Name servers (`10.0.0.10`, `127.0.0.1:5353`) in place of those of resolv.conf. */
+  readonly servers?: readonly string[];
+}
+
+/**
+ * Looks names up as the system does, in files first: `/etc/hosts`, then the name servers of `/etc/resolv.conf`, with its search domains and `ndots`, for A and AAAA. c-ares does the asking and not getaddrinfo, which has no TTL and two threads for all names of
+ * the process (ADR 0032). Every look-up has a channel of its own: sockets, source ports and timers that no other name's silence touches, and that it leaves behind when it is over.
+ */
+export function systemLookUp(options: SystemLookUpOptions): LookUp {
+  const files = new Files(options);
+  return async (name, signal) => {
+    signal.throwIfAborted();
+    const fixed = isLocalhost(name) ? ['127.0.0.1', '::1'] : addressesInHosts(files.text('/etc/hosts'), name);
+    if (fixed.length > 0) return answerOf(fixed, HOSTS_TTL_MS);
+    const resolver = new dns.Resolver(QUERY);
+    if (options.servers !== undefined) resolver.setServers(options.servers);
+    const cancel = () => resolver.cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      let failed: NameAnswer | undefined;
+      for (const candidate of candidates(name, parseSearchRules(files.text('/etc/resolv.conf')))) {
+        const answer = await ask(resolver, candidate, options.clock);
+        signal.throwIfAborted();
+        if (hasAddresses(answer)) return answer;
+        const failure = failureOf(answer);
+        if (failure === undefined) continue;
+        failed ??= answer;
+        if (NO_ANSWER_CODES.has(codeOf(failure))) break;
+      }
+      return failed ?? answerOf([], 0);
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
+  };
+}
+
+/** Asks for both families at once. */
+async function ask(resolver: dns.Resolver, name: string, clock: Clock): Promise<NameAnswer> {
+  const ipv4 = familyAnswer(() => resolver.resolve4(name, { ttl: true }));
+  const ipv6 = familyAnswer(() => resolver.resolve6(name, { ttl: true }));
+  const first = await Promise.race([ipv4, ipv6]);
+  const late =
+    first.kind === 'addresses'
+      ? clock.after(OTHER_FAMILY_MS, () => resolver.cancel(), { unref: true })
+      : undefined;
+  const answer = { ipv4: await ipv4, ipv6: await ipv6 };
+  late?.cancel();
+  return answer;
+}
+
+async function familyAnswer(
+  query: () => Promise<readonly { readonly address: string; readonly ttl: number }[]>,
+): Promise<FamilyAnswer> {
+  try {
+    const records = await query();
+    if (records.length === 0) return { kind: 'none' };
+    const ttlMs = Math.min(...records.map(({ ttl }) => ttl)) * 1000;
+    return { kind: 'addresses', addresses: records.map(({ address }) => address), ttlMs };
+  } catch (error) {
+    if (NONE_CODES.has(codeOf(error))) return { kind: 'none' };
+    return { kind: 'failed', error: error instanceof Error ? error : new Error(messageOf(error)) };
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? '';
+}
+
+/** Names that mean this machine whatever a name server says (RFC 6761 6.3). */
+function isLocalhost(name: string): boolean {
+  return /^(?:[^.]+\.)*localhost\.?$/i.test(name);
+}
+
+/** Small files that hardly ever change: read again when they are needed and some seconds old. */
+class Files {
+  readonly #clock: Clock;
+  readonly #read: NonNullable<SystemLookUpOptions['read']>;
+  readonly #texts = new Map<string, { text: string; until: number }>();
+
+  constructor({ clock, read = readOrEmpty }: SystemLookUpOptions) {
+    this.#clock = clock;
+    this.#read = read;
+  }
+
+  text(file: '/etc/hosts' | '/etc/resolv.conf'): string {
+    const now = this.#clock.monotonic();
+    const known = this.#texts.get(file);
+    if (known !== undefined && now < known.until) return known.text;
+    const text = this.#read(file);
+    this.#texts.set(file, { text, until: now + FILE_MS });
+    return text;
+  }
+}
+
+/** A system without the file works as one in which it is empty (hosts(5), resolv.conf(5)). */
+function readOrEmpty(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
