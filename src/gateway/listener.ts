@@ -182,13 +182,8 @@ export class MtlsListener {
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
     const connection = new SocketConnection(socket);
     this.#connections.add(connection);
-    accounts.client.begin(connection);
-    let errno: string | undefined;
-    socket.once('error', ({ code }: NodeJS.ErrnoException) => (errno = code));
-    socket.once('close', () => {
-      this.#connections.delete(connection);
-      accounts.client.end(connection, errno);
-    });
+    accounts.client.follow(connection, socket);
+    socket.once('close', () => this.#connections.delete(connection));
     entrance.admit(connection, clientIdentity, protocol);
     peers.add(connection, socket);
   }
