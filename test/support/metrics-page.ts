@@ -48,16 +48,15 @@ export function documentedMetrics(...sections: readonly string[]): DocumentedMet
   });
 }
 
-/** A row may name several metrics, and then as many types or one for all. */
+/** A row may name several metrics of one type and the same labels. */
 function rowMetrics(line: string): DocumentedMetric[] {
-  const [, names = '', types = '', labels = '', meaning = ''] = line
+  const [, names = '', type = '', labels = '', meaning = ''] = line
     .split(/(?<!\\)\|/)
     .map((cell) => cell.trim());
   if (!names.startsWith('`')) return [];
-  const each = types.split(', ');
-  return quoted(names).map((name, at) => ({
+  return quoted(names).map((name) => ({
     name,
-    type: each[at] ?? each[0] ?? '',
+    type,
     labels: quoted(labels).sort(),
     meaning,
   }));
