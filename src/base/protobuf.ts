@@ -3,13 +3,28 @@ export class ProtobufError extends Error {
   override readonly name = 'ProtobufError';
 }
 
-/** A field of a message. Which of the two values it has says its wire type; the fixed-width types carry their bytes. */
+/** A field of a message. Whoever knows its number takes its value with `varintOf` or `bytesOf`. */
 export interface ProtobufField {
   readonly number: number;
   /** Of a varint; int64 values are two's complement in 64 bits, as on the wire. */
   readonly varint: bigint | undefined;
-  /** Of a length-delimited or fixed-width field. */
+  /** Of a length-delimited field. */
   readonly bytes: Buffer | undefined;
+}
+
+/**
+ * The value of a field that is known to be a varint.
+ * @throws ProtobufError when it is of another wire type: what it means to its sender is not known
+ */
+export function varintOf({ number, varint }: ProtobufField): bigint {
+  if (varint === undefined) throw new ProtobufError(`field ${number} is no varint`);
+  return varint;
+}
+
+/** The value of a field that is known to be bytes, a string or a message. @throws ProtobufError as `varintOf` */
+export function bytesOf({ number, bytes }: ProtobufField): Buffer {
+  if (bytes === undefined) throw new ProtobufError(`field ${number} is not length-delimited`);
+  return bytes;
 }
 
 const MAX_FIELD = 0x1fff_ffff;
@@ -38,11 +53,12 @@ export function* readFields(message: Buffer): Generator<ProtobufField> {
       yield { number, varint: varint(), bytes: undefined };
       continue;
     }
-    const length = lengthOf(tag % 8, varint);
+    const type = tag % 8;
+    const length = lengthOf(type, varint);
     if (length > message.length - at) throw new ProtobufError(`field ${number} is cut short`);
     const bytes = message.subarray(at, at + length);
     at += length;
-    yield { number, varint: undefined, bytes };
+    yield { number, varint: undefined, bytes: type === 2 ? bytes : undefined };
   }
 }
 

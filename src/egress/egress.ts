@@ -44,7 +44,7 @@ const TRIES = { concurrency: 4, keepMs: 1000 };
  * only its own route waiting.
  */
 export class Egress {
-  readonly accounts = new Accounts();
+  readonly accounts: Accounts;
   /** Clients that were refused here. */
   readonly refused: RefusedClients;
   readonly #options: EgressOptions;
@@ -53,6 +53,8 @@ export class Egress {
   readonly #parts: ClientParts;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
+  /** Of the routes that there are. */
+  #labels: ReadonlySet<string> = new Set();
   readonly #servers = new Map<number, RouteServer>();
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
@@ -63,6 +65,7 @@ export class Egress {
   constructor(options: EgressOptions) {
     this.#options = options;
     this.#clock = options.clock;
+    this.accounts = new Accounts({ known: (label) => this.#labels.has(label), clock: options.clock });
     this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
     this.#trunks = new Trunks({
       ...options,
@@ -98,6 +101,7 @@ export class Egress {
   /** Makes the listeners those of these routes. */
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
+    this.#labels = new Set([...routes.values()].map(({ label }) => label));
     for (const [port, server] of this.#servers) {
       const route = routes.get(port);
       if (route === undefined || !sameWay(route, server.route)) this.#close(port, server);

@@ -60,13 +60,9 @@ export class PortListener {
     const { accounts, onArrival } = this.#options;
     const connection = new SocketConnection(socket);
     this.#connections.add(connection);
-    accounts.client.opened++;
-    accounts.client.open++;
+    accounts.client.follow(connection, socket);
     socket.once('close', () => {
       this.#connections.delete(connection);
-      accounts.client.open--;
-      accounts.client.readBytes += connection.bytesRead;
-      accounts.client.writtenBytes += connection.bytesWritten;
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });
     onArrival(connection);

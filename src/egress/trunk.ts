@@ -245,7 +245,7 @@ export class Trunk implements Http2User {
     const { connection, protocol } = await tlsConnect(
       {
         label: `gateway ${gateway}`,
-        accounts,
+        account: () => accounts.shared,
         clock,
         identity: () => presented,
         serverName: gateway,

@@ -371,7 +371,8 @@ export class Gateway {
     const { clock, random, targets, identity, maxPending = MAX_PENDING } = this.#options;
     const known = this.#served.get(label);
     if (known !== undefined) return known;
-    const dial = endpointDial({ label, accounts: this.accounts, clock, identity, peers: this.#peers });
+    const account = () => this.accounts.endpointOf(label);
+    const dial = endpointDial({ label, account, clock, identity, peers: this.#peers });
     const target = new Target({ label, dial, clock, random, maxPending, accounts: this.accounts });
     const spec = lookUp(targets, label);
     const served: Served = { label, target, spec, gated: undefined, flows: new Set() };

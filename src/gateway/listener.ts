@@ -56,6 +56,7 @@ export class MtlsListener {
   /** Connections that were ended here in their handshake and of which the server has not told yet. */
   #dropped = 0;
   #server: tls.Server | undefined;
+  /** In lower case: DNS names are the same in any (RFC 6066 section 3). */
   #serverName = '';
   #unsubscribe: () => void = () => undefined;
 
@@ -83,7 +84,7 @@ export class MtlsListener {
       handshakeTimeout: detectTimeoutMs,
       SNICallback: (name, callback) => {
         // Linkerd's server routes on SNI: a client that means somebody else is not answered.
-        if (!entrance.named || name === this.#serverName) callback(null);
+        if (!entrance.named || name.toLowerCase() === this.#serverName) callback(null);
         else callback(new Error('unknown server name'));
       },
     });
@@ -141,7 +142,7 @@ export class MtlsListener {
       allowPartialTrustChain: true,
       secureOptions: SECURE_OPTIONS,
     });
-    this.#serverName = identity.name;
+    this.#serverName = identity.name.toLowerCase();
   }
 
   /** Of a connection that has just been made nothing is known but where it comes from. */
@@ -173,7 +174,7 @@ export class MtlsListener {
     if (entrance.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
     // Asked for again: a client without SNI never reaches the callback above.
-    if (entrance.named && (socket as { servername?: unknown }).servername !== this.#serverName)
+    if (entrance.named && serverNameOf(socket) !== this.#serverName)
       return this.#drop(socket, 'no server name');
     const certificate = peerCertificate(socket);
     const clientIdentity = certificate === undefined ? undefined : identityIn(certificate);
@@ -182,13 +183,8 @@ export class MtlsListener {
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
     const connection = new SocketConnection(socket);
     this.#connections.add(connection);
-    accounts.client.begin(connection);
-    let errno: string | undefined;
-    socket.once('error', ({ code }: NodeJS.ErrnoException) => (errno = code));
-    socket.once('close', () => {
-      this.#connections.delete(connection);
-      accounts.client.end(connection, errno);
-    });
+    accounts.client.follow(connection, socket);
+    socket.once('close', () => this.#connections.delete(connection));
     entrance.admit(connection, clientIdentity, protocol);
     peers.add(connection, socket);
   }
@@ -216,6 +212,12 @@ export class MtlsListener {
 
 function placeOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress ?? ''} ${remotePort ?? 0}`;
+}
+
+/** What a client has asked for, in lower case; undefined = nothing. */
+function serverNameOf(socket: tls.TLSSocket): string | undefined {
+  const { servername } = socket as { servername?: unknown };
+  return typeof servername === 'string' ? servername.toLowerCase() : undefined;
 }
 
 /** Why there was no handshake, as one of few words. */

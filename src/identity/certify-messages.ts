@@ -1,4 +1,4 @@
-import { bytesField, ProtobufError, readFields, varintField } from '../base/protobuf.ts';
+import { bytesField, bytesOf, ProtobufError, readFields, varintField, varintOf } from '../base/protobuf.ts';
 
 /** `io.linkerd.proxy.identity.CertifyRequest` (linkerd2-proxy-api 0.20.0). */
 export interface CertifyRequest {
@@ -31,11 +31,10 @@ export function decodeCertifyRequest(message: Buffer): CertifyRequest {
     token: Buffer.alloc(0),
     csr: Buffer.alloc(0),
   };
-  for (const { number, bytes } of readFields(message)) {
-    if (bytes === undefined) continue;
-    if (number === 1) found.identity = bytes.toString('utf8');
-    if (number === 2) found.token = bytes;
-    if (number === 3) found.csr = bytes;
+  for (const field of readFields(message)) {
+    if (field.number === 1) found.identity = bytesOf(field).toString('utf8');
+    if (field.number === 2) found.token = bytesOf(field);
+    if (field.number === 3) found.csr = bytesOf(field);
   }
   return found;
 }
@@ -53,11 +52,10 @@ export function decodeCertifyResponse(message: Buffer): CertifyResponse {
   let leaf: Buffer | undefined;
   const intermediates: Buffer[] = [];
   let validUntil: number | undefined;
-  for (const { number, bytes } of readFields(message)) {
-    if (bytes === undefined) continue;
-    if (number === 1) leaf = bytes;
-    if (number === 2) intermediates.push(bytes);
-    if (number === 3) validUntil = decodeTimestamp(bytes);
+  for (const field of readFields(message)) {
+    if (field.number === 1) leaf = bytesOf(field);
+    if (field.number === 2) intermediates.push(bytesOf(field));
+    if (field.number === 3) validUntil = decodeTimestamp(bytesOf(field));
   }
   if (leaf === undefined || leaf.length === 0) throw new ProtobufError('there is no leaf certificate');
   return { leaf, intermediates, validUntil };
@@ -75,10 +73,9 @@ function encodeTimestamp(ms: number): Buffer {
 
 function decodeTimestamp(message: Buffer): number {
   let ms = 0;
-  for (const { number, varint } of readFields(message)) {
-    if (varint === undefined) continue;
-    if (number === 1) ms += Number(BigInt.asIntN(64, varint)) * 1000;
-    if (number === 2) ms += Number(BigInt.asIntN(64, varint)) / 1e6;
+  for (const field of readFields(message)) {
+    if (field.number === 1) ms += Number(BigInt.asIntN(64, varintOf(field))) * 1000;
+    if (field.number === 2) ms += Number(BigInt.asIntN(64, varintOf(field))) / 1e6;
   }
   return ms;
 }

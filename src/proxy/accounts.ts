@@ -1,16 +1,13 @@
 import type { Clock } from '../base/clock.ts';
+import { ConnectionAccount, type ConnectionNumbers, NO_CONNECTIONS, OTHER } from './connection-account.ts';
 import type { FailureKind } from './failures.ts';
 import { observe, responseKey, type ResponseNumbers } from './response-numbers.ts';
 import { RouteAccount, type RouteNumbers } from './route-accounts.ts';
 
-/** Stands for services that do not exist here, clients beyond the first few, and whatever else is too much to count one by one. */
-export const OTHER = 'other';
 /** Services, and transport headers, that are counted one by one. */
 const MAX_SERVICES = 10_000;
 /** Client identities that are counted one by one. */
 const MAX_CLIENTS = 200;
-/** Kinds of closing that are counted one by one. */
-const MAX_ERRNOS = 32;
 /** How long the numbers of a service stay that is gone and unused (Linkerd's `METRICS_RETAIN_IDLE`). */
 const RETAIN_MS = 600_000;
 
@@ -33,16 +30,6 @@ export interface TargetAccount {
   requests: number;
   /** By `responseKey`. */
   readonly responses: Map<number, ResponseNumbers>;
-}
-
-/** Connections of one kind, as numbers. */
-export interface ConnectionNumbers {
-  readonly opened: number;
-  readonly open: number;
-  readonly readBytes: number;
-  readonly writtenBytes: number;
-  /** How they ended, by errno; empty for those that ended well. */
-  readonly closes: Readonly<Record<string, number>>;
 }
 
 /** Stream mode: connections that are open now, and what has travelled on them. */
@@ -74,53 +61,11 @@ export interface AccountsSnapshot {
   /** Injected faults, by service and kind. */
   readonly faults: Readonly<Record<string, number>>;
   readonly client: ConnectionNumbers;
-  /** Connections to endpoints whose service was not told. */
-  readonly endpoint: ConnectionNumbers;
+  /** Connections that are not for one service: an egress' to gateways, which its flows share. */
+  readonly shared: ConnectionNumbers;
   /** Connections to endpoints by `name:port`. */
   readonly endpoints: Readonly<Record<string, ConnectionNumbers>>;
   readonly streams: StreamNumbers;
-}
-
-/** What counts its bytes itself. */
-interface Counting {
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-}
-
-/** Connections of one kind. Bytes of those that are open are read off them when somebody asks. */
-export class ConnectionAccount {
-  opened = 0;
-  open = 0;
-  readBytes = 0;
-  writtenBytes = 0;
-  readonly #closes = new Map<string, number>();
-  readonly #live = new Set<Counting>();
-
-  begin(connection: Counting): void {
-    this.opened++;
-    this.open++;
-    this.#live.add(connection);
-  }
-
-  /** @param errno the code of what went wrong; none when it ended well */
-  end(connection: Counting, errno = ''): void {
-    if (!this.#live.delete(connection)) return;
-    this.open--;
-    this.readBytes += connection.bytesRead;
-    this.writtenBytes += connection.bytesWritten;
-    const bounded = this.#closes.has(errno) || this.#closes.size < MAX_ERRNOS ? errno : OTHER;
-    add(this.#closes, bounded);
-  }
-
-  get numbers(): ConnectionNumbers {
-    let { readBytes, writtenBytes } = this;
-    for (const connection of this.#live) {
-      readBytes += connection.bytesRead;
-      writtenBytes += connection.bytesWritten;
-    }
-    const { opened, open } = this;
-    return { opened, open, readBytes, writtenBytes, closes: Object.fromEntries(this.#closes) };
-  }
 }
 
 export interface AccountsOptions {
@@ -141,7 +86,7 @@ export class Accounts {
   readonly rateLimits = new Map<string, number>();
   readonly faults = new Map<string, number>();
   readonly client = new ConnectionAccount();
-  readonly endpoint = new ConnectionAccount();
+  readonly shared = new ConnectionAccount();
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
   readonly #endpoints = new Map<string, ConnectionAccount>();
   /** By target and route. */
@@ -219,13 +164,16 @@ export class Accounts {
     return counter;
   }
 
-  /** Connections to the endpoints of a service. */
+  /**
+   * Connections to the endpoints of a service; to be asked for with each connection, since what is gone and
+   * unused is forgotten. What is too much to count one by one is counted under `OTHER`.
+   */
   endpointOf(target: string): ConnectionAccount {
-    let account = this.#endpoints.get(target);
-    if (account !== undefined) return account;
-    if (!this.#takes(target, this.#endpoints)) return this.endpoint;
-    account = new ConnectionAccount();
-    this.#endpoints.set(target, account);
+    const known = this.#endpoints.get(target);
+    if (known !== undefined) return known;
+    const label = this.#takes(target, this.#endpoints) ? target : OTHER;
+    const account = this.#endpoints.get(label) ?? new ConnectionAccount();
+    this.#endpoints.set(label, account);
     return account;
   }
 
@@ -247,7 +195,7 @@ export class Accounts {
       rateLimits: Object.fromEntries(this.rateLimits),
       faults: Object.fromEntries(this.faults),
       client: this.client.numbers,
-      endpoint: this.endpoint.numbers,
+      shared: this.shared.numbers,
       endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),
       streams: { ...this.streams },
     };
@@ -283,7 +231,7 @@ export class Accounts {
     if (clock === undefined) return;
     const now = clock.now();
     for (const [label, { requests }] of this.targets) {
-      if (label === OTHER || this.#exists(label)) {
+      if (this.#exists(label)) {
         this.#gone.delete(label);
         continue;
       }
@@ -297,7 +245,7 @@ export class Accounts {
   }
 
   #exists(label: string): boolean {
-    return this.#options.known?.(label) !== false;
+    return label === OTHER || this.#options.known?.(label) !== false;
   }
 
   #drop(label: string): void {
@@ -312,8 +260,6 @@ export class Accounts {
   }
 }
 
-const NO_CONNECTIONS: ConnectionNumbers = { opened: 0, open: 0, readBytes: 0, writtenBytes: 0, closes: {} };
-
 /** Nothing counted yet. */
 export const EMPTY_SNAPSHOT: AccountsSnapshot = {
   targets: {},
@@ -325,7 +271,7 @@ export const EMPTY_SNAPSHOT: AccountsSnapshot = {
   rateLimits: {},
   faults: {},
   client: NO_CONNECTIONS,
-  endpoint: NO_CONNECTIONS,
+  shared: NO_CONNECTIONS,
   endpoints: {},
   streams: { connections: 0, requests: 0, tunnels: 0 },
 };
@@ -341,7 +287,7 @@ export function endedSnapshot(snapshot: AccountsSnapshot): AccountsSnapshot {
   return {
     ...snapshot,
     client: ended(snapshot.client),
-    endpoint: ended(snapshot.endpoint),
+    shared: ended(snapshot.shared),
     endpoints: Object.fromEntries(
       Object.entries(snapshot.endpoints).map(([label, numbers]) => [label, ended(numbers)]),
     ),

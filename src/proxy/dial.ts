@@ -2,8 +2,8 @@ import net from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import type { Accounts } from './accounts.ts';
 import { type Connection, SocketConnection } from './connection.ts';
+import type { ConnectionAccount } from './connection-account.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Dial } from './target-options.ts';
 
@@ -13,7 +13,8 @@ export const CONNECT_TIMEOUT_MS = 1000;
 export interface DialOptions {
   /** The service, for messages: `name:port`. */
   readonly label: string;
-  readonly accounts: Accounts;
+  /** Where connections are counted; asked for with each. */
+  readonly account: () => ConnectionAccount;
   readonly clock: Clock;
   readonly timeoutMs?: number;
 }
@@ -104,7 +105,7 @@ function connected(
   },
 ): Promise<Connection> {
   const { socket, event, refuses } = opening;
-  const { clock, accounts, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const { clock, account, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
   const where = `${label}: ${endpoint.host}:${endpoint.port}`;
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => {
@@ -128,14 +129,8 @@ function connected(
       timer.cancel();
       socket.removeAllListeners('error');
       socket.removeAllListeners('close');
-      accounts.endpoint.opened++;
-      accounts.endpoint.open++;
       const connection = new SocketConnection(socket);
-      socket.once('close', () => {
-        accounts.endpoint.open--;
-        accounts.endpoint.readBytes += connection.bytesRead;
-        accounts.endpoint.writtenBytes += connection.bytesWritten;
-      });
+      account().follow(connection, socket);
       // Nothing may be lost before somebody listens.
       connection.pause();
       resolve(connection);

@@ -1,7 +1,8 @@
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/metrics.ts';
-import { type Accounts, type AccountsSnapshot, type ConnectionNumbers, OTHER, readKey } from './accounts.ts';
+import { type Accounts, type AccountsSnapshot, readKey } from './accounts.ts';
+import { type ConnectionNumbers, OTHER } from './connection-account.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './response-numbers.ts';
 import { routeFamilies, writeRoutes } from './route-metrics.ts';
 import type { FailureKind } from './failures.ts';
@@ -244,7 +245,7 @@ function writeConnections(
         [{ direction: 'outbound', peer: 'dst', ...targetLabels(label) }, numbers] as const,
     ),
   ];
-  if (snapshot.endpoint.opened > 0) all.push([{ direction: 'outbound', peer: 'dst' }, snapshot.endpoint]);
+  if (snapshot.shared.opened > 0) all.push([{ direction: 'outbound', peer: 'dst' }, snapshot.shared]);
   const write = (family: MetricFamily, read: (numbers: ConnectionNumbers) => number) =>
     out.write(
       family,

@@ -1,3 +1,5 @@
+import { bytesField, bytesOf, ProtobufError, readFields, varintField, varintOf } from '../base/protobuf.ts';
+
 /**
  * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying which service the whole connection is for
  * (linkerd2-proxy `transport-header`): a fixed preface, a big-endian u32 length, and a protobuf message.
@@ -26,13 +28,12 @@ const DNS_NAME = /^[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{
 
 /** Encodes a header, preface and length included. */
 export function encodeTransportHeader(header: TransportHeader): Buffer {
-  const name = Buffer.from(header.name, 'utf8');
+  const { name, port, protocol } = header;
+  const session = bytesField(protocol === 'http1' ? 1 : 2, '');
   const message = Buffer.concat([
-    Buffer.from([0x08, ...varint(header.port)]),
-    ...(name.length === 0 ? [] : [Buffer.from([0x12, ...varint(name.length)]), name]),
-    ...(header.protocol === 'opaque'
-      ? []
-      : [Buffer.from([0x1a, 0x02, header.protocol === 'http1' ? 0x0a : 0x12, 0x00])]),
+    varintField(1, BigInt(port)),
+    ...(name === '' ? [] : [bytesField(2, name)]),
+    ...(protocol === 'opaque' ? [] : [bytesField(3, session)]),
   ]);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(message.length);
@@ -63,14 +64,24 @@ export class TransportHeaderDecoder {
   }
 }
 
+/** @throws HeaderError also where a field has another wire type than it has at Linkerd, as `prost` refuses it there */
 function decodeMessage(message: Buffer): TransportHeader {
+  try {
+    return readMessage(message);
+  } catch (error) {
+    if (error instanceof ProtobufError) throw new HeaderError(`the transport header: ${error.message}`);
+    throw error;
+  }
+}
+
+function readMessage(message: Buffer): TransportHeader {
   let port = 0;
   let name = '';
   let protocol: SessionProtocol = 'opaque';
-  for (const field of fields(message)) {
-    if (field.number === 1 && field.value !== undefined) port = field.value;
-    if (field.number === 2 && field.bytes !== undefined) name = decodeName(field.bytes);
-    if (field.number === 3 && field.bytes !== undefined) protocol = decodeProtocol(field.bytes);
+  for (const field of readFields(message)) {
+    if (field.number === 1) port = Number(varintOf(field));
+    if (field.number === 2) name = decodeName(bytesOf(field));
+    if (field.number === 3) protocol = decodeProtocol(bytesOf(field));
   }
   if (port < 1 || port > 65_535) throw new HeaderError(`the transport header names port ${port}`);
   return { name, port, protocol };
@@ -92,62 +103,11 @@ export function plainHost(name: string): string | undefined {
 
 function decodeProtocol(bytes: Buffer): SessionProtocol {
   let protocol: SessionProtocol = 'opaque';
-  for (const { number, bytes: body } of fields(bytes)) {
-    if (body !== undefined && number === 1) protocol = 'http1';
-    if (body !== undefined && number === 2) protocol = 'http2';
+  for (const field of readFields(bytes)) {
+    if (field.number !== 1 && field.number !== 2) continue;
+    protocol = field.number === 1 ? 'http1' : 'http2';
+    // Messages without fields that we know; still, they have to be messages.
+    for (const _ of readFields(bytesOf(field)));
   }
   return protocol;
-}
-
-interface Field {
-  readonly number: number;
-  /** Of a varint field. */
-  readonly value: number | undefined;
-  /** Of a length-delimited field. */
-  readonly bytes: Buffer | undefined;
-}
-
-/** The fields of a protobuf message; unknown ones come too and are skipped by whoever does not know them. */
-function* fields(message: Buffer): Generator<Field> {
-  let at = 0;
-  const readVarint = (): number => {
-    let value = 0;
-    for (let shift = 0; shift < 70; shift += 7) {
-      const byte = message[at++];
-      if (byte === undefined) break;
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
-    }
-    throw new HeaderError('the transport header is cut short');
-  };
-  while (at < message.length) {
-    const tag = readVarint();
-    const type = tag % 8;
-    const number = Math.floor(tag / 8);
-    if (number === 0) throw new HeaderError('the transport header has a field 0');
-    if (type === 0) {
-      yield { number, value: readVarint(), bytes: undefined };
-      continue;
-    }
-    const length = lengthOf(type, readVarint);
-    if (at + length > message.length) throw new HeaderError('the transport header is cut short');
-    const bytes = message.subarray(at, at + length);
-    at += length;
-    yield { number, value: undefined, bytes: type === 2 ? bytes : undefined };
-  }
-}
-
-function lengthOf(type: number, readVarint: () => number): number {
-  if (type === 2) return readVarint();
-  if (type === 1) return 8;
-  if (type === 5) return 4;
-  throw new HeaderError(`the transport header has a field of wire type ${type}`);
-}
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let left = value;
-  for (; left > 0x7f; left = Math.floor(left / 128)) bytes.push((left % 128) | 0x80);
-  bytes.push(left);
-  return bytes;
 }

@@ -7,6 +7,7 @@ import { Egress } from '../../src/egress/egress.ts';
 import { publishEgress } from '../../src/egress/metrics.ts';
 import type { Route } from '../../src/egress/routes.ts';
 import { openIdentityDir } from '../../src/identity/identity-dir.ts';
+import { publishIdentity } from '../../src/identity/metrics.ts';
 import { publishAccounts } from '../../src/proxy/metrics.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -41,6 +42,7 @@ const egress = new Egress({
 const registry = createRegistry();
 publishAccounts(registry, egress.accounts, 'outbound');
 publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
+publishIdentity(registry, identity, systemClock);
 const admin = await startAdmin({
   address: { host: '127.0.0.1', port: config.admin },
   registry,

@@ -165,7 +165,7 @@ describe('Flows that share a connection between egress and gateway', function ()
     expect(streams().connections).to.be.within(connections, 4);
     await eventually(
       'the gateway has let go of all but one',
-      () => relay.local.gateway.accounts.client.open <= 4,
+      () => relay.local.gateway.accounts.client.numbers.open <= 4,
     );
   });
 
@@ -312,7 +312,7 @@ describe('Flows that share a connection between egress and gateway', function ()
       asking.abort();
       await askers;
       expect(new Set(answers)).to.deep.equal(new Set(['hello']));
-      expect(second.gateway.accounts.client.opened).to.be.greaterThan(0);
+      expect(second.gateway.accounts.client.numbers.opened).to.be.greaterThan(0);
       // The tunnel has stayed where it is.
       tunnel.write('still here');
       const [chunk] = (await once(tunnel, 'data')) as [Buffer];

@@ -167,6 +167,12 @@ describe('TLS at the gateway', () => {
     expect(await client.send(GET).whole()).to.match(/^HTTP\/1\.1 200 /);
   });
 
+  // Names of hosts are the same in any case (RFC 6066 section 3); who wrote his gateway's in capitals was refused.
+  it('takes a client that asks for it in capitals', async () => {
+    const client = await gateway.open(WEB, 'http1', { servername: 'Gateway.WEST' });
+    expect(await client.send(GET).whole()).to.match(/^HTTP\/1\.1 200 /);
+  });
+
   it('nobody comes in on a handshake of before', async () => {
     // A session ticket stands for one: its client's certificate is not shown and not looked at, though it may have expired, or its anchor be gone.
     const client = await gateway.open(WEB, 'http1');

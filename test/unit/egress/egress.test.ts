@@ -28,6 +28,7 @@ describe('the listeners of an egress', () => {
   let egress: Egress;
   let ports: number[];
   let lines: LogLine[];
+  let clock: VirtualClock;
   const clients: Socket[] = [];
 
   const serve = (...routes: Route[]) => egress.update(new Map(routes.map((one) => [one.listenPort, one])));
@@ -46,10 +47,11 @@ describe('the listeners of an egress', () => {
       () => false,
     );
   const open = (count: number) =>
-    eventually(`${count} open connections`, async () => egress.accounts.client.open === count);
+    eventually(`${count} open connections`, async () => egress.accounts.client.numbers.open === count);
 
   beforeEach(async () => {
     ports = await freePorts(3);
+    clock = new VirtualClock();
     const captured = captureLog();
     lines = captured.lines;
     const clock = new VirtualClock();
@@ -66,6 +68,18 @@ describe('the listeners of an egress', () => {
   afterEach(async () => {
     for (const client of clients.splice(0)) client.destroy();
     await egress.stop();
+  });
+
+  // The series of every mirror that there has ever been stayed until the process ended.
+  it('take the series of a mirror with them, ten minutes after it has gone', async () => {
+    const { label } = route(at(0));
+    serve(route(at(0)), route(at(1)));
+    egress.accounts.request(label);
+    serve(route(at(1)));
+    const known = () => Object.keys(egress.accounts.snapshot().targets);
+    expect(known()).to.deep.equal([label]);
+    await clock.advance(600_000);
+    expect(known()).to.deep.equal([]);
   });
 
   // Somebody sets a timeout at a busy Service: that must not cut the clients of its mirrors.

@@ -439,7 +439,7 @@ describe('The connections of an egress to a gateway', () => {
     const { connection: bytes } = await tlsConnect(
       {
         label: 'gateway',
-        accounts,
+        account: () => accounts.shared,
         clock,
         identity: () => identity,
         serverName: 'gateway.west',

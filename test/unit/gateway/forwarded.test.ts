@@ -16,6 +16,8 @@ describe('whether a request has been here, by what its Forwarded fields say', ()
     ['merged behind another element, in any case', ['for=a;by=x, for=b; By="GATEWAY.west"'], true],
     ['in a second field', ['by=x', 'by=gateway.west'], true],
     ['blanks around everything', ['for=a ;\t by =  gateway.west \t;host=b'], true],
+    ['a pair alone, with blanks on both sides', [' ; by=gateway.west ; ', '; by="x" ;'], true],
+    ['a quoted pair with blanks around it', ['for=a\t;\tby\t=\t"gateway.west"\t,for=b'], true],
     ['escapes in a quoted value', ['by="gate\\way.west"'], true],
     ['a pair behind a quote that a client has left open', ['for="a, by=gateway.west;for=b'], true],
     ['… and that closes where we begin one', ['for="a, by=gateway.west;for="b"'], true],

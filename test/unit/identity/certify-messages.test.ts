@@ -47,6 +47,22 @@ describe('messages of Identity.Certify', () => {
     expect(decodeCertifyResponse(message).leaf.toString()).to.equal('leaf');
   });
 
+  // A fixed-width field passed for bytes, and a number where bytes belong for a field that was not there.
+  it('refuses fields that are known, of another wire type', () => {
+    const leaf = '0a0161';
+    for (const hex of [
+      '0801',
+      '0d61616161',
+      `${leaf}1001`,
+      `${leaf}1801`,
+      `${leaf}1a030a0108`,
+      `${leaf}1a0509`,
+    ])
+      expect(() => decodeCertifyResponse(Buffer.from(hex, 'hex')), hex).to.throw(ProtobufError);
+    for (const hex of ['0801', '1001', '1801', '0961616161616161'])
+      expect(() => decodeCertifyRequest(Buffer.from(hex, 'hex')), hex).to.throw(ProtobufError);
+  });
+
   it('refuses an answer without a leaf', () => {
     expect(() => decodeCertifyResponse(bytesField(2, 'x'))).to.throw(ProtobufError, 'no leaf');
   });

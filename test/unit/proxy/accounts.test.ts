@@ -73,7 +73,8 @@ describe('accounts of the data path', () => {
     expect(Object.keys(snapshot.targets)).to.deep.equal(['other', WEB]);
     expect(snapshot.targets['other']?.requests).to.equal(1000);
     expect(Object.values(snapshot.headers)).to.deep.equal([1000]);
-    expect(snapshot.endpoints).to.deep.equal({});
+    expect(Object.keys(snapshot.endpoints)).to.deep.equal(['other']);
+    expect(snapshot.endpoints['other']?.opened).to.equal(1000);
   });
 
   it('do not grow by clients without end', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createServer, type Server, type Socket } from 'node:net';
-import { Accounts } from '../../../src/proxy/accounts.ts';
+import { ConnectionAccount } from '../../../src/proxy/connection-account.ts';
 import { plainDial } from '../../../src/proxy/dial.ts';
 import { ProxyFailure } from '../../../src/proxy/failures.ts';
 import { Target } from '../../../src/proxy/target.ts';
@@ -8,6 +8,7 @@ import type { TargetOptions } from '../../../src/proxy/target-options.ts';
 import { eventually } from '../../support/eventually.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';
 
+const account = () => new ConnectionAccount();
 const failureOf = (call: Promise<unknown>): Promise<string> =>
   call.then(
     () => 'none',
@@ -22,7 +23,7 @@ describe('target', () => {
   const made: Target[] = [];
 
   const target = (options: Partial<TargetOptions> = {}): Target => {
-    const dial = plainDial({ label: 'web:80', accounts: new Accounts(), clock });
+    const dial = plainDial({ label: 'web:80', account, clock });
     const one = new Target({ label: 'web:80', dial, clock, random: () => 0, ...options });
     made.push(one);
     return one;
@@ -103,7 +104,7 @@ describe('target', () => {
     let refusals = 3;
     const dial: TargetOptions['dial'] = (endpoint) => {
       if (refusals-- > 0) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
-      return plainDial({ label: 'web:80', accounts: new Accounts(), clock })(endpoint, 'http1');
+      return plainDial({ label: 'web:80', account, clock })(endpoint, 'http1');
     };
     const one = target({ dial });
     one.update([here]);
@@ -121,7 +122,7 @@ describe('target', () => {
     const dial: TargetOptions['dial'] = (endpoint) => {
       dials++;
       if (refuses) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
-      return plainDial({ label: 'web:80', accounts: new Accounts(), clock })(endpoint, 'http1');
+      return plainDial({ label: 'web:80', account, clock })(endpoint, 'http1');
     };
     const one = target({ dial });
     one.update([here]);

@@ -80,6 +80,14 @@ describe('transport header', () => {
     ['a port over 65535', framed(Buffer.from('08ffff7f', 'hex'))],
     ['no port', framed(Buffer.alloc(0))],
     ['a name that is none', framed(Buffer.from('08501203612f62', 'hex'))],
+    // A port of 4 bytes, a name or a protocol that is a number: whatever was meant, port 80 without a name was taken.
+    ['a port that is bytes', framed(Buffer.from('08500a0150', 'hex'))],
+    ['a port of fixed width', framed(Buffer.from('08500d50000000', 'hex'))],
+    ['a name that is a number', framed(Buffer.from('08501001', 'hex'))],
+    ['a name of fixed width', framed(Buffer.from('0850156d6f6f6e', 'hex'))],
+    ['a protocol that is a number', framed(Buffer.from('08501801', 'hex'))],
+    ['a kind of protocol that is a number', framed(Buffer.from('08501a020801', 'hex'))],
+    ['a kind of protocol that is no message', framed(Buffer.from('08501a030a0108', 'hex'))],
     ['a name cut short', framed(Buffer.from('0850121061', 'hex'))],
     [
       'a message over 64 KiB',

@@ -1,0 +1,145 @@
+import { createServer, type Server } from 'node:http';
+import path from 'node:path';
+import { expect } from 'chai';
+import { TOKEN_TTL } from '../../src/base/names.ts';
+import { makeCertificateRequest } from '../../src/identity/certificate-request.ts';
+import { createAnchor, createIssuer } from '../../src/identity/issue.ts';
+import { pem } from '../../src/identity/keys.ts';
+import { writePemFiles } from '../../src/identity/pem-files.ts';
+import { LEAF_USAGES, SIGNER_NAME } from '../../src/identity/signer-name.ts';
+import { loadAccess } from '../../src/kube/access.ts';
+import { certificateSigningRequests, secrets } from '../../src/kube/resource.ts';
+import { remoteAccessManifests } from '../../src/link/remote-access.ts';
+import { requestToken } from '../../src/link/token.ts';
+import { change, clientOf, ensureNamespace } from '../support/cluster-objects.ts';
+import { eventually } from '../support/eventually.ts';
+import { exportService, ownSelectors } from '../support/exports.ts';
+import { freePort } from '../support/free-port.ts';
+import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
+import { differences, documentedMetrics, scrapedMetrics } from '../support/metrics-page.ts';
+import { root, RuntimeProcess } from '../support/runtime-process.ts';
+import { useTempDir } from '../support/temp-dir.ts';
+import type { Cluster } from '../testbed/cluster.ts';
+import { address } from '../testbed/netns.ts';
+import { createNamespace, sharedClusters } from '../testbed/shared.ts';
+
+const wait = { timeoutMs: 30_000, everyMs: 100 };
+
+/** A verb that serves until it is told to end, as people run it. */
+class Program extends RuntimeProcess {
+  static async start(verb: string, ...flags: string[]): Promise<Program> {
+    const admin = await freePort();
+    const said = [path.join(root, 'bin/linkspan.js'), verb, ...flags, '--admin', `127.0.0.1:${admin}`];
+    const started = new Program('node', said, admin);
+    await eventually('it can be scraped', () => started.metrics(), wait);
+    return started;
+  }
+}
+
+// The pages of gateway and egress were compared with declarations, those of controller and signer with nothing.
+describe('docs/reference/metrics.md against controller and signer', () => {
+  const dir = useTempDir();
+  let east: Cluster;
+  let west: Cluster;
+  const running: Program[] = [];
+  let gateway: Server | undefined;
+
+  before(async () => {
+    ({ east, west } = await sharedClusters());
+    await installCrd(east);
+  });
+
+  afterEach(async () => {
+    for (const program of running.splice(0)) await program.kill();
+    gateway?.closeAllConnections();
+    gateway?.close();
+    gateway = undefined;
+  });
+
+  /** What of the page a program's scrapes lack, and the other way round, once nothing changes any more. */
+  async function agrees(program: Program, section: string): Promise<void> {
+    const page = documentedMetrics(section);
+    const compare = async () => differences(page, scrapedMetrics(await program.metrics()));
+    await eventually('page and scrape agree', async () => (await compare()).length === 0, wait).catch(
+      async () => expect(await compare()).to.deep.equal([]),
+    );
+  }
+
+  it('a controller with a Link that is probed, renews its token and leaves something out', async () => {
+    const links = await createNamespace(east, 'links');
+    const ns = await createNamespace(west, 'metrics');
+    await ensureNamespace(east, ns);
+    const account = { namespace: ns, name: `mirror-${ns}` };
+    await west.apply(remoteAccessManifests({ account, linkerd: false, boundTokens: true, version: 'test' }));
+    const annotations = { 'external-dns.alpha.kubernetes.io/hostname': 'web.example' };
+    await exportService(west, ns, 'web', { test: ns, annotations });
+    const server = createServer((_, response) => response.end('ready\n'));
+    gateway = server;
+    const port = await freePort();
+    await new Promise<void>((resolve) => server.listen(port, address(19), resolve));
+    const probeSpec = {
+      path: '/ready',
+      port: String(port),
+      period: '1s',
+      timeout: '5s',
+      failureThreshold: '3',
+    };
+    await apply(
+      east,
+      ...linkObjects(west, links, 'west', { gatewayAddress: address(19), probeSpec, ...ownSelectors(ns) }),
+    );
+    const token = await requestToken(clientOf(west), account, 3_600_000);
+    await change(
+      east,
+      secrets,
+      { namespace: links, name: 'cluster-credentials-west' },
+      {
+        metadata: { annotations: { [TOKEN_TTL]: '1h' } },
+        data: { kubeconfig: kubeconfigOf(west, token) },
+      },
+    );
+    const flags = ['--namespace', links, '--data-path', 'gateway', '--replica', 'metrics'];
+    running.push(await Program.start('controller', '--kubeconfig', east.kubeconfigFile, ...flags));
+    await agrees(running[0] as Program, 'Controller');
+    await west.kubectl('delete', 'clusterrole,clusterrolebinding', account.name);
+  });
+
+  it('a signer that has been asked', async () => {
+    const ns = await createNamespace(east, 'signer');
+    const issuer = await createIssuer(await createAnchor({}), {});
+    const files = { 'tls.crt': issuer.chain, 'tls.key': issuer.key, 'ca.crt': issuer.ca };
+    const named = Object.entries(files).map(([name, text]) => ({ name, text }));
+    await writePemFiles(dir(), named, { force: true });
+    const flags = ['--namespace', ns, '--issuer-dir', dir()];
+    const program = await Program.start('signer', '--kubeconfig', east.kubeconfigFile, ...flags);
+    running.push(program);
+    // An administrator is no workload, so he is denied.
+    const request = pem('CERTIFICATE REQUEST', makeCertificateRequest('web.shop.east').der);
+    await clientOf(east).create(certificateSigningRequests, {
+      apiVersion: 'certificates.k8s.io/v1',
+      kind: 'CertificateSigningRequest',
+      metadata: { generateName: 'metrics-' },
+      spec: {
+        signerName: SIGNER_NAME,
+        request: Buffer.from(request).toString('base64'),
+        usages: [...LEAF_USAGES],
+      },
+    });
+    await agrees(program, 'Signer');
+  });
+});
+
+/** A kubeconfig with an account's token, in base64. */
+function kubeconfigOf(cluster: Cluster, token: string): string {
+  const { ca = '' } = loadAccess({ file: cluster.kubeconfigFile });
+  const authority = { 'certificate-authority-data': Buffer.from(ca).toString('base64') };
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'target',
+    clusters: [{ name: 'target', cluster: { server: cluster.server, ...authority } }],
+    contexts: [{ name: 'target', context: { cluster: 'target', user: 'mirror' } }],
+    users: [{ name: 'mirror', user: { token } }],
+  };
+  return Buffer.from(JSON.stringify(config)).toString('base64');
+}

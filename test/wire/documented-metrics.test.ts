@@ -1,0 +1,258 @@
+import { expect } from 'chai';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import tls from 'node:tls';
+import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { failures } from '../../src/proxy/failures.ts';
+import { EgressProcess } from '../support/egress-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
+import { GatewayProcess, type ServedTarget } from '../support/gateway-process.ts';
+import { pod } from '../support/listed-clients.ts';
+import { MeshClient } from '../support/mesh-client.ts';
+import { differences, documentedMetrics, scrapedMetrics } from '../support/metrics-page.ts';
+import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
+import type { PlainClient } from '../support/plain-client.ts';
+import type { ServiceClient } from '../support/service-client.ts';
+import { RUNTIMES } from '../support/runtime-process.ts';
+
+const service = (name: string) => `${name}.demo.svc.cluster.local`;
+const EAST = 'serviceaccount.identity.linkerd.east.example';
+const GATEWAY = 'gateway.linkerd.serviceaccount.identity.linkerd.west.example';
+const WEB = `web.shop.${EAST}`;
+const POD = '127.0.0.11';
+const STRANGER = '127.0.0.12';
+const HTTP_503 = { abort: { status: 503 }, until: new Date(Date.now() + 3_600_000).toISOString() };
+const LATE = { delay: '1ms', until: HTTP_503.until };
+const RESET = { reset: true, until: HTTP_503.until };
+
+// The page promised dst_service, live bytes and tcp_close_total of endpoints, and a test that raised the
+// counters itself was green, while no process had ever shown one of them.
+for (const runtime of RUNTIMES)
+  describe(`docs/reference/metrics.md against gateway and egress on ${runtime}`, () => {
+    const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-metrics-'));
+    const origins: Origin[] = [];
+    const processes: (GatewayProcess | EgressProcess)[] = [];
+    let issuer: Authority;
+    let gateway: GatewayProcess;
+    let egress: EgressProcess;
+    const clients: (MeshClient | PlainClient)[] = [];
+
+    const meshClient = async (identity: string) => {
+      const leaf = await issueLeaf(issuer, { identity });
+      const client = new MeshClient({ port: gateway.port, gatewayIdentity: GATEWAY, identity: leaf });
+      clients.push(client);
+      return client;
+    };
+
+    before(async function () {
+      this.timeout(60_000);
+      issuer = await createIssuer(await createAnchor({}), {});
+      const [h1, h2, grpc, raw] = [
+        await http1Origin(),
+        await http2Origin(),
+        await grpcOrigin(),
+        await rawOrigin(),
+      ];
+      origins.push(h1, h2, grpc, raw);
+      const closed = [await freePort()];
+      const targets: ServedTarget[] = [
+        { name: service('one'), ports: [h1.port], protocol: 'http1' },
+        { name: service('two'), ports: [h2.port], protocol: 'http2' },
+        { name: service('grpc'), ports: [grpc.port], protocol: 'http2' },
+        { name: service('raw'), ports: [raw.port], protocol: 'opaque' },
+        { name: service('refusing'), ports: closed, protocol: 'http1' },
+        { name: service('refusing-raw'), ports: closed, protocol: 'opaque' },
+        { name: service('locked'), ports: [h1.port], protocol: 'http1', rules: { allow: ['nobody.east'] } },
+        { name: service('locked-raw'), ports: [raw.port], protocol: 'opaque', rules: { allow: ['x.east'] } },
+        {
+          name: service('limited'),
+          ports: [h1.port],
+          protocol: 'http1',
+          rateLimit: { total: '1/h burst 1' },
+        },
+        { name: service('late'), ports: [h1.port], protocol: 'http1', faults: [LATE] },
+        { name: service('failing'), ports: [h1.port], protocol: 'http1', faults: [HTTP_503] },
+        { name: service('resetting'), ports: [h1.port], protocol: 'http1', faults: [RESET] },
+        {
+          name: service('retried'),
+          ports: [grpc.port],
+          protocol: 'http2',
+          rules: { retry: { grpc: 'unavailable', limit: 1 }, timeout: { request: '5s' } },
+        },
+        {
+          name: service('routes'),
+          ports: [h1.port],
+          protocol: 'http1',
+          rules: {
+            profile: {
+              routes: [
+                { name: 'status', condition: { pathRegex: '/status/.*' }, isRetryable: true },
+                { name: 'silence', condition: { pathRegex: '/silence' }, timeout: '50ms' },
+              ],
+              retryBudget: { retryRatio: 0.1, minRetriesPerSecond: 1, ttl: '10s' },
+            },
+          },
+        },
+      ];
+      gateway = await GatewayProcess.start({
+        runtime,
+        dir: path.join(dir, 'gateway'),
+        identity: await issueLeaf(issuer, { identity: GATEWAY }),
+        targets,
+        flags: ['--allow-trust-domain', 'east.example', '--allow-fault-injection'],
+      });
+      processes.push(gateway);
+      const closedToUs = { namespace: 'mine', allowedNamespaces: ['shop'] };
+      egress = await EgressProcess.start({
+        runtime,
+        dir: path.join(dir, 'egress'),
+        identity: await issueLeaf(issuer, { identity: `linkspan-egress.linkerd.${EAST}` }),
+        gateway: { addresses: ['127.0.0.1'], port: gateway.port, identity: GATEWAY },
+        pods: { [POD]: [pod('other', 'web')] },
+        services: [
+          { name: service('one') },
+          { name: service('raw'), protocol: 'opaque' },
+          { name: service('locked-raw'), protocol: 'opaque' },
+          { name: service('limited'), ...closedToUs },
+        ],
+      });
+      processes.unshift(egress);
+    });
+
+    after(async () => {
+      for (const client of clients) client.close();
+      for (const one of processes) await one.kill();
+      for (const origin of origins) origin.close();
+      rmSync(dir, { recursive: true });
+    });
+
+    /** The status of an answer, or that there was none. */
+    const status = (client: ServiceClient, kind: 'http1' | 'http2', name: string, at = '/hello') =>
+      client.request(kind, service(name), { path: at }).then(
+        (answer) => answer.status,
+        () => 'none',
+      );
+    const call = (client: ServiceClient, name: string, at: string) =>
+      client.request('http2', service(name), {
+        method: 'POST',
+        path: at,
+        headers: { 'content-type': 'application/grpc', te: 'trailers' },
+        body: [Buffer.from('message')],
+      });
+    /** What a raw connection gives back, until it is given back what it said or is closed. */
+    const echo = async (client: ServiceClient, name: string) => {
+      const socket = await client.connect(service(name), 80, 'opaque');
+      socket.write('x');
+      const said = await new Promise<string>((resolve) => {
+        socket.once('data', (data: Buffer) => resolve(String(data)));
+        for (const end of ['end', 'close']) socket.once(end, () => resolve('closed'));
+      });
+      socket.destroy();
+      return said;
+    };
+
+    it('every metric of the page is in a scrape, and every metric of a scrape on the page', async function () {
+      this.timeout(60_000);
+      const client = await meshClient(WEB);
+      const stranger = await meshClient('web.shop.serviceaccount.identity.linkerd.north.example');
+      for (const [kind, name, at, expected] of [
+        ['http1', 'one', '/hello', 200],
+        ['http2', 'one', '/hello', 200],
+        ['http2', 'two', '/status/404', 404],
+        ['http1', 'refusing', '/hello', 502],
+        ['http1', 'locked', '/hello', 403],
+        ['http1', 'limited', '/hello', 200],
+        ['http1', 'limited', '/hello', 429],
+        ['http1', 'late', '/hello', 200],
+        ['http1', 'failing', '/hello', 503],
+        ['http1', 'resetting', '/hello', 'none'],
+        ['http1', 'nobody', '/hello', 404],
+        ['http1', 'routes', '/status/503', 503],
+        ['http1', 'routes', '/silence', 504],
+      ] as const)
+        expect(await status(client, kind, name, at), name).to.equal(expected);
+      expect(await status(stranger, 'http1', 'one')).to.equal(403);
+      expect((await call(client, 'grpc', '/echo')).trailers['grpc-status']).to.equal('0');
+      expect((await call(client, 'retried', '/fail/14')).headers['grpc-status']).to.equal('14');
+      expect(await echo(client, 'raw')).to.equal('x');
+      for (const name of ['refusing-raw', 'locked-raw']) expect(await echo(client, name)).to.equal('closed');
+      const unknown = tls.connect({ host: '127.0.0.1', port: gateway.port, rejectUnauthorized: false });
+      unknown.on('error', () => undefined);
+      await new Promise((resolve) => unknown.once('close', resolve));
+      const pods = [egress.clientAt(POD), egress.clientAt(STRANGER)];
+      for (const one of pods) {
+        expect(await status(one, 'http1', 'one')).to.equal(200);
+        expect(await status(one, 'http1', 'limited')).to.equal(403);
+        expect(await echo(one, 'raw')).to.equal('x');
+        expect(await echo(one, 'locked-raw')).to.equal('closed');
+      }
+      client.close();
+      const page = documentedMetrics('Gateway', 'Identity');
+      await eventually('all connections are counted as closed', async () =>
+        [await gateway.metrics(), await egress.metrics()].every((text) => /^tcp_close_total\{/m.test(text)),
+      );
+      const scraped = scrapedMetrics(await gateway.metrics(), await egress.metrics());
+      expect(differences(page, scraped)).to.deep.equal([]);
+    });
+
+    it('every kind of failure is on the page', () => {
+      const said = documentedMetrics('Gateway')
+        .filter(({ name }) => name.endsWith('bound_http_errors_total'))
+        .map(({ meaning }) => meaning)
+        .join();
+      expect(Object.keys(failures).filter((kind) => !said.includes(`\`${kind}\``))).to.deep.equal([]);
+    });
+
+    /** The numbers of one series. @param labels those that matter, in order */
+    const numbersOf = (text: string, labels: string): Record<string, number> =>
+      Object.fromEntries(
+        [...text.matchAll(/^(tcp_\w+)\{(.*)\} (\d+)$/gm)]
+          .filter(([, , said = '']) => said.startsWith(labels))
+          .map(([, name = '', said = '', count]) => [
+            name + (/errno="[^"]*"/.exec(said)?.[0] ?? ''),
+            Number(count),
+          ]),
+      );
+
+    it('connections to the endpoints of a service are told by service, with bytes while they are open', async () => {
+      const client = await meshClient(WEB);
+      const socket = await client.connect(service('raw'), 80, 'opaque');
+      const of =
+        'direction="outbound",peer="dst",authority="raw.demo.svc.cluster.local:80",dst_service="raw",dst_namespace="demo"';
+      const before = numbersOf(await gateway.metrics(), of);
+      socket.write('12345678');
+      await once(socket, 'data');
+      const open = numbersOf(await gateway.metrics(), of);
+      const change = (name: string, now: Record<string, number>) => (now[name] ?? 0) - (before[name] ?? 0);
+      expect(open['tcp_open_connections']).to.equal(1);
+      expect([change('tcp_write_bytes_total', open), change('tcp_read_bytes_total', open)]).to.deep.equal([
+        8, 8,
+      ]);
+      socket.end();
+      const closed = await eventually('it is counted as closed', async () => {
+        const now = numbersOf(await gateway.metrics(), of);
+        return change('tcp_close_totalerrno=""', now) === 1 ? now : undefined;
+      });
+      expect(closed['tcp_open_connections']).to.equal(0);
+      expect(change('tcp_write_bytes_total', closed)).to.equal(8);
+    });
+
+    it("an egress' clients are told with bytes while they are open, and how they ended", async () => {
+      const client = egress.clientAt(POD);
+      const socket = await client.connect(service('raw'));
+      const of = 'direction="outbound",peer="src"';
+      const before = numbersOf(await egress.metrics(), of);
+      socket.write('12345678');
+      await once(socket, 'data');
+      const open = numbersOf(await egress.metrics(), of);
+      expect((open['tcp_read_bytes_total'] ?? 0) - (before['tcp_read_bytes_total'] ?? 0)).to.equal(8);
+      socket.resetAndDestroy();
+      await eventually(
+        'its end is told',
+        async () => numbersOf(await egress.metrics(), of)['tcp_close_totalerrno="ECONNRESET"'],
+      );
+    });
+  });
