@@ -182,6 +182,12 @@ export function isGrpc(fields: readonly Field[]): boolean {
   return GRPC.test(valueOf(fields, 'content-type') ?? '');
 }
 
+/** Whether a field says that its sender takes trailers (RFC 9110 section 10.1.4). */
+export function takesTrailers({ about, value }: Field): boolean {
+  if ((about.bits & About.TE) === 0) return false;
+  return value === 'trailers' || /(^|[ ,])trailers($|\W)/i.test(value);
+}
+
 /** The value of the first field of that (lower-case) name. */
 export function valueOf(fields: readonly Field[], name: string): string | undefined {
   for (const field of fields) if (field.lower === name) return field.value;

@@ -6,6 +6,7 @@ import type { Lease } from '../lease.ts';
 import type { Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
+import { TE_TRAILERS } from './render.ts';
 import {
   behind,
   type Framing,
@@ -234,6 +235,7 @@ function requestHead({ method, path, authority, fields, framing, version }: Outg
   for (const { name, lower, value } of fields) {
     if (lower === 'cookie') cookies.push(value);
     else if (lower !== 'te') lines.push(`${name}: ${value}`);
+    else if (minor === 1) lines.push(TE_TRAILERS.trimEnd());
   }
   // HTTP/2 may split the field, HTTP/1 may not (RFC 9113 section 8.2.3).
   if (cookies.length > 0) lines.push(`cookie: ${cookies.join('; ')}`);
