@@ -35,6 +35,8 @@ export interface Exchange extends RequestRecord {
   /** Something of the request's body has been sent, so it cannot be sent again. */
   bodySent: boolean;
   retried: boolean;
+  /** The connection has become the client's own: somebody signs in, or has signed in, on it. */
+  personal: boolean;
 }
 
 function newRecord(head: RequestHead, startedAt: number): RequestRecord {
@@ -60,6 +62,7 @@ export function newExchange(head: RequestHead, startedAt: number): Exchange {
     interim: 0,
     bodySent: false,
     retried: false,
+    personal: head.section.signsConnection,
   };
 }
 

@@ -1,4 +1,5 @@
 import { About, Field, fieldName, isBlank, isTooLongToRead, trailerFields } from '../field.ts';
+import { signsConnection } from './private-connection.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -77,6 +78,8 @@ export class FieldSection {
   readonly fields: readonly Field[];
   readonly options: ReadonlySet<string>;
   readonly upgrade: string | undefined;
+  /** Somebody signs in for the whole connection. */
+  readonly signsConnection: boolean;
   /** What it was rendered to last, and by which rules. */
   rendered: { readonly by: unknown; readonly text: string } | undefined;
   readonly #length: number | undefined;
@@ -88,6 +91,7 @@ export class FieldSection {
     this.fields = fields;
     this.options = connectionOptions(fields);
     this.upgrade = this.options.has('upgrade') ? upgradeOf(fields) : undefined;
+    this.signsConnection = signsConnection(fields);
     this.#length = contentLength(fields);
     this.#coding = transferCoding(fields);
   }

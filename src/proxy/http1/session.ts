@@ -6,6 +6,7 @@ import { endGently } from '../linger.ts';
 import { joinTunnel } from '../tunnel.ts';
 import { BodyReader, passOn } from './body.ts';
 import { type Exchange, isStale, marked, newExchange, recordRequest } from './exchange.ts';
+import { PrivateConnection } from './private-connection.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
   behind,
@@ -43,6 +44,8 @@ export class Http1Session implements ConnectionHandler, Flow {
   #translated: TranslatedExchange | undefined;
   /** The request whose connection has become a tunnel. */
   #tunnelled: { readonly head: RequestHead; readonly connection: Connection } | undefined;
+  /** Made when the client signs in at a connection. */
+  #own: PrivateConnection | undefined;
   #clientEnded = false;
   #closing = false;
   #advancing = false;
@@ -118,6 +121,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     const exchange = this.#exchange;
     if (connection === this.#client) {
       this.#translated?.abandon();
+      this.#own?.end();
       if (exchange !== undefined) this.#abort(exchange, error);
       return;
     }
@@ -192,7 +196,9 @@ export class Http1Session implements ConnectionHandler, Flow {
   #forward(exchange: Exchange): void {
     const { target } = this.#session;
     if (target.translates && exchange.head.upgrade === undefined) return this.#translate(exchange);
-    const lease = target.leaseNow();
+    const own = this.#own?.take();
+    if (own !== undefined) exchange.personal = true;
+    const lease = own ?? target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
     else this.#leased(exchange, lease);
   }
@@ -291,6 +297,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.held = exchange.held.length === 0 ? chunk : Buffer.concat([exchange.held, chunk]);
     for (let end = headEnd(exchange.held); end >= 0; end = headEnd(exchange.held)) {
       const head = parseResponseHead(exchange.held, exchange.head.method, end, this.#responseMemory);
+      exchange.personal ||= head.section.signsConnection;
       if (exchange.head.minor === 0 && head.framing.kind === 'chunked')
         throw new HeadError('HTTP/1.0 was asked for, chunks were sent');
       const rest = behind(exchange.held, end);
@@ -337,17 +344,26 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#exchange = undefined;
     this.#record(exchange, lease);
     if (lease !== undefined) {
-      if (response?.keepAlive === true && requestBody.done && !spoiled) this.#session.target.giveBack(lease);
-      else lease.connection.destroy();
+      if (response?.keepAlive !== true || !requestBody.done || spoiled) lease.connection.destroy();
+      else if (exchange.personal) this.#keep(lease);
+      else this.#session.target.giveBack(lease);
     }
     if (this.#closing || !requestBody.done) {
       this.#closing = true;
+      this.#own?.end();
       this.#client.resume();
       endGently(this.#client, this.#session.clock);
       return;
     }
     this.#client.resume();
     this.#nextRequest();
+  }
+
+  /** Nobody else may send where this client has signed in. */
+  #keep(lease: Lease): void {
+    if (this.#client.closed) return lease.connection.destroy();
+    this.#own ??= new PrivateConnection();
+    this.#own.keep(lease, this.#session.clock.monotonic());
   }
 
   #upgrade(exchange: Exchange, head: ResponseHead, rest: Buffer): void {

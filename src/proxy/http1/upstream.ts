@@ -6,6 +6,7 @@ import type { Lease } from '../lease.ts';
 import type { Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
+import { signsConnection } from './private-connection.ts';
 import { TE_TRAILERS } from './render.ts';
 import {
   behind,
@@ -188,7 +189,9 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   #finish(spoiled: boolean): void {
     if (this.#handler === undefined) return;
     this.#handler = undefined;
-    if (this.#response?.keepAlive === true && this.#requestDone && !spoiled)
+    const signed = this.#response?.section.signsConnection === true || signsConnection(this.#request.fields);
+    // Requests of HTTP/2 are nobody's connection's: where somebody has signed in, nothing more is sent (RFC 4559 section 6).
+    if (this.#response?.keepAlive === true && this.#requestDone && !spoiled && !signed)
       this.#target.giveBack(this.#lease);
     else this.#lease.connection.destroy();
   }
