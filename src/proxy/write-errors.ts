@@ -31,15 +31,15 @@ export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => v
     };
     return guarded;
   };
-  const write = socket._write;
-  const writev = socket._writev;
+  const write = socket._write.bind(socket);
+  const writev = socket._writev?.bind(socket);
   socket._write = (chunk, encoding, done) => {
     if (failed) done();
-    else write.call(socket, chunk, encoding, guard(done));
+    else write(chunk, encoding, guard(done));
   };
   if (writev === undefined) return;
   socket._writev = (chunks, done) => {
     if (failed) done();
-    else writev.call(socket, chunks, guard(done));
+    else writev(chunks, guard(done));
   };
 }

@@ -26,10 +26,10 @@ const ANSWER = 'HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 8
 /** All that a client has got, who sends as fast as it is let until the answer has come. */
 async function uploadOver1(socket: net.Socket, upload: number): Promise<string> {
   let text = '';
-  let over = false;
+  const heard = { over: false };
   const events = new EventEmitter();
   const end = () => {
-    over = true;
+    heard.over = true;
     events.emit('go on');
   };
   socket.on('data', (chunk: Buffer) => {
@@ -40,9 +40,9 @@ async function uploadOver1(socket: net.Socket, upload: number): Promise<string> 
   socket.once('close', end);
   socket.on('drain', () => events.emit('go on'));
   socket.write(`POST / HTTP/1.1\r\nhost: early\r\ncontent-length: ${UPLOAD}\r\n\r\n`);
-  for (let sent = 0; sent < upload && !over; sent += PIECE.length)
+  for (let sent = 0; sent < upload && !heard.over; sent += PIECE.length)
     if (!socket.write(PIECE)) await once(events, 'go on');
-  await eventually('the end', () => over);
+  await eventually('the end', () => heard.over);
   socket.destroy();
   return text;
 }
@@ -157,7 +157,7 @@ describe('An error on one half of a connection does not hide the other', () => {
       );
       client.send(Buffer.concat(Array.from({ length: 3 }, () => dataFrame(1, 16_384))));
       await client.hears(/^HEADERS 1 /);
-      const [status = ''] = client.heard.filter((line) => line.startsWith('HEADERS 1'));
+      const status = client.heard.find((line) => line.startsWith('HEADERS 1')) ?? '';
       counts[status] = (counts[status] ?? 0) + 1;
       client.socket.destroy();
     }

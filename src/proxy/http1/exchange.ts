@@ -94,6 +94,18 @@ export function recordRequest(
   });
 }
 
+/** The same, of a request that both sides speak HTTP/1 for. @param lease what it was sent on, if anything */
+export function recordExchange(
+  session: Session,
+  exchange: Exchange,
+  lease: Lease | undefined,
+  failure?: ProxyFailure,
+): void {
+  const endpoint = lease?.endpoint;
+  const where = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
+  recordRequest(session, exchange, where, failure);
+}
+
 /** The head of a response, saying so where a drill delayed the request. */
 export function marked({ hold }: Exchange, head: string): string {
   return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;

@@ -1,4 +1,4 @@
-import type { Connection, ConnectionHandler } from '../connection.ts';
+import type { ConnectionHandler } from '../connection.ts';
 import { About, type Field } from '../field.ts';
 import type { Lease } from '../lease.ts';
 
@@ -34,10 +34,11 @@ export class PrivateConnection implements ConnectionHandler {
     connection.resume();
   }
 
-  /** The connection for the client's next request; undefined = it has none. */
-  take(): Lease | undefined {
+  /** The connection for the client's next request, which goes on being its own; undefined = it has none. */
+  take(request?: { personal: boolean }): Lease | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
+    if (lease !== undefined && request !== undefined) request.personal = true;
     return lease;
   }
 
@@ -61,7 +62,7 @@ export class PrivateConnection implements ConnectionHandler {
     // Nothing is sent meanwhile.
   }
 
-  onRetire(_: Connection): void {
+  onRetire(): void {
     this.end();
   }
 

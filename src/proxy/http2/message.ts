@@ -104,6 +104,10 @@ function pseudoProblem({
   if (method === 'CONNECT') return 'CONNECT is not served';
   if (scheme === undefined) return 'there is no scheme';
   if (!PATH.test(path) || (path === '*' && method !== 'OPTIONS')) return 'there is no valid path';
+  return authorityProblem(authority, host);
+}
+
+function authorityProblem(authority: string | undefined, host: string | undefined): string | undefined {
   if (authority !== undefined) return isAuthority(authority) ? undefined : 'the authority is not valid';
   // An empty Host says that there is no authority (RFC 9112 section 3.2).
   return host === undefined || host === '' || isAuthority(host) ? undefined : 'the Host is not valid';
