@@ -51,6 +51,8 @@ const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
+  /** What is below all of them, and below those that have not come through their handshake. */
+  readonly #sockets = new Set<Socket>();
   /** By the address and port of the client. */
   readonly #tickets = new Map<string, Ticket>();
   /** Connections that were ended here in their handshake and of which the server has not told yet. */
@@ -128,6 +130,8 @@ export class MtlsListener {
   /** Ends every connection. */
   destroy(): void {
     for (const connection of this.#connections) connection.destroy();
+    // Nobody has been told of these, and their handshakes may take longer than the grace.
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   /** New connections get the new certificate; open ones live on, as long as their clients are trusted (`OpenPeers`). */
@@ -154,7 +158,9 @@ export class MtlsListener {
     );
     if (ticket === undefined) return this.#turnAway(socket, 'too many connections');
     this.#tickets.set(where, ticket);
+    this.#sockets.add(socket);
     socket.once('close', () => {
+      this.#sockets.delete(socket);
       if (this.#tickets.get(where) === ticket) this.#tickets.delete(where);
       ticket.leave();
     });

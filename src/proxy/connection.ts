@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { MAX_ROOM, type Slab, takeSlab } from './slab.ts';
+import { outliveWriteErrors } from './write-errors.ts';
 
 /** What a connection tells whoever uses it now. One object serves for many connections and requests: no closure per request. */
 export interface ConnectionHandler {
@@ -17,6 +18,8 @@ export interface ConnectionHandler {
 
 /** A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by probes after this much silence; Linkerd's default. */
 const KEEP_ALIVE_MS = 10_000;
+/** How long a connection that cannot be written to any more may be silent before it is given up, though nobody reads from it. */
+const UNREAD_MS = 30_000;
 
 /** Hears nothing. */
 export const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
@@ -97,7 +100,12 @@ export class SocketConnection implements Connection {
       this.bytesRead += chunk.length;
       this.handler.onData(this, chunk);
     });
-    socket.on('end', () => this.handler.onEnd(this));
+    socket.on('end', () => {
+      // A failed write has taken the reset that stood behind what was read: it is no proper end.
+      if (this.#error === undefined) this.handler.onEnd(this);
+      else socket.destroy(this.#error);
+    });
+    outliveWriteErrors(socket, (error) => this.#writeFailed(error));
     socket.on('drain', () => this.handler.onDrain(this));
     socket.on('error', (error) => (this.#error ??= error));
     socket.on('close', () => {
@@ -105,6 +113,13 @@ export class SocketConnection implements Connection {
       this.handler.onClose(this, this.#error);
       this.#whenClosed?.();
     });
+  }
+
+  /** Nothing can be sent any more. What the peer had sent before is still to be read. */
+  #writeFailed(error: Error): void {
+    this.#error ??= error;
+    this.#ended = true;
+    this.#socket.setTimeout(UNREAD_MS, () => this.#socket.destroy(error));
   }
 
   whenClosed(listener: () => void): void {

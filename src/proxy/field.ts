@@ -26,6 +26,8 @@ export const About = {
   /** `l5d-orig-proto`: what was spoken before a proxy carried it over HTTP/2. */
   ORIG_PROTO: 1 << 14,
   UPGRADE: 1 << 15,
+  /** Says how somebody signs in. */
+  SIGN_IN: 1 << 16,
 } as const;
 
 const { HOP, OPTIONS, HTTP1, UNREMOVABLE, SECRET, UNREPEATED } = About;
@@ -36,14 +38,15 @@ const BITS: Readonly<Record<string, number>> = {
   te: HOP | About.TE,
   upgrade: HOP | HTTP1 | About.UPGRADE,
   'transfer-encoding': About.CODING | HTTP1 | UNREMOVABLE,
-  'proxy-authenticate': HOP,
-  'proxy-authorization': HOP | SECRET,
+  'proxy-authenticate': HOP | About.SIGN_IN,
+  'proxy-authorization': HOP | SECRET | About.SIGN_IN,
+  'www-authenticate': About.SIGN_IN,
   'http2-settings': HOP,
   host: About.HOST | UNREMOVABLE,
   'content-length': About.LENGTH | UNREMOVABLE | UNREPEATED,
   'content-type': UNREMOVABLE,
   forwarded: About.FORWARDED | UNREMOVABLE,
-  authorization: UNREMOVABLE | SECRET,
+  authorization: UNREMOVABLE | SECRET | About.SIGN_IN,
   cookie: About.COOKIE | UNREMOVABLE | SECRET,
   'l5d-orig-proto': About.PROXY | About.ORIG_PROTO,
   ':path': About.PSEUDO | UNREPEATED,
@@ -180,6 +183,12 @@ const GRPC = /^application\/grpc(?:[;+]|$)/;
 /** Whether a message is one of gRPC. */
 export function isGrpc(fields: readonly Field[]): boolean {
   return GRPC.test(valueOf(fields, 'content-type') ?? '');
+}
+
+/** Whether a field says that its sender takes trailers (RFC 9110 section 10.1.4). */
+export function takesTrailers({ about, value }: Field): boolean {
+  if ((about.bits & About.TE) === 0) return false;
+  return value === 'trailers' || /(^|[ ,])trailers($|\W)/i.test(value);
 }
 
 /** The value of the first field of that (lower-case) name. */

@@ -1,4 +1,4 @@
-import { About, type Field, makeField, NOT_PLAIN, stays } from './field.ts';
+import { About, type Field, makeField, NOT_PLAIN, stays, takesTrailers } from './field.ts';
 import { connectionOptions } from './http1/head.ts';
 import type { HeadRules } from './session.ts';
 
@@ -14,9 +14,9 @@ export function requestFields(fields: readonly Field[], rules: HeadRules): Field
     const { bits } = field.about;
     if ((bits & NOT_PLAIN) === 0) {
       if (stays(field, options)) kept.push(field);
-    } else if (bits & About.TE) {
+    } else {
       // gRPC servers ask for it, and it is true: we pass trailers on.
-      trailers ||= field.value === 'trailers' || /(^|[ ,])trailers($|\W)/i.test(field.value);
+      trailers ||= takesTrailers(field);
     }
   }
   if (trailers) kept.push(TE_TRAILERS);

@@ -25,6 +25,8 @@ class Tunnel implements ConnectionHandler {
   readonly #onEnd: () => void;
   #watch: TunnelWatch | undefined;
   #closed = 0;
+  /** Those that have sent all that they had to say. */
+  readonly #ended = new Set<Connection>();
 
   constructor(a: Connection, b: Connection, onEnd: () => void, watch: TunnelWatch | undefined) {
     this.#a = a;
@@ -58,6 +60,7 @@ class Tunnel implements ConnectionHandler {
   }
 
   onEnd(connection: Connection): void {
+    this.#ended.add(connection);
     const rest = this.#watch?.rest(connection);
     if (rest !== undefined) this.#pass(connection, rest);
     this.#other(connection).end();
@@ -69,8 +72,9 @@ class Tunnel implements ConnectionHandler {
 
   onClose(connection: Connection, error: Error | undefined): void {
     const other = this.#other(connection);
-    // A reset is passed on as one: a half-read answer must not look complete.
-    if (error !== undefined) other.abort(error);
+    // A reset is passed on as one: a half-read answer must not look complete. So is an end that we have made, at the end of the grace: a peer
+    // that waits for more would hold the other connection, and the process, for ever.
+    if (error !== undefined || (!other.closed && !this.#ended.has(connection))) other.abort(error);
     else if (!other.closed) {
       other.end();
       // It may have been waiting for the one that is gone.

@@ -167,7 +167,7 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
     readFaults(JSON.stringify([{ until: text, delay: text, headers: { [text]: text } }]), 0),
   'a Forwarded field': (text) => passedBefore('gateway.west', [makeField('forwarded', text)]),
   'a host': plainHost,
-  'an absolute target': (text) => splitTarget(`http://${text}`),
+  'an absolute target': (text) => splitTarget(`http://${text}`, 'GET'),
   'a head': (text) =>
     quietly(
       () =>

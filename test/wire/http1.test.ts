@@ -303,7 +303,7 @@ describe('HTTP/1 at the gateway', () => {
       ['are no HTTP', 'SSH-2.0-OpenSSH_9.0\r\n\r\n'],
       ['are HTTP/2', 'HTTP/2 200 OK\r\n\r\n'],
       ['have a head without end', `HTTP/1.1 200 OK\r\nx-a: ${'y'.repeat(70_000)}`],
-      ['have 201 fields', `HTTP/1.1 200 OK\r\n${'x-a: b\r\n'.repeat(201)}\r\n`],
+      ['have 2,001 fields', `HTTP/1.1 200 OK\r\n${'x-a: b\r\n'.repeat(2001)}\r\n`],
       ['never end to announce themselves', 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n'.repeat(200)],
     ];
     for (const [story, answer] of wrong) {

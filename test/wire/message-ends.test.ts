@@ -145,6 +145,30 @@ describe('How a message ends is decided here', () => {
     client.socket.destroy();
   });
 
+  it('nor a connection at an HTTP/1 target that would wait for the rest', async () => {
+    let open = 0;
+    const server = net.createServer((socket) => {
+      open++;
+      socket.on('close', () => open--);
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.write('HTTP/1.1 413 No\r\ncontent-length: 2\r\n\r\nno'));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const name = 'waits.demo.svc.cluster.local';
+    const { port } = server.address() as net.AddressInfo;
+    const gateway = await localGateway([
+      { name, port: 80, protocol: 'http1', endpoints: [{ host: '127.0.0.1', port, ready: true }] },
+    ]);
+    const client = new RawHttp2(await gateway.client.connect(name, 80, 'http2'));
+    client.send(client.head(1, false, fieldsOf('POST', '/')));
+    await client.hears(/^DATA 1 2 end/);
+    await eventually('the connection has ended', () => open === 0);
+    client.socket.destroy();
+    await gateway.close();
+    server.close();
+  });
+
   it('half of an answer that ends in a reset is not taken for a whole one, whatever the client speaks', async () => {
     const http2 = new RawHttp2(await local.client.connect(CUT, 80, 'http2'));
     http2.send(http2.head(1));

@@ -35,6 +35,8 @@ export interface Exchange extends RequestRecord {
   /** Something of the request's body has been sent, so it cannot be sent again. */
   bodySent: boolean;
   retried: boolean;
+  /** The connection has become the client's own: somebody signs in, or has signed in, on it. */
+  personal: boolean;
 }
 
 function newRecord(head: RequestHead, startedAt: number): RequestRecord {
@@ -60,6 +62,7 @@ export function newExchange(head: RequestHead, startedAt: number): Exchange {
     interim: 0,
     bodySent: false,
     retried: false,
+    personal: head.section.signsConnection,
   };
 }
 
@@ -89,6 +92,18 @@ export function recordRequest(
     reason: failure?.message,
     fault: record.hold?.mark,
   });
+}
+
+/** The same, of a request that both sides speak HTTP/1 for. @param lease what it was sent on, if anything */
+export function recordExchange(
+  session: Session,
+  exchange: Exchange,
+  lease: Lease | undefined,
+  failure?: ProxyFailure,
+): void {
+  const endpoint = lease?.endpoint;
+  const where = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
+  recordRequest(session, exchange, where, failure);
 }
 
 /** The head of a response, saying so where a drill delayed the request. */

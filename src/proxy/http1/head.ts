@@ -1,4 +1,5 @@
 import { About, Field, fieldName, isBlank, isTooLongToRead, trailerFields } from '../field.ts';
+import { signsConnection } from './private-connection.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -46,6 +47,8 @@ export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DE
 /** Longest head, start line and blank line included. */
 export const MAX_HEAD = 64 * 1024;
 const MAX_FIELDS = 200;
+/** Of a response: an application may set very many cookies. What they take in memory is bounded by `MAX_HEAD`. */
+const MAX_RESPONSE_FIELDS = 2000;
 /** Interim responses to one request: more are an endless stream, not hints. */
 export const MAX_INTERIM = 32;
 
@@ -75,17 +78,20 @@ export class FieldSection {
   readonly fields: readonly Field[];
   readonly options: ReadonlySet<string>;
   readonly upgrade: string | undefined;
+  /** Somebody signs in for the whole connection. */
+  readonly signsConnection: boolean;
   /** What it was rendered to last, and by which rules. */
   rendered: { readonly by: unknown; readonly text: string } | undefined;
   readonly #length: number | undefined;
   readonly #coding: string | undefined;
 
   /** @param text the lines behind the first, without the last line end @throws HeadError */
-  constructor(text: string) {
-    const fields = parseFields(text === '' ? [] : text.split('\r\n'));
+  constructor(text: string, maxFields = MAX_FIELDS) {
+    const fields = parseFields(text === '' ? [] : text.split('\r\n'), maxFields);
     this.fields = fields;
     this.options = connectionOptions(fields);
     this.upgrade = this.options.has('upgrade') ? upgradeOf(fields) : undefined;
+    this.signsConnection = signsConnection(fields);
     this.#length = contentLength(fields);
     this.#coding = transferCoding(fields);
   }
@@ -112,9 +118,9 @@ export class HeadMemory {
   #section: FieldSection | undefined;
 
   /** @throws HeadError */
-  section(text: string): FieldSection {
+  section(text: string, maxFields = MAX_FIELDS): FieldSection {
     if (this.#section !== undefined && text === this.#text) return this.#section;
-    const section = new FieldSection(text);
+    const section = new FieldSection(text, maxFields);
     // What is very long is hardly said again, and would be held as long as the connection.
     const kept = text.length <= MAX_REMEMBERED;
     this.#text = kept ? text : '';
@@ -194,7 +200,7 @@ export function parseResponseHead(
   if (match === null) throw new HeadError('the status line is malformed');
   const minor = match[1] === '1' ? 1 : 0;
   const status = Number(match[2]);
-  const section = memory.section(otherLines(text));
+  const section = memory.section(otherLines(text), MAX_RESPONSE_FIELDS);
   // Checked even where there is no body: contradictory lengths are a sign of somebody's tricks.
   const announced = section.framing(minor);
   const framing = hasBody(status, method) ? (announced ?? UNTIL_CLOSE) : NO_BODY;
@@ -210,8 +216,8 @@ function bodyOfLength(length: number): Framing {
   return length === 0 ? NO_BODY : { kind: 'length', length };
 }
 
-function parseFields(lines: readonly string[]): Field[] {
-  if (lines.length > MAX_FIELDS) throw new HeadError(`there are more than ${MAX_FIELDS} header fields`);
+function parseFields(lines: readonly string[], max = MAX_FIELDS): Field[] {
+  if (lines.length > max) throw new HeadError(`there are more than ${max} header fields`);
   return lines.map((line) => {
     const colon = line.indexOf(':');
     const name = line.slice(0, Math.max(colon, 0));

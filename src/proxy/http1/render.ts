@@ -1,10 +1,12 @@
 import { before } from '../../base/text.ts';
 import type { HeadRules } from '../session.ts';
-import { About, type Field, stays } from '../field.ts';
+import { About, type Field, stays, takesTrailers } from '../field.ts';
 import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
 
 const NOT_FOR_TARGETS = About.HOP | About.PROXY | About.HOST;
 const SAYS_LENGTH = About.LENGTH | About.CODING;
+/** It is for one hop, and true of ours too: trailers are passed on (RFC 9110 section 10.1.4). */
+export const TE_TRAILERS = 'te: trailers\r\nconnection: te\r\n';
 
 /** The head that the target gets. Fields that only proxies may set (`l5d-…`) are taken away from clients. */
 export function renderRequest(head: RequestHead, rules: HeadRules): string {
@@ -12,7 +14,7 @@ export function renderRequest(head: RequestHead, rules: HeadRules): string {
   // Mostly it is a path, and the fields are those of the request before.
   if (target.startsWith('/'))
     return `${method} ${target} HTTP/1.${minor}\r\n${sectionFor(head, section, rules)}`;
-  const { path, authority } = splitTarget(target);
+  const { path, authority } = splitTarget(target, method);
   const fields = requestLines(head, rules, rules.host ?? authority);
   return `${method} ${path} HTTP/1.${minor}\r\n${fields}`;
 }
@@ -28,12 +30,17 @@ function sectionFor(head: RequestHead, section: FieldSection, rules: HeadRules):
 function requestLines(head: RequestHead, rules: HeadRules, host: string | undefined): string {
   const { options } = head.section;
   let lines = host === undefined ? '' : `host: ${host}\r\n`;
+  let trailers = false;
   for (const field of head.fields) {
     const { bits } = field.about;
-    if (bits & NOT_FOR_TARGETS && !(bits & About.HOST && host === undefined)) continue;
+    if (bits & NOT_FOR_TARGETS && !(bits & About.HOST && host === undefined)) {
+      trailers ||= takesTrailers(field);
+      continue;
+    }
     if (stays(field, options)) lines += line(field);
   }
   for (const field of rules.added) lines += line(field);
+  if (trailers && head.minor === 1) lines += TE_TRAILERS;
   if (head.upgrade !== undefined) lines += `connection: upgrade\r\nupgrade: ${head.upgrade}\r\n`;
   return `${lines}\r\n`;
 }
@@ -81,8 +88,11 @@ export function isServableTarget(head: RequestHead): boolean {
 const SCHEME = /^https?:\/\//i;
 const PATH_OR_QUERY = /[/?]/;
 
-/** Absolute-form is turned into origin-form and its authority wins over Host (RFC 9112 section 3.2.2). */
-export function splitTarget(target: string): { path: string; authority: string | undefined } {
+/**
+ * Absolute-form is turned into origin-form and its authority wins over Host (RFC 9112 section 3.2.2). OPTIONS of a whole
+ * server is asterisk-form behind a proxy (section 3.2.4).
+ */
+export function splitTarget(target: string, method: string): { path: string; authority: string | undefined } {
   const scheme = SCHEME.exec(target)?.[0];
   if (scheme === undefined) return { path: target, authority: undefined };
   const whole = before(target.slice(scheme.length), '#');
@@ -93,5 +103,6 @@ export function splitTarget(target: string): { path: string; authority: string |
   const authority = said.slice(said.indexOf('@') + 1) || said;
   if (authority === '') return { path: target, authority: undefined };
   const rest = whole.slice(end);
+  if (rest === '' && method === 'OPTIONS') return { path: '*', authority };
   return { path: rest.startsWith('/') ? rest : `/${rest}`, authority };
 }

@@ -5,7 +5,8 @@ import type { Lease } from '../lease.ts';
 import { endGently } from '../linger.ts';
 import { joinTunnel } from '../tunnel.ts';
 import { BodyReader, passOn } from './body.ts';
-import { type Exchange, isStale, marked, newExchange, recordRequest } from './exchange.ts';
+import { type Exchange, isStale, marked, newExchange, recordExchange } from './exchange.ts';
+import { PrivateConnection } from './private-connection.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
   behind,
@@ -43,6 +44,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #translated: TranslatedExchange | undefined;
   /** The request whose connection has become a tunnel. */
   #tunnelled: { readonly head: RequestHead; readonly connection: Connection } | undefined;
+  readonly #own = new PrivateConnection();
   #clientEnded = false;
   #closing = false;
   #advancing = false;
@@ -118,6 +120,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     const exchange = this.#exchange;
     if (connection === this.#client) {
       this.#translated?.abandon();
+      this.#own.end();
       if (exchange !== undefined) this.#abort(exchange, error);
       return;
     }
@@ -192,7 +195,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #forward(exchange: Exchange): void {
     const { target } = this.#session;
     if (target.translates && exchange.head.upgrade === undefined) return this.#translate(exchange);
-    const lease = target.leaseNow();
+    const lease = this.#own.take(exchange) ?? target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
     else this.#leased(exchange, lease);
   }
@@ -291,6 +294,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.held = exchange.held.length === 0 ? chunk : Buffer.concat([exchange.held, chunk]);
     for (let end = headEnd(exchange.held); end >= 0; end = headEnd(exchange.held)) {
       const head = parseResponseHead(exchange.held, exchange.head.method, end, this.#responseMemory);
+      exchange.personal ||= head.section.signsConnection;
       if (exchange.head.minor === 0 && head.framing.kind === 'chunked')
         throw new HeadError('HTTP/1.0 was asked for, chunks were sent');
       const rest = behind(exchange.held, end);
@@ -335,10 +339,11 @@ export class Http1Session implements ConnectionHandler, Flow {
   #finish(exchange: Exchange, spoiled = false): void {
     const { lease, response, requestBody } = exchange;
     this.#exchange = undefined;
-    this.#record(exchange, lease);
+    recordExchange(this.#session, exchange, lease);
     if (lease !== undefined) {
-      if (response?.keepAlive === true && requestBody.done && !spoiled) this.#session.target.giveBack(lease);
-      else lease.connection.destroy();
+      if (response?.keepAlive !== true || !requestBody.done || spoiled) lease.connection.destroy();
+      else if (exchange.personal) this.#own.keep(lease, this.#session.clock.monotonic());
+      else this.#session.target.giveBack(lease);
     }
     if (this.#closing || !requestBody.done) {
       this.#closing = true;
@@ -366,7 +371,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       lease.endpoint.succeed(undefined);
       exchange.bytesIn += this.#client.bytesRead - before.in;
       exchange.bytesOut += this.#client.bytesWritten - before.out;
-      this.#record(exchange, lease);
+      recordExchange(this.#session, exchange, lease);
     });
     lease.endpoint.accepted();
     this.#tunnelled = { head: exchange.head, connection: lease.connection };
@@ -409,7 +414,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #cut(failure: ProxyFailure, exchange: Exchange, lease: Lease | undefined): void {
     this.#exchange = undefined;
     this.#session.accounts.failure(failure.kind);
-    this.#record(exchange, lease, failure);
+    recordExchange(this.#session, exchange, lease, failure);
     this.#client.abort(failure);
   }
 
@@ -427,7 +432,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#exchange = undefined;
     exchange.hold?.cancel();
     const { lease } = exchange;
-    this.#record(exchange, lease);
+    recordExchange(this.#session, exchange, lease);
     if (lease !== undefined) {
       if (exchange.response === undefined) lease.endpoint.abandon();
       lease.connection.destroy();
@@ -443,7 +448,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     if (exchange !== undefined) {
       exchange.status = failure.status;
       accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
-      this.#record(exchange, lease, failure);
+      recordExchange(this.#session, exchange, lease, failure);
     }
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
@@ -455,11 +460,5 @@ export class Http1Session implements ConnectionHandler, Flow {
     } else {
       this.#nextRequest();
     }
-  }
-
-  #record(exchange: Exchange, lease: Lease | undefined, failure?: ProxyFailure): void {
-    const endpoint = lease?.endpoint;
-    const where = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
-    recordRequest(this.#session, exchange, where, failure);
   }
 }

@@ -48,7 +48,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#body = new BodyReader(head.framing);
     this.#close = !head.keepAlive;
     this.#record = record;
-    const { path, authority } = splitTarget(head.target);
+    const { path, authority } = splitTarget(head.target, head.method);
     this.#outgoing = {
       method: head.method,
       path,

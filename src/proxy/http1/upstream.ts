@@ -6,6 +6,8 @@ import type { Lease } from '../lease.ts';
 import type { Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
+import { signsConnection } from './private-connection.ts';
+import { TE_TRAILERS } from './render.ts';
 import {
   behind,
   type Framing,
@@ -187,7 +189,9 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   #finish(spoiled: boolean): void {
     if (this.#handler === undefined) return;
     this.#handler = undefined;
-    if (this.#response?.keepAlive === true && this.#requestDone && !spoiled)
+    const signed = this.#response?.section.signsConnection === true || signsConnection(this.#request.fields);
+    // Requests of HTTP/2 are nobody's connection's: where somebody has signed in, nothing more is sent (RFC 4559 section 6).
+    if (this.#response?.keepAlive === true && this.#requestDone && !spoiled && !signed)
       this.#target.giveBack(this.#lease);
     else this.#lease.connection.destroy();
   }
@@ -234,6 +238,7 @@ function requestHead({ method, path, authority, fields, framing, version }: Outg
   for (const { name, lower, value } of fields) {
     if (lower === 'cookie') cookies.push(value);
     else if (lower !== 'te') lines.push(`${name}: ${value}`);
+    else if (minor === 1) lines.push(TE_TRAILERS.trimEnd());
   }
   // HTTP/2 may split the field, HTTP/1 may not (RFC 9113 section 8.2.3).
   if (cookies.length > 0) lines.push(`cookie: ${cookies.join('; ')}`);

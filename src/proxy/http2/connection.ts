@@ -78,6 +78,8 @@ export interface Http2Options {
 const MAX_HEADER_LIST = 64 * 1024;
 const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
 const DRAINING = Buffer.from('draining', 'latin1');
+/** How long a client that is told of the end has to answer. */
+const DRAIN_MS = 1000;
 /** Streams on one connection to an endpoint; what its peer allows may be less. */
 const MAX_OPENED = 100;
 
@@ -239,6 +241,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       // Its answer says that the client has seen the warning: what it sent before has arrived then.
       this.#sender.control(frame(FrameType.PING, 0, 0, DRAINING));
     });
+    // A client that answers no PING has had the time that its requests need to arrive.
+    this.#options.clock.after(DRAIN_MS, () => this.#safely(() => this.#lastWord()), { unref: true });
   }
 
   /** Client: opens no more streams; the connection ends when those under way are done. */
@@ -382,7 +386,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#budget.spendIdleFrame();
     const before = this.#peer.initialWindow;
     readSettings(payload, this.#peer, this.#options.role);
-    this.#sender.encoder.setMaxCapacity(this.#peer.headerTableSize);
+    this.#sender.encoder.setMaxCapacity(this.#peer.headerTableSize, this.#peer.leastHeaderTableSize);
     this.#sender.control(frame(FrameType.SETTINGS, Flag.ACK, 0));
     this.#streams.growWindows(this.#peer.initialWindow - before);
     if (this.#options.role === 'client')
@@ -432,6 +436,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** The last GOAWAY, with the last stream that was taken. */
   #lastWord(): void {
+    if (this.#last || this.#closed) return;
     this.#sender.control(goAwayFrame(this.#streams.lastPeerId, ErrorCode.NO_ERROR, 'shutting down'));
     this.#last = true;
     this.#endWhenIdle();

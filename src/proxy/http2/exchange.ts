@@ -276,7 +276,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
 
   /** The response is out; a client that still sends is told that nobody reads it (RFC 9113 section 8.1). */
   #stopUpload(): void {
-    if (!this.#stream.remoteEnded) this.#stream.reset(ErrorCode.NO_ERROR);
+    if (this.#stream.remoteEnded) return;
+    this.#stream.reset(ErrorCode.NO_ERROR);
+    // An endpoint that keeps its connection would wait for the rest.
+    this.#upstream?.abandon();
   }
 
   #finish(failure?: ProxyFailure): void {

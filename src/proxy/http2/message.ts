@@ -15,7 +15,8 @@ export interface Http2Request {
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
-const AUTHORITY = /^[\x21-\x7e]+$/;
+/** Without user information: it says who the client is, and is never part of one (RFC 9113 section 8.3.1). */
+const AUTHORITY = /^[\x21-\x3f\x41-\x7e]+$/;
 /** Set by Linkerd's proxies on requests that they have carried over (wire reference 2). */
 export const ORIG_PROTO = 'l5d-orig-proto';
 
@@ -92,12 +93,24 @@ function versionOf(origProto: string): HttpVersion {
   return origProto.startsWith('HTTP/1.0') ? 'HTTP/1.0' : 'HTTP/1.1';
 }
 
-function pseudoProblem({ method = '', scheme, path = '', authority }: RequestReader): string | undefined {
+function pseudoProblem({
+  method = '',
+  scheme,
+  path = '',
+  authority,
+  host,
+}: RequestReader): string | undefined {
   if (!isMethod(method)) return 'there is no valid method';
   if (method === 'CONNECT') return 'CONNECT is not served';
   if (scheme === undefined) return 'there is no scheme';
   if (!PATH.test(path) || (path === '*' && method !== 'OPTIONS')) return 'there is no valid path';
-  return authority === undefined || isAuthority(authority) ? undefined : 'the authority is not valid';
+  return authorityProblem(authority, host);
+}
+
+function authorityProblem(authority: string | undefined, host: string | undefined): string | undefined {
+  if (authority !== undefined) return isAuthority(authority) ? undefined : 'the authority is not valid';
+  // An empty Host says that there is no authority (RFC 9112 section 3.2).
+  return host === undefined || host === '' || isAuthority(host) ? undefined : 'the Host is not valid';
 }
 
 function isMethod(text: string): boolean {

@@ -4,6 +4,8 @@ import { DEFAULT_WINDOW, MAX_WINDOW, Setting } from './frames.ts';
 /** What the peer has asked for (RFC 9113 section 6.5.2). */
 export interface PeerSettings {
   headerTableSize: number;
+  /** The smallest that was said in the last frame: the next header block has to say so (RFC 7541 section 4.2). */
+  leastHeaderTableSize: number;
   maxConcurrentStreams: number;
   initialWindow: number;
 }
@@ -11,6 +13,7 @@ export interface PeerSettings {
 export function initialPeerSettings(): PeerSettings {
   return {
     headerTableSize: 4096,
+    leastHeaderTableSize: 4096,
     maxConcurrentStreams: Number.POSITIVE_INFINITY,
     initialWindow: DEFAULT_WINDOW,
   };
@@ -20,12 +23,16 @@ export function initialPeerSettings(): PeerSettings {
 export function readSettings(payload: Buffer, into: PeerSettings, role: 'client' | 'server'): void {
   if (payload.length % 6 !== 0)
     throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a SETTINGS frame is cut short');
+  into.leastHeaderTableSize = Number.POSITIVE_INFINITY;
   for (let at = 0; at < payload.length; at += 6) {
     const id = payload.readUInt16BE(at);
     const value = payload.readUInt32BE(at + 2);
     assertValid(id, value, role);
-    if (id === Setting.HEADER_TABLE_SIZE) into.headerTableSize = value;
-    else if (id === Setting.MAX_CONCURRENT_STREAMS) into.maxConcurrentStreams = value;
+    if (id === Setting.HEADER_TABLE_SIZE) {
+      into.headerTableSize = value;
+      into.leastHeaderTableSize = Math.min(into.leastHeaderTableSize, value);
+    }
+    if (id === Setting.MAX_CONCURRENT_STREAMS) into.maxConcurrentStreams = value;
     else if (id === Setting.INITIAL_WINDOW_SIZE) into.initialWindow = value;
   }
 }

@@ -1,7 +1,7 @@
 import type { Attempt } from '../balancer/attempt.ts';
 import { type FailureKind, ProxyFailure } from '../failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../field.ts';
-import { CHUNKED, type Framing, NO_BODY } from '../http1/head.ts';
+import { CHUNKED, type Framing, IDEMPOTENT, NO_BODY } from '../http1/head.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import type { Http2Connection } from './connection.ts';
 import { ErrorCode, errorName } from './errors.ts';
@@ -37,6 +37,8 @@ export class Http2Upstream implements Upstream, StreamHandler {
   #handler: UpstreamHandler | undefined;
   #stream: Http2Stream | undefined;
   #judged = false;
+  /** Its connection had lain unused: the peer may have been closing it at that moment. */
+  #onUnused = false;
 
   constructor(options: Http2UpstreamOptions) {
     this.#options = options;
@@ -52,6 +54,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   start(): void {
     const { connection, request } = this.#options;
     const ended = request.framing.kind === 'none';
+    this.#onUnused = connection.active === 0 && connection.opened > 1;
     this.#stream = connection.open(requestHead(this.#options), ended, this);
   }
 
@@ -114,7 +117,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const kind: FailureKind = code === ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
     if (verdict === undefined) {
       const text = `${label}: the endpoint ended the stream with ${errorName(code)}`;
-      return this.#fail(new ProxyFailure(kind, text), unprocessed);
+      return this.#fail(new ProxyFailure(kind, text), unprocessed || this.#mayRepeat());
     }
     // It was us who ended the connection. What a limit of ours cost says nothing of the endpoint.
     if (verdict.code === ErrorCode.ENHANCE_YOUR_CALM && !this.#judged) {
@@ -123,6 +126,13 @@ export class Http2Upstream implements Upstream, StreamHandler {
     }
     const text = `${label}: the connection to the endpoint was ended by us: ${verdict.message} (${errorName(code)})`;
     this.#fail(new ProxyFailure(kind, text), unprocessed);
+  }
+
+  /** As over HTTP/1: an unused connection was taken at the moment that it was lost, and nothing has come of it (RFC 9110 section 9.2.2). */
+  #mayRepeat(): boolean {
+    const { connection, request } = this.#options;
+    const unanswered = !this.#judged && connection.closed && this.#onUnused;
+    return unanswered && request.framing.kind === 'none' && IDEMPOTENT.has(request.method);
   }
 
   #malformed(): void {
@@ -191,14 +201,17 @@ function requestHead({ request, connection, upgraded, carried }: Http2UpstreamOp
     head.push(carried);
     if (client !== undefined && connection.namesClients) head.push(client);
   }
-  if (authority !== undefined) head.push(makeField(':authority', authority));
+  if (authority !== undefined && authority !== '') head.push(makeField(':authority', authority));
   head.push(new Field(':path', path, PATH));
+  // An HTTP/1 client may say that there is none; a pseudo-header may not.
+  if (authority === '') head.push(NO_HOST);
   for (const field of fields) head.push(field);
   if (upgraded && version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
   return head;
 }
 
 const PATH = fieldName(':path');
+const NO_HOST = makeField('host', '');
 const GET = makeField(':method', 'GET');
 const POST = makeField(':method', 'POST');
 

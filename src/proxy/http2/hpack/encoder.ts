@@ -23,8 +23,9 @@ export class HpackEncoder {
     this.#table = new DynamicTable(MAX_CAPACITY, (field) => this.#evicted(field));
   }
 
-  /** The peer's SETTINGS_HEADER_TABLE_SIZE. */
-  setMaxCapacity(size: number): void {
+  /** The peer's SETTINGS_HEADER_TABLE_SIZE. @param least the smallest of those that it has said on the way there */
+  setMaxCapacity(size: number, least = size): void {
+    if (least < size) this.setMaxCapacity(least);
     const capacity = Math.min(size, MAX_CAPACITY);
     if (capacity === this.#table.capacity) return;
     const smallest = Math.min(capacity, ...this.#announce);
