@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Clock } from '../base/clock.ts';
+import { containedClock } from '../base/contained-clock.ts';
 import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
@@ -44,7 +45,7 @@ const TRIES = { concurrency: 4, keepMs: 1000 };
  * only its own route waiting.
  */
 export class Egress {
-  readonly accounts = new Accounts();
+  readonly accounts: Accounts;
   /** Clients that were refused here. */
   readonly refused: RefusedClients;
   readonly #options: EgressOptions;
@@ -61,11 +62,15 @@ export class Egress {
   #draining = false;
 
   constructor(options: EgressOptions) {
-    this.#options = options;
-    this.#clock = options.clock;
-    this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
+    const { log } = options;
+    this.accounts = new Accounts({
+      onCaught: (err) => log.error({ err }, 'internal error, its flow was ended'),
+    });
+    this.#clock = containedClock(options.clock, (error) => this.accounts.caught(error));
+    this.#options = { ...options, clock: this.#clock };
+    this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#trunks = new Trunks({
-      ...options,
+      ...this.#options,
       accounts: this.accounts,
       onProven: (connection, socket) => this.#peers.add(connection, socket),
     });

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
-import type { FailureKind } from './failures.ts';
+import { type Boundary, internalError } from './boundary.ts';
+import { type FailureKind, ProxyFailure } from './failures.ts';
 import { observe, responseKey, type ResponseNumbers } from './response-numbers.ts';
 import { RouteAccount, type RouteNumbers } from './route-accounts.ts';
 
@@ -79,6 +80,8 @@ export interface AccountsSnapshot {
   /** Connections to endpoints by `name:port`. */
   readonly endpoints: Readonly<Record<string, ConnectionNumbers>>;
   readonly streams: StreamNumbers;
+  /** Exceptions that nobody foresaw. */
+  readonly internalErrors: number;
 }
 
 /** What counts its bytes itself. */
@@ -126,12 +129,14 @@ export class ConnectionAccount {
 export interface AccountsOptions {
   /** Whether a service (`name:port`) exists; one that does not is counted under `other`, so that nobody can make series by asking for names. Default: all exist. */
   known?(target: string): boolean;
+  /** Told of exceptions that nobody foresaw, for the log. */
+  readonly onCaught?: (error: unknown) => void;
   /** For forgetting services that have gone; without it nothing is forgotten. */
   readonly clock?: Clock;
 }
 
 /** What the data path counts, in plain numbers; published when somebody asks (`metrics.ts`). One per process. */
-export class Accounts {
+export class Accounts implements Boundary {
   readonly targets = new Map<string, TargetAccount>();
   readonly failures = new Map<string, number>();
   /** Connections refused before a service was known, by reason. */
@@ -143,6 +148,9 @@ export class Accounts {
   readonly client = new ConnectionAccount();
   readonly endpoint = new ConnectionAccount();
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
+  /** Exceptions that nobody foresaw. */
+  internalErrors = 0;
+  readonly #caught = new WeakMap<object, ProxyFailure>();
   readonly #endpoints = new Map<string, ConnectionAccount>();
   /** By target and route. */
   readonly #routes = new Map<string, RouteAccount>();
@@ -179,6 +187,18 @@ export class Accounts {
   /** The proxy answered, or ended a connection, itself. */
   failure(kind: FailureKind, layer: Layer = 'http'): void {
     add(this.failures, keyOf(layer, kind));
+  }
+
+  caught(error: unknown): ProxyFailure {
+    if (error instanceof ProxyFailure) return error;
+    const thrown = typeof error === 'object' && error !== null ? error : undefined;
+    const known = thrown === undefined ? undefined : this.#caught.get(thrown);
+    if (known !== undefined) return known;
+    const failure = internalError(error);
+    if (thrown !== undefined) this.#caught.set(thrown, failure);
+    this.internalErrors++;
+    this.#options.onCaught?.(error);
+    return failure;
   }
 
   /** A request was over a limit. @param policy `group/kind/name` of what limits */
@@ -250,6 +270,7 @@ export class Accounts {
       endpoint: this.endpoint.numbers,
       endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),
       streams: { ...this.streams },
+      internalErrors: this.internalErrors,
     };
   }
 
@@ -328,6 +349,7 @@ export const EMPTY_SNAPSHOT: AccountsSnapshot = {
   endpoint: NO_CONNECTIONS,
   endpoints: {},
   streams: { connections: 0, requests: 0, tunnels: 0 },
+  internalErrors: 0,
 };
 
 /** The sum of two processes' numbers. */

@@ -62,7 +62,7 @@ export function tlsDial<Own extends TlsIdentity>(options: TlsDialOptions<Own>): 
 /**
  * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire reference 1.2).
  * @returns the connection, paused, and what its peer has picked of the protocols that were offered
- * @throws ProxyFailure `connection failed` or `connect timeout`
+ * @throws ProxyFailure `connection failed` or `connect timeout`; `internal error` for what nobody foresaw
  */
 export async function tlsConnect<Own extends TlsIdentity>(
   options: TlsOptions<Own>,
@@ -89,7 +89,12 @@ export async function tlsConnect<Own extends TlsIdentity>(
   const socket = tls.connect(settings);
   const refuses = () => options.refuses(socket, identity);
   const connection = await connected(options, { host, port }, { socket, event: 'secureConnect', refuses });
-  options.onProven?.(connection, socket);
+  try {
+    options.onProven?.(connection, socket);
+  } catch (error) {
+    connection.destroy();
+    throw options.accounts.caught(error);
+  }
   const protocol = socket.alpnProtocol;
   return { connection, protocol: typeof protocol === 'string' ? protocol : undefined };
 }
@@ -123,14 +128,21 @@ function connected(
     socket.once('error', fail);
     socket.once('close', () => fail(new Error('it closed the connection')));
     socket.once(event, () => {
-      const refusal = refuses();
+      let refusal: string | undefined;
+      try {
+        refusal = refuses();
+      } catch (error) {
+        timer.cancel();
+        socket.destroy();
+        return reject(accounts.caught(error));
+      }
       if (refusal !== undefined) return fail(new Error(refusal));
       timer.cancel();
       socket.removeAllListeners('error');
       socket.removeAllListeners('close');
       accounts.endpoint.opened++;
       accounts.endpoint.open++;
-      const connection = new SocketConnection(socket);
+      const connection = new SocketConnection(socket, accounts);
       socket.once('close', () => {
         accounts.endpoint.open--;
         accounts.endpoint.readBytes += connection.bytesRead;

@@ -17,9 +17,17 @@ export const failures = {
   'response timeout': { status: 504, grpc: 4, close: false },
   'idle timeout': { status: 504, grpc: 4, close: false },
   'gateway loop': { status: 508, grpc: 10, close: true },
+  /** A mistake of ours (`boundary.ts`). */
+  'internal error': { status: 500, grpc: 13, close: true },
   /** By a drill; what is answered is up to it. */
   'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
+
+/**
+ * Tells a client's mesh proxy to end the connection of its application, so that the next one may find another
+ * replica (linkerd-wire-protocol 1.6). Between proxies only.
+ */
+export const PROXY_CONNECTION = 'l5d-proxy-connection';
 
 export type FailureKind = keyof typeof failures;
 
@@ -63,6 +71,11 @@ export class ProxyFailure extends Error {
   /** Fields of the answer beside those that every answer has, by lower-case name. */
   get fields(): readonly (readonly [name: string, value: string])[] {
     return Object.entries(this.#terms.fields ?? {});
+  }
+
+  /** A mesh proxy is asked to end its application's connection. */
+  get leaves(): boolean {
+    return failures[this.kind].close && this.status >= 500;
   }
 
   /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
