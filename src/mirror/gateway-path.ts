@@ -54,10 +54,13 @@ export class GatewayPath {
   }
 
   start(): void {
-    void this.#addresses.start().then(() => {
-      this.#resolved = true;
-      this.#changed();
-    });
+    void this.#started();
+  }
+
+  async #started(): Promise<void> {
+    await this.#addresses.start();
+    this.#resolved = true;
+    this.#changed();
   }
 
   stop(): void {

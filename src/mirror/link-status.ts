@@ -32,12 +32,25 @@ export class LinkStatusWriter {
   readonly #options: { local: KubeClient; clock: Clock; log: Logger };
   #written: LinkStatus | undefined;
   #writing = false;
+  /** The last write failed. */
+  #failing = false;
+  #failures = 0;
   #writtenAt = Number.NEGATIVE_INFINITY;
   #settling: { readonly peer: Peer; readonly until: number } | undefined;
   #lists: { readonly peer: Peer; readonly revision: number; readonly lists: Lists } | undefined;
 
   constructor(options: { local: KubeClient; clock: Clock; log: Logger }) {
     this.#options = options;
+  }
+
+  /** Writes that failed. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Whether the Link's status is older than what is known here, because it could not be written. */
+  get failing(): boolean {
+    return this.#failing;
   }
 
   /** The status as it was last written or seen. */
@@ -62,8 +75,16 @@ export class LinkStatusWriter {
       const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
       await local.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
       this.#written = { ...previous, ...status };
+      this.#failing = false;
     } catch (error) {
-      log.debug({ err: error }, 'link status not written');
+      // The first of them is news; those that follow are counted.
+      const ref = `${object.metadata?.namespace ?? ''}/${object.metadata?.name ?? ''}`;
+      log[this.#failing ? 'debug' : 'warn'](
+        { link: ref, err: error },
+        'link status not written, trying again',
+      );
+      this.#failing = true;
+      this.#failures++;
     } finally {
       this.#writing = false;
     }

@@ -1,6 +1,8 @@
 /**
  * Everything that can go wrong between a client and a target, as one table (linkerd-wire-protocol 1.6): what an HTTP and a gRPC client are told, and the word under which it is
  * counted. Raw clients are disconnected.
+ * `close`: a mesh proxy is asked to end its application's connection, so that the next one may find another replica; the connection that the request came on is kept wherever
+ * it is known where the request ends.
  */
 export const failures = {
   'bad request': { status: 400, grpc: 13, close: true },
@@ -23,10 +25,7 @@ export const failures = {
   'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
 
-/**
- * Tells a client's mesh proxy to end the connection of its application, so that the next one may find another
- * replica (linkerd-wire-protocol 1.6). Between proxies only.
- */
+/** The field that asks for it (linkerd-wire-protocol 1.6). Between proxies only. */
 export const PROXY_CONNECTION = 'l5d-proxy-connection';
 
 export type FailureKind = keyof typeof failures;
@@ -71,6 +70,11 @@ export class ProxyFailure extends Error {
   /** Fields of the answer beside those that every answer has, by lower-case name. */
   get fields(): readonly (readonly [name: string, value: string])[] {
     return Object.entries(this.#terms.fields ?? {});
+  }
+
+  /** It is a mistake of ours: nothing is known of the connection either. */
+  get isOurs(): boolean {
+    return this.kind === 'internal error';
   }
 
   /** A mesh proxy is asked to end its application's connection. */

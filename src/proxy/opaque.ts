@@ -107,7 +107,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     this.#connect().catch((error: unknown) => {
       const failure = this.#session.accounts.caught(error);
       if (this.#left) return;
-      if (failure.kind === 'internal error') this.#break(failure);
+      if (failure.isOurs) this.#break(failure);
       else this.#safely(() => this.#refuse(failure));
     });
   }

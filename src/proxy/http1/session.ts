@@ -1,6 +1,6 @@
 /* oxlint-disable max-lines -- one state of one connection; what could be told apart (heads, bodies, rendering, translation, records) is in files of its own */
 import type { Connection, ConnectionHandler } from '../connection.ts';
-import { failures, ProxyFailure } from '../failures.ts';
+import { ProxyFailure } from '../failures.ts';
 import type { Flow, Session } from '../session.ts';
 import type { Lease } from '../lease.ts';
 import { endGently } from '../linger.ts';
@@ -279,7 +279,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     } catch (error) {
       const failure = this.#session.accounts.caught(error);
       if (this.#exchange !== exchange) return;
-      if (failure.kind === 'internal error') this.#fail(failure);
+      if (failure.isOurs) this.#fail(failure);
       else this.#safely(() => this.#answer(failure, exchange));
     }
   }
@@ -501,7 +501,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
-    this.#closing = !whole || failures[failure.kind].close;
+    this.#closing = !whole || failure.isOurs || failure.kind === 'bad request';
     const meshed = this.#session.plainClient !== true;
     this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing, meshed));
     this.#client.resume();

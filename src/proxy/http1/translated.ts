@@ -1,4 +1,4 @@
-import { failures, ProxyFailure } from '../failures.ts';
+import { ProxyFailure } from '../failures.ts';
 import { Field, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import { FAULT_FIELD } from '../gate/gate.ts';
@@ -159,7 +159,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
-    if (failure.kind === 'internal error') return this.#failed(failure);
+    if (failure.isOurs) return this.#failed(failure);
     this.#upstream = undefined;
     if (this.#over) return;
     if (this.#responded) {
@@ -255,7 +255,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     const { accounts, target, clock, client } = this.#session;
     accounts.failure(failure.kind);
     accounts.response(target.label, failure.status, clock.monotonic() - this.#record.startedAt);
-    if (!this.#body.done || failures[failure.kind].close) this.#close = true;
+    if (!this.#body.done || failure.isOurs) this.#close = true;
     const meshed = this.#session.plainClient !== true;
     client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close, meshed));
     this.#record.status = failure.status;

@@ -147,7 +147,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
-    if (failure.kind === 'internal error') return this.#die(failure);
+    if (failure.isOurs) return this.#die(failure);
     this.#failed = this.#upstream;
     this.#upstream = undefined;
     if (this.#over) return;

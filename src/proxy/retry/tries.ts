@@ -186,7 +186,7 @@ export class Tries implements Upstream, TryOwner {
   }
 
   onTryFailure(one: Try, failure: ProxyFailure, unprocessed: boolean): void {
-    if (this.#answer === undefined && failure.kind !== 'internal error') {
+    if (this.#answer === undefined && !failure.isOurs) {
       if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
         // The endpoint has not begun with it: that is the same try, elsewhere.
         this.#held = undefined;
