@@ -242,12 +242,12 @@ export class LinkRun {
       await this.#collectClusters(() => true, signal);
       if (signal.aborted) return;
       // Not from within the term, which it waits for.
-      setImmediate(() =>
+      setImmediate(() => {
         elector.remove().then(
           () => this.#collected(elector),
           (err: unknown) => this.#options.log.warn({ err }, 'lease of a deleted Link not removed'),
-        ),
-      );
+        );
+      });
       await aborted(signal);
     });
     this.#elector = elector;

@@ -67,7 +67,7 @@ export class LinkStatusWriter {
       Object.keys(status).map((key) => [key, previous?.[key as keyof LinkStatus]]),
     );
     if (isDeepStrictEqual(status, comparable)) return;
-    const { local, log, clock } = this.#options;
+    const { local, clock } = this.#options;
     if (this.#canWait(situation.peer, status, previous)) return;
     this.#writing = true;
     this.#writtenAt = clock.monotonic();
@@ -77,17 +77,21 @@ export class LinkStatusWriter {
       this.#written = { ...previous, ...status };
       this.#failing = false;
     } catch (error) {
-      // The first of them is news; those that follow are counted.
-      const ref = `${object.metadata?.namespace ?? ''}/${object.metadata?.name ?? ''}`;
-      log[this.#failing ? 'debug' : 'warn'](
-        { link: ref, err: error },
-        'link status not written, trying again',
-      );
-      this.#failing = true;
-      this.#failures++;
+      this.#notWritten(object, error);
     } finally {
       this.#writing = false;
     }
+  }
+
+  /** The first failure in a row is news; those that follow are counted. */
+  #notWritten({ metadata }: LinkObject, err: unknown): void {
+    const link = `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
+    this.#options.log[this.#failing ? 'debug' : 'warn'](
+      { link, err },
+      'link status not written, trying again',
+    );
+    this.#failing = true;
+    this.#failures++;
   }
 
   /** While a peer is at work only what has become true or false is told at once. */

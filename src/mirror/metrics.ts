@@ -79,19 +79,27 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
         metric.set({ target_cluster_name: 'local', reason }, count);
     },
   );
+  statusFailures(gauge, controller);
+  imports(gauge, controller);
+  cacheSizes(gauge, controller);
+}
+
+/** How often the status of a Link could not be written. */
+function statusFailures(
+  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
+  { runs, links }: Controller,
+): void {
   gauge(
     'linkspan_link_status_write_failures',
     'Writes of the status of a Link that failed, since this replica knows it.',
     ['target_cluster_name'],
     (metric) => {
-      for (const [key, { statusFailures }] of controller.runs) {
-        const cluster = controller.links.get(key)?.spec?.targetClusterName ?? '';
+      for (const [key, { statusFailures }] of runs) {
+        const cluster = links.get(key)?.spec?.targetClusterName ?? '';
         metric.set({ target_cluster_name: cluster }, statusFailures);
       }
     },
   );
-  imports(gauge, controller);
-  cacheSizes(gauge, controller);
 }
 
 /** What is held of each target, against what may be. */
