@@ -12,6 +12,7 @@ interface EsNode {
   readonly object?: EsNode;
   readonly computed?: boolean;
   readonly operator?: string;
+  readonly argument?: EsNode;
   readonly left?: EsNode;
   readonly parent?: EsNode;
   readonly property?: EsNode;
@@ -79,7 +80,32 @@ const readAnnotations = {
   },
 };
 
+/**
+ * `void promise.then(f)` says that nobody waits, and leaves a rejection to nobody: the process ends with it, maybe while
+ * it is being stopped. Whoever means it says what becomes of a rejection, by a second argument or `catch`.
+ */
+const handledThen = {
+  meta: {
+    type: 'problem',
+    docs: { description: 'A promise that nobody waits for has its rejection handled.' },
+  },
+  create(context: Context) {
+    return {
+      UnaryExpression(node: EsNode) {
+        const { operator, argument } = node;
+        if (operator !== 'void' || argument?.callee?.property?.name !== 'then') return;
+        if ((argument.arguments ?? []).length < 2)
+          context.report({ node, message: 'void ….then(f): a rejection would end the process' });
+      },
+    };
+  },
+};
+
 export default {
   meta: { name: 'linkspan' },
-  rules: { 'linear-regexes': linearRegexes, 'read-annotations': readAnnotations },
+  rules: {
+    'linear-regexes': linearRegexes,
+    'read-annotations': readAnnotations,
+    'handled-then': handledThen,
+  },
 };

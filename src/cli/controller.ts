@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
-import { systemClock } from '../base/clock.ts';
+import { sleep, systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE, FEDERATED_LABEL } from '../base/names.ts';
@@ -287,6 +287,9 @@ async function detectMesh(
   signal: AbortSignal,
 ): Promise<boolean | undefined> {
   const client = new KubeClient(access, { clock: systemClock, random: Math.random });
+  // A server that says nothing must not hold up who is told to end.
+  const giveUp = () => void client.close();
+  signal.addEventListener('abort', giveUp, { once: true });
   try {
     for (;;) {
       if (signal.aborted) return undefined;
@@ -303,11 +306,13 @@ async function detectMesh(
           log.info({ why: messageOf(error) }, 'starting without Linkerd');
           return false;
         }
+        if (signal.aborted) return undefined;
         log.error({ err: error }, 'source cluster not reachable, trying again');
-        await new Promise<void>((resolve) => systemClock.after(2000, resolve));
+        await sleep(systemClock, 2000, signal).catch(() => undefined);
       }
     }
   } finally {
+    signal.removeEventListener('abort', giveUp);
     await client.close();
   }
 }

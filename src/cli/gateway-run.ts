@@ -100,7 +100,7 @@ export async function runWorker(run: GatewayRun): Promise<void> {
   );
   process.on('SIGTERM', () => stopping.abort());
   const served = await openGateway(run, true);
-  const parent = answerParent(served.face);
+  const parent = answerParent(served.face, run.log);
   try {
     parent.started();
     while (!served.gateway.ready.ok && !stopping.signal.aborted) await sleep(systemClock, 50);

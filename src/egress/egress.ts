@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sleep, type Clock } from '../base/clock.ts';
+import { containedClock } from '../base/contained-clock.ts';
 import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
@@ -63,12 +64,17 @@ export class Egress {
   #draining = false;
 
   constructor(options: EgressOptions) {
-    this.#options = options;
-    this.#clock = options.clock;
-    this.accounts = new Accounts({ known: (label) => this.#labels.has(label), clock: options.clock });
-    this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
+    const { log } = options;
+    this.accounts = new Accounts({
+      known: (label) => this.#labels.has(label),
+      clock: options.clock,
+      onCaught: (err) => log.error({ err }, 'internal error, its flow was ended'),
+    });
+    this.#clock = containedClock(options.clock, (error) => this.accounts.caught(error));
+    this.#options = { ...options, clock: this.#clock };
+    this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#trunks = new Trunks({
-      ...options,
+      ...this.#options,
       accounts: this.accounts,
       onProven: (connection, socket) => this.#peers.add(connection, socket),
     });

@@ -2,7 +2,7 @@ import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import type { Accounts } from '../proxy/accounts.ts';
-import { type Connection, SocketConnection } from '../proxy/connection.ts';
+import { type Connection, endCarried, SocketConnection } from '../proxy/connection.ts';
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;
@@ -58,13 +58,17 @@ export class PortListener {
 
   #admit(socket: net.Socket): void {
     const { accounts, onArrival } = this.#options;
-    const connection = new SocketConnection(socket);
+    const connection = new SocketConnection(socket, accounts);
     this.#connections.add(connection);
     accounts.client.follow(connection, socket);
     socket.once('close', () => {
       this.#connections.delete(connection);
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });
-    onArrival(connection);
+    try {
+      onArrival(connection);
+    } catch (error) {
+      endCarried(connection, accounts, accounts.caught(error));
+    }
   }
 }

@@ -7,7 +7,8 @@ import type { HostNames } from '../dns/host-names.ts';
 import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { EndpointAddress } from '../proxy/balancer/balancer.ts';
-import type { Connection } from '../proxy/connection.ts';
+import { contained } from '../proxy/boundary.ts';
+import { type Connection, endCarried } from '../proxy/connection.ts';
 import { type Flow, type Session, serve } from '../proxy/session.ts';
 import { speechOf } from '../proxy/speech.ts';
 import { Target } from '../proxy/target.ts';
@@ -123,7 +124,7 @@ export class RouteServer {
     this.#stopped = true;
     this.#listener.stopAccepting();
     this.#hosts.stop();
-    for (const flow of this.#flows) flow.drain();
+    for (const flow of this.#flows) contained(this.#options.accounts, () => flow.drain());
   }
 
   destroy(): void {
@@ -166,11 +167,14 @@ export class RouteServer {
     const met = this.#clients.meet(client, this.#ways.namesClients);
     if (met instanceof RelayedClient) return this.#serve(client, met, EMPTY);
     const held = new HeldClient(client);
-    void met.then((who) => {
-      if (client.closed) return;
-      this.#serve(client, who, held.bytes);
-      held.tellEnd();
-    });
+    const { accounts } = this.#options;
+    met
+      .then((who) => {
+        if (client.closed) return;
+        this.#serve(client, who, held.bytes);
+        held.tellEnd();
+      })
+      .catch((error: unknown) => endCarried(client, accounts, accounts.caught(error)));
   }
 
   #serve(client: Connection, who: RelayedClient, first: Buffer): void {
@@ -189,7 +193,7 @@ export class RouteServer {
     });
     // A client of ours claims nothing.
     const speech = speechOf(undefined, this.#route.protocol);
-    const flow = serve(speech, { client, clock, quietMs: QUIET_MS, session }, first);
+    const flow = serve(speech, { client, clock, boundary: accounts, quietMs: QUIET_MS, session }, first);
     this.#flows.add(flow);
     client.whenClosed(() => this.#flows.delete(flow));
     if (this.#stopped) flow.drain();

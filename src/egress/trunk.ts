@@ -193,6 +193,7 @@ export class Trunk implements Http2User {
       head: tunnelHead(target.field, session),
       client: target.client,
       remoteAddress: this.place.host,
+      boundary: this.#options.accounts,
       withRoom: (use) => this.#withRoom(use),
       onRefused: (failure) => this.#refused(target, failure),
     });
@@ -246,6 +247,7 @@ export class Trunk implements Http2User {
       {
         label: `gateway ${gateway}`,
         account: () => accounts.shared,
+        boundary: accounts,
         clock,
         identity: () => presented,
         serverName: gateway,
@@ -277,6 +279,7 @@ export class Trunk implements Http2User {
       role: 'client',
       clock,
       user: this,
+      boundary: accounts,
       maxOpened: MAX_STREAMS,
       namesClients,
       ...STREAM_WINDOWS,

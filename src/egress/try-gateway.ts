@@ -3,6 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { refusalOf } from '../identity/trust.ts';
+import { Accounts } from '../proxy/accounts.ts';
 import { ConnectionAccount } from '../proxy/connection-account.ts';
 import { tlsConnect } from '../proxy/dial.ts';
 import type { GatewayPlace } from './trunk.ts';
@@ -37,6 +38,7 @@ export async function tryGateway(
       {
         label: `gateway ${name}`,
         account: () => new ConnectionAccount(),
+        boundary: new Accounts(),
         clock,
         identity: () => identity.current(),
         serverName: name,

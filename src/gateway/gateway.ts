@@ -1,11 +1,13 @@
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
+import { containedClock } from '../base/contained-clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import { Accounts, type Counter } from '../proxy/accounts.ts';
+import { contained, containedLog } from '../proxy/boundary.ts';
 import type { Connection } from '../proxy/connection.ts';
 import type { ProxyFailure } from '../proxy/failures.ts';
 import { type Field, makeField } from '../proxy/field.ts';
@@ -120,17 +122,24 @@ export class Gateway {
   #draining = false;
 
   constructor(options: GatewayOptions) {
-    this.#options = options;
-    const { targets, clock, random, workers = 1 } = options;
-    this.accounts = new Accounts({ known: (label) => lookUp(targets, label) !== undefined, clock });
+    const { targets, random, log, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
+    this.accounts = new Accounts({
+      known: (label) => lookUp(targets, label) !== undefined,
+      clock: options.clock,
+      onCaught: (err) => log.error({ err }, 'internal error, its flow was ended'),
+    });
+    const clock = containedClock(options.clock, (error) => this.accounts.caught(error));
+    this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.accounts) };
     this.#gates = new Gates({ accounts: this.accounts, clock, random, workers });
     this.#relays = new TrustedRelays(options.trustedRelays);
-    this.#peers = new OpenPeers({ ...options, age: options.connectionAge });
+    this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
-      targets.subscribe((key) => this.#changed(key)),
-      this.#policies.subscribe((namespace) => this.#policiesChanged(namespace)),
+      targets.subscribe((key) => contained(this.accounts, () => this.#changed(key))),
+      this.#policies.subscribe((namespace) =>
+        contained(this.accounts, () => this.#policiesChanged(namespace)),
+      ),
     ];
     this.#unsubscribe = () => subscriptions.forEach((unsubscribe) => unsubscribe());
   }
@@ -167,8 +176,9 @@ export class Gateway {
     this.#draining = true;
     this.#unsubscribe();
     for (const listener of this.#listeners) listener.stopAccepting();
-    for (const { flows } of this.#served.values()) for (const flow of flows) flow.drain();
-    for (const session of this.#streamSessions) session.drain();
+    for (const { flows } of this.#served.values())
+      for (const flow of flows) contained(this.accounts, () => flow.drain());
+    for (const session of this.#streamSessions) contained(this.accounts, () => session.drain());
     const deadline = clock.monotonic() + graceMs;
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
@@ -303,7 +313,11 @@ export class Gateway {
   #attend(served: Served, session: Session, claim: Claim, first: Buffer): void {
     const { client, clock } = session;
     const speech = speechOf(claim, served.spec?.protocol);
-    const flow = serve(speech, { client, clock, quietMs: QUIET_MS, session: () => session }, first);
+    const flow = serve(
+      speech,
+      { client, clock, boundary: this.accounts, quietMs: QUIET_MS, session: () => session },
+      first,
+    );
     served.flows.add(flow);
     client.whenClosed(() => this.#leave(served, flow));
   }
@@ -372,7 +386,14 @@ export class Gateway {
     const known = this.#served.get(label);
     if (known !== undefined) return known;
     const account = () => this.accounts.endpointOf(label);
-    const dial = endpointDial({ label, account, clock, identity, peers: this.#peers });
+    const dial = endpointDial({
+      label,
+      account,
+      boundary: this.accounts,
+      clock,
+      identity,
+      peers: this.#peers,
+    });
     const target = new Target({ label, dial, clock, random, maxPending, accounts: this.accounts });
     const spec = lookUp(targets, label);
     const served: Served = { label, target, spec, gated: undefined, flows: new Set() };

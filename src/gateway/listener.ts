@@ -9,7 +9,7 @@ import type { OpenPeers } from '../identity/open-peers.ts';
 import { identityIn, peerCertificate } from '../identity/peer.ts';
 import { lostTrust, trustOf } from '../identity/trust.ts';
 import type { Accounts } from '../proxy/accounts.ts';
-import { type Connection, SocketConnection } from '../proxy/connection.ts';
+import { type Connection, endCarried, SocketConnection } from '../proxy/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Admission, Ticket } from './admission.ts';
 
@@ -93,7 +93,7 @@ export class MtlsListener {
     this.#server = server;
     this.#renew(identity.current());
     this.#unsubscribe = identity.subscribe(() => this.#renew(identity.current()));
-    server.on('connection', (socket: Socket) => this.#meet(socket));
+    server.on('connection', (socket: Socket) => this.#safely(socket, () => this.#meet(socket)));
     server.on('tlsClientError', (error, socket) => {
       // A socket that was thrown away here has no port any more, and has been counted already.
       if (this.#dropped > 0 && socket.remotePort === undefined) this.#dropped--;
@@ -101,7 +101,7 @@ export class MtlsListener {
       // A handshake that takes too long is only reported, not ended.
       socket.destroy();
     });
-    server.on('secureConnection', (socket) => this.#admit(socket));
+    server.on('secureConnection', (socket) => this.#safely(socket, () => this.#admit(socket)));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) =>
         reject(
@@ -166,6 +166,16 @@ export class MtlsListener {
     });
   }
 
+  /** Runs what looks at a new connection; what it throws costs that connection only. */
+  #safely(socket: Socket, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#options.accounts.caught(error);
+      socket.destroy();
+    }
+  }
+
   /** Ends a connection before its handshake has. */
   #turnAway(socket: Socket, reason: string): void {
     this.#dropped++;
@@ -187,12 +197,16 @@ export class MtlsListener {
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
     const foreign = this.#foreign(socket);
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
-    const connection = new SocketConnection(socket);
+    const connection = new SocketConnection(socket, accounts);
     this.#connections.add(connection);
     accounts.client.follow(connection, socket);
     socket.once('close', () => this.#connections.delete(connection));
-    entrance.admit(connection, clientIdentity, protocol);
-    peers.add(connection, socket);
+    try {
+      entrance.admit(connection, clientIdentity, protocol);
+      peers.add(connection, socket);
+    } catch (error) {
+      endCarried(connection, accounts, accounts.caught(error));
+    }
   }
 
   /** Why the anchor at the end of the client's chain may not name the client: it is bound to another domain. */

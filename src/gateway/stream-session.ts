@@ -68,6 +68,7 @@ export class StreamSession implements Http2User {
       role: 'server',
       clock: options.clock,
       user: this,
+      boundary: options.accounts,
       maxStreams: MAX_STREAMS,
       resetLimit: STREAM_RESETS,
       ...STREAM_WINDOWS,
@@ -129,7 +130,7 @@ export class StreamSession implements Http2User {
   #tunnel(visit: Visit, stream: Http2Stream, protocol: SessionProtocol, ended: boolean): void {
     const { accounts, connection } = this.#options;
     accounts.streams.tunnels++;
-    const tunnel = new ServedTunnel(stream, connection.remoteAddress);
+    const tunnel = new ServedTunnel(stream, connection.remoteAddress, accounts);
     // Why not is told by what is spoken in it; of raw bytes only the stream itself can tell.
     if (protocol !== 'opaque') tunnel.established();
     visit.serve(tunnel, protocol);

@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import type { GatewayFace } from './face.ts';
 import type { GatewayReport } from './metrics.ts';
 import type { TargetQuestion } from './target-readiness.ts';
+import type { Logger } from '../telemetry/log.ts';
 
 /** Set in the environment of worker processes: their number, from 1. */
 export const WORKER_VARIABLE = 'LINKSPAN_WORKER';
@@ -82,7 +83,7 @@ export interface ParentLine {
 }
 
 /** Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and it would go on holding the port. */
-export function answerParent(face: GatewayFace): ParentLine {
+export function answerParent(face: GatewayFace, log: Logger): ParentLine {
   const orphaned = () => process.exit(1);
   process.on('disconnect', orphaned);
   const send = process.send?.bind(process);
@@ -91,9 +92,20 @@ export function answerParent(face: GatewayFace): ParentLine {
       if (send === undefined || !process.connected) resolve();
       else send(told, undefined, undefined, () => resolve());
     });
+  const reply = async (id: number, question: Question) => {
+    let answer: unknown;
+    try {
+      answer = await answerOf(face, question);
+    } catch (err) {
+      // The parent takes silence for a worker that hangs.
+      log.error({ err, ask: question.ask }, 'the parent was not answered');
+      return;
+    }
+    await tell({ id, answer });
+  };
   process.on('message', (message) => {
     const { id, question } = message as Asked;
-    void Promise.resolve(answerOf(face, question)).then((answer) => tell({ id, answer }));
+    void reply(id, question);
   });
   return {
     started: () => void tell({ event: 'started' }),

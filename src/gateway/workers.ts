@@ -255,22 +255,26 @@ export class Workers implements GatewayFace {
 
   /** Asks a worker again and again whether it is well. */
   #watch(slot: Slot, handle: WorkerHandle): void {
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     slot.timer = clock.after(
       WATCH_MS,
       () => {
-        void this.#ask(slot, { ask: 'ready' }, SILENT_MS).then((answer) => {
-          if (slot.handle !== handle || this.#stopping) return;
-          slot.ready = (answer as Health | undefined)?.ok === true;
-          if (answer === undefined) {
-            log.error({ worker: slot.number, pid: handle.pid }, 'worker does not answer, killed');
-            handle.kill('SIGKILL');
-          } else {
-            this.#watch(slot, handle);
-          }
-        });
+        void this.#hear(slot, handle);
       },
       { unref: true },
     );
+  }
+
+  async #hear(slot: Slot, handle: WorkerHandle): Promise<void> {
+    const { log } = this.#options;
+    const answer = await this.#ask(slot, { ask: 'ready' }, SILENT_MS);
+    if (slot.handle !== handle || this.#stopping) return;
+    slot.ready = (answer as Health | undefined)?.ok === true;
+    if (answer === undefined) {
+      log.error({ worker: slot.number, pid: handle.pid }, 'worker does not answer, killed');
+      handle.kill('SIGKILL');
+    } else {
+      this.#watch(slot, handle);
+    }
   }
 }

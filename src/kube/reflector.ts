@@ -79,6 +79,10 @@ export class Reflector<T extends KubeObject> {
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
+    const { store, log } = options;
+    const { plural } = options.resource;
+    store.onListenerError = (listener, err) =>
+      log.error({ resource: plural, listener, err }, 'listener of a change failed');
     this.#overlong = new OverlongAnnotations(options.resource.plural, options.log);
   }
 

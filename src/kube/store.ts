@@ -17,7 +17,7 @@ export class IndexedStore<T extends KubeObject> {
   readonly #objects = new Map<string, T>();
   readonly #functions: ReadonlyMap<string, IndexFunction<T>>;
   readonly #indexes = new Map<string, Map<string, Set<string>>>();
-  readonly #listeners = new Set<(change: StoreChange<T>) => void>();
+  readonly #listeners = new Map<(change: StoreChange<T>) => void, string>();
 
   constructor(indexes: Readonly<Record<string, IndexFunction<T>>> = {}) {
     this.#functions = new Map(Object.entries(indexes));
@@ -64,9 +64,19 @@ export class IndexedStore<T extends KubeObject> {
     return found;
   }
 
-  /** Calls `listener` after every change. @returns what ends the subscription */
-  subscribe(listener: (change: StoreChange<T>) => void): () => void {
-    this.#listeners.add(listener);
+  /**
+   * Told of a listener that threw; the others have heard all the same, and so has whoever fills the store. Absent:
+   * what the first of them threw is thrown when all have heard.
+   */
+  onListenerError: ((listener: string, error: unknown) => void) | undefined;
+
+  /**
+   * Calls `listener` after every change. What it throws harms nobody else.
+   * @param name whose it is, for the log
+   * @returns what ends the subscription
+   */
+  subscribe(listener: (change: StoreChange<T>) => void, name = listener.name): () => void {
+    this.#listeners.set(listener, name);
     return () => this.#listeners.delete(listener);
   }
 
@@ -117,7 +127,16 @@ export class IndexedStore<T extends KubeObject> {
   }
 
   #emit(change: StoreChange<T>): void {
-    for (const listener of this.#listeners) listener(change);
+    const errors: unknown[] = [];
+    for (const [listener, name] of this.#listeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        if (this.onListenerError === undefined) errors.push(error);
+        else this.onListenerError(name, error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 }
 

@@ -173,7 +173,13 @@ export class Controller {
     for (const reflector of this.#reflectors) reflector.start();
     this.ranges.start();
     const known = [...this.#reflectors.map((reflector) => reflector.whenSynced()), this.ranges.settled];
-    void Promise.all(known).then(() => this.#begin());
+    Promise.all(known).then(
+      () => this.#begin(),
+      (error: unknown) => {
+        // What is waited for fails only when it is stopped; then there is nothing to begin.
+        if (!this.#stopping) throw error;
+      },
+    );
   }
 
   /** Stops every Link (handing over its Lease), then the watches. */

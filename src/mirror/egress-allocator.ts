@@ -63,22 +63,36 @@ export class EgressAllocator {
 
   /** Ports for a wish: those that it has stay. They may be used only when they are given as ports. */
   allocate({ servicePorts, ...wish }: EgressWish): Allocation {
+    const ports = this.#choose({ servicePorts, ...wish });
+    if (ports === undefined) return 'exhausted';
+    for (const [text, port] of Object.entries(ports))
+      if (!this.#shards.put(port, { ...wish, port: Number(text) })) return 'exhausted';
+    return this.#isRecorded(ports, holderOf(wish)) ? ports : 'unrecorded';
+  }
+
+  /** What `allocate` would give; nothing is claimed. */
+  look(wish: EgressWish): Allocation {
+    const ports = this.#choose(wish);
+    if (ports === undefined) return 'exhausted';
+    return this.#isRecorded(ports, holderOf(wish)) ? ports : 'unrecorded';
+  }
+
+  #choose({ servicePorts, ...wish }: EgressWish): EgressPorts | undefined {
     const holder = holderOf(wish);
-    const ports = allocateEgressPorts(
+    return allocateEgressPorts(
       holder,
       servicePorts,
       this.#portsOf(holder),
       (port) => this.#takenFor(port, holder),
       this.#options.range ?? DEFAULT_EGRESS_RANGE,
     );
-    if (ports === undefined) return 'exhausted';
-    let recorded = true;
-    for (const [text, port] of Object.entries(ports)) {
-      if (!this.#shards.put(port, { ...wish, port: Number(text) })) return 'exhausted';
+  }
+
+  #isRecorded(ports: EgressPorts, holder: string): boolean {
+    return Object.values(ports).every((port) => {
       const entry = this.#shards.recorded.get(port);
-      recorded &&= entry !== undefined && !isFreed(entry) && holderOf(entry) === holder;
-    }
-    return recorded ? ports : 'unrecorded';
+      return entry !== undefined && !isFreed(entry) && holderOf(entry) === holder;
+    });
   }
 
   /** Gives back what is held for an export and is not wanted any more. @param wanted service ports by holder */

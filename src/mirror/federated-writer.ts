@@ -4,7 +4,7 @@ import type { EgressPorts } from '../base/egress-ports.ts';
 import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
-import type { Allocation, EgressAllocator } from './egress-allocator.ts';
+import type { EgressWish, EgressAllocator } from './egress-allocator.ts';
 import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, ImportFacts, LinkFacts } from './facts.ts';
 import {
@@ -16,7 +16,7 @@ import {
   type MemberVerdict,
   type Union,
 } from './federated.ts';
-import { Grace } from './grace.ts';
+import { Grace, type Sight } from './grace.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from './importer.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX, servicesOfChange } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
@@ -136,11 +136,11 @@ export class FederatedWriter {
 
   /** The facts of a key as they are now; for `explain`. */
   look(key: string): MemberFacts {
-    return this.#gather(key);
+    return this.#gather(key, 'look');
   }
 
   #decide(key: string): Decision {
-    const facts = this.#gather(key);
+    const facts = this.#gather(key, 'act');
     const verdict = decideMember(facts);
     const steps = planMember(facts, verdict);
     return {
@@ -171,16 +171,17 @@ export class FederatedWriter {
     this.#options.egress.settle({ cluster: member, export: key, federated: true }, new Map(wanted));
   }
 
-  #gather(text: string): MemberFacts {
+  /** As `MirrorWriter` does. */
+  #gather(text: string, sight: Sight): MemberFacts {
     const { members, view, guard, member, link, rules, createNamespaces, union } = this.#options;
     const key = parseKey(text);
     const remote = this.#exported(text);
     const federated = view.part(key.namespace, federatedName(key.name));
     const claim = this.#claimState(text, remote);
-    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
-    if (claim !== 'emptied') this.#emptied.end(text);
+    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text, sight) : 0;
+    if (claim !== 'emptied') this.#emptied.end(text, sight);
     const known = emptiedGraceMs === 0 && members.endpointsKnown(text);
-    const imports = this.#imports(text, remote, federated.service);
+    const imports = this.#imports(text, remote, federated.service, sight);
     const facts = {
       key,
       member,
@@ -205,22 +206,30 @@ export class FederatedWriter {
       egressUnrecorded: true,
     };
     if (union !== 'relay' || decideMember(facts).reason !== 'EgressPortsUnrecorded') return facts;
-    const ports = this.#ports(text, remote ?? {});
+    const wish = this.#wish(text, remote ?? {});
+    const { egress } = this.#options;
+    const ports = sight === 'look' ? egress.look(wish) : egress.allocate(wish);
     const recorded = typeof ports === 'string' ? [] : ([[federatedName(key.name), ports]] as const);
     return { ...facts, egressPorts: new Map(recorded), egressUnrecorded: ports === 'unrecorded' };
   }
 
-  #imports(key: string, remote: V1Service | undefined, federated: V1Service | undefined): ImportFacts {
+  #imports(
+    key: string,
+    remote: V1Service | undefined,
+    federated: V1Service | undefined,
+    sight: Sight,
+  ): ImportFacts {
     const { importer, union } = this.#options;
     if (importer === undefined) return TAKES_ALL;
-    return importer.look({
+    const request = {
       key,
       claim: memberClaim(key),
       remote,
       exists: federated !== undefined && this.#memberKey(federated) === key,
       mirrors: 1,
       egressPorts: union === 'relay' && remote !== undefined ? mirroredPorts(remote).length : 0,
-    });
+    };
+    return importer.judge(request, sight);
   }
 
   #existing(key: string): ExistingImport[] {
@@ -236,10 +245,10 @@ export class FederatedWriter {
     return service?.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true' ? undefined : service;
   }
 
-  #ports(key: string, remote: V1Service): Allocation {
-    const { member, link = '', clusterDomain, egress } = this.#options;
+  #wish(key: string, remote: V1Service): EgressWish {
+    const { member, link = '', clusterDomain } = this.#options;
     const { namespace, name } = parseKey(key);
-    return egress.allocate({
+    return {
       mirror: `${namespace}/${federatedName(name)}`,
       member,
       export: key,
@@ -247,7 +256,7 @@ export class FederatedWriter {
       cluster: member,
       target: fullyQualifiedName({ namespace, name }, clusterDomain),
       servicePorts: mirroredPorts(remote).map(({ port }) => port),
-    });
+    };
   }
 
   #strangers(service: V1Service | undefined): string[] {

@@ -1,4 +1,5 @@
 import type { ImportQuotas } from '../link/import-policy.ts';
+import type { Sight } from './grace.ts';
 
 /** What one mirror or membership takes of a Link's quotas. */
 export interface ImportNeed {
@@ -37,9 +38,19 @@ export class ImportLedger {
     return { mirrors: this.#mirrors, egressPorts: this.#egressPorts, metadataBytes: this.#metadataBytes };
   }
 
-  /** Asks for room; what the key held before is given back first. */
-  admit(key: string, need: ImportNeed): Admission {
+  /** Asks for room; what the key held before is given back first. @param sight `look`: nothing is taken or given back */
+  admit(key: string, need: ImportNeed, sight: Sight = 'act'): Admission {
+    const held = this.#held.get(key);
     this.release(key);
+    const admission = this.#room(need);
+    const taken = admission.metadata ? need : { ...need, metadataBytes: 0 };
+    if (sight === 'look') {
+      if (held !== undefined) this.#take(key, held);
+    } else if (admission.exceeded === undefined) this.#take(key, taken);
+    return admission;
+  }
+
+  #room(need: ImportNeed): Admission {
     const { mirrors, egressPorts, metadataBytes } = this.#quotas;
     const exceeded =
       this.#mirrors + need.mirrors > mirrors
@@ -48,9 +59,7 @@ export class ImportLedger {
           ? 'egress-ports'
           : undefined;
     if (exceeded !== undefined) return { exceeded, metadata: false };
-    const metadata = this.#metadataBytes + need.metadataBytes <= metadataBytes;
-    this.#take(key, metadata ? need : { ...need, metadataBytes: 0 });
-    return { exceeded: undefined, metadata };
+    return { exceeded: undefined, metadata: this.#metadataBytes + need.metadataBytes <= metadataBytes };
   }
 
   /** Gives back what a key held. */
@@ -64,13 +73,14 @@ export class ImportLedger {
   /**
    * Whether one more namespace may be made. One that was admitted stays so.
    * @param made namespaces that exist and were made for this Link
+   * @param sight `look`: none is admitted
    */
-  admitNamespace(name: string, made: () => readonly string[]): boolean {
+  admitNamespace(name: string, made: () => readonly string[], sight: Sight = 'act'): boolean {
     if (this.#namespaces.has(name)) return true;
     if (this.#namespaces.size >= this.#quotas.namespaces) return false;
     const all = new Set([...made(), ...this.#namespaces, name]);
     if (all.size > this.#quotas.namespaces) return false;
-    this.#namespaces.add(name);
+    if (sight === 'act') this.#namespaces.add(name);
     return true;
   }
 

@@ -5,7 +5,7 @@ import { bytesOf } from '../discovery/export-cost.ts';
 import type { ImportPolicy } from '../link/import-policy.ts';
 import type { DropGuard } from './drop-guard.ts';
 import type { ImportFacts } from './facts.ts';
-import { Grace } from './grace.ts';
+import { Grace, type Sight } from './grace.ts';
 import { ImportLedger } from './import-ledger.ts';
 import { importRefusal, type Refusal } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
@@ -129,8 +129,11 @@ export class Importer {
     }
   }
 
-  /** What the policy says about one Service, room in the quotas included. */
-  look(request: ImportRequest): ImportFacts {
+  /**
+   * What the policy says about one Service, room in the quotas included.
+   * @param sight `act`: the room is taken; `look`: nothing changes
+   */
+  judge(request: ImportRequest, sight: Sight): ImportFacts {
     const { policy, own } = this.#options;
     const { key, claim, remote, exists } = request;
     // What is here is judged without a word from the target, which may not be reachable, or not say one.
@@ -138,22 +141,20 @@ export class Importer {
     const takes = remote !== undefined && refusal === undefined;
     const common = {
       refusal,
-      heldMs: refusal !== undefined && exists ? this.#heldMs(key) : 0,
+      heldMs: refusal !== undefined && exists ? this.#heldMs(key, sight) : 0,
       podRefusal: (address: string) => podRefusal(address, policy, own),
     };
     if (!takes) {
       // What is kept although it is exported no more keeps its room.
-      if (refusal !== undefined || !exists) this.ledger.release(claim);
+      if (sight === 'act' && (refusal !== undefined || !exists)) this.ledger.release(claim);
       return { ...common, namespaceAllowed: false, overQuota: undefined, metadataAllowed: true };
     }
-    const { exceeded, metadata } = this.ledger.admit(claim, {
-      mirrors: request.mirrors,
-      egressPorts: request.egressPorts,
-      metadataBytes: this.#bytes(remote),
-    });
+    const { mirrors, egressPorts } = request;
+    const need = { mirrors, egressPorts, metadataBytes: this.#bytes(remote) };
+    const { exceeded, metadata } = this.ledger.admit(claim, need, sight);
     return {
       ...common,
-      namespaceAllowed: this.#namespaceAllowed(key),
+      namespaceAllowed: this.#namespaceAllowed(key, sight),
       overQuota:
         exceeded === undefined
           ? undefined
@@ -173,7 +174,7 @@ export class Importer {
   }
 
   /** Counted only where a namespace would be made. */
-  #namespaceAllowed(key: string): boolean {
+  #namespaceAllowed(key: string, sight: Sight): boolean {
     const { view, cluster, createNamespaces } = this.#options;
     const { namespace } = parseKey(key);
     if (!createNamespaces || view.namespace(namespace) !== 'absent') return true;
@@ -182,11 +183,11 @@ export class Importer {
         .list()
         .filter(({ metadata }) => metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster)
         .map(({ metadata }) => metadata?.name ?? '');
-    return this.ledger.admitNamespace(namespace, made);
+    return this.ledger.admitNamespace(namespace, made, sight);
   }
 
-  #heldMs(key: string): number {
+  #heldMs(key: string, sight: Sight): number {
     if (!this.#options.guard.tooMany(this.#refused.size)) return 0;
-    return this.#held.left(key);
+    return this.#held.left(key, sight);
   }
 }

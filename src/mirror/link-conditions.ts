@@ -181,9 +181,15 @@ export function countNotes(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<
 
 /** How many Services, mirrors and memberships together, have each reason. */
 export function countReasons(peer: Pick<PeerFacts, 'mirrors' | 'federated'>): Map<MirrorReason, number> {
+  const { mirrors, federated } = peer;
+  return countOutcomes([...mirrors.reconciler.outcomes.values(), ...federated.reconciler.outcomes.values()]);
+}
+
+/** How many outcomes have each reason. */
+export function countOutcomes(
+  outcomes: Iterable<{ readonly reason: MirrorReason }>,
+): Map<MirrorReason, number> {
   const counts = new Map<MirrorReason, number>();
-  for (const { outcomes } of [peer.mirrors.reconciler, peer.federated.reconciler]) {
-    for (const { reason } of outcomes.values()) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  }
+  for (const { reason } of outcomes) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   return counts;
 }

@@ -99,6 +99,11 @@ export class LinkRun {
     return this.#renewal?.active === true ? this.#renewal.counts : undefined;
   }
 
+  /** Writes of its status that failed, since this replica knows it. */
+  get statusFailures(): number {
+    return this.#status.failures;
+  }
+
   /** Takes in the Link as it is now (undefined = deleted) and the Secrets; restarts the peer when anything that it depends on has changed. */
   async update(
     object: LinkObject | undefined,
@@ -238,7 +243,12 @@ export class LinkRun {
       await this.#collectClusters(() => true, signal);
       if (signal.aborted) return;
       // Not from within the term, which it waits for.
-      setImmediate(() => void elector.remove().then(() => this.#collected(elector)));
+      setImmediate(() => {
+        elector.remove().then(
+          () => this.#collected(elector),
+          (err: unknown) => this.#options.log.warn({ err }, 'lease of a deleted Link not removed'),
+        );
+      });
       await aborted(signal);
     });
     this.#elector = elector;

@@ -32,12 +32,25 @@ export class LinkStatusWriter {
   readonly #options: { local: KubeClient; clock: Clock; log: Logger };
   #written: LinkStatus | undefined;
   #writing = false;
+  /** The last write failed. */
+  #failing = false;
+  #failures = 0;
   #writtenAt = Number.NEGATIVE_INFINITY;
   #settling: { readonly peer: Peer; readonly until: number } | undefined;
   #lists: { readonly peer: Peer; readonly revision: number; readonly lists: Lists } | undefined;
 
   constructor(options: { local: KubeClient; clock: Clock; log: Logger }) {
     this.#options = options;
+  }
+
+  /** Writes that failed. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Whether the Link's status is older than what is known here, because it could not be written. */
+  get failing(): boolean {
+    return this.#failing;
   }
 
   /** The status as it was last written or seen. */
@@ -54,7 +67,7 @@ export class LinkStatusWriter {
       Object.keys(status).map((key) => [key, previous?.[key as keyof LinkStatus]]),
     );
     if (isDeepStrictEqual(status, comparable)) return;
-    const { local, log, clock } = this.#options;
+    const { local, clock } = this.#options;
     if (this.#canWait(situation.peer, status, previous)) return;
     this.#writing = true;
     this.#writtenAt = clock.monotonic();
@@ -62,11 +75,23 @@ export class LinkStatusWriter {
       const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
       await local.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
       this.#written = { ...previous, ...status };
+      this.#failing = false;
     } catch (error) {
-      log.debug({ err: error }, 'link status not written');
+      this.#notWritten(object, error);
     } finally {
       this.#writing = false;
     }
+  }
+
+  /** The first failure in a row is news; those that follow are counted. */
+  #notWritten({ metadata }: LinkObject, err: unknown): void {
+    const link = `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
+    this.#options.log[this.#failing ? 'debug' : 'warn'](
+      { link, err },
+      'link status not written, trying again',
+    );
+    this.#failing = true;
+    this.#failures++;
   }
 
   /** While a peer is at work only what has become true or false is told at once. */

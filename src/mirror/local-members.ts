@@ -7,6 +7,7 @@ import { FederatedWriter } from './federated-writer.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import type { PeerSurroundings } from './peer.ts';
 import { copyRules, unionFor, type PeerSettings } from './peer-settings.ts';
+import { REFUSED, UNMIRRORED } from './reasons.ts';
 import { PRIORITY, type Outcome } from './reconciler.ts';
 
 /** The Lease of Linkerd's own local service mirror, which must not write at the same time. */
@@ -81,8 +82,10 @@ export class LocalMembers {
       union: unionFor(settings, settings.dataPath) === 'none' ? 'none' : 'pods',
       concurrency: settings.concurrency,
       gatewayOf: () => undefined,
-      onOutcome: (key, { reason, message }) =>
-        log.debug({ service: key, reason, why: message }, 'local federated member'),
+      onOutcome: (key, { reason, message }, before) => {
+        const news = before?.reason !== reason && (UNMIRRORED.has(reason) || REFUSED.has(reason));
+        log[news ? 'warn' : 'debug']({ service: key, reason, why: message }, 'local federated member');
+      },
     });
     this.#writer = writer;
     writer.start();

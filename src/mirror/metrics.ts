@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from '../telemetry/metrics.ts';
 import type { Controller } from './controller.ts';
 import { BUDGETS } from '../kube/peer-budget.ts';
-import { countNotes, countReasons } from './link-conditions.ts';
+import { countNotes, countOutcomes, countReasons } from './link-conditions.ts';
 import type { Peer } from './peer.ts';
 
 /** Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's (`target_cluster_name`). Probes have their own (`src/probe`). */
@@ -74,10 +74,32 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
         for (const [reason, count] of countReasons(peer))
           metric.set({ target_cluster_name: cluster, reason }, count);
       }
+      // Members of federated Services that live in this cluster itself.
+      for (const [reason, count] of countOutcomes(controller.localMembers?.outcomes.values() ?? []))
+        metric.set({ target_cluster_name: 'local', reason }, count);
     },
   );
+  statusFailures(gauge, controller);
   imports(gauge, controller);
   cacheSizes(gauge, controller);
+}
+
+/** How often the status of a Link could not be written. */
+function statusFailures(
+  gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
+  { runs, links }: Controller,
+): void {
+  gauge(
+    'linkspan_link_status_write_failures',
+    'Writes of the status of a Link that failed, since this replica knows it.',
+    ['target_cluster_name'],
+    (metric) => {
+      for (const [key, { statusFailures }] of runs) {
+        const cluster = links.get(key)?.spec?.targetClusterName ?? '';
+        metric.set({ target_cluster_name: cluster }, statusFailures);
+      }
+    },
+  );
 }
 
 /** What is held of each target, against what may be. */

@@ -10,7 +10,7 @@ import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
 import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
-import { Grace } from './grace.ts';
+import { Grace, type Sight } from './grace.ts';
 import { hostsOf } from './headless.ts';
 import { OWNER_INDEX, servicesOfChange } from './local-indexes.ts';
 import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer.ts';
@@ -137,12 +137,12 @@ export class MirrorWriter {
 
   /** The facts and the verdict of a key as they are now; for `explain`. */
   look(key: string): { readonly facts: MirrorFacts; readonly verdict: Verdict; readonly mode: string } {
-    const facts = this.#gather(key);
+    const facts = this.#gather(key, 'look');
     return { facts, verdict: decide(facts), mode: modeOf(facts) };
   }
 
   #decide(key: string): Decision {
-    const facts = this.#gather(key);
+    const facts = this.#gather(key, 'act');
     const verdict = decide(facts);
     const { emptiedGraceMs, hosts, imports } = facts;
     const waits = [
@@ -178,16 +178,17 @@ export class MirrorWriter {
     this.#options.egress.settle(scope, new Map(wanted));
   }
 
-  #gather(text: string): MirrorFacts {
+  /** @param sight `look`: no port is claimed, no grace begins or ends */
+  #gather(text: string, sight: Sight): MirrorFacts {
     const { exports, view, facts: link, guard, gatewayOf } = this.#options;
     const key = parseKey(text);
     const local = view.part(key.namespace, mirrorName(key.name, link.cluster));
     const remote = this.#exported(text);
     const remoteSlices = exports.slicesOf(text);
-    const { hosts, formerHosts } = this.#hosts(text, remote);
+    const { hosts, formerHosts } = this.#hosts(text, remote, sight);
     const claim = this.#claimState(text, remote);
-    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
-    if (claim !== 'emptied') this.#emptied.end(text);
+    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text, sight) : 0;
+    if (claim !== 'emptied') this.#emptied.end(text, sight);
     const known = emptiedGraceMs === 0 && exports.endpointsKnown(text);
     const facts = {
       key,
@@ -209,25 +210,26 @@ export class MirrorWriter {
       egressPorts: new Map<string, EgressPorts>(),
       egressUnrecorded: true,
     };
-    const whole = { ...facts, imports: this.#imports(text, facts) };
+    const whole = { ...facts, imports: this.#imports(text, facts, sight) };
     const relayed = relayedTargets(whole);
     // Only what nothing else keeps from being mirrored, the import policy among it, claims ports.
     if (relayed.size === 0 || decide(whole).reason !== 'EgressPortsUnrecorded') return whole;
-    return { ...whole, ...this.#egressPorts(whole, relayed) };
+    return { ...whole, ...this.#egressPorts(whole, relayed, sight) };
   }
 
   /** What the import policy says, with the room that the mirror takes as it would be. */
-  #imports(text: string, facts: Omit<MirrorFacts, 'imports'>): MirrorFacts['imports'] {
+  #imports(text: string, facts: Omit<MirrorFacts, 'imports'>, sight: Sight): MirrorFacts['imports'] {
     const { remote, local, hosts } = facts;
     const ports = remote === undefined ? 0 : mirroredPorts(remote).length;
-    return this.#options.importer.look({
+    const request = {
       key: text,
       claim: text,
       remote,
       exists: local.service !== undefined && originOf(local.service, facts.link) === text,
       mirrors: 1 + hosts.length,
       egressPorts: relayedTargets(facts).size * ports,
-    });
+    };
+    return this.#options.importer.judge(request, sight);
   }
 
   /** The mirror of a key that exists here. */
@@ -249,7 +251,9 @@ export class MirrorWriter {
   #egressPorts(
     { key, link, remote, gateway }: MirrorFacts,
     relayed: ReadonlyMap<string, string>,
+    sight: Sight,
   ): Pick<MirrorFacts, 'egressPorts' | 'egressUnrecorded'> {
+    const { egress } = this.#options;
     const egressPorts = new Map<string, EgressPorts>();
     let egressUnrecorded = false;
     const wish = {
@@ -261,7 +265,8 @@ export class MirrorWriter {
     };
     for (const [name, target] of relayed) {
       const mirror = `${key.namespace}/${name}`;
-      const ports = this.#options.egress.allocate({ ...wish, mirror, target });
+      const asked = { ...wish, mirror, target };
+      const ports = sight === 'look' ? egress.look(asked) : egress.allocate(asked);
       if (ports === 'unrecorded') egressUnrecorded = true;
       else if (ports !== 'exhausted') egressPorts.set(name, ports);
     }
@@ -272,19 +277,20 @@ export class MirrorWriter {
   #hosts(
     text: string,
     remote: V1Service | undefined,
+    sight: Sight,
   ): { hosts: readonly HostFacts[]; formerHosts: readonly LocalPart[] } {
     const { exports, facts: link } = this.#options;
     const key = parseKey(text);
     const existing = this.#endpointMirrors(key);
     const byHost = link.headless && remote !== undefined && !this.#isFlat(remote);
     const wanted = byHost ? hostsOf(exports.slicesOf(text)) : new Map<string, boolean>();
-    for (const host of wanted.keys()) this.#missed.end(`${text} ${host}`);
+    for (const host of wanted.keys()) this.#missed.end(`${text} ${host}`, sight);
     const present = [...wanted].map(([host, ready]) =>
       this.#host(key, { host, ready, graceMs: 0 }, existing.get(host)),
     );
     const lingering = (byHost ? [...existing.keys()] : [])
       .filter((host) => !wanted.has(host))
-      .map((host) => ({ host, ready: false, graceMs: this.#missed.left(`${text} ${host}`) }))
+      .map((host) => ({ host, ready: false, graceMs: this.#missed.left(`${text} ${host}`, sight) }))
       .filter(({ graceMs }) => graceMs > 0)
       .map((host) => this.#host(key, host, existing.get(host.host)));
     const hosts = [...present, ...lingering];

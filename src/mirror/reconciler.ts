@@ -49,7 +49,10 @@ export interface Outcome {
 export interface ReconcilerOptions {
   /** `mirror` or `federated service`, for the log. */
   readonly what: string;
-  /** Gathers the facts of a key and decides. Pure but for what it reads. */
+  /**
+   * Gathers the facts of a key and decides. What is to be acted on may be claimed with it: egress ports, room in
+   * quotas, the beginning of a grace. (`look` of the writers does none of that.)
+   */
   readonly decide: (key: string) => Decision;
   /** Told when the outcome of a key has changed. */
   readonly onOutcome: (key: string, outcome: Outcome, before: Outcome | undefined) => void;

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { ConnectionAccount, type ConnectionNumbers, NO_CONNECTIONS, OTHER } from './connection-account.ts';
-import type { FailureKind } from './failures.ts';
+import { type Boundary, internalError } from './boundary.ts';
+import { type FailureKind, ProxyFailure } from './failures.ts';
 import { observe, responseKey, type ResponseNumbers } from './response-numbers.ts';
 import { RouteAccount, type RouteNumbers } from './route-accounts.ts';
 
@@ -66,17 +67,21 @@ export interface AccountsSnapshot {
   /** Connections to endpoints by `name:port`. */
   readonly endpoints: Readonly<Record<string, ConnectionNumbers>>;
   readonly streams: StreamNumbers;
+  /** Exceptions that nobody foresaw. */
+  readonly internalErrors: number;
 }
 
 export interface AccountsOptions {
   /** Whether a service (`name:port`) exists; one that does not is counted under `other`, so that nobody can make series by asking for names. Default: all exist. */
   known?(target: string): boolean;
+  /** Told of exceptions that nobody foresaw, for the log. */
+  readonly onCaught?: (error: unknown) => void;
   /** For forgetting services that have gone; without it nothing is forgotten. */
   readonly clock?: Clock;
 }
 
 /** What the data path counts, in plain numbers; published when somebody asks (`metrics.ts`). One per process. */
-export class Accounts {
+export class Accounts implements Boundary {
   readonly targets = new Map<string, TargetAccount>();
   readonly failures = new Map<string, number>();
   /** Connections refused before a service was known, by reason. */
@@ -88,6 +93,9 @@ export class Accounts {
   readonly client = new ConnectionAccount();
   readonly shared = new ConnectionAccount();
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
+  /** Exceptions that nobody foresaw. */
+  internalErrors = 0;
+  readonly #caught = new WeakMap<object, ProxyFailure>();
   readonly #endpoints = new Map<string, ConnectionAccount>();
   /** By target and route. */
   readonly #routes = new Map<string, RouteAccount>();
@@ -124,6 +132,18 @@ export class Accounts {
   /** The proxy answered, or ended a connection, itself. */
   failure(kind: FailureKind, layer: Layer = 'http'): void {
     add(this.failures, keyOf(layer, kind));
+  }
+
+  caught(error: unknown): ProxyFailure {
+    if (error instanceof ProxyFailure) return error;
+    const thrown = typeof error === 'object' && error !== null ? error : undefined;
+    const known = thrown === undefined ? undefined : this.#caught.get(thrown);
+    if (known !== undefined) return known;
+    const failure = internalError(error);
+    if (thrown !== undefined) this.#caught.set(thrown, failure);
+    this.internalErrors++;
+    this.#options.onCaught?.(error);
+    return failure;
   }
 
   /** A request was over a limit. @param policy `group/kind/name` of what limits */
@@ -198,6 +218,7 @@ export class Accounts {
       shared: this.shared.numbers,
       endpoints: Object.fromEntries([...this.#endpoints].map(([label, { numbers }]) => [label, numbers])),
       streams: { ...this.streams },
+      internalErrors: this.internalErrors,
     };
   }
 
@@ -274,6 +295,7 @@ export const EMPTY_SNAPSHOT: AccountsSnapshot = {
   shared: NO_CONNECTIONS,
   endpoints: {},
   streams: { connections: 0, requests: 0, tunnels: 0 },
+  internalErrors: 0,
 };
 
 /** The sum of two processes' numbers. */

@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { type Boundary, NO_BOUNDARY } from './boundary.ts';
+import type { ProxyFailure } from './failures.ts';
 import { MAX_ROOM, type Slab, takeSlab } from './slab.ts';
 import { outliveWriteErrors } from './write-errors.ts';
 
@@ -14,6 +16,23 @@ export interface ConnectionHandler {
   onClose(connection: Connection, error: Error | undefined): void;
   /** Nothing new is to begin on the connection, as `Connection.retire` says; what cannot be told so has no such method. */
   onRetire?(connection: Connection): void;
+  /**
+   * The handler itself threw, on what one of its connections told: it ends what it carries with this failure. Who
+   * has no such method loses the connection.
+   */
+  onCaught?(connection: Connection, failure: ProxyFailure): void;
+}
+
+/** The handler of a connection threw: it ends what it carries, or the connection is broken. Never throws. */
+export function endCarried(connection: Connection, boundary: Boundary, failure: ProxyFailure): void {
+  try {
+    const { handler } = connection;
+    if (handler.onCaught === undefined) connection.abort(failure);
+    else handler.onCaught(connection, failure);
+  } catch (error) {
+    boundary.caught(error);
+    connection.abort(failure);
+  }
 }
 
 /** A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by probes after this much silence; Linkerd's default. */
@@ -83,6 +102,7 @@ export class SocketConnection implements Connection {
   bytesWritten = 0;
   retired = false;
   readonly #socket: Socket;
+  readonly #boundary: Boundary;
   /** What has been sent in this turn and not been given to the socket. */
   #slab: Slab | undefined;
   #corked = false;
@@ -92,26 +112,28 @@ export class SocketConnection implements Connection {
   #error: Error | undefined;
   #whenClosed: (() => void) | undefined;
 
-  constructor(socket: Socket) {
+  /** @param boundary takes what handlers throw; default none: it goes on to the event loop */
+  constructor(socket: Socket, boundary: Boundary = NO_BOUNDARY) {
     this.#socket = socket;
+    this.#boundary = boundary;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
-      this.handler.onData(this, chunk);
+      try {
+        this.handler.onData(this, chunk);
+      } catch (error) {
+        this.#caught(error);
+      }
     });
-    socket.on('end', () => {
-      // A failed write has taken the reset that stood behind what was read: it is no proper end.
-      if (this.#error === undefined) this.handler.onEnd(this);
-      else socket.destroy(this.#error);
-    });
+    socket.on('end', () => this.#safely(() => this.#onEnd()));
     outliveWriteErrors(socket, (error) => this.#writeFailed(error));
-    socket.on('drain', () => this.handler.onDrain(this));
+    socket.on('drain', () => this.#safely(() => this.handler.onDrain(this)));
     socket.on('error', (error) => (this.#error ??= error));
     socket.on('close', () => {
       this.#closed = true;
-      this.handler.onClose(this, this.#error);
-      this.#whenClosed?.();
+      this.#safely(() => this.handler.onClose(this, this.#error));
+      this.#safely(() => this.#whenClosed?.());
     });
   }
 
@@ -120,6 +142,24 @@ export class SocketConnection implements Connection {
     this.#error ??= error;
     this.#ended = true;
     this.#socket.setTimeout(UNREAD_MS, () => this.#socket.destroy(error));
+  }
+
+  /** A failed write has taken the reset that stood behind what was read: it is no proper end. */
+  #onEnd(): void {
+    if (this.#error === undefined) this.handler.onEnd(this);
+    else this.#socket.destroy(this.#error);
+  }
+
+  #safely(tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      this.#caught(error);
+    }
+  }
+
+  #caught(error: unknown): void {
+    endCarried(this, this.#boundary, this.#boundary.caught(error));
   }
 
   whenClosed(listener: () => void): void {
@@ -206,6 +246,15 @@ export class SocketConnection implements Connection {
     this.#socket.uncork();
   }
 
+  /** As `flush`, where nobody is left who could catch what it throws. */
+  flushContained(): void {
+    try {
+      this.flush();
+    } catch (error) {
+      this.#caught(error);
+    }
+  }
+
   #handOver(): void {
     if (this.#scheduled && !this.#closed && !this.#ended) this.flush();
   }
@@ -246,7 +295,7 @@ export class SocketConnection implements Connection {
   retire(): void {
     if (this.retired || this.#closed) return;
     this.retired = true;
-    this.handler.onRetire?.(this);
+    this.#safely(() => this.handler.onRetire?.(this));
   }
 
   /** What was sent is given to the kernel before; what that does not take is lost. */
@@ -276,5 +325,5 @@ function flushSoon(connection: SocketConnection): void {
 function flushAll(): void {
   const connections = unflushed;
   unflushed = [];
-  for (const connection of connections) connection.flush();
+  for (const connection of connections) connection.flushContained();
 }

@@ -3,6 +3,7 @@ import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { type Connection, SocketConnection } from './connection.ts';
+import type { Boundary } from './boundary.ts';
 import type { ConnectionAccount } from './connection-account.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Dial } from './target-options.ts';
@@ -15,6 +16,8 @@ export interface DialOptions {
   readonly label: string;
   /** Where connections are counted; asked for with each. */
   readonly account: () => ConnectionAccount;
+  /** Where exceptions that nobody foresaw end. */
+  readonly boundary: Boundary;
   readonly clock: Clock;
   readonly timeoutMs?: number;
 }
@@ -63,7 +66,7 @@ export function tlsDial<Own extends TlsIdentity>(options: TlsDialOptions<Own>): 
 /**
  * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire reference 1.2).
  * @returns the connection, paused, and what its peer has picked of the protocols that were offered
- * @throws ProxyFailure `connection failed` or `connect timeout`
+ * @throws ProxyFailure `connection failed` or `connect timeout`; `internal error` for what nobody foresaw
  */
 export async function tlsConnect<Own extends TlsIdentity>(
   options: TlsOptions<Own>,
@@ -90,7 +93,12 @@ export async function tlsConnect<Own extends TlsIdentity>(
   const socket = tls.connect(settings);
   const refuses = () => options.refuses(socket, identity);
   const connection = await connected(options, { host, port }, { socket, event: 'secureConnect', refuses });
-  options.onProven?.(connection, socket);
+  try {
+    options.onProven?.(connection, socket);
+  } catch (error) {
+    connection.destroy();
+    throw options.boundary.caught(error);
+  }
   const protocol = socket.alpnProtocol;
   return { connection, protocol: typeof protocol === 'string' ? protocol : undefined };
 }
@@ -105,7 +113,7 @@ function connected(
   },
 ): Promise<Connection> {
   const { socket, event, refuses } = opening;
-  const { clock, account, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const { clock, account, boundary, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
   const where = `${label}: ${endpoint.host}:${endpoint.port}`;
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => {
@@ -124,12 +132,19 @@ function connected(
     socket.once('error', fail);
     socket.once('close', () => fail(new Error('it closed the connection')));
     socket.once(event, () => {
-      const refusal = refuses();
+      let refusal: string | undefined;
+      try {
+        refusal = refuses();
+      } catch (error) {
+        timer.cancel();
+        socket.destroy();
+        return reject(boundary.caught(error));
+      }
       if (refusal !== undefined) return fail(new Error(refusal));
       timer.cancel();
       socket.removeAllListeners('error');
       socket.removeAllListeners('close');
-      const connection = new SocketConnection(socket);
+      const connection = new SocketConnection(socket, boundary);
       account().follow(connection, socket);
       // Nothing may be lost before somebody listens.
       connection.pause();

@@ -1,6 +1,8 @@
 /**
  * Everything that can go wrong between a client and a target, as one table (linkerd-wire-protocol 1.6): what an HTTP and a gRPC client are told, and the word under which it is
  * counted. Raw clients are disconnected.
+ * `close`: a mesh proxy is asked to end its application's connection, so that the next one may find another replica; the connection that the request came on is kept wherever
+ * it is known where the request ends.
  */
 export const failures = {
   'bad request': { status: 400, grpc: 13, close: true },
@@ -17,9 +19,14 @@ export const failures = {
   'response timeout': { status: 504, grpc: 4, close: false },
   'idle timeout': { status: 504, grpc: 4, close: false },
   'gateway loop': { status: 508, grpc: 10, close: true },
+  /** A mistake of ours (`boundary.ts`). */
+  'internal error': { status: 500, grpc: 13, close: true },
   /** By a drill; what is answered is up to it. */
   'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
+
+/** The field that asks for it (linkerd-wire-protocol 1.6). Between proxies only. */
+export const PROXY_CONNECTION = 'l5d-proxy-connection';
 
 export type FailureKind = keyof typeof failures;
 
@@ -63,6 +70,16 @@ export class ProxyFailure extends Error {
   /** Fields of the answer beside those that every answer has, by lower-case name. */
   get fields(): readonly (readonly [name: string, value: string])[] {
     return Object.entries(this.#terms.fields ?? {});
+  }
+
+  /** It is a mistake of ours: nothing is known of the connection either. */
+  get isOurs(): boolean {
+    return this.kind === 'internal error';
+  }
+
+  /** A mesh proxy is asked to end its application's connection. */
+  get leaves(): boolean {
+    return failures[this.kind].close && this.status >= 500;
   }
 
   /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */

@@ -49,6 +49,7 @@ const BITS: Readonly<Record<string, number>> = {
   authorization: UNREMOVABLE | SECRET | About.SIGN_IN,
   cookie: About.COOKIE | UNREMOVABLE | SECRET,
   'l5d-orig-proto': About.PROXY | About.ORIG_PROTO,
+  'l5d-proxy-connection': About.PROXY | HOP,
   ':path': About.PSEUDO | UNREPEATED,
   ...Object.fromEntries(
     [

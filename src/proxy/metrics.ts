@@ -114,6 +114,11 @@ export const families = {
     ['direction', 'kind'],
     'Flows that travelled as streams: requests, and tunnels for raw bytes and upgrades.',
   ),
+  internalErrors: counter(
+    'linkspan_internal_errors_total',
+    ['direction'],
+    'Exceptions that nobody foresaw; each ended one flow and is in the log with its stack.',
+  ),
   ...routeFamilies,
 } as const satisfies Record<string, MetricFamily>;
 
@@ -174,6 +179,7 @@ export function accountsExposition(
   }
   writeErrors(out, snapshot, side);
   writeStreams(out, snapshot, side);
+  out.write(families.internalErrors, [[{ direction: side }, snapshot.internalErrors]]);
   return out;
 }
 

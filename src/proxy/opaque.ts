@@ -1,4 +1,5 @@
 import type { Attempt } from './balancer/attempt.ts';
+import { contained } from './boundary.ts';
 import { type Connection, type ConnectionHandler, NOBODY } from './connection.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Hold } from './gate/gate.ts';
@@ -35,6 +36,10 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
 
   /** @param first bytes that have been read already, and may pass */
   start(first: Buffer): void {
+    this.#safely(() => this.#start(first));
+  }
+
+  #start(first: Buffer): void {
     const { client, target, clientName } = this.#session;
     const refusal = this.#check();
     if (refusal !== undefined) return this.#refuse(refusal);
@@ -42,8 +47,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     if (target.gate === undefined) return this.#open();
     client.handler = this;
     this.#delay = target.gate.pass(clientName, undefined, {
-      admit: () => this.#open(),
-      refuse: (failure) => this.#refuse(failure),
+      admit: () => this.#safely(() => this.#open()),
+      refuse: (failure) => this.#safely(() => this.#refuse(failure)),
     });
     // A client that leaves is noticed only when it is read from.
     if (this.#delay !== undefined) client.resume();
@@ -100,9 +105,10 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     if (this.#watch === undefined) client.pause();
     else client.resume();
     this.#connect().catch((error: unknown) => {
+      const failure = this.#session.accounts.caught(error);
       if (this.#left) return;
-      if (error instanceof ProxyFailure) this.#refuse(error);
-      else client.destroy(error as Error);
+      if (failure.isOurs) this.#break(failure);
+      else this.#safely(() => this.#refuse(failure));
     });
   }
 
@@ -133,9 +139,40 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     this.#log();
   }
 
+  onCaught(_: Connection, failure: ProxyFailure): void {
+    this.#break(failure);
+  }
+
+  /** Runs what nobody else guards. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#break(this.#session.accounts.caught(error));
+    }
+  }
+
+  /** Ends it for a mistake of ours, in a way that nobody takes for a proper end. Never throws. */
+  #break(failure: ProxyFailure): void {
+    const known = this.#failure !== undefined;
+    this.#failure ??= failure;
+    this.#delay?.cancel();
+    this.#endpoint?.abandon();
+    this.#upstream?.abort(failure);
+    this.#session.client.abort(failure);
+    if (known) return;
+    contained(this.#session.accounts, () => {
+      this.#session.accounts.failure(failure.kind, 'tcp');
+      if (this.#upstream === undefined) this.#log();
+    });
+  }
+
   recheck(): void {
     const { client } = this.#session;
-    if (client.closed || this.#failure !== undefined) return;
+    if (!client.closed && this.#failure === undefined) this.#safely(() => this.#recheck());
+  }
+
+  #recheck(): void {
     const refusal = this.#check();
     if (refusal === undefined) return;
     if (this.#delay?.waits === true) {
@@ -170,7 +207,11 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     this.#endpoint = endpoint;
     client.established();
     // In hand until it ends, so that endpoints with long connections get fewer new ones.
-    const onEnd = () => {
+    const onEnd = (failure: ProxyFailure | undefined) => {
+      if (failure !== undefined && this.#failure === undefined) {
+        this.#failure = failure;
+        this.#session.accounts.failure(failure.kind, 'tcp');
+      }
       endpoint.succeed(undefined);
       this.settle();
       this.#log();

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Accounts } from './accounts.ts';
+import type { Boundary } from './boundary.ts';
 import type { Connection } from './connection.ts';
 import type { ProxyFailure } from './failures.ts';
 import type { AccessLog } from './access-log.ts';
@@ -57,6 +58,8 @@ export interface Flow {
 export interface Parties {
   readonly client: Connection;
   readonly clock: Clock;
+  /** Takes what is thrown before there is a session. */
+  readonly boundary: Boundary;
   /** Where nothing is said of a port, a client that is quiet for so long (milliseconds) gets a connection to an endpoint, which may be one that speaks first. */
   readonly quietMs: number;
   /** What it is when it speaks that. */

@@ -3,6 +3,7 @@ import { sleep } from '../base/clock.ts';
 import type { PortProtocol } from '../base/protocol.ts';
 import type { RequestRules } from '../base/request-rules.ts';
 import { Accounts } from './accounts.ts';
+import type { Boundary } from './boundary.ts';
 import type { Attempt } from './balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import { DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
@@ -29,9 +30,10 @@ const REFUSED = { minMs: 2, maxMs: 100 } as const;
 /** After so long without a failure the next one begins an outage of its own. */
 const OUTAGE_OVER_MS = 10_000;
 /** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
-export class Target implements TryOpener {
+export class Target implements TryOpener, Boundary {
   readonly label: string;
   readonly #options: TargetOptions;
+  readonly #accounts: Accounts;
   readonly #balancer: Balancer;
   readonly #idle: IdleConnections;
   readonly #waiting = new Set<() => void>();
@@ -51,11 +53,13 @@ export class Target implements TryOpener {
   constructor(options: TargetOptions) {
     this.label = options.label;
     this.#options = options;
+    this.#accounts = options.accounts ?? new Accounts();
     this.#balancer = new Balancer(options);
     const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
     this.#idle = new IdleConnections({ clock, idleMs, max: maxIdle });
     this.#http2 = new Http2Pool({
       clock,
+      boundary: this.#accounts,
       dial: (endpoint) => dial(endpoint, 'http2'),
       pings: ({ mesh }) => proxies || mesh !== undefined,
     });
@@ -93,7 +97,11 @@ export class Target implements TryOpener {
       this.#policy =
         requests === undefined
           ? undefined
-          : new RequestPolicy(requests, { accounts: new Accounts(), ...this.#options }, former);
+          : new RequestPolicy(requests, { ...this.#options, accounts: this.#accounts }, former);
+  }
+
+  caught(error: unknown): ProxyFailure {
+    return this.#accounts.caught(error);
   }
 
   /** Closes what is unused; flows under way live on. */
@@ -342,6 +350,10 @@ export class Target implements TryOpener {
         this.#outage = undefined;
         return used;
       } catch (error) {
+        if (!(error instanceof ProxyFailure) || error.kind === 'internal error') {
+          attempt.abandon();
+          throw this.caught(error);
+        }
         attempt.failConnect();
         tried = (tried ?? new Set()).add(picked.endpoint);
         last = error;

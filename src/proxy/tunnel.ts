@@ -1,4 +1,5 @@
 import type { Connection, ConnectionHandler } from './connection.ts';
+import type { ProxyFailure } from './failures.ts';
 
 /** Looks at the bytes of both sides before they pass, for as long as that is needed. */
 export interface TunnelWatch {
@@ -12,23 +13,26 @@ export interface TunnelWatch {
 
 /**
  * Copies bytes both ways between two connections, half-closes included, each side only as fast as the other reads.
- * @param onEnd called once, when both connections are closed
+ * @param onEnd called once, when both connections are closed; with the failure, where it was a mistake of ours
  * @param watch who looks at them, if anybody
  */
-export function joinTunnel(a: Connection, b: Connection, onEnd: () => void, watch?: TunnelWatch): void {
+export function joinTunnel(a: Connection, b: Connection, onEnd: TunnelEnd, watch?: TunnelWatch): void {
   new Tunnel(a, b, onEnd, watch).start();
 }
+
+type TunnelEnd = (failure: ProxyFailure | undefined) => void;
 
 class Tunnel implements ConnectionHandler {
   readonly #a: Connection;
   readonly #b: Connection;
-  readonly #onEnd: () => void;
+  readonly #onEnd: TunnelEnd;
   #watch: TunnelWatch | undefined;
   #closed = 0;
   /** Those that have sent all that they had to say. */
   readonly #ended = new Set<Connection>();
+  #failure: ProxyFailure | undefined;
 
-  constructor(a: Connection, b: Connection, onEnd: () => void, watch: TunnelWatch | undefined) {
+  constructor(a: Connection, b: Connection, onEnd: TunnelEnd, watch: TunnelWatch | undefined) {
     this.#a = a;
     this.#b = b;
     this.#onEnd = onEnd;
@@ -80,7 +84,13 @@ class Tunnel implements ConnectionHandler {
       // It may have been waiting for the one that is gone.
       other.resume();
     }
-    if (++this.#closed === 2) this.#onEnd();
+    if (++this.#closed === 2) this.#onEnd(this.#failure);
+  }
+
+  onCaught(_: Connection, failure: ProxyFailure): void {
+    this.#failure ??= failure;
+    this.#a.abort(failure);
+    this.#b.abort(failure);
   }
 
   #other(connection: Connection): Connection {

@@ -63,7 +63,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
     if (first.length > 0) this.onData(this.#client, first);
     else if (this.#http) return;
     else if (quietMs === 0) this.#open();
-    else this.#quiet = this.#clock.after(quietMs, () => this.#open(), { unref: true });
+    else this.#quiet = this.#clock.after(quietMs, () => this.#safely(() => this.#open()), { unref: true });
   }
 
   // --- before there is anybody to pass bytes to
@@ -90,6 +90,28 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
   onClose(): void {
     this.#quiet?.cancel();
     this.#patience?.cancel();
+  }
+
+  onCaught(client: Connection, failure: ProxyFailure): void {
+    this.#fail(failure);
+    if (!client.closed) client.abort(failure);
+  }
+
+  /** Ends it for a mistake of ours. */
+  #fail(failure: ProxyFailure): void {
+    this.#quiet?.cancel();
+    this.#patience?.cancel();
+    if (this.#raw === undefined) this.#client.abort(failure);
+    else this.#raw.onCaught(this.#client, failure);
+  }
+
+  /** Runs what a timer begins. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(this.#parties.boundary.caught(error));
+    }
   }
 
   // --- what passes, or would
@@ -171,7 +193,9 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
     this.#keep(chunk);
     // The strict reader refuses it; another one, behind us, may take longer lines.
     if (this.#keptBytes >= MAX_HEAD) return this.#become('http1');
-    this.#patience ??= this.#clock.after(LINE_MS, () => this.#losePatience(), { unref: true });
+    this.#patience ??= this.#clock.after(LINE_MS, () => this.#safely(() => this.#losePatience()), {
+      unref: true,
+    });
   }
 
   #losePatience(): void {

@@ -4,7 +4,7 @@ import { Egress, type EgressOptions } from '../../src/egress/egress.ts';
 import type { Route } from '../../src/egress/routes.ts';
 import type { GatewayOptions } from '../../src/gateway/gateway.ts';
 import { issueLeaf } from '../../src/identity/issue.ts';
-import { captureLog } from './captured-log.ts';
+import { captureLog, type LogLine } from './captured-log.ts';
 import { type RelayedService, routeOf } from './egress-process.ts';
 import { eventually } from './eventually.ts';
 import { fixedIdentity } from './fixed-identity.ts';
@@ -18,6 +18,8 @@ export interface Relay {
   readonly local: LocalGateway;
   readonly egress: Egress;
   readonly client: PlainClient;
+  /** The egress' log. */
+  readonly lines: readonly LogLine[];
   /** Routes to other gateways, in place of all. */
   route(gateway: Route['gateway']): void;
   /** Says something else of the same services. */
@@ -70,6 +72,7 @@ export async function startRelay(options: {
     local,
     egress,
     client,
+    lines: captured.lines,
     route,
     say: (next) => {
       services = next;

@@ -1,7 +1,18 @@
-import type { ProxyFailure } from '../failures.ts';
+import { PROXY_CONNECTION, type ProxyFailure } from '../failures.ts';
 
-/** A response in the target's stead that says why. @param bodiless it answers HEAD */
-export function failureResponse(failure: ProxyFailure, bodiless: boolean, close: boolean): Buffer {
+/**
+ * A response in the target's stead that says why.
+ * @param bodiless it answers HEAD
+ * @param close whether the connection ends behind it
+ * @param meshed whether the client is a mesh proxy
+ */
+// oxlint-disable-next-line max-params -- what a response depends on
+export function failureResponse(
+  failure: ProxyFailure,
+  bodiless: boolean,
+  close: boolean,
+  meshed: boolean,
+): Buffer {
   const body = `${failure.message}\n`;
   const header = failure.message.replace(/[^\x20-\x7e]/g, '?');
   const lines = [
@@ -10,6 +21,7 @@ export function failureResponse(failure: ProxyFailure, bodiless: boolean, close:
     `content-length: ${Buffer.byteLength(body)}`,
     `l5d-proxy-error: ${header}`,
     ...failure.fields.map(([name, value]) => `${name}: ${value}`),
+    ...(meshed && failure.leaves ? [`${PROXY_CONNECTION}: close`] : []),
     ...(close ? ['connection: close'] : []),
   ];
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${bodiless ? '' : body}`);

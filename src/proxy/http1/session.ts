@@ -1,3 +1,4 @@
+/* oxlint-disable max-lines -- one state of one connection; what could be told apart (heads, bodies, rendering, translation, records) is in files of its own */
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import type { Flow, Session } from '../session.ts';
@@ -62,12 +63,15 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   recheck(): void {
-    const { check, accounts } = this.#session;
-    const refusal = this.#tunnelled === undefined ? undefined : check(this.#tunnelled.head);
-    if (refusal === undefined || this.#client.closed) return;
-    accounts.failure(refusal.kind);
-    this.#tunnelled?.connection.abort(refusal);
-    this.#client.destroy(refusal);
+    if (this.#tunnelled === undefined || this.#client.closed) return;
+    this.#safely(() => {
+      const { check, accounts } = this.#session;
+      const refusal = check(this.#tunnelled?.head);
+      if (refusal === undefined) return;
+      accounts.failure(refusal.kind);
+      this.#tunnelled?.connection.abort(refusal);
+      this.#client.destroy(refusal);
+    });
   }
 
   drain(): void {
@@ -80,6 +84,10 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   onRetire(connection: Connection): void {
     if (connection === this.#client) this.drain();
+  }
+
+  onCaught(_: Connection, failure: ProxyFailure): void {
+    this.#fail(failure);
   }
 
   /** Nothing is under way. */
@@ -146,9 +154,54 @@ export class Http1Session implements ConnectionHandler, Flow {
   #nextRequest(): void {
     if (this.#advancing) return;
     this.#advancing = true;
-    let begun = true;
-    while (begun && this.#idle && !this.#closing) begun = this.#tryNextRequest();
+    try {
+      let begun = true;
+      while (begun && this.#idle && !this.#closing) begun = this.#tryNextRequest();
+    } catch (error) {
+      this.#fail(this.#session.accounts.caught(error));
+    }
     this.#advancing = false;
+  }
+
+  /** Runs what nobody else guards. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(this.#session.accounts.caught(error));
+    }
+  }
+
+  /** Ends whatever is under way, for a mistake of ours. Never throws. */
+  #fail(failure: ProxyFailure): void {
+    const exchange = this.#exchange;
+    try {
+      if (exchange !== undefined) this.#failExchange(exchange, failure);
+      else if (this.#translated !== undefined) this.#translated.onFailure(failure, false);
+      else if (this.#advancing && !this.#closing && !this.#client.closed) this.#answer(failure, undefined);
+      else {
+        this.#session.accounts.failure(failure.kind);
+        this.#tunnelled?.connection.abort(failure);
+        this.#client.abort(failure);
+      }
+    } catch (error) {
+      this.#session.accounts.caught(error);
+      this.#exchange = undefined;
+      this.#translated = undefined;
+      this.#closing = true;
+      this.#client.abort(failure);
+    }
+  }
+
+  #failExchange(exchange: Exchange, failure: ProxyFailure): void {
+    const { lease, hold, response } = exchange;
+    exchange.lease = undefined;
+    // Nothing is known of the endpoint that could be held against it.
+    lease?.endpoint.abandon();
+    lease?.connection.destroy();
+    hold?.cancel();
+    if (response === undefined) this.#answer(failure, exchange, lease);
+    else this.#cut(failure, exchange, lease);
   }
 
   /** @returns whether there was one */
@@ -187,8 +240,8 @@ export class Http1Session implements ConnectionHandler, Flow {
     if (refusal !== undefined) return this.#answer(refusal, exchange);
     if (target.gate === undefined) return this.#forward(exchange);
     exchange.hold = target.gate.pass(clientName, head, {
-      admit: () => this.#forward(exchange),
-      refuse: (failure) => this.#answer(failure, exchange),
+      admit: () => this.#safely(() => this.#forward(exchange)),
+      refuse: (failure) => this.#safely(() => this.#answer(failure, exchange)),
     });
   }
 
@@ -227,10 +280,10 @@ export class Http1Session implements ConnectionHandler, Flow {
       lease.endpoint.abandon();
       lease.connection.destroy();
     } catch (error) {
+      const failure = this.#session.accounts.caught(error);
       if (this.#exchange !== exchange) return;
-      const failure =
-        error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error);
-      this.#answer(failure, exchange);
+      if (failure.isOurs) this.#fail(failure);
+      else this.#safely(() => this.#answer(failure, exchange));
     }
   }
 
@@ -367,11 +420,12 @@ export class Http1Session implements ConnectionHandler, Flow {
     exchange.status = 101;
     exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
     const before = { in: this.#client.bytesRead, out: this.#client.bytesWritten };
-    joinTunnel(this.#client, lease.connection, () => {
+    joinTunnel(this.#client, lease.connection, (failure) => {
+      if (failure !== undefined) accounts.failure(failure.kind);
       lease.endpoint.succeed(undefined);
       exchange.bytesIn += this.#client.bytesRead - before.in;
       exchange.bytesOut += this.#client.bytesWritten - before.out;
-      recordExchange(this.#session, exchange, lease);
+      recordExchange(this.#session, exchange, lease, failure);
     });
     lease.endpoint.accepted();
     this.#tunnelled = { head: exchange.head, connection: lease.connection };
@@ -452,8 +506,9 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
-    this.#closing = !whole || failure.kind === 'bad request';
-    this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing));
+    this.#closing = !whole || failure.isOurs || failure.kind === 'bad request';
+    const meshed = this.#session.plainClient !== true;
+    this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing, meshed));
     this.#client.resume();
     if (this.#closing) {
       endGently(this.#client, this.#session.clock);

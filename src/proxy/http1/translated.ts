@@ -159,6 +159,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    if (failure.isOurs) return this.#failed(failure);
     this.#upstream = undefined;
     if (this.#over) return;
     if (this.#responded) {
@@ -167,6 +168,22 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       void this.#openAgain(this.#refusals++);
     } else {
       this.#answer(failure);
+    }
+  }
+
+  /** There is no endpoint, or a mistake of ours. Never throws. */
+  #failed(failure: ProxyFailure): void {
+    const upstream = this.#upstream;
+    this.#upstream = undefined;
+    if (this.#over) return;
+    try {
+      upstream?.abandon();
+      if (this.#responded) this.#cut(failure);
+      else this.#answer(failure);
+    } catch (error) {
+      this.#session.accounts.caught(error);
+      this.#over = true;
+      this.#session.client.abort(failure);
     }
   }
 
@@ -185,7 +202,11 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   /** Sends what an endpoint has not looked at once more. */
   async #openAgain(refusals: number): Promise<void> {
-    await this.#session.target.untilOpenAgain(refusals);
+    try {
+      await this.#session.target.untilOpenAgain(refusals);
+    } catch (error) {
+      return this.#failed(this.#session.accounts.caught(error));
+    }
     if (!this.#over) await this.#open();
   }
 
@@ -206,10 +227,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       this.#forward(upstream, held);
       if (this.#clientEnded) this.onClientEnd();
     } catch (error) {
-      if (this.#over) return;
-      this.#answer(
-        error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error),
-      );
+      this.#failed(this.#session.accounts.caught(error));
     }
   }
 
@@ -237,8 +255,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     const { accounts, target, clock, client } = this.#session;
     accounts.failure(failure.kind);
     accounts.response(target.label, failure.status, clock.monotonic() - this.#record.startedAt);
-    if (!this.#body.done) this.#close = true;
-    client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close));
+    if (!this.#body.done || failure.isOurs) this.#close = true;
+    const meshed = this.#session.plainClient !== true;
+    client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close, meshed));
     this.#record.status = failure.status;
     this.#finish(failure);
   }

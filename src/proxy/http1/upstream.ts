@@ -138,6 +138,13 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
     this.#ended(error);
   }
 
+  onCaught(_: Connection, failure: ProxyFailure): void {
+    const handler = this.#handler;
+    this.abandon();
+    this.#lease.connection.destroy();
+    handler?.onFailure(failure, false);
+  }
+
   onBodyBytes(chunk: Buffer): void {
     this.#unconsumed += chunk.length;
     this.#handler?.onResponseBody(chunk);
@@ -178,10 +185,19 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
       const { trailers } = this.#body;
       const handler = this.#handler;
       if (this.#requestDone || taken < chunk.length) this.#finish(taken < chunk.length);
-      handler.onResponseEnd(trailers.length === 0 ? undefined : trailers);
+      this.#tellEnd(handler, trailers.length === 0 ? undefined : trailers);
     } else if (this.#unconsumed > MAX_UNCONSUMED && !this.#paused) {
       this.#paused = true;
       this.#lease.connection.pause();
+    }
+  }
+
+  #tellEnd(handler: UpstreamHandler, trailers: readonly Field[] | undefined): void {
+    try {
+      handler.onResponseEnd(trailers);
+    } catch (error) {
+      // The connection may be somebody else's by now.
+      handler.onFailure(this.#target.caught(error), false);
     }
   }
 
@@ -202,7 +218,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
     if (error === undefined && this.#response !== undefined && this.#body.end()) {
       const handler = this.#handler;
       this.#finish(true);
-      handler.onResponseEnd(undefined);
+      this.#tellEnd(handler, undefined);
       return;
     }
     const stale = this.#lease.reused && this.#response === undefined && this.#held.length === 0;

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
+import { type Boundary, NO_BOUNDARY } from '../boundary.ts';
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import type { Field } from '../field.ts';
 import { endGently } from '../linger.ts';
@@ -47,6 +48,8 @@ export interface Http2Options {
   readonly role: 'client' | 'server';
   readonly clock: Clock;
   readonly user: Http2User;
+  /** Takes what the users of streams throw, each of which loses its own; default none: it breaks the connection. */
+  readonly boundary?: Boundary;
   /** Bytes that the peer may send on a stream before they are consumed; default 65,535 (Linkerd's). */
   readonly streamWindow?: number;
   /** The same for the whole connection; default 1 MiB (Linkerd's). It is given back on arrival, so that unread streams do not stall others. */
@@ -92,6 +95,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly namesClients: boolean;
   readonly #bytes: Connection;
   readonly #options: Http2Options;
+  readonly #boundary: Boundary;
   readonly #budget: PeerBudget;
   readonly #sender: Sender;
   readonly #streams: StreamTable;
@@ -124,6 +128,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.namesClients = options.namesClients === true;
     this.#bytes = bytes;
     this.#options = options;
+    this.#boundary = options.boundary ?? NO_BOUNDARY;
     this.#budget = new PeerBudget(options.clock, options.resetLimit);
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
@@ -149,6 +154,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       onTooLarge: (stream) => user.onTooLarge(stream),
       onOver: () => this.#streamOver(),
       now: () => options.clock.monotonic(),
+      boundary: this.#boundary,
     });
   }
 
@@ -430,7 +436,11 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   #streamOver(): void {
     if (this.#closed) return;
-    this.#options.user.onStreamClosed(this);
+    try {
+      this.#options.user.onStreamClosed(this);
+    } catch (error) {
+      this.#boundary.caught(error);
+    }
     this.#endWhenIdle();
   }
 
@@ -460,18 +470,23 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #break(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
-    if (error instanceof ConnectionError) this.#verdict = error;
     this.#reader.stop();
-    const code = codeOf(error);
-    this.#bytes.send(goAwayFrame(this.#streams.lastPeerId, code, messageOf(error)));
+    const verdict = this.#verdictOf(error);
+    if (error instanceof ConnectionError || verdict.code === ErrorCode.INTERNAL_ERROR)
+      this.#verdict = verdict;
+    const { code, message } = verdict;
+    this.#bytes.send(goAwayFrame(this.#streams.lastPeerId, code, message));
     this.#streams.loseAbove(0, code, false);
     this.#keepAlive?.stop();
-    endGently(this.#bytes, this.#options.clock, error instanceof Error ? error : undefined);
+    endGently(this.#bytes, this.#options.clock, verdict);
     this.#options.user.onGoAway(this);
   }
-}
 
-function codeOf(error: unknown): number {
-  if (error instanceof ConnectionError) return error.code;
-  return error instanceof HpackError ? ErrorCode.COMPRESSION_ERROR : ErrorCode.INTERNAL_ERROR;
+  /** What the peer is guilty of; or we, of which it is told nothing more. */
+  #verdictOf(error: unknown): ConnectionError {
+    if (error instanceof ConnectionError) return error;
+    if (error instanceof HpackError)
+      return new ConnectionError(ErrorCode.COMPRESSION_ERROR, messageOf(error));
+    return new ConnectionError(ErrorCode.INTERNAL_ERROR, this.#boundary.caught(error).message);
+  }
 }

@@ -1,4 +1,4 @@
-import { ProxyFailure } from '../failures.ts';
+import { PROXY_CONNECTION, ProxyFailure } from '../failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
@@ -58,8 +58,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     if (target.gate === undefined) this.#forward(request);
     else
       this.#hold = target.gate.pass(clientName, request, {
-        admit: () => this.#forward(request),
-        refuse: (failure) => this.#answer(failure),
+        admit: () => this.#safely(() => this.#forward(request)),
+        refuse: (failure) => this.#safely(() => this.#answer(failure)),
       });
   }
 
@@ -147,6 +147,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    if (failure.isOurs) return this.#die(failure);
     this.#failed = this.#upstream;
     this.#upstream = undefined;
     if (this.#over) return;
@@ -167,6 +168,36 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
 
   // --- the rest
 
+  onCaught(_: Http2Stream, failure: ProxyFailure): void {
+    this.#die(failure);
+  }
+
+  /** Runs what nobody else guards. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#die(this.#session.accounts.caught(error));
+    }
+  }
+
+  /** There is no endpoint, or a mistake of ours. Never throws. */
+  #die(failure: ProxyFailure): void {
+    this.#failed = this.#upstream ?? this.#failed;
+    this.#upstream = undefined;
+    try {
+      this.#failed?.abandon();
+      if (this.#over) return;
+      if (this.#status === undefined) this.#answer(failure);
+      else this.#break(failure);
+    } catch (error) {
+      this.#session.accounts.caught(error);
+      this.#over = true;
+      this.#hold?.cancel();
+      this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+    }
+  }
+
   #break(failure: ProxyFailure): void {
     this.#session.accounts.failure(failure.kind);
     this.#finish(failure);
@@ -175,7 +206,11 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
 
   /** Sends what an endpoint has not looked at once more. */
   async #openAgain(refusals: number): Promise<void> {
-    await this.#session.target.untilOpenAgain(refusals);
+    try {
+      await this.#session.target.untilOpenAgain(refusals);
+    } catch (error) {
+      return this.#die(this.#session.accounts.caught(error));
+    }
     if (!this.#over) await this.#open(true);
   }
 
@@ -186,10 +221,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       const upstream = await this.#session.target.open(this.#protocol(outgoing), outgoing, this, fresh);
       this.#opened(upstream);
     } catch (error) {
-      if (this.#over) return;
-      const failure =
-        error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error);
-      this.#answer(failure);
+      this.#die(this.#session.accounts.caught(error));
     }
   }
 
@@ -268,6 +300,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       ...ownFields(failure),
     ];
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
+    if (failure.leaves && this.#session.plainClient !== true) head.push(makeField(PROXY_CONNECTION, 'close'));
     this.#stream.head(head, method === 'HEAD');
     if (method === 'HEAD') return;
     this.#stream.write(body);

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
+import type { Boundary } from '../boundary.ts';
 import type { Connection } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import { Http2Connection, type Http2User } from './connection.ts';
@@ -28,6 +29,8 @@ const EXPECTED_STREAMS = 100;
 
 export interface Http2PoolOptions {
   readonly clock: Clock;
+  /** Takes what the users of streams throw; default none. */
+  readonly boundary?: Boundary;
   readonly dial: (endpoint: EndpointState) => Promise<Connection>;
   /** Whether an endpoint is asked by PING if it is still there: proxies are, applications are not. */
   readonly pings: (endpoint: EndpointState) => boolean;
@@ -154,12 +157,10 @@ export class Http2Pool implements Http2User {
     lane.dials++;
     const { waited, made } = lane;
     try {
-      const bytes = await this.#options.dial(endpoint);
-      lane.dials--;
+      const bytes = await this.#options.dial(endpoint).finally(() => lane.dials--);
       lane.made++;
       this.#connected(bytes, endpoint, lane);
     } catch (error) {
-      lane.dials--;
       // Where others keep coming there is always another dial under way: who was there before this one does not wait for theirs.
       const before = lane.made === made ? lane.waiting.findIndex(({ nth }) => nth >= waited) : 0;
       const left = lane.dials === 0 || before < 0 ? lane.waiting.length : before;
@@ -170,11 +171,12 @@ export class Http2Pool implements Http2User {
   }
 
   #connected(bytes: Connection, endpoint: EndpointState, lane: Lane): void {
-    const { clock } = this.#options;
+    const { clock, boundary } = this.#options;
     const connection = new Http2Connection(bytes, {
       role: 'client',
       clock,
       user: this,
+      ...(boundary === undefined ? {} : { boundary }),
       trustedStreams: lane.streams ?? TRUSTED_STREAMS,
       ...(this.#options.pings(endpoint) ? {} : { keepAliveMs: 'off' as const }),
       ...WINDOWS,

@@ -123,7 +123,7 @@ export class Sender {
         const sent = this.#step(stream);
         if (sent === 0) continue;
         progress = true;
-        stream.handler.onSent(stream, sent);
+        stream.tellSent(sent);
       }
     }
   }

@@ -17,6 +17,7 @@ export class Http2Session implements Http2User, Flow {
       role: 'server',
       clock: session.clock,
       user: this,
+      boundary: session.accounts,
       streamWindow: 256 * 1024,
       connectionWindow: 4 * 1024 * 1024,
       ...(session.plainClient === true ? { keepAliveMs: 'off' as const } : {}),

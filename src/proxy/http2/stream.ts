@@ -1,3 +1,4 @@
+import type { ProxyFailure } from '../failures.ts';
 import type { Field } from '../field.ts';
 
 /** What a stream tells whoever uses it. One object may serve for many streams. */
@@ -14,6 +15,8 @@ export interface StreamHandler {
   onSent(stream: Http2Stream, bytes: number): void;
   /** The stream is over before its time: reset by the peer, or its connection is gone. @param unprocessed the peer has done nothing with it, so it may be tried again */
   onReset(stream: Http2Stream, code: number, unprocessed: boolean): void;
+  /** The handler itself threw: it ends what it carries with this failure. Who has no such method loses the stream. */
+  onCaught?(stream: Http2Stream, failure: ProxyFailure): void;
 }
 
 /** What a stream asks of the connection that it belongs to. */
@@ -23,6 +26,8 @@ export interface StreamOwner {
   sendEnd(stream: Http2Stream): void;
   resetStream(stream: Http2Stream, code: number): void;
   consumed(stream: Http2Stream, bytes: number): void;
+  /** A handler of the stream threw. */
+  caught(stream: Http2Stream, handler: StreamHandler, error: unknown): void;
 }
 
 const NOBODY: StreamHandler = {
@@ -106,6 +111,62 @@ export class Http2Stream {
   /** So many bytes of what `onData` gave have been dealt with: the peer may send as many more. */
   consumed(bytes: number): void {
     this.#owner.consumed(this, bytes);
+  }
+
+  // --- what its connection tells its handler; what that throws ends this stream, and no other
+
+  tellInterim(fields: readonly Field[]): void {
+    try {
+      this.handler.onInterim(this, fields);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  tellHead(fields: readonly Field[], ended: boolean): void {
+    try {
+      this.handler.onHead(this, fields, ended);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  tellData(chunk: Buffer): void {
+    try {
+      this.handler.onData(this, chunk);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  tellEnd(trailers: readonly Field[] | undefined): void {
+    try {
+      this.handler.onEnd(this, trailers);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  tellSent(bytes: number): void {
+    try {
+      this.handler.onSent(this, bytes);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  /** @param handler of before it was released */
+  tellReset(handler: StreamHandler, code: number, unprocessed: boolean): void {
+    try {
+      handler.onReset(this, code, unprocessed);
+    } catch (error) {
+      this.threw(error, handler);
+    }
+  }
+
+  /** Something of what the stream is for threw. */
+  threw(error: unknown, handler = this.handler): void {
+    this.#owner.caught(this, handler, error);
   }
 
   /** Nobody listens any more. */

@@ -1,4 +1,5 @@
 import { About, type Field, trailerFields, valueOf } from '../field.ts';
+import type { Boundary } from '../boundary.ts';
 import { type PeerBudget, RAPID_MS } from './abuse.ts';
 import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
@@ -28,6 +29,8 @@ export interface StreamTableOptions {
   readonly onOver: () => void;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** Takes what handlers throw. */
+  readonly boundary: Boundary;
 }
 
 const ONE = 0x31;
@@ -91,7 +94,13 @@ export class StreamTable implements StreamOwner {
   }
 
   sendData(stream: Http2Stream, chunk: Buffer): number {
-    return this.#sender.data(stream, chunk);
+    try {
+      return this.#sender.data(stream, chunk);
+    } catch (error) {
+      // Whoever sends is another connection's handler as a rule, which has not failed.
+      this.#options.onBroken(error);
+      return chunk.length;
+    }
   }
 
   sendEnd(stream: Http2Stream): void {
@@ -123,6 +132,17 @@ export class StreamTable implements StreamOwner {
       }
     }
     this.#returnCredit();
+  }
+
+  caught(stream: Http2Stream, handler: StreamHandler, error: unknown): void {
+    const { boundary } = this.#options;
+    const failure = boundary.caught(error);
+    try {
+      if (handler.onCaught !== undefined) return handler.onCaught(stream, failure);
+    } catch (again) {
+      boundary.caught(again);
+    }
+    stream.reset(ErrorCode.INTERNAL_ERROR);
   }
 
   /** All of our message is on the wire. */
@@ -188,7 +208,7 @@ export class StreamTable implements StreamOwner {
     }
     stream.unconsumed += chunk.length;
     this.#unconsumed += chunk.length;
-    stream.handler.onData(stream, chunk);
+    stream.tellData(chunk);
   }
 
   dataEnd(length: number, endStream: boolean): void {
@@ -295,14 +315,22 @@ export class StreamTable implements StreamOwner {
     }
     stream.headCame = true;
     stream.remoteEnded = end;
-    this.#options.onTooLarge(stream);
+    try {
+      this.#options.onTooLarge(stream);
+    } catch (error) {
+      stream.threw(error);
+    }
   }
 
   #request(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
     stream.headCame = true;
     stream.expected = end ? undefined : lengthOf(fields);
     stream.remoteEnded = end;
-    this.#options.onRequest(stream, fields, end);
+    try {
+      this.#options.onRequest(stream, fields, end);
+    } catch (error) {
+      stream.threw(error);
+    }
     if (end) this.#maybeOver(stream);
   }
 
@@ -314,13 +342,13 @@ export class StreamTable implements StreamOwner {
       if (status === '101')
         this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
       else if (end) this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
-      else stream.handler.onInterim(stream, fields);
+      else stream.tellInterim(fields);
       return;
     }
     stream.headCame = true;
     stream.expected = lengthOf(fields);
     stream.remoteEnded = end;
-    stream.handler.onHead(stream, fields, end);
+    stream.tellHead(fields, end);
     if (end) this.#maybeOver(stream);
   }
 
@@ -339,7 +367,7 @@ export class StreamTable implements StreamOwner {
       return;
     }
     stream.remoteEnded = true;
-    stream.handler.onEnd(stream, trailers);
+    stream.tellEnd(trailers);
     this.#maybeOver(stream);
   }
 
@@ -348,7 +376,7 @@ export class StreamTable implements StreamOwner {
     const { handler } = stream;
     if (this.#options.role === 'server') this.#options.budget.spendReset();
     this.resetStream(stream, error.code);
-    handler.onReset(stream, error.code, false);
+    stream.tellReset(handler, error.code, false);
   }
 
   /** A stream ends without us having ended it. */
@@ -356,7 +384,7 @@ export class StreamTable implements StreamOwner {
     const { handler } = stream;
     stream.release();
     this.#over(stream);
-    handler.onReset(stream, code, unprocessed);
+    stream.tellReset(handler, code, unprocessed);
   }
 
   #maybeOver(stream: Http2Stream): void {

@@ -1,4 +1,5 @@
 import type { Attempt } from '../balancer/attempt.ts';
+import { internalError } from '../boundary.ts';
 import { type FailureKind, ProxyFailure } from '../failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../field.ts';
 import { CHUNKED, type Framing, IDEMPOTENT, NO_BODY } from '../http1/head.ts';
@@ -120,10 +121,12 @@ export class Http2Upstream implements Upstream, StreamHandler {
       return this.#fail(new ProxyFailure(kind, text), unprocessed || this.#mayRepeat());
     }
     // It was us who ended the connection. What a limit of ours cost says nothing of the endpoint.
-    if (verdict.code === ErrorCode.ENHANCE_YOUR_CALM && !this.#judged) {
+    const ours = verdict.code === ErrorCode.INTERNAL_ERROR;
+    if ((ours || verdict.code === ErrorCode.ENHANCE_YOUR_CALM) && !this.#judged) {
       this.#judged = true;
       endpoint.abandon();
     }
+    if (ours) return this.#fail(internalError(verdict), false);
     const text = `${label}: the connection to the endpoint was ended by us: ${verdict.message} (${errorName(code)})`;
     this.#fail(new ProxyFailure(kind, text), unprocessed);
   }
@@ -133,6 +136,12 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const { connection, request } = this.#options;
     const unanswered = !this.#judged && connection.closed && this.#onUnused;
     return unanswered && request.framing.kind === 'none' && IDEMPOTENT.has(request.method);
+  }
+
+  onCaught(_: Http2Stream, failure: ProxyFailure): void {
+    const handler = this.#handler;
+    this.abandon();
+    handler?.onFailure(failure, false);
   }
 
   #malformed(): void {
@@ -146,7 +155,13 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const handler = this.#handler;
     const stream = this.#stream;
     this.#handler = undefined;
-    handler?.onResponseEnd(trailers);
+    try {
+      handler?.onResponseEnd(trailers);
+    } catch (error) {
+      // Its failure is still to be told to it.
+      this.#handler = handler;
+      throw error;
+    }
     if (stream !== undefined && !(stream.endSent && stream.remoteEnded)) stream.reset(ErrorCode.CANCEL);
   }
 

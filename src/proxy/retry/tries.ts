@@ -1,5 +1,6 @@
 import { backoffDelay } from '../../base/backoff.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
+import type { Boundary } from '../boundary.ts';
 import { type FailureKind, ProxyFailure } from '../failures.ts';
 import { type Field, isGrpc, valueOf } from '../field.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
@@ -13,7 +14,7 @@ import { Try, type TryOwner } from './try.ts';
 const PAUSE = { minMs: 50, maxMs: 250 } as const;
 
 /** What opens a try at an endpoint: a target. */
-export interface TryOpener {
+export interface TryOpener extends Boundary {
   /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
   openTry(
     protocol: 'http1' | 'http2',
@@ -68,7 +69,7 @@ export class Tries implements Upstream, TryOwner {
     const { policy, request } = options;
     this.#way = policy.wayOf(request);
     this.#startedAt = policy.clock.monotonic();
-    this.#deadlines = new Deadlines(policy.clock, (kind) => this.#expired(kind));
+    this.#deadlines = new Deadlines(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
     this.#ended = request.framing.kind === 'none';
     this.#body = this.#way.retry === undefined ? undefined : new ReplayBody(policy.room);
   }
@@ -157,7 +158,13 @@ export class Tries implements Upstream, TryOwner {
     if (held !== undefined && this.#wants(held.status, grpc)) return this.#again(one, held.status, grpc);
     this.#passHeld();
     this.#done(one, grpc);
-    this.#options.handler.onResponseEnd(trailers);
+    const { handler, opener } = this.#options;
+    try {
+      handler.onResponseEnd(trailers);
+    } catch (error) {
+      // For the try all is well, so nobody else would tell.
+      handler.onFailure(opener.caught(error), false);
+    }
   }
 
   onTrySent(bytes: number): void {
@@ -179,7 +186,7 @@ export class Tries implements Upstream, TryOwner {
   }
 
   onTryFailure(one: Try, failure: ProxyFailure, unprocessed: boolean): void {
-    if (this.#answer === undefined) {
+    if (this.#answer === undefined && !failure.isOurs) {
       if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
         // The endpoint has not begun with it: that is the same try, elsewhere.
         this.#held = undefined;
@@ -200,8 +207,24 @@ export class Tries implements Upstream, TryOwner {
   }
 
   async #openAgain(refusals: number): Promise<void> {
-    await this.#options.opener.untilOpenAgain(refusals);
-    if (!this.#over) this.#open(true);
+    const { opener } = this.#options;
+    try {
+      await opener.untilOpenAgain(refusals);
+      if (!this.#over) this.#open(true);
+    } catch (error) {
+      this.#fail(opener.caught(error));
+    }
+  }
+
+  /** Runs what nobody else guards. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const failure = this.#options.opener.caught(error);
+      this.#current?.giveUp(false);
+      this.#fail(failure);
+    }
   }
 
   #try(): void {
@@ -216,15 +239,14 @@ export class Tries implements Upstream, TryOwner {
     const one = new Try(this, policy.clock);
     this.#current = one;
     opener.openTry(protocol, request, one, { fresh, avoid: this.#avoid }).then(
-      (upstream) => {
-        if (one.opened(upstream) && !this.#over) this.#opened(one);
-      },
-      (error: unknown) => {
-        if (this.#current !== one || this.#over) return;
-        this.#fail(
-          error instanceof ProxyFailure ? error : new ProxyFailure('connection failed', String(error), error),
-        );
-      },
+      (upstream) =>
+        this.#safely(() => {
+          if (one.opened(upstream) && !this.#over) this.#opened(one);
+        }),
+      (error: unknown) =>
+        this.#safely(() => {
+          if (this.#current === one && !this.#over) this.#fail(opener.caught(error));
+        }),
     );
   }
 
@@ -344,7 +366,16 @@ export class Tries implements Upstream, TryOwner {
   }
 
   #fail(failure: ProxyFailure): void {
-    const { status, grpc } = failure;
+    if (this.#over) return;
+    try {
+      this.#countFailure(failure);
+    } finally {
+      this.#finish();
+      this.#options.handler.onFailure(failure, false);
+    }
+  }
+
+  #countFailure({ status, grpc }: ProxyFailure): void {
     if (this.#current !== undefined) this.#answered(this.#current, status, undefined);
     const asked = isGrpc(this.#options.request.fields);
     this.#way.account.response({
@@ -353,8 +384,6 @@ export class Tries implements Upstream, TryOwner {
       failed: true,
       ms: this.#answer?.ms ?? this.#elapsed(),
     });
-    this.#finish();
-    this.#options.handler.onFailure(failure, false);
   }
 
   #finish(): void {

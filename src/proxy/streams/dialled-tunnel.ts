@@ -1,4 +1,5 @@
 import { messageOf } from '../../base/errors.ts';
+import type { Boundary } from '../boundary.ts';
 import type { ProxyFailure } from '../failures.ts';
 import { type Field, valueOf } from '../field.ts';
 import type { Http2Connection } from '../http2/connection.ts';
@@ -18,6 +19,8 @@ export interface TunnelOptions {
   /** On whose behalf; said on connections that have agreed on it. */
   readonly client?: Field | undefined;
   readonly remoteAddress: string;
+  /** Takes what whoever uses the tunnel throws. */
+  readonly boundary: Boundary;
   /** Calls `use` with a connection that has room for a stream. @throws ProxyFailure */
   readonly withRoom: (use: (connection: Http2Connection) => void) => Promise<void>;
   /** The peer has said why there will be no tunnel. */
@@ -38,7 +41,7 @@ export class DialledTunnel extends StreamConnection {
   #waitingBytes = 0;
 
   constructor(options: TunnelOptions) {
-    super(options.remoteAddress);
+    super(options.remoteAddress, options.boundary);
     this.#options = options;
   }
 

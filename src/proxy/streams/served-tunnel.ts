@@ -1,3 +1,4 @@
+import type { Boundary } from '../boundary.ts';
 import { ProxyFailure } from '../failures.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import { statusField } from '../http2/message.ts';
@@ -11,8 +12,8 @@ const OK = [statusField(200)];
 export class ServedTunnel extends StreamConnection {
   #answered = false;
 
-  constructor(stream: Http2Stream, remoteAddress: string) {
-    super(remoteAddress);
+  constructor(stream: Http2Stream, remoteAddress: string, boundary: Boundary) {
+    super(remoteAddress, boundary);
     this.stream = stream;
     stream.handler = this;
   }

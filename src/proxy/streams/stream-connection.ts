@@ -1,4 +1,6 @@
-import { type Connection, type ConnectionHandler, NOBODY } from '../connection.ts';
+import { type Boundary, contained } from '../boundary.ts';
+import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../connection.ts';
+import type { ProxyFailure } from '../failures.ts';
 import type { Field } from '../field.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
@@ -24,6 +26,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   protected ended = false;
   /** Given up by either side. */
   protected dead = false;
+  readonly #boundary: Boundary;
   #paused = false;
   /** What came while nobody read. The stream's window bounds it. */
   readonly #held: Buffer[] = [];
@@ -41,8 +44,9 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   #error: Error | undefined;
   #whenClosed: (() => void) | undefined;
 
-  constructor(remoteAddress: string) {
+  constructor(remoteAddress: string, boundary: Boundary) {
     this.remoteAddress = remoteAddress;
+    this.#boundary = boundary;
   }
 
   whenClosed(listener: () => void): void {
@@ -173,6 +177,10 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.fail(new Error(`the peer ended the stream with ${errorName(code)}`));
   }
 
+  onCaught(_: Http2Stream, failure: ProxyFailure): void {
+    endCarried(this, this.#boundary, failure);
+  }
+
   // --- for the two ends
 
   /** Sends bytes, or keeps them for later. */
@@ -222,6 +230,14 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   /** Goes on with what was held back. */
   flowOn(): void {
     this.#flowing = false;
+    try {
+      this.#flow();
+    } catch (error) {
+      endCarried(this, this.#boundary, this.#boundary.caught(error));
+    }
+  }
+
+  #flow(): void {
     for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#deliver(chunk);
     const drained = !this.#paused && this.#held.length === 0;
     if (drained && this.#remoteEnded && !this.#endTold && !this.dead) this.#tellEnd();
@@ -231,8 +247,8 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   tellClose(): void {
     this.#closed = true;
     this.dead = true;
-    this.handler.onClose(this, this.#error);
-    this.#whenClosed?.();
+    contained(this.#boundary, () => this.handler.onClose(this, this.#error));
+    contained(this.#boundary, () => this.#whenClosed?.());
   }
 
   #next(): Buffer | undefined {

@@ -54,7 +54,6 @@ describe('the listeners of an egress', () => {
     clock = new VirtualClock();
     const captured = captureLog();
     lines = captured.lines;
-    const clock = new VirtualClock();
     egress = new Egress({
       listenAddress: '127.0.0.1',
       identity: fixedIdentity(undefined),

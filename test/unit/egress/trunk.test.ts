@@ -7,6 +7,7 @@ import { Trunk } from '../../../src/egress/trunk.ts';
 import type { Identity } from '../../../src/identity/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
 import { Accounts } from '../../../src/proxy/accounts.ts';
+import { NO_BOUNDARY } from '../../../src/proxy/boundary.ts';
 import { type Connection, SocketConnection } from '../../../src/proxy/connection.ts';
 import { makeField } from '../../../src/proxy/field.ts';
 import { tlsConnect } from '../../../src/proxy/dial.ts';
@@ -440,6 +441,7 @@ describe('The connections of an egress to a gateway', () => {
       {
         label: 'gateway',
         account: () => accounts.shared,
+        boundary: accounts,
         clock,
         identity: () => identity,
         serverName: 'gateway.west',
@@ -459,6 +461,7 @@ describe('The connections of an egress to a gateway', () => {
     shared.start(Buffer.alloc(0));
     const begin = () => {
       const tunnel = new DialledTunnel({
+        boundary: NO_BOUNDARY,
         head: tunnelHead(echo.field, 'opaque'),
         remoteAddress: '',
         withRoom: () => Promise.reject(new Error('there is no other')),

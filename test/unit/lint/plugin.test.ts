@@ -43,4 +43,15 @@ describe('the linter', () => {
     ];
     expect(foundLines('read-annotations', lines)).to.deep.equal([2, 3]);
   });
+
+  // A controller that was stopped before its first sync crashed: what it waited for was rejected, and nobody had said what then.
+  it('refuses to leave a rejection to nobody', () => {
+    const lines = [
+      'declare const one: Promise<void>;',
+      'export const bad = () => void one.then(() => undefined);',
+      'export const good = () => void one.then(() => undefined, () => undefined);',
+      'export const caught = () => void one.then(() => undefined).catch(() => undefined);',
+    ];
+    expect(foundLines('handled-then', lines)).to.deep.equal([2]);
+  });
 });

@@ -1,5 +1,6 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { DEFAULT_EGRESS_RANGE } from '../../../src/base/egress-ports.ts';
 import {
   EGRESS_SHARDS,
@@ -226,6 +227,52 @@ describe('the record of egress ports', () => {
     await clock.advance(10_000);
     await rest();
     expect(cluster.all('configmaps').has('links/linkspan-egress-routes-0')).to.equal(true);
+  });
+
+  // Two previews that were looked at, and never mirrored, used up a range; what came after found no port.
+  it('holds the ports of what is mirrored, whatever was looked at or has gone in between', async () => {
+    const names = ['a', 'b', 'c', 'd'];
+    const step = fc.record({
+      name: fc.constantFrom(...names),
+      does: fc.constantFrom('mirror', 'look', 'unexport', 'otherPort', 'rest'),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        cluster = new FakeCluster();
+        clock = new VirtualClock();
+        const allocator = await replica();
+        const mirrored = new Map<string, number>();
+        for (const { name, does } of steps) {
+          if (does === 'rest') await rest();
+          if (does === 'look') allocator.look(wish(name, { servicePorts: [80, 443, 8080] }));
+          if (does === 'unexport') {
+            mirrored.delete(name);
+            allocator.settle(scope(name), new Map());
+          }
+          if (does === 'mirror' || does === 'otherPort') {
+            const port = does === 'mirror' ? 80 : 443;
+            allocator.allocate(wish(name, { servicePorts: [port] }));
+            allocator.settle(scope(name), new Map([[`demo/${name}-west`, [port]]]));
+            mirrored.set(name, port);
+          }
+        }
+        await rest();
+        const held = new Set(claims().map((text) => text.split(' ')[1] ?? ''));
+        expect(claims()).to.have.length(mirrored.size);
+        expect(held).to.deep.equal(new Set([...mirrored].map(([name, port]) => `demo/${name}-west:${port}`)));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('claims nothing for who only looks', async () => {
+    const allocator = await replica({ first: 10_000, last: 10_000 });
+    expect(allocator.look(wish('web'))).to.equal('unrecorded');
+    await rest();
+    expect(claims()).to.deep.equal([]);
+    expect(await granted(allocator, wish('shop'))).to.deep.equal({ 80: 10_000 });
+    expect(allocator.look(wish('web'))).to.equal('exhausted');
+    expect(allocator.look(wish('shop'))).to.deep.equal({ 80: 10_000 });
   });
 
   it('is made of the seed once, and its mark last', async () => {

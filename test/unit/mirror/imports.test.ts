@@ -66,16 +66,11 @@ function newImporter(change: Partial<ImporterOptions> = {}) {
     clock,
     ...change,
   });
-  const look = (key: string, more: Partial<Parameters<Importer['look']>[0]> = {}) =>
-    importer.look({
-      key,
-      claim: key,
-      remote: exportedService(),
-      exists: false,
-      mirrors: 1,
-      egressPorts: 0,
-      ...more,
-    });
+  const look = (key: string, more: Partial<Parameters<Importer['judge']>[0]> = {}) =>
+    importer.judge(
+      { key, claim: key, remote: exportedService(), exists: false, mirrors: 1, egressPorts: 0, ...more },
+      'act',
+    );
   return { importer, clock, view, guard, look };
 }
 

@@ -8,7 +8,7 @@ import { LinkStatusWriter } from '../../../src/mirror/link-status.ts';
 import type { Peer } from '../../../src/mirror/peer.ts';
 import type { Outcome } from '../../../src/mirror/reconciler.ts';
 import { MAX_LISTED, serviceStatuses } from '../../../src/mirror/service-statuses.ts';
-import { createLogger } from '../../../src/telemetry/log.ts';
+import { captureLog } from '../../support/captured-log.ts';
 import { aliveGateway } from '../../support/mirror-facts.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -194,12 +194,9 @@ describe('the writer of a Link’s status', () => {
         patches.push(structuredClone(body));
       },
     } as unknown as KubeClient;
-    const writer = new LinkStatusWriter({
-      local,
-      clock,
-      log: createLogger({ name: 'test', level: 'silent' }),
-    });
-    return { clock, patches, writer, fail: (on: boolean) => (failing = on) };
+    const { log, lines } = captureLog();
+    const writer = new LinkStatusWriter({ local, clock, log });
+    return { clock, patches, writer, lines, fail: (on: boolean) => (failing = on) };
   }
 
   const peerOf = (change: Partial<PeerFacts> & { revision?: number } = {}) =>
@@ -209,6 +206,26 @@ describe('the writer of a Link’s status', () => {
       mirrorCount: 1,
       clusterUid: 'uid-1',
     }) as unknown as Peer;
+
+  // It was told at debug, for ever: conditions stood still and nobody knew.
+  it('says once in a row that it cannot be written, and counts each time', async () => {
+    const { writer, clock, fail, lines } = start();
+    const said = () => lines.filter(({ level }) => level === 'warn').length;
+    const write = async (mirrorCount: number) => {
+      await clock.advance(20_000);
+      const peer = { ...peerOf(), mirrorCount } as unknown as Peer;
+      await writer.write(object(), { problem: undefined, peer });
+    };
+    fail(true);
+    await write(1);
+    await write(2);
+    expect([said(), writer.failures]).to.deep.equal([1, 2]);
+    fail(false);
+    await write(3);
+    fail(true);
+    await write(4);
+    expect([said(), writer.failures]).to.deep.equal([2, 3]);
+  });
 
   it('writes everything in one patch, and nothing again while nothing changes', async () => {
     const { writer, patches, clock } = start();

@@ -1,3 +1,4 @@
+import { NO_BOUNDARY } from '../../../src/proxy/boundary.ts';
 import { expect } from 'chai';
 import { createServer, type Server, type Socket } from 'node:net';
 import { ConnectionAccount } from '../../../src/proxy/connection-account.ts';
@@ -23,7 +24,7 @@ describe('target', () => {
   const made: Target[] = [];
 
   const target = (options: Partial<TargetOptions> = {}): Target => {
-    const dial = plainDial({ label: 'web:80', account, clock });
+    const dial = plainDial({ label: 'web:80', account, boundary: NO_BOUNDARY, clock });
     const one = new Target({ label: 'web:80', dial, clock, random: () => 0, ...options });
     made.push(one);
     return one;
@@ -104,7 +105,7 @@ describe('target', () => {
     let refusals = 3;
     const dial: TargetOptions['dial'] = (endpoint) => {
       if (refusals-- > 0) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
-      return plainDial({ label: 'web:80', account, clock })(endpoint, 'http1');
+      return plainDial({ label: 'web:80', account, boundary: NO_BOUNDARY, clock })(endpoint, 'http1');
     };
     const one = target({ dial });
     one.update([here]);
@@ -122,7 +123,7 @@ describe('target', () => {
     const dial: TargetOptions['dial'] = (endpoint) => {
       dials++;
       if (refuses) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
-      return plainDial({ label: 'web:80', account, clock })(endpoint, 'http1');
+      return plainDial({ label: 'web:80', account, boundary: NO_BOUNDARY, clock })(endpoint, 'http1');
     };
     const one = target({ dial });
     one.update([here]);

@@ -88,6 +88,7 @@ describe('tries of a request', () => {
         tries.push(one);
         return one;
       },
+      caught: (error: unknown) => accounts.caught(error),
       mayOpenAgain: () => openAgain,
       untilOpenAgain: () => Promise.resolve(),
     };
