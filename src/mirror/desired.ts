@@ -21,7 +21,7 @@ import {
   type MirrorAddress,
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
-import { mirrorsHeadless, podPort } from './headless.ts';
+import { formOf, podPort } from './headless.ts';
 import { bareRules, mirrorMetadata, ownershipLabels } from './metadata.ts';
 import { fullyQualifiedName, mirrorName } from './naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
@@ -46,7 +46,7 @@ interface Draft {
 export function desiredParts(facts: MirrorFacts, remote: V1Service, populated: boolean): DesiredPart[] {
   const draft: Draft = { facts, remote, ports: mirroredPorts(remote), populated };
   if (facts.flat) return [flatPart(draft)];
-  if (facts.link.headless && mirrorsHeadless(remote, facts.remoteSlices)) {
+  if (formOf(facts) === 'headless') {
     return [headlessPart(draft), ...facts.hosts.map((host) => hostPart(draft, host))];
   }
   return [gatewayPart(draft)];
@@ -62,7 +62,7 @@ export function relayedTargets(facts: Omit<MirrorFacts, 'imports'>): Map<string,
   const { remote, link, flat, key } = facts;
   if (remote === undefined || flat || link.dataPath !== 'relay') return new Map();
   const fqName = fullyQualifiedName(key, link.clusterDomain);
-  if (link.headless && mirrorsHeadless(remote, facts.remoteSlices))
+  if (formOf(facts) === 'headless')
     return new Map(facts.hosts.map(({ name, host }) => [name, `${host}.${fqName}`]));
   return new Map([[mirrorName(key.name, link.cluster), fqName]]);
 }

@@ -1,10 +1,9 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { IMPORT_QUOTAS } from '../base/names.ts';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
 import type { LinkFacts, MirrorFacts } from './facts.ts';
-import { mirrorsHeadless } from './headless.ts';
+import { formOf } from './headless.ts';
 import { shortList, type ImportNote } from './import-rules.ts';
 import { steeringKeys } from './metadata.ts';
 import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
@@ -63,6 +62,11 @@ const checks: readonly Check[] = [
   ({ emptiedGraceMs }) => (emptiedGraceMs > 0 ? verdict('keep', 'Mirrored') : undefined),
   ({ removalsHeld, remoteReady }) =>
     removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
+  // Neither its form nor its hosts are known.
+  (facts) =>
+    !facts.flat && formOf(facts) === 'unknown'
+      ? verdict('keep', 'NotSynced', 'its endpoints have not been listed yet')
+      : undefined,
   (facts) => {
     const name = nameOf(facts);
     return name.length > MAX_SERVICE_NAME
@@ -251,8 +255,7 @@ export function pathReason({
 
 /** In which of its ways a Service is mirrored; for people. */
 export function modeOf(facts: MirrorFacts): string {
-  const { flat, link, remote, remoteSlices } = facts;
+  const { flat, link } = facts;
   if (flat) return link.flatEndpoints ? 'flat-endpoints' : 'flat';
-  const headless = link.headless && remote !== undefined && isHeadless(remote);
-  return headless && mirrorsHeadless(remote, remoteSlices) ? `${link.dataPath}, headless` : link.dataPath;
+  return formOf(facts) === 'headless' ? `${link.dataPath}, headless` : link.dataPath;
 }
