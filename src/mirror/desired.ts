@@ -88,7 +88,8 @@ function gatewayPart(draft: Draft): DesiredPart {
 function flatPart({ facts, remote, ports }: Draft): DesiredPart {
   const { link, key } = facts;
   const name = mirrorName(key.name, link.cluster);
-  const { sessionAffinity, sessionAffinityConfig, trafficDistribution } = remote.spec ?? {};
+  const { sessionAffinity, sessionAffinityConfig } = remote.spec ?? {};
+  const trafficDistribution = distributionOf(remote);
   const owner = {
     namespace: key.namespace,
     service: name,
@@ -116,6 +117,15 @@ function flatPart({ facts, remote, ports }: Draft): DesiredPart {
       : [],
     endpoints: undefined,
   };
+}
+
+/**
+ * What a flat mirror's `trafficDistribution` is: `PreferClose` for every wish that means nearness, for which newer targets have names that older sources refuse (KEP-3015: `PreferSameZone` is
+ * another name for it; the node of a client is never the pod's). What is not known here is left out.
+ */
+function distributionOf({ spec }: V1Service): string | undefined {
+  const near = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
+  return near.includes(spec?.trafficDistribution ?? '') ? 'PreferClose' : undefined;
 }
 
 /** A headless mirror: DNS answers with the ClusterIPs of its endpoint mirrors, under the host names of the pods. */

@@ -1,14 +1,15 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
+import { isDnsLabel } from '../base/text.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { hasEndpoints } from './endpoints.ts';
 import type { MirrorFacts } from './facts.ts';
 import type { MirroredPort } from './ports.ts';
 
-/** Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. */
+/** Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. What is no DNS label (no API server of today gives such) would be refused here, and counts as none. */
 export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean> {
   const found = new Map<string, boolean>();
   for (const { hostname, conditions } of slices.flatMap((slice) => slice.endpoints ?? [])) {
-    if (hostname === undefined || hostname === null || hostname === '') continue;
+    if (hostname === undefined || hostname === null || !isDnsLabel(hostname)) continue;
     found.set(hostname, found.get(hostname) === true || conditions?.ready !== false);
   }
   return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -7,6 +7,7 @@ import { formOf } from './headless.ts';
 import { shortList, type ImportNote } from './import-rules.ts';
 import { steeringKeys } from './metadata.ts';
 import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
+import { isLeaving } from './plan.ts';
 import { mirroredPorts, portsLeftOut } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
 
@@ -161,10 +162,15 @@ export function notMirrorable(remote: V1Service | undefined): string | undefined
 function mirror(facts: MirrorFacts): Verdict {
   const { remote } = facts;
   if (remote === undefined) return verdict('keep', 'NotExported');
-  const reason = endpointsReason(facts);
+  const path = endpointsReason(facts);
+  const leaving = [facts.local, ...facts.hosts.map(({ local }) => local)].find(({ service }) =>
+    isLeaving(service),
+  );
+  const reason = leaving === undefined ? path : 'BeingDeleted';
   const leftOut = portsLeftOut(remote);
   const notes = importNotes(facts, remote);
   const message = [
+    ...(leaving === undefined ? [] : [heldBy(leaving.service)]),
     ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
     ...(leftOut.length === 0 ? [] : [`ports left out, only TCP is mirrored: ${leftOut.join(', ')}`]),
     ...notes.map(({ text }) => text),
@@ -174,8 +180,15 @@ function mirror(facts: MirrorFacts): Verdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    parts: desiredParts(facts, remote, reason === 'Mirrored'),
+    parts: desiredParts(facts, remote, path === 'Mirrored'),
   };
+}
+
+/** What holds a Service that is being deleted. */
+export function heldBy(service: V1Service | undefined): string {
+  const { namespace, name, finalizers = [] } = service?.metadata ?? {};
+  const held = finalizers.length === 0 ? '' : `, held by ${shortList(finalizers)}`;
+  return `Service ${namespace}/${name} is being deleted${held}`;
 }
 
 /** What of an export the import policy left out of its mirror. */
