@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
@@ -97,40 +97,28 @@ function jsonOf(answer: string): unknown {
   }
 }
 
-async function output({ exec, directory, cluster, failed }: ExecPluginOptions): Promise<string> {
-  const { command, args, env, interactiveMode, installHint, provideClusterInfo, apiVersion } = exec;
-  const interactive = process.stdin.isTTY && interactiveMode !== 'Never';
-  if (interactiveMode === 'Always' && !interactive)
-    throw failed(`the plugin ${command} asks for a terminal (interactiveMode: Always), and there is none`);
+async function output(options: ExecPluginOptions): Promise<string> {
+  const { exec, directory, failed } = options;
+  const { command, installHint } = exec;
   const program = /[/\\]/.test(command) ? path.resolve(directory, command) : command;
-  const spec = { interactive, ...(provideClusterInfo === true ? { cluster } : {}) };
-  const child = spawn(program, args ?? [], {
-    env: {
-      ...process.env,
-      ...Object.fromEntries((env ?? []).map(({ name, value }) => [name, value])),
-      KUBERNETES_EXEC_INFO: JSON.stringify({ apiVersion, kind: 'ExecCredential', spec }),
-    },
-    stdio: [interactive ? 'inherit' : 'ignore', 'pipe', 'inherit'],
-  });
+  const child = start(program, options);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  let tooLong = false;
+  const end = Promise.withResolvers<number | null>();
+  const fail = (why: string) => {
+    child.kill();
+    end.reject(new Error(why));
+  };
   child.stdout?.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    tooLong = bytes > MAX_ANSWER;
-    if (tooLong) child.kill();
+    if (bytes > MAX_ANSWER) fail(`it printed more than ${MAX_ANSWER} bytes`);
     else chunks.push(chunk);
   });
-  const end = Promise.withResolvers<number | null>();
   child.on('error', end.reject);
   child.on('close', end.resolve);
-  const timer = systemClock.after(PLUGIN_MS, () => {
-    child.kill();
-    end.reject(new Error(`it has not ended within ${PLUGIN_MS / 1000} s`));
-  });
+  const timer = systemClock.after(PLUGIN_MS, () => fail(`it has not ended within ${PLUGIN_MS / 1000} s`));
   try {
     const code = await end.promise;
-    if (tooLong) throw new Error(`it printed more than ${MAX_ANSWER} bytes`);
     if (code !== 0) throw new Error(`it ended with ${code === null ? 'a signal' : `exit code ${code}`}`);
   } catch (error) {
     const hint = isMissing(error) && installHint ? `\n${installHint}` : '';
@@ -139,6 +127,22 @@ async function output({ exec, directory, cluster, failed }: ExecPluginOptions): 
     timer.cancel();
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+function start(program: string, { exec, cluster, failed }: ExecPluginOptions): ChildProcess {
+  const { args, env, interactiveMode, provideClusterInfo, apiVersion } = exec;
+  const interactive = process.stdin.isTTY && interactiveMode !== 'Never';
+  if (interactiveMode === 'Always' && !interactive)
+    throw failed(`the plugin ${program} asks for a terminal (interactiveMode: Always), and there is none`);
+  const spec = { interactive, ...(provideClusterInfo === true ? { cluster } : {}) };
+  return spawn(program, args ?? [], {
+    env: {
+      ...process.env,
+      ...Object.fromEntries((env ?? []).map(({ name, value }) => [name, value])),
+      KUBERNETES_EXEC_INFO: JSON.stringify({ apiVersion, kind: 'ExecCredential', spec }),
+    },
+    stdio: [interactive ? 'inherit' : 'ignore', 'pipe', 'inherit'],
+  });
 }
 
 function isMissing(error: unknown): boolean {

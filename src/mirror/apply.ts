@@ -194,7 +194,7 @@ async function lookAgain({ client, view, signal }: Applier, step: Step): Promise
  * @returns false where it is not ours
  */
 async function makeRoom(
-  { client, view, signal }: Applier,
+  applier: Applier,
   { object }: { readonly object: MirrorObject },
   found: MirrorObject | undefined,
 ): Promise<boolean> {
@@ -204,13 +204,10 @@ async function makeRoom(
   const isFound = labels?.[SERVICE_NAME_LABEL] === service;
   if (!madeByUs(found)) return isFound && labels?.[MANAGED_BY_LABEL] === MANAGER;
   if (isFound) return true;
-  const { uid } = found.metadata ?? {};
-  const left = await client.delete(endpointSlices, refOf(found), {
-    ...(uid === undefined ? {} : { uid }),
-    signal,
-  });
-  if (left === undefined) view.observeDeleted('endpointSlices', found);
-  else view.observe('endpointSlices', left);
+  const target = { verb: 'delete', kind: 'endpointSlices', target: found } as const;
+  const left = await write(applier, target);
+  if (left === undefined) applier.view.observeDeleted('endpointSlices', found);
+  else applier.view.observe('endpointSlices', left);
   return true;
 }
 

@@ -178,8 +178,7 @@ export class MirrorWriter {
     const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
     if (claim !== 'emptied') this.#emptied.end(text);
     const known = emptiedGraceMs === 0 && exports.endpointsKnown(text);
-    const flat =
-      remote !== undefined && this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels);
+    const flat = this.#isFlat(remote);
     const { hosts, formerHosts } = this.#hosts.of(key, {
       known,
       slices: link.headless && !flat && isHeadless(remote) ? remoteSlices : undefined,
@@ -260,6 +259,12 @@ export class MirrorWriter {
       else if (ports !== 'exhausted') egressPorts.set(name, ports);
     }
     return { egressPorts, egressUnrecorded };
+  }
+
+  #isFlat(remote: V1Service | undefined): boolean {
+    return (
+      remote !== undefined && this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels)
+    );
   }
 
   #priorityOf(key: string): number {

@@ -190,7 +190,8 @@ describe('mirroring converges', function () {
       minLength: 1,
       maxLength: 8,
     });
-    const ready = ({ mirrors }: Mirroring) => [...mirrors].map(([key, [, isReady]]) => [key, isReady]).sort();
+    const ready = ({ mirrors }: Mirroring) =>
+      new Map([...mirrors].map(([key, [, isReady]]) => [key, isReady] as const));
     await fc.assert(
       fc.asyncProperty(story, async (events) => {
         const world = new MirrorWorld(() => 0);
