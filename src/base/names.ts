@@ -24,6 +24,9 @@ export const LOCAL_DISCOVERY = 'multicluster.linkerd.io/local-discovery';
 /** Label on an endpoint mirror: name of the headless mirror that it belongs to. */
 export const HEADLESS_MIRROR_LABEL = 'mirror.linkerd.io/headless-mirror-svc-name';
 
+/** Longest name of a cluster of which a mirror `<svc>-<cluster>` can have a name: 63 characters, one of them the Service's. */
+export const MAX_CLUSTER_NAME = 61;
+
 /** Label on everything that mirroring made; always `true`. */
 export const MIRRORED_SERVICE_LABEL = 'mirror.linkerd.io/mirrored-service';
 /** Label on everything that mirroring made for one target cluster: `Link.spec.targetClusterName`. */

@@ -10,6 +10,7 @@ import {
   FEDERATED_LABEL,
   IMPORT_GATEWAYS,
   REMOTE_ACCESS_ACCOUNT,
+  MAX_CLUSTER_NAME,
 } from '../base/names.ts';
 import { isDnsLabel } from '../base/text.ts';
 import type { KubeObject } from '../kube/resource.ts';
@@ -38,6 +39,11 @@ export const dnsLabel = z.string().refine(isDnsLabel, {
   error: 'must be a DNS label: lower-case letters, digits and dashes',
 });
 
+/** `--cluster-name`: mirrors are named `<svc>-<cluster>`. */
+export const clusterNameFlag = dnsLabel.refine((name) => name.length <= MAX_CLUSTER_NAME, {
+  error: `must have at most ${MAX_CLUSTER_NAME} characters: with a longer one no mirror can have a name`,
+});
+
 /** `--token-ttl`; milliseconds. */
 export const tokenTtlFlag = durationFlag
   .refine((ms) => ms >= MIN_TOKEN_TTL_MS, {
@@ -56,7 +62,7 @@ export const boolFlag = z.union([
 
 /** What `link-gen` and `link` are told about the target and the Link. */
 export const linkFlags = {
-  clusterName: z.string({ error: 'you need to specify cluster name' }).pipe(dnsLabel),
+  clusterName: z.string({ error: 'you need to specify cluster name' }).pipe(clusterNameFlag),
   namespace: dnsLabel,
   linkerdNamespace: dnsLabel,
   apiServerAddress: urlFlag,

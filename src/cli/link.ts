@@ -11,7 +11,7 @@ import { waitUntilSynced } from '../link/wait-synced.ts';
 import { clusterFlags, durationFlag, listFlag, openCluster, withClusterFlags } from './flags.ts';
 import {
   boolFlag,
-  dnsLabel,
+  clusterNameFlag,
   gatewayNotes,
   linkFlags,
   linkRequest,
@@ -42,7 +42,7 @@ const schema = z.strictObject({
   sourceKubeconfig: z.string().optional(),
   sourceContext: z.string().optional(),
   mutual: z.boolean().default(false),
-  sourceClusterName: dnsLabel.optional(),
+  sourceClusterName: clusterNameFlag.optional(),
   sourceApiServerAddress: urlFlag,
   sourceGateway: boolFlag,
   sourceGatewayAddresses: listFlag,

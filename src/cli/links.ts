@@ -93,7 +93,7 @@ async function listLinks(client: KubeClient, namespace: string): Promise<readonl
     if (isNotFound(error))
       throw new LinkspanError(
         'LINK_CRD_MISSING',
-        `${client.server} has no CustomResourceDefinition of Links`,
+        `${client.server} has no CustomResourceDefinition of Links that serves ${links.version}`,
       );
     throw error;
   }

@@ -33,8 +33,12 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Make the namespace in the source cluster, or let the controller make it (chart value `enableNamespaceCreation`).',
   InvalidService: 'Change the exported Service as the message says, or stop exporting it.',
   NameTooLong: 'Give the cluster a shorter name (a new Link), or the Service.',
+  NameInvalid:
+    'Give the Service in the target a name that begins with a letter, or upgrade the source cluster to a Kubernetes that takes it.',
   NameConflict:
     'Rename or delete the Service that has the name; Linkspan never touches what it does not own.',
+  BeingDeleted:
+    'Find out who put the finalizer on the mirror that the message names, and why it is not taken off; Linkspan sets none.',
   NotExported:
     'Run `linkspan export SVC` in the target cluster, and compare its labels with the selectors of the Link.',
   NotSynced: 'See the condition APIReachable of the Link (`linkspan links`).',

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 import { LinkspanError } from '../base/errors.ts';
 import { withoutEnd } from '../base/text.ts';
 import { pluginAuth, staticAuth, tokenFileAuth, type Auth } from './auth.ts';
+import { execPluginAuth, execSchema } from './exec-plugin.ts';
 import {
+  absolutePaths,
   checked,
   type Config,
   type ConfigText,
@@ -111,7 +114,7 @@ type User = z.output<typeof userSchema>;
 
 /**
  * Reads how to reach a cluster. The usual kubeconfigs (tokens, certificates, the pod's own account) are read here; @kubernetes/client-node, which costs
- * 85 MB of memory when it is loaded, is only loaded for users with exec plugins or auth providers.
+ * 85 MB of memory when it is loaded, is only loaded for users with auth providers.
  * @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID
  */
 export function loadAccess(from: AccessSource): ClusterAccess {
@@ -151,7 +154,7 @@ function inCluster(): ClusterAccess {
 }
 
 function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
-  const { cluster, user, contextName } = select(parseText(textOfConfig, origin), origin);
+  const { cluster, user } = select(parseText(textOfConfig, origin), origin);
   const pem = (what: string, data: string | null | undefined, file: string | null | undefined) =>
     pemOf({ what, data: data ?? undefined, file: file ?? undefined }, origin);
   const cert = pem('client-certificate', user['client-certificate-data'], user['client-certificate']);
@@ -172,12 +175,12 @@ function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
     key,
     tlsServerName: cluster['tls-server-name'] || undefined,
     skipVerify: cluster['insecure-skip-tls-verify'] === true,
-    auth: authOf(user, textOfConfig, contextName, origin),
+    auth: authOf(user, cluster, origin),
     bearer: user.tokenFile ? undefined : user.token?.trim() || undefined,
   };
 }
 
-function select(config: Config, origin: Origin): { cluster: Cluster; user: User; contextName: string } {
+function select(config: Config, origin: Origin): { cluster: Cluster; user: User } {
   const contextName = origin.context ?? config['current-context'] ?? '';
   if (contextName === '') throw invalid(origin, 'has no current-context');
   const pick = <S extends z.ZodType>(kind: 'context' | 'cluster' | 'user', name: string, shape: S) => {
@@ -191,7 +194,6 @@ function select(config: Config, origin: Origin): { cluster: Cluster; user: User;
   return {
     cluster: pick('cluster', context.cluster, clusterSchema),
     user: context.user ? pick('user', context.user, userSchema) : {},
-    contextName,
   };
 }
 
@@ -217,14 +219,51 @@ function resolveFile(what: string, file: string, origin: Origin): string {
   );
 }
 
-function authOf(user: User, textOfConfig: string, contextName: string, origin: Origin): Auth {
+function authOf(user: User, cluster: Cluster, origin: Origin): Auth {
   if (user.tokenFile) return tokenFileAuth(resolveFile('tokenFile', user.tokenFile, origin));
   if (user.token) return staticAuth(`Bearer ${user.token.trim()}`);
   if (user.username)
     return staticAuth(`Basic ${Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64')}`);
-  const plugin = user.exec ?? user['auth-provider'];
+  const { exec, 'auth-provider': provider } = user;
+  const plugin = exec ?? provider;
   if (plugin === undefined || plugin === null) return staticAuth(undefined);
-  if (origin.directory === undefined)
+  const { directory } = origin;
+  if (directory === undefined)
     throw invalid(origin, 'uses a plugin (exec or auth-provider), which cannot run where this is used');
-  return pluginAuth(textOfConfig, contextName, origin.source);
+  if (exec !== undefined && exec !== null)
+    return execPluginAuth({
+      exec: checked(execSchema, exec, 'exec', origin),
+      directory,
+      cluster: clusterInfo(cluster, origin),
+      failed: (what, cause) => invalid(origin, what, cause),
+    });
+  // Only what is used, and with its files where they are: the library reads all of a kubeconfig, from the working directory.
+  const alone = {
+    'current-context': 'used',
+    contexts: [{ name: 'used', context: { cluster: 'used', user: 'used' } }],
+    clusters: [{ name: 'used', cluster: absolutePaths(cluster, directory) }],
+    users: [{ name: 'used', user: absolutePaths(user, directory) }],
+  };
+  return pluginAuth(stringify(alone), 'used', origin.source);
+}
+
+/** The cluster as plugins are told of it (`ExecCredential.spec.cluster`). */
+function clusterInfo(cluster: Cluster, origin: Origin): Record<string, unknown> {
+  const file = cluster['certificate-authority'];
+  const ca = cluster['certificate-authority-data'] || (file ? base64Of(file, origin) : undefined);
+  const extensions = z
+    .array(z.looseObject({ name: z.string(), extension: z.unknown() }))
+    .safeParse(cluster['extensions']).data;
+  const config = extensions?.find(({ name }) => name === 'client.authentication.k8s.io/exec')?.extension;
+  return {
+    server: cluster.server,
+    ...(cluster['tls-server-name'] ? { 'tls-server-name': cluster['tls-server-name'] } : {}),
+    ...(cluster['insecure-skip-tls-verify'] === true ? { 'insecure-skip-tls-verify': true } : {}),
+    ...(ca === undefined ? {} : { 'certificate-authority-data': ca }),
+    ...(config === undefined ? {} : { config }),
+  };
+}
+
+function base64Of(file: string, origin: Origin): string {
+  return Buffer.from(readText(resolveFile('certificate-authority', file, origin))).toString('base64');
 }

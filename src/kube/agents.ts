@@ -1,6 +1,7 @@
 import type { LookupFunction } from 'node:net';
-import type { Agent } from 'undici';
+import type { Agent, buildConnector } from 'undici';
 import type { ClusterAccess } from './access.ts';
+import type { Auth } from './auth.ts';
 
 export interface AgentOptions {
   /** Time for an answer; default 10 s. */
@@ -34,7 +35,12 @@ export async function openAgents(access: ClusterAccess, options: AgentOptions): 
     ...(access.key === undefined ? {} : { key: access.key }),
     ...(access.tlsServerName === undefined ? {} : { servername: access.tlsServerName }),
   };
-  const shared = { connect, allowH2: false, keepAliveTimeout: 30_000, pipelining: 1 };
+  const shared = {
+    connect: connectorOf(undici, connect, access.auth),
+    allowH2: false,
+    keepAliveTimeout: 30_000,
+    pipelining: 1,
+  };
   return {
     requests: new undici.Agent({
       ...shared,
@@ -43,5 +49,23 @@ export async function openAgents(access: ClusterAccess, options: AgentOptions): 
       bodyTimeout: timeoutMs,
     }),
     watches: new undici.Agent({ ...shared, headersTimeout: WATCH_HEADERS_MS, bodyTimeout: 0 }),
+  };
+}
+
+/** Where a plugin gives the client certificate, each connection asks for it: it may have been renewed. */
+function connectorOf(
+  undici: { readonly buildConnector: typeof buildConnector },
+  connect: buildConnector.BuildOptions,
+  auth: Auth,
+): buildConnector.BuildOptions | buildConnector.connector {
+  if (auth.certificate === undefined) return connect;
+  return (options, callback) => {
+    const begin = async () => {
+      const pair = await auth.certificate?.();
+      undici.buildConnector({ ...connect, ...pair, allowH2: false })(options, callback);
+    };
+    begin().catch((error: unknown) =>
+      callback(error instanceof Error ? error : new Error(String(error)), null),
+    );
   };
 }

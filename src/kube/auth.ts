@@ -7,6 +7,14 @@ import { LinkspanError, messageOf } from '../base/errors.ts';
 export interface Auth {
   /** The Authorization header of the next request; undefined when a client certificate or nothing says who we are. */
   authorization(): Promise<string | undefined>;
+  /** The client certificate of the next connection, where it is not the kubeconfig's own; undefined = none. */
+  certificate?(): Promise<ClientCertificate | undefined>;
+}
+
+/** PEM. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** A plugin may ask a person to log in; one that takes longer hangs. */
@@ -60,7 +68,7 @@ export function tokenFileAuth(file: string): Auth {
   };
 }
 
-/** Exec plugins, OIDC and the like, by @kubernetes/client-node, loaded when first needed. Renewal is the library's. */
+/** Auth providers (OIDC and the like), by @kubernetes/client-node, loaded when first needed. Renewal is the library's. */
 export function pluginAuth(kubeconfig: string, context: string, source: string): Auth {
   let loaded: Promise<KubeConfig> | undefined;
   const load = async (): Promise<KubeConfig> => {

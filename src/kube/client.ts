@@ -211,7 +211,7 @@ export class KubeClient {
     resource: Resource<T>,
     ref: ObjectRef,
     options: CallOptions & { uid?: string; resourceVersion?: string; dryRun?: boolean } = {},
-  ): Promise<void> {
+  ): Promise<T | undefined> {
     const { uid, resourceVersion, dryRun, ...call } = options;
     const preconditions = {
       ...(uid === undefined ? {} : { uid }),
@@ -224,7 +224,10 @@ export class KubeClient {
       preconditions,
       ...(dryRun === true ? { dryRun: ['All'] } : {}),
     };
-    await this.#call({ method: 'DELETE', path: pathOf(resource, ref), body, ...call });
+    const answer = await this.#call({ method: 'DELETE', path: pathOf(resource, ref), body, ...call });
+    const { metadata } = answer as T;
+    const held = metadata?.deletionTimestamp !== undefined && (metadata.finalizers ?? []).length > 0;
+    return held ? (answer as T) : undefined;
   }
 
   /** A request to any path, for what has no resource: `/version`, `/readyz`. JSON is parsed, other text comes as it is. */

@@ -96,20 +96,23 @@ const FILE_KEYS: ReadonlySet<string> = new Set([
 
 function withAbsolutePaths({ text: textOfConfig, source, directory }: ConfigText): Config {
   const config = parseText(textOfConfig, { source, directory, context: undefined });
-  const absolute = (part: unknown): unknown => {
-    if (typeof part !== 'object' || part === null) return part;
-    const entries = Object.entries(part).map(([key, value]: [string, unknown]) => {
-      if (key === 'exec') return [key, withAbsoluteCommand(value, directory)];
-      const isFile = FILE_KEYS.has(key) && typeof value === 'string' && value !== '';
-      return [key, isFile ? path.resolve(directory, value) : value];
-    });
-    return Object.fromEntries(entries) as unknown;
-  };
+  const absolute = (part: unknown) => absolutePaths(part, directory);
   return {
     ...config,
     clusters: config.clusters?.map((entry) => ({ ...entry, cluster: absolute(entry['cluster']) })),
     users: config.users?.map((entry) => ({ ...entry, user: absolute(entry['user']) })),
   };
+}
+
+/** A cluster or a user whose files do not depend on where it is read. */
+export function absolutePaths(part: unknown, directory: string): unknown {
+  if (typeof part !== 'object' || part === null) return part;
+  const entries = Object.entries(part).map(([key, value]: [string, unknown]) => {
+    if (key === 'exec') return [key, withAbsoluteCommand(value, directory)];
+    const isFile = FILE_KEYS.has(key) && typeof value === 'string' && value !== '';
+    return [key, isFile ? path.resolve(directory, value) : value];
+  });
+  return Object.fromEntries(entries) as unknown;
 }
 
 /** A plugin that is named with a folder is a file as well; one without is looked for on the PATH. */

@@ -3,7 +3,7 @@ import { readAnnotation } from '../base/annotations.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { CREATED_BY, CREDENTIALS_SECRET_TYPE, DESTINATION_CLUSTER_NAME_LABEL } from '../base/names.ts';
 import { keyOf } from '../kube/resource.ts';
-import type { LinkObject } from './schema.ts';
+import { type LinkObject, links as linkResource } from './schema.ts';
 
 /** What a source cluster holds already, as far as a new Link cares. */
 export interface SourceFacts {
@@ -49,7 +49,10 @@ const CHECKS: readonly Check[] = [
       : undefined,
   ({ links }) =>
     links === undefined
-      ? new LinkspanError('LINK_CRD_MISSING', 'the source cluster has no CustomResourceDefinition of Links')
+      ? new LinkspanError(
+          'LINK_CRD_MISSING',
+          `the source cluster has no CustomResourceDefinition of Links that serves ${linkResource.version}`,
+        )
       : undefined,
   ({ namespaceExists }, { namespace }) =>
     namespaceExists

@@ -1,6 +1,6 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1Service } from '@kubernetes/client-node';
 import { MANAGER } from '../base/names.ts';
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
+import { isAlreadyExists, isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client.ts';
 import {
   endpoints,
   endpointSlices,
@@ -35,30 +35,114 @@ export interface Applier {
 /**
  * Carries out a plan, one step after the other. Every patch and deletion is bound to the object that the plan was made for (resourceVersion,
  * UID), so a change by anybody else in between is noticed and never overwritten.
- * @throws KubeApiError when the API server refuses or cannot be reached; the caller tries again
+ *
+ * A step that the API server refuses (a policy, a webhook, a limit) keeps nothing else from being written: endpoints follow the pods whatever becomes of their Service, and one host's mirror
+ * does not wait for another's. Only what needs the refused one is left out.
+ * @throws KubeApiError the first refusal, after the rest was carried out; or at once when the API server cannot be reached or takes nothing now. The caller tries again
  */
 export async function apply(applier: Applier, steps: readonly Step[]): Promise<ApplyResult> {
-  const created = new Map<string, V1Service>();
+  const done = new Progress();
   for (const step of steps) {
     applier.signal.throwIfAborted();
-    const written = await carryOut(applier, withOwner(step, created));
-    if (written === 'stale') return 'stale';
-    if (step.kind === 'services' && step.verb === 'create') {
-      const service = written as V1Service;
-      created.set(service.metadata?.name ?? '', service);
+    const ready = done.prepare(step);
+    if (ready === undefined) continue;
+    try {
+      done.note(step, await carryOut(applier, ready));
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      done.refused(step, error, await isSpecTaken(applier, step));
     }
   }
-  return 'done';
+  if (done.refusal !== undefined) throw done.refusal;
+  return done.stale ? 'stale' : 'done';
 }
 
-/** A slice that is made together with its Service gets its owner reference here: the UID was not known to the plan. */
-function withOwner(step: Step, created: ReadonlyMap<string, V1Service>): Step {
-  if (step.verb !== 'create' || step.kind !== 'endpointSlices') return step;
-  const slice = step.object as V1EndpointSlice;
-  const mirror = created.get(slice.metadata?.labels?.[SERVICE_NAME_LABEL] ?? '');
-  if (mirror === undefined) return step;
-  const metadata = { ...slice.metadata, ownerReferences: [ownerReference(mirror)] };
-  return { ...step, object: { ...slice, metadata } };
+/** Ports follow although the Service's labels or annotations are refused: writes the spec alone, where the refused patch has both. */
+async function isSpecTaken(applier: Applier, step: Step): Promise<boolean> {
+  if (step.verb !== 'patch' || step.kind !== 'services') return false;
+  const { spec, metadata } = step.patch as { spec?: object; metadata?: object };
+  if (spec === undefined || metadata === undefined) return spec === undefined;
+  try {
+    return (await carryOut(applier, { ...step, patch: { spec } })) !== 'stale';
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return false;
+  }
+}
+
+/** Whether the server has answered about this very write, and may answer otherwise about another: not that it is overloaded or knows us no more. */
+function isRefusal(error: unknown): error is KubeApiError {
+  return error instanceof KubeApiError && ![401, 429, 503, 504].includes(error.status);
+}
+
+/** Whether the server refuses an object for its name, which it always will. */
+export function isInvalidName(error: unknown): error is KubeApiError {
+  return (
+    error instanceof KubeApiError &&
+    error.status === 422 &&
+    error.causes.some(({ field }) => field === 'metadata.name')
+  );
+}
+
+/** What became of a plan's steps so far, as far as later ones depend on it. */
+class Progress {
+  /** Services that were made, by name: their slices get the UID, which the plan did not know. */
+  readonly #made = new Map<string, V1Service>();
+  /** Services that could not be made. */
+  readonly #unmade = new Set<string>();
+  /** Services whose ports stay as they are. */
+  readonly #oldPorts = new Set<string>();
+  /** The first refusal. */
+  refusal: KubeApiError | undefined;
+  /** Whether something was not as it was planned for. */
+  stale = false;
+
+  note(step: Step, written: MirrorObject | 'stale' | undefined): void {
+    if (written === 'stale') {
+      this.stale = true;
+      this.#unwritten(step, false);
+    } else if (step.kind === 'services' && step.verb === 'create') {
+      this.#made.set(step.object.metadata?.name ?? '', written as V1Service);
+    }
+  }
+
+  refused(step: Step, error: KubeApiError, isSpecTaken: boolean): void {
+    this.refusal ??= error;
+    this.#unwritten(step, isSpecTaken);
+  }
+
+  #unwritten(step: Step, isSpecTaken: boolean): void {
+    if (step.kind !== 'services' || step.verb === 'delete') return;
+    if (step.verb === 'create') this.#unmade.add(step.object.metadata?.name ?? '');
+    else if (!isSpecTaken && 'spec' in step.patch) this.#oldPorts.add(step.target.metadata?.name ?? '');
+  }
+
+  /** The step as it can be carried out now; undefined: not at all. */
+  prepare(step: Step): Step | undefined {
+    if (step.kind !== 'endpointSlices' && step.kind !== 'endpoints') return step;
+    const object = step.verb === 'create' ? step.object : step.target;
+    const service = serviceOf(step.kind, object);
+    if (step.verb === 'create') return this.#unmade.has(service) ? undefined : this.#owned(step, service);
+    // Ports that the Service does not have would lead nowhere: its addresses follow, its ports wait.
+    return step.verb === 'patch' && this.#oldPorts.has(service) ? withoutPorts(step) : step;
+  }
+
+  #owned(step: Step & { verb: 'create' }, service: string): Step {
+    const mirror = this.#made.get(service);
+    if (mirror === undefined || step.kind !== 'endpointSlices') return step;
+    const metadata = { ...step.object.metadata, ownerReferences: [ownerReference(mirror)] };
+    return { ...step, object: { ...step.object, metadata } };
+  }
+}
+
+function serviceOf(kind: Kind, { metadata }: MirrorObject): string {
+  return (kind === 'endpointSlices' ? metadata?.labels?.[SERVICE_NAME_LABEL] : metadata?.name) ?? '';
+}
+
+function withoutPorts(step: Step & { verb: 'patch' }): Step | undefined {
+  const { ports: _, ...patch } = step.patch as { ports?: unknown };
+  // The subsets of Endpoints are addresses and ports in one.
+  return Object.keys(patch).length === 0 || step.kind === 'endpoints' ? undefined : { ...step, patch };
 }
 
 async function carryOut(applier: Applier, step: Step): Promise<MirrorObject | 'stale' | undefined> {
@@ -84,10 +168,8 @@ async function write({ client, signal }: Applier, step: Step): Promise<MirrorObj
   if (step.verb === 'create') return client.create(resource, step.object, { signal });
   const ref = refOf(step.target);
   const { uid, resourceVersion } = step.target.metadata ?? {};
-  if (step.verb === 'delete') {
-    await client.delete(resource, ref, { ...(uid === undefined ? {} : { uid }), signal });
-    return undefined;
-  }
+  if (step.verb === 'delete')
+    return client.delete(resource, ref, { ...(uid === undefined ? {} : { uid }), signal });
   const metadata = (step.patch as { metadata?: object }).metadata;
   const body = { ...step.patch, metadata: { ...metadata, uid, resourceVersion } };
   return client.patch(resource, ref, body, { type: 'merge', signal });
@@ -112,7 +194,7 @@ async function lookAgain({ client, view, signal }: Applier, step: Step): Promise
  * @returns false where it is not ours
  */
 async function makeRoom(
-  { client, view, signal }: Applier,
+  applier: Applier,
   { object }: { readonly object: MirrorObject },
   found: MirrorObject | undefined,
 ): Promise<boolean> {
@@ -122,9 +204,10 @@ async function makeRoom(
   const isFound = labels?.[SERVICE_NAME_LABEL] === service;
   if (!madeByUs(found)) return isFound && labels?.[MANAGED_BY_LABEL] === MANAGER;
   if (isFound) return true;
-  const { uid } = found.metadata ?? {};
-  await client.delete(endpointSlices, refOf(found), { ...(uid === undefined ? {} : { uid }), signal });
-  view.observeDeleted('endpointSlices', found);
+  const target = { verb: 'delete', kind: 'endpointSlices', target: found } as const;
+  const left = await write(applier, target);
+  if (left === undefined) applier.view.observeDeleted('endpointSlices', found);
+  else applier.view.observe('endpointSlices', left);
   return true;
 }
 

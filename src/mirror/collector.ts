@@ -22,7 +22,7 @@ import {
   parseKey,
   type MirrorOwner,
 } from './naming.ts';
-import { removePart, type Step } from './plan.ts';
+import { isLeaving, removePart, type Step } from './plan.ts';
 
 export interface CollectorOptions {
   /** What is to go: everything that was made for this Link and cluster. */
@@ -86,9 +86,11 @@ export function leftovers(view: LocalView, owner: MirrorOwner): string[] {
     .filter(
       ({ metadata }) => readAnnotation(metadata?.annotations, memberLinkKey(owner.cluster)) === owner.link,
     );
-  const present = [...made, ...joined].filter(
-    ({ metadata }) => view.service(metadata?.namespace ?? '', metadata?.name ?? '') !== undefined,
-  );
+  const present = [...made, ...joined].filter(({ metadata }) => {
+    const now = view.service(metadata?.namespace ?? '', metadata?.name ?? '');
+    // What somebody's finalizer holds goes when that is gone.
+    return now !== undefined && !isLeaving(now);
+  });
   return present.map(keyOfObject);
 }
 

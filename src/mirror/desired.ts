@@ -21,7 +21,7 @@ import {
   type MirrorAddress,
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
-import { mirrorsHeadless, podPort } from './headless.ts';
+import { formOf, podPort } from './headless.ts';
 import { bareRules, mirrorMetadata, ownershipLabels } from './metadata.ts';
 import { fullyQualifiedName, mirrorName } from './naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
@@ -46,7 +46,7 @@ interface Draft {
 export function desiredParts(facts: MirrorFacts, remote: V1Service, populated: boolean): DesiredPart[] {
   const draft: Draft = { facts, remote, ports: mirroredPorts(remote), populated };
   if (facts.flat) return [flatPart(draft)];
-  if (facts.link.headless && mirrorsHeadless(remote, facts.remoteSlices)) {
+  if (formOf(facts) === 'headless') {
     return [headlessPart(draft), ...facts.hosts.map((host) => hostPart(draft, host))];
   }
   return [gatewayPart(draft)];
@@ -62,7 +62,7 @@ export function relayedTargets(facts: Omit<MirrorFacts, 'imports'>): Map<string,
   const { remote, link, flat, key } = facts;
   if (remote === undefined || flat || link.dataPath !== 'relay') return new Map();
   const fqName = fullyQualifiedName(key, link.clusterDomain);
-  if (link.headless && mirrorsHeadless(remote, facts.remoteSlices))
+  if (formOf(facts) === 'headless')
     return new Map(facts.hosts.map(({ name, host }) => [name, `${host}.${fqName}`]));
   return new Map([[mirrorName(key.name, link.cluster), fqName]]);
 }
@@ -88,7 +88,8 @@ function gatewayPart(draft: Draft): DesiredPart {
 function flatPart({ facts, remote, ports }: Draft): DesiredPart {
   const { link, key } = facts;
   const name = mirrorName(key.name, link.cluster);
-  const { sessionAffinity, sessionAffinityConfig, trafficDistribution } = remote.spec ?? {};
+  const { sessionAffinity, sessionAffinityConfig } = remote.spec ?? {};
+  const trafficDistribution = distributionOf(remote);
   const owner = {
     namespace: key.namespace,
     service: name,
@@ -116,6 +117,15 @@ function flatPart({ facts, remote, ports }: Draft): DesiredPart {
       : [],
     endpoints: undefined,
   };
+}
+
+/**
+ * What a flat mirror's `trafficDistribution` is: `PreferClose` for every wish that means nearness, for which newer targets have names that older sources refuse (KEP-3015: `PreferSameZone` is
+ * another name for it; the node of a client is never the pod's). What is not known here is left out.
+ */
+function distributionOf({ spec }: V1Service): string | undefined {
+  const near = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
+  return near.includes(spec?.trafficDistribution ?? '') ? 'PreferClose' : undefined;
 }
 
 /** A headless mirror: DNS answers with the ClusterIPs of its endpoint mirrors, under the host names of the pods. */

@@ -1,6 +1,7 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
 import { createHash } from 'node:crypto';
 import { MANAGER, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../base/names.ts';
+import { isDnsLabel } from '../base/text.ts';
 import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import { ownershipLabels } from './metadata.ts';
 import type { MirroredPort } from './ports.ts';
@@ -110,7 +111,7 @@ function endpoint(address: MirrorAddress): V1Endpoint {
 
 /**
  * Slices with the addresses of the pods themselves, for networks where pods reach each other: one for each slice of the remote Service, so that a
- * change over there is one write here. TCP ports only; slices of type FQDN, which kube-proxy ignores too, are left out.
+ * change over there is one write here. TCP ports only; slices of other types than IPv4 and IPv6, which kube-proxy ignores too, are left out.
  * @param zoneHints sets the hint that keeps traffic in the endpoint's zone, for a Service with `trafficDistribution`
  */
 export function podSlices(
@@ -123,7 +124,7 @@ export function podSlices(
   },
 ): V1EndpointSlice[] {
   return remote
-    .filter(({ addressType }) => addressType !== 'FQDN')
+    .filter(({ addressType }) => addressType === 'IPv4' || addressType === 'IPv6')
     .map((source) => ({
       ...sliceHead(owner, podSliceName(owner.prefix, source.metadata?.name ?? ''), source.addressType),
       endpoints: (source.endpoints ?? [])
@@ -154,7 +155,7 @@ function podEndpoint(from: V1Endpoint, zoneHints: boolean): V1Endpoint {
   return {
     addresses,
     conditions: { ...conditions, ready: conditions?.ready ?? true },
-    ...(hostname === undefined ? {} : { hostname }),
+    ...(isDnsLabel(hostname ?? '') ? { hostname } : {}),
     ...(zone === undefined ? {} : { zone }),
     ...(zoneHints && zone !== undefined ? { hints: { forZones: [{ name: zone }] } } : {}),
   };

@@ -21,7 +21,10 @@ import { bareRules, copiedMetadata, hasOwnershipLabels } from './metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import { clusterOfEntry, federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
 import {
+  besideLeaving,
   createNamespace,
+  deletion,
+  isLeaving,
   isMirrorKey,
   metadataPatch,
   type RemovableKey,
@@ -31,7 +34,7 @@ import {
 } from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
-import { allRefused, importNotes, notMirrorable, pathReason } from './verdict.ts';
+import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from './verdict.ts';
 
 /**
  * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
@@ -134,10 +137,12 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     const found = check(facts);
     if (found !== undefined) return found;
   }
-  const reason = unionReason(facts);
+  const path = unionReason(facts);
+  const reason = isLeaving(facts.federated.service) ? 'BeingDeleted' : path;
   const pods = { ...facts, flat: facts.union === 'pods', link: { rules: facts.rules, flatEndpoints: true } };
   const notes = facts.remote === undefined ? [] : importNotes(pods, facts.remote);
   const message = [
+    ...(reason === 'BeingDeleted' ? [heldBy(facts.federated.service)] : []),
     ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
     ...notes.map(({ text }) => text),
   ];
@@ -146,7 +151,7 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    slices: unionSlices(facts, reason === 'Mirrored'),
+    slices: unionSlices(facts, path === 'Mirrored'),
   };
 }
 
@@ -220,7 +225,11 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
     service === undefined
       ? ({ verb: 'create', kind: 'services', object: newFederated(facts) } as const)
       : joinPatch(facts, service);
-  return [...(step === undefined ? [] : [step]), ...writeSlices(ownSlices(facts), decided.slices, service)];
+  const steps = [
+    ...(step === undefined ? [] : [step]),
+    ...writeSlices(ownSlices(facts), decided.slices, service),
+  ];
+  return isLeaving(service) ? besideLeaving(steps) : steps;
 }
 
 /** By their names, of which each member has its own; labels may have been edited on what we made. */
@@ -331,18 +340,13 @@ function withoutRecord({ metadata }: V1Service): NonNullable<V1Service['metadata
 
 function leave(facts: MemberFacts): Step[] {
   const { federated, member, key } = facts;
-  const slices: Step[] = ownSlices(facts).map((target) => ({
-    verb: 'delete',
-    kind: 'endpointSlices',
-    target,
-  }));
+  const slices = ownSlices(facts).flatMap((slice) => deletion('endpointSlices', slice));
   const { service } = federated;
   if (service === undefined || !isMember(facts)) return slices;
   const annotations = service.metadata?.annotations ?? {};
   const left = federatedEntries(service).filter((entry) => entry !== `${key.name}@${member}`);
   const local = member === LOCAL_MEMBER ? undefined : readAnnotation(annotations, LOCAL_DISCOVERY);
-  if (left.length === 0 && local === undefined)
-    return [{ verb: 'delete', kind: 'services', target: service }, ...slices];
+  if (left.length === 0 && local === undefined) return [...deletion('services', service), ...slices];
   const patch = {
     metadata: {
       annotations: {

@@ -1,25 +1,37 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1EndpointSlice } from '@kubernetes/client-node';
+import { isDnsLabel } from '../base/text.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { hasEndpoints } from './endpoints.ts';
+import type { MirrorFacts } from './facts.ts';
 import type { MirroredPort } from './ports.ts';
 
-/** Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. */
+/** Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. What is no DNS label (no API server of today gives such) would be refused here, and counts as none. */
 export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean> {
   const found = new Map<string, boolean>();
   for (const { hostname, conditions } of slices.flatMap((slice) => slice.endpoints ?? [])) {
-    if (hostname === undefined || hostname === null || hostname === '') continue;
+    if (hostname === undefined || hostname === null || !isDnsLabel(hostname)) continue;
     found.set(hostname, found.get(hostname) === true || conditions?.ready !== false);
   }
   return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /**
- * Whether the mirror of a headless Service is headless too: when its pods have host names (a StatefulSet's). One whose pods have none is mirrored as an
- * ordinary ClusterIP Service, as Linkerd does; while there are no endpoints at all, headless is what it most likely will be.
+ * The form of a mirror that does not lead to pods: `headless` with an endpoint mirror for each host, or `ordinary` with a ClusterIP of its own. It cannot be changed in place, and
+ * clients keep the ClusterIP: so it changes only for endpoints that say otherwise.
+ * - Pods with host names (a StatefulSet's): headless. A host that is only missed for a moment counts.
+ * - Endpoints without any: ordinary, as Linkerd does. Nobody could be named by DNS.
+ * - No endpoints at all: what the mirror is; one that is not there yet becomes headless, which it most likely will be.
+ * - Slices not listed yet: an ordinary mirror stays as it is; anything else is `unknown`, and nothing is decided.
  */
-export function mirrorsHeadless(remote: V1Service, slices: readonly V1EndpointSlice[]): boolean {
-  if (!isHeadless(remote)) return false;
-  return hostsOf(slices).size > 0 || slices.every((slice) => (slice.endpoints ?? []).length === 0);
+export function formOf({ remote, remoteReady, remoteSlices, link, hosts, local }: FormFacts): Form {
+  if (!link.headless || !isHeadless(remote)) return 'ordinary';
+  const is = local.service === undefined ? undefined : isHeadless(local.service) ? 'headless' : 'ordinary';
+  if (remoteReady === undefined) return is === 'ordinary' ? is : 'unknown';
+  if (hosts.length > 0) return 'headless';
+  return remoteSlices.some(hasEndpoints) ? 'ordinary' : (is ?? 'headless');
 }
+export type Form = 'headless' | 'ordinary' | 'unknown';
+type FormFacts = Pick<MirrorFacts, 'remote' | 'remoteReady' | 'remoteSlices' | 'link' | 'hosts' | 'local'>;
 
 /** The port on which the pods answer a service port: what the slices say, else the target port. Clients of a headless Service dial pods. */
 export function podPort(slices: readonly V1EndpointSlice[], port: MirroredPort): number {

@@ -3,26 +3,19 @@ import { readAnnotation } from '../base/annotations.ts';
 import type { EgressPorts } from '../base/egress-ports.ts';
 import type { RecordedGateway } from '../base/egress-record.ts';
 import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { isHeadless } from '../discovery/endpoint-slices.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { Link } from '../link/schema.ts';
 import { relayedTargets } from './desired.ts';
 import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
 import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
-import type { GatewayFacts, HostFacts, LinkFacts, LocalPart, MirrorFacts } from './facts.ts';
+import type { GatewayFacts, LinkFacts, MirrorFacts } from './facts.ts';
 import { Grace, type Sight } from './grace.ts';
-import { hostsOf } from './headless.ts';
+import { HostMirrors } from './host-mirrors.ts';
 import { OWNER_INDEX, servicesOfChange } from './local-indexes.ts';
 import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer.ts';
-import {
-  endpointMirrorName,
-  hostOriginOf,
-  keyOfObject,
-  mirrorName,
-  originOf,
-  parseKey,
-  type RemoteKey,
-} from './naming.ts';
+import { hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
 import { plan } from './plan.ts';
 import { mirroredPorts } from './ports.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
@@ -48,21 +41,18 @@ export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'd
   readonly hostGraceMs: number;
 }
 
-const NOTHING: LocalPart = { service: undefined, slices: [], endpoints: undefined };
-
 /** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
 export class MirrorWriter {
   readonly #options: MirrorWriterOptions;
   readonly #reconciler: Reconciler;
   readonly #unsubscribe: (() => void)[] = [];
-  /** Hosts of headless Services that are missed. */
-  readonly #missed: Grace;
+  readonly #hosts: HostMirrors;
   /** Exports whose slices are all gone. */
   readonly #emptied: Grace;
 
   constructor(options: MirrorWriterOptions) {
     this.#options = options;
-    this.#missed = new Grace(options.clock, options.hostGraceMs);
+    this.#hosts = new HostMirrors(options);
     this.#emptied = new Grace(options.clock, EMPTIED_GRACE_MS);
     this.#reconciler = new Reconciler({
       ...options,
@@ -185,11 +175,16 @@ export class MirrorWriter {
     const local = view.part(key.namespace, mirrorName(key.name, link.cluster));
     const remote = this.#exported(text);
     const remoteSlices = exports.slicesOf(text);
-    const { hosts, formerHosts } = this.#hosts(text, remote, sight);
     const claim = this.#claimState(text, remote);
     const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text, sight) : 0;
     if (claim !== 'emptied') this.#emptied.end(text, sight);
     const known = emptiedGraceMs === 0 && exports.endpointsKnown(text);
+    const flat = this.#isFlat(remote);
+    const { hosts, formerHosts } = this.#hosts.of(key, {
+      known,
+      slices: link.headless && !flat && isHeadless(remote) ? remoteSlices : undefined,
+      sight,
+    });
     const facts = {
       key,
       link,
@@ -199,8 +194,7 @@ export class MirrorWriter {
       remoteReady: known ? exports.endpointsOf(text).ready : undefined,
       emptiedGraceMs,
       remoteSlices,
-      flat:
-        remote !== undefined && this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels),
+      flat,
       namespace: view.namespace(key.namespace),
       local,
       hosts,
@@ -237,7 +231,7 @@ export class MirrorWriter {
     const { view, facts } = this.#options;
     const { namespace, name } = parseKey(key);
     const service = view.service(namespace, mirrorName(name, facts.cluster));
-    const hosts = this.#endpointMirrors(parseKey(key)).size;
+    const hosts = this.#hosts.existing(parseKey(key)).size;
     return service === undefined ? [] : [{ claim: key, service, hosts, relayed: facts.dataPath === 'relay' }];
   }
 
@@ -273,73 +267,10 @@ export class MirrorWriter {
     return { egressPorts, egressUnrecorded };
   }
 
-  /** Hosts of a headless Service: those over there, those that have only just gone, and the endpoint mirrors of others. */
-  #hosts(
-    text: string,
-    remote: V1Service | undefined,
-    sight: Sight,
-  ): { hosts: readonly HostFacts[]; formerHosts: readonly LocalPart[] } {
-    const { exports, facts: link } = this.#options;
-    const key = parseKey(text);
-    const existing = this.#endpointMirrors(key);
-    const byHost = link.headless && remote !== undefined && !this.#isFlat(remote);
-    const wanted = byHost ? hostsOf(exports.slicesOf(text)) : new Map<string, boolean>();
-    for (const host of wanted.keys()) this.#missed.end(`${text} ${host}`, sight);
-    const present = [...wanted].map(([host, ready]) =>
-      this.#host(key, { host, ready, graceMs: 0 }, existing.get(host)),
+  #isFlat(remote: V1Service | undefined): boolean {
+    return (
+      remote !== undefined && this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels)
     );
-    const lingering = (byHost ? [...existing.keys()] : [])
-      .filter((host) => !wanted.has(host))
-      .map((host) => ({ host, ready: false, graceMs: this.#missed.left(`${text} ${host}`, sight) }))
-      .filter(({ graceMs }) => graceMs > 0)
-      .map((host) => this.#host(key, host, existing.get(host.host)));
-    const hosts = [...present, ...lingering];
-    const kept = new Set(hosts.map(({ host }) => host));
-    const formerHosts = [...existing].filter(([host]) => !kept.has(host)).map(([, part]) => part);
-    return { hosts, formerHosts };
-  }
-
-  /** The endpoint mirrors that exist, by host. */
-  #endpointMirrors({ namespace, name }: RemoteKey): Map<string, LocalPart> {
-    const { view, facts } = this.#options;
-    const existing = new Map<string, LocalPart>();
-    for (const service of view.endpointMirrors(namespace, mirrorName(name, facts.cluster))) {
-      const origin = hostOriginOf(service, facts);
-      if (origin?.key === `${namespace}/${name}`)
-        existing.set(origin.host, view.part(namespace, service.metadata?.name ?? ''));
-    }
-    return existing;
-  }
-
-  #host(
-    { namespace, name }: RemoteKey,
-    host: Pick<HostFacts, 'host' | 'ready' | 'graceMs'>,
-    existing: LocalPart | undefined,
-  ): HostFacts {
-    const { view, facts } = this.#options;
-    const { importer } = this.#options;
-    const free = (candidate: string) =>
-      importer.takesHost(namespace, host.host) && view.service(namespace, candidate) === undefined;
-    const local = existing ?? this.#unlabelledHost(host.host, { namespace, name }) ?? NOTHING;
-    const own = local.service?.metadata?.name ?? endpointMirrorName(host.host, name, facts.cluster, free);
-    return { ...host, name: own, local };
-  }
-
-  /** An endpoint mirror of ours that has lost the label by which it is found. */
-  #unlabelledHost(host: string, { namespace, name }: RemoteKey): LocalPart | undefined {
-    const { view, facts } = this.#options;
-    for (const isFree of [true, false]) {
-      const candidate = endpointMirrorName(host, name, facts.cluster, () => isFree);
-      const service = view.service(namespace, candidate);
-      const origin = service === undefined ? undefined : hostOriginOf(service, facts);
-      if (origin?.key === `${namespace}/${name}` && origin.host === host)
-        return view.part(namespace, candidate);
-    }
-    return undefined;
-  }
-
-  #isFlat(remote: V1Service): boolean {
-    return this.#options.link.remoteDiscoverySelector.matches(remote.metadata?.labels);
   }
 
   #priorityOf(key: string): number {

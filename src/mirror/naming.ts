@@ -63,9 +63,9 @@ export function memberName(federated: string): string | undefined {
 }
 
 /**
- * Name of the endpoint mirror of one host of a headless Service: Linkerd's `<host>-<cluster>` where that is free; where two headless Services of one
- * namespace have pods of the same host name, the later one gets `<host>-<hash of its name>-<cluster>`, the same each time.
- * Clients never see it: they use `<host>.<svc>-<cluster>`.
+ * Name of the endpoint mirror of one host of a headless Service: Linkerd's `<host>-<cluster>` where that is free and can be a Service's name; where two headless Services of one
+ * namespace have pods of the same host name, where a host's begins with a digit (pods' may, RFC 1123; Services' may not, RFC 1035), and where it would be too long, a name with a hash, the same
+ * each time: `<host>-<hash>-<cluster>`, or without a host or a cluster that leave no room. Clients never see it: they use `<host>.<svc>-<cluster>`.
  */
 export function endpointMirrorName(
   host: string,
@@ -74,10 +74,13 @@ export function endpointMirrorName(
   free: (name: string) => boolean,
 ): string {
   const plain = mirrorName(host, cluster);
-  if (plain.length <= MAX_SERVICE_NAME && free(plain)) return plain;
+  if (plain.length <= MAX_SERVICE_NAME && /^[a-z]/.test(plain) && free(plain)) return plain;
   const hash = createHash('sha256').update(`${host}.${service}`).digest('hex').slice(0, 8);
+  const head = /^[a-z]/.test(host) ? host : `h${host}`;
   const room = MAX_SERVICE_NAME - cluster.length - hash.length - 2;
-  return `${withoutEnd(host.slice(0, Math.max(1, room)), '-')}-${hash}-${cluster}`;
+  if (room >= 1) return `${withoutEnd(head.slice(0, room), '-')}-${hash}-${cluster}`;
+  const whole = createHash('sha256').update(`${host}.${service}.${cluster}`).digest('hex');
+  return `h-${whole.slice(0, 16)}`;
 }
 
 /** `<svc>.<ns>.svc.<target cluster's domain>`: the name by which the gateway knows the Service. */

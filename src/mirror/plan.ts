@@ -90,12 +90,27 @@ export function createNamespace(name: string, cluster: string): Step {
 
 /** The Service goes first, so that a client's name stops resolving before its connections are refused. */
 export function removePart(part: LocalPart, cluster: string): Step[] {
-  const steps: Step[] = [];
-  if (part.service !== undefined) steps.push({ verb: 'delete', kind: 'services', target: part.service });
-  for (const target of ownSlices(part)) steps.push({ verb: 'delete', kind: 'endpointSlices', target });
-  if (part.endpoints !== undefined && isOurs(part.endpoints, cluster))
-    steps.push({ verb: 'delete', kind: 'endpoints', target: part.endpoints });
-  return steps;
+  const { service, endpoints } = part;
+  return [
+    ...(service === undefined ? [] : deletion('services', service)),
+    ...ownSlices(part).flatMap((slice) => deletion('endpointSlices', slice)),
+    ...(endpoints !== undefined && isOurs(endpoints, cluster) ? deletion('endpoints', endpoints) : []),
+  ];
+}
+
+/** Deletes an object, unless that was asked for before and a finalizer holds it: its end is an event. */
+export function deletion(kind: Kind, target: MirrorObject): Step[] {
+  return isLeaving(target) ? [] : [{ verb: 'delete', kind, target }];
+}
+
+/** Whether an object is being deleted. */
+export function isLeaving(object: MirrorObject | undefined): boolean {
+  return object?.metadata?.deletionTimestamp !== undefined;
+}
+
+/** What may still be written beside a Service that is being deleted: endpoints that are there follow. What was made now would go with it, or stay behind. */
+export function besideLeaving(steps: readonly Step[]): Step[] {
+  return steps.filter(({ verb, kind }) => verb !== 'create' && kind !== 'services');
 }
 
 function writePart(
@@ -111,7 +126,8 @@ function writePart(
     ...writeSlices(actual === undefined ? [] : ownSlices(actual), desired.slices, actual?.service),
     writeEndpoints(actual?.endpoints, desired.endpoints, cluster),
   );
-  return steps.filter((step) => step !== undefined);
+  const known = steps.filter((step) => step !== undefined);
+  return isLeaving(actual?.service) ? besideLeaving(known) : known;
 }
 
 function headlessDiffers(actual: V1Service, desired: V1Service): boolean {
@@ -216,8 +232,7 @@ export function writeSlices(
   const wanted = new Set(desired.map((slice) => slice.metadata?.name));
   const steps = desired.flatMap((slice) => writeSlice(existing.get(slice.metadata?.name), slice, owner));
   for (const slice of existing.values()) {
-    if (!wanted.has(slice.metadata?.name))
-      steps.push({ verb: 'delete', kind: 'endpointSlices', target: slice });
+    if (!wanted.has(slice.metadata?.name)) steps.push(...deletion('endpointSlices', slice));
   }
   return steps;
 }

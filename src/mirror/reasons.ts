@@ -20,7 +20,11 @@ export const mirrorReasons = {
   InvalidService:
     'The exported Service cannot be mirrored (no TCP port, of type ExternalName, or headless where that cannot be); the message says which.',
   NameTooLong: 'The name of the mirror would be longer than 63 characters.',
+  NameInvalid:
+    "The source cluster's API server does not take the name of the mirror (a newer target may allow names that it does not); it is not tried again until the export changes.",
   NameConflict: 'A Service that Linkspan does not own has the name of the mirror; it is left alone.',
+  BeingDeleted:
+    'The mirror Service is being deleted and a finalizer holds it, which the message names; it is made anew as soon as it is gone.',
   NotExported: 'The Service is not, or no longer, exported by the target cluster.',
   NotSynced:
     'The first complete list from the target cluster has not arrived; nothing is changed until then.',
@@ -74,11 +78,13 @@ export const REFUSED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
 
 /** Reasons that mean that an exported Service has no mirror, or a member no place in its federated Service. */
 export const UNMIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
+  'BeingDeleted',
   'EgressPortsExhausted',
   'Error',
   'InvalidService',
   'MissingNamespace',
   'NameConflict',
+  'NameInvalid',
   'NameTooLong',
   'NoGateway',
   'OverBudgetService',

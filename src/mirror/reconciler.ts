@@ -1,11 +1,11 @@
-import type { Random } from '../base/backoff.ts';
+import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Pace } from '../kube/pace.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { apply } from './apply.ts';
+import { apply, isInvalidName, type ApplyResult } from './apply.ts';
 import type { ImportNote } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
 import type { Step } from './plan.ts';
@@ -16,6 +16,9 @@ export const PRIORITY = { bulk: 0, change: 10, withdrawal: 20 } as const;
 
 /** How long a name conflict waits before it is looked at again; the other object is not ours to watch. */
 const CONFLICT_RECHECK_MS = 10_000;
+
+/** Milliseconds before a key that could not be written is tried again. */
+const BACKOFF = { minMs: 100, maxMs: 30_000 };
 
 /** What was decided about a key, and what is to be written for it. */
 export interface Decision {
@@ -74,6 +77,8 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #queue: WorkQueue;
   readonly #outcomes = new Map<string, Outcome>();
+  /** How often in a row a key was found to be other than it was planned for. */
+  readonly #stale = new Map<string, number>();
   #revision = 0;
   #written = 0;
 
@@ -85,7 +90,7 @@ export class Reconciler {
       concurrency,
       pool,
       ...(pace === undefined ? {} : { pace }),
-      backoff: { minMs: 100, maxMs: 30_000 },
+      backoff: BACKOFF,
       clock,
       random,
       log,
@@ -132,14 +137,18 @@ export class Reconciler {
   }
 
   async #reconcile(key: string): Promise<void> {
-    const { decide, client, view, signal, log, what, pace } = this.#options;
+    const { decide, log, what, pace } = this.#options;
     const decision = decide(key);
     const { steps, reason } = decision;
     if (steps.length > 0) {
       pace?.spend(steps.length);
-      const result = await apply({ client, view, signal }, steps);
+      const result = await this.#apply(steps);
+      if (typeof result !== 'string') {
+        this.#settle(key, { ...decision, ...result });
+        return;
+      }
       if (result === 'stale') {
-        this.#queue.add(key, PRIORITY.change);
+        this.#lookAgain(key);
         return;
       }
       this.#written += steps.length;
@@ -153,7 +162,27 @@ export class Reconciler {
     this.#settle(key, decision);
   }
 
+  /** A name that cannot be is no failure that another try could mend. */
+  async #apply(steps: readonly Step[]): Promise<ApplyResult | Pick<Outcome, 'reason' | 'message'>> {
+    const { client, view, signal } = this.#options;
+    try {
+      return await apply({ client, view, signal }, steps);
+    } catch (error) {
+      if (!isInvalidName(error)) throw error;
+      return { reason: 'NameInvalid', message: error.answer };
+    }
+  }
+
+  /** At once the first time; then ever later: whoever changes it again and again would else have us write without end. */
+  #lookAgain(key: string): void {
+    const times = this.#stale.get(key) ?? 0;
+    this.#stale.set(key, times + 1);
+    if (times === 0) this.#queue.add(key, PRIORITY.change);
+    else this.#queue.addAfter(key, backoffDelay(times - 1, BACKOFF, this.#options.random), PRIORITY.change);
+  }
+
   #settle(key: string, decision: Decision): void {
+    this.#stale.delete(key);
     if (decision.gone) {
       if (this.#outcomes.delete(key)) this.#revision++;
       return;

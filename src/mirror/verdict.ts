@@ -1,13 +1,13 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { IMPORT_QUOTAS } from '../base/names.ts';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
 import type { LinkFacts, MirrorFacts } from './facts.ts';
-import { mirrorsHeadless } from './headless.ts';
+import { formOf } from './headless.ts';
 import { shortList, type ImportNote } from './import-rules.ts';
 import { steeringKeys } from './metadata.ts';
 import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
+import { isLeaving } from './plan.ts';
 import { mirroredPorts, portsLeftOut } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
 
@@ -63,6 +63,11 @@ const checks: readonly Check[] = [
   ({ emptiedGraceMs }) => (emptiedGraceMs > 0 ? verdict('keep', 'Mirrored') : undefined),
   ({ removalsHeld, remoteReady }) =>
     removalsHeld && remoteReady === 0 ? verdict('keep', 'DropHeld') : undefined,
+  // Neither its form nor its hosts are known.
+  (facts) =>
+    !facts.flat && formOf(facts) === 'unknown'
+      ? verdict('keep', 'NotSynced', 'its endpoints have not been listed yet')
+      : undefined,
   (facts) => {
     const name = nameOf(facts);
     return name.length > MAX_SERVICE_NAME
@@ -157,10 +162,15 @@ export function notMirrorable(remote: V1Service | undefined): string | undefined
 function mirror(facts: MirrorFacts): Verdict {
   const { remote } = facts;
   if (remote === undefined) return verdict('keep', 'NotExported');
-  const reason = endpointsReason(facts);
+  const path = endpointsReason(facts);
+  const leaving = [facts.local, ...facts.hosts.map(({ local }) => local)].find(({ service }) =>
+    isLeaving(service),
+  );
+  const reason = leaving === undefined ? path : 'BeingDeleted';
   const leftOut = portsLeftOut(remote);
   const notes = importNotes(facts, remote);
   const message = [
+    ...(leaving === undefined ? [] : [heldBy(leaving.service)]),
     ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
     ...(leftOut.length === 0 ? [] : [`ports left out, only TCP is mirrored: ${leftOut.join(', ')}`]),
     ...notes.map(({ text }) => text),
@@ -170,8 +180,15 @@ function mirror(facts: MirrorFacts): Verdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    parts: desiredParts(facts, remote, reason === 'Mirrored'),
+    parts: desiredParts(facts, remote, path === 'Mirrored'),
   };
+}
+
+/** What holds a Service that is being deleted. */
+export function heldBy(service: V1Service | undefined): string {
+  const { namespace, name, finalizers = [] } = service?.metadata ?? {};
+  const held = finalizers.length === 0 ? '' : `, held by ${shortList(finalizers)}`;
+  return `Service ${namespace}/${name} is being deleted${held}`;
 }
 
 /** What of an export the import policy left out of its mirror. */
@@ -251,8 +268,7 @@ export function pathReason({
 
 /** In which of its ways a Service is mirrored; for people. */
 export function modeOf(facts: MirrorFacts): string {
-  const { flat, link, remote, remoteSlices } = facts;
+  const { flat, link } = facts;
   if (flat) return link.flatEndpoints ? 'flat-endpoints' : 'flat';
-  const headless = link.headless && remote !== undefined && isHeadless(remote);
-  return headless && mirrorsHeadless(remote, remoteSlices) ? `${link.dataPath}, headless` : link.dataPath;
+  return formOf(facts) === 'headless' ? `${link.dataPath}, headless` : link.dataPath;
 }

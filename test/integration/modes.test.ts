@@ -296,6 +296,31 @@ describe('modes of mirrors', () => {
       expect(await service('db-0-west'), "the other one's host stays").not.to.equal(undefined);
     });
 
+    it('keeps its form and its ClusterIP through restarts and times without pods, where pods have no host names', async () => {
+      // linkerd2#10916: a headless Service over a Deployment.
+      const pods = [{ addresses: ['10.200.0.17'], conditions: { ready: true } }];
+      await put('cache', { spec, ports, endpoints: pods });
+      await settled(
+        'it leads to the gateway',
+        async () => (await addresses('cache-west')).join() === '10.200.0.19',
+      );
+      const first = await service('cache-west');
+      expect(first?.spec?.clusterIP).not.to.equal('None');
+      for (const endpoints of [[], pods]) {
+        await change(west, endpointSlices, { namespace: ns, name: 'cache-1' }, { endpoints });
+        await settled('it follows', async () => (await addresses('cache-west')).length === endpoints.length);
+        await restart({ namespace: links, headless: true, hostGraceMs: 300 });
+        await settled(
+          'it is looked at',
+          () =>
+            controller.runs.get(`${links}/west`)?.peer?.mirrors.reconciler.outcomes.get(`${ns}/cache`)
+              ?.reason === (endpoints.length === 0 ? 'NoReadyEndpoints' : 'Mirrored'),
+        );
+        const { metadata, spec: now } = (await service('cache-west')) ?? {};
+        expect([metadata?.uid, now?.clusterIP]).to.deep.equal([first?.metadata?.uid, first?.spec?.clusterIP]);
+      }
+    });
+
     it('is flat too where it is exported so', async () => {
       await restart({ namespace: links, headless: true, flatEndpoints: true });
       await put('db', { as: 'flat', spec, ports, endpoints: hosts('db-0') });

@@ -51,7 +51,7 @@ export class FakeCluster {
   readonly #log: Change[] = [];
   #compacted = 0;
   /** Runs before every write and every read of one object; what it throws is what the caller gets. */
-  beforeCall: (verb: string) => void = () => undefined;
+  beforeCall: (verb: string, plural: string) => void = () => undefined;
   /** Runs after a write was carried out: to lose an answer. */
   afterWrite: (verb: string) => void = () => undefined;
 
@@ -63,28 +63,29 @@ export class FakeCluster {
       watch: (resource: Resource<KubeObject>, options: WatchOptions) => this.#watch(resource, options),
       get: async (resource: Resource<KubeObject>, ref: ObjectRef) => {
         await Promise.resolve();
-        this.beforeCall('get');
+        this.beforeCall('get', resource.plural);
         return structuredClone(this.#mustFind(resource, ref));
       },
       create: async (resource: Resource<KubeObject>, object: KubeObject) => {
         await Promise.resolve();
-        this.beforeCall('create');
+        this.beforeCall('create', resource.plural);
         const created = this.#create(resource, object);
         this.afterWrite('create');
         return created;
       },
       patch: async (resource: Resource<KubeObject>, ref: ObjectRef, patch: KubeObject) => {
         await Promise.resolve();
-        this.beforeCall('patch');
+        this.beforeCall('patch', resource.plural);
         const patched = this.#patch(resource, ref, patch);
         this.afterWrite('patch');
         return patched;
       },
       delete: async (resource: Resource<KubeObject>, ref: ObjectRef, options: { uid?: string } = {}) => {
         await Promise.resolve();
-        this.beforeCall('delete');
-        this.#delete(resource, ref, options.uid);
+        this.beforeCall('delete', resource.plural);
+        const held = this.#delete(resource, ref, options.uid);
         this.afterWrite('delete');
+        return held;
       },
     } as unknown as KubeClient;
   }
@@ -135,10 +136,16 @@ export class FakeCluster {
     return structuredClone(this.#mustFind({ plural }, ref));
   }
 
-  #delete({ plural }: Resource<KubeObject>, ref: ObjectRef, uid: string | undefined): void {
+  #delete({ plural }: Resource<KubeObject>, ref: ObjectRef, uid: string | undefined): KubeObject | undefined {
     const found = this.#mustFind({ plural }, ref);
     if (uid !== undefined && uid !== found.metadata?.uid) throw apiError(409, 'Conflict');
-    this.remove(plural, ref.namespace ?? '', ref.name);
+    if ((found.metadata?.finalizers ?? []).length === 0) {
+      this.remove(plural, ref.namespace ?? '', ref.name);
+      return undefined;
+    }
+    if (found.metadata?.deletionTimestamp === undefined)
+      this.put(plural, { ...found, metadata: { ...found.metadata, deletionTimestamp: new Date(0) } });
+    return structuredClone(this.#mustFind({ plural }, ref));
   }
 
   #mustFind({ plural }: { plural: string }, { namespace = '', name }: ObjectRef): KubeObject {
@@ -243,7 +250,7 @@ function offer({ plural, options, queue }: Watcher, change: Change): void {
     });
 }
 
-function apiError(status: number, reason: string): Error {
+export function apiError(status: number, reason: string): Error {
   return statusError(status, JSON.stringify({ kind: 'Status', reason, message: reason }), 'fake', undefined);
 }
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { codeOf } from '../../../src/base/errors.ts';
@@ -144,7 +145,7 @@ describe('kubeconfig that names files', () => {
 
   function write(shape: Shape, files: Readonly<Record<string, string>>): { file: string } {
     const dir = folder();
-    mkdirSync(path.join(dir, 'pki'));
+    mkdirSync(path.join(dir, 'pki'), { recursive: true });
     for (const [name, content] of Object.entries(files)) writeFileSync(path.join(dir, name), content);
     const file = path.join(dir, 'config');
     writeFileSync(file, kubeconfig(shape));
@@ -206,6 +207,98 @@ describe('kubeconfig that names files', () => {
       interactiveMode: 'Never',
     };
     expect(await header(loadAccess(write({ user: { exec } }, {})))).to.equal('Bearer won');
+  });
+
+  describe('with a plugin, as kubectl runs it', () => {
+    // teleport#3691, fabric8io/kubernetes-client#5608: certificates were dropped, and requests anonymous; relative paths were another folder's.
+    const answer = (status: object) =>
+      JSON.stringify({ kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1', status });
+    const plugin = (script: string) => ({
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: process.execPath,
+      args: ['-e', script],
+      interactiveMode: 'IfAvailable',
+    });
+    const prints = (status: object) => plugin(`console.log(${JSON.stringify(answer(status))})`);
+    const failureOf = async (access: ClusterAccess) => {
+      try {
+        await header(access);
+      } catch (error) {
+        return error as Error;
+      }
+      throw new Error('it should have failed');
+    };
+
+    it('may get a client certificate', async () => {
+      const exec = prints({ clientCertificateData: PEM, clientKeyData: KEY });
+      const { auth } = loadAccess(write({ user: { exec } }, {}));
+      expect(await auth.authorization()).to.equal(undefined);
+      expect(await auth.certificate?.()).to.deep.equal({ cert: PEM, key: KEY });
+    });
+
+    it('finds its command and the CA beside the file, whatever other entries hold', async () => {
+      const script = `#!/bin/sh\necho '${answer({ token: 'beside' })}'\n`;
+      const exec = { ...plugin(''), command: './plug', args: [] };
+      const more = {
+        clusters: [
+          { name: 'broken', cluster: { server: '' } },
+          { name: 'east', cluster: { server: 'https://10.0.0.1:6443', 'certificate-authority': 'ca.crt' } },
+        ],
+      };
+      const from = write({ user: { exec }, more }, { 'ca.crt': PEM, plug: script });
+      chmodSync(path.join(path.dirname(from.file), 'plug'), 0o755);
+      const access = loadAccess(from);
+      expect(access.ca).to.equal(PEM);
+      expect(await header(access)).to.equal('Bearer beside');
+    });
+
+    it('is told of the cluster, and asked again when its token has expired', async () => {
+      const script = `const { spec } = JSON.parse(process.env.KUBERNETES_EXEC_INFO);
+        console.log(JSON.stringify({ status: { token: spec.cluster.server + ' ' + process.pid, expirationTimestamp: '2020-01-01T00:00:00Z' } }))`;
+      const access = loadAccess(
+        write({ user: { exec: { ...plugin(script), provideClusterInfo: true } } }, {}),
+      );
+      const first = await header(access);
+      expect(first).to.match(/^Bearer https:\/\/10\.0\.0\.1:6443 \d+$/);
+      expect(await header(access)).not.to.equal(first);
+    });
+
+    it('fails with what helps: the hint of one that is missing, the exit code, an answer that is none', async () => {
+      const missing = {
+        ...plugin(''),
+        command: 'nosuch-gke-plugin',
+        installHint: 'Install it from example.com',
+      };
+      expect((await failureOf(loadAccess(write({ user: { exec: missing } }, {})))).message).to.match(
+        /nosuch-gke-plugin ENOENT\nInstall it from example\.com/,
+      );
+      for (const [script, message] of [
+        ['process.exit(3)', /exit code 3/],
+        ['console.log("hello")', /printed no ExecCredential/],
+        [
+          `console.log('{"status":{"clientCertificateData":"x"}}')`,
+          /neither a token nor a client certificate/,
+        ],
+      ] as const)
+        expect((await failureOf(loadAccess(write({ user: { exec: plugin(script) } }, {})))).message).to.match(
+          message,
+        );
+    });
+
+    it('speaks to people while it runs', () => {
+      // python#1787: the device code of Azure's plugin was swallowed.
+      const exec = plugin(
+        `console.error('open example.com/device'); console.log(${JSON.stringify(answer({ token: 'x' }))})`,
+      );
+      const { file } = write({ user: { exec } }, {});
+      const load = path.resolve(import.meta.dirname, '../../../src/kube/access.ts');
+      const program = `const { loadAccess } = await import(${JSON.stringify(load)});
+        await loadAccess({ file: ${JSON.stringify(file)} }).auth.authorization();`;
+      const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+        encoding: 'utf8',
+      });
+      expect(stderr).to.include('open example.com/device');
+    });
   });
 
   it('says that it is not there', () => {

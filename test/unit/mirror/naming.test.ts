@@ -55,6 +55,21 @@ describe('names of mirrors', () => {
   for (const [story, change, key] of cases)
     it(story, () => expect(originOf(service(change), owner)).to.equal(key));
 
+  it('gives every host a name that a Service can have', () => {
+    // skupper#649: pods of `3d-render`; kubedirector#58: long names of clusters.
+    for (const host of ['3d-render-0', 'db-0', 'h'.repeat(63), `0${'-'.repeat(61)}0`])
+      for (const cluster of [
+        'west',
+        'gke-prod-europe-west1-customer-platform-shared-services-a',
+        'c'.repeat(61),
+      ])
+        for (const free of [true, false]) {
+          const name = endpointMirrorName(host, 'db', cluster, () => free);
+          expect(name, `${host} of ${cluster}`).to.match(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/);
+          expect(endpointMirrorName(`${host}x`, 'db', cluster, () => false)).not.to.equal(name);
+        }
+  });
+
   it('tells an endpoint mirror from a mirror', () => {
     const host = service({
       name: 'web-0-west',

@@ -160,7 +160,10 @@ describe('mirror plan', () => {
     const { link } = mirrorFacts();
     const before = written(mirrorFacts());
     const remote = exportedService({ spec: { clusterIP: 'None', ports: [{ name: 'http', port: 80 }] } });
-    const steps = planned({ ...before, remote, link: { ...link, headless: true } });
+    const hosts = [{ host: 'web-0', name: 'web-0-west', ready: true, graceMs: 0, local: nothing }];
+    const steps = planned({ ...before, remote, link: { ...link, headless: true }, hosts }).filter(
+      ({ verb }) => verb === 'delete',
+    );
     expect(summary(steps)).to.deep.equal(['delete services', 'delete endpointSlices']);
   });
 

@@ -370,6 +370,62 @@ describe('mirror verdict', () => {
         expect(desiredFor({ ...facts, ...change }).service.spec).not.to.have.property('clusterIP');
     });
 
+    it('keeps the form that a mirror has until its endpoints say otherwise', () => {
+      // linkerd2#10916: pods of a Deployment have no host name; at each restart of the controller, and without pods, the mirror got another ClusterIP.
+      const local = (clusterIP: string) => {
+        const was = clusterIP === 'None' ? written({ ...facts, hosts: [] }) : written(mirrorFacts());
+        return {
+          ...was.local,
+          service: { ...was.local.service, spec: { ...was.local.service?.spec, clusterIP } },
+        };
+      };
+      const anonymous = [podSlice('db-abc', [{ addresses: ['10.9.0.1'] }])];
+      const empty = [podSlice('db-abc', [])];
+      const cases: readonly [string, Partial<MirrorFacts>, string][] = [
+        [
+          'ordinary, without pods',
+          { local: local('10.96.0.7'), hosts: [], remoteSlices: empty, remoteReady: 0 },
+          'ordinary',
+        ],
+        [
+          'ordinary, slices not listed',
+          { local: local('10.96.0.7'), hosts: [], remoteSlices: [], remoteReady: undefined },
+          'ordinary',
+        ],
+        ['ordinary, pods with host names', { local: local('10.96.0.7') }, 'headless'],
+        [
+          'headless, without pods',
+          { local: local('None'), hosts: [], remoteSlices: empty, remoteReady: 0 },
+          'headless',
+        ],
+        [
+          'headless, a host missed for a moment',
+          { local: local('None'), remoteSlices: anonymous },
+          'headless',
+        ],
+        [
+          'headless, pods without host names',
+          { local: local('None'), hosts: [], remoteSlices: anonymous },
+          'ordinary',
+        ],
+        ['new, without pods', { local: nothing, hosts: [], remoteSlices: empty, remoteReady: 0 }, 'headless'],
+      ];
+      for (const [what, change, form] of cases) {
+        const { service } = desiredFor({ ...facts, ...change });
+        expect(service.spec?.clusterIP === 'None' ? 'headless' : 'ordinary', what).to.equal(form);
+      }
+      for (const [what, is] of [
+        ['new', nothing],
+        ['headless', local('None')],
+      ] as const) {
+        const unknown = { ...facts, local: is, remoteSlices: [], remoteReady: undefined };
+        expect(decide(unknown), `${what}, slices not listed`).to.include({
+          action: 'keep',
+          reason: 'NotSynced',
+        });
+      }
+    });
+
     it('mirrors it flat, headless, with its hosts', () => {
       const flat = {
         ...facts,

@@ -1,0 +1,340 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { ExportView } from '../../src/discovery/export-view.ts';
+import { Reflector } from '../../src/kube/reflector.ts';
+import {
+  endpointSlices,
+  endpoints,
+  namespaces,
+  services,
+  type KubeObject,
+  type Resource,
+} from '../../src/kube/resource.ts';
+import { IndexedStore } from '../../src/kube/store.ts';
+import { WorkerPool } from '../../src/kube/worker-pool.ts';
+import { parseLink } from '../../src/link/schema.ts';
+import { IpRanges } from '../../src/base/ip-ranges.ts';
+import { DropGuard } from '../../src/mirror/drop-guard.ts';
+import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
+import { FederatedWriter } from '../../src/mirror/federated-writer.ts';
+import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local-indexes.ts';
+import { Importer } from '../../src/mirror/importer.ts';
+import { LocalView } from '../../src/mirror/local-view.ts';
+import { MirrorWriter } from '../../src/mirror/mirror-writer.ts';
+import { PRIORITY } from '../../src/mirror/reconciler.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import { apiError, FakeCluster } from './fake-cluster.ts';
+import { aliveGateway } from './mirror-facts.ts';
+import { settle, VirtualClock } from './virtual-clock.ts';
+
+const log = createLogger({ name: 'test', level: 'silent' });
+const READY = { addresses: ['10.9.0.1'], conditions: { ready: true } };
+
+/** Something that happens: over there, here by hand, or to the connections in between. */
+export type Happening =
+  | { readonly kind: 'export'; readonly name: string; readonly port: number; readonly ready: boolean }
+  | { readonly kind: 'pods'; readonly name: string; readonly pods: Pods }
+  | {
+      readonly kind: 'unexport' | 'delete' | 'join' | 'drift' | 'drop' | 'disown' | 'hold';
+      readonly name: string;
+    }
+  | { readonly kind: 'cut' | 'compact' | 'fail' | 'lose' | 'refuse' | 'restart' };
+
+/** Pods of a headless Service: none, a Deployment's (without host names), or a StatefulSet's. */
+export type Pods = 'none' | 'anonymous' | 'named';
+
+/** A source and a target in memory, with the writers of one Link between them. */
+export class MirrorWorld {
+  readonly clock = new VirtualClock();
+  readonly source = new FakeCluster();
+  readonly target = new FakeCluster();
+  /** Calls to the source's API server: reads of one object, and writes. */
+  calls = 0;
+  #stop = new AbortController();
+  readonly #parts: { stop(): Promise<unknown> }[] = [];
+  readonly #random: () => number;
+
+  constructor(random: () => number) {
+    this.#random = random;
+    this.source.put('namespaces', { metadata: { name: 'demo', uid: 'ns' } });
+    // Two objects of a user, under names that mirroring would like.
+    this.source.put('services', {
+      metadata: { name: 'c-west', namespace: 'demo', uid: 'mine' },
+      spec: { ports: [{ port: 1 }] },
+    } as V1Service);
+    this.source.put('services', {
+      metadata: { name: 'b-federated', namespace: 'demo', uid: 'mine2' },
+      spec: { ports: [{ port: 2 }] },
+    } as V1Service);
+    this.#let();
+    this.#start();
+  }
+
+  /** The controller begins, knowing nothing. */
+  #start(): void {
+    this.#stop = new AbortController();
+    const common = { clock: this.clock, random: () => 0.5, log };
+    const view = new LocalView(
+      {
+        services: new IndexedStore(serviceIndexes),
+        endpointSlices: new IndexedStore({ [BY_SERVICE]: sliceService }),
+        endpoints: new IndexedStore(),
+        namespaces: new IndexedStore(),
+      },
+      this.clock,
+    );
+    const follow = <T extends KubeObject>(
+      resource: Resource<T>,
+      store: IndexedStore<T>,
+      labelSelector?: string,
+    ) => {
+      const reflector = new Reflector({
+        ...common,
+        client: this.source.client,
+        resource,
+        store,
+        ...(labelSelector === undefined ? {} : { labelSelector }),
+      });
+      reflector.start();
+      this.#parts.push(reflector);
+    };
+    const mirrored = 'mirror.linkerd.io/mirrored-service=true';
+    follow(services, view.stores.services, mirrored);
+    follow(endpointSlices, view.stores.endpointSlices, mirrored);
+    follow(endpoints, view.stores.endpoints, mirrored);
+    follow(namespaces, view.stores.namespaces);
+    const exports = new ExportView({ ...common, client: this.target.client, selectors: ['exported=true'] });
+    const members = new ExportView({
+      ...common,
+      client: this.target.client,
+      selectors: ['federated=member'],
+    });
+    const verdict = parseLink({
+      metadata: { name: 'west', namespace: 'links', uid: 'link' },
+      spec: {
+        targetClusterName: 'west',
+        clusterCredentialsSecret: 'x',
+        selector: { matchLabels: { exported: 'true' } },
+        federatedServiceSelector: { matchLabels: { federated: 'member' } },
+      },
+    });
+    if (!verdict.ok) throw new Error('the Link is fine');
+    const rules = { excludedLabel: () => false, excludedAnnotation: () => false };
+    const egress = new EgressAllocator({
+      ...common,
+      client: this.source.client,
+      namespace: 'links',
+      store: new IndexedStore(),
+    });
+    this.#parts.push(egress);
+    const guard = new DropGuard({ fraction: 1 });
+    const writing = {
+      ...common,
+      client: this.source.client,
+      view,
+      pool: new WorkerPool({ size: 8 }),
+      concurrency: 4,
+      signal: this.#stop.signal,
+      guard,
+      importer: new Importer({
+        policy: verdict.link.imports,
+        controlNamespaces: new Set(),
+        createNamespaces: false,
+        rules,
+        cluster: 'west',
+        own: { ranges: { pod: new IpRanges([]), service: new IpRanges([]), node: new IpRanges([]) } },
+        guard,
+        view,
+        clock: this.clock,
+      }),
+      egress,
+      egressAddresses: () => [],
+      onOutcome: () => undefined,
+    };
+    const mirrors = new MirrorWriter({
+      ...writing,
+      link: verdict.link,
+      facts: {
+        cluster: 'west',
+        link: 'links/west',
+        clusterDomain: 'cluster.local',
+        dataPath: 'gateway',
+        rules,
+        writeEndpoints: false,
+        flatEndpoints: false,
+        headless: true,
+        createNamespaces: false,
+      },
+      exports,
+      gatewayOf: () => aliveGateway(),
+      hostGraceMs: 0,
+    });
+    const federated = new FederatedWriter({
+      ...writing,
+      member: 'west',
+      link: 'links/west',
+      members,
+      rules,
+      createNamespaces: false,
+      clusterDomain: 'cluster.local',
+      union: 'none',
+      gatewayOf: () => aliveGateway(),
+      ageOf: () => '1',
+    });
+    this.#parts.push(mirrors, federated, exports, members);
+    mirrors.start();
+    federated.start();
+    exports.start();
+    members.start();
+    void exports.whenSynced().then(
+      () => mirrors.resync(PRIORITY.bulk),
+      () => undefined,
+    );
+    void members.whenSynced().then(
+      () => federated.resync(PRIORITY.bulk),
+      () => undefined,
+    );
+  }
+
+  async happen(what: Happening): Promise<void> {
+    if (what.kind === 'export') this.#export(what.name, what.port, what.ready);
+    else if (what.kind === 'pods') this.#headless(what.name, what.pods);
+    else if (what.kind === 'restart') await this.#restart();
+    else if ('name' in what) this.#toService(what.kind, what.name);
+    else this.#toConnections(what.kind);
+  }
+
+  /** Lets everything come to rest: no failure any more, time for every back-off. */
+  async rest(): Promise<void> {
+    this.#let();
+    this.#release();
+    await this.pass();
+  }
+
+  /** Time for every back-off, whatever is wrong meanwhile. */
+  async pass(): Promise<void> {
+    for (let round = 0; round < 6; round++) {
+      await this.clock.advance(31_000);
+      await settle(10);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('over'));
+    const stopped = Promise.all(this.#parts.splice(0).map((part) => part.stop()));
+    for (let round = 0; round < 5; round++) await this.clock.advance(1000);
+    await stopped;
+  }
+
+  async #restart(): Promise<void> {
+    await this.close();
+    this.#start();
+  }
+
+  /** Nothing fails. */
+  #let(): void {
+    this.target.beforeCall = () => undefined;
+    this.source.beforeCall = () => void this.calls++;
+    for (const cluster of [this.source, this.target]) cluster.afterWrite = () => undefined;
+  }
+
+  /** No finalizer holds anything any more. */
+  #release(): void {
+    for (const service of this.source.all<V1Service>('services').values()) {
+      const { name = '', namespace = '', finalizers, deletionTimestamp } = service.metadata ?? {};
+      if (finalizers === undefined) continue;
+      if (deletionTimestamp !== undefined) this.source.remove('services', namespace, name);
+      else this.source.put('services', { ...service, metadata: { ...service.metadata, finalizers: [] } });
+    }
+  }
+
+  #headless(name: string, pods: Pods): void {
+    const labels = { exported: 'true' };
+    const before = this.target.all<V1Service>('services').get(`demo/${name}`);
+    this.target.put('services', {
+      metadata: { name, namespace: 'demo', uid: before?.metadata?.uid ?? `uid-${name}`, labels },
+      spec: {
+        clusterIP: 'None',
+        selector: { app: name },
+        ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
+      },
+    } as V1Service);
+    const endpoint = {
+      addresses: ['10.9.0.1'],
+      conditions: { ready: true },
+      ...(pods === 'named' ? { hostname: `0-${name}` } : {}),
+    };
+    this.#slice(name, labels, pods === 'none' ? [] : [endpoint]);
+  }
+
+  #export(name: string, port: number, ready: boolean): void {
+    const before = this.target.all<V1Service>('services').get(`demo/${name}`);
+    const labels = { ...before?.metadata?.labels, exported: 'true' };
+    const spec = { selector: { app: name }, ports: [{ name: 'http', port, protocol: 'TCP' }] };
+    this.target.put('services', {
+      metadata: { name, namespace: 'demo', uid: before?.metadata?.uid ?? `uid-${name}-${port}`, labels },
+      spec,
+    } as V1Service);
+    this.#slice(name, labels, ready ? [READY] : []);
+  }
+
+  #slice(name: string, labels: Record<string, string>, pods: V1EndpointSlice['endpoints']): void {
+    this.target.put('endpointslices', {
+      metadata: {
+        name: `${name}-1`,
+        namespace: 'demo',
+        uid: `slice-${name}`,
+        labels: { ...labels, 'kubernetes.io/service-name': name },
+      },
+      addressType: 'IPv4',
+      endpoints: pods,
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    } as V1EndpointSlice);
+  }
+
+  #toService(kind: string, name: string): void {
+    const remote = this.target.all<V1Service>('services').get(`demo/${name}`);
+    const mirror = this.source.all<V1Service>('services').get(`demo/${name}-west`);
+    if (kind === 'delete') {
+      this.target.remove('services', 'demo', name);
+      this.target.remove('endpointslices', 'demo', `${name}-1`);
+    } else if ((kind === 'unexport' || kind === 'join') && remote !== undefined) {
+      const labels = kind === 'join' ? { ...remote.metadata?.labels, federated: 'member' } : {};
+      this.target.put('services', { ...remote, metadata: { ...remote.metadata, labels } });
+      this.#slice(name, labels as Record<string, string>, [READY]);
+    } else if (kind === 'drift' && mirror?.metadata?.uid !== 'mine' && mirror !== undefined) {
+      this.source.put('services', {
+        ...mirror,
+        spec: { ...mirror.spec, ports: [{ name: 'x', port: 9 }] },
+      } as V1Service);
+    } else if (kind === 'drop' && mirror !== undefined && mirror.metadata?.uid !== 'mine') {
+      this.source.remove('services', 'demo', `${name}-west`);
+    } else if (kind === 'hold' && mirror !== undefined && mirror.metadata?.uid !== 'mine') {
+      this.source.put('services', {
+        ...mirror,
+        metadata: { ...mirror.metadata, finalizers: ['example.com/cleanup'] },
+      } as V1Service);
+    } else if (kind === 'disown') {
+      this.source.remove('endpointslices', 'demo', `${name}-west-linkspan-ipv4`);
+    }
+  }
+
+  #toConnections(kind: string): void {
+    // A policy on Services, until there is rest.
+    if (kind === 'refuse')
+      this.source.beforeCall = (verb, plural) => {
+        this.calls++;
+        if (plural === 'services' && verb === 'patch') throw apiError(403, 'Forbidden');
+      };
+    for (const cluster of [this.source, this.target]) {
+      if (kind === 'cut' || kind === 'compact') cluster.cutWatches();
+      if (kind === 'compact') cluster.compact();
+      if (kind === 'fail') cluster.beforeCall = () => this.#sometimes('refused');
+      // The write was carried out, but nobody hears of it.
+      if (kind === 'lose') cluster.afterWrite = () => this.#sometimes('answer lost');
+    }
+  }
+
+  #sometimes(why: string): void {
+    if (this.#random() < 0.4) throw new Error(why);
+  }
+}
