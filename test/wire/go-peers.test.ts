@@ -118,7 +118,7 @@ async function earlyServer(): Promise<EarlyServer> {
     sessions.add(session);
     session.on('error', () => undefined);
   });
-  server.on('stream', (stream) => {
+  server.on('stream', (stream: http2.ServerHttp2Stream) => {
     count++;
     streams.add(stream);
     stream.once('close', () => streams.delete(stream));
