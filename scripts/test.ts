@@ -41,10 +41,10 @@ interface Run {
 /** The command of a suite; the runner's own options follow. */
 function commandOf(suite: Suite, leftOut: readonly LeftOut[]): string[] {
   const mocha = [process.execPath, path.join(root, 'node_modules/mocha/bin/mocha.js')];
-  if (suite === 'unit') return mocha;
+  const ignored = leftOut.flatMap(({ need }) => need.files.flatMap((file) => ['--ignore', file]));
+  if (suite === 'unit') return [...mocha, ...ignored];
   const netns = [process.execPath, path.join(root, 'test/testbed/run.ts')];
   const config = ['--no-config', '--extension', 'ts', '--forbid-only', '--forbid-pending'];
-  const ignored = leftOut.flatMap(({ need }) => need.files.flatMap((file) => ['--ignore', file]));
   return [
     ...netns,
     ...mocha,
@@ -138,7 +138,7 @@ async function main(): Promise<void> {
   const leftOut: LeftOut[] = [];
   // Before the first test, not between the suites: what is missing is said in the first second.
   const prepared = await explained(async () => {
-    if (chosen.includes('integration')) await getPrograms(requireAll, leftOut);
+    await getPrograms(chosen, requireAll, leftOut);
   });
   if (!prepared) total.failed++;
   const env = { ...process.env, PATH: systemPath(path.join(directory, 'bin')) };
@@ -164,17 +164,18 @@ async function explained(step: () => void | Promise<void>): Promise<boolean> {
   return well;
 }
 
-async function getPrograms(requireAll: boolean, leftOut: LeftOut[]): Promise<void> {
-  unshareCommand();
+async function getPrograms(chosen: readonly Suite[], requireAll: boolean, leftOut: LeftOut[]): Promise<void> {
+  const integration = chosen.includes('integration');
+  if (integration) unshareCommand();
   // First what may be missing: that it is, is said at the start, not after minutes of building the rest.
-  leftOut.push(...(await prepareOptional(OPTIONAL)));
+  leftOut.push(...(await prepareOptional(OPTIONAL.filter(({ suite }) => chosen.includes(suite)))));
   sayLeftOut(leftOut);
   if (requireAll && leftOut.length > 0)
     throw new TestbedError(
       'TESTBED_LEFT_OUT',
       `--require-all was given, and ${leftOut.map(({ need }) => need.title).join(', ')} cannot be had here; the lines above say why.`,
     );
-  await prepare([...NEEDS.tests, ...needsOfNetns()]);
+  if (integration) await prepare([...NEEDS.tests, ...needsOfNetns()]);
 }
 
 /** At the start and at the end: which tests do not run here, by name, and why. */

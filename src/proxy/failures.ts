@@ -39,6 +39,11 @@ export interface FailureTerms {
   readonly fields?: Readonly<Record<string, string>>;
   /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
   readonly breaks?: boolean;
+  /**
+   * HTTP/2: the error code with which a client's stream is broken, default INTERNAL_ERROR. A gRPC client is told by it alone, also where
+   * nothing has been answered: to it a CANCEL at its deadline is the deadline.
+   */
+  readonly code?: number;
 }
 
 /** A message may quote what a stranger has sent; it goes into an answer and into logs. */
@@ -85,5 +90,10 @@ export class ProxyFailure extends Error {
   /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
   get breaks(): boolean {
     return this.#terms.breaks === true;
+  }
+
+  /** HTTP/2 error code that is passed on; undefined where it is none of the client's business. */
+  get code(): number | undefined {
+    return this.#terms.code;
   }
 }

@@ -91,6 +91,11 @@ export class EgressProcess extends RuntimeProcess {
     return started;
   }
 
+  /** Where it listens for a service (`name`, port 80 unless said otherwise). */
+  portOf(name: string, port = 80): number {
+    return this.#ports.get(`${name}:${port}`) ?? 0;
+  }
+
   /** A client with an address of its own, as another pod has. */
   clientAt(address: string): PlainClient {
     const client = new PlainClient(this.#ports, address);

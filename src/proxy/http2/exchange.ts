@@ -201,7 +201,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #break(failure: ProxyFailure): void {
     this.#session.accounts.failure(failure.kind);
     this.#finish(failure);
-    this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+    this.#stream.reset(failure.code ?? ErrorCode.INTERNAL_ERROR);
   }
 
   /** Sends what an endpoint has not looked at once more. */
@@ -264,11 +264,12 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
 
   /** Answers in the target's stead, saying why. */
   #answer(failure: ProxyFailure): void {
-    if (failure.breaks) return this.#break(failure);
+    const grpc = isGrpc(this.#request?.fields ?? []);
+    if (failure.breaks || (grpc && failure.code !== undefined)) return this.#break(failure);
     this.#status = failure.status;
     this.#session.accounts.failure(failure.kind);
     const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
-    if (isGrpc(this.#request?.fields ?? [])) {
+    if (grpc) {
       this.#status = 200;
       this.#grpcStatus = failure.grpc;
       const encoded = message.replaceAll('%', '%25');

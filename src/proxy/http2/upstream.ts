@@ -118,7 +118,9 @@ export class Http2Upstream implements Upstream, StreamHandler {
     const kind: FailureKind = code === ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
     if (verdict === undefined) {
       const text = `${label}: the endpoint ended the stream with ${errorName(code)}`;
-      return this.#fail(new ProxyFailure(kind, text), unprocessed || this.#mayRepeat());
+      // A server that gives a call up at its deadline cancels it; to a gRPC client that is the deadline, and anything else a fault.
+      const terms = code === ErrorCode.CANCEL ? { code } : undefined;
+      return this.#fail(new ProxyFailure(kind, text, undefined, terms), unprocessed || this.#mayRepeat());
     }
     // It was us who ended the connection. What a limit of ours cost says nothing of the endpoint.
     const ours = verdict.code === ErrorCode.INTERNAL_ERROR;

@@ -59,6 +59,13 @@ const linkerd: GoModule = {
   ldflags: '-s -w',
 };
 
+/** Go's own HTTP/2 and gRPC as clients and servers, in one small program of ours: what many applications are made of. */
+const peers: GoModule = {
+  directory: path.join(modules, 'peers'),
+  sources: ['go.mod', 'go.sum', 'main.go', 'count.go', 'http.go', 'grpc.go'],
+  ldflags: '-s -w',
+};
+
 /** How a program can be had; several ways are tried in this order: archive, release, build. */
 export interface Program {
   readonly module: GoModule;
@@ -98,6 +105,7 @@ export const programs = {
     module: linkerd,
     package: 'github.com/linkerd/linkerd2/controller/script/destination-client',
   },
+  'go-peers': { module: peers, package: '.' },
 } as const satisfies Record<string, Program>;
 
 export type BinaryName = keyof typeof programs;
@@ -107,6 +115,8 @@ export interface OptionalNeed {
   /** What people call them. */
   readonly title: string;
   readonly programs: readonly BinaryName[];
+  /** Where the files belong to; only this suite's programs are asked for. */
+  readonly suite: 'unit' | 'integration';
   /** Paths from the checkout's root. */
   readonly files: readonly string[];
 }
@@ -114,7 +124,15 @@ export interface OptionalNeed {
 export const LINKERD = {
   title: "Linkerd's own programs",
   programs: ['linkerd', 'linkerd-controller', 'linkerd-destination-client'],
+  suite: 'integration',
   files: ['test/integration/linkerd-programs.test.ts'],
+} as const satisfies OptionalNeed;
+
+export const PEERS = {
+  title: "Go's HTTP/2 and gRPC",
+  programs: ['go-peers'],
+  suite: 'unit',
+  files: ['test/wire/go-peers.test.ts', 'test/wire/go-grpc.test.ts'],
 } as const satisfies OptionalNeed;
 
 /** Who needs what. */
@@ -128,7 +146,7 @@ export const NEEDS = {
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 /** What may be missing without a failure, as long as the run says so. */
-export const OPTIONAL: readonly OptionalNeed[] = [LINKERD];
+export const OPTIONAL: readonly OptionalNeed[] = [PEERS, LINKERD];
 
 /** Programs of the machine that tests and testbed start by name. The first ones they cannot do without. */
 export const SYSTEM_PROGRAMS = {

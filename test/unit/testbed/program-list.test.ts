@@ -4,7 +4,7 @@ import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { downloadsFor } from '../../testbed/binaries/archives.ts';
 import { systemPath } from '../../testbed/binaries/system-path.ts';
-import { LINKERD, NEEDS, OPTIONAL, programs, SYSTEM_PROGRAMS } from '../../testbed/binaries/programs.ts';
+import { NEEDS, OPTIONAL, programs, SYSTEM_PROGRAMS } from '../../testbed/binaries/programs.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
@@ -31,7 +31,7 @@ describe('the list of programs', () => {
   });
 
   it('has every program that a test asks the testbed for among what is prepared for it', () => {
-    const prepared: readonly string[] = [...NEEDS.tests, ...LINKERD.programs];
+    const prepared: readonly string[] = [...NEEDS.tests, ...OPTIONAL.flatMap((need) => need.programs)];
     const asked = matches(ASKS, ['test/{unit,wire,integration,support}/**/*.ts']).filter(
       ([file]) => !file.startsWith('test/unit/testbed/'),
     );

@@ -1,0 +1,53 @@
+import { expect } from 'chai';
+import { closedIn } from '../support/closed-in.ts';
+import { type LocalGateway, localGateway } from '../support/local-gateway.ts';
+import { raw, RawHttp2 } from '../support/raw-http2.ts';
+import { rawHttp2Target } from '../support/raw-http2-target.ts';
+
+const CALLS = 'calls.demo.svc.cluster.local';
+const GRPC = [['content-type', 'application/grpc']] as const;
+
+/** grpc-go's server cancels a call whose deadline is over (RST_STREAM, CANCEL); its client takes that for the deadline. It was told UNAVAILABLE before the first message, which clients try again, and INTERNAL after it. */
+describe('A call that its server cancels', () => {
+  const closed = closedIn(afterEach);
+  let local: LocalGateway;
+
+  beforeEach(async () => {
+    const target = closed(
+      await rawHttp2Target(({ streamId, path, head }) => [
+        ...(path === '/late' ? [head(false, [':status', '200']), raw.data(streamId, 'half')] : []),
+        raw.reset(streamId),
+      ]),
+      (one) => one.close(),
+    );
+    const endpoints = [{ host: '127.0.0.1', port: target.port, ready: true }];
+    local = closed(await localGateway([{ name: CALLS, port: 80, protocol: 'http2', endpoints }]), (one) =>
+      one.close(),
+    );
+  });
+
+  async function ask(path: string, fields: readonly (readonly [string, string])[]): Promise<RawHttp2> {
+    const client = closed(new RawHttp2(await local.client.connect(CALLS, 80, 'http2')), ({ socket }) =>
+      socket.destroy(),
+    );
+    const request = RawHttp2.get(fields).map(
+      ([name, value]) => [name, name === ':path' ? path : value] as const,
+    );
+    client.send(client.head(1, true, request));
+    return client;
+  }
+
+  for (const path of ['/early', '/late'])
+    it(`${path}: is cancelled for a gRPC client`, async () => {
+      await (await ask(path, GRPC)).hears(/^RST 1 CANCEL/);
+    });
+
+  it('is 502 for others as long as nothing has been answered', async () => {
+    await (await ask('/early', [])).hears(/^HEADERS 1 502/);
+  });
+
+  it('counts as a failure', async () => {
+    await (await ask('/early', GRPC)).hears(/^RST 1 CANCEL/);
+    expect([...local.gateway.accounts.failures.values()]).to.deep.equal([1]);
+  });
+});

@@ -1,0 +1,122 @@
+import { expect } from 'chai';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type http2 from 'node:http2';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { closedIn } from '../support/closed-in.ts';
+import { goClient, GoServer, openWays, type Outcome, WAYS, type Ways } from '../support/go-peers.ts';
+import { localGateway } from '../support/local-gateway.ts';
+import { RUNTIMES } from '../support/runtime-process.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+
+/** What becomes of a gRPC client's calls: those that are to be answered, and those that run into their deadline. */
+interface Calls {
+  readonly good: Outcome;
+  readonly late: Outcome;
+}
+
+/** grpc-go at both ends: its calls give up at deadlines, its servers take few streams where they are told to, and end what they refuse while the client still sends. */
+for (const runtime of RUNTIMES) {
+  describe(`grpc-go on ${runtime}`, () => {
+    const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-grpc-'));
+    const servers: GoServer[] = [];
+    let ways: Ways;
+
+    before(async function () {
+      this.timeout(60_000);
+      const plain = await GoServer.start('grpc-server');
+      const few = await GoServer.start('grpc-server', '-streams', '5');
+      servers.push(plain, few);
+      ways = await openWays(runtime, dir, { plain: [plain.port], few: [few.port] });
+    });
+
+    after(async () => {
+      await ways.close();
+      for (const server of servers) await server.close();
+      rmSync(dir, { recursive: true, force: true });
+    });
+
+    for (const way of WAYS)
+      describe(`through the ${way}`, () => {
+        const call = (service: string, ...flags: (string | number)[]) =>
+          goClient<Calls>('grpc-client', '-target', ways.address(way, service), ...ways.flags(way), ...flags);
+
+        for (const service of ['plain', 'few'])
+          it(`2,000 unary calls, 80 at a time, server ${service}`, async () => {
+            const { good } = await call(service, '-count', 2000, '-at-once', 80);
+            expect(good.results).to.deep.equal({ OK: 2000 });
+            expect(good.bytes).to.equal(2000 * 100);
+          }).timeout(60_000);
+
+        it('3 MB each way in messages of a stream, one after the other', async () => {
+          const { good } = await call('plain', '-mode', 'chat', '-count', 100, '-size', 30_000);
+          expect(good.results).to.deep.equal({ OK: 1 });
+          expect(good.bytes).to.equal(3_000_000);
+        }).timeout(60_000);
+
+        it('calls that the server ends while the client has not ended its side', async () => {
+          const { good } = await call('plain', '-mode', 'refused', '-count', 500, '-at-once', 20);
+          expect(good.results).to.deep.equal({ 'InvalidArgument: not this': 500 });
+        }).timeout(60_000);
+
+        it('server streams that run into their deadline', async () => {
+          const flags = ['-mode', 'late-watch', '-count', 300, '-at-once', 90] as const;
+          const { good } = await call('plain', ...flags);
+          expect(good.results).to.deep.equal({ DeadlineExceeded: 300 });
+        }).timeout(60_000);
+
+        it('2,000 deadlines of 0.2 s that run out are no attack: the calls beside them are answered', async () => {
+          const late = ['-late', 2000, '-late-at-once', 90, '-deadline', '200ms'] as const;
+          const { good, late: given } = await call('plain', '-count', 1000, '-at-once', 1, ...late);
+          expect(good.results).to.deep.equal({ OK: 1000 });
+          expect(given.results).to.deep.equal({ DeadlineExceeded: 2000 });
+        }).timeout(60_000);
+      });
+  });
+}
+
+/** A watch that says nothing for an hour: gRPC's servers end the connection of who asks by PING more often than every five minutes, and with it the streams of everybody. The hour is the gateway's; the server is real. */
+describe('a quiet stream of grpc-go', () => {
+  const closed = closedIn(afterEach);
+
+  it('lives for an hour, and the server is not asked once whether it is there', async () => {
+    const server = closed(await GoServer.start('grpc-server'), (one) => one.close());
+    const clock = new VirtualClock(Date.now());
+    const name = 'watch.demo.svc.cluster.local';
+    const endpoints = [{ host: '127.0.0.1', port: server.port, ready: true }];
+    const local = closed(
+      await localGateway([{ name, port: 80, protocol: 'http2', endpoints }], { clock }),
+      (one) => one.close(),
+    );
+    const session = await local.client.session(name);
+    const watch = session.request({
+      ':method': 'POST',
+      ':path': '/peers.Peers/Watch',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    const ends: string[] = [];
+    watch.on('error', (error) => ends.push(error.message));
+    watch.once('end', () => ends.push('ended'));
+    watch.end();
+    await once(watch, 'data');
+    watch.resume();
+    for (let seconds = 0; seconds < 3600 && ends.length === 0; seconds += 10) {
+      await clock.advance(10_000);
+      // What the gateway asks us is answered before time goes on.
+      for (let round = 0; round < 2; round++) await answered(session);
+    }
+    expect(ends).to.deep.equal([]);
+    const { pings, opened, closed: gone } = await server.stats();
+    expect({ pings, opened, gone }).to.deep.equal({ pings: 0, opened: 1, gone: 0 });
+    watch.close();
+  }).timeout(60_000);
+});
+
+/** A round trip on the connection; also over when the connection is. */
+function answered(session: http2.ClientHttp2Session): Promise<void> {
+  return new Promise((resolve) => {
+    if (session.destroyed || !session.ping(() => resolve())) resolve();
+  });
+}
