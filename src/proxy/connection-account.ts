@@ -70,7 +70,8 @@ export class ConnectionAccount {
       readBytes += connection.bytesRead;
       writtenBytes += connection.bytesWritten;
     }
-    const closes = Object.fromEntries(this.#closes);
+    // A scrape asks every service of a process at once: most have nothing to say here.
+    const closes = this.#closes.size === 0 ? NO_CONNECTIONS.closes : Object.fromEntries(this.#closes);
     return { opened: this.#opened, open: this.open, readBytes, writtenBytes, closes };
   }
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
 import { untilStopped } from '../../src/base/shutdown.ts';
 import type { PodFacts } from '../../src/egress/clients/client.ts';
+import { publishHostNames } from '../../src/dns/metrics.ts';
 import { Egress } from '../../src/egress/egress.ts';
 import { publishEgress } from '../../src/egress/metrics.ts';
 import type { Route } from '../../src/egress/routes.ts';
@@ -30,18 +31,20 @@ const config = JSON.parse(readFileSync(file, 'utf8')) as EgressProgramConfig;
 const log = createLogger({ name: 'egress', level: 'info' });
 const shared = { clock: systemClock, random: Math.random, log };
 const identity = await openIdentityDir({ dir: config.identityDir, clock: systemClock, log });
+const names = noNames(systemClock);
 const egress = new Egress({
   ...shared,
   identity,
   listenAddress: '127.0.0.1',
   streams: config.streams,
   graceMs: config.graceMs,
-  names: noNames(systemClock),
+  names,
   ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();
 publishAccounts(registry, egress.accounts, 'outbound');
 publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
+publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
 const admin = await startAdmin({
   address: { host: '127.0.0.1', port: config.admin },
