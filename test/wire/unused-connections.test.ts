@@ -15,7 +15,7 @@ describe('An unused HTTP/2 connection to a target that is lost at the moment of 
     let requests = 0;
     server.on('connection', (socket: net.Socket) => sockets.push(socket.on('error', () => undefined)));
     server.on('sessionError', () => undefined);
-    server.on('stream', (stream) => {
+    server.on('stream', (stream: http2.ServerHttp2Stream) => {
       stream.on('error', () => undefined);
       // The second and the fourth request of all meet a reset.
       if (++requests % 2 === 0) sockets.at(-1)?.resetAndDestroy();
