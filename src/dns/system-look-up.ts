@@ -34,6 +34,8 @@ export interface SystemLookUpOptions {
   readonly read?: (file: '/etc/hosts' | '/etc/resolv.conf') => string;
   /** Name servers (`10.0.0.10`, `127.0.0.1:5353`) in place of those of resolv.conf. */
   readonly servers?: readonly string[];
+  /** Time of one query (milliseconds) and tries; default `QUERY`. */
+  readonly query?: Partial<typeof QUERY>;
 }
 
 /**
@@ -46,7 +48,7 @@ export function systemLookUp(options: SystemLookUpOptions): LookUp {
     signal.throwIfAborted();
     const fixed = isLocalhost(name) ? ['127.0.0.1', '::1'] : addressesInHosts(files.text('/etc/hosts'), name);
     if (fixed.length > 0) return answerOf(fixed, HOSTS_TTL_MS);
-    const resolver = new dns.Resolver(QUERY);
+    const resolver = new dns.Resolver({ ...QUERY, ...options.query });
     if (options.servers !== undefined) resolver.setServers(options.servers);
     const cancel = () => resolver.cancel();
     signal.addEventListener('abort', cancel, { once: true });

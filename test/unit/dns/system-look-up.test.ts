@@ -45,7 +45,8 @@ describe('the look-up of a name', () => {
   it('does not wait for an answer about AAAA that never comes', async () => {
     say = (_, type) => (type === 'A' ? { addresses: ['203.0.113.7'] } : 'silent');
     const { ipv4, ipv6 } = await lookUp()('gw.example.test', signal);
-    expect([ipv4.kind, ipv6.kind]).to.deep.equal(['addresses', 'failed']);
+    expect(ipv4.kind).to.equal('addresses');
+    expect(ipv6.kind === 'failed' && ipv6.error.message, 'given up').to.contain('ECANCELLED');
   });
 
   it('tells that there is no such name apart from that nobody knows', async () => {
@@ -74,6 +75,21 @@ describe('the look-up of a name', () => {
     expect((await lookUp(pod)('gw.example.test', signal)).ipv4.kind).to.equal('addresses');
     say = (name) => (name === 'gw.example.test' ? 'NXDOMAIN' : 'SERVFAIL');
     expect((await lookUp(pod)('gw.example.test', signal)).ipv4.kind).to.equal('failed');
+  });
+
+  it('does not go through the search domains of a pod where the name server is silent', async () => {
+    say = () => 'silent';
+    const look = systemLookUp({
+      clock: systemClock,
+      servers: [server.address],
+      read: () => 'search a.example b.example\noptions ndots:5\n',
+      query: { timeout: 50, tries: 1 },
+    });
+    const { ipv4 } = await look('gw.example.test', signal);
+    expect(ipv4.kind === 'failed' && ipv4.error.message).to.contain('ETIMEOUT');
+    expect(new Set(server.queries.map((query) => query.split(' ')[1]))).to.deep.equal(
+      new Set(['gw.example.test.a.example']),
+    );
   });
 
   it('ends when nobody waits any more', async () => {
