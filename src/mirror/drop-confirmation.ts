@@ -137,24 +137,27 @@ export class DropConfirmation {
         this.#later(NEXT_LIST_MS);
         return;
       }
-      const confirmed = guard.confirm(present);
-      this.#uid = uid ?? this.#uid;
-      this.#replacedBy = undefined;
-      this.#blindSince = undefined;
-      log.warn({ confirmed: confirmed.length }, 'second full list confirms removals');
-      tell(
-        'DropConfirmed',
-        `a second list confirms that ${confirmed.length} Services are no longer exported`,
-      );
-      // Also those that the list still had: they may be too few now to be held.
-      this.#options.reconsider(guard.absent);
-      // What went absent while the list was under way is in no list yet.
-      if (guard.holding) this.#later(NEXT_LIST_MS);
+      this.#confirmedBy(present, uid);
     } catch (error) {
       if (this.#options.signal.aborted) return;
       log.warn({ err: error }, 'second full list failed, removals stay held');
       this.#later(RETRY_MS);
     }
+  }
+
+  /** What a second list of the same cluster does not have may go. */
+  #confirmedBy(present: ReadonlySet<string>, uid: string | undefined): void {
+    const { guard, log, tell, reconsider } = this.#options;
+    const confirmed = guard.confirm(present);
+    this.#uid = uid ?? this.#uid;
+    this.#replacedBy = undefined;
+    this.#blindSince = undefined;
+    log.warn({ confirmed: confirmed.length }, 'second full list confirms removals');
+    tell('DropConfirmed', `a second list confirms that ${confirmed.length} Services are no longer exported`);
+    // Also those that the list still had: they may be too few now to be held.
+    reconsider(guard.absent);
+    // What went absent while the list was under way is in no list yet.
+    if (guard.holding) this.#later(NEXT_LIST_MS);
   }
 
   #refuse(uid: string): void {
