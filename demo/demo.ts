@@ -29,8 +29,9 @@ import {
 } from './manifests.ts';
 import { endAll, enterCommand, get, say, show, startProgram, until } from './steps.ts';
 
+let keep = false;
 await orExplain(async () => {
-  takeFlags(process.argv.slice(2), ['--keep']);
+  keep = takeFlags(process.argv.slice(2), ['--keep']).has('--keep');
   // Before anything else: the addresses below exist only inside.
   await reexecInNetns(NEEDS.demo);
 });
@@ -46,7 +47,6 @@ const HOSTS = {
 };
 const DAY_MS = 86_400_000;
 const PROGRAM = 'bin/linkspan.js';
-const keep = process.argv.includes('--keep');
 
 interface Demo {
   readonly dir: string;

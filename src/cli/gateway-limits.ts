@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { type AdmissionLimits, ownLimits } from '../gateway/admission.ts';
+import type { AdmissionLimits } from '../base/admission.ts';
+import { ownLimits } from '../gateway/admission-limits.ts';
 
 /** Flags of the gateway about how many connections it takes. */
 export const admissionFlags = {

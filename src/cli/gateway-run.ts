@@ -5,7 +5,7 @@ import { LinkspanError, messageOf } from '../base/errors.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import type { TargetSource } from '../discovery/target.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log.ts';
-import type { AdmissionLimits } from '../gateway/admission.ts';
+import type { AdmissionLimits } from '../base/admission.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
 import { faceOf, type GatewayFace } from '../gateway/face.ts';
 import type { FixedListener } from '../gateway/fixed-entrance.ts';

@@ -11,7 +11,7 @@ import { lostTrust, trustOf } from '../identity/trust.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import { type Connection, endCarried, SocketConnection } from '../proxy/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
-import type { Admission, Ticket } from './admission.ts';
+import type { Admission, Ticket } from '../base/admission.ts';
 
 /** What lies behind the handshake of a port. */
 export interface Entrance {

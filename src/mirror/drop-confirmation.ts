@@ -78,12 +78,12 @@ export class DropConfirmation {
     const { guard, signal, log } = this.#options;
     try {
       const uid = await this.#readUid();
-      if (uid === undefined || uid === this.#uid) return;
-      const isListed = await this.#hasWitness();
+      if (uid === undefined) return;
+      const isListed = uid === this.#uid || (await this.#hasWitness());
       if (signal.aborted || guard.holding) return;
       if (!isListed) {
         log.info({ is: uid }, 'target has nothing of what is known from it, identity not learnt yet');
-        if (this.#timer === undefined) this.#later(RETRY_MS);
+        this.#later(RETRY_MS);
         return;
       }
       this.#uid = uid;
@@ -178,6 +178,8 @@ export class DropConfirmation {
 
   #later(ms: number): void {
     const { clock, guard } = this.#options;
+    // There is one next look, the one that was asked for last.
+    this.#timer?.cancel();
     this.#timer = clock.after(
       ms,
       () => {

@@ -5,10 +5,10 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer, isIPv4, type Server as NetServer, type Socket } from 'node:net';
+import { Admission } from '../base/admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
-import { shareOf } from '../base/ip-ranges.ts';
 import { IDLE_MS, MAX_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
 import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminContent, AdminPages, text } from './admin-pages.ts';
@@ -21,7 +21,7 @@ const TLS_HANDSHAKE = 0x16;
 const FIRST_BYTES_MS = 10_000;
 /** Whatever a client does, its connection ends after this time: the bound for those that trickle. */
 const MAX_AGE_MS = 600_000;
-/** Beyond it the oldest connection of the address that has most of them makes room, so that nobody can lock probes out by holding connections open or by opening them fast. */
+/** Beyond it one makes room, as before a handshake (`Admission`): nobody can lock probes out by holding connections open or by opening them fast. */
 const MAX_CONNECTIONS = 256;
 
 /** Ends TLS on a connection whose first byte asks for it. */
@@ -66,13 +66,6 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 }
 
-/** Of these, in the order of their coming, the first of the address that has most. */
-function oldestOfMost(sockets: Iterable<Socket>): Socket | undefined {
-  const shares = Map.groupBy(sockets, ({ remoteAddress = '' }) => shareOf(remoteAddress));
-  const [most] = [...shares.values()].sort((a, b) => b.length - a.length);
-  return most?.[0];
-}
-
 /** What happens on a connection, from its first byte on. */
 class AdminPort {
   readonly #pages: AdminPages;
@@ -80,6 +73,7 @@ class AdminPort {
   readonly #tls: TlsLayer | undefined;
   readonly #clock: Clock;
   readonly #open = new Set<Socket>();
+  readonly #admission = new Admission({ handshakes: MAX_CONNECTIONS, connections: MAX_CONNECTIONS });
 
   constructor(options: AdminOptions) {
     this.#pages = new AdminPages(options);
@@ -89,18 +83,15 @@ class AdminPort {
   }
 
   accept(socket: Socket): void {
+    const place = this.#admission.enter(socket.remoteAddress ?? '', () => socket.destroy());
     this.#open.add(socket);
     const age = this.#clock.after(MAX_AGE_MS, () => socket.destroy(), { unref: true });
     socket.once('close', () => {
       age.cancel();
+      place?.leave();
       this.#open.delete(socket);
     });
     socket.on('error', () => socket.destroy());
-    if (this.#open.size > MAX_CONNECTIONS) {
-      const surplus = oldestOfMost(this.#open);
-      if (surplus !== undefined) this.#open.delete(surplus);
-      surplus?.destroy();
-    }
     this.#serve(socket, isLoopback(socket.remoteAddress), this.#tls);
   }
 

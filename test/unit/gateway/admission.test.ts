@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { memoryLimit } from '../../../src/base/memory-limit.ts';
-import { Admission, admissionLimits, type Ticket } from '../../../src/gateway/admission.ts';
+import { Admission, type Ticket } from '../../../src/base/admission.ts';
+import { admissionLimits } from '../../../src/gateway/admission-limits.ts';
 import { shareOf } from '../../../src/base/ip-ranges.ts';
 
 const MIB = 1024 * 1024;

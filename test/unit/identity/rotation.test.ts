@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import type { SocketAddress } from '../../../src/base/address.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { TRANSPORT_HEADER_ALPN } from '../../../src/base/names.ts';
-import { Admission } from '../../../src/gateway/admission.ts';
+import { Admission } from '../../../src/base/admission.ts';
 import { HeaderEntrance } from '../../../src/gateway/header-entrance.ts';
 import { MtlsListener } from '../../../src/gateway/listener.ts';
 import type { Identity, IdentitySource } from '../../../src/identity/identity.ts';
