@@ -77,7 +77,10 @@ export interface Connection {
   room(bytes: number): Slab;
   /** So many bytes have been written into the `room`. @returns as `send` */
   sent(bytes: number): boolean;
-  /** Whether what was written at that place of a `room` may still be changed. */
+  /**
+   * Whether what was written at that place of a `room` may still be changed. Only of what was written last: memory that was given on is
+   * used again, and the same place of it holds something else then.
+   */
   isUnsent(slab: Slab, at: number): boolean;
   /** Gives everything on now. */
   flush(): void;

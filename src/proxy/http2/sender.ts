@@ -40,7 +40,7 @@ export class Sender {
   #window = DEFAULT_WINDOW;
   #congested = false;
   #waiting = new Set<Http2Stream>();
-  /** Where the DATA frame is that was written last. */
+  /** Where the header of the DATA frame is that was written last, and how many bytes had been written behind it. */
   #last: Slab | undefined;
   #lastAt = 0;
   #lastEnd = 0;
@@ -162,16 +162,19 @@ export class Sender {
     if (!this.#bytes.send(chunk)) this.#congested = true;
     this.#last = header;
     this.#lastAt = at;
-    this.#lastEnd = header.at;
+    this.#lastEnd = this.#bytes.bytesWritten;
     this.#lastStream = stream;
     this.#events.onDataSent(chunk.length, more && chunk.length < TINY);
   }
 
-  /** Makes the frame that was written last, if it is this stream's and still here, the end of the stream. */
+  /**
+   * Makes the frame that was written last, if it is this stream's and still here, the end of the stream. That nothing was written since
+   * is told by the count of bytes: a slab is used again, for other frames at the same places.
+   */
   #endLast(stream: Http2Stream): boolean {
     const slab = this.#last;
     if (slab === undefined || this.#lastStream !== stream) return false;
-    if (slab.at !== this.#lastEnd || !this.#bytes.isUnsent(slab, this.#lastAt)) return false;
+    if (this.#bytes.bytesWritten !== this.#lastEnd || !this.#bytes.isUnsent(slab, this.#lastAt)) return false;
     slab.bytes[this.#lastAt + 4] = Flag.END_STREAM;
     this.#last = undefined;
     return true;
