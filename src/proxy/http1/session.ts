@@ -1,12 +1,20 @@
-/* oxlint-disable max-lines -- one state of one connection; what could be told apart (heads, bodies, rendering, translation, records) is in files of its own */
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import type { Flow, Session } from '../session.ts';
 import type { Lease } from '../lease.ts';
 import { endGently } from '../linger.ts';
-import { joinTunnel } from '../tunnel.ts';
-import { BodyReader, passOn } from './body.ts';
-import { type Exchange, isStale, marked, newExchange, recordExchange } from './exchange.ts';
+import { passOn } from './body.ts';
+import {
+  type Exchange,
+  isStale,
+  lostConnection,
+  marked,
+  newExchange,
+  recordExchange,
+  recordFailed,
+  takeResponse,
+} from './exchange.ts';
+import { HeldRequests } from './held-requests.ts';
 import { PrivateConnection } from './private-connection.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
@@ -16,15 +24,14 @@ import {
   IDEMPOTENT,
   HeadMemory,
   MAX_INTERIM,
-  parseRequestHead,
   parseResponseHead,
   type RequestHead,
   type ResponseHead,
 } from './head.ts';
 import { failureResponse } from './failure-response.ts';
 import { isServableTarget, renderRequest, renderResponse } from './render.ts';
+import { UpgradedExchange } from './upgraded.ts';
 
-const EMPTY = Buffer.alloc(0);
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
 /** When the process is to end, a connection without a request is given this long: one on its way would be lost. */
@@ -37,14 +44,13 @@ const DRAIN_IDLE_MS = 1000;
 export class Http1Session implements ConnectionHandler, Flow {
   readonly #session: Session;
   readonly #client: Connection;
-  readonly #requestMemory = new HeadMemory();
   readonly #responseMemory = new HeadMemory();
-  #held: Buffer = EMPTY;
+  readonly #held = new HeldRequests();
   #exchange: Exchange | undefined;
   /** Instead of an exchange, when endpoints speak HTTP/2, or proxies before them do. */
   #translated: TranslatedExchange | undefined;
   /** The request whose connection has become a tunnel. */
-  #tunnelled: { readonly head: RequestHead; readonly connection: Connection } | undefined;
+  #upgraded: UpgradedExchange | undefined;
   readonly #own = new PrivateConnection();
   #clientEnded = false;
   #closing = false;
@@ -63,15 +69,8 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   recheck(): void {
-    if (this.#tunnelled === undefined || this.#client.closed) return;
-    this.#safely(() => {
-      const { check, accounts } = this.#session;
-      const refusal = check(this.#tunnelled?.head);
-      if (refusal === undefined) return;
-      accounts.failure(refusal.kind);
-      this.#tunnelled?.connection.abort(refusal);
-      this.#client.destroy(refusal);
-    });
+    const upgraded = this.#upgraded;
+    if (upgraded !== undefined && !this.#client.closed) this.#safely(() => upgraded.recheck());
   }
 
   drain(): void {
@@ -92,7 +91,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   /** Nothing is under way. */
   get #idle(): boolean {
-    return this.#exchange === undefined && this.#translated === undefined && this.#tunnelled === undefined;
+    return this.#exchange === undefined && this.#translated === undefined && this.#upgraded === undefined;
   }
 
   onData(connection: Connection, chunk: Buffer): void {
@@ -142,7 +141,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     if (this.#closing && exchange?.requestBody.done !== false) return;
     if (this.#translated !== undefined) return this.#translated.onClientData(chunk);
     if (exchange === undefined || exchange.requestBody.done || exchange.lease === undefined) {
-      this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+      this.#held.add(chunk);
       if (exchange === undefined) this.#nextRequest();
       else if (this.#held.length > MAX_HELD) this.#client.pause();
       return;
@@ -181,7 +180,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       else if (this.#advancing && !this.#closing && !this.#client.closed) this.#answer(failure, undefined);
       else {
         this.#session.accounts.failure(failure.kind);
-        this.#tunnelled?.connection.abort(failure);
+        this.#upgraded?.abort(failure);
         this.#client.abort(failure);
       }
     } catch (error) {
@@ -212,15 +211,11 @@ export class Http1Session implements ConnectionHandler, Flow {
       return false;
     }
     try {
-      // Empty lines before a request are ignored (RFC 9112 section 2.2).
-      while (this.#held[0] === 0x0d && this.#held[1] === 0x0a) this.#held = this.#held.subarray(2);
-      const end = headEnd(this.#held);
-      if (end < 0) {
+      const head = this.#held.nextHead();
+      if (head === undefined) {
         if (this.#clientEnded) endGently(this.#client, this.#session.clock);
         return false;
       }
-      const head = parseRequestHead(this.#held, end, this.#requestMemory);
-      this.#held = behind(this.#held, end);
       this.#begin(head);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
@@ -256,20 +251,13 @@ export class Http1Session implements ConnectionHandler, Flow {
   /** Endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
   #translate(exchange: Exchange): void {
     this.#exchange = undefined;
-    const held = this.#held;
-    this.#held = EMPTY;
     this.#translated = new TranslatedExchange(this.#session, exchange, (close, rest) => {
       this.#translated = undefined;
-      this.#held = rest;
+      this.#held.set(rest);
       this.#closing = close;
-      if (close) {
-        endGently(this.#client, this.#session.clock);
-        return;
-      }
-      this.#client.resume();
-      this.#nextRequest();
+      this.#goOn();
     });
-    this.#translated.start(held);
+    this.#translated.start(this.#held.take());
     if (this.#clientEnded) this.#translated?.onClientEnd();
   }
 
@@ -303,9 +291,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #sendHeldBody(exchange: Exchange, lease: Lease): void {
     if (exchange.requestBody.done || this.#held.length === 0) return;
-    const held = this.#held;
-    this.#held = EMPTY;
-    this.#sendBody(exchange, lease, held);
+    this.#sendBody(exchange, lease, this.#held.take());
   }
 
   #sendBody(exchange: Exchange, lease: Lease, chunk: Buffer): void {
@@ -316,7 +302,7 @@ export class Http1Session implements ConnectionHandler, Flow {
         exchange.bytesIn += taken;
         if (!lease.connection.send(passOn(exchange.requestBody, chunk, taken))) this.#client.pause();
       }
-      if (taken < chunk.length) this.#held = chunk.subarray(taken);
+      if (taken < chunk.length) this.#held.set(chunk.subarray(taken));
       if (exchange.requestBody.done && exchange.response !== undefined && exchange.responseBody.done)
         this.#finish(exchange);
     } catch (error) {
@@ -361,17 +347,8 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   #finalHead(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
-    const { accounts, clock, target, draining } = this.#session;
-    const ms = clock.monotonic() - exchange.startedAt;
-    accounts.response(target.label, head.status, ms);
-    if (head.status >= 500) exchange.lease?.endpoint.fail();
-    else exchange.lease?.endpoint.succeed(ms);
-    exchange.response = head;
-    exchange.status = head.status;
-    exchange.firstByteMs = ms;
-    exchange.responseBody = new BodyReader(head.framing);
-    exchange.held = EMPTY;
-    const last = draining() || this.#client.retired;
+    takeResponse(this.#session, exchange, head);
+    const last = this.#session.draining() || this.#client.retired;
     this.#closing = last || !exchange.head.keepAlive || head.framing.kind === 'until close';
     this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
@@ -398,38 +375,24 @@ export class Http1Session implements ConnectionHandler, Flow {
       else if (exchange.personal) this.#own.keep(lease, this.#session.clock.monotonic());
       else this.#session.target.giveBack(lease);
     }
-    if (this.#closing || !requestBody.done) {
-      this.#closing = true;
-      this.#client.resume();
-      endGently(this.#client, this.#session.clock);
-      return;
-    }
+    this.#closing ||= !requestBody.done;
+    this.#goOn();
+  }
+
+  /** A request has been answered. */
+  #goOn(): void {
     this.#client.resume();
-    this.#nextRequest();
+    if (this.#closing) endGently(this.#client, this.#session.clock);
+    else this.#nextRequest();
   }
 
   #upgrade(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
-    const { accounts, clock, target } = this.#session;
     const { lease } = exchange;
     if (lease === undefined || exchange.head.upgrade === undefined)
       throw new HeadError('an upgrade was not asked for');
-    accounts.response(target.label, 101, clock.monotonic() - exchange.startedAt);
     this.#exchange = undefined;
-    this.#client.sendText(marked(exchange, renderResponse(head, 1, false)));
-    if (rest.length > 0) this.#client.send(rest);
-    exchange.status = 101;
-    exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
-    const before = { in: this.#client.bytesRead, out: this.#client.bytesWritten };
-    joinTunnel(this.#client, lease.connection, (failure) => {
-      if (failure !== undefined) accounts.failure(failure.kind);
-      lease.endpoint.succeed(undefined);
-      exchange.bytesIn += this.#client.bytesRead - before.in;
-      exchange.bytesOut += this.#client.bytesWritten - before.out;
-      recordExchange(this.#session, exchange, lease, failure);
-    });
-    lease.endpoint.accepted();
-    this.#tunnelled = { head: exchange.head, connection: lease.connection };
-    if (this.#held.length > 0) lease.connection.send(this.#held);
+    this.#upgraded = new UpgradedExchange(this.#session, exchange, lease);
+    this.#upgraded.start(head, { ofTarget: rest, ofClient: this.#held.take() });
     if (this.#clientEnded) lease.connection.end();
   }
 
@@ -446,12 +409,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       void this.#lease(exchange, true);
       return;
     }
-    const when = exchange.response === undefined ? 'before it answered' : 'in the middle of its answer';
-    const why = error === undefined ? `closed the connection ${when}` : error.message;
-    this.#targetFailed(
-      exchange,
-      new ProxyFailure('connection failed', `${this.#session.target.label}: the endpoint ${why}`, error),
-    );
+    this.#targetFailed(exchange, lostConnection(this.#session.target.label, exchange.response, error));
   }
 
   /** The exchange failed on the target's side. */
@@ -497,23 +455,13 @@ export class Http1Session implements ConnectionHandler, Flow {
   /** Answers in the target's stead, saying why. */
   #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: Lease): void {
     if (failure.breaks && exchange !== undefined) return this.#cut(failure, exchange, lease);
-    const { accounts, target, clock } = this.#session;
-    accounts.failure(failure.kind);
-    if (exchange !== undefined) {
-      exchange.status = failure.status;
-      accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
-      recordExchange(this.#session, exchange, lease, failure);
-    }
+    this.#session.accounts.failure(failure.kind);
+    if (exchange !== undefined) recordFailed(this.#session, exchange, lease, failure);
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
     this.#closing = !whole || failure.isOurs || failure.kind === 'bad request';
     const meshed = this.#session.plainClient !== true;
     this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing, meshed));
-    this.#client.resume();
-    if (this.#closing) {
-      endGently(this.#client, this.#session.clock);
-    } else {
-      this.#nextRequest();
-    }
+    this.#goOn();
   }
 }
