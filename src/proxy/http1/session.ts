@@ -52,7 +52,6 @@ export class Http1Session implements ConnectionHandler, Flow {
   /** The request whose connection has become a tunnel. */
   #upgraded: UpgradedExchange | undefined;
   readonly #own = new PrivateConnection();
-  #clientEnded = false;
   #closing = false;
   #advancing = false;
 
@@ -111,28 +110,18 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   onEnd(connection: Connection): void {
-    if (connection === this.#client) {
-      this.#clientEnded = true;
-      const exchange = this.#exchange;
-      if (this.#translated !== undefined) this.#translated.onClientEnd();
-      // What it has asked before, and not been answered because it did not read, comes first.
-      else if (exchange === undefined) this.#nextRequest();
-      else this.#abortIncomplete(exchange);
-      return;
-    }
-    if (connection === this.#exchange?.lease?.connection) this.#targetEnded(this.#exchange, undefined);
+    if (connection === this.#client) this.#clientLeft(new Error('the client left before it had its answer'));
+    else if (connection === this.#exchange?.lease?.connection) this.#targetEnded(this.#exchange, undefined);
   }
 
   onClose(connection: Connection, error: Error | undefined): void {
     const exchange = this.#exchange;
     if (connection === this.#client) {
-      this.#translated?.abandon();
+      this.#clientLeft(error);
       this.#own.end();
-      if (exchange !== undefined) this.#abort(exchange, error);
-      return;
-    }
-    if (exchange !== undefined && connection === exchange.lease?.connection)
+    } else if (exchange !== undefined && connection === exchange.lease?.connection) {
       this.#targetEnded(exchange, error);
+    }
   }
 
   #fromClient(chunk: Buffer): void {
@@ -212,10 +201,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
     try {
       const head = this.#held.nextHead();
-      if (head === undefined) {
-        if (this.#clientEnded) endGently(this.#client, this.#session.clock);
-        return false;
-      }
+      if (head === undefined) return false;
       this.#begin(head);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
@@ -258,7 +244,6 @@ export class Http1Session implements ConnectionHandler, Flow {
       this.#goOn();
     });
     this.#translated.start(this.#held.take());
-    if (this.#clientEnded) this.#translated?.onClientEnd();
   }
 
   async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
@@ -286,7 +271,6 @@ export class Http1Session implements ConnectionHandler, Flow {
     lease.connection.sendText(renderRequest(exchange.head, this.#session.rules));
     this.#client.resume();
     this.#sendHeldBody(exchange, lease);
-    if (this.#clientEnded) this.#abortIncomplete(exchange);
   }
 
   #sendHeldBody(exchange: Exchange, lease: Lease): void {
@@ -393,7 +377,6 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#exchange = undefined;
     this.#upgraded = new UpgradedExchange(this.#session, exchange, lease);
     this.#upgraded.start(head, { ofTarget: rest, ofClient: this.#held.take() });
-    if (this.#clientEnded) lease.connection.end();
   }
 
   /** The target sends no more, or its connection is gone. */
@@ -430,13 +413,26 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#client.abort(failure);
   }
 
-  /** The client sends no more: a request without its end will never have one, and whoever sent it does not want an answer. What is held is part of it as long as there is no endpoint. */
-  #abortIncomplete(exchange: Exchange): void {
-    if (this.#exchange !== exchange) return;
-    // Who waits at the gate is not waited for, unless it has said that it would send no more.
-    const left = exchange.hold?.waits === true && exchange.head.keepAlive;
-    if (!left && (exchange.lease === undefined || exchange.requestBody.done)) return;
-    this.#abort(exchange, new Error('the client left in the middle of a request'));
+  /**
+   * The client is gone, or sends no more, which is the same: a socket that is closed says so by a FIN, as one that is half-closed does, and a target that
+   * works for nobody costs more than an answer for the rare client that half-closes and reads on. So do Envoy, nginx (499), hyper (and with it Linkerd's
+   * proxies), and Go's and Node's servers; of those that wait for an answer all the same, as HAProxy does without `abortonclose`, none hears of a client
+   * that gives up. What was asked before and not begun is not begun; answers that are complete still go out.
+   */
+  #clientLeft(error: Error | undefined): void {
+    const exchange = this.#exchange;
+    if (exchange !== undefined) return this.#abort(exchange, error);
+    const begun = this.#translated?.responded === true;
+    this.#translated?.abandon();
+    this.#translated = undefined;
+    this.#leave(begun, error);
+  }
+
+  /** Ends the client's connection. @param begun half of a response is out, which is not to look whole */
+  #leave(begun: boolean, error: Error | undefined): void {
+    this.#closing = true;
+    if (begun) this.#client.abort(error);
+    else endGently(this.#client, this.#session.clock);
   }
 
   /** The client is gone, or can no longer be answered. */
@@ -449,7 +445,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (exchange.response === undefined) lease.endpoint.abandon();
       lease.connection.destroy();
     }
-    this.#client.abort(error);
+    this.#leave(exchange.response !== undefined, error);
   }
 
   /** Answers in the target's stead, saying why. */
