@@ -50,7 +50,7 @@ export class UpgradedExchange {
     if (refusal === undefined) return;
     accounts.failure(refusal.kind);
     this.abort(refusal);
-    client.destroy(refusal);
+    client.abort(refusal);
   }
 
   /** Ends the target's side in a way that it cannot take for a proper end. */
