@@ -2,6 +2,7 @@ import { ProxyFailure } from '../failures.ts';
 import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { Lease } from '../lease.ts';
+import type { Target } from '../target.ts';
 import { BodyReader } from './body.ts';
 import { NO_BODY, type RequestHead, type ResponseHead } from './head.ts';
 
@@ -139,6 +140,14 @@ export function recordFailed(
 /** The head of a response, saying so where a drill delayed the request. */
 export function marked({ hold }: Exchange, head: string): string {
   return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
+}
+
+/**
+ * Whether a request has to go on an HTTP/1 connection to an endpoint: upgrades, and those that sign a connection in, which the next request of the client
+ * has to find again. An endpoint that speaks HTTP/2 alone knows no such signing in.
+ */
+export function needsConnection({ head, personal }: Exchange, { protocol }: Target): boolean {
+  return head.upgrade !== undefined || (personal && protocol !== 'http2');
 }
 
 /** An unused connection was taken, and nothing has come of it. */

@@ -9,6 +9,7 @@ import {
   isStale,
   lostConnection,
   marked,
+  needsConnection,
   newExchange,
   recordExchange,
   recordFailed,
@@ -228,13 +229,15 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #forward(exchange: Exchange): void {
     const { target } = this.#session;
-    if (target.translates && exchange.head.upgrade === undefined) return this.#translate(exchange);
-    const lease = this.#own.take(exchange) ?? target.leaseNow();
+    const own = this.#own.take(exchange);
+    if (own === undefined && target.translates && !needsConnection(exchange, target))
+      return this.#translate(exchange);
+    const lease = own ?? target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
     else this.#leased(exchange, lease);
   }
 
-  /** Endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
+  /** Endpoints speak HTTP/2, or something that they do is only done so. */
   #translate(exchange: Exchange): void {
     this.#exchange = undefined;
     this.#translated = new TranslatedExchange(this.#session, exchange, (close, rest) => {
