@@ -53,7 +53,7 @@ export class PortListener {
   }
 
   destroy(): void {
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections) connection.abort();
   }
 
   #admit(socket: net.Socket): void {

@@ -51,9 +51,9 @@ const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
-  /** What is below all of them, and below those that have not come through their handshake. */
-  readonly #sockets = new Set<Socket>();
-  /** By the address and port of the client. */
+  /** What is below all of them, and below those that have not come through their handshake; by the address and port of the client. */
+  readonly #sockets = new Map<string, Socket>();
+  /** The same. */
   readonly #tickets = new Map<string, Ticket>();
   /** Connections that were ended here in their handshake and of which the server has not told yet. */
   #dropped = 0;
@@ -129,9 +129,9 @@ export class MtlsListener {
 
   /** Ends every connection. */
   destroy(): void {
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections) connection.abort();
     // Nobody has been told of these, and their handshakes may take longer than the grace.
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.values()) socket.destroy();
   }
 
   /** New connections get the new certificate; open ones live on, as long as their clients are trusted (`OpenPeers`). */
@@ -158,9 +158,9 @@ export class MtlsListener {
     );
     if (ticket === undefined) return this.#turnAway(socket, 'too many connections');
     this.#tickets.set(where, ticket);
-    this.#sockets.add(socket);
+    this.#sockets.set(where, socket);
     socket.once('close', () => {
-      this.#sockets.delete(socket);
+      if (this.#sockets.get(where) === socket) this.#sockets.delete(where);
       if (this.#tickets.get(where) === ticket) this.#tickets.delete(where);
       ticket.leave();
     });
@@ -197,7 +197,7 @@ export class MtlsListener {
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
     const foreign = this.#foreign(socket);
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
-    const connection = new SocketConnection(socket, accounts);
+    const connection = new SocketConnection(socket, accounts, this.#sockets.get(placeOf(socket)));
     this.#connections.add(connection);
     accounts.client.follow(connection, socket);
     socket.once('close', () => this.#connections.delete(connection));

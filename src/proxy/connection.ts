@@ -43,6 +43,9 @@ const UNREAD_MS = 30_000;
 /** Hears nothing. */
 export const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
+/** TLS is a layer over a socket of its own, which alone can be reset; on Bun both are one. */
+export const TLS_BELOW = process.versions['bun'] === undefined;
+
 /** Chunks up to this size are copied together with what is sent beside them: one write costs more than the copy. */
 const COPY_LIMIT = 4096;
 
@@ -105,6 +108,8 @@ export class SocketConnection implements Connection {
   bytesWritten = 0;
   retired = false;
   readonly #socket: Socket;
+  /** What can be reset. */
+  readonly #below: Socket;
   readonly #boundary: Boundary;
   /** What has been sent in this turn and not been given to the socket. */
   #slab: Slab | undefined;
@@ -115,9 +120,13 @@ export class SocketConnection implements Connection {
   #error: Error | undefined;
   #whenClosed: (() => void) | undefined;
 
-  /** @param boundary takes what handlers throw; default none: it goes on to the event loop */
-  constructor(socket: Socket, boundary: Boundary = NO_BOUNDARY) {
+  /**
+   * @param boundary takes what handlers throw; default none: it goes on to the event loop
+   * @param below the TCP socket below a TLS socket, as far as it is known
+   */
+  constructor(socket: Socket, boundary: Boundary = NO_BOUNDARY, below: Socket = socket) {
     this.#socket = socket;
+    this.#below = below;
     this.#boundary = boundary;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
@@ -144,13 +153,13 @@ export class SocketConnection implements Connection {
   #writeFailed(error: Error): void {
     this.#error ??= error;
     this.#ended = true;
-    this.#socket.setTimeout(UNREAD_MS, () => this.#socket.destroy(error));
+    this.#socket.setTimeout(UNREAD_MS, () => this.#socket.destroy());
   }
 
   /** A failed write has taken the reset that stood behind what was read: it is no proper end. */
   #onEnd(): void {
     if (this.#error === undefined) this.handler.onEnd(this);
-    else this.#socket.destroy(this.#error);
+    else this.#socket.destroy();
   }
 
   #safely(tell: () => void): void {
@@ -308,12 +317,26 @@ export class SocketConnection implements Connection {
     this.#socket.destroy();
   }
 
-  /** By a reset; in TLS it is the closing alert that is missing. */
+  /**
+   * By a reset, in TLS too: neither runtime tells of a closing alert that is missing, so that a FIN without one passes for a proper end (RFC 8446 section 6.1
+   * forbids that, and we cannot hear it).
+   */
   abort(error?: Error): void {
     this.#error ??= error;
     this.#handOver();
-    if (this.#closed || this.#socket instanceof TLSSocket) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    const socket = this.#socket;
+    if (this.#closed || (TLS_BELOW && this.#below instanceof TLSSocket)) socket.destroy();
+    // A FIN that is just going out must not be overtaken: libuv refuses, and the socket would never close.
+    else if (this.#ended && socket.writableLength === 0 && !socket.writableFinished && !socket.destroyed)
+      socket.once('finish', () => this.#reset());
+    else this.#reset();
+  }
+
+  #reset(): void {
+    const below = this.#below;
+    if (below.destroyed) this.#socket.destroy();
+    // One of its own has nobody who listens.
+    else (below === this.#socket ? below : below.on('error', () => this.#socket.destroy())).resetAndDestroy();
   }
 }
 

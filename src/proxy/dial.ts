@@ -2,7 +2,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import { type Connection, SocketConnection } from './connection.ts';
+import { type Connection, SocketConnection, TLS_BELOW } from './connection.ts';
 import type { Boundary } from './boundary.ts';
 import type { ConnectionAccount } from './connection-account.ts';
 import { ProxyFailure } from './failures.ts';
@@ -76,9 +76,10 @@ export async function tlsConnect<Own extends TlsIdentity>(
   if (identity === undefined)
     throw new ProxyFailure('connection failed', `${options.label}: this process has no certificate yet`);
   // @types/node does not list allowHalfOpen here; tls.connect has it.
+  const below =
+    TLS_BELOW && net.isIP(host) > 0 ? net.connect({ host, port, allowHalfOpen: true }) : undefined;
   const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
-    host,
-    port,
+    ...(below === undefined ? { host, port } : { socket: below }),
     allowHalfOpen: true,
     minVersion: 'TLSv1.3',
     servername: options.serverName,
@@ -92,7 +93,8 @@ export async function tlsConnect<Own extends TlsIdentity>(
   };
   const socket = tls.connect(settings);
   const refuses = () => options.refuses(socket, identity);
-  const connection = await connected(options, { host, port }, { socket, event: 'secureConnect', refuses });
+  const opening = { socket, event: 'secureConnect', refuses, below } as const;
+  const connection = await connected(options, { host, port }, opening);
   try {
     options.onProven?.(connection, socket);
   } catch (error) {
@@ -110,26 +112,31 @@ function connected(
     readonly socket: net.Socket;
     readonly event: 'connect' | 'secureConnect';
     readonly refuses: () => string | undefined;
+    /** The TCP socket below TLS, where it is one of its own. */
+    readonly below?: net.Socket | undefined;
   },
 ): Promise<Connection> {
-  const { socket, event, refuses } = opening;
+  const { socket, event, refuses, below } = opening;
   const { clock, account, boundary, label, timeoutMs = CONNECT_TIMEOUT_MS } = options;
   const where = `${label}: ${endpoint.host}:${endpoint.port}`;
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => {
-      socket.destroy();
       reject(
         new ProxyFailure('connect timeout', `${where} did not accept a connection within ${timeoutMs} ms`),
       );
+      socket.destroy();
     });
     const fail = (error: Error) => {
       timer.cancel();
-      socket.destroy();
+      // First, for a socket may tell of its end before `destroy` returns.
       reject(
         new ProxyFailure('connection failed', `${where} cannot be connected to: ${messageOf(error)}`, error),
       );
+      socket.destroy();
     };
     socket.once('error', fail);
+    // What is below tells of itself why it cannot connect.
+    below?.on('error', fail);
     socket.once('close', () => fail(new Error('it closed the connection')));
     socket.once(event, () => {
       let refusal: string | undefined;
@@ -144,7 +151,7 @@ function connected(
       timer.cancel();
       socket.removeAllListeners('error');
       socket.removeAllListeners('close');
-      const connection = new SocketConnection(socket, boundary);
+      const connection = new SocketConnection(socket, boundary, below);
       account().follow(connection, socket);
       // Nothing may be lost before somebody listens.
       connection.pause();

@@ -83,7 +83,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     this.#upstream?.abort(failure);
     this.#failure = failure;
     this.#session.accounts.failure(failure.kind, 'tcp');
-    this.#session.client.destroy(failure);
+    this.#session.client.abort(failure);
   }
 
   /** Whether it may be there: the client, and bytes that nobody reads. */

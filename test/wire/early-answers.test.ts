@@ -5,12 +5,14 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { outliveWriteErrors } from '../../src/proxy/write-errors.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import type { PlainClient } from '../support/plain-client.ts';
 import { RawHttp2 } from '../support/raw-http2.ts';
+import { RUNTIMES } from '../support/runtime-process.ts';
 
 const NAME = 'early.demo.svc.cluster.local';
 const RAW = 'raw.demo.svc.cluster.local';
@@ -28,6 +30,8 @@ async function uploadOver1(socket: net.Socket, upload: number): Promise<string> 
   let text = '';
   const heard = { over: false };
   const events = new EventEmitter();
+  // What the client has got is not lost because it goes on sending.
+  outliveWriteErrors(socket, () => events.emit('go on'));
   const end = () => {
     heard.over = true;
     events.emit('go on');
@@ -49,121 +53,125 @@ async function uploadOver1(socket: net.Socket, upload: number): Promise<string> 
 
 /**
  * A target may answer before it has read the whole of a request, and close: 413, 401, 503. What it still has to read makes its kernel send a reset behind the answer; whoever then
- * writes hears of the reset before it has read the answer, and said 502 (RFC 9112 sections 9.5 and 9.6). On Node: Bun ends such a
- * socket natively.
+ * writes hears of the reset before it has read the answer, and said 502 (RFC 9112 sections 9.5 and 9.6).
  */
-describe('An error on one half of a connection does not hide the other', () => {
-  const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-early-'));
-  let target: net.Server;
-  let gateway: GatewayProcess;
-  const egresses: EgressProcess[] = [];
-  let mesh: MeshClient;
+for (const runtime of RUNTIMES)
+  describe(`An error on one half of a connection does not hide the other, on ${runtime}`, () => {
+    const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-early-'));
+    let target: net.Server;
+    let gateway: GatewayProcess;
+    const egresses: EgressProcess[] = [];
+    let mesh: MeshClient;
 
-  before(async function () {
-    this.timeout(60_000);
-    target = net.createServer({ allowHalfOpen: true }, (socket) => {
-      socket.on('error', () => undefined);
-      socket.once('data', () => {
-        socket.pause();
-        socket.write(ANSWER, () => socket.resetAndDestroy());
+    before(async function () {
+      this.timeout(60_000);
+      target = net.createServer({ allowHalfOpen: true }, (socket) => {
+        socket.on('error', () => undefined);
+        socket.once('data', () => {
+          socket.pause();
+          socket.write(ANSWER, () => socket.resetAndDestroy());
+        });
       });
+      target.listen(0, '127.0.0.1');
+      await once(target, 'listening');
+      const ports = [(target.address() as net.AddressInfo).port];
+      const issuer = await createIssuer(await createAnchor({}), {});
+      gateway = await GatewayProcess.start({
+        runtime,
+        dir: path.join(dir, 'gateway'),
+        identity: await issueLeaf(issuer, { identity: 'gateway.west' }),
+        targets: [
+          { name: NAME, ports, protocol: 'http1' },
+          { name: RAW, ports, protocol: 'opaque' },
+        ],
+        flags: ['--grace', '0'],
+      });
+      mesh = new MeshClient({
+        port: gateway.port,
+        gatewayIdentity: 'gateway.west',
+        identity: await issueLeaf(issuer, { identity: 'front.east' }),
+      });
+      for (const streams of [true, false])
+        egresses.push(
+          await EgressProcess.start({
+            runtime,
+            dir: path.join(dir, `egress-${streams}`),
+            identity: await issueLeaf(issuer, { identity: 'egress.east' }),
+            gateway: { addresses: ['127.0.0.1'], port: gateway.port, identity: 'gateway.west' },
+            services: [{ name: NAME }, { name: RAW, protocol: 'opaque' }],
+            streams,
+          }),
+        );
     });
-    target.listen(0, '127.0.0.1');
-    await once(target, 'listening');
-    const ports = [(target.address() as net.AddressInfo).port];
-    const issuer = await createIssuer(await createAnchor({}), {});
-    gateway = await GatewayProcess.start({
-      runtime: 'node',
-      dir: path.join(dir, 'gateway'),
-      identity: await issueLeaf(issuer, { identity: 'gateway.west' }),
-      targets: [
-        { name: NAME, ports, protocol: 'http1' },
-        { name: RAW, ports, protocol: 'opaque' },
-      ],
-      flags: ['--grace', '0'],
+
+    after(async () => {
+      mesh.close();
+      for (const egress of egresses) await egress.kill();
+      await gateway.kill();
+      target.close();
+      rmSync(dir, { recursive: true });
     });
-    mesh = new MeshClient({
-      port: gateway.port,
-      gatewayIdentity: 'gateway.west',
-      identity: await issueLeaf(issuer, { identity: 'front.east' }),
-    });
-    for (const streams of [true, false])
-      egresses.push(
-        await EgressProcess.start({
-          runtime: 'node',
-          dir: path.join(dir, `egress-${streams}`),
-          identity: await issueLeaf(issuer, { identity: 'egress.east' }),
-          gateway: { addresses: ['127.0.0.1'], port: gateway.port, identity: 'gateway.west' },
-          services: [{ name: NAME }, { name: RAW, protocol: 'opaque' }],
-          streams,
-        }),
-      );
-  });
 
-  after(async () => {
-    mesh.close();
-    for (const egress of egresses) await egress.kill();
-    await gateway.kill();
-    target.close();
-    rmSync(dir, { recursive: true });
-  });
+    const plain = (at: number): PlainClient => {
+      const egress = egresses[at];
+      if (egress === undefined) throw new Error('there is no such egress');
+      return egress.client;
+    };
 
-  const plain = (at: number): PlainClient => {
-    const egress = egresses[at];
-    if (egress === undefined) throw new Error('there is no such egress');
-    return egress.client;
-  };
-
-  /** The first lines of what came, and how often. */
-  async function tally(upload: () => Promise<string>): Promise<Record<string, number>> {
-    const counts: Record<string, number> = {};
-    for (let at = 0; at < TRIES; at++) {
-      const text = await upload();
-      const first = text.endsWith('too big\n')
-        ? text.slice(0, 12)
-        : `cut: ${text.slice(0, 12)} ${text.slice(-100)}`;
-      counts[first] = (counts[first] ?? 0) + 1;
+    /** The first lines of what came, and how often. */
+    async function tally(upload: () => Promise<string>): Promise<Record<string, number>> {
+      const counts: Record<string, number> = {};
+      for (let at = 0; at < TRIES; at++) {
+        const text = await upload();
+        const first = text.endsWith('too big\n')
+          ? text.slice(0, 12)
+          : `cut: ${text.slice(0, 12)} ${text.slice(-100)}`;
+        counts[first] = (counts[first] ?? 0) + 1;
+      }
+      return counts;
     }
-    return counts;
-  }
 
-  for (const [way, connect] of [
-    ['a mesh client of HTTP/1', () => mesh.connect(NAME, 80, 'http1')],
-    ['a plain client, in stream mode', () => plain(0).connect(NAME)],
-    ['a plain client, without streams', () => plain(1).connect(NAME)],
-    ['a mesh client of raw bytes', () => mesh.connect(RAW, 80, 'opaque')],
-    ['a plain client of raw bytes, in stream mode', () => plain(0).connect(RAW)],
-    ['a plain client of raw bytes, without streams', () => plain(1).connect(RAW)],
-  ] as const)
-    it(`an early answer with a reset behind it reaches ${way}`, async function () {
+    for (const [way, connect] of [
+      ['a mesh client of HTTP/1', () => mesh.connect(NAME, 80, 'http1')],
+      ['a plain client, in stream mode', () => plain(0).connect(NAME)],
+      ['a plain client, without streams', () => plain(1).connect(NAME)],
+      ['a mesh client of raw bytes', () => mesh.connect(RAW, 80, 'opaque')],
+      ['a plain client of raw bytes, in stream mode', () => plain(0).connect(RAW)],
+      ['a plain client of raw bytes, without streams', () => plain(1).connect(RAW)],
+    ] as const)
+      it(`an early answer with a reset behind it reaches ${way}`, async function () {
+        this.timeout(120_000);
+        const counts = await tally(async () =>
+          uploadOver1(await connect(), way.includes('raw') ? RAW_UPLOAD : UPLOAD),
+        );
+        // Over TLS Bun loses one in 300 (ADR 0020).
+        if (runtime === 'bun' && way === 'a plain client, without streams')
+          expect(counts['HTTP/1.1 413'], JSON.stringify(counts)).to.be.at.least(TRIES - 1);
+        else expect(counts).to.deep.equal({ 'HTTP/1.1 413': TRIES });
+      });
+
+    it('an early answer with a reset behind it reaches a mesh client of HTTP/2', async function () {
       this.timeout(120_000);
-      expect(
-        await tally(async () => uploadOver1(await connect(), way.includes('raw') ? RAW_UPLOAD : UPLOAD)),
-      ).to.deep.equal({ 'HTTP/1.1 413': TRIES });
+      const counts: Record<string, number> = {};
+      for (let at = 0; at < TRIES; at++) {
+        const client = new RawHttp2(await mesh.connect(NAME, 80, 'http2'));
+        client.send(
+          client.head(1, false, [
+            [':method', 'POST'],
+            [':scheme', 'http'],
+            [':path', '/'],
+            [':authority', 'x'],
+          ]),
+        );
+        client.send(Buffer.concat(Array.from({ length: 3 }, () => dataFrame(1, 16_384))));
+        await client.hears(/^HEADERS 1 /);
+        const status = client.heard.find((line) => line.startsWith('HEADERS 1')) ?? '';
+        counts[status] = (counts[status] ?? 0) + 1;
+        client.socket.destroy();
+      }
+      expect(counts).to.deep.equal({ 'HEADERS 1 413': TRIES });
     });
-
-  it('an early answer with a reset behind it reaches a mesh client of HTTP/2', async function () {
-    this.timeout(120_000);
-    const counts: Record<string, number> = {};
-    for (let at = 0; at < TRIES; at++) {
-      const client = new RawHttp2(await mesh.connect(NAME, 80, 'http2'));
-      client.send(
-        client.head(1, false, [
-          [':method', 'POST'],
-          [':scheme', 'http'],
-          [':path', '/'],
-          [':authority', 'x'],
-        ]),
-      );
-      client.send(Buffer.concat(Array.from({ length: 3 }, () => dataFrame(1, 16_384))));
-      await client.hears(/^HEADERS 1 /);
-      const status = client.heard.find((line) => line.startsWith('HEADERS 1')) ?? '';
-      counts[status] = (counts[status] ?? 0) + 1;
-      client.socket.destroy();
-    }
-    expect(counts).to.deep.equal({ 'HEADERS 1 413': TRIES });
   });
-});
 
 function dataFrame(stream: number, length: number): Buffer {
   const frame = Buffer.alloc(9 + length);

@@ -8,8 +8,6 @@ import { rawHttp2Target, type RawRequest, type RawTarget } from '../support/raw-
 import { WireClient } from '../support/wire-client.ts';
 
 const WEB2 = 'web2.demo.svc.cluster.local';
-const CUT = 'cut.demo.svc.cluster.local';
-const EVIL = 'HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil';
 const PROTOCOL_ERROR = 1;
 
 /** What an endpoint may answer with, wrong or odd, by path. */
@@ -17,12 +15,6 @@ const answers: Readonly<Record<string, (request: RawRequest) => readonly Buffer[
   '/fine': ({ streamId, head }) => [
     head(false, [':status', '200'], ['content-length', '4']),
     raw.data(streamId, 'fine', true),
-  ],
-  '/body': ({ streamId, head }) => [head(false, [':status', '200']), raw.data(streamId, EVIL, true)],
-  '/204': ({ streamId, head }) => [head(false, [':status', '204']), raw.data(streamId, EVIL, true)],
-  '/304': ({ streamId, head }) => [
-    head(false, [':status', '304'], ['content-length', '7']),
-    raw.data(streamId, EVIL, true),
   ],
   '/short': ({ head }) => [head(true, [':status', '200'], ['content-length', '5'])],
   '/none': ({ head }) => [head(true, [':status', '200'], ['content-length', 'abc'])],
@@ -48,44 +40,26 @@ const fieldsOf = (method: string, path: string): readonly (readonly [string, str
 
 /**
  * A target that speaks HTTP/2 says where a message ends by frames; an HTTP/1 client by its head alone. What a target says wrongly became
- * a second answer on the client's connection, a body that the next answer was taken for, or an upgrade that nobody had asked for.
+ * a second answer on the client's connection, a body that the next answer was taken for, or an upgrade that nobody had asked for. The table of all ways to end
+ * is `message-ends-table.test.ts`; here is what has no place in it.
  */
 describe('How a message ends is decided here', () => {
   let target: RawTarget;
-  let cut: net.Server;
   let local: LocalGateway;
 
   before(async () => {
     target = await rawHttp2Target((request) =>
       (answers[request.path] ?? answers['/fine'] ?? (() => []))(request),
     );
-    // Half of a body without a length, then a reset: no end (RFC 9112 section 8).
-    cut = net.createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.once('data', () =>
-        socket.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhalf of it', () => {
-          setTimeout(() => socket.resetAndDestroy(), 100);
-        }),
-      );
-    });
-    cut.listen(0, '127.0.0.1');
-    await once(cut, 'listening');
     const endpoint = (port: number) => [{ host: '127.0.0.1', port, ready: true }];
     local = await localGateway([
       { name: WEB2, port: 80, protocol: 'http2', endpoints: endpoint(target.port) },
-      {
-        name: CUT,
-        port: 80,
-        protocol: 'http1',
-        endpoints: endpoint((cut.address() as net.AddressInfo).port),
-      },
     ]);
   });
 
   after(async () => {
     await local.close();
     target.close();
-    cut.close();
   });
 
   /** Everything that an HTTP/1 client gets for a request and a second one behind it. */
@@ -100,29 +74,6 @@ describe('How a message ends is decided here', () => {
   }
 
   const statuses = (text: string) => [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map((match) => match[1]);
-
-  for (const [method, path, status] of [
-    ['HEAD', '/body', '200'],
-    ['GET', '/204', '204'],
-    ['GET', '/304', '304'],
-  ] as const)
-    it(`${method} ${path}: what comes behind an answer without a body is not passed on, to HTTP/1 clients`, async () => {
-      const text = await over1(method, path);
-      expect(statuses(text)).to.deep.equal([status, '200']);
-      expect(text).to.not.include('evil');
-      expect(text).to.match(/fine$/);
-    });
-
-  for (const path of ['/204', '/304'])
-    it(`${path}: nor to HTTP/2 clients`, async () => {
-      const client = new RawHttp2(await local.client.connect(WEB2, 80, 'http2'));
-      client.send(client.head(1, true, fieldsOf('GET', path)));
-      await client.hears(new RegExp(`^HEADERS 1 ${path.slice(1)} end`));
-      client.send(client.head(3));
-      await client.hears(/^HEADERS 3 200/);
-      expect(client.heard.filter((line) => line.startsWith('DATA 1'))).to.deep.equal([]);
-      client.socket.destroy();
-    });
 
   for (const path of ['/short', '/none', '/twice', '/101'])
     it(`${path}: a malformed answer is 502, and the next one is its own`, async () => {
@@ -167,19 +118,6 @@ describe('How a message ends is decided here', () => {
     client.socket.destroy();
     await gateway.close();
     server.close();
-  });
-
-  it('half of an answer that ends in a reset is not taken for a whole one, whatever the client speaks', async () => {
-    const http2 = new RawHttp2(await local.client.connect(CUT, 80, 'http2'));
-    http2.send(http2.head(1));
-    await http2.hears(/^RST 1 /);
-    expect(http2.heard.some((line) => line.endsWith(' end'))).to.equal(false);
-    http2.socket.destroy();
-    const http1 = new WireClient(await local.client.connect(CUT, 80, 'http1'));
-    http1.send('GET / HTTP/1.1\r\nhost: web\r\n\r\n');
-    await eventually('the end', () => http1.ended || http1.closed);
-    http1.socket.destroy();
-    expect(http1.text).to.not.match(/\r\n0\r\n\r\n$/);
   });
 
   it('a POST without a body says so to an HTTP/1 target, which answers 411 otherwise', async () => {

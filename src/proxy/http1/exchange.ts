@@ -1,7 +1,8 @@
-import type { ProxyFailure } from '../failures.ts';
+import { ProxyFailure } from '../failures.ts';
 import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
 import type { Session } from '../session.ts';
 import type { Lease } from '../lease.ts';
+import type { Target } from '../target.ts';
 import { BodyReader } from './body.ts';
 import { NO_BODY, type RequestHead, type ResponseHead } from './head.ts';
 
@@ -106,12 +107,64 @@ export function recordExchange(
   recordRequest(session, exchange, where, failure);
 }
 
+/** The head of the answer has come, which is not interim: it is counted, and says how its body ends. */
+export function takeResponse(
+  { accounts, clock, target }: Session,
+  exchange: Exchange,
+  head: ResponseHead,
+): void {
+  const ms = clock.monotonic() - exchange.startedAt;
+  accounts.response(target.label, head.status, ms);
+  if (head.status >= 500) exchange.lease?.endpoint.fail();
+  else exchange.lease?.endpoint.succeed(ms);
+  exchange.response = head;
+  exchange.status = head.status;
+  exchange.firstByteMs = ms;
+  exchange.responseBody = new BodyReader(head.framing);
+  exchange.held = EMPTY;
+}
+
+/** Counts a request that is answered here, in the target's stead. @param lease what it was sent on, if anything */
+export function recordFailed(
+  session: Session,
+  exchange: Exchange,
+  lease: Lease | undefined,
+  failure: ProxyFailure,
+): void {
+  const { accounts, target, clock } = session;
+  exchange.status = failure.status;
+  accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
+  recordExchange(session, exchange, lease, failure);
+}
+
 /** The head of a response, saying so where a drill delayed the request. */
 export function marked({ hold }: Exchange, head: string): string {
   return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
 }
 
+/**
+ * Whether a request has to go on an HTTP/1 connection to an endpoint: upgrades, and those that sign a connection in, which the next request of the client
+ * has to find again. An endpoint that speaks HTTP/2 alone knows no such signing in.
+ */
+export function needsConnection({ head, personal }: Exchange, { protocol }: Target): boolean {
+  return head.upgrade !== undefined || (personal && protocol !== 'http2');
+}
+
 /** An unused connection was taken, and nothing has come of it. */
 export function isStale({ lease, response, held, bodySent }: Exchange): boolean {
   return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
+}
+
+/**
+ * What is said where an endpoint's connection ended and its answer was not whole.
+ * @param response what has come of it @param error how it broke, if it did
+ */
+export function lostConnection(
+  label: string,
+  response: ResponseHead | undefined,
+  error: Error | undefined,
+): ProxyFailure {
+  const when = response === undefined ? 'before it answered' : 'in the middle of its answer';
+  const why = error === undefined ? `closed the connection ${when}` : error.message;
+  return new ProxyFailure('connection failed', `${label}: the endpoint ${why}`, error);
 }

@@ -1,12 +1,21 @@
-/* oxlint-disable max-lines -- one state of one connection; what could be told apart (heads, bodies, rendering, translation, records) is in files of its own */
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import { ProxyFailure } from '../failures.ts';
 import type { Flow, Session } from '../session.ts';
 import type { Lease } from '../lease.ts';
 import { endGently } from '../linger.ts';
-import { joinTunnel } from '../tunnel.ts';
-import { BodyReader, passOn } from './body.ts';
-import { type Exchange, isStale, marked, newExchange, recordExchange } from './exchange.ts';
+import { passOn } from './body.ts';
+import {
+  type Exchange,
+  isStale,
+  lostConnection,
+  marked,
+  needsConnection,
+  newExchange,
+  recordExchange,
+  recordFailed,
+  takeResponse,
+} from './exchange.ts';
+import { HeldRequests } from './held-requests.ts';
 import { PrivateConnection } from './private-connection.ts';
 import { TranslatedExchange } from './translated.ts';
 import {
@@ -16,15 +25,14 @@ import {
   IDEMPOTENT,
   HeadMemory,
   MAX_INTERIM,
-  parseRequestHead,
   parseResponseHead,
   type RequestHead,
   type ResponseHead,
 } from './head.ts';
 import { failureResponse } from './failure-response.ts';
 import { isServableTarget, renderRequest, renderResponse } from './render.ts';
+import { UpgradedExchange } from './upgraded.ts';
 
-const EMPTY = Buffer.alloc(0);
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
 /** When the process is to end, a connection without a request is given this long: one on its way would be lost. */
@@ -37,16 +45,14 @@ const DRAIN_IDLE_MS = 1000;
 export class Http1Session implements ConnectionHandler, Flow {
   readonly #session: Session;
   readonly #client: Connection;
-  readonly #requestMemory = new HeadMemory();
   readonly #responseMemory = new HeadMemory();
-  #held: Buffer = EMPTY;
+  readonly #held = new HeldRequests();
   #exchange: Exchange | undefined;
   /** Instead of an exchange, when endpoints speak HTTP/2, or proxies before them do. */
   #translated: TranslatedExchange | undefined;
   /** The request whose connection has become a tunnel. */
-  #tunnelled: { readonly head: RequestHead; readonly connection: Connection } | undefined;
+  #upgraded: UpgradedExchange | undefined;
   readonly #own = new PrivateConnection();
-  #clientEnded = false;
   #closing = false;
   #advancing = false;
 
@@ -63,15 +69,8 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   recheck(): void {
-    if (this.#tunnelled === undefined || this.#client.closed) return;
-    this.#safely(() => {
-      const { check, accounts } = this.#session;
-      const refusal = check(this.#tunnelled?.head);
-      if (refusal === undefined) return;
-      accounts.failure(refusal.kind);
-      this.#tunnelled?.connection.abort(refusal);
-      this.#client.destroy(refusal);
-    });
+    const upgraded = this.#upgraded;
+    if (upgraded !== undefined && !this.#client.closed) this.#safely(() => upgraded.recheck());
   }
 
   drain(): void {
@@ -92,7 +91,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   /** Nothing is under way. */
   get #idle(): boolean {
-    return this.#exchange === undefined && this.#translated === undefined && this.#tunnelled === undefined;
+    return this.#exchange === undefined && this.#translated === undefined && this.#upgraded === undefined;
   }
 
   onData(connection: Connection, chunk: Buffer): void {
@@ -112,28 +111,18 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   onEnd(connection: Connection): void {
-    if (connection === this.#client) {
-      this.#clientEnded = true;
-      const exchange = this.#exchange;
-      if (this.#translated !== undefined) this.#translated.onClientEnd();
-      // What it has asked before, and not been answered because it did not read, comes first.
-      else if (exchange === undefined) this.#nextRequest();
-      else this.#abortIncomplete(exchange);
-      return;
-    }
-    if (connection === this.#exchange?.lease?.connection) this.#targetEnded(this.#exchange, undefined);
+    if (connection === this.#client) this.#clientLeft(new Error('the client left before it had its answer'));
+    else if (connection === this.#exchange?.lease?.connection) this.#targetEnded(this.#exchange, undefined);
   }
 
   onClose(connection: Connection, error: Error | undefined): void {
     const exchange = this.#exchange;
     if (connection === this.#client) {
-      this.#translated?.abandon();
+      this.#clientLeft(error);
       this.#own.end();
-      if (exchange !== undefined) this.#abort(exchange, error);
-      return;
-    }
-    if (exchange !== undefined && connection === exchange.lease?.connection)
+    } else if (exchange !== undefined && connection === exchange.lease?.connection) {
       this.#targetEnded(exchange, error);
+    }
   }
 
   #fromClient(chunk: Buffer): void {
@@ -142,7 +131,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     if (this.#closing && exchange?.requestBody.done !== false) return;
     if (this.#translated !== undefined) return this.#translated.onClientData(chunk);
     if (exchange === undefined || exchange.requestBody.done || exchange.lease === undefined) {
-      this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+      this.#held.add(chunk);
       if (exchange === undefined) this.#nextRequest();
       else if (this.#held.length > MAX_HELD) this.#client.pause();
       return;
@@ -181,7 +170,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       else if (this.#advancing && !this.#closing && !this.#client.closed) this.#answer(failure, undefined);
       else {
         this.#session.accounts.failure(failure.kind);
-        this.#tunnelled?.connection.abort(failure);
+        this.#upgraded?.abort(failure);
         this.#client.abort(failure);
       }
     } catch (error) {
@@ -212,15 +201,8 @@ export class Http1Session implements ConnectionHandler, Flow {
       return false;
     }
     try {
-      // Empty lines before a request are ignored (RFC 9112 section 2.2).
-      while (this.#held[0] === 0x0d && this.#held[1] === 0x0a) this.#held = this.#held.subarray(2);
-      const end = headEnd(this.#held);
-      if (end < 0) {
-        if (this.#clientEnded) endGently(this.#client, this.#session.clock);
-        return false;
-      }
-      const head = parseRequestHead(this.#held, end, this.#requestMemory);
-      this.#held = behind(this.#held, end);
+      const head = this.#held.nextHead();
+      if (head === undefined) return false;
       this.#begin(head);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
@@ -247,30 +229,24 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #forward(exchange: Exchange): void {
     const { target } = this.#session;
-    if (target.translates && exchange.head.upgrade === undefined) return this.#translate(exchange);
-    const lease = this.#own.take(exchange) ?? target.leaseNow();
+    const own = this.#own.take(exchange);
+    if (own === undefined && target.translates && !needsConnection(exchange, target))
+      return this.#translate(exchange);
+    const lease = own ?? target.leaseNow();
     if (lease === undefined) void this.#lease(exchange, false);
     else this.#leased(exchange, lease);
   }
 
-  /** Endpoints speak HTTP/2. (Not for upgrades: those need a connection of their own, which HTTP/1 gives.) */
+  /** Endpoints speak HTTP/2, or something that they do is only done so. */
   #translate(exchange: Exchange): void {
     this.#exchange = undefined;
-    const held = this.#held;
-    this.#held = EMPTY;
     this.#translated = new TranslatedExchange(this.#session, exchange, (close, rest) => {
       this.#translated = undefined;
-      this.#held = rest;
+      this.#held.set(rest);
       this.#closing = close;
-      if (close) {
-        endGently(this.#client, this.#session.clock);
-        return;
-      }
-      this.#client.resume();
-      this.#nextRequest();
+      this.#goOn();
     });
-    this.#translated.start(held);
-    if (this.#clientEnded) this.#translated?.onClientEnd();
+    this.#translated.start(this.#held.take());
   }
 
   async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
@@ -298,14 +274,11 @@ export class Http1Session implements ConnectionHandler, Flow {
     lease.connection.sendText(renderRequest(exchange.head, this.#session.rules));
     this.#client.resume();
     this.#sendHeldBody(exchange, lease);
-    if (this.#clientEnded) this.#abortIncomplete(exchange);
   }
 
   #sendHeldBody(exchange: Exchange, lease: Lease): void {
     if (exchange.requestBody.done || this.#held.length === 0) return;
-    const held = this.#held;
-    this.#held = EMPTY;
-    this.#sendBody(exchange, lease, held);
+    this.#sendBody(exchange, lease, this.#held.take());
   }
 
   #sendBody(exchange: Exchange, lease: Lease, chunk: Buffer): void {
@@ -316,7 +289,7 @@ export class Http1Session implements ConnectionHandler, Flow {
         exchange.bytesIn += taken;
         if (!lease.connection.send(passOn(exchange.requestBody, chunk, taken))) this.#client.pause();
       }
-      if (taken < chunk.length) this.#held = chunk.subarray(taken);
+      if (taken < chunk.length) this.#held.set(chunk.subarray(taken));
       if (exchange.requestBody.done && exchange.response !== undefined && exchange.responseBody.done)
         this.#finish(exchange);
     } catch (error) {
@@ -361,17 +334,8 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   #finalHead(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
-    const { accounts, clock, target, draining } = this.#session;
-    const ms = clock.monotonic() - exchange.startedAt;
-    accounts.response(target.label, head.status, ms);
-    if (head.status >= 500) exchange.lease?.endpoint.fail();
-    else exchange.lease?.endpoint.succeed(ms);
-    exchange.response = head;
-    exchange.status = head.status;
-    exchange.firstByteMs = ms;
-    exchange.responseBody = new BodyReader(head.framing);
-    exchange.held = EMPTY;
-    const last = draining() || this.#client.retired;
+    takeResponse(this.#session, exchange, head);
+    const last = this.#session.draining() || this.#client.retired;
     this.#closing = last || !exchange.head.keepAlive || head.framing.kind === 'until close';
     this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
@@ -398,39 +362,24 @@ export class Http1Session implements ConnectionHandler, Flow {
       else if (exchange.personal) this.#own.keep(lease, this.#session.clock.monotonic());
       else this.#session.target.giveBack(lease);
     }
-    if (this.#closing || !requestBody.done) {
-      this.#closing = true;
-      this.#client.resume();
-      endGently(this.#client, this.#session.clock);
-      return;
-    }
+    this.#closing ||= !requestBody.done;
+    this.#goOn();
+  }
+
+  /** A request has been answered. */
+  #goOn(): void {
     this.#client.resume();
-    this.#nextRequest();
+    if (this.#closing) endGently(this.#client, this.#session.clock);
+    else this.#nextRequest();
   }
 
   #upgrade(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
-    const { accounts, clock, target } = this.#session;
     const { lease } = exchange;
     if (lease === undefined || exchange.head.upgrade === undefined)
       throw new HeadError('an upgrade was not asked for');
-    accounts.response(target.label, 101, clock.monotonic() - exchange.startedAt);
     this.#exchange = undefined;
-    this.#client.sendText(marked(exchange, renderResponse(head, 1, false)));
-    if (rest.length > 0) this.#client.send(rest);
-    exchange.status = 101;
-    exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
-    const before = { in: this.#client.bytesRead, out: this.#client.bytesWritten };
-    joinTunnel(this.#client, lease.connection, (failure) => {
-      if (failure !== undefined) accounts.failure(failure.kind);
-      lease.endpoint.succeed(undefined);
-      exchange.bytesIn += this.#client.bytesRead - before.in;
-      exchange.bytesOut += this.#client.bytesWritten - before.out;
-      recordExchange(this.#session, exchange, lease, failure);
-    });
-    lease.endpoint.accepted();
-    this.#tunnelled = { head: exchange.head, connection: lease.connection };
-    if (this.#held.length > 0) lease.connection.send(this.#held);
-    if (this.#clientEnded) lease.connection.end();
+    this.#upgraded = new UpgradedExchange(this.#session, exchange, lease);
+    this.#upgraded.start(head, { ofTarget: rest, ofClient: this.#held.take() });
   }
 
   /** The target sends no more, or its connection is gone. */
@@ -446,12 +395,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       void this.#lease(exchange, true);
       return;
     }
-    const when = exchange.response === undefined ? 'before it answered' : 'in the middle of its answer';
-    const why = error === undefined ? `closed the connection ${when}` : error.message;
-    this.#targetFailed(
-      exchange,
-      new ProxyFailure('connection failed', `${this.#session.target.label}: the endpoint ${why}`, error),
-    );
+    this.#targetFailed(exchange, lostConnection(this.#session.target.label, exchange.response, error));
   }
 
   /** The exchange failed on the target's side. */
@@ -472,13 +416,26 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#client.abort(failure);
   }
 
-  /** The client sends no more: a request without its end will never have one, and whoever sent it does not want an answer. What is held is part of it as long as there is no endpoint. */
-  #abortIncomplete(exchange: Exchange): void {
-    if (this.#exchange !== exchange) return;
-    // Who waits at the gate is not waited for, unless it has said that it would send no more.
-    const left = exchange.hold?.waits === true && exchange.head.keepAlive;
-    if (!left && (exchange.lease === undefined || exchange.requestBody.done)) return;
-    this.#abort(exchange, new Error('the client left in the middle of a request'));
+  /**
+   * The client is gone, or sends no more, which is the same: a socket that is closed says so by a FIN, as one that is half-closed does, and a target that
+   * works for nobody costs more than an answer for the rare client that half-closes and reads on. So do Envoy, nginx (499), hyper (and with it Linkerd's
+   * proxies), and Go's and Node's servers; of those that wait for an answer all the same, as HAProxy does without `abortonclose`, none hears of a client
+   * that gives up. What was asked before and not begun is not begun; answers that are complete still go out.
+   */
+  #clientLeft(error: Error | undefined): void {
+    const exchange = this.#exchange;
+    if (exchange !== undefined) return this.#abort(exchange, error);
+    const begun = this.#translated?.responded === true;
+    this.#translated?.abandon();
+    this.#translated = undefined;
+    this.#leave(begun, error);
+  }
+
+  /** Ends the client's connection. @param begun half of a response is out, which is not to look whole */
+  #leave(begun: boolean, error: Error | undefined): void {
+    this.#closing = true;
+    if (begun) this.#client.abort(error);
+    else endGently(this.#client, this.#session.clock);
   }
 
   /** The client is gone, or can no longer be answered. */
@@ -491,29 +448,19 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (exchange.response === undefined) lease.endpoint.abandon();
       lease.connection.destroy();
     }
-    this.#client.abort(error);
+    this.#leave(exchange.response !== undefined, error);
   }
 
   /** Answers in the target's stead, saying why. */
   #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: Lease): void {
     if (failure.breaks && exchange !== undefined) return this.#cut(failure, exchange, lease);
-    const { accounts, target, clock } = this.#session;
-    accounts.failure(failure.kind);
-    if (exchange !== undefined) {
-      exchange.status = failure.status;
-      accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
-      recordExchange(this.#session, exchange, lease, failure);
-    }
+    this.#session.accounts.failure(failure.kind);
+    if (exchange !== undefined) recordFailed(this.#session, exchange, lease, failure);
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;
     this.#closing = !whole || failure.isOurs || failure.kind === 'bad request';
     const meshed = this.#session.plainClient !== true;
     this.#client.send(failureResponse(failure, exchange?.head.method === 'HEAD', this.#closing, meshed));
-    this.#client.resume();
-    if (this.#closing) {
-      endGently(this.#client, this.#session.clock);
-    } else {
-      this.#nextRequest();
-    }
+    this.#goOn();
   }
 }

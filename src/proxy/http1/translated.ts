@@ -35,7 +35,6 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #chunked = false;
   #close: boolean;
   #responded = false;
-  #clientEnded = false;
   #owed = 0;
   #over = false;
 
@@ -81,13 +80,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     if (owed > 0) this.#upstream?.consumed(owed);
   }
 
-  /** The client sends no more. Whoever has not sent all of its request does not want an answer. */
-  onClientEnd(): void {
-    this.#clientEnded = true;
-    // What is held may be all that is missing.
-    if (this.#body.done || this.#upstream === undefined || this.#over) return;
-    this.abandon();
-    this.#session.client.destroy(new Error('the client left in the middle of a request'));
+  /** Something of the answer is out. */
+  get responded(): boolean {
+    return this.#responded;
   }
 
   /** The client is gone. */
@@ -225,7 +220,6 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       this.#held = EMPTY;
       this.#session.client.resume();
       this.#forward(upstream, held);
-      if (this.#clientEnded) this.onClientEnd();
     } catch (error) {
       this.#failed(this.#session.accounts.caught(error));
     }

@@ -6,6 +6,7 @@ import type { Lease } from '../lease.ts';
 import type { Target } from '../target.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink, trailerSection } from './body.ts';
+import { lostConnection } from './exchange.ts';
 import { signsConnection } from './private-connection.ts';
 import { TE_TRAILERS } from './render.ts';
 import {
@@ -223,12 +224,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
     }
     const stale = this.#lease.reused && this.#response === undefined && this.#held.length === 0;
     const unprocessed = stale && !this.#bodySent && IDEMPOTENT.has(this.#request.method);
-    const why =
-      this.#response === undefined
-        ? 'closed the connection before it answered'
-        : 'closed the connection in the middle of its answer';
-    const text = `${this.#target.label}: the endpoint ${error === undefined ? why : error.message}`;
-    this.#fail(new ProxyFailure('connection failed', text, error), unprocessed);
+    this.#fail(lostConnection(this.#target.label, this.#response, error), unprocessed);
   }
 
   #fail(failure: ProxyFailure, unprocessed: boolean): void {
