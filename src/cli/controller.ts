@@ -58,6 +58,8 @@ const schema = z.strictObject({
   createNamespaces: z.boolean().default(false),
   annotationExports: z.boolean(),
   federatedServiceSelector: selectorFlag,
+  excludedLabels: keyListFlag,
+  excludedAnnotations: keyListFlag,
   onlyLabels: keyListFlag,
   onlyAnnotations: keyListFlag,
   steeringMetadata: z.boolean().default(false),
@@ -123,6 +125,11 @@ export function controllerCommand(): Command {
       'Services of this cluster that join federated ones',
       `${FEDERATED_LABEL}=member`,
     )
+    .option(
+      '--excluded-labels <keys>',
+      'labels of those that federated Services do not get (default: what any Link excludes; empty: none)',
+    )
+    .option('--excluded-annotations <keys>', 'the same, of annotations')
     .option(
       '--only-labels <keys>',
       'copy only these labels to mirrors (comma-separated; <group>/* for a group)',
@@ -232,6 +239,7 @@ function controllerSettings(settings: Settings, meshed: boolean): ControllerSett
     egressService: settings.egressService,
     egressRange: DEFAULT_EGRESS_RANGE,
     federatedSelector: settings.federatedServiceSelector,
+    localExclusions: { label: settings.excludedLabels, annotation: settings.excludedAnnotations },
     dataPath: settings.dataPath === 'auto' ? (meshed ? 'gateway' : 'relay') : settings.dataPath,
     writeEndpoints: meshed,
     flatEndpoints: settings.flatEndpoints,
