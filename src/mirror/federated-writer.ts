@@ -5,7 +5,7 @@ import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { EgressWish, EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
+import { readyAddresses, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, ImportFacts, LinkFacts } from './facts.ts';
 import {
   decideMember,
@@ -332,7 +332,9 @@ export class FederatedWriter {
       view
         .slices(namespace, federatedName(name))
         .filter((slice) => hasOwnershipLabels(slice, memberLabel(member)));
-    return union !== 'none' && lostAllSlices(members, key) && own().some(hasEndpoints) ? 'emptied' : 'there';
+    return union !== 'none' && lostAllSlices(members, key) && readyAddresses(own()).length > 0
+      ? 'emptied'
+      : 'there';
   }
 
   #priorityOf(key: string): number {

@@ -13,7 +13,7 @@ import {
 } from '../base/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
-import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
+import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
 import type { ImportNote } from './import-rules.ts';
 import { madeByUs } from './makers.ts';
@@ -151,7 +151,7 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    slices: unionSlices(facts, path === 'Mirrored'),
+    slices: unionSlices(facts, path),
   };
 }
 
@@ -169,7 +169,7 @@ function unionReason(facts: MemberFacts): MirrorReason {
 }
 
 /** Each member writes its own slices: kube-proxy makes the union, and no member can harm another's. */
-function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] {
+function unionSlices(facts: MemberFacts, path: MirrorReason): V1EndpointSlice[] {
   const { key, member, union, remote } = facts;
   if (union === 'none' || remote === undefined) return [];
   const service = federatedName(key.name);
@@ -180,13 +180,14 @@ function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] 
     cluster: memberLabel(member),
     fqName: undefined,
     gatewayIdentity: undefined,
+    notReady: path === 'Mirrored' ? undefined : path,
   };
   if (union === 'pods')
     return podSlices(owner, facts.remoteSlices, { zoneHints: false, refusal: facts.imports.podRefusal });
   const ports = facts.egressPorts.get(service) ?? {};
   return desiredSlices({
     ...owner,
-    addresses: populated ? facts.egress : [],
+    ...shownAddresses(path, facts.egress),
     ports: mirroredPorts(remote),
     portOf: (port) => ports[port.port] ?? 0,
   });

@@ -1,7 +1,6 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import { isDnsLabel } from '../base/text.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
-import { hasEndpoints } from './endpoints.ts';
 import type { MirrorFacts } from './facts.ts';
 import type { MirroredPort } from './ports.ts';
 
@@ -28,7 +27,7 @@ export function formOf({ remote, remoteReady, remoteSlices, link, hosts, local }
   const is = local.service === undefined ? undefined : isHeadless(local.service) ? 'headless' : 'ordinary';
   if (remoteReady === undefined) return is === 'ordinary' ? is : 'unknown';
   if (hosts.length > 0) return 'headless';
-  return remoteSlices.some(hasEndpoints) ? 'ordinary' : (is ?? 'headless');
+  return remoteSlices.some(({ endpoints }) => (endpoints ?? []).length > 0) ? 'ordinary' : (is ?? 'headless');
 }
 export type Form = 'headless' | 'ordinary' | 'unknown';
 type FormFacts = Pick<MirrorFacts, 'remote' | 'remoteReady' | 'remoteSlices' | 'link' | 'hosts' | 'local'>;

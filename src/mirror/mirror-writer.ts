@@ -9,7 +9,7 @@ import type { Link } from '../link/schema.ts';
 import { relayedTargets } from './desired.ts';
 import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
+import { readyAddresses, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, LinkFacts, MirrorFacts } from './facts.ts';
 import { Grace, type Sight } from './grace.ts';
 import { HostMirrors } from './host-mirrors.ts';
@@ -296,7 +296,7 @@ export class MirrorWriter {
     if (remote === undefined) return 'absent';
     const { namespace, name } = parseKey(key);
     const slices = () => view.slices(namespace, mirrorName(name, facts.cluster));
-    return lostAllSlices(exports, key) && slices().some(hasEndpoints) ? 'emptied' : 'there';
+    return lostAllSlices(exports, key) && readyAddresses(slices()).length > 0 ? 'emptied' : 'there';
   }
 
   #touched(key: string): void {

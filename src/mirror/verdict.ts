@@ -180,7 +180,7 @@ function mirror(facts: MirrorFacts): Verdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    parts: desiredParts(facts, remote, path === 'Mirrored'),
+    parts: desiredParts(facts, remote, path),
   };
 }
 

@@ -68,7 +68,10 @@ describe('mirror plan', () => {
   it('withdraws endpoints by emptying the slice, in one write', () => {
     const steps = planned({ ...written(mirrorFacts()), remoteReady: 0 });
     expect(summary(steps)).to.deep.equal(['patch endpointSlices']);
-    expect(patchOf(steps[0])).to.deep.equal({ endpoints: [] });
+    expect(patchOf(steps[0])).to.deep.equal({
+      endpoints: [],
+      metadata: { annotations: { 'linkspan.dev/not-ready': 'NoReadyEndpoints' } },
+    });
   });
 
   it('gives slices to a mirror that was made again under another UID', () => {
