@@ -157,7 +157,15 @@ export class FederatedWriter {
           : facts.emptiedGraceMs > 0
             ? facts.emptiedGraceMs
             : undefined,
-      after: () => this.#settleClaims(key, facts, verdict),
+      after: () => {
+        this.#settleClaims(key, facts, verdict);
+        // As `MirrorWriter` does: only now has the API server chosen the family of a new ClusterIP.
+        if (
+          facts.federated.service === undefined &&
+          decideMember(this.#gather(key, 'look')).reason === 'AddressFamilyMismatch'
+        )
+          this.#reconciler.add(key, PRIORITY.change);
+      },
     };
   }
 

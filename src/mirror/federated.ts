@@ -13,6 +13,7 @@ import {
 } from '../base/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
+import { familyGap } from './address-families.ts';
 import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
 import type { ImportNote } from './import-rules.ts';
@@ -138,11 +139,15 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     if (found !== undefined) return found;
   }
   const path = unionReason(facts);
-  const reason = isLeaving(facts.federated.service) ? 'BeingDeleted' : path;
+  const slices = unionSlices(facts, path);
+  const { service } = facts.federated;
+  const gap = path === 'Mirrored' ? familyGap([{ service, slices }]) : undefined;
+  const reason = isLeaving(service) ? 'BeingDeleted' : gap === undefined ? path : 'AddressFamilyMismatch';
   const pods = { ...facts, flat: facts.union === 'pods', link: { rules: facts.rules, flatEndpoints: true } };
   const notes = facts.remote === undefined ? [] : importNotes(pods, facts.remote);
   const message = [
-    ...(reason === 'BeingDeleted' ? [heldBy(facts.federated.service)] : []),
+    ...(reason === 'BeingDeleted' ? [heldBy(service)] : []),
+    ...(gap === undefined ? [] : [gap]),
     ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
     ...notes.map(({ text }) => text),
   ];
@@ -151,7 +156,7 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    slices: unionSlices(facts, path),
+    slices,
   };
 }
 

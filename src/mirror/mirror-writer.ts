@@ -6,6 +6,7 @@ import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { Link } from '../link/schema.ts';
+import { familyGap } from './address-families.ts';
 import { relayedTargets } from './desired.ts';
 import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
@@ -153,8 +154,20 @@ export class MirrorWriter {
       // Endpoint mirrors have their address only now; a Service that is made anew has only been deleted.
       again: steps.length > 0 && (halfway || verdict.action === 'namespace'),
       recheckMs: waits.length === 0 ? undefined : Math.min(...waits),
-      after: () => this.#settleClaims(facts, verdict),
+      after: () => {
+        this.#settleClaims(facts, verdict);
+        this.#familyChosen(facts, verdict);
+      },
     };
+  }
+
+  /** The API server chooses the family of a new mirror's ClusterIP, which may be one that its endpoints do not have. */
+  #familyChosen({ key, local }: MirrorFacts, verdict: Verdict): void {
+    if (local.service !== undefined || verdict.action !== 'mirror') return;
+    const [{ service: made, slices } = { service: undefined, slices: [] }] = verdict.parts;
+    const service = this.#options.view.service(key.namespace, made?.metadata?.name ?? '');
+    const text = `${key.namespace}/${key.name}`;
+    if (familyGap([{ service, slices }]) !== undefined) this.#reconciler.add(text, PRIORITY.change);
   }
 
   /** Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the target is known not to export. */

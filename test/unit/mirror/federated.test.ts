@@ -2,37 +2,10 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { decideMember, planMember, type MemberFacts } from '../../../src/mirror/federated.ts';
-import { TAKES_ALL } from '../../../src/mirror/importer.ts';
 import { LOCAL_MEMBER } from '../../../src/mirror/local-indexes.ts';
 import type { Step } from '../../../src/mirror/plan.ts';
+import { memberFacts } from '../../support/member-facts.ts';
 import { aliveGateway, exportedService, nothing } from '../../support/mirror-facts.ts';
-
-function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
-  return {
-    key: { namespace: 'demo', name: 'web' },
-    member: 'west',
-    link: 'links/west',
-    rules: { excludedLabel: () => false, excludedAnnotation: () => false },
-    createNamespaces: false,
-    union: 'none',
-    synced: true,
-    removalsHeld: false,
-    remote: exportedService(),
-    remoteReady: 2,
-    emptiedGraceMs: 0,
-    remoteSlices: [],
-    imports: TAKES_ALL,
-    namespace: 'present',
-    federated: nothing,
-    strangers: [],
-    leads: true,
-    gateway: aliveGateway(),
-    egress: [{ ip: '10.1.0.1' }],
-    egressPorts: new Map(),
-    egressUnrecorded: false,
-    ...change,
-  };
-}
 
 const planned = (facts: MemberFacts): Step[] => planMember(facts, decideMember(facts));
 const summary = (steps: readonly Step[]) => steps.map(({ verb, kind }) => `${verb} ${kind}`);
