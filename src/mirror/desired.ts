@@ -23,7 +23,7 @@ import {
   type MirrorAddress,
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
-import { formOf, podPort } from './headless.ts';
+import { formOf, hostAddresses, podPort } from './headless.ts';
 import { bareRules, mirrorMetadata, ownershipLabels } from './metadata.ts';
 import { fullyQualifiedName, mirrorName } from './naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
@@ -135,10 +135,6 @@ function distributionOf({ spec }: V1Service): string | undefined {
 /** A headless mirror: DNS answers with the ClusterIPs of its endpoint mirrors, under the host names of the pods. */
 function headlessPart({ facts, remote, ports, path }: Draft): DesiredPart {
   const name = mirrorName(facts.key.name, facts.link.cluster);
-  const addresses = facts.hosts.flatMap(({ host, ready, local }): MirrorAddress[] => {
-    const ip = local.service?.spec?.clusterIP;
-    return ready && ip !== undefined && ip !== 'None' ? [{ ip, hostname: host }] : [];
-  });
   const wanted: EndpointsWanted = {
     namespace: facts.key.namespace,
     service: name,
@@ -147,7 +143,7 @@ function headlessPart({ facts, remote, ports, path }: Draft): DesiredPart {
     fqName: fullyQualifiedName(facts.key, facts.link.clusterDomain),
     // The addresses are Services of this cluster, which prove nothing themselves.
     gatewayIdentity: undefined,
-    ...shownAddresses(path, addresses),
+    ...shownAddresses(path, hostAddresses(facts.hosts)),
     ports,
     portOf: (port) => podPort(facts.remoteSlices, port),
   };

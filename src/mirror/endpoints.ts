@@ -201,6 +201,8 @@ function podEndpoint(from: V1Endpoint, zoneHints: boolean): V1Endpoint {
  * that kube does not mirror it into a second slice (docs/adr: EndpointSlices first).
  */
 export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
+  const ports = wanted.ports.map((port) => ({ name: port.name, port: wanted.portOf(port) }));
+  const subsets = endpointSubsets(wanted, ports);
   return {
     apiVersion: 'v1',
     kind: 'Endpoints',
@@ -210,20 +212,27 @@ export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
       labels: { ...ownershipLabels(wanted.cluster), ...wanted.labels, [SKIP_MIRROR_LABEL]: 'true' },
       annotations: endpointAnnotations(wanted),
     },
-    ...(wanted.addresses.length + wanted.withdrawn.length === 0 ? {} : { subsets: [subset(wanted)] }),
+    ...(subsets === undefined ? {} : { subsets }),
   };
 }
 
-function subset(wanted: EndpointsWanted): NonNullable<V1Endpoints['subsets']>[number] {
-  return {
-    ...(wanted.addresses.length === 0 ? {} : { addresses: wanted.addresses.map(endpointAddress) }),
-    ...(wanted.withdrawn.length === 0 ? {} : { notReadyAddresses: wanted.withdrawn.map(endpointAddress) }),
-    ports: wanted.ports.map((port) => ({
-      ...(port.name === '' ? {} : { name: port.name }),
-      port: wanted.portOf(port),
-      protocol: 'TCP',
-    })),
-  };
+/** The subsets of Endpoints: one, or undefined where there is no address. */
+export function endpointSubsets(
+  { addresses, withdrawn }: Pick<EndpointsWanted, 'addresses' | 'withdrawn'>,
+  ports: readonly { readonly name?: string | undefined; readonly port?: number | undefined }[],
+): NonNullable<V1Endpoints['subsets']> | undefined {
+  if (addresses.length + withdrawn.length === 0) return undefined;
+  return [
+    {
+      ...(addresses.length === 0 ? {} : { addresses: addresses.map(endpointAddress) }),
+      ...(withdrawn.length === 0 ? {} : { notReadyAddresses: withdrawn.map(endpointAddress) }),
+      ports: ports.map(({ name = '', port = 0 }) => ({
+        ...(name === '' ? {} : { name }),
+        port,
+        protocol: 'TCP',
+      })),
+    },
+  ];
 }
 
 function endpointAddress({ ip, hostname }: MirrorAddress) {

@@ -14,6 +14,7 @@ import {
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
 import { familyGap } from './address-families.ts';
+import { follow, followPods, isPopulated } from './kept-endpoints.ts';
 import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
 import type { ImportNote } from './import-rules.ts';
@@ -22,19 +23,16 @@ import { bareRules, copiedMetadata, hasOwnershipLabels } from './metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import { clusterOfEntry, federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
 import {
-  besideLeaving,
   createNamespace,
-  deletion,
-  isLeaving,
   isMirrorKey,
   metadataPatch,
   type RemovableKey,
   specPatch,
   writeSlices,
-  type Step,
 } from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
+import { besideLeaving, deletion, isLeaving, type Step } from './steps.ts';
 import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from './verdict.ts';
 
 /**
@@ -138,6 +136,10 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     const found = check(facts);
     if (found !== undefined) return found;
   }
+  return join(facts);
+}
+
+function join(facts: MemberFacts): MemberVerdict {
   const path = unionReason(facts);
   const slices = unionSlices(facts, path);
   const { service } = facts.federated;
@@ -181,7 +183,7 @@ function unionSlices(facts: MemberFacts, path: MirrorReason): V1EndpointSlice[] 
   const owner: EndpointsOwner = {
     namespace: key.namespace,
     service,
-    prefix: slicePrefix(service, member),
+    prefix: prefixOf(facts),
     cluster: memberLabel(member),
     fqName: undefined,
     gatewayIdentity: undefined,
@@ -225,7 +227,7 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   if (decided.action === 'namespace')
     return [createNamespace(facts.key.namespace, memberLabel(facts.member))];
   if (decided.action === 'leave') return leave(facts);
-  if (decided.action !== 'join') return [];
+  if (decided.action !== 'join') return keep(facts);
   const { service } = facts.federated;
   const step =
     service === undefined
@@ -238,9 +240,21 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   return isLeaving(service) ? besideLeaving(steps) : steps;
 }
 
+/** Whatever keeps a membership as it is: nobody is sent to what is dead. */
+function keep(facts: MemberFacts): Step[] {
+  const { union, gateway, egress, remote } = facts;
+  const slices = ownSlices(facts);
+  const populated = isPopulated(facts);
+  const { service } = facts.federated;
+  if (union === 'none' || service === undefined || !isFederated(service) || !isMember(facts)) return [];
+  if (union === 'pods') return populated === undefined ? [] : followPods(slices, prefixOf(facts), facts);
+  return follow({ slices, relay: true, populated, gateway, egress, exported: remote !== undefined });
+}
+
 /** By their names, of which each member has its own; labels may have been edited on what we made. */
-function ownSlices({ federated, member, key }: MemberFacts): V1EndpointSlice[] {
-  const prefix = `${slicePrefix(federatedName(key.name), member)}-linkspan-`;
+function ownSlices(facts: MemberFacts): V1EndpointSlice[] {
+  const { federated, member } = facts;
+  const prefix = `${prefixOf(facts)}-linkspan-`;
   return federated.slices.filter(
     (slice) =>
       slice.metadata?.name?.startsWith(prefix) === true &&
@@ -249,7 +263,8 @@ function ownSlices({ federated, member, key }: MemberFacts): V1EndpointSlice[] {
 }
 
 /** A cluster's name has no dot, so the source cluster's own slices have a name that no other can have. */
-function slicePrefix(service: string, member: string): string {
+function prefixOf({ key, member }: MemberFacts): string {
+  const service = federatedName(key.name);
   return member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`;
 }
 

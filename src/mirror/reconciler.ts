@@ -8,7 +8,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { apply, isInvalidName, type ApplyResult } from './apply.ts';
 import type { ImportNote } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
-import type { Step } from './plan.ts';
+import type { Step } from './steps.ts';
 import type { MirrorReason } from './reasons.ts';
 
 /** Priorities of the queue: what takes traffic away from the dead overtakes what is new, and that overtakes bulk mirroring. */

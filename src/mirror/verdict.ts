@@ -8,7 +8,7 @@ import { formOf } from './headless.ts';
 import { shortList, type ImportNote } from './import-rules.ts';
 import { steeringKeys } from './metadata.ts';
 import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
-import { isLeaving } from './plan.ts';
+import { isLeaving } from './steps.ts';
 import { mirroredPorts, portsLeftOut } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
 

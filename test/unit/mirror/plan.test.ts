@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { V1Service } from '@kubernetes/client-node';
 import { decide } from '../../../src/mirror/verdict.ts';
-import { plan, type Step } from '../../../src/mirror/plan.ts';
+import { plan } from '../../../src/mirror/plan.ts';
+import type { Step } from '../../../src/mirror/steps.ts';
 import type { MirrorFacts } from '../../../src/mirror/facts.ts';
 import {
   aliveGateway,
