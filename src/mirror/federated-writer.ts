@@ -32,6 +32,7 @@ import {
   parseKey,
 } from './naming.ts';
 import { mirroredPorts } from './ports.ts';
+import { takesSelector } from './steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 
 export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
@@ -150,7 +151,7 @@ export class FederatedWriter {
       local: federatedName(facts.key.name),
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
-      again: steps.length > 0 && verdict.action === 'namespace',
+      again: steps.length > 0 && (verdict.action === 'namespace' || takesSelector(steps)),
       recheckMs:
         verdict.reason === 'ImportQuotaExceeded'
           ? QUOTA_RECHECK_MS

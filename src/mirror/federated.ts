@@ -32,7 +32,7 @@ import {
 } from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
-import { besideLeaving, deletion, isLeaving, type Step } from './steps.ts';
+import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from './steps.ts';
 import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from './verdict.ts';
 
 /**
@@ -236,6 +236,7 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   const steps = [
     ...(step === undefined ? [] : [step]),
     ...writeSlices(ownSlices(facts), decided.slices, service),
+    ...(facts.leads ? withoutStranded(facts.federated) : []),
   ];
   return isLeaving(service) ? besideLeaving(steps) : steps;
 }

@@ -19,6 +19,7 @@ import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer
 import { hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
 import { plan } from './plan.ts';
 import { mirroredPorts } from './ports.ts';
+import { takesSelector } from './steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 import { decide, modeOf, type Verdict } from './verdict.ts';
 
@@ -152,7 +153,7 @@ export class MirrorWriter {
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       // Endpoint mirrors have their address only now; a Service that is made anew has only been deleted.
-      again: steps.length > 0 && (halfway || verdict.action === 'namespace'),
+      again: steps.length > 0 && (halfway || verdict.action === 'namespace' || takesSelector(steps)),
       recheckMs: waits.length === 0 ? undefined : Math.min(...waits),
       after: () => {
         this.#settleClaims(facts, verdict);

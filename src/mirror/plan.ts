@@ -28,6 +28,7 @@ import {
   patchStep,
   plain,
   type Step,
+  withoutStranded,
 } from './steps.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -108,6 +109,7 @@ function writePart(
   steps.push(
     ...writeSlices(actual === undefined ? [] : ownSlices(actual), desired.slices, actual?.service),
     writeEndpoints(actual?.endpoints, desired.endpoints, cluster),
+    ...(actual === undefined ? [] : withoutStranded(actual)),
   );
   const known = steps.filter((step) => step !== undefined);
   return isLeaving(actual?.service) ? besideLeaving(known) : known;
@@ -117,13 +119,22 @@ function headlessDiffers(actual: V1Service, desired: V1Service): boolean {
   return (actual.spec?.clusterIP === 'None') !== (desired.spec?.clusterIP === 'None');
 }
 
-/** What the API server fills in for the fields of a mirror's spec that are ours. */
+/**
+ * What the API server fills in for the fields of a mirror's spec that are ours: all that say where its traffic goes or who may send to it. How many address families it has (`ipFamilyPolicy`, `ipFamilies`) is
+ * the cluster's or a person's to say.
+ */
 const SPEC_DEFAULTS = {
   type: 'ClusterIP',
   selector: {},
   sessionAffinity: 'None',
   trafficDistribution: '',
   internalTrafficPolicy: 'Cluster',
+  externalIPs: [],
+  externalName: '',
+  externalTrafficPolicy: '',
+  loadBalancerIP: '',
+  loadBalancerSourceRanges: [],
+  publishNotReadyAddresses: false,
 };
 
 /** Fields of a mirror's spec that are ours, as they are compared. */

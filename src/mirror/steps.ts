@@ -1,7 +1,7 @@
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { MANAGER } from '../base/names.ts';
-import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
+import { MANAGED_BY_LABEL, SELECTOR_SLICES } from '../discovery/slice-makers.ts';
 import type { LocalPart } from './facts.ts';
 import { madeByUs } from './makers.ts';
 import { hasOwnershipLabels } from './metadata.ts';
@@ -56,6 +56,27 @@ export function plain(value: unknown): unknown {
 export function ownSlices(part: LocalPart): V1EndpointSlice[] {
   return part.slices.filter(
     (slice) => slice.metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER || madeByUs(slice),
+  );
+}
+
+/**
+ * Deletes the slices that kube made of pods here while a hand had given a mirror a selector: kube leaves them when the selector is gone (k8s.io/endpointslice: without one a Service is not looked at), and
+ * clients would go on being sent to these pods. While the selector is there kube would only make them anew.
+ */
+export function withoutStranded({ service, slices }: LocalPart): Step[] {
+  if (service === undefined || Object.keys(service.spec?.selector ?? {}).length > 0) return [];
+  return slices
+    .filter(({ metadata }) => metadata?.labels?.[MANAGED_BY_LABEL] === SELECTOR_SLICES)
+    .flatMap((slice) => deletion('endpointSlices', slice));
+}
+
+/** Whether a selector is taken from a Service: only afterwards can the slices go that kube has made by it. */
+export function takesSelector(steps: readonly Step[]): boolean {
+  return steps.some(
+    (step) =>
+      step.verb === 'patch' &&
+      step.kind === 'services' &&
+      'selector' in ((step.patch as { spec?: object }).spec ?? {}),
   );
 }
 
