@@ -72,7 +72,7 @@ async function isSpecTaken(applier: Applier, step: Step): Promise<boolean> {
 }
 
 /** Whether the server has answered about this very write, and may answer otherwise about another: not that it is overloaded or knows us no more. */
-function isRefusal(error: unknown): error is KubeApiError {
+export function isRefusal(error: unknown): error is KubeApiError {
   return error instanceof KubeApiError && ![401, 429, 503, 504].includes(error.status);
 }
 

@@ -43,7 +43,7 @@ export class LinkNews {
   outcome(key: string, outcome: Outcome, before: Outcome | undefined): void {
     this.#notes(key, outcome, before);
     const { reason, message, local } = outcome;
-    if (before?.reason === reason) return;
+    if (before?.reason === reason && before.refused === outcome.refused) return;
     if (reason === 'AddressFamilyMismatch') {
       this.#log.warn({ service: key, reason, mirror: local, why: message }, 'mirror of use to few');
       this.warn(reason, `${key} of cluster ${this.#link.targetClusterName}: ${message}`);
@@ -51,7 +51,8 @@ export class LinkNews {
     }
     if (!UNMIRRORED.has(reason) && !REFUSED.has(reason) && reason !== 'ImportHeld') return;
     this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
-    if (reason === 'Error') return;
+    // A server that was away is the condition's to tell; what it refuses stays so until a person does something.
+    if (reason === 'Error' && outcome.refused !== true) return;
     const why = message === '' ? reason : `${reason}: ${message}`;
     this.warn(reason, `${key} of cluster ${this.#link.targetClusterName} is not mirrored: ${why}`);
   }
