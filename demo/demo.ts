@@ -3,6 +3,7 @@
  * control planes (etcd and API server, downloaded or built the first time), a gateway, a controller and an egress run in a network
  * namespace of their own; `--keep` leaves them up to play with.
  */
+import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { ChildProcess } from 'node:child_process';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -12,6 +13,7 @@ import { promisify } from 'node:util';
 import { createAnchor, createIssuer, issueLeaf } from '../src/identity/issue.ts';
 import { identityName } from '../src/identity/identity-name.ts';
 import { identityFiles, writePemFiles } from '../src/identity/pem-files.ts';
+import { readyAddresses } from '../src/mirror/endpoints.ts';
 import { startCluster, type Cluster } from '../test/testbed/cluster.ts';
 import { binaries } from '../test/testbed/binaries.ts';
 import { takeFlags } from '../test/testbed/binaries/flags.ts';
@@ -241,10 +243,10 @@ async function mirrorUrl(east: Cluster): Promise<string | undefined> {
   const selector = 'kubernetes.io/service-name=web-west';
   const text = await east.kubectl('-n', 'demo', 'get', 'endpointslices', '-l', selector, '-o', 'json');
   const { items } = JSON.parse(text) as {
-    items: { endpoints?: { addresses: string[] }[]; ports: { port: number }[] }[];
+    items: V1EndpointSlice[];
   };
-  const ip = items[0]?.endpoints?.[0]?.addresses[0];
-  return ip === undefined ? undefined : `http://${ip}:${items[0]?.ports[0]?.port ?? 0}/`;
+  const [ip] = readyAddresses(items);
+  return ip === undefined ? undefined : `http://${ip}:${items[0]?.ports?.[0]?.port ?? 0}/`;
 }
 
 async function showConnection(url: string, identities: { gateway: string; egress: string }): Promise<void> {

@@ -66,6 +66,7 @@ export const ANNOTATION_LIMITS = {
   [names.OVER_BUDGET]: MAX_ANNOTATION,
   [names.EGRESS_PORTS]: OWN_LIST,
   [names.MIRROR_GATEWAY]: MAX_ANNOTATION,
+  [names.NOT_READY]: MAX_ANNOTATION,
   // Of Links and Secrets, and of what is installed.
   [names.ACCEPTED_CLUSTER]: MAX_ANNOTATION,
   [names.IMPORT_GATEWAYS]: 8 * MAX_ANNOTATION,

@@ -262,7 +262,7 @@ export const catalogue = {
   ),
   CREDENTIALS_MISSING: entry(
     'The Secret that a Link names does not exist, is not of type mirror.linkerd.io/remote-kubeconfig, or the controller may not read it.',
-    'Apply the Secret that `linkspan link-gen` prints together with the Link; it is picked up without a restart. If it is there: the signer (`linkspan signer`) gives the controller the right to it, so see whether that is ready.',
+    'Apply the Secret that `linkspan link-gen` prints together with the Link; it is picked up without a restart. If it is there: see its type (`kubectl get secret NAME`), which cannot be changed, so delete one of another type and make it anew; the signer (`linkspan signer`) gives the controller the right to it, so see whether that is ready.',
   ),
   FOREIGN_OBJECT: entry(
     'An object of the name that is wanted belongs to somebody else; it is left alone.',

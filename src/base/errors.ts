@@ -38,10 +38,17 @@ export function describeError(error: unknown): string {
   return messageOf(error);
 }
 
+/** Node's advice of what to do with Node where a certificate is not trusted; whose certificate it is, who throws knows better. */
+const NODE_ADVICE = '; if the root CA is installed locally, try running Node.js with --use-system-ca';
+
+function withoutAdvice(message: string): string {
+  return message.replace(NODE_ADVICE, '');
+}
+
 /** Message of anything thrown, with the causes that say more (`fetch failed: connect ECONNREFUSED …`). */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const own = error.message === '' ? error.name : error.message;
+  const own = withoutAdvice(error.message === '' ? error.name : error.message);
   const cause = error.cause === undefined ? '' : messageOf(error.cause);
   return cause === '' || own.includes(cause) ? own : `${own}: ${cause}`;
 }

@@ -81,6 +81,8 @@ export const REMOTE_UID = 'linkspan.dev/remote-uid';
 export const COPIED_KEYS = 'linkspan.dev/copied-keys';
 /** Written by us onto our own copy of a Service that is more than one may be; the value says why. Never written to a cluster. */
 export const OVER_BUDGET = 'linkspan.dev/over-budget';
+/** Annotation on a mirror's endpoints: why it has none, or why those that it has are not ready: a reason, or which addresses do not answer. For people. */
+export const NOT_READY = 'linkspan.dev/not-ready';
 /** Annotation on a relay mirror: egress port for each service port, JSON `{"<service port>": <egress port>}`. */
 export const EGRESS_PORTS = 'linkspan.dev/egress-ports';
 /** Group of annotations on a relayed federated Service: `egress-ports.linkspan.dev/<cluster>` holds the egress port of each service port for that cluster. */
@@ -133,6 +135,7 @@ export const MIRROR_ANNOTATIONS: readonly string[] = [
   DATA_PATH,
   EGRESS_PORTS,
   MIRROR_GATEWAY,
+  NOT_READY,
 ];
 /** Groups of such annotations, one for each member of a federated Service. */
 export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, FEDERATED_EGRESS_PORTS_GROUP];

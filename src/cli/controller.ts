@@ -58,6 +58,8 @@ const schema = z.strictObject({
   createNamespaces: z.boolean().default(false),
   annotationExports: z.boolean(),
   federatedServiceSelector: selectorFlag,
+  excludedLabels: keyListFlag,
+  excludedAnnotations: keyListFlag,
   onlyLabels: keyListFlag,
   onlyAnnotations: keyListFlag,
   steeringMetadata: z.boolean().default(false),
@@ -119,20 +121,6 @@ export function controllerCommand(): Command {
       'honour labels only; the target then filters what is watched of its Services',
     )
     .option(
-      '--federated-service-selector <selector>',
-      'Services of this cluster that join federated ones',
-      `${FEDERATED_LABEL}=member`,
-    )
-    .option(
-      '--only-labels <keys>',
-      'copy only these labels to mirrors (comma-separated; <group>/* for a group)',
-    )
-    .option('--only-annotations <keys>', 'copy only these annotations to mirrors')
-    .option(
-      '--steering-metadata',
-      "copy also labels and annotations that steer this cluster's own machinery (DNS records, load balancers, GitOps, …)",
-    )
-    .option(
       '--protected-namespaces <list>',
       'namespaces that nothing is mirrored into unless a Link names them, beside kube-…, that of the Links and those of Linkerd',
     )
@@ -162,7 +150,31 @@ export function controllerCommand(): Command {
     .option('--replica <name>', 'name of this replica in its Leases (default: the host name)')
     .option('--log-level <level>', 'error, warn, info or debug', 'info')
     .action((flags: unknown) => run(parseFlags(schema, flags, 'controller')));
-  return withBudgetFlags(addAnchorsFlag(command));
+  return withBudgetFlags(addAnchorsFlag(withMetadataFlags(command)));
+}
+
+/** Adds the flags that say who joins federated Services, and what of labels and annotations is copied. */
+function withMetadataFlags(command: Command): Command {
+  return command
+    .option(
+      '--federated-service-selector <selector>',
+      'Services of this cluster that join federated ones',
+      `${FEDERATED_LABEL}=member`,
+    )
+    .option(
+      '--excluded-labels <keys>',
+      'labels of those that federated Services do not get (default: what any Link excludes; empty: none)',
+    )
+    .option('--excluded-annotations <keys>', 'the same, of annotations')
+    .option(
+      '--only-labels <keys>',
+      'copy only these labels to mirrors (comma-separated; <group>/* for a group)',
+    )
+    .option('--only-annotations <keys>', 'copy only these annotations to mirrors')
+    .option(
+      '--steering-metadata',
+      "copy also labels and annotations that steer this cluster's own machinery (DNS records, load balancers, GitOps, …)",
+    );
 }
 
 async function run(settings: Settings): Promise<void> {
@@ -232,6 +244,7 @@ function controllerSettings(settings: Settings, meshed: boolean): ControllerSett
     egressService: settings.egressService,
     egressRange: DEFAULT_EGRESS_RANGE,
     federatedSelector: settings.federatedServiceSelector,
+    localExclusions: { label: settings.excludedLabels, annotation: settings.excludedAnnotations },
     dataPath: settings.dataPath === 'auto' ? (meshed ? 'gateway' : 'relay') : settings.dataPath,
     writeEndpoints: meshed,
     flatEndpoints: settings.flatEndpoints,

@@ -17,6 +17,8 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   // mirrors
   Mirrored: NOTHING,
   NoReadyEndpoints: 'Look at the pods of the Service in the target cluster: none is ready.',
+  AddressFamilyMismatch:
+    'Give the gateway an address of the family that the message names (`spec.gatewayAddress` of the Link, or its load balancer), or, where this cluster has both, make the mirror dual-stack: `kubectl patch svc MIRROR -p \'{"spec":{"ipFamilyPolicy":"PreferDualStack"}}\'`, which stays.',
   GatewayDead: 'See `linkspan gateways -o wide` for what each address answers.',
   GatewayUnknown: WAIT,
   GatewayUnresolved:

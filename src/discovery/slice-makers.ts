@@ -3,12 +3,15 @@ import type { V1EndpointSlice } from '@kubernetes/client-node';
 /** Label of an EndpointSlice: who keeps it (KEP-752). */
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 
+/** Maker of the slices of Services with a selector, from pods. */
+export const SELECTOR_SLICES = 'endpointslice-controller.k8s.io';
+
 /**
  * Those whose slices are believed without being asked: kube's two controllers (k8s.io/endpointslice, `controllerName` of each), which make them from pods and from Endpoints, and Linkerd's, which makes them from
  * ExternalWorkloads (linkerd2 `external-workload/endpoints_controller.go`, `managedBy`). The label can be written by whoever may write slices; the chart's admission policy keeps it to these.
  */
 export const KNOWN_SLICE_MAKERS: readonly string[] = [
-  'endpointslice-controller.k8s.io',
+  SELECTOR_SLICES,
   'endpointslicemirroring-controller.k8s.io',
   'linkerd-external-workloads-controller',
 ];

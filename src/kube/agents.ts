@@ -21,8 +21,52 @@ export interface Agents {
 /** A watch's headers must come within this time; the server sends them at once. */
 const WATCH_HEADERS_MS = 15_000;
 
+/** The connections of one client, opened with the first request. */
+export class Connections {
+  readonly #access: ClusterAccess;
+  readonly #options: AgentOptions;
+  #current: Promise<Agents> | undefined;
+  /** Those that take nothing new, until what is under way has ended. */
+  readonly #leaving = new Set<Promise<Agents>>();
+
+  constructor(access: ClusterAccess, options: AgentOptions) {
+    this.#access = access;
+    this.#options = options;
+  }
+
+  /** Whether there was a request yet. */
+  get begun(): boolean {
+    return this.#current !== undefined;
+  }
+
+  async of(by: keyof Agents): Promise<Agent> {
+    this.#current ??= openAgents(this.#access, this.#options);
+    return (await this.#current)[by];
+  }
+
+  /** New ones for what begins from now on; requests under way go on to their end. */
+  replace(): void {
+    const before = this.#current;
+    this.#current = undefined;
+    if (before === undefined) return;
+    this.#leaving.add(before);
+    const ended = before.then((agents) => Promise.all([agents.requests.close(), agents.watches.close()]));
+    // Ended by `destroy` meanwhile: that is an end, too.
+    void ended.catch(() => undefined).finally(() => this.#leaving.delete(before));
+  }
+
+  /** Ends all. Requests under way fail. */
+  async destroy(): Promise<void> {
+    const all = await Promise.all([
+      ...this.#leaving,
+      ...(this.#current === undefined ? [] : [this.#current]),
+    ]);
+    await Promise.all(all.flatMap((agents) => [agents.requests.destroy(), agents.watches.destroy()]));
+  }
+}
+
 /** Loads undici only here: a gateway that reads its targets from a file has no use for its 15 MB. */
-export async function openAgents(access: ClusterAccess, options: AgentOptions): Promise<Agents> {
+async function openAgents(access: ClusterAccess, options: AgentOptions): Promise<Agents> {
   // By its file, because Bun puts a stand-in of its own, without `request`, in the place of the bare name.
   const undici = await import('undici/index.js');
   const { timeoutMs = 10_000, maxConnections = 16, lookup } = options;

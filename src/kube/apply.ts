@@ -83,6 +83,12 @@ function assertOurs(found: readonly Candidate[], options: ApplyOptions): void {
     throw new LinkspanError('APPLY_REFUSED', `being deleted: ${list(leaving)}`, {
       hint: 'Wait until it is gone, and repeat the command.',
     });
+  // The mark stays, whoever writes; a dry run does not tell, since its field is taken over only when it is written.
+  const immutable = found.filter(({ existing }) => isImmutable(existing));
+  if (immutable.length > 0)
+    throw new LinkspanError('APPLY_REFUSED', `immutable: ${list(immutable)}`, {
+      hint: 'Delete it (`kubectl delete`), and repeat the command, which makes it anew.',
+    });
   if (options.force === true) return;
   const foreign = found.filter(
     // A Namespace holds what many have put there: labels are added, nothing is taken.
@@ -94,6 +100,11 @@ function assertOurs(found: readonly Candidate[], options: ApplyOptions): void {
       'APPLY_FOREIGN',
       `there already, and neither Linkspan's nor Linkerd's: ${list(foreign)}`,
     );
+}
+
+/** Of Secrets and ConfigMaps: whether nobody may change it any more. */
+function isImmutable(object: KubeObject | undefined): boolean {
+  return (object as { immutable?: boolean } | undefined)?.immutable === true;
 }
 
 const list = (found: readonly Candidate[]) => found.map(({ object }) => titleOf(object)).join(', ');

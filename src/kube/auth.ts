@@ -1,6 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { readFile } from 'node:fs/promises';
-import { systemClock } from '../base/clock.ts';
+import { systemClock, type Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 
 /** Who we are for an API server. */
@@ -9,6 +9,32 @@ export interface Auth {
   authorization(): Promise<string | undefined>;
   /** The client certificate of the next connection, where it is not the kubeconfig's own; undefined = none. */
   certificate?(): Promise<ClientCertificate | undefined>;
+  /**
+   * The server has answered 401 to a request with this Authorization header. Returns whether the next one will be another, so that the request is worth sending once more; no more often than every
+   * 10 s, because a plugin may ask a person. Absent where nothing can be got anew.
+   */
+  renew?(refused: string | undefined): boolean;
+}
+
+/** A plugin or file is asked again because of a refusal at most so often; milliseconds. */
+const RENEW_PAUSE_MS = 10_000;
+
+/**
+ * What `Auth.renew` does: forgets the credentials that were refused, unless others have come meanwhile.
+ * Made of what forgets them; called with the header that was refused, and the one that is kept (undefined while there is none).
+ */
+export function renewal(
+  clock: Pick<Clock, 'monotonic'>,
+  forget: () => void,
+): (refused: string | undefined, current: string | undefined) => boolean {
+  let last = Number.NEGATIVE_INFINITY;
+  return (refused, current) => {
+    if (current !== refused) return true;
+    if (clock.monotonic() - last < RENEW_PAUSE_MS) return false;
+    last = clock.monotonic();
+    forget();
+    return true;
+  };
 }
 
 /** PEM. */
@@ -48,7 +74,11 @@ export class BearerAuth implements Auth {
 export function tokenFileAuth(file: string): Auth {
   let header: string | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
+  const forget = () => (readAt = Number.NEGATIVE_INFINITY);
+  const renew = renewal(systemClock, forget);
+  const current = () => (readAt === Number.NEGATIVE_INFINITY ? undefined : header);
   return {
+    renew: (refused) => renew(refused, current()),
     async authorization() {
       if (performance.now() - readAt < TOKEN_FILE_TTL_MS) return header;
       try {

@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import { sleep } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
 import { MANAGER } from '../base/names.ts';
-import { type Agents, openAgents } from './agents.ts';
+import { type Agents, Connections } from './agents.ts';
 import type { ClusterAccess } from './access.ts';
 import {
   type AnswerLimits,
@@ -73,14 +73,14 @@ export class KubeClient {
   readonly #access: ClusterAccess;
   readonly #options: KubeClientOptions;
   readonly #limits: AnswerLimits;
-  /** Made for the first request. */
-  #agents: Promise<Agents> | undefined;
+  readonly #connections: Connections;
   #closed = false;
 
   constructor(access: ClusterAccess, options: KubeClientOptions) {
     this.#access = access;
     this.#options = options;
     this.#limits = { ...ANSWER_LIMITS, ...options.limits };
+    this.#connections = new Connections(access, options);
   }
 
   /** URL of the API server. */
@@ -286,8 +286,7 @@ export class KubeClient {
   /** Ends all connections. Requests under way fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    const agents = await this.#agents;
-    await Promise.all([agents?.requests.destroy(), agents?.watches.destroy()]);
+    await this.#connections.destroy();
   }
 
   async #call<R = unknown>(request: Request, read: Read<R> = this.#readObject as Read<R>): Promise<R> {
@@ -352,11 +351,33 @@ export class KubeClient {
   }
 
   async #send(by: keyof Agents, request: Request, what: string): Promise<Dispatcher.ResponseData> {
-    if (this.#closed && this.#agents === undefined)
+    if (this.#closed && !this.#connections.begun)
       throw new LinkspanError('KUBE_UNREACHABLE', `${what}: the client is closed`);
-    this.#agents ??= openAgents(this.#access, this.#options);
-    const agent = (await this.#agents)[by];
     const headers = await this.#headers(request);
+    const response = await this.#sendWith(headers, by, request, what);
+    if (response.statusCode !== 401 || !this.#renewed(headers['authorization'])) return response;
+    // client-go gets other credentials too; sent once more, the caller need not know.
+    await response.body.dump();
+    return this.#sendWith(await this.#headers(request), by, request, what);
+  }
+
+  /** Whether other credentials can be had than those that the server has just refused. */
+  #renewed(authorization: string | string[] | undefined): boolean {
+    const { auth } = this.#access;
+    if (auth.renew?.(authorization?.toString()) !== true) return false;
+    this.#options.log?.info({ server: this.server }, 'credentials refused, getting others');
+    // A connection keeps the client certificate that it began with.
+    if (auth.certificate !== undefined && authorization === undefined) this.#connections.replace();
+    return true;
+  }
+
+  async #sendWith(
+    headers: Record<string, string | string[]>,
+    by: keyof Agents,
+    request: Request,
+    what: string,
+  ): Promise<Dispatcher.ResponseData> {
+    const agent = await this.#connections.of(by);
     this.#options.log?.debug({ method: request.method, path: request.path }, 'request to the API server');
     const url = new URL(this.#access.server);
     const prefix = url.pathname === '/' ? '' : url.pathname;

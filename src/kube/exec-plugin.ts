@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { z } from 'zod';
-import { systemClock } from '../base/clock.ts';
+import { systemClock, type Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
-import type { Auth, ClientCertificate } from './auth.ts';
+import { renewal, type Auth, type ClientCertificate } from './auth.ts';
 
 /** A plugin may ask a person to log in; one that takes longer hangs. */
 const PLUGIN_MS = 300_000;
@@ -39,25 +39,31 @@ export interface ExecPluginOptions {
   readonly directory: string;
   /** The cluster, for plugins that ask for it (`provideClusterInfo`). */
   readonly cluster: Readonly<Record<string, unknown>>;
+  /** Default: the system's. */
+  readonly clock?: Clock;
   /** Makes an error of what went wrong. */
   readonly failed: (what: string, cause?: unknown) => Error;
 }
 
 /**
  * Credentials by a program (KEP-541, `client.authentication.k8s.io`), as kubectl gets them: a token, a client certificate, or both, kept until they expire. What the program says to people, such as where to log
- * in, goes to stderr as it comes; where there is a terminal it may ask.
+ * in, goes to stderr as it comes; where there is a terminal it may ask. What a server refuses (401) is got anew, as by client-go.
  * @throws what `failed` makes when the program cannot be run, fails, or answers with something else
  */
 export function execPluginAuth(options: ExecPluginOptions): Auth {
+  const { clock = systemClock } = options;
   let running: Promise<Credential> | undefined;
+  /** The header of the credentials that are kept. */
+  let header: string | undefined;
   let expires = Number.POSITIVE_INFINITY;
   const credential = async () => {
-    if (running !== undefined && systemClock.now() < expires) return running;
+    if (running !== undefined && clock.now() < expires) return running;
     expires = Number.POSITIVE_INFINITY;
     const run = runPlugin(options);
     running = run;
     try {
       const found = await run;
+      header = headerOf(found);
       expires = Date.parse(found.expirationTimestamp ?? '') || Number.POSITIVE_INFINITY;
       return found;
     } catch (error) {
@@ -65,16 +71,24 @@ export function execPluginAuth(options: ExecPluginOptions): Auth {
       throw error;
     }
   };
+  const renew = renewal(clock, () => {
+    running = undefined;
+    header = undefined;
+  });
   return {
+    renew: (refused) => renew(refused, header),
     async authorization() {
-      const { token } = await credential();
-      return token ? `Bearer ${token}` : undefined;
+      return headerOf(await credential());
     },
     async certificate(): Promise<ClientCertificate | undefined> {
       const { clientCertificateData: cert, clientKeyData: key } = await credential();
       return cert && key ? { cert, key } : undefined;
     },
   };
+}
+
+function headerOf({ token }: Credential): string | undefined {
+  return token ? `Bearer ${token}` : undefined;
 }
 
 async function runPlugin(options: ExecPluginOptions): Promise<Credential> {

@@ -16,11 +16,26 @@ const NEVER_SENT = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
+/** OpenSSL's words for a chain that ends at nobody who is trusted. */
+const UNTRUSTED = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+const UNTRUSTED_WHY = 'no certificate authority of the kubeconfig has issued it';
+const UNTRUSTED_HINT =
+  "Put the authority that has issued the server's certificate into the kubeconfig (certificate-authority-data); behind a proxy such as Rancher's it is the proxy's.";
+
 /** A connection that could not be made, or broke. */
 export function connectionError(error: unknown, what: string): LinkspanError {
   const code = (error as { code?: string }).code ?? '';
   const kind = TIMEOUTS.has(code) ? 'KUBE_TIMEOUT' : 'KUBE_UNREACHABLE';
-  return new LinkspanError(kind, `${what}: ${messageOf(error)}`, { cause: error, fields: { errno: code } });
+  const untrusted = UNTRUSTED.has(code);
+  const why = untrusted ? `${messageOf(error)} (${UNTRUSTED_WHY})` : messageOf(error);
+  const hint = untrusted ? { hint: UNTRUSTED_HINT } : {};
+  return new LinkspanError(kind, `${what}: ${why}`, { cause: error, fields: { errno: code }, ...hint });
 }
 
 /** Requests that do no harm when they were carried out already. */

@@ -6,6 +6,10 @@ import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../base/names.t
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
 import { keyOf } from '../kube/resource.ts';
 
+/** What helps a Secret of another type. */
+const TYPE_STAYS =
+  'The type of a Secret cannot be changed: delete it, and make it anew with `linkspan link` (or `linkspan link-gen`).';
+
 /**
  * How to reach a target cluster, from the Secret that a Link names.
  * @throws LinkspanError CREDENTIALS_INVALID that names the Secret and what is wrong with it
@@ -16,6 +20,7 @@ export function accessFromSecret(secret: V1Secret): ClusterAccess {
     throw new LinkspanError(
       'CREDENTIALS_INVALID',
       `${where} is of type "${secret.type ?? 'Opaque'}", not ${CREDENTIALS_SECRET_TYPE}`,
+      { hint: TYPE_STAYS },
     );
   }
   const encoded = secret.data?.[CREDENTIALS_SECRET_KEY];

@@ -1,4 +1,4 @@
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { MANAGER } from '../base/names.ts';
 import { isAlreadyExists, isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client.ts';
 import {
@@ -13,7 +13,8 @@ import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import { SERVICE_NAME_LABEL } from './endpoints.ts';
 import type { LocalView } from './local-view.ts';
 import { madeByUs } from './makers.ts';
-import { ownerReference, type Kind, type MirrorObject, type Step } from './plan.ts';
+import { ownerReference } from './plan.ts';
+import type { Kind, MirrorObject, Step } from './steps.ts';
 
 const resources: Record<Kind, Resource<MirrorObject>> = {
   services: services as Resource<MirrorObject>,
@@ -71,7 +72,7 @@ async function isSpecTaken(applier: Applier, step: Step): Promise<boolean> {
 }
 
 /** Whether the server has answered about this very write, and may answer otherwise about another: not that it is overloaded or knows us no more. */
-function isRefusal(error: unknown): error is KubeApiError {
+export function isRefusal(error: unknown): error is KubeApiError {
   return error instanceof KubeApiError && ![401, 429, 503, 504].includes(error.status);
 }
 
@@ -135,14 +136,22 @@ class Progress {
   }
 }
 
+type Subsets = NonNullable<V1Endpoints['subsets']>;
+
 function serviceOf(kind: Kind, { metadata }: MirrorObject): string {
   return (kind === 'endpointSlices' ? metadata?.labels?.[SERVICE_NAME_LABEL] : metadata?.name) ?? '';
 }
 
 function withoutPorts(step: Step & { verb: 'patch' }): Step | undefined {
-  const { ports: _, ...patch } = step.patch as { ports?: unknown };
-  // The subsets of Endpoints are addresses and ports in one.
-  return Object.keys(patch).length === 0 || step.kind === 'endpoints' ? undefined : { ...step, patch };
+  const { ports: _, subsets, ...rest } = step.patch as { ports?: unknown; subsets?: Subsets | null };
+  const old = (step.target as V1Endpoints).subsets?.[0]?.ports;
+  // The subsets of Endpoints are addresses and ports in one. Where there were none, there is nothing to withdraw.
+  const kept = subsets?.map((subset) => ({ ...subset, ports: old }));
+  const patch =
+    subsets === undefined || (subsets !== null && old === undefined)
+      ? rest
+      : { ...rest, subsets: kept ?? null };
+  return Object.keys(patch).length === 0 ? undefined : { ...step, patch };
 }
 
 async function carryOut(applier: Applier, step: Step): Promise<MirrorObject | 'stale' | undefined> {

@@ -22,7 +22,8 @@ import {
   parseKey,
   type MirrorOwner,
 } from './naming.ts';
-import { isLeaving, removePart, type Step } from './plan.ts';
+import { removePart } from './plan.ts';
+import { isLeaving, type Step } from './steps.ts';
 
 export interface CollectorOptions {
   /** What is to go: everything that was made for this Link and cluster. */

@@ -30,7 +30,8 @@ import { clientFor } from '../kube/scoped-client.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { WorkerPool } from '../kube/worker-pool.ts';
-import { isOlder, links, parseLink, type LinkObject } from '../link/schema.ts';
+import { ageOf, olderRival } from '../link/rivals.ts';
+import { links, type LinkObject } from '../link/schema.ts';
 import type { Selector } from '../link/selector.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -42,6 +43,7 @@ import type { MirrorAddress } from './endpoints.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
 import { LinkRun } from './link-run.ts';
 import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
+import type { LocalExclusionSettings } from './local-exclusions.ts';
 import { LocalMembers } from './local-members.ts';
 import { LocalView } from './local-view.ts';
 import { keepMaker } from './makers.ts';
@@ -62,6 +64,8 @@ export interface ControllerSettings extends PeerSettings {
   readonly ranges: RangeSettings;
   /** Services of the source cluster that join federated ones. */
   readonly federatedSelector: Selector;
+  /** Labels and annotations of those that federated Services do not get. */
+  readonly localExclusions: LocalExclusionSettings;
   /** Requests that all peers together may have under way at the source cluster's API server. */
   readonly totalConcurrency: number;
   /** How long a Lease holds after its last renewal, milliseconds: within that time a replica that was killed is replaced. */
@@ -311,7 +315,7 @@ export class Controller {
       events: this.#events,
       names,
       health,
-      ageOf: (cluster) => this.#ageOf(cluster),
+      ageOf: (cluster) => ageOf(this.links, cluster),
       clock,
       random,
     };
@@ -320,6 +324,8 @@ export class Controller {
       namespace: settings.namespace,
       replica: this.options.replica,
       selector: settings.federatedSelector,
+      links: this.links,
+      exclusions: settings.localExclusions,
       settings,
       lease: this.#lease(),
       log: log.child({ link: 'local' }),
@@ -362,7 +368,7 @@ export class Controller {
     // Asked for; the answer brings the Link back here.
     if (secret !== undefined && !this.#credentials.knows(secret)) return;
     const run = this.runs.get(key) ?? this.#newRun(key, this.#surroundings);
-    await run.update(object, this.secrets, object === undefined ? undefined : this.#olderRival(object));
+    await run.update(object, this.secrets, object === undefined ? undefined : olderRival(this.links, object));
     // A younger Link for the same cluster may take over now.
     if (object === undefined) for (const other of this.links.keys()) this.#queue.add(other);
   }
@@ -375,7 +381,7 @@ export class Controller {
       settings,
       replica,
       lease: this.#lease(),
-      isLinked: (cluster) => this.#ageOf(cluster) !== undefined,
+      isLinked: (cluster) => ageOf(this.links, cluster) !== undefined,
       onCollected: () => {
         if (this.links.get(key) === undefined) this.runs.delete(key);
         else this.#queue.add(key);
@@ -384,32 +390,6 @@ export class Controller {
     });
     this.runs.set(key, run);
     return run;
-  }
-
-  /** Sorts clusters by the age of the oldest Link that names each. */
-  #ageOf(cluster: string): string | undefined {
-    let oldest: string | undefined;
-    for (const object of this.links.list()) {
-      const { metadata, spec } = object;
-      if (spec?.targetClusterName?.trim() !== cluster) continue;
-      const created = metadata?.creationTimestamp;
-      const age = `${created === undefined ? '' : new Date(created).toISOString()} ${metadata?.name ?? ''}`;
-      if (oldest === undefined || age < oldest) oldest = age;
-    }
-    return oldest;
-  }
-
-  /** The older Link that names the same target cluster, if there is one: two must not write the same mirrors. */
-  #olderRival(object: LinkObject): string | undefined {
-    const own = parseLink(object);
-    if (!own.ok) return undefined;
-    for (const other of this.links.list()) {
-      const rival = parseLink(other);
-      if (!rival.ok || rival.link.name === own.link.name) continue;
-      if (rival.link.targetClusterName === own.link.targetClusterName && isOlder(rival.link, own.link))
-        return rival.link.name;
-    }
-    return undefined;
   }
 }
 

@@ -17,14 +17,17 @@ import {
   desiredEndpoints,
   desiredSlices,
   podSlices,
+  readyAddresses,
+  shownAddresses,
   type EndpointsWanted,
   type MirrorAddress,
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
-import { formOf, podPort } from './headless.ts';
+import { formOf, hostAddresses, podPort } from './headless.ts';
 import { bareRules, mirrorMetadata, ownershipLabels } from './metadata.ts';
 import { fullyQualifiedName, mirrorName } from './naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
+import type { MirrorReason } from './reasons.ts';
 
 /** A Service that should be there, with its endpoints. */
 export interface DesiredPart {
@@ -38,13 +41,13 @@ interface Draft {
   readonly facts: MirrorFacts;
   readonly remote: V1Service;
   readonly ports: readonly MirroredPort[];
-  /** Whether its endpoints get addresses at all. */
-  readonly populated: boolean;
+  /** Why its endpoints get no addresses that may be used; `Mirrored` where they do. */
+  readonly path: MirrorReason;
 }
 
 /** The objects of one mirror: the mirror Service first, then the endpoint mirrors of a headless one. */
-export function desiredParts(facts: MirrorFacts, remote: V1Service, populated: boolean): DesiredPart[] {
-  const draft: Draft = { facts, remote, ports: mirroredPorts(remote), populated };
+export function desiredParts(facts: MirrorFacts, remote: V1Service, path: MirrorReason): DesiredPart[] {
+  const draft: Draft = { facts, remote, ports: mirroredPorts(remote), path };
   if (facts.flat) return [flatPart(draft)];
   if (formOf(facts) === 'headless') {
     return [headlessPart(draft), ...facts.hosts.map((host) => hostPart(draft, host))];
@@ -68,10 +71,10 @@ export function relayedTargets(facts: Omit<MirrorFacts, 'imports'>): Map<string,
 }
 
 function gatewayPart(draft: Draft): DesiredPart {
-  const { facts, remote, ports, populated } = draft;
+  const { facts, remote, ports, path } = draft;
   const name = mirrorName(facts.key.name, facts.link.cluster);
   const fqName = fullyQualifiedName(facts.key, facts.link.clusterDomain);
-  const wanted = throughGateway(facts, { name, fqName, ports, populated, local: facts.local });
+  const wanted = throughGateway(facts, { name, fqName, ports, path, local: facts.local });
   return {
     service: mirrorService(facts, remote, {
       spec: { ports: servicePorts(ports) },
@@ -85,7 +88,7 @@ function gatewayPart(draft: Draft): DesiredPart {
  * A flat mirror. Linkerd's destination controller finds the pods by the two labels; slices are for clusters without it. Session affinity and traffic
  * distribution are copied, because kube-proxy or the client's proxy sees the pods themselves.
  */
-function flatPart({ facts, remote, ports }: Draft): DesiredPart {
+function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
   const { link, key } = facts;
   const name = mirrorName(key.name, link.cluster);
   const { sessionAffinity, sessionAffinityConfig } = remote.spec ?? {};
@@ -97,6 +100,7 @@ function flatPart({ facts, remote, ports }: Draft): DesiredPart {
     cluster: link.cluster,
     fqName: fullyQualifiedName(key, link.clusterDomain),
     gatewayIdentity: undefined,
+    notReady: path === 'Mirrored' ? undefined : path,
   };
   return {
     service: mirrorService(facts, remote, {
@@ -129,12 +133,8 @@ function distributionOf({ spec }: V1Service): string | undefined {
 }
 
 /** A headless mirror: DNS answers with the ClusterIPs of its endpoint mirrors, under the host names of the pods. */
-function headlessPart({ facts, remote, ports, populated }: Draft): DesiredPart {
+function headlessPart({ facts, remote, ports, path }: Draft): DesiredPart {
   const name = mirrorName(facts.key.name, facts.link.cluster);
-  const addresses = facts.hosts.flatMap(({ host, ready, local }): MirrorAddress[] => {
-    const ip = local.service?.spec?.clusterIP;
-    return ready && populated && ip !== undefined && ip !== 'None' ? [{ ip, hostname: host }] : [];
-  });
   const wanted: EndpointsWanted = {
     namespace: facts.key.namespace,
     service: name,
@@ -143,7 +143,7 @@ function headlessPart({ facts, remote, ports, populated }: Draft): DesiredPart {
     fqName: fullyQualifiedName(facts.key, facts.link.clusterDomain),
     // The addresses are Services of this cluster, which prove nothing themselves.
     gatewayIdentity: undefined,
-    addresses,
+    ...shownAddresses(path, hostAddresses(facts.hosts)),
     ports,
     portOf: (port) => podPort(facts.remoteSlices, port),
   };
@@ -156,7 +156,7 @@ function headlessPart({ facts, remote, ports, populated }: Draft): DesiredPart {
   };
 }
 
-function hostPart({ facts, remote, ports, populated }: Draft, host: HostFacts): DesiredPart {
+function hostPart({ facts, remote, ports, path }: Draft, host: HostFacts): DesiredPart {
   const { key, link } = facts;
   const headless = mirrorName(key.name, link.cluster);
   const fqName = `${host.host}.${fullyQualifiedName(key, link.clusterDomain)}`;
@@ -164,7 +164,7 @@ function hostPart({ facts, remote, ports, populated }: Draft, host: HostFacts): 
     name: host.name,
     fqName,
     ports,
-    populated: populated && host.ready,
+    path: host.ready ? path : 'NoReadyEndpoints',
     local: host.local,
   });
   const labels = { [HEADLESS_MIRROR_LABEL]: headless };
@@ -194,7 +194,7 @@ interface PartDraft {
   readonly name: string;
   readonly fqName: string;
   readonly ports: readonly MirroredPort[];
-  readonly populated: boolean;
+  readonly path: MirrorReason;
   readonly local: LocalPart;
 }
 
@@ -202,7 +202,8 @@ interface PartDraft {
 function throughGateway(facts: MirrorFacts, part: PartDraft): EndpointsWanted {
   const { link, gateway, egress } = facts;
   const relay = link.dataPath === 'relay';
-  const addresses = relay ? egress : gatewayAddresses(gateway, part.local).map((ip) => ({ ip }));
+  const alive = gatewayAddresses(gateway, part.local);
+  const dead = (gateway?.known ?? []).filter((ip) => !alive.includes(ip)).sort();
   const egressPorts = facts.egressPorts.get(part.name);
   return {
     namespace: facts.key.namespace,
@@ -211,18 +212,20 @@ function throughGateway(facts: MirrorFacts, part: PartDraft): EndpointsWanted {
     cluster: link.cluster,
     fqName: part.fqName,
     gatewayIdentity: relay ? undefined : gateway?.identity,
-    addresses: part.populated ? addresses : [],
+    ...(relay
+      ? shownAddresses(part.path, egress)
+      : shownAddresses(part.path, alive.map(toAddress), dead.map(toAddress))),
     ports: part.ports,
     portOf: (port) => (relay ? egressPorts?.[port.port] : gateway?.port) ?? 0,
   };
 }
 
+const toAddress = (ip: string): MirrorAddress => ({ ip });
+
 /** The addresses that are alive, and those not heard of yet that are in use: a restart of the controller takes nobody away. */
 export function gatewayAddresses(gateway: GatewayFacts | undefined, local: LocalPart): string[] {
   if (gateway === undefined) return [];
-  const inUse = new Set(
-    local.slices.flatMap((slice) => (slice.endpoints ?? []).flatMap((endpoint) => endpoint.addresses)),
-  );
+  const inUse = new Set(readyAddresses(local.slices));
   return [...gateway.alive, ...gateway.unknown.filter((ip) => inUse.has(ip))].sort();
 }
 

@@ -1,10 +1,12 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
 import { createHash } from 'node:crypto';
-import { MANAGER, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../base/names.ts';
+import { MANAGER, NOT_READY, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../base/names.ts';
 import { isDnsLabel } from '../base/text.ts';
 import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import { ownershipLabels } from './metadata.ts';
+import { shortList } from './import-rules.ts';
 import type { MirroredPort } from './ports.ts';
+import type { MirrorReason } from './reasons.ts';
 
 /** Label of an EndpointSlice: the Service it belongs to. */
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
@@ -33,6 +35,8 @@ export interface EndpointsOwner {
   readonly fqName: string | undefined;
   /** Identity that a meshed client must demand; undefined where the address is not a gateway. */
   readonly gatewayIdentity: string | undefined;
+  /** Why there are no endpoints, or not all are ready; undefined where they are. */
+  readonly notReady?: string | undefined;
   /** Further labels. */
   readonly labels?: Readonly<Record<string, string>>;
 }
@@ -40,9 +44,35 @@ export interface EndpointsOwner {
 /** What the endpoints of one Service should be. */
 export interface EndpointsWanted extends EndpointsOwner {
   readonly addresses: readonly MirrorAddress[];
+  /** Addresses that would be used and must not be now: they are shown, as not ready, for people and as Linkerd does. */
+  readonly withdrawn: readonly MirrorAddress[];
   readonly ports: readonly MirroredPort[];
   /** Port on the addresses for a service port: the gateway's own, or the egress port. */
   portOf(port: MirroredPort): number;
+}
+
+/**
+ * What the endpoints of a Service show of its addresses. Behind a gateway that does not answer they stay, not ready, as Linkerd leaves them: whoever looks sees what would be there. What is refused, or has
+ * no pods behind it, shows nothing, as with Linkerd.
+ * @param path why nothing can be sent to them; `Mirrored` where it can
+ * @param dead further addresses, which do not answer
+ */
+export function shownAddresses(
+  path: MirrorReason,
+  addresses: readonly MirrorAddress[],
+  dead: readonly MirrorAddress[] = [],
+): Pick<EndpointsWanted, 'addresses' | 'withdrawn' | 'notReady'> {
+  if (path !== 'Mirrored')
+    return {
+      addresses: [],
+      withdrawn: path === 'GatewayDead' ? [...addresses, ...dead] : [],
+      notReady: path,
+    };
+  const silent = shortList(
+    dead.map(({ ip }) => ip),
+    4,
+  );
+  return { addresses, withdrawn: dead, notReady: dead.length === 0 ? undefined : `no answer from ${silent}` };
 }
 
 type Family = 'IPv4' | 'IPv6';
@@ -57,20 +87,17 @@ export function sliceName(prefix: string, family: Family): string {
  * such addresses. The owner reference is set when the slice is written, because it needs the mirror's UID.
  */
 export function desiredSlices(wanted: EndpointsWanted): V1EndpointSlice[] {
-  const v6 = wanted.addresses.filter((address) => familyOf(address) === 'IPv6');
-  const v4 = wanted.addresses.filter((address) => familyOf(address) === 'IPv4');
+  const all = [...wanted.addresses.map(endpoint), ...wanted.withdrawn.map(withdrawnEndpoint)];
+  const v6 = all.filter(({ addresses: [ip = ''] }) => ip.includes(':'));
+  const v4 = all.filter(({ addresses: [ip = ''] }) => !ip.includes(':'));
   const slices = v4.length > 0 || v6.length === 0 ? [slice(wanted, 'IPv4', v4)] : [];
   return v6.length > 0 ? [...slices, slice(wanted, 'IPv6', v6)] : slices;
 }
 
-function slice(
-  wanted: EndpointsWanted,
-  family: Family,
-  addresses: readonly MirrorAddress[],
-): V1EndpointSlice {
+function slice(wanted: EndpointsWanted, family: Family, endpoints: V1Endpoint[]): V1EndpointSlice {
   return {
     ...sliceHead(wanted, sliceName(wanted.prefix, family), family),
-    endpoints: addresses.map(endpoint),
+    endpoints,
     ports: wanted.ports.map((port) => ({
       name: port.name,
       port: wanted.portOf(port),
@@ -107,6 +134,14 @@ function endpoint(address: MirrorAddress): V1Endpoint {
     ...(address.nodeName === undefined ? {} : { nodeName: address.nodeName }),
     ...(address.zone === undefined ? {} : { zone: address.zone }),
   };
+}
+
+/**
+ * Not ready, nor one that still serves while it ends: kube-proxy falls back to those when none is ready, and what says nothing of `serving` counts as ready
+ * (KEP-1672).
+ */
+function withdrawnEndpoint(address: MirrorAddress): V1Endpoint {
+  return { ...endpoint(address), conditions: { ready: false, serving: false, terminating: false } };
 }
 
 /**
@@ -166,6 +201,8 @@ function podEndpoint(from: V1Endpoint, zoneHints: boolean): V1Endpoint {
  * that kube does not mirror it into a second slice (docs/adr: EndpointSlices first).
  */
 export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
+  const ports = wanted.ports.map((port) => ({ name: port.name, port: wanted.portOf(port) }));
+  const subsets = endpointSubsets(wanted, ports);
   return {
     apiVersion: 'v1',
     kind: 'Endpoints',
@@ -175,35 +212,45 @@ export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
       labels: { ...ownershipLabels(wanted.cluster), ...wanted.labels, [SKIP_MIRROR_LABEL]: 'true' },
       annotations: endpointAnnotations(wanted),
     },
-    ...(wanted.addresses.length === 0 ? {} : { subsets: [subset(wanted)] }),
+    ...(subsets === undefined ? {} : { subsets }),
   };
 }
 
-function subset(wanted: EndpointsWanted): NonNullable<V1Endpoints['subsets']>[number] {
-  return {
-    addresses: wanted.addresses.map(({ ip, hostname }) =>
-      hostname === undefined ? { ip } : { ip, hostname },
-    ),
-    ports: wanted.ports.map((port) => ({
-      ...(port.name === '' ? {} : { name: port.name }),
-      port: wanted.portOf(port),
-      protocol: 'TCP',
-    })),
-  };
+/** The subsets of Endpoints: one, or undefined where there is no address. */
+export function endpointSubsets(
+  { addresses, withdrawn }: Pick<EndpointsWanted, 'addresses' | 'withdrawn'>,
+  ports: readonly { readonly name?: string | undefined; readonly port?: number | undefined }[],
+): NonNullable<V1Endpoints['subsets']> | undefined {
+  if (addresses.length + withdrawn.length === 0) return undefined;
+  return [
+    {
+      ...(addresses.length === 0 ? {} : { addresses: addresses.map(endpointAddress) }),
+      ...(withdrawn.length === 0 ? {} : { notReadyAddresses: withdrawn.map(endpointAddress) }),
+      ports: ports.map(({ name = '', port = 0 }) => ({
+        ...(name === '' ? {} : { name }),
+        port,
+        protocol: 'TCP',
+      })),
+    },
+  ];
 }
 
-function endpointAnnotations({ fqName, gatewayIdentity }: EndpointsOwner): Record<string, string> {
+function endpointAddress({ ip, hostname }: MirrorAddress) {
+  return hostname === undefined ? { ip } : { ip, hostname };
+}
+
+function endpointAnnotations({ fqName, gatewayIdentity, notReady }: EndpointsOwner): Record<string, string> {
   return {
     ...(fqName === undefined ? {} : { [REMOTE_SERVICE_FQ_NAME]: fqName }),
     ...(gatewayIdentity === undefined ? {} : { [REMOTE_GATEWAY_IDENTITY]: gatewayIdentity }),
+    ...(notReady === undefined ? {} : { [NOT_READY]: notReady }),
   };
 }
 
-/** Whether a slice holds any endpoint. */
-export function hasEndpoints(slice: V1EndpointSlice): boolean {
-  return (slice.endpoints ?? []).length > 0;
-}
-
-function familyOf(address: MirrorAddress): Family {
-  return address.ip.includes(':') ? 'IPv6' : 'IPv4';
+/** Addresses of endpoints that may be used: not those that are shown as not ready. */
+export function readyAddresses(slices: readonly V1EndpointSlice[]): string[] {
+  return slices
+    .flatMap((slice) => slice.endpoints ?? [])
+    .filter(({ conditions }) => conditions?.ready !== false)
+    .flatMap(({ addresses }) => addresses);
 }

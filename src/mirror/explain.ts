@@ -1,5 +1,6 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1Service } from '@kubernetes/client-node';
 import type { Controller } from './controller.ts';
+import { readyAddresses } from './endpoints.ts';
 import type { LocalPart } from './facts.ts';
 import type { AddressReport, AddressTry } from './gateway-health.ts';
 import type { LinkRun } from './link-run.ts';
@@ -144,7 +145,7 @@ function services(
       message,
       ...(notes === undefined ? {} : { leftOut: notes }),
       since: new Date(since).toISOString(),
-      endpoints: addressesOf(controller.view.slices(parseKey(service).namespace, local)).length,
+      endpoints: readyAddresses(controller.view.slices(parseKey(service).namespace, local)).length,
     }));
 }
 
@@ -223,20 +224,12 @@ function remoteCounts(view: Peer['exports'], key: string) {
 }
 
 function localOf({ service, slices }: LocalPart): Pick<Explanation, 'clusterIP' | 'endpoints'> {
-  return { clusterIP: service?.spec?.clusterIP ?? null, endpoints: addressesOf(slices) };
+  return { clusterIP: service?.spec?.clusterIP ?? null, endpoints: readyAddresses(slices).sort() };
 }
 
 function selectedBy(peer: Peer, remote: V1Service, flat: boolean): string {
   if (flat) return 'remoteDiscoverySelector';
   return isAnnotated(remote, peer.link) ? 'annotation' : 'selector';
-}
-
-function addressesOf(slices: readonly V1EndpointSlice[]): string[] {
-  return slices
-    .flatMap((slice) => slice.endpoints ?? [])
-    .filter(({ conditions }) => conditions?.ready !== false)
-    .flatMap(({ addresses }) => addresses)
-    .sort();
 }
 
 function gatewayReport(gateway: NonNullable<Peer['gateway']>): NonNullable<LinkReport['gateway']> {

@@ -5,7 +5,7 @@ import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { EgressWish, EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
+import { readyAddresses, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, ImportFacts, LinkFacts } from './facts.ts';
 import {
   decideMember,
@@ -32,6 +32,7 @@ import {
   parseKey,
 } from './naming.ts';
 import { mirroredPorts } from './ports.ts';
+import { takesSelector } from './steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 
 export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
@@ -150,14 +151,22 @@ export class FederatedWriter {
       local: federatedName(facts.key.name),
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
-      again: steps.length > 0 && verdict.action === 'namespace',
+      again: steps.length > 0 && (verdict.action === 'namespace' || takesSelector(steps)),
       recheckMs:
         verdict.reason === 'ImportQuotaExceeded'
           ? QUOTA_RECHECK_MS
           : facts.emptiedGraceMs > 0
             ? facts.emptiedGraceMs
             : undefined,
-      after: () => this.#settleClaims(key, facts, verdict),
+      after: () => {
+        this.#settleClaims(key, facts, verdict);
+        // As `MirrorWriter` does: only now has the API server chosen the family of a new ClusterIP.
+        if (
+          facts.federated.service === undefined &&
+          decideMember(this.#gather(key, 'look')).reason === 'AddressFamilyMismatch'
+        )
+          this.#reconciler.add(key, PRIORITY.change);
+      },
     };
   }
 
@@ -332,7 +341,9 @@ export class FederatedWriter {
       view
         .slices(namespace, federatedName(name))
         .filter((slice) => hasOwnershipLabels(slice, memberLabel(member)));
-    return union !== 'none' && lostAllSlices(members, key) && own().some(hasEndpoints) ? 'emptied' : 'there';
+    return union !== 'none' && lostAllSlices(members, key) && readyAddresses(own()).length > 0
+      ? 'emptied'
+      : 'there';
   }
 
   #priorityOf(key: string): number {

@@ -13,7 +13,9 @@ import {
 } from '../base/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
-import { desiredSlices, podSlices, type EndpointsOwner } from './endpoints.ts';
+import { familyGap } from './address-families.ts';
+import { follow, followPods, isPopulated } from './kept-endpoints.ts';
+import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
 import type { ImportNote } from './import-rules.ts';
 import { madeByUs } from './makers.ts';
@@ -21,19 +23,16 @@ import { bareRules, copiedMetadata, hasOwnershipLabels } from './metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import { clusterOfEntry, federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
 import {
-  besideLeaving,
   createNamespace,
-  deletion,
-  isLeaving,
   isMirrorKey,
   metadataPatch,
   type RemovableKey,
   specPatch,
   writeSlices,
-  type Step,
 } from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
+import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from './steps.ts';
 import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from './verdict.ts';
 
 /**
@@ -137,12 +136,20 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     const found = check(facts);
     if (found !== undefined) return found;
   }
+  return join(facts);
+}
+
+function join(facts: MemberFacts): MemberVerdict {
   const path = unionReason(facts);
-  const reason = isLeaving(facts.federated.service) ? 'BeingDeleted' : path;
+  const slices = unionSlices(facts, path);
+  const { service } = facts.federated;
+  const gap = path === 'Mirrored' ? familyGap([{ service, slices }]) : undefined;
+  const reason = isLeaving(service) ? 'BeingDeleted' : gap === undefined ? path : 'AddressFamilyMismatch';
   const pods = { ...facts, flat: facts.union === 'pods', link: { rules: facts.rules, flatEndpoints: true } };
   const notes = facts.remote === undefined ? [] : importNotes(pods, facts.remote);
   const message = [
-    ...(reason === 'BeingDeleted' ? [heldBy(facts.federated.service)] : []),
+    ...(reason === 'BeingDeleted' ? [heldBy(service)] : []),
+    ...(gap === undefined ? [] : [gap]),
     ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
     ...notes.map(({ text }) => text),
   ];
@@ -151,7 +158,7 @@ export function decideMember(facts: MemberFacts): MemberVerdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    slices: unionSlices(facts, path === 'Mirrored'),
+    slices,
   };
 }
 
@@ -169,24 +176,25 @@ function unionReason(facts: MemberFacts): MirrorReason {
 }
 
 /** Each member writes its own slices: kube-proxy makes the union, and no member can harm another's. */
-function unionSlices(facts: MemberFacts, populated: boolean): V1EndpointSlice[] {
+function unionSlices(facts: MemberFacts, path: MirrorReason): V1EndpointSlice[] {
   const { key, member, union, remote } = facts;
   if (union === 'none' || remote === undefined) return [];
   const service = federatedName(key.name);
   const owner: EndpointsOwner = {
     namespace: key.namespace,
     service,
-    prefix: slicePrefix(service, member),
+    prefix: prefixOf(facts),
     cluster: memberLabel(member),
     fqName: undefined,
     gatewayIdentity: undefined,
+    notReady: path === 'Mirrored' ? undefined : path,
   };
   if (union === 'pods')
     return podSlices(owner, facts.remoteSlices, { zoneHints: false, refusal: facts.imports.podRefusal });
   const ports = facts.egressPorts.get(service) ?? {};
   return desiredSlices({
     ...owner,
-    addresses: populated ? facts.egress : [],
+    ...shownAddresses(path, facts.egress),
     ports: mirroredPorts(remote),
     portOf: (port) => ports[port.port] ?? 0,
   });
@@ -219,7 +227,7 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   if (decided.action === 'namespace')
     return [createNamespace(facts.key.namespace, memberLabel(facts.member))];
   if (decided.action === 'leave') return leave(facts);
-  if (decided.action !== 'join') return [];
+  if (decided.action !== 'join') return keep(facts);
   const { service } = facts.federated;
   const step =
     service === undefined
@@ -228,13 +236,26 @@ export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   const steps = [
     ...(step === undefined ? [] : [step]),
     ...writeSlices(ownSlices(facts), decided.slices, service),
+    ...(facts.leads ? withoutStranded(facts.federated) : []),
   ];
   return isLeaving(service) ? besideLeaving(steps) : steps;
 }
 
+/** Whatever keeps a membership as it is: nobody is sent to what is dead. */
+function keep(facts: MemberFacts): Step[] {
+  const { union, gateway, egress, remote } = facts;
+  const slices = ownSlices(facts);
+  const populated = isPopulated(facts);
+  const { service } = facts.federated;
+  if (union === 'none' || service === undefined || !isFederated(service) || !isMember(facts)) return [];
+  if (union === 'pods') return populated === undefined ? [] : followPods(slices, prefixOf(facts), facts);
+  return follow({ slices, relay: true, populated, gateway, egress, exported: remote !== undefined });
+}
+
 /** By their names, of which each member has its own; labels may have been edited on what we made. */
-function ownSlices({ federated, member, key }: MemberFacts): V1EndpointSlice[] {
-  const prefix = `${slicePrefix(federatedName(key.name), member)}-linkspan-`;
+function ownSlices(facts: MemberFacts): V1EndpointSlice[] {
+  const { federated, member } = facts;
+  const prefix = `${prefixOf(facts)}-linkspan-`;
   return federated.slices.filter(
     (slice) =>
       slice.metadata?.name?.startsWith(prefix) === true &&
@@ -243,7 +264,8 @@ function ownSlices({ federated, member, key }: MemberFacts): V1EndpointSlice[] {
 }
 
 /** A cluster's name has no dot, so the source cluster's own slices have a name that no other can have. */
-function slicePrefix(service: string, member: string): string {
+function prefixOf({ key, member }: MemberFacts): string {
+  const service = federatedName(key.name);
   return member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`;
 }
 

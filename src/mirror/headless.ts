@@ -1,7 +1,7 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import { isDnsLabel } from '../base/text.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
-import { hasEndpoints } from './endpoints.ts';
+import type { MirrorAddress } from './endpoints.ts';
 import type { MirrorFacts } from './facts.ts';
 import type { MirroredPort } from './ports.ts';
 
@@ -28,10 +28,18 @@ export function formOf({ remote, remoteReady, remoteSlices, link, hosts, local }
   const is = local.service === undefined ? undefined : isHeadless(local.service) ? 'headless' : 'ordinary';
   if (remoteReady === undefined) return is === 'ordinary' ? is : 'unknown';
   if (hosts.length > 0) return 'headless';
-  return remoteSlices.some(hasEndpoints) ? 'ordinary' : (is ?? 'headless');
+  return remoteSlices.some(({ endpoints }) => (endpoints ?? []).length > 0) ? 'ordinary' : (is ?? 'headless');
 }
 export type Form = 'headless' | 'ordinary' | 'unknown';
 type FormFacts = Pick<MirrorFacts, 'remote' | 'remoteReady' | 'remoteSlices' | 'link' | 'hosts' | 'local'>;
+
+/** The ClusterIPs of the endpoint mirrors of hosts that are ready, under their names. */
+export function hostAddresses(hosts: MirrorFacts['hosts']): MirrorAddress[] {
+  return hosts.flatMap(({ host, ready, local }) => {
+    const ip = local.service?.spec?.clusterIP;
+    return ready && ip !== undefined && ip !== 'None' ? [{ ip, hostname: host }] : [];
+  });
+}
 
 /** The port on which the pods answer a service port: what the slices say, else the target port. Clients of a headless Service dial pods. */
 export function podPort(slices: readonly V1EndpointSlice[], port: MirroredPort): number {

@@ -160,8 +160,9 @@ function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {
   }
   if (peer.depth > 0) return condition('Synced', 'False', 'Mirroring');
   const refused = countsText([...counts].filter(([reason]) => REFUSED.has(reason)));
+  const gaps = [...counts].filter(([reason]) => reason === 'AddressFamilyMismatch');
   return refused === ''
-    ? condition('Synced', 'True', 'AllMirrored')
+    ? condition('Synced', 'True', 'AllMirrored', countsText(gaps))
     : condition('Synced', 'True', 'ImportsRefused', refused);
 }
 

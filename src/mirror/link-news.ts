@@ -42,12 +42,17 @@ export class LinkNews {
   /** What came of a Service's mirror. Told when it is not there, or what of it was left out, and why, once for each reason. */
   outcome(key: string, outcome: Outcome, before: Outcome | undefined): void {
     this.#notes(key, outcome, before);
-    const told =
-      UNMIRRORED.has(outcome.reason) || REFUSED.has(outcome.reason) || outcome.reason === 'ImportHeld';
-    if (!told || before?.reason === outcome.reason) return;
     const { reason, message, local } = outcome;
+    if (before?.reason === reason && before.refused === outcome.refused) return;
+    if (reason === 'AddressFamilyMismatch') {
+      this.#log.warn({ service: key, reason, mirror: local, why: message }, 'mirror of use to few');
+      this.warn(reason, `${key} of cluster ${this.#link.targetClusterName}: ${message}`);
+      return;
+    }
+    if (!UNMIRRORED.has(reason) && !REFUSED.has(reason) && reason !== 'ImportHeld') return;
     this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
-    if (reason === 'Error') return;
+    // A server that was away is the condition's to tell; what it refuses stays so until a person does something.
+    if (reason === 'Error' && outcome.refused !== true) return;
     const why = message === '' ? reason : `${reason}: ${message}`;
     this.warn(reason, `${key} of cluster ${this.#link.targetClusterName} is not mirrored: ${why}`);
   }

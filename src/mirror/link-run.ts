@@ -344,7 +344,7 @@ function check(
     const name = `${verdict.link.namespace}/${verdict.link.credentialsSecret}`;
     throw new LinkspanError(
       'CREDENTIALS_MISSING',
-      `${where}: there is no Secret ${name} of type ${CREDENTIALS_SECRET_TYPE} that the controller may read`,
+      `${where}: there is no Secret ${name} of type ${CREDENTIALS_SECRET_TYPE} that the controller may read; one of that name may be of another type, as other tools make them (Opaque)`,
     );
   }
   return { link: verdict.link, access: accessFromSecret(secret) };

@@ -1,9 +1,12 @@
 import { ExportView } from '../discovery/export-view.ts';
 import { LeaseElector } from '../kube/lease.ts';
+import type { IndexedStore } from '../kube/store.ts';
+import type { LinkObject } from '../link/schema.ts';
 import { unionOf, type Selector } from '../link/selector.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { DropGuard } from './drop-guard.ts';
 import { FederatedWriter } from './federated-writer.ts';
+import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import type { PeerSurroundings } from './peer.ts';
 import { copyRules, unionFor, type PeerSettings } from './peer-settings.ts';
@@ -19,6 +22,9 @@ export interface LocalMembersOptions extends PeerSurroundings {
   /** Which Services of the source cluster join federated ones. */
   readonly selector: Selector;
   readonly settings: PeerSettings;
+  /** All Links of the installation, and what of members' metadata is not passed on. */
+  readonly links: IndexedStore<LinkObject>;
+  readonly exclusions: LocalExclusionSettings;
   readonly lease: Pick<ConstructorParameters<typeof LeaseElector>[0], 'store' | 'durationMs'>;
   readonly log: Logger;
 }
@@ -64,6 +70,7 @@ export class LocalMembers {
 
   async #term(signal: AbortSignal): Promise<void> {
     const { local, selector, settings, log, clock, random } = this.#options;
+    const exclusions = new LocalExclusions(this.#options.links, this.#options.exclusions);
     const members = new ExportView({ client: local, selectors: unionOf([selector]), clock, random, log });
     const writer = new FederatedWriter({
       ...this.#options,
@@ -75,7 +82,7 @@ export class LocalMembers {
       // The API server that says what is here is the one that is written to: there is nothing to be held back for.
       guard: new DropGuard({ fraction: 1 }),
       importer: undefined,
-      rules: copyRules(settings),
+      rules: { ...copyRules(settings), ...exclusions.rules },
       createNamespaces: false,
       // Traffic to these passes through no egress.
       clusterDomain: '',
@@ -90,6 +97,7 @@ export class LocalMembers {
     this.#writer = writer;
     writer.start();
     members.start();
+    const unfollow = exclusions.follow(() => writer.resync(PRIORITY.bulk));
     void members.whenSynced(signal).then(
       () => writer.resync(PRIORITY.bulk),
       () => undefined,
@@ -98,6 +106,7 @@ export class LocalMembers {
       if (signal.aborted) resolve();
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
+    unfollow();
     this.#writer = undefined;
     await writer.stop();
     await members.stop();

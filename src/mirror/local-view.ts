@@ -8,7 +8,7 @@ import type { IndexedStore } from '../kube/store.ts';
 import type { LocalPart, NamespaceState } from './facts.ts';
 import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';
 import { keepMaker } from './makers.ts';
-import type { Kind, MirrorObject } from './plan.ts';
+import type { Kind, MirrorObject } from './steps.ts';
 
 /** How long what a write answered is trusted over the watch, which should have told us the same long before. */
 const OVERLAY_TTL_MS = 30_000;

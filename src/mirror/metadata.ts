@@ -30,14 +30,15 @@ export interface CopyRules {
 type StringMap = Readonly<Record<string, string>>;
 
 /** Groups whose keys describe the source of a mirror; copied, they would make one cluster's bookkeeping look like another's. */
-const NEVER_COPIED_GROUPS = [
+export const NEVER_COPIED_GROUPS: readonly string[] = [
   'mirror.linkerd.io',
   'multicluster.linkerd.io',
   'linkspan.dev',
   'egress-ports.linkspan.dev',
   'members.linkspan.dev',
 ];
-const NEVER_COPIED_ANNOTATIONS = new Set([
+/** Copied by nobody's word, be it `--steering-metadata`. */
+export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
   'kubectl.kubernetes.io/last-applied-configuration',
   // Hints are about the zones of the other cluster.
   'service.kubernetes.io/topology-aware-hints',

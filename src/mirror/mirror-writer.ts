@@ -6,10 +6,11 @@ import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { Link } from '../link/schema.ts';
+import { familyGap } from './address-families.ts';
 import { relayedTargets } from './desired.ts';
 import type { ClaimState, DropGuard } from './drop-guard.ts';
 import type { EgressAllocator } from './egress-allocator.ts';
-import { hasEndpoints, type MirrorAddress } from './endpoints.ts';
+import { readyAddresses, type MirrorAddress } from './endpoints.ts';
 import type { GatewayFacts, LinkFacts, MirrorFacts } from './facts.ts';
 import { Grace, type Sight } from './grace.ts';
 import { HostMirrors } from './host-mirrors.ts';
@@ -18,6 +19,7 @@ import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer
 import { hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
 import { plan } from './plan.ts';
 import { mirroredPorts } from './ports.ts';
+import { takesSelector } from './steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 import { decide, modeOf, type Verdict } from './verdict.ts';
 
@@ -151,10 +153,22 @@ export class MirrorWriter {
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       // Endpoint mirrors have their address only now; a Service that is made anew has only been deleted.
-      again: steps.length > 0 && (halfway || verdict.action === 'namespace'),
+      again: steps.length > 0 && (halfway || verdict.action === 'namespace' || takesSelector(steps)),
       recheckMs: waits.length === 0 ? undefined : Math.min(...waits),
-      after: () => this.#settleClaims(facts, verdict),
+      after: () => {
+        this.#settleClaims(facts, verdict);
+        this.#familyChosen(facts, verdict);
+      },
     };
+  }
+
+  /** The API server chooses the family of a new mirror's ClusterIP, which may be one that its endpoints do not have. */
+  #familyChosen({ key, local }: MirrorFacts, verdict: Verdict): void {
+    if (local.service !== undefined || verdict.action !== 'mirror') return;
+    const [{ service: made, slices } = { service: undefined, slices: [] }] = verdict.parts;
+    const service = this.#options.view.service(key.namespace, made?.metadata?.name ?? '');
+    const text = `${key.namespace}/${key.name}`;
+    if (familyGap([{ service, slices }]) !== undefined) this.#reconciler.add(text, PRIORITY.change);
   }
 
   /** Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the target is known not to export. */
@@ -296,7 +310,7 @@ export class MirrorWriter {
     if (remote === undefined) return 'absent';
     const { namespace, name } = parseKey(key);
     const slices = () => view.slices(namespace, mirrorName(name, facts.cluster));
-    return lostAllSlices(exports, key) && slices().some(hasEndpoints) ? 'emptied' : 'there';
+    return lostAllSlices(exports, key) && readyAddresses(slices()).length > 0 ? 'emptied' : 'there';
   }
 
   #touched(key: string): void {

@@ -1,7 +1,6 @@
 import type {
   V1Endpoints,
   V1EndpointSlice,
-  V1Namespace,
   V1ObjectMeta,
   V1Service,
   V1ServiceSpec,
@@ -9,7 +8,6 @@ import type {
 import { isDeepStrictEqual } from 'node:util';
 import { readAnnotation } from '../base/annotations.ts';
 import {
-  MANAGER,
   MIRROR_ANNOTATION_GROUPS,
   MIRROR_ANNOTATIONS,
   MIRROR_LABELS,
@@ -17,21 +15,22 @@ import {
 } from '../base/names.ts';
 import { compareVersions } from '../kube/resource-version.ts';
 import type { DesiredPart } from './desired.ts';
-import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import type { LocalPart, MirrorFacts } from './facts.ts';
-import { madeByUs } from './makers.ts';
-import { hasOwnershipLabels, inheritedKeys, ownershipLabels, recordedKeys } from './metadata.ts';
+import { planKept } from './kept-endpoints.ts';
+import { inheritedKeys, ownershipLabels, recordedKeys } from './metadata.ts';
+import {
+  besideLeaving,
+  contentPatch,
+  deletion,
+  isLeaving,
+  isOurs,
+  ownSlices,
+  patchStep,
+  plain,
+  type Step,
+  withoutStranded,
+} from './steps.ts';
 import type { Verdict } from './verdict.ts';
-
-/** The kinds of object that mirroring writes. */
-export type Kind = 'services' | 'endpointSlices' | 'endpoints' | 'namespaces';
-export type MirrorObject = V1Service | V1EndpointSlice | V1Endpoints | V1Namespace;
-
-/** One write. Patches are JSON merge patches (RFC 7396) and, like deletions, bound to the very object that was seen. */
-export type Step =
-  | { readonly verb: 'create'; readonly kind: Kind; readonly object: MirrorObject }
-  | { readonly verb: 'patch'; readonly kind: Kind; readonly target: MirrorObject; readonly patch: object }
-  | { readonly verb: 'delete'; readonly kind: Kind; readonly target: MirrorObject };
 
 /** A key that is taken away when it is no longer wanted, whoever put it there. */
 export type RemovableKey = (key: string, where: 'labels' | 'annotations') => boolean;
@@ -50,7 +49,7 @@ export function plan(facts: MirrorFacts, verdict: Verdict): Step[] {
   const { link, key, local, hosts, formerHosts } = facts;
   if (verdict.action === 'namespace') return [createNamespace(key.namespace, link.cluster)];
   if (verdict.action === 'mirror') return planMirror(facts, verdict.parts);
-  if (verdict.action === 'keep') return [];
+  if (verdict.action === 'keep') return planKept(facts);
   const parts = [local, ...hosts.map((host) => host.local), ...formerHosts];
   return parts.flatMap((part) => removePart(part, link.cluster));
 }
@@ -98,21 +97,6 @@ export function removePart(part: LocalPart, cluster: string): Step[] {
   ];
 }
 
-/** Deletes an object, unless that was asked for before and a finalizer holds it: its end is an event. */
-export function deletion(kind: Kind, target: MirrorObject): Step[] {
-  return isLeaving(target) ? [] : [{ verb: 'delete', kind, target }];
-}
-
-/** Whether an object is being deleted. */
-export function isLeaving(object: MirrorObject | undefined): boolean {
-  return object?.metadata?.deletionTimestamp !== undefined;
-}
-
-/** What may still be written beside a Service that is being deleted: endpoints that are there follow. What was made now would go with it, or stay behind. */
-export function besideLeaving(steps: readonly Step[]): Step[] {
-  return steps.filter(({ verb, kind }) => verb !== 'create' && kind !== 'services');
-}
-
 function writePart(
   actual: LocalPart | undefined,
   desired: DesiredPart,
@@ -125,6 +109,7 @@ function writePart(
   steps.push(
     ...writeSlices(actual === undefined ? [] : ownSlices(actual), desired.slices, actual?.service),
     writeEndpoints(actual?.endpoints, desired.endpoints, cluster),
+    ...(actual === undefined ? [] : withoutStranded(actual)),
   );
   const known = steps.filter((step) => step !== undefined);
   return isLeaving(actual?.service) ? besideLeaving(known) : known;
@@ -134,25 +119,22 @@ function headlessDiffers(actual: V1Service, desired: V1Service): boolean {
   return (actual.spec?.clusterIP === 'None') !== (desired.spec?.clusterIP === 'None');
 }
 
-/** Slices that kube made from Endpoints are kube's to remove, when the Endpoints go or get the skip label. */
-function ownSlices(part: LocalPart): V1EndpointSlice[] {
-  return part.slices.filter(
-    (slice) => slice.metadata?.labels?.[MANAGED_BY_LABEL] === MANAGER || madeByUs(slice),
-  );
-}
-
-/** Endpoints that say so, or that we made and somebody has edited. */
-function isOurs(object: V1Endpoints, cluster: string): boolean {
-  return hasOwnershipLabels(object, cluster) || madeByUs(object);
-}
-
-/** What the API server fills in for the fields of a mirror's spec that are ours. */
+/**
+ * What the API server fills in for the fields of a mirror's spec that are ours: all that say where its traffic goes or who may send to it. How many address families it has (`ipFamilyPolicy`, `ipFamilies`) is
+ * the cluster's or a person's to say.
+ */
 const SPEC_DEFAULTS = {
   type: 'ClusterIP',
   selector: {},
   sessionAffinity: 'None',
   trafficDistribution: '',
   internalTrafficPolicy: 'Cluster',
+  externalIPs: [],
+  externalName: '',
+  externalTrafficPolicy: '',
+  loadBalancerIP: '',
+  loadBalancerSourceRanges: [],
+  publishNotReadyAddresses: false,
 };
 
 /** Fields of a mirror's spec that are ours, as they are compared. */
@@ -259,11 +241,6 @@ function writeSlice(
   return patchStep('endpointSlices', actual, patch);
 }
 
-/** A patch, unless there is nothing in it. */
-function patchStep(kind: Kind, target: MirrorObject, patch: object): Step[] {
-  return Object.keys(patch).length === 0 ? [] : [{ verb: 'patch', kind, target, patch }];
-}
-
 function writeEndpoints(
   actual: V1Endpoints | undefined,
   desired: V1Endpoints | undefined,
@@ -339,19 +316,4 @@ function mapPatch(
     if (desired?.[key] === undefined && isRemovable(key)) patch[key] = null;
   }
   return patch;
-}
-
-function contentPatch<T extends MirrorObject>(
-  actual: T,
-  desired: T,
-  fields: readonly (keyof T & string)[],
-): object {
-  const differing = fields.filter((field) => !isDeepStrictEqual(plain(actual[field]), plain(desired[field])));
-  return Object.fromEntries(differing.map((field) => [field, desired[field] ?? null]));
-}
-
-/** The API server fills in what is unset (`nodePort: null`, `conditions.serving`); compared is what we would write. */
-function plain(value: unknown): unknown {
-  const normalized: unknown = JSON.parse(JSON.stringify(value ?? []));
-  return normalized;
 }

@@ -5,6 +5,8 @@
 export const mirrorReasons = {
   Mirrored: 'The mirror Service and its endpoints are as they should be.',
   NoReadyEndpoints: 'The Service in the target cluster has no ready endpoints, so the mirror has none.',
+  AddressFamilyMismatch:
+    'The mirror has a ClusterIP of one address family (IPv4, IPv6) and endpoints of the other only, so that kube-proxy sends nothing to them; clients with a Linkerd proxy dial them directly.',
   GatewayDead: 'No address of the gateway answers its probes, so the mirror has no endpoints.',
   GatewayUnknown:
     'No address of the gateway has answered its first probe yet; the mirror is left as it is until then.',

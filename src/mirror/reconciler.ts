@@ -5,10 +5,10 @@ import type { Pace } from '../kube/pace.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { apply, isInvalidName, type ApplyResult } from './apply.ts';
+import { apply, isInvalidName, isRefusal, type ApplyResult } from './apply.ts';
 import type { ImportNote } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
-import type { Step } from './plan.ts';
+import type { Step } from './steps.ts';
 import type { MirrorReason } from './reasons.ts';
 
 /** Priorities of the queue: what takes traffic away from the dead overtakes what is new, and that overtakes bulk mirroring. */
@@ -45,6 +45,8 @@ export interface Outcome {
   readonly message: string;
   readonly notes?: readonly ImportNote[];
   readonly local: string;
+  /** Of an `Error`: whether the API server has refused the write (a quota, a policy, a right), rather than not been there. */
+  readonly refused?: boolean;
   /** Milliseconds since the epoch: since when this is the reason. */
   readonly since: number;
 }
@@ -97,7 +99,7 @@ export class Reconciler {
       onError: (key, error) => {
         const local = this.#outcomes.get(key)?.local ?? '';
         const message = error instanceof Error ? error.message : String(error);
-        this.#remember(key, { reason: 'Error', message, local });
+        this.#remember(key, { reason: 'Error', message, local, refused: isRefusal(error) });
         log.warn({ service: key, err: error }, `${what} not written, trying again`);
       },
     });
@@ -193,11 +195,18 @@ export class Reconciler {
   }
 
   #remember(key: string, decided: Omit<Outcome, 'since' | 'notes'> & Pick<Decision, 'notes'>): void {
-    const { reason, message, local, notes } = decided;
+    const { reason, message, local, notes, refused } = decided;
     const before = this.#outcomes.get(key);
     if (before?.reason === reason && before.message === message && before.local === local) return;
     const since = before?.reason === reason ? before.since : this.#options.clock.now();
-    const outcome = { reason, message, local, since, ...(notes === undefined ? {} : { notes }) };
+    const outcome = {
+      reason,
+      message,
+      local,
+      since,
+      ...(notes === undefined ? {} : { notes }),
+      ...(refused === true ? { refused } : {}),
+    };
     this.#outcomes.set(key, outcome);
     this.#revision++;
     this.#options.onOutcome(key, outcome, before);

@@ -17,8 +17,12 @@ const LINKERD_MESSAGES: Partial<Record<MirrorReason, string>> = {
   MissingNamespace: 'Namespace does not exist',
 };
 
-/** Reasons that mean that the mirror is there and as it should be; also one whose target has no ready endpoints. */
-const MIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>(['Mirrored', 'NoReadyEndpoints']);
+/** Reasons that mean that the mirror is there and as it should be; also one whose target has no ready endpoints, or that only some clients can use. */
+const MIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
+  'Mirrored',
+  'NoReadyEndpoints',
+  'AddressFamilyMismatch',
+]);
 
 /**
  * `status.mirrorServices` or `status.federatedServices` in Linkerd's shape: one condition `Mirrored` for each Service. Entries that stay the same keep their

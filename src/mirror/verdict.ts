@@ -1,13 +1,14 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { IMPORT_QUOTAS } from '../base/names.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
+import { familyGap, type ServiceWithSlices } from './address-families.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
 import type { LinkFacts, MirrorFacts } from './facts.ts';
 import { formOf } from './headless.ts';
 import { shortList, type ImportNote } from './import-rules.ts';
 import { steeringKeys } from './metadata.ts';
 import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
-import { isLeaving } from './plan.ts';
+import { isLeaving } from './steps.ts';
 import { mirroredPorts, portsLeftOut } from './ports.ts';
 import type { MirrorReason } from './reasons.ts';
 
@@ -166,11 +167,15 @@ function mirror(facts: MirrorFacts): Verdict {
   const leaving = [facts.local, ...facts.hosts.map(({ local }) => local)].find(({ service }) =>
     isLeaving(service),
   );
-  const reason = leaving === undefined ? path : 'BeingDeleted';
+  const parts = desiredParts(facts, remote, path);
+  const gap = path === 'Mirrored' ? familyGap(withLocal(facts, parts)) : undefined;
+  const reason =
+    leaving === undefined ? (gap === undefined ? path : 'AddressFamilyMismatch') : 'BeingDeleted';
   const leftOut = portsLeftOut(remote);
   const notes = importNotes(facts, remote);
   const message = [
     ...(leaving === undefined ? [] : [heldBy(leaving.service)]),
+    ...(gap === undefined ? [] : [gap]),
     ...(reason === facts.gateway?.refusal?.reason ? [facts.gateway.refusal.message] : []),
     ...(leftOut.length === 0 ? [] : [`ports left out, only TCP is mirrored: ${leftOut.join(', ')}`]),
     ...notes.map(({ text }) => text),
@@ -180,8 +185,16 @@ function mirror(facts: MirrorFacts): Verdict {
     reason,
     message: message.join('; '),
     ...(notes.length === 0 ? {} : { notes }),
-    parts: desiredParts(facts, remote, path === 'Mirrored'),
+    parts,
   };
+}
+
+/** What is here under the name of each part, with the slices that it shall have. */
+function withLocal({ local, hosts }: MirrorFacts, parts: readonly DesiredPart[]): ServiceWithSlices[] {
+  const here = new Map(
+    [local, ...hosts.map((host) => host.local)].map(({ service }) => [service?.metadata?.name, service]),
+  );
+  return parts.map(({ service, slices }) => ({ service: here.get(service.metadata?.name), slices }));
 }
 
 /** What holds a Service that is being deleted. */

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { readyAddresses } from '../../src/mirror/endpoints.ts';
 import { underLoad } from './load.ts';
 import type { Run } from './session.ts';
 
@@ -10,9 +11,7 @@ export async function checkMirror(run: Run): Promise<void> {
   await check('the mirror appears', async () => {
     await target.kubectl('-n', namespace, 'label', 'service', 'web', 'mirror.linkerd.io/exported=true');
     await until(
-      async () =>
-        (await mirror(run)) !== undefined &&
-        (await slices(run)).some((slice) => (slice.endpoints ?? []).length > 0),
+      async () => (await mirror(run)) !== undefined && readyAddresses(await slices(run)).length > 0,
     );
     return (await mirror(run))?.spec?.clusterIP ?? '';
   });

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { readyAddresses } from '../../src/mirror/endpoints.ts';
 import type { Installation } from './installation.ts';
 import { underLoad } from './load.ts';
 import type { Run } from './session.ts';
@@ -86,7 +87,7 @@ async function remoteAddresses({ source, namespace }: Run): Promise<number> {
     '-l',
     selector,
   );
-  return (slices?.items ?? []).flatMap((slice) => slice.endpoints ?? []).length;
+  return readyAddresses(slices?.items ?? []).length;
 }
 
 /** Each pod of a StatefulSet is reached by its own name. */

@@ -113,6 +113,20 @@ describe('objects that are applied and deleted together', () => {
     expect(await find(cluster, configMaps, { namespace: 'refused', name: 'good' })).to.equal(undefined);
   });
 
+  it('refuses to write what is immutable before anything is written, and says what helps', async () => {
+    // bitnami/sealed-secrets#1395: other tools make Secrets immutable. `link` said "repeat the command: it completes what is there", which it never did.
+    const fixed = { ...settings('frozen', 'fixed'), immutable: true };
+    await applyAll(clientOf(cluster), [namespace('frozen'), fixed], { ...options, fieldManager: 'kubectl' });
+    for (const force of [false, true]) {
+      const set = [settings('frozen', 'other'), settings('frozen', 'fixed')];
+      const error = await refusal(applyAll(clientOf(cluster), set, { ...options, force }));
+      expect(error.code).to.equal('APPLY_REFUSED');
+      expect(error.message).to.equal('immutable: ConfigMap frozen/fixed');
+      expect(error.hint).to.include('Delete it');
+    }
+    expect(await find(cluster, configMaps, { namespace: 'frozen', name: 'other' })).to.equal(undefined);
+  });
+
   it('takes a new Namespace away again when what should be in it is refused', async () => {
     const set = [
       namespace('short-lived'),

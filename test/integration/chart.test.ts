@@ -59,6 +59,7 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
     '--set-string=identity.anchors.east\\.cluster\\.local=PEM',
     '--set=controller.import.annotationExports=false,controller.import.steeringMetadata=true,controller.import.learnRanges=false',
     '--set=controller.import.onlyLabels={app},controller.import.onlyAnnotations={a.example/*},controller.import.protectedNamespaces={vault}',
+    '--set=controller.localMembers.excludedLabels={team},controller.localMembers.excludedAnnotations={a.example/*}',
     '--set=source.podCIDRs={10.244.0.0/16},source.serviceCIDRs={10.96.0.0/12,fd00:96::/108},source.nodeCIDRs={192.168.0.0/24}',
     '--set=remoteMirrorServiceAccountName={east,north},priorityClassName=system-cluster-critical,imagePullSecrets[0].name=registry',
   ],

@@ -6,12 +6,13 @@ import {
   clientOf,
   ensureNamespace,
   eventReasonsIn,
+  findAddresses,
   findService,
   findSlices,
   remove,
 } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
-import { exportService, ownSelectors } from '../support/exports.ts';
+import { exportObjects, exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
@@ -96,6 +97,15 @@ describe('what is exported, and what of it', () => {
       'the slice too',
       async () => (await findSlices(east, ns, 'mixed-west'))[0]?.ports?.[0]?.name === 'www',
     );
+  });
+
+  it('has an empty mirror where nobody has made a slice, until somebody does', async () => {
+    const [service, slice] = exportObjects(ns, 'handmade', { test: ns });
+    await apply(west, service ?? {});
+    await settled('its mirror is empty', () => outcome('handmade')?.reason === 'NoReadyEndpoints');
+    expect(await findAddresses(east, ns, 'handmade-west')).to.deep.equal([]);
+    await apply(west, slice ?? {});
+    await settled('it has endpoints', () => outcome('handmade')?.reason !== 'NoReadyEndpoints');
   });
 
   it('mirrors NodePort and LoadBalancer Services as ClusterIP, and refuses ExternalName', async () => {
@@ -207,7 +217,7 @@ describe('what is exported, and what of it', () => {
       expect(slice?.metadata?.annotations).to.include({
         'mirror.linkerd.io/remote-gateway-identity': 'side.door',
       });
-      expect(slice?.endpoints ?? []).to.deep.equal([]);
+      expect(await findAddresses(east, ns, 'other-west')).to.deep.equal([]);
       await remove(west, services, { namespace: ns, name: 'other' });
       await settled('it is gone', async () => (await service('other-west')) === undefined);
     });

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseManifests } from '../../src/kube/manifests.ts';
@@ -38,6 +38,7 @@ describe("Linkerd's own programs", function () {
   let east: Cluster;
   let west: Cluster;
   let theirs: Snapshot;
+  let probe: Server;
 
   after(() => rmSync(dir, { recursive: true }));
   before(async () => {
@@ -72,7 +73,7 @@ describe("Linkerd's own programs", function () {
       subsets: [{ addresses: [{ ip: '10.200.0.18' }], ports: [{ name: 'http', port: 8080 }] }],
     });
     // The gateway's side of a probe; nothing else of it is asked for here.
-    const probe = closed(
+    probe = closed(
       createServer((_, response) => response.end()),
       (one) => one.close(),
     );
@@ -154,6 +155,11 @@ describe("Linkerd's own programs", function () {
   const addresses = async (): Promise<string[]> => {
     const found = await find(east, endpoints, { namespace: NS, name: 'web-west' });
     return (found?.subsets ?? []).flatMap((subset) => (subset.addresses ?? []).map(({ ip }) => ip));
+  };
+
+  const notReady = async (): Promise<string[]> => {
+    const found = await find(east, endpoints, { namespace: NS, name: 'web-west' });
+    return (found?.subsets ?? []).flatMap((subset) => (subset.notReadyAddresses ?? []).map(({ ip }) => ip));
   };
 
   it("its mirror controller takes our link-gen's Link, and our account is enough for it", async () => {
@@ -244,6 +250,20 @@ describe("Linkerd's own programs", function () {
     const answer = () => Promise.resolve(client.said().includes('identity'));
     await eventually(`an answer; ${service.said()}`, answer, wait);
     expect(client.said()).to.contain(`- ${GATEWAY}:4143`).and.contain(`name:\\"${IDENTITY}\\"`);
+    // What we show as not ready is not for proxies.
+    await withController(async () => {
+      const before = client.said().length;
+      probe.close();
+      probe.closeAllConnections();
+      await eventually('it is shown as not ready', async () => (await notReady())[0] === GATEWAY, wait);
+      const isGone = () => Promise.resolve(/NoEndpoints|Remove/.test(client.said().slice(before)));
+      await eventually('proxies are told that it is gone', isGone, wait);
+      expect(client.said().slice(before)).not.to.contain('Add:');
+      await once(probe.listen(4191, GATEWAY), 'listening');
+      await eventually('it is back', async () => (await addresses())[0] === GATEWAY, wait);
+      const isBack = () => Promise.resolve(client.said().slice(before).includes('Add:'));
+      await eventually(`proxies are told, too: ${client.said().slice(before)}`, isBack, wait);
+    });
   });
 
   it('`linkerd multicluster check` finds nothing wrong with our objects', async () => {

@@ -86,6 +86,9 @@ describe('mirrors that the source does not let be', () => {
         await put('web', { annotations: { 'example.com/doc': String(Math.random()) } });
         return outcome('web')?.reason === 'Error';
       });
+      // cloudnative-pg#1028: what a quota or a policy refused was in the log only.
+      const events = () => east.kubectl('-n', links, 'get', 'events', '-o', 'jsonpath={.items[*].message}');
+      await settled('an Event says so', async () => (await events()).includes('not allowed here'));
       await pods('web', []);
       await settled('the dead are withdrawn', async () => (await addresses('web-west')).length === 0);
       await pods('web', READY);
@@ -98,6 +101,37 @@ describe('mirrors that the source does not let be', () => {
     await settled('the annotation follows', async () => {
       await put('web', { annotations: { 'example.com/doc': 'x' } });
       return (await service('web-west'))?.metadata?.annotations?.['example.com/doc'] !== undefined;
+    });
+  });
+
+  it('find no room in a quota: some are there, others say so, and come when there is room', async () => {
+    // cloudnative-pg#1028, antrea#3024.
+    const tight = await createNamespace(west, 'tight');
+    await ensureNamespace(east, tight);
+    const quota = (services: string) =>
+      apply(east, {
+        apiVersion: 'v1',
+        kind: 'ResourceQuota',
+        metadata: { name: 'few', namespace: tight },
+        spec: { hard: { services } },
+      });
+    await quota('1');
+    await settled('the quota is counted', async () => {
+      const used = ['-n', tight, 'get', 'resourcequota', 'few', '-o', 'jsonpath={.status.used.services}'];
+      return (await east.kubectl(...used)) !== '';
+    });
+    for (const name of ['one', 'two']) await exportService(west, tight, name, { test: ns });
+    const reasons = () =>
+      ['one', 'two']
+        .map((name) => writer()?.outcomes.get(`${tight}/${name}`)?.reason ?? '')
+        .toSorted((a, b) => (a < b ? -1 : 1));
+    await settled('one has no room', () => reasons().join() === 'Error,Mirrored');
+    const refused = [...(writer()?.outcomes.values() ?? [])].find(({ message }) => message.includes('quota'));
+    expect(refused?.message).to.include('exceeded quota: few');
+    await quota('5');
+    await eventually('both are there', () => reasons().join() === 'Mirrored,Mirrored', {
+      ...wait,
+      timeoutMs: 45_000,
     });
   });
 

@@ -146,6 +146,42 @@ describe('mirroring through the gateway', () => {
     );
   });
 
+  it('puts back whatever a hand has done to the spec of a mirror, in each form that a Service can have', async () => {
+    // `externalIPs`, `externalName` and `publishNotReadyAddresses` stayed behind; with source ranges the API server would not take the mirror back.
+    const edits: object[] = [
+      { externalIPs: ['192.0.2.9'], externalTrafficPolicy: 'Local' },
+      { publishNotReadyAddresses: true, selector: { app: 'x' } },
+      { type: 'ExternalName', externalName: 'x.example' },
+      { type: 'NodePort', externalTrafficPolicy: 'Local' },
+      {
+        type: 'LoadBalancer',
+        loadBalancerClass: 'x.example/y',
+        loadBalancerIP: '192.0.2.1',
+        loadBalancerSourceRanges: ['10.0.0.0/8'],
+        externalTrafficPolicy: 'Local',
+        allocateLoadBalancerNodePorts: false,
+      },
+    ];
+    // A mirror that was an ExternalName gets another address.
+    const spec = async () => {
+      const { clusterIP: _ip, clusterIPs: _ips, ...rest } = (await mirror('web-west'))?.spec ?? {};
+      return JSON.stringify(rest);
+    };
+    const before = await spec();
+    for (const edit of edits) {
+      const patch = JSON.stringify({ spec: edit });
+      await east.kubectl('-n', ns, 'patch', 'service', 'web-west', '--type=merge', '-p', patch);
+      await eventually(`${patch} is put back`, async () => (await spec()) === before, wait);
+    }
+    // kube makes a slice of local pods while there is a selector, and leaves it when that is gone.
+    const makers = async () => (await slices('web-west')).map(({ metadata }) => metadata?.name);
+    await eventually(
+      'what kube made goes too',
+      async () => (await makers()).join() === 'web-west-linkspan-ipv4',
+      wait,
+    );
+  });
+
   it('waits for a missing namespace, says so, and mirrors at once when it appears', async () => {
     const late = await createNamespace(west, 'late');
     await apply(west, ...exportedObjects(late, 'web'));

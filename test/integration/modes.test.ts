@@ -143,6 +143,14 @@ describe('modes of mirrors', () => {
           'shop',
       );
       await settled('it leads', async () => (await service(name))?.spec?.ports?.[0]?.port === 70);
+      // Linkerd's --excluded-labels of the local service mirror: what a Link keeps out came back by the member that is here.
+      const team = async () => (await service(name))?.metadata?.labels?.['team'];
+      expect(await team()).to.equal('home');
+      const west = { namespace: links, name: 'west' };
+      await change(east, linkResource, west, { spec: { excludedLabels: ['team'] } });
+      await settled('what any Link excludes is not passed on', async () => (await team()) === undefined);
+      await change(east, linkResource, west, { spec: { excludedLabels: null } });
+      await settled('it is passed on again', async () => (await team()) === 'home');
       await remove(east, services, { namespace: ns, name: 'shop' });
       await settled(
         'it has left',

@@ -2,7 +2,13 @@ import { expect } from 'chai';
 import { createServer, type Server } from 'node:http';
 import net from 'node:net';
 import type { Controller } from '../../src/mirror/controller.ts';
-import { ensureNamespace, findAddresses, findCondition, findService } from '../support/cluster-objects.ts';
+import {
+  ensureNamespace,
+  findAddresses,
+  findCondition,
+  findService,
+  findSlices,
+} from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
@@ -69,8 +75,14 @@ describe('a gateway that is probed', () => {
   it('and is dead at the start gets no traffic', async () => {
     controller = startController(east, { namespace: links });
     await settled('the condition says so', async () => (await alive()) === 'False');
-    await settled('the mirror is made', async () => (await findService(east, ns, 'web-west')) !== undefined);
+    await settled('the mirror is made', async () => (await findSlices(east, ns, 'web-west')).length > 0);
     expect(await addresses()).to.deep.equal([]);
+    // As Linkerd does: they are to be seen, not ready, and why.
+    const [slice] = await findSlices(east, ns, 'web-west');
+    expect(slice?.endpoints?.map((one) => [one.addresses[0], one.conditions])).to.deep.equal(
+      [address(19), address(20)].map((ip) => [ip, { ready: false, serving: false, terminating: false }]),
+    );
+    expect(slice?.metadata?.annotations).to.include({ 'linkspan.dev/not-ready': 'GatewayDead' });
     await settled('the condition names the address', async () =>
       (await findCondition(east, links, 'west', 'GatewayAlive'))?.message?.includes(
         `${address(19)}: ProbeRefused`,

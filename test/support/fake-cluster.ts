@@ -52,6 +52,8 @@ export class FakeCluster {
   #compacted = 0;
   /** Runs before every write and every read of one object; what it throws is what the caller gets. */
   beforeCall: (verb: string, plural: string) => void = () => undefined;
+  /** Address families that a Service gets which is made; undefined: nothing is said of them. */
+  ipFamilies: string[] | undefined;
   /** Runs after a write was carried out: to lose an answer. */
   afterWrite: (verb: string) => void = () => undefined;
 
@@ -118,9 +120,16 @@ export class FakeCluster {
     if (this.#objects.has(key)) throw apiError(409, 'AlreadyExists');
     const stored = structuredClone(object);
     const uid = `uid-${++this.#version}`;
+    const families = this.ipFamilies === undefined ? {} : { ipFamilies: this.ipFamilies };
     const clusterIP =
       plural === 'services'
-        ? { spec: { clusterIP: `10.96.0.${this.#version % 250}`, ...(stored as { spec?: object }).spec } }
+        ? {
+            spec: {
+              clusterIP: `10.96.0.${this.#version % 250}`,
+              ...families,
+              ...(stored as { spec?: object }).spec,
+            },
+          }
         : {};
     this.put(plural, { ...stored, ...clusterIP, metadata: { ...stored.metadata, uid } });
     return structuredClone(this.#objects.get(key) ?? {});

@@ -177,6 +177,7 @@ export function startController(
       totalConcurrency: 64,
       egressRange: DEFAULT_EGRESS_RANGE,
       federatedSelector: parseSelector(parseSelectorText('mirror.linkerd.io/federated=member')),
+      localExclusions: { label: undefined, annotation: undefined },
       flatEndpoints: false,
       headless: false,
       createNamespaces: false,

@@ -20,7 +20,7 @@ import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local
 import { Importer } from '../../src/mirror/importer.ts';
 import { LocalView } from '../../src/mirror/local-view.ts';
 import { MirrorWriter } from '../../src/mirror/mirror-writer.ts';
-import { PRIORITY } from '../../src/mirror/reconciler.ts';
+import { PRIORITY, type Outcome } from '../../src/mirror/reconciler.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { apiError, FakeCluster } from './fake-cluster.ts';
 import { aliveGateway } from './mirror-facts.ts';
@@ -52,6 +52,7 @@ export class MirrorWorld {
   #stop = new AbortController();
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   readonly #random: () => number;
+  #mirrors: MirrorWriter | undefined;
 
   constructor(random: () => number) {
     this.#random = random;
@@ -180,6 +181,7 @@ export class MirrorWorld {
       gatewayOf: () => aliveGateway(),
       ageOf: () => '1',
     });
+    this.#mirrors = mirrors;
     this.#parts.push(mirrors, federated, exports, members);
     mirrors.start();
     federated.start();
@@ -193,6 +195,11 @@ export class MirrorWorld {
       () => federated.resync(PRIORITY.bulk),
       () => undefined,
     );
+  }
+
+  /** What was decided about each export. */
+  get outcomes(): ReadonlyMap<string, Outcome> {
+    return this.#mirrors?.reconciler.outcomes ?? new Map<string, Outcome>();
   }
 
   async happen(what: Happening): Promise<void> {

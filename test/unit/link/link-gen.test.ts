@@ -234,6 +234,16 @@ describe('credentials', () => {
     ['a token file', secret(kubeconfig({}, { tokenFile: '/var/token' })), 'names the file /var/token'],
     ['a plugin', secret(kubeconfig({}, { exec: { command: 'aws' } })), 'uses a plugin'],
   ];
+  it('say of another type that it cannot be changed, and what helps', () => {
+    // linkerd2#11542: a Secret that another tool made Opaque was "not there".
+    try {
+      accessFromSecret(secret('', { type: 'Opaque' }));
+      expect.fail('it is refused');
+    } catch (error) {
+      expect(error).to.have.property('hint').that.includes('cannot be changed: delete it');
+    }
+  });
+
   for (const [story, value, message] of bad) {
     it(`name the Secret and what is wrong: ${story}`, () => {
       const said = complaint(() => accessFromSecret(value));

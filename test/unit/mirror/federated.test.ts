@@ -2,37 +2,11 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { decideMember, planMember, type MemberFacts } from '../../../src/mirror/federated.ts';
-import { TAKES_ALL } from '../../../src/mirror/importer.ts';
 import { LOCAL_MEMBER } from '../../../src/mirror/local-indexes.ts';
-import type { Step } from '../../../src/mirror/plan.ts';
+import type { Step } from '../../../src/mirror/steps.ts';
+import { merged } from '../../support/merge-patch.ts';
+import { memberFacts } from '../../support/member-facts.ts';
 import { aliveGateway, exportedService, nothing } from '../../support/mirror-facts.ts';
-
-function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
-  return {
-    key: { namespace: 'demo', name: 'web' },
-    member: 'west',
-    link: 'links/west',
-    rules: { excludedLabel: () => false, excludedAnnotation: () => false },
-    createNamespaces: false,
-    union: 'none',
-    synced: true,
-    removalsHeld: false,
-    remote: exportedService(),
-    remoteReady: 2,
-    emptiedGraceMs: 0,
-    remoteSlices: [],
-    imports: TAKES_ALL,
-    namespace: 'present',
-    federated: nothing,
-    strangers: [],
-    leads: true,
-    gateway: aliveGateway(),
-    egress: [{ ip: '10.1.0.1' }],
-    egressPorts: new Map(),
-    egressUnrecorded: false,
-    ...change,
-  };
-}
 
 const planned = (facts: MemberFacts): Step[] => planMember(facts, decideMember(facts));
 const summary = (steps: readonly Step[]) => steps.map(({ verb, kind }) => `${verb} ${kind}`);
@@ -45,7 +19,7 @@ function carryOut(federated: MemberFacts['federated'], steps: readonly Step[]): 
     if (step.kind === 'services') {
       if (step.verb === 'create') service = structuredClone(step.object) as V1Service;
       else if (step.verb === 'delete') service = undefined;
-      else service = merge(service ?? {}, step.patch) as V1Service;
+      else service = merged(service ?? {}, step.patch) as V1Service;
       if (service?.metadata !== undefined) Object.assign(service.metadata, { uid: 'fed' });
     } else if (step.verb === 'create') {
       slices.set(step.object.metadata?.name ?? '', owned(step.object as V1EndpointSlice));
@@ -53,7 +27,7 @@ function carryOut(federated: MemberFacts['federated'], steps: readonly Step[]): 
       slices.delete(step.target.metadata?.name ?? '');
     } else {
       const name = step.target.metadata?.name ?? '';
-      slices.set(name, merge(slices.get(name) ?? {}, step.patch) as V1EndpointSlice);
+      slices.set(name, merged(slices.get(name) ?? {}, step.patch) as V1EndpointSlice);
     }
   }
   return { service, slices: service === undefined ? [] : [...slices.values()], endpoints: undefined };
@@ -62,18 +36,6 @@ function carryOut(federated: MemberFacts['federated'], steps: readonly Step[]): 
 function owned(slice: V1EndpointSlice): V1EndpointSlice {
   const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name: 'web-federated', uid: 'fed' }];
   return { ...slice, metadata: { ...slice.metadata, ownerReferences } };
-}
-
-/** JSON merge patch, RFC 7396. */
-function merge(target: object, patch: object): object {
-  const result: Record<string, unknown> = { ...target };
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete result[key];
-    else if (typeof value === 'object' && !Array.isArray(value))
-      result[key] = merge((result[key] ?? {}) as object, value as object);
-    else result[key] = value;
-  }
-  return result;
 }
 
 describe('federated membership', () => {

@@ -13,6 +13,7 @@ import { Importer, TAKES_ALL, type ImporterOptions } from '../../../src/mirror/i
 import { controlNamespaces, importRefusal } from '../../../src/mirror/import-rules.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../../src/mirror/local-indexes.ts';
 import { LocalView } from '../../../src/mirror/local-view.ts';
+import { NEVER_COPIED_ANNOTATIONS, NEVER_COPIED_GROUPS } from '../../../src/mirror/metadata.ts';
 import { plan } from '../../../src/mirror/plan.ts';
 import { gatewayRefusal, podRefusal } from '../../../src/mirror/remote-addresses.ts';
 import { isSteering, STEERING_DOMAINS, STEERING_KEYS } from '../../../src/mirror/steering.ts';
@@ -351,6 +352,13 @@ describe('labels and annotations that steer the source', () => {
       expect(row, what).to.equal(`| ${what} | ${domains.map((domain) => `\`${domain}\``).join(', ')} |`);
     }
     for (const key of STEERING_KEYS) expect(text).to.contain(`\`${key}\``);
+    // What nobody's word has copied, as the table of what is copied has it: it named three of the groups.
+    const listed = (what: string) =>
+      [
+        ...(text.split('\n').find((line) => line.startsWith(`| ${what} | but`)) ?? '').matchAll(/`([^`]+)`/g),
+      ].map(([, name]) => name);
+    expect(listed('labels')).to.deep.equal(NEVER_COPIED_GROUPS);
+    expect(listed('annotations')).to.deep.equal([...NEVER_COPIED_ANNOTATIONS]);
   });
 });
 

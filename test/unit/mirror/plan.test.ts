@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { V1Service } from '@kubernetes/client-node';
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { decide } from '../../../src/mirror/verdict.ts';
-import { plan, type Step } from '../../../src/mirror/plan.ts';
+import { plan } from '../../../src/mirror/plan.ts';
+import type { Step } from '../../../src/mirror/steps.ts';
 import type { MirrorFacts } from '../../../src/mirror/facts.ts';
 import {
   aliveGateway,
@@ -68,7 +69,10 @@ describe('mirror plan', () => {
   it('withdraws endpoints by emptying the slice, in one write', () => {
     const steps = planned({ ...written(mirrorFacts()), remoteReady: 0 });
     expect(summary(steps)).to.deep.equal(['patch endpointSlices']);
-    expect(patchOf(steps[0])).to.deep.equal({ endpoints: [] });
+    expect(patchOf(steps[0])).to.deep.equal({
+      endpoints: [],
+      metadata: { annotations: { 'linkspan.dev/not-ready': 'NoReadyEndpoints' } },
+    });
   });
 
   it('gives slices to a mirror that was made again under another UID', () => {
@@ -182,6 +186,53 @@ describe('mirror plan', () => {
     expect(
       summary(planned({ ...before, remote: undefined })).filter((step) => step === 'delete services'),
     ).to.have.length(2);
+  });
+
+  it('takes back what diverts addresses to the mirror, or names what is not its own', () => {
+    // `externalIPs` of a mirror make kube-proxy divert these addresses everywhere (CVE-2020-8554); they stayed, as did others.
+    const before = written(mirrorFacts());
+    const fields = {
+      externalIPs: ['192.0.2.9'],
+      externalName: 'x.example',
+      externalTrafficPolicy: 'Local',
+      loadBalancerIP: '192.0.2.1',
+      loadBalancerSourceRanges: ['10.0.0.0/8'],
+      publishNotReadyAddresses: true,
+    };
+    for (const [field, value] of Object.entries(fields)) {
+      const spec = { ...before.local.service?.spec, [field]: value };
+      const [step, ...rest] = planned({ ...before, local: withMirror(before, { spec }) });
+      expect(rest, field).to.deep.equal([]);
+      expect(patchOf(step), field)
+        .to.have.property('spec')
+        .that.deep.equals({ [field]: null });
+    }
+    // What the cluster or a person says of address families is theirs.
+    const spec = {
+      ...before.local.service?.spec,
+      ipFamilyPolicy: 'PreferDualStack',
+      ipFamilies: ['IPv6', 'IPv4'],
+    };
+    expect(planned({ ...before, local: withMirror(before, { spec }) })).to.deep.equal([]);
+  });
+
+  it('removes the slices that kube made of local pods by a selector of a hand, once that is gone', () => {
+    const before = written(mirrorFacts());
+    const labels = {
+      'kubernetes.io/service-name': 'web-west',
+      'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+    };
+    const kubes: V1EndpointSlice = {
+      metadata: { name: 'web-west-abcde', namespace: 'demo', labels },
+      addressType: 'IPv4',
+      endpoints: [{ addresses: ['10.1.2.3'] }],
+    };
+    const slices = [...before.local.slices, kubes];
+    const spec = { ...before.local.service?.spec, selector: { app: 'x' } };
+    const edited = { ...before, local: { ...withMirror(before, { spec }), slices } };
+    expect(summary(planned(edited)), 'kube would make it anew').to.deep.equal(['patch services']);
+    const healed = { ...before, local: { ...before.local, slices } };
+    expect(summary(planned(healed))).to.deep.equal(['delete endpointSlices']);
   });
 
   it('puts back what a hand changed on the Service: type, selector, affinity', () => {
