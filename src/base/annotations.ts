@@ -68,6 +68,7 @@ export const ANNOTATION_LIMITS = {
   [names.MIRROR_GATEWAY]: MAX_ANNOTATION,
   // Of Links and Secrets, and of what is installed.
   [names.ACCEPTED_CLUSTER]: MAX_ANNOTATION,
+  [names.READABLE_NAMESPACES]: OWN_LIST,
   [names.IMPORT_GATEWAYS]: 8 * MAX_ANNOTATION,
   [names.TOKEN_TTL]: MAX_ANNOTATION,
   [names.CREATED_BY]: MAX_ANNOTATION,

@@ -4,11 +4,12 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
 import { Pace } from '../kube/pace.ts';
 import { type OverBudget, PeerBudget } from '../kube/peer-budget.ts';
 import type { PeerReading } from '../kube/peer-reading.ts';
+import { clientFor } from '../kube/scoped-client.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import { READ_RATE, writeRate } from '../link/peer-budgets.ts';
 import { annotatedGateway } from '../link/export-gateways.ts';
@@ -105,7 +106,7 @@ export class Peer {
     };
     // One Link's silent name server must not keep the others from their API servers.
     const remote = { ...common, lookup: options.names.forSockets };
-    this.#remote = new KubeClient(access, { ...remote, limits: budgets.answer });
+    this.#remote = clientFor(access, { ...remote, limits: budgets.answer }, link.readableNamespaces);
     this.#api = new ApiReachability({
       client: reachabilityClient(access, remote),
       clock,
