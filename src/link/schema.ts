@@ -196,24 +196,26 @@ export function parseLink(object: LinkObject): LinkVerdict {
   const parsed = specSchema.safeParse(object.spec ?? {});
   const problems = parsed.success ? crossChecks(parsed.data) : zodProblems(parsed.error);
   const dataPath = readAnnotation(object.metadata?.annotations, DATA_PATH);
-  if (dataPath !== undefined && dataPath !== 'gateway' && dataPath !== 'relay') {
-    problems.push({
-      field: `metadata.annotations[${DATA_PATH}]`,
-      problem: `"${dataPath}" is neither gateway nor relay`,
-    });
-  }
-  const readable = readableNamespaces(object.metadata?.annotations);
-  if (readable?.every((name) => isDnsLabel(name)) === false || readable?.length === 0)
-    problems.push({
-      field: `metadata.annotations[${READABLE_NAMESPACES}]`,
-      problem: 'is no list of namespaces, separated by commas',
-    });
+  problems.push(...annotationProblems(object.metadata?.annotations));
   const imports = parseImportPolicy(object.metadata?.annotations);
   for (const { annotation, problem } of imports.problems)
     problems.push({ field: `metadata.annotations[${annotation}]`, problem });
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
   const link = normalize(object, parsed.data, dataPath as Link['dataPath']);
   return { ok: true, link: { ...link, imports: imports.policy } };
+}
+
+function annotationProblems(annotations: Annotations | undefined): LinkProblem[] {
+  const problems: LinkProblem[] = [];
+  const wrong = (name: string, problem: string) =>
+    problems.push({ field: `metadata.annotations[${name}]`, problem });
+  const dataPath = readAnnotation(annotations, DATA_PATH);
+  if (dataPath !== undefined && dataPath !== 'gateway' && dataPath !== 'relay')
+    wrong(DATA_PATH, `"${dataPath}" is neither gateway nor relay`);
+  const readable = readableNamespaces(annotations);
+  if (readable !== undefined && (readable.length === 0 || !readable.every((name) => isDnsLabel(name))))
+    wrong(READABLE_NAMESPACES, 'is no list of namespaces, separated by commas');
+  return problems;
 }
 
 function zodProblems(error: z.ZodError): LinkProblem[] {

@@ -106,6 +106,11 @@ export class RouteClients {
     });
   }
 
+  /** Whether a client may use the route as it is now. Unlike `check` it counts nothing. */
+  lets(client: RelayedClient): boolean {
+    return refusalOf(this.#namespaces, client.who) === undefined;
+  }
+
   /** Refuses a request, or a raw connection, of a client that may not use the route as it is now. */
   check(client: RelayedClient): ProxyFailure | undefined {
     if (this.#namespaces === undefined) return undefined;
