@@ -191,7 +191,7 @@ describe('the admission policy of the chart', () => {
   });
 
   it("lets nobody but kube's controllers say that a slice is theirs, or change what they say", async () => {
-    for (const maker of [...KNOWN_SLICE_MAKERS, 'linkspan.dev'])
+    for (const maker of [...KNOWN_SLICE_MAKERS, 'endpointslicemirroring-controller.k8s.io', 'linkspan.dev'])
       expect(await as('ann', 'create', '-f', await fileOf(slice('forged', maker))), maker).to.match(
         /are written by these only/,
       );
