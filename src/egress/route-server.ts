@@ -214,7 +214,7 @@ export class RouteServer {
     const { accounts } = this.#options;
     met
       .then((who) => {
-        if (client.closed) return;
+        if (client.closed) return who.left();
         this.#serve(client, who, held.bytes);
         held.tellEnd();
       })
@@ -239,7 +239,14 @@ export class RouteServer {
     const speech = speechOf(undefined, this.#route.protocol);
     const flow = serve(speech, { client, clock, boundary: accounts, quietMs: QUIET_MS, session }, first);
     this.#flows.set(flow, { client, who });
-    client.whenClosed(() => this.#flows.delete(flow));
+    client.whenClosed(() => {
+      this.#flows.delete(flow);
+      who.left();
+    });
+    who.onChange = () => {
+      flow.recheck();
+      this.#endLater();
+    };
     if (this.#gone) this.#endLater();
     if (this.#stopped) flow.drain();
   }

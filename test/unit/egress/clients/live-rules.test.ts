@@ -144,6 +144,20 @@ describe('what is said of the clients of a mirror', () => {
     kept.destroy();
   });
 
+  // The heir of an address had whatever connection the egress still took for that of the pod before.
+  it('is held against whoever has the address now: raw connections of an heir end', async () => {
+    relay.say(services({ allowedNamespaces: ['friends'] }));
+    clients.set(FRIEND, pod('friends', 'web'));
+    const socket = await relay.clientAt(FRIEND).connect('raw');
+    socket.write('x');
+    await once(socket, 'data');
+    clients.set(FRIEND, pod('friends', 'web', { leaving: true }));
+    socket.write('still there');
+    await once(socket, 'data');
+    clients.set(FRIEND, pod('friends', 'web', { leaving: true }), pod('other', 'heir'));
+    await eventually('it is ended', () => ended(socket));
+  });
+
   // Links are replaced, and gateways move: neither takes anything from those who may use the mirror, whose flows are on the former way. What is said of the clients has to reach them there.
   it('reaches those who came by a former way of the mirror, and takes nothing from them else', async function () {
     this.timeout(20_000);
