@@ -30,6 +30,7 @@ import { clientFor } from '../kube/scoped-client.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { WorkerPool } from '../kube/worker-pool.ts';
+import { TotalBudget } from '../kube/total-budget.ts';
 import { isOlder, links, parseLink, type LinkObject } from '../link/schema.ts';
 import type { Selector } from '../link/selector.ts';
 import type { Health } from '../telemetry/admin.ts';
@@ -311,6 +312,7 @@ export class Controller {
       events: this.#events,
       names,
       health,
+      total: new TotalBudget(settings.budgets.total),
       ageOf: (cluster) => this.#ageOf(cluster),
       clock,
       random,

@@ -10,6 +10,7 @@ import { Pace } from '../kube/pace.ts';
 import { type OverBudget, PeerBudget } from '../kube/peer-budget.ts';
 import type { PeerReading } from '../kube/peer-reading.ts';
 import { clientFor } from '../kube/scoped-client.ts';
+import type { TotalBudget } from '../kube/total-budget.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import { READ_RATE, writeRate } from '../link/peer-budgets.ts';
 import { annotatedGateway } from '../link/export-gateways.ts';
@@ -53,6 +54,8 @@ export interface PeerSurroundings {
   /** The source cluster's own address ranges. */
   readonly ranges: Pick<SourceRanges, 'ranges' | 'unknown'>;
   readonly names: HostNames;
+  /** Memory of all linked clusters together. */
+  readonly total: TotalBudget;
   readonly health: GatewayHealthFactory;
   /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
   readonly ageOf: (cluster: string) => string | undefined;
@@ -100,7 +103,7 @@ export class Peer {
     const { budgets } = settings;
     const warn = ({ budget, message }: OverBudget) => this.#news.warn('OverBudget', `${budget}: ${message}`);
     this.#reading = {
-      budget: new PeerBudget(budgets.held, warn),
+      budget: new PeerBudget(budgets.held, warn, options.total),
       pace: new Pace(READ_RATE, clock),
       maxPages: budgets.pages,
     };
@@ -300,6 +303,7 @@ export class Peer {
     await Promise.all([this.mirrors.stop(), this.federated.stop()]);
     await this.#options.egress.abandon(this.#key);
     await Promise.all([this.exports.stop(), this.members.stop(), this.#gateways.stop(), this.#api.stop()]);
+    this.#reading.budget.close();
     await this.#remote.close();
   }
 

@@ -18,6 +18,7 @@ import {
   services,
 } from '../../src/kube/resource.ts';
 import { IndexedStore } from '../../src/kube/store.ts';
+import { TotalBudget } from '../../src/kube/total-budget.ts';
 import { WorkerPool } from '../../src/kube/worker-pool.ts';
 import { PEER_BUDGETS, type PeerBudgets } from '../../src/link/peer-budgets.ts';
 import { parseLink } from '../../src/link/schema.ts';
@@ -72,6 +73,7 @@ await Promise.all(reflectors.map((reflector) => reflector.whenSynced()));
 const egress = new EgressAllocator({ ...common, client: source.client, namespace: 'links', store: record });
 egress.establish(() => new Map());
 const surroundings: PeerSurroundings = {
+  total: new TotalBudget(PEER_BUDGETS.total),
   ...common,
   local: source.client,
   view,
