@@ -40,6 +40,8 @@ export interface PeersLine {
   >;
   /** Megabytes. */
   readonly rss: number;
+  /** Writes to the source's API server so far. */
+  readonly writes: number;
 }
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -47,12 +49,19 @@ const common = { clock: systemClock, random: Math.random, log };
 const MIRRORED = 'mirror.linkerd.io/mirrored-service=true';
 const REPORT_MS = 100;
 
+/** Lasting, for each of the clusters; 400 times as many may come at once. */
+const CHANGES_PER_SECOND = 1;
 const budgets: PeerBudgets = {
   ...PEER_BUDGETS,
+  changesPerSecond: CHANGES_PER_SECOND,
   pages: 200,
   answer: { ...PEER_BUDGETS.answer, ms: 1500 },
 };
 const source = new FakeCluster();
+let writes = 0;
+source.beforeCall = (verb) => {
+  if (verb !== 'get') writes++;
+};
 for (let at = 0; at < 50; at++) source.put('namespaces', { metadata: { name: `ns-${at}`, uid: `ns-${at}` } });
 const stores = {
   services: new IndexedStore(serviceIndexes),
@@ -153,6 +162,7 @@ function start(cluster: string, url: string): Peer {
 function report(): void {
   const line: PeersLine = {
     peers: Object.fromEntries(peers.map((peer) => [peer.link.targetClusterName, stateOf(peer)])),
+    writes,
     rss: Math.round(process.memoryUsage().rss / 1024 ** 2),
   };
   process.stdout.write(`${JSON.stringify(line)}\n`);
