@@ -69,6 +69,7 @@ export const ANNOTATION_LIMITS = {
   [names.NOT_READY]: MAX_ANNOTATION,
   // Of Links and Secrets, and of what is installed.
   [names.ACCEPTED_CLUSTER]: MAX_ANNOTATION,
+  [names.READABLE_NAMESPACES]: OWN_LIST,
   [names.IMPORT_GATEWAYS]: 8 * MAX_ANNOTATION,
   [names.TOKEN_TTL]: MAX_ANNOTATION,
   [names.CREATED_BY]: MAX_ANNOTATION,

@@ -71,6 +71,8 @@ export const TOKEN_TTL = 'linkspan.dev/token-ttl';
 export const LINK_ANNOTATION = 'linkspan.dev/link';
 /** Group of annotations on a federated Service: `members.linkspan.dev/<cluster>` is the Link (`namespace/name`) that a member came by. */
 export const MEMBER_LINK_GROUP = 'members.linkspan.dev';
+/** Annotation on an account for source clusters and on the Links that use it: namespaces of the target that it may read, separated by commas; without it all. */
+export const READABLE_NAMESPACES = 'linkspan.dev/readable-namespaces';
 /** Annotation on a Link: UID of the target's `default/kubernetes` Service that a person has accepted after the cluster was rebuilt. */
 export const ACCEPTED_CLUSTER = 'linkspan.dev/accept-cluster';
 /** Annotation on a Link or, on a mirror, what was decided: `gateway` or `relay`. */

@@ -12,7 +12,8 @@ import {
   serviceAccounts,
 } from '../kube/resource.ts';
 import { deniedRights, rightText } from '../kube/rights.ts';
-import { type LinkObject, links, parseLink } from '../link/schema.ts';
+import { mirroringRights } from '../link/account-rights.ts';
+import { type LinkObject, links, parseLink, readableNamespaces } from '../link/schema.ts';
 import type { LinkReport } from '../mirror/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
@@ -24,11 +25,6 @@ const NO_PROXY: Finding = {
   result: 'skipped',
   text: "Linkspan's pods speak mTLS themselves: they have no proxy",
 };
-/** What a source's account must be able to do in its target. */
-const NEEDED = ['get', 'list', 'watch'].flatMap((verb) => [
-  { verb, resource: 'services', group: '' },
-  { verb, resource: 'endpointslices', group: 'discovery.k8s.io' },
-]);
 
 /** The checks of `linkerd multicluster check`, in its order, under its ids: what reads its output reads ours. */
 export function linkerdChecks(facts: CheckFacts): Category {
@@ -218,7 +214,9 @@ export function linkVersions(links: readonly LinkObject[], version: string): Fin
 async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<string[]> {
   const cluster = link.spec?.targetClusterName ?? '';
   try {
-    const denied = await askTarget(facts, link, (client) => deniedRights(client, NEEDED));
+    const denied = await askTarget(facts, link, (client) =>
+      deniedRights(client, mirroringRights(readableNamespaces(link.metadata?.annotations))),
+    );
     if (denied === undefined)
       return [
         `* ${cluster}: Secret ${facts.namespace}/${link.spec?.clusterCredentialsSecret ?? ''} does not exist`,

@@ -1,9 +1,10 @@
 import { systemClock, sleep } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
-import { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { secrets } from '../kube/resource.ts';
+import { clientFor } from '../kube/scoped-client.ts';
 import { accessFromSecret } from '../link/credentials.ts';
-import type { LinkObject } from '../link/schema.ts';
+import { type LinkObject, readableNamespaces } from '../link/schema.ts';
 import type { CheckFacts } from './facts.ts';
 
 /**
@@ -20,11 +21,11 @@ export async function askTarget<T>(
   const name = link.spec?.clusterCredentialsSecret ?? '';
   const secret = await facts.find(secrets, { namespace: facts.namespace, name });
   if (secret === undefined) return undefined;
-  const client = new KubeClient(accessFromSecret(secret), {
-    clock: systemClock,
-    random: Math.random,
-    maxTries: 1,
-  });
+  const client = clientFor(
+    accessFromSecret(secret),
+    { clock: systemClock, random: Math.random, maxTries: 1 },
+    readableNamespaces(link.metadata?.annotations),
+  );
   const answered = new AbortController();
   try {
     return await Promise.race([

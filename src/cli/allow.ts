@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
+import { LinkspanError } from '../base/errors.ts';
 import { CLI_MANAGER, DEFAULT_NAMESPACE } from '../base/names.ts';
 import { applyAll } from '../kube/apply.ts';
 import { assertNewAccount } from '../link/allow.ts';
 import { remoteAccessManifests } from '../link/remote-access.ts';
-import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
+import { clusterFlags, namespacesFlag, withClient, withClusterFlags } from './flags.ts';
 import { dnsLabel, tokenTtlFlag } from './link-flags.ts';
 import { manifestFormat, manifestText } from './output.ts';
 import { readVersion } from '../base/version.ts';
@@ -17,6 +18,7 @@ const schema = z.strictObject({
     .string({ error: 'you need to specify a service account name' })
     .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, { error: 'must be a DNS name' }),
   linkerd: z.boolean().default(false),
+  namespaces: namespacesFlag,
   tokenTtl: tokenTtlFlag,
   ignoreCluster: z.boolean().default(false),
   apply: z.boolean().default(false),
@@ -36,6 +38,10 @@ export function allowCommand(): Command {
       'also what Linkerd in the source reads: pods for flat mirrors, its configuration for `linkerd mc check`',
     )
     .option(
+      '--namespaces <list>',
+      'it may read these and its own only, with a Role in each; the Link says so. Not for Linkerd, which reads all',
+    )
+    .option(
       '--token-ttl <time>',
       'tokens of limited life that the account renews for itself, instead of a Secret with one that never ends',
     )
@@ -44,10 +50,13 @@ export function allowCommand(): Command {
     .option('-o, --output <format>', 'yaml or json', 'yaml');
   return withClusterFlags(command, 'target').action(async (flags: unknown) => {
     const settings = parseFlags(schema, flags, 'allow');
+    if (settings.linkerd && settings.namespaces !== undefined)
+      throw new LinkspanError('USAGE', '--linkerd and --namespaces exclude each other: Linkerd reads all');
     const account = { namespace: settings.namespace, name: settings.serviceAccountName };
     const manifests = remoteAccessManifests({
       account,
       linkerd: settings.linkerd,
+      namespaces: settings.namespaces,
       boundTokens: settings.tokenTtl !== undefined,
       version: readVersion(),
     });

@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
+import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
 import { formatDuration } from '../base/duration.ts';
+import { memoryLimit } from '../base/memory-limit.ts';
+import { ownTotal } from '../kube/total-budget.ts';
 import { PEER_BUDGETS, type PeerBudgets } from '../link/peer-budgets.ts';
 import { durationFlag } from './flags.ts';
 
@@ -27,6 +30,7 @@ export const budgetFlags = {
   maxAnswerTime: durationFlag.refine((ms) => ms >= 1000, { error: 'must be at least 1s' }),
   maxListPages: countFlag,
   maxPeerMemory: sizeFlag,
+  maxTotalMemory: z.literal('auto').or(sizeFlag),
   maxPeerObjects: countFlag,
   maxPeerServices: countFlag,
   maxPeerPorts: countFlag,
@@ -51,6 +55,11 @@ export function withBudgetFlags(command: Command): Command {
     )
     .option('--max-list-pages <n>', 'pages of one list of a linked cluster', String(pages))
     .option('--max-peer-memory <size>', 'memory for the objects of one linked cluster', size(held.bytes))
+    .option(
+      '--max-total-memory <size>',
+      'memory for the objects of all linked clusters together; auto: half of the heap that this process may have',
+      'auto',
+    )
     .option('--max-peer-objects <n>', 'objects of one linked cluster', String(held.objects))
     .option('--max-peer-services <n>', 'exported Services of one linked cluster', String(held.services))
     .option('--max-peer-ports <n>', 'ports of its exported Services', String(held.ports))
@@ -91,6 +100,10 @@ export function budgetsOf(flags: z.output<typeof schema>): PeerBudgets {
       namespaces: flags.maxPeerNamespaces,
       watches: flags.maxPeerWatches,
     },
+    total:
+      flags.maxTotalMemory === 'auto'
+        ? ownTotal(getHeapStatistics().heap_size_limit, memoryLimit())
+        : flags.maxTotalMemory,
     serviceMetadata: flags.maxServiceMetadata,
     changesPerSecond: flags.maxPeerChanges,
   };

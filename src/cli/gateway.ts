@@ -139,7 +139,7 @@ export function gatewayCommand(): Command {
     )
     .option(
       '--hand-made-slices <namespace...>',
-      "namespaces in which EndpointSlices that neither kube's controllers nor Linkerd's have made are served too; all for every one (default: none)",
+      'namespaces in which EndpointSlices are served too that neither kube has made of pods nor Linkerd of ExternalWorkloads; all for every one (default: none)',
     )
     .option(
       '--max-pending <n>',

@@ -114,6 +114,8 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Find out what answers there. Where the line is slow or objects are very large, raise `--max-answer-time` or `--max-answer-size` (chart value `controller.budgets`).',
   OverBudgetPages:
     'Find out what answers there: no API server needs so many pages. Where it is in order, raise `--max-list-pages` (chart value `controller.budgets`).',
+  OverBudgetTotal:
+    'Give the controller more memory, which raises the limit (`controller.resources`, `--max-total-memory`), or find out with `linkspan_peer_budget_used` which target takes it, and lower `--max-peer-memory`.',
   ProbesAnswered: NOTHING,
   ProbesFailed:
     'See `linkspan gateways -o wide`, and `linkspan explain reason` with the reason of each address.',

@@ -114,6 +114,15 @@ export class Egress {
       else server.follow(route);
     }
     for (const [port, route] of routes) if (!this.#servers.has(port)) this.#open(port, route);
+    this.#tellLeaving(routes);
+  }
+
+  /** Flows on a port that has been closed are let in by what lets in those of their mirror now. */
+  #tellLeaving(routes: ReadonlyMap<number, Route>): void {
+    for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
+    if (this.#leaving.size === 0) return;
+    const byLabel = new Map([...routes.values()].map((route) => [route.label, route]));
+    for (const server of this.#leaving) server.left(byLabel.get(server.route.label));
   }
 
   /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. Those who ask at the same time share it. */

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Random } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { type AddressRefusal, HostAddresses } from '../dns/host-addresses.ts';
 import type { HostNames } from '../dns/host-names.ts';
+import { DISTRUST_GRACE_MS } from '../identity/open-peers.ts';
 import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { EndpointAddress } from '../proxy/balancer/balancer.ts';
@@ -28,11 +29,19 @@ import type { Trunks } from './trunks.ts';
  */
 const QUIET_MS = 500;
 const EMPTY = Buffer.alloc(0);
+/** Time for what is under way for a client that may not use the mirror any more, or whose mirror has gone; as for peers that are not trusted any more. */
+const WITHDRAWN_GRACE_MS = DISTRUST_GRACE_MS;
 /**
  * No other cluster has such an address (loopback, link-local, a cloud's metadata service, …): what a gateway's name resolves to is not the word of whoever wrote the name into the Link. The source's own ranges, which the
  * controller refuses too, are left to mTLS: nobody there proves the gateway's identity.
  */
 const REFUSAL: AddressRefusal = (address, host) => (address === host ? undefined : neverRemote(address));
+
+/** Who has been let in. */
+interface Let {
+  readonly client: Connection;
+  readonly who: RelayedClient;
+}
 
 export interface RouteServerOptions {
   readonly listenAddress: string;
@@ -57,9 +66,12 @@ export class RouteServer {
   readonly #targets: Record<SessionProtocol, Target>;
   readonly #hosts: HostAddresses;
   readonly #ways: GatewayWays;
-  readonly #flows = new Set<Flow>();
+  readonly #flows = new Map<Flow, Let>();
   readonly #clients: RouteClients;
   #stopped = false;
+  /** Looks again at what may not be there any more. */
+  #withdrawal: Timer | undefined;
+  #gone = false;
 
   constructor(route: Route, options: RouteServerOptions) {
     this.#route = route;
@@ -104,10 +116,42 @@ export class RouteServer {
     this.reconsider();
   }
 
-  /** Who may use it may have changed: requests are checked one by one, raw connections now. */
+  /** Who may use it may have changed: requests are checked one by one, raw connections now, and whatever else is under way for those who may not has `WITHDRAWN_GRACE_MS`. */
   reconsider(): void {
     this.#clients.follow(this.#route);
-    for (const flow of this.#flows) flow.recheck();
+    for (const flow of this.#flows.keys()) flow.recheck();
+    this.#endLater();
+  }
+
+  /**
+   * What has become of a route that is closed here: another server has it, and says who may use it, or nobody has, so that nothing lets anybody use it.
+   * @param now of the same mirror and port
+   */
+  left(now: Route | undefined): void {
+    this.#gone = now === undefined;
+    if (now === undefined) return this.#endLater();
+    const { allowedNamespaces, ...rest } = this.#route;
+    const said = now.allowedNamespaces;
+    if (isDeepStrictEqual(allowedNamespaces, said)) return;
+    this.#route = said === undefined ? rest : { ...rest, allowedNamespaces: said };
+    this.reconsider();
+  }
+
+  /** The rule may be put back meanwhile, so those whom it shuts out are looked for anew when the time is over. */
+  #endLater(): void {
+    if (this.#withdrawal !== undefined || !this.#shutOut().some(() => true)) return;
+    this.#withdrawal = this.#options.clock.after(
+      WITHDRAWN_GRACE_MS,
+      () => {
+        this.#withdrawal = undefined;
+        for (const { client } of this.#shutOut()) client.destroy();
+      },
+      { unref: true },
+    );
+  }
+
+  #shutOut(): IteratorObject<Let> {
+    return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.lets(who));
   }
 
   get size(): number {
@@ -124,7 +168,7 @@ export class RouteServer {
     this.#stopped = true;
     this.#listener.stopAccepting();
     this.#hosts.stop();
-    for (const flow of this.#flows) contained(this.#options.accounts, () => flow.drain());
+    for (const flow of this.#flows.keys()) contained(this.#options.accounts, () => flow.drain());
   }
 
   destroy(): void {
@@ -170,7 +214,7 @@ export class RouteServer {
     const { accounts } = this.#options;
     met
       .then((who) => {
-        if (client.closed) return;
+        if (client.closed) return who.left();
         this.#serve(client, who, held.bytes);
         held.tellEnd();
       })
@@ -194,8 +238,16 @@ export class RouteServer {
     // A client of ours claims nothing.
     const speech = speechOf(undefined, this.#route.protocol);
     const flow = serve(speech, { client, clock, boundary: accounts, quietMs: QUIET_MS, session }, first);
-    this.#flows.add(flow);
-    client.whenClosed(() => this.#flows.delete(flow));
+    this.#flows.set(flow, { client, who });
+    client.whenClosed(() => {
+      this.#flows.delete(flow);
+      who.left();
+    });
+    who.onChange = () => {
+      flow.recheck();
+      this.#endLater();
+    };
+    if (this.#gone) this.#endLater();
     if (this.#stopped) flow.drain();
   }
 }

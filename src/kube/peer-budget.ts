@@ -1,5 +1,6 @@
 import { LinkspanError } from '../base/errors.ts';
 import type { AnswerLimit } from './answer-limits.ts';
+import type { TotalBudget, Weighed } from './total-budget.ts';
 import { weightOf } from './weight.ts';
 import { keyOf, type KubeObject } from './resource.ts';
 
@@ -30,7 +31,8 @@ export interface Cost {
 
 /** Why a peer is parked. */
 export interface OverBudget {
-  readonly budget: BudgetName | 'answer' | 'pages';
+  /** `total`: what all peers have together. */
+  readonly budget: BudgetName | 'answer' | 'pages' | 'total';
   /** One line: what is over, by how much. */
   readonly message: string;
 }
@@ -41,8 +43,10 @@ type Sums = Partial<Record<BudgetName, number>>;
  * What one peer makes this process hold, against limits. Knows nothing of sockets or time: whoever takes objects in asks before. Each collection that is held has a
  * share; the sum over the shares counts.
  */
-export class PeerBudget {
+export class PeerBudget implements Weighed {
   readonly limits: PeerLimits;
+  bytes = 0;
+  readonly #total: TotalBudget | undefined;
   readonly #shares = new Set<BudgetShare<KubeObject>>();
   readonly #watches = new Map<object, { readonly open: number; readonly wanted: number }>();
   readonly #onRoom = new Set<() => void>();
@@ -50,10 +54,20 @@ export class PeerBudget {
   /** What was told last. */
   #told: OverBudget['budget'] | undefined;
 
-  /** @param onOver told when the peer gets over a budget, once for each until it fits again */
-  constructor(limits: PeerLimits, onOver: (over: OverBudget) => void = () => undefined) {
+  /**
+   * @param onOver told when the peer gets over a budget, once for each until it fits again
+   * @param total what all peers may have together; until `close` this is one of them
+   */
+  constructor(limits: PeerLimits, onOver: (over: OverBudget) => void = () => undefined, total?: TotalBudget) {
     this.limits = limits;
     this.#onOver = onOver;
+    this.#total = total;
+    total?.join(this);
+  }
+
+  /** The peer has gone. */
+  close(): void {
+    this.#total?.leave(this);
   }
 
   /** A collection of objects. @param costOf what an object costs beside its bytes */
@@ -130,6 +144,7 @@ export class PeerBudget {
       for (const other of this.#shares) if (other !== share) used += other.held(budget);
       if (used > this.limits[budget]) throw peerOver(overBudget(budget, used, this.limits[budget]));
     }
+    this.#total?.check(this);
   }
 }
 
@@ -139,6 +154,10 @@ export class BudgetShare<T extends KubeObject> {
   readonly #costOf: (object: T) => Cost;
   readonly #onChange: () => void;
   #held = new Held();
+  /** Bytes of the list that is being read. Most of its objects are those that are held, so the larger of the two counts. */
+  #listed = 0;
+  /** What counts of it in the peer's bytes. */
+  #counted = 0;
   #over: OverBudget | undefined;
 
   constructor(budget: PeerBudget, costOf: (object: T) => Cost, onChange: () => void) {
@@ -159,13 +178,16 @@ export class BudgetShare<T extends KubeObject> {
   /** Begins to count a list, which will take the place of what is held. */
   list(): { add(object: T): void; done(): void } {
     const held = new Held();
+    this.#setListed(0);
     return {
       add: (object) => {
         held.add(object, this.#costOf(object), 1);
+        this.#setListed(held.sums.bytes ?? 0);
         this.#budget.check(this, held.sums);
       },
       done: () => {
         this.#held = held;
+        this.#setListed(0);
         this.#over = undefined;
         this.#onChange();
       },
@@ -195,6 +217,7 @@ export class BudgetShare<T extends KubeObject> {
 
   /** Something of this collection does not fit; until its next complete list it is over. */
   exceeded(error: LinkspanError): void {
+    this.#setListed(0);
     this.#over = overOf(error);
     this.#onChange();
   }
@@ -202,6 +225,7 @@ export class BudgetShare<T extends KubeObject> {
   /** Holds nothing any more and is not counted. */
   close(): void {
     this.#held = new Held();
+    this.#setListed(0);
     this.#over = undefined;
     this.#budget.drop(this as unknown as BudgetShare<never>);
   }
@@ -209,7 +233,19 @@ export class BudgetShare<T extends KubeObject> {
   #change(object: T | undefined, sign: 1 | -1): boolean {
     if (object === undefined) return false;
     this.#held.add(object, this.#costOf(object), sign);
+    this.#count();
     return true;
+  }
+
+  #setListed(bytes: number): void {
+    this.#listed = bytes;
+    this.#count();
+  }
+
+  #count(): void {
+    const bytes = Math.max(this.held('bytes'), this.#listed);
+    this.#budget.bytes += bytes - this.#counted;
+    this.#counted = bytes;
   }
 }
 
@@ -264,7 +300,7 @@ function peerOver(over: OverBudget): LinkspanError {
 /** What an error says of a budget: PEER_OVER_BUDGET, KUBE_ANSWER_TOO_LARGE or KUBE_ANSWER_TOO_SLOW. */
 function overOf(error: LinkspanError): OverBudget {
   const { budget } = error.fields;
-  if (typeof budget === 'string') return { budget: budget as BudgetName, message: error.message };
+  if (typeof budget === 'string') return { budget: budget as OverBudget['budget'], message: error.message };
   const limit = error.fields['limit'] as AnswerLimit | undefined;
   return { budget: limit === 'pages' ? 'pages' : 'answer', message: error.message };
 }

@@ -11,6 +11,18 @@ import {
 } from './client.ts';
 import { namespaces as namespaceKind, type KubeObject, type Resource } from './resource.ts';
 
+/** Where a list of several namespaces goes on. */
+interface Place {
+  /** Which of them. */
+  readonly index: number;
+  /** Version of the first page. */
+  readonly version?: string;
+  /** Where it goes on there; undefined: at the beginning. */
+  readonly token?: string;
+}
+
+/** Events that wait to be taken; the watches stand still while there are more. */
+const MAX_WAITING = 64;
 /** Version of the list of namespaces, which never changes. */
 const FIXED_VERSION = '1';
 
@@ -41,7 +53,8 @@ export class ScopedKubeClient extends KubeClient {
     // A Reflector that asks whether a history goes on does so in a namespace that every cluster has.
     if (options.namespace === 'default' && !this.#scope.includes('default')) throw gone(resource);
     if (options.namespace !== undefined) return super.list(resource, options);
-    return this.#all(resource, options);
+    // Without a limit all pages are asked for, by this very method.
+    return options.limit === undefined ? super.list(resource, options) : this.#page(resource, options);
   }
 
   override async *watch<T extends KubeObject>(
@@ -60,22 +73,20 @@ export class ScopedKubeClient extends KubeClient {
     yield* this.#side(resource, options);
   }
 
-  /** Everything of all namespaces, whatever the limit of a page: a Reflector asks for all of it anyway. */
-  async #all<T extends KubeObject>(resource: Resource<T>, options: ListOptions<T>): Promise<ListResult<T>> {
-    const items: T[] = [];
-    let version: string | undefined;
-    for (const namespace of this.#scope) {
-      let next: { readonly continueToken?: string } = {};
-      do {
-        const page: ListResult<T> = await super.list(resource, { ...options, namespace, ...next });
-        items.push(...page.items);
-        // The first is the oldest: what happens between the lists comes again as events.
-        version ??= page.resourceVersion;
-        next = page.continueToken === undefined ? {} : { continueToken: page.continueToken };
-      } while (next.continueToken !== undefined);
-    }
-    this.#begun.set(selectionKey(resource, options), version ?? '');
-    return { items, resourceVersion: version ?? '' };
+  /** One page of one namespace after the other, so that whoever counts pages and objects counts these: the API server may be another cluster's, and its pages without end. */
+  async #page<T extends KubeObject>(resource: Resource<T>, options: ListOptions<T>): Promise<ListResult<T>> {
+    const { continueToken, ...rest } = options;
+    const at: Place = continueToken === undefined ? { index: 0 } : (JSON.parse(continueToken) as Place);
+    const from = at.token === undefined ? {} : { continueToken: at.token };
+    const namespace = this.#scope[at.index] ?? '';
+    const { continueToken: token, ...page } = await super.list(resource, { ...rest, ...from, namespace });
+    // The first is the oldest: what happens between the lists comes again as events.
+    const resourceVersion = at.version ?? page.resourceVersion;
+    const next: Place = { index: token === undefined ? at.index + 1 : at.index, version: resourceVersion };
+    if (next.index < this.#scope.length)
+      return { ...page, resourceVersion, continueToken: JSON.stringify({ ...next, token }) };
+    this.#begun.set(selectionKey(resource, options), resourceVersion);
+    return { ...page, resourceVersion };
   }
 
   /** The events of all namespaces as they come; the end of one watch, good or bad, is the end of all. */
@@ -89,12 +100,17 @@ export class ScopedKubeClient extends KubeClient {
     const queue: WatchEvent<T>[] = [];
     let ended: { readonly error: unknown } | undefined;
     let wake: () => void = () => undefined;
+    let room: () => void = () => undefined;
+    let free: Promise<void> | undefined;
     const follow = async (namespace: string): Promise<void> => {
       let error: unknown;
       try {
         for await (const event of super.watch(resource, { ...options, namespace, signal })) {
           queue.push(event);
           wake();
+          if (queue.length < MAX_WAITING || stop.signal.aborted) continue;
+          free ??= new Promise((resolve) => (room = resolve));
+          await free;
         }
       } catch (reason) {
         error = reason;
@@ -106,6 +122,10 @@ export class ScopedKubeClient extends KubeClient {
     try {
       for (;;) {
         const event = queue.shift();
+        if (free !== undefined && queue.length < MAX_WAITING) {
+          free = undefined;
+          room();
+        }
         if (event !== undefined) yield event;
         else if (ended === undefined) await new Promise<void>((resolve) => (wake = resolve));
         else if (ended.error === undefined) return;
@@ -113,6 +133,7 @@ export class ScopedKubeClient extends KubeClient {
       }
     } finally {
       stop.abort(new Error('watch of another namespace ended'));
+      room();
       await Promise.all(all);
     }
   }

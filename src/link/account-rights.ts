@@ -5,13 +5,29 @@ import { keyOf } from '../kube/resource.ts';
 import { deniedRights, rightText } from '../kube/rights.ts';
 import type { AccountRef } from './token.ts';
 
-/** What the account of a Link must be able to do in the target cluster. */
-export function neededRights(account: AccountRef, renewsItself: boolean): V1ResourceAttributes[] {
+/** What whoever mirrors must be able to read in the target cluster. @param namespaces where; undefined: everywhere */
+export function mirroringRights(namespaces: readonly string[] | undefined): V1ResourceAttributes[] {
   const read = (group: string, resource: string): V1ResourceAttributes[] =>
-    ['list', 'watch'].map((verb) => ({ group, resource, verb }));
+    ['list', 'watch'].flatMap((verb) => inEach(namespaces, { group, resource, verb }));
+  return [...read('', 'services'), ...read('discovery.k8s.io', 'endpointslices')];
+}
+
+/** A right in each of some namespaces, or everywhere. */
+function inEach(
+  namespaces: readonly string[] | undefined,
+  right: V1ResourceAttributes,
+): V1ResourceAttributes[] {
+  return namespaces?.map((namespace) => ({ ...right, namespace })) ?? [right];
+}
+
+/** What the account of a Link must be able to do in the target cluster; the right to renew its token comes last. */
+export function neededRights(
+  account: AccountRef,
+  renewsItself: boolean,
+  namespaces?: readonly string[],
+): V1ResourceAttributes[] {
   return [
-    ...read('', 'services'),
-    ...read('discovery.k8s.io', 'endpointslices'),
+    ...mirroringRights(namespaces),
     ...(renewsItself
       ? [{ resource: 'serviceaccounts', subresource: 'token', verb: 'create', ...account }]
       : []),

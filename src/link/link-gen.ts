@@ -1,4 +1,4 @@
-import type { V1Secret, V1Service, V1ServicePort } from '@kubernetes/client-node';
+import type { V1Secret, V1Service, V1ServiceAccount, V1ServicePort } from '@kubernetes/client-node';
 import { z } from 'zod';
 import { type AnnotationName, readAnnotation } from '../base/annotations.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
@@ -18,7 +18,8 @@ import { configMaps, secrets, serviceAccounts, services } from '../kube/resource
 import { clusterUid } from './cluster-uid.ts';
 import type { NamedGateway } from './export-gateways.ts';
 import type { GatewayFacts } from './link-manifests.ts';
-import { missingAccount, requestToken } from './token.ts';
+import { readableNamespaces } from './schema.ts';
+import { type AccountRef, missingAccount, requestToken } from './token.ts';
 
 /** Settings that say which objects of the target cluster are read. */
 export interface GatherOptions {
@@ -44,6 +45,8 @@ export interface TargetFacts {
   /** What tells this cluster from any other; undefined where it may not be read. */
   readonly uid: string | undefined;
   readonly token: string;
+  /** Namespaces that the account may read; undefined: all. */
+  readonly readableNamespaces: readonly string[] | undefined;
   readonly gateway: GatewayFacts | undefined;
   /** Gateways that exports name by annotation; undefined: they were not looked for, or may not be. */
   readonly namedGateways?: readonly NamedGateway[] | undefined;
@@ -61,19 +64,30 @@ export async function gatherTargetFacts(client: KubeClient, options: GatherOptio
     options.gateway === undefined ? undefined : readGateway(client, options.gateway),
     readLinkerd(client, options.linkerdNamespace),
   ]);
+  const account = await readAccount(client, { namespace: options.namespace, name: options.serviceAccount });
   // Last: a token of limited life is made, not read.
-  return { uid, token: await readToken(client, options), gateway, linkerd };
+  const token = await readToken(client, options);
+  return {
+    uid,
+    token,
+    gateway,
+    linkerd,
+    readableNamespaces: readableNamespaces(account.metadata?.annotations),
+  };
+}
+
+async function readAccount(client: KubeClient, account: AccountRef): Promise<V1ServiceAccount> {
+  try {
+    return await client.get(serviceAccounts, account);
+  } catch (error) {
+    throw isNotFound(error) ? missingAccount(account, error) : error;
+  }
 }
 
 async function readToken(client: KubeClient, options: GatherOptions): Promise<string> {
   const { serviceAccount, namespace, tokenTtlMs } = options;
   const account = { namespace, name: serviceAccount };
   if (tokenTtlMs !== undefined) return requestToken(client, account, tokenTtlMs);
-  try {
-    await client.get(serviceAccounts, account);
-  } catch (error) {
-    throw isNotFound(error) ? missingAccount(account, error) : error;
-  }
   const { items } = await client.list(secrets, {
     namespace,
     fieldSelector: 'type=kubernetes.io/service-account-token',

@@ -10,6 +10,7 @@ import {
   DESTINATION_CLUSTER_NAME_LABEL,
   DESTINATION_TRUST_DOMAIN,
   IMPORT_GATEWAYS,
+  READABLE_NAMESPACES,
   TOKEN_TTL,
 } from '../base/names.ts';
 import type { KubeObject } from '../kube/resource.ts';
@@ -44,6 +45,8 @@ export interface LinkFacts {
   readonly token: string;
   /** Undefined with `--gateway=false`. */
   readonly gateway: GatewayFacts | undefined;
+  /** Where in the target the account may look; undefined: everywhere. */
+  readonly readableNamespaces: readonly string[] | undefined;
   /** Gateways beside it that exports may name by annotation. */
   readonly allowedGateways: readonly AllowedGateway[];
   readonly selector: V1LabelSelector;
@@ -128,6 +131,9 @@ function link(facts: LinkFacts): LinkObject {
       namespace: facts.namespace,
       annotations: {
         [CREATED_BY]: `linkspan/cli ${facts.version}`,
+        ...(facts.readableNamespaces === undefined
+          ? {}
+          : { [READABLE_NAMESPACES]: facts.readableNamespaces.join(',') }),
         ...(facts.allowedGateways.length === 0
           ? {}
           : { [IMPORT_GATEWAYS]: writeGateways(facts.allowedGateways) }),

@@ -9,6 +9,8 @@ export interface PeerBudgets {
   readonly pages: number;
   /** What is held of it. */
   readonly held: PeerLimits;
+  /** Bytes of memory that all linked clusters together may take; `held.bytes` is for one. */
+  readonly total: number;
   /** Bytes of labels and annotations of one Service. */
   readonly serviceMetadata: number;
   /** Writes to this cluster that its changes may cause, a second, lasting. */
@@ -17,7 +19,7 @@ export interface PeerBudgets {
 
 const MIB = 1024 * 1024;
 
-/** 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a container of 512 MiB gives Node, has room for twice `bytes`. */
+/** 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a container of 512 MiB gives Node, has room for twice `bytes`, which is `total`. */
 export const PEER_BUDGETS: PeerBudgets = {
   answer: ANSWER_LIMITS,
   pages: MAX_PAGES,
@@ -30,6 +32,7 @@ export const PEER_BUDGETS: PeerBudgets = {
     namespaces: 5000,
     watches: 500,
   },
+  total: 128 * MIB,
   serviceMetadata: 64 * 1024,
   changesPerSecond: 100,
 };

@@ -61,10 +61,10 @@ export async function readTarget(
     gateway,
     tokenTtlMs,
   });
-  const facts = { ...gathered, namedGateways: await namedGateways(target.client, request) };
+  const facts: TargetFacts = { ...gathered, namedGateways: await namedGateways(target.client, request) };
   if (!options.thorough && tokenTtlMs === undefined) return facts;
   const account = { namespace, name: serviceAccountName };
-  const needed = neededRights(account, tokenTtlMs !== undefined);
+  const needed = neededRights(account, tokenTtlMs !== undefined, facts.readableNamespaces);
   const client = new KubeClient(withBearer(target.access, facts.token), options);
   try {
     await assertRights(client, account, options.thorough ? needed : needed.slice(-1));
@@ -110,6 +110,7 @@ export function manifestsFor(request: LinkRequest, access: ClusterAccess, facts:
     serviceAccount: request.serviceAccountName,
     token: facts.token,
     gateway: facts.gateway,
+    readableNamespaces: facts.readableNamespaces,
     allowedGateways: gatewaysToAllow(facts.namedGateways ?? [], facts.gateway),
   });
 }

@@ -1,5 +1,5 @@
 import type { V1PolicyRule } from '@kubernetes/client-node';
-import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
+import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL, READABLE_NAMESPACES } from '../base/names.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import type { AccountRef } from './token.ts';
 
@@ -25,14 +25,20 @@ export const LINKERD_RULES: readonly V1PolicyRule[] = [
   { apiGroups: ['policy.linkerd.io'], resources: ['servers'], verbs: READ },
   { apiGroups: [''], resources: ['configmaps'], resourceNames: ['linkerd-config'], verbs: ['get'] },
 ];
+/** The UID of this Service tells one cluster from another that has taken its place. */
+const IDENTITY_RULES: readonly V1PolicyRule[] = [
+  { apiGroups: [''], resources: ['services'], resourceNames: ['kubernetes'], verbs: ['get'] },
+];
 
 /** Which account a consumer gets. */
 export interface RemoteAccess {
   readonly account: AccountRef;
-  /** Also what Linkerd in the source reads. */
+  /** Also what Linkerd in the source reads; it reads it everywhere, so not together with `namespaces`. */
   readonly linkerd: boolean;
   /** Tokens of limited life, which the account may renew for itself, instead of a token Secret that never expires. */
   readonly boundTokens: boolean;
+  /** Namespaces that it may read, with a Role in each; undefined: all. */
+  readonly namespaces?: readonly string[] | undefined;
   readonly version: string;
 }
 
@@ -43,7 +49,7 @@ export function tokenSecretName(account: string): string {
 
 /** The objects in the target cluster that let one source cluster read its exports. */
 export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
-  const { account, linkerd, boundTokens, version } = access;
+  const { account, linkerd, boundTokens, version, namespaces } = access;
   const { name, namespace } = account;
   // As the chart's own accounts have them.
   const labels = {
@@ -62,20 +68,40 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: role },
     subjects: [{ kind: 'ServiceAccount', name, namespace }],
   });
+  const role = (
+    kind: 'Role' | 'ClusterRole',
+    named: string,
+    where: { namespace?: string },
+    rules: readonly V1PolicyRule[],
+  ): object => ({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind,
+    metadata: { name: named, ...where, labels },
+    rules,
+  });
+  const rules = linkerd ? [...MIRROR_RULES, ...LINKERD_RULES] : MIRROR_RULES;
+  // As the chart has them with scope.namespaces.
+  const scope = namespaces === undefined ? undefined : [...new Set([...namespaces, namespace])];
+  const roles = scope?.flatMap((one) => [
+    role('Role', `${name}-scope`, { namespace: one }, rules),
+    bind('Role', `${name}-scope`, { namespace: one }),
+  ]);
+  const annotations = scope === undefined ? {} : { annotations: { [READABLE_NAMESPACES]: scope.join(',') } };
   const objects: object[] = [
     {
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: { name: namespace, labels: { [EXTENSION_LABEL]: 'multicluster' } },
     },
-    {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRole',
-      metadata: { name, labels },
-      rules: linkerd ? [...MIRROR_RULES, ...LINKERD_RULES] : MIRROR_RULES,
-    },
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace, labels } },
-    bind('ClusterRole', name, {}),
+    ...(roles === undefined
+      ? [role('ClusterRole', name, {}, rules)]
+      : [
+          ...roles,
+          role('Role', `${name}-cluster`, { namespace: 'default' }, IDENTITY_RULES),
+          bind('Role', `${name}-cluster`, { namespace: 'default' }),
+        ]),
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace, labels, ...annotations } },
+    ...(roles === undefined ? [bind('ClusterRole', name, {})] : []),
     ...(boundTokens ? renewal(account, labels, bind) : [tokenSecret(account, labels)]),
   ];
   return objects as KubeObject[];

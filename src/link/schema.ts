@@ -1,12 +1,13 @@
 import type { V1LabelSelector, V1ObjectMeta } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { readAnnotation } from '../base/annotations.ts';
+import { type Annotations, readAnnotation } from '../base/annotations.ts';
 import { parseDuration } from '../base/duration.ts';
 import {
   ACCEPTED_CLUSTER,
   DATA_PATH,
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_LINKERD_NAMESPACE,
+  READABLE_NAMESPACES,
 } from '../base/names.ts';
 import { isDnsLabel, listItems } from '../base/text.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
@@ -81,6 +82,8 @@ export interface Link {
   readonly dataPath: 'gateway' | 'relay' | undefined;
   /** The annotation `linkspan.dev/accept-cluster`: the rebuilt cluster (UID of its `default/kubernetes` Service) that a person has accepted. */
   readonly acceptedUid: string | undefined;
+  /** The annotation `linkspan.dev/readable-namespaces`: where in the target the account may look; undefined: everywhere. */
+  readonly readableNamespaces: readonly string[] | undefined;
   /** What the source takes from the target: the annotations `linkspan.dev/import-*`. */
   readonly imports: ImportPolicy;
 }
@@ -193,18 +196,26 @@ export function parseLink(object: LinkObject): LinkVerdict {
   const parsed = specSchema.safeParse(object.spec ?? {});
   const problems = parsed.success ? crossChecks(parsed.data) : zodProblems(parsed.error);
   const dataPath = readAnnotation(object.metadata?.annotations, DATA_PATH);
-  if (dataPath !== undefined && dataPath !== 'gateway' && dataPath !== 'relay') {
-    problems.push({
-      field: `metadata.annotations[${DATA_PATH}]`,
-      problem: `"${dataPath}" is neither gateway nor relay`,
-    });
-  }
+  problems.push(...annotationProblems(object.metadata?.annotations));
   const imports = parseImportPolicy(object.metadata?.annotations);
   for (const { annotation, problem } of imports.problems)
     problems.push({ field: `metadata.annotations[${annotation}]`, problem });
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
   const link = normalize(object, parsed.data, dataPath as Link['dataPath']);
   return { ok: true, link: { ...link, imports: imports.policy } };
+}
+
+function annotationProblems(annotations: Annotations | undefined): LinkProblem[] {
+  const problems: LinkProblem[] = [];
+  const wrong = (name: string, problem: string) =>
+    problems.push({ field: `metadata.annotations[${name}]`, problem });
+  const dataPath = readAnnotation(annotations, DATA_PATH);
+  if (dataPath !== undefined && dataPath !== 'gateway' && dataPath !== 'relay')
+    wrong(DATA_PATH, `"${dataPath}" is neither gateway nor relay`);
+  const readable = readableNamespaces(annotations);
+  if (readable !== undefined && (readable.length === 0 || !readable.every((name) => isDnsLabel(name))))
+    wrong(READABLE_NAMESPACES, 'is no list of namespaces, separated by commas');
+  return problems;
 }
 
 function zodProblems(error: z.ZodError): LinkProblem[] {
@@ -247,6 +258,7 @@ function normalize(object: LinkObject, spec: ParsedSpec, dataPath: Link['dataPat
     excludedAnnotation: keyTest(spec.excludedAnnotations ?? []),
     dataPath,
     acceptedUid: readAnnotation(metadata.annotations, ACCEPTED_CLUSTER),
+    readableNamespaces: readableNamespaces(metadata.annotations),
   };
 }
 
@@ -255,6 +267,12 @@ function gatewayOf(spec: ParsedSpec): LinkGateway | undefined {
   if (gatewayAddress === undefined || gatewayPort === undefined || gatewayIdentity === undefined)
     return undefined;
   return { addresses: gatewayAddress, port: gatewayPort, identity: gatewayIdentity };
+}
+
+/** The namespaces that an account's or a Link's annotation names; undefined: it has none, and may read all. */
+export function readableNamespaces(annotations: Annotations | undefined): string[] | undefined {
+  const named = readAnnotation(annotations, READABLE_NAMESPACES);
+  return named === undefined ? undefined : [...new Set(listItems(named))];
 }
 
 /** Linkerd's defaults: no probing without a path; timeout 30 s and three failures come from the CRD. */

@@ -42,6 +42,8 @@ export const linkReasons = {
   OverBudgetAnswer:
     'An answer of the API server of the target is too large or takes too long; parked, as above.',
   OverBudgetPages: 'A list of the target has no end; parked, as above.',
+  OverBudgetTotal:
+    'All Links together hold as much as the controller has memory for, and this one more than the part that each may have in any case; parked, as above, while the others go on.',
   ProbesAnswered: 'The gateway answers its probes.',
   ProbesFailed:
     'No address of the gateway answers its probes; mirrors through it have no endpoints. The message has each address.',

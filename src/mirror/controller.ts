@@ -30,6 +30,7 @@ import { clientFor } from '../kube/scoped-client.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { WorkerPool } from '../kube/worker-pool.ts';
+import { TotalBudget } from '../kube/total-budget.ts';
 import { ageOf, olderRival } from '../link/rivals.ts';
 import { links, type LinkObject } from '../link/schema.ts';
 import type { Selector } from '../link/selector.ts';
@@ -315,6 +316,7 @@ export class Controller {
       events: this.#events,
       names,
       health,
+      total: new TotalBudget(settings.budgets.total),
       ageOf: (cluster) => ageOf(this.links, cluster),
       clock,
       random,

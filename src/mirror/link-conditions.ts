@@ -131,6 +131,7 @@ const BUDGET_REASONS: Readonly<Record<OverBudget['budget'], LinkReason>> = {
   watches: 'OverBudgetWatches',
   answer: 'OverBudgetAnswer',
   pages: 'OverBudgetPages',
+  total: 'OverBudgetTotal',
 };
 
 function syncCondition(peer: PeerFacts, condition: Make): WantedCondition {

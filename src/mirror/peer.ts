@@ -4,11 +4,13 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
 import { Pace } from '../kube/pace.ts';
 import { type OverBudget, PeerBudget } from '../kube/peer-budget.ts';
 import type { PeerReading } from '../kube/peer-reading.ts';
+import { clientFor } from '../kube/scoped-client.ts';
+import type { TotalBudget } from '../kube/total-budget.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
 import { READ_RATE, writeRate } from '../link/peer-budgets.ts';
 import { annotatedGateway } from '../link/export-gateways.ts';
@@ -52,6 +54,8 @@ export interface PeerSurroundings {
   /** The source cluster's own address ranges. */
   readonly ranges: Pick<SourceRanges, 'ranges' | 'unknown'>;
   readonly names: HostNames;
+  /** Memory of all linked clusters together. */
+  readonly total: TotalBudget;
   readonly health: GatewayHealthFactory;
   /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
   readonly ageOf: (cluster: string) => string | undefined;
@@ -99,13 +103,13 @@ export class Peer {
     const { budgets } = settings;
     const warn = ({ budget, message }: OverBudget) => this.#news.warn('OverBudget', `${budget}: ${message}`);
     this.#reading = {
-      budget: new PeerBudget(budgets.held, warn),
+      budget: new PeerBudget(budgets.held, warn, options.total),
       pace: new Pace(READ_RATE, clock),
       maxPages: budgets.pages,
     };
     // One Link's silent name server must not keep the others from their API servers.
     const remote = { ...common, lookup: options.names.forSockets };
-    this.#remote = new KubeClient(access, { ...remote, limits: budgets.answer });
+    this.#remote = clientFor(access, { ...remote, limits: budgets.answer }, link.readableNamespaces);
     this.#api = new ApiReachability({
       client: reachabilityClient(access, remote),
       clock,
@@ -299,6 +303,7 @@ export class Peer {
     await Promise.all([this.mirrors.stop(), this.federated.stop()]);
     await this.#options.egress.abandon(this.#key);
     await Promise.all([this.exports.stop(), this.members.stop(), this.#gateways.stop(), this.#api.stop()]);
+    this.#reading.budget.close();
     await this.#remote.close();
   }
 

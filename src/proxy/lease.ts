@@ -1,4 +1,5 @@
 import type { Attempt } from './balancer/attempt.ts';
+import type { EndpointPlace } from './balancer/endpoint.ts';
 import type { Connection } from './connection.ts';
 
 /** A connection to an endpoint that was picked for one request or flow. */
@@ -10,4 +11,12 @@ export interface Lease {
   readonly reused: boolean;
   /** When it was given out (monotonic milliseconds). */
   readonly since: number;
+}
+
+/** What connections are leased for. */
+export type Leased = 'http1' | 'opaque';
+
+/** A mesh proxy takes requests for HTTP/1 applications over HTTP/2. */
+export function isUpgraded(protocol: 'http1' | 'http2', { mesh }: EndpointPlace): boolean {
+  return protocol === 'http1' && mesh?.opaque === false;
 }

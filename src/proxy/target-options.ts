@@ -40,6 +40,8 @@ export interface TargetOptions {
   readonly maxWaiting?: number;
   /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */
   readonly maxPending?: number;
+  /** Connections to one endpoint, for HTTP/1 requests and raw flows, that may be being opened; others wait for their turn. Default 128. */
+  readonly maxOpening?: number;
   /** How long the first request waits for an endpoint to become ready before all fail at once; default 3 s (Linkerd's). */
   readonly failfastMs?: number;
   /** How long an unused HTTP/1 connection is kept; default 3 s (Linkerd's). */

@@ -7,6 +7,7 @@ import type { Boundary } from './boundary.ts';
 import type { Attempt } from './balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import { DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
+import { Dials } from './dials.ts';
 import { ProxyFailure } from './failures.ts';
 import type { Field } from './field.ts';
 import type { Gate } from './gate/gate.ts';
@@ -19,7 +20,7 @@ import { RequestPolicy } from './retry/policy.ts';
 import { Tries, type TryOpener } from './retry/tries.ts';
 import type { StreamCarrier } from './streams/carrier.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from './upstream.ts';
-import type { Lease } from './lease.ts';
+import { isUpgraded, type Lease, type Leased } from './lease.ts';
 import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
 
 const FAILFAST_MS = 3000;
@@ -36,6 +37,7 @@ export class Target implements TryOpener, Boundary {
   readonly #accounts: Accounts;
   readonly #balancer: Balancer;
   readonly #idle: IdleConnections;
+  readonly #dials: Dials;
   readonly #waiting = new Set<() => void>();
   readonly #http2: Http2Pool;
   readonly #now = () => this.#options.clock.monotonic();
@@ -56,6 +58,7 @@ export class Target implements TryOpener, Boundary {
     this.#accounts = options.accounts ?? new Accounts();
     this.#balancer = new Balancer(options);
     const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
+    this.#dials = new Dials(options.maxOpening);
     this.#idle = new IdleConnections({ clock, idleMs, max: maxIdle });
     this.#http2 = new Http2Pool({
       clock,
@@ -315,11 +318,15 @@ export class Target implements TryOpener, Boundary {
     const since = () => this.#options.clock.monotonic();
     const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
-    const connection = await this.#options.dial(attempt.endpoint, protocol, client);
-    // Of raw bytes nobody can say more than that they were taken.
-    if (protocol === 'opaque') attempt.accepted();
-    else attempt.connected();
-    return { endpoint: attempt, connection, reused: false, since: since() };
+    return this.#dials.run(attempt.endpoint, async (waited) => {
+      const back = fresh || !waited ? undefined : this.#idle.take(attempt.endpoint);
+      if (back !== undefined) return { endpoint: attempt, connection: back, reused: true, since: since() };
+      const connection = await this.#options.dial(attempt.endpoint, protocol, client);
+      // Of raw bytes nobody can say more than that they were taken.
+      if (protocol === 'opaque') attempt.accepted();
+      else attempt.connected();
+      return { endpoint: attempt, connection, reused: false, since: since() };
+    });
   }
 
   async #http2Connection(attempt: Attempt): Promise<Http2Connection> {
@@ -413,11 +420,3 @@ export class Target implements TryOpener, Boundary {
     throw failure();
   }
 }
-
-/** A mesh proxy takes requests for HTTP/1 applications over HTTP/2. */
-function isUpgraded(protocol: 'http1' | 'http2', { mesh }: EndpointState): boolean {
-  return protocol === 'http1' && mesh?.opaque === false;
-}
-
-/** What connections are leased for. */
-type Leased = 'http1' | 'opaque';

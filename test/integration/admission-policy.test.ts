@@ -191,7 +191,7 @@ describe('the admission policy of the chart', () => {
   });
 
   it("lets nobody but kube's controllers say that a slice is theirs, or change what they say", async () => {
-    for (const maker of [...KNOWN_SLICE_MAKERS, 'linkspan.dev'])
+    for (const maker of [...KNOWN_SLICE_MAKERS, 'endpointslicemirroring-controller.k8s.io', 'linkspan.dev'])
       expect(await as('ann', 'create', '-f', await fileOf(slice('forged', maker))), maker).to.match(
         /are written by these only/,
       );
@@ -212,10 +212,24 @@ describe('the admission policy of the chart', () => {
     expect(await as(kubes, 'create', '-f', await fileOf(slice('kubes', KNOWN_SLICE_MAKERS[0])))).to.contain(
       'created',
     );
-    const patch = JSON.stringify({ endpoints: [{ addresses: ['10.66.0.1'] }] });
-    expect(await as('ann', 'patch', 'endpointslice', 'kubes', '--type=merge', '-p', patch)).to.match(
-      /by these only/,
+    const ports = JSON.stringify({ ports: [{ name: 'http', port: 8081, protocol: 'TCP' }] });
+    expect(await as(kubes, 'patch', 'endpointslice', 'kubes', '--type=merge', '-p', ports)).to.contain(
+      'patched',
     );
+    // Only addresses were looked at: kube's own slice could lead to any port of a pod, or stand for another Service.
+    for (const change of [
+      { endpoints: [{ addresses: ['10.66.0.1'] }] },
+      { endpoints: null },
+      { ports: [{ name: 'http', port: 10250, protocol: 'TCP' }] },
+      { ports: null },
+      { metadata: { labels: { 'kubernetes.io/service-name': 'payments' } } },
+      { metadata: { labels: { 'kubernetes.io/service-name': null } } },
+      { metadata: { labels: { [MAKER]: null } } },
+    ])
+      expect(
+        await as('ann', 'patch', 'endpointslice', 'kubes', '--type=merge', '-p', JSON.stringify(change)),
+        JSON.stringify(change),
+      ).to.match(/by these only/);
     expect(await as('ann', 'annotate', 'endpointslice', 'kubes', 'note=mine')).to.contain('annotated');
   });
 

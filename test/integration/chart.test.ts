@@ -44,7 +44,7 @@ const RENDERS: Readonly<Record<string, readonly string[]>> = {
     '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
   ],
   scoped: [
-    '--set=scope.namespaces={shop,pay},identity.source=secrets,remoteMirrorServiceAccount=false',
+    '--set=scope.namespaces={shop,pay},identity.source=secrets',
     '--set=createNamespaceMetadataJob=false',
   ],
   everything: [

@@ -1,17 +1,21 @@
 import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../src/base/names.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import { isForbidden, KubeClient } from '../../src/kube/client.ts';
-import { services } from '../../src/kube/resource.ts';
+import { endpointSlices, pods, secrets, services } from '../../src/kube/resource.ts';
 import { clientFor } from '../../src/kube/scoped-client.ts';
+import { clusterUid } from '../../src/link/cluster-uid.ts';
 import { CredentialsRole } from '../../src/link/credentials-role.ts';
+import { gatherTargetFacts } from '../../src/link/link-gen.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
-import { findService } from '../support/cluster-objects.ts';
+import { findCondition, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
@@ -112,5 +116,69 @@ describe('with scope.namespaces', () => {
     expect([shop, pay, other].map((namespace) => serves(namespace))).to.deep.equal([true, true, false]);
     await apply(east, ...exportedObjects(shop, 'late'));
     await eventually('a later export', () => serves(shop, 'late'), wait);
+  });
+
+  // The accounts of other clusters could read every Service and every address of a cluster of which one team exports from two namespaces.
+  it('source clusters read those namespaces and no others, and their Links work with that', async () => {
+    const scope = `scope.namespaces={${shop},${pay}},identity.source=secrets,remoteAccess.tokenSecrets=false`;
+    await west.apply(await chartAccounts(home, [`--set=${scope}`]));
+    const account = { namespace: home, name: REMOTE_ACCESS_ACCOUNT };
+    const client = opened(await clientAs(west, account, shared), (one) => one.close());
+    const may = async (what: Promise<unknown>): Promise<boolean> => {
+      try {
+        await what;
+        return true;
+      } catch (error) {
+        if (isForbidden(error)) return false;
+        throw error;
+      }
+    };
+    for (const namespace of [shop, pay, home]) {
+      expect(await may(client.list(services, { namespace })), namespace).to.equal(true);
+      expect(await may(client.list(endpointSlices, { namespace })), namespace).to.equal(true);
+      expect(await may(client.list(pods, { namespace })), namespace).to.equal(false);
+      expect(await may(client.list(secrets, { namespace })), namespace).to.equal(false);
+    }
+    for (const namespace of [undefined, other, 'default', 'kube-system']) {
+      const where = namespace === undefined ? {} : { namespace };
+      expect(await may(client.list(services, where)), namespace).to.equal(false);
+      expect(await may(client.list(endpointSlices, where)), namespace).to.equal(false);
+    }
+    // What tells the cluster from another in its place.
+    expect(await clusterUid(client)).to.be.a('string');
+
+    const admin = opened(new KubeClient(loadAccess({ file: west.kubeconfigFile }), shared), (one) =>
+      one.close(),
+    );
+    const facts = await gatherTargetFacts(admin, {
+      serviceAccount: account.name,
+      namespace: home,
+      linkerdNamespace: 'linkerd',
+      gateway: undefined,
+      tokenTtlMs: 3_600_000,
+    });
+    expect(facts.readableNamespaces).to.deep.equal([shop, pay, home]);
+    const file = path.join(dir(), 'west');
+    await kubeconfigAs(west, account, file);
+    const cluster = `west-${home}`;
+    const annotations = { [READABLE_NAMESPACES]: (facts.readableNamespaces ?? []).join(',') };
+    const [secret, link] = linkObjects(west, home, cluster, {}, annotations) as [object, object];
+    await east.apply([{ ...secret, data: { kubeconfig: readFileSync(file).toString('base64') } }, link]);
+    await apply(west, ...[shop, pay, other].flatMap((namespace) => exportedObjects(namespace, 'web')));
+    opened(startController(east, { namespace: home }), (one) => one.stop());
+    for (const namespace of [shop, pay])
+      await eventually(
+        `a mirror in ${namespace}`,
+        () => findService(east, namespace, `web-${cluster}`),
+        wait,
+      );
+    await apply(west, ...exportedObjects(pay, 'late'));
+    await eventually('a later mirror', () => findService(east, pay, `late-${cluster}`), wait);
+    expect(await findService(east, other, `web-${cluster}`)).to.equal(undefined);
+    await eventually(
+      'the Link says that it reads the target',
+      async () => (await findCondition(east, home, cluster, 'APIReachable'))?.status === 'True',
+      wait,
+    );
   });
 });

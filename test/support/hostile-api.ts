@@ -30,6 +30,8 @@ export interface VirtualApi {
 export interface HostileApi extends VirtualApi {
   /** Lists of Services that were asked for. */
   readonly lists: number;
+  /** Changes that were told so far. */
+  readonly changes: number;
 }
 
 const VERSION = '1000';
@@ -43,6 +45,7 @@ const CHANGE_MS = 5;
 /** An API server in this process that makes up what it serves while it is asked, so that it costs nothing here however much it is. */
 export async function hostileApi(hostility: Hostility): Promise<HostileApi> {
   let lists = 0;
+  let told = 0;
   const timers = new Set<Timer>();
   const api = await virtualApi({
     list: (url, response) => {
@@ -50,7 +53,7 @@ export async function hostileApi(hostility: Hostility): Promise<HostileApi> {
       return list(hostility, url, response);
     },
     watch: (response) => {
-      if (hostility === '200 changes a second') changes(response, timers);
+      if (hostility === '200 changes a second') changes(response, timers, () => told++);
       else if (hostility === 'new lists without end')
         response.end('{"type":"ERROR","object":{"code":410,"reason":"Expired"}}\n');
     },
@@ -59,6 +62,9 @@ export async function hostileApi(hostility: Hostility): Promise<HostileApi> {
     ...api,
     get lists() {
       return lists;
+    },
+    get changes() {
+      return told;
     },
     close: () => {
       for (const timer of timers) timer.cancel();
@@ -219,12 +225,13 @@ function serviceText(at: number, port: number, version: number): string {
   return JSON.stringify({ metadata, spec });
 }
 
-function changes(response: ServerResponse, timers: Set<Timer>): void {
+function changes(response: ServerResponse, timers: Set<Timer>, onChange: () => void): void {
   let version = Number(VERSION);
   const change = (): void => {
     timers.delete(timer);
     if (response.destroyed) return;
     version++;
+    onChange();
     const object = serviceText(version % 100, 1024 + (version % 20_000), version);
     response.write(`{"type":"MODIFIED","object":${object}}\n`);
     timer = systemClock.after(CHANGE_MS, change);

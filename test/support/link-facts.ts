@@ -20,6 +20,7 @@ export function linkFacts(change: Partial<LinkFacts> = {}): LinkFacts {
       identity: 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local',
       probe: { path: '/ready', port: 4191, period: '3s' },
     },
+    readableNamespaces: undefined,
     allowedGateways: [],
     selector: { matchLabels: { 'mirror.linkerd.io/exported': 'true' } },
     remoteDiscoverySelector: { matchLabels: { 'mirror.linkerd.io/exported': 'remote-discovery' } },

@@ -18,6 +18,7 @@ import {
   services,
 } from '../../src/kube/resource.ts';
 import { IndexedStore } from '../../src/kube/store.ts';
+import { TotalBudget } from '../../src/kube/total-budget.ts';
 import { WorkerPool } from '../../src/kube/worker-pool.ts';
 import { PEER_BUDGETS, type PeerBudgets } from '../../src/link/peer-budgets.ts';
 import { parseLink } from '../../src/link/schema.ts';
@@ -39,6 +40,8 @@ export interface PeersLine {
   >;
   /** Megabytes. */
   readonly rss: number;
+  /** Writes to the source's API server so far. */
+  readonly writes: number;
 }
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -46,12 +49,19 @@ const common = { clock: systemClock, random: Math.random, log };
 const MIRRORED = 'mirror.linkerd.io/mirrored-service=true';
 const REPORT_MS = 100;
 
+/** Lasting, for each of the clusters; 400 times as many may come at once. */
+const CHANGES_PER_SECOND = 1;
 const budgets: PeerBudgets = {
   ...PEER_BUDGETS,
+  changesPerSecond: CHANGES_PER_SECOND,
   pages: 200,
   answer: { ...PEER_BUDGETS.answer, ms: 1500 },
 };
 const source = new FakeCluster();
+let writes = 0;
+source.beforeCall = (verb) => {
+  if (verb !== 'get') writes++;
+};
 for (let at = 0; at < 50; at++) source.put('namespaces', { metadata: { name: `ns-${at}`, uid: `ns-${at}` } });
 const stores = {
   services: new IndexedStore(serviceIndexes),
@@ -72,6 +82,7 @@ await Promise.all(reflectors.map((reflector) => reflector.whenSynced()));
 const egress = new EgressAllocator({ ...common, client: source.client, namespace: 'links', store: record });
 egress.establish(() => new Map());
 const surroundings: PeerSurroundings = {
+  total: new TotalBudget(PEER_BUDGETS.total),
   ...common,
   local: source.client,
   view,
@@ -151,6 +162,7 @@ function start(cluster: string, url: string): Peer {
 function report(): void {
   const line: PeersLine = {
     peers: Object.fromEntries(peers.map((peer) => [peer.link.targetClusterName, stateOf(peer)])),
+    writes,
     rss: Math.round(process.memoryUsage().rss / 1024 ** 2),
   };
   process.stdout.write(`${JSON.stringify(line)}\n`);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import path from 'node:path';
 import { eventually } from '../support/eventually.ts';
-import { healthyApi, hostileApi, type Hostility } from '../support/hostile-api.ts';
+import { type HostileApi, healthyApi, hostileApi, type Hostility } from '../support/hostile-api.ts';
 import type { PeersLine } from '../support/peers-program.ts';
 import { RuntimeProcess } from '../support/runtime-process.ts';
 
@@ -62,18 +62,20 @@ describe('a target whose API server is hostile', function () {
 
   async function start(
     ...hostilities: Hostility[]
-  ): Promise<{ peers: Peers; change: (port: number) => void }> {
+  ): Promise<{ peers: Peers; change: (port: number) => void; apis: readonly HostileApi[] }> {
     const healthy = await healthyApi();
     closing.push(() => healthy.close());
     const targets = [`healthy=${healthy.url}`];
+    const apis: HostileApi[] = [];
     for (const [at, hostility] of hostilities.entries()) {
       const api = await hostileApi(hostility);
       closing.push(() => api.close());
+      apis.push(api);
       targets.unshift(`hostile-${at}=${api.url}`);
     }
     const peers = new Peers(...targets);
     closing.push(() => peers.kill());
-    return { peers, change: (port) => healthy.change(port) };
+    return { peers, change: (port) => healthy.change(port), apis };
   }
 
   /** The healthy Link has its mirrors, gets its changes in time, and the memory stays bounded. */
@@ -101,6 +103,22 @@ describe('a target whose API server is hostile', function () {
       if (hostility !== 'new lists without end') expect(last?.apiError).to.equal(undefined);
     });
   }
+
+  // Each change was written as it came: the source's API server, and the Links that waited for their turn with it, paid for a target that never holds still.
+  it('200 changes a second: are written as slowly as one Link may, however many there are', async () => {
+    const { peers, apis } = await start('200 changes a second');
+    const [api] = apis;
+    // A hundred mirrors with a slice each, and as many changes as may come at once (peers-program.ts: 400, then one a second).
+    await peers.line('what may come at once is written', (line) => line.writes > 400);
+    const [writes, changes, began] = [peers.lines.at(-1)?.writes ?? 0, api?.changes ?? 0, performance.now()];
+    await eventually('600 more changes have been told', () => (api?.changes ?? 0) > changes + 600, {
+      timeoutMs: PATIENCE_MS,
+    });
+    const seconds = (performance.now() - began) / 1000;
+    // Those of the healthy Link are twenty.
+    expect((peers.lines.at(-1)?.writes ?? 0) - writes).to.be.below(60 + 2 * seconds);
+    expect(peers.lines.at(-1)?.peers['hostile-0']?.over).to.equal(undefined);
+  });
 
   it('all of them at once: all are parked, the others go on', async () => {
     const { peers, change } = await start(...cases.map(([hostility]) => hostility));

@@ -29,37 +29,50 @@ export interface ClientParts {
 const MAX_STRANGERS = 10_000;
 
 /**
- * The client of one connection: who it is once that is known, which it stays, and what gateways are told of
- * it.
+ * The client of one connection, and what gateways are told of it: whoever has its address now. A pod that had
+ * it before has no network any more when another one gets it, so that what is still said on a connection is
+ * said by the heir, whenever that one was heard of; and of an address that nobody has any more, nobody speaks.
  */
 export class RelayedClient implements HeadRules {
   readonly host = undefined;
   readonly added = [];
   readonly address: string;
+  /** Called when it may be another. */
+  onChange: () => void = () => undefined;
   readonly #parts: ClientParts;
   #known: Client | undefined;
+  #unwatch: (() => void) | undefined;
+  #waited = false;
 
   constructor(address: string, parts: ClientParts) {
     this.address = address;
     this.#parts = parts;
   }
 
-  /** As far as is known now. A connection is one pod's as long as it lives, whoever has the address later. */
+  /** As far as is known now. */
   get who(): Client {
-    if (this.#known !== undefined) return this.#known;
-    const client = this.#parts.clients.at(this.address);
-    if (client.kind === 'pod' && isSettled(client)) this.#known = client;
-    return client;
+    this.#unwatch ??= this.#parts.clients.watch(this.address, () => {
+      this.#known = undefined;
+      this.onChange();
+    });
+    return (this.#known ??= this.#parts.clients.at(this.address));
   }
 
+  /** A pod that leaves is named only when its address could have been heard of anew. */
   get client(): Field | undefined {
     const { who } = this;
-    return this.#known === undefined ? undefined : this.#parts.fields.of(who);
+    return isSettled(who) || this.#waited ? this.#parts.fields.of(who) : undefined;
   }
 
   /** It has been waited for. */
-  settled(client: Client): void {
-    if (client.kind === 'pod') this.#known = client;
+  waited(): void {
+    this.#waited = true;
+  }
+
+  /** Its connection has ended. */
+  left(): void {
+    this.#unwatch?.();
+    this.#unwatch = () => undefined;
   }
 }
 
@@ -93,17 +106,22 @@ export class RouteClients {
     const client = new RelayedClient(remoteAddress, this.#parts);
     const mustKnow = this.#namespaces !== undefined;
     if (!mustKnow && !told) return client;
-    const { who } = client;
+    const who = clients.at(remoteAddress);
     if (isSettled(who)) return client;
     const address = podAddress(remoteAddress);
     if (!mustKnow && who.kind === 'unknown' && strangers.has(address)) return client;
     const ms = mustKnow && who.kind === 'unknown' ? MUST_KNOW_MS : MAY_KNOW_MS;
     return settle(clients, address, { clock: this.#clock, ms }).then((found) => {
-      client.settled(found);
+      client.waited();
       if (found.kind === 'pod') strangers.delete(address);
       else this.#remember(address);
       return client;
     });
+  }
+
+  /** Whether a client may use the route as it is now. Unlike `check` it counts nothing. */
+  lets(client: RelayedClient): boolean {
+    return refusalOf(this.#namespaces, client.who) === undefined;
   }
 
   /** Refuses a request, or a raw connection, of a client that may not use the route as it is now. */

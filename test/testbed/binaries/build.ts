@@ -1,9 +1,10 @@
 /** Building a program with Go from one of the pinned modules, with progress and an idea of the time left. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { TestbedError } from '../errors.ts';
 import { type BinaryName, type GoModule, programs } from './programs.ts';
 import { type Progress, startProgress, timeLeft } from './progress.ts';
+import { install } from './sums.ts';
 
 export interface Build {
   readonly name: BinaryName;
@@ -50,7 +51,7 @@ export async function build({ name, file, go, env, progress }: Build): Promise<v
     const args = ['build', '-v', '-ldflags', module.ldflags, '-o', partial, source];
     const built = await run(go, args, module, env, () => void compiled++);
     if (built.outcome !== '0') throw buildError('TESTBED_BUILD_FAILED', `go build ${source}`, module, built);
-    await rename(partial, file);
+    await install(partial, file);
     shown.stop('done');
   } catch (error) {
     shown.stop('failed');

@@ -21,6 +21,8 @@ export type From = 'auto' | 'build' | 'download';
 export interface Place {
   readonly folder: string;
   readonly source: string;
+  /** By a person: what lies there is theirs. */
+  readonly given?: true;
 }
 
 export interface Found extends Place {
@@ -45,7 +47,9 @@ export function find(name: BinaryName, env: NodeJS.ProcessEnv): Found | undefine
 function places(name: BinaryName, env: NodeJS.ProcessEnv): Place[] {
   const { module, download }: Program = programs[name];
   const from = fromOf(env);
-  const found: Place[] = [{ folder: env['KUBEBUILDER_ASSETS'] ?? '', source: 'KUBEBUILDER_ASSETS' }];
+  const found: Place[] = [
+    { folder: env['KUBEBUILDER_ASSETS'] ?? '', source: 'KUBEBUILDER_ASSETS', given: true },
+  ];
   if (download !== undefined && from !== 'build') {
     const version = download === 'archive' ? ENVTEST_VERSION : KUBERNETES_VERSION;
     found.push({ folder: downloadDirectory(download, env), source: `downloaded, Kubernetes ${version}` });

@@ -3,7 +3,7 @@
  * `npm run testbed:prepare [-- --from build|download] [NAME…]` does it ahead of time; without names, for all that `npm test` needs.
  */
 import { mkdirSync, readdirSync } from 'node:fs';
-import { chmod, rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { isFileError, TestbedError } from '../errors.ts';
@@ -21,6 +21,7 @@ import {
   programs,
 } from './programs.ts';
 import type { Progress } from './progress.ts';
+import { install, isAsInstalled, remove } from './sums.ts';
 import { unpack } from './unpack.ts';
 
 export interface PrepareOptions {
@@ -60,6 +61,7 @@ export async function prepare(names: readonly BinaryName[], options: PrepareOpti
     timeouts: pickTimeouts(options),
     go: findGo(env),
   };
+  for (const name of names) await discardChanged(name, context);
   const missing = names.filter((name) => find(name, env) === undefined);
   if (missing.length > 0) {
     const signals = endOnSignals();
@@ -72,6 +74,19 @@ export async function prepare(names: readonly BinaryName[], options: PrepareOpti
     }
   }
   saySources(names, context);
+}
+
+/** Takes a program out of the cache that is not what was put there. What a person gives (KUBEBUILDER_ASSETS) is theirs. */
+async function discardChanged(name: BinaryName, context: Context): Promise<void> {
+  const found = find(name, context.env);
+  if (found === undefined || found.given) return;
+  await cacheErrors(found.folder, async () => {
+    if (await isAsInstalled(found.file)) return;
+    context.progress.write(
+      `testbed: ${found.file} is not what was put there: it is thrown away, and fetched anew\n`,
+    );
+    await remove(found.file);
+  });
 }
 
 /** Exits on a signal instead of dying of it, so that Go ends with this process. */
@@ -191,9 +206,16 @@ async function getRelease(name: BinaryName, downloads: Downloads, context: Conte
     if (find(name, context.env) !== undefined) return;
     const file = path.join(folder, `${name}.${process.pid}.partial`);
     const title = `${name} (Kubernetes ${KUBERNETES_VERSION})`;
-    await download(downloads.release(name), file, { progress: context.progress, title, ...context.timeouts });
-    await chmod(file, 0o755);
-    await rename(file, path.join(folder, name));
+    try {
+      await download(downloads.release(name), file, {
+        progress: context.progress,
+        title,
+        ...context.timeouts,
+      });
+      await install(file, path.join(folder, name));
+    } finally {
+      await rm(file, { force: true });
+    }
   });
 }
 
@@ -215,7 +237,7 @@ async function locked(
   { progress }: Context,
   run: () => Promise<void>,
 ): Promise<void> {
-  try {
+  await cacheErrors(folder, async () => {
     mkdirSync(folder, { recursive: true });
     const release = await lock(path.join(folder, `${name}.lock`), progress, what);
     try {
@@ -224,6 +246,13 @@ async function locked(
     } finally {
       await release();
     }
+  });
+}
+
+/** Says of what the file system refuses what a person can do. @throws TestbedError TESTBED_CACHE_UNUSABLE */
+async function cacheErrors(folder: string, run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
   } catch (error) {
     if (!isFileError(error)) throw error;
     throw new TestbedError(

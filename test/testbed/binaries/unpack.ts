@@ -1,10 +1,11 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { TestbedError } from '../errors.ts';
+import { install } from './sums.ts';
 
 /**
  * Takes the files with the given base names out of a .tar.gz into a folder, executable, each renamed into place when it is whole.
@@ -25,8 +26,7 @@ export async function unpack(archive: string, names: readonly string[], folder: 
       const partial = path.join(folder, `${name}.${process.pid}.partial`);
       try {
         await pipeline(entry, createWriteStream(partial));
-        await chmod(partial, 0o755);
-        await rename(partial, path.join(folder, name));
+        await install(partial, path.join(folder, name));
       } finally {
         await rm(partial, { force: true });
       }

@@ -102,6 +102,10 @@ describe('openKubeTargets', () => {
     cluster.put('endpointslices', byHand(maker('me')));
     await settle(20);
     expect(endpoints(80)).to.deep.equal(['10.0.0.1:8080']);
+    // Kube's, of Endpoints that somebody has written.
+    cluster.put('endpointslices', byHand(maker('endpointslicemirroring-controller.k8s.io')));
+    await settle(20);
+    expect(endpoints(80)).to.deep.equal(['10.0.0.1:8080']);
     cluster.put('endpointslices', byHand(maker('linkerd-external-workloads-controller')));
     await seen('that of an ExternalWorkload', () => endpoints(80)?.length === 2);
   });

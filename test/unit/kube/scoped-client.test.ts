@@ -3,6 +3,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { anonymousAccess } from '../../../src/kube/access.ts';
 import { isForbidden, isGone } from '../../../src/kube/client.ts';
 import { namespaces, services } from '../../../src/kube/resource.ts';
+import { listPages } from '../../../src/kube/list-pages.ts';
 import { ScopedKubeClient } from '../../../src/kube/scoped-client.ts';
 import { closedIn } from '../../support/closed-in.ts';
 import { answer, type Script, scriptedServer, stream } from '../../support/scripted-server.ts';
@@ -56,6 +57,38 @@ describe('ScopedKubeClient', () => {
       ['shop/a', 'pay/b'],
     );
     expect(resourceVersion).to.equal('5');
+  });
+
+  // The list of a hostile API server was gathered whole, pages without end, before anybody counted it.
+  it('lists page by page, for whoever counts them', async () => {
+    const one = await client({
+      ...lists,
+      'list shop': (head, socket) =>
+        answer(200, {
+          items: [service('shop', 'a', '3')],
+          metadata: { resourceVersion: '5', continue: 'more' },
+        })(head, socket),
+    });
+    const pages = listPages(one, services, { pageSize: 1, maxPages: 5 });
+    let seen = 0;
+    const all = async () => {
+      for await (const { items } of pages) seen += items.length;
+    };
+    expect(String(await failure(all()))).to.contain('no end after 5 pages');
+    expect(seen).to.equal(5);
+  });
+
+  // Events of a namespace that floods were kept without bound while whoever took them was slow.
+  it('takes no more events than are asked for, but for a few', async () => {
+    const many = Array.from({ length: 5000 }, (_, i) => event('shop', `a${i}`, String(100 + i)));
+    const one = await client({ ...lists, 'watch shop': stream(many, 'open') });
+    const taken = watchFrom(one, (await one.list(services)).resourceVersion);
+    const names = new Set<string>();
+    for await (const { object } of taken) {
+      names.add(object.metadata?.name ?? '');
+      if (names.size === 5001) break;
+    }
+    expect(names.size).to.equal(5001);
   });
 
   it('tells the events of all of them', async () => {

@@ -2,9 +2,10 @@ import type { V1ClusterRole, V1PolicyRule, V1Service } from '@kubernetes/client-
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { REMOTE_ACCESS_ACCOUNT } from '../../../src/base/names.ts';
+import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../../src/base/names.ts';
 import type { KubeObject } from '../../../src/kube/resource.ts';
 import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
+import { rightsOf } from '../../../scripts/docs-rights.ts';
 import { objectsOf } from '../../support/chart.ts';
 import { linkGenReads } from '../../support/linkerd-reading.ts';
 
@@ -46,6 +47,27 @@ describe('the chart and the verbs of linking', () => {
         expect(rulesOf(ours), kind).to.deep.equal(rulesOf(chart));
       }
     });
+
+  it('give an account the same rights: scoped, and the same word where it may read', () => {
+    const chart = rendered('scoped');
+    const ours = remoteAccessManifests({
+      account,
+      linkerd: false,
+      boundTokens: true,
+      version: '1',
+      namespaces: ['shop', 'pay'],
+    });
+    const rightsIn = (objects: readonly KubeObject[]) =>
+      rightsOf(objects)
+        .filter(({ account: name }) => name === REMOTE_ACCESS_ACCOUNT)
+        .map((right) => JSON.stringify(right))
+        .toSorted();
+    expect(rightsIn(ours)).to.deep.equal(rightsIn(chart));
+    const readable = (objects: readonly KubeObject[]) =>
+      find(objects, 'ServiceAccount', REMOTE_ACCESS_ACCOUNT).metadata?.annotations?.[READABLE_NAMESPACES];
+    expect(readable(ours)).to.equal('shop,pay,linkerd-multicluster');
+    expect(readable(chart)).to.equal('shop,pay,linkerd-multicluster');
+  });
 
   for (const name of ['default', 'ha', 'linkerd', 'cert-manager'])
     it(`have a gateway that Linkerd's link-gen reads: ${name}`, () => {

@@ -1,6 +1,7 @@
 import { NO_BOUNDARY } from '../../../src/proxy/boundary.ts';
 import { expect } from 'chai';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Connection } from '../../../src/proxy/connection.ts';
 import { ConnectionAccount } from '../../../src/proxy/connection-account.ts';
 import { plainDial } from '../../../src/proxy/dial.ts';
 import { ProxyFailure } from '../../../src/proxy/failures.ts';
@@ -61,6 +62,69 @@ describe('target', () => {
     first?.endpoint.succeed(1);
     first?.connection.destroy();
     expect(await failureOf(one.lease(true))).to.equal('none');
+  });
+
+  describe('to an endpoint that is slow to accept', () => {
+    interface Opening {
+      readonly resolve: (connection: Connection) => void;
+      readonly reject: (error: unknown) => void;
+    }
+    let openings: Opening[];
+    let connection: Connection;
+    const slow = (options: Partial<TargetOptions> = {}): Target => {
+      openings = [];
+      return target({
+        dial: () => new Promise((resolve, reject) => openings.push({ resolve, reject })),
+        ...options,
+      });
+    };
+    const opened = async () => {
+      for (let at = 0; at < openings.length; at++) {
+        openings[at]?.resolve(connection);
+        await settle();
+      }
+    };
+    beforeEach(async () => {
+      const one = target();
+      one.update([here]);
+      ({ connection } = await one.lease(true));
+    });
+
+    // Each request that waited for an endpoint that accepts nothing had a socket of its own: 10,000 of one client, and the process had no more files.
+    it('opens a bounded number of connections at once, and gives the others theirs in turn', async () => {
+      const one = slow({ maxOpening: 3 });
+      one.update([here]);
+      const leases = Array.from({ length: 10 }, () => failureOf(one.lease(true, 'opaque')));
+      await settle();
+      expect(openings.length).to.equal(3);
+      await opened();
+      expect(await Promise.all(leases)).to.deep.equal(leases.map(() => 'none'));
+      expect(openings.length).to.equal(10);
+    });
+
+    it('opens at most 128 where nothing else is said, and each endpoint has its own', async () => {
+      const one = slow();
+      one.update([here, { ...here, host: '127.0.0.2' }]);
+      const leases = Array.from({ length: 1000 }, () => failureOf(one.lease(true)));
+      await settle();
+      expect(openings.length).to.be.within(129, 256);
+      await opened();
+      await Promise.all(leases);
+    });
+
+    it('tells those who wait when one cannot be opened, so that they go elsewhere at once', async () => {
+      const one = slow({ maxOpening: 1, failfastMs: 0 });
+      one.update([here]);
+      const leases = Array.from({ length: 3 }, () => failureOf(one.lease(true)));
+      await settle();
+      openings[0]?.reject(new ProxyFailure('connect timeout', 'nobody there'));
+      expect(await Promise.all(leases)).to.deep.equal(leases.map(() => 'connect timeout: nobody there'));
+      expect(openings.length).to.equal(1);
+      const after = failureOf(one.lease(true));
+      await settle();
+      await opened();
+      expect(await after).to.equal('none');
+    });
   });
 
   it('lets a bounded number wait for an endpoint, and refuses the others at once', async () => {

@@ -1,12 +1,13 @@
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { buffer } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
+import { eventually } from '../../support/eventually.ts';
 import { type Answer, type FileServer, serveFiles } from '../../support/file-server.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 import { binaries } from '../../testbed/binaries.ts';
@@ -289,6 +290,127 @@ describe('preparing the testbed', () => {
     await prepare(NEEDS.demo, options);
     expect(server?.asked).to.have.length(1);
   }).timeout(30_000);
+
+  describe('leaves nothing half that a later run believes', () => {
+    const NAMES = ['etcd', 'kube-apiserver', 'kubectl'] as const;
+    let large: Buffer;
+    let contents: Map<string, Buffer>;
+
+    before(async () => {
+      const tar = pack();
+      contents = new Map(NAMES.map((name) => [name, randomBytes(1_000_000)]));
+      for (const [name, content] of contents) tar.entry({ name: `envtest/${name}`, mode: 0o755 }, content);
+      tar.finalize();
+      large = gzipSync(await buffer(tar), { level: 1 });
+    });
+
+    /** Half of the archive first, the rest when told to. */
+    function halves(): { readonly answer: Answer; readonly rest: () => void } {
+      let rest = (): void => undefined;
+      const answer: Answer = (_request, response) => {
+        response.writeHead(200, { 'content-length': large.length });
+        response.write(large.subarray(0, large.length / 2));
+        rest = () => response.end(large.subarray(large.length / 2));
+      };
+      return { answer, rest: () => rest() };
+    }
+    const helper = path.join(import.meta.dirname, '../../support/prepare-demo.ts');
+    const run = (command: string, args: readonly string[]) =>
+      spawn(command, [...args, helper, server?.url ?? '', sha512(large)], {
+        env: { ...env, PATH: process.env['PATH'] },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+    const partials = () => {
+      const folder = downloadDirectory('archive', env);
+      return existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.partial')) : [];
+    };
+
+    async function nextRunIsRight(): Promise<void> {
+      const known = NAMES.filter((name) => existsSync(path.join(downloadDirectory('archive', env), name)));
+      for (const name of known)
+        expect(readFileSync(binaries([name], env)[name])).to.deep.equal(contents.get(name));
+      const options = await from(
+        { '/a.tar.gz': (_request, response) => void response.end(large) },
+        sha512(large),
+      );
+      await prepare(NAMES, options);
+      for (const name of NAMES)
+        expect(readFileSync(binaries([name], env)[name])).to.deep.equal(contents.get(name));
+      expectNothingHalf();
+    }
+
+    for (const [when, there, go] of [
+      ['while it downloads', /^archive\./, false],
+      ['while it unpacks', /^(etcd|kube)/, true],
+      ['while it takes down a sum', /sha512/, true],
+    ] as const)
+      it(`when it is killed ${when}`, async () => {
+        const { answer, rest } = halves();
+        server = await serveFiles({ '/a.tar.gz': answer });
+        const child = run(process.execPath, []);
+        const gone = once(child, 'exit');
+        await eventually('it has begun', () => partials().some((file) => file.startsWith('archive.')));
+        if (go) rest();
+        await eventually(
+          'it is at it',
+          () => partials().some((file) => there.test(file)) || child.exitCode !== null,
+          {
+            everyMs: 1,
+          },
+        );
+        child.kill('SIGKILL');
+        await gone;
+        await server.close();
+        await nextRunIsRight();
+      }).timeout(30_000);
+
+    it('when there is no more room', async () => {
+      server = await serveFiles({ '/a.tar.gz': (_request, response) => void response.end(large) });
+      // No file may be as large as the archive.
+      const child = run('bash', ['-c', `ulimit -f 2000; exec "$0" "$@"`, process.execPath]);
+      const [said] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+      expect(said).to.include('TESTBED_CACHE_UNUSABLE').and.include('make room there');
+      expect(child.exitCode).to.not.equal(0);
+      expectNothingHalf();
+      await server.close();
+      await nextRunIsRight();
+    }).timeout(30_000);
+  });
+
+  // What lay in the cache was run, whatever had become of it: half of a program after a power cut, or another one.
+  for (const [what, change] of [
+    ['half of it', (content: Buffer) => content.subarray(0, 4)],
+    ['something else of the same length', (content: Buffer) => Buffer.from(content.map((byte) => byte ^ 1))],
+  ] as const)
+    it(`runs no cached program that is not what was put there: ${what}`, async () => {
+      const runs = fakeGo();
+      const options = await from({ '/a.tar.gz': whole });
+      await prepare(['etcd', 'helm'], options);
+      for (const name of ['etcd', 'helm'] as const) {
+        const file = binaries([name], env)[name];
+        writeFileSync(file, change(readFileSync(file)), { mode: 0o755 });
+      }
+      await prepare(['etcd', 'helm'], options);
+      expect([cached('etcd'), cached('helm'), runs()]).to.deep.equal(['downloaded etcd', 'built', 2]);
+      expect(said.join('')).to.match(/etcd is not what was put there: it is thrown away/);
+      // Once more costs nothing.
+      const before = server?.asked.length;
+      await prepare(['etcd', 'helm'], options);
+      expect([server?.asked.length, runs()]).to.deep.equal([before, 2]);
+    });
+
+  it('takes a program from before there were sums as it is, and knows it from then on', async () => {
+    const runs = fakeGo();
+    await prepare(['helm'], { env, progress });
+    const file = binaries(['helm'], env).helm;
+    rmSync(`${file}.sha512`);
+    utimesSync(file, 1, 1);
+    await prepare(['helm'], { env, progress });
+    expect([existsSync(`${file}.sha512`), runs()]).to.deep.equal([true, 1]);
+    writeFileSync(file, 'bu', { mode: 0o755 });
+    await prepare(['helm'], { env, progress });
+    expect([cached('helm'), runs()]).to.deep.equal(['built', 2]);
+  });
 
   it('takes what KUBEBUILDER_ASSETS has, and the rest from elsewhere', async () => {
     const runs = fakeGo();

@@ -8,13 +8,16 @@ import { NEEDS, OPTIONAL, programs, SYSTEM_PROGRAMS } from '../../testbed/binari
 import { useTempDir } from '../../support/temp-dir.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
-const STARTS = /\b(?:spawn|spawnSync|execFile|execFileSync|exec|execSync)\)?\(\s*'([^']+)'/g;
+const STARTS =
+  /\b(?:spawn|spawnSync|execFile|execFileSync|exec|execSync)\)?\(\s*(?:'([^']+)'|"([^"]+)"|`([^`]+)`)/g;
+/** Paths of programs of the machine, wherever they stand: a `spawn(FILE)` is not found by its name. */
+const MACHINE = /['"`](\/(?:usr\/(?:local\/)?)?s?bin\/[^'"`\s:]+|\/opt\/[^'"`\s:]+)/g;
 const ASKS = /\bbinaries\(\s*\[([^\]]*)\]/g;
 
 function matches(pattern: RegExp, globs: readonly string[]): (readonly [string, string])[] {
   return globSync([...globs], { cwd: root }).flatMap((file) =>
     [...readFileSync(path.join(root, file), 'utf8').matchAll(pattern)].map(
-      (match) => [file, match[1] ?? ''] as const,
+      (match) => [file, match.slice(1).find((found) => found !== undefined) ?? ''] as const,
     ),
   );
 }
@@ -26,8 +29,18 @@ describe('the list of programs', () => {
 
   it('has every program of the machine that tests, testbed and demo start by name', () => {
     const listed = new Set<string>([...SYSTEM_PROGRAMS.required, ...SYSTEM_PROGRAMS.used]);
-    const unlisted = matches(STARTS, tests).filter(([, name]) => !name.includes('/') && !listed.has(name));
+    const unlisted = matches(STARTS, tests).filter(([, name]) => !listed.has(name.split(' ')[0] ?? ''));
     expect(unlisted).to.deep.equal([]);
+  });
+
+  // A path went past the list, and past the PATH that is made of it: /usr/bin/openssl is on this machine and not on the next.
+  it('has no way round it by a path', () => {
+    const known = new Set(['test/testbed/netns.ts', 'test/testbed/binaries/places.ts']);
+    const paths = matches(MACHINE, tests).filter(([file]) => !known.has(file));
+    expect(paths).to.deep.equal([]);
+    // Made of parts, or it would be found itself.
+    const texts = ['/usr', '/usr/local', ''].map((place) => `const tool = '${place}/bin/x'`);
+    expect(texts.flatMap((text) => [...text.matchAll(MACHINE)])).to.have.length(3);
   });
 
   it('has every program that a test asks the testbed for among what is prepared for it', () => {

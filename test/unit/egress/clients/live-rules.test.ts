@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { NO_NAMESPACE_RULES } from '../../../../src/egress/clients/namespace-rules.ts';
 import type { RelayedService } from '../../../support/egress-process.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -11,6 +12,7 @@ import { service } from '../../../support/wire-gateway.ts';
 const EGRESS = 'linkspan-egress.linkspan.serviceaccount.identity.linkerd.east';
 const OTHER = '127.0.0.12';
 const LATE = '127.0.0.13';
+const FRIEND = '127.0.0.14';
 
 // Whoever was let in before a mirror was closed, and holds a connection, would go on for as long as he likes.
 describe('what is said of the clients of a mirror', () => {
@@ -23,13 +25,18 @@ describe('what is said of the clients of a mirror', () => {
   const services = (more: Partial<RelayedService> = {}): RelayedService[] => [
     { name: 'raw', protocol: 'opaque', ...more },
     { name: 'web', ...more },
+    { name: 'kept', protocol: 'opaque' },
   ];
 
   before(async () => {
     [raw, web] = [await rawOrigin(), await http1Origin()];
     relay = await startRelay({
       as: EGRESS,
-      specs: [service('raw', [raw.port]), { ...service('web', [web.port]), protocol: 'http1' }],
+      specs: [
+        service('raw', [raw.port]),
+        service('kept', [raw.port]),
+        { ...service('web', [web.port]), protocol: 'http1' },
+      ],
       services: services(),
       egress: {
         clients,
@@ -56,7 +63,7 @@ describe('what is said of the clients of a mirror', () => {
 
   const open = async (name: string) => {
     const socket = await relay.clientAt(OTHER).connect(name);
-    socket.write(name === 'raw' ? 'x' : 'GET /hello HTTP/1.1\r\nhost: x\r\n\r\n');
+    socket.write(name !== 'web' ? 'x' : 'GET /hello HTTP/1.1\r\nhost: x\r\n\r\n');
     await once(socket, 'data');
     return socket;
   };
@@ -101,5 +108,67 @@ describe('what is said of the clients of a mirror', () => {
     socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
     await once(socket, 'end');
     expect([text, (await asked).status]).to.deep.equal(['all of it', 200]);
+  });
+
+  const ended = (socket: Socket) => socket.closed || socket.readableEnded;
+  const grace = { timeoutMs: 9000, everyMs: 50 };
+
+  /** An answer that goes on as long as its request does. */
+  async function answering(at: string): Promise<Socket> {
+    const socket = await relay.clientAt(at).connect('web');
+    socket.on('error', () => undefined);
+    socket.write('POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n');
+    await once(socket, 'data');
+    return socket.resume();
+  }
+
+  // Only raw connections were ended: a download or a stream of events of somebody who was shut out went on for ever.
+  it('ends an answer that is under way within ten seconds, and no other', async function () {
+    this.timeout(20_000);
+    clients.set(FRIEND, pod('friends', 'web'));
+    const [out, friend] = [await answering(OTHER), await answering(FRIEND)];
+    relay.say(services({ allowedNamespaces: ['friends'] }));
+    await eventually('it is ended', () => ended(out), grace);
+    expect(ended(friend)).to.equal(false);
+    friend.destroy();
+  });
+
+  // A raw flow, or an answer, on a mirror that had been taken away went on for as long as its ends liked.
+  it('is nothing any more when the mirror is gone: what is under way ends within ten seconds', async function () {
+    this.timeout(20_000);
+    const [socket, answer, kept] = [await open('raw'), await answering(OTHER), await open('kept')];
+    relay.say(services().slice(2));
+    await eventually('both are ended', () => ended(socket) && ended(answer), grace);
+    kept.write('still there');
+    await once(kept, 'data');
+    kept.destroy();
+  });
+
+  // The heir of an address had whatever connection the egress still took for that of the pod before.
+  it('is held against whoever has the address now: raw connections of an heir end', async () => {
+    relay.say(services({ allowedNamespaces: ['friends'] }));
+    clients.set(FRIEND, pod('friends', 'web'));
+    const socket = await relay.clientAt(FRIEND).connect('raw');
+    socket.write('x');
+    await once(socket, 'data');
+    clients.set(FRIEND, pod('friends', 'web', { leaving: true }));
+    socket.write('still there');
+    await once(socket, 'data');
+    clients.set(FRIEND, pod('friends', 'web', { leaving: true }), pod('other', 'heir'));
+    await eventually('it is ended', () => ended(socket));
+  });
+
+  // Links are replaced, and gateways move: neither takes anything from those who may use the mirror, whose flows are on the former way. What is said of the clients has to reach them there.
+  it('reaches those who came by a former way of the mirror, and takes nothing from them else', async function () {
+    this.timeout(20_000);
+    const socket = await open('raw');
+    relay.say([]);
+    relay.say(services());
+    relay.route({ addresses: ['127.0.0.1'], port: relay.local.port, identity: 'somebody.else' });
+    socket.write('still there');
+    await once(socket, 'data');
+    relay.say(services({ allowedNamespaces: ['friends'] }));
+    await eventually('it is ended', () => ended(socket), grace);
+    relay.route({ addresses: ['127.0.0.1'], port: relay.local.port, identity: 'gateway.west' });
   });
 });
