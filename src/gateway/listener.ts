@@ -51,7 +51,10 @@ const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
-  /** What is below all of them, and below those that have not come through their handshake; by the address and port of the client. */
+  /**
+   * What is below all of them, and below those that have not come through their handshake; by the address and
+   * port of the client.
+   */
   readonly #sockets = new Map<string, Socket>();
   /** The same. */
   readonly #tickets = new Map<string, Ticket>();

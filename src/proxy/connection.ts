@@ -318,8 +318,8 @@ export class SocketConnection implements Connection {
   }
 
   /**
-   * By a reset, in TLS too: neither runtime tells of a closing alert that is missing, so that a FIN without one passes for a proper end (RFC 8446 section 6.1
-   * forbids that, and we cannot hear it).
+   * By a reset, in TLS too: neither runtime tells of a closing alert that is missing, so that a FIN without
+   * one passes for a proper end (RFC 8446 section 6.1 forbids that, and we cannot hear it).
    */
   abort(error?: Error): void {
     this.#error ??= error;

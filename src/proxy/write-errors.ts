@@ -9,7 +9,8 @@ const ON_BUN = process.versions['bun'] !== undefined;
  * Keeps a write that fails from ending a socket. A peer that answers and closes without having read everything makes
  * its kernel send a reset behind the answer: writes fail from then on, while the answer is still to be read (RFC 9112
  * sections 9.5 and 9.6). The runtimes destroy a socket at the first failed write, with all that its kernel holds.
- * What is written from then on is thrown away; reading ends as ever, by the end of the stream or its own error.
+ * What is written from then on is thrown away; reading ends as ever, by the end of the stream or its own
+ * error.
  * @param onFailed told of the first failure, at once
  */
 export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => void): void {
@@ -44,8 +45,9 @@ export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => v
 }
 
 /**
- * Bun keeps what it could not write and tries once more, and that second failure ends the socket natively, in front of what is to be read; where nothing
- * more is written it does not try. Whoever tells of a failed write destroys the socket; not here.
+ * Bun keeps what it could not write and tries once more, and that second failure ends the socket natively, in
+ * front of what is to be read; where nothing more is written it does not try. Whoever tells of a failed write
+ * destroys the socket; not here.
  */
 function writeNoMore(socket: Socket): void {
   const destroy = socket.destroy.bind(socket);

@@ -118,7 +118,8 @@ describe('HTTP/1 at the gateway', () => {
     });
 
     it('whose client gives up are given up at the target, which would work for nobody', async () => {
-      // A client that closes says so by a FIN (RFC 9110 has no other way): the target worked on, and its answer went nowhere.
+      // A client that closes says so by a FIN (TCP has no other word for it): the target worked on, and its
+      // answer went nowhere.
       for (const request of [get('/slow'), 'POST /b HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc']) {
         const client = await open();
         client.send(request);

@@ -211,7 +211,10 @@ async function opaqueTarget(): Promise<Target & { readonly last: () => string }>
   return { port, told: () => last !== '', asked: () => asked, last: () => last, close: () => server.close() };
 }
 
-/** What an HTTP/1 client reads, strictly: it believes nothing but heads, lengths, chunks and the end of the connection. */
+/**
+ * What an HTTP/1 client reads, strictly: it believes nothing but heads, lengths, chunks and the end of the
+ * connection.
+ */
 class Reader1 {
   readonly socket: net.Socket;
   text = '';
@@ -412,9 +415,10 @@ function rawExpectedOf({ way }: Kind): Row {
 }
 
 /**
- * Whoever stands between two that frame messages in their own ways decides where each ends: HTTP/1 by heads, HTTP/2 by frames, raw bytes by the connection,
- * and TLS and streams in between by neither. Reports of proxies are full of cells of this table: half an answer that looks whole, a body that becomes the
- * next answer, a target that works for a client that is gone.
+ * Whoever stands between two that frame messages in their own ways decides where each ends: HTTP/1 by heads,
+ * HTTP/2 by frames, raw bytes by the connection, and TLS and streams in between by neither. Reports of
+ * proxies are full of cells of this table: half an answer that looks whole, a body that becomes the next
+ * answer, a target that works for a client that is gone.
  */
 for (const runtime of RUNTIMES)
   describe(`The table of how messages end, on ${runtime}`, () => {

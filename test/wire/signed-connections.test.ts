@@ -85,7 +85,10 @@ describe('A connection on which somebody has signed in', () => {
   });
 });
 
-/** A server that signs in whoever goes through three messages on one connection, and no other; it says on which connection it was asked. */
+/**
+ * A server that signs in whoever goes through three messages on one connection, and no other; it says on
+ * which connection it was asked.
+ */
 async function threeMessages(): Promise<{ port: number; open: () => number; close: () => void }> {
   let open = 0;
   let count = 0;
@@ -172,7 +175,8 @@ for (const runtime of RUNTIMES)
       }
 
       it('takes three messages on one connection, which no other client gets', async () => {
-        // In stream mode each request went to the target on a connection of its own: nobody could sign in at all.
+        // In stream mode each request went to the target on a connection of its own: nobody could sign in at
+        // all.
         const [alice, bob, carol] = [await client(), await client(), await client()];
         expect(await alice.ask()).to.match(/^HTTP\/1\.1 401 [^]*nobody/);
         const challenge = /challenge(\d+)/.exec(await alice.ask('one'))?.[1] ?? '';

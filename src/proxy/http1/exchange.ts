@@ -124,7 +124,10 @@ export function takeResponse(
   exchange.held = EMPTY;
 }
 
-/** Counts a request that is answered here, in the target's stead. @param lease what it was sent on, if anything */
+/**
+ * Counts a request that is answered here, in the target's stead.
+ * @param lease what it was sent on, if anything
+ */
 export function recordFailed(
   session: Session,
   exchange: Exchange,
@@ -143,8 +146,9 @@ export function marked({ hold }: Exchange, head: string): string {
 }
 
 /**
- * Whether a request has to go on an HTTP/1 connection to an endpoint: upgrades, and those that sign a connection in, which the next request of the client
- * has to find again. An endpoint that speaks HTTP/2 alone knows no such signing in.
+ * Whether a request has to go on an HTTP/1 connection to an endpoint: upgrades, and those that sign a
+ * connection in, which the next request of the client has to find again. An endpoint that speaks HTTP/2 alone
+ * knows no such signing in.
  */
 export function needsConnection({ head, personal }: Exchange, { protocol }: Target): boolean {
   return head.upgrade !== undefined || (personal && protocol !== 'http2');

@@ -4,7 +4,10 @@ const EMPTY = Buffer.alloc(0);
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** What a client has sent and nobody has taken yet: pipelined requests, and what came of a body before there was an endpoint. */
+/**
+ * What a client has sent and nobody has taken yet: pipelined requests, and what came of a body before there
+ * was an endpoint.
+ */
 export class HeldRequests {
   readonly #memory = new HeadMemory();
   #bytes: Buffer = EMPTY;
@@ -29,7 +32,10 @@ export class HeldRequests {
     return bytes;
   }
 
-  /** The head of the next request, which is then held no more; undefined while it is incomplete. @throws HeadError */
+  /**
+   * The head of the next request, which is then held no more; undefined while it is incomplete.
+   * @throws HeadError
+   */
   nextHead(): RequestHead | undefined {
     // Empty lines before a request are ignored (RFC 9112 section 2.2).
     while (this.#bytes[0] === CR && this.#bytes[1] === LF) this.#bytes = this.#bytes.subarray(2);

@@ -417,10 +417,12 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /**
-   * The client is gone, or sends no more, which is the same: a socket that is closed says so by a FIN, as one that is half-closed does, and a target that
-   * works for nobody costs more than an answer for the rare client that half-closes and reads on. So do Envoy, nginx (499), hyper (and with it Linkerd's
-   * proxies), and Go's and Node's servers; of those that wait for an answer all the same, as HAProxy does without `abortonclose`, none hears of a client
-   * that gives up. What was asked before and not begun is not begun; answers that are complete still go out.
+   * The client is gone, or sends no more, which is the same: a socket that is closed says so by a FIN, as one
+   * that is half-closed does, and a target that works for nobody costs more than an answer for the rare
+   * client that half-closes and reads on. So do Envoy, nginx (499), hyper (and with it Linkerd's proxies),
+   * and Go's and Node's servers; of those that wait for an answer all the same, as HAProxy does without
+   * `abortonclose`, none hears of a client that gives up. What was asked before and not begun is not begun;
+   * answers that are complete still go out.
    */
   #clientLeft(error: Error | undefined): void {
     const exchange = this.#exchange;

@@ -6,7 +6,10 @@ import { type Exchange, marked, recordExchange } from './exchange.ts';
 import type { ResponseHead } from './head.ts';
 import { renderResponse } from './render.ts';
 
-/** A request whose connection has become a tunnel (101): bytes pass until both sides have ended, then it goes into the access log. */
+/**
+ * A request whose connection has become a tunnel (101): bytes pass until both sides have ended, then it goes
+ * into the access log.
+ */
 export class UpgradedExchange {
   readonly #session: Session;
   readonly #exchange: Exchange;

@@ -29,7 +29,8 @@ describe('A connection over a socket', () => {
   });
 
   it('that is aborted in the turn in which it was ended is closed', async () => {
-    // A target's FIN and reset that are read together. libuv refuses to reset a socket whose FIN is going out; it stayed open for ever, and counted.
+    // A target's FIN and reset that are read together. libuv refuses to reset a socket whose FIN is going
+    // out; it stayed open for ever, and counted.
     let closed = false;
     connection.whenClosed(() => (closed = true));
     connection.send(Buffer.from('all'));
