@@ -8,6 +8,7 @@ import { BodyReader, type BodySink } from './body.ts';
 import { recordRequest, type RequestRecord } from './exchange.ts';
 import { failureResponse } from './failure-response.ts';
 import { type Framing, HeadError, type RequestHead } from './head.ts';
+import { reasonPhrase } from './reason-phrases.ts';
 import { splitTarget } from './render.ts';
 import { lastChunk } from './upstream.ts';
 
@@ -274,8 +275,9 @@ function lowerCase(field: Field): Field {
   return name === about.text ? field : new Field(about.text, value, about);
 }
 
+/** HTTP/2 has no reason phrases, and some clients take an answer without one for none (h2load, whose parser then says nothing of the status). */
 function render(status: number, fields: readonly Field[], own: readonly string[]): Buffer {
-  const lines = [`HTTP/1.1 ${status} `];
+  const lines = [`HTTP/1.1 ${status} ${reasonPhrase(status)}`];
   const bodiless = status < 200 || status === 204;
   for (const { name, lower, value } of fields)
     if (!bodiless || lower !== 'content-length') lines.push(`${name}: ${value}`);
