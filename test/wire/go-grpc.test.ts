@@ -69,6 +69,13 @@ for (const runtime of RUNTIMES) {
           expect(good.results).to.deep.equal({ OK: 1000 });
           expect(given.results).to.deep.equal({ DeadlineExceeded: 2000 });
         }).timeout(60_000);
+
+        it('nor are 2,000 of 5 ms, 10 at a time: the call beside them is answered, and the connection stays', async () => {
+          const late = ['-late', 2000, '-late-at-once', 10, '-deadline', '5ms'] as const;
+          const { good, late: given } = await call('plain', '-count', 1, ...late);
+          expect(good.results).to.deep.equal({ OK: 1 });
+          expect(given.results).to.deep.equal({ DeadlineExceeded: 2000 });
+        }).timeout(60_000);
       });
   });
 }
