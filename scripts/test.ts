@@ -141,7 +141,10 @@ async function main(): Promise<void> {
     await getPrograms(chosen, requireAll, leftOut);
   });
   if (!prepared) total.failed++;
-  const env = { ...process.env, PATH: systemPath(path.join(directory, 'bin')) };
+  const machine = OPTIONAL.filter((need) => !leftOut.some((out) => out.need === need)).flatMap(
+    (need) => need.machine ?? [],
+  );
+  const env = { ...process.env, PATH: systemPath(path.join(directory, 'bin'), { machine }) };
   for (const suite of chosen) {
     if (suite === 'integration' && !prepared) continue;
     const counted = await runSuite(suite, { options, directory, env, leftOut });

@@ -19,6 +19,8 @@ import type { Logger } from '../telemetry/log.ts';
 /** Streams in hand on every connection from which one more is opened, and how many connections that may make. Beyond, connections are opened only when all are full. */
 const GROW_AT = 32;
 const MAX_GROWN = 4;
+/** Handshakes at a time with a gateway of which it is not known whether it takes streams. */
+const MAX_LOOKS = 4;
 /** Age at which a connection is replaced, so that gateway replicas that came later get their share. */
 const MIN_AGE_MS = 8 * 60_000;
 const MAX_AGE_MS = 12 * 60_000;
@@ -84,6 +86,7 @@ export class Trunk implements Http2User {
   #mode: 'unknown' | 'streams' | 'header';
   #namesClients = false;
   #dialling: Promise<void> | undefined;
+  readonly #looks = new Set<Promise<void>>();
   #noGrowthUntil = 0;
   #presented: Identity | undefined;
   #closed = false;
@@ -123,8 +126,7 @@ export class Trunk implements Http2User {
 
   /** Sees to it that there is a connection with room. @returns false when the gateway takes no streams @throws ProxyFailure */
   async prepare(): Promise<boolean> {
-    // Until it is known who is there, nobody waits for the handshake of another.
-    if (this.#mode === 'unknown') await this.#connect();
+    if (this.#mode === 'unknown') await this.#look();
     else if (this.#mode === 'streams') await this.#connectTogether();
     return this.#mode === 'streams' || this.ready() !== undefined;
   }
@@ -141,6 +143,7 @@ export class Trunk implements Http2User {
         return spare;
       }
       if (this.#mode === 'streams') await this.#connectTogether();
+      else if (this.#mode === 'unknown') await this.#look();
       else await this.#connect();
     }
   }
@@ -237,6 +240,17 @@ export class Trunk implements Http2User {
   #connectTogether(): Promise<void> {
     this.#dialling ??= this.#connect().finally(() => (this.#dialling = undefined));
     return this.#dialling;
+  }
+
+  /**
+   * A handshake that says who is there. The first few wait for nobody else's; of a burst the rest waits for the first that is through:
+   * when each of a thousand has its own, all of them run out of time.
+   */
+  #look(): Promise<void> {
+    if (this.#looks.size >= MAX_LOOKS) return Promise.race(this.#looks);
+    const look = this.#connect().finally(() => this.#looks.delete(look));
+    this.#looks.add(look);
+    return look;
   }
 
   async #connect(): Promise<void> {

@@ -50,6 +50,8 @@ export interface Upstream {
   readonly endpoint: string | undefined;
   /** Tries so far, where there may be several. */
   readonly tries?: number;
+  /** It may refuse unseen what it has been sent of a body (HTTP/2), and leaves it to its user to send that again; default no. */
+  readonly mayRefuse?: boolean;
   /** @returns how many bytes have been sent; the others follow and are told by `onRequestSent` */
   write(chunk: Buffer): number;
   end(trailers: readonly Field[] | undefined): void;

@@ -1,13 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import { binaries } from '../testbed/binaries.ts';
 import path from 'node:path';
 import { EgressProcess } from './egress-process.ts';
-import { eventually } from './eventually.ts';
 import { freePorts } from './free-port.ts';
 import { GatewayProcess, type ServedTarget } from './gateway-process.ts';
+import { Peer } from './peer.ts';
 import type { Runtime } from './runtime-process.ts';
 
 /** What became of a Go client's requests. */
@@ -28,44 +26,11 @@ export interface Stats {
   readonly pings: number;
 }
 
-/** A process of `test/testbed/peers`, which ends with its standard input. */
-export class GoPeer {
-  readonly #child: ChildProcess;
-  readonly #exit: Promise<unknown>;
-  #said = '';
-
+/** A process of `test/testbed/peers`. */
+export class GoPeer extends Peer {
   /** @param args as `test/testbed/peers/main.go` has them */
   constructor(...args: readonly string[]) {
-    this.#child = spawn(binaries(['go-peers'])['go-peers'], args, { stdio: ['pipe', 'pipe', 'pipe'] });
-    for (const stream of [this.#child.stdout, this.#child.stderr])
-      stream?.on('data', (chunk: Buffer) => (this.#said += chunk.toString()));
-    this.#exit = once(this.#child, 'close');
-  }
-
-  /** Whether it has ended. */
-  get gone(): boolean {
-    return this.#child.exitCode !== null || this.#child.signalCode !== null;
-  }
-
-  /** Its nth line, from 0, as soon as it is there. @throws when it ends without it */
-  async line<T>(nth: number): Promise<T> {
-    const text = await eventually(`line ${nth} of a Go program`, () => {
-      const line = this.#said.split('\n').slice(0, -1)[nth];
-      if (line === undefined && this.gone) throw new Error(`it has ended: ${this.#said}`);
-      return line;
-    });
-    return JSON.parse(text) as T;
-  }
-
-  /** Its last line, when it has ended by itself. */
-  async result<T>(): Promise<T> {
-    await this.#exit;
-    return JSON.parse(this.#said.trimEnd().split('\n').at(-1) ?? '') as T;
-  }
-
-  async close(): Promise<void> {
-    this.#child.stdin?.end();
-    await this.#exit;
+    super(binaries(['go-peers'])['go-peers'], args);
   }
 }
 

@@ -18,12 +18,17 @@ export class PlainClient extends ServiceClient {
     this.#from = from;
   }
 
-  override async connect(name: string, port = 80): Promise<net.Socket> {
+  /** The egress' port of a service. */
+  portOf(name: string, port = 80): number {
     const listening = this.#ports.get(`${name}:${port}`);
     if (listening === undefined) throw new Error(`the egress has no port for ${name}:${port}`);
+    return listening;
+  }
+
+  override async connect(name: string, port = 80): Promise<net.Socket> {
     const socket = net.connect({
       host: '127.0.0.1',
-      port: listening,
+      port: this.portOf(name, port),
       localAddress: this.#from,
       allowHalfOpen: true,
     });

@@ -16,6 +16,9 @@ import { HpackEncoder } from '../../src/proxy/http2/hpack/encoder.ts';
 export interface RawRequest {
   readonly streamId: number;
   readonly path: string;
+  /** Of a request that was waited for: what came of it. */
+  readonly body: string;
+  readonly trailers: readonly string[];
   /** HEADERS of these fields. */
   readonly head: (end: boolean, ...fields: readonly (readonly [string, string])[]) => Buffer;
   readonly socket: net.Socket;
@@ -30,8 +33,11 @@ export interface RawTarget {
   close(): void;
 }
 
-/** An HTTP/2 application that answers each request with the frames that `script` gives; it never follows a rule that it is not told to. */
-export async function rawHttp2Target(script: (request: RawRequest) => readonly Buffer[]): Promise<RawTarget> {
+/** An HTTP/2 application that answers each request with the frames that `script` gives; it never follows a rule that it is not told to. @param waits each is answered when all of it is there, not at its head */
+export async function rawHttp2Target(
+  script: (request: RawRequest) => readonly Buffer[],
+  waits = false,
+): Promise<RawTarget> {
   const resets = new Map<number, number>();
   const sockets = new Set<net.Socket>();
   let streams = 0;
@@ -50,7 +56,10 @@ export async function rawHttp2Target(script: (request: RawRequest) => readonly B
           socket.write(Buffer.from([0, 0, 0, 4, 1, 0, 0, 0, 0]));
         if (type !== FrameType.HEADERS) return;
         const { fields } = decoder.decode(payload);
-        if (!fields.some(({ name }) => name === ':path')) return;
+        if (!fields.some(({ name }) => name === ':path')) {
+          const trailers = fields.map(({ name, value }) => `${name}: ${value}`);
+          return answer(streamId, { trailers });
+        }
         streams++;
         const head: RawRequest['head'] = (ended, ...list) => {
           const encoded = list.map(([name, value]) => makeField(name, value));
@@ -58,12 +67,25 @@ export async function rawHttp2Target(script: (request: RawRequest) => readonly B
           return headerFrames(streamId, block.subarray(0, encoder.encode(encoded, block, 0)), ended);
         };
         const path = fields.find(({ name }) => name === ':path')?.value ?? '';
-        socket.write(Buffer.concat(script({ streamId, path, head, socket })));
+        open.set(streamId, { streamId, path, head, socket, body: '', trailers: [] });
+        if (!waits || flags & Flag.END_STREAM) answer(streamId, {});
       },
       onDataStart: () => undefined,
-      onDataBytes: () => undefined,
-      onDataEnd: () => undefined,
+      onDataBytes: (streamId, chunk) => {
+        const request = open.get(streamId);
+        if (request !== undefined)
+          open.set(streamId, { ...request, body: request.body + chunk.toString('latin1') });
+      },
+      onDataEnd: (streamId, _, ended) => {
+        if (ended) answer(streamId, {});
+      },
     });
+    const open = new Map<number, RawRequest>();
+    const answer = (streamId: number, rest: Partial<RawRequest>) => {
+      const request = open.get(streamId);
+      open.delete(streamId);
+      if (request !== undefined) socket.write(Buffer.concat(script({ ...request, ...rest })));
+    };
     socket.write(settingsFrame([]));
     socket.on('data', (chunk: Buffer) => {
       const skip = Math.min(preface, chunk.length);

@@ -2,12 +2,14 @@ import { ProxyFailure } from '../failures.ts';
 import { Field, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import { FAULT_FIELD } from '../gate/gate.ts';
+import { PassedBody } from '../retry/replay.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { BodyReader, type BodySink } from './body.ts';
 import { recordRequest, type RequestRecord } from './exchange.ts';
 import { failureResponse } from './failure-response.ts';
 import { type Framing, HeadError, type RequestHead } from './head.ts';
+import { reasonPhrase } from './reason-phrases.ts';
 import { splitTarget } from './render.ts';
 import { lastChunk } from './upstream.ts';
 
@@ -30,7 +32,8 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   /** Bytes that came before there was an endpoint, then those behind the request. */
   #held: Buffer = EMPTY;
   #waiting = 0;
-  #bodySent = false;
+  /** Of a request with a body, until there is an answer. */
+  #passed: PassedBody | undefined;
   #refusals = 0;
   #chunked = false;
   #close: boolean;
@@ -89,12 +92,14 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   abandon(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#passed?.drop();
     this.#upstream?.abandon();
     recordRequest(this.#session, this.#record, this.#asked);
   }
 
   onBodyBytes(chunk: Buffer): void {
-    this.#bodySent = true;
+    if (!this.#responded && !this.#over) this.#passed ??= new PassedBody(this.#upstream?.mayRefuse === true);
+    this.#passed?.keep(chunk);
     this.#record.bytesIn += chunk.length;
     const sent = this.#upstream?.write(chunk) ?? 0;
     this.#waiting += chunk.length - sent;
@@ -114,6 +119,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   onResponse({ status, fields, framing }: IncomingResponse): void {
     const { accounts, clock, target, client, draining } = this.#session;
     this.#record.status = status;
+    this.#passed?.drop();
     this.#record.firstByteMs = clock.monotonic() - this.#record.startedAt;
     accounts.response(target.label, status, this.#record.firstByteMs);
     this.#responded = true;
@@ -159,7 +165,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     if (this.#over) return;
     if (this.#responded) {
       this.#cut(failure);
-    } else if (unprocessed && !this.#bodySent && this.#mayOpenAgain()) {
+    } else if (unprocessed && this.#passed?.whole !== false && this.#mayOpenAgain()) {
       void this.#openAgain(this.#refusals++);
     } else {
       this.#answer(failure);
@@ -178,6 +184,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     } catch (error) {
       this.#session.accounts.caught(error);
       this.#over = true;
+      this.#passed?.drop();
       this.#session.client.abort(failure);
     }
   }
@@ -185,6 +192,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   /** Half of a response is out: only a broken connection tells the client that it is not whole. */
   #cut(failure: ProxyFailure): void {
     this.#over = true;
+    this.#passed?.drop();
     this.#session.accounts.failure(failure.kind);
     recordRequest(this.#session, this.#record, this.#asked, failure);
     this.#session.client.abort(failure);
@@ -219,6 +227,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       const held = this.#held;
       this.#held = EMPTY;
       this.#session.client.resume();
+      this.#waiting = 0;
+      for (const chunk of this.#passed?.chunks ?? []) this.#waiting += chunk.length - upstream.write(chunk);
+      if (this.#body.done) this.#endRequest(upstream);
       this.#forward(upstream, held);
     } catch (error) {
       this.#failed(this.#session.accounts.caught(error));
@@ -231,8 +242,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       const taken = this.#body.take(chunk, this);
       if (taken < chunk.length) this.#held = chunk.subarray(taken);
       if (!this.#body.done || before) return;
-      const { trailers } = this.#body;
-      upstream.end(trailers.length === 0 ? undefined : trailers.map(lowerCase));
+      this.#endRequest(upstream);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
       // The target must not take what came so far for a whole request.
@@ -243,6 +253,12 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       if (this.#responded) this.#cut(failure);
       else this.#answer(failure);
     }
+  }
+
+  #endRequest(upstream: Upstream): void {
+    const { trailers } = this.#body;
+    if (this.#head.framing.kind !== 'none')
+      upstream.end(trailers.length === 0 ? undefined : trailers.map(lowerCase));
   }
 
   #answer(failure: ProxyFailure): void {
@@ -258,6 +274,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   #finish(failure?: ProxyFailure): void {
     this.#over = true;
+    this.#passed?.drop();
     recordRequest(this.#session, this.#record, this.#asked, failure);
     this.#onOver(this.#close, this.#held);
   }
@@ -268,8 +285,9 @@ function lowerCase(field: Field): Field {
   return name === about.text ? field : new Field(about.text, value, about);
 }
 
+/** HTTP/2 has no reason phrases, and some clients take an answer without one for none (h2load, whose parser then says nothing of the status). */
 function render(status: number, fields: readonly Field[], own: readonly string[]): Buffer {
-  const lines = [`HTTP/1.1 ${status} `];
+  const lines = [`HTTP/1.1 ${status} ${reasonPhrase(status)}`];
   const bodiless = status < 200 || status === 204;
   for (const { name, lower, value } of fields)
     if (!bodiless || lower !== 'content-length') lines.push(`${name}: ${value}`);

@@ -14,8 +14,9 @@ export interface AbuseLimit {
 export const RESET_LIMIT: AbuseLimit = { burst: 1000, perSecond: 100 };
 /**
  * A stream that lived this long was not opened in order to be reset: the limit on open streams bounds how many there can be of those.
+ * An attacker's reset comes in the packet of its request; below this are no deadlines of people who measure theirs in milliseconds.
  */
-export const RAPID_MS = 20;
+export const RAPID_MS = 4;
 /**
  * Frames that make work and carry nothing: PING, SETTINGS, PRIORITY, empty DATA, frames of streams that are over, WINDOW_UPDATEs
  * beyond what we have sent. Paid back by frames that carry something.

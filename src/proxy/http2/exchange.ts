@@ -2,6 +2,7 @@ import { PROXY_CONNECTION, ProxyFailure } from '../failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
+import { PassedBody } from '../retry/replay.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { ErrorCode } from './errors.ts';
@@ -22,7 +23,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #held: Buffer[] | undefined;
   #requestEnded = false;
   #trailers: readonly Field[] | undefined;
-  #bodyForwarded = false;
+  /** Of a request with a body, until there is an answer. */
+  #passed: PassedBody | undefined;
+  /** Bytes that the client has been told are sent, and that are not. */
+  #ahead = 0;
   #refusals = 0;
   /** Where something stands before the target that made the request wait. */
   #hold: Hold | undefined;
@@ -81,9 +85,17 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     } else if (this.#upstream === undefined) {
       (this.#held ??= []).push(chunk);
     } else {
-      this.#bodyForwarded = true;
-      stream.consumed(this.#upstream.write(chunk));
+      this.#pass(this.#upstream, chunk);
     }
+  }
+
+  /** Passes a part of the body on. What is kept to be sent again is not waited for. */
+  #pass(upstream: Upstream, chunk: Buffer): void {
+    if (this.#status === undefined) this.#passed ??= new PassedBody(upstream.mayRefuse === true);
+    const kept = this.#passed?.keep(chunk) === true;
+    const sent = upstream.write(chunk);
+    if (kept) this.#ahead += chunk.length - sent;
+    this.#stream.consumed(kept ? chunk.length : sent);
   }
 
   onEnd(_: Http2Stream, trailers: readonly Field[] | undefined): void {
@@ -117,11 +129,14 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   onRequestSent(bytes: number): void {
-    this.#stream.consumed(bytes);
+    const kept = Math.min(bytes, this.#ahead);
+    this.#ahead -= kept;
+    if (bytes > kept) this.#stream.consumed(bytes - kept);
   }
 
   onResponse({ status, fields, framing, at }: IncomingResponse): void {
     this.#status = status;
+    this.#passed?.drop();
     this.#firstByteMs = at === undefined ? this.#elapsed() : at - this.#startedAt;
     const head = [statusField(status)];
     for (const field of fields) head.push(field);
@@ -151,7 +166,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     this.#failed = this.#upstream;
     this.#upstream = undefined;
     if (this.#over) return;
-    if (unprocessed && !this.#bodyForwarded && this.#status === undefined) {
+    if (unprocessed && this.#passed?.whole !== false && this.#status === undefined) {
       const { clock, target } = this.#session;
       if (target.mayOpenAgain(clock.monotonic() - this.#startedAt)) {
         void this.#openAgain(this.#refusals++);
@@ -193,6 +208,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     } catch (error) {
       this.#session.accounts.caught(error);
       this.#over = true;
+      this.#passed?.drop();
       this.#hold?.cancel();
       this.#stream.reset(ErrorCode.INTERNAL_ERROR);
     }
@@ -231,12 +247,11 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       return;
     }
     this.#upstream = upstream;
+    this.#ahead = 0;
+    for (const chunk of this.#passed?.chunks ?? []) this.#ahead += chunk.length - upstream.write(chunk);
     const held = this.#held;
     this.#held = undefined;
-    for (const chunk of held ?? []) {
-      this.#bodyForwarded = true;
-      this.#stream.consumed(upstream.write(chunk));
-    }
+    for (const chunk of held ?? []) this.#pass(upstream, chunk);
     if (this.#requestEnded && this.#outgoing?.framing.kind !== 'none') upstream.end(this.#trailers);
   }
 
@@ -319,6 +334,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #finish(failure?: ProxyFailure): void {
     if (this.#over) return;
     this.#over = true;
+    this.#passed?.drop();
     this.#hold?.cancel();
     for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
     this.#held = undefined;

@@ -47,6 +47,10 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#startedAt = options.startedAt ?? options.now();
   }
 
+  get mayRefuse(): boolean {
+    return true;
+  }
+
   get endpoint(): string {
     return `${this.#options.endpoint.host}:${this.#options.endpoint.port}`;
   }

@@ -13,7 +13,7 @@ import type { Accounts } from '../accounts.ts';
 import type { RouteAccount } from '../route-accounts.ts';
 import type { OutgoingRequest } from '../upstream.ts';
 import { RetryBudget } from './budget.ts';
-import { ReplayRoom } from './replay.ts';
+import { PROCESS_ROOM, type ReplayRoom } from './replay.ts';
 import { type Asked, isFailure, isIn, requestTest, withoutQuery } from './routes.ts';
 
 /** Retries of a retryable route of a ServiceProfile. Linkerd goes on as long as the budget bears it, which with a target that fails for good is for ever. */
@@ -53,8 +53,6 @@ export interface PolicyParts {
   /** Default: that of the process. */
   readonly room?: ReplayRoom;
 }
-
-const PROCESS_ROOM = new ReplayRoom();
 
 interface Route {
   readonly matches: (asked: Asked) => boolean;

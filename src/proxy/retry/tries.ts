@@ -6,7 +6,7 @@ import { type Field, isGrpc, valueOf } from '../field.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { Deadlines, type DeadlineKind } from './deadlines.ts';
 import type { RequestPolicy, Way } from './policy.ts';
-import { ReplayBody } from './replay.ts';
+import { MAX_UNSEEN, ReplayBody } from './replay.ts';
 import { isFailure } from './routes.ts';
 import { Try, type TryOwner } from './try.ts';
 
@@ -45,8 +45,7 @@ export class Tries implements Upstream, TryOwner {
   readonly #way: Way;
   readonly #deadlines: Deadlines;
   readonly #startedAt: number;
-  /** Undefined where the request is not tried again. */
-  readonly #body: ReplayBody | undefined;
+  readonly #body: ReplayBody;
   /** What came when there was neither room to keep it nor anybody to send it to. */
   #waiting: Buffer[] = [];
   /** Something of the body has been sent that is not kept. */
@@ -71,7 +70,8 @@ export class Tries implements Upstream, TryOwner {
     this.#startedAt = policy.clock.monotonic();
     this.#deadlines = new Deadlines(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
     this.#ended = request.framing.kind === 'none';
-    this.#body = this.#way.retry === undefined ? undefined : new ReplayBody(policy.room);
+    // What an endpoint refuses unseen is sent again, whatever the rules.
+    this.#body = new ReplayBody(policy.room, this.#way.retry === undefined ? MAX_UNSEEN : undefined);
   }
 
   get endpoint(): string | undefined {
@@ -98,7 +98,7 @@ export class Tries implements Upstream, TryOwner {
     this.#deadlines.touch();
     if (this.#over) return chunk.length;
     const open = this.#current?.upstream === undefined ? undefined : this.#current;
-    if (this.#waiting.length === 0 && this.#body?.keep(chunk) === true) {
+    if (this.#waiting.length === 0 && this.#body.keep(chunk)) {
       open?.send(chunk, true);
       return chunk.length;
     }
@@ -107,7 +107,7 @@ export class Tries implements Upstream, TryOwner {
       this.#waiting.push(chunk);
       return 0;
     }
-    this.#body?.drop();
+    this.#body.drop();
     return open.send(chunk, false);
   }
 
@@ -251,10 +251,10 @@ export class Tries implements Upstream, TryOwner {
   }
 
   #opened(one: Try): void {
-    for (const chunk of this.#body?.chunks ?? []) one.send(chunk, true);
+    for (const chunk of this.#body.chunks) one.send(chunk, true);
     const waiting = this.#waiting;
     this.#waiting = [];
-    if (waiting.length > 0) this.#body?.drop();
+    if (waiting.length > 0) this.#body.drop();
     for (const chunk of waiting) {
       const sent = one.send(chunk, false);
       if (sent > 0) this.#options.handler.onRequestSent(sent);
@@ -278,7 +278,7 @@ export class Tries implements Upstream, TryOwner {
   }
 
   get #replayable(): boolean {
-    return !this.#unkept && (this.#body === undefined || this.#body.whole);
+    return !this.#unkept && this.#body.whole;
   }
 
   /** A gRPC response that has begun without its status may end with one that is asked for again. */
@@ -321,7 +321,7 @@ export class Tries implements Upstream, TryOwner {
   /** This is the response. */
   #pass(response: IncomingResponse): void {
     this.#answer = { status: response.status, ms: this.#elapsed() };
-    this.#body?.drop();
+    this.#body.drop();
     this.#deadlines.end('head');
     this.#grpcAtHead = grpcStatus(response.fields);
     this.#options.handler.onResponse(response);
@@ -389,7 +389,7 @@ export class Tries implements Upstream, TryOwner {
   #finish(): void {
     this.#over = true;
     this.#deadlines.endAll();
-    this.#body?.drop();
+    this.#body.drop();
     this.#waiting = [];
     this.#held = undefined;
   }

@@ -12,6 +12,7 @@ import { type Downloads, downloadsFor } from './archives.ts';
 import { build } from './build.ts';
 import { download } from './download.ts';
 import { lock } from './lock.ts';
+import { absentOf, machineFolders } from './machine.ts';
 import { cacheDirectory, downloadDirectory, find, findGo, fromOf, isExecutable } from './places.ts';
 import {
   type BinaryName,
@@ -104,8 +105,8 @@ export interface LeftOut {
 }
 
 /**
- * Prepares what may be missing. Resolves to what could not be had because there is no Go or the module proxy does not hand it out; a
- * build that fails is an error as everywhere.
+ * Prepares what may be missing. Resolves to what could not be had because there is no Go, the module proxy does not hand it out or this
+ * machine does not have it; a build that fails is an error as everywhere.
  */
 export async function prepareOptional(
   needs: readonly OptionalNeed[],
@@ -113,8 +114,13 @@ export async function prepareOptional(
 ): Promise<LeftOut[]> {
   const leftOut: LeftOut[] = [];
   for (const need of needs) {
+    const absent = absentOf(need.machine ?? [], machineFolders(options.env));
+    if (absent !== undefined) {
+      leftOut.push({ need, reason: absent });
+      continue;
+    }
     try {
-      await prepare(need.programs, options);
+      if (need.programs.length > 0) await prepare(need.programs, options);
     } catch (error) {
       if (!(error instanceof TestbedError)) throw error;
       if (error.code !== 'TESTBED_NO_MODULE' && error.code !== 'TESTBED_NO_BINARIES') throw error;

@@ -110,11 +110,26 @@ export const programs = {
 
 export type BinaryName = keyof typeof programs;
 
+/**
+ * Programs that no Go module makes and no archive here has, each with the package that brings it (Debian, Ubuntu). The machine has them
+ * or not; tests that need them are left out by name where it does not. CI installs them.
+ */
+export const MACHINE_PROGRAMS = {
+  nghttpd: 'nghttp2-server',
+  h2load: 'nghttp2-client',
+  /** A Python that has grpcio: that of Debian's package, or any `python3` on the PATH with PyPI's. */
+  'python3-grpcio': 'python3-grpcio',
+} as const satisfies Record<string, string>;
+
+export type MachineProgram = keyof typeof MACHINE_PROGRAMS;
+
 /** Programs that may be missing, and the test files that are left out, by name, where they are. */
 export interface OptionalNeed {
   /** What people call them. */
   readonly title: string;
   readonly programs: readonly BinaryName[];
+  /** Of the machine; default none. */
+  readonly machine?: readonly MachineProgram[];
   /** Where the files belong to; only this suite's programs are asked for. */
   readonly suite: 'unit' | 'integration';
   /** Paths from the checkout's root. */
@@ -135,6 +150,22 @@ export const PEERS = {
   files: ['test/wire/go-peers.test.ts', 'test/wire/go-grpc.test.ts'],
 } as const satisfies OptionalNeed;
 
+export const NGHTTP2 = {
+  title: "nghttp2's nghttpd and h2load",
+  programs: [],
+  machine: ['nghttpd', 'h2load'],
+  suite: 'unit',
+  files: ['test/wire/nghttp2-peers.test.ts'],
+} as const satisfies OptionalNeed;
+
+export const GRPCIO = {
+  title: 'grpcio (C-core)',
+  programs: [],
+  machine: ['python3-grpcio'],
+  suite: 'unit',
+  files: ['test/wire/grpcio-peers.test.ts'],
+} as const satisfies OptionalNeed;
+
 /** Who needs what. */
 export const NEEDS = {
   /** The demo does itself what a controller manager would. */
@@ -146,7 +177,7 @@ export const NEEDS = {
 } as const satisfies Record<string, readonly BinaryName[]>;
 
 /** What may be missing without a failure, as long as the run says so. */
-export const OPTIONAL: readonly OptionalNeed[] = [PEERS, LINKERD];
+export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, LINKERD];
 
 /** Programs of the machine that tests and testbed start by name. The first ones they cannot do without. */
 export const SYSTEM_PROGRAMS = {

@@ -250,6 +250,29 @@ describe('The connections of an egress to a gateway', () => {
     expect(gateway.sockets.length).to.equal(5);
   });
 
+  // h2load's first burst, 1,000 requests, made as many handshakes: on a busy machine all of them ran out of time, again and again.
+  for (const [whose, make] of [
+    ['a gateway of ours', ours],
+    ["one of Linkerd's", linkerds],
+  ] as const)
+    it(`of a burst to a gateway that nobody knows, ${whose}, are a few, and serve all`, async () => {
+      const gateway = await make();
+      const trunk = trunkTo(gateway);
+      const prepared = await Promise.all(Array.from({ length: 200 }, () => trunk.prepare()));
+      expect(new Set(prepared).size).to.equal(1);
+      expect(gateway.sockets.length).to.be.lessThan(6);
+    });
+
+  it('of a burst to a gateway that cannot be reached fail all together, and the next finds it', async () => {
+    const gone = await ours();
+    gone.close();
+    const trunk = trunkTo(gone);
+    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => trunk.prepare()));
+    expect(new Set(tried.map(({ status }) => status))).to.deep.equal(new Set(['rejected']));
+    await ours(gone.port);
+    expect(await trunk.prepare()).to.equal(true);
+  });
+
   it('without anybody who takes them are not left open', async () => {
     const gateway = await linkerds();
     const trunk = trunkTo(gateway);

@@ -1,6 +1,8 @@
 import { expect } from 'chai';
+import { STATUS_CODES } from 'node:http';
 import { makeField } from '../../../src/proxy/field.ts';
 import { parseRequestHead, parseResponseHead } from '../../../src/proxy/http1/head.ts';
+import { reasonPhrase } from '../../../src/proxy/http1/reason-phrases.ts';
 import { renderRequest, splitTarget } from '../../../src/proxy/http1/render.ts';
 import { HpackDecoder } from '../../../src/proxy/http2/hpack/decoder.ts';
 import { HpackEncoder } from '../../../src/proxy/http2/hpack/encoder.ts';
@@ -42,6 +44,20 @@ describe('what is said of a message', () => {
   it('an empty Host says that there is no authority', () => {
     expect(request(['host', ''])).to.include({ authority: '' });
     expect(request([':authority', ''])).to.equal('the authority is not valid');
+  });
+
+  it('what HTTP/2 answers has a reason phrase over HTTP/1, known or not: h2load counts others as failed', () => {
+    for (const [code, phrase] of Object.entries(STATUS_CODES)) {
+      // Two are not registered, two have another name since RFC 9110.
+      if (!['418', '509', '413', '422'].includes(code))
+        expect(reasonPhrase(Number(code)), code).to.equal(phrase);
+    }
+    expect([299, 499, 599, 999].map(reasonPhrase)).to.deep.equal([
+      'Success',
+      'Client Error',
+      'Server Error',
+      'Unknown',
+    ]);
   });
 
   it('an application may set 250 cookies', () => {

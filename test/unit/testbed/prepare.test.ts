@@ -14,7 +14,7 @@ import { binaries } from '../../testbed/binaries.ts';
 import type { Downloads } from '../../testbed/binaries/archives.ts';
 import { cacheDirectory, downloadDirectory } from '../../testbed/binaries/places.ts';
 import { prepare, prepareOptional, type PrepareOptions } from '../../testbed/binaries/prepare.ts';
-import { LINKERD, NEEDS } from '../../testbed/binaries/programs.ts';
+import { LINKERD, NEEDS, NGHTTP2 } from '../../testbed/binaries/programs.ts';
 import type { Progress } from '../../testbed/binaries/progress.ts';
 import { TestbedError } from '../../testbed/errors.ts';
 
@@ -478,6 +478,17 @@ describe('preparing the testbed', () => {
     expect(leftOut?.reason).to.include('403 Forbidden');
     script(path.join(directory, 'go'), '[ "$1" = list ] && exec echo pkg; exit 1');
     expect(await codeOf(prepareOptional([LINKERD], { env, progress }))).to.equal('TESTBED_BUILD_FAILED');
+  });
+
+  it('leaves out what only the machine can have, where it does not, and asks nobody for it', async () => {
+    const runs = fakeGo();
+    const need = { ...NGHTTP2, machine: ['no-such-program' as 'h2load'] };
+    const leftOut = await prepareOptional([need], { env, progress });
+    expect(leftOut.map(({ reason }) => reason).join()).to.match(
+      /^this machine does not have no-such-program/,
+    );
+    expect(await prepareOptional([{ ...NGHTTP2, machine: [] }], { env, progress })).to.deep.equal([]);
+    expect([runs(), said]).to.deep.equal([0, []]);
   });
 
   it('fetches and builds nothing for a test that asks by itself', () => {

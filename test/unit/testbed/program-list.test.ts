@@ -1,10 +1,17 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { downloadsFor } from '../../testbed/binaries/archives.ts';
 import { systemPath } from '../../testbed/binaries/system-path.ts';
-import { NEEDS, OPTIONAL, programs, SYSTEM_PROGRAMS } from '../../testbed/binaries/programs.ts';
+import { absentOf } from '../../testbed/binaries/machine.ts';
+import {
+  MACHINE_PROGRAMS,
+  NEEDS,
+  OPTIONAL,
+  programs,
+  SYSTEM_PROGRAMS,
+} from '../../testbed/binaries/programs.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
@@ -58,6 +65,30 @@ describe('the list of programs', () => {
     const run = (command: string) => execFileSync('sh', ['-c', command], { env: { PATH }, encoding: 'utf8' });
     expect(run('command -v git node')).to.include(PATH);
     expect(run('command -v curl openssl python3 go npm kubectl || true')).to.equal('');
+  });
+
+  it('gives them those that only some machines have by the same names, where a Python keeps its packages', () => {
+    const bin = path.join(temp(), 'machine');
+    mkdirSync(bin);
+    const python = path.join(bin, 'python3');
+    writeFileSync(python, '#!/bin/sh\n[ "$1" = -c ] && echo "$0" || echo "$0 $*"\n', { mode: 0o755 });
+    const PATH = systemPath(path.join(temp(), 'bin'), { env: { PATH: bin }, machine: ['python3-grpcio'] });
+    const said = execFileSync('sh', ['-c', "python3-grpcio 'a b' c"], { env: { PATH }, encoding: 'utf8' });
+    expect(said).to.equal(`${python} a b c\n`);
+  });
+
+  it('says what the machine has not, and the package that brings it', () => {
+    const names = Object.keys(MACHINE_PROGRAMS) as (keyof typeof MACHINE_PROGRAMS)[];
+    const ci = readFileSync(path.join(root, '.ci/run'), 'utf8');
+    for (const name of names) expect(ci, 'CI leaves nothing out').to.include(` ${MACHINE_PROGRAMS[name]}`);
+    const bin = path.join(temp(), 'found');
+    mkdirSync(bin);
+    for (const name of names) writeFileSync(path.join(bin, name), '#!/bin/sh\n', { mode: 0o755 });
+    expect(absentOf(names, [bin])).to.equal(undefined);
+    rmSync(path.join(bin, 'h2load'));
+    expect(absentOf(names, [bin])).to.equal(
+      'this machine does not have h2load (Debian and Ubuntu: apt-get install nghttp2-client)',
+    );
   });
 
   it('names what is left out by files that are there, and only programs that it has', () => {
