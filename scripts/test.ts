@@ -3,7 +3,7 @@
  * the tests need, then runs the unit tests, and the integration tests in a network namespace of their own. Mocha's output is streamed;
  * the last line is `N passed, N failed`. The exit code is 1 when a test failed, none ran, or a mocha process crashed or did not end.
  * Tests whose programs cannot be had here (programs.ts, OPTIONAL) are named at the start and at the end, and not counted; with
- * `--require-all` that is a failure.
+ * `--require-all` that is a failure, except of programs that only the machine can have.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, existsSync } from 'node:fs';
@@ -173,10 +173,12 @@ async function getPrograms(chosen: readonly Suite[], requireAll: boolean, leftOu
   // First what may be missing: that it is, is said at the start, not after minutes of building the rest.
   leftOut.push(...(await prepareOptional(OPTIONAL.filter(({ suite }) => chosen.includes(suite)))));
   sayLeftOut(leftOut);
-  if (requireAll && leftOut.length > 0)
+  // What only the machine can have is not the checkout's to bring.
+  const owed = leftOut.filter(({ need }) => need.machine === undefined);
+  if (requireAll && owed.length > 0)
     throw new TestbedError(
       'TESTBED_LEFT_OUT',
-      `--require-all was given, and ${leftOut.map(({ need }) => need.title).join(', ')} cannot be had here; the lines above say why.`,
+      `--require-all was given, and ${owed.map(({ need }) => need.title).join(', ')} cannot be had here; the lines above say why.`,
     );
   if (integration) await prepare([...NEEDS.tests, ...needsOfNetns()]);
 }

@@ -19,7 +19,11 @@ export function expectLinear(run: (length: number) => unknown, what: string): vo
     const most = MAX_RATIO * Math.max(before, UNNOTICED_MS / MAX_RATIO);
     let ms = bestOf(3, () => run(size));
     // What is in the way of the machine comes and goes: what is slow stays slow.
-    if (ms > UNNOTICED_MS && ms >= most) ms = Math.min(ms, bestOf(10, () => run(size)));
+    if (ms > UNNOTICED_MS && ms >= most)
+      ms = Math.min(
+        ms,
+        bestOf(10, () => run(size)),
+      );
     const times = `${what}: ${before.toFixed(3)} ms, and ${ms.toFixed(3)} ms for ${size} characters`;
     if (ms > UNNOTICED_MS) expect(ms, times).to.be.below(most);
     before = ms;

@@ -112,7 +112,7 @@ export type BinaryName = keyof typeof programs;
 
 /**
  * Programs that no Go module makes and no archive here has, each with the package that brings it (Debian, Ubuntu). The machine has them
- * or not; tests that need them are left out by name where it does not. CI installs them.
+ * or not; tests that need them are left out by name where it does not. CI tries to install them.
  */
 export const MACHINE_PROGRAMS = {
   nghttpd: 'nghttp2-server',
