@@ -6,6 +6,7 @@ import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
+import { flowErrors } from '../telemetry/internal-error-log.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
 import { ClientFields } from './clients/client-fields.ts';
 import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
@@ -64,11 +65,10 @@ export class Egress {
   #draining = false;
 
   constructor(options: EgressOptions) {
-    const { log } = options;
     this.accounts = new Accounts({
       known: (label) => this.#labels.has(label),
       clock: options.clock,
-      onCaught: (err) => log.error({ err }, 'internal error, its flow was ended'),
+      onCaught: flowErrors(options),
     });
     this.#clock = containedClock(options.clock, (error) => this.accounts.caught(error));
     this.#options = { ...options, clock: this.#clock };

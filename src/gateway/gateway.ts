@@ -17,6 +17,7 @@ import { type Claim, speechOf } from '../proxy/speech.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
+import { flowErrors } from '../telemetry/internal-error-log.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Admission, type AdmissionLimits } from '../base/admission.ts';
 import { ownLimits } from './admission-limits.ts';
@@ -123,11 +124,11 @@ export class Gateway {
   #draining = false;
 
   constructor(options: GatewayOptions) {
-    const { targets, random, log, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
+    const { targets, random, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
     this.accounts = new Accounts({
       known: (label) => lookUp(targets, label) !== undefined,
       clock: options.clock,
-      onCaught: (err) => log.error({ err }, 'internal error, its flow was ended'),
+      onCaught: flowErrors(options),
     });
     const clock = containedClock(options.clock, (error) => this.accounts.caught(error));
     this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.accounts) };
