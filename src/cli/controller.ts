@@ -26,7 +26,7 @@ import { GatewayProbes } from '../probe/gateway-probes.ts';
 import { ProbeMetrics } from '../probe/metrics.ts';
 import { Prober } from '../probe/probe-request.ts';
 import { startAdmin } from '../telemetry/admin.ts';
-import { LastResort, publishUncaught } from '../telemetry/last-resort.ts';
+import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
@@ -171,7 +171,7 @@ async function run(settings: Settings): Promise<void> {
   const lastResort = new LastResort({ log, clock: systemClock });
   const access = accessOf(settings);
   const registry = createRegistry();
-  publishUncaught(registry, lastResort);
+  publishProcessErrors(registry, lastResort);
   let controller: Controller | undefined;
   const admin = await startAdmin({
     address: parseAddress(settings.admin, '--admin'),

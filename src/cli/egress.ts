@@ -18,7 +18,7 @@ import { publishIdentity } from '../identity/metrics.ts';
 import { clientFor } from '../kube/scoped-client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
-import { LastResort, publishUncaught } from '../telemetry/last-resort.ts';
+import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
@@ -117,7 +117,7 @@ async function run(settings: Settings): Promise<void> {
   publishEgress(registry, { refused: egress.refused, pods: () => clients?.size ?? 0 });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
-  publishUncaught(registry, lastResort);
+  publishProcessErrors(registry, lastResort);
   lastResort.goOn();
   try {
     const admin = await startAdmin({

@@ -132,7 +132,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
     clock: systemClock,
     random: Math.random,
     log,
-    uncaught: () => lastResort.counts,
+    processErrors: () => lastResort.counts,
     stopMs: run.graceMs + WORKER_END_MS,
   });
   try {

@@ -9,7 +9,7 @@ import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { CredentialsRole } from '../link/credentials-role.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
-import { LastResort, publishUncaught } from '../telemetry/last-resort.ts';
+import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { accessOf, clusterFlags, durationFlag } from './flags.ts';
@@ -72,7 +72,7 @@ async function run(settings: Settings): Promise<void> {
   const lastResort = new LastResort({ log, clock: systemClock });
   const access = accessOf(settings);
   const registry = createRegistry();
-  publishUncaught(registry, lastResort);
+  publishProcessErrors(registry, lastResort);
   lastResort.goOn();
   const parts = await Promise.all([
     startSigner(settings, access, registry, log),

@@ -34,7 +34,7 @@ export function faceOf(parts: {
       accounts: gateway.accounts.snapshot(),
       balancers: gateway.balancers,
       accessLogDropped: lines.dropped,
-      uncaught: lastResort.counts,
+      processErrors: lastResort.counts,
     }),
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,

@@ -1,3 +1,4 @@
+import { eachAlone } from '../base/alone.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
@@ -185,8 +186,8 @@ export class Gateway {
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
     if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
-    for (const listener of this.#listeners) listener.destroy();
-    for (const { target } of this.#served.values()) target.close();
+    eachAlone('listeners', this.#listeners, (listener) => listener.destroy());
+    eachAlone('targets', this.#served.values(), ({ target }) => target.close());
     this.#peers.close();
   }
 
@@ -420,7 +421,7 @@ export class Gateway {
     served.spec = lookUp(this.#options.targets, key);
     update(served.target, served.spec);
     this.#gate(served);
-    for (const flow of served.flows) flow.recheck();
+    this.#recheck(served.flows);
     this.#forgetUnused(served);
   }
 
@@ -428,8 +429,12 @@ export class Gateway {
   #policiesChanged(namespace: string | undefined): void {
     for (const [label, { flows }] of this.#served) {
       if (namespace !== undefined && serviceOf(label)?.namespace !== namespace) continue;
-      for (const flow of flows) flow.recheck();
+      this.#recheck(flows);
     }
+  }
+
+  #recheck(flows: Iterable<Flow>): void {
+    for (const flow of flows) contained(this.accounts, () => flow.recheck());
   }
 }
 

@@ -2,7 +2,7 @@ import type { SocketAddress } from '../base/address.ts';
 import { type AccountsSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/accounts.ts';
 import { accountsExposition, serviceOf } from '../proxy/metrics.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
-import { NONE_UNCAUGHT, type UncaughtCounts, writeUncaught } from '../telemetry/last-resort.ts';
+import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/metrics.ts';
 
 /** Endpoints of one service as its balancer sees them. */
@@ -19,7 +19,7 @@ export interface GatewayReport {
   /** Lines that the access log had to leave out. */
   readonly accessLogDropped: number;
   /** What came to nobody's hands. */
-  readonly uncaught: UncaughtCounts;
+  readonly processErrors: ProcessErrors;
 }
 
 /** The state of worker processes. */
@@ -36,7 +36,7 @@ export const EMPTY_REPORT: GatewayReport = {
   accounts: EMPTY_SNAPSHOT,
   balancers: {},
   accessLogDropped: 0,
-  uncaught: NONE_UNCAUGHT,
+  processErrors: NO_PROCESS_ERRORS,
 };
 
 /** What several processes tell together. Each of them balances over the same endpoints, so those are not added but the best view is taken. */
@@ -53,9 +53,10 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
     accounts: addSnapshots(a.accounts, b.accounts),
     balancers,
     accessLogDropped: a.accessLogDropped + b.accessLogDropped,
-    uncaught: {
-      exceptions: a.uncaught.exceptions + b.uncaught.exceptions,
-      rejections: a.uncaught.rejections + b.uncaught.rejections,
+    processErrors: {
+      exceptions: a.processErrors.exceptions + b.processErrors.exceptions,
+      rejections: a.processErrors.rejections + b.processErrors.rejections,
+      contained: a.processErrors.contained + b.processErrors.contained,
     },
   };
 }
@@ -139,7 +140,7 @@ function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version
   ]);
   out.write(gatewayFamilies.restarts, [[{}, restarts]]);
   out.write(gatewayFamilies.accessLogDropped, [[{}, report.accessLogDropped]]);
-  writeUncaught(out, report.uncaught);
+  writeProcessErrors(out, report.processErrors);
   return out;
 }
 

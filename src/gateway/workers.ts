@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { endedSnapshot } from '../proxy/accounts.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
-import type { UncaughtCounts } from '../telemetry/last-resort.ts';
+import type { ProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { GatewayFace } from './face.ts';
 import { addReports, EMPTY_REPORT, type GatewayReport, type WorkerCounts } from './metrics.ts';
@@ -26,7 +26,7 @@ export interface WorkersOptions {
   readonly random: Random;
   readonly log: Logger;
   /** What came to nobody's hands in this process, which carries no traffic. */
-  uncaught(): UncaughtCounts;
+  processErrors(): ProcessErrors;
   /** Time for workers to end after `stop`, their own grace included. */
   readonly stopMs: number;
 }
@@ -167,7 +167,7 @@ export class Workers implements GatewayFace {
         if (answer !== undefined && slot.handle === handle) slot.report = answer as GatewayReport;
       }),
     );
-    const own = addReports(this.#retired, { ...EMPTY_REPORT, uncaught: this.#options.uncaught() });
+    const own = addReports(this.#retired, { ...EMPTY_REPORT, processErrors: this.#options.processErrors() });
     return this.#slots.reduce((sum, slot) => addReports(sum, slot.report), own);
   }
 

@@ -6,6 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
+import { eachAlone } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../base/egress-ports.ts';
@@ -153,7 +154,7 @@ export class Controller {
       random,
       log,
       onChange: () => {
-        for (const run of this.runs.values()) run.peer?.rangesChanged();
+        eachAlone('own address ranges', this.runs.values(), ({ peer }) => peer?.rangesChanged());
       },
     });
     this.#credentials = new CredentialsWatch({
@@ -246,19 +247,19 @@ export class Controller {
     this.#watch(endpointSlices, stores.endpointSlices, { ...made, transform: keepMaker<V1EndpointSlice> });
     this.#watch(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });
     const egress = new IndexedStore<NonNullable<(typeof endpointSlices)['__type']>>();
-    egress.subscribe(() => {
+    egress.subscribe('controller: egress pods', () => {
       this.#egressAddresses = egressPods(egress.list());
-      for (const run of this.runs.values()) run.peer?.resync();
+      eachAlone('addresses of the egress', this.runs.values(), ({ peer }) => peer?.resync());
     });
     this.#watch(endpointSlices, egress, {
       namespace,
       labelSelector: `kubernetes.io/service-name=${egressService}`,
     });
-    this.links.subscribe((change) => {
+    this.links.subscribe('controller: Links', (change) => {
       this.#credentials.want(new Set(this.links.list().flatMap((link) => credentialsOf(link) ?? [])));
       this.#queue.add(change.key);
     });
-    this.secrets.subscribe((change) => this.#secretChanged(change.key));
+    this.secrets.subscribe('controller: Secrets of Links', (change) => this.#secretChanged(change.key));
   }
 
   #watch<T extends KubeObject>(

@@ -89,18 +89,18 @@ export class FederatedWriter {
         this.#note(key);
         this.#reconciler.add(key, this.#priorityOf(key));
       }),
-      view.stores.services.subscribe((change) => {
+      view.stores.services.subscribe('federated: Services', (change) => {
         if (change.previous !== undefined) this.#localChanged(change.previous);
         this.#localChanged(change.object);
       }),
-      view.stores.endpointSlices.subscribe((change) => {
+      view.stores.endpointSlices.subscribe('federated: EndpointSlices', (change) => {
         for (const service of servicesOfChange(change)) {
           const { namespace, name } = parseKey(service);
           const member = memberName(name);
           if (member !== undefined) this.#touched(`${namespace}/${member}`);
         }
       }),
-      view.stores.namespaces.subscribe((change) => {
+      view.stores.namespaces.subscribe('federated: Namespaces', (change) => {
         for (const key of members.services.keys())
           if (parseKey(key).namespace === change.key) this.#reconciler.add(key, PRIORITY.change);
       }),

@@ -74,7 +74,7 @@ export class MirrorWriter {
         this.#note(key);
         this.#reconciler.add(key, this.#priorityOf(key));
       }),
-      view.stores.services.subscribe(({ object, previous }) => {
+      view.stores.services.subscribe('mirrors: Services', ({ object, previous }) => {
         const before = previous === undefined ? undefined : this.#localKey(previous);
         const key = this.#localKey(object);
         if (before !== undefined && before !== key) this.#touched(before);
@@ -83,14 +83,14 @@ export class MirrorWriter {
         if (view.isEcho('services', object)) this.#note(key);
         else this.#touched(key);
       }),
-      view.stores.endpoints.subscribe(({ object }) => {
+      view.stores.endpoints.subscribe('mirrors: Endpoints', ({ object }) => {
         if (!view.isEcho('endpoints', object)) this.#partChanged(keyOfObject(object));
       }),
-      view.stores.endpointSlices.subscribe((change) => {
+      view.stores.endpointSlices.subscribe('mirrors: EndpointSlices', (change) => {
         if (view.isEcho('endpointSlices', change.object)) return;
         for (const service of servicesOfChange(change)) this.#partChanged(service);
       }),
-      view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
+      view.stores.namespaces.subscribe('mirrors: Namespaces', (change) => this.#namespaceChanged(change.key)),
     );
     for (const key of this.mirrors()) {
       this.#note(key);

@@ -1,21 +1,26 @@
+import { surfaceTo } from '../base/alone.ts';
 import { Exposition, type MetricFamily } from './exposition.ts';
 import { InternalErrorLog, type InternalErrorLogOptions } from './internal-error-log.ts';
 import type { Registry } from './metrics.ts';
 
-/** What came to nobody's hands in a process. */
-export interface UncaughtCounts {
+/** Mistakes of ours outside of flows. */
+export interface ProcessErrors {
+  /** That no part of the process caught. */
   readonly exceptions: number;
+  /** Of promises that nobody waited for. */
   readonly rejections: number;
+  /** That were contained where they happened (`base/alone.ts`). */
+  readonly contained: number;
 }
 
-export const NONE_UNCAUGHT: UncaughtCounts = { exceptions: 0, rejections: 0 };
+export const NO_PROCESS_ERRORS: ProcessErrors = { exceptions: 0, rejections: 0, contained: 0 };
 
 /** What a process says of it; `docs/reference/metrics.md` lists the same. */
-export const uncaughtFamily = {
-  name: 'linkspan_uncaught_errors_total',
+export const processErrorsFamily = {
+  name: 'linkspan_process_errors_total',
   type: 'counter',
   labels: ['kind'],
-  help: 'Exceptions and rejections that no part of the process caught; the process goes on.',
+  help: 'Mistakes outside of flows: exceptions and rejections that nobody caught, and contained ones; the process goes on.',
 } as const satisfies MetricFamily;
 
 /** What of a process is needed here. */
@@ -34,7 +39,7 @@ export interface HostProcess {
  */
 export class LastResort {
   readonly #log: InternalErrorLog;
-  readonly #counts = { exceptions: 0, rejections: 0 };
+  readonly #counts = { exceptions: 0, rejections: 0, contained: 0 };
   #goesOn = false;
 
   /** @param host default: this process */
@@ -48,9 +53,13 @@ export class LastResort {
       this.#counts.rejections++;
       this.#caught(error, 'rejection', host);
     });
+    surfaceTo((error, fields) => {
+      this.#counts.contained++;
+      this.#log.say(error, 'an error was contained, the rest goes on', { kind: 'contained', ...fields });
+    });
   }
 
-  get counts(): UncaughtCounts {
+  get counts(): ProcessErrors {
     return { ...this.#counts };
   }
 
@@ -70,17 +79,21 @@ export class LastResort {
 }
 
 /** Publishes the counts of this process alone. */
-export function publishUncaught(registry: Registry, lastResort: LastResort): void {
+export function publishProcessErrors(registry: Registry, lastResort: LastResort): void {
   registry.addText(() => {
     const out = new Exposition();
-    writeUncaught(out, lastResort.counts);
+    writeProcessErrors(out, lastResort.counts);
     return out.text;
   });
 }
 
-export function writeUncaught(out: Exposition, { exceptions, rejections }: UncaughtCounts): void {
-  out.write(uncaughtFamily, [
+export function writeProcessErrors(
+  out: Exposition,
+  { exceptions, rejections, contained }: ProcessErrors,
+): void {
+  out.write(processErrorsFamily, [
     [{ kind: 'exception' }, exceptions],
     [{ kind: 'rejection' }, rejections],
+    [{ kind: 'contained' }, contained],
   ]);
 }

@@ -11,7 +11,7 @@ import { openIdentityDir } from '../../src/identity/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/metrics.ts';
 import { publishAccounts } from '../../src/proxy/metrics.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
-import { LastResort, publishUncaught } from '../../src/telemetry/last-resort.ts';
+import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createRegistry } from '../../src/telemetry/metrics.ts';
 import { noNames } from './host-names.ts';
@@ -48,7 +48,7 @@ publishAccounts(registry, egress.accounts, 'outbound');
 publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
-publishUncaught(registry, lastResort);
+publishProcessErrors(registry, lastResort);
 lastResort.goOn();
 const admin = await startAdmin({
   address: { host: '127.0.0.1', port: config.admin },

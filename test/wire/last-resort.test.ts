@@ -86,7 +86,7 @@ for (const runtime of RUNTIMES)
             held.write('before');
             await eventually('the bytes are back', () => back.includes('before'));
             process().signal(signal);
-            const counted = `linkspan_uncaught_errors_total{kind="${kind}"} ${MISTAKES}`;
+            const counted = `linkspan_process_errors_total{kind="${kind}"} ${MISTAKES}`;
             await eventually('all are counted', async () => (await process().metrics()).includes(counted));
             held.write('after');
             await eventually('the bytes are back', () => back.includes('after'));

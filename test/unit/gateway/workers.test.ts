@@ -31,7 +31,7 @@ class FakeWorker {
       accounts,
       balancers: { [WEB]: { ready: 2, known: 3 } },
       accessLogDropped: 1,
-      uncaught: { exceptions: 1, rejections: 2 },
+      processErrors: { exceptions: 1, rejections: 2, contained: 3 },
     };
   }
 
@@ -72,7 +72,7 @@ describe('Workers of a gateway', () => {
         };
       },
       clock,
-      uncaught: () => ({ exceptions: 10, rejections: 0 }),
+      processErrors: () => ({ exceptions: 10, rejections: 0, contained: 0 }),
       random: () => 0.5,
       log: createLogger({ name: 'test', level: 'silent' }),
       stopMs: 30_000,
@@ -129,7 +129,7 @@ describe('Workers of a gateway', () => {
     expect(report.accounts.targets[WEB]?.requests).to.equal(3);
     expect(report.balancers[WEB]).to.deep.equal({ ready: 2, known: 3 });
     expect(report.accessLogDropped).to.equal(3);
-    expect(report.uncaught).to.deep.equal({ exceptions: 13, rejections: 6 });
+    expect(report.processErrors).to.deep.equal({ exceptions: 13, rejections: 6, contained: 9 });
   });
 
   // Prometheus takes a counter that goes backwards for a restart of everything, and shows a rate that never was.

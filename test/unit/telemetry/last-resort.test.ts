@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { expect } from 'chai';
 import { Exposition } from '../../../src/telemetry/exposition.ts';
-import { LastResort, writeUncaught } from '../../../src/telemetry/last-resort.ts';
+import { LastResort, writeProcessErrors } from '../../../src/telemetry/last-resort.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -31,8 +31,8 @@ describe('the last resort of a process', () => {
     expect(exits).to.deep.equal([]);
     expect(lines.map(({ kind }) => kind)).to.deep.equal(['exception', 'rejection', 'rejection']);
     const out = new Exposition();
-    writeUncaught(out, lastResort.counts);
-    expect(out.text).to.contain('linkspan_uncaught_errors_total{kind="exception"} 1\n');
-    expect(out.text).to.contain('linkspan_uncaught_errors_total{kind="rejection"} 2\n');
+    writeProcessErrors(out, lastResort.counts);
+    expect(out.text).to.contain('linkspan_process_errors_total{kind="exception"} 1\n');
+    expect(out.text).to.contain('linkspan_process_errors_total{kind="rejection"} 2\n');
   });
 });
