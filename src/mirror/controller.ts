@@ -42,7 +42,14 @@ import { seedClaims } from './egress-seed.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
 import { LinkRun } from './link-run.ts';
-import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
+import {
+  BY_SERVICE,
+  egressPods,
+  keepMirrorLease,
+  keepNamespaceName,
+  serviceIndexes,
+  sliceService,
+} from './local-indexes.ts';
 import { LocalMembers } from './local-members.ts';
 import { LocalView } from './local-view.ts';
 import { keepMaker } from './makers.ts';
@@ -227,6 +234,11 @@ export class Controller {
       ok: false,
       reason: `${stuck[0]}: a write has been under way for ${Math.round(stuck[1] / 1000)} s`,
     };
+  }
+
+  /** How the Events about Links get on. */
+  get events(): Pick<EventRecorder, 'failures' | 'failure'> {
+    return this.#events;
   }
 
   /** What is decided about local members of federated Services, while this replica keeps them. */
@@ -418,9 +430,4 @@ export class Controller {
 function credentialsOf({ spec }: LinkObject): string | undefined {
   const name = spec?.clusterCredentialsSecret;
   return typeof name === 'string' && name !== '' ? name : undefined;
-}
-
-/** Leases of Links and of local members; nobody else's are of interest. */
-function keepMirrorLease(lease: V1Lease): V1Lease | undefined {
-  return /^(local-)?service-mirror-write/.test(lease.metadata?.name ?? '') ? lease : undefined;
 }
