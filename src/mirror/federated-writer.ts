@@ -32,6 +32,7 @@ import {
   parseKey,
 } from './naming.ts';
 import { mirroredPorts } from './ports.ts';
+import { NOTHING_OF_OURS } from './reasons.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 
 export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
@@ -162,10 +163,11 @@ export class FederatedWriter {
   }
 
   /** As `MirrorWriter` does: what nothing leads to any more is given back. */
-  #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action }: MemberVerdict): void {
-    if (action !== 'join' && action !== 'leave') return;
+  #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action, reason }: MemberVerdict): void {
+    const gone = action === 'leave' || NOTHING_OF_OURS.has(reason);
+    if (action !== 'join' && !gone) return;
     const holder = (name: string) => `${parseKey(key).namespace}/${name}@${member}`;
-    const wanted = [...(action === 'leave' ? [] : egressPorts)].map(
+    const wanted = [...(gone ? [] : egressPorts)].map(
       ([name, ports]) => [holder(name), Object.keys(ports).map(Number)] as const,
     );
     this.#options.egress.settle({ cluster: member, export: key, federated: true }, new Map(wanted));

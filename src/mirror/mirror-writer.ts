@@ -18,6 +18,7 @@ import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer
 import { hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
 import { plan } from './plan.ts';
 import { mirroredPorts } from './ports.ts';
+import { NOTHING_OF_OURS } from './reasons.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 import { decide, modeOf, type Verdict } from './verdict.ts';
 
@@ -159,7 +160,10 @@ export class MirrorWriter {
 
   /** Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the target is known not to export. */
   #settleClaims({ key, link, remote, synced, egressPorts }: MirrorFacts, { action, reason }: Verdict): void {
-    const gone = action === 'remove' || (remote === undefined && synced && reason === 'NotExported');
+    const gone =
+      action === 'remove' ||
+      NOTHING_OF_OURS.has(reason) ||
+      (remote === undefined && synced && reason === 'NotExported');
     if (action !== 'mirror' && !gone) return;
     const scope = { cluster: link.cluster, export: `${key.namespace}/${key.name}`, federated: false };
     const wanted = [...(gone ? [] : egressPorts)].map(
