@@ -8,7 +8,7 @@ import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
-import { flowErrors } from '../telemetry/internal-error-log.ts';
+import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
 import { ClientFields } from './clients/client-fields.ts';
 import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
@@ -22,7 +22,8 @@ import type { GatewayPlace } from './trunk.ts';
 import { Trunks } from './trunks.ts';
 
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'> {
+  extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'>,
+    InternalErrorLogOptions {
   readonly identity: IdentitySource;
   /** Who sends from the addresses of this cluster; default nobody is told apart. */
   readonly clients?: Clients;

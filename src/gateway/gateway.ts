@@ -1,7 +1,7 @@
 import { eachAlone } from '../base/alone.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import { sleep } from '../base/clock.ts';
 import { containedClock } from '../base/contained-clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
@@ -18,8 +18,7 @@ import { type Claim, speechOf } from '../proxy/speech.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
-import { flowErrors } from '../telemetry/internal-error-log.ts';
-import type { Logger } from '../telemetry/log.ts';
+import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { Admission, type AdmissionLimits } from '../base/admission.ts';
 import { ownLimits } from './admission-limits.ts';
 import { authorize, loopFailure, type Ruling } from './authorize.ts';
@@ -32,19 +31,18 @@ import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
 import { Presence } from './presence.ts';
 import { type Asking, askingVia, TrustedRelays } from './relays.ts';
+import { lookUp, update } from './served-target.ts';
 import { StreamSession, type Visit } from './stream-session.ts';
 import { trustDomains } from '../identity/trust-domain.ts';
 
-export interface GatewayOptions {
+export interface GatewayOptions extends InternalErrorLogOptions {
   /** For clients with a transport header: other clusters. */
   readonly listen: SocketAddress;
   /** Ports for one service each, for clients without; default none. */
   readonly listeners?: readonly FixedListener[];
   readonly identity: IdentitySource;
   readonly targets: TargetSource;
-  readonly clock: Clock;
   readonly random: Random;
-  readonly log: Logger;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
   /** Several processes take connections from the same port; default false. */
@@ -436,13 +434,4 @@ export class Gateway {
   #recheck(flows: Iterable<Flow>): void {
     for (const flow of flows) contained(this.accounts, () => flow.recheck());
   }
-}
-
-function update(target: Target, spec: TargetSpec | undefined): void {
-  target.update(spec?.endpoints ?? [], spec);
-}
-
-function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {
-  const colon = key.lastIndexOf(':');
-  return targets.get(key.slice(0, colon), Number(key.slice(colon + 1)));
 }

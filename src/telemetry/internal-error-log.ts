@@ -3,7 +3,7 @@ import { codeOf } from '../base/errors.ts';
 import type { Logger } from './log.ts';
 
 /** Lines in one window, whatever they say. */
-const LINES = 20;
+const MAX_LINES = 20;
 const WINDOW_MS = 60_000;
 /** Places that have their first line although the window is full, so that one mistake cannot hide another. */
 const MAX_PLACES = 100;
@@ -11,6 +11,8 @@ const MAX_PLACES = 100;
 export interface InternalErrorLogOptions {
   readonly log: Logger;
   readonly clock: Clock;
+  /** Lines a minute; default 20. */
+  readonly internalErrorLines?: number;
 }
 
 /**
@@ -38,7 +40,7 @@ export class InternalErrorLog {
     try {
       this.#window();
       this.#inWindow++;
-      if (!this.#isNew(placeOf(error)) && this.#inWindow > LINES) {
+      if (!this.#isNew(placeOf(error)) && this.#inWindow > (this.#options.internalErrorLines ?? MAX_LINES)) {
         this.#leftOut++;
         return;
       }
