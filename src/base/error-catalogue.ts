@@ -28,6 +28,10 @@ export const catalogue = {
     'No controller replica answered a question of `mirrors`, `gateways` or `explain`.',
     'Check that the controller runs in --controller-namespace and that you may `get` pods/proxy there, or name its admin port with --controller http://host:9999.',
   ),
+  INTERNAL_ERROR: entry(
+    'Something happened in a running process that nobody foresaw: a mistake in Linkspan. It is in the log only, with its stack; what it happened in was ended or is tried again, and the process goes on.',
+    'Report it with the line of the log. Where something stands still since then, restart that pod.',
+  ),
   NODE_START_FAILED: entry(
     'The Node 26 that the project brings could not be started.',
     'Run `npm ci` again.',

@@ -91,6 +91,13 @@ function linkChecks(facts: CheckFacts): Check[] {
       run: async () => badConditions(await facts.links()),
     },
     {
+      id: 'linkspan-written',
+      text: 'what controllers know of Links stands on the Links and in Events',
+      severity: 'warning',
+      run: async () =>
+        (await facts.links()).length === 0 ? skipped('no links detected') : unwritten(await facts.reports()),
+    },
+    {
       id: 'linkspan-mirrors',
       text: 'every export has its mirror',
       severity: 'warning',
@@ -210,6 +217,14 @@ export function badConditions(links: readonly LinkObject[]): Finding {
         .filter((one) => one.status !== 'True' && !BY_CHOICE.has(one.reason))
         .map(({ type, reason, message }) => `* ${name}: ${type}: ${reason}: ${message}`);
     }),
+  );
+}
+
+/** What a controller knows of a Link and nobody else can see. */
+export function unwritten(reports: readonly LinkReport[]): Finding {
+  return unless(
+    reports.flatMap(({ link, unwritten: what = [] }) => what.map((text) => `* ${link}: ${text}`)),
+    'warning',
   );
 }
 

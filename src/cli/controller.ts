@@ -26,6 +26,7 @@ import { GatewayProbes } from '../probe/gateway-probes.ts';
 import { ProbeMetrics } from '../probe/metrics.ts';
 import { Prober } from '../probe/probe-request.ts';
 import { startAdmin } from '../telemetry/admin.ts';
+import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
@@ -179,8 +180,10 @@ function withMetadataFlags(command: Command): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'controller', level: settings.logLevel });
+  const lastResort = new LastResort({ log, clock: systemClock });
   const access = accessOf(settings);
   const registry = createRegistry();
+  publishProcessErrors(registry, lastResort);
   let controller: Controller | undefined;
   const admin = await startAdmin({
     address: parseAddress(settings.admin, '--admin'),
@@ -198,6 +201,7 @@ async function run(settings: Settings): Promise<void> {
       ? undefined
       : await probeIdentity(settings.identityDir, settings, access, log);
 
+  lastResort.goOn();
   const stopping = new AbortController();
   const stopped = untilStopped(async (signal) => {
     log.info({ signal }, 'stopping');

@@ -18,6 +18,7 @@ import { publishIdentity } from '../identity/metrics.ts';
 import { clientFor } from '../kube/scoped-client.ts';
 import { publishAccounts } from '../proxy/metrics.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
+import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
 import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
@@ -85,6 +86,7 @@ export function egressCommand(): Command {
 async function run(settings: Settings): Promise<void> {
   tuneForTraffic();
   const log = createLogger({ name: 'egress', level: settings.logLevel });
+  const lastResort = new LastResort({ log, clock: systemClock });
   const access = accessOf(settings);
   const identity = await openIdentity(settings, log);
   const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
@@ -115,6 +117,8 @@ async function run(settings: Settings): Promise<void> {
   publishEgress(registry, { refused: egress.refused, pods: () => clients?.size ?? 0 });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);
+  publishProcessErrors(registry, lastResort);
+  lastResort.goOn();
   try {
     const admin = await startAdmin({
       address: parseAddress(settings.admin, '--admin'),

@@ -46,6 +46,7 @@ export function linkText(row: LinkRow): string {
     ['Last word', row.lastWordSeconds === null ? 'not known' : `${age(row.lastWordSeconds)} ago`],
     ['Credentials', row.credentialsExpireAt === null ? 'no end known' : `until ${row.credentialsExpireAt}`],
     ...importLines(row),
+    ...under('Not written', row.unwritten),
     ...conditions,
   ]);
 }

@@ -1,5 +1,5 @@
 import type { KubeClient } from '../kube/client.ts';
-import type { Explanation, LinkReport } from '../mirror/explain.ts';
+import { type Explanation, LOCAL, type LinkReport } from '../mirror/explain.ts';
 import { askControllers, type ControllerFlags, tellFailures } from './controllers.ts';
 import { mergeReports } from './mirrors.ts';
 import { age, type Output, render } from './output.ts';
@@ -48,19 +48,24 @@ export function explainText(
 }
 
 function explanationText(one: Explanation): string {
+  const isLocal = one.link === LOCAL;
   const lines: [string, string][] = [
     [one.kind === 'mirror' ? 'Mirror' : 'Federated', `${one.service.split('/')[0] ?? ''}/${one.local}`],
-    ['Of', `${one.service} in cluster ${one.cluster} (Link ${one.link})`],
+    [
+      'Of',
+      isLocal
+        ? `${one.service} of this cluster`
+        : `${one.service} in cluster ${one.cluster} (Link ${one.link})`,
+    ],
     ['Exported', one.exported ? `yes, by ${one.selectedBy ?? ''}` : 'no'],
     ['Mode', one.mode],
     ['Namespace', one.namespace],
     ['Verdict', one.message === '' ? one.reason : `${one.reason}: ${one.message}`],
     ['', one.meaning],
-    ['Over there', remoteText(one)],
+    [isLocal ? 'Itself' : 'Over there', remoteText(one)],
     ['Here', hereText(one)],
-    ['Gateway', gatewayText(one)],
-    ['Last word', lastWordText(one)],
   ];
+  if (!isLocal) lines.push(['Gateway', gatewayText(one)], ['Last word', lastWordText(one)]);
   return lines.map(([label, text]) => `${label.padEnd(12)}${text}\n`).join('');
 }
 

@@ -19,6 +19,7 @@ import type { IdentitySource } from '../identity/identity.ts';
 import type { ConnectionAge } from '../identity/open-peers.ts';
 import { publishIdentity } from '../identity/metrics.ts';
 import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
+import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/metrics.ts';
@@ -47,6 +48,8 @@ export interface GatewayRun {
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
+  /** Told when something is about to be read that somebody else says. */
+  readonly lastResort: LastResort;
   /** @throws LinkspanError */
   openIdentity(): Promise<IdentitySource>;
   /** @throws LinkspanError */
@@ -120,14 +123,16 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
       throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
     await assertFree(address);
   }
-  const { log } = run;
+  const { log, lastResort } = run;
   const identity = await run.openIdentity();
+  lastResort.goOn();
   const workers = new Workers({
     count: run.workers,
     spawn: forkWorker,
     clock: systemClock,
     random: Math.random,
     log,
+    processErrors: () => lastResort.counts,
     stopMs: run.graceMs + WORKER_END_MS,
   });
   try {
@@ -155,6 +160,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
 async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served> {
   const { log, graceMs } = run;
   const identity = await run.openIdentity();
+  run.lastResort.goOn();
   const source = await run.openTargets(identity).catch(async (error: unknown) => {
     await identity.close();
     throw error;
@@ -191,6 +197,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     gateway,
     targets: source.targets,
     lines,
+    lastResort: run.lastResort,
     listening: () => listening,
     setLogLevel: (level) => {
       log.level = level;

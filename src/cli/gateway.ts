@@ -14,6 +14,7 @@ import type { IdentitySource } from '../identity/identity.ts';
 import { relayDomain } from '../identity/relayed-name.ts';
 import { clientFor } from '../kube/scoped-client.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
+import { LastResort } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from './flags.ts';
@@ -196,6 +197,7 @@ async function run(settings: Settings): Promise<void> {
     maxPending: settings.maxPending,
     admission: admissionOf(settings),
     log,
+    lastResort: new LastResort({ log, clock: systemClock }),
     openIdentity: () => openIdentity(settings, log),
     openTargets: (identity) => openTargets(settings, identity, log),
   };

@@ -44,6 +44,8 @@ export interface LinkRow {
   readonly importPolicy: Readonly<Record<string, string>>;
   /** What that policy keeps out now; null: no controller says. */
   readonly refusedImports: readonly ImportRefusal[] | null;
+  /** What its controller knows and could not write, and why: its conditions may be older than that. */
+  readonly unwritten: readonly string[];
 }
 
 /** `linkspan links`: every Link and how it is. The table asks the API server only, and all of it works when no controller runs. */
@@ -157,11 +159,11 @@ function linkRow(link: LinkObject, keeper: string, now: number, report: LinkRepo
 
 function toldOf(
   report: LinkReport | undefined,
-): Pick<LinkRow, 'lastWordSeconds' | 'credentialsExpireAt' | 'refusedImports'> {
-  const { lastWordSeconds = null, credentialsExpireAt = null } = report ?? {};
+): Pick<LinkRow, 'lastWordSeconds' | 'credentialsExpireAt' | 'refusedImports' | 'unwritten'> {
+  const { lastWordSeconds = null, credentialsExpireAt = null, unwritten = [] } = report ?? {};
   // A replica that does not keep the Link has no mirrors to speak of.
   const refused = report?.mirrors === undefined ? null : refusalsOf(report);
-  return { lastWordSeconds, credentialsExpireAt, refusedImports: refused };
+  return { lastWordSeconds, credentialsExpireAt, refusedImports: refused, unwritten };
 }
 
 function conditionsOf(found: readonly Condition[]): LinkRow['conditions'] {

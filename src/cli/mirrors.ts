@@ -72,10 +72,12 @@ export function mirrorsText(reports: readonly LinkReport[]): string {
 }
 
 function linkTrouble(report: LinkReport): string[] {
-  const { link, problem, apiError, lastWordSeconds, mirrors } = report;
-  if (problem !== undefined) return [`Link ${link} does not run: ${problem}\n`];
+  const { link, problem, apiError, lastWordSeconds, mirrors, unwritten = [] } = report;
+  const lines = unwritten.map((what) => `Link ${link}: what is known could not be written: ${what}\n`);
+  if (problem !== undefined) return [`Link ${link} does not run: ${problem}\n`, ...lines];
   if (mirrors === undefined) return [`Link ${link}: the replica that keeps it did not answer\n`];
-  if (apiError === undefined) return [];
+  if (apiError === undefined) return lines;
   const heard = lastWordSeconds === undefined ? 'never' : `${age(lastWordSeconds)} ago`;
-  return [`Link ${link}: the target's API server does not answer, last heard of ${heard}: ${apiError}\n`];
+  const silence = `the target's API server does not answer, last heard of ${heard}: ${apiError}`;
+  return [`Link ${link}: ${silence}\n`, ...lines];
 }

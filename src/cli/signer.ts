@@ -9,6 +9,7 @@ import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { CredentialsRole } from '../link/credentials-role.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
+import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/metrics.ts';
 import { accessOf, clusterFlags, durationFlag } from './flags.ts';
@@ -68,8 +69,11 @@ export function signerCommand(): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'signer', level: settings.logLevel });
+  const lastResort = new LastResort({ log, clock: systemClock });
   const access = accessOf(settings);
   const registry = createRegistry();
+  publishProcessErrors(registry, lastResort);
+  lastResort.goOn();
   const parts = await Promise.all([
     startSigner(settings, access, registry, log),
     startRole(settings, access, log),

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { tellAll } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -107,8 +108,10 @@ export class ExportView {
       random,
       log,
     });
-    for (const part of this.#serviceParts) part.store.subscribe((change) => this.#serviceChanged(change));
-    for (const part of this.#sliceParts) part.store.subscribe((change) => this.#sliceChanged(part, change));
+    for (const part of this.#serviceParts)
+      part.store.subscribe('exports: Services', (change) => this.#serviceChanged(change));
+    for (const part of this.#sliceParts)
+      part.store.subscribe('exports: EndpointSlices', (change) => this.#sliceChanged(part, change));
   }
 
   start(): void {
@@ -338,7 +341,7 @@ export class ExportView {
   }
 
   #tell(key: string): void {
-    for (const listener of this.#listeners) listener(key);
+    tellAll('listeners of exports', this.#listeners, key);
   }
 }
 

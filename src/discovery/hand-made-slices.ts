@@ -143,7 +143,7 @@ export class HandMadeSlices {
     const tell = () => {
       if (!stop.signal.aborted) this.#options.onChange(key);
     };
-    store.subscribe(tell);
+    store.subscribe('exports: EndpointSlices of one Service', tell);
     reflector.start();
     // Rejects when it is stopped first, which needs no word.
     reflector.whenSynced(stop.signal).then(tell, () => undefined);

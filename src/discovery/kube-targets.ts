@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { eachAlone } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
@@ -130,7 +131,7 @@ class KubeTargets implements TargetSource {
   }
 
   #meshChanged(addresses: readonly string[]): void {
-    for (const key of this.#users.of(addresses)) this.#update(key);
+    eachAlone('targets at an address', this.#users.of(addresses), (key) => this.#update(key));
   }
 
   #update(key: string): void {

@@ -59,7 +59,7 @@ export class MeshPods {
       labelSelector: `${CONTROL_PLANE_LABEL}=${controlNamespace}`,
       transform: storedPod,
     });
-    this.#store.subscribe(({ object, previous }) =>
+    this.#store.subscribe('targets: pods of the mesh', ({ object, previous }) =>
       onChange([...addressesOf(object), ...(previous === undefined ? [] : addressesOf(previous))]),
     );
   }

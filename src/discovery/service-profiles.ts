@@ -38,7 +38,7 @@ export class ServiceProfiles {
       { group: GROUP, kind: 'ServiceProfile', plural: PLURAL, namespaced: true },
       { onSynced: () => undefined },
     );
-    this.#kind.store.subscribe(({ object: { metadata } }) => {
+    this.#kind.store.subscribe('targets: ServiceProfiles', ({ object: { metadata } }) => {
       const service = this.#serviceOf(metadata?.namespace ?? '', metadata?.name ?? '');
       if (service !== undefined) onChange(service);
     });

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { tellAll } from '../base/alone.ts';
 import { type TargetEndpoint, type TargetSpec, targetKey } from './target.ts';
 
 /** The targets known now. Listeners hear of a key only when what it stands for has changed. */
@@ -41,7 +42,7 @@ export class TargetTable {
     });
     for (const key of gone) if (this.#targets.delete(key)) changed.push(key);
     // After all of it: a listener that looks at another target sees the new state.
-    for (const key of changed) for (const listener of this.#listeners) listener(key);
+    for (const key of changed) tellAll('listeners of targets', this.#listeners, key);
     return keys;
   }
 

@@ -1,4 +1,5 @@
 import { isIPv6, type LookupFunction } from 'node:net';
+import { eachAlone } from '../base/alone.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
@@ -193,10 +194,11 @@ export class HostNames {
     const first = !entry.asked;
     entry.known = learned(entry.known, answer);
     entry.asked = true;
-    this.#judge(entry, answer);
     const ms = hasAddresses(answer) ? goodFor(answer) * (1 + SPREAD * random()) : this.#retryMs(entry);
     entry.timer = clock.after(ms, () => this.#due(entry), { unref: true });
-    if (first || before !== allOf(entry.known).join()) for (const user of entry.users) user.onChange();
+    this.#judge(entry, answer);
+    if (first || before !== allOf(entry.known).join())
+      eachAlone('users of a host name', entry.users, (user) => user.onChange());
   }
 
   /** The answer, or that there was none: also where whoever looks up does not care that its time is over. */

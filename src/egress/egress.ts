@@ -1,11 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
+import { eachAlone, surface } from '../base/alone.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { containedClock } from '../base/contained-clock.ts';
+import { codeOf, messageOf } from '../base/errors.ts';
 import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
 import { Accounts } from '../proxy/accounts.ts';
 import type { Health } from '../telemetry/admin.ts';
+import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
 import { ClientFields } from './clients/client-fields.ts';
 import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
@@ -19,7 +22,8 @@ import type { GatewayPlace } from './trunk.ts';
 import { Trunks } from './trunks.ts';
 
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'> {
+  extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'>,
+    InternalErrorLogOptions {
   readonly identity: IdentitySource;
   /** Who sends from the addresses of this cluster; default nobody is told apart. */
   readonly clients?: Clients;
@@ -38,6 +42,7 @@ export interface EgressOptions
 /** How soon a port that could not be bound is tried again. */
 const RETRY_LISTEN_MS = 2000;
 /** Handshakes of `/try` at once, and how long an outcome is good for others who ask. */
+const ROUTES = 'routes of the egress';
 const TRIES = { concurrency: 4, keepMs: 1000 };
 
 /**
@@ -60,15 +65,17 @@ export class Egress {
   /** Routes that are gone, with flows that are not. */
   readonly #leaving = new Set<RouteServer>();
   readonly #failed = new Map<number, string>();
+  /** Ports that are not what they should be, by a mistake of ours. */
+  readonly #unsettled = new Set<number>();
+  #routes: ReadonlyMap<number, Route> = new Map();
   readonly #tries: SharedWork<GatewayTry>;
   #draining = false;
 
   constructor(options: EgressOptions) {
-    const { log } = options;
     this.accounts = new Accounts({
       known: (label) => this.#labels.has(label),
       clock: options.clock,
-      onCaught: (err) => log.error({ err }, 'internal error, its flow was ended'),
+      onCaught: flowErrors(options),
     });
     this.#clock = containedClock(options.clock, (error) => this.accounts.caught(error));
     this.#options = { ...options, clock: this.#clock };
@@ -101,20 +108,42 @@ export class Egress {
     if (this.#draining) return { ok: false, reason: 'shutting down' };
     const { identity } = this.#options;
     if (!identity.ready.ok) return identity.ready;
-    return { ok: true, reason: [...this.#failed.values()].join('; ') };
+    const unsettled = [...this.#unsettled].map(mistakeAt);
+    return { ok: true, reason: [...this.#failed.values(), ...unsettled].join('; ') };
   }
 
   /** Makes the listeners those of these routes. */
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
+    this.#routes = routes;
     this.#labels = new Set([...routes.values()].map(({ label }) => label));
-    for (const [port, server] of this.#servers) {
-      const route = routes.get(port);
-      if (route === undefined || !sameWay(route, server.route)) this.#close(port, server);
-      else server.follow(route);
-    }
-    for (const [port, route] of routes) if (!this.#servers.has(port)) this.#open(port, route);
+    // First those that go: what comes may want what they hold.
+    for (const port of this.#servers.keys()) this.#settle(port);
+    for (const port of routes.keys()) if (!this.#servers.has(port)) this.#settle(port);
     this.#tellLeaving(routes);
+  }
+
+  /** Makes what is served on a port what it should be. A mistake there harms no other port, and is tried again. */
+  #settle(port: number): void {
+    const route = this.#routes.get(port);
+    const server = this.#servers.get(port);
+    this.#unsettled.delete(port);
+    try {
+      if (server !== undefined && (route === undefined || !sameWay(route, server.route)))
+        this.#close(port, server);
+      else if (server !== undefined && route !== undefined) server.follow(route);
+      else if (route !== undefined) this.#open(port, route);
+    } catch (error) {
+      surface(error, ROUTES, { port: String(port) });
+      this.#unsettled.add(port);
+      const again = () => {
+        if (!this.#unsettled.has(port) || this.#draining) return;
+        this.#settle(port);
+        if (this.#routes.has(port) && !this.#servers.has(port)) this.#settle(port);
+        this.#tellLeaving(this.#routes);
+      };
+      this.#clock.after(RETRY_LISTEN_MS, again, { unref: true });
+    }
   }
 
   /** Flows on a port that has been closed are let in by what lets in those of their mirror now. */
@@ -122,7 +151,13 @@ export class Egress {
     for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
     if (this.#leaving.size === 0) return;
     const byLabel = new Map([...routes.values()].map((route) => [route.label, route]));
-    for (const server of this.#leaving) server.left(byLabel.get(server.route.label));
+    for (const server of this.#leaving) {
+      try {
+        server.left(byLabel.get(server.route.label));
+      } catch (error) {
+        surface(error, ROUTES, { port: String(server.route.listenPort) });
+      }
+    }
   }
 
   /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. Those who ask at the same time share it. */
@@ -139,19 +174,20 @@ export class Egress {
   async stop(): Promise<void> {
     this.#draining = true;
     this.#unsubscribe();
-    for (const [port, server] of this.#servers) this.#close(port, server);
+    eachAlone(ROUTES, this.#servers, ([port, server]) => this.#close(port, server));
     const deadline = this.#clock.monotonic() + (this.#options.graceMs ?? 30_000);
     const open = () => [...this.#leaving].reduce((sum, server) => sum + server.size, 0);
     while (open() > 0 && this.#clock.monotonic() < deadline) await sleep(this.#clock, 50);
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
-    for (const server of this.#leaving) server.destroy();
+    eachAlone(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
     this.#trunks.destroy();
     this.#peers.close();
   }
 
   #reconsider(namespace: string | undefined): void {
-    for (const server of [...this.#servers.values(), ...this.#leaving])
+    eachAlone('clients of routes', [...this.#servers.values(), ...this.#leaving], (server) => {
       if (namespace === undefined || server.route.namespace === namespace) server.reconsider();
+    });
   }
 
   #open(port: number, route: Route): void {
@@ -177,12 +213,14 @@ export class Egress {
 
   #listenFailed(port: number, server: RouteServer, error: unknown): void {
     if (this.#servers.get(port) !== server) return;
-    if (!this.#failed.has(port))
+    const mistake = codeOf(error) === undefined;
+    if (mistake) surface(error, ROUTES, { port: String(port) });
+    else if (!this.#failed.has(port))
       this.#options.log.error(
         { port, mirror: server.route.label, err: error },
         'route not served, trying again',
       );
-    this.#failed.set(port, String(error instanceof Error ? error.message : error));
+    this.#failed.set(port, mistake ? mistakeAt(port) : messageOf(error));
     this.#clock.after(
       RETRY_LISTEN_MS,
       () => {
@@ -195,13 +233,17 @@ export class Egress {
   }
 
   #close(port: number, server: RouteServer): void {
+    server.stopAccepting();
     this.#servers.delete(port);
     this.#failed.delete(port);
-    server.stopAccepting();
     for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
     this.#leaving.add(server);
     this.#options.log.info({ port, mirror: server.route.label, flows: server.size }, 'route closed');
   }
+}
+
+function mistakeAt(port: number): string {
+  return `port ${port}: internal error, see the log`;
 }
 
 /** Whether connections that were made for one are good for the other. */

@@ -32,7 +32,8 @@ export class PortListener {
   listen(): Promise<void> {
     const { address } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#server.once('error', (error) =>
+      // Stays: also a connection that could not be accepted is an 'error', which nobody else would hear.
+      this.#server.on('error', (error) =>
         reject(
           new LinkspanError(
             'PORT_IN_USE',

@@ -89,7 +89,6 @@ export class RouteServer {
       refusal: REFUSAL,
       onChange: () => this.#addressesChanged(),
     });
-    this.#hosts.start();
     this.#listener = new PortListener({
       address: { host: options.listenAddress, port: route.listenPort },
       accounts: options.accounts,
@@ -108,18 +107,24 @@ export class RouteServer {
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
 
-  /** Takes the route as it is now, which differs in what is said of requests and clients at most. */
+  /** Takes the route as it is now, which differs in what is said of requests and clients at most. What throws leaves the former one. */
   follow(route: Route): void {
-    if (isDeepStrictEqual(route, this.#route)) return;
-    this.#route = route;
-    this.#update();
-    this.reconsider();
+    const former = this.#route;
+    if (isDeepStrictEqual(route, former)) return;
+    try {
+      this.#route = route;
+      this.#update();
+      this.reconsider();
+    } catch (error) {
+      this.#route = former;
+      throw error;
+    }
   }
 
   /** Who may use it may have changed: requests are checked one by one, raw connections now, and whatever else is under way for those who may not has `WITHDRAWN_GRACE_MS`. */
   reconsider(): void {
     this.#clients.follow(this.#route);
-    for (const flow of this.#flows.keys()) flow.recheck();
+    for (const flow of this.#flows.keys()) contained(this.#options.accounts, () => flow.recheck());
     this.#endLater();
   }
 
@@ -158,9 +163,10 @@ export class RouteServer {
     return this.#listener.size;
   }
 
-  /** @throws LinkspanError PORT_IN_USE */
-  listen(): Promise<void> {
-    return this.#listener.listen();
+  /** Begins to look the gateway up, and to take connections. @throws LinkspanError PORT_IN_USE */
+  async listen(): Promise<void> {
+    this.#hosts.start();
+    await this.#listener.listen();
   }
 
   /** Takes no more connections; what is under way goes on, and clients are told to send nothing new. */

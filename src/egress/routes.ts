@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { eachAlone, surface } from '../base/alone.ts';
 import { readAnnotation } from '../base/annotations.ts';
 import { isPort } from '../base/egress-ports.ts';
 import {
@@ -57,18 +58,25 @@ export interface RouteFacts {
   readonly mirror: (key: string) => V1Service | undefined;
   /** Links by `namespace/name`. */
   readonly link: (key: string) => LinkFields | undefined;
+  /** The route that a port had before: for one that cannot be made because of a mistake of ours. */
+  readonly former?: (listenPort: number) => Route | undefined;
 }
 
 /**
  * The routes that the record and the Links ask for, by the port they listen on. What stands on Services opens no port and leads nowhere else (ADR 0024). Pure; whatever is incomplete gives
- * no route and harms no other.
+ * no route and harms no other. One at which an exception comes stays as it was.
  */
 export function routesOf(facts: RouteFacts): Map<number, Route> {
   const routes = new Map<number, Route>();
-  for (const [listenPort, entry] of facts.record) {
+  const read = ([listenPort, entry]: [number, RecordEntry]) => {
     const route = isFreed(entry) ? undefined : routeOf(listenPort, entry, facts);
     if (route !== undefined) routes.set(listenPort, route);
-  }
+  };
+  eachAlone('routes of the record', facts.record, read, (error, [listenPort]) => {
+    surface(error, 'routes of the record', { port: String(listenPort) });
+    const former = facts.former?.(listenPort);
+    if (former !== undefined) routes.set(listenPort, former);
+  });
   return routes;
 }
 

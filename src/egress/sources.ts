@@ -1,4 +1,5 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import { eachAlone } from '../base/alone.ts';
 import { readAnnotation } from '../base/annotations.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
@@ -40,7 +41,7 @@ export interface RouteSourceOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly onRoutes: (routes: Map<number, Route>) => void;
+  readonly onRoutes: (routes: ReadonlyMap<number, Route>) => void;
 }
 
 /**
@@ -63,6 +64,7 @@ export class RouteSource {
   }[];
   readonly #options: RouteSourceOptions;
   readonly #problems: AnnotationProblems;
+  #routes: ReadonlyMap<number, Route> = new Map();
   #pending = false;
 
   constructor(options: RouteSourceOptions) {
@@ -85,12 +87,12 @@ export class RouteSource {
       labelSelector: RECORD_SELECTOR,
     });
     this.#reflectors = [record, mirrors, linkReflector];
-    this.#record.subscribe(() => this.#changed());
-    this.#mirrors.subscribe(({ type, key, object }) => {
+    this.#record.subscribe('egress: record of ports', () => this.#changed());
+    this.#mirrors.subscribe('egress: mirrors', ({ type, key, object }) => {
       if (type === 'deleted') this.#remember(key, object);
       this.#changed();
     });
-    this.#links.subscribe(() => this.#changed());
+    this.#links.subscribe('egress: Links', () => this.#changed());
     record.subscribe(() => this.#changed());
     mirrors.subscribe(() => this.#changed());
     linkReflector.subscribe(() => this.#changed());
@@ -123,13 +125,13 @@ export class RouteSource {
     queueMicrotask(() => {
       this.#pending = false;
       this.#tellProblems();
-      this.#options.onRoutes(
-        routesOf({
-          record: this.#entries(),
-          mirror: (key) => this.#mirrors.get(key) ?? this.#lately.get(key),
-          link: (key) => this.#links.get(key),
-        }),
-      );
+      this.#routes = routesOf({
+        record: this.#entries(),
+        mirror: (key) => this.#mirrors.get(key) ?? this.#lately.get(key),
+        link: (key) => this.#links.get(key),
+        former: (port) => this.#routes.get(port),
+      });
+      this.#options.onRoutes(this.#routes);
     });
   }
 
@@ -162,13 +164,13 @@ export class RouteSource {
 
   #tellProblems(): void {
     const mirrors = this.#mirrors.list();
-    for (const mirror of mirrors) {
+    eachAlone('problems of mirrors', mirrors, (mirror) => {
       const { annotations } = mirror.metadata ?? {};
       this.#problems.tell(keyOf(mirror), [
         ...readRequestAnnotations(annotations).problems,
         ...readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES)).problems,
       ]);
-    }
+    });
     this.#problems.keepOnly(new Set(mirrors.map(keyOf)));
   }
 }

@@ -1,3 +1,4 @@
+import { eachAlone } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
@@ -33,6 +34,7 @@ const SPARE_MS = 3000;
 /** All flows to a gateway are on these connections, so one whose gateway is gone has to be noticed soon. */
 const KEEP_ALIVE_MS = 2000;
 const KEEP_ALIVE_TIMEOUT_MS = 3000;
+const CONNECTIONS = 'connections to a gateway';
 const EMPTY = Buffer.alloc(0);
 /** The richest first: the gateway picks by its own order, which is the same. */
 const STREAMS_FIRST = [STREAMS_CLIENTS_ALPN, STREAMS_ALPN, TRANSPORT_HEADER_ALPN];
@@ -152,14 +154,14 @@ export class Trunk implements Http2User {
   close(): void {
     this.#closed = true;
     this.#unsubscribe();
-    for (const connection of this.#pool) this.#retire(connection);
-    for (const spare of this.#spares) spare.destroy();
+    eachAlone(CONNECTIONS, this.#pool, (connection) => this.#retire(connection));
+    eachAlone(CONNECTIONS, this.#spares, (spare) => spare.destroy());
   }
 
   /** Ends everything. */
   destroy(): void {
     this.close();
-    for (const connection of this.#all.keys()) connection.destroy();
+    eachAlone(CONNECTIONS, this.#all.keys(), (connection) => connection.destroy());
   }
 
   onRequest(): void {
@@ -343,7 +345,7 @@ export class Trunk implements Http2User {
     const current = this.#options.identity.current();
     if (current === undefined || current === this.#presented || this.#pool.size === 0) return;
     this.#presented = current;
-    for (const connection of this.#pool) this.#replace(connection);
+    eachAlone(CONNECTIONS, this.#pool, (connection) => this.#replace(connection));
   }
 
   /** Closes a connection beyond the first that has had no stream for a whole period. */

@@ -1,3 +1,4 @@
+import { eachAlone } from '../base/alone.ts';
 import { type GatewayPlace, Trunk, type TrunkOptions } from './trunk.ts';
 
 /** The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for. */
@@ -31,7 +32,7 @@ export class Trunks {
 
   /** Ends everything. */
   destroy(): void {
-    for (const { trunk } of this.#trunks.values()) trunk.destroy();
+    eachAlone('trunks', this.#trunks.values(), ({ trunk }) => trunk.destroy());
     this.#trunks.clear();
   }
 }

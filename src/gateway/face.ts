@@ -1,5 +1,6 @@
 import type { TargetSource } from '../discovery/target.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
+import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import type { Gateway } from './gateway.ts';
 import type { GatewayReport } from './metrics.ts';
@@ -18,11 +19,12 @@ export function faceOf(parts: {
   readonly gateway: Gateway;
   readonly targets: TargetSource;
   readonly lines: LineWriter;
+  readonly lastResort: LastResort;
   readonly setLogLevel: (level: string) => void;
   /** Whether it takes connections already. */
   readonly listening: () => boolean;
 }): GatewayFace {
-  const { gateway, targets, lines } = parts;
+  const { gateway, targets, lines, lastResort } = parts;
   return {
     ready: () => {
       const { ready } = gateway;
@@ -32,6 +34,7 @@ export function faceOf(parts: {
       accounts: gateway.accounts.snapshot(),
       balancers: gateway.balancers,
       accessLogDropped: lines.dropped,
+      processErrors: lastResort.counts,
     }),
     targetReady: (question) => targetReadiness(targets, question),
     setLogLevel: parts.setLogLevel,

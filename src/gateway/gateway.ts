@@ -1,6 +1,7 @@
+import { eachAlone } from '../base/alone.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
-import { sleep, type Clock } from '../base/clock.ts';
+import { sleep } from '../base/clock.ts';
 import { containedClock } from '../base/contained-clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
 import type { IdentitySource } from '../identity/identity.ts';
@@ -17,7 +18,7 @@ import { type Claim, speechOf } from '../proxy/speech.ts';
 import { MAX_PENDING } from '../proxy/target-options.ts';
 import { Target } from '../proxy/target.ts';
 import type { Health } from '../telemetry/admin.ts';
-import type { Logger } from '../telemetry/log.ts';
+import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { Admission, type AdmissionLimits } from '../base/admission.ts';
 import { ownLimits } from './admission-limits.ts';
 import { authorize, loopFailure, type Ruling } from './authorize.ts';
@@ -30,19 +31,18 @@ import { type Entrance, MtlsListener } from './listener.ts';
 import { NO_POLICIES, type PolicySource } from './policy/source.ts';
 import { Presence } from './presence.ts';
 import { type Asking, askingVia, TrustedRelays } from './relays.ts';
+import { lookUp, update } from './served-target.ts';
 import { StreamSession, type Visit } from './stream-session.ts';
 import { trustDomains } from '../identity/trust-domain.ts';
 
-export interface GatewayOptions {
+export interface GatewayOptions extends InternalErrorLogOptions {
   /** For clients with a transport header: other clusters. */
   readonly listen: SocketAddress;
   /** Ports for one service each, for clients without; default none. */
   readonly listeners?: readonly FixedListener[];
   readonly identity: IdentitySource;
   readonly targets: TargetSource;
-  readonly clock: Clock;
   readonly random: Random;
-  readonly log: Logger;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
   /** Several processes take connections from the same port; default false. */
@@ -123,11 +123,11 @@ export class Gateway {
   #draining = false;
 
   constructor(options: GatewayOptions) {
-    const { targets, random, log, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
+    const { targets, random, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
     this.accounts = new Accounts({
       known: (label) => lookUp(targets, label) !== undefined,
       clock: options.clock,
-      onCaught: (err) => log.error({ err }, 'internal error, its flow was ended'),
+      onCaught: flowErrors(options),
     });
     const clock = containedClock(options.clock, (error) => this.accounts.caught(error));
     this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.accounts) };
@@ -184,8 +184,8 @@ export class Gateway {
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
     if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
-    for (const listener of this.#listeners) listener.destroy();
-    for (const { target } of this.#served.values()) target.close();
+    eachAlone('listeners', this.#listeners, (listener) => listener.destroy());
+    eachAlone('targets', this.#served.values(), ({ target }) => target.close());
     this.#peers.close();
   }
 
@@ -419,7 +419,7 @@ export class Gateway {
     served.spec = lookUp(this.#options.targets, key);
     update(served.target, served.spec);
     this.#gate(served);
-    for (const flow of served.flows) flow.recheck();
+    this.#recheck(served.flows);
     this.#forgetUnused(served);
   }
 
@@ -427,16 +427,11 @@ export class Gateway {
   #policiesChanged(namespace: string | undefined): void {
     for (const [label, { flows }] of this.#served) {
       if (namespace !== undefined && serviceOf(label)?.namespace !== namespace) continue;
-      for (const flow of flows) flow.recheck();
+      this.#recheck(flows);
     }
   }
-}
 
-function update(target: Target, spec: TargetSpec | undefined): void {
-  target.update(spec?.endpoints ?? [], spec);
-}
-
-function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {
-  const colon = key.lastIndexOf(':');
-  return targets.get(key.slice(0, colon), Number(key.slice(colon + 1)));
+  #recheck(flows: Iterable<Flow>): void {
+    for (const flow of flows) contained(this.accounts, () => flow.recheck());
+  }
 }

@@ -106,7 +106,8 @@ export class MtlsListener {
     });
     server.on('secureConnection', (socket) => this.#safely(socket, () => this.#admit(socket)));
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) =>
+      // Stays: also a connection that could not be accepted is an 'error', which nobody else would hear.
+      server.on('error', (error) =>
         reject(
           new LinkspanError(
             'PORT_IN_USE',

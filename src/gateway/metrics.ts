@@ -2,6 +2,7 @@ import type { SocketAddress } from '../base/address.ts';
 import { type AccountsSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/accounts.ts';
 import { accountsExposition, serviceOf } from '../proxy/metrics.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
+import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/metrics.ts';
 
 /** Endpoints of one service as its balancer sees them. */
@@ -17,6 +18,8 @@ export interface GatewayReport {
   readonly balancers: Readonly<Record<string, BalancerCounts>>;
   /** Lines that the access log had to leave out. */
   readonly accessLogDropped: number;
+  /** What came to nobody's hands. */
+  readonly processErrors: ProcessErrors;
 }
 
 /** The state of worker processes. */
@@ -29,7 +32,12 @@ export interface WorkerCounts {
   readonly restarts: number;
 }
 
-export const EMPTY_REPORT: GatewayReport = { accounts: EMPTY_SNAPSHOT, balancers: {}, accessLogDropped: 0 };
+export const EMPTY_REPORT: GatewayReport = {
+  accounts: EMPTY_SNAPSHOT,
+  balancers: {},
+  accessLogDropped: 0,
+  processErrors: NO_PROCESS_ERRORS,
+};
 
 /** What several processes tell together. Each of them balances over the same endpoints, so those are not added but the best view is taken. */
 export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
@@ -45,6 +53,11 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
     accounts: addSnapshots(a.accounts, b.accounts),
     balancers,
     accessLogDropped: a.accessLogDropped + b.accessLogDropped,
+    processErrors: {
+      exceptions: a.processErrors.exceptions + b.processErrors.exceptions,
+      rejections: a.processErrors.rejections + b.processErrors.rejections,
+      contained: a.processErrors.contained + b.processErrors.contained,
+    },
   };
 }
 
@@ -127,6 +140,7 @@ function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version
   ]);
   out.write(gatewayFamilies.restarts, [[{}, restarts]]);
   out.write(gatewayFamilies.accessLogDropped, [[{}, report.accessLogDropped]]);
+  writeProcessErrors(out, report.processErrors);
   return out;
 }
 

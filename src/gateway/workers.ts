@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { endedSnapshot } from '../proxy/accounts.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
+import type { ProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { GatewayFace } from './face.ts';
 import { addReports, EMPTY_REPORT, type GatewayReport, type WorkerCounts } from './metrics.ts';
@@ -24,6 +25,8 @@ export interface WorkersOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** What came to nobody's hands in this process, which carries no traffic. */
+  processErrors(): ProcessErrors;
   /** Time for workers to end after `stop`, their own grace included. */
   readonly stopMs: number;
 }
@@ -164,7 +167,8 @@ export class Workers implements GatewayFace {
         if (answer !== undefined && slot.handle === handle) slot.report = answer as GatewayReport;
       }),
     );
-    return this.#slots.reduce((sum, slot) => addReports(sum, slot.report), this.#retired);
+    const own = addReports(this.#retired, { ...EMPTY_REPORT, processErrors: this.#options.processErrors() });
+    return this.#slots.reduce((sum, slot) => addReports(sum, slot.report), own);
   }
 
   #askAll(question: Question): Promise<unknown[]> {
@@ -234,11 +238,10 @@ export class Workers implements GatewayFace {
       resolve(undefined);
     }
     slot.waiting.clear();
-    const { accounts, accessLogDropped } = slot.report;
     this.#retired = addReports(this.#retired, {
-      accounts: endedSnapshot(accounts),
+      ...slot.report,
+      accounts: endedSnapshot(slot.report.accounts),
       balancers: {},
-      accessLogDropped,
     });
     slot.report = EMPTY_REPORT;
   }

@@ -1,4 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
+import { tellAll } from '../base/alone.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError, LinkspanError, messageOf } from '../base/errors.ts';
 import { keyOf } from '../kube/resource.ts';
@@ -65,7 +66,8 @@ export function openBoundConfigMap(options: AnchorsConfigMapOptions): BoundAncho
     } catch (error) {
       problem = `${where}: ${messageOf(error)}`;
     }
-    if (JSON.stringify([current, problem, known]) !== before) for (const listener of listeners) listener();
+    if (JSON.stringify([current, problem, known]) !== before)
+      tellAll('listeners of bound trust anchors', listeners);
   });
   return {
     current: () => current,
@@ -191,7 +193,7 @@ class BoundIdentity implements IdentitySource {
         'trust anchors of other domains loaded',
       );
     this.#told = state;
-    for (const listener of this.#listeners) listener();
+    tellAll('listeners of an identity', this.#listeners);
   }
 
   /** Nothing is believed before all bindings are known: an anchor of our own could vouch for a domain that is bound to others. */

@@ -1,3 +1,4 @@
+import { tellAll } from '../base/alone.ts';
 import type { Clock } from '../base/clock.ts';
 import type { LinkspanError } from '../base/errors.ts';
 import type { Health } from '../telemetry/admin.ts';
@@ -82,7 +83,7 @@ export class IdentityState {
     } else if (identity !== undefined && health.reason !== '') {
       log.warn({ identity: identity.name, reason: health.reason }, 'identity needs renewal');
     }
-    for (const listener of this.#listeners) listener();
+    tellAll('listeners of an identity', this.#listeners);
   }
 }
 

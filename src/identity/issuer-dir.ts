@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { tellAll } from '../base/alone.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
@@ -127,7 +128,7 @@ class IssuerDir implements IssuerSource {
     if (otherProblem && this.problem !== undefined) {
       log.error({ err: this.problem, usable: this.current() !== undefined }, 'issuer refused');
     }
-    for (const listener of this.#listeners) listener();
+    tellAll('listeners of an issuer', this.#listeners);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls';
+import { eachAlone, surface } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -117,13 +118,13 @@ export class OpenPeers {
   #look(): void {
     this.#timer = undefined;
     const now = this.#options.clock.monotonic();
-    for (const [connection, entry] of this.#open) {
+    eachAlone('ages of connections', this.#open, ([connection, entry]) => {
       if (now >= entry.endAt) connection.destroy();
       else if (now >= entry.retireAt) {
         entry.retireAt = Infinity;
         connection.retire();
       }
-    }
+    });
     if (this.#open.size > 0) this.#lookLater();
   }
 
@@ -145,8 +146,18 @@ export class OpenPeers {
     for (const [connection, { socket }] of this.#open) {
       const current = this.#identity;
       if (this.#closed || current === undefined || !trustOf(current).equals(trustOf(identity))) return;
-      if (this.#open.has(connection)) this.#lookAt(connection, socket, identity);
+      if (this.#open.has(connection)) this.#lookSafely(connection, socket, identity);
       if (++looked % BATCH === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** One that cannot be looked at ends, and the others are looked at. */
+  #lookSafely(connection: OpenConnection, socket: TLSSocket, identity: Identity): void {
+    try {
+      this.#lookAt(connection, socket, identity);
+    } catch (error) {
+      surface(error, 'trust in connections');
+      connection.destroy();
     }
   }
 

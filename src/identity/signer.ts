@@ -80,7 +80,7 @@ export class Signer {
       random,
       log,
     });
-    this.#store.subscribe(({ type, key }) => {
+    this.#store.subscribe('signer: requests', ({ type, key }) => {
       if (type !== 'deleted') this.#queue.add(key);
     });
     // What waited for a good issuer.

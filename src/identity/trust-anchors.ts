@@ -1,5 +1,6 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import path from 'node:path';
+import { tellAll } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../base/errors.ts';
@@ -51,7 +52,7 @@ class Bundle {
           : new LinkspanError('IDENTITY_MISSING', messageOf(error), { cause: error });
     }
     if (before[0] === this.current?.text && before[1] === this.problem?.message) return;
-    for (const listener of this.#listeners) listener();
+    tellAll('listeners of trust anchors', this.#listeners);
   }
 
   close(): void {

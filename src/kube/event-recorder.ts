@@ -30,6 +30,8 @@ const RATE = 20;
 /** The same note within this time is counted, not written again. */
 const AGGREGATE_MS = 600_000;
 const MAX_KNOWN = 2000;
+/** Events live for an hour in Kubernetes; what was lost is no news after that either. */
+const NEWS_MS = 3_600_000;
 /** While notes go on being dropped, how often the log says so. */
 const DROPPED_LOG_MS = 60_000;
 
@@ -61,12 +63,26 @@ export class EventRecorder {
   /** The token bucket: how many writes are free now, as of `#filledAt` (monotonic). */
   #tokens = RATE;
   #filledAt: number;
+  #failures = 0;
+  #failure: { readonly error: Error; readonly at: number } | undefined;
   #dropped = 0;
   #droppedSince = 0;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
     this.#filledAt = options.clock.monotonic();
+  }
+
+  /** Notes that were not written: they were refused, or there were more than can be written. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Why the last note was not written, within the last hour; undefined: it was. */
+  get failure(): Error | undefined {
+    if (this.#failure === undefined) return undefined;
+    const { error, at } = this.#failure;
+    return this.#options.clock.monotonic() - at < NEWS_MS ? error : undefined;
   }
 
   /** Notes that wait to be written. */
@@ -134,9 +150,12 @@ export class EventRecorder {
     try {
       await this.#write(key, { note, count }, signal);
       this.#refused.delete(namespace);
+      this.#failure = undefined;
     } catch (error) {
       const level = this.#refused.has(namespace) || signal.aborted ? 'debug' : 'warn';
       if (this.#refused.size < MAX_KNOWN) this.#refused.add(namespace);
+      this.#failures += count;
+      this.#failure = { error: error as Error, at: this.#options.clock.monotonic() };
       log[level]({ namespace, reason: note.reason, err: error }, 'event not written');
     }
   }
@@ -195,6 +214,7 @@ export class EventRecorder {
   #countDropped(count: number): void {
     if (this.#dropped === 0) this.#droppedSince = this.#options.clock.monotonic();
     this.#dropped += count;
+    this.#failures += count;
   }
 
   #sayDropped(over: boolean): void {

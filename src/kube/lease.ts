@@ -100,7 +100,7 @@ export class LeaseElector {
 
   async #follow(): Promise<void> {
     const { store, namespace, name } = this.#options;
-    const unsubscribe = store?.subscribe((change) => this.#changed(change));
+    const unsubscribe = store?.subscribe('lease: its record', (change) => this.#changed(change));
     if (store !== undefined) {
       const lease = store.get(`${namespace}/${name}`);
       if (lease !== undefined) this.#record.saw(lease);

@@ -1,3 +1,4 @@
+import { surface, tellAll } from '../base/alone.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../base/clock.ts';
 import { codeOf, describeError, LinkspanError } from '../base/errors.ts';
@@ -79,10 +80,6 @@ export class Reflector<T extends KubeObject> {
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
-    const { store, log } = options;
-    const { plural } = options.resource;
-    store.onListenerError = (listener, err) =>
-      log.error({ resource: plural, listener, err }, 'listener of a change failed');
     this.#overlong = new OverlongAnnotations(options.resource.plural, options.log);
   }
 
@@ -348,7 +345,19 @@ export class Reflector<T extends KubeObject> {
     } else store.set(kept);
   }
 
+  /** One object that cannot be read is as it was; it keeps no other, and no list, from being taken in. */
   #transform(object: T): T | undefined {
+    try {
+      return this.#read(object);
+    } catch (error) {
+      if (codeOf(error) !== undefined) throw error;
+      const { resource, store } = this.#options;
+      surface(error, 'objects of an API server', { resource: resource.plural, key: keyOf(object) });
+      return store.get(keyOf(object));
+    }
+  }
+
+  #read(object: T): T | undefined {
     const { metadata } = object;
     if (metadata !== undefined) {
       if (this.#options.keepManagedFields !== true) delete metadata.managedFields;
@@ -383,7 +392,7 @@ export class Reflector<T extends KubeObject> {
   }
 
   #tell(): void {
-    for (const listener of this.#listeners) listener();
+    tellAll('listeners of a reflector', this.#listeners);
   }
 }
 

@@ -1,3 +1,4 @@
+import { surface } from '../base/alone.ts';
 import { addTo, removeFrom } from '../base/multimap.ts';
 import { keyOf, type KubeObject } from './resource.ts';
 
@@ -65,17 +66,12 @@ export class IndexedStore<T extends KubeObject> {
   }
 
   /**
-   * Told of a listener that threw; the others have heard all the same, and so has whoever fills the store. Absent:
-   * what the first of them threw is thrown when all have heard.
-   */
-  onListenerError: ((listener: string, error: unknown) => void) | undefined;
-
-  /**
-   * Calls `listener` after every change. What it throws harms nobody else.
-   * @param name whose it is, for the log
+   * Calls `listener` after every change. What it throws is surfaced with its name, and harms nobody else: neither
+   * other listeners nor whoever fills the store.
+   * @param name whose it is and what it does, constant, for the log
    * @returns what ends the subscription
    */
-  subscribe(listener: (change: StoreChange<T>) => void, name = listener.name): () => void {
+  subscribe(name: string, listener: (change: StoreChange<T>) => void): () => void {
     this.#listeners.set(listener, name);
     return () => this.#listeners.delete(listener);
   }
@@ -123,20 +119,26 @@ export class IndexedStore<T extends KubeObject> {
   }
 
   *#valuesOf(object: T): Generator<[string, string[]]> {
-    for (const [name, values] of this.#functions) yield [name, values(object)];
+    for (const [name, valuesOf] of this.#functions) {
+      let values: string[] = [];
+      try {
+        values = valuesOf(object);
+      } catch (error) {
+        // It is found by its key alone.
+        surface(error, 'indexes of a store', { index: name, key: keyOf(object) });
+      }
+      yield [name, values];
+    }
   }
 
   #emit(change: StoreChange<T>): void {
-    const errors: unknown[] = [];
-    for (const [listener, name] of this.#listeners) {
+    for (const [listener, subscriber] of this.#listeners) {
       try {
         listener(change);
       } catch (error) {
-        if (this.onListenerError === undefined) errors.push(error);
-        else this.onListenerError(name, error);
+        surface(error, 'subscribers of a store', { subscriber, key: change.key });
       }
     }
-    if (errors.length > 0) throw errors[0];
   }
 }
 

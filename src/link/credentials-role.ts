@@ -101,7 +101,8 @@ export class CredentialsRole {
         log.warn({ role: key, err: error }, 'rights on credentials not written, trying again');
       },
     });
-    for (const store of [this.#links, this.#secrets]) store.subscribe(() => this.#queue.add(this.#key));
+    for (const store of [this.#links, this.#secrets])
+      store.subscribe('signer: Role of the credentials', () => this.#queue.add(this.#key));
   }
 
   /** Whether the Role is as it has to be. */

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { eachAlone } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
@@ -100,7 +101,7 @@ export class AnnotatedGateways {
 
   /** What may be used has changed: addresses are judged anew. */
   recheck(): void {
-    for (const { path } of this.#followed.values()) path?.recheck();
+    eachAlone('gateways of exports', this.#followed.values(), ({ path }) => path?.recheck());
   }
 
   users(gateway: string): readonly string[] {
@@ -142,7 +143,7 @@ export class AnnotatedGateways {
     this.#followed.set(gateway, followed);
     this.#count();
     const changed = () => this.#changed(gateway, store.list()[0]);
-    store.subscribe(changed);
+    store.subscribe('mirrors: gateway Service of an export', changed);
     reflector.start();
     reflector.whenSynced().then(changed, () => undefined);
     return followed;

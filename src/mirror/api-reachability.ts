@@ -1,3 +1,4 @@
+import { tellAll } from '../base/alone.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { KubeApiError, type KubeClient } from '../kube/client.ts';
 
@@ -51,9 +52,10 @@ export class ApiReachability {
     const wasAway = this.#failures >= THRESHOLD;
     this.#error = failed;
     this.#failures = failed === undefined ? 0 : this.#failures + 1;
-    if (wasAway && failed === undefined) onBack();
+    // First the next turn: what the other does must not be the end of it.
     this.#timer = clock.after(failed === undefined ? PERIOD_MS : RETRY_MS, () => void this.#ask(), {
       unref: true,
     });
+    if (wasAway && failed === undefined) tellAll('the API server is back', [onBack]);
   }
 }

@@ -6,6 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
+import { eachAlone } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../base/egress-ports.ts';
@@ -43,7 +44,14 @@ import { seedClaims } from './egress-seed.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { GatewayHealthFactory } from './gateway-health.ts';
 import { LinkRun } from './link-run.ts';
-import { BY_SERVICE, egressPods, keepNamespaceName, serviceIndexes, sliceService } from './local-indexes.ts';
+import {
+  BY_SERVICE,
+  egressPods,
+  keepMirrorLease,
+  keepNamespaceName,
+  serviceIndexes,
+  sliceService,
+} from './local-indexes.ts';
 import type { LocalExclusionSettings } from './local-exclusions.ts';
 import { LocalMembers } from './local-members.ts';
 import { LocalView } from './local-view.ts';
@@ -158,7 +166,7 @@ export class Controller {
       random,
       log,
       onChange: () => {
-        for (const run of this.runs.values()) run.peer?.rangesChanged();
+        eachAlone('own address ranges', this.runs.values(), ({ peer }) => peer?.rangesChanged());
       },
     });
     this.#credentials = new CredentialsWatch({
@@ -233,6 +241,11 @@ export class Controller {
     };
   }
 
+  /** How the Events about Links get on. */
+  get events(): Pick<EventRecorder, 'failures' | 'failure'> {
+    return this.#events;
+  }
+
   /** What is decided about local members of federated Services, while this replica keeps them. */
   get localMembers(): LocalMembers | undefined {
     return this.#localMembers;
@@ -251,19 +264,19 @@ export class Controller {
     this.#watch(endpointSlices, stores.endpointSlices, { ...made, transform: keepMaker<V1EndpointSlice> });
     this.#watch(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });
     const egress = new IndexedStore<NonNullable<(typeof endpointSlices)['__type']>>();
-    egress.subscribe(() => {
+    egress.subscribe('controller: egress pods', () => {
       this.#egressAddresses = egressPods(egress.list());
-      for (const run of this.runs.values()) run.peer?.resync();
+      eachAlone('addresses of the egress', this.runs.values(), ({ peer }) => peer?.resync());
     });
     this.#watch(endpointSlices, egress, {
       namespace,
       labelSelector: `kubernetes.io/service-name=${egressService}`,
     });
-    this.links.subscribe((change) => {
+    this.links.subscribe('controller: Links', (change) => {
       this.#credentials.want(new Set(this.links.list().flatMap((link) => credentialsOf(link) ?? [])));
       this.#queue.add(change.key);
     });
-    this.secrets.subscribe((change) => this.#secretChanged(change.key));
+    this.secrets.subscribe('controller: Secrets of Links', (change) => this.#secretChanged(change.key));
   }
 
   #watch<T extends KubeObject>(
@@ -399,9 +412,4 @@ export class Controller {
 function credentialsOf({ spec }: LinkObject): string | undefined {
   const name = spec?.clusterCredentialsSecret;
   return typeof name === 'string' && name !== '' ? name : undefined;
-}
-
-/** Leases of Links and of local members; nobody else's are of interest. */
-function keepMirrorLease(lease: V1Lease): V1Lease | undefined {
-  return /^(local-)?service-mirror-write/.test(lease.metadata?.name ?? '') ? lease : undefined;
 }

@@ -1,4 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
+import { tellAll } from '../base/alone.ts';
 import { sleep } from '../base/clock.ts';
 import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../base/egress-ports.ts';
 import {
@@ -198,7 +199,7 @@ export class EgressAllocator {
   #tell(entries: readonly RecordEntry[]): void {
     for (const entry of entries) {
       if (isFreed(entry)) continue;
-      for (const listener of this.#listeners.get(entry.link) ?? []) listener(scopeOf(entry));
+      tellAll('listeners of egress ports', this.#listeners.get(entry.link) ?? [], scopeOf(entry));
     }
   }
 }

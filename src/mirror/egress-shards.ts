@@ -77,7 +77,7 @@ export class EgressShards {
       onError: (shard, error) =>
         log.warn({ shard: shardName(Number(shard)), err: error }, 'egress ports not recorded, trying again'),
     });
-    this.#unsubscribe = store.subscribe(({ type, object }) => {
+    this.#unsubscribe = store.subscribe('controller: record of ports', ({ type, object }) => {
       if (type === 'deleted') this.#gone(object);
       else this.#take(object);
     });

@@ -1,18 +1,23 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { messageOf } from '../base/errors.ts';
 import type { Controller } from './controller.ts';
 import { readyAddresses } from './endpoints.ts';
 import type { LocalPart } from './facts.ts';
 import type { AddressReport, AddressTry } from './gateway-health.ts';
 import type { LinkRun } from './link-run.ts';
+import type { FederatedWriter } from './federated-writer.ts';
 import { isAnnotated } from './mirror-writer.ts';
 import { federatedName, memberName, mirrorName, parseKey } from './naming.ts';
 import type { Peer } from './peer.ts';
 import { mirrorReasons, type MirrorReason } from './reasons.ts';
 import type { Outcome } from './reconciler.ts';
 
+/** In the place of a Link, and of a cluster, of what lives in the source cluster itself. No Link is called so: theirs have a namespace. */
+export const LOCAL = 'local';
+
 /** What one replica knows of one Link; `GET /mirrors` of the controller's admin port. */
 export interface LinkReport {
-  /** `namespace/name`. */
+  /** `namespace/name`; `LOCAL`: the source cluster's own members of federated Services. */
   readonly link: string;
   readonly cluster: string;
   /** Whether this replica keeps the Link's mirrors; another one that does knows more. */
@@ -31,6 +36,8 @@ export interface LinkReport {
   readonly gateway?: { readonly path: string; readonly addresses: readonly AddressReport[] };
   /** Kinds of the source's own address ranges that are not known, and why. */
   readonly unknownRanges?: readonly string[];
+  /** What is known here and could not be written for others to see, and why. */
+  readonly unwritten?: readonly string[];
   readonly mirrors?: readonly ServiceReport[];
   readonly federated?: readonly ServiceReport[];
 }
@@ -76,11 +83,20 @@ export interface Explanation {
   readonly lastWordSeconds: number | null;
 }
 
-/** Every Link with all its Services, as this replica knows them. */
+/** Every Link with all its Services, as this replica knows them, and behind them this cluster's own members of federated Services, if there are any. */
 export function reportLinks(controller: Controller): LinkReport[] {
-  return [...controller.runs]
+  const found = [...controller.runs]
     .map(([key, run]) => reportLink(controller, key, run))
     .sort((a, b) => (a.link < b.link ? -1 : 1));
+  return [...found, ...reportLocal(controller)];
+}
+
+function reportLocal(controller: Controller): LinkReport[] {
+  const kept = controller.localMembers?.kept;
+  if (kept === undefined || kept.writer.reconciler.outcomes.size === 0) return [];
+  const { outcomes } = kept.writer.reconciler;
+  const federated = services(controller, outcomes, () => 'federated');
+  return [{ link: LOCAL, cluster: LOCAL, held: true, synced: kept.members.synced, mirrors: [], federated }];
 }
 
 /** What came of one request to an address of a gateway; `GET /try` of the controller's admin port. */
@@ -104,12 +120,15 @@ export async function tryGateways(controller: Controller): Promise<GatewayTry[]>
 function reportLink(controller: Controller, link: string, run: LinkRun): LinkReport {
   const { peer, problem } = run;
   const cluster = controller.links.get(link)?.spec?.targetClusterName ?? '';
+  const unwritten = unwrittenOf(controller, run);
+  const seen = unwritten.length === 0 ? {} : { unwritten };
   if (peer === undefined)
     return {
       link,
       cluster,
       held: run.leader,
       ...(problem === undefined ? {} : { problem: problem.message }),
+      ...seen,
     };
   const lastWordSeconds = ageOf(controller, peer);
   return {
@@ -125,9 +144,15 @@ function reportLink(controller: Controller, link: string, run: LinkRun): LinkRep
       : { credentialsExpireAt: new Date(run.expiry.expiresAt).toISOString() }),
     ...(peer.gateway === undefined ? {} : { gateway: gatewayReport(peer.gateway) }),
     unknownRanges: peer.unknownRanges,
+    ...seen,
     mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) => peer.mirrors.look(key).mode),
     federated: services(controller, peer.federated.reconciler.outcomes, () => 'federated'),
   };
+}
+
+function unwrittenOf({ events }: Controller, { statusFailure }: LinkRun): string[] {
+  const status = statusFailure === undefined ? [] : [`status: ${messageOf(statusFailure)}`];
+  return events.failure === undefined ? status : [...status, `Events: ${messageOf(events.failure)}`];
 }
 
 function services(
@@ -151,7 +176,7 @@ function services(
 
 /**
  * What became of a name: it may be the remote Service's, the mirror's (`<svc>-<cluster>`) or the federated Service's. One explanation for each Link that this
- * replica keeps, whether the Service is exported or not.
+ * replica keeps, whether the Service is exported or not, and one for this cluster's own member of a federated Service.
  */
 export function explainName(controller: Controller, namespace: string, name: string): Explanation[] {
   const found: Explanation[] = [];
@@ -164,7 +189,17 @@ export function explainName(controller: Controller, namespace: string, name: str
     const federated = explainMember(controller, peer, `${namespace}/${member}`);
     if (federated.exported || federated.endpoints.length > 0) found.push(federated);
   }
-  return found;
+  return [...found, ...explainLocal(controller, `${namespace}/${memberName(name) ?? name}`)];
+}
+
+/** This cluster's own member of a federated Service, where it is one and this replica keeps it. */
+function explainLocal({ localMembers }: Controller, key: string): Explanation[] {
+  const { writer, members } = localMembers?.kept ?? {};
+  const outcome = writer?.reconciler.outcomes.get(key);
+  if (writer === undefined || members === undefined || outcome === undefined) return [];
+  const own = { link: LOCAL, cluster: LOCAL, service: key, gateway: null };
+  const heard = { synced: members.synced, apiError: members.error?.message ?? null, lastWordSeconds: null };
+  return [{ ...own, ...heard, ...memberOf(writer, members, key) }];
 }
 
 function explainMirror(controller: Controller, peer: Peer, key: string): Explanation {
@@ -185,18 +220,21 @@ function explainMirror(controller: Controller, peer: Peer, key: string): Explana
 }
 
 function explainMember(controller: Controller, peer: Peer, key: string): Explanation {
-  const facts = peer.federated.look(key);
-  const outcome = peer.federated.reconciler.outcomes.get(key);
+  return { ...common(controller, peer, key), ...memberOf(peer.federated, peer.members, key) };
+}
+
+function memberOf(writer: FederatedWriter, members: Peer['members'], key: string) {
+  const facts = writer.look(key);
+  const outcome = writer.reconciler.outcomes.get(key);
   return {
-    ...common(controller, peer, key),
     local: federatedName(facts.key.name),
-    kind: 'federated',
+    kind: 'federated' as const,
     exported: facts.remote !== undefined,
     selectedBy: facts.remote === undefined ? null : 'federatedServiceSelector',
     mode: `federated, ${facts.union === 'none' ? 'resolved by Linkerd' : facts.union}`,
     namespace: facts.namespace,
     ...reasonOf(outcome, { reason: outcome?.reason ?? 'NotExported', message: '' }),
-    remote: remoteCounts(peer.members, key),
+    remote: remoteCounts(members, key),
     ...localOf(facts.federated),
   };
 }

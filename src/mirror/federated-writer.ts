@@ -32,6 +32,7 @@ import {
   parseKey,
 } from './naming.ts';
 import { mirroredPorts } from './ports.ts';
+import { NOTHING_OF_OURS } from './reasons.ts';
 import { takesSelector } from './steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 
@@ -90,18 +91,18 @@ export class FederatedWriter {
         this.#note(key);
         this.#reconciler.add(key, this.#priorityOf(key));
       }),
-      view.stores.services.subscribe((change) => {
+      view.stores.services.subscribe('federated: Services', (change) => {
         if (change.previous !== undefined) this.#localChanged(change.previous);
         this.#localChanged(change.object);
       }),
-      view.stores.endpointSlices.subscribe((change) => {
+      view.stores.endpointSlices.subscribe('federated: EndpointSlices', (change) => {
         for (const service of servicesOfChange(change)) {
           const { namespace, name } = parseKey(service);
           const member = memberName(name);
           if (member !== undefined) this.#touched(`${namespace}/${member}`);
         }
       }),
-      view.stores.namespaces.subscribe((change) => {
+      view.stores.namespaces.subscribe('federated: Namespaces', (change) => {
         for (const key of members.services.keys())
           if (parseKey(key).namespace === change.key) this.#reconciler.add(key, PRIORITY.change);
       }),
@@ -171,10 +172,11 @@ export class FederatedWriter {
   }
 
   /** As `MirrorWriter` does: what nothing leads to any more is given back. */
-  #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action }: MemberVerdict): void {
-    if (action !== 'join' && action !== 'leave') return;
+  #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action, reason }: MemberVerdict): void {
+    const gone = action === 'leave' || NOTHING_OF_OURS.has(reason);
+    if (action !== 'join' && !gone) return;
     const holder = (name: string) => `${parseKey(key).namespace}/${name}@${member}`;
-    const wanted = [...(action === 'leave' ? [] : egressPorts)].map(
+    const wanted = [...(gone ? [] : egressPorts)].map(
       ([name, ports]) => [holder(name), Object.keys(ports).map(Number)] as const,
     );
     this.#options.egress.settle({ cluster: member, export: key, federated: true }, new Map(wanted));

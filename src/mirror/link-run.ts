@@ -104,6 +104,11 @@ export class LinkRun {
     return this.#status.failures;
   }
 
+  /** Why its status is older than what is known here; undefined: it is not. */
+  get statusFailure(): Error | undefined {
+    return this.#status.failure;
+  }
+
   /** Takes in the Link as it is now (undefined = deleted) and the Secrets; restarts the peer when anything that it depends on has changed. */
   async update(
     object: LinkObject | undefined,

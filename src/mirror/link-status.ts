@@ -32,8 +32,8 @@ export class LinkStatusWriter {
   readonly #options: { local: KubeClient; clock: Clock; log: Logger };
   #written: LinkStatus | undefined;
   #writing = false;
-  /** The last write failed. */
-  #failing = false;
+  /** Why the last write failed; undefined: it did not. */
+  #failure: Error | undefined;
   #failures = 0;
   #writtenAt = Number.NEGATIVE_INFINITY;
   #settling: { readonly peer: Peer; readonly until: number } | undefined;
@@ -48,9 +48,9 @@ export class LinkStatusWriter {
     return this.#failures;
   }
 
-  /** Whether the Link's status is older than what is known here, because it could not be written. */
-  get failing(): boolean {
-    return this.#failing;
+  /** Why the Link's status is older than what is known here: it could not be written. Undefined: it is not. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   /** The status as it was last written or seen. */
@@ -58,39 +58,47 @@ export class LinkStatusWriter {
     return this.#written ?? object?.status;
   }
 
-  /** Never throws: a failure is tried again the next time. */
+  /** Never throws: a failure, also one to find out what to write, is seen and tried again the next time. */
   async write(object: LinkObject, situation: Situation): Promise<void> {
-    if (this.#writing || (situation.peer !== undefined && !this.#settled(situation.peer))) return;
-    const previous = this.latest(object);
-    const status = this.#next(object, previous, situation);
-    const comparable = Object.fromEntries(
-      Object.keys(status).map((key) => [key, previous?.[key as keyof LinkStatus]]),
-    );
-    if (isDeepStrictEqual(status, comparable)) return;
-    const { local, clock } = this.#options;
-    if (this.#canWait(situation.peer, status, previous)) return;
-    this.#writing = true;
-    this.#writtenAt = clock.monotonic();
+    if (this.#writing) return;
     try {
-      const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
-      await local.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
-      this.#written = { ...previous, ...status };
-      this.#failing = false;
+      await this.#write(object, situation);
     } catch (error) {
-      this.#notWritten(object, error);
+      this.#notWritten(object, error as Error);
     } finally {
       this.#writing = false;
     }
   }
 
+  async #write(object: LinkObject, situation: Situation): Promise<void> {
+    if (situation.peer !== undefined && !this.#settled(situation.peer)) return;
+    const previous = this.latest(object);
+    const status = this.#next(object, previous, situation);
+    const comparable = Object.fromEntries(
+      Object.keys(status).map((key) => [key, previous?.[key as keyof LinkStatus]]),
+    );
+    if (isDeepStrictEqual(status, comparable)) {
+      this.#failure = undefined;
+      return;
+    }
+    const { local, clock } = this.#options;
+    if (this.#canWait(situation.peer, status, previous)) return;
+    this.#writing = true;
+    this.#writtenAt = clock.monotonic();
+    const ref = { namespace: object.metadata?.namespace ?? '', name: object.metadata?.name ?? '' };
+    await local.patch(links, ref, { status }, { type: 'merge', subresource: 'status' });
+    this.#written = { ...previous, ...status };
+    this.#failure = undefined;
+  }
+
   /** The first failure in a row is news; those that follow are counted. */
-  #notWritten({ metadata }: LinkObject, err: unknown): void {
+  #notWritten({ metadata }: LinkObject, err: Error): void {
     const link = `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
-    this.#options.log[this.#failing ? 'debug' : 'warn'](
+    this.#options.log[this.#failure !== undefined ? 'debug' : 'warn'](
       { link, err },
       'link status not written, trying again',
     );
-    this.#failing = true;
+    this.#failure = err;
     this.#failures++;
   }
 

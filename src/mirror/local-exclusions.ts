@@ -42,7 +42,7 @@ export class LocalExclusions {
 
   /** Calls `listener` when another key may be excluded now; a Link's status is no reason. Returns the unsubscriber. */
   follow(listener: () => void): () => void {
-    return this.#links.subscribe(() => {
+    return this.#links.subscribe('local members: what Links exclude', () => {
       const lists = listsOf(this.#links);
       if (isDeepStrictEqual(lists, this.#lists)) return;
       this.#lists = lists;

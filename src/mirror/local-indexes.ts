@@ -1,4 +1,4 @@
-import type { V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
+import type { V1EndpointSlice, V1Lease, V1Namespace, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../base/annotations.ts';
 import {
   CLUSTER_NAME_LABEL,
@@ -93,4 +93,9 @@ export function egressPods(slices: readonly V1EndpointSlice[]): MirrorAddress[] 
     });
   }
   return [...found.values()].sort((a, b) => (a.ip < b.ip ? -1 : 1));
+}
+
+/** Leases of Links and of local members; nobody else's are of interest. */
+export function keepMirrorLease(lease: V1Lease): V1Lease | undefined {
+  return /^(local-)?service-mirror-write/.test(lease.metadata?.name ?? '') ? lease : undefined;
 }

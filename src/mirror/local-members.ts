@@ -29,11 +29,17 @@ export interface LocalMembersOptions extends PeerSurroundings {
   readonly log: Logger;
 }
 
+/** The members as they are, and what is decided about them. */
+export interface KeptMembers {
+  readonly writer: FederatedWriter;
+  readonly members: ExportView;
+}
+
 /** The members of federated Services that live in the source cluster itself; one replica at a time keeps them. */
 export class LocalMembers {
   readonly #options: LocalMembersOptions;
   readonly #elector: LeaseElector;
-  #writer: FederatedWriter | undefined;
+  #kept: KeptMembers | undefined;
 
   constructor(options: LocalMembersOptions) {
     this.#options = options;
@@ -53,11 +59,16 @@ export class LocalMembers {
 
   /** What was decided about each member, while this replica holds the Lease. */
   get outcomes(): ReadonlyMap<string, Outcome> {
-    return this.#writer?.reconciler.outcomes ?? new Map<string, Outcome>();
+    return this.#kept?.writer.reconciler.outcomes ?? new Map<string, Outcome>();
   }
 
   get oldestRunningMs(): number {
-    return this.#writer?.reconciler.oldestRunningMs ?? 0;
+    return this.#kept?.writer.reconciler.oldestRunningMs ?? 0;
+  }
+
+  /** What is known of them, while this replica holds the Lease. */
+  get kept(): KeptMembers | undefined {
+    return this.#kept;
   }
 
   start(): void {
@@ -94,7 +105,7 @@ export class LocalMembers {
         log[news ? 'warn' : 'debug']({ service: key, reason, why: message }, 'local federated member');
       },
     });
-    this.#writer = writer;
+    this.#kept = { writer, members };
     writer.start();
     members.start();
     const unfollow = exclusions.follow(() => writer.resync(PRIORITY.bulk));
@@ -107,7 +118,7 @@ export class LocalMembers {
       else signal.addEventListener('abort', () => resolve(), { once: true });
     });
     unfollow();
-    this.#writer = undefined;
+    this.#kept = undefined;
     await writer.stop();
     await members.stop();
   }

@@ -136,7 +136,7 @@ class Overlay<T extends KubeObject> {
     this.#store = store;
     this.#clock = clock;
     this.#grouping = grouping;
-    store.subscribe((change) => {
+    store.subscribe('controller: mirrors as they are', (change) => {
       const entry = this.#written.get(change.key);
       this.echo = undefined;
       if (entry === undefined) return;

@@ -79,16 +79,22 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
         metric.set({ target_cluster_name: 'local', reason }, count);
     },
   );
-  statusFailures(gauge, controller);
+  unwritten(gauge, controller);
   imports(gauge, controller);
   cacheSizes(gauge, controller);
 }
 
-/** How often the status of a Link could not be written. */
-function statusFailures(
+/** How often the status of a Link, and Events about Links, could not be written. */
+function unwritten(
   gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs, links }: Controller,
+  { runs, links, events }: Controller,
 ): void {
+  gauge(
+    'linkspan_event_write_failures',
+    'Events about Links that could not be written, since this replica runs.',
+    [],
+    (metric) => metric.set(events.failures),
+  );
   gauge(
     'linkspan_link_status_write_failures',
     'Writes of the status of a Link that failed, since this replica knows it.',

@@ -19,6 +19,7 @@ import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from './importer
 import { hostOriginOf, keyOfObject, mirrorName, originOf, parseKey } from './naming.ts';
 import { plan } from './plan.ts';
 import { mirroredPorts } from './ports.ts';
+import { NOTHING_OF_OURS } from './reasons.ts';
 import { takesSelector } from './steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 import { decide, modeOf, type Verdict } from './verdict.ts';
@@ -76,7 +77,7 @@ export class MirrorWriter {
         this.#note(key);
         this.#reconciler.add(key, this.#priorityOf(key));
       }),
-      view.stores.services.subscribe(({ object, previous }) => {
+      view.stores.services.subscribe('mirrors: Services', ({ object, previous }) => {
         const before = previous === undefined ? undefined : this.#localKey(previous);
         const key = this.#localKey(object);
         if (before !== undefined && before !== key) this.#touched(before);
@@ -85,14 +86,14 @@ export class MirrorWriter {
         if (view.isEcho('services', object)) this.#note(key);
         else this.#touched(key);
       }),
-      view.stores.endpoints.subscribe(({ object }) => {
+      view.stores.endpoints.subscribe('mirrors: Endpoints', ({ object }) => {
         if (!view.isEcho('endpoints', object)) this.#partChanged(keyOfObject(object));
       }),
-      view.stores.endpointSlices.subscribe((change) => {
+      view.stores.endpointSlices.subscribe('mirrors: EndpointSlices', (change) => {
         if (view.isEcho('endpointSlices', change.object)) return;
         for (const service of servicesOfChange(change)) this.#partChanged(service);
       }),
-      view.stores.namespaces.subscribe((change) => this.#namespaceChanged(change.key)),
+      view.stores.namespaces.subscribe('mirrors: Namespaces', (change) => this.#namespaceChanged(change.key)),
     );
     for (const key of this.mirrors()) {
       this.#note(key);
@@ -173,7 +174,10 @@ export class MirrorWriter {
 
   /** Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the target is known not to export. */
   #settleClaims({ key, link, remote, synced, egressPorts }: MirrorFacts, { action, reason }: Verdict): void {
-    const gone = action === 'remove' || (remote === undefined && synced && reason === 'NotExported');
+    const gone =
+      action === 'remove' ||
+      NOTHING_OF_OURS.has(reason) ||
+      (remote === undefined && synced && reason === 'NotExported');
     if (action !== 'mirror' && !gone) return;
     const scope = { cluster: link.cluster, export: `${key.namespace}/${key.name}`, federated: false };
     const wanted = [...(gone ? [] : egressPorts)].map(

@@ -91,3 +91,9 @@ export const UNMIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'NoGateway',
   'OverBudgetService',
 ]);
+
+/** Reasons that mean that nothing of ours stands, or can stand, where the mirror or the federated Service would: what was claimed for it is given back. */
+export const NOTHING_OF_OURS: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
+  'MissingNamespace',
+  'NameConflict',
+]);

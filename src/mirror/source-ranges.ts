@@ -156,7 +156,7 @@ export class SourceRanges implements OwnRanges {
     const { resource, which, store } = source;
     const reflector = new Reflector<T>({ client, resource, ...which, store, clock, random, log, transform });
     source.reflector = reflector;
-    store.subscribe(({ object, previous }) => {
+    store.subscribe('controller: own address ranges', ({ object, previous }) => {
       // A Node's status is written every few minutes; of interest is what says a range.
       const same = previous !== undefined && isDeepStrictEqual(rangesIn(previous), rangesIn(object));
       if (source.settled && !same) this.#changeSoon();

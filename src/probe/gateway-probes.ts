@@ -1,3 +1,4 @@
+import { surface } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -145,17 +146,30 @@ export class GatewayProbes {
   }
 
   async #probe(probed: ProbedAddress): Promise<void> {
+    let delayMs = probeTimeoutMs(this.#options.spec);
+    try {
+      delayMs = await this.#turn(probed);
+    } catch (error) {
+      // Whatever it was, an address that nobody probes any more would stay as it is for ever.
+      surface(error, 'probes of a gateway');
+    }
+    if (probed.stopping.signal.aborted) return;
+    probed.timer = this.#options.clock.after(delayMs, () => void this.#probe(probed), { unref: true });
+  }
+
+  /** Probes once. @returns when to do so again, milliseconds */
+  async #turn(probed: ProbedAddress): Promise<number> {
     const { spec, prober, clock, random, observer, cluster } = this.#options;
     const { signal } = probed.stopping;
     const outcome = await prober.probe(this.#target(probed.address), signal);
-    if (signal.aborted) return;
+    if (signal.aborted) return 0;
     observer?.probed(cluster, outcome);
     const current = probed.record;
     const facts = { timing: spec, current, outcome, now: clock.now(), jitter: random() };
     const { next, delayMs } = nextAddress(facts);
     probed.record = next;
-    probed.timer = clock.after(delayMs, () => void this.#probe(probed), { unref: true });
     if (next.state !== current.state) this.#changed(probed);
+    return delayMs;
   }
 
   #changed({ address, record }: ProbedAddress): void {

@@ -91,7 +91,7 @@ export class AdminPages {
     }
   }
 
-  /** Never rejects: what goes wrong is a 500 with the reason. */
+  /** Never rejects: what goes wrong is a 500, with the reason where reasons are given. */
   async answer(request: AdminRequest): Promise<AdminAnswer> {
     const mark = request.path.indexOf('?');
     const path = mark < 0 ? request.path : request.path.slice(0, mark);
@@ -106,7 +106,7 @@ export class AdminPages {
     try {
       return await page.answer(request, query);
     } catch (error) {
-      return text(500, `${messageOf(error)}\n`);
+      return text(500, this.#content.reasons === false ? 'internal error\n' : `${messageOf(error)}\n`);
     }
   }
 

@@ -47,11 +47,21 @@ export function levelOf(log: Logger, onSet: (level: string) => void = () => unde
   };
 }
 
-/** The log fields of an error: message, code, hint and facts; the stack only where nobody foresaw it. */
+/** Longest text of an error, and longest stack, in characters: both may hold what a peer sent. */
+const MAX_MESSAGE = 4096;
+const MAX_STACK = 8192;
+
+/**
+ * The log fields of an error: message, code, hint and facts; the stack only where nobody foresaw it. What is too
+ * long is cut.
+ */
 export function errorFields(error: unknown): Record<string, unknown> {
-  if (error instanceof LinkspanError) {
-    return { code: error.code, message: messageOf(error), hint: error.hint, ...error.fields };
-  }
+  const message = cut(messageOf(error), MAX_MESSAGE);
+  if (error instanceof LinkspanError) return { code: error.code, message, hint: error.hint, ...error.fields };
   const stack = error instanceof Error && codeOf(error) === undefined ? error.stack : undefined;
-  return { message: messageOf(error), ...(stack === undefined ? {} : { stack }) };
+  return { message, ...(stack === undefined ? {} : { stack: cut(stack, MAX_STACK) }) };
+}
+
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)} … (${text.length} characters)`;
 }

@@ -6,7 +6,7 @@ import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import type { EgressProgramConfig } from './egress-program.ts';
 import { freePorts } from './free-port.ts';
 import { PlainClient } from './plain-client.ts';
-import { type Runtime, RuntimeProcess } from './runtime-process.ts';
+import { loadFirst, type Runtime, RuntimeProcess } from './runtime-process.ts';
 
 /** A service as clients of the egress ask for it. */
 export interface RelayedService {
@@ -44,9 +44,11 @@ export class EgressProcess extends RuntimeProcess {
   private constructor(
     runtime: Runtime,
     file: string,
-    { dir, admin, ports }: { dir: string; admin: number; ports: ReadonlyMap<string, number> },
+    parts: { dir: string; admin: number; ports: ReadonlyMap<string, number>; first: string | undefined },
   ) {
-    super(runtime, [path.join(import.meta.dirname, 'egress-program.ts'), file], admin);
+    const { dir, admin, ports, first } = parts;
+    const program = [...loadFirst(runtime, first), path.join(import.meta.dirname, 'egress-program.ts')];
+    super(runtime, [...program, file], admin);
     this.#dir = dir;
     this.#ports = ports;
     this.client = new PlainClient(ports);
@@ -62,6 +64,8 @@ export class EgressProcess extends RuntimeProcess {
     readonly streams?: boolean;
     /** Pods by their address; default: clients are not told apart. */
     readonly pods?: EgressProgramConfig['pods'];
+    /** A file that is loaded before the program. */
+    readonly first?: string;
   }): Promise<EgressProcess> {
     const { runtime, dir, gateway, streams = true } = options;
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
@@ -83,7 +87,7 @@ export class EgressProcess extends RuntimeProcess {
     };
     const file = path.join(dir, 'egress.json');
     writeFileSync(file, JSON.stringify(config));
-    const started = new EgressProcess(runtime, file, { dir, admin, ports });
+    const started = new EgressProcess(runtime, file, { dir, admin, ports, first: options.first });
     await started.says(
       'the egress listens',
       (log) => log.split('"msg":"route served"').length > routes.length,

@@ -11,6 +11,7 @@ import { openIdentityDir } from '../../src/identity/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/metrics.ts';
 import { publishAccounts } from '../../src/proxy/metrics.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
+import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { createRegistry } from '../../src/telemetry/metrics.ts';
 import { noNames } from './host-names.ts';
@@ -30,6 +31,7 @@ const [, , file = ''] = process.argv;
 const config = JSON.parse(readFileSync(file, 'utf8')) as EgressProgramConfig;
 const log = createLogger({ name: 'egress', level: 'info' });
 const shared = { clock: systemClock, random: Math.random, log };
+const lastResort = new LastResort(shared);
 const identity = await openIdentityDir({ dir: config.identityDir, clock: systemClock, log });
 const names = noNames(systemClock);
 const egress = new Egress({
@@ -46,6 +48,8 @@ publishAccounts(registry, egress.accounts, 'outbound');
 publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);
+publishProcessErrors(registry, lastResort);
+lastResort.goOn();
 const admin = await startAdmin({
   address: { host: '127.0.0.1', port: config.admin },
   registry,

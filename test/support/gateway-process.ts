@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Identity } from '../../src/identity/identity.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
 import { freePort } from './free-port.ts';
-import { root, type Runtime, RuntimeProcess } from './runtime-process.ts';
+import { loadFirst, root, type Runtime, RuntimeProcess } from './runtime-process.ts';
 
 export interface ServedTarget {
   readonly name: string;
@@ -39,6 +39,8 @@ export class GatewayProcess extends RuntimeProcess {
     /** Services from a file; without them, and with a kubeconfig among the flags, from the cluster. */
     readonly targets?: readonly ServedTarget[];
     readonly flags?: readonly string[];
+    /** A file that is loaded before the program. */
+    readonly first?: string;
   }): Promise<GatewayProcess> {
     const { runtime, dir } = options;
     await writePemFiles(dir, identityFiles(options.identity), { force: true });
@@ -56,7 +58,8 @@ export class GatewayProcess extends RuntimeProcess {
       '--probe',
       `127.0.0.1:${probe}`,
     ];
-    const command = [path.join(root, 'bin/linkspan.js'), 'gateway', ...flags, ...(options.flags ?? [])];
+    const program = [...loadFirst(runtime, options.first), path.join(root, 'bin/linkspan.js')];
+    const command = [...program, 'gateway', ...flags, ...(options.flags ?? [])];
     const started = new GatewayProcess(runtime, command, admin);
     started.#probe = probe;
     started.#targets = targets;

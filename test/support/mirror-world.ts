@@ -1,7 +1,9 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { ExportView } from '../../src/discovery/export-view.ts';
+import { RECORD_SELECTOR } from '../../src/base/egress-record.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import {
+  configMaps,
   endpointSlices,
   endpoints,
   namespaces,
@@ -15,6 +17,7 @@ import { parseLink } from '../../src/link/schema.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
 import { DropGuard } from '../../src/mirror/drop-guard.ts';
 import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
+import type { ClaimScope } from '../../src/mirror/egress-table.ts';
 import { FederatedWriter } from '../../src/mirror/federated-writer.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local-indexes.ts';
 import { Importer } from '../../src/mirror/importer.ts';
@@ -34,7 +37,7 @@ export type Happening =
   | { readonly kind: 'export'; readonly name: string; readonly port: number; readonly ready: boolean }
   | { readonly kind: 'pods'; readonly name: string; readonly pods: Pods }
   | {
-      readonly kind: 'unexport' | 'delete' | 'join' | 'drift' | 'drop' | 'disown' | 'hold';
+      readonly kind: 'unexport' | 'delete' | 'join' | 'drift' | 'drop' | 'disown' | 'hold' | 'look';
       readonly name: string;
     }
   | { readonly kind: 'cut' | 'compact' | 'fail' | 'lose' | 'refuse' | 'restart' };
@@ -53,9 +56,13 @@ export class MirrorWorld {
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   readonly #random: () => number;
   #mirrors: MirrorWriter | undefined;
+  readonly #relay: boolean;
+  #look: (key: string) => void = () => undefined;
 
-  constructor(random: () => number) {
+  /** @param relay mirrors and federated Services lead to the egress, and hold ports of it */
+  constructor(random: () => number, { relay = false }: { readonly relay?: boolean } = {}) {
     this.#random = random;
+    this.#relay = relay;
     this.source.put('namespaces', { metadata: { name: 'demo', uid: 'ns' } });
     // Two objects of a user, under names that mirroring would like.
     this.source.put('services', {
@@ -120,11 +127,13 @@ export class MirrorWorld {
     });
     if (!verdict.ok) throw new Error('the Link is fine');
     const rules = { excludedLabel: () => false, excludedAnnotation: () => false };
+    const record = new IndexedStore<V1ConfigMap>();
+    follow(configMaps, record, RECORD_SELECTOR);
     const egress = new EgressAllocator({
       ...common,
       client: this.source.client,
       namespace: 'links',
-      store: new IndexedStore(),
+      store: record,
     });
     this.#parts.push(egress);
     const guard = new DropGuard({ fraction: 1 });
@@ -148,7 +157,7 @@ export class MirrorWorld {
         clock: this.clock,
       }),
       egress,
-      egressAddresses: () => [],
+      egressAddresses: () => (this.#relay ? [{ ip: '10.2.0.50' }] : []),
       onOutcome: () => undefined,
     };
     const mirrors = new MirrorWriter({
@@ -158,7 +167,7 @@ export class MirrorWorld {
         cluster: 'west',
         link: 'links/west',
         clusterDomain: 'cluster.local',
-        dataPath: 'gateway',
+        dataPath: this.#relay ? 'relay' : 'gateway',
         rules,
         writeEndpoints: false,
         flatEndpoints: false,
@@ -177,18 +186,28 @@ export class MirrorWorld {
       rules,
       createNamespaces: false,
       clusterDomain: 'cluster.local',
-      union: 'none',
+      union: this.#relay ? 'relay' : 'none',
       gatewayOf: () => aliveGateway(),
       ageOf: () => '1',
     });
     this.#mirrors = mirrors;
     this.#parts.push(mirrors, federated, exports, members);
+    this.#look = (key) => {
+      mirrors.look(key);
+      federated.look(key);
+    };
+    const claimChanged = ({ export: key, federated: isMember }: ClaimScope) =>
+      (isMember ? federated : mirrors).reconciler.add(key, PRIORITY.change);
+    egress.follow('links/west', claimChanged);
     mirrors.start();
     federated.start();
     exports.start();
     members.start();
     void exports.whenSynced().then(
-      () => mirrors.resync(PRIORITY.bulk),
+      () => {
+        mirrors.resync(PRIORITY.bulk);
+        for (const scope of egress.scopes('links/west')) claimChanged(scope);
+      },
       () => undefined,
     );
     void members.whenSynced().then(
@@ -206,6 +225,7 @@ export class MirrorWorld {
     if (what.kind === 'export') this.#export(what.name, what.port, what.ready);
     else if (what.kind === 'pods') this.#headless(what.name, what.pods);
     else if (what.kind === 'restart') await this.#restart();
+    else if (what.kind === 'look') this.#look(`demo/${what.name}`);
     else if ('name' in what) this.#toService(what.kind, what.name);
     else this.#toConnections(what.kind);
   }

@@ -10,6 +10,14 @@ export const root = path.join(import.meta.dirname, '../..');
 export const RUNTIMES = ['node', 'bun'] as const;
 export type Runtime = (typeof RUNTIMES)[number];
 
+/** What makes a runtime load a file before its program. */
+const LOAD_FIRST: Readonly<Record<Runtime, string>> = { node: '--import', bun: '--preload' };
+
+/** The arguments with which a runtime loads a file first; none where there is none. */
+export function loadFirst(runtime: Runtime, file: string | undefined): string[] {
+  return file === undefined ? [] : [LOAD_FIRST[runtime], file];
+}
+
 /** A program of this repository as a process of its own, with what it wrote. */
 export abstract class RuntimeProcess {
   /** The port of its admin server, where it gives its metrics. */
@@ -53,6 +61,11 @@ export abstract class RuntimeProcess {
 
   async metrics(): Promise<string> {
     return (await fetch(`http://127.0.0.1:${this.admin}/metrics`)).text();
+  }
+
+  /** For a program that knows it, of itself or by a file that was loaded first. */
+  signal(signal: 'SIGUSR2' | 'SIGHUP'): void {
+    this.#child.kill(signal);
   }
 
   terminate(): void {

@@ -215,7 +215,8 @@ for (const [way, rows] of [
           at(3, 'raw'),
         ],
         services: ['one', 'two', 'tried1', 'tried2', 'grpc', 'raw'].map((name) => ({ name })),
-        gateway: { log: captured.log, accessLog: watcher, policies },
+        gateway: { log: captured.log, accessLog: watcher, policies, internalErrorLines: Infinity },
+        egress: { internalErrorLines: Infinity },
       });
     });
 

@@ -42,7 +42,7 @@ export class MirrorWatch {
       take: (object: T, deleted: boolean) => void,
     ) => {
       const store = new IndexedStore<T>();
-      store.subscribe(({ object, type }) => {
+      store.subscribe('bench', ({ object, type }) => {
         take(object, type === 'deleted');
         this.#tell();
       });

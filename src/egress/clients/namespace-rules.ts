@@ -1,4 +1,5 @@
 import type { V1Namespace } from '@kubernetes/client-node';
+import { tellAll } from '../../base/alone.ts';
 import { readAnnotation } from '../../base/annotations.ts';
 import { ALLOWED_NAMESPACES } from '../../base/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
@@ -47,7 +48,7 @@ export class KubeNamespaceRules implements NamespaceRules {
       store: this.#store,
       transform: storedNamespace,
     });
-    this.#store.subscribe(({ type, object }) => {
+    this.#store.subscribe('egress: rules of Namespaces', ({ type, object }) => {
       const name = object.metadata?.name ?? '';
       const text = type === 'deleted' ? undefined : saidBy(object);
       this.#problems.tell(name, readAllowedNamespaces(text).problems);
@@ -83,7 +84,7 @@ export class KubeNamespaceRules implements NamespaceRules {
   }
 
   #tell(namespace: string | undefined): void {
-    for (const listener of this.#listeners) listener(namespace);
+    tellAll('listeners of Namespaces', this.#listeners, namespace);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { V1ObjectMeta, V1Pod, V1PodIP, V1PodSpec, V1PodStatus } from '@kubernetes/client-node';
+import { tellAll } from '../../base/alone.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
@@ -41,7 +42,7 @@ export class PodClients implements Clients {
       pageSize: PAGE_SIZE,
       transform: storedPod,
     });
-    this.#store.subscribe(({ object, previous }) => {
+    this.#store.subscribe('egress: clients by their pods', ({ object, previous }) => {
       const addresses = new Set([...podAddresses(object), ...(previous ? podAddresses(previous) : [])]);
       for (const address of addresses) this.#tell(address);
     });
@@ -85,7 +86,7 @@ export class PodClients implements Clients {
   }
 
   #tell(address: string): void {
-    for (const listener of this.#listeners.get(address) ?? []) listener();
+    tellAll('listeners of pods', this.#listeners.get(address) ?? []);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { tellAll } from '../../base/alone.ts';
 import type { RateLimits } from '../../base/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../base/errors.ts';
@@ -245,14 +246,17 @@ class KubePolicies implements PolicySource {
 
   #followStores(): void {
     for (const kind of this.#scoped())
-      kind.store.subscribe(({ object }) => this.#changed(object.metadata?.namespace));
-    for (const kind of this.#shared()) kind.store.subscribe(() => this.#changed(undefined));
-    this.#pods.store.subscribe(({ object, previous, type }) => {
+      kind.store.subscribe('policies: rules of a namespace', ({ object }) =>
+        this.#changed(object.metadata?.namespace),
+      );
+    for (const kind of this.#shared())
+      kind.store.subscribe('policies: rules of all', () => this.#changed(undefined));
+    this.#pods.store.subscribe('policies: pods', ({ object, previous, type }) => {
       if (type === 'updated' && previous !== undefined && samePod(object, previous)) return;
       this.#changed(object.metadata?.namespace);
       for (const address of podAddresses(object)) this.#arrived(address);
     });
-    this.#externals.store.subscribe(({ object }) => {
+    this.#externals.store.subscribe('policies: external workloads', ({ object }) => {
       for (const address of externalAddresses(object)) this.#arrived(address);
     });
   }
@@ -286,7 +290,7 @@ class KubePolicies implements PolicySource {
         const all = this.#untold.has(undefined);
         const concerned = all ? [undefined] : [...this.#untold];
         this.#untold.clear();
-        for (const one of concerned) for (const listener of this.#listeners) listener(one);
+        for (const one of concerned) tellAll('listeners of policies', this.#listeners, one);
       },
       { unref: true },
     );

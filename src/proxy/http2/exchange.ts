@@ -294,6 +294,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
           makeField('content-type', 'application/grpc'),
           makeField('grpc-status', String(failure.grpc)),
           makeField('grpc-message', encoded),
+          ...this.#forProxy(failure, message),
           ...ownFields(failure),
         ],
         true,
@@ -312,15 +313,21 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       statusField(failure.status),
       makeField('content-type', 'text/plain; charset=utf-8'),
       makeField('content-length', String(body.length)),
-      makeField('l5d-proxy-error', message),
+      ...this.#forProxy(failure, message),
       ...ownFields(failure),
     ];
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
-    if (failure.leaves && this.#session.plainClient !== true) head.push(makeField(PROXY_CONNECTION, 'close'));
     this.#stream.head(head, method === 'HEAD');
     if (method === 'HEAD') return;
     this.#stream.write(body);
     this.#stream.end();
+  }
+
+  /** What a mesh proxy at the other end reads and keeps from its application; an application of ours is told why, too. */
+  #forProxy(failure: ProxyFailure, message: string): Field[] {
+    const error = makeField('l5d-proxy-error', message);
+    const leaves = failure.leaves && this.#session.plainClient !== true;
+    return leaves ? [error, makeField(PROXY_CONNECTION, 'close')] : [error];
   }
 
   /** The response is out; a client that still sends is told that nobody reads it (RFC 9113 section 8.1). */

@@ -21,7 +21,13 @@ import {
 } from '../../../src/check/linkerd-checks.ts';
 import { unservedLines } from '../../../src/check/slice-checks.ts';
 import { handMadeSlicesIn } from '../../../src/discovery/slice-makers.ts';
-import { badConditions, expiring, linkspanChecks, notMirrored } from '../../../src/check/linkspan-checks.ts';
+import {
+  badConditions,
+  expiring,
+  linkspanChecks,
+  notMirrored,
+  unwritten,
+} from '../../../src/check/linkspan-checks.ts';
 import { triesFinding } from '../../../src/check/path-checks.ts';
 import { preChecks } from '../../../src/check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
@@ -187,6 +193,10 @@ describe('what checks say', () => {
 
   it('of exports without a mirror', () => {
     expect(notMirrored([report([mirror('Mirrored', 1)])])).to.deep.equal(passed);
+    expect(unwritten([report([])])).to.deep.equal(passed);
+    expect(unwritten([{ ...report([]), unwritten: ['status: denied'] }])).to.deep.include({
+      result: 'warning',
+    });
     expect(notMirrored([report([mirror('NameConflict', 0)])])).to.deep.equal({
       result: 'warning',
       text: '* shop/web of west: NameConflict: Service shop/web-west is not ours',

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { catalogue } from '../../../src/base/error-catalogue.ts';
 import { linkText } from '../../../src/cli/explain-link.ts';
+import { explainText } from '../../../src/cli/explain-service.ts';
 import {
   codeLines,
   codeText,
@@ -9,6 +10,7 @@ import {
   reasonText,
 } from '../../../src/cli/explain-words.ts';
 import { linkRows, wideLinksText } from '../../../src/cli/links.ts';
+import { mirrorsText } from '../../../src/cli/mirrors.ts';
 import type { ServiceReport } from '../../../src/mirror/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { condition } from '../../support/link-conditions.ts';
@@ -75,6 +77,49 @@ describe('linkspan explain', () => {
     const [row] = linkRows([west], [lease], now, [report]);
     expectGolden('cli/explain/link.txt', row === undefined ? '' : linkText(row));
     expectGolden('cli/links/wide.txt', wideLinksText(linkRows([west], [lease], now, [report])));
+  });
+
+  // Local members of federated Services had verdicts that stood in debug lines only.
+  it("a member of this cluster's own: without a Link, a gateway or a last word", () => {
+    const text = explainText(
+      [
+        {
+          link: 'local',
+          cluster: 'local',
+          service: 'demo/web',
+          local: 'web-federated',
+          kind: 'federated',
+          exported: true,
+          selectedBy: 'federatedServiceSelector',
+          mode: 'federated, pods',
+          namespace: 'exists',
+          reason: 'NameConflict',
+          meaning: 'somebody else has it',
+          message: 'Service demo/web-federated is not ours',
+          remote: { ready: 1, known: 2, certain: true },
+          clusterIP: null,
+          endpoints: [],
+          gateway: null,
+          synced: true,
+          apiError: null,
+          lastWordSeconds: null,
+        },
+      ],
+      [],
+      'demo/web',
+    );
+    expectGolden('cli/explain/local-member.txt', text);
+  });
+
+  it('what a controller could not write, of a Link and in the list of mirrors', () => {
+    const unwritten = ['status: denied the request', 'Events: denied the request'];
+    const [row] = linkRows([west], [lease], now, [{ ...report, unwritten }]);
+    expect(row === undefined ? '' : linkText(row)).to.match(
+      /^Not written +status: denied the request\n +Events: denied the request$/m,
+    );
+    expect(mirrorsText([{ ...report, unwritten }])).to.contain(
+      `Link ${NS}/west: what is known could not be written: status: denied the request\n`,
+    );
   });
 
   it('a Link whose import policy keeps things out: what it says, and what that did', () => {

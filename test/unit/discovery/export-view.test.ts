@@ -57,7 +57,7 @@ describe('ExportView', () => {
     const { log } = captureLog();
     view = new ExportView({ client: cluster.client, selectors, clock, random: () => 0.5, log });
     view.subscribe((key) => void told.push(key));
-    view.services.subscribe((change) => {
+    view.services.subscribe('test', (change) => {
       if (change.type === 'deleted') removed.push(change.key);
     });
     view.start();

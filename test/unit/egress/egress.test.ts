@@ -2,13 +2,15 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { Egress } from '../../../src/egress/egress.ts';
+import { RouteServer } from '../../../src/egress/route-server.ts';
 import type { Route } from '../../../src/egress/routes.ts';
 import { captureLog, type LogLine } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { fixedIdentity } from '../../support/fixed-identity.ts';
 import { freePorts } from '../../support/free-port.ts';
 import { noNames } from '../../support/host-names.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+import { useSurfaced } from '../../support/surfaced.ts';
+import { settle, VirtualClock } from '../../support/virtual-clock.ts';
 
 function route(listenPort: number, address = '127.0.0.2'): Route {
   return {
@@ -25,6 +27,7 @@ function route(listenPort: number, address = '127.0.0.2'): Route {
 
 // Members join and leave federated Services all day. A listener that was reopened for no reason would cut the clients of every other route.
 describe('the listeners of an egress', () => {
+  const surfaced = useSurfaced();
   let egress: Egress;
   let ports: number[];
   let lines: LogLine[];
@@ -138,4 +141,52 @@ describe('the listeners of an egress', () => {
     await eventually('it accepts again', () => accepts(at(0)));
     expect(egress.ready).to.deep.equal({ ok: true, reason: '' });
   });
+
+  // One route at which something threw kept all behind it from being opened, closed or changed, until the next change of anything.
+  for (const what of ['opened', 'changed', 'closed'] as const)
+    it(`follow all routes but the one that cannot be ${what}, and that one later`, async () => {
+      const [first, second, third] = [route(at(0)), route(at(1)), route(at(2))];
+      const changed = (one: Route): Route => ({ ...one, requests: { timeouts: { requestMs: 1000 } } });
+      if (what !== 'opened') {
+        serve(first, second);
+        await eventually('both accept', async () => (await accepts(at(0))) && (await accepts(at(1))));
+      }
+      const method = ({ opened: 'listen', changed: 'follow', closed: 'stopAccepting' } as const)[what];
+      const original = RouteServer.prototype[method] as (...args: unknown[]) => unknown;
+      let failures = 0;
+      Object.assign(RouteServer.prototype, {
+        [method](this: RouteServer, ...args: unknown[]): unknown {
+          if (this.route.listenPort !== at(0) || failures > 0) return original.apply(this, args);
+          failures++;
+          const bug = new TypeError('a bug');
+          if (what === 'opened') return Promise.reject(bug);
+          throw bug;
+        },
+      });
+      try {
+        if (what === 'opened') serve(first, second, third);
+        if (what === 'changed') serve(changed(first), changed(second), third);
+        if (what === 'closed') serve(third);
+        await settle();
+        expect(failures).to.equal(1);
+        await eventually('the others are as they should be', async () => {
+          const others = (await accepts(at(1))) === (what !== 'closed');
+          return others && (await accepts(at(2)));
+        });
+        expect(surfaced).to.deep.equal([
+          { message: 'a bug', what: 'routes of the egress', port: String(at(0)) },
+        ]);
+        expect(egress.ready).to.deep.equal({
+          ok: true,
+          reason: `port ${at(0)}: internal error, see the log`,
+        });
+        await clock.advance(2000);
+        await eventually(
+          'it has come right',
+          async () => (await accepts(at(0))) === (what !== 'closed') && egress.ready.reason === '',
+        );
+      } finally {
+        Object.assign(RouteServer.prototype, { [method]: original });
+      }
+    });
 });

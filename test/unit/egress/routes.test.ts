@@ -1,6 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { readShard, type RecordEntry, shardOf, writeEntry } from '../../../src/base/egress-record.ts';
+import { useSurfaced } from '../../support/surfaced.ts';
 import { type LinkFields, type Route, routesOf } from '../../../src/egress/routes.ts';
 
 const westGateway = { addresses: ['10.0.0.1', 'gw.example'], port: 4143, identity: 'gw' };
@@ -59,6 +60,8 @@ function routes(
 }
 
 describe('egress routes of the record', () => {
+  const surfaced = useSurfaced();
+
   it('are what record and Link say together', () => {
     expect([...routes({ 12_000: web })]).to.deep.equal([
       [
@@ -74,6 +77,27 @@ describe('egress routes of the record', () => {
         },
       ],
     ]);
+  });
+
+  // What one tenant has written must not be able to stop the routes of all others, nor to close its own.
+  it('at which a mistake of ours comes stay as they were, and the others follow', () => {
+    const former = routes({ 12_000: web }).get(12_000);
+    const found = routesOf({
+      record: new Map([
+        [12_000, web],
+        [12_001, { ...web, mirror: 'demo/other-west' }],
+        [12_002, web],
+      ]),
+      mirror: (key) => {
+        if (key === 'demo/web-west') throw new TypeError('a bug');
+        return mirror();
+      },
+      link: () => west,
+      former: (port) => (port === 12_000 ? former : undefined),
+    });
+    expect([...found.keys()].toSorted((a, b) => a - b)).to.deep.equal([12_000, 12_001]);
+    expect(found.get(12_000)).to.equal(former);
+    expect(surfaced.map(({ port }) => port)).to.deep.equal(['12000', '12002']);
   });
 
   it('have the retries and timeouts of the mirror, as far as they can be followed', () => {

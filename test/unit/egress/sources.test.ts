@@ -41,7 +41,7 @@ describe('RouteSource', () => {
   let cluster: FakeCluster;
   let clock: VirtualClock;
   let source: RouteSource;
-  let routes: Map<number, Route> | undefined;
+  let routes: ReadonlyMap<number, Route> | undefined;
 
   const seen = (what: string, expected: readonly string[]) =>
     eventually(what, async () => {

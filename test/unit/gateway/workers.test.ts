@@ -27,7 +27,12 @@ class FakeWorker {
 
   get report(): GatewayReport {
     const accounts = JSON.parse(JSON.stringify(this.accounts.snapshot())) as GatewayReport['accounts'];
-    return { accounts, balancers: { [WEB]: { ready: 2, known: 3 } }, accessLogDropped: 1 };
+    return {
+      accounts,
+      balancers: { [WEB]: { ready: 2, known: 3 } },
+      accessLogDropped: 1,
+      processErrors: { exceptions: 1, rejections: 2, contained: 3 },
+    };
   }
 
   send({ id, question }: Asked): void {
@@ -67,6 +72,7 @@ describe('Workers of a gateway', () => {
         };
       },
       clock,
+      processErrors: () => ({ exceptions: 10, rejections: 0, contained: 0 }),
       random: () => 0.5,
       log: createLogger({ name: 'test', level: 'silent' }),
       stopMs: 30_000,
@@ -123,6 +129,7 @@ describe('Workers of a gateway', () => {
     expect(report.accounts.targets[WEB]?.requests).to.equal(3);
     expect(report.balancers[WEB]).to.deep.equal({ ready: 2, known: 3 });
     expect(report.accessLogDropped).to.equal(3);
+    expect(report.processErrors).to.deep.equal({ exceptions: 13, rejections: 6, contained: 9 });
   });
 
   // Prometheus takes a counter that goes backwards for a restart of everything, and shows a rate that never was.

@@ -9,6 +9,7 @@ import { accountIn, freeAuthority } from '../../support/authorities.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { closedIn } from '../../support/closed-in.ts';
 import { eventually } from '../../support/eventually.ts';
+import { useSurfaced } from '../../support/surfaced.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const EAST = 'east.cluster.local';
@@ -31,6 +32,7 @@ class Watched {
  * renewed.
  */
 describe('open peers', () => {
+  const surfaced = useSurfaced();
   const closed = closedIn(afterEach);
   let ours: Authority;
   let west: Authority;
@@ -111,6 +113,33 @@ describe('open peers', () => {
     expect(theirs.told).to.deep.equal(['retire', 'destroy']);
     expect(DISTRUST_GRACE_MS).to.be.lessThan(10_000);
     expect(own.told).to.deep.equal([]);
+  });
+
+  // One connection that could not be looked at, or would not end, kept all behind it open, trust withdrawn or not.
+  it('end one by one: a mistake at one of them harms no other, and lets none stay', async () => {
+    const peers = open();
+    const [first, second, third] = [new Watched(), new Watched(), new Watched()];
+    const broken = {
+      retire: () => {
+        throw new TypeError('a bug');
+      },
+      destroy: () => first.destroy(),
+    };
+    const unread = await clientOf(west, WEST);
+    peers.add(broken, await clientOf(west, WEST));
+    peers.add(second, unread);
+    peers.add(third, await clientOf(west, WEST));
+    Object.assign(unread, {
+      getPeerX509Certificate: () => {
+        throw new TypeError('a bug');
+      },
+    });
+    become({ ca: ours.ca, bound: [] });
+    await eventually('the last is told', () => third.told.length > 0);
+    expect([first.told, second.told]).to.deep.equal([['destroy'], ['destroy']]);
+    expect(surfaced.map(({ what }) => what)).to.deep.equal(['trust in connections', 'trust in connections']);
+    await clock.advance(HOUR + DISTRUST_GRACE_MS);
+    expect(third.told).to.include('destroy');
   });
 
   it('are looked at again when an anchor is bound to another domain', async () => {

@@ -46,7 +46,7 @@ describe('an API server that misbehaves', () => {
     const { server, client } = await start(...scripts);
     const store = new IndexedStore<V1Service>();
     const changes: string[] = [];
-    store.subscribe(({ type, key }) => changes.push(`${type} ${key}`));
+    store.subscribe('test', ({ type, key }) => changes.push(`${type} ${key}`));
     const reflector = new Reflector({
       client,
       resource: services,

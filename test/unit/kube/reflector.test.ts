@@ -7,6 +7,9 @@ import { Reflector } from '../../../src/kube/reflector.ts';
 import { services } from '../../../src/kube/resource.ts';
 import { IndexedStore } from '../../../src/kube/store.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
+import { eventually } from '../../support/eventually.ts';
+import { FakeCluster } from '../../support/fake-cluster.ts';
+import { useSurfaced } from '../../support/surfaced.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -102,6 +105,50 @@ class QuietServer {
     }
   }
 }
+
+describe('an object that a reflector cannot read', () => {
+  const surfaced = useSurfaced();
+  const seen = (condition: () => boolean) =>
+    eventually('it is seen', async () => {
+      await settle();
+      return condition();
+    });
+
+  // One object of one tenant made every list fail, so that nothing was known of all the others, for ever.
+  it('keeps no other from being taken in, and stays as it was', async () => {
+    const cluster = new FakeCluster();
+    const store = new IndexedStore<V1Service>();
+    const reflector = new Reflector<V1Service>({
+      client: cluster.client,
+      resource: services,
+      store,
+      clock: new VirtualClock(),
+      random: () => 1,
+      log,
+      transform: (object) => {
+        if (object.metadata?.labels?.['worst'] !== undefined) throw new TypeError('a bug');
+        return object;
+      },
+    });
+    const put = (name: string, labels: Record<string, string>) =>
+      cluster.put('services', { metadata: { name, namespace: 'demo', labels } });
+    put('a', { worst: 'yes' });
+    put('b', {});
+    reflector.start();
+    await seen(() => reflector.synced);
+    expect(store.keys()).to.deep.equal(['demo/b']);
+    put('b', { worst: 'yes' });
+    put('c', {});
+    await seen(() => store.get('demo/c') !== undefined);
+    expect(store.get('demo/b')?.metadata?.labels).to.deep.equal({});
+    expect(reflector.error).to.equal(undefined);
+    expect(surfaced.map(({ resource, key }) => `${resource} ${key}`)).to.deep.equal([
+      'services demo/a',
+      'services demo/b',
+    ]);
+    await reflector.stop();
+  });
+});
 
 /** A connection that a partition has cut without a reset looks like a quiet one: for ten minutes the store would tell the past as the present. */
 describe('reflector on a silent watch', () => {

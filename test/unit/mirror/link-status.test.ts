@@ -227,6 +227,33 @@ describe('the writer of a Link’s status', () => {
     expect([said(), writer.failures]).to.deep.equal([2, 3]);
   });
 
+  // What to write could not even be found out: a rejection that nobody heard, each second.
+  it('sees also that it cannot be made, and that it can again', async () => {
+    const { writer, patches, lines } = start();
+    const broken = {
+      ...peerOf(),
+      get mirrorCount(): number {
+        throw new TypeError('a bug');
+      },
+    };
+    await writer.write(object(), { problem: undefined, peer: broken as unknown as Peer });
+    expect([writer.failures, writer.failure?.message]).to.deep.equal([1, 'a bug']);
+    expect(lines.map(({ msg }) => msg)).to.deep.equal(['link status not written, trying again']);
+    await writer.write(object(), { problem: undefined, peer: peerOf() });
+    expect([patches.length, writer.failure]).to.deep.equal([1, undefined]);
+  });
+
+  it('has nothing to say any more when what could not be written is what stands there', async () => {
+    const { writer, fail, clock } = start();
+    await writer.write(object(), { problem: undefined, peer: peerOf() });
+    fail(true);
+    await clock.advance(20_000);
+    await writer.write(object(), { problem: undefined, peer: peerOf({ gateway: undefined }) });
+    expect(writer.failure?.message).to.equal('not now');
+    await writer.write(object(), { problem: undefined, peer: peerOf() });
+    expect(writer.failure).to.equal(undefined);
+  });
+
   it('writes everything in one patch, and nothing again while nothing changes', async () => {
     const { writer, patches, clock } = start();
     const peer = peerOf();

@@ -5,6 +5,7 @@ import type { ProbeOutcome } from '../../../src/probe/outcome.ts';
 import type { ProbeTarget } from '../../../src/probe/probe-request.ts';
 import { Registry } from '../../../src/telemetry/metrics.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { useSurfaced } from '../../support/surfaced.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';
 
 const SPEC = { path: '/ready', port: 4191, periodMs: 3000, timeoutMs: 30_000, failureThreshold: 3 };
@@ -96,12 +97,31 @@ function setup() {
 }
 
 describe('the probes of a gateway', () => {
+  const surfaced = useSurfaced();
+
   it('know nothing until the first answer', async () => {
     const { probes, clock } = setup();
     probes.update([WEST]);
     expect(probes.stateOf(WEST)).to.equal('unknown');
     await clock.advance(5);
     expect(probes.stateOf(WEST)).to.equal('alive');
+  });
+
+  // A rejection that nobody heard ended the probes of an address: it was alive, or dead, for ever.
+  it('go on after a mistake in one of them', async () => {
+    const { probes, addresses, clock, metrics } = setup();
+    const probed = metrics.probed.bind(metrics);
+    let failures = 0;
+    metrics.probed = (...told) => {
+      if (failures++ === 0) throw new TypeError('a bug');
+      probed(...told);
+    };
+    probes.update([WEST]);
+    await clock.advance(5);
+    expect([probes.stateOf(WEST), surfaced.length]).to.deep.equal(['unknown', 1]);
+    await clock.advance(3000);
+    expect(probes.stateOf(WEST)).to.equal('alive');
+    expect(addresses.sent.length).to.be.greaterThan(1);
   });
 
   it('call an address that they do not know unknown', () =>

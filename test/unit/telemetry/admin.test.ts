@@ -3,6 +3,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { type AdminServer, type Health, type PartHealth, startAdmin } from '../../../src/telemetry/admin.ts';
 import { Counter, Registry } from '../../../src/telemetry/metrics.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -176,6 +177,18 @@ describe('The admin port', () => {
     await eventually('the flood made room', () => flood.filter((s) => s.destroyed).length >= 349);
     expect(probes.filter((socket) => socket.destroyed)).to.deep.equal([]);
     for (const socket of [...probes, ...flood]) socket.destroy();
+  });
+
+  // The port for other clusters' probes said what an exception said, to whoever asked.
+  it('gives strangers no text of an exception', async () => {
+    const said = async (reasons: boolean) => {
+      const ready = () => Promise.reject(new Error('10.0.0.7 is broken'));
+      const request = { method: 'GET', path: '/ready', acceptEncoding: '', local: false, body: '' };
+      const { status, body } = await new AdminPages({ ready, reasons }).answer(request);
+      return [status, Buffer.concat([...body]).toString()];
+    };
+    expect(await said(true)).to.deep.equal([500, '10.0.0.7 is broken\n']);
+    expect(await said(false)).to.deep.equal([500, 'internal error\n']);
   });
 
   it('says which port is taken', async () => {

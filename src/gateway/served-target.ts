@@ -1,0 +1,13 @@
+import type { TargetSource, TargetSpec } from '../discovery/target.ts';
+import type { Target } from '../proxy/target.ts';
+
+/** Makes a target what is exported; undefined: nothing is. */
+export function update(target: Target, spec: TargetSpec | undefined): void {
+  target.update(spec?.endpoints ?? [], spec);
+}
+
+/** What is exported by a key (`name:port`), if anything is. */
+export function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {
+  const colon = key.lastIndexOf(':');
+  return targets.get(key.slice(0, colon), Number(key.slice(colon + 1)));
+}
