@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SocketConnection } from '../../../../src/proxy/connection.ts';
+import { NOBODY, SocketConnection } from '../../../../src/proxy/connection.ts';
 import { Flag, FrameReader, FrameType } from '../../../../src/proxy/http2/frames.ts';
 import { Sender } from '../../../../src/proxy/http2/sender.ts';
 import { Http2Stream, type StreamOwner } from '../../../../src/proxy/http2/stream.ts';
@@ -66,6 +66,7 @@ describe('what an HTTP/2 connection sends', () => {
       const socket = new Taken();
       const connection = new SocketConnection(socket);
       const sender = new Sender(connection, { onEndSent() {}, onDataSent() {} });
+      connection.handler = { ...NOBODY, onDrain: () => sender.drained() };
       const streams = IDS.map((id) => newStream(id));
       const wanted = new Map(IDS.map((id) => [id, 0]));
       sender.grow(1e9);
@@ -84,9 +85,7 @@ describe('what an HTTP/2 connection sends', () => {
         if (ends) end(stream);
       }
       for (const stream of streams) end(stream);
-      await nextTurn();
-      await nextTurn();
-      sender.drained();
+      while (streams.some(({ endSent }) => !endSent)) await nextTurn();
       await nextTurn();
       const seen = read(Buffer.concat(socket.chunks));
       for (const id of IDS) expect(seen.get(id)).to.deep.equal({ bytes: wanted.get(id), ends: 1 });
