@@ -190,6 +190,8 @@ export class Tries implements Upstream, TryOwner {
       if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
         // The endpoint has not begun with it: that is the same try, elsewhere.
         this.#held = undefined;
+        // What comes until then of a body is for the next one.
+        this.#current = undefined;
         this.#endTry();
         void this.#openAgain(this.#refusals++);
         return;
