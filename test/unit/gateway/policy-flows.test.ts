@@ -6,6 +6,7 @@ import type tls from 'node:tls';
 import { forwardedElement } from '../../../src/gateway/forwarded.ts';
 import type { PolicySource } from '../../../src/gateway/policy/source.ts';
 import type { PolicyClient } from '../../../src/gateway/policy/verdict.ts';
+import { eventually } from '../../support/eventually.ts';
 import { type LocalGateway, localGateway } from '../../support/local-gateway.ts';
 import type { ClientKind } from '../../support/service-client.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../../support/origins.ts';
@@ -59,9 +60,10 @@ const WEB = named('web', 'demo');
 const DB = named('db', 'demo');
 const SHOP = named('db', 'shop');
 
-/** Waits until the other side has ended a connection. */
+/** Waits until the other side has ended a connection, or cut it off. */
 async function end(socket: net.Socket): Promise<void> {
-  await once(socket.resume(), 'end');
+  socket.on('error', () => undefined).resume();
+  await eventually('it has ended', () => socket.closed || socket.readableEnded);
 }
 
 describe('a gateway whose cluster has policies', () => {
