@@ -221,7 +221,8 @@ export class Reflector<T extends KubeObject> {
   }
 
   #failed(error: Error, failures: number): void {
-    const { log, resource, client } = this.#options;
+    const { log, resource, client, budget } = this.#options;
+    budget?.givenUp();
     this.#error = error;
     this.#tell();
     log.warn(

@@ -59,7 +59,6 @@ const WEB = named('web', 'demo');
 const DB = named('db', 'demo');
 const SHOP = named('db', 'shop');
 
-/** Waits until the other side has ended a connection. */
 /** Resolves when the connection is reset: its peer must not take that for a proper end. */
 async function reset(socket: net.Socket): Promise<void> {
   const [error] = (await once(socket.resume(), 'close').catch((failure: unknown) => [failure])) as unknown[];
