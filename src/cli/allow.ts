@@ -69,9 +69,9 @@ export function allowCommand(): Command {
       await withClient(settings, async (client) => {
         if (!settings.ignoreCluster) await assertNewAccount(client, account);
         if (!settings.apply) return;
+        // Who may not see what there is to take back is told before anything is written.
+        const former = settings.ignoreCluster ? await formerRights(client, account, manifests) : [];
         await applyAll(client, manifests, { fieldManager: CLI_MANAGER, dryRun: false });
-        if (!settings.ignoreCluster) return;
-        const former = await formerRights(client, account, manifests);
         for (const object of await deleteAll(client, former, { dryRun: false }))
           process.stderr.write(`taken back: ${titleOf(object)}\n`);
       });
