@@ -185,10 +185,10 @@ describe('the budget of all peers together', () => {
     const total = new TotalBudget(MIB);
     let failed = 0;
     const { budget, exports } = link(total, 1, 20_000, (client) => {
-      const list: KubeClient['list'] = async (resource, options = {}) => {
+      const list: KubeClient['list'] = async (resource, options) => {
         const page = await client.list(resource, options);
         if (resource.plural !== 'services') return page;
-        if (options.continueToken === undefined) return { ...page, continueToken: 'next' };
+        if (options?.continueToken === undefined) return { ...page, continueToken: 'next' };
         failed++;
         throw new LinkspanError('KUBE_UNREACHABLE', 'gone');
       };
