@@ -225,10 +225,8 @@ export class Reflector<T extends KubeObject> {
     budget?.givenUp();
     this.#error = error;
     this.#tell();
-    log.warn(
-      { resource: resource.plural, server: client.server, err: error, failures },
-      'watch failed, trying again',
-    );
+    const what = { resource: resource.plural, server: client.server, err: error, failures };
+    log.warn(what, 'watch failed, trying again');
   }
 
   /**
