@@ -178,15 +178,15 @@ describe('Flows that share a connection between egress and gateway', function ()
     neighbour.on('error', () => undefined);
     neighbour.write('x');
     await once(neighbour, 'data');
-    for (let count = 0; count < 16; count++) {
+    for (let count = 0; count < 24; count++) {
       const client = new RawHttp2(await open(web, 80));
       await client.hears(/^SETTINGS/);
-      for (let id = 1; id < 1800; id += 2) {
+      for (let id = 1; id < 1900; id += 2) {
         client.send(client.head(id), frames.reset(id, ErrorCode.CANCEL));
-        if (id % 100 === 1) await new Promise((resolve) => setImmediate(resolve));
+        if (id % 400 === 1) await new Promise((resolve) => setImmediate(resolve));
       }
-      client.send(client.head(1801));
-      await client.hears(/^HEADERS 1801 200/);
+      client.send(client.head(1901));
+      await client.hears(/^HEADERS 1901 200/);
       client.socket.destroy();
     }
     neighbour.write('y');
