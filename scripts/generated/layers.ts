@@ -1,5 +1,5 @@
 /** The import rule in words, from scripts/check-imports.ts, for docs/architecture.md. */
-import { layers, sideways } from '../check-imports.ts';
+import { apart, layers, sideways } from '../check-imports.ts';
 
 const code = (name: string) => `\`${name}\``;
 
@@ -7,5 +7,6 @@ const code = (name: string) => `\`${name}\``;
 export function layersText(): string {
   const down = layers.map((layer) => code(layer.join(' | '))).join(' → ');
   const beside = sideways.map(([from, to]) => `${code(from)} → ${code(to)}`).join(', ');
-  return `Imports point down only: ${down}.\nBeside each other only: ${beside}.`;
+  const alone = apart.map(code).join(', ');
+  return `Imports point down only: ${down}.\nBeside each other only: ${beside}.\nOf what is around them nothing: ${alone}.`;
 }
