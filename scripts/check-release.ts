@@ -53,6 +53,9 @@ interface Section {
   readonly date: string | undefined;
   readonly headings: readonly string[];
   readonly entries: number;
+  /** Entries that begin with **Breaking** or **Changed default**, and those below `Upgrade notes`. */
+  readonly breaking: number;
+  readonly notes: number;
 }
 
 /** What is wrong with the changelog's form. */
@@ -60,7 +63,11 @@ export function changelogViolations(text: string): string[] {
   const sections = sectionsOf(text);
   const found: string[] = [];
   if (sections[0]?.name !== 'Unreleased') found.push('the first section is not [Unreleased]');
-  for (const { name, date, headings } of sections) {
+  for (const { name, date, headings, breaking, notes } of sections) {
+    if (notes < breaking)
+      found.push(
+        `${name}: ${breaking} entries break or change a default, and there are ${notes} upgrade notes`,
+      );
     if (name !== 'Unreleased' && date === undefined)
       found.push(`${name} has no date: ## [${name}] - YYYY-MM-DD`);
     const places = headings.map((heading) => HEADINGS.findIndex((known) => known === heading));
@@ -103,6 +110,8 @@ function sectionsOf(text: string): Section[] {
         date,
         headings: [...part.matchAll(/^### (.+)$/gm)].map((match) => match[1] ?? ''),
         entries: part.match(/^- /gm)?.length ?? 0,
+        breaking: part.match(/^- \*\*(Breaking|Changed default)/gm)?.length ?? 0,
+        notes: part.split(/^### Upgrade notes$/m)[1]?.match(/^- /gm)?.length ?? 0,
       };
     });
 }

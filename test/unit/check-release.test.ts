@@ -48,8 +48,13 @@ describe('the changelog', () => {
     expect(changelogViolations('# Changelog\n\n## [0.2.0]\n')).to.have.length(2);
   });
 
-  it('says at the beginning of an entry what breaks', () => {
-    expect(of('### Changed\n\n- **Breaking:** A.\n- **Changed default:** B.\n')).to.deep.equal([]);
+  it('says at the beginning of an entry what breaks, and what to do then', () => {
+    const good =
+      '### Changed\n\n- **Breaking:** A.\n- **Changed default:** B.\n\n### Upgrade notes\n\n- A.\n';
+    expect(of(good)).to.deep.equal([
+      'CHANGELOG.md: Unreleased: 2 entries break or change a default, and there are 1 upgrade notes',
+    ]);
+    expect(of(`${good}- B.\n`)).to.deep.equal([]);
     expect(of('### Changed\n\n- Much. **Changed defaults:** B.\n')).to.have.length(1);
   });
 });
