@@ -47,7 +47,7 @@ export interface ListenerOptions {
  */
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 
-/** A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire reference 1.4). */
+/** A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire protocol 1.4). */
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();

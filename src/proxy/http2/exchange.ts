@@ -260,7 +260,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #translate(request: Http2Request): OutgoingRequest {
     const { rules } = this.#session;
     const { method, path, version, framing } = request;
-    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire reference 1.5.)
+    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire protocol 1.5.)
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
     return { method, path, authority, version, framing, fields, client: rules.client };
