@@ -245,9 +245,9 @@ export class Trunk implements Http2User {
   }
 
   /**
-   * A handshake that says who is there. The first few wait for nobody else's; of a burst the rest waits for the first that is through,
-   * for one address may be several gateways, of which one refuses at once:
-   * when each of a thousand has its own, all of them run out of time.
+   * A handshake that says who is there. The first few wait for nobody else's. The rest of a burst waits for the first of these that
+   * succeeds: when each of a thousand has its own, all of them run out of time; and one address may be several gateways, of which one
+   * refuses at once.
    */
   #look(): Promise<void> {
     if (this.#looks.size >= MAX_LOOKS) return firstThrough(this.#looks);

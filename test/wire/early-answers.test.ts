@@ -151,10 +151,7 @@ for (const runtime of RUNTIMES)
         const counts = await tally(async () =>
           uploadOver1(await connect(), way.includes('raw') ? RAW_UPLOAD : UPLOAD),
         );
-        // Over TLS Bun loses one in 300 (ADR 0020).
-        if (runtime === 'bun' && way === 'a plain client, without streams')
-          expect(counts['HTTP/1.1 413'], JSON.stringify(counts)).to.be.at.least(TRIES - 1);
-        else expect(counts).to.deep.equal({ 'HTTP/1.1 413': TRIES });
+        expect(counts).to.deep.equal({ 'HTTP/1.1 413': TRIES });
       });
 
     // What waits for an answer that may still be there waited half a minute for peers that had only gone: on Bun a gateway's cost of a
