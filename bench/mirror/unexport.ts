@@ -1,4 +1,4 @@
-import { EXPORTED_LABEL } from '../../src/base/names.ts';
+import { EXPORTED_LABEL } from '../../src/api/names.ts';
 import { services } from '../../src/kube/resource.ts';
 import { clientOf } from '../../test/support/cluster-objects.ts';
 import type { Stage } from './stage.ts';

@@ -63,7 +63,7 @@ const linearRegexes = {
   },
 };
 
-/** An annotation is read by `readAnnotation` of `src/base/annotations.ts`, where each has a limit. */
+/** An annotation is read by `readAnnotation` of `src/api/annotations.ts`, where each has a limit. */
 const readAnnotations = {
   meta: { type: 'problem', docs: { description: 'Annotations are read where they have a limit.' } },
   create(context: Context) {

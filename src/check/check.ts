@@ -1,5 +1,5 @@
 import { sleep, type Clock } from '../base/clock.ts';
-import { codeOf, describeError } from '../base/errors.ts';
+import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 
 /** What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to add. */
 export type Finding =

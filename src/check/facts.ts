@@ -6,7 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
-import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../base/names.ts';
+import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../api/names.ts';
 import { isNotFound, KubeApiError, type KubeClient } from '../kube/client.ts';
 import {
   configMaps,
@@ -19,7 +19,7 @@ import {
   secrets,
   services,
 } from '../kube/resource.ts';
-import { links, type LinkObject } from '../link/schema.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
 import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
 
 /** What controllers say of requests they have just sent. */

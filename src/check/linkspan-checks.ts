@@ -1,12 +1,12 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT } from '../base/names.ts';
+import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT } from '../api/names.ts';
 import { parseCertificates } from '../identity/certificate.ts';
-import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
+import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import { isForbidden } from '../kube/client.ts';
-import type { LinkObject } from '../link/schema.ts';
+import type { LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../mirror/explain.ts';
-import { REFUSED } from '../mirror/reasons.ts';
+import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import { type Category, type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
 import { clockSkew } from './clock-skew.ts';

@@ -1,6 +1,6 @@
 import type { V1Deployment, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { endpointSlices, keyOf, services } from '../kube/resource.ts';
-import { MANAGER } from '../base/names.ts';
+import { MANAGER } from '../api/names.ts';
 import { SERVICE_NAME_LABEL } from '../discovery/endpoint-slices.ts';
 import { DEFAULT_EXPORT_SELECTORS } from '../discovery/kube-targets.ts';
 import {

@@ -1,15 +1,15 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { messageOf } from '../base/errors.ts';
-import { GATEWAY_IDENTITY, OURS } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import { GATEWAY_IDENTITY, OURS } from '../api/names.ts';
 import { ANCHORS_KEY_ENDING } from '../identity/bound-anchors.ts';
 import { type Certificate, oneLine, parseCertificates } from '../identity/certificate.ts';
 import { nameConstraintsOf, permits } from '../identity/name-constraints.ts';
-import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../identity/signer-name.ts';
+import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../api/signer-names.ts';
 import { isBelowDomain, trustDomainOf } from '../identity/trust-domain.ts';
 import { isForbidden } from '../kube/client.ts';
 import { services } from '../kube/resource.ts';
-import type { LinkObject } from '../link/schema.ts';
+import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, passed, skipped } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 

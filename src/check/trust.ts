@@ -1,5 +1,5 @@
 import { parseCertificates } from '../identity/certificate.ts';
-import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
+import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps } from '../kube/resource.ts';
 import type { CheckFacts } from './facts.ts';

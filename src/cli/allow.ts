@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { CLI_MANAGER, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { CLI_MANAGER, DEFAULT_NAMESPACE } from '../api/names.ts';
 import { applyAll, deleteAll } from '../kube/apply.ts';
 import { titleOf } from '../kube/manifests.ts';
 import { assertNewAccount, formerRights } from '../link/allow.ts';

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
-import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../api/names.ts';
 import { readVersion } from '../base/version.ts';
 import { type Category, type Outcome, runChecks } from '../check/check.ts';
 import { CheckFacts } from '../check/facts.ts';

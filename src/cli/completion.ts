@@ -1,5 +1,5 @@
 import { Command, type Option } from 'commander';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { contextNames } from '../kube/kubeconfig.ts';
 import { SCRIPTS } from './completion-scripts.ts';
 
@@ -94,7 +94,7 @@ async function explainable(words: readonly string[], known: Known): Promise<read
     case 'reason':
       return Object.keys((await import('./reason-advice.ts')).reasonAdvice);
     case 'error':
-      return Object.keys((await import('../base/error-catalogue.ts')).catalogue);
+      return Object.keys((await import('../api/errors/error-catalogue.ts')).catalogue);
     default:
       return [];
   }
@@ -135,8 +135,8 @@ async function linkNames(before: readonly string[]): Promise<readonly string[]> 
     return at < 0 ? undefined : before[at + 1];
   };
   const { withClient } = await import('./flags.ts');
-  const { links } = await import('../link/schema.ts');
-  const { DEFAULT_NAMESPACE } = await import('../base/names.ts');
+  const { links } = await import('../api/link/link-schema.ts');
+  const { DEFAULT_NAMESPACE } = await import('../api/names.ts');
   const namespace = valueOf('--controller-namespace') ?? DEFAULT_NAMESPACE;
   const cluster = { kubeconfig: valueOf('--kubeconfig'), context: valueOf('--context') };
   try {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { listItems } from '../base/text.ts';
 import { anonymousAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';

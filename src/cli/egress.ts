@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
-import { DEFAULT_NAMESPACE } from '../base/names.ts';
+import { DEFAULT_NAMESPACE } from '../api/names.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import { HostNames } from '../dns/host-names.ts';
 import { publishHostNames } from '../dns/metrics.ts';

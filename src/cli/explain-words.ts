@@ -1,9 +1,9 @@
 import { nearest } from '../base/config.ts';
-import { catalogue, type ErrorCode } from '../base/error-catalogue.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { linkReasons } from '../link/status.ts';
-import { eventReasons, mirrorReasons } from '../mirror/reasons.ts';
-import { probeReasons } from '../probe/outcome.ts';
+import { catalogue, type ErrorCode } from '../api/errors/error-catalogue.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { linkReasons } from '../api/link/link-status.ts';
+import { eventReasons, mirrorReasons } from '../api/reasons/mirror-reasons.ts';
+import { probeReasons } from '../api/reasons/probe-outcome.ts';
 import { type AnyReason, reasonAdvice } from './reason-advice.ts';
 
 /** Where each reason is met, in the order of docs/reference/reasons.md. */

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { nearest, parseFlags } from '../base/config.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { DEFAULT_NAMESPACE } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_NAMESPACE } from '../api/names.ts';
 import { controllerFlags } from './controllers.ts';
 import { explainLink } from './explain-link.ts';
 import { explainService } from './explain-service.ts';

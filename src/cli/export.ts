@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { services } from '../kube/resource.ts';
 import {

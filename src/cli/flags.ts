@@ -2,13 +2,13 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { IpRanges } from '../base/ip-ranges.ts';
 import { isDnsLabel, listItems } from '../base/text.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
 import { createLogger } from '../telemetry/log.ts';
-import { parseSelector, parseSelectorText, type Selector } from '../link/selector.ts';
+import { parseSelector, parseSelectorText, type Selector } from '../kube/label-selector.ts';
 
 /** A duration such as `30s`; milliseconds. */
 export const durationFlag = z.string().transform((text, context) => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { MeshSettings } from '../discovery/mesh-pods.ts';
 import { handMadeSlicesIn } from '../discovery/slice-makers.ts';
 import { meshNameOf } from '../identity/trust-domain.ts';

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { sleep, systemClock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { untilStopped } from '../base/shutdown.ts';
 import type { TargetSource } from '../discovery/target.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log.ts';

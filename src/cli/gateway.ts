@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { openFileTargets } from '../discovery/file-targets.ts';
 import { openKubeTargets } from '../discovery/kube-targets.ts';
 import { parseAccessLogMode } from '../gateway/access-log.ts';

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
-import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { services } from '../kube/resource.ts';
 import type { LinkReport } from '../mirror/explain.ts';

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
-import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../api/names.ts';
 import { csrIssuer } from '../identity/csr-issuer.ts';
 import { openIdentityDir } from '../identity/identity-dir.ts';
 import { identityName } from '../identity/identity-name.ts';
@@ -13,7 +13,7 @@ import {
   linkerdIssuer,
 } from '../identity/linkerd-issuer.ts';
 import { openRequestedIdentity } from '../identity/requested-identity.ts';
-import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
+import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import {
   configMapIn,
   openAnchorsConfigMap,

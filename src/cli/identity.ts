@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
 import { parseDuration } from '../base/duration.ts';
-import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
+import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
 import type { PemFile } from '../identity/pem-files.ts';
 import { clusterTrustDomain } from '../identity/trust-domain.ts';
 import { dnsLabel } from './link-flags.ts';

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
-import { LinkspanError, messageOf } from '../base/errors.ts';
-import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../base/names.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../api/names.ts';
 import { parseAnchorsFlag } from '../identity/bound-anchors.ts';
 import { parseCertificates } from '../identity/certificate.ts';
 import { helmProgram } from '../install/helm.ts';

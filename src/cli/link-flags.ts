@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { z } from 'zod';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_GATEWAY_NAME,
@@ -11,14 +11,14 @@ import {
   IMPORT_GATEWAYS,
   REMOTE_ACCESS_ACCOUNT,
   MAX_CLUSTER_NAME,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import { isDnsLabel } from '../base/text.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { gatewayText } from '../link/export-gateways.ts';
-import { parseImportPolicy } from '../link/import-policy.ts';
+import { parseImportPolicy } from '../api/link/import-policy.ts';
 import type { LinkRequest } from '../link/prepare.ts';
-import { links } from '../link/schema.ts';
-import { parseSelector, parseSelectorText } from '../link/selector.ts';
+import { links } from '../api/link/link-schema.ts';
+import { parseSelector, parseSelectorText } from '../kube/label-selector.ts';
 import { MIN_TOKEN_TTL_MS } from '../link/token.ts';
 import { durationFlag, listFlag } from './flags.ts';
 import { readVersion } from '../base/version.ts';

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { titleOf } from '../kube/manifests.ts';
 import { keyOf } from '../kube/resource.ts';
 import { applyLink, prepareLink, type Direction, type PreparedLink } from '../link/join.ts';

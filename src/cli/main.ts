@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import path from 'node:path';
-import { codeOf, describeError } from '../base/errors.ts';
+import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { readVersion } from '../base/version.ts';
 import { usageError } from './usage.ts';
 import { HIDDEN, verbsFor } from './verbs.ts';

@@ -1,6 +1,6 @@
-import type { LinkReason } from '../link/status.ts';
-import type { EventReason, MirrorReason } from '../mirror/reasons.ts';
-import type { ProbeReason } from '../probe/outcome.ts';
+import type { LinkReason } from '../api/link/link-status.ts';
+import type { EventReason, MirrorReason } from '../api/reasons/mirror-reasons.ts';
+import type { ProbeReason } from '../api/reasons/probe-outcome.ts';
 
 /** Every word that a condition, an Event, a log line or a metric gives as its reason. */
 export type AnyReason = MirrorReason | EventReason | ProbeReason | LinkReason;

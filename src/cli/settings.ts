@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { parse } from 'yaml';
 import type { z } from 'zod';
 import { nearest, parseConfig } from '../base/config.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 
 /** What Kubernetes puts into the environment of every pod for Services of its namespace; a Service named like our prefix must not look like a setting. */
 const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$/;

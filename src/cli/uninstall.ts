@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { DEFAULT_NAMESPACE } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_NAMESPACE } from '../api/names.ts';
 import { planUninstall, readUninstall } from '../install/uninstall.ts';
 import { deleteAll } from '../kube/apply.ts';
 import { isForbidden, type KubeClient } from '../kube/client.ts';

@@ -1,6 +1,6 @@
 import type { Command, CommanderError } from 'commander';
 import { nearest } from '../base/config.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 
 /**
  * What commander found wrong with a command line, in the one form that errors have here: the nearest word that exists, and which help to read.

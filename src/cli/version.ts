@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
-import { codeOf, messageOf } from '../base/errors.ts';
-import { DEFAULT_NAMESPACE } from '../base/names.ts';
+import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_NAMESPACE } from '../api/names.ts';
 import { readVersion } from '../base/version.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { customResourceDefinitions, deployments } from '../kube/resource.ts';

@@ -1,4 +1,4 @@
-import { type Annotations, readAnnotation } from '../base/annotations.ts';
+import { type Annotations, readAnnotation } from '../api/annotations.ts';
 import { parseDuration } from '../base/duration.ts';
 
 /** Which failures shut an endpoint, and for how long, as a Service says it. */

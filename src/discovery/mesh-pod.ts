@@ -1,8 +1,8 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../base/names.ts';
-import { isListed } from './port-list.ts';
-import { portProtocol } from './port-protocol.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../api/names.ts';
+import { isListed } from '../api/ports/port-list.ts';
+import { portProtocol } from '../api/ports/port-protocol.ts';
 import { defined } from './stored-shape.ts';
 import type { MeshEndpoint } from './target.ts';
 

@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { newest } from '../kube/resource-version.ts';

@@ -1,4 +1,4 @@
-import { type AnnotationName, type Annotations, readAnnotation } from '../base/annotations.ts';
+import { type AnnotationName, type Annotations, readAnnotation } from '../api/annotations.ts';
 import {
   type BudgetRules,
   DEFAULT_BUDGET,

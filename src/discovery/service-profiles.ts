@@ -1,5 +1,5 @@
 import { sleep } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import { servedKinds } from '../kube/served-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/watched-kind.ts';
 import type { ReadRequests } from './request-annotations.ts';

@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { EXPORTED_LABEL, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE, OVER_BUDGET } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { EXPORTED_LABEL, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE, OVER_BUDGET } from '../api/names.ts';
 import { bytesOf } from './export-cost.ts';
 
 /** Ports of one Service: ten times what real ones have. */

@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../api/annotations.ts';
 import type { FaultRule } from '../base/faults.ts';
-import { ALLOWED_CLIENTS } from '../base/names.ts';
+import { ALLOWED_CLIENTS } from '../api/names.ts';
 import { listItems } from '../base/text.ts';
 import { readAccrual } from './accrual.ts';
 import {
@@ -11,7 +11,7 @@ import {
   portEndpoints,
   slicesByHost,
 } from './endpoint-slices.ts';
-import { servicePortProtocol } from './port-protocol.ts';
+import { servicePortProtocol } from '../api/ports/port-protocol.ts';
 import { readRateLimits } from './rate-limits.ts';
 import { type ReadRequests, readRequestAnnotations } from './request-annotations.ts';
 import type { TargetSpec } from './target.ts';

@@ -1,7 +1,7 @@
 import type { FaultRule } from '../base/faults.ts';
 import type { RateLimits } from '../base/rate-limits.ts';
 import type { RequestRules } from '../base/request-rules.ts';
-import type { PortProtocol } from '../base/protocol.ts';
+import type { PortProtocol } from '../api/ports/protocol.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { AccrualRules } from './accrual.ts';
 

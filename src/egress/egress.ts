@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { eachAlone, surface } from '../base/alone.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { containedClock } from '../base/contained-clock.ts';
-import { codeOf, messageOf } from '../base/errors.ts';
+import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';

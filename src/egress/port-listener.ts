@@ -1,6 +1,6 @@
 import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import { type Connection, endCarried, SocketConnection } from '../proxy/connection.ts';
 

@@ -1,19 +1,19 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { eachAlone, surface } from '../base/alone.ts';
-import { readAnnotation } from '../base/annotations.ts';
-import { isPort } from '../base/egress-ports.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { isPort } from '../api/egress/egress-ports.ts';
 import {
   type EgressClaim,
   holderOf,
   isFreed,
   type RecordedGateway,
   type RecordEntry,
-} from '../base/egress-record.ts';
-import { ALLOWED_NAMESPACES } from '../base/names.ts';
+} from '../api/egress/egress-record.ts';
+import { ALLOWED_NAMESPACES } from '../api/names.ts';
 import type { RequestRules } from '../base/request-rules.ts';
-import { servicePortProtocol } from '../discovery/port-protocol.ts';
+import { servicePortProtocol } from '../api/ports/port-protocol.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
-import type { PortProtocol } from '../base/protocol.ts';
+import type { PortProtocol } from '../api/ports/protocol.ts';
 import { readAllowedNamespaces } from './clients/relay-rule.ts';
 
 /** A Link as far as the egress reads it; every field may be missing or wrong. */

@@ -1,6 +1,6 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { eachAlone } from '../base/alone.ts';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../api/annotations.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import {
@@ -9,8 +9,8 @@ import {
   shardName,
   shardOfName,
   type RecordEntry,
-} from '../base/egress-record.ts';
-import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+} from '../api/egress/egress-record.ts';
+import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import { AnnotationProblems } from '../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../discovery/request-annotations.ts';
 import type { KubeClient } from '../kube/client.ts';

@@ -1,8 +1,8 @@
 import { eachAlone } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
-import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
 import { refusalOf } from '../identity/trust.ts';
 import type { Accounts } from '../proxy/accounts.ts';

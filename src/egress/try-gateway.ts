@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
-import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { refusalOf } from '../identity/trust.ts';
 import { Accounts } from '../proxy/accounts.ts';

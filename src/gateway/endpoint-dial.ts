@@ -1,4 +1,4 @@
-import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import { TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { OpenPeers } from '../identity/open-peers.ts';
 import { refusalOf } from '../identity/trust.ts';

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts';
-import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../base/names.ts';
+import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { Accounts } from '../proxy/accounts.ts';
 import type { Connection, ConnectionHandler } from '../proxy/connection.ts';
 import type { Claim } from '../proxy/speech.ts';

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
 import type { OpenPeers } from '../identity/open-peers.ts';
 import { identityIn, peerCertificate } from '../identity/peer.ts';

@@ -1,5 +1,5 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { nameConstraintsOf, permits } from './name-constraints.ts';
 import { identityIn, peerIdentities } from './peer.ts';
 import { pemBlocks } from './pem-blocks.ts';

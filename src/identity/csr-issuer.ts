@@ -1,6 +1,6 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import { sleep, type Clock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { follow } from '../kube/follow.ts';
 import { certificateSigningRequests, type KubeObject, type Resource } from '../kube/resource.ts';
@@ -9,7 +9,7 @@ import { identityName } from './identity-name.ts';
 import { pem } from './keys.ts';
 import type { IssuedLeaf, LeafIssuer, LeafRequest } from './requested-identity.ts';
 import { serviceAccountOf } from './service-account.ts';
-import { LEAF_USAGES, SIGNER_NAME } from './signer-name.ts';
+import { LEAF_USAGES, SIGNER_NAME } from '../api/signer-names.ts';
 
 export interface CsrIssuerOptions {
   /** Of the cluster whose controller signs, as the service account whose identity it is. Closed with the issuer. */

@@ -5,7 +5,7 @@ import tls from 'node:tls';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { GatheredBytes } from '../base/gathered-bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { identityIn, isIdentity } from './peer.ts';
 
 export interface UnaryCall {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';

@@ -1,5 +1,5 @@
-import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 
 /** Whose identity: a Kubernetes service account in a mesh. */
 export interface WorkloadName {

@@ -1,6 +1,6 @@
 import { tellAll } from '../base/alone.ts';
 import type { Clock } from '../base/clock.ts';
-import type { LinkspanError } from '../base/errors.ts';
+import type { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { iso } from './certificate.ts';

@@ -15,8 +15,8 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { checkKey, checkValidity, oneLine, parseCertificates } from './certificate.ts';
 import type { Identity } from './identity.ts';
 import { identityKind, requireDomain } from './identity-name.ts';

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { tellAll } from '../base/alone.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import type { Logger } from '../telemetry/log.ts';
 import {

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, webcrypto } from 'node:crypto';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { pemBlocks } from './pem-blocks.ts';
 
 /** What the mesh uses throughout: Linkerd's proxies present and prefer ECDSA P-256, and sign with SHA-256. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { ProtobufError } from '../base/protobuf.ts';
 import { CERTIFY_PATH, decodeCertifyResponse, encodeCertifyRequest } from './certify-messages.ts';
 import { callUnary } from './grpc-unary.ts';

@@ -1,4 +1,4 @@
-import { describeError, type LinkspanError } from '../base/errors.ts';
+import { describeError, type LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { checkChain, checkKey, checkValidity, identityOf, iso, parseCertificates } from './certificate.ts';
 import type { Identity } from './identity.ts';

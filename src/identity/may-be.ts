@@ -1,6 +1,6 @@
 import { identityName } from './identity-name.ts';
 import { serviceAccountOf } from './service-account.ts';
-import { LEAF_USAGES } from './signer-name.ts';
+import { LEAF_USAGES } from '../api/signer-names.ts';
 
 /** What a PKCS#10 request asks for, as far as it matters. */
 export interface RequestFacts {

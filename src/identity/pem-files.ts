@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { type Authority, parseAuthority } from './issue.ts';
 import type { Identity } from './identity.ts';
 import { sec1Pem } from './keys.ts';

@@ -1,4 +1,4 @@
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { identityName } from './identity-name.ts';
 
 /** What every identity of Linkerd's form has behind account and namespace. */

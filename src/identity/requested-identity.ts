@@ -1,6 +1,6 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { iso } from './certificate.ts';

@@ -13,7 +13,7 @@ import { readCsr, type ReadCsr } from './csr-facts.ts';
 import { issueLeaf } from './issue.ts';
 import type { IssuerSource } from './issuer-dir.ts';
 import { type DenialReason, mayBe, type SignerRules, type SignerVerdict } from './may-be.ts';
-import { SIGNER_NAME } from './signer-name.ts';
+import { SIGNER_NAME } from '../api/signer-names.ts';
 
 export interface SignerOptions {
   readonly client: KubeClient;

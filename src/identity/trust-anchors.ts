@@ -3,7 +3,7 @@ import path from 'node:path';
 import { tellAll } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { type WatchedFiles, watchFiles } from '../base/file-watch.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { keepFollowing } from '../kube/follow.ts';

@@ -8,7 +8,7 @@ import { WorkQueue } from '../kube/work-queue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { CA_FILE } from './identity-dir.ts';
 import type { IssuerSource } from './issuer-dir.ts';
-import { TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from './signer-name.ts';
+import { TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../api/signer-names.ts';
 
 export interface TrustPublisherOptions {
   readonly client: KubeClient;

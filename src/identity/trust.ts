@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import { anchorPaths, type Certificate, checkPath, parseCertificates } from './certificate.ts';
 import type { BoundAnchors, Identity } from './identity.ts';
 import { identityIn, isIdentity, peerCertificate } from './peer.ts';

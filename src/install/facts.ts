@@ -1,7 +1,7 @@
 import type { V1Namespace, V1Secret } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { HELM_RELEASE_NAME, OURS } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { HELM_RELEASE_NAME, OURS } from '../api/names.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { deployments, namespaces, secrets } from '../kube/resource.ts';
 import { resourcesOf } from '../kube/served-kinds.ts';

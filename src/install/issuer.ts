@@ -1,7 +1,7 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { type Authority, createAnchor, createIssuer } from '../identity/issue.ts';
 import { verifiedIssuer } from '../identity/issuer-dir.ts';
 import { clusterTrustDomain } from '../identity/trust-domain.ts';

@@ -1,5 +1,5 @@
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { OURS } from '../base/names.ts';
+import { OURS } from '../api/names.ts';
 import { titleOf } from '../kube/manifests.ts';
 import type { KubeObject, Resource } from '../kube/resource.ts';
 import { resourcesOf } from '../kube/served-kinds.ts';

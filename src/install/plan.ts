@@ -1,4 +1,4 @@
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { InstallFacts } from './facts.ts';
 import { differences, joinValues, type Values } from './values.ts';
 

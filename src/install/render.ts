@@ -1,4 +1,4 @@
-import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
+import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { parseManifests } from '../kube/manifests.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';

@@ -1,6 +1,6 @@
 import type { V1Deployment } from '@kubernetes/client-node';
-import { LinkspanError } from '../base/errors.ts';
-import { CLI_MANAGER } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { CLI_MANAGER } from '../api/names.ts';
 import { applyAll } from '../kube/apply.ts';
 import { isForbidden, KubeApiError, type KubeClient } from '../kube/client.ts';
 import { refOf, titleOf } from '../kube/manifests.ts';

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { withoutEnd } from '../base/text.ts';
 import { pluginAuth, staticAuth, tokenFileAuth, type Auth } from './auth.ts';
 import { execPluginAuth, execSchema } from './exec-plugin.ts';

@@ -1,4 +1,4 @@
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 
 /** Limits of what is read from one API server, whoever it may be. Every client has them. */
 export interface AnswerLimits {

@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../base/error-catalogue.ts';
-import { LinkspanError } from '../base/errors.ts';
+import type { ErrorCode } from '../api/errors/error-catalogue.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 
 /** One thing that a Status complains of: a field that is invalid, or that another manager holds (server-side apply). */
 export interface StatusCause {

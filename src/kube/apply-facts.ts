@@ -1,5 +1,5 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isForbidden, isNotFound, type KubeClient } from './client.ts';
 import { refOf } from './manifests.ts';
 import type { KubeObject, Resource } from './resource.ts';

@@ -1,5 +1,5 @@
 import { sleep, type Clock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { Candidate } from './apply-facts.ts';
 import { isNotFound, type KubeClient } from './client.ts';
 import { refOf, titleOf } from './manifests.ts';

@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { type Asked, type Candidate, findCandidates, requireRights } from './apply-facts.ts';
 import { isConflict, isNotFound, KubeApiError, type KubeClient } from './client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';

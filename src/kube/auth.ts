@@ -1,7 +1,7 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { readFile } from 'node:fs/promises';
 import { systemClock, type Clock } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 
 /** Who we are for an API server. */
 export interface Auth {

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { sleep } from '../base/clock.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
-import { MANAGER } from '../base/names.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { MANAGER } from '../api/names.ts';
 import { type Agents, Connections } from './agents.ts';
 import type { ClusterAccess } from './access.ts';
 import {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { z } from 'zod';
 import { systemClock, type Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import { renewal, type Auth, type ClientCertificate } from './auth.ts';
 
 /** A plugin may ask a person to log in; one that takes longer hangs. */

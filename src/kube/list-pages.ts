@@ -1,4 +1,4 @@
-import type { LinkspanError } from '../base/errors.ts';
+import type { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isOverLimit, MAX_PAGES, tooLarge } from './answer-limits.ts';
 import type { KubeClient, ListOptions, ListResult } from './client.ts';
 import type { KubeObject, Resource } from './resource.ts';

@@ -1,5 +1,5 @@
 import { parseAllDocuments } from 'yaml';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
   DESTINATION_CLUSTER_NAME_LABEL,
   EXTENSION_LABEL,
@@ -8,7 +8,7 @@ import {
   MIRRORED_SERVICE_LABEL,
   PART_OF,
   PART_OF_LABEL,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import { keyOf, type KubeObject, type ObjectRef } from './resource.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { overlongAnnotations } from '../base/annotations.ts';
+import { overlongAnnotations } from '../api/annotations.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { keyOf, type KubeObject } from './resource.ts';
 

@@ -1,4 +1,4 @@
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { AnswerLimit } from './answer-limits.ts';
 import type { TotalBudget, Weighed } from './total-budget.ts';
 import { weightOf } from './weight.ts';

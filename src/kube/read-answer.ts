@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { GatheredBytes } from '../base/gathered-bytes.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { type KubeApiError, statusError } from './api-error.ts';
 import {
   MAX_ANSWER_VALUES,

@@ -1,7 +1,7 @@
 import { surface, tellAll } from '../base/alone.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../base/clock.ts';
-import { codeOf, describeError, LinkspanError } from '../base/errors.ts';
+import { codeOf, describeError, LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { isOverLimit } from './answer-limits.ts';
 import { isGone, type KubeClient, type WatchEvent } from './client.ts';

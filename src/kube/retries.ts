@@ -1,5 +1,5 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { isOverLimit } from './answer-limits.ts';
 import { KubeApiError } from './api-error.ts';
 

@@ -1,5 +1,5 @@
 import { GatheredBytes } from '../base/gathered-bytes.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
   MAX_OBJECT_BYTES,
   MAX_OBJECT_DEPTH,

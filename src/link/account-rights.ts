@@ -1,5 +1,5 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { keyOf } from '../kube/resource.ts';
 import { deniedRights, rightText } from '../kube/rights.ts';

@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { withoutEnd } from '../base/text.ts';
 
 /** Names that Docker gives the machine it runs on. */

@@ -1,10 +1,10 @@
 import type { V1PolicyRule, V1Role, V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../api/annotations.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
-import { CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../base/names.ts';
+import { describeError } from '../api/errors/linkspan-error.ts';
+import { CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../api/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { keepFollowing } from '../kube/follow.ts';
 import { Reflector } from '../kube/reflector.ts';
@@ -13,7 +13,7 @@ import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { links, type LinkObject } from './schema.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
 
 /** fieldManager of the rules: the chart owns the Role, and says nothing of them. */
 const GRANTS_MANAGER = 'linkspan-signer';

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
-import { describeError } from '../base/errors.ts';
+import { describeError } from '../api/errors/linkspan-error.ts';
 import type { ClusterAccess } from '../kube/access.ts';
-import type { LinkReason } from './status.ts';
+import type { LinkReason } from '../api/link/link-status.ts';
 import { tokenFacts } from './token.ts';
 
 /** Credentials that nobody renews are warned of when a third of their life is left, and this long before their end at the most: milliseconds. */

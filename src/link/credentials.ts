@@ -1,8 +1,8 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { parseDocument } from 'yaml';
-import { LinkspanError, messageOf } from '../base/errors.ts';
-import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../base/names.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../api/names.ts';
 import { loadAccess, type ClusterAccess } from '../kube/access.ts';
 import { keyOf } from '../kube/resource.ts';
 

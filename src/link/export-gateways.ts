@@ -1,21 +1,21 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { messageOf } from '../base/errors.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import {
   DEFAULT_GATEWAY_NAME,
   EXPORT_GATEWAY_NAME,
   EXPORT_GATEWAY_NAMESPACE,
   IMPORT_GATEWAYS,
   MIRRORED_SERVICE_LABEL,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { listPages } from '../kube/list-pages.ts';
 import { services } from '../kube/resource.ts';
-import { isHostName, type AllowedGateway } from './import-policy.ts';
+import { isHostName, type AllowedGateway } from '../api/link/import-policy.ts';
 import { gatewayFacts } from './link-gen.ts';
 import type { GatewayFacts } from './link-manifests.ts';
-import type { Link } from './schema.ts';
+import type { Link } from '../api/link/link-schema.ts';
 
 /** Longest `namespace/name` that a Service can have. */
 const MAX_KEY = 317;

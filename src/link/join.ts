@@ -1,13 +1,13 @@
 import type { V1Secret } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../api/names.ts';
 import { applyAll, type Applied } from '../kube/apply.ts';
 import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client.ts';
 import { namespaces, secrets, type KubeObject, type ObjectRef, type Resource } from '../kube/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import { credentialsName } from './link-manifests.ts';
 import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare.ts';
-import { links, type LinkObject } from './schema.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { linkRefusal, type SourceFacts } from './source-verdict.ts';
 
 /** One Link to be made: from a target into a source. */

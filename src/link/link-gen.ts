@@ -1,8 +1,8 @@
 import type { V1Secret, V1Service, V1ServiceAccount, V1ServicePort } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { type AnnotationName, readAnnotation } from '../base/annotations.ts';
+import { type AnnotationName, readAnnotation } from '../api/annotations.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import {
   ACCOUNT_NAME,
   DEFAULT_CLUSTER_DOMAIN,
@@ -11,14 +11,14 @@ import {
   GATEWAY_PROBE_PATH,
   GATEWAY_PROBE_PERIOD,
   PROBE_PORT_NAME,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../kube/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import type { NamedGateway } from './export-gateways.ts';
 import type { GatewayFacts } from './link-manifests.ts';
-import { readableNamespaces } from './schema.ts';
+import { readableNamespaces } from '../api/link/link-schema.ts';
 import { type AccountRef, missingAccount, requestToken } from './token.ts';
 
 /** Settings that say which objects of the target cluster are read. */

@@ -1,7 +1,7 @@
 import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
 import { stringify } from 'yaml';
 import { formatDuration } from '../base/duration.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
   CREATED_BY,
   CREDENTIALS_SECRET_KEY,
@@ -12,10 +12,10 @@ import {
   IMPORT_GATEWAYS,
   READABLE_NAMESPACES,
   TOKEN_TTL,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import type { KubeObject } from '../kube/resource.ts';
-import { writeGateways, type AllowedGateway } from './import-policy.ts';
-import { links, parseLink, type LinkObject, type LinkSpec } from './schema.ts';
+import { writeGateways, type AllowedGateway } from '../api/link/import-policy.ts';
+import { links, parseLink, type LinkObject, type LinkSpec } from '../api/link/link-schema.ts';
 
 /** What `link-gen` found out about the target cluster's gateway. */
 export interface GatewayFacts {

@@ -1,5 +1,5 @@
 import type { V1LabelSelector } from '@kubernetes/client-node';
-import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { isPodAccount, withBearer, type ClusterAccess } from '../kube/access.ts';
 import { trustDomainOf } from '../identity/trust-domain.ts';
 import { isForbidden, KubeClient, type KubeClientOptions } from '../kube/client.ts';

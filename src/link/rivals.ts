@@ -1,6 +1,6 @@
 import type { IndexedStore, StoreChange } from '../kube/store.ts';
 import { gatewayPart } from './gateway-part.ts';
-import { isOlder, parseLink, type Link, type LinkObject } from './schema.ts';
+import { isOlder, parseLink, type Link, type LinkObject } from '../api/link/link-schema.ts';
 
 /** Sorts clusters by the age of the oldest Link that names each; undefined where none does. */
 export function ageOf(links: IndexedStore<LinkObject>, cluster: string): string | undefined {

@@ -1,10 +1,10 @@
 import type { V1Secret } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../api/annotations.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { parseDuration } from '../base/duration.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { CREDENTIALS_SECRET_KEY, TOKEN_TTL } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { CREDENTIALS_SECRET_KEY, TOKEN_TTL } from '../api/names.ts';
 import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import { keyOf, secrets } from '../kube/resource.ts';
 import type { Logger } from '../telemetry/log.ts';

@@ -1,4 +1,4 @@
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { keyOf, serviceAccounts, type KubeObject } from '../kube/resource.ts';
 

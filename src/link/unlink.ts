@@ -1,13 +1,13 @@
 import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
   CLUSTER_NAME_LABEL,
   CREDENTIALS_SECRET_TYPE,
   LINK_ANNOTATION,
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { refOf } from '../kube/manifests.ts';
 import {
@@ -26,7 +26,7 @@ import {
 } from '../kube/resource.ts';
 import { find, listLinks } from './join.ts';
 import { credentialsName } from './link-manifests.ts';
-import { links, type LinkObject } from './schema.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
 
 /** What is to be unlinked. */
 export interface UnlinkRequest {

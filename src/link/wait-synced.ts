@@ -1,9 +1,9 @@
 import { sleep, type Clock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { keyOf } from '../kube/resource.ts';
-import { links, type LinkObject } from './schema.ts';
-import { LINK_CONDITIONS, type Condition } from './status.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
+import { LINK_CONDITIONS, type Condition } from '../api/link/link-status.ts';
 
 const POLL_MS = 500;
 /** For so long a Link whose credentials were replaced must look well: what its status says at first may be about the old ones. */

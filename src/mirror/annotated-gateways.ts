@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { eachAlone } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { BudgetShare } from '../kube/peer-budget.ts';
 import { type PeerReading, reflectorLimits } from '../kube/peer-reading.ts';
@@ -11,11 +11,11 @@ import { services } from '../kube/resource.ts';
 import { IndexedStore } from '../kube/store.ts';
 import { decideGateway, MAX_NAMED } from '../link/export-gateways.ts';
 import { gatewayFacts } from '../link/link-gen.ts';
-import type { Link } from '../link/schema.ts';
+import type { Link } from '../api/link/link-schema.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { GatewayFacts } from './facts.ts';
 import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
-import { parseKey } from './naming.ts';
+import { parseKey } from '../api/mirror/naming.ts';
 
 export interface AnnotatedGatewaysOptions
   extends Omit<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe' | 'own' | 'onChange'> {

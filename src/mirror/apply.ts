@@ -1,5 +1,5 @@
 import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
-import { MANAGER } from '../base/names.ts';
+import { MANAGER } from '../api/names.ts';
 import { isAlreadyExists, isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client.ts';
 import {
   endpoints,
@@ -12,7 +12,7 @@ import {
 import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
 import { SERVICE_NAME_LABEL } from './endpoints.ts';
 import type { LocalView } from './local-view.ts';
-import { madeByUs } from './makers.ts';
+import { madeByUs } from '../api/mirror/makers.ts';
 import { ownerReference } from './plan.ts';
 import type { Kind, MirrorObject, Step } from './steps.ts';
 

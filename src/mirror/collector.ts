@@ -1,8 +1,8 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../api/annotations.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../base/names.ts';
+import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../api/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import type { WorkerPool } from '../kube/worker-pool.ts';
@@ -21,7 +21,7 @@ import {
   originOf,
   parseKey,
   type MirrorOwner,
-} from './naming.ts';
+} from '../api/mirror/naming.ts';
 import { removePart } from './plan.ts';
 import { isLeaving, type Step } from './steps.ts';
 

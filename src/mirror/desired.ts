@@ -1,5 +1,5 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service, V1ServiceSpec } from '@kubernetes/client-node';
-import { writeEgressPorts } from '../base/egress-ports.ts';
+import { writeEgressPorts } from '../api/egress/egress-ports.ts';
 import {
   DATA_PATH,
   EGRESS_PORTS,
@@ -11,7 +11,7 @@ import {
   REMOTE_SERVICE_FQ_NAME,
   REMOTE_SERVICE_LABEL,
   REMOTE_UID,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import {
   desiredEndpoints,
@@ -24,10 +24,10 @@ import {
 } from './endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './facts.ts';
 import { formOf, hostAddresses, podPort } from './headless.ts';
-import { bareRules, mirrorMetadata, ownershipLabels } from './metadata.ts';
-import { fullyQualifiedName, mirrorName } from './naming.ts';
+import { bareRules, mirrorMetadata, ownershipLabels } from '../api/mirror/mirror-metadata.ts';
+import { fullyQualifiedName, mirrorName } from '../api/mirror/naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from './ports.ts';
-import type { MirrorReason } from './reasons.ts';
+import type { MirrorReason } from '../api/reasons/mirror-reasons.ts';
 
 /** A Service that should be there, with its endpoints. */
 export interface DesiredPart {

@@ -1,4 +1,4 @@
-import { DEFAULT_LINKERD_NAMESPACE } from '../base/names.ts';
+import { DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { configMaps } from '../kube/resource.ts';
 

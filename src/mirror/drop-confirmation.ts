@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock, Timer } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { listPages } from '../kube/list-pages.ts';
 import { slowDown } from '../kube/pace.ts';
@@ -9,7 +9,7 @@ import { services } from '../kube/resource.ts';
 import { clusterUid } from '../link/cluster-uid.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { DropGuard } from './drop-guard.ts';
-import type { EventReason } from './reasons.ts';
+import type { EventReason } from '../api/reasons/mirror-reasons.ts';
 
 /** How long after a failed or refused confirmation the next one follows. */
 const RETRY_MS = 15_000;

@@ -1,14 +1,14 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { tellAll } from '../base/alone.ts';
 import { sleep } from '../base/clock.ts';
-import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../base/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../api/egress/egress-ports.ts';
 import {
   type EgressClaim,
   FREED_HOLD_MS,
   holderOf,
   isFreed,
   type RecordEntry,
-} from '../base/egress-record.ts';
+} from '../api/egress/egress-record.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import { allocateEgressPorts } from './egress-ports.ts';
 import { EgressShards, type EgressShardsOptions } from './egress-shards.ts';

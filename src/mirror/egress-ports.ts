@@ -1,4 +1,4 @@
-import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../base/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../api/egress/egress-ports.ts';
 
 /**
  * Egress ports for the service ports of one mirror: those it has stay, new ones are placed by a hash of mirror and port, so that a mirror which is

@@ -1,16 +1,16 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { type PortRange, readEgressPorts } from '../base/egress-ports.ts';
-import type { EgressClaim } from '../base/egress-record.ts';
-import { holderOf } from '../base/egress-record.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { type PortRange, readEgressPorts } from '../api/egress/egress-ports.ts';
+import type { EgressClaim } from '../api/egress/egress-record.ts';
+import { holderOf } from '../api/egress/egress-record.ts';
 import {
   CLUSTER_NAME_LABEL,
   DATA_PATH,
   EGRESS_PORTS,
   FEDERATED_EGRESS_PORTS_GROUP,
   MIRROR_GATEWAY,
-} from '../base/names.ts';
-import { isOlder, parseLink, type Link, type LinkObject } from '../link/schema.ts';
+} from '../api/names.ts';
+import { isOlder, parseLink, type Link, type LinkObject } from '../api/link/link-schema.ts';
 import { distanceFromHome } from './egress-ports.ts';
 import {
   clusterOfEntry,
@@ -22,7 +22,7 @@ import {
   memberName,
   originOf,
   parseKey,
-} from './naming.ts';
+} from '../api/mirror/naming.ts';
 
 /** Ports further from where the controller would have looked first than this were not chosen by it: at half of the range in use it never had to go that far. */
 const MAX_DISTANCE = 256;

@@ -15,8 +15,8 @@ import {
   shardOf,
   shardOfName,
   writeEntry,
-} from '../base/egress-record.ts';
-import { PART_OF, PART_OF_LABEL } from '../base/names.ts';
+} from '../api/egress/egress-record.ts';
+import { PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
 import { compareVersions } from '../kube/resource-version.ts';
 import { configMaps } from '../kube/resource.ts';

@@ -1,5 +1,5 @@
 import { addTo, removeFrom } from '../base/multimap.ts';
-import { holderOf, isFreed, type EgressClaim, type RecordEntry } from '../base/egress-record.ts';
+import { holderOf, isFreed, type EgressClaim, type RecordEntry } from '../api/egress/egress-record.ts';
 
 /** What one export has to do with the record: its Service's mirrors, or its place in a federated Service. */
 export interface ClaimScope {

@@ -1,12 +1,12 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
 import { createHash } from 'node:crypto';
-import { MANAGER, NOT_READY, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../base/names.ts';
+import { MANAGER, NOT_READY, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../api/names.ts';
 import { isDnsLabel } from '../base/text.ts';
 import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
-import { ownershipLabels } from './metadata.ts';
+import { ownershipLabels } from '../api/mirror/mirror-metadata.ts';
 import { shortList } from './import-rules.ts';
 import type { MirroredPort } from './ports.ts';
-import type { MirrorReason } from './reasons.ts';
+import type { MirrorReason } from '../api/reasons/mirror-reasons.ts';
 
 /** Label of an EndpointSlice: the Service it belongs to. */
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';

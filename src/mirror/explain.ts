@@ -1,5 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Controller } from './controller.ts';
 import { readyAddresses } from './endpoints.ts';
 import type { LocalPart } from './facts.ts';
@@ -7,9 +7,9 @@ import type { AddressReport, AddressTry } from './gateway-health.ts';
 import type { LinkRun } from './link-run.ts';
 import type { FederatedWriter } from './federated-writer.ts';
 import { isAnnotated } from './mirror-writer.ts';
-import { federatedName, memberName, mirrorName, parseKey } from './naming.ts';
+import { federatedName, memberName, mirrorName, parseKey } from '../api/mirror/naming.ts';
 import type { Peer } from './peer.ts';
-import { mirrorReasons, type MirrorReason } from './reasons.ts';
+import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconciler.ts';
 
 /** In the place of a Link, and of a cluster, of what lives in the source cluster itself. No Link is called so: theirs have a namespace. */

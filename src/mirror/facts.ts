@@ -1,9 +1,9 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import type { EgressPorts } from '../base/egress-ports.ts';
+import type { EgressPorts } from '../api/egress/egress-ports.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { Refusal } from './import-rules.ts';
-import type { CopyRules } from './metadata.ts';
-import type { MirrorOwner, RemoteKey } from './naming.ts';
+import type { CopyRules } from '../api/mirror/mirror-metadata.ts';
+import type { MirrorOwner, RemoteKey } from '../api/mirror/naming.ts';
 
 /** How traffic reaches a target's gateway: directly (meshed clients), or through local egress pods (plain clients). */
 export type DataPath = 'gateway' | 'relay';

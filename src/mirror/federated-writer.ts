@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import type { EgressPorts } from '../base/egress-ports.ts';
-import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import type { EgressPorts } from '../api/egress/egress-ports.ts';
+import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import type { ExportView } from '../discovery/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { EgressWish, EgressAllocator } from './egress-allocator.ts';
@@ -20,7 +20,7 @@ import { Grace, type Sight } from './grace.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from './importer.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX, servicesOfChange } from './local-indexes.ts';
 import type { LocalView } from './local-view.ts';
-import { hasOwnershipLabels } from './metadata.ts';
+import { hasOwnershipLabels } from '../api/mirror/mirror-metadata.ts';
 import { EMPTIED_GRACE_MS, lostAllSlices } from './mirror-writer.ts';
 import {
   clusterOfEntry,
@@ -30,9 +30,9 @@ import {
   keyOfObject,
   memberName,
   parseKey,
-} from './naming.ts';
+} from '../api/mirror/naming.ts';
 import { mirroredPorts } from './ports.ts';
-import { NOTHING_OF_OURS } from './reasons.ts';
+import { NOTHING_OF_OURS } from '../api/reasons/mirror-reasons.ts';
 import { takesSelector } from './steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from './reconciler.ts';
 

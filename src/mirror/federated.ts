@@ -1,6 +1,6 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { writeEgressPorts } from '../base/egress-ports.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { writeEgressPorts } from '../api/egress/egress-ports.ts';
 import {
   COPIED_KEYS,
   FEDERATED_EGRESS_PORTS_GROUP,
@@ -10,7 +10,7 @@ import {
   MIRROR_ANNOTATION_GROUPS,
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
 import { familyGap } from './address-families.ts';
@@ -18,10 +18,16 @@ import { follow, followPods, isPopulated } from './kept-endpoints.ts';
 import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from './endpoints.ts';
 import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from './facts.ts';
 import type { ImportNote } from './import-rules.ts';
-import { madeByUs } from './makers.ts';
-import { bareRules, copiedMetadata, hasOwnershipLabels } from './metadata.ts';
+import { madeByUs } from '../api/mirror/makers.ts';
+import { bareRules, copiedMetadata, hasOwnershipLabels } from '../api/mirror/mirror-metadata.ts';
 import { LOCAL_MEMBER } from './local-indexes.ts';
-import { clusterOfEntry, federatedEntries, federatedName, isFederated, MAX_SERVICE_NAME } from './naming.ts';
+import {
+  clusterOfEntry,
+  federatedEntries,
+  federatedName,
+  isFederated,
+  MAX_SERVICE_NAME,
+} from '../api/mirror/naming.ts';
 import {
   createNamespace,
   isMirrorKey,
@@ -31,7 +37,7 @@ import {
   writeSlices,
 } from './plan.ts';
 import { mirroredPorts, servicePorts } from './ports.ts';
-import type { MirrorReason } from './reasons.ts';
+import type { MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from './steps.ts';
 import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from './verdict.ts';
 

@@ -1,6 +1,6 @@
 import { type AddressRefusal, HostAddresses } from '../dns/host-addresses.ts';
 import type { HostNames } from '../dns/host-names.ts';
-import type { LinkProbe } from '../link/schema.ts';
+import type { LinkProbe } from '../api/link/link-schema.ts';
 import type { GatewayFacts } from './facts.ts';
 import { shortList, type Refusal } from './import-rules.ts';
 import type { AddressReport, AddressTry, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';

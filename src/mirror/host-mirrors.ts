@@ -5,7 +5,7 @@ import { Grace, type Sight } from './grace.ts';
 import { hostsOf } from './headless.ts';
 import type { Importer } from './importer.ts';
 import type { LocalView } from './local-view.ts';
-import { endpointMirrorName, hostOriginOf, mirrorName, type RemoteKey } from './naming.ts';
+import { endpointMirrorName, hostOriginOf, mirrorName, type RemoteKey } from '../api/mirror/naming.ts';
 
 export interface HostMirrorsOptions {
   readonly facts: LinkFacts;

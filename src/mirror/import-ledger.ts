@@ -1,4 +1,4 @@
-import type { ImportQuotas } from '../link/import-policy.ts';
+import type { ImportQuotas } from '../api/link/import-policy.ts';
 import type { Sight } from './grace.ts';
 
 /** What one mirror or membership takes of a Link's quotas. */

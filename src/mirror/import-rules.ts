@@ -3,10 +3,10 @@ import {
   DEFAULT_NAMESPACE,
   IMPORT_NAMES,
   IMPORT_NAMESPACES,
-} from '../base/names.ts';
-import type { ImportPolicy } from '../link/import-policy.ts';
-import type { RemoteKey } from './naming.ts';
-import type { MirrorReason } from './reasons.ts';
+} from '../api/names.ts';
+import type { ImportPolicy } from '../api/link/import-policy.ts';
+import type { RemoteKey } from '../api/mirror/naming.ts';
+import type { MirrorReason } from '../api/reasons/mirror-reasons.ts';
 
 /** Something that the import policy of a Link does not take, and why. */
 export interface Refusal {

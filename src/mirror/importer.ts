@@ -1,16 +1,21 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../base/names.ts';
+import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../api/names.ts';
 import { bytesOf } from '../discovery/export-cost.ts';
-import type { ImportPolicy } from '../link/import-policy.ts';
+import type { ImportPolicy } from '../api/link/import-policy.ts';
 import type { DropGuard } from './drop-guard.ts';
 import type { ImportFacts } from './facts.ts';
 import { Grace, type Sight } from './grace.ts';
 import { ImportLedger } from './import-ledger.ts';
 import { importRefusal, type Refusal } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
-import { copiedAnnotations, copiedLabels, recordedKeys, type CopyRules } from './metadata.ts';
-import { parseKey } from './naming.ts';
+import {
+  copiedAnnotations,
+  copiedLabels,
+  recordedKeys,
+  type CopyRules,
+} from '../api/mirror/mirror-metadata.ts';
+import { parseKey } from '../api/mirror/naming.ts';
 import { podRefusal, type OwnRanges } from './remote-addresses.ts';
 
 /** For so long mirrors that exist are kept when the policy refuses many at once: time to take a slip of the pen back. */

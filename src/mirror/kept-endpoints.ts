@@ -1,6 +1,6 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { MIRROR_GATEWAY, NOT_READY, REMOTE_DISCOVERY } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { MIRROR_GATEWAY, NOT_READY, REMOTE_DISCOVERY } from '../api/names.ts';
 import { isHeadless } from '../discovery/endpoint-slices.ts';
 import {
   desiredSlices,
@@ -12,7 +12,7 @@ import {
 } from './endpoints.ts';
 import type { GatewayFacts, LocalPart, MirrorFacts, RemoteFacts } from './facts.ts';
 import { hostAddresses } from './headless.ts';
-import { originOf } from './naming.ts';
+import { originOf } from '../api/mirror/naming.ts';
 import { contentPatch, isOurs, ownSlices, patchStep, type Step } from './steps.ts';
 
 type Shown = Pick<EndpointsWanted, 'addresses' | 'withdrawn' | 'notReady'>;

@@ -1,12 +1,12 @@
-import type { ErrorCode } from '../base/error-catalogue.ts';
-import { describeError, messageOf, type LinkspanError } from '../base/errors.ts';
-import { ACCEPTED_CLUSTER } from '../base/names.ts';
+import type { ErrorCode } from '../api/errors/error-catalogue.ts';
+import { describeError, messageOf, type LinkspanError } from '../api/errors/linkspan-error.ts';
+import { ACCEPTED_CLUSTER } from '../api/names.ts';
 import type { OverBudget } from '../kube/peer-budget.ts';
 import type { CredentialsVerdict } from '../link/credentials-verdict.ts';
-import type { LinkReason, WantedCondition } from '../link/status.ts';
+import type { LinkReason, WantedCondition } from '../api/link/link-status.ts';
 import type { GatewayFacts } from './facts.ts';
 import type { AddressReport } from './gateway-health.ts';
-import { REFUSED, UNMIRRORED, type MirrorReason } from './reasons.ts';
+import { REFUSED, UNMIRRORED, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconciler.ts';
 
 /** What the conditions of a Link are made from. */

@@ -1,10 +1,10 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { EXPORTED_LABEL } from '../base/names.ts';
+import { EXPORTED_LABEL } from '../api/names.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
-import { links, type Link } from '../link/schema.ts';
+import { links, type Link } from '../api/link/link-schema.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { portsLeftOut } from './ports.ts';
-import { REFUSED, UNMIRRORED, type EventReason, type MirrorReason } from './reasons.ts';
+import { REFUSED, UNMIRRORED, type EventReason, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconciler.ts';
 
 /** What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once. */

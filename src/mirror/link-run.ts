@@ -1,9 +1,9 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../api/annotations.ts';
 import type { Timer } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../base/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../api/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { BearerAuth } from '../kube/auth.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -12,12 +12,12 @@ import type { IndexedStore } from '../kube/store.ts';
 import { accessFromSecret, differsInToken } from '../link/credentials.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from '../link/credentials-verdict.ts';
 import { gatewayPart, noAccess } from '../link/gateway-part.ts';
-import { importAnnotations } from '../link/import-policy.ts';
-import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../link/schema.ts';
+import { importAnnotations } from '../api/link/import-policy.ts';
+import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../api/link/link-schema.ts';
 import { TokenRenewal } from '../link/token-renewal.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { collect, leftovers, makers } from './collector.ts';
-import { LinkStatusWriter } from './link-status.ts';
+import { LinkStatusWriter } from './link-status-writer.ts';
 import { Peer, type PeerSurroundings } from './peer.ts';
 import type { PeerSettings } from './peer-settings.ts';
 

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { IndexedStore } from '../kube/store.ts';
-import { keyTest } from '../link/exclusions.ts';
-import type { LinkObject } from '../link/schema.ts';
-import type { CopyRules, KeyTest } from './metadata.ts';
+import { keyTest } from '../api/link/key-test.ts';
+import type { LinkObject } from '../api/link/link-schema.ts';
+import type { CopyRules, KeyTest } from '../api/mirror/mirror-metadata.ts';
 
 /** What a person has said about the source cluster's own members of federated Services; what is undefined, the Links say. */
 export interface LocalExclusionSettings {

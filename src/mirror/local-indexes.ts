@@ -1,14 +1,9 @@
 import type { V1EndpointSlice, V1Lease, V1Namespace, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import {
-  CLUSTER_NAME_LABEL,
-  HEADLESS_MIRROR_LABEL,
-  LINK_ANNOTATION,
-  LOCAL_DISCOVERY,
-} from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { CLUSTER_NAME_LABEL, HEADLESS_MIRROR_LABEL, LINK_ANNOTATION, LOCAL_DISCOVERY } from '../api/names.ts';
 import type { StoreChange } from '../kube/store.ts';
 import { SERVICE_NAME_LABEL, type MirrorAddress } from './endpoints.ts';
-import { clusterOfEntry, federatedEntries, isFederated } from './naming.ts';
+import { clusterOfEntry, federatedEntries, isFederated } from '../api/mirror/naming.ts';
 
 /** Index of what mirroring made: by `cluster:<target cluster>` and by `link:<namespace>/<name>`. */
 export const OWNER_INDEX = 'owner';

@@ -1,8 +1,8 @@
 import { ExportView } from '../discovery/export-view.ts';
 import { LeaseElector } from '../kube/lease.ts';
 import type { IndexedStore } from '../kube/store.ts';
-import type { LinkObject } from '../link/schema.ts';
-import { unionOf, type Selector } from '../link/selector.ts';
+import type { LinkObject } from '../api/link/link-schema.ts';
+import { unionOf, type Selector } from '../kube/label-selector.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { DropGuard } from './drop-guard.ts';
 import { FederatedWriter } from './federated-writer.ts';
@@ -10,7 +10,7 @@ import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions
 import { LOCAL_MEMBER } from './local-indexes.ts';
 import type { PeerSurroundings } from './peer.ts';
 import { copyRules, unionFor, type PeerSettings } from './peer-settings.ts';
-import { REFUSED, UNMIRRORED } from './reasons.ts';
+import { REFUSED, UNMIRRORED } from '../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from './reconciler.ts';
 
 /** The Lease of Linkerd's own local service mirror, which must not write at the same time. */

@@ -1,13 +1,13 @@
 import { addTo } from '../base/multimap.ts';
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import { compareVersions } from '../kube/resource-version.ts';
 import { keyOf, type KubeObject } from '../kube/resource.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import type { LocalPart, NamespaceState } from './facts.ts';
 import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';
-import { keepMaker } from './makers.ts';
+import { keepMaker } from '../api/mirror/makers.ts';
 import type { Kind, MirrorObject } from './steps.ts';
 
 /** How long what a write answered is trusted over the watch, which should have told us the same long before. */

@@ -1,9 +1,9 @@
 import type { PeerBudgets } from '../link/peer-budgets.ts';
-import type { Link } from '../link/schema.ts';
+import type { Link } from '../api/link/link-schema.ts';
 import type { DropGuardSettings } from './drop-guard.ts';
 import type { DataPath, LinkFacts } from './facts.ts';
 import type { Union } from './federated.ts';
-import type { CopyRules } from './metadata.ts';
+import type { CopyRules } from '../api/mirror/mirror-metadata.ts';
 import { isSteering } from './steering.ts';
 
 /** Settings that hold for every peer. */

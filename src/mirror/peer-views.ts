@@ -1,8 +1,8 @@
 import { ExportView, type ExportViewOptions } from '../discovery/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient, type KubeClientOptions } from '../kube/client.ts';
-import type { Link } from '../link/schema.ts';
-import { unionOf } from '../link/selector.ts';
+import type { Link } from '../api/link/link-schema.ts';
+import { unionOf } from '../kube/label-selector.ts';
 import { isAnnotated, isLabelled } from './mirror-writer.ts';
 
 /** What is watched of a target. */

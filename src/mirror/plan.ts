@@ -6,18 +6,18 @@ import type {
   V1ServiceSpec,
 } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../api/annotations.ts';
 import {
   MIRROR_ANNOTATION_GROUPS,
   MIRROR_ANNOTATIONS,
   MIRROR_LABELS,
   REMOTE_RESOURCE_VERSION,
-} from '../base/names.ts';
+} from '../api/names.ts';
 import { compareVersions } from '../kube/resource-version.ts';
 import type { DesiredPart } from './desired.ts';
 import type { LocalPart, MirrorFacts } from './facts.ts';
 import { planKept } from './kept-endpoints.ts';
-import { inheritedKeys, ownershipLabels, recordedKeys } from './metadata.ts';
+import { inheritedKeys, ownershipLabels, recordedKeys } from '../api/mirror/mirror-metadata.ts';
 import {
   besideLeaving,
   contentPatch,

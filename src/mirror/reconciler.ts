@@ -9,7 +9,7 @@ import { apply, isInvalidName, isRefusal, type ApplyResult } from './apply.ts';
 import type { ImportNote } from './import-rules.ts';
 import type { LocalView } from './local-view.ts';
 import type { Step } from './steps.ts';
-import type { MirrorReason } from './reasons.ts';
+import type { MirrorReason } from '../api/reasons/mirror-reasons.ts';
 
 /** Priorities of the queue: what takes traffic away from the dead overtakes what is new, and that overtakes bulk mirroring. */
 export const PRIORITY = { bulk: 0, change: 10, withdrawal: 20 } as const;

@@ -1,6 +1,6 @@
 import { addressForms, neverRemote, type IpRanges } from '../base/ip-ranges.ts';
-import { IMPORT_GATEWAY_CIDRS, IMPORT_POD_CIDRS } from '../base/names.ts';
-import type { ImportPolicy } from '../link/import-policy.ts';
+import { IMPORT_GATEWAY_CIDRS, IMPORT_POD_CIDRS } from '../api/names.ts';
+import type { ImportPolicy } from '../api/link/import-policy.ts';
 
 /** Ranges of the source cluster itself. */
 export const OWN_RANGES = ['pod', 'service', 'node'] as const;

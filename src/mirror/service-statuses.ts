@@ -1,6 +1,6 @@
-import type { ServiceStatus } from '../link/status.ts';
-import { parseKey } from './naming.ts';
-import type { MirrorReason } from './reasons.ts';
+import type { ServiceStatus } from '../api/link/link-status.ts';
+import { parseKey } from '../api/mirror/naming.ts';
+import type { MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconciler.ts';
 
 /**

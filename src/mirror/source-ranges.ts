@@ -2,7 +2,7 @@ import type { V1EndpointSlice, V1Node } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import { addressBytes, IpRanges } from '../base/ip-ranges.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';

@@ -1,4 +1,4 @@
-import type { KeyTest } from './metadata.ts';
+import type { KeyTest } from '../api/mirror/mirror-metadata.ts';
 
 /**
  * Domains of labels and annotations by which a Service steers machinery of the cluster that it is in: copied onto a mirror, another cluster's words would make DNS records, certificates, load balancers and

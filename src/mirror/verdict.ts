@@ -1,16 +1,16 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { IMPORT_QUOTAS } from '../base/names.ts';
+import { IMPORT_QUOTAS } from '../api/names.ts';
 import { overBudgetOf } from '../discovery/service-size.ts';
 import { familyGap, type ServiceWithSlices } from './address-families.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
 import type { LinkFacts, MirrorFacts } from './facts.ts';
 import { formOf } from './headless.ts';
 import { shortList, type ImportNote } from './import-rules.ts';
-import { steeringKeys } from './metadata.ts';
-import { MAX_SERVICE_NAME, mirrorName, originOf } from './naming.ts';
+import { steeringKeys } from '../api/mirror/mirror-metadata.ts';
+import { MAX_SERVICE_NAME, mirrorName, originOf } from '../api/mirror/naming.ts';
 import { isLeaving } from './steps.ts';
 import { mirroredPorts, portsLeftOut } from './ports.ts';
-import type { MirrorReason } from './reasons.ts';
+import type { MirrorReason } from '../api/reasons/mirror-reasons.ts';
 
 /**
  * What should be done about one mirror, and why.

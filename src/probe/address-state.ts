@@ -1,4 +1,4 @@
-import type { ProbeOutcome, ProbeReason } from './outcome.ts';
+import type { ProbeOutcome, ProbeReason } from '../api/reasons/probe-outcome.ts';
 
 /**
  * When an address of a gateway counts as alive or dead, and when it is probed next. Pure: no clock, no I/O.

@@ -1,6 +1,6 @@
 import net from 'node:net';
-import { messageOf } from '../base/errors.ts';
-import type { ProbeReason } from './outcome.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import type { ProbeReason } from '../api/reasons/probe-outcome.ts';
 
 /** Opens a TCP connection; it need not be connected yet. */
 export type Dialer = (endpoint: { readonly host: string; readonly port: number }) => net.Socket;

@@ -10,7 +10,7 @@ import {
   probeTimeoutMs,
   type ProbeTiming,
 } from './address-state.ts';
-import type { ProbeOutcome, ProbeReason } from './outcome.ts';
+import type { ProbeOutcome, ProbeReason } from '../api/reasons/probe-outcome.ts';
 import type { Prober, ProbeTarget } from './probe-request.ts';
 
 /** `probeSpec` of a Link. */

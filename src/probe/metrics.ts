@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from '../telemetry/metrics.ts';
 import type { ProbeObserver } from './gateway-probes.ts';
-import type { ProbeOutcome } from './outcome.ts';
+import type { ProbeOutcome } from '../api/reasons/probe-outcome.ts';
 
 const CLUSTER = 'target_cluster_name';
 

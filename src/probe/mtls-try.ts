@@ -1,6 +1,6 @@
 import http2 from 'node:http2';
 import tls from 'node:tls';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Identity } from '../identity/identity.ts';
 import { refusalOf } from '../identity/trust.ts';
 import {

@@ -3,7 +3,7 @@ import { SharedWork } from '../base/shared-work.ts';
 import type { Identity } from '../identity/identity.ts';
 import { type Answer, authorityOf, type Dialer, dialTcp } from './attempt.ts';
 import { tryMtls } from './mtls-try.ts';
-import type { ProbeOutcome, ProbeReason, ProbeWay } from './outcome.ts';
+import type { ProbeOutcome, ProbeReason, ProbeWay } from '../api/reasons/probe-outcome.ts';
 import { tryPlain } from './plain-try.ts';
 
 /** One address of a gateway, and what it has to answer. */

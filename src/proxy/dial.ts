@@ -1,7 +1,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import { type Connection, SocketConnection, TLS_BELOW } from './connection.ts';
 import type { Boundary } from './boundary.ts';
 import type { ConnectionAccount } from './connection-account.ts';

@@ -1,6 +1,6 @@
 import { backoffDelay } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
-import type { PortProtocol } from '../base/protocol.ts';
+import type { PortProtocol } from '../api/ports/protocol.ts';
 import type { RequestRules } from '../base/request-rules.ts';
 import { Accounts } from './accounts.ts';
 import type { Boundary } from './boundary.ts';

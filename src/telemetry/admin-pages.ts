@@ -1,4 +1,4 @@
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Registry } from './metrics.ts';
 import { packed, type Pieces, turn } from './pieces.ts';
 

@@ -8,7 +8,7 @@ import { createServer, isIPv4, type Server as NetServer, type Socket } from 'nod
 import { Admission } from '../base/admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { IDLE_MS, MAX_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
 import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminContent, AdminPages, text } from './admin-pages.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { codeOf } from '../base/errors.ts';
+import { codeOf } from '../api/errors/linkspan-error.ts';
 import type { Logger } from './log.ts';
 
 /** Lines in one window, whatever they say. */

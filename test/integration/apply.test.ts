@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { stringify } from 'yaml';
-import { codeOf, LinkspanError } from '../../src/base/errors.ts';
+import { codeOf, LinkspanError } from '../../src/api/errors/linkspan-error.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { applyAll, deleteAll, type ApplyOptions } from '../../src/kube/apply.ts';

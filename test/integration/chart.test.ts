@@ -19,7 +19,7 @@ import {
   services,
 } from '../../src/kube/resource.ts';
 import { deniedRights } from '../../src/kube/rights.ts';
-import { links } from '../../src/link/schema.ts';
+import { links } from '../../src/api/link/link-schema.ts';
 import { type Right, rightsOf } from '../../scripts/generated/rights.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { chartAccounts, CHARTS, helm, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';

@@ -1,8 +1,8 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { systemClock } from '../../src/base/clock.ts';
-import { codeOf } from '../../src/base/errors.ts';
-import { TOKEN_TTL } from '../../src/base/names.ts';
+import { codeOf } from '../../src/api/errors/linkspan-error.ts';
+import { TOKEN_TTL } from '../../src/api/names.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { KubeClient } from '../../src/kube/client.ts';
 import {

@@ -1,12 +1,12 @@
 import { createServer, type Server } from 'node:http';
 import path from 'node:path';
 import { expect } from 'chai';
-import { TOKEN_TTL } from '../../src/base/names.ts';
+import { TOKEN_TTL } from '../../src/api/names.ts';
 import { makeCertificateRequest } from '../../src/identity/certificate-request.ts';
 import { createAnchor, createIssuer } from '../../src/identity/issue.ts';
 import { pem } from '../../src/identity/keys.ts';
 import { writePemFiles } from '../../src/identity/pem-files.ts';
-import { LEAF_USAGES, SIGNER_NAME } from '../../src/identity/signer-name.ts';
+import { LEAF_USAGES, SIGNER_NAME } from '../../src/api/signer-names.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { certificateSigningRequests, secrets } from '../../src/kube/resource.ts';
 import { remoteAccessManifests } from '../../src/link/remote-access.ts';

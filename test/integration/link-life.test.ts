@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { leases, secrets, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
 import {
   change,

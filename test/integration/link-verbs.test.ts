@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { secrets, serviceAccounts, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
 import { clientOf, find, findLink, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

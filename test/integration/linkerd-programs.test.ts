@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseManifests } from '../../src/kube/manifests.ts';
 import { endpoints, services } from '../../src/kube/resource.ts';
-import { links } from '../../src/link/schema.ts';
+import { links } from '../../src/api/link/link-schema.ts';
 import { createAnchor, createIssuer, type Authority } from '../../src/identity/issue.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { ensureNamespace, find, findLink, findService, remove } from '../support/cluster-objects.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { endpointSlices, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
 import {
   change,

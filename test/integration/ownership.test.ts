@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { isDeepStrictEqual } from 'node:util';
-import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/base/names.ts';
+import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/api/names.ts';
 import {
   endpoints,
   endpointSlices,

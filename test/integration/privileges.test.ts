@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
-import { TOKEN_TTL } from '../../src/base/names.ts';
+import { TOKEN_TTL } from '../../src/api/names.ts';
 import { createAnchor, createIssuer } from '../../src/identity/issue.ts';
 import { writePemFiles } from '../../src/identity/pem-files.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client.ts';

@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import net from 'node:net';
-import { READABLE_NAMESPACES } from '../../src/base/names.ts';
+import { READABLE_NAMESPACES } from '../../src/api/names.ts';
 import { secrets } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
 import {
   change,

@@ -3,7 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { RECORD_LABEL, RECORD_VALUE, shardName, shardOf, writeEntry } from '../../src/base/egress-record.ts';
+import {
+  RECORD_LABEL,
+  RECORD_VALUE,
+  shardName,
+  shardOf,
+  writeEntry,
+} from '../../src/api/egress/egress-record.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
 import { PodClients } from '../../src/egress/clients/pod-clients.ts';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
-import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../src/base/names.ts';
+import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../src/api/names.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import { isForbidden, KubeClient } from '../../src/kube/client.ts';

@@ -10,8 +10,8 @@ import {
   type KubeObject,
   type Resource,
 } from '../../src/kube/resource.ts';
-import { links, type LinkObject } from '../../src/link/schema.ts';
-import type { Condition } from '../../src/link/status.ts';
+import { links, type LinkObject } from '../../src/api/link/link-schema.ts';
+import type { Condition } from '../../src/api/link/link-status.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 
 const clients = new WeakMap<Cluster, KubeClient>();

@@ -1,6 +1,6 @@
 import type { V1ConfigMap, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { ExportView } from '../../src/discovery/export-view.ts';
-import { RECORD_SELECTOR } from '../../src/base/egress-record.ts';
+import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import {
   configMaps,
@@ -13,7 +13,7 @@ import {
 } from '../../src/kube/resource.ts';
 import { IndexedStore } from '../../src/kube/store.ts';
 import { WorkerPool } from '../../src/kube/worker-pool.ts';
-import { parseLink } from '../../src/link/schema.ts';
+import { parseLink } from '../../src/api/link/link-schema.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
 import { DropGuard } from '../../src/mirror/drop-guard.ts';
 import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';

@@ -4,7 +4,7 @@
  */
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
-import { RECORD_SELECTOR } from '../../src/base/egress-record.ts';
+import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
@@ -21,7 +21,7 @@ import { IndexedStore } from '../../src/kube/store.ts';
 import { TotalBudget } from '../../src/kube/total-budget.ts';
 import { WorkerPool } from '../../src/kube/worker-pool.ts';
 import { PEER_BUDGETS, type PeerBudgets } from '../../src/link/peer-budgets.ts';
-import { parseLink } from '../../src/link/schema.ts';
+import { parseLink } from '../../src/api/link/link-schema.ts';
 import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local-indexes.ts';
 import { LocalView } from '../../src/mirror/local-view.ts';

@@ -1,4 +1,4 @@
-import { messageOf } from '../../src/base/errors.ts';
+import { messageOf } from '../../src/api/errors/linkspan-error.ts';
 import { surfaceTo } from '../../src/base/alone.ts';
 
 /** One mistake that was contained, as the last resort of a process hears of it. */

@@ -4,19 +4,19 @@ import {
   ANNOTATION_GROUP_LIMITS,
   ANNOTATION_LIMITS,
   overlongAnnotations,
-} from '../../src/base/annotations.ts';
+} from '../../src/api/annotations.ts';
 import { parseAddress } from '../../src/base/address.ts';
 import { nearest } from '../../src/base/config.ts';
 import { parseDuration } from '../../src/base/duration.ts';
-import { DEFAULT_EGRESS_RANGE, readEgressPorts } from '../../src/base/egress-ports.ts';
-import { LinkspanError } from '../../src/base/errors.ts';
+import { DEFAULT_EGRESS_RANGE, readEgressPorts } from '../../src/api/egress/egress-ports.ts';
+import { LinkspanError } from '../../src/api/errors/linkspan-error.ts';
 import { linearRegex } from '../../src/base/linear-regex.ts';
 import { RegexError } from '../../src/base/regex-syntax.ts';
 import { readFaults } from '../../src/discovery/fault-annotations.ts';
 import { readAccrual } from '../../src/discovery/accrual.ts';
 import { parseTargets } from '../../src/discovery/file-targets.ts';
 import { meshEndpoint, storedPod } from '../../src/discovery/mesh-pod.ts';
-import { isListed } from '../../src/discovery/port-list.ts';
+import { isListed } from '../../src/api/ports/port-list.ts';
 import { parseRate, readRateLimits } from '../../src/discovery/rate-limits.ts';
 import { readRequestAnnotations } from '../../src/discovery/request-annotations.ts';
 import { readServiceProfile } from '../../src/discovery/service-profile.ts';
@@ -35,14 +35,14 @@ import { isWithInstallers } from '../../src/kube/field-owners.ts';
 import { unreachableFromPods } from '../../src/link/api-address.ts';
 import { accessFromSecret } from '../../src/link/credentials.ts';
 import { gatewayFacts, linkerdFacts, tokenOf } from '../../src/link/link-gen.ts';
-import { parseLink } from '../../src/link/schema.ts';
-import { parseSelectorText } from '../../src/link/selector.ts';
+import { parseLink } from '../../src/api/link/link-schema.ts';
+import { parseSelectorText } from '../../src/kube/label-selector.ts';
 import { tokenFacts } from '../../src/link/token.ts';
 import { remainders } from '../../src/link/unlink.ts';
 import { annotatedGateway } from '../../src/link/export-gateways.ts';
 import { seedClaims } from '../../src/mirror/egress-seed.ts';
-import { copiedMetadata, recordedKeys } from '../../src/mirror/metadata.ts';
-import { federatedEntries, hostOriginOf, originOf } from '../../src/mirror/naming.ts';
+import { copiedMetadata, recordedKeys } from '../../src/api/mirror/mirror-metadata.ts';
+import { federatedEntries, hostOriginOf, originOf } from '../../src/api/mirror/naming.ts';
 import { metadataPatch } from '../../src/mirror/plan.ts';
 import { makeField } from '../../src/proxy/field.ts';
 import { renderRequest, splitTarget } from '../../src/proxy/http1/render.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/base/names.ts';
+import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/api/names.ts';
 import type { TargetSpec } from '../../src/discovery/target.ts';
 import type { Identity } from '../../src/identity/identity.ts';
 import { issueLeaf } from '../../src/identity/issue.ts';

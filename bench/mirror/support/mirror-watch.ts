@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL } from '../../../src/base/names.ts';
+import { CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL } from '../../../src/api/names.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
 import { Reflector } from '../../../src/kube/reflector.ts';

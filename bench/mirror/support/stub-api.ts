@@ -9,7 +9,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { KubeObject } from '../../../src/kube/resource.ts';
-import { parseSelector, parseSelectorText } from '../../../src/link/selector.ts';
+import { parseSelector, parseSelectorText } from '../../../src/kube/label-selector.ts';
 import { EXPORTED, exportPairs } from './objects.ts';
 
 const VERSION = '1000';

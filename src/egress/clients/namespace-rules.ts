@@ -1,7 +1,7 @@
 import type { V1Namespace } from '@kubernetes/client-node';
 import { tellAll } from '../../base/alone.ts';
-import { readAnnotation } from '../../base/annotations.ts';
-import { ALLOWED_NAMESPACES } from '../../base/names.ts';
+import { readAnnotation } from '../../api/annotations.ts';
+import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { Reflector } from '../../kube/reflector.ts';
 import { namespaces } from '../../kube/resource.ts';

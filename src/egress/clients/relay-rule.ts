@@ -1,4 +1,4 @@
-import { ALLOWED_NAMESPACES } from '../../base/names.ts';
+import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import type { Client, Unknown } from './client.ts';
 

@@ -2,7 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { tellAll } from '../../base/alone.ts';
 import type { RateLimits } from '../../base/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
-import { describeError, messageOf } from '../../base/errors.ts';
+import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
 import type { TargetSpec } from '../../discovery/target.ts';
 import { keyOf, type KubeObject } from '../../kube/resource.ts';
 import { servedKinds } from '../../kube/served-kinds.ts';
@@ -18,7 +18,7 @@ import {
   type Server,
   type ServerAuthorization,
   WORKLOAD_GROUP,
-} from './resources.ts';
+} from '../../api/linkerd/policy-kinds.ts';
 import { gatewayRules, type OwnPod, type PolicyFacts, type Rule, rulesFor, strangersOf } from './rules.ts';
 import type { PolicySource } from './source.ts';
 import { Strangers } from './strangers.ts';

@@ -1,6 +1,6 @@
 import { addressBytes } from '../../base/ip-ranges.ts';
 import { before } from '../../base/text.ts';
-import type { Network } from './resources.ts';
+import type { Network } from '../../api/linkerd/policy-kinds.ts';
 
 /** Linkerd's default of the networks of a cluster (`clusterNetworks` of its chart). */
 export const DEFAULT_CLUSTER_NETWORKS: readonly string[] = [

@@ -1,5 +1,5 @@
 import type { Rate, RateLimits, SharedRate } from '../../base/rate-limits.ts';
-import { isReferenceTo, POLICY_GROUP, type RateLimitPolicy } from './resources.ts';
+import { isReferenceTo, POLICY_GROUP, type RateLimitPolicy } from '../../api/linkerd/policy-kinds.ts';
 import type { PolicyFacts, Rule } from './rules.ts';
 import { accountIdentity, type PolicySetting } from './verdict.ts';
 

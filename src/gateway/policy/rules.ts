@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../kube/resource.ts';
-import { selects } from './label-selector.ts';
+import { selects } from './label-match.ts';
 import type {
   AuthorizationPolicy,
   MeshTlsAuthentication,
@@ -7,7 +7,7 @@ import type {
   RateLimitPolicy,
   Server,
   ServerAuthorization,
-} from './resources.ts';
+} from '../../api/linkerd/policy-kinds.ts';
 import type { Workload } from './workload.ts';
 
 /** What is known of policies and of what they select, however it was learnt. */

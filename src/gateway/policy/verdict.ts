@@ -1,13 +1,13 @@
 import { matchesIdentity } from '../../identity/peer.ts';
 import { inNetworks } from './networks.ts';
-import { selects } from './label-selector.ts';
+import { selects } from './label-match.ts';
 import {
   type AuthorizationPolicy,
   isReferenceTo,
   POLICY_GROUP,
   type Server,
   type ServerAuthorization,
-} from './resources.ts';
+} from '../../api/linkerd/policy-kinds.ts';
 import { byName, type PolicyFacts, type Rule } from './rules.ts';
 
 /** Who asks. */

@@ -1,7 +1,7 @@
 import type { V1Container, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
-import { readAnnotation } from '../../base/annotations.ts';
-import { DEFAULT_INBOUND_POLICY } from '../../base/names.ts';
-import type { ExternalWorkload } from './resources.ts';
+import { readAnnotation } from '../../api/annotations.ts';
+import { DEFAULT_INBOUND_POLICY } from '../../api/names.ts';
+import type { ExternalWorkload } from '../../api/linkerd/policy-kinds.ts';
 
 /** What policies select: a pod or a machine outside of the cluster. */
 export interface Workload {

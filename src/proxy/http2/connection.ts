@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { type Boundary, NO_BOUNDARY } from '../boundary.ts';
 import type { Connection, ConnectionHandler } from '../connection.ts';
 import type { Field } from '../field.ts';

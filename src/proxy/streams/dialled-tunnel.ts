@@ -1,4 +1,4 @@
-import { messageOf } from '../../base/errors.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
 import type { Boundary } from '../boundary.ts';
 import type { ProxyFailure } from '../failures.ts';
 import { type Field, valueOf } from '../field.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { catalogue } from '../../../src/base/error-catalogue.ts';
+import { catalogue } from '../../../src/api/errors/error-catalogue.ts';
 import { linkText } from '../../../src/cli/explain-link.ts';
 import { explainText } from '../../../src/cli/explain-service.ts';
 import {

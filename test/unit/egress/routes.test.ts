@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { readShard, type RecordEntry, shardOf, writeEntry } from '../../../src/base/egress-record.ts';
+import { readShard, type RecordEntry, shardOf, writeEntry } from '../../../src/api/egress/egress-record.ts';
 import { useSurfaced } from '../../support/surfaced.ts';
 import { type LinkFields, type Route, routesOf } from '../../../src/egress/routes.ts';
 

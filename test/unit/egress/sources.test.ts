@@ -1,6 +1,6 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { type EgressClaim, writeEntry } from '../../../src/base/egress-record.ts';
+import { type EgressClaim, writeEntry } from '../../../src/api/egress/egress-record.ts';
 import type { Route } from '../../../src/egress/routes.ts';
 import { RouteSource } from '../../../src/egress/sources.ts';
 import { captureLog } from '../../support/captured-log.ts';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import tls from 'node:tls';
-import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../src/base/names.ts';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../src/api/names.ts';
 import { Trunk } from '../../../src/egress/trunk.ts';
 import type { Identity } from '../../../src/identity/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
-import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../src/base/names.ts';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../src/api/names.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { tryGateway } from '../../../src/egress/try-gateway.ts';
 import { Trunk } from '../../../src/egress/trunk.ts';

@@ -3,7 +3,7 @@ import type { FaultRule } from '../../../src/base/faults.ts';
 import type { RateLimits } from '../../../src/base/rate-limits.ts';
 import { Gates } from '../../../src/gateway/gates.ts';
 import { limitsOf } from '../../../src/gateway/policy/rate-limits.ts';
-import type { RateLimitPolicy, Server } from '../../../src/gateway/policy/resources.ts';
+import type { RateLimitPolicy, Server } from '../../../src/api/linkerd/policy-kinds.ts';
 import { Accounts } from '../../../src/proxy/accounts.ts';
 import { ProxyFailure } from '../../../src/proxy/failures.ts';
 import { Target } from '../../../src/proxy/target.ts';

@@ -6,7 +6,7 @@ import type {
   NetworkAuthentication,
   Server,
   ServerAuthorization,
-} from '../../../src/gateway/policy/resources.ts';
+} from '../../../src/api/linkerd/policy-kinds.ts';
 import { gatewayRules, type PolicyFacts, rulesFor } from '../../../src/gateway/policy/rules.ts';
 import { policyVerdict, type PolicySetting } from '../../../src/gateway/policy/verdict.ts';
 import { storedPod, type Workload, workloadOfPod } from '../../../src/gateway/policy/workload.ts';

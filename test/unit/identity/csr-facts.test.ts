@@ -14,7 +14,7 @@ import { makeCertificateRequest } from '../../../src/identity/certificate-reques
 import { readCsr } from '../../../src/identity/csr-facts.ts';
 import { pem } from '../../../src/identity/keys.ts';
 import { mayBe } from '../../../src/identity/may-be.ts';
-import { LEAF_USAGES, SIGNER_NAME } from '../../../src/identity/signer-name.ts';
+import { LEAF_USAGES, SIGNER_NAME } from '../../../src/api/signer-names.ts';
 
 const WEB = 'web.demo.serviceaccount.identity.linkerd.cluster.local';
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { X509CertificateGenerator } from '@peculiar/x509';
 import { expect } from 'chai';
 import type { FileSnapshot } from '../../../src/base/file-watch.ts';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import type { Identity, IdentitySource } from '../../../src/identity/identity.ts';
 import { loadIdentity, openIdentityDir } from '../../../src/identity/identity-dir.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { SocketAddress } from '../../../src/base/address.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { makeCertificateRequest } from '../../../src/identity/certificate-request.ts';
 import {
   CERTIFY_PATH,

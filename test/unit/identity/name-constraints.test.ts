@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { expect } from 'chai';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { checkChain, parseCertificates } from '../../../src/identity/certificate.ts';
 import { createAnchor, createIssuer, issueLeaf, parseAuthority } from '../../../src/identity/issue.ts';
 import {

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect } from 'chai';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { describeCertificates } from '../../../src/identity/describe.ts';
 import { openIdentityDir } from '../../../src/identity/identity-dir.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';

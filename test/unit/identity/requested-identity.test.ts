@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { Pkcs10CertificateRequest } from '@peculiar/x509';
 import { expect } from 'chai';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import type { IdentitySource } from '../../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
 import type { PemText } from '../../../src/identity/loaded-identity.ts';

@@ -3,7 +3,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { expect } from 'chai';
 import type { SocketAddress } from '../../../src/base/address.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import { TRANSPORT_HEADER_ALPN } from '../../../src/base/names.ts';
+import { TRANSPORT_HEADER_ALPN } from '../../../src/api/names.ts';
 import { Admission } from '../../../src/base/admission.ts';
 import { HeaderEntrance } from '../../../src/gateway/header-entrance.ts';
 import { MtlsListener } from '../../../src/gateway/listener.ts';

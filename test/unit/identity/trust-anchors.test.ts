@@ -7,7 +7,7 @@ import {
   openAnchorsFile,
   type TrustAnchors,
 } from '../../../src/identity/trust-anchors.ts';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
 import { eventually } from '../../support/eventually.ts';
 import { useTempDir } from '../../support/temp-dir.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { helmError, helmProgram, withNearestKeys } from '../../../src/install/helm.ts';
 import { gatherValues, type HelmValueFlags } from '../../../src/install/values.ts';
 import { useTempDir } from '../../support/temp-dir.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { X509Certificate } from 'node:crypto';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { type Authority, createAnchor, createIssuer } from '../../../src/identity/issue.ts';
 import { issuerSecretName, planIssuer, withoutIssuer } from '../../../src/install/issuer.ts';
 import { valueAt, type Values } from '../../../src/install/values.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
 import { parseManifests, titleOf } from '../../../src/kube/manifests.ts';

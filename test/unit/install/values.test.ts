@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { clusterValues, imageValues } from '../../../src/install/plan.ts';
 import type { InstallFacts } from '../../../src/install/facts.ts';
 import {

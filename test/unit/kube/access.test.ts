@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { loadAccess, type AccessSource, type ClusterAccess } from '../../../src/kube/access.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../src/base/clock.ts';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { loadAccess } from '../../../src/kube/access.ts';
 import { KubeClient, KubeApiError } from '../../../src/kube/client.ts';
 import { listPages } from '../../../src/kube/list-pages.ts';

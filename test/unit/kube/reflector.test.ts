@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { EventEmitter } from 'node:events';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
 import { Reflector } from '../../../src/kube/reflector.ts';
 import { services } from '../../../src/kube/resource.ts';

@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { ExportView } from '../../../src/discovery/export-view.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
 import { Pace } from '../../../src/kube/pace.ts';

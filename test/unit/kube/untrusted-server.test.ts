@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../src/base/clock.ts';
-import { LinkspanError, messageOf } from '../../../src/base/errors.ts';
+import { LinkspanError, messageOf } from '../../../src/api/errors/linkspan-error.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
 import { anonymousAccess } from '../../../src/kube/access.ts';
 import { KubeClient } from '../../../src/kube/client.ts';

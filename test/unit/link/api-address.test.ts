@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { apiServerAddress, unreachableFromPods } from '../../../src/link/api-address.ts';
 
 describe("the address of a target's API server", () => {

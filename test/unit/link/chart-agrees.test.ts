@@ -2,7 +2,7 @@ import type { V1ClusterRole, V1PolicyRule, V1Service } from '@kubernetes/client-
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../../src/base/names.ts';
+import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../../src/api/names.ts';
 import type { KubeObject } from '../../../src/kube/resource.ts';
 import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
 import { rightsOf } from '../../../scripts/generated/rights.ts';

@@ -1,8 +1,8 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { TOKEN_TTL } from '../../../src/base/names.ts';
+import { TOKEN_TTL } from '../../../src/api/names.ts';
 import { credentialsRules } from '../../../src/link/credentials-role.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 
 const link = (name: string, secret: string | undefined = `cluster-credentials-${name}`): LinkObject => ({
   metadata: { name, namespace: 'mc' },

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { parse, stringify } from 'yaml';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { loadAccess, withBearer } from '../../../src/kube/access.ts';
 import { differsInToken, kubeconfigWithToken } from '../../../src/link/credentials.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from '../../../src/link/credentials-verdict.ts';

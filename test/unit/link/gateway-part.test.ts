@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { IndexedStore } from '../../../src/kube/store.ts';
 import { gatewayPart } from '../../../src/link/gateway-part.ts';
 import { olderRival, sharingCluster } from '../../../src/link/rivals.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 
 function link(name: string, spec: object = {}, annotations: Record<string, string> = {}): LinkObject {
   return {

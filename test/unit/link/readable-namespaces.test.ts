@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { READABLE_NAMESPACES } from '../../../src/base/names.ts';
+import { READABLE_NAMESPACES } from '../../../src/api/names.ts';
 import { linkManifests } from '../../../src/link/link-manifests.ts';
-import { type LinkObject, parseLink } from '../../../src/link/schema.ts';
+import { type LinkObject, parseLink } from '../../../src/api/link/link-schema.ts';
 import { linkFacts } from '../../support/link-facts.ts';
 
 /** A Link whose account may read some namespaces has to say so, or its controller asks for all and gets nothing. */

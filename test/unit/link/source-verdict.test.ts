@@ -1,7 +1,7 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { describeError } from '../../../src/base/errors.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
+import { describeError } from '../../../src/api/errors/linkspan-error.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import { linkRefusal, type SourceFacts, type WantedLink } from '../../../src/link/source-verdict.ts';
 
 const link = (

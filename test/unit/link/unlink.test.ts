@@ -1,8 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { keyOf, type KubeObject } from '../../../src/kube/resource.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import { planUnlink, remainders, type UnlinkFacts, type UnlinkRequest } from '../../../src/link/unlink.ts';
 
 const NOW = Date.UTC(2026, 0, 1);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { describeError } from '../../../src/base/errors.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
-import type { Condition } from '../../../src/link/status.ts';
+import { describeError } from '../../../src/api/errors/linkspan-error.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
+import type { Condition } from '../../../src/api/link/link-status.ts';
 import { linkState, waitUntilSynced } from '../../../src/link/wait-synced.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 

@@ -5,7 +5,7 @@ import { PeerBudget } from '../../../src/kube/peer-budget.ts';
 import { services } from '../../../src/kube/resource.ts';
 import { MAX_NAMED } from '../../../src/link/export-gateways.ts';
 import { PEER_BUDGETS, READ_RATE } from '../../../src/link/peer-budgets.ts';
-import { parseLink } from '../../../src/link/schema.ts';
+import { parseLink } from '../../../src/api/link/link-schema.ts';
 import { AnnotatedGateways } from '../../../src/mirror/annotated-gateways.ts';
 import type { GatewayHealthOptions } from '../../../src/mirror/gateway-health.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';

@@ -2,7 +2,7 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { FakeCluster } from '../../support/fake-cluster.ts';
-import { HEADLESS_MIRROR_LABEL } from '../../../src/base/names.ts';
+import { HEADLESS_MIRROR_LABEL } from '../../../src/api/names.ts';
 import { type Happening, MirrorWorld } from '../../support/mirror-world.ts';
 
 const NAMES = ['a', 'b', 'c'];

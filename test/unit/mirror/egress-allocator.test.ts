@@ -1,7 +1,7 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { DEFAULT_EGRESS_RANGE } from '../../../src/base/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE } from '../../../src/api/egress/egress-ports.ts';
 import {
   EGRESS_SHARDS,
   type EgressClaim,
@@ -13,7 +13,7 @@ import {
   type RecordEntry,
   shardOfName,
   writeEntry,
-} from '../../../src/base/egress-record.ts';
+} from '../../../src/api/egress/egress-record.ts';
 import { Reflector } from '../../../src/kube/reflector.ts';
 import { configMaps } from '../../../src/kube/resource.ts';
 import { IndexedStore } from '../../../src/kube/store.ts';

@@ -1,9 +1,9 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { DEFAULT_EGRESS_RANGE } from '../../../src/base/egress-ports.ts';
+import { DEFAULT_EGRESS_RANGE } from '../../../src/api/egress/egress-ports.ts';
 import { allocateEgressPorts } from '../../../src/mirror/egress-ports.ts';
 import { seedClaims } from '../../../src/mirror/egress-seed.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 
 const range = DEFAULT_EGRESS_RANGE;
 

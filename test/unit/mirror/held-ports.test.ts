@@ -1,9 +1,9 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readEgressPorts } from '../../../src/base/egress-ports.ts';
-import { isFreed, readShard, shardOfName } from '../../../src/base/egress-record.ts';
-import { EGRESS_PORTS, FEDERATED_EGRESS_PORTS_GROUP } from '../../../src/base/names.ts';
+import { readEgressPorts } from '../../../src/api/egress/egress-ports.ts';
+import { isFreed, readShard, shardOfName } from '../../../src/api/egress/egress-record.ts';
+import { EGRESS_PORTS, FEDERATED_EGRESS_PORTS_GROUP } from '../../../src/api/names.ts';
 import type { FakeCluster } from '../../support/fake-cluster.ts';
 import { type Happening, MirrorWorld } from '../../support/mirror-world.ts';
 

@@ -1,13 +1,13 @@
 import type { V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { OVER_BUDGET } from '../../../src/base/names.ts';
+import { OVER_BUDGET } from '../../../src/api/names.ts';
 import type { GatewayFacts, LocalPart, MirrorFacts } from '../../../src/mirror/facts.ts';
 import { decideMember, planMember, type MemberFacts } from '../../../src/mirror/federated.ts';
 import { TAKES_ALL } from '../../../src/mirror/importer.ts';
 import { isPopulated } from '../../../src/mirror/kept-endpoints.ts';
 import { plan } from '../../../src/mirror/plan.ts';
-import type { MirrorReason } from '../../../src/mirror/reasons.ts';
+import type { MirrorReason } from '../../../src/api/reasons/mirror-reasons.ts';
 import type { Step } from '../../../src/mirror/steps.ts';
 import { decide } from '../../../src/mirror/verdict.ts';
 import { memberFacts } from '../../support/member-facts.ts';

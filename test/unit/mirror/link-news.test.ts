@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { parseLink } from '../../../src/link/schema.ts';
+import { parseLink } from '../../../src/api/link/link-schema.ts';
 import { LinkNews } from '../../../src/mirror/link-news.ts';
 import type { Outcome } from '../../../src/mirror/reconciler.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { IndexedStore } from '../../../src/kube/store.ts';
-import { keyTest } from '../../../src/link/exclusions.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
+import { keyTest } from '../../../src/api/link/key-test.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import { LocalExclusions } from '../../../src/mirror/local-exclusions.ts';
 
 const none = { label: undefined, annotation: undefined };

@@ -8,7 +8,7 @@ import {
   probeTimeoutMs,
   type ProbeTiming,
 } from '../../../src/probe/address-state.ts';
-import { type ProbeOutcome, type ProbeReason, probeReasons } from '../../../src/probe/outcome.ts';
+import { type ProbeOutcome, type ProbeReason, probeReasons } from '../../../src/api/reasons/probe-outcome.ts';
 
 const LINK: ProbeTiming = { periodMs: 3000, timeoutMs: 30_000, failureThreshold: 3 };
 

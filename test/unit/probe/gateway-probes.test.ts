@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { GatewayProbes } from '../../../src/probe/gateway-probes.ts';
 import { ProbeMetrics } from '../../../src/probe/metrics.ts';
-import type { ProbeOutcome } from '../../../src/probe/outcome.ts';
+import type { ProbeOutcome } from '../../../src/api/reasons/probe-outcome.ts';
 import type { ProbeTarget } from '../../../src/probe/probe-request.ts';
 import { Registry } from '../../../src/telemetry/metrics.ts';
 import { captureLog } from '../../support/captured-log.ts';

@@ -6,7 +6,7 @@ import tls, { type TLSSocket } from 'node:tls';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { Identity } from '../../../src/identity/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
-import type { ProbeOutcome } from '../../../src/probe/outcome.ts';
+import type { ProbeOutcome } from '../../../src/api/reasons/probe-outcome.ts';
 import { Prober, type ProbeTarget } from '../../../src/probe/probe-request.ts';
 import { eventually } from '../../support/eventually.ts';
 

@@ -1,21 +1,21 @@
 import type { V1LabelSelector, V1ObjectMeta } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { type Annotations, readAnnotation } from '../base/annotations.ts';
-import { parseDuration } from '../base/duration.ts';
+import { type Annotations, readAnnotation } from '../annotations.ts';
+import { parseDuration } from '../../base/duration.ts';
 import {
   ACCEPTED_CLUSTER,
   DATA_PATH,
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_LINKERD_NAMESPACE,
   READABLE_NAMESPACES,
-} from '../base/names.ts';
-import { isDnsLabel, listItems } from '../base/text.ts';
-import { neverRemote } from '../base/ip-ranges.ts';
-import type { Resource } from '../kube/resource.ts';
-import { keyTest } from './exclusions.ts';
+} from '../names.ts';
+import { isDnsLabel, listItems } from '../../base/text.ts';
+import { neverRemote } from '../../base/ip-ranges.ts';
+import type { Resource } from '../../kube/resource.ts';
+import { keyTest } from './key-test.ts';
 import { isHost, isHostName, parseImportPolicy, type ImportPolicy } from './import-policy.ts';
-import { parseSelector, type Selector } from './selector.ts';
-import type { LinkStatus } from './status.ts';
+import { parseSelector, type Selector } from '../../kube/label-selector.ts';
+import type { LinkStatus } from './link-status.ts';
 
 /** `spec` of a Link, field for field as Linkerd's CRD has it (v1alpha1 – v1alpha3); everything is optional and numbers are strings. */
 export interface LinkSpec {

@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { createHash } from 'node:crypto';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../annotations.ts';
 import {
   CLUSTER_NAME_LABEL,
   HEADLESS_MIRROR_LABEL,
@@ -10,8 +10,8 @@ import {
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
-} from '../base/names.ts';
-import { withoutEnd } from '../base/text.ts';
+} from '../names.ts';
+import { withoutEnd } from '../../base/text.ts';
 import { madeByUs, markedLater } from './makers.ts';
 
 /** Longest name of a Service (an RFC 1035 label). */

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
-import type { LinkStatus } from '../../../src/link/status.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
+import type { LinkStatus } from '../../../src/api/link/link-status.ts';
 import { linkConditions, type PeerFacts } from '../../../src/mirror/link-conditions.ts';
-import { LinkStatusWriter } from '../../../src/mirror/link-status.ts';
+import { LinkStatusWriter } from '../../../src/mirror/link-status-writer.ts';
 import type { Peer } from '../../../src/mirror/peer.ts';
 import type { Outcome } from '../../../src/mirror/reconciler.ts';
 import { MAX_LISTED, serviceStatuses } from '../../../src/mirror/service-statuses.ts';

@@ -1,5 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
+import { readAnnotation } from '../annotations.ts';
 import {
   OPAQUE_PORTS,
   CLUSTER_NAME_LABEL,
@@ -9,7 +9,7 @@ import {
   REMOTE_RESOURCE_VERSION,
   REMOTE_SERVICE_FQ_NAME,
   REMOTE_UID,
-} from '../base/names.ts';
+} from '../names.ts';
 import type { MirrorOwner } from './naming.ts';
 
 /** A test of a label or annotation key. */

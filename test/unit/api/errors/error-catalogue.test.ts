@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { catalogue } from '../../../src/base/error-catalogue.ts';
+import { catalogue } from '../../../../src/api/errors/error-catalogue.ts';
 
-const root = path.join(import.meta.dirname, '../../..');
+const root = path.join(import.meta.dirname, '../../../..');
 
 describe('error catalogue', () => {
   it('has no code that nothing uses', () => {

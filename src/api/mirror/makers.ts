@@ -1,5 +1,5 @@
 import type { V1ManagedFieldsEntry, V1ObjectMeta } from '@kubernetes/client-node';
-import { MANAGER, MIRRORED_SERVICE_LABEL } from '../base/names.ts';
+import { MANAGER, MIRRORED_SERVICE_LABEL } from '../names.ts';
 
 /**
  * Who made an object, by what the API server keeps of each writer (`metadata.managedFields`). Labels and annotations can be edited one by one by whoever may write the object; that it was us who made it stays on

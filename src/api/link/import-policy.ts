@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { nearest } from '../base/config.ts';
-import { IpRanges, neverRemote } from '../base/ip-ranges.ts';
+import { nearest } from '../../base/config.ts';
+import { IpRanges, neverRemote } from '../../base/ip-ranges.ts';
 import {
   IMPORT_ANNOTATIONS,
   IMPORT_CONTROL_PREFIX,
@@ -11,9 +11,9 @@ import {
   IMPORT_NAMESPACES,
   IMPORT_POD_CIDRS,
   IMPORT_QUOTAS,
-} from '../base/names.ts';
-import { listItems } from '../base/text.ts';
-import { keyTest } from './exclusions.ts';
+} from '../names.ts';
+import { listItems } from '../../base/text.ts';
+import { keyTest } from './key-test.ts';
 
 /** What a source cluster takes from the target of one Link: the annotations `linkspan.dev/import-*` of the Link (ADR 0027). Without any: the defaults. */
 export interface ImportPolicy {

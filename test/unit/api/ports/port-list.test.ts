@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { isListed } from '../../../src/discovery/port-list.ts';
-import { expectLinear } from '../../support/linear-time.ts';
+import { isListed } from '../../../../src/api/ports/port-list.ts';
+import { expectLinear } from '../../../support/linear-time.ts';
 
 describe('a list of ports', () => {
   const cases: readonly [list: string, port: number, names: string[], expected: boolean][] = [

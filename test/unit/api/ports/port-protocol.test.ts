@@ -1,5 +1,9 @@
 import { expect } from 'chai';
-import { portProtocol, servicePortProtocol, type PortFacts } from '../../../src/discovery/port-protocol.ts';
+import {
+  portProtocol,
+  servicePortProtocol,
+  type PortFacts,
+} from '../../../../src/api/ports/port-protocol.ts';
 
 /** Gateway and egress once had a table each. Where they differed, what one took for HTTP the other passed on unread. */
 describe('What a port speaks', () => {

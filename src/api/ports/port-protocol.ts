@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { OPAQUE_PORTS } from '../base/names.ts';
-import type { PortProtocol } from '../base/protocol.ts';
+import { readAnnotation } from '../annotations.ts';
+import { OPAQUE_PORTS } from '../names.ts';
+import type { PortProtocol } from './protocol.ts';
 import { isListed } from './port-list.ts';
 
 /** What is said of one TCP port, wherever it is said: a Service, a mirror, a pod, an entry of a targets file. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { readEgressPorts, writeEgressPorts } from '../../../src/base/egress-ports.ts';
+import { readEgressPorts, writeEgressPorts } from '../../../../src/api/egress/egress-ports.ts';
 
 describe('egress ports in an annotation', () => {
   const port = fc.integer({ min: 1, max: 65_535 });

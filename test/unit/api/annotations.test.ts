@@ -5,7 +5,7 @@ import {
   MAX_ANNOTATION,
   overlongAnnotations,
   readAnnotation,
-} from '../../../src/base/annotations.ts';
+} from '../../../src/api/annotations.ts';
 
 /** A tenant writes whatever the API server takes, 256 KiB, and gateways read it at each update. With the limits taken out every test of texts passed as before. */
 describe('a text that somebody else has written into an annotation', () => {

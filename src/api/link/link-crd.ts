@@ -1,4 +1,4 @@
-import { LINK_CONDITIONS, type LinkConditionType } from './status.ts';
+import { LINK_CONDITIONS, type LinkConditionType } from './link-status.ts';
 
 /** JSON Schema as CustomResourceDefinitions hold it. */
 type Schema = Record<string, unknown>;
