@@ -1,7 +1,7 @@
 import type { V1Deployment, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { endpointSlices, keyOf, services } from '../kube/resource.ts';
 import { MANAGER } from '../api/names.ts';
-import { SERVICE_NAME_LABEL } from '../discovery/endpoint-slices.ts';
+import { SERVICE_NAME_LABEL } from '../exports/endpoint-slices.ts';
 import { DEFAULT_EXPORT_SELECTORS } from '../discovery/kube-targets.ts';
 import {
   type HandMadeSlicesAllowed,
@@ -9,7 +9,7 @@ import {
   isHandMade,
   KNOWN_SLICE_MAKERS,
   MANAGED_BY_LABEL,
-} from '../discovery/slice-makers.ts';
+} from '../exports/slice-makers.ts';
 import { type Check, type Finding, MAX_LINES, skipped, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 

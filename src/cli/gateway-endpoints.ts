@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { MeshSettings } from '../discovery/mesh-pods.ts';
-import { handMadeSlicesIn } from '../discovery/slice-makers.ts';
+import { handMadeSlicesIn } from '../exports/slice-makers.ts';
 import { meshNameOf } from '../identity/trust-domain.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import type { KubeClient } from '../kube/client.ts';

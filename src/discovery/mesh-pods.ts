@@ -2,6 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
+import type { MeshEndpoint } from '../exports/target-endpoint.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { newest } from '../kube/resource-version.ts';
@@ -10,7 +11,6 @@ import { IndexedStore } from '../kube/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { addressesOf, CONTROL_PLANE_LABEL, meshEndpoint, storedPod } from './mesh-pod.ts';
-import type { MeshEndpoint } from './target.ts';
 
 export interface MeshSettings {
   /** Namespace of the control plane whose pods are spoken to as a mesh; those of another one are plain, as for Linkerd's proxies. */

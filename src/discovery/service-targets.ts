@@ -1,19 +1,19 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
-import type { FaultRule } from '../base/faults.ts';
+import type { FaultRule } from '../policy/faults/faults.ts';
 import { ALLOWED_CLIENTS } from '../api/names.ts';
 import { listItems } from '../base/text.ts';
-import { readAccrual } from './accrual.ts';
+import { readAccrual } from '../policy/accrual/accrual.ts';
 import {
   type EndpointView,
   isExternalName,
   isHeadless,
   portEndpoints,
   slicesByHost,
-} from './endpoint-slices.ts';
+} from '../exports/endpoint-slices.ts';
 import { servicePortProtocol } from '../api/ports/port-protocol.ts';
-import { readRateLimits } from './rate-limits.ts';
-import { type ReadRequests, readRequestAnnotations } from './request-annotations.ts';
+import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
+import { type ReadRequests, readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import type { TargetSpec } from './target.ts';
 
 /** What beside a Service and its slices decides its targets. */

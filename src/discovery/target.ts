@@ -1,34 +1,10 @@
-import type { FaultRule } from '../base/faults.ts';
-import type { RateLimits } from '../base/rate-limits.ts';
-import type { RequestRules } from '../base/request-rules.ts';
+import type { TargetEndpoint } from '../exports/target-endpoint.ts';
+import type { FaultRule } from '../policy/faults/faults.ts';
+import type { RateLimits } from '../policy/rate-limits/rate-limits.ts';
+import type { RequestRules } from '../policy/requests/request-rules.ts';
 import type { PortProtocol } from '../api/ports/protocol.ts';
 import type { Health } from '../telemetry/admin.ts';
-import type { AccrualRules } from './accrual.ts';
-
-/** A mesh proxy beside an endpoint. */
-export interface MeshEndpoint {
-  /** What its certificate says, and the server name to ask for. */
-  readonly identity: string;
-  /** Port on which it takes connections that begin with a transport header. */
-  readonly port: number;
-  /** It does not look into what comes to the endpoint's port. */
-  readonly opaque: boolean;
-}
-
-/** One place where a target answers: a pod, a process or a machine. */
-export interface TargetEndpoint {
-  /** IPv4 or IPv6 address (without brackets), or a DNS name. */
-  readonly host: string;
-  readonly port: number;
-  /** False for an endpoint that is known and should get no new traffic. */
-  readonly ready: boolean;
-  /** `topology.kubernetes.io/zone`, where known. */
-  readonly zone?: string;
-  /** It is for clients in the gateway's own zone, by the hints of its slice; others are used when none of these can be. */
-  readonly preferred?: true;
-  /** Absent: it is spoken to plainly. */
-  readonly mesh?: MeshEndpoint;
-}
+import type { AccrualRules } from '../policy/accrual/accrual.ts';
 
 /** One port of one exported Service: what the transport header names and where to send it. */
 export interface TargetSpec {

@@ -10,9 +10,9 @@ import {
   type RecordEntry,
 } from '../api/egress/egress-record.ts';
 import { ALLOWED_NAMESPACES } from '../api/names.ts';
-import type { RequestRules } from '../base/request-rules.ts';
+import type { RequestRules } from '../policy/requests/request-rules.ts';
 import { servicePortProtocol } from '../api/ports/port-protocol.ts';
-import { readRequestAnnotations } from '../discovery/request-annotations.ts';
+import { readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import type { PortProtocol } from '../api/ports/protocol.ts';
 import { readAllowedNamespaces } from './clients/relay-rule.ts';
 

@@ -12,7 +12,7 @@ import {
 } from '../api/egress/egress-record.ts';
 import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import { AnnotationProblems } from '../discovery/annotation-problems.ts';
-import { readRequestAnnotations } from '../discovery/request-annotations.ts';
+import { readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { configMaps, keyOf, type KubeObject, type Resource, services } from '../kube/resource.ts';

@@ -1,7 +1,7 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import type { FaultRule } from '../base/faults.ts';
-import type { RateLimits } from '../base/rate-limits.ts';
+import type { FaultRule } from '../policy/faults/faults.ts';
+import type { RateLimits } from '../policy/rate-limits/rate-limits.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { matchesIdentity } from '../identity/peer.ts';
 import type { Accounts } from '../proxy/accounts.ts';

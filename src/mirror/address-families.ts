@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { isHeadless } from '../exports/endpoint-slices.ts';
 
 /** A Service as it is here, and the slices that it has or shall have. */
 export interface ServiceWithSlices {

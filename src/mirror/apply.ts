@@ -9,7 +9,7 @@ import {
   type ObjectRef,
   type Resource,
 } from '../kube/resource.ts';
-import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
+import { MANAGED_BY_LABEL } from '../exports/slice-makers.ts';
 import { SERVICE_NAME_LABEL } from './endpoints.ts';
 import type { LocalView } from './local-view.ts';
 import { madeByUs } from '../api/mirror/makers.ts';

@@ -12,7 +12,7 @@ import {
   REMOTE_SERVICE_LABEL,
   REMOTE_UID,
 } from '../api/names.ts';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { isHeadless } from '../exports/endpoint-slices.ts';
 import {
   desiredEndpoints,
   desiredSlices,

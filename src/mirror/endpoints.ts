@@ -2,7 +2,7 @@ import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/clien
 import { createHash } from 'node:crypto';
 import { MANAGER, NOT_READY, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../api/names.ts';
 import { isDnsLabel } from '../base/text.ts';
-import { MANAGED_BY_LABEL } from '../discovery/slice-makers.ts';
+import { MANAGED_BY_LABEL } from '../exports/slice-makers.ts';
 import { ownershipLabels } from '../api/mirror/mirror-metadata.ts';
 import { shortList } from './import-rules.ts';
 import type { MirroredPort } from './ports.ts';

@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { EXPORTED_LABEL, FEDERATED_LABEL, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { isHeadless } from '../exports/endpoint-slices.ts';
 import { federatedName, MAX_SERVICE_NAME } from '../api/mirror/naming.ts';
 import { portsLeftOut } from './ports.ts';
 import { notMirrorable } from './verdict.ts';

@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import type { EgressPorts } from '../api/egress/egress-ports.ts';
 import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
-import type { ExportView } from '../discovery/export-view.ts';
+import type { ExportView } from '../exports/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from './drop-guard.ts';
 import type { EgressWish, EgressAllocator } from './egress-allocator.ts';
 import { readyAddresses, type MirrorAddress } from './endpoints.ts';

@@ -11,8 +11,8 @@ import {
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
 } from '../api/names.ts';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
-import { overBudgetOf } from '../discovery/service-size.ts';
+import { isHeadless } from '../exports/endpoint-slices.ts';
+import { overBudgetOf } from '../exports/service-size.ts';
 import { familyGap } from './address-families.ts';
 import { follow, followPods, isPopulated } from './kept-endpoints.ts';
 import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from './endpoints.ts';

@@ -1,6 +1,6 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import { isDnsLabel } from '../base/text.ts';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { isHeadless } from '../exports/endpoint-slices.ts';
 import type { MirrorAddress } from './endpoints.ts';
 import type { MirrorFacts } from './facts.ts';
 import type { MirroredPort } from './ports.ts';

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
 import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../api/names.ts';
-import { bytesOf } from '../discovery/export-cost.ts';
+import { bytesOf } from '../exports/export-cost.ts';
 import type { ImportPolicy } from '../api/link/import-policy.ts';
 import type { DropGuard } from './drop-guard.ts';
 import type { ImportFacts } from './facts.ts';

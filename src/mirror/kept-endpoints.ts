@@ -1,7 +1,7 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { MIRROR_GATEWAY, NOT_READY, REMOTE_DISCOVERY } from '../api/names.ts';
-import { isHeadless } from '../discovery/endpoint-slices.ts';
+import { isHeadless } from '../exports/endpoint-slices.ts';
 import {
   desiredSlices,
   endpointSubsets,

@@ -1,4 +1,4 @@
-import { ExportView } from '../discovery/export-view.ts';
+import { ExportView } from '../exports/export-view.ts';
 import { LeaseElector } from '../kube/lease.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';

@@ -1,4 +1,4 @@
-import { ExportView, type ExportViewOptions } from '../discovery/export-view.ts';
+import { ExportView, type ExportViewOptions } from '../exports/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient, type KubeClientOptions } from '../kube/client.ts';
 import type { Link } from '../api/link/link-schema.ts';

@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { HostNames } from '../dns/host-names.ts';
-import type { ExportView } from '../discovery/export-view.ts';
+import type { ExportView } from '../exports/export-view.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';

@@ -1,7 +1,7 @@
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { MANAGER } from '../api/names.ts';
-import { MANAGED_BY_LABEL, SELECTOR_SLICES } from '../discovery/slice-makers.ts';
+import { MANAGED_BY_LABEL, SELECTOR_SLICES } from '../exports/slice-makers.ts';
 import type { LocalPart } from './facts.ts';
 import { madeByUs } from '../api/mirror/makers.ts';
 import { hasOwnershipLabels } from '../api/mirror/mirror-metadata.ts';

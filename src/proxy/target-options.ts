@@ -1,7 +1,7 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortProtocol } from '../api/ports/protocol.ts';
-import type { RequestRules } from '../base/request-rules.ts';
+import type { RequestRules } from '../policy/requests/request-rules.ts';
 import type { Accounts } from './accounts.ts';
 import type { AccrualSettings, EndpointPlace } from './balancer/endpoint.ts';
 import type { Connection } from './connection.ts';

@@ -1,7 +1,7 @@
 import { backoffDelay } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import type { PortProtocol } from '../api/ports/protocol.ts';
-import type { RequestRules } from '../base/request-rules.ts';
+import type { RequestRules } from '../policy/requests/request-rules.ts';
 import { Accounts } from './accounts.ts';
 import type { Boundary } from './boundary.ts';
 import type { Attempt } from './balancer/attempt.ts';

@@ -1,5 +1,5 @@
 import type { V1ConfigMap, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { ExportView } from '../../src/discovery/export-view.ts';
+import { ExportView } from '../../src/exports/export-view.ts';
 import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import { Reflector } from '../../src/kube/reflector.ts';
 import {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { RequestRules } from '../../src/base/request-rules.ts';
+import type { RequestRules } from '../../src/policy/requests/request-rules.ts';
 import { MAX_UNSEEN, PROCESS_ROOM } from '../../src/proxy/retry/replay.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { type LocalGateway, localGateway } from '../support/local-gateway.ts';

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { tellAll } from '../../base/alone.ts';
-import type { RateLimits } from '../../base/rate-limits.ts';
+import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
 import type { TargetSpec } from '../../discovery/target.ts';

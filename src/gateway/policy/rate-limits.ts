@@ -1,4 +1,4 @@
-import type { Rate, RateLimits, SharedRate } from '../../base/rate-limits.ts';
+import type { Rate, RateLimits, SharedRate } from '../../policy/rate-limits/rate-limits.ts';
 import { isReferenceTo, POLICY_GROUP, type RateLimitPolicy } from '../../api/linkerd/policy-kinds.ts';
 import type { PolicyFacts, Rule } from './rules.ts';
 import { accountIdentity, type PolicySetting } from './verdict.ts';

@@ -1,4 +1,4 @@
-import type { RateLimits } from '../../base/rate-limits.ts';
+import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import type { TargetSpec } from '../../discovery/target.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { type PolicyClient, type PolicyVerdict, UNRESTRICTED } from './verdict.ts';

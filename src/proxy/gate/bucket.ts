@@ -1,4 +1,4 @@
-import type { Rate } from '../../base/rate-limits.ts';
+import type { Rate } from '../../policy/rate-limits/rate-limits.ts';
 
 /** What the arithmetic of a moment may be wrong by, milliseconds: who comes exactly when it may is let through. */
 const ROUNDING_MS = 1e-3;

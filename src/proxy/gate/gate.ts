@@ -1,7 +1,7 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { FaultRule } from '../../base/faults.ts';
-import type { Rate } from '../../base/rate-limits.ts';
+import type { FaultRule } from '../../policy/faults/faults.ts';
+import type { Rate } from '../../policy/rate-limits/rate-limits.ts';
 import type { Accounts } from '../accounts.ts';
 import { ProxyFailure } from '../failures.ts';
 import { chooseFault, type GateHead, unexpired } from './fault-choice.ts';

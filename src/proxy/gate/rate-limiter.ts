@@ -1,4 +1,4 @@
-import type { Rate, RateLimits } from '../../base/rate-limits.ts';
+import type { Rate, RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { Bucket, Pace } from './bucket.ts';
 
 /** Which of the limits it is: Linkerd's label `ratelimit_scope`. */

@@ -1,4 +1,4 @@
-import type { BudgetRules } from '../../base/request-rules.ts';
+import type { BudgetRules } from '../../policy/requests/request-rules.ts';
 import type { Clock } from '../../base/clock.ts';
 
 /** Parts into which the time that counts is divided. */

@@ -8,7 +8,7 @@ import {
   type RetryRules,
   type RouteRules,
   type TimeoutRules,
-} from '../../base/request-rules.ts';
+} from '../../policy/requests/request-rules.ts';
 import type { Accounts } from '../accounts.ts';
 import type { RouteAccount } from '../route-accounts.ts';
 import type { OutgoingRequest } from '../upstream.ts';

@@ -4,7 +4,7 @@ import type {
   ResponseClass,
   ResponseCondition,
   StatusRange,
-} from '../../base/request-rules.ts';
+} from '../../policy/requests/request-rules.ts';
 
 /** What of a request decides its route. */
 export interface Asked {

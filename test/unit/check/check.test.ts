@@ -20,7 +20,7 @@ import {
   withoutEndpoints,
 } from '../../../src/check/linkerd-checks.ts';
 import { unservedLines } from '../../../src/check/slice-checks.ts';
-import { handMadeSlicesIn } from '../../../src/discovery/slice-makers.ts';
+import { handMadeSlicesIn } from '../../../src/exports/slice-makers.ts';
 import {
   badConditions,
   expiring,

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import type net from 'node:net';
-import type { FaultRule } from '../../../src/base/faults.ts';
+import type { FaultRule } from '../../../src/policy/faults/faults.ts';
 import type { TargetSpec } from '../../../src/discovery/target.ts';
 import { eventually } from '../../support/eventually.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../../support/origins.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { FaultRule } from '../../../src/base/faults.ts';
-import type { RateLimits } from '../../../src/base/rate-limits.ts';
+import type { FaultRule } from '../../../src/policy/faults/faults.ts';
+import type { RateLimits } from '../../../src/policy/rate-limits/rate-limits.ts';
 import { Gates } from '../../../src/gateway/gates.ts';
 import { limitsOf } from '../../../src/gateway/policy/rate-limits.ts';
 import type { RateLimitPolicy, Server } from '../../../src/api/linkerd/policy-kinds.ts';

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
-import { ExportView } from '../../../src/discovery/export-view.ts';
+import { ExportView } from '../../../src/exports/export-view.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
 import { Pace } from '../../../src/kube/pace.ts';
 import { PeerBudget } from '../../../src/kube/peer-budget.ts';

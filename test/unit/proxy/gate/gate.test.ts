@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { FaultRule } from '../../../../src/base/faults.ts';
+import type { FaultRule } from '../../../../src/policy/faults/faults.ts';
 import { Accounts } from '../../../../src/proxy/accounts.ts';
 import type { ProxyFailure } from '../../../../src/proxy/failures.ts';
 import { makeField } from '../../../../src/proxy/field.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Rate, RateLimits } from '../../../../src/base/rate-limits.ts';
+import type { Rate, RateLimits } from '../../../../src/policy/rate-limits/rate-limits.ts';
 import { Bucket, Pace } from '../../../../src/proxy/gate/bucket.ts';
 import { RateLimiter, type RateLimiterOptions } from '../../../../src/proxy/gate/rate-limiter.ts';
 

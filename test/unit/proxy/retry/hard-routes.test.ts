@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { linearRegex } from '../../../../src/base/linear-regex.ts';
-import { readServiceProfile } from '../../../../src/discovery/service-profile.ts';
+import { readServiceProfile } from '../../../../src/policy/requests/service-profile.ts';
 import { Accounts } from '../../../../src/proxy/accounts.ts';
 import { RequestPolicy } from '../../../../src/proxy/retry/policy.ts';
 import { expectUnnoticed } from '../../../support/linear-time.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { RequestRules } from '../../../../src/base/request-rules.ts';
+import type { RequestRules } from '../../../../src/policy/requests/request-rules.ts';
 import { Accounts } from '../../../../src/proxy/accounts.ts';
 import type { EndpointState } from '../../../../src/proxy/balancer/endpoint.ts';
 import { ProxyFailure } from '../../../../src/proxy/failures.ts';

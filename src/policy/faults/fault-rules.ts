@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { parseDuration } from '../base/duration.ts';
-import type { FaultRule } from '../base/faults.ts';
+import { parseDuration } from '../../base/duration.ts';
+import type { FaultRule } from './faults.ts';
 
 /** How far ahead a drill may end: a rule that somebody forgets does its harm for a day at most. */
 export const MAX_FAULT_MS = 86_400_000;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { preferredByZone } from '../../../src/discovery/zone-hints.ts';
+import { preferredByZone } from '../../../src/exports/zone-hints.ts';
 
 const endpoint = fc.record({
   ready: fc.boolean(),

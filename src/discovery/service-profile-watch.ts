@@ -2,8 +2,8 @@ import { sleep } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { servedKinds } from '../kube/served-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/watched-kind.ts';
-import type { ReadRequests } from './request-annotations.ts';
-import { readServiceProfile, type ServiceProfile } from './service-profile.ts';
+import type { ReadRequests } from '../policy/requests/request-annotations.ts';
+import { readServiceProfile, type ServiceProfile } from '../policy/requests/service-profile.ts';
 
 const GROUP = 'linkerd.io';
 const PLURAL = 'serviceprofiles';

@@ -1,5 +1,5 @@
 import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import type { MeshEndpoint, TargetEndpoint } from './target.ts';
+import type { MeshEndpoint, TargetEndpoint } from './target-endpoint.ts';
 import { type HintedEndpoint, preferredByZone } from './zone-hints.ts';
 
 /** How many endpoints of a Service are fit for traffic, of how many that its slices name. */

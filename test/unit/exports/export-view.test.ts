@@ -1,6 +1,6 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { ExportView } from '../../../src/discovery/export-view.ts';
+import { ExportView } from '../../../src/exports/export-view.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';

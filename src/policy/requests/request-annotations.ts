@@ -1,4 +1,4 @@
-import { type AnnotationName, type Annotations, readAnnotation } from '../api/annotations.ts';
+import { type AnnotationName, type Annotations, readAnnotation } from '../../api/annotations.ts';
 import {
   type BudgetRules,
   DEFAULT_BUDGET,
@@ -6,7 +6,7 @@ import {
   type RetryRules,
   type StatusRange,
   type TimeoutRules,
-} from '../base/request-rules.ts';
+} from './request-rules.ts';
 
 export interface ReadRequests {
   /** Absent: nothing is said that can be followed. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readRequestAnnotations } from '../../../src/discovery/request-annotations.ts';
+import { readRequestAnnotations } from '../../../../src/policy/requests/request-annotations.ts';
 
 const read = (annotations: Record<string, string>) => readRequestAnnotations(annotations);
 const R = 'retry.linkerd.io';

@@ -1,9 +1,9 @@
-import { type Annotations, readAnnotation } from '../api/annotations.ts';
-import type { Clock } from '../base/clock.ts';
-import { parseConfig } from '../base/config.ts';
-import { messageOf } from '../api/errors/linkspan-error.ts';
-import type { FaultRule } from '../base/faults.ts';
-import { FAULTS } from '../api/names.ts';
+import { type Annotations, readAnnotation } from '../../api/annotations.ts';
+import type { Clock } from '../../base/clock.ts';
+import { parseConfig } from '../../base/config.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
+import type { FaultRule } from './faults.ts';
+import { FAULTS } from '../../api/names.ts';
 import { faultRules } from './fault-rules.ts';
 
 export interface ReadFaults {

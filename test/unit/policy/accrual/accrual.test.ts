@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { readAccrual } from '../../../src/discovery/accrual.ts';
+import { readAccrual } from '../../../../src/policy/accrual/accrual.ts';
 
 const MODE = 'balancer.linkerd.io/failure-accrual';
 const consecutive = (values: Record<string, string>) =>

@@ -1,5 +1,5 @@
-import { type Annotations, readAnnotation } from '../api/annotations.ts';
-import { parseDuration } from '../base/duration.ts';
+import { type Annotations, readAnnotation } from '../../api/annotations.ts';
+import { parseDuration } from '../../base/duration.ts';
 
 /** Which failures shut an endpoint, and for how long, as a Service says it. */
 export interface AccrualRules {

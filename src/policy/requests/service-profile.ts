@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { parseDuration } from '../base/duration.ts';
-import { messageOf } from '../api/errors/linkspan-error.ts';
-import { linearRegex } from '../base/linear-regex.ts';
+import { parseDuration } from '../../base/duration.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
+import { linearRegex } from '../../base/linear-regex.ts';
 import {
   type BudgetRules,
   DEFAULT_BUDGET,
@@ -10,8 +10,8 @@ import {
   type ResponseClass,
   type ResponseCondition,
   type RouteRules,
-} from '../base/request-rules.ts';
-import type { KubeObject } from '../kube/resource.ts';
+} from './request-rules.ts';
+import type { KubeObject } from '../../kube/resource.ts';
 import { isTtl, type ReadRequests } from './request-annotations.ts';
 
 /** `linkerd.io/v1alpha2` ServiceProfile, as far as it is read; everything in it is a stranger's word. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readServiceProfile } from '../../../src/discovery/service-profile.ts';
+import { readServiceProfile } from '../../../../src/policy/requests/service-profile.ts';
 
 const condition = { pathRegex: '/x' };
 

@@ -1,6 +1,6 @@
-import { type AnnotationName, type Annotations, readAnnotation } from '../api/annotations.ts';
-import type { Rate, RateLimits, SharedRate } from '../base/rate-limits.ts';
-import { RATE_LIMIT, RATE_LIMIT_CLIENTS, RATE_LIMIT_PER_CLIENT } from '../api/names.ts';
+import { type AnnotationName, type Annotations, readAnnotation } from '../../api/annotations.ts';
+import type { Rate, RateLimits, SharedRate } from './rate-limits.ts';
+import { RATE_LIMIT, RATE_LIMIT_CLIENTS, RATE_LIMIT_PER_CLIENT } from '../../api/names.ts';
 
 export interface ReadRateLimits {
   /** Absent: nothing is limited. */

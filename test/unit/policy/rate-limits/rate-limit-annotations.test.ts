@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { parseRate, readRateLimits } from '../../../src/discovery/rate-limits.ts';
+import { parseRate, readRateLimits } from '../../../../src/policy/rate-limits/rate-limit-annotations.ts';
 
 const TOTAL = 'linkspan.dev/rate-limit';
 const EACH = 'linkspan.dev/rate-limit-per-client';

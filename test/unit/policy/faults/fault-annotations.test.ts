@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { FaultAnnotations, readFaults } from '../../../src/discovery/fault-annotations.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+import { FaultAnnotations, readFaults } from '../../../../src/policy/faults/fault-annotations.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 const KEY = 'linkspan.dev/faults';
 const NOW = Date.UTC(2026, 10, 24, 12);
