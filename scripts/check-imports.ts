@@ -31,27 +31,27 @@ export const layers: readonly (readonly string[])[] = [
 export const sideways: readonly (readonly [from: string, to: string])[] = [['kube', 'api']];
 
 /** Folders inside another that know nothing of what is around them: only of lower layers. */
-export const apart: readonly string[] = ['gateway/policy', 'proxy/balancer'];
+export const apart: readonly string[] = ['gateway/policy', 'proxy/upstream/balancer'];
 
 /** Circles of files that are not untied yet. */
 const KNOWN_FILES: KnownCircles = {
   'pages of lists': ['kube/client.ts', 'kube/list-pages.ts'],
   'exports of the gateway': ['link/export-gateways.ts', 'link/link-gen.ts'],
-  'attempts at endpoints': ['proxy/balancer/attempt.ts', 'proxy/balancer/endpoint.ts'],
+  'attempts at endpoints': ['proxy/upstream/balancer/attempt.ts', 'proxy/upstream/balancer/endpoint.ts'],
   'sessions, exchanges and targets': [
-    'proxy/forwarding.ts',
-    'proxy/http1/exchange.ts',
+    'proxy/http/forwarding.ts',
+    'proxy/downstream/http1-exchange.ts',
     'proxy/http1/render.ts',
-    'proxy/http1/session.ts',
-    'proxy/http1/translated.ts',
-    'proxy/http1/upgraded.ts',
-    'proxy/http1/upstream.ts',
-    'proxy/http2/exchange.ts',
-    'proxy/http2/session.ts',
-    'proxy/opaque.ts',
-    'proxy/session.ts',
-    'proxy/target.ts',
-    'proxy/undecided.ts',
+    'proxy/downstream/http1-session.ts',
+    'proxy/downstream/http1-translated.ts',
+    'proxy/downstream/http1-upgraded.ts',
+    'proxy/upstream/http1-request.ts',
+    'proxy/downstream/http2-exchange.ts',
+    'proxy/downstream/http2-session.ts',
+    'proxy/downstream/opaque.ts',
+    'proxy/downstream/session.ts',
+    'proxy/upstream/target.ts',
+    'proxy/downstream/undecided.ts',
   ],
   'verbs, and their completion': ['cli/completion.ts', 'cli/verbs.ts'],
 };
@@ -59,13 +59,16 @@ const KNOWN_FILES: KnownCircles = {
 /** Circles of folders that are not untied yet. */
 const KNOWN_FOLDERS: KnownCircles = {
   proxy: [
-    'proxy',
-    'proxy/gate',
+    'proxy/downstream',
+    'proxy/filters',
+    'proxy/http',
     'proxy/http1',
     'proxy/http2',
     'proxy/http2/hpack',
-    'proxy/retry',
-    'proxy/streams',
+    'proxy/io',
+    'proxy/metrics',
+    'proxy/upstream',
+    'proxy/upstream/retry',
   ],
   egress: ['egress', 'egress/clients'],
 };

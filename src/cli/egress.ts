@@ -16,7 +16,7 @@ import { publishEgress } from '../egress/metrics.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { publishIdentity } from '../identity/metrics.ts';
 import { clientFor } from '../kube/scoped-client.ts';
-import { publishAccounts } from '../proxy/metrics.ts';
+import { publishAccounts } from '../proxy/metrics/exposition.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger } from '../telemetry/log.ts';

@@ -13,7 +13,7 @@ import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { relayDomain } from '../identity/relayed-name.ts';
 import { clientFor } from '../kube/scoped-client.ts';
-import { MAX_PENDING } from '../proxy/target-options.ts';
+import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
 import { LastResort } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
 import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from './connection-age.ts';

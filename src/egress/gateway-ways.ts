@@ -1,12 +1,12 @@
 import type { SocketAddress } from '../base/address.ts';
-import type { Connection } from '../proxy/connection.ts';
-import { ProxyFailure } from '../proxy/failures.ts';
-import type { Field } from '../proxy/field.ts';
+import type { Connection } from '../proxy/io/connection.ts';
+import { ProxyFailure } from '../proxy/http/failures.ts';
+import type { Field } from '../proxy/http/fields.ts';
 import type { Http2Connection } from '../proxy/http2/connection.ts';
-import type { StreamCarrier } from '../proxy/streams/carrier.ts';
+import type { StreamCarrier } from '../proxy/upstream/stream-carrier.ts';
 import { targetField } from '../proxy/streams/head.ts';
-import type { SessionProtocol } from '../proxy/transport-header.ts';
-import type { Accounts } from '../proxy/accounts.ts';
+import type { SessionProtocol } from '../proxy/io/transport-header.ts';
+import type { Accounts } from '../proxy/metrics/counters.ts';
 import type { Route } from './routes.ts';
 import type { Trunk } from './trunk.ts';
 import type { Trunks } from './trunks.ts';

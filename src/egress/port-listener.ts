@@ -1,8 +1,8 @@
 import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import { type Connection, endCarried, SocketConnection } from '../proxy/connection.ts';
+import type { Accounts } from '../proxy/metrics/counters.ts';
+import { type Connection, endCarried, SocketConnection } from '../proxy/io/connection.ts';
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;

@@ -5,16 +5,16 @@ import { messageOf } from '../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { Identity, IdentitySource } from '../identity/identity.ts';
 import { refusalOf } from '../identity/trust.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import type { Connection } from '../proxy/connection.ts';
-import { tlsConnect, type TlsOptions } from '../proxy/dial.ts';
-import type { ProxyFailure } from '../proxy/failures.ts';
-import type { Field } from '../proxy/field.ts';
+import type { Accounts } from '../proxy/metrics/counters.ts';
+import type { Connection } from '../proxy/io/connection.ts';
+import { tlsConnect, type TlsOptions } from '../proxy/io/dial.ts';
+import type { ProxyFailure } from '../proxy/http/failures.ts';
+import type { Field } from '../proxy/http/fields.ts';
 import { Http2Connection, type Http2User } from '../proxy/http2/connection.ts';
 import { DialledTunnel } from '../proxy/streams/dialled-tunnel.ts';
 import { tunnelHead } from '../proxy/streams/head.ts';
 import { MAX_STREAMS, STREAM_WINDOWS } from '../proxy/streams/limits.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-header.ts';
+import { encodeTransportHeader, type SessionProtocol } from '../proxy/io/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** Streams in hand on every connection from which one more is opened, and how many connections that may make. Beyond, connections are opened only when all are full. */

@@ -3,9 +3,9 @@ import { messageOf } from '../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { refusalOf } from '../identity/trust.ts';
-import { Accounts } from '../proxy/accounts.ts';
-import { ConnectionAccount } from '../proxy/connection-account.ts';
-import { tlsConnect } from '../proxy/dial.ts';
+import { Accounts } from '../proxy/metrics/counters.ts';
+import { ConnectionAccount } from '../proxy/metrics/connection-counters.ts';
+import { tlsConnect } from '../proxy/io/dial.ts';
 import type { GatewayPlace } from './trunk.ts';
 
 /** Whether a gateway can be reached as flows reach it. */

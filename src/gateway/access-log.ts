@@ -1,7 +1,7 @@
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import type { AccessEntry, AccessLog } from '../proxy/access-log.ts';
-import type { FailureKind } from '../proxy/failures.ts';
+import type { AccessEntry, AccessLog } from '../proxy/metrics/access-log.ts';
+import type { FailureKind } from '../proxy/http/failures.ts';
 
 /** Which requests are recorded: none, those that failed, these and a share (0 to 1) of the others, all. */
 export type AccessLogMode = 'off' | 'errors' | 'all' | { readonly share: number };

@@ -1,6 +1,6 @@
 import type { TargetSpec } from '../discovery/target.ts';
 import { matchesIdentity } from '../identity/peer.ts';
-import { ProxyFailure } from '../proxy/failures.ts';
+import { ProxyFailure } from '../proxy/http/failures.ts';
 import type { PolicyVerdict } from './policy/verdict.ts';
 import { isOfTrustDomain } from '../identity/trust-domain.ts';
 

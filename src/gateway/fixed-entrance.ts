@@ -1,7 +1,7 @@
 import type { SocketAddress } from '../base/address.ts';
 import { parseAddress } from '../base/address.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { Connection } from '../proxy/connection.ts';
+import type { Connection } from '../proxy/io/connection.ts';
 import type { Arrival } from './header-entrance.ts';
 import type { Entrance } from './listener.ts';
 

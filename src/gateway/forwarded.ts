@@ -1,4 +1,4 @@
-import { About, type Field, isBlank } from '../proxy/field.ts';
+import { About, type Field, isBlank } from '../proxy/http/fields.ts';
 
 /** What Linkerd's proxies leave unquoted: RFC 9110 tokens, and the `:` and `/` of addresses and SPIFFE IDs. */
 const PLAIN = /^[\w!#$%&'*+.^`|~:/-]+$/;

@@ -4,10 +4,10 @@ import type { FaultRule } from '../policy/faults/faults.ts';
 import type { RateLimits } from '../policy/rate-limits/rate-limits.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { matchesIdentity } from '../identity/peer.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import { Gate } from '../proxy/gate/gate.ts';
-import { RateLimiter } from '../proxy/gate/rate-limiter.ts';
-import type { Target } from '../proxy/target.ts';
+import type { Accounts } from '../proxy/metrics/counters.ts';
+import { Gate } from '../proxy/filters/admission.ts';
+import { RateLimiter } from '../proxy/filters/rate-limiter.ts';
+import type { Target } from '../proxy/upstream/target.ts';
 
 export interface GatesOptions {
   readonly accounts: Accounts;

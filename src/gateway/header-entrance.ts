@@ -1,9 +1,9 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../api/names.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import type { Connection, ConnectionHandler } from '../proxy/connection.ts';
-import type { Claim } from '../proxy/speech.ts';
-import { HeaderError, type TransportHeader, TransportHeaderDecoder } from '../proxy/transport-header.ts';
+import type { Accounts } from '../proxy/metrics/counters.ts';
+import type { Connection, ConnectionHandler } from '../proxy/io/connection.ts';
+import type { Claim } from '../proxy/downstream/speech.ts';
+import { HeaderError, type TransportHeader, TransportHeaderDecoder } from '../proxy/io/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Entrance } from './listener.ts';
 

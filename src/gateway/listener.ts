@@ -8,8 +8,8 @@ import type { Identity, IdentitySource } from '../identity/identity.ts';
 import type { OpenPeers } from '../identity/open-peers.ts';
 import { identityIn, peerCertificate } from '../identity/peer.ts';
 import { lostTrust, trustOf } from '../identity/trust.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import { type Connection, endCarried, SocketConnection } from '../proxy/connection.ts';
+import type { Accounts } from '../proxy/metrics/counters.ts';
+import { type Connection, endCarried, SocketConnection } from '../proxy/io/connection.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Admission, Ticket } from '../base/admission.ts';
 

@@ -1,6 +1,6 @@
 import type { SocketAddress } from '../base/address.ts';
-import { type AccountsSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/accounts.ts';
-import { accountsExposition, serviceOf } from '../proxy/metrics.ts';
+import { type AccountsSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
+import { accountsExposition, serviceOf } from '../proxy/metrics/exposition.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/metrics.ts';

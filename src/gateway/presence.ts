@@ -1,4 +1,4 @@
-import type { Flow } from '../proxy/session.ts';
+import type { Flow } from '../proxy/downstream/session.ts';
 
 /** Stands for a client that may ask again at any time, so that a service is not forgotten meanwhile. */
 export class Presence implements Flow {

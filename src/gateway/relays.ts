@@ -1,5 +1,5 @@
 import { mayRelay } from '../identity/relayed-name.ts';
-import { ProxyFailure } from '../proxy/failures.ts';
+import { ProxyFailure } from '../proxy/http/failures.ts';
 
 /** What a gateway makes of `:client`: nothing was agreed about it; it is read past; it is who asks. */
 export type ClientNames = 'none' | 'ignored' | 'believed';

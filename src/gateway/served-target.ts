@@ -1,5 +1,5 @@
 import type { TargetSource, TargetSpec } from '../discovery/target.ts';
-import type { Target } from '../proxy/target.ts';
+import type { Target } from '../proxy/upstream/target.ts';
 
 /** Makes a target what is exported; undefined: nothing is. */
 export function update(target: Target, spec: TargetSpec | undefined): void {

@@ -1,19 +1,19 @@
 import type { Clock } from '../base/clock.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import type { Connection } from '../proxy/connection.ts';
-import { ProxyFailure } from '../proxy/failures.ts';
-import type { Field } from '../proxy/field.ts';
+import type { Accounts } from '../proxy/metrics/counters.ts';
+import type { Connection } from '../proxy/io/connection.ts';
+import { ProxyFailure } from '../proxy/http/failures.ts';
+import type { Field } from '../proxy/http/fields.ts';
 import { Http2Connection, type Http2User } from '../proxy/http2/connection.ts';
 import { ErrorCode } from '../proxy/http2/errors.ts';
-import { Http2Exchange } from '../proxy/http2/exchange.ts';
+import { Http2Exchange } from '../proxy/downstream/http2-exchange.ts';
 import { statusField } from '../proxy/http2/message.ts';
 import type { Http2Stream } from '../proxy/http2/stream.ts';
-import type { Session } from '../proxy/session.ts';
+import type { Session } from '../proxy/downstream/session.ts';
 import { readPurpose, refusalHead } from '../proxy/streams/head.ts';
 import type { ClientNames } from './relays.ts';
 import { MAX_STREAMS, STREAM_RESETS, STREAM_WINDOWS } from '../proxy/streams/limits.ts';
 import { ServedTunnel } from '../proxy/streams/served-tunnel.ts';
-import type { SessionProtocol } from '../proxy/transport-header.ts';
+import type { SessionProtocol } from '../proxy/io/transport-header.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**

@@ -1,7 +1,7 @@
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { endedSnapshot } from '../proxy/accounts.ts';
+import { endedSnapshot } from '../proxy/metrics/counters.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { ProcessErrors } from '../telemetry/last-resort.ts';
 import type { Logger } from '../telemetry/log.ts';

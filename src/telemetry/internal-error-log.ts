@@ -80,7 +80,7 @@ export class InternalErrorLog {
   }
 }
 
-/** For flows: what is thrown ended the one in which it happened (`proxy/boundary.ts`). */
+/** For flows: what is thrown ended the one in which it happened (`proxy/http/failure-boundary.ts`). */
 export function flowErrors(options: InternalErrorLogOptions): (error: unknown) => void {
   const lines = new InternalErrorLog(options);
   return (error) => lines.say(error, 'internal error, its flow was ended');

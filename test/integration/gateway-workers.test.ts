@@ -9,7 +9,7 @@ import tls from 'node:tls';
 import type { Identity } from '../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { useTempDir } from '../support/temp-dir.ts';

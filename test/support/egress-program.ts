@@ -9,7 +9,7 @@ import { publishEgress } from '../../src/egress/metrics.ts';
 import type { Route } from '../../src/egress/routes.ts';
 import { openIdentityDir } from '../../src/identity/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/metrics.ts';
-import { publishAccounts } from '../../src/proxy/metrics.ts';
+import { publishAccounts } from '../../src/proxy/metrics/exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
 import { createLogger } from '../../src/telemetry/log.ts';

@@ -5,7 +5,7 @@ import net, { type AddressInfo } from 'node:net';
 import tls from 'node:tls';
 import type { Identity } from '../../src/identity/identity.ts';
 import { peerIdentities } from '../../src/identity/peer.ts';
-import { type TransportHeader, TransportHeaderDecoder } from '../../src/proxy/transport-header.ts';
+import { type TransportHeader, TransportHeaderDecoder } from '../../src/proxy/io/transport-header.ts';
 
 /** What a client said before its first byte for the application. */
 export interface Hello {

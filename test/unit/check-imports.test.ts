@@ -40,10 +40,14 @@ describe('import rule', () => {
   });
 
   it('keeps folders that stand apart from what is around them', () => {
-    expect(violations('proxy/balancer/a.ts', `import { x } from './b.ts';`)).to.deep.equal([]);
-    expect(violations('proxy/balancer/a.ts', `import { x } from '../../base/b.ts';`)).to.deep.equal([]);
-    expect(violations('proxy/balancer/a.ts', `import type { X } from '../target.ts';`)).to.deep.equal([
-      'src/proxy/balancer/a.ts: proxy/balancer/ must not import what is around it ("../target.ts")',
+    expect(violations('proxy/upstream/balancer/a.ts', `import { x } from './b.ts';`)).to.deep.equal([]);
+    expect(
+      violations('proxy/upstream/balancer/a.ts', `import { x } from '../../../base/b.ts';`),
+    ).to.deep.equal([]);
+    expect(
+      violations('proxy/upstream/balancer/a.ts', `import type { X } from '../target.ts';`),
+    ).to.deep.equal([
+      'src/proxy/upstream/balancer/a.ts: proxy/upstream/balancer/ must not import what is around it ("../target.ts")',
     ]);
   });
 });

@@ -44,10 +44,10 @@ import { seedClaims } from '../../src/mirror/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../src/api/mirror/mirror-metadata.ts';
 import { federatedEntries, hostOriginOf, originOf } from '../../src/api/mirror/naming.ts';
 import { metadataPatch } from '../../src/mirror/plan.ts';
-import { makeField } from '../../src/proxy/field.ts';
+import { makeField } from '../../src/proxy/http/fields.ts';
 import { renderRequest, splitTarget } from '../../src/proxy/http1/render.ts';
 import { parseRequestHead } from '../../src/proxy/http1/head.ts';
-import { plainHost } from '../../src/proxy/transport-header.ts';
+import { plainHost } from '../../src/proxy/io/transport-header.ts';
 import { expectLinear, expectUnnoticed } from '../support/linear-time.ts';
 import { WORST_TEXTS, worstTexts } from '../support/worst-text.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { failures } from '../../src/proxy/failures.ts';
+import { failures } from '../../src/proxy/http/failures.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';

@@ -5,7 +5,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { outliveWriteErrors } from '../../src/proxy/write-errors.ts';
+import { outliveWriteErrors } from '../../src/proxy/io/write-errors.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';

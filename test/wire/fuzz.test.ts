@@ -11,9 +11,9 @@ import {
   parseRequestHead,
   parseResponseHead,
 } from '../../src/proxy/http1/head.ts';
-import { makeField } from '../../src/proxy/field.ts';
+import { makeField } from '../../src/proxy/http/fields.ts';
 import { renderRequest, renderResponse } from '../../src/proxy/http1/render.ts';
-import { HeaderError, TransportHeaderDecoder } from '../../src/proxy/transport-header.ts';
+import { HeaderError, TransportHeaderDecoder } from '../../src/proxy/io/transport-header.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';
 
 const RULES = {

@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import type tls from 'node:tls';
-import { encodeTransportHeader, type SessionProtocol } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader, type SessionProtocol } from '../../src/proxy/io/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, type Origin } from '../support/origins.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';

@@ -6,7 +6,7 @@ import path from 'node:path';
 import tls from 'node:tls';
 import type { Identity } from '../../src/identity/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { accountIn, forgedLeaf, freeAuthority, leafOf } from '../support/authorities.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';

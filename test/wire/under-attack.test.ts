@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import net from 'node:net';
 import type tls from 'node:tls';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, type Origin } from '../support/origins.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { OTHER } from '../../proxy/connection-account.ts';
+import { OTHER } from '../../proxy/metrics/connection-counters.ts';
 import type { Refusal } from './relay-rule.ts';
 
 /** Mirrors, each with a reason, that are counted one by one. */

@@ -1,8 +1,8 @@
 import type { Clock } from '../../base/clock.ts';
-import type { Connection } from '../../proxy/connection.ts';
-import { ProxyFailure } from '../../proxy/failures.ts';
-import type { Field } from '../../proxy/field.ts';
-import type { HeadRules } from '../../proxy/session.ts';
+import type { Connection } from '../../proxy/io/connection.ts';
+import { ProxyFailure } from '../../proxy/http/failures.ts';
+import type { Field } from '../../proxy/http/fields.ts';
+import type { HeadRules } from '../../proxy/downstream/session.ts';
 import type { Route } from '../routes.ts';
 import { type Client, type Clients, isSettled, podAddress } from './client.ts';
 import type { ClientFields } from './client-fields.ts';

@@ -1,4 +1,4 @@
-import type { Field } from '../field.ts';
+import type { Field } from '../http/fields.ts';
 import { type Framing, HeadError, parseTrailers } from './head.ts';
 
 const CR = 0x0d;

@@ -1,4 +1,4 @@
-import { PROXY_CONNECTION, type ProxyFailure } from '../failures.ts';
+import { PROXY_CONNECTION, type ProxyFailure } from '../http/failures.ts';
 
 /**
  * A response in the target's stead that says why.

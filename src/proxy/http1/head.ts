@@ -1,5 +1,5 @@
-import { About, Field, fieldName, isBlank, isTooLongToRead, trailerFields } from '../field.ts';
-import { signsConnection } from './private-connection.ts';
+import { About, Field, fieldName, isBlank, isTooLongToRead, trailerFields } from '../http/fields.ts';
+import { signsConnection } from '../upstream/private-connection.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -13,7 +13,7 @@ export type Framing =
   | { readonly kind: 'none' | 'chunked' | 'until close' }
   | { readonly kind: 'length'; readonly length: number };
 
-export type { Field } from '../field.ts';
+export type { Field } from '../http/fields.ts';
 
 export interface RequestHead {
   readonly method: string;

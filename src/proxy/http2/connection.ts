@@ -1,9 +1,9 @@
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
-import { type Boundary, NO_BOUNDARY } from '../boundary.ts';
-import type { Connection, ConnectionHandler } from '../connection.ts';
-import type { Field } from '../field.ts';
-import { endGently } from '../linger.ts';
+import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
+import type { Connection, ConnectionHandler } from '../io/connection.ts';
+import type { Field } from '../http/fields.ts';
+import { endGently } from '../io/graceful-close.ts';
 import { type AbuseLimit, PeerBudget } from './abuse.ts';
 import { ConnectionError, ErrorCode } from './errors.ts';
 import {

@@ -1,5 +1,5 @@
-import { About, type Field, trailerFields, valueOf } from '../field.ts';
-import type { Boundary } from '../boundary.ts';
+import { About, type Field, trailerFields, valueOf } from '../http/fields.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
 import { GIVE_UP_MS, type PeerBudget, RAPID_MS } from './abuse.ts';
 import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';

@@ -1,5 +1,5 @@
-import type { Boundary } from '../boundary.ts';
-import { ProxyFailure } from '../failures.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
+import { ProxyFailure } from '../http/failures.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import { statusField } from '../http2/message.ts';
 import type { Http2Stream } from '../http2/stream.ts';

@@ -1,11 +1,11 @@
-import { type Boundary, contained } from '../boundary.ts';
-import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../connection.ts';
-import type { ProxyFailure } from '../failures.ts';
-import type { Field } from '../field.ts';
+import { type Boundary, contained } from '../http/failure-boundary.ts';
+import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../io/connection.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import type { Field } from '../http/fields.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
-import { addPart } from '../parts.ts';
-import { type Slab, takeSlab } from '../slab.ts';
+import { addPart } from '../http/parts.ts';
+import { type Slab, takeSlab } from '../io/slab.ts';
 
 /** Unsent bytes from which whoever sends is asked to wait. */
 const HIGH_WATER = 64 * 1024;

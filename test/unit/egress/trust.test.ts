@@ -9,7 +9,7 @@ import { Trunk } from '../../../src/egress/trunk.ts';
 import type { Identity, IdentitySource } from '../../../src/identity/identity.ts';
 import { type Authority, issueLeaf } from '../../../src/identity/issue.ts';
 import { OpenPeers } from '../../../src/identity/open-peers.ts';
-import { Accounts } from '../../../src/proxy/accounts.ts';
+import { Accounts } from '../../../src/proxy/metrics/counters.ts';
 import { targetField } from '../../../src/proxy/streams/head.ts';
 import { accountIn, freeAuthority, leafOf } from '../../support/authorities.ts';
 import { captureLog } from '../../support/captured-log.ts';

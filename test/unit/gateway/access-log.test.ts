@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { type AccessLogMode, createAccessLog, parseAccessLogMode } from '../../../src/gateway/access-log.ts';
-import type { AccessEntry } from '../../../src/proxy/access-log.ts';
+import type { AccessEntry } from '../../../src/proxy/metrics/access-log.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const ENTRY: AccessEntry = {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { forwardedElement, passedBefore } from '../../../src/gateway/forwarded.ts';
-import { makeField } from '../../../src/proxy/field.ts';
+import { makeField } from '../../../src/proxy/http/fields.ts';
 import { expectLinear } from '../../support/linear-time.ts';
 
 const passed = (...values: string[]) =>

@@ -4,9 +4,9 @@ import type { RateLimits } from '../../../src/policy/rate-limits/rate-limits.ts'
 import { Gates } from '../../../src/gateway/gates.ts';
 import { limitsOf } from '../../../src/gateway/policy/rate-limits.ts';
 import type { RateLimitPolicy, Server } from '../../../src/api/linkerd/policy-kinds.ts';
-import { Accounts } from '../../../src/proxy/accounts.ts';
-import { ProxyFailure } from '../../../src/proxy/failures.ts';
-import { Target } from '../../../src/proxy/target.ts';
+import { Accounts } from '../../../src/proxy/metrics/counters.ts';
+import { ProxyFailure } from '../../../src/proxy/http/failures.ts';
+import { Target } from '../../../src/proxy/upstream/target.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 describe('Gates', () => {

@@ -6,7 +6,7 @@ import type { TargetSource } from '../../../src/discovery/target.ts';
 import { Gateway } from '../../../src/gateway/gateway.ts';
 import type { Identity } from '../../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
-import { encodeTransportHeader } from '../../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../../src/proxy/io/transport-header.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { fixedIdentity } from '../../support/fixed-identity.ts';
 

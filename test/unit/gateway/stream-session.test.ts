@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { StreamSession, type Visit } from '../../../src/gateway/stream-session.ts';
-import { Accounts } from '../../../src/proxy/accounts.ts';
-import type { Connection } from '../../../src/proxy/connection.ts';
-import { makeField } from '../../../src/proxy/field.ts';
+import { Accounts } from '../../../src/proxy/metrics/counters.ts';
+import type { Connection } from '../../../src/proxy/io/connection.ts';
+import { makeField } from '../../../src/proxy/http/fields.ts';
 import type { Http2Stream } from '../../../src/proxy/http2/stream.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 

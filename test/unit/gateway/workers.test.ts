@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Accounts } from '../../../src/proxy/accounts.ts';
+import { Accounts } from '../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../src/gateway/metrics.ts';
 import type { Asked, Told, WorkerEvents } from '../../../src/gateway/worker.ts';
 import { Workers } from '../../../src/gateway/workers.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { STATUS_CODES } from 'node:http';
-import { makeField } from '../../../src/proxy/field.ts';
+import { makeField } from '../../../src/proxy/http/fields.ts';
 import { parseRequestHead, parseResponseHead } from '../../../src/proxy/http1/head.ts';
 import { reasonPhrase } from '../../../src/proxy/http1/reason-phrases.ts';
 import { renderRequest, splitTarget } from '../../../src/proxy/http1/render.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { gunzipSync } from 'node:zlib';
-import { Accounts } from '../../../src/proxy/accounts.ts';
-import { accountsExposition, publishAccounts } from '../../../src/proxy/metrics.ts';
+import { Accounts } from '../../../src/proxy/metrics/counters.ts';
+import { accountsExposition, publishAccounts } from '../../../src/proxy/metrics/exposition.ts';
 import { AdminPages, type AdminRequest } from '../../../src/telemetry/admin-pages.ts';
 import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.ts';
 import { Registry } from '../../../src/telemetry/metrics.ts';

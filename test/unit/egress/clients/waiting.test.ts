@@ -11,7 +11,7 @@ import {
 import { MAY_KNOW_MS, MUST_KNOW_MS } from '../../../../src/egress/clients/settle.ts';
 import type { Route } from '../../../../src/egress/routes.ts';
 import type { Identity } from '../../../../src/identity/identity.ts';
-import type { Connection } from '../../../../src/proxy/connection.ts';
+import type { Connection } from '../../../../src/proxy/io/connection.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { fixedIdentity } from '../../../support/fixed-identity.ts';
 import { ListedClients, pod } from '../../../support/listed-clients.ts';

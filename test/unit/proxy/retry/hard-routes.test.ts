@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { linearRegex } from '../../../../src/base/linear-regex.ts';
 import { readServiceProfile } from '../../../../src/policy/requests/service-profile.ts';
-import { Accounts } from '../../../../src/proxy/accounts.ts';
-import { RequestPolicy } from '../../../../src/proxy/retry/policy.ts';
+import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { RequestPolicy } from '../../../../src/proxy/upstream/retry/policy.ts';
 import { expectUnnoticed } from '../../../support/linear-time.ts';
 
 /** After each "a" it may or may not have begun: every text leads to states that no other text led to. */

@@ -1,0 +1,174 @@
+import { ProxyFailure } from '../http/failures.ts';
+import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
+import type { Session } from './session.ts';
+import type { Lease } from '../upstream/connection-lease.ts';
+import type { Target } from '../upstream/target.ts';
+import { BodyReader } from '../http1/body.ts';
+import { NO_BODY, type RequestHead, type ResponseHead } from '../http1/head.ts';
+
+const EMPTY = Buffer.alloc(0);
+
+/** What the access log says of a request. */
+export interface RequestRecord {
+  readonly head: RequestHead;
+  /** Monotonic milliseconds. */
+  readonly startedAt: number;
+  /** Milliseconds until the response's head. */
+  firstByteMs: number | undefined;
+  /** What the client has been answered. */
+  status: number | undefined;
+  bytesIn: number;
+  bytesOut: number;
+  /** Where something stands before the target that made the request wait. */
+  hold: Hold | undefined;
+}
+
+/** One request and its response, both in HTTP/1. */
+export interface Exchange extends RequestRecord {
+  readonly requestBody: BodyReader;
+  lease: Lease | undefined;
+  response: ResponseHead | undefined;
+  responseBody: BodyReader;
+  /** Bytes of the response's head so far. */
+  held: Buffer;
+  /** Interim responses so far. */
+  interim: number;
+  /** Something of the request's body has been sent, so it cannot be sent again. */
+  bodySent: boolean;
+  retried: boolean;
+  /** The connection has become the client's own: somebody signs in, or has signed in, on it. */
+  personal: boolean;
+}
+
+function newRecord(head: RequestHead, startedAt: number): RequestRecord {
+  return {
+    head,
+    startedAt,
+    firstByteMs: undefined,
+    status: undefined,
+    bytesIn: 0,
+    bytesOut: 0,
+    hold: undefined,
+  };
+}
+
+export function newExchange(head: RequestHead, startedAt: number): Exchange {
+  return {
+    ...newRecord(head, startedAt),
+    requestBody: new BodyReader(head.framing),
+    lease: undefined,
+    response: undefined,
+    responseBody: new BodyReader(NO_BODY),
+    held: EMPTY,
+    interim: 0,
+    bodySent: false,
+    retried: false,
+    personal: head.section.signsConnection,
+  };
+}
+
+/** Says in the access log what became of a request. @param where the endpoint that was picked, and after how many tries */
+export function recordRequest(
+  { accessLog, clientName, via, target, clock }: Session,
+  record: RequestRecord,
+  where: { readonly endpoint: string | undefined; readonly tries?: number } | undefined,
+  failure?: ProxyFailure,
+): void {
+  if (!accessLog.wants(record.status, failure?.kind)) return;
+  accessLog.record({
+    client: clientName,
+    via,
+    target: target.label,
+    endpoint: where?.endpoint,
+    tries: where?.tries,
+    protocol: 'http1',
+    method: record.head.method,
+    path: record.head.target,
+    status: record.status,
+    bytesIn: record.bytesIn,
+    bytesOut: record.bytesOut,
+    firstByteMs: record.firstByteMs,
+    totalMs: clock.monotonic() - record.startedAt,
+    failure: failure?.kind,
+    reason: failure?.message,
+    fault: record.hold?.mark,
+  });
+}
+
+/** The same, of a request that both sides speak HTTP/1 for. @param lease what it was sent on, if anything */
+export function recordExchange(
+  session: Session,
+  exchange: Exchange,
+  lease: Lease | undefined,
+  failure?: ProxyFailure,
+): void {
+  const endpoint = lease?.endpoint;
+  const where = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
+  recordRequest(session, exchange, where, failure);
+}
+
+/** The head of the answer has come, which is not interim: it is counted, and says how its body ends. */
+export function takeResponse(
+  { accounts, clock, target }: Session,
+  exchange: Exchange,
+  head: ResponseHead,
+): void {
+  const ms = clock.monotonic() - exchange.startedAt;
+  accounts.response(target.label, head.status, ms);
+  if (head.status >= 500) exchange.lease?.endpoint.fail();
+  else exchange.lease?.endpoint.succeed(ms);
+  exchange.response = head;
+  exchange.status = head.status;
+  exchange.firstByteMs = ms;
+  exchange.responseBody = new BodyReader(head.framing);
+  exchange.held = EMPTY;
+}
+
+/**
+ * Counts a request that is answered here, in the target's stead.
+ * @param lease what it was sent on, if anything
+ */
+export function recordFailed(
+  session: Session,
+  exchange: Exchange,
+  lease: Lease | undefined,
+  failure: ProxyFailure,
+): void {
+  const { accounts, target, clock } = session;
+  exchange.status = failure.status;
+  accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
+  recordExchange(session, exchange, lease, failure);
+}
+
+/** The head of a response, saying so where a drill delayed the request. */
+export function marked({ hold }: Exchange, head: string): string {
+  return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
+}
+
+/**
+ * Whether a request has to go on an HTTP/1 connection to an endpoint: upgrades, and those that sign a
+ * connection in, which the next request of the client has to find again. An endpoint that speaks HTTP/2 alone
+ * knows no such signing in.
+ */
+export function needsConnection({ head, personal }: Exchange, { protocol }: Target): boolean {
+  return head.upgrade !== undefined || (personal && protocol !== 'http2');
+}
+
+/** An unused connection was taken, and nothing has come of it. */
+export function isStale({ lease, response, held, bodySent }: Exchange): boolean {
+  return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
+}
+
+/**
+ * What is said where an endpoint's connection ended and its answer was not whole.
+ * @param response what has come of it @param error how it broke, if it did
+ */
+export function lostConnection(
+  label: string,
+  response: ResponseHead | undefined,
+  error: Error | undefined,
+): ProxyFailure {
+  const when = response === undefined ? 'before it answered' : 'in the middle of its answer';
+  const why = error === undefined ? `closed the connection ${when}` : error.message;
+  return new ProxyFailure('connection failed', `${label}: the endpoint ${why}`, error);
+}

@@ -1,0 +1,72 @@
+import type { ConnectionHandler } from '../io/connection.ts';
+import { About, type Field } from '../http/fields.ts';
+import type { Lease } from './connection-lease.ts';
+
+/**
+ * Whether fields begin, or go on with, a way to sign in that holds for a whole connection: whoever sends on that
+ * connection later is taken for whoever signed in (NTLM, Negotiate; RFC 4559 section 6).
+ */
+export function signsConnection(fields: readonly Field[]): boolean {
+  for (const { about, value } of fields)
+    if ((about.bits & About.SIGN_IN) !== 0 && SCHEME.test(value)) return true;
+  return false;
+}
+
+const SCHEME = /(?:^|[, \t])(?:ntlm|negotiate)(?:$|[, \t])/i;
+
+/**
+ * The connection to an endpoint that has become one client's own. It counts as a request in hand while it lies unused,
+ * so that those who hold many are within the limit of the target; a client has one at most, and it ends with the client.
+ */
+export class PrivateConnection implements ConnectionHandler {
+  #lease: Lease | undefined;
+
+  /** Keeps a connection that is complete with a request. */
+  keep(lease: Lease, now: number): void {
+    this.end();
+    const { connection, endpoint } = lease;
+    if (connection.closed || connection.retired) {
+      connection.destroy();
+      return;
+    }
+    this.#lease = { endpoint: endpoint.endpoint.begin(), connection, reused: true, since: now };
+    connection.handler = this;
+    connection.resume();
+  }
+
+  /** The connection for the client's next request, which goes on being its own; undefined = it has none. */
+  take(request?: { personal: boolean }): Lease | undefined {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    if (lease !== undefined && request !== undefined) request.personal = true;
+    return lease;
+  }
+
+  end(): void {
+    const lease = this.take();
+    lease?.endpoint.abandon();
+    lease?.connection.destroy();
+  }
+
+  // One that says anything unasked is of no more use.
+
+  onData(): void {
+    this.end();
+  }
+
+  onEnd(): void {
+    this.end();
+  }
+
+  onDrain(): void {
+    // Nothing is sent meanwhile.
+  }
+
+  onRetire(): void {
+    this.end();
+  }
+
+  onClose(): void {
+    this.end();
+  }
+}

@@ -1,0 +1,131 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import {
+  Accounts,
+  addSnapshots,
+  EMPTY_SNAPSHOT,
+  endedSnapshot,
+} from '../../../../src/proxy/metrics/counters.ts';
+import { readResponseKey, responseKey } from '../../../../src/proxy/metrics/histogram.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
+
+const WEB = 'web.demo.svc.cluster.local:80';
+
+describe('accounts of the data path', () => {
+  it('add up over processes as if one had counted', () => {
+    const one = new Accounts();
+    const [a, b] = [new Accounts(), new Accounts()];
+    for (const [at, ms] of [0.5, 1, 7, 80, 99_999].entries()) {
+      const grpc = at === 3 ? 14 : undefined;
+      for (const accounts of [one, at % 2 === 0 ? a : b]) {
+        accounts.request(WEB);
+        accounts.response(WEB, 200, ms, grpc);
+        accounts.failure('failfast');
+        accounts.header('http2', 'web.demo.svc.cluster.local', 80, 'east');
+        accounts.authorization('http', true, 'east').count++;
+        accounts.endpointOf(WEB).begin({ bytesRead: 3, bytesWritten: at });
+      }
+    }
+    expect(addSnapshots(a.snapshot(), b.snapshot())).to.deep.equal(one.snapshot());
+    expect(addSnapshots(EMPTY_SNAPSHOT, one.snapshot())).to.deep.equal(one.snapshot());
+  });
+
+  it('survive the way to another process', () => {
+    const accounts = new Accounts();
+    accounts.response(WEB, 503, 12);
+    accounts.refuse('no client identity');
+    const snapshot = accounts.snapshot();
+    expect(JSON.parse(JSON.stringify(snapshot))).to.deep.equal(snapshot);
+  });
+
+  it('count bytes of connections that are open', () => {
+    const accounts = new Accounts();
+    const connection = { bytesRead: 0, bytesWritten: 0 };
+    accounts.client.begin(connection);
+    connection.bytesRead = 1000;
+    expect(accounts.snapshot().client).to.include({ opened: 1, open: 1, readBytes: 1000 });
+    accounts.client.end(connection, 'ECONNRESET');
+    accounts.client.end(connection);
+    expect(accounts.snapshot().client).to.deep.equal({
+      opened: 1,
+      open: 0,
+      readBytes: 1000,
+      writtenBytes: 0,
+      closes: { ECONNRESET: 1 },
+    });
+  });
+
+  it('keep what a process that ended has carried, but not what it had open', () => {
+    const accounts = new Accounts();
+    accounts.client.begin({ bytesRead: 5, bytesWritten: 6 });
+    accounts.endpointOf(WEB).begin({ bytesRead: 7, bytesWritten: 8 });
+    const ended = endedSnapshot(accounts.snapshot());
+    expect(ended.client).to.include({ opened: 1, open: 0, readBytes: 5 });
+    expect(ended.endpoints[WEB]).to.include({ opened: 1, open: 0, writtenBytes: 8 });
+  });
+
+  // A client can ask for any name: were each to make a series, it could fill our memory and Prometheus'.
+  it('do not grow by names that do not exist', () => {
+    const accounts = new Accounts({ known: (label) => label === WEB });
+    for (let n = 0; n < 1000; n++) {
+      accounts.request(`x${n}.demo.svc.cluster.local:80`);
+      accounts.response(`x${n}.demo.svc.cluster.local:80`, 404, 1);
+      accounts.header('http1', `x${n}.demo.svc.cluster.local`, 80, 'east');
+      accounts.endpointOf(`x${n}.demo.svc.cluster.local:80`).begin({ bytesRead: 0, bytesWritten: 0 });
+    }
+    accounts.request(WEB);
+    const snapshot = accounts.snapshot();
+    expect(Object.keys(snapshot.targets)).to.deep.equal(['other', WEB]);
+    expect(snapshot.targets['other']?.requests).to.equal(1000);
+    expect(Object.values(snapshot.headers)).to.deep.equal([1000]);
+    expect(Object.keys(snapshot.endpoints)).to.deep.equal(['other']);
+    expect(snapshot.endpoints['other']?.opened).to.equal(1000);
+  });
+
+  it('do not grow by clients without end', () => {
+    const accounts = new Accounts();
+    for (let n = 0; n < 1000; n++) {
+      accounts.header('http1', 'web', 80, `client-${n}`);
+      accounts.authorization('tcp', false, `client-${n}`).count++;
+    }
+    const { headers, authorizations } = accounts.snapshot();
+    expect(Object.keys(headers)).to.have.length(201);
+    expect(Object.keys(authorizations)).to.have.length(201);
+    expect(Object.values(headers).reduce((sum, count) => sum + count)).to.equal(1000);
+  });
+
+  it('forget a service ten minutes after it has gone and been used last', () => {
+    const clock = new VirtualClock();
+    let exported = true;
+    const accounts = new Accounts({ known: () => exported, clock });
+    accounts.request(WEB);
+    accounts.header('http1', 'web.demo.svc.cluster.local', 80, 'east');
+    exported = false;
+    const after = async (ms: number) => {
+      await clock.advance(ms);
+      return Object.keys(accounts.snapshot().targets);
+    };
+    return (async () => {
+      expect(await after(0)).to.deep.equal([WEB]);
+      expect(await after(500_000)).to.deep.equal([WEB]);
+      // A response of a request that was under way counts as use.
+      accounts.request(WEB);
+      expect(await after(200_000)).to.deep.equal([WEB]);
+      expect(await after(600_000)).to.deep.equal([]);
+      expect(accounts.snapshot().headers).to.deep.equal({});
+    })();
+  });
+
+  it('keep status and gRPC status apart in one number', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 100, max: 599 }),
+        fc.option(fc.integer({ min: 0, max: 16 }), { nil: undefined }),
+        (status, grpc) => {
+          expect(readResponseKey(responseKey(status, grpc))).to.deep.equal({ status, grpc });
+        },
+      ),
+    );
+    expect(readResponseKey(responseKey(999, 77))).to.deep.equal({ status: 0, grpc: 2 });
+  });
+});
