@@ -15,8 +15,8 @@ export const layers: readonly (readonly string[])[] = [
   ['cli'],
   ['processes'],
   ['check'],
-  ['gateway', 'egress', 'controllers', 'mirror', 'install'],
-  ['link', 'probe'],
+  ['gateway', 'egress', 'controllers', 'install'],
+  ['link'],
   ['proxy', 'discovery', 'identity'],
   ['exports'],
   ['policy'],
@@ -71,12 +71,33 @@ const KNOWN_FOLDERS: KnownCircles = {
     'proxy/upstream/retry',
   ],
   egress: ['egress', 'egress/clients'],
+  'the shared parts of reconcilers': [
+    'controllers/imports',
+    'controllers/mirror',
+    'controllers/objects',
+    'controllers/reconcile',
+  ],
+  'a Link and its members': ['controllers/federated', 'controllers/gc', 'controllers/link'],
 };
 
-/** Packages and built-ins that a folder must not know: `proxy` nothing of Kubernetes, `mirror` nothing of sockets. */
+/** Parts of `controllers` that decide and write; only `gateway-health` asks over the network itself. */
+const WITHOUT_SOCKETS = [
+  'egress-ports',
+  'federated',
+  'gc',
+  'imports',
+  'link',
+  'mirror',
+  'objects',
+  'reconcile',
+  'removals',
+] as const;
+const SOCKETS = [/^node:(net|tls|http|https|http2|dgram)$/, /^undici$/];
+
+/** Packages and built-ins that a folder must not know: `proxy` nothing of Kubernetes, reconcilers nothing of sockets. */
 export const forbidden: Readonly<Record<string, readonly RegExp[]>> = {
-  proxy: [/^@kubernetes\//, /^undici$/, /^node:https?$/, /^node:http2$/, /^node:stream$/, /^\.\.\/kube\//],
-  mirror: [/^node:(net|tls|http|https|http2|dgram)$/, /^undici$/],
+  proxy: [/^@kubernetes\//, /^undici$/, /^node:https?$/, /^node:http2$/, /^node:stream$/, /^(\.\.\/)+kube\//],
+  ...Object.fromEntries(WITHOUT_SOCKETS.map((folder) => [`controllers/${folder}`, SOCKETS])),
 };
 
 /** What may stand between `import` and `from`: names, and comments with whatever is in them. */

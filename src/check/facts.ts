@@ -20,7 +20,7 @@ import {
   services,
 } from '../kube/resource.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
-import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
+import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
 
 /** What controllers say of requests they have just sent. */
 export interface GatewayTries {

@@ -14,7 +14,7 @@ import {
 import { deniedRights, rightText } from '../kube/rights.ts';
 import { mirroringRights } from '../link/account-rights.ts';
 import { type LinkObject, links, parseLink, readableNamespaces } from '../api/link/link-schema.ts';
-import type { LinkReport } from '../mirror/explain.ts';
+import type { LinkReport } from '../controllers/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 import { askTarget } from './targets.ts';

@@ -5,7 +5,7 @@ import { parseCertificates } from '../identity/certificate.ts';
 import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import { isForbidden } from '../kube/client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import type { LinkReport } from '../mirror/explain.ts';
+import type { LinkReport } from '../controllers/explain.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import { type Category, type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';

@@ -13,7 +13,7 @@ import { checkReport, headingText, outcomeText, type Paint, summaryText } from '
 import { helmProgram } from '../install/helm.ts';
 import { tryInstall } from '../install/trial.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { GatewayTry, LinkReport } from '../mirror/explain.ts';
+import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
 import { askControllers, controllerFlags } from './controllers.ts';
 import { clusterFlags, durationFlag, openCluster, withClusterFlags } from './flags.ts';
 import { helmFlagsOf, valueFlags, withValueFlags } from './install-flags.ts';

@@ -1,5 +1,5 @@
 import type { KubeClient } from '../kube/client.ts';
-import { type Explanation, LOCAL, type LinkReport } from '../mirror/explain.ts';
+import { type Explanation, LOCAL, type LinkReport } from '../controllers/explain.ts';
 import { askControllers, type ControllerFlags, tellFailures } from './controllers.ts';
 import { mergeReports } from './mirrors.ts';
 import { age, type Output, render } from './output.ts';

@@ -11,7 +11,7 @@ import {
   exportVerdict,
   isExportedAs,
   type ExportMode,
-} from '../mirror/export-verdict.ts';
+} from '../controllers/mirror/export-verdict.ts';
 import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
 
 const modeFlag = z.enum(EXPORT_MODES, { error: `must be ${EXPORT_MODES.join(', ')}` });

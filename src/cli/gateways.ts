@@ -4,7 +4,7 @@ import { parseFlags } from '../base/config.ts';
 import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { services } from '../kube/resource.ts';
-import type { LinkReport } from '../mirror/explain.ts';
+import type { LinkReport } from '../controllers/explain.ts';
 import { askControllers, controllerFlags, tellFailures } from './controllers.ts';
 import { clusterFlags, timeoutFlag, withClient, withClusterFlags } from './flags.ts';
 import { mergeReports } from './mirrors.ts';

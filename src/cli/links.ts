@@ -10,7 +10,7 @@ import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
 import { leases } from '../kube/resource.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { type Condition, LINK_CONDITIONS } from '../api/link/link-status.ts';
-import type { LinkReport } from '../mirror/explain.ts';
+import type { LinkReport } from '../controllers/explain.ts';
 import { askControllers, controllerFlags, type ControllerFlags, tellFailures } from './controllers.ts';
 import { mergeReports } from './mirrors.ts';
 import { clusterFlags, timeoutFlag, withClient, withClusterFlags, withTimeoutFlag } from './flags.ts';

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../api/names.ts';
-import type { LinkReport, ServiceReport } from '../mirror/explain.ts';
+import type { LinkReport, ServiceReport } from '../controllers/explain.ts';
 import { askControllers, controllerFlags, tellFailures } from './controllers.ts';
 import { clusterFlags, timeoutFlag, withClient, withClusterFlags, withTimeoutFlag } from './flags.ts';
 import { age, outputFlag, render, table } from './output.ts';

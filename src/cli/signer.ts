@@ -7,7 +7,7 @@ import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } 
 import { untilStopped } from '../base/shutdown.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { KubeClient } from '../kube/client.ts';
-import { CredentialsRole } from '../link/credentials-role.ts';
+import { CredentialsRole } from '../controllers/link/credentials-role.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { events, services } from '../../src/kube/resource.ts';
-import { PEER_BUDGETS } from '../../src/link/peer-budgets.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { PEER_BUDGETS } from '../../src/controllers/link/peer-budgets.ts';
+import type { Controller } from '../../src/controllers/controller.ts';
 import { clientOf, ensureNamespace, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';

@@ -20,7 +20,7 @@ import {
 import { accessFromSecret } from '../../src/link/credentials.ts';
 import { remoteAccessManifests } from '../../src/link/remote-access.ts';
 import { requestToken, tokenFacts } from '../../src/link/token.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { Controller } from '../../src/controllers/controller.ts';
 import { change, clientOf, find, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { namespaces, services } from '../../src/kube/resource.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { Controller } from '../../src/controllers/controller.ts';
 import {
   change,
   clientOf,

@@ -3,9 +3,9 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { secrets, services } from '../../src/kube/resource.ts';
 import { links as linkKind } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { Controller } from '../../src/controllers/controller.ts';
 import { refusedImports, unknownRanges } from '../../src/check/import-checks.ts';
-import { explainName, reportLinks } from '../../src/mirror/explain.ts';
+import { explainName, reportLinks } from '../../src/controllers/explain.ts';
 import {
   change,
   clientOf,

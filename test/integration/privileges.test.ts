@@ -9,7 +9,7 @@ import { createAnchor, createIssuer } from '../../src/identity/issue.ts';
 import { writePemFiles } from '../../src/identity/pem-files.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client.ts';
 import { configMaps, roles, secrets } from '../../src/kube/resource.ts';
-import { CredentialsRole } from '../../src/link/credentials-role.ts';
+import { CredentialsRole } from '../../src/controllers/link/credentials-role.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';

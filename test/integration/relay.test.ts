@@ -11,7 +11,7 @@ import type { Identity } from '../../src/identity/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
 import { loadAccess } from '../../src/kube/access.ts';
 import { KubeClient } from '../../src/kube/client.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { Controller } from '../../src/controllers/controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';

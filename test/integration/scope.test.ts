@@ -9,7 +9,7 @@ import { isForbidden, KubeClient } from '../../src/kube/client.ts';
 import { endpointSlices, pods, secrets, services } from '../../src/kube/resource.ts';
 import { clientFor } from '../../src/kube/scoped-client.ts';
 import { clusterUid } from '../../src/link/cluster-uid.ts';
-import { CredentialsRole } from '../../src/link/credentials-role.ts';
+import { CredentialsRole } from '../../src/controllers/link/credentials-role.ts';
 import { gatherTargetFacts } from '../../src/link/link-gen.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';

@@ -20,12 +20,12 @@ import {
 import { IndexedStore } from '../../src/kube/store.ts';
 import { TotalBudget } from '../../src/kube/total-budget.ts';
 import { WorkerPool } from '../../src/kube/worker-pool.ts';
-import { PEER_BUDGETS, type PeerBudgets } from '../../src/link/peer-budgets.ts';
+import { PEER_BUDGETS, type PeerBudgets } from '../../src/controllers/link/peer-budgets.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';
-import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
-import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local-indexes.ts';
-import { LocalView } from '../../src/mirror/local-view.ts';
-import { Peer, type PeerSurroundings } from '../../src/mirror/peer.ts';
+import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
+import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
+import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
+import { Peer, type PeerSurroundings } from '../../src/controllers/link/peer.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from './host-names.ts';
 import { FakeCluster } from './fake-cluster.ts';

@@ -11,7 +11,7 @@ import {
 } from '../../../src/cli/explain-words.ts';
 import { linkRows, wideLinksText } from '../../../src/cli/links.ts';
 import { mirrorsText } from '../../../src/cli/mirrors.ts';
-import type { ServiceReport } from '../../../src/mirror/explain.ts';
+import type { ServiceReport } from '../../../src/controllers/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { condition } from '../../support/link-conditions.ts';
 

@@ -13,7 +13,7 @@ import { gatewayRows, gatewaysText, wideText } from '../../../src/cli/gateways.t
 import { linkRows, linksText } from '../../../src/cli/links.ts';
 import { HIDDEN, verbs } from '../../../src/cli/verbs.ts';
 import { versionText } from '../../../src/cli/version.ts';
-import type { LinkReport } from '../../../src/mirror/explain.ts';
+import type { LinkReport } from '../../../src/controllers/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { linkspan } from '../../support/linkspan.ts';
 import { condition } from '../../support/link-conditions.ts';

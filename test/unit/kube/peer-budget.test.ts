@@ -11,7 +11,7 @@ import { services } from '../../../src/kube/resource.ts';
 import { IndexedStore } from '../../../src/kube/store.ts';
 import { weightOf } from '../../../src/kube/weight.ts';
 import { WorkQueue } from '../../../src/kube/work-queue.ts';
-import { PEER_BUDGETS } from '../../../src/link/peer-budgets.ts';
+import { PEER_BUDGETS } from '../../../src/controllers/link/peer-budgets.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';

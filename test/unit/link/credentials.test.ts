@@ -3,7 +3,11 @@ import { parse, stringify } from 'yaml';
 import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { loadAccess, withBearer } from '../../../src/kube/access.ts';
 import { differsInToken, kubeconfigWithToken } from '../../../src/link/credentials.ts';
-import { credentialsVerdict, expiryOf, type Expiry } from '../../../src/link/credentials-verdict.ts';
+import {
+  credentialsVerdict,
+  expiryOf,
+  type Expiry,
+} from '../../../src/controllers/link/credentials-verdict.ts';
 import { tokenFacts } from '../../../src/link/token.ts';
 import { serviceAccountToken } from '../../support/tokens.ts';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { IpRanges } from '../../../src/base/ip-ranges.ts';
-import { GatewayPath } from '../../../src/mirror/gateway-path.ts';
-import { gatewayRefusal } from '../../../src/mirror/remote-addresses.ts';
+import { GatewayPath } from '../../../src/controllers/gateway-health/gateway-path.ts';
+import { gatewayRefusal } from '../../../src/controllers/imports/remote-addresses.ts';
 import { listedNames } from '../../support/host-names.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 

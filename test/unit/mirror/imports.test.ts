@@ -6,18 +6,22 @@ import { DEFAULT_EGRESS_RANGE, type EgressPorts } from '../../../src/api/egress/
 import { IpRanges } from '../../../src/base/ip-ranges.ts';
 import { IndexedStore } from '../../../src/kube/store.ts';
 import { DEFAULT_POLICY, NamePatterns } from '../../../src/api/link/import-policy.ts';
-import { DropGuard } from '../../../src/mirror/drop-guard.ts';
-import { allocateEgressPorts } from '../../../src/mirror/egress-ports.ts';
-import { decideMember } from '../../../src/mirror/federated.ts';
-import { Importer, TAKES_ALL, type ImporterOptions } from '../../../src/mirror/importer.ts';
-import { controlNamespaces, importRefusal } from '../../../src/mirror/import-rules.ts';
-import { BY_SERVICE, serviceIndexes, sliceService } from '../../../src/mirror/local-indexes.ts';
-import { LocalView } from '../../../src/mirror/local-view.ts';
+import { DropGuard } from '../../../src/controllers/removals/drop-guard.ts';
+import { allocateEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';
+import { decideMember } from '../../../src/controllers/federated/federated.ts';
+import { Importer, TAKES_ALL, type ImporterOptions } from '../../../src/controllers/imports/importer.ts';
+import { controlNamespaces, importRefusal } from '../../../src/controllers/imports/import-rules.ts';
+import {
+  BY_SERVICE,
+  serviceIndexes,
+  sliceService,
+} from '../../../src/controllers/reconcile/local-indexes.ts';
+import { LocalView } from '../../../src/controllers/reconcile/local-view.ts';
 import { NEVER_COPIED_ANNOTATIONS, NEVER_COPIED_GROUPS } from '../../../src/api/mirror/mirror-metadata.ts';
-import { plan } from '../../../src/mirror/plan.ts';
-import { gatewayRefusal, podRefusal } from '../../../src/mirror/remote-addresses.ts';
-import { isSteering, STEERING_DOMAINS, STEERING_KEYS } from '../../../src/mirror/steering.ts';
-import { decide } from '../../../src/mirror/verdict.ts';
+import { plan } from '../../../src/controllers/mirror/mirror-plan.ts';
+import { gatewayRefusal, podRefusal } from '../../../src/controllers/imports/remote-addresses.ts';
+import { isSteering, STEERING_DOMAINS, STEERING_KEYS } from '../../../src/controllers/imports/steering.ts';
+import { decide } from '../../../src/controllers/mirror/mirror-verdict.ts';
 import {
   aliveGateway,
   desiredFor,

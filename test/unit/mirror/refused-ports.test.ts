@@ -1,9 +1,13 @@
 import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { IndexedStore } from '../../../src/kube/store.ts';
-import { apply } from '../../../src/mirror/apply.ts';
-import { BY_SERVICE, serviceIndexes, sliceService } from '../../../src/mirror/local-indexes.ts';
-import { LocalView } from '../../../src/mirror/local-view.ts';
+import { apply } from '../../../src/controllers/reconcile/mirror-apply.ts';
+import {
+  BY_SERVICE,
+  serviceIndexes,
+  sliceService,
+} from '../../../src/controllers/reconcile/local-indexes.ts';
+import { LocalView } from '../../../src/controllers/reconcile/local-view.ts';
 import { apiError, FakeCluster } from '../../support/fake-cluster.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
