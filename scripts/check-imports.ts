@@ -35,7 +35,7 @@ export const apart: readonly string[] = ['gateway/policy', 'proxy/upstream/balan
 
 /** Circles of files that are not untied yet. */
 const KNOWN_FILES: KnownCircles = {
-  'pages of lists': ['kube/client.ts', 'kube/list-pages.ts'],
+  'pages of lists': ['kube/client/client.ts', 'kube/client/list-pages.ts'],
   'exports of the gateway': ['link/export-gateways.ts', 'link/link-gen.ts'],
   'attempts at endpoints': ['proxy/upstream/balancer/attempt.ts', 'proxy/upstream/balancer/endpoint.ts'],
   'sessions, exchanges and targets': [

@@ -7,7 +7,7 @@ import type {
   V1Service,
 } from '@kubernetes/client-node';
 import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../api/names.ts';
-import { isNotFound, KubeApiError, type KubeClient } from '../kube/client.ts';
+import { isNotFound, KubeApiError, type KubeClient } from '../kube/client/client.ts';
 import {
   configMaps,
   customResourceDefinitions,
@@ -18,7 +18,7 @@ import {
   type Resource,
   secrets,
   services,
-} from '../kube/resource.ts';
+} from '../kube/objects/resource.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
 

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { describeError } from '../api/errors/linkspan-error.ts';
 import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../api/names.ts';
-import { keyOf } from '../kube/resource.ts';
+import { keyOf } from '../kube/objects/resource.ts';
 import { decideGateway, readNamedGateways } from '../link/export-gateways.ts';
 import { parseImportPolicy } from '../api/link/import-policy.ts';
 import { parseLink, type LinkObject } from '../api/link/link-schema.ts';

@@ -10,8 +10,8 @@ import {
   roleBindings,
   roles,
   serviceAccounts,
-} from '../kube/resource.ts';
-import { deniedRights, rightText } from '../kube/rights.ts';
+} from '../kube/objects/resource.ts';
+import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../link/account-rights.ts';
 import { type LinkObject, links, parseLink, readableNamespaces } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';

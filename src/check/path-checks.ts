@@ -3,7 +3,7 @@ import { readAnnotation } from '../api/annotations.ts';
 import { readEgressPorts } from '../api/egress/egress-ports.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { CLUSTER_NAME_LABEL, EGRESS_PORTS } from '../api/names.ts';
-import { keyOf } from '../kube/resource.ts';
+import { keyOf } from '../kube/objects/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
 import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './facts.ts';

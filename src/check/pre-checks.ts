@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { ErrorCode } from '../api/errors/error-catalogue.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { EXTENSION_LABEL } from '../api/names.ts';
-import { namespaces } from '../kube/resource.ts';
+import { namespaces } from '../kube/objects/resource.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import type { CheckFacts } from './facts.ts';
 import { clockSkew } from './clock-skew.ts';

@@ -1,8 +1,8 @@
 import { systemClock, sleep } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { secrets } from '../kube/resource.ts';
-import { clientFor } from '../kube/scoped-client.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { secrets } from '../kube/objects/resource.ts';
+import { clientFor } from '../kube/client/scoped-client.ts';
 import { accessFromSecret } from '../link/credentials.ts';
 import { type LinkObject, readableNamespaces } from '../api/link/link-schema.ts';
 import type { CheckFacts } from './facts.ts';

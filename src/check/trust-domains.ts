@@ -7,8 +7,8 @@ import { type Certificate, oneLine, parseCertificates } from '../identity/certif
 import { nameConstraintsOf, permits } from '../identity/name-constraints.ts';
 import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../api/signer-names.ts';
 import { isBelowDomain, trustDomainOf } from '../identity/trust-domain.ts';
-import { isForbidden } from '../kube/client.ts';
-import { services } from '../kube/resource.ts';
+import { isForbidden } from '../kube/client/client.ts';
+import { services } from '../kube/objects/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, passed, skipped } from './check.ts';
 import type { CheckFacts } from './facts.ts';

@@ -1,7 +1,7 @@
 import { parseCertificates } from '../identity/certificate.ts';
 import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../api/signer-names.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { configMaps } from '../kube/resource.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { configMaps } from '../kube/objects/resource.ts';
 import type { CheckFacts } from './facts.ts';
 import { boundIn } from './trust-domains.ts';
 

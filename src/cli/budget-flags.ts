@@ -3,7 +3,7 @@ import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
 import { formatDuration } from '../base/duration.ts';
 import { memoryLimit } from '../base/memory-limit.ts';
-import { ownTotal } from '../kube/total-budget.ts';
+import { ownTotal } from '../kube/budget/total-budget.ts';
 import { PEER_BUDGETS, type PeerBudgets } from '../controllers/link/peer-budgets.ts';
 import { durationFlag } from './flags.ts';
 

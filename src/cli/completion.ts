@@ -1,6 +1,6 @@
 import { Command, type Option } from 'commander';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { contextNames } from '../kube/kubeconfig.ts';
+import { contextNames } from '../kube/client/kubeconfig.ts';
 import { SCRIPTS } from './completion-scripts.ts';
 
 /** Flags whose values are contexts of the kubeconfig. */

@@ -15,7 +15,7 @@ import { Egress } from '../egress/egress.ts';
 import { publishEgress } from '../egress/metrics.ts';
 import { RouteSource } from '../egress/sources.ts';
 import { publishIdentity } from '../identity/metrics.ts';
-import { clientFor } from '../kube/scoped-client.ts';
+import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishAccounts } from '../proxy/metrics/exposition.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';

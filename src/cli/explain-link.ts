@@ -1,5 +1,5 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client/client.ts';
 import { reasonAdvice } from './reason-advice.ts';
 import { type ControllerFlags, tellFailures } from './controllers.ts';
 import { labelled, reasonText } from './explain-words.ts';

@@ -1,4 +1,4 @@
-import type { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client/client.ts';
 import { type Explanation, LOCAL, type LinkReport } from '../controllers/explain.ts';
 import { askControllers, type ControllerFlags, tellFailures } from './controllers.ts';
 import { mergeReports } from './mirrors.ts';

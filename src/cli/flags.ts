@@ -5,10 +5,10 @@ import { formatDuration, parseDuration } from '../base/duration.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { IpRanges } from '../base/ip-ranges.ts';
 import { isDnsLabel, listItems } from '../base/text.ts';
-import { loadAccess, type ClusterAccess } from '../kube/access.ts';
-import { KubeClient } from '../kube/client.ts';
+import { loadAccess, type ClusterAccess } from '../kube/client/access.ts';
+import { KubeClient } from '../kube/client/client.ts';
 import { createLogger } from '../telemetry/log.ts';
-import { parseSelector, parseSelectorText, type Selector } from '../kube/label-selector.ts';
+import { parseSelector, parseSelectorText, type Selector } from '../kube/objects/label-selector.ts';
 
 /** A duration such as `30s`; milliseconds. */
 export const durationFlag = z.string().transform((text, context) => {

@@ -4,8 +4,8 @@ import type { MeshSettings } from '../discovery/mesh-pods.ts';
 import { handMadeSlicesIn } from '../exports/slice-makers.ts';
 import { meshNameOf } from '../identity/trust-domain.ts';
 import type { IdentitySource } from '../identity/identity.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { nodes } from '../kube/resource.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { nodes } from '../kube/objects/resource.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** Flags of the gateway about how it reaches endpoints. */

@@ -8,7 +8,7 @@ import { DEFAULT_CLUSTER_NETWORKS, isNetwork } from '../gateway/policy/networks.
 import { NO_POLICIES, type PolicySource } from '../gateway/policy/source.ts';
 import { meshNameOf } from '../identity/trust-domain.ts';
 import type { IdentitySource } from '../identity/identity.ts';
-import type { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client/client.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** Flags of the gateway about the policies of its cluster. */

@@ -12,7 +12,7 @@ import { NO_POLICIES } from '../gateway/policy/source.ts';
 import { workerNumber } from '../gateway/worker.ts';
 import type { IdentitySource } from '../identity/identity.ts';
 import { relayDomain } from '../identity/relayed-name.ts';
-import { clientFor } from '../kube/scoped-client.ts';
+import { clientFor } from '../kube/client/scoped-client.ts';
 import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
 import { LastResort } from '../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
-import { namespaces } from '../kube/resource.ts';
+import { namespaces } from '../kube/objects/resource.ts';
 import { clusterFlags, withClient, withClusterFlags } from './flags.ts';
 
 const schema = z.strictObject(clusterFlags);

@@ -13,10 +13,10 @@ import type { PortRange } from '../api/egress/egress-ports.ts';
 import { RECORD_SELECTOR } from '../api/egress/egress-record.ts';
 import { MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import type { HostNames } from '../dns/host-names.ts';
-import type { ClusterAccess } from '../kube/access.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { EventRecorder } from '../kube/event-recorder.ts';
-import { Reflector } from '../kube/reflector.ts';
+import type { ClusterAccess } from '../kube/client/access.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { EventRecorder } from '../kube/events/event-recorder.ts';
+import { Reflector } from '../kube/informer/reflector.ts';
 import {
   configMaps,
   endpoints,
@@ -26,15 +26,15 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../kube/resource.ts';
-import { clientFor } from '../kube/scoped-client.ts';
-import { IndexedStore } from '../kube/store.ts';
-import { WorkQueue } from '../kube/work-queue.ts';
-import { WorkerPool } from '../kube/worker-pool.ts';
-import { TotalBudget } from '../kube/total-budget.ts';
+} from '../kube/objects/resource.ts';
+import { clientFor } from '../kube/client/scoped-client.ts';
+import { IndexedStore } from '../kube/informer/store.ts';
+import { WorkQueue } from '../kube/queue/work-queue.ts';
+import { WorkerPool } from '../kube/queue/worker-pool.ts';
+import { TotalBudget } from '../kube/budget/total-budget.ts';
 import { ageOf, olderRival, sharingCluster } from './link/rivals.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
-import type { Selector } from '../kube/label-selector.ts';
+import type { Selector } from '../kube/objects/label-selector.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { CredentialsWatch } from './link/credentials-watch.ts';

@@ -1,6 +1,6 @@
 import { DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
-import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { configMaps } from '../kube/resource.ts';
+import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { configMaps } from '../kube/objects/resource.ts';
 
 /**
  * Whether Linkerd's control plane is installed: its ConfigMap `linkerd-config` is there. Decides `--data-path auto` and whether Endpoints are written.

@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from '../telemetry/metrics.ts';
 import type { Controller } from './controller.ts';
-import { BUDGETS } from '../kube/peer-budget.ts';
+import { BUDGETS } from '../kube/budget/peer-budget.ts';
 import { countNotes, countOutcomes, countReasons } from './link/link-conditions.ts';
 import type { Peer } from './link/peer.ts';
 

@@ -4,7 +4,7 @@ import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { EXPORTED_LABEL, FEDERATED_LABEL } from '../api/names.ts';
-import type { KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client/client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAccrual } from '../policy/accrual/accrual.ts';

@@ -1,7 +1,7 @@
 import { sleep } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import { servedKinds } from '../kube/served-kinds.ts';
-import { WatchedKind, type WatchParts } from '../kube/watched-kind.ts';
+import { servedKinds } from '../kube/client/served-kinds.ts';
+import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';
 import type { ReadRequests } from '../policy/requests/request-annotations.ts';
 import { readServiceProfile, type ServiceProfile } from '../policy/requests/service-profile.ts';
 

@@ -13,10 +13,10 @@ import {
 import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import { AnnotationProblems } from '../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../policy/requests/request-annotations.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { Reflector } from '../kube/reflector.ts';
-import { configMaps, keyOf, type KubeObject, type Resource, services } from '../kube/resource.ts';
-import { IndexedStore } from '../kube/store.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { Reflector } from '../kube/informer/reflector.ts';
+import { configMaps, keyOf, type KubeObject, type Resource, services } from '../kube/objects/resource.ts';
+import { IndexedStore } from '../kube/informer/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAllowedNamespaces } from './clients/relay-rule.ts';

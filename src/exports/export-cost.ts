@@ -1,5 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
-import type { Cost } from '../kube/peer-budget.ts';
+import type { Cost } from '../kube/budget/peer-budget.ts';
 
 /** What an exported Service costs of its peer's budget. */
 export function costOfService({ metadata, spec }: V1Service): Cost {

@@ -2,14 +2,14 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { tellAll } from '../base/alone.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { Reflector } from '../kube/reflector.ts';
-import { newest } from '../kube/resource-version.ts';
-import { endpointSlices, services, type KubeObject } from '../kube/resource.ts';
-import { IndexedStore, type StoreChange } from '../kube/store.ts';
-import { WorkQueue } from '../kube/work-queue.ts';
-import type { PeerReading } from '../kube/peer-reading.ts';
-import { reflectorLimits } from '../kube/peer-reading.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { Reflector } from '../kube/informer/reflector.ts';
+import { newest } from '../kube/objects/resource-version.ts';
+import { endpointSlices, services, type KubeObject } from '../kube/objects/resource.ts';
+import { IndexedStore, type StoreChange } from '../kube/informer/store.ts';
+import { WorkQueue } from '../kube/queue/work-queue.ts';
+import type { PeerReading } from '../kube/budget/peer-reading.ts';
+import { reflectorLimits } from '../kube/budget/peer-reading.ts';
 import type { Logger } from '../telemetry/log.ts';
 import {
   countEndpoints,

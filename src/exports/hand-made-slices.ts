@@ -1,12 +1,12 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import type { KubeClient } from '../kube/client.ts';
-import type { BudgetShare } from '../kube/peer-budget.ts';
-import { type PeerReading, reflectorLimits } from '../kube/peer-reading.ts';
-import { Reflector } from '../kube/reflector.ts';
-import { endpointSlices } from '../kube/resource.ts';
-import { IndexedStore } from '../kube/store.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import type { BudgetShare } from '../kube/budget/peer-budget.ts';
+import { type PeerReading, reflectorLimits } from '../kube/budget/peer-reading.ts';
+import { Reflector } from '../kube/informer/reflector.ts';
+import { endpointSlices } from '../kube/objects/resource.ts';
+import { IndexedStore } from '../kube/informer/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
 import { storedSlice } from './stored-shape.ts';

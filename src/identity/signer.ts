@@ -1,11 +1,11 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts';
-import { Reflector } from '../kube/reflector.ts';
-import { certificateSigningRequests } from '../kube/resource.ts';
-import { IndexedStore } from '../kube/store.ts';
-import { WorkQueue } from '../kube/work-queue.ts';
+import { isConflict, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { Reflector } from '../kube/informer/reflector.ts';
+import { certificateSigningRequests } from '../kube/objects/resource.ts';
+import { IndexedStore } from '../kube/informer/store.ts';
+import { WorkQueue } from '../kube/queue/work-queue.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { iso } from './certificate.ts';

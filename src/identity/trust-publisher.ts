@@ -1,10 +1,10 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { keepFollowing } from '../kube/follow.ts';
-import { configMaps, keyOf } from '../kube/resource.ts';
-import { WorkQueue } from '../kube/work-queue.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { keepFollowing } from '../kube/informer/follow.ts';
+import { configMaps, keyOf } from '../kube/objects/resource.ts';
+import { WorkQueue } from '../kube/queue/work-queue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { CA_FILE } from './identity-dir.ts';
 import type { IssuerSource } from './issuer-dir.ts';

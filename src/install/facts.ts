@@ -2,9 +2,9 @@ import type { V1Namespace, V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { HELM_RELEASE_NAME, OURS } from '../api/names.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { deployments, namespaces, secrets } from '../kube/resource.ts';
-import { resourcesOf } from '../kube/served-kinds.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { deployments, namespaces, secrets } from '../kube/objects/resource.ts';
+import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { readLinkerd } from '../link/link-gen.ts';
 import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
 

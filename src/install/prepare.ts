@@ -1,6 +1,6 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client.ts';
-import type { KubeObject } from '../kube/resource.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeObject } from '../kube/objects/resource.ts';
 import { OLDEST_KUBERNETES } from './charts.ts';
 import { type InstallFacts, readInstallation, secretOf } from './facts.ts';
 import type { Helm } from './helm.ts';

@@ -1,8 +1,8 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { keyOf } from '../kube/resource.ts';
-import { deniedRights, rightText } from '../kube/rights.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { keyOf } from '../kube/objects/resource.ts';
+import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import type { AccountRef } from './token.ts';
 
 /** What whoever mirrors must be able to read in the target cluster. @param namespaces where; undefined: everywhere */

@@ -1,13 +1,13 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { titleOf } from '../kube/manifests.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { titleOf } from '../kube/apply/manifests.ts';
 import {
   clusterRoleBindings,
   type KubeObject,
   keyOf,
   roleBindings,
   serviceAccounts,
-} from '../kube/resource.ts';
+} from '../kube/objects/resource.ts';
 import { find } from './join.ts';
 import type { AccountRef } from './token.ts';
 

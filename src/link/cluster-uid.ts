@@ -1,5 +1,5 @@
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { services } from '../kube/resource.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { services } from '../kube/objects/resource.ts';
 
 /** What tells one cluster from another: the UID of its `default/kubernetes` Service, made with its etcd. Undefined where it may not be read, or is not there yet. */
 export async function clusterUid(client: KubeClient, signal?: AbortSignal): Promise<string | undefined> {

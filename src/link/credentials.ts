@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { parseDocument } from 'yaml';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../api/names.ts';
-import { loadAccess, type ClusterAccess } from '../kube/access.ts';
-import { keyOf } from '../kube/resource.ts';
+import { loadAccess, type ClusterAccess } from '../kube/client/access.ts';
+import { keyOf } from '../kube/objects/resource.ts';
 
 /** What helps a Secret of another type. */
 const TYPE_STAYS =

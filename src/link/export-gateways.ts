@@ -9,9 +9,9 @@ import {
   MIRRORED_SERVICE_LABEL,
 } from '../api/names.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
-import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { listPages } from '../kube/list-pages.ts';
-import { services } from '../kube/resource.ts';
+import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { listPages } from '../kube/client/list-pages.ts';
+import { services } from '../kube/objects/resource.ts';
 import { isHostName, type AllowedGateway } from '../api/link/import-policy.ts';
 import { gatewayFacts } from './link-gen.ts';
 import type { GatewayFacts } from './link-manifests.ts';

@@ -1,9 +1,15 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../api/names.ts';
-import { applyAll, type Applied } from '../kube/apply.ts';
-import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client.ts';
-import { namespaces, secrets, type KubeObject, type ObjectRef, type Resource } from '../kube/resource.ts';
+import { applyAll, type Applied } from '../kube/apply/apply.ts';
+import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client/client.ts';
+import {
+  namespaces,
+  secrets,
+  type KubeObject,
+  type ObjectRef,
+  type Resource,
+} from '../kube/objects/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import { credentialsName } from './link-manifests.ts';
 import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare.ts';

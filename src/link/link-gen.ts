@@ -13,8 +13,8 @@ import {
   PROBE_PORT_NAME,
 } from '../api/names.ts';
 import { parseYaml } from '../base/yaml.ts';
-import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { configMaps, secrets, serviceAccounts, services } from '../kube/resource.ts';
+import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { configMaps, secrets, serviceAccounts, services } from '../kube/objects/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import type { NamedGateway } from './export-gateways.ts';
 import type { GatewayFacts } from './link-manifests.ts';

@@ -1,6 +1,6 @@
 import type { V1PolicyRule } from '@kubernetes/client-node';
 import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL, READABLE_NAMESPACES } from '../api/names.ts';
-import type { KubeObject } from '../kube/resource.ts';
+import type { KubeObject } from '../kube/objects/resource.ts';
 import type { AccountRef } from './token.ts';
 
 const READ = ['get', 'list', 'watch'];

@@ -1,6 +1,6 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { keyOf, serviceAccounts, type KubeObject } from '../kube/resource.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { keyOf, serviceAccounts, type KubeObject } from '../kube/objects/resource.ts';
 
 /** Shortest life of a token that API servers grant (`expirationSeconds` of a TokenRequest must not be below 600). */
 export const MIN_TOKEN_TTL_MS = 600_000;

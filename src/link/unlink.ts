@@ -8,8 +8,8 @@ import {
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
 } from '../api/names.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { refOf } from '../kube/manifests.ts';
+import type { KubeClient } from '../kube/client/client.ts';
+import { refOf } from '../kube/apply/manifests.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -23,7 +23,7 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../kube/resource.ts';
+} from '../kube/objects/resource.ts';
 import { find, listLinks } from './join.ts';
 import { credentialsName } from './link-manifests.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';

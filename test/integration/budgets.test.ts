@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { events, services } from '../../src/kube/resource.ts';
+import { events, services } from '../../src/kube/objects/resource.ts';
 import { PEER_BUDGETS } from '../../src/controllers/link/peer-budgets.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import { clientOf, ensureNamespace, findCondition, findService, remove } from '../support/cluster-objects.ts';

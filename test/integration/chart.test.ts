@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
-import { isForbidden, type KubeClient } from '../../src/kube/client.ts';
+import { isForbidden, type KubeClient } from '../../src/kube/client/client.ts';
 import {
   configMaps,
   endpointSlices,
@@ -17,8 +17,8 @@ import {
   roles,
   secrets,
   services,
-} from '../../src/kube/resource.ts';
-import { deniedRights } from '../../src/kube/rights.ts';
+} from '../../src/kube/objects/resource.ts';
+import { deniedRights } from '../../src/kube/client/access-review.ts';
 import { links } from '../../src/api/link/link-schema.ts';
 import { type Right, rightsOf } from '../../scripts/generated/rights.ts';
 import { captureLog } from '../support/captured-log.ts';

@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/api/errors/linkspan-error.ts';
 import { TOKEN_TTL } from '../../src/api/names.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { KubeClient } from '../../src/kube/client.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/client.ts';
 import {
   configMaps,
   endpoints,
@@ -16,7 +16,7 @@ import {
   secrets,
   services,
   serviceAccounts,
-} from '../../src/kube/resource.ts';
+} from '../../src/kube/objects/resource.ts';
 import { accessFromSecret } from '../../src/link/credentials.ts';
 import { remoteAccessManifests } from '../../src/link/remote-access.ts';
 import { requestToken, tokenFacts } from '../../src/link/token.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { namespaces, services } from '../../src/kube/resource.ts';
+import { namespaces, services } from '../../src/kube/objects/resource.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import {
   change,

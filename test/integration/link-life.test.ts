@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import { leases, secrets, services } from '../../src/kube/resource.ts';
+import { leases, secrets, services } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import {

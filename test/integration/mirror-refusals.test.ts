@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { endpointSlices, services } from '../../src/kube/resource.ts';
+import { endpointSlices, services } from '../../src/kube/objects/resource.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import { change, ensureNamespace, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

@@ -7,7 +7,7 @@ import {
   type KubeObject,
   type Resource,
   services,
-} from '../../src/kube/resource.ts';
+} from '../../src/kube/objects/resource.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import { clientOf, find, findService } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
-import { leases } from '../../src/kube/resource.ts';
+import { leases } from '../../src/kube/objects/resource.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import { ensureNamespace, find, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

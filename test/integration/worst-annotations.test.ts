@@ -5,8 +5,8 @@ import { ANNOTATION_GROUP_LIMITS, ANNOTATION_LIMITS, MAX_ANNOTATION } from '../.
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../src/discovery/target.ts';
-import { KubeClient } from '../../src/kube/client.ts';
-import { services } from '../../src/kube/resource.ts';
+import { KubeClient } from '../../src/kube/client/client.ts';
+import { services } from '../../src/kube/objects/resource.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -16,7 +16,7 @@ import { expectNoLag } from '../support/loop-lag.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
 import { WORST_TEXTS } from '../support/worst-text.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
-import { loadAccess } from '../../src/kube/access.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
 import { address } from '../testbed/netns.ts';
 
 const wait = { timeoutMs: 20_000, everyMs: 50 };

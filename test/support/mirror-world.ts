@@ -1,7 +1,7 @@
 import type { V1ConfigMap, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { ExportView } from '../../src/exports/export-view.ts';
 import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
-import { Reflector } from '../../src/kube/reflector.ts';
+import { Reflector } from '../../src/kube/informer/reflector.ts';
 import {
   configMaps,
   endpointSlices,
@@ -10,9 +10,9 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../../src/kube/resource.ts';
-import { IndexedStore } from '../../src/kube/store.ts';
-import { WorkerPool } from '../../src/kube/worker-pool.ts';
+} from '../../src/kube/objects/resource.ts';
+import { IndexedStore } from '../../src/kube/informer/store.ts';
+import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
 import { DropGuard } from '../../src/controllers/removals/drop-guard.ts';

@@ -6,8 +6,8 @@ import type { V1ConfigMap } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
 import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { Reflector } from '../../src/kube/reflector.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { Reflector } from '../../src/kube/informer/reflector.ts';
 import {
   configMaps,
   endpoints,
@@ -16,10 +16,10 @@ import {
   namespaces,
   type Resource,
   services,
-} from '../../src/kube/resource.ts';
-import { IndexedStore } from '../../src/kube/store.ts';
-import { TotalBudget } from '../../src/kube/total-budget.ts';
-import { WorkerPool } from '../../src/kube/worker-pool.ts';
+} from '../../src/kube/objects/resource.ts';
+import { IndexedStore } from '../../src/kube/informer/store.ts';
+import { TotalBudget } from '../../src/kube/budget/total-budget.ts';
+import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
 import { PEER_BUDGETS, type PeerBudgets } from '../../src/controllers/link/peer-budgets.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';

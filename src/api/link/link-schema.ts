@@ -11,10 +11,10 @@ import {
 } from '../names.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import { neverRemote } from '../../base/ip-ranges.ts';
-import type { Resource } from '../../kube/resource.ts';
+import type { Resource } from '../../kube/objects/resource.ts';
 import { keyTest } from './key-test.ts';
 import { isHost, isHostName, parseImportPolicy, type ImportPolicy } from './import-policy.ts';
-import { parseSelector, type Selector } from '../../kube/label-selector.ts';
+import { parseSelector, type Selector } from '../../kube/objects/label-selector.ts';
 import type { LinkStatus } from './link-status.ts';
 
 /** `spec` of a Link, field for field as Linkerd's CRD has it (v1alpha1 – v1alpha3); everything is optional and numbers are strings. */

@@ -9,7 +9,7 @@ import {
   isFreed,
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
-import type { IndexedStore } from '../../kube/store.ts';
+import type { IndexedStore } from '../../kube/informer/store.ts';
 import { allocateEgressPorts } from './port-choice.ts';
 import { EgressShards, type EgressShardsOptions } from './egress-shards.ts';
 import { type ClaimScope, scopeOf } from './egress-table.ts';

@@ -17,11 +17,11 @@ import {
   writeEntry,
 } from '../../api/egress/egress-record.ts';
 import { PART_OF, PART_OF_LABEL } from '../../api/names.ts';
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client.ts';
-import { compareVersions } from '../../kube/resource-version.ts';
-import { configMaps } from '../../kube/resource.ts';
-import type { IndexedStore } from '../../kube/store.ts';
-import { WorkQueue } from '../../kube/work-queue.ts';
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { compareVersions } from '../../kube/objects/resource-version.ts';
+import { configMaps } from '../../kube/objects/resource.ts';
+import type { IndexedStore } from '../../kube/informer/store.ts';
+import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { EgressTable } from './egress-table.ts';
 

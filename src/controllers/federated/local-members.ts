@@ -1,8 +1,8 @@
 import { ExportView } from '../../exports/export-view.ts';
-import { LeaseElector } from '../../kube/lease.ts';
-import type { IndexedStore } from '../../kube/store.ts';
+import { LeaseElector } from '../../kube/leader-election/leader-election.ts';
+import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { LinkObject } from '../../api/link/link-schema.ts';
-import { unionOf, type Selector } from '../../kube/label-selector.ts';
+import { unionOf, type Selector } from '../../kube/objects/label-selector.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
 import { FederatedWriter } from './federated-writer.ts';

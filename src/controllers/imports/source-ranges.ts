@@ -4,8 +4,8 @@ import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { addressBytes, IpRanges } from '../../base/ip-ranges.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../../kube/client.ts';
-import { Reflector } from '../../kube/reflector.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { Reflector } from '../../kube/informer/reflector.ts';
 import {
   endpointSlices,
   nodes,
@@ -13,8 +13,8 @@ import {
   type KubeObject,
   type Resource,
   type ServiceCidr,
-} from '../../kube/resource.ts';
-import { IndexedStore } from '../../kube/store.ts';
+} from '../../kube/objects/resource.ts';
+import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { OWN_RANGES, type OwnRange, type OwnRanges } from './remote-addresses.ts';
 

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { describeError } from '../../api/errors/linkspan-error.ts';
-import type { ClusterAccess } from '../../kube/access.ts';
+import type { ClusterAccess } from '../../kube/client/access.ts';
 import type { LinkReason } from '../../api/link/link-status.ts';
 import { tokenFacts } from '../../link/token.ts';
 

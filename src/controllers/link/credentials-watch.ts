@@ -1,10 +1,10 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import { isForbidden, type KubeClient } from '../../kube/client.ts';
-import { keepFollowing } from '../../kube/follow.ts';
-import { keyOf, secrets } from '../../kube/resource.ts';
-import type { IndexedStore } from '../../kube/store.ts';
+import { isForbidden, type KubeClient } from '../../kube/client/client.ts';
+import { keepFollowing } from '../../kube/informer/follow.ts';
+import { keyOf, secrets } from '../../kube/objects/resource.ts';
+import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
 const BACKOFF = { minMs: 200, maxMs: 5000 };

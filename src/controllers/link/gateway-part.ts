@@ -1,7 +1,7 @@
 import { READABLE_NAMESPACES } from '../../api/names.ts';
-import type { ClusterAccess } from '../../kube/access.ts';
+import type { ClusterAccess } from '../../kube/client/access.ts';
 import { parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
-import { parseSelector } from '../../kube/label-selector.ts';
+import { parseSelector } from '../../kube/objects/label-selector.ts';
 
 /**
  * As much of a Link as is needed to know whether its gateway is dead, where it cannot be used as it is: the cluster, the gateway, how it is probed, the data path and the import policy must be right;

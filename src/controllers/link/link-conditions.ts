@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../api/errors/error-catalogue.ts';
 import { describeError, messageOf, type LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { ACCEPTED_CLUSTER } from '../../api/names.ts';
-import type { OverBudget } from '../../kube/peer-budget.ts';
+import type { OverBudget } from '../../kube/budget/peer-budget.ts';
 import type { CredentialsVerdict } from './credentials-verdict.ts';
 import type { LinkReason, WantedCondition } from '../../api/link/link-status.ts';
 import type { GatewayFacts } from '../mirror/mirror-facts.ts';

@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { EXPORTED_LABEL } from '../../api/names.ts';
-import type { EventRecorder } from '../../kube/event-recorder.ts';
+import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import { links, type Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { portsLeftOut } from '../objects/ports.ts';

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../kube/client.ts';
+import type { KubeClient } from '../../kube/client/client.ts';
 import { links, type LinkObject } from '../../api/link/link-schema.ts';
 import { nextConditions, type LinkStatus, type ServiceStatus } from '../../api/link/link-status.ts';
 import type { Logger } from '../../telemetry/log.ts';

@@ -1,6 +1,6 @@
-import { type AnswerLimits, ANSWER_LIMITS, MAX_PAGES } from '../../kube/answer-limits.ts';
-import type { Rate } from '../../kube/pace.ts';
-import type { PeerLimits } from '../../kube/peer-budget.ts';
+import { type AnswerLimits, ANSWER_LIMITS, MAX_PAGES } from '../../kube/client/answer-limits.ts';
+import type { Rate } from '../../kube/budget/pace.ts';
+import type { PeerLimits } from '../../kube/budget/peer-budget.ts';
 
 /** What one linked cluster may make the controller hold, read and write; flags `--max-…` of `linkspan controller`. */
 export interface PeerBudgets {

@@ -1,8 +1,8 @@
 import { ExportView, type ExportViewOptions } from '../../exports/export-view.ts';
-import type { ClusterAccess } from '../../kube/access.ts';
-import { KubeClient, type KubeClientOptions } from '../../kube/client.ts';
+import type { ClusterAccess } from '../../kube/client/access.ts';
+import { KubeClient, type KubeClientOptions } from '../../kube/client/client.ts';
 import type { Link } from '../../api/link/link-schema.ts';
-import { unionOf } from '../../kube/label-selector.ts';
+import { unionOf } from '../../kube/objects/label-selector.ts';
 import { isAnnotated, isLabelled } from '../mirror/mirror-writer.ts';
 
 /** What is watched of a target. */

@@ -1,4 +1,4 @@
-import type { IndexedStore, StoreChange } from '../../kube/store.ts';
+import type { IndexedStore, StoreChange } from '../../kube/informer/store.ts';
 import { gatewayPart } from './gateway-part.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 

@@ -13,7 +13,7 @@ import {
   MIRROR_LABELS,
   REMOTE_RESOURCE_VERSION,
 } from '../../api/names.ts';
-import { compareVersions } from '../../kube/resource-version.ts';
+import { compareVersions } from '../../kube/objects/resource-version.ts';
 import type { DesiredPart } from './desired.ts';
 import type { LocalPart, MirrorFacts } from './mirror-facts.ts';
 import { planKept } from '../objects/kept-endpoints.ts';

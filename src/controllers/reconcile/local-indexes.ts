@@ -6,7 +6,7 @@ import {
   LINK_ANNOTATION,
   LOCAL_DISCOVERY,
 } from '../../api/names.ts';
-import type { StoreChange } from '../../kube/store.ts';
+import type { StoreChange } from '../../kube/informer/store.ts';
 import { SERVICE_NAME_LABEL, type MirrorAddress } from '../objects/endpoints.ts';
 import { clusterOfEntry, federatedEntries, isFederated } from '../../api/mirror/naming.ts';
 

@@ -1,6 +1,12 @@
 import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { MANAGER } from '../../api/names.ts';
-import { isAlreadyExists, isConflict, isNotFound, KubeApiError, type KubeClient } from '../../kube/client.ts';
+import {
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  KubeApiError,
+  type KubeClient,
+} from '../../kube/client/client.ts';
 import {
   endpoints,
   endpointSlices,
@@ -8,7 +14,7 @@ import {
   services,
   type ObjectRef,
   type Resource,
-} from '../../kube/resource.ts';
+} from '../../kube/objects/resource.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
 import { SERVICE_NAME_LABEL } from '../objects/endpoints.ts';
 import type { LocalView } from './local-view.ts';

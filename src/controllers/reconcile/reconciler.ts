@@ -1,9 +1,9 @@
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { KubeClient } from '../../kube/client.ts';
-import type { Pace } from '../../kube/pace.ts';
-import { WorkQueue } from '../../kube/work-queue.ts';
-import type { WorkerPool } from '../../kube/worker-pool.ts';
+import type { KubeClient } from '../../kube/client/client.ts';
+import type { Pace } from '../../kube/budget/pace.ts';
+import { WorkQueue } from '../../kube/queue/work-queue.ts';
+import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { apply, isInvalidName, isRefusal, type ApplyResult } from './mirror-apply.ts';
 import type { ImportNote } from '../imports/import-rules.ts';

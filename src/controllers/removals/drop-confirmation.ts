@@ -1,11 +1,11 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { isNotFound, type KubeClient } from '../../kube/client.ts';
-import { listPages } from '../../kube/list-pages.ts';
-import { slowDown } from '../../kube/pace.ts';
-import type { PeerReading } from '../../kube/peer-reading.ts';
-import { services } from '../../kube/resource.ts';
+import { isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { listPages } from '../../kube/client/list-pages.ts';
+import { slowDown } from '../../kube/budget/pace.ts';
+import type { PeerReading } from '../../kube/budget/peer-reading.ts';
+import { services } from '../../kube/objects/resource.ts';
 import { clusterUid } from '../../link/cluster-uid.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { DropGuard } from './drop-guard.ts';

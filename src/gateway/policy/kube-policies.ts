@@ -4,8 +4,8 @@ import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
 import type { TargetSpec } from '../../discovery/target.ts';
-import { keyOf, type KubeObject } from '../../kube/resource.ts';
-import { servedKinds } from '../../kube/served-kinds.ts';
+import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
+import { servedKinds } from '../../kube/client/served-kinds.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { limitsOf } from './rate-limits.ts';
 import {
@@ -29,7 +29,7 @@ import {
   type PolicyVerdict,
   UNRESTRICTED,
 } from './verdict.ts';
-import { WatchedKind, type WatchParts } from '../../kube/watched-kind.ts';
+import { WatchedKind, type WatchParts } from '../../kube/informer/watched-kind.ts';
 import {
   externalAddresses,
   podAddresses,

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { openKubePolicies } from '../../../src/gateway/policy/kube-policies.ts';
 import type { PolicySource } from '../../../src/gateway/policy/source.ts';
-import type { KubeClient } from '../../../src/kube/client.ts';
-import { statusError } from '../../../src/kube/api-error.ts';
+import type { KubeClient } from '../../../src/kube/client/client.ts';
+import { statusError } from '../../../src/kube/client/api-error.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';
 import { settle, VirtualClock } from '../../support/virtual-clock.ts';

@@ -12,7 +12,7 @@ import {
 } from '../../../src/identity/bound-anchors.ts';
 import type { BoundAnchors, Identity, IdentitySource } from '../../../src/identity/identity.ts';
 import { type Authority, issueLeaf } from '../../../src/identity/issue.ts';
-import type { KubeClient } from '../../../src/kube/client.ts';
+import type { KubeClient } from '../../../src/kube/client/client.ts';
 import { accountIn, freeAuthority } from '../../support/authorities.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { closedIn } from '../../support/closed-in.ts';

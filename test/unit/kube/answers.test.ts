@@ -4,12 +4,12 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../src/base/clock.ts';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
-import { loadAccess } from '../../../src/kube/access.ts';
-import { KubeClient, KubeApiError } from '../../../src/kube/client.ts';
-import { listPages } from '../../../src/kube/list-pages.ts';
-import { ListSplitter } from '../../../src/kube/list-splitter.ts';
-import { services } from '../../../src/kube/resource.ts';
-import { decodeWatch } from '../../../src/kube/watch.ts';
+import { loadAccess } from '../../../src/kube/client/access.ts';
+import { KubeClient, KubeApiError } from '../../../src/kube/client/client.ts';
+import { listPages } from '../../../src/kube/client/list-pages.ts';
+import { ListSplitter } from '../../../src/kube/client/list-splitter.ts';
+import { services } from '../../../src/kube/objects/resource.ts';
+import { decodeWatch } from '../../../src/kube/client/watch.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const MIB = 1024 * 1024;

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../src/base/clock.ts';
 import { LinkspanError, messageOf } from '../../../src/api/errors/linkspan-error.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
-import { anonymousAccess } from '../../../src/kube/access.ts';
-import { KubeClient } from '../../../src/kube/client.ts';
-import { services } from '../../../src/kube/resource.ts';
+import { anonymousAccess } from '../../../src/kube/client/access.ts';
+import { KubeClient } from '../../../src/kube/client/client.ts';
+import { services } from '../../../src/kube/objects/resource.ts';
 
 /** istio#15911, kiali#4594: behind Rancher's proxy the CA is the proxy's. Node's advice ("try running Node.js with --use-system-ca") led people astray: no pod's flags help. */
 describe('an API server whose certificate the kubeconfig does not trust', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { parse, stringify } from 'yaml';
 import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
-import { loadAccess, withBearer } from '../../../src/kube/access.ts';
+import { loadAccess, withBearer } from '../../../src/kube/client/access.ts';
 import { differsInToken, kubeconfigWithToken } from '../../../src/link/credentials.ts';
 import {
   credentialsVerdict,

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { DEFAULT_EGRESS_RANGE, type EgressPorts } from '../../../src/api/egress/egress-ports.ts';
 import { IpRanges } from '../../../src/base/ip-ranges.ts';
-import { IndexedStore } from '../../../src/kube/store.ts';
+import { IndexedStore } from '../../../src/kube/informer/store.ts';
 import { DEFAULT_POLICY, NamePatterns } from '../../../src/api/link/import-policy.ts';
 import { DropGuard } from '../../../src/controllers/removals/drop-guard.ts';
 import { allocateEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';

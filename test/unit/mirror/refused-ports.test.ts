@@ -1,6 +1,6 @@
 import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { IndexedStore } from '../../../src/kube/store.ts';
+import { IndexedStore } from '../../../src/kube/informer/store.ts';
 import { apply } from '../../../src/controllers/reconcile/mirror-apply.ts';
 import {
   BY_SERVICE,

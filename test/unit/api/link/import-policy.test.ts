@@ -4,7 +4,7 @@ import { decideGateway, gatewaysToAllow, readNamedGateways } from '../../../../s
 import { DEFAULT_QUOTAS, NamePatterns, parseImportPolicy } from '../../../../src/api/link/import-policy.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
-import { services } from '../../../../src/kube/resource.ts';
+import { services } from '../../../../src/kube/objects/resource.ts';
 
 const gateways = (...list: object[]) => ({ 'linkspan.dev/import-gateways': JSON.stringify(list) });
 const door = { addresses: ['10.1.1.1', 'lb.example.com'], port: 5143, identity: 'side.door' };

@@ -14,9 +14,9 @@ import {
   shardOfName,
   writeEntry,
 } from '../../../../src/api/egress/egress-record.ts';
-import { Reflector } from '../../../../src/kube/reflector.ts';
-import { configMaps } from '../../../../src/kube/resource.ts';
-import { IndexedStore } from '../../../../src/kube/store.ts';
+import { Reflector } from '../../../../src/kube/informer/reflector.ts';
+import { configMaps } from '../../../../src/kube/objects/resource.ts';
+import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import {
   type Allocation,
   EgressAllocator,

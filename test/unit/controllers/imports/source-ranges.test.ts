@@ -1,14 +1,14 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { statusError } from '../../../../src/kube/api-error.ts';
-import type { KubeClient } from '../../../../src/kube/client.ts';
+import { statusError } from '../../../../src/kube/client/api-error.ts';
+import type { KubeClient } from '../../../../src/kube/client/client.ts';
 import {
   endpointSlices,
   nodes,
   serviceCidrs,
   type KubeObject,
   type Resource,
-} from '../../../../src/kube/resource.ts';
+} from '../../../../src/kube/objects/resource.ts';
 import { ownRangeOf } from '../../../../src/controllers/imports/remote-addresses.ts';
 import { SourceRanges, type RangeSettings } from '../../../../src/controllers/imports/source-ranges.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';

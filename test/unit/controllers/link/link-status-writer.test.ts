@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { LinkspanError } from '../../../../src/api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../../../src/kube/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/client.ts';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import type { LinkStatus } from '../../../../src/api/link/link-status.ts';
 import { linkConditions, type PeerFacts } from '../../../../src/controllers/link/link-conditions.ts';
