@@ -61,8 +61,8 @@ export class PortListener {
     const { accounts, onArrival } = this.#options;
     const connection = new SocketConnection(socket, accounts);
     this.#connections.add(connection);
-    accounts.client.follow(connection, socket);
-    socket.once('close', () => {
+    accounts.client.follow(connection);
+    connection.whenClosed(() => {
       this.#connections.delete(connection);
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });

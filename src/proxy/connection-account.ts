@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Connection } from './connection.ts';
 
 /** Stands for services that do not exist here, clients beyond the first few, and whatever else is too much to count one by one. */
 export const OTHER = 'other';
@@ -42,12 +42,10 @@ export class ConnectionAccount {
     return this.#live.size;
   }
 
-  /** Counts a connection from now on until its socket closes, with the code of the error that ends it, if one does. */
-  follow(connection: Counting, socket: Socket): void {
+  /** Counts a connection from now on until it closes, with the code of the error that ends it, if one does. */
+  follow(connection: Connection): void {
     this.begin(connection);
-    let errno: string | undefined;
-    socket.once('error', ({ code }: NodeJS.ErrnoException) => (errno = code));
-    socket.once('close', () => this.end(connection, errno));
+    connection.whenClosed((errno) => this.end(connection, errno));
   }
 
   begin(connection: Counting): void {
