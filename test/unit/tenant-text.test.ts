@@ -21,6 +21,7 @@ import { parseRate, readRateLimits } from '../../src/discovery/rate-limits.ts';
 import { readRequestAnnotations } from '../../src/discovery/request-annotations.ts';
 import { readServiceProfile } from '../../src/discovery/service-profile.ts';
 import { serviceTargets } from '../../src/discovery/service-targets.ts';
+import { readAllowedNamespaces } from '../../src/egress/clients/relay-rule.ts';
 import { routesOf } from '../../src/egress/routes.ts';
 import { passedBefore } from '../../src/gateway/forwarded.ts';
 import { inNetworks } from '../../src/gateway/policy/networks.ts';
@@ -30,10 +31,13 @@ import { parseCertificates } from '../../src/identity/certificate.ts';
 import { identityKind } from '../../src/identity/identity-name.ts';
 import { parsePrivateKey } from '../../src/identity/keys.ts';
 import { matchesIdentity, peerIdentities } from '../../src/identity/peer.ts';
+import { mayRelay } from '../../src/identity/relayed-name.ts';
 import { statusError, warningsOf } from '../../src/kube/api-error.ts';
 import { isWithInstallers } from '../../src/kube/field-owners.ts';
+import { ListSplitter } from '../../src/kube/list-splitter.ts';
 import { unreachableFromPods } from '../../src/link/api-address.ts';
 import { accessFromSecret } from '../../src/link/credentials.ts';
+import { isHost, parseImportPolicy } from '../../src/link/import-policy.ts';
 import { gatewayFacts, linkerdFacts, tokenOf } from '../../src/link/link-gen.ts';
 import { parseLink } from '../../src/link/schema.ts';
 import { parseSelectorText } from '../../src/link/selector.ts';
@@ -44,10 +48,13 @@ import { seedClaims } from '../../src/mirror/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../src/mirror/metadata.ts';
 import { federatedEntries, hostOriginOf, originOf } from '../../src/mirror/naming.ts';
 import { metadataPatch } from '../../src/mirror/plan.ts';
+import { FirstLine, isHttpServer } from '../../src/proxy/detect.ts';
+import { ProxyFailure } from '../../src/proxy/failures.ts';
 import { makeField } from '../../src/proxy/field.ts';
 import { renderRequest, splitTarget } from '../../src/proxy/http1/render.ts';
 import { parseRequestHead } from '../../src/proxy/http1/head.ts';
-import { plainHost } from '../../src/proxy/transport-header.ts';
+import { readPurpose, readRefusal } from '../../src/proxy/streams/head.ts';
+import { HeaderError, plainHost, TransportHeaderDecoder } from '../../src/proxy/transport-header.ts';
 import { expectLinear, expectUnnoticed } from '../support/linear-time.ts';
 import { WORST_TEXTS, worstTexts } from '../support/worst-text.ts';
 
@@ -116,6 +123,7 @@ function readAll(annotations: Record<string, string>): void {
     remainders([one], 'west', 'demo/west');
   }
   annotatedGateway(service);
+  readAllowedNamespaces(annotations['linkspan.dev/allowed-namespaces']);
   quietly(() => gatewayFacts(service, GATEWAY));
   quietly(() => tokenOf([{ metadata }], 'web', 'demo'));
   parseLink({ metadata, spec: {} } as never);
@@ -154,6 +162,33 @@ const kubeconfigWith = (part: string, text: string) =>
     users: [{ name: 'a', user: part in CLUSTER ? {} : { [part]: text } }],
   });
 const CLUSTER = { server: '', 'certificate-authority-data': '', 'tls-server-name': '' };
+
+/** What the head of a stream says that it is for. */
+const purposeOf = (target: string, session: string, client: string) =>
+  quietly(
+    () =>
+      readPurpose(
+        [
+          makeField(':method', session === '' ? 'GET' : 'CONNECT'),
+          makeField(':target', target),
+          ...(session === '' ? [] : [makeField(':session', session)]),
+          makeField(':client', client),
+          makeField(target, 'x'),
+        ],
+        true,
+      ),
+    ProxyFailure,
+  );
+/** The answer to a list, in two pieces: what it holds is cut in the middle. */
+const listOf = (text: string) =>
+  quietly(() => {
+    const bytes = Buffer.from(text, 'latin1');
+    const splitter = new ListSplitter('a list', () => undefined);
+    splitter.write(bytes.subarray(0, bytes.length >> 1));
+    splitter.write(bytes.subarray(bytes.length >> 1));
+    splitter.end();
+  });
+const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'gateway-cidrs', 'quotas'];
 
 /** Every reader of text that a tenant, a pod, a certificate or another cluster has written, by what it reads. */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
@@ -225,6 +260,32 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a regular expression': (text) => quietly(() => linearRegex(text), RegexError),
   'a path for a regular expression': (text) => HARD.test(text.slice(0, 2048)),
   'a file of targets': (text) => quietly(() => parseTargets(text, 'targets.yaml')),
+  'what a stream is for': (text) => purposeOf(text, '', text),
+  'a service that a stream is for': (text) => purposeOf(`${text}:80`, 'opaque', text),
+  'a port that a stream is for': (text) => purposeOf(`web:${text}`, text, text),
+  'a refusal of a stream': (text) =>
+    readRefusal([makeField(':status', text), makeField('l5d-proxy-error', text)]),
+  'a name that a relay says': (text) =>
+    mayRelay(
+      'egress.ns.serviceaccount.identity.linkerd.east',
+      `${text}.serviceaccount.identity.linkerd.east`,
+    ),
+  'a transport header': (text) =>
+    quietly(() => new TransportHeaderDecoder().push(Buffer.from(text, 'latin1')), HeaderError),
+  'the first line of a client': (text) => new FirstLine().take(Buffer.from(text, 'latin1')),
+  'the first bytes of a server': (text) => isHttpServer(Buffer.from(text, 'latin1')),
+  'a list of an API server': listOf,
+  'objects of a list of an API server': (text) =>
+    listOf(`{"items":[{"a":"${text}"},${text}],"metadata":${text}}`),
+  'namespaces that a mirror lets in': readAllowedNamespaces,
+  'an import policy': (text) =>
+    parseImportPolicy(Object.fromEntries(POLICY.map((name) => [`linkspan.dev/import-${name}`, text]))),
+  'gateways that a Link allows': (text) => parseImportPolicy({ 'linkspan.dev/import-gateways': text }),
+  'a gateway that a Link allows': (text) =>
+    parseImportPolicy({
+      'linkspan.dev/import-gateways': JSON.stringify([{ addresses: [text], port: 1, identity: text }]),
+    }),
+  'a host of a gateway': isHost,
   'an address of a setting': (text) => quietly(() => parseAddress(text, '--listen')),
   'a word that is none': (text) => nearest(text, ['until', 'percent', 'headers']),
 };
@@ -254,6 +315,7 @@ describe('text of tenants, pods and other clusters', function () {
     const names = [
       ...Object.entries(ANNOTATION_LIMITS),
       ...Object.entries(ANNOTATION_GROUP_LIMITS).map(([group, limit]) => [`${group}/west`, limit] as const),
+      ...[...POLICY, 'gateways'].map((name) => [`linkspan.dev/import-${name}`, 4096] as const),
     ];
     for (const [name, limit] of names)
       it(name, () => {
