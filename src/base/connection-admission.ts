@@ -23,9 +23,8 @@ export class ConnectionAdmission {
   readonly #limits: AdmissionLimits;
   /** By share; each in the order of their coming. */
   readonly #strangers = new Map<string, Set<Stranger>>();
-  /** Shares by how many strangers they have: the index. */
-  readonly #bySize: Set<string>[] = [new Set()];
-  #largest = 0;
+  /** Who has most; kept only while it gets crowded, for it costs every handshake. */
+  #sizes: SharesBySize | undefined;
   #handshakes = 0;
   #admitted = 0;
 
@@ -67,8 +66,8 @@ export class ConnectionAdmission {
   }
 
   #evictOne(): void {
-    const [share = ''] = this.#bySize[this.#largest] ?? [];
-    const [oldest] = this.#strangers.get(share) ?? [];
+    this.#sizes ??= new SharesBySize(this.#strangers);
+    const [oldest] = this.#strangers.get(this.#sizes.largest()) ?? [];
     if (oldest === undefined) return;
     this.#remove(oldest);
     oldest.evict();
@@ -78,25 +77,51 @@ export class ConnectionAdmission {
     const { share } = stranger;
     const own = this.#strangers.get(share) ?? new Set();
     this.#strangers.set(share, own.add(stranger));
-    this.#resize(share, own.size - 1, own.size);
-    this.#largest = Math.max(this.#largest, own.size);
     this.#handshakes++;
+    if (this.#sizes !== undefined) this.#sizes.move(share, own.size - 1, own.size);
+    else if (this.#isCrowded(1 / 2)) this.#sizes = new SharesBySize(this.#strangers);
   }
 
   #remove(stranger: Stranger): boolean {
     const { share } = stranger;
     const own = this.#strangers.get(share);
     if (own?.delete(stranger) !== true) return false;
-    this.#resize(share, own.size + 1, own.size);
-    if (own.size === 0) this.#strangers.delete(share);
-    while (this.#largest > 0 && this.#bySize[this.#largest]?.size === 0) this.#largest--;
     this.#handshakes--;
+    if (own.size === 0) this.#strangers.delete(share);
+    if (this.#sizes !== undefined) {
+      this.#sizes.move(share, own.size + 1, own.size);
+      if (!this.#isCrowded(1 / 4)) this.#sizes = undefined;
+    }
     return true;
   }
 
-  #resize(share: string, before: number, after: number): void {
+  /** So much of the room is taken. */
+  #isCrowded(part: number): boolean {
+    const { handshakes, connections } = this.#limits;
+    return this.#handshakes > handshakes * part || this.#handshakes + this.#admitted > connections * part;
+  }
+}
+
+/** Shares by how many strangers they have. A share moves by one at a time, so that every step costs the same. */
+class SharesBySize {
+  readonly #bySize: Set<string>[] = [];
+  #largest = 0;
+
+  constructor(strangers: ReadonlyMap<string, ReadonlySet<unknown>>) {
+    for (const [share, { size }] of strangers) this.move(share, 0, size);
+  }
+
+  move(share: string, before: number, after: number): void {
     this.#bySize[before]?.delete(share);
     if (after > 0) (this.#bySize[after] ??= new Set()).add(share);
+    this.#largest = Math.max(this.#largest, after);
+    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--;
+  }
+
+  /** One of those that have most, the first that came to have so many; empty where there are none. */
+  largest(): string {
+    const [share = ''] = this.#bySize[this.#largest] ?? [];
+    return share;
   }
 }
 

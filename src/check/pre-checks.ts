@@ -7,6 +7,7 @@ import { type Category, type Check, type Finding, passed, skipped, unless } from
 import type { CheckFacts } from './check-facts.ts';
 import { clockSkew } from './clock-skew.ts';
 import { importPreChecks } from './import-checks.ts';
+import { slicePreChecks } from './slice-checks.ts';
 
 /** How an installation would end that writes nothing. */
 export interface Trial {
@@ -41,6 +42,7 @@ export function preChecks(facts: CheckFacts, options: PreOptions): Category {
       ...serverChecks(facts),
       ...roomChecks(facts, options),
       ...importPreChecks(facts),
+      ...slicePreChecks(facts),
       ...trialChecks(tried),
     ],
   };

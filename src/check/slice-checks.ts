@@ -22,17 +22,35 @@ export function sliceChecks(facts: CheckFacts): Check[] {
       id: 'linkspan-hand-made-slices',
       text: 'the gateway serves the slices of every exported Service',
       severity: 'warning',
-      run: () => unserved(facts),
+      run: async () => {
+        const gateway = await gatewayOf(facts);
+        return gateway === undefined ? skipped('there is no gateway here') : unserved(facts, gateway);
+      },
     },
   ];
 }
 
-async function unserved(facts: CheckFacts): Promise<Finding> {
-  const gateway = (await facts.deployments()).find(
+/** What `check --pre` warns of: Linkerd's gateway serves any slice, and ours comes in its place. */
+export function slicePreChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      id: 'linkspan-pre-hand-made-slices',
+      text: 'the gateway would serve the slices of every exported Service',
+      severity: 'warning',
+      run: async () => unserved(facts, await gatewayOf(facts)),
+    },
+  ];
+}
+
+async function gatewayOf(facts: CheckFacts): Promise<V1Deployment | undefined> {
+  return (await facts.deployments()).find(
     ({ metadata }) => metadata?.labels?.['app.kubernetes.io/component'] === 'gateway',
   );
-  if (gateway === undefined) return skipped('there is no gateway here');
-  const isServed = handMadeSlicesIn(namespacesOf(gateway));
+}
+
+/** @param gateway undefined where it is still to come: with the default, which serves none */
+async function unserved(facts: CheckFacts, gateway: V1Deployment | undefined): Promise<Finding> {
+  const isServed = handMadeSlicesIn(gateway === undefined ? [] : namespacesOf(gateway));
   const known = [...KNOWN_SLICE_MAKERS, MANAGER].join(',');
   const labelSelector = `${SERVICE_NAME_LABEL},${MANAGED_BY_LABEL} notin (${known})`;
   const [{ items: slices }, ...exported] = await Promise.all([

@@ -61,8 +61,8 @@ export class PortListener {
     const { counters, onArrival } = this.#options;
     const connection = new SocketConnection(socket, counters);
     this.#connections.add(connection);
-    counters.client.follow(connection, socket);
-    socket.once('close', () => {
+    counters.client.follow(connection);
+    connection.whenClosed(() => {
       this.#connections.delete(connection);
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });

@@ -14,13 +14,17 @@ type StringMap = Readonly<Record<string, string>>;
 
 /**
  * A Service that alone is more than one may be, cut down to what says that it is exported, with the reason in an annotation of ours: so that one Service costs its peer no more than that, and its mirror is
- * left alone rather than the whole Link. Others come back as they are.
+ * left alone rather than the whole Link. Others come back as they are, without that annotation if somebody has written it over there.
  * @param maxMetadata bytes of labels and annotations together
  */
 export function withinSize(service: V1Service, maxMetadata: number): V1Service {
   const why = oversize(service, maxMetadata);
-  if (why === undefined) return service;
   const { metadata, spec } = service;
+  if (why === undefined) {
+    if (readAnnotation(metadata?.annotations, OVER_BUDGET) === undefined) return service;
+    const { [OVER_BUDGET]: _, ...annotations } = metadata?.annotations ?? {};
+    return { ...service, metadata: { ...metadata, annotations } };
+  }
   return {
     ...service,
     metadata: {

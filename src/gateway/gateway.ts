@@ -98,6 +98,8 @@ interface Verdict {
 /** A service that is being asked for. */
 interface Served {
   readonly label: string;
+  /** Of the Service; empty where its name has none. */
+  readonly namespace: string;
   /** As it is now; undefined when it is not exported. */
   spec: TargetSpec | undefined;
   readonly target: Target;
@@ -225,11 +227,11 @@ export class Gateway {
       return;
     }
     const { protocol } = header;
+    const { served, session } = this.#meet(connection, { identity: clientIdentity }, header);
     this.#options.log.debug(
-      { client: clientIdentity, target: targetKey(header.name, header.port), protocol },
+      { client: clientIdentity, target: served.label, protocol },
       'connection accepted',
     );
-    const { served, session } = this.#meet(connection, { identity: clientIdentity }, header);
     this.#attend(served, session, protocol, first);
   }
 
@@ -283,7 +285,7 @@ export class Gateway {
       client: clientIdentity,
       address: client.remoteAddress,
       label,
-      namespace: serviceOf(label)?.namespace ?? '',
+      namespace: served.namespace,
       served,
       last: undefined,
     };
@@ -372,8 +374,7 @@ export class Gateway {
 
   /** Sets up what every request for a service passes before an endpoint is picked. */
   #filter(served: Served): void {
-    const { label, spec, target } = served;
-    const namespace = serviceOf(label)?.namespace ?? '';
+    const { namespace, spec, target } = served;
     served.gated = this.#policies.version(namespace);
     if (spec === undefined) return this.#filters.drop(target);
     const own = spec.limits === undefined ? [] : [spec.limits];
@@ -396,7 +397,8 @@ export class Gateway {
     });
     const target = new Target({ label, dial, clock, random, maxPending, counters: this.counters });
     const spec = lookUp(targets, label);
-    const served: Served = { label, target, spec, gated: undefined, flows: new Set() };
+    const namespace = serviceOf(label)?.namespace ?? '';
+    const served: Served = { label, namespace, target, spec, gated: undefined, flows: new Set() };
     this.#served.set(label, served);
     update(target, spec);
     this.#filter(served);
@@ -424,10 +426,8 @@ export class Gateway {
 
   /** What was let in before and may not be there now is ended; requests are checked one by one. */
   #policiesChanged(namespace: string | undefined): void {
-    for (const [label, { flows }] of this.#served) {
-      if (namespace !== undefined && serviceOf(label)?.namespace !== namespace) continue;
-      this.#recheck(flows);
-    }
+    for (const served of this.#served.values())
+      if (namespace === undefined || served.namespace === namespace) this.#recheck(served.flows);
   }
 
   #recheck(flows: Iterable<Flow>): void {

@@ -120,6 +120,23 @@ describe('the guide for a cluster that was taken over', function () {
     expect(await find(west, secrets, ref)).to.equal(undefined);
   });
 
+  it('2, when there is no time: takes it out of the ConfigMap by one command, until the next upgrade brings it back', async () => {
+    const text = readFileSync(GUIDE, 'utf8');
+    const command = /`(kubectl [^`]* patch configmap linkspan-anchors [^`]*)`/.exec(text)?.[1] ?? '';
+    open = await connect(stolen.authority, accountIn(EAST));
+    const ended = once(open, 'close');
+    await shell(command);
+    await ended;
+    expect(await asked(stolen.authority, accountIn(EAST))).to.equal('refused');
+    expect(await asked(await authorityOf(west), accountIn(WEST))).to.equal(200);
+    await shell('linkspan upgrade --context west --apply');
+    await eventually(
+      'it is back',
+      async () => (await asked(stolen.authority, accountIn(EAST))) === 200,
+      wait,
+    );
+  });
+
   it('2: takes its anchor away, and with it, within ten seconds, every connection that rests on it', async () => {
     open = await connect(stolen.authority, accountIn(EAST));
     const ended = once(open, 'close');

@@ -162,6 +162,11 @@ function inGroup(key: string, groups: readonly string[]): boolean {
   return slash > 0 && groups.includes(key.slice(0, slash));
 }
 
+/** What is no text, as another cluster's API server may send it, is nobody's: a mirror with it would be refused, again and again. */
 function pick(map: StringMap | undefined, wanted: KeyTest): Record<string, string> {
-  return Object.fromEntries(Object.entries(map ?? {}).filter(([key]) => wanted(key)));
+  return Object.fromEntries(
+    Object.entries<unknown>(map ?? {}).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string' && wanted(entry[0]),
+    ),
+  );
 }

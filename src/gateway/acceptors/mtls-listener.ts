@@ -9,7 +9,7 @@ import type { OpenPeers } from '../../identity/trust/open-peers.ts';
 import { identityIn, peerCertificate } from '../../identity/x509/peer-certificate.ts';
 import { lostTrust, trustOf } from '../../identity/trust/trust.ts';
 import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
-import { type Connection, endCarried, SocketConnection } from '../../proxy/io/connection.ts';
+import { type Connection, endCarried, SocketConnection, TLS_BELOW } from '../../proxy/io/connection.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { ConnectionAdmission, Ticket } from '../../base/connection-admission.ts';
 
@@ -59,7 +59,7 @@ export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
   /** All of them, and those that have not come through their handshake; by the address and port of the client. */
-  readonly #met = new Map<string, Met>();
+  readonly #met = new Map<Socket | string, Met>();
   /** Connections that were ended here in their handshake and of which the server has not told yet. */
   #dropped = 0;
   #server: tls.Server | undefined;
@@ -189,7 +189,6 @@ export class MtlsListener {
 
   #admit(socket: tls.TLSSocket): void {
     const { counters, acceptor, peers } = this.#options;
-    // Node tells of the TCP socket first and of the TLS socket now: the same client's.
     const met = this.#met.get(placeOf(socket));
     met?.ticket.admit();
     const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
@@ -205,8 +204,8 @@ export class MtlsListener {
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
     const connection = new SocketConnection(socket, counters, met?.below);
     this.#connections.add(connection);
-    counters.client.follow(connection, socket);
-    socket.once('close', () => this.#connections.delete(connection));
+    counters.client.follow(connection);
+    connection.whenClosed(() => this.#connections.delete(connection));
     try {
       acceptor.admit(connection, clientIdentity, protocol);
       peers.add(connection, socket);
@@ -236,7 +235,10 @@ export class MtlsListener {
   }
 }
 
-function placeOf({ remoteAddress, remotePort }: Socket): string {
+/** What a TCP socket and the TLS socket above it have in common: on Bun they are one; Node tells of the one first and then of the other. */
+function placeOf(socket: Socket): Socket | string {
+  if (!TLS_BELOW) return socket;
+  const { remoteAddress, remotePort } = socket;
   return `${remoteAddress ?? ''} ${remotePort ?? 0}`;
 }
 

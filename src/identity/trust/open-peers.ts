@@ -38,6 +38,8 @@ export interface OpenConnection {
   retire(): void;
   /** Ends it in a way that nobody takes for a proper end: half an answer is not to look whole. */
   abort(): void;
+  /** Tells of its end; at once where it has ended. */
+  whenClosed(listener: () => void): void;
 }
 
 interface Entry {
@@ -93,8 +95,7 @@ export class OpenPeers {
     const ageMs = maxAgeMs * (1 + JITTER * (2 * random() - 1));
     const retireAt = maxAgeMs === 0 ? Infinity : clock.monotonic() + ageMs;
     this.#open.set(connection, { socket, retireAt, endAt: retireAt + graceMs });
-    // Every close of a socket is told; nobody has to.
-    socket.once('close', () => this.#open.delete(connection));
+    connection.whenClosed(() => this.#open.delete(connection));
     // The handshake may have begun with the anchors of before.
     const identity = this.#identity;
     if (identity !== undefined && clock.monotonic() - this.#changedAt < HANDSHAKE_MS)

@@ -68,20 +68,34 @@ export function newExchange(head: RequestHead, startedAt: number): Exchange {
   };
 }
 
-/** Says in the access log what became of a request. @param where the endpoint that was picked, and after how many tries */
+/** The endpoint that was picked for a request, and after how many tries. */
+interface Asked {
+  readonly endpoint: string | undefined;
+  readonly tries?: number;
+}
+
+/** Says in the access log what became of a request. */
 export function recordRequest(
-  { accessLog, clientName, via, target, clock }: Session,
+  session: Session,
   record: RequestRecord,
-  where: { readonly endpoint: string | undefined; readonly tries?: number } | undefined,
+  asked: Asked | undefined,
   failure?: ProxyFailure,
 ): void {
-  if (!accessLog.wants(record.status, failure?.kind)) return;
+  if (session.accessLog.wants(record.status, failure?.kind)) writeRecord(session, record, asked, failure);
+}
+
+function writeRecord(
+  { accessLog, clientName, via, target, clock }: Session,
+  record: RequestRecord,
+  asked: Asked | undefined,
+  failure?: ProxyFailure,
+): void {
   accessLog.record({
     client: clientName,
     via,
     target: target.label,
-    endpoint: where?.endpoint,
-    tries: where?.tries,
+    endpoint: asked?.endpoint,
+    tries: asked?.tries,
     protocol: 'http1',
     method: record.head.method,
     path: record.head.target,
@@ -103,9 +117,10 @@ export function recordExchange(
   lease: ConnectionLease | undefined,
   failure?: ProxyFailure,
 ): void {
+  if (!session.accessLog.wants(exchange.status, failure?.kind)) return;
   const endpoint = lease?.endpoint;
-  const where = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
-  recordRequest(session, exchange, where, failure);
+  const asked = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
+  writeRecord(session, exchange, asked, failure);
 }
 
 /** The head of the answer has come, which is not interim: it is counted, and says how its body ends. */

@@ -53,13 +53,19 @@ export const TLS_BELOW = process.versions['bun'] === undefined;
 /** Chunks up to this size are copied together with what is sent beside them: one write costs more than the copy. */
 const COPY_LIMIT = 4096;
 
+/** @param errno such as `ECONNRESET` */
+export type CloseListener = (errno: string | undefined) => void;
+
 /** A byte connection, as narrow as the data path needs: no stream is piped, large chunks go through as they came. A socket of its own, or a stream of a shared one. */
 export interface Connection {
   handler: ConnectionHandler;
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** Who is told of the end besides the handler, whoever that is by then. */
-  whenClosed(listener: () => void): void;
+  /**
+   * Who is told of the end besides the handler, whoever that is by then; at once where it has ended.
+   * @param listener hears the code of the error that the socket ended with, if it did
+   */
+  whenClosed(listener: CloseListener): void;
   readonly closed: boolean;
   /** Nothing new is to begin here: it has grown old, or its peer is not trusted any more. */
   readonly retired: boolean;
@@ -122,7 +128,9 @@ export class SocketConnection implements Connection {
   #closed = false;
   #ended = false;
   #error: Error | undefined;
-  #whenClosed: (() => void) | undefined;
+  #errno: string | undefined;
+  /** Not listeners of the socket: those cost more than all else that is kept of a connection. */
+  readonly #whenClosed: CloseListener[] = [];
 
   /**
    * @param boundary takes what handlers throw; default none: it goes on to the event loop
@@ -142,15 +150,14 @@ export class SocketConnection implements Connection {
         this.#caught(error);
       }
     });
-    socket.on('end', () => this.#safely(() => this.#onEnd()));
+    socket.on('end', () => this.#onEnd());
     outliveWriteErrors(socket, (error) => this.#writeFailed(error));
-    socket.on('drain', () => this.#safely(() => this.handler.onDrain(this)));
-    socket.on('error', (error) => (this.#error ??= error));
-    socket.on('close', () => {
-      this.#closed = true;
-      this.#safely(() => this.handler.onClose(this, this.#error));
-      this.#safely(() => this.#whenClosed?.());
+    socket.on('drain', () => this.#onDrain());
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.#error ??= error;
+      this.#errno ??= error.code;
     });
+    socket.on('close', () => this.#onClose());
   }
 
   /** Nothing can be sent any more. What the peer had sent before is still to be read. */
@@ -170,15 +177,35 @@ export class SocketConnection implements Connection {
 
   /** A failed write has taken the reset that stood behind what was read: it is no proper end. */
   #onEnd(): void {
-    if (this.#error === undefined) this.handler.onEnd(this);
-    else this.#socket.destroy();
-  }
-
-  #safely(tell: () => void): void {
     try {
-      tell();
+      if (this.#error === undefined) this.handler.onEnd(this);
+      else this.#socket.destroy();
     } catch (error) {
       this.#caught(error);
+    }
+  }
+
+  #onDrain(): void {
+    try {
+      this.handler.onDrain(this);
+    } catch (error) {
+      this.#caught(error);
+    }
+  }
+
+  #onClose(): void {
+    this.#closed = true;
+    try {
+      this.handler.onClose(this, this.#error);
+    } catch (error) {
+      this.#caught(error);
+    }
+    for (const listener of this.#whenClosed) {
+      try {
+        listener(this.#errno);
+      } catch (error) {
+        this.#caught(error);
+      }
     }
   }
 
@@ -186,9 +213,9 @@ export class SocketConnection implements Connection {
     endCarried(this, this.#boundary, this.#boundary.caught(error));
   }
 
-  whenClosed(listener: () => void): void {
-    if (this.#closed) listener();
-    else this.#whenClosed = listener;
+  whenClosed(listener: CloseListener): void {
+    if (this.#closed) listener(this.#errno);
+    else this.#whenClosed.push(listener);
   }
 
   get closed(): boolean {
@@ -319,7 +346,11 @@ export class SocketConnection implements Connection {
   retire(): void {
     if (this.retired || this.#closed) return;
     this.retired = true;
-    this.#safely(() => this.handler.onRetire?.(this));
+    try {
+      this.handler.onRetire?.(this);
+    } catch (error) {
+      this.#caught(error);
+    }
   }
 
   /** What was sent is given to the kernel before; what that does not take is lost. */

@@ -154,7 +154,7 @@ function connected(
       socket.removeAllListeners('error');
       socket.removeAllListeners('close');
       const connection = new SocketConnection(socket, boundary, below);
-      account().follow(connection, socket);
+      account().follow(connection);
       // Nothing may be lost before somebody listens.
       connection.pause();
       resolve(connection);

@@ -19,7 +19,6 @@ export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => v
   let guarded: Done = () => undefined;
   // The stream passes the same callback each time, so that this costs no closure per write.
   const guard = (done: Done): Done => {
-    if (done === given) return guarded;
     given = done;
     guarded = (error) => {
       if (error === undefined || error === null || socket.destroyed) return done(error);
@@ -31,16 +30,16 @@ export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => v
     };
     return guarded;
   };
-  const write = socket._write.bind(socket);
-  const writev = socket._writev?.bind(socket);
+  // Called as methods: a bound function costs every write.
+  const { _write: write, _writev: writev } = socket;
   socket._write = (chunk, encoding, done) => {
     if (failed) done();
-    else write(chunk, encoding, guard(done));
+    else write.call(socket, chunk, encoding, done === given ? guarded : guard(done));
   };
   if (writev === undefined || ON_BUN) return;
   socket._writev = (chunks, done) => {
     if (failed) done();
-    else writev(chunks, guard(done));
+    else writev.call(socket, chunks, done === given ? guarded : guard(done));
   };
 }
 

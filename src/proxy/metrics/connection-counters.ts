@@ -1,5 +1,3 @@
-import type { Socket } from 'node:net';
-
 /** Stands for services that do not exist here, clients beyond the first few, and whatever else is too much to count one by one. */
 export const OTHER = 'other';
 /** Kinds of closing that are counted one by one. */
@@ -29,6 +27,11 @@ interface Counting {
   readonly bytesWritten: number;
 }
 
+/** A connection that tells of its end, with the code of the error that it ended with. */
+interface Closing extends Counting {
+  whenClosed(listener: (errno: string | undefined) => void): void;
+}
+
 /** Connections of one kind. Bytes of those that are open are read off them when somebody asks. */
 export class ConnectionCounters {
   #opened = 0;
@@ -42,12 +45,10 @@ export class ConnectionCounters {
     return this.#live.size;
   }
 
-  /** Counts a connection from now on until its socket closes, with the code of the error that ends it, if one does. */
-  follow(connection: Counting, socket: Socket): void {
+  /** Counts a connection from now on until it closes, with the code of the error that ends it, if one does. */
+  follow(connection: Closing): void {
     this.begin(connection);
-    let errno: string | undefined;
-    socket.once('error', ({ code }: NodeJS.ErrnoException) => (errno = code));
-    socket.once('close', () => this.end(connection, errno));
+    connection.whenClosed((errno) => this.end(connection, errno));
   }
 
   begin(connection: Counting): void {

@@ -1,6 +1,12 @@
 import { appendChunk } from '../../base/gathered-bytes.ts';
 import { type Boundary, contained } from '../http/failure-boundary.ts';
-import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../io/connection.ts';
+import {
+  type CloseListener,
+  type Connection,
+  type ConnectionHandler,
+  endCarried,
+  NOBODY,
+} from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import { Http2ErrorCode, errorName } from '../http2/errors.ts';
@@ -43,16 +49,16 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   #closing = false;
   #closed = false;
   #error: Error | undefined;
-  #whenClosed: (() => void) | undefined;
+  readonly #whenClosed: CloseListener[] = [];
 
   constructor(remoteAddress: string, boundary: Boundary) {
     this.remoteAddress = remoteAddress;
     this.#boundary = boundary;
   }
 
-  whenClosed(listener: () => void): void {
-    if (this.#closed) listener();
-    else this.#whenClosed = listener;
+  whenClosed(listener: CloseListener): void {
+    if (this.#closed) listener(undefined);
+    else this.#whenClosed.push(listener);
   }
 
   get closed(): boolean {
@@ -249,7 +255,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.#closed = true;
     this.dead = true;
     contained(this.#boundary, () => this.handler.onClose(this, this.#error));
-    contained(this.#boundary, () => this.#whenClosed?.());
+    for (const listener of this.#whenClosed) contained(this.#boundary, () => listener(undefined));
   }
 
   #next(): Buffer | undefined {

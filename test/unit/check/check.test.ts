@@ -1,3 +1,4 @@
+import type { V1Deployment } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,7 +20,7 @@ import {
   validLinks,
   withoutEndpoints,
 } from '../../../src/check/linkerd-checks.ts';
-import { unservedLines } from '../../../src/check/slice-checks.ts';
+import { slicePreChecks, unservedLines } from '../../../src/check/slice-checks.ts';
 import { handMadeSlicesIn } from '../../../src/exports/slice-makers.ts';
 import {
   badConditions,
@@ -31,6 +32,7 @@ import {
 import { triesFinding } from '../../../src/check/path-checks.ts';
 import { preChecks } from '../../../src/check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
+import { endpointSlices, services } from '../../../src/kube/objects/resource.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import type { LinkReport } from '../../../src/controllers/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
@@ -362,5 +364,32 @@ describe('slices made by hand', () => {
     ]);
     expect(unservedLines(slices, exports, handMadeSlicesIn([]))).to.have.length(3);
     expect(unservedLines(slices, exports, handMadeSlicesIn(['all']))).to.deep.equal([]);
+  });
+
+  // Linkerd's gateway serves them: that ours would not was in the guide, and in the check that comes after it has taken over.
+  it('are told of before our gateway takes the place of another, and where it is there by what it serves', async () => {
+    const lists = new Map<unknown, readonly object[]>([
+      [endpointSlices, [slice('shop', 'db')]],
+      [services, exports],
+    ]);
+    const said = async (...gateways: V1Deployment[]) => {
+      const facts = {
+        deployments: () => Promise.resolve(gateways),
+        client: { list: (kind: unknown) => Promise.resolve({ items: lists.get(kind) ?? [] }) },
+      };
+      const [check] = slicePreChecks(facts as unknown as CheckFacts);
+      return check?.run(new AbortController().signal);
+    };
+    const gateway = (...args: string[]): V1Deployment => ({
+      metadata: { labels: { 'app.kubernetes.io/component': 'gateway' } },
+      spec: { selector: {}, template: { spec: { containers: [{ name: 'gateway', args }] } } },
+    });
+    const warning = {
+      result: 'warning',
+      text: 'shop/db: EndpointSlice db-1 was made by hand; gateway.handMadeSlices does not name shop',
+    };
+    expect(await said()).to.deep.equal(warning);
+    expect(await said(gateway())).to.deep.equal(warning);
+    expect(await said(gateway('--hand-made-slices', 'shop'))).to.deep.equal({ result: 'success' });
   });
 });

@@ -11,6 +11,7 @@ import { createLogger } from '../../../src/telemetry/log.ts';
 import { fixedIdentity } from '../../support/fixed-identity.ts';
 
 const ALPN = 'transport.l5d.io/v1';
+const LOCKED = 'locked.demo.svc.cluster.local';
 
 /** The gateway stands in the open: whoever cannot prove who he is, or does not speak its protocol, learns nothing, and others are served as before. */
 describe('gateway', () => {
@@ -35,7 +36,10 @@ describe('gateway', () => {
     const originPort = typeof bound === 'object' && bound !== null ? bound.port : 0;
     const endpoints = [{ host: '127.0.0.1', port: originPort, ready: true }];
     const targets: TargetSource = {
-      get: (name, at) => (name === 'web.demo.svc.cluster.local' ? { name, port: at, endpoints } : undefined),
+      get: (name, at) => {
+        if (name === LOCKED) return { name, port: at, endpoints, allow: ['nobody.east'] };
+        return name === 'web.demo.svc.cluster.local' ? { name, port: at, endpoints } : undefined;
+      },
       keys: () => [],
       subscribe: () => () => undefined,
       ready: { ok: true, reason: '' },
@@ -116,6 +120,13 @@ describe('gateway', () => {
     expect(answer).to.match(
       /^HTTP\/1\.1 404 [\s\S]*secret\.demo\.svc\.cluster\.local:80 is not exported by this cluster/,
     );
+  });
+
+  // A loop was looked for in what anybody had written, before it was known whether he may come in.
+  it('reads no field of a client that may not come in: 403, although the request says that it has been here', async () => {
+    const looped = Buffer.from('GET / HTTP/1.1\r\nforwarded: by=gateway.west\r\nconnection: close\r\n\r\n');
+    expect(await exchange({}, header(LOCKED), looped)).to.match(/^HTTP\/1\.1 403 /);
+    expect(await exchange({}, header(), looped)).to.match(/^HTTP\/1\.1 508 /);
   });
 
   it('answers pipelined requests in their order', async () => {

@@ -22,6 +22,7 @@ import { parseRate, readRateLimits } from '../../../src/policy/rate-limits/rate-
 import { readRequestAnnotations } from '../../../src/policy/requests/request-annotations.ts';
 import { readServiceProfile } from '../../../src/policy/requests/service-profile.ts';
 import { serviceTargets } from '../../../src/discovery/service-targets.ts';
+import { readAllowedNamespaces } from '../../../src/egress/clients/relay-rule.ts';
 import { routesOf } from '../../../src/egress/routes/routes.ts';
 import { passedBefore } from '../../../src/gateway/authorization/forwarded.ts';
 import { inNetworks } from '../../../src/gateway/authorization/networks.ts';
@@ -31,8 +32,11 @@ import { parseCertificates } from '../../../src/identity/x509/certificate.ts';
 import { identityKind } from '../../../src/identity/names/identity-name.ts';
 import { parsePrivateKey } from '../../../src/identity/x509/keys.ts';
 import { matchesIdentity, peerIdentities } from '../../../src/identity/x509/peer-certificate.ts';
+import { mayRelay } from '../../../src/identity/names/relayed-name.ts';
 import { statusError, warningsOf } from '../../../src/kube/client/api-error.ts';
 import { isWithInstallers } from '../../../src/manifests/managed-fields.ts';
+import { ListSplitter } from '../../../src/kube/client/list-splitter.ts';
+import { isHost, parseImportPolicy } from '../../../src/api/link/import-policy.ts';
 import { unreachableFromPods } from '../../../src/linking/api-address.ts';
 import { accessFromSecret } from '../../../src/linking/credentials.ts';
 import { gatewayFacts, linkerdFacts, tokenOf } from '../../../src/linking/link-gen.ts';
@@ -45,10 +49,13 @@ import { seedClaims } from '../../../src/controllers/egress-ports/egress-seed.ts
 import { copiedMetadata, recordedKeys } from '../../../src/api/mirror/mirror-metadata.ts';
 import { hostOriginOf, originOf } from '../../../src/api/mirror/mirror-names.ts';
 import { metadataPatch } from '../../../src/controllers/mirror/mirror-plan.ts';
+import { FirstLine, isHttpServer } from '../../../src/proxy/io/protocol-detection.ts';
+import { ProxyFailure } from '../../../src/proxy/http/failures.ts';
 import { makeField } from '../../../src/proxy/http/fields.ts';
 import { renderRequest, splitTarget } from '../../../src/proxy/http1/render.ts';
 import { parseRequestHead } from '../../../src/proxy/http1/head.ts';
-import { plainHost } from '../../../src/proxy/io/transport-header.ts';
+import { readPurpose, readTunnelRefusal as readRefusal } from '../../../src/proxy/streams/stream-head.ts';
+import { HeaderError, plainHost, TransportHeaderDecoder } from '../../../src/proxy/io/transport-header.ts';
 import { expectLinear, expectUnnoticed } from '../../support/linear-time.ts';
 import { WORST_TEXTS, worstTexts } from '../../support/worst-text.ts';
 
@@ -117,6 +124,7 @@ function readAll(annotations: Record<string, string>): void {
     remainders([one], 'west', 'demo/west');
   }
   annotatedGateway(service);
+  readAllowedNamespaces(annotations['linkspan.dev/allowed-namespaces']);
   quietly(() => gatewayFacts(service, GATEWAY));
   quietly(() => tokenOf([{ metadata }], 'web', 'demo'));
   parseLink({ metadata, spec: {} } as never);
@@ -155,6 +163,33 @@ const kubeconfigWith = (part: string, text: string) =>
     users: [{ name: 'a', user: part in CLUSTER ? {} : { [part]: text } }],
   });
 const CLUSTER = { server: '', 'certificate-authority-data': '', 'tls-server-name': '' };
+
+/** What the head of a stream says that it is for. */
+const purposeOf = (target: string, session: string, client: string) =>
+  quietly(
+    () =>
+      readPurpose(
+        [
+          makeField(':method', session === '' ? 'GET' : 'CONNECT'),
+          makeField(':target', target),
+          ...(session === '' ? [] : [makeField(':session', session)]),
+          makeField(':client', client),
+          makeField(target, 'x'),
+        ],
+        true,
+      ),
+    ProxyFailure,
+  );
+/** The answer to a list, in two pieces: what it holds is cut in the middle. */
+const listOf = (text: string) =>
+  quietly(() => {
+    const bytes = Buffer.from(text, 'latin1');
+    const splitter = new ListSplitter('a list', () => undefined);
+    splitter.write(bytes.subarray(0, bytes.length >> 1));
+    splitter.write(bytes.subarray(bytes.length >> 1));
+    splitter.end();
+  });
+const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'gateway-cidrs', 'quotas'];
 
 /** Every reader of text that a tenant, a pod, a certificate or another cluster has written, by what it reads. */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
@@ -226,6 +261,32 @@ const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a regular expression': (text) => quietly(() => linearRegex(text), RegexError),
   'a path for a regular expression': (text) => HARD.test(text.slice(0, 2048)),
   'a file of targets': (text) => quietly(() => parseTargets(text, 'targets.yaml')),
+  'what a stream is for': (text) => purposeOf(text, '', text),
+  'a service that a stream is for': (text) => purposeOf(`${text}:80`, 'opaque', text),
+  'a port that a stream is for': (text) => purposeOf(`web:${text}`, text, text),
+  'a refusal of a stream': (text) =>
+    readRefusal([makeField(':status', text), makeField('l5d-proxy-error', text)]),
+  'a name that a relay says': (text) =>
+    mayRelay(
+      'egress.ns.serviceaccount.identity.linkerd.east',
+      `${text}.serviceaccount.identity.linkerd.east`,
+    ),
+  'a transport header': (text) =>
+    quietly(() => new TransportHeaderDecoder().push(Buffer.from(text, 'latin1')), HeaderError),
+  'the first line of a client': (text) => new FirstLine().take(Buffer.from(text, 'latin1')),
+  'the first bytes of a server': (text) => isHttpServer(Buffer.from(text, 'latin1')),
+  'a list of an API server': listOf,
+  'objects of a list of an API server': (text) =>
+    listOf(`{"items":[{"a":"${text}"},${text}],"metadata":${text}}`),
+  'namespaces that a mirror lets in': readAllowedNamespaces,
+  'an import policy': (text) =>
+    parseImportPolicy(Object.fromEntries(POLICY.map((name) => [`linkspan.dev/import-${name}`, text]))),
+  'gateways that a Link allows': (text) => parseImportPolicy({ 'linkspan.dev/import-gateways': text }),
+  'a gateway that a Link allows': (text) =>
+    parseImportPolicy({
+      'linkspan.dev/import-gateways': JSON.stringify([{ addresses: [text], port: 1, identity: text }]),
+    }),
+  'a host of a gateway': isHost,
   'an address of a setting': (text) => quietly(() => parseAddress(text, '--listen')),
   'a word that is none': (text) => nearest(text, ['until', 'percent', 'headers']),
 };
@@ -255,6 +316,7 @@ describe('text of tenants, pods and other clusters', function () {
     const names = [
       ...Object.entries(ANNOTATION_LIMITS),
       ...Object.entries(ANNOTATION_GROUP_LIMITS).map(([group, limit]) => [`${group}/west`, limit] as const),
+      ...[...POLICY, 'gateways'].map((name) => [`linkspan.dev/import-${name}`, 4096] as const),
     ];
     for (const [name, limit] of names)
       it(name, () => {

@@ -199,6 +199,17 @@ describe('the budget of a peer', () => {
     expect(budget.used('bytes')).to.be.below(400_000);
   });
 
+  // Whoever may annotate an export said so himself, in words of his own that the Link's status showed.
+  it('nobody says of an export over there that it is too large', async () => {
+    const { cluster, clock, exports } = view({});
+    const { metadata, ...rest } = service('a');
+    const annotations = { note: 'x', 'linkspan.dev/over-budget': 'it is what I say' };
+    cluster.put('services', { ...rest, metadata: { ...metadata, annotations } });
+    exports.start();
+    await clock.advance(100);
+    expect(exports.services.get('demo/a')?.metadata?.annotations).to.deep.equal({ note: 'x' });
+  });
+
   it('10,000 Services with three endpoints each fit the defaults with room to spare', () => {
     const budget = new PeerBudget(TARGET_BUDGETS.held);
     const exported = budget.share(costOfService);

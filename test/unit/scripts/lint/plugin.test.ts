@@ -40,8 +40,11 @@ describe('the linter', () => {
       'export const within = (object: { annotations?: All }) => object.annotations?.["a"];',
       'export const written = (annotations: All) => { annotations["a"] = "b"; };',
       'export const gone = (object: { annotations: All }) => { delete object.annotations["a"]; };',
+      'export const taken = (object: { annotations?: All }) => { const { a } = object.annotations ?? {}; return a; };',
+      'export const named = (annotations: All) => { const { ["a"]: found, ...rest } = annotations; return [found, rest]; };',
+      'export const without = (object: { annotations: All }) => { const { a: _, ...rest } = object.annotations; return rest; };',
     ];
-    expect(foundLines('read-annotations', lines)).to.deep.equal([2, 3]);
+    expect(foundLines('read-annotations', lines)).to.deep.equal([2, 3, 6, 7]);
   });
 
   // A controller that was stopped before its first sync crashed: what it waited for was rejected, and nobody had said what then.
