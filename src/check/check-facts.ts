@@ -7,7 +7,7 @@ import type {
   V1Service,
 } from '@kubernetes/client-node';
 import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../api/names.ts';
-import { isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
+import { KubeApiError, type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import {
   configMaps,
   customResourceDefinitions,
@@ -70,13 +70,9 @@ export class CheckFacts {
   }
 
   links(): Promise<readonly LinkObject[]> {
-    this.#links ??= this.client
-      .list(links, { namespace: this.namespace })
-      .then(({ items }) => items)
-      .catch((error: unknown) => {
-        if (isNotFound(error)) return [];
-        throw error;
-      });
+    this.#links ??= orUndefined(this.client.list(links, { namespace: this.namespace })).then(
+      (found) => found?.items ?? [],
+    );
     return this.#links;
   }
 
@@ -111,13 +107,8 @@ export class CheckFacts {
   }
 
   /** An object, or undefined where there is none. */
-  async find<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef): Promise<T | undefined> {
-    try {
-      return await this.client.get(resource, ref);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+  find<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef): Promise<T | undefined> {
+    return orUndefined(this.client.get(resource, ref));
   }
 
   /**

@@ -9,8 +9,8 @@ import {
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
 } from '../api/names.ts';
-import type { KubeClient } from '../kube/client/kube-client.ts';
-import { refOf } from '../manifests/manifests.ts';
+import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
+import { refOf, stubOfListed } from '../manifests/manifests.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -25,7 +25,7 @@ import {
   type KubeObject,
   type Resource,
 } from '../kube/objects/resource.ts';
-import { find, listLinks } from './join.ts';
+import { listLinks } from './join.ts';
 import { credentialsName } from './link-manifests.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 
@@ -63,10 +63,12 @@ export async function readUnlink(client: KubeClient, request: UnlinkRequest): Pr
   const heir = all.find(({ metadata, spec }) => metadata?.name !== name && spec?.targetClusterName === name);
   const [legacy, lease, made, ...secretsFound] = await Promise.all([
     readLegacy(client, name, namespace),
-    find(client, leases, { namespace, name: linkLeaseName(name) }),
+    orUndefined(client.get(leases, { namespace, name: linkLeaseName(name) })),
     client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` }),
-    find(client, secrets, { namespace, name: link?.spec?.clusterCredentialsSecret ?? credentialsName(name) }),
-    find(client, secrets, { namespace: linkerdNamespace, name: credentialsName(name) }),
+    orUndefined(
+      client.get(secrets, { namespace, name: link?.spec?.clusterCredentialsSecret ?? credentialsName(name) }),
+    ),
+    orUndefined(client.get(secrets, { namespace: linkerdNamespace, name: credentialsName(name) })),
   ]);
   return {
     link,
@@ -119,16 +121,12 @@ async function readLegacy(client: KubeClient, name: string, namespace: string): 
   const found = await Promise.all(
     candidates.map(async ([resource, object]) => {
       const ref = resource.namespaced ? { namespace, name: object } : { name: object };
-      return (await find(client, resource, ref)) === undefined ? [] : [stub(resource, ref)];
+      return (await orUndefined(client.get(resource, ref))) === undefined
+        ? []
+        : [stubOfListed(resource, ref)];
     }),
   );
   return found.flat();
-}
-
-/** What `kubectl delete` needs to know of an object. */
-export function stub(resource: Resource<KubeObject>, ref: { namespace?: string; name: string }): KubeObject {
-  const { group, version, kind } = resource;
-  return { apiVersion: group === '' ? version : `${group}/${version}`, kind, metadata: { ...ref } };
 }
 
 /** The steps of an unlinking. */
@@ -147,7 +145,7 @@ export interface UnlinkPlan {
 
 /**
  * Decides what goes, and in which order. Pure. Only what exists is named, and nothing that another Link stands for.
- * @param now milliseconds since the epoch
+ * @param now of the API server's clock, milliseconds since the epoch
  * @throws LinkspanError LINK_NOT_FOUND when there is nothing of this Link
  */
 export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: number): UnlinkPlan {
@@ -163,14 +161,14 @@ export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: numb
   const controllerCleansUp = link !== undefined && isOurs(link) && isHeld(lease, now);
   const stays = controllerCleansUp || heir !== undefined;
   return {
-    link: link === undefined ? [] : [stub(links, refOf(link))],
+    link: link === undefined ? [] : [stubOfListed(links, refOf(link))],
     controllerCleansUp,
-    mirrors: stays ? [] : mirrors.map((service) => stub(services, refOf(service))),
+    mirrors: stays ? [] : mirrors.map((service) => stubOfListed(services, refOf(service))),
     rest: [
       ...legacy,
-      ...facts.secrets.map((secret) => stub(secrets, refOf(secret))),
+      ...facts.secrets.map((secret) => stubOfListed(secrets, refOf(secret))),
       // Ours removes its Lease itself.
-      ...(lease === undefined || controllerCleansUp ? [] : [stub(leases, refOf(lease))]),
+      ...(lease === undefined || controllerCleansUp ? [] : [stubOfListed(leases, refOf(lease))]),
     ],
     notes: notesOf(facts, stays),
   };
@@ -207,11 +205,14 @@ function isOurs({ status }: LinkObject): boolean {
   return (status?.conditions ?? []).length > 0;
 }
 
-/** Whether somebody renews the Lease. Clocks may differ by a little. */
+/**
+ * Whether somebody renews the Lease. Its `renewTime` is of its holder's clock, which may be any; when it was last written is of the API
+ * server's, as `now` is.
+ */
 function isHeld(lease: V1Lease | undefined, now: number): boolean {
-  const { holderIdentity, renewTime, leaseDurationSeconds = 30 } = lease?.spec ?? {};
-  if (holderIdentity === undefined || holderIdentity === '' || renewTime === undefined) return false;
-  return now - new Date(renewTime).getTime() < 2000 * leaseDurationSeconds;
+  const { holderIdentity = '', leaseDurationSeconds = 30 } = lease?.spec ?? {};
+  const written = (lease?.metadata?.managedFields ?? []).map(({ time }) => new Date(time ?? 0).getTime());
+  return holderIdentity !== '' && now - Math.max(0, ...written) < 2000 * leaseDurationSeconds;
 }
 
 /** What is left of a Link that is gone, for people; empty when nothing is. */

@@ -1,3 +1,4 @@
+import { untilAborted } from '../../base/clock.ts';
 import { LOCAL_LEASE_NAME } from '../../api/lease-names.ts';
 import { LOCAL_MEMBER } from '../../api/mirror/federated-members.ts';
 import { ExportView } from '../../exports/export-view.ts';
@@ -112,10 +113,7 @@ export class LocalMembers {
       () => writer.resync(PRIORITY.bulk),
       () => undefined,
     );
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    await untilAborted(signal);
     unfollow();
     this.#kept = undefined;
     await writer.stop();

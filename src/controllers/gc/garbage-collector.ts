@@ -7,7 +7,7 @@ import {
   memberName,
 } from '../../api/mirror/federated-members.ts';
 import type { Random } from '../../base/backoff.ts';
-import type { Clock } from '../../base/clock.ts';
+import { type Clock, untilAborted } from '../../base/clock.ts';
 import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
@@ -62,10 +62,7 @@ export async function collect(options: CollectorOptions): Promise<number> {
     log,
     onError: (key, error) => log.warn({ service: key, err: error }, 'not removed, trying again'),
   });
-  const stopped = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  const stopped = untilAborted(signal);
   try {
     for (const key of leftoversOf(view, owner)) queue.add(key);
     // A key that failed waits outside of `depth`; what it is about is still in the view.

@@ -6,6 +6,7 @@ import { type ConnectionCounts, OTHER } from './connection-counters.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { routeFamilies, writeRoutes } from './route-exposition.ts';
 import type { FailureKind } from '../http/failures.ts';
+import { isFailedAnswer } from '../http/classify.ts';
 
 /** Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress. */
 export type Side = 'inbound' | 'outbound';
@@ -134,8 +135,6 @@ const OF_CLIENT: ReadonlySet<string> = new Set<FailureKind>([
   'gateway loop',
 ]);
 
-const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
-
 /** linkerd2-proxy's names of session protocols. */
 const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'http/2', opaque: '' };
 
@@ -196,8 +195,7 @@ function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
     labelled.values().flatMap(([labels, { responses }]) =>
       Object.entries(responses).map(([key, { count }]) => {
         const { status, grpc } = readResponseKey(Number(key));
-        const failed = status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc));
-        const classification = failed ? 'failure' : 'success';
+        const classification = isFailedAnswer(status, grpc) ? 'failure' : 'success';
         const of = { ...labels, status_code: status === 0 ? OTHER : status, classification };
         return [grpc === undefined ? of : { ...of, grpc_status: grpc }, count] as const;
       }),
