@@ -172,13 +172,13 @@ export class Target implements AttemptOpener, Boundary {
     avoid?: Set<EndpointState>,
   ): Promise<Upstream> {
     return this.#balanced(async (attempt) => {
-      avoid?.add(attempt.endpoint);
+      avoid?.add(attempt.state);
       const { streams } = this.#options;
-      if (streams?.takes(attempt.endpoint) === true) {
+      if (streams?.takes(attempt.state) === true) {
         const upstream = await this.#openStream(streams, attempt, request, handler);
         if (upstream !== undefined) return upstream;
       }
-      const upgraded = isUpgraded(protocol, attempt.endpoint);
+      const upgraded = isUpgraded(protocol, attempt.state);
       if (protocol === 'http1' && !upgraded) {
         const lease = await this.#leaseOf(attempt, fresh, 'http1', request.client);
         return this.#http1Upstream(lease, request, handler);
@@ -255,14 +255,14 @@ export class Target implements AttemptOpener, Boundary {
     handler: UpstreamHandler,
   ): Promise<Upstream | undefined> {
     for (;;) {
-      const connection = streams.ready(attempt.endpoint);
+      const connection = streams.ready(attempt.state);
       // Nothing may come between the look for room and its use: many may have waited for the same connection.
       if (connection !== undefined) {
         const { target: carried } = streams;
         const on = { connection, endpoint: attempt, upgraded: true, startedAt: undefined, carried };
         return this.#http2Upstream(on, request, handler);
       }
-      if (!(await streams.prepare(attempt.endpoint))) return undefined;
+      if (!(await streams.prepare(attempt.state))) return undefined;
       attempt.connected();
     }
   }
@@ -312,10 +312,10 @@ export class Target implements AttemptOpener, Boundary {
   }
 
   /** Takes back a connection that can carry another request. */
-  giveBack({ endpoint: { endpoint }, connection }: ConnectionLease): void {
-    if (connection.closed || connection.personal === true || !this.#balancer.has(endpoint))
-      connection.destroy();
-    else this.#idle.put(endpoint, connection);
+  giveBack({ endpoint, connection }: ConnectionLease): void {
+    const { state } = endpoint;
+    if (connection.closed || connection.personal === true || !this.#balancer.has(state)) connection.destroy();
+    else this.#idle.put(state, connection);
   }
 
   async #leaseOf(
@@ -325,12 +325,12 @@ export class Target implements AttemptOpener, Boundary {
     client?: Field,
   ): Promise<ConnectionLease> {
     const since = () => this.#options.clock.monotonic();
-    const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
+    const idle = fresh ? undefined : this.#idle.take(attempt.state);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
-    return this.#connectLimit.run(attempt.endpoint, async (waited) => {
-      const back = fresh || !waited ? undefined : this.#idle.take(attempt.endpoint);
+    return this.#connectLimit.run(attempt.state, async (waited) => {
+      const back = fresh || !waited ? undefined : this.#idle.take(attempt.state);
       if (back !== undefined) return { endpoint: attempt, connection: back, reused: true, since: since() };
-      const connection = await this.#options.dial(attempt.endpoint, protocol, client);
+      const connection = await this.#options.dial(attempt.state, protocol, client);
       // Of raw bytes nobody can say more than that they were taken.
       if (protocol === 'opaque') attempt.accepted();
       else attempt.connected();
@@ -339,8 +339,7 @@ export class Target implements AttemptOpener, Boundary {
   }
 
   async #http2Connection(attempt: PickedEndpoint): Promise<Http2Connection> {
-    const { endpoint } = attempt;
-    const connection = await this.#http2.connection(endpoint);
+    const connection = await this.#http2.connection(attempt.state);
     attempt.connected();
     return connection;
   }
