@@ -4,6 +4,7 @@ import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD } from '../filters/admission.ts';
 import type { Framing } from '../http/framing.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
+import { applicationProtocol } from '../upstream/transport.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
@@ -217,7 +218,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   async #open(): Promise<void> {
     try {
       const { target } = this.#session;
-      const protocol = target.protocol === 'http2' ? 'http2' : 'http1';
+      const protocol = applicationProtocol(target.protocol, this.#outgoing.version);
       const upstream = await target.open(protocol, this.#outgoing, this, this.#refusals > 0);
       if (this.#over) {
         upstream.abandon();

@@ -4,6 +4,7 @@ import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
+import { applicationProtocol } from '../upstream/transport.ts';
 import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
@@ -85,7 +86,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
     const { target } = this.#session;
     const outgoing = this.#translate(request);
     this.#outgoing = outgoing;
-    const upstream = target.openNow(this.#protocol(outgoing), outgoing, this, this.startedAt);
+    const protocol = applicationProtocol(target.protocol, outgoing.version);
+    const upstream = target.openNow(protocol, outgoing, this, this.startedAt);
     if (upstream === undefined) void this.#open(false);
     else this.#opened(upstream);
   }
@@ -248,7 +250,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
     const outgoing = this.#outgoing;
     if (outgoing === undefined) return;
     try {
-      const upstream = await this.#session.target.open(this.#protocol(outgoing), outgoing, this, fresh);
+      const { target } = this.#session;
+      const protocol = applicationProtocol(target.protocol, outgoing.version);
+      const upstream = await target.open(protocol, outgoing, this, fresh);
       this.#opened(upstream);
     } catch (error) {
       this.#die(this.#session.counters.caught(error));
@@ -277,13 +281,6 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
     return { method, path, authority, version, framing, fields, client: rules.client };
-  }
-
-  /** What the Service says that its pods speak, else what the client's application speaks. */
-  #protocol({ version }: OutgoingRequest): 'http1' | 'http2' {
-    const { protocol } = this.#session.target;
-    if (protocol === 'http1' || protocol === 'http2') return protocol;
-    return version === 'HTTP/2' ? 'http2' : 'http1';
   }
 
   #readGrpc(fields: readonly Field[]): void {
