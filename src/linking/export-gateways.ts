@@ -8,6 +8,7 @@ import {
   IMPORT_GATEWAYS,
   MIRRORED_SERVICE_LABEL,
 } from '../api/names.ts';
+import { plainName } from '../base/dns-name.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { listPages } from '../kube/client/list-pages.ts';
@@ -51,11 +52,11 @@ export function decideGateway(
   if (link.gateway !== undefined && agrees(named, link.gateway)) return { kind: 'link' };
   for (const allowed of link.imports.gateways)
     if (agrees(named, allowed)) {
-      const said = new Set(named.addresses.map(lower));
+      const said = new Set(named.addresses.map(plainName));
       return {
         kind: 'allowed',
         ...allowed,
-        addresses: allowed.addresses.filter((one) => said.has(lower(one))),
+        addresses: allowed.addresses.filter((one) => said.has(plainName(one))),
       };
     }
   return {
@@ -70,11 +71,9 @@ function agrees(
   known: Pick<AllowedGateway, 'addresses' | 'port' | 'identity'>,
 ): boolean {
   if (named.identity !== known.identity || named.port !== known.port) return false;
-  const addresses = new Set(known.addresses.map(lower));
-  return named.addresses.some((address) => addresses.has(lower(address)));
+  const addresses = new Set(known.addresses.map(plainName));
+  return named.addresses.some((address) => addresses.has(plainName(address)));
 }
-
-const lower = (host: string) => host.toLowerCase().replace(/\.$/, '');
 
 /** A gateway in words that another cluster cannot make endless. */
 export function gatewayText({

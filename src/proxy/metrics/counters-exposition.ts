@@ -1,3 +1,4 @@
+import { serviceOf } from '../../api/ports/target-key.ts';
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
@@ -168,7 +169,6 @@ export function countersExposition(
       const [label = '', route = ''] = readKey(key);
       return [label, route, numbers] as const;
     }),
-    serviceOf,
   );
   writeConnections(out, snapshot, side, server);
   if (side === 'inbound') {
@@ -348,18 +348,6 @@ export function targetLabels(label: string): LabelValues {
   const service = serviceOf(label);
   if (service === undefined) return { authority: label };
   return { authority: label, dst_service: service.name, dst_namespace: service.namespace };
-}
-
-/** The Service in `[host.]name.namespace.svc.domain:port`. */
-export function serviceOf(
-  label: string,
-): { readonly name: string; readonly namespace: string; readonly port: string } | undefined {
-  const colon = label.lastIndexOf(':');
-  const parts = label.slice(0, colon).split('.');
-  const at = parts.indexOf('svc', 2);
-  const [name, namespace] = [parts[at - 2], parts[at - 1]];
-  if (at < 0 || name === undefined || namespace === undefined) return undefined;
-  return { name, namespace, port: label.slice(colon + 1) };
 }
 
 /** The gateway's port as Linkerd's chart names it; an egress has many ports. */

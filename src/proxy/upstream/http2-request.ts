@@ -52,7 +52,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   get endpoint(): string {
-    return `${this.#options.endpoint.host}:${this.#options.endpoint.port}`;
+    return this.#options.endpoint.endpoint;
   }
 
   /** Sends the request's head. */
