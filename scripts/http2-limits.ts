@@ -7,8 +7,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { issueLeaf } from '../src/identity/issue.ts';
-import { identityFiles, writePemFiles } from '../src/identity/pem-files.ts';
+import { issueLeaf } from '../src/identity/authority/issue.ts';
+import { identityFiles, writePemFiles } from '../src/identity/authority/pem-files.ts';
 import {
   IDLE_FRAME_LIMIT,
   PeerBudget,

@@ -1,4 +1,4 @@
-import { parseCertificates } from '../identity/certificate.ts';
+import { parseCertificates } from '../identity/x509/certificate.ts';
 import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
 import { configMaps } from '../kube/objects/resource.ts';

@@ -7,8 +7,8 @@ import {
   openBoundFile,
   parseAnchorsFlag,
   withBoundAnchors,
-} from '../identity/bound-anchors.ts';
-import type { IdentitySource } from '../identity/identity.ts';
+} from '../identity/trust/bound-anchors.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { KubeClient } from '../kube/client/client.ts';
 import type { Logger } from '../telemetry/log.ts';
 

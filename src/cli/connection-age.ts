@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { formatDuration } from '../base/duration.ts';
-import { type ConnectionAge, DEFAULT_CONNECTION_AGE } from '../identity/open-peers.ts';
+import { type ConnectionAge, DEFAULT_CONNECTION_AGE } from '../identity/trust/open-peers.ts';
 import { durationFlag } from './flags.ts';
 
 /** How connections end that nobody has ended. */

@@ -14,7 +14,7 @@ import { PodClients } from '../egress/clients/pod-clients.ts';
 import { Egress } from '../egress/egress.ts';
 import { publishEgress } from '../egress/metrics.ts';
 import { RouteSource } from '../egress/sources.ts';
-import { publishIdentity } from '../identity/metrics.ts';
+import { publishIdentity } from '../identity/identity-metrics.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { publishAccounts } from '../proxy/metrics/exposition.ts';
 import { type Health, startAdmin } from '../telemetry/admin.ts';

@@ -6,8 +6,8 @@ import { systemClock } from '../base/clock.ts';
 import { openKubePolicies } from '../gateway/policy/kube-policies.ts';
 import { DEFAULT_CLUSTER_NETWORKS, isNetwork } from '../gateway/policy/networks.ts';
 import { NO_POLICIES, type PolicySource } from '../gateway/policy/source.ts';
-import { meshNameOf } from '../identity/trust-domain.ts';
-import type { IdentitySource } from '../identity/identity.ts';
+import { meshNameOf } from '../identity/names/trust-domain.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { KubeClient } from '../kube/client/client.ts';
 import type { Logger } from '../telemetry/log.ts';
 

@@ -3,23 +3,23 @@ import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../api/names.ts';
-import { csrIssuer } from '../identity/csr-issuer.ts';
-import { openIdentityDir } from '../identity/identity-dir.ts';
-import { identityName } from '../identity/identity-name.ts';
-import type { IdentitySource } from '../identity/identity.ts';
+import { csrIssuer } from '../identity/sources/csr-issuer.ts';
+import { openIdentityDir } from '../identity/sources/identity-dir.ts';
+import { identityName } from '../identity/names/identity-name.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
 import {
   DEFAULT_IDENTITY_SERVICE,
   DEFAULT_IDENTITY_TOKEN,
   linkerdIssuer,
-} from '../identity/linkerd-issuer.ts';
-import { openRequestedIdentity } from '../identity/requested-identity.ts';
+} from '../identity/sources/linkerd-issuer.ts';
+import { openRequestedIdentity } from '../identity/sources/requested-identity.ts';
 import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import {
   configMapIn,
   openAnchorsConfigMap,
   openAnchorsFile,
   type TrustAnchors,
-} from '../identity/trust-anchors.ts';
+} from '../identity/sources/trust-anchors.ts';
 import { KubeClient } from '../kube/client/client.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';

@@ -5,8 +5,8 @@ import { systemClock } from '../base/clock.ts';
 import { parseFlags } from '../base/config.ts';
 import { parseDuration } from '../base/duration.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
-import type { PemFile } from '../identity/pem-files.ts';
-import { clusterTrustDomain } from '../identity/trust-domain.ts';
+import type { PemFile } from '../identity/authority/pem-files.ts';
+import { clusterTrustDomain } from '../identity/names/trust-domain.ts';
 import { dnsLabel } from './link-flags.ts';
 
 /**
@@ -73,8 +73,8 @@ function anchorCommand(): Command {
     .option('--force', 'replace files that are there')
     .action(async (options: unknown) => {
       const flags = parseFlags(anchorFlags, options, 'identity anchor');
-      const { createAnchor } = await import('../identity/issue.ts');
-      const { anchorFiles } = await import('../identity/pem-files.ts');
+      const { createAnchor } = await import('../identity/authority/issue.ts');
+      const { anchorFiles } = await import('../identity/authority/pem-files.ts');
       const { name, cluster, lifetime: lifetimeMs } = flags;
       const named = name === undefined ? {} : { name };
       const trustDomain = clusterTrustDomain(flags.trustDomain, cluster);
@@ -108,8 +108,8 @@ function issuerCommand(): Command {
     .option('--force', 'replace files that are there')
     .action(async (options: unknown) => {
       const flags = parseFlags(issuerFlags, options, 'identity issuer');
-      const { createIssuer } = await import('../identity/issue.ts');
-      const { issuerFiles, readAnchor } = await import('../identity/pem-files.ts');
+      const { createIssuer } = await import('../identity/authority/issue.ts');
+      const { issuerFiles, readAnchor } = await import('../identity/authority/pem-files.ts');
       const { name, constraints: constrained, lifetime: lifetimeMs } = flags;
       const named = name === undefined ? {} : { name };
       const trustDomain = clusterTrustDomain(flags.trustDomain, flags.cluster);
@@ -140,9 +140,9 @@ function leafCommand(): Command {
     .option('--force', 'replace files that are there')
     .action(async (options: unknown) => {
       const flags = parseFlags(leafFlags, options, 'identity leaf');
-      const { issueLeaf } = await import('../identity/issue.ts');
-      const { identityFiles, readIssuer } = await import('../identity/pem-files.ts');
-      const { identityName } = await import('../identity/identity-name.ts');
+      const { issueLeaf } = await import('../identity/authority/issue.ts');
+      const { identityFiles, readIssuer } = await import('../identity/authority/pem-files.ts');
+      const { identityName } = await import('../identity/names/identity-name.ts');
       const { serviceAccount = '', namespace = '', controlNamespace } = flags;
       const trustDomain = clusterTrustDomain(flags.trustDomain, flags.cluster);
       const identity =
@@ -158,8 +158,8 @@ function showCommand(): Command {
     .description('print names, issuer and validity of the certificates in a PEM file')
     .argument('<file>', 'such as tls.crt')
     .action(async (file: string) => {
-      const { describeCertificates } = await import('../identity/describe.ts');
-      const { readPem } = await import('../identity/pem-files.ts');
+      const { describeCertificates } = await import('../identity/x509/describe.ts');
+      const { readPem } = await import('../identity/authority/pem-files.ts');
       const found = await readPem(path.dirname(file), path.basename(file));
       process.stdout.write(`${describeCertificates(found.text, file, systemClock.now())}\n`);
     });
@@ -167,8 +167,8 @@ function showCommand(): Command {
 
 /** Writes, and prints the path of each file and what the certificate in the last one is. */
 async function write(flags: { out: string; force: boolean }, files: readonly PemFile[]): Promise<void> {
-  const { writePemFiles } = await import('../identity/pem-files.ts');
-  const { describeCertificates } = await import('../identity/describe.ts');
+  const { writePemFiles } = await import('../identity/authority/pem-files.ts');
+  const { describeCertificates } = await import('../identity/x509/describe.ts');
   const paths = await writePemFiles(flags.out, files, { force: flags.force });
   process.stdout.write(`wrote ${paths.join(', ')}\n`);
   const own = files.at(-1);

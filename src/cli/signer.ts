@@ -107,10 +107,10 @@ async function startSigner(
 ): Promise<Running | undefined> {
   if (flags.issuerDir === undefined) return undefined;
   const [{ openIssuerDir }, { Signer }, { TrustPublisher }, { publishSigner }] = await Promise.all([
-    import('../identity/issuer-dir.ts'),
-    import('../identity/signer.ts'),
-    import('../identity/trust-publisher.ts'),
-    import('../identity/metrics.ts'),
+    import('../identity/authority/issuer-dir.ts'),
+    import('../identity/signer/signer.ts'),
+    import('../identity/signer/trust-publisher.ts'),
+    import('../identity/identity-metrics.ts'),
   ]);
   const shared = { clock: systemClock, random: Math.random, log };
   const { namespace, controlNamespace, trustDomain, maxCertificateLife: maxLifetimeMs } = flags;

@@ -44,7 +44,7 @@ const endpoint = z.string().transform((text, context): TargetEndpoint => {
   return z.NEVER;
 });
 
-/** `*`, `*.rest`, a DNS-like identity or a URI: what `matchesIdentity` of src/identity/peer.ts takes. */
+/** `*`, `*.rest`, a DNS-like identity or a URI: what `matchesIdentity` of src/identity/x509/peer-certificate.ts takes. */
 const identityPattern = z
   .string()
   .refine(

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { type AddressRefusal, HostAddresses } from '../dns/host-addresses.ts';
 import type { HostNames } from '../dns/host-names.ts';
-import { DISTRUST_GRACE_MS } from '../identity/open-peers.ts';
+import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
 import { NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
 import type { Accounts } from '../proxy/metrics/counters.ts';
 import type { EndpointAddress } from '../proxy/upstream/balancer/balancer.ts';

@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../api/names.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { refusalOf } from '../identity/trust.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import { refusalOf } from '../identity/trust/trust.ts';
 import { Accounts } from '../proxy/metrics/counters.ts';
 import { ConnectionAccount } from '../proxy/metrics/connection-counters.ts';
 import { tlsConnect } from '../proxy/io/dial.ts';

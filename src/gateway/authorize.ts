@@ -1,8 +1,8 @@
 import type { TargetSpec } from '../discovery/target.ts';
-import { matchesIdentity } from '../identity/peer.ts';
+import { matchesIdentity } from '../identity/x509/peer-certificate.ts';
 import { ProxyFailure } from '../proxy/http/failures.ts';
 import type { PolicyVerdict } from './policy/verdict.ts';
-import { isOfTrustDomain } from '../identity/trust-domain.ts';
+import { isOfTrustDomain } from '../identity/names/trust-domain.ts';
 
 /** What decides whether a request may pass. */
 export interface Question {

@@ -1,7 +1,7 @@
 import { TRANSPORT_HEADER_ALPN } from '../api/names.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import type { OpenPeers } from '../identity/open-peers.ts';
-import { refusalOf } from '../identity/trust.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import type { OpenPeers } from '../identity/trust/open-peers.ts';
+import { refusalOf } from '../identity/trust/trust.ts';
 import type { MeshPeer } from '../proxy/upstream/balancer/endpoint.ts';
 import { type DialOptions, plainDial, tlsDial } from '../proxy/io/dial.ts';
 import type { Dial } from '../proxy/upstream/target-options.ts';

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { FaultRule } from '../policy/faults/faults.ts';
 import type { RateLimits } from '../policy/rate-limits/rate-limits.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { matchesIdentity } from '../identity/peer.ts';
+import { matchesIdentity } from '../identity/x509/peer-certificate.ts';
 import type { Accounts } from '../proxy/metrics/counters.ts';
 import { Gate } from '../proxy/filters/admission.ts';
 import { RateLimiter } from '../proxy/filters/rate-limiter.ts';

@@ -4,8 +4,8 @@ import type { Random } from '../base/backoff.ts';
 import { sleep } from '../base/clock.ts';
 import { containedClock } from '../base/contained-clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { type AccessLog, NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
 import { Accounts, type Counter } from '../proxy/metrics/counters.ts';
 import { contained, containedLog } from '../proxy/http/failure-boundary.ts';
@@ -33,7 +33,7 @@ import { Presence } from './presence.ts';
 import { type Asking, askingVia, TrustedRelays } from './relays.ts';
 import { lookUp, update } from './served-target.ts';
 import { StreamSession, type Visit } from './stream-session.ts';
-import { trustDomains } from '../identity/trust-domain.ts';
+import { trustDomains } from '../identity/names/trust-domain.ts';
 
 export interface GatewayOptions extends InternalErrorLogOptions {
   /** For clients with a transport header: other clusters. */

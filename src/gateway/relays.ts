@@ -1,4 +1,4 @@
-import { mayRelay } from '../identity/relayed-name.ts';
+import { mayRelay } from '../identity/names/relayed-name.ts';
 import { ProxyFailure } from '../proxy/http/failures.ts';
 
 /** What a gateway makes of `:client`: nothing was agreed about it; it is read past; it is who asks. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { systemClock } from '../../src/base/clock.ts';
 import type { CheckReport } from '../../src/check/report.ts';
-import { createAnchor } from '../../src/identity/issue.ts';
+import { createAnchor } from '../../src/identity/authority/issue.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { createRegistry } from '../../src/telemetry/metrics.ts';
 import { eventually } from '../support/eventually.ts';

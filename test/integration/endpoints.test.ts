@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../src/discovery/target.ts';
 import { isNotFound, KubeClient } from '../../src/kube/client/client.ts';
-import { issueLeaf } from '../../src/identity/issue.ts';
+import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';

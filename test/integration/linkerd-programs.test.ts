@@ -9,7 +9,7 @@ import path from 'node:path';
 import { parseManifests } from '../../src/kube/apply/manifests.ts';
 import { endpoints, services } from '../../src/kube/objects/resource.ts';
 import { links } from '../../src/api/link/link-schema.ts';
-import { createAnchor, createIssuer, type Authority } from '../../src/identity/issue.ts';
+import { createAnchor, createIssuer, type Authority } from '../../src/identity/authority/issue.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { ensureNamespace, find, findLink, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

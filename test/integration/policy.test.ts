@@ -8,7 +8,7 @@ import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
 import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
 import type { PolicySource } from '../../src/gateway/policy/source.ts';
-import { meshNameOf } from '../../src/identity/trust-domain.ts';
+import { meshNameOf } from '../../src/identity/names/trust-domain.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type net from 'node:net';
 import tls from 'node:tls';
-import type { Identity } from '../../src/identity/identity.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
 import { encodeTransportHeader, type SessionProtocol } from '../../src/proxy/io/transport-header.ts';
 import { ServiceClient } from './service-client.ts';
 

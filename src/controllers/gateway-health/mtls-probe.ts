@@ -1,8 +1,8 @@
 import http2 from 'node:http2';
 import tls from 'node:tls';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
-import type { Identity } from '../../identity/identity.ts';
-import { refusalOf } from '../../identity/trust.ts';
+import type { Identity } from '../../identity/sources/identity.ts';
+import { refusalOf } from '../../identity/trust/trust.ts';
 import {
   type Answer,
   Attempt,

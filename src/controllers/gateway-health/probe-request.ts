@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { SharedWork } from '../../base/shared-work.ts';
-import type { Identity } from '../../identity/identity.ts';
+import type { Identity } from '../../identity/sources/identity.ts';
 import { type Answer, authorityOf, type Dialer, dialTcp } from './probe-attempt.ts';
 import { tryMtls } from './mtls-probe.ts';
 import type { ProbeOutcome, ProbeReason, ProbeWay } from '../../api/reasons/probe-outcome.ts';

@@ -1,5 +1,5 @@
-import type { IdentitySource } from '../../identity/identity.ts';
-import { type RelayDomain, relayDomain, relayedName } from '../../identity/relayed-name.ts';
+import type { IdentitySource } from '../../identity/sources/identity.ts';
+import { type RelayDomain, relayDomain, relayedName } from '../../identity/names/relayed-name.ts';
 import type { Field } from '../../proxy/http/fields.ts';
 import { clientField } from '../../proxy/streams/head.ts';
 import type { Client } from './client.ts';

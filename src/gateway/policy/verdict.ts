@@ -1,4 +1,4 @@
-import { matchesIdentity } from '../../identity/peer.ts';
+import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
 import { inNetworks } from './networks.ts';
 import { selects } from './label-match.ts';
 import {

@@ -4,8 +4,13 @@ import type { AddressInfo, Socket } from 'node:net';
 import tls from 'node:tls';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../src/api/names.ts';
 import { Trunk } from '../../../src/egress/trunk.ts';
-import type { Identity } from '../../../src/identity/identity.ts';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
+import type { Identity } from '../../../src/identity/sources/identity.ts';
+import {
+  type Authority,
+  createAnchor,
+  createIssuer,
+  issueLeaf,
+} from '../../../src/identity/authority/issue.ts';
 import { Accounts } from '../../../src/proxy/metrics/counters.ts';
 import { NO_BOUNDARY } from '../../../src/proxy/http/failure-boundary.ts';
 import { type Connection, SocketConnection } from '../../../src/proxy/io/connection.ts';

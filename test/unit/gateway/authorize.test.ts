@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { authorize, type Question } from '../../../src/gateway/authorize.ts';
-import { isOfTrustDomain, trustDomains } from '../../../src/identity/trust-domain.ts';
+import { isOfTrustDomain, trustDomains } from '../../../src/identity/names/trust-domain.ts';
 
 const question: Question = {
   own: 'gateway.west',

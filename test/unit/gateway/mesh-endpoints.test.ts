@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { TargetSpec } from '../../../src/discovery/target.ts';
 import type { TargetEndpoint } from '../../../src/exports/target-endpoint.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/authority/issue.ts';
 import type { ClientKind } from '../../support/service-client.ts';
 import { type LocalGateway, localGateway } from '../../support/local-gateway.ts';
 import { MeshProxy } from '../../support/mesh-proxy.ts';

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { expect } from 'chai';
-import type { Identity } from '../../../src/identity/identity.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
-import { peerIdentities } from '../../../src/identity/peer.ts';
+import type { Identity } from '../../../src/identity/sources/identity.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/authority/issue.ts';
+import { peerIdentities } from '../../../src/identity/x509/peer-certificate.ts';
 
 const HOUR = 3_600_000;
 const GATEWAY = 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local';

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../src/base/clock.ts';
 import { LinkspanError, messageOf } from '../../../src/api/errors/linkspan-error.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/authority/issue.ts';
 import { anonymousAccess } from '../../../src/kube/client/access.ts';
 import { KubeClient } from '../../../src/kube/client/client.ts';
 import { services } from '../../../src/kube/objects/resource.ts';

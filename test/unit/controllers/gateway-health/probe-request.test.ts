@@ -4,8 +4,13 @@ import http2 from 'node:http2';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import { systemClock } from '../../../../src/base/clock.ts';
-import type { Identity } from '../../../../src/identity/identity.ts';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../../src/identity/issue.ts';
+import type { Identity } from '../../../../src/identity/sources/identity.ts';
+import {
+  type Authority,
+  createAnchor,
+  createIssuer,
+  issueLeaf,
+} from '../../../../src/identity/authority/issue.ts';
 import type { ProbeOutcome } from '../../../../src/api/reasons/probe-outcome.ts';
 import { Prober, type ProbeTarget } from '../../../../src/controllers/gateway-health/probe-request.ts';
 import { eventually } from '../../../support/eventually.ts';

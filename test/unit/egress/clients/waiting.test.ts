@@ -10,7 +10,7 @@ import {
 } from '../../../../src/egress/clients/route-clients.ts';
 import { MAY_KNOW_MS, MUST_KNOW_MS } from '../../../../src/egress/clients/settle.ts';
 import type { Route } from '../../../../src/egress/routes.ts';
-import type { Identity } from '../../../../src/identity/identity.ts';
+import type { Identity } from '../../../../src/identity/sources/identity.ts';
 import type { Connection } from '../../../../src/proxy/io/connection.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { fixedIdentity } from '../../../support/fixed-identity.ts';
