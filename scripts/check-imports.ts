@@ -16,7 +16,7 @@ export const layers: readonly (readonly string[])[] = [
   ['processes'],
   ['check'],
   ['gateway', 'egress', 'controllers', 'install'],
-  ['link'],
+  ['linking'],
   ['proxy', 'discovery', 'identity'],
   ['exports'],
   ['policy'],
@@ -36,7 +36,7 @@ export const apart: readonly string[] = ['gateway/policy', 'proxy/upstream/balan
 /** Circles of files that are not untied yet. */
 const KNOWN_FILES: KnownCircles = {
   'pages of lists': ['kube/client/client.ts', 'kube/client/list-pages.ts'],
-  'exports of the gateway': ['link/export-gateways.ts', 'link/link-gen.ts'],
+  'exports of the gateway': ['linking/export-gateways.ts', 'linking/link-gen.ts'],
   'attempts at endpoints': ['proxy/upstream/balancer/attempt.ts', 'proxy/upstream/balancer/endpoint.ts'],
   'sessions, exchanges and targets': [
     'proxy/http/forwarding.ts',

@@ -12,12 +12,12 @@ import {
   serviceAccounts,
 } from '../kube/objects/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
-import { mirroringRights } from '../link/account-rights.ts';
+import { mirroringRights } from '../linking/account-rights.ts';
 import { type LinkObject, links, parseLink, readableNamespaces } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
-import { askTarget } from './targets.ts';
+import type { CheckFacts } from './check-facts.ts';
+import { askTarget } from './asked-targets.ts';
 import { boundRoots, trustRoots } from './trust.ts';
 
 const NO_LINKS: Finding = { result: 'skipped', text: 'no links detected' };

@@ -10,7 +10,7 @@ import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import { type Category, type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
 import { clockSkew } from './clock-skew.ts';
-import { adminPortOf, type CheckFacts, isRunning } from './facts.ts';
+import { adminPortOf, type CheckFacts, isRunning } from './check-facts.ts';
 import { importChecks } from './import-checks.ts';
 import { pathChecks } from './path-checks.ts';
 import { trustDomainCheck } from './trust-domains.ts';

@@ -6,7 +6,7 @@ import { CLUSTER_NAME_LABEL, EGRESS_PORTS } from '../api/names.ts';
 import { keyOf } from '../kube/objects/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
-import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './facts.ts';
+import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 
 /** Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old. */
 export function pathChecks(facts: CheckFacts): Check[] {

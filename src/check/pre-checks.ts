@@ -4,7 +4,7 @@ import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { EXTENSION_LABEL } from '../api/names.ts';
 import { namespaces } from '../kube/objects/resource.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
+import type { CheckFacts } from './check-facts.ts';
 import { clockSkew } from './clock-skew.ts';
 import { importPreChecks } from './import-checks.ts';
 

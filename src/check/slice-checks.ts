@@ -11,7 +11,7 @@ import {
   MANAGED_BY_LABEL,
 } from '../exports/slice-makers.ts';
 import { type Check, type Finding, MAX_LINES, skipped, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
+import type { CheckFacts } from './check-facts.ts';
 
 const FLAG = '--hand-made-slices';
 

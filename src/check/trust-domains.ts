@@ -11,7 +11,7 @@ import { isForbidden } from '../kube/client/client.ts';
 import { services } from '../kube/objects/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, passed, skipped } from './check.ts';
-import type { CheckFacts } from './facts.ts';
+import type { CheckFacts } from './check-facts.ts';
 
 /** Who may vouch for whom, as a cluster has it. */
 export interface TrustDomainFacts {

@@ -5,7 +5,7 @@ import { parseFlags } from '../base/config.ts';
 import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../api/names.ts';
 import { readVersion } from '../base/version.ts';
 import { type Category, type Outcome, runChecks } from '../check/check.ts';
-import { CheckFacts } from '../check/facts.ts';
+import { CheckFacts } from '../check/check-facts.ts';
 import { linkerdChecks } from '../check/linkerd-checks.ts';
 import { linkspanChecks } from '../check/linkspan-checks.ts';
 import { preChecks, type PreOptions } from '../check/pre-checks.ts';

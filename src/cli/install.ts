@@ -6,7 +6,7 @@ import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER } from '../api/names.ts';
 import { OLDEST_KUBERNETES } from '../install/charts.ts';
 import { findInstalled, leftovers } from '../install/leftovers.ts';
-import { type InstallRequest, prepare, type Prepared } from '../install/prepare.ts';
+import { type InstallRequest, prepare, type Prepared } from '../install/prepare-install.ts';
 import { awaitReady } from '../install/ready.ts';
 import { renderCrds } from '../install/render.ts';
 import { type Applied, applyAll, deleteAll } from '../kube/apply/apply.ts';

@@ -14,12 +14,12 @@ import {
 } from '../api/names.ts';
 import { isDnsLabel } from '../base/text.ts';
 import type { KubeObject } from '../kube/objects/resource.ts';
-import { gatewayText } from '../link/export-gateways.ts';
+import { gatewayText } from '../linking/export-gateways.ts';
 import { parseImportPolicy } from '../api/link/import-policy.ts';
-import type { LinkRequest } from '../link/prepare.ts';
+import type { LinkRequest } from '../linking/prepare-link.ts';
 import { links } from '../api/link/link-schema.ts';
 import { parseSelector, parseSelectorText } from '../kube/objects/label-selector.ts';
-import { MIN_TOKEN_TTL_MS } from '../link/token.ts';
+import { MIN_TOKEN_TTL_MS } from '../linking/token.ts';
 import { durationFlag, listFlag } from './flags.ts';
 import { readVersion } from '../base/version.ts';
 

@@ -5,9 +5,9 @@ import { parseFlags } from '../base/config.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { titleOf } from '../kube/apply/manifests.ts';
 import { keyOf } from '../kube/objects/resource.ts';
-import { applyLink, prepareLink, type Direction, type PreparedLink } from '../link/join.ts';
-import type { Cluster } from '../link/prepare.ts';
-import { waitUntilSynced } from '../link/wait-synced.ts';
+import { applyLink, prepareLink, type Direction, type PreparedLink } from '../linking/join.ts';
+import type { Cluster } from '../linking/prepare-link.ts';
+import { waitUntilSynced } from '../linking/wait-synced.ts';
 import { clusterFlags, durationFlag, listFlag, openCluster, withClusterFlags } from './flags.ts';
 import {
   boolFlag,

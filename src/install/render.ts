@@ -2,7 +2,7 @@ import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { parseManifests } from '../kube/apply/manifests.ts';
 import type { KubeObject } from '../kube/objects/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';
-import { POD_SECURITY } from './facts.ts';
+import { POD_SECURITY } from './install-facts.ts';
 import { stringify } from 'yaml';
 import { type Helm, withNearestKeys } from './helm.ts';
 import { defaultValues, joinValues, keysOf, overridesSecret, type Values } from './values.ts';

@@ -5,7 +5,7 @@ import { applyAll } from '../kube/apply/apply.ts';
 import { isForbidden, KubeApiError, type KubeClient } from '../kube/client/client.ts';
 import { refOf, titleOf } from '../kube/apply/manifests.ts';
 import { type KubeObject, pods } from '../kube/objects/resource.ts';
-import { type InstallRequest, prepare } from './prepare.ts';
+import { type InstallRequest, prepare } from './prepare-install.ts';
 
 /**
  * Does what `install --apply` does, up to where it would write: everything is rendered and shown to the API server in a dry run. The pods of the Deployments are shown to it too, because it looks at

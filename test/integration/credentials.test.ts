@@ -17,9 +17,9 @@ import {
   services,
   serviceAccounts,
 } from '../../src/kube/objects/resource.ts';
-import { accessFromSecret } from '../../src/link/credentials.ts';
-import { remoteAccessManifests } from '../../src/link/remote-access.ts';
-import { requestToken, tokenFacts } from '../../src/link/token.ts';
+import { accessFromSecret } from '../../src/linking/credentials.ts';
+import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
+import { requestToken, tokenFacts } from '../../src/linking/token.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import { change, clientOf, find, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

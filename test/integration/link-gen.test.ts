@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeClient } from '../../src/kube/client/client.ts';
 import { services } from '../../src/kube/objects/resource.ts';
-import { accessFromSecret } from '../../src/link/credentials.ts';
+import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { parseLink, type LinkObject } from '../../src/api/link/link-schema.ts';
 import { parseSelector } from '../../src/kube/objects/label-selector.ts';
 import { eventually } from '../support/eventually.ts';
@@ -173,7 +173,7 @@ describe('link-gen on real API servers', () => {
   });
 
   it("applies what Linkerd's own link-gen prints, unchanged and without a warning", async () => {
-    const fixture = readFileSync(path.join(root, 'test/unit/link/testdata/linkerd-link-gen.yaml'), 'utf8');
+    const fixture = readFileSync(path.join(root, 'test/unit/linking/testdata/linkerd-link-gen.yaml'), 'utf8');
     const linkerd = await createNamespace(east, 'linkerd');
     const moved = fixture
       .replaceAll('namespace: linkerd-multicluster', `namespace: ${ns}`)

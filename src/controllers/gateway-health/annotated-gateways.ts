@@ -9,8 +9,8 @@ import { type PeerReading, reflectorLimits } from '../../kube/budget/peer-readin
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { services } from '../../kube/objects/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
-import { decideGateway, MAX_NAMED } from '../../link/export-gateways.ts';
-import { gatewayFacts } from '../../link/link-gen.ts';
+import { decideGateway, MAX_NAMED } from '../../linking/export-gateways.ts';
+import { gatewayFacts } from '../../linking/link-gen.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { GatewayFacts } from '../mirror/mirror-facts.ts';

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { describeError } from '../../api/errors/linkspan-error.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import type { LinkReason } from '../../api/link/link-status.ts';
-import { tokenFacts } from '../../link/token.ts';
+import { tokenFacts } from '../../linking/token.ts';
 
 /** Credentials that nobody renews are warned of when a third of their life is left, and this long before their end at the most: milliseconds. */
 const WARN_SHARE = 1 / 3;

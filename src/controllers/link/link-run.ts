@@ -9,7 +9,7 @@ import { BearerAuth } from '../../kube/client/auth.ts';
 import { KubeClient } from '../../kube/client/client.ts';
 import { LeaseElector, type LeaseOptions } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
-import { accessFromSecret, differsInToken } from '../../link/credentials.ts';
+import { accessFromSecret, differsInToken } from '../../linking/credentials.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from './credentials-verdict.ts';
 import { gatewayPart, noAccess } from './gateway-part.ts';
 import { importAnnotations } from '../../api/link/import-policy.ts';

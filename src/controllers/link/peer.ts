@@ -13,7 +13,7 @@ import { clientFor } from '../../kube/client/scoped-client.ts';
 import type { TotalBudget } from '../../kube/budget/total-budget.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import { READ_RATE, writeRate } from './peer-budgets.ts';
-import { annotatedGateway } from '../../link/export-gateways.ts';
+import { annotatedGateway } from '../../linking/export-gateways.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { AnnotatedGateways } from '../gateway-health/annotated-gateways.ts';

@@ -8,8 +8,8 @@ import { CREDENTIALS_SECRET_KEY, TOKEN_TTL } from '../../api/names.ts';
 import { isConflict, isNotFound, type KubeClient } from '../../kube/client/client.ts';
 import { keyOf, secrets } from '../../kube/objects/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { accessFromSecret, kubeconfigWithToken } from '../../link/credentials.ts';
-import { MIN_TOKEN_TTL_MS, requestToken, tokenFacts, type AccountRef } from '../../link/token.ts';
+import { accessFromSecret, kubeconfigWithToken } from '../../linking/credentials.ts';
+import { MIN_TOKEN_TTL_MS, requestToken, tokenFacts, type AccountRef } from '../../linking/token.ts';
 
 /** Share of a token's life after which it is renewed. */
 const RENEW_SHARE = 2 / 3;

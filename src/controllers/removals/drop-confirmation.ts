@@ -6,7 +6,7 @@ import { listPages } from '../../kube/client/list-pages.ts';
 import { slowDown } from '../../kube/budget/pace.ts';
 import type { PeerReading } from '../../kube/budget/peer-reading.ts';
 import { services } from '../../kube/objects/resource.ts';
-import { clusterUid } from '../../link/cluster-uid.ts';
+import { clusterUid } from '../../linking/cluster-uid.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { DropGuard } from './drop-guard.ts';
 import type { EventReason } from '../../api/reasons/mirror-reasons.ts';

@@ -10,7 +10,7 @@ import {
   runChecks,
 } from '../../../src/check/check.ts';
 import { skewFinding } from '../../../src/check/clock-skew.ts';
-import type { CheckFacts } from '../../../src/check/facts.ts';
+import type { CheckFacts } from '../../../src/check/check-facts.ts';
 import {
   deadGateways,
   linkerdChecks,

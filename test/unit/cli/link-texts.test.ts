@@ -1,6 +1,6 @@
 import { manifestText } from '../../../src/cli/output.ts';
-import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
-import { planUnlink, type UnlinkFacts } from '../../../src/link/unlink.ts';
+import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
+import { planUnlink, type UnlinkFacts } from '../../../src/linking/unlink.ts';
 import { expectGolden } from '../../support/golden.ts';
 
 const account = { namespace: 'linkerd-multicluster', name: 'mirror-east' };

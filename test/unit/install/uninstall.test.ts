@@ -6,7 +6,7 @@ import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
 import { parseManifests, titleOf } from '../../../src/kube/apply/manifests.ts';
 import type { KubeObject } from '../../../src/kube/objects/resource.ts';
-import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
+import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
 
 const HOME = 'linkerd-multicluster';
 const GOLDEN = path.join(import.meta.dirname, '../../golden/chart');

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import type { V1Service } from '@kubernetes/client-node';
-import { decideGateway, gatewaysToAllow, readNamedGateways } from '../../../../src/link/export-gateways.ts';
+import {
+  decideGateway,
+  gatewaysToAllow,
+  readNamedGateways,
+} from '../../../../src/linking/export-gateways.ts';
 import { DEFAULT_QUOTAS, NamePatterns, parseImportPolicy } from '../../../../src/api/link/import-policy.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';

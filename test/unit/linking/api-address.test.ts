@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
-import { apiServerAddress, unreachableFromPods } from '../../../src/link/api-address.ts';
+import { apiServerAddress, unreachableFromPods } from '../../../src/linking/api-address.ts';
 
 describe("the address of a target's API server", () => {
   const local = [

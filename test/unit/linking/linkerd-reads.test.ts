@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../../../src/kube/objects/resource.ts';
-import { gatewayFacts } from '../../../src/link/link-gen.ts';
-import { linkManifests } from '../../../src/link/link-manifests.ts';
+import { gatewayFacts } from '../../../src/linking/link-gen.ts';
+import { linkManifests } from '../../../src/linking/link-manifests.ts';
 import {
   controllerCredentials,
   controllerReads,

@@ -1,5 +1,5 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { InstallFacts } from './facts.ts';
+import type { InstallFacts } from './install-facts.ts';
 import { differences, joinValues, type Values } from './values.ts';
 
 /** Where a cluster stands before `install` or `upgrade`, and what that means. */

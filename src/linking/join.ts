@@ -12,7 +12,7 @@ import {
 } from '../kube/objects/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import { credentialsName } from './link-manifests.ts';
-import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare.ts';
+import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare-link.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { linkRefusal, type SourceFacts } from './source-verdict.ts';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { READABLE_NAMESPACES } from '../../../src/api/names.ts';
-import { linkManifests } from '../../../src/link/link-manifests.ts';
+import { linkManifests } from '../../../src/linking/link-manifests.ts';
 import { type LinkObject, parseLink } from '../../../src/api/link/link-schema.ts';
 import { linkFacts } from '../../support/link-facts.ts';
 

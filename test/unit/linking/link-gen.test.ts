@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
-import { accessFromSecret } from '../../../src/link/credentials.ts';
-import { gatewayFacts, linkerdFacts, tokenOf, type GatewayOptions } from '../../../src/link/link-gen.ts';
-import { linkManifests } from '../../../src/link/link-manifests.ts';
+import { accessFromSecret } from '../../../src/linking/credentials.ts';
+import { gatewayFacts, linkerdFacts, tokenOf, type GatewayOptions } from '../../../src/linking/link-gen.ts';
+import { linkManifests } from '../../../src/linking/link-manifests.ts';
 import { parseLink, type LinkObject } from '../../../src/api/link/link-schema.ts';
 import { linkFacts } from '../../support/link-facts.ts';
 

@@ -2,13 +2,13 @@ import { expect } from 'chai';
 import { parse, stringify } from 'yaml';
 import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { loadAccess, withBearer } from '../../../src/kube/client/access.ts';
-import { differsInToken, kubeconfigWithToken } from '../../../src/link/credentials.ts';
+import { differsInToken, kubeconfigWithToken } from '../../../src/linking/credentials.ts';
 import {
   credentialsVerdict,
   expiryOf,
   type Expiry,
 } from '../../../src/controllers/link/credentials-verdict.ts';
-import { tokenFacts } from '../../../src/link/token.ts';
+import { tokenFacts } from '../../../src/linking/token.ts';
 import { serviceAccountToken } from '../../support/tokens.ts';
 
 const NOW = Date.UTC(2026, 0, 10);

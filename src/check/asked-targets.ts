@@ -3,9 +3,9 @@ import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/client.ts';
 import { secrets } from '../kube/objects/resource.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
-import { accessFromSecret } from '../link/credentials.ts';
+import { accessFromSecret } from '../linking/credentials.ts';
 import { type LinkObject, readableNamespaces } from '../api/link/link-schema.ts';
-import type { CheckFacts } from './facts.ts';
+import type { CheckFacts } from './check-facts.ts';
 
 /**
  * Asks the target of a Link with the Link's own credentials, from where this program runs. Each target has a time of its own, shorter than that of the check: one that

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { describeError } from '../../../src/api/errors/linkspan-error.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import type { Condition } from '../../../src/api/link/link-status.ts';
-import { linkState, waitUntilSynced } from '../../../src/link/wait-synced.ts';
+import { linkState, waitUntilSynced } from '../../../src/linking/wait-synced.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 type Words = `${'True' | 'False' | 'Unknown'} ${string}`;

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../../src/api/names.ts';
 import type { KubeObject } from '../../../src/kube/objects/resource.ts';
-import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
+import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
 import { rightsOf } from '../../../scripts/generated/rights.ts';
 import { objectsOf } from '../../support/chart.ts';
 import { linkGenReads } from '../../support/linkerd-reading.ts';

@@ -5,7 +5,7 @@ import { HELM_RELEASE_NAME, OURS } from '../api/names.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
 import { deployments, namespaces, secrets } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
-import { readLinkerd } from '../link/link-gen.ts';
+import { readLinkerd } from '../linking/link-gen.ts';
 import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
 
 /** What a cluster says of an installation. */

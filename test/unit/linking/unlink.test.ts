@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { keyOf, type KubeObject } from '../../../src/kube/objects/resource.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
-import { planUnlink, remainders, type UnlinkFacts, type UnlinkRequest } from '../../../src/link/unlink.ts';
+import { planUnlink, remainders, type UnlinkFacts, type UnlinkRequest } from '../../../src/linking/unlink.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const request: UnlinkRequest = {

@@ -2,7 +2,7 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { describeError } from '../../../src/api/errors/linkspan-error.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
-import { linkRefusal, type SourceFacts, type WantedLink } from '../../../src/link/source-verdict.ts';
+import { linkRefusal, type SourceFacts, type WantedLink } from '../../../src/linking/source-verdict.ts';
 
 const link = (
   change: { name?: string; cluster?: string; secret?: string; by?: string | null; uid?: string } = {},
