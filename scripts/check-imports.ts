@@ -53,7 +53,7 @@ const KNOWN_FILES: KnownCircles = {
     'proxy/upstream/target.ts',
     'proxy/downstream/undecided.ts',
   ],
-  'verbs, and their completion': ['cli/completion.ts', 'cli/verbs.ts'],
+  'verbs, and their completion': ['cli/commands/completion.ts', 'cli/verbs.ts'],
 };
 
 /** Circles of folders that are not untied yet. */
@@ -71,6 +71,7 @@ const KNOWN_FOLDERS: KnownCircles = {
     'proxy/upstream/retry',
   ],
   egress: ['egress', 'egress/clients'],
+  'verbs, and their completion': ['cli', 'cli/commands'],
   'the shared parts of reconcilers': [
     'controllers/imports',
     'controllers/mirror',

@@ -7,7 +7,7 @@ import { ensureNamespace, findAddresses } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';
-import type { LinkRow } from '../../src/cli/links.ts';
+import type { LinkRow } from '../../src/cli/commands/links.ts';
 import { linkspan as run } from '../support/linkspan.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { address } from '../testbed/netns.ts';

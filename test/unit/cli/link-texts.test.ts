@@ -1,4 +1,4 @@
-import { manifestText } from '../../../src/cli/output.ts';
+import { manifestText } from '../../../src/cli/output/output.ts';
 import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
 import { planUnlink, type UnlinkFacts } from '../../../src/linking/unlink.ts';
 import { expectGolden } from '../../support/golden.ts';

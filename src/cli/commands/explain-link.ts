@@ -1,0 +1,73 @@
+import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import type { KubeClient } from '../../kube/client/client.ts';
+import { reasonAdvice } from '../output/reason-advice.ts';
+import { type ControllerFlags, tellFailures } from '../queries/controller-answers.ts';
+import { labelled, reasonText } from '../output/explain-words.ts';
+import { gatherLinks, type LinkRow } from './links.ts';
+import { age, type Output, render } from '../output/output.ts';
+
+/** Why a Link is as it is, from its conditions and what its controller says. @throws LinkspanError LINK_NOT_FOUND */
+export async function explainLink(
+  client: KubeClient,
+  flags: ControllerFlags & { readonly output: Output },
+  name: string,
+): Promise<string> {
+  const { rows, failures } = await gatherLinks(client, flags, true);
+  tellFailures(failures);
+  const row = rows.find((one) => one.name === name) ?? rows.find((one) => one.cluster === name);
+  if (row === undefined)
+    throw new LinkspanError(
+      'LINK_NOT_FOUND',
+      `namespace ${flags.controllerNamespace} has no Link "${name}"${rows.length === 0 ? '' : `, only ${rows.map((one) => one.name).join(', ')}`}`,
+      { hint: 'Check --controller-namespace, and that --context is the source cluster.' },
+    );
+  return render(flags.output, row, () => linkText(row));
+}
+
+/** For people: each condition with what its reason means, and what to do about those that are not well. */
+export function linkText(row: LinkRow): string {
+  const conditions = Object.entries(row.conditions).flatMap(([type, { status, reason, message }]) => {
+    const lines: [string, string][] = [
+      [type, [status, [reason, message].filter((part) => part !== '').join(': ')].join('  ').trimEnd()],
+    ];
+    if (!Object.hasOwn(reasonAdvice, reason)) return lines;
+    // The last of them is that of conditions.
+    const { meanings, fix } = reasonText(reason);
+    lines.push(['', meanings.at(-1)?.meaning ?? '']);
+    if (status !== 'True') lines.push(['', `What to do: ${fix}`]);
+    return lines;
+  });
+  return labelled([
+    ['Link', row.name],
+    ['Cluster', row.cluster],
+    ['Gateway', row.gateway === '' ? 'none' : row.gateway],
+    ['Kept by', row.keptBy ?? 'no replica'],
+    ['Mirrors', row.mirrors === null ? 'not known' : String(row.mirrors)],
+    ['Last word', row.lastWordSeconds === null ? 'not known' : `${age(row.lastWordSeconds)} ago`],
+    ['Credentials', row.credentialsExpireAt === null ? 'no end known' : `until ${row.credentialsExpireAt}`],
+    ...importLines(row),
+    ...under('Not written', row.unwritten),
+    ...conditions,
+  ]);
+}
+
+/** Of what is kept out, this many are named: `linkspan mirrors` has them all. */
+const MAX_REFUSALS = 5;
+
+/** What the import policy says, and what it keeps out. */
+function importLines({ importPolicy, refusedImports }: LinkRow): [string, string][] {
+  const policy = Object.entries(importPolicy).map(([key, value]) => `${key}: ${value}`);
+  const said = policy.length === 0 ? ['the defaults'] : policy;
+  const refused = refusedImports ?? [];
+  const more = refused.length - MAX_REFUSALS;
+  const named = refused
+    .slice(0, MAX_REFUSALS)
+    .map(({ service, reason, why }) => `${service}: ${reason}: ${why}`);
+  if (more > 0) named.push(`and ${more} more: linkspan mirrors`);
+  const kept = refusedImports === null ? ['not known'] : named.length === 0 ? ['nothing'] : named;
+  return [...under('Import policy', said), ...under('Kept out by it', kept)];
+}
+
+/** Lines under one label. */
+const under = (label: string, lines: readonly string[]): [string, string][] =>
+  lines.map((line, at) => [at === 0 ? label : '', line]);
