@@ -31,7 +31,7 @@ export const layers: readonly (readonly string[])[] = [
 export const sideways: readonly (readonly [from: string, to: string])[] = [['kube', 'api']];
 
 /** Folders inside another that know nothing of what is around them: only of lower layers. */
-export const apart: readonly string[] = ['gateway/policy', 'proxy/upstream/balancer'];
+export const apart: readonly string[] = ['gateway/authorization', 'proxy/upstream/balancer'];
 
 /** Circles of files that are not untied yet. */
 const KNOWN_FILES: KnownCircles = {
@@ -70,7 +70,6 @@ const KNOWN_FOLDERS: KnownCircles = {
     'proxy/upstream',
     'proxy/upstream/retry',
   ],
-  egress: ['egress', 'egress/clients'],
   'verbs, and their completion': ['cli', 'cli/commands'],
   'the shared parts of reconcilers': [
     'controllers/imports',

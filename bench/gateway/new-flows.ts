@@ -1,7 +1,7 @@
 /**
  * `node bench/gateway/new-flows.ts`: how many new raw flows a gateway takes per second of its CPU, from our own egress: in stream mode, and with a new mTLS connection each.
  *
- * Each flow is opened as the egress opens it (`src/egress/trunk.ts`), carries one byte to an echo server behind the gateway and back, and is closed by both ends. The egress and the echo server are this process; only the gateway's CPU
+ * Each flow is opened as the egress opens it (`src/egress/gateways/gateway-pool.ts`), carries one byte to an echo server behind the gateway and back, and is closed by both ends. The egress and the echo server are this process; only the gateway's CPU
  * counts. Prints one line of JSON: `{"flows", "seconds", "gatewayCpuSeconds"}`.
  *
  * Without `--gateway` it starts one (`--runtime node|bun`, default node) for itself, pinned to `--cpu` if given. To use one that runs: `--gateway 127.0.0.1:4143 --pid N --gateway-identity NAME --target NAME:PORT` and
@@ -16,7 +16,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseAddress } from '../../src/base/address.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { Trunk } from '../../src/egress/trunk.ts';
+import { Trunk } from '../../src/egress/gateways/gateway-pool.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { Accounts } from '../../src/proxy/metrics/counters.ts';

@@ -14,12 +14,12 @@ import { ClientFields } from './clients/client-fields.ts';
 import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
 import { RefusedClients } from './clients/refusals.ts';
 import type { RelayPolicy } from './clients/relay-rule.ts';
-import type { ClientParts } from './clients/route-clients.ts';
+import type { ClientParts } from './route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
-import type { Route } from './routes.ts';
-import { type GatewayTry, tryGateway } from './try-gateway.ts';
-import type { GatewayPlace } from './trunk.ts';
-import { Trunks } from './trunks.ts';
+import type { Route } from './routes/routes.ts';
+import { type GatewayTry, tryGateway } from './gateways/gateway-try.ts';
+import type { GatewayPlace } from './gateways/gateway-pool.ts';
+import { Trunks } from './gateways/gateway-pools.ts';
 
 export interface EgressOptions
   extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'>,

@@ -16,12 +16,12 @@ import { Target } from '../proxy/upstream/target.ts';
 import type { SessionProtocol } from '../proxy/io/transport-header.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { HeldClient } from './clients/held-client.ts';
-import { type ClientParts, RelayedClient, RouteClients } from './clients/route-clients.ts';
-import { GatewayWays } from './gateway-ways.ts';
+import { type ClientParts, RelayedClient, RouteClients } from './route-clients.ts';
+import { GatewayWays } from './gateways/gateway-connections.ts';
 import { PortListener } from './port-listener.ts';
-import type { Route } from './routes.ts';
-import type { GatewayPlace } from './trunk.ts';
-import type { Trunks } from './trunks.ts';
+import type { Route } from './routes/routes.ts';
+import type { GatewayPlace } from './gateways/gateway-pool.ts';
+import type { Trunks } from './gateways/gateway-pools.ts';
 
 /**
  * A client that is quiet for so long (milliseconds) may be waiting for a server to speak first. Nothing but time is lost where it does not: it is looked at all the same. Shorter would open connections in vain for clients that

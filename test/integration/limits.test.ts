@@ -4,7 +4,7 @@ import { createServer as createHttp2Server } from 'node:http2';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
-import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
+import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';

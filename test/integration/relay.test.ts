@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../src/discovery/target.ts';
 import { Egress } from '../../src/egress/egress.ts';
-import { RouteSource } from '../../src/egress/sources.ts';
+import { RouteSource } from '../../src/egress/routes/route-source.ts';
 import { Gateway } from '../../src/gateway/gateway.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';

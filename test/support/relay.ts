@@ -1,7 +1,7 @@
 import type { TargetSpec } from '../../src/discovery/target.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Egress, type EgressOptions } from '../../src/egress/egress.ts';
-import type { Route } from '../../src/egress/routes.ts';
+import type { Route } from '../../src/egress/routes/routes.ts';
 import type { GatewayOptions } from '../../src/gateway/gateway.ts';
 import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { captureLog, type LogLine } from './captured-log.ts';

@@ -21,10 +21,10 @@ import { parseRate, readRateLimits } from '../../src/policy/rate-limits/rate-lim
 import { readRequestAnnotations } from '../../src/policy/requests/request-annotations.ts';
 import { readServiceProfile } from '../../src/policy/requests/service-profile.ts';
 import { serviceTargets } from '../../src/discovery/service-targets.ts';
-import { routesOf } from '../../src/egress/routes.ts';
-import { passedBefore } from '../../src/gateway/forwarded.ts';
-import { inNetworks } from '../../src/gateway/policy/networks.ts';
-import { storedPod as policyPod, workloadOfPod } from '../../src/gateway/policy/workload.ts';
+import { routesOf } from '../../src/egress/routes/routes.ts';
+import { passedBefore } from '../../src/gateway/authorization/forwarded.ts';
+import { inNetworks } from '../../src/gateway/authorization/networks.ts';
+import { storedPod as policyPod, workloadOfPod } from '../../src/gateway/authorization/workload.ts';
 import { isOfTrustDomain } from '../../src/identity/names/trust-domain.ts';
 import { parseCertificates } from '../../src/identity/x509/certificate.ts';
 import { identityKind } from '../../src/identity/names/identity-name.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import type { AdmissionLimits } from '../../base/admission.ts';
-import { ownLimits } from '../../gateway/admission-limits.ts';
+import { ownLimits } from '../../gateway/admission/admission-limits.ts';
 
 /** Flags of the gateway about how many connections it takes. */
 export const admissionFlags = {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { memoryLimit } from '../../../src/base/memory-limit.ts';
 import { Admission, type Ticket } from '../../../src/base/admission.ts';
-import { admissionLimits } from '../../../src/gateway/admission-limits.ts';
+import { admissionLimits } from '../../../src/gateway/admission/admission-limits.ts';
 import { shareOf } from '../../../src/base/ip-ranges.ts';
 
 const MIB = 1024 * 1024;

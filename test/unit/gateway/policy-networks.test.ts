@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { inNetworks, isNetwork } from '../../../src/gateway/policy/networks.ts';
+import { inNetworks, isNetwork } from '../../../src/gateway/authorization/networks.ts';
 
 /** An address that is wrongly taken for one of a network is a client let in who should not be. */
 describe('networks of policies', () => {

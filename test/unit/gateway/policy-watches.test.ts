@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { openKubePolicies } from '../../../src/gateway/policy/kube-policies.ts';
-import type { PolicySource } from '../../../src/gateway/policy/source.ts';
+import { openKubePolicies } from '../../../src/gateway/authorization/kube-policies.ts';
+import type { PolicySource } from '../../../src/gateway/authorization/policy-source.ts';
 import type { KubeClient } from '../../../src/kube/client/client.ts';
 import { statusError } from '../../../src/kube/client/api-error.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';

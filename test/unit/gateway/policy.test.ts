@@ -7,9 +7,9 @@ import type {
   Server,
   ServerAuthorization,
 } from '../../../src/api/linkerd/policy-kinds.ts';
-import { gatewayRules, type PolicyFacts, rulesFor } from '../../../src/gateway/policy/rules.ts';
-import { policyVerdict, type PolicySetting } from '../../../src/gateway/policy/verdict.ts';
-import { storedPod, type Workload, workloadOfPod } from '../../../src/gateway/policy/workload.ts';
+import { gatewayRules, type PolicyFacts, rulesFor } from '../../../src/gateway/authorization/policy-rules.ts';
+import { policyVerdict, type PolicySetting } from '../../../src/gateway/authorization/policy-verdict.ts';
+import { storedPod, type Workload, workloadOfPod } from '../../../src/gateway/authorization/workload.ts';
 
 interface Cluster {
   servers: Server[];

@@ -3,13 +3,9 @@ import { NO_CLIENTS } from '../../../../src/egress/clients/client.ts';
 import { ClientFields } from '../../../../src/egress/clients/client-fields.ts';
 import { NO_NAMESPACE_RULES } from '../../../../src/egress/clients/namespace-rules.ts';
 import { RefusedClients } from '../../../../src/egress/clients/refusals.ts';
-import {
-  type ClientParts,
-  RelayedClient,
-  RouteClients,
-} from '../../../../src/egress/clients/route-clients.ts';
+import { type ClientParts, RelayedClient, RouteClients } from '../../../../src/egress/route-clients.ts';
 import { MAY_KNOW_MS, MUST_KNOW_MS } from '../../../../src/egress/clients/settle.ts';
-import type { Route } from '../../../../src/egress/routes.ts';
+import type { Route } from '../../../../src/egress/routes/routes.ts';
 import type { Identity } from '../../../../src/identity/sources/identity.ts';
 import type { Connection } from '../../../../src/proxy/io/connection.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';

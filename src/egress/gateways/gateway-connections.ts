@@ -1,0 +1,92 @@
+import type { SocketAddress } from '../../base/address.ts';
+import type { Connection } from '../../proxy/io/connection.ts';
+import { ProxyFailure } from '../../proxy/http/failures.ts';
+import type { Field } from '../../proxy/http/fields.ts';
+import type { Http2Connection } from '../../proxy/http2/connection.ts';
+import type { StreamCarrier } from '../../proxy/upstream/stream-carrier.ts';
+import { targetField } from '../../proxy/streams/head.ts';
+import type { SessionProtocol } from '../../proxy/io/transport-header.ts';
+import type { Accounts } from '../../proxy/metrics/counters.ts';
+import type { Route } from '../routes/routes.ts';
+import type { Trunk } from './gateway-pool.ts';
+import type { Trunks } from './gateway-pools.ts';
+
+/** How one route reaches the addresses of its gateway: which trunks it holds, and what its streams say of where they go. */
+export class GatewayWays implements StreamCarrier {
+  readonly target: Field;
+  readonly #route: Route;
+  readonly #table: Trunks;
+  readonly #accounts: Accounts;
+  readonly #trunks = new Map<string, Trunk>();
+  #released = false;
+
+  constructor(route: Route, table: Trunks, accounts: Accounts) {
+    this.#route = route;
+    this.#table = table;
+    this.#accounts = accounts;
+    this.target = targetField(`${route.name}:${route.port}`);
+  }
+
+  /** Takes the addresses as they are now. */
+  update(hosts: readonly string[]): void {
+    if (this.#released) return;
+    const { port, identity } = this.#route.gateway;
+    for (const [host, trunk] of this.#trunks) {
+      if (hosts.includes(host)) continue;
+      this.#trunks.delete(host);
+      this.#table.release(trunk);
+    }
+    for (const host of hosts)
+      if (!this.#trunks.has(host)) this.#trunks.set(host, this.#table.acquire({ host, port, identity }));
+  }
+
+  /** The route has no flows any more. */
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    for (const trunk of this.#trunks.values()) this.#table.release(trunk);
+    this.#trunks.clear();
+  }
+
+  /**
+   * A byte connection for one flow.
+   * @param client on whose behalf, where that is known
+   * @throws ProxyFailure
+   */
+  async dial({ host }: SocketAddress, session: SessionProtocol, client?: Field): Promise<Connection> {
+    const { name, port } = this.#route;
+    return this.#to(host).open({ name, port, field: this.target, client }, session);
+  }
+
+  /** Whether some address wants to know on whose behalf streams are, as far as is known. */
+  get namesClients(): boolean {
+    for (const trunk of this.#trunks.values()) if (trunk.namesClients) return true;
+    return false;
+  }
+
+  get possible(): boolean {
+    for (const trunk of this.#trunks.values()) if (trunk.takesStreams) return true;
+    return false;
+  }
+
+  takes({ host }: SocketAddress): boolean {
+    return this.#trunks.get(host)?.takesStreams === true;
+  }
+
+  ready({ host }: SocketAddress): Http2Connection | undefined {
+    const ready = this.#trunks.get(host)?.ready();
+    if (ready !== undefined) this.#accounts.streams.requests++;
+    return ready;
+  }
+
+  async prepare({ host }: SocketAddress): Promise<boolean> {
+    return this.#to(host).prepare();
+  }
+
+  #to(host: string): Trunk {
+    const trunk = this.#trunks.get(host);
+    if (trunk !== undefined) return trunk;
+    // Between an address' leaving and the next pick of the balancer.
+    throw new ProxyFailure('connection failed', `${this.#route.label}: ${host} is no address of its gateway`);
+  }
+}

@@ -1,0 +1,175 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Accounts } from '../../proxy/metrics/counters.ts';
+import type { Connection } from '../../proxy/io/connection.ts';
+import { ProxyFailure } from '../../proxy/http/failures.ts';
+import type { Field } from '../../proxy/http/fields.ts';
+import { Http2Connection, type Http2User } from '../../proxy/http2/connection.ts';
+import { ErrorCode } from '../../proxy/http2/errors.ts';
+import { Http2Exchange } from '../../proxy/downstream/http2-exchange.ts';
+import { statusField } from '../../proxy/http2/message.ts';
+import type { Http2Stream } from '../../proxy/http2/stream.ts';
+import type { Session } from '../../proxy/downstream/session.ts';
+import { readPurpose, refusalHead } from '../../proxy/streams/head.ts';
+import type { ClientNames } from '../authorization/trusted-relays.ts';
+import { MAX_STREAMS, STREAM_RESETS, STREAM_WINDOWS } from '../../proxy/streams/limits.ts';
+import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
+import type { SessionProtocol } from '../../proxy/io/transport-header.ts';
+
+const EMPTY = Buffer.alloc(0);
+/**
+ * Visits of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill our
+ * memory.
+ */
+const MAX_NAMED = 10_000;
+
+/** One client's flows to one service: all that they have in common. */
+export interface Visit {
+  /** What a request needs to be served. */
+  readonly session: Session;
+  /** Serves a byte connection for the same service. */
+  serve(connection: Connection, protocol: SessionProtocol): void;
+  /** No more flows come. */
+  leave(): void;
+}
+
+export interface StreamSessionOptions {
+  readonly connection: Connection;
+  readonly clock: Clock;
+  readonly accounts: Accounts;
+  /** Whether a service is exported: what is said of one that is not need not be kept. */
+  readonly exported: (name: string, port: number) => boolean;
+  /** What is made of `:client`; default nothing was agreed about it. */
+  readonly clients?: ClientNames;
+  /**
+   * @param client on whose behalf, where the peer is believed and says it
+   * @throws ProxyFailure when it may not say that
+   */
+  readonly visit: (name: string, port: number, client: string | undefined) => Visit;
+}
+
+/** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
+export class StreamSession implements Http2User {
+  readonly #options: StreamSessionOptions;
+  readonly #connection: Http2Connection;
+  readonly #namesClients: boolean;
+  readonly #believes: boolean;
+  /** Of the peer itself, by `name:port`. */
+  readonly #visits: Visits = new Map();
+  /** Of those it speaks for, by identity. The longest known are at the front. */
+  readonly #clients = new Map<string, Visits>();
+  #named = 0;
+
+  constructor(options: StreamSessionOptions) {
+    const { clients = 'none' } = options;
+    this.#options = options;
+    this.#namesClients = clients !== 'none';
+    this.#believes = clients === 'believed';
+    this.#connection = new Http2Connection(options.connection, {
+      role: 'server',
+      clock: options.clock,
+      user: this,
+      boundary: options.accounts,
+      maxStreams: MAX_STREAMS,
+      resetLimit: STREAM_RESETS,
+      ...STREAM_WINDOWS,
+    });
+  }
+
+  start(): void {
+    this.#options.accounts.streams.connections++;
+    this.#connection.start(EMPTY);
+  }
+
+  /** Takes no new flows; those under way go on. */
+  drain(): void {
+    this.#connection.goAway();
+  }
+
+  onRequest(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
+    try {
+      const { name, port, tunnel, client, fields: head } = readPurpose(fields, this.#namesClients);
+      const who = this.#believes ? client : undefined;
+      const kept = this.#options.exported(name, port);
+      const visit = kept ? this.#visit(name, port, who) : this.#options.visit(name, port, who);
+      if (tunnel === undefined) this.#request(visit, stream, head, ended);
+      else this.#tunnel(visit, stream, tunnel, ended);
+      if (!kept) visit.leave();
+    } catch (error) {
+      if (!(error instanceof ProxyFailure)) throw error;
+      this.#options.accounts.failure(error.kind);
+      stream.head(refusalHead(error), true);
+      if (!ended) stream.reset(ErrorCode.NO_ERROR);
+    }
+  }
+
+  onTooLarge(stream: Http2Stream): void {
+    this.#options.accounts.failure('bad request');
+    stream.head([statusField(431)], true);
+  }
+
+  onStreamClosed(): void {
+    // Its exchange or tunnel knows.
+  }
+
+  onGoAway(): void {
+    // The client opens no more streams; those under way go on.
+  }
+
+  onClosed(): void {
+    this.#options.accounts.streams.connections--;
+    leaveAll(this.#visits);
+    for (const visits of this.#clients.values()) leaveAll(visits);
+    this.#clients.clear();
+  }
+
+  #request(visit: Visit, stream: Http2Stream, head: readonly Field[], ended: boolean): void {
+    this.#options.accounts.streams.requests++;
+    new Http2Exchange(visit.session, stream).begin(head, ended);
+  }
+
+  #tunnel(visit: Visit, stream: Http2Stream, protocol: SessionProtocol, ended: boolean): void {
+    const { accounts, connection } = this.#options;
+    accounts.streams.tunnels++;
+    const tunnel = new ServedTunnel(stream, connection.remoteAddress, accounts);
+    // Why not is told by what is spoken in it; of raw bytes only the stream itself can tell.
+    if (protocol !== 'opaque') tunnel.established();
+    visit.serve(tunnel, protocol);
+    if (ended) tunnel.onEnd();
+  }
+
+  #visit(name: string, port: number, client: string | undefined): Visit {
+    const key = `${name}:${port}`;
+    const visits = client === undefined ? this.#visits : this.#clients.get(client);
+    let visit = visits?.get(key);
+    if (visit !== undefined) return visit;
+    visit = this.#options.visit(name, port, client);
+    if (client === undefined) this.#visits.set(key, visit);
+    else this.#remember(client, key, visit);
+    return visit;
+  }
+
+  /**
+   * Makes room first where there is none. Flows of a client that is forgotten go on; it is looked up anew
+   * when it comes again.
+   */
+  #remember(client: string, key: string, visit: Visit): void {
+    for (const [oldest, visits] of this.#clients) {
+      if (this.#named < MAX_NAMED) break;
+      this.#named -= visits.size;
+      this.#clients.delete(oldest);
+      leaveAll(visits);
+    }
+    let visits = this.#clients.get(client);
+    if (visits === undefined) this.#clients.set(client, (visits = new Map()));
+    visits.set(key, visit);
+    this.#named++;
+  }
+}
+
+/** One client's visits, by `name:port`. */
+type Visits = Map<string, Visit>;
+
+function leaveAll(visits: Visits): void {
+  for (const visit of visits.values()) visit.leave();
+  visits.clear();
+}
