@@ -30,55 +30,40 @@ export const layers: readonly (readonly string[])[] = [
 /** Imports against that order that are not untied yet. */
 export const sideways: readonly (readonly [from: string, to: string])[] = [['kube', 'api']];
 
+/** The same order within a folder, of those below it. */
+export const inside: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  proxy: [
+    ['proxy/downstream'],
+    ['proxy/upstream'],
+    ['proxy/upstream/retry', 'proxy/filters', 'proxy/streams'],
+    ['proxy/upstream/balancer', 'proxy/http2'],
+    ['proxy/io', 'proxy/http1', 'proxy/http2/hpack'],
+    ['proxy/metrics'],
+    ['proxy/http'],
+  ],
+  controllers: [
+    ['controllers'],
+    ['controllers/link'],
+    ['controllers/gc'],
+    ['controllers/federated'],
+    ['controllers/mirror'],
+    ['controllers/settings'],
+    ['controllers/gateway-health', 'controllers/egress-ports'],
+    ['controllers/reconcile'],
+    ['controllers/objects'],
+    ['controllers/imports'],
+    ['controllers/removals'],
+  ],
+};
+
 /** Folders inside another that know nothing of what is around them: only of lower layers. */
-export const apart: readonly string[] = ['gateway/authorization', 'proxy/upstream/balancer'];
+export const apart: readonly string[] = ['gateway/authorization'];
 
 /** Circles of files that are not untied yet. */
-const KNOWN_FILES: KnownCircles = {
-  'pages of lists': ['kube/client/client.ts', 'kube/client/list-pages.ts'],
-  'exports of the gateway': ['linking/export-gateways.ts', 'linking/link-gen.ts'],
-  'attempts at endpoints': ['proxy/upstream/balancer/attempt.ts', 'proxy/upstream/balancer/endpoint.ts'],
-  'sessions, exchanges and targets': [
-    'proxy/http/forwarding.ts',
-    'proxy/downstream/http1-exchange.ts',
-    'proxy/http1/render.ts',
-    'proxy/downstream/http1-session.ts',
-    'proxy/downstream/http1-translated.ts',
-    'proxy/downstream/http1-upgraded.ts',
-    'proxy/upstream/http1-request.ts',
-    'proxy/downstream/http2-exchange.ts',
-    'proxy/downstream/http2-session.ts',
-    'proxy/downstream/opaque.ts',
-    'proxy/downstream/session.ts',
-    'proxy/upstream/target.ts',
-    'proxy/downstream/undecided.ts',
-  ],
-  'verbs, and their completion': ['cli/commands/completion.ts', 'cli/verbs.ts'],
-};
+const KNOWN_FILES: KnownCircles = {};
 
 /** Circles of folders that are not untied yet. */
-const KNOWN_FOLDERS: KnownCircles = {
-  proxy: [
-    'proxy/downstream',
-    'proxy/filters',
-    'proxy/http',
-    'proxy/http1',
-    'proxy/http2',
-    'proxy/http2/hpack',
-    'proxy/io',
-    'proxy/metrics',
-    'proxy/upstream',
-    'proxy/upstream/retry',
-  ],
-  'verbs, and their completion': ['cli', 'cli/commands'],
-  'the shared parts of reconcilers': [
-    'controllers/imports',
-    'controllers/mirror',
-    'controllers/objects',
-    'controllers/reconcile',
-  ],
-  'a Link and its members': ['controllers/federated', 'controllers/gc', 'controllers/link'],
-};
+const KNOWN_FOLDERS: KnownCircles = {};
 
 /** Parts of `controllers` that decide and write; only `gateway-health` asks over the network itself. */
 const WITHOUT_SOCKETS = [
@@ -91,6 +76,7 @@ const WITHOUT_SOCKETS = [
   'objects',
   'reconcile',
   'removals',
+  'settings',
 ] as const;
 const SOCKETS = [/^node:(net|tls|http|https|http2|dgram)$/, /^undici$/];
 
@@ -152,7 +138,10 @@ export function violations(file: string, text: string): string[] {
       return [`src/${file}: ${folder}/ must not import "${specifier}"`];
     if (target === undefined) return [];
     const to = roomOf(target);
+    const parts = inside[folder];
     if (!allowed(folder, to)) return [`src/${file}: ${folder}/ must not import ${to}/ ("${specifier}")`];
+    if (folder === to && parts !== undefined && !pointsDown(parts, file, target))
+      return [`src/${file}: its folder must not import ${path.posix.dirname(target)}/ ("${specifier}")`];
     const around = closed?.split('/')[0];
     if (closed !== undefined && target.startsWith(`${around}/`) && !target.startsWith(`${closed}/`))
       return [`src/${file}: ${closed}/ must not import what is around it ("${specifier}")`];
@@ -166,16 +155,24 @@ function isWithin(folder: string, other: string): boolean {
 }
 
 /** The folder by which a file has its place in the layers: the deepest that is named there, else the topmost. */
-function roomOf(file: string): string {
-  const rooms = layers.flat().filter((room) => isWithin(path.posix.dirname(file), room));
+function roomOf(file: string, among: readonly (readonly string[])[] = layers): string {
+  const rooms = among.flat().filter((room) => isWithin(path.posix.dirname(file), room));
   return rooms.toSorted((a, b) => b.length - a.length)[0] ?? file.split('/')[0] ?? '';
 }
 
 function allowed(from: string, to: string): boolean {
   if (from === to || sideways.some(([a, b]) => a === from && b === to)) return true;
-  const fromLayer = layers.findIndex((layer) => layer.includes(from));
-  const toLayer = layers.findIndex((layer) => layer.includes(to));
-  return fromLayer >= 0 && toLayer > fromLayer;
+  return isBelow(layers, to, from);
+}
+
+function pointsDown(parts: readonly (readonly string[])[], file: string, target: string): boolean {
+  const [from, to] = [roomOf(file, parts), roomOf(target, parts)];
+  return from === to || isBelow(parts, to, from);
+}
+
+function isBelow(order: readonly (readonly string[])[], lower: string, upper: string): boolean {
+  const from = order.findIndex((layer) => layer.includes(upper));
+  return from >= 0 && order.findIndex((layer) => layer.includes(lower)) > from;
 }
 
 /** Who imports whom, by file and by folder, and which edges are of types only (`from → to`). */

@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
+import type { HeadRules } from '../proxy/http/forwarding.ts';
 import type { Connection } from '../proxy/io/connection.ts';
 import { ProxyFailure } from '../proxy/http/failures.ts';
 import type { Field } from '../proxy/http/fields.ts';
-import type { HeadRules } from '../proxy/downstream/session.ts';
 import type { Route } from './routes/routes.ts';
 import { type Client, type Clients, isSettled, podAddress } from './clients/client.ts';
 import type { ClientFields } from './clients/client-fields.ts';

@@ -2,10 +2,10 @@ import { TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { OpenPeers } from '../identity/trust/open-peers.ts';
 import { refusalOf } from '../identity/trust/trust.ts';
-import type { MeshPeer } from '../proxy/upstream/balancer/endpoint.ts';
-import { type DialOptions, plainDial, tlsDial } from '../proxy/io/dial.ts';
-import type { Dial } from '../proxy/upstream/target-options.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../proxy/io/transport-header.ts';
+import type { SessionProtocol } from '../proxy/http/messages.ts';
+import { type Dial, type DialOptions, plainDial, tlsDial } from '../proxy/io/dial.ts';
+import type { MeshPeer } from '../proxy/io/endpoint-address.ts';
+import { encodeTransportHeader } from '../proxy/io/transport-header.ts';
 
 export interface EndpointDialOptions extends DialOptions {
   readonly identity: IdentitySource;

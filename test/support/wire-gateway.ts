@@ -5,7 +5,8 @@ import type { TargetSource, TargetSpec } from '../../src/discovery/target.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../../src/proxy/io/transport-header.ts';
+import type { SessionProtocol } from '../../src/proxy/http/messages.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { WireClient } from './wire-client.ts';
 

@@ -11,12 +11,12 @@ import type { PolicySource } from '../../src/gateway/authorization/policy-source
 import { NO_POLICIES } from '../../src/gateway/authorization/policy-source.ts';
 import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
 import { Accounts } from '../../src/proxy/metrics/counters.ts';
-import { Attempt } from '../../src/proxy/upstream/balancer/attempt.ts';
 import { Balancer } from '../../src/proxy/upstream/balancer/balancer.ts';
 import { Gate } from '../../src/proxy/filters/admission.ts';
 import { BodyReader } from '../../src/proxy/http1/body.ts';
 import { Http1Session } from '../../src/proxy/downstream/http1-session.ts';
 import { TranslatedExchange } from '../../src/proxy/downstream/http1-translated.ts';
+import { Attempt } from '../../src/proxy/upstream/balancer/endpoint.ts';
 import { Http1Upstream } from '../../src/proxy/upstream/http1-request.ts';
 import { Http2Exchange } from '../../src/proxy/downstream/http2-exchange.ts';
 import { Http2Pool } from '../../src/proxy/upstream/http2-pool.ts';

@@ -1,11 +1,11 @@
 import type { SocketAddress } from '../../base/address.ts';
+import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
 import type { Http2Connection } from '../../proxy/http2/connection.ts';
 import type { StreamCarrier } from '../../proxy/upstream/stream-carrier.ts';
 import { targetField } from '../../proxy/streams/head.ts';
-import type { SessionProtocol } from '../../proxy/io/transport-header.ts';
 import type { Accounts } from '../../proxy/metrics/counters.ts';
 import type { Route } from '../routes/routes.ts';
 import type { Trunk } from './gateway-pool.ts';

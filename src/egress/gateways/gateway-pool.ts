@@ -5,6 +5,7 @@ import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
 import type { Identity, IdentitySource } from '../../identity/sources/identity.ts';
 import { refusalOf } from '../../identity/trust/trust.ts';
+import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { Accounts } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import { tlsConnect, type TlsOptions } from '../../proxy/io/dial.ts';
@@ -14,7 +15,7 @@ import { Http2Connection, type Http2User } from '../../proxy/http2/connection.ts
 import { DialledTunnel } from '../../proxy/streams/dialled-tunnel.ts';
 import { tunnelHead } from '../../proxy/streams/head.ts';
 import { MAX_STREAMS, STREAM_WINDOWS } from '../../proxy/streams/limits.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../../proxy/io/transport-header.ts';
+import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
 /** Streams in hand on every connection from which one more is opened, and how many connections that may make. Beyond, connections are opened only when all are full. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { Accounts } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
@@ -13,7 +14,6 @@ import { readPurpose, refusalHead } from '../../proxy/streams/head.ts';
 import type { ClientNames } from '../authorization/trusted-relays.ts';
 import { MAX_STREAMS, STREAM_RESETS, STREAM_WINDOWS } from '../../proxy/streams/limits.ts';
 import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
-import type { SessionProtocol } from '../../proxy/io/transport-header.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**

@@ -1,10 +1,11 @@
 import { ProxyFailure } from '../http/failures.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
+import { NO_BODY } from '../http/framing.ts';
 import type { Session } from './session.ts';
 import type { Lease } from '../upstream/connection-lease.ts';
 import type { Target } from '../upstream/target.ts';
 import { BodyReader } from '../http1/body.ts';
-import { NO_BODY, type RequestHead, type ResponseHead } from '../http1/head.ts';
+import type { RequestHead, ResponseHead } from '../http1/head.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -157,18 +158,4 @@ export function needsConnection({ head, personal }: Exchange, { protocol }: Targ
 /** An unused connection was taken, and nothing has come of it. */
 export function isStale({ lease, response, held, bodySent }: Exchange): boolean {
   return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
-}
-
-/**
- * What is said where an endpoint's connection ended and its answer was not whole.
- * @param response what has come of it @param error how it broke, if it did
- */
-export function lostConnection(
-  label: string,
-  response: ResponseHead | undefined,
-  error: Error | undefined,
-): ProxyFailure {
-  const when = response === undefined ? 'before it answered' : 'in the middle of its answer';
-  const why = error === undefined ? `closed the connection ${when}` : error.message;
-  return new ProxyFailure('connection failed', `${label}: the endpoint ${why}`, error);
 }

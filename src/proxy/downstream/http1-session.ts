@@ -1,3 +1,4 @@
+import { IDEMPOTENT } from '../http/messages.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Flow, Session } from './session.ts';
@@ -7,7 +8,6 @@ import { passOn } from '../http1/body.ts';
 import {
   type Exchange,
   isStale,
-  lostConnection,
   marked,
   needsConnection,
   newExchange,
@@ -20,16 +20,15 @@ import { PrivateConnection } from '../upstream/private-connection.ts';
 import { TranslatedExchange } from './http1-translated.ts';
 import {
   behind,
-  HeadError,
   headEnd,
-  IDEMPOTENT,
+  HeadError,
   HeadMemory,
   MAX_INTERIM,
   parseResponseHead,
   type RequestHead,
   type ResponseHead,
 } from '../http1/head.ts';
-import { failureResponse } from '../http1/failure-response.ts';
+import { failureResponse, lostConnection } from '../http1/failure-response.ts';
 import { isServableTarget, renderRequest, renderResponse } from '../http1/render.ts';
 import { UpgradedExchange } from './http1-upgraded.ts';
 

@@ -1,8 +1,8 @@
-import type { Attempt } from '../upstream/balancer/attempt.ts';
 import { contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, NOBODY } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Hold } from '../filters/admission.ts';
+import type { Attempt } from '../upstream/balancer/endpoint.ts';
 import type { Flow, Session } from './session.ts';
 import { joinTunnel, type TunnelWatch } from '../io/splice.ts';
 

@@ -1,30 +1,13 @@
 import type { Clock } from '../../base/clock.ts';
+import type { HeadRules } from '../http/forwarding.ts';
+import type { SessionProtocol } from '../http/messages.ts';
 import type { Accounts } from '../metrics/counters.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { AccessLog } from '../metrics/access-log.ts';
 import type { Field } from '../http/fields.ts';
-import { Http1Session } from './http1-session.ts';
-import { Http2Session } from './http2-session.ts';
-import { OpaqueFlow } from './opaque.ts';
-import type { Speech } from './speech.ts';
 import type { Target } from '../upstream/target.ts';
-import type { SessionProtocol } from '../io/transport-header.ts';
-import { UndecidedFlow } from './undecided.ts';
-
-/** How request heads are changed on their way to the target. */
-export interface HeadRules {
-  /** Replaces the Host field; undefined leaves the client's. */
-  readonly host: string | undefined;
-  /** Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but proxies may send. */
-  readonly added: readonly Field[];
-  /**
-   * Who asks, for a next hop that believes us (`:client` of stream mode); absent where nobody is named. Read
-   * for each request: a client may become known while its connection is open.
-   */
-  readonly client?: Field | undefined;
-}
 
 /** One client connection and what it is for. The same for gateway and egress: only the ends differ. */
 export interface Session {
@@ -64,21 +47,4 @@ export interface Parties {
   readonly quietMs: number;
   /** What it is when it speaks that. */
   session(protocol: SessionProtocol): Session;
-}
-
-/**
- * Serves a client connection until it ends. This is the one place where a protocol meets its implementation.
- * @param first bytes that have been read already
- */
-export function serve(speech: Speech, parties: Parties, first: Buffer): Flow {
-  const flow = flowOf(speech, parties);
-  flow.start(first);
-  return flow;
-}
-
-function flowOf(speech: Speech, parties: Parties): Flow & { start(first: Buffer): void } {
-  if (speech === 'http1') return new Http1Session(parties.session(speech));
-  if (speech === 'http2') return new Http2Session(parties.session(speech));
-  if (speech === 'opaque') return new OpaqueFlow(parties.session(speech));
-  return new UndecidedFlow(parties, { http: speech === 'http', serve });
 }

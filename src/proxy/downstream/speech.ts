@@ -1,5 +1,5 @@
 import type { PortProtocol } from '../../api/ports/protocol.ts';
-import type { SessionProtocol } from '../io/transport-header.ts';
+import type { SessionProtocol } from '../http/messages.ts';
 
 /** What a client says that it speaks. `http`: of some version; undefined: nothing. */
 export type Claim = SessionProtocol | 'http' | undefined;

@@ -1,5 +1,3 @@
-import type { AccessLog } from '../metrics/access-log.ts';
-import { NO_ACCESS_LOG } from '../metrics/access-log.ts';
 import { ProxyFailure } from './failures.ts';
 
 /**
@@ -38,26 +36,4 @@ export function contained(boundary: Boundary, work: () => void): void {
   } catch (error) {
     boundary.caught(error);
   }
-}
-
-/** A log that watches flows and so never ends one. */
-export function containedLog(log: AccessLog, boundary: Boundary): AccessLog {
-  if (log === NO_ACCESS_LOG) return log;
-  return {
-    wants(status, failure, grpcStatus) {
-      try {
-        return log.wants(status, failure, grpcStatus);
-      } catch (error) {
-        boundary.caught(error);
-        return false;
-      }
-    },
-    record(entry) {
-      try {
-        log.record(entry);
-      } catch (error) {
-        boundary.caught(error);
-      }
-    },
-  };
 }

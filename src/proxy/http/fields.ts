@@ -242,3 +242,16 @@ export function trailerFields(fields: readonly Field[]): Field[] {
 }
 
 const OF_PROXIES = About.PROXY | HOP;
+
+const NO_OPTIONS: ReadonlySet<string> = new Set();
+
+/** The options of the Connection field, in lower case. */
+export function connectionOptions(fields: readonly Field[]): ReadonlySet<string> {
+  let options: Set<string> | undefined;
+  for (const { about, value } of fields) {
+    if ((about.bits & About.OPTIONS) === 0) continue;
+    options ??= new Set();
+    for (const option of value.toLowerCase().split(',')) options.add(option.trim());
+  }
+  return options ?? NO_OPTIONS;
+}

@@ -1,6 +1,12 @@
-import { About, type Field, makeField, NOT_PLAIN, stays, takesTrailers } from './fields.ts';
-import { connectionOptions } from '../http1/head.ts';
-import type { HeadRules } from '../downstream/session.ts';
+import {
+  About,
+  connectionOptions,
+  type Field,
+  makeField,
+  NOT_PLAIN,
+  stays,
+  takesTrailers,
+} from './fields.ts';
 
 const TE_TRAILERS = makeField('te', 'trailers');
 const NOT_FORWARDED = About.HOP | About.CODING;
@@ -33,4 +39,17 @@ export function endToEnd(fields: readonly Field[]): Field[] {
     if (stays(field, options)) kept.push(field);
   }
   return kept;
+}
+
+/** How request heads are changed on their way to the target. */
+export interface HeadRules {
+  /** Replaces the Host field; undefined leaves the client's. */
+  readonly host: string | undefined;
+  /** Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but proxies may send. */
+  readonly added: readonly Field[];
+  /**
+   * Who asks, for a next hop that believes us (`:client` of stream mode); absent where nobody is named. Read
+   * for each request: a client may become known while its connection is open.
+   */
+  readonly client?: Field | undefined;
 }

@@ -1,7 +1,6 @@
-import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from './failures.ts';
 import type { Field } from './fields.ts';
-import type { Framing } from '../http1/head.ts';
+import type { Framing } from './framing.ts';
 
 /** The HTTP version that a client speaks, or spoke before a proxy carried its request over HTTP/2 (`l5d-orig-proto`). */
 export type HttpVersion = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
@@ -60,8 +59,11 @@ export interface Upstream {
   abandon(failed?: boolean): void;
 }
 
-/** The connection of an upgraded request, and what came behind its response. */
-export interface Upgraded {
-  readonly connection: Connection;
-  readonly rest: Buffer;
-}
+/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
+export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/**
+ * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying which service the whole connection is for
+ * (linkerd2-proxy `transport-header`): a fixed preface, a big-endian u32 length, and a protobuf message.
+ */
+export type SessionProtocol = 'http1' | 'http2' | 'opaque';

@@ -2,11 +2,13 @@ import net from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
+import type { Field } from '../http/fields.ts';
+import type { SessionProtocol } from '../http/messages.ts';
 import { type Connection, SocketConnection, TLS_BELOW } from './connection.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { ConnectionAccount } from '../metrics/connection-counters.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import type { Dial } from '../upstream/target-options.ts';
+import type { EndpointPlace } from './endpoint-address.ts';
 
 /** Time to connect, TLS included; Linkerd's outbound default is 1 s. */
 export const CONNECT_TIMEOUT_MS = 1000;
@@ -159,3 +161,15 @@ function connected(
     });
   });
 }
+
+/**
+ * Opens a connection to an endpoint, ready for the application's bytes.
+ * @param protocol what will be spoken on it
+ * @param client on whose behalf, where the endpoint is to be told; such a connection is `personal`
+ * @throws ProxyFailure `connection failed` or `connect timeout`
+ */
+export type Dial = (
+  endpoint: EndpointPlace,
+  protocol: SessionProtocol,
+  client?: Field,
+) => Promise<Connection>;

@@ -6,12 +6,7 @@ import {
   varintField,
   varintOf,
 } from '../../base/protobuf.ts';
-
-/**
- * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying which service the whole connection is for
- * (linkerd2-proxy `transport-header`): a fixed preface, a big-endian u32 length, and a protobuf message.
- */
-export type SessionProtocol = 'http1' | 'http2' | 'opaque';
+import type { SessionProtocol } from '../http/messages.ts';
 
 export interface TransportHeader {
   /** DNS name of the service; empty when the sender gave none. */

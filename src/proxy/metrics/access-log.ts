@@ -1,5 +1,6 @@
+import type { Boundary } from '../http/failure-boundary.ts';
 import type { FailureKind } from '../http/failures.ts';
-import type { SessionProtocol } from '../io/transport-header.ts';
+import type { SessionProtocol } from '../http/messages.ts';
 
 /** One request, or one opaque connection, at its end. What was never known is undefined. */
 export interface AccessEntry {
@@ -46,3 +47,25 @@ export interface AccessLog {
 
 /** Wants nothing. */
 export const NO_ACCESS_LOG: AccessLog = { wants: () => false, record: () => undefined };
+
+/** A log that watches flows and so never ends one. */
+export function containedLog(log: AccessLog, boundary: Boundary): AccessLog {
+  if (log === NO_ACCESS_LOG) return log;
+  return {
+    wants(status, failure, grpcStatus) {
+      try {
+        return log.wants(status, failure, grpcStatus);
+      } catch (error) {
+        boundary.caught(error);
+        return false;
+      }
+    },
+    record(entry) {
+      try {
+        log.record(entry);
+      } catch (error) {
+        boundary.caught(error);
+      }
+    },
+  };
+}

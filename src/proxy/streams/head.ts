@@ -1,7 +1,8 @@
 import { type FailureKind, failures, ProxyFailure } from '../http/failures.ts';
 import { About, type Field, makeField, valueOf } from '../http/fields.ts';
+import type { SessionProtocol } from '../http/messages.ts';
 import { statusField } from '../http2/message.ts';
-import { plainHost, type SessionProtocol } from '../io/transport-header.ts';
+import { plainHost } from '../io/transport-header.ts';
 
 /**
  * Stream mode's own pseudo-headers (ADR 0017). No client can forge them: a name with a colon in front cannot be said in HTTP/1, and unknown ones make an HTTP/2 request malformed everywhere but here. Nor do they

@@ -1,6 +1,6 @@
-import type { Attempt } from './balancer/attempt.ts';
-import type { EndpointPlace } from './balancer/endpoint.ts';
+import type { EndpointPlace } from '../io/endpoint-address.ts';
 import type { Connection } from '../io/connection.ts';
+import type { Attempt } from './balancer/endpoint.ts';
 
 /** A connection to an endpoint that was picked for one request or flow. */
 export interface Lease {

@@ -1,22 +1,19 @@
+import { type Framing, NO_BODY } from '../http/framing.ts';
+import { signsConnection } from '../http/sign-in.ts';
+import { lostConnection } from '../http1/failure-response.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import { endToEnd } from '../http/forwarding.ts';
 import type { Lease } from './connection-lease.ts';
-import type { Target } from './target.ts';
-import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
-import { BodyReader, type BodySink, trailerSection } from '../http1/body.ts';
-import { lostConnection } from '../downstream/http1-exchange.ts';
-import { signsConnection } from './private-connection.ts';
+import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
+import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
 import { TE_TRAILERS } from '../http1/render.ts';
 import {
   behind,
-  type Framing,
-  HeadError,
   headEnd,
-  IDEMPOTENT,
+  HeadError,
   MAX_INTERIM,
-  NO_BODY,
   parseResponseHead,
   type ResponseHead,
 } from '../http1/head.ts';
@@ -28,9 +25,19 @@ const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 /** Response bytes that may wait for a slow client before the endpoint has to wait, too. */
 const MAX_UNCONSUMED = 64 * 1024;
 
+/** What a request needs of the target that it goes to. */
+export interface RequestedTarget {
+  /** `name:port`, for messages. */
+  readonly label: string;
+  /** The connection may carry the next request. */
+  giveBack(lease: Lease): void;
+  /** As `Boundary.caught`. */
+  caught(error: unknown): ProxyFailure;
+}
+
 export interface Http1UpstreamOptions {
   readonly lease: Lease;
-  readonly target: Target;
+  readonly target: RequestedTarget;
   readonly request: OutgoingRequest;
   readonly handler: UpstreamHandler;
   /** Monotonic milliseconds. */
@@ -40,7 +47,7 @@ export interface Http1UpstreamOptions {
 /** A request of an HTTP/2 client at an endpoint that speaks HTTP/1: bodies are framed anew. */
 export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   readonly #lease: Lease;
-  readonly #target: Target;
+  readonly #target: RequestedTarget;
   readonly #request: OutgoingRequest;
   readonly #now: () => number;
   readonly #startedAt: number;
@@ -267,9 +274,4 @@ function lacksLength(method: string, framing: Framing, fields: readonly Field[])
     WITH_BODY.has(method) &&
     !fields.some(({ lower }) => lower === 'content-length')
   );
-}
-
-/** The last chunk, with trailers. */
-export function lastChunk(trailers: readonly Field[] | undefined): Buffer {
-  return Buffer.from(`0\r\n${trailerSection(trailers ?? [])}`, 'latin1');
 }

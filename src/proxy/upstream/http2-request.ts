@@ -1,14 +1,14 @@
-import type { Attempt } from './balancer/attempt.ts';
+import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
 import { internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
-import { CHUNKED, type Framing, IDEMPOTENT, NO_BODY } from '../http1/head.ts';
-import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
+import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/connection.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import { ORIG_PROTO, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import { MALFORMED_LENGTH } from '../http2/streams.ts';
+import type { Attempt } from './balancer/endpoint.ts';
 
 /** gRPC statuses that count against the endpoint (wire protocol 4). */
 const GRPC_FAILURES = new Set(['2', '4', '7', '13', '14', '15']);

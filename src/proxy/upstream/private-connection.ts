@@ -1,18 +1,5 @@
 import type { ConnectionHandler } from '../io/connection.ts';
-import { About, type Field } from '../http/fields.ts';
 import type { Lease } from './connection-lease.ts';
-
-/**
- * Whether fields begin, or go on with, a way to sign in that holds for a whole connection: whoever sends on that
- * connection later is taken for whoever signed in (NTLM, Negotiate; RFC 4559 section 6).
- */
-export function signsConnection(fields: readonly Field[]): boolean {
-  for (const { about, value } of fields)
-    if ((about.bits & About.SIGN_IN) !== 0 && SCHEME.test(value)) return true;
-  return false;
-}
-
-const SCHEME = /(?:^|[, \t])(?:ntlm|negotiate)(?:$|[, \t])/i;
 
 /**
  * The connection to an endpoint that has become one client's own. It counts as a request in hand while it lies unused,

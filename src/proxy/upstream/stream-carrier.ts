@@ -1,6 +1,6 @@
-import type { EndpointPlace } from './balancer/endpoint.ts';
 import type { Field } from '../http/fields.ts';
 import type { Http2Connection } from '../http2/connection.ts';
+import type { EndpointPlace } from '../io/endpoint-address.ts';
 
 /** Connections to endpoints that many targets share: requests travel on them as streams that say which target they are for. */
 export interface StreamCarrier {

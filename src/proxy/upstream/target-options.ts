@@ -2,24 +2,10 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { PortProtocol } from '../../api/ports/protocol.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
+import type { Dial } from '../io/dial.ts';
 import type { Accounts } from '../metrics/counters.ts';
-import type { AccrualSettings, EndpointPlace } from './balancer/endpoint.ts';
-import type { Connection } from '../io/connection.ts';
-import type { Field } from '../http/fields.ts';
+import type { AccrualSettings } from './balancer/endpoint.ts';
 import type { StreamCarrier } from './stream-carrier.ts';
-import type { SessionProtocol } from '../io/transport-header.ts';
-
-/**
- * Opens a connection to an endpoint, ready for the application's bytes.
- * @param protocol what will be spoken on it
- * @param client on whose behalf, where the endpoint is to be told; such a connection is `personal`
- * @throws ProxyFailure `connection failed` or `connect timeout`
- */
-export type Dial = (
-  endpoint: EndpointPlace,
-  protocol: SessionProtocol,
-  client?: Field,
-) => Promise<Connection>;
 
 /** Requests that may wait for an endpoint to become ready. */
 export const MAX_WAITING = 1000;

@@ -1,8 +1,11 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import type { Attempt } from '../../../src/proxy/upstream/balancer/attempt.ts';
 import { Balancer, type EndpointAddress } from '../../../src/proxy/upstream/balancer/balancer.ts';
-import { DEFAULT_ACCRUAL, type EndpointState } from '../../../src/proxy/upstream/balancer/endpoint.ts';
+import {
+  type Attempt,
+  DEFAULT_ACCRUAL,
+  type EndpointState,
+} from '../../../src/proxy/upstream/balancer/endpoint.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const at = (host: string, ready = true) => ({ host, port: 80, ready });

@@ -1,11 +1,11 @@
 import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
+import type { EndpointPlace } from '../../io/endpoint-address.ts';
 import {
+  type AccrualSettings,
   DEFAULT_ACCRUAL,
   DEFAULT_EWMA,
   EndpointState,
-  type AccrualSettings,
-  type EndpointPlace,
   type EwmaSettings,
 } from './endpoint.ts';
 import { Tier } from './tier.ts';

@@ -1,6 +1,6 @@
 import { backoffDelay, type Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import { Attempt, type Outcome } from './attempt.ts';
+import type { EndpointPlace, MeshPeer } from '../../io/endpoint-address.ts';
 
 /** Peak-EWMA parameters; defaults are Linkerd's. */
 export interface EwmaSettings {
@@ -32,24 +32,6 @@ export const DEFAULT_ACCRUAL: AccrualSettings = {
   maxPenaltyMs: 60_000,
   jitter: 0.5,
 };
-
-/** A mesh proxy beside an endpoint: it wants mTLS, and takes HTTP/1 as HTTP/2 with `l5d-orig-proto` (wire protocol 1.1). */
-export interface MeshPeer {
-  /** What its certificate must say; also the server name to ask for. */
-  readonly identity: string;
-  /** Port on which it takes connections that begin with a transport header. */
-  readonly port: number;
-  /** It does not look into what is sent to the endpoint's port, so nothing may be wrapped for it. */
-  readonly opaque: boolean;
-}
-
-/** Where an endpoint is and how it is spoken to. */
-export interface EndpointPlace {
-  readonly host: string;
-  readonly port: number;
-  /** Absent: plain. */
-  readonly mesh?: MeshPeer;
-}
 
 /** `open`: takes requests. `shut`: failed, and waits, or is being proven. `probation`: its time is over, the next request decides. */
 export type Breaker = 'open' | 'shut' | 'probation';
@@ -197,5 +179,69 @@ export class EndpointState implements EndpointPlace {
     const weight = 1 - Math.exp((this.#stamp - now) / this.#parts.ewma.decayMs);
     this.#estimate = ms > this.#estimate ? ms : this.#estimate + (ms - this.#estimate) * weight;
     this.#stamp = now;
+  }
+}
+
+/**
+ * What an attempt has shown of its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or not at all. `connected`: it has taken a connection. `refused`: it
+ * could not be connected to. `unknown`: the client went away first.
+ */
+export type Outcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
+
+/** One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not count. */
+export class Attempt {
+  readonly endpoint: EndpointState;
+  /** Of the endpoint, when the attempt began. */
+  readonly era: number;
+  #over = false;
+
+  constructor(endpoint: EndpointState, era: number) {
+    this.endpoint = endpoint;
+    this.era = era;
+  }
+
+  get host(): string {
+    return this.endpoint.host;
+  }
+
+  get port(): number {
+    return this.endpoint.port;
+  }
+
+  /** A new connection to the endpoint stands. */
+  connected(): void {
+    this.endpoint.learn(this, 'connected', undefined);
+  }
+
+  /** The endpoint does what it should; the flow goes on, which may be for hours, and is in hand until it ends. */
+  accepted(): void {
+    this.endpoint.learn(this, 'served', undefined);
+  }
+
+  /** The first byte of an answer came after `ms`, or a flow ended (`undefined`). @param now monotonic milliseconds, where they are at hand */
+  succeed(ms: number | undefined, now?: number): void {
+    this.#end('served', ms, now);
+  }
+
+  /** The answer was a failure (5xx), or there was none. */
+  fail(): void {
+    this.#end('failed', undefined);
+  }
+
+  /** It could not be connected to. */
+  failConnect(): void {
+    this.#end('refused', undefined);
+  }
+
+  /** The request went away by the client's doing: no verdict about the endpoint. */
+  abandon(): void {
+    this.#end('unknown', undefined);
+  }
+
+  #end(outcome: Outcome, ms: number | undefined, now?: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.endpoint.release();
+    this.endpoint.learn(this, outcome, ms, now);
   }
 }

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import type { RequestRules } from '../../../../../src/policy/requests/request-rules.ts';
+import type { Framing } from '../../../../../src/proxy/http/framing.ts';
 import { Accounts } from '../../../../../src/proxy/metrics/counters.ts';
 import type { EndpointState } from '../../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { ProxyFailure } from '../../../../../src/proxy/http/failures.ts';
-import type { Framing } from '../../../../../src/proxy/http1/head.ts';
 import { RequestPolicy } from '../../../../../src/proxy/upstream/retry/policy.ts';
 import { MAX_UNSEEN, ReplayRoom } from '../../../../../src/proxy/upstream/retry/replay-body.ts';
 import { Tries } from '../../../../../src/proxy/upstream/retry/retrying-request.ts';
