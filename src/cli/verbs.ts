@@ -24,7 +24,10 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   explain: async () => (await import('./commands/explain.ts')).explainCommand,
   identity: async () => (await import('./commands/identity.ts')).identityCommand,
   completion: async () => (await import('./commands/completion.ts')).completionCommand,
-  complete: async () => (await import('./commands/completion.ts')).completeCommand,
+  complete: async () => {
+    const { completeCommand } = await import('./commands/completion.ts');
+    return () => completeCommand(verbs, HIDDEN);
+  },
   'label-namespace': async () => (await import('./commands/label-namespace.ts')).labelNamespaceCommand,
   version: async () => (await import('./commands/version.ts')).versionCommand,
 };

@@ -56,9 +56,9 @@ import type { LocalExclusionSettings } from './federated/local-exclusions.ts';
 import { LocalMembers } from './federated/local-members.ts';
 import { LocalView } from './reconcile/local-view.ts';
 import { keepMaker } from '../api/mirror/makers.ts';
-import type { PeerSurroundings } from './link/peer.ts';
-import type { PeerSettings } from './link/peer-settings.ts';
+import type { PeerSettings } from './settings/peer-settings.ts';
 import { SourceRanges, type RangeSettings } from './imports/source-ranges.ts';
+import type { PeerSurroundings } from './settings/peer-surroundings.ts';
 
 /** Settings of the controller; the CLI's flags. */
 export interface ControllerSettings extends PeerSettings {

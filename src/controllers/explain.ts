@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Controller } from './controller.ts';
 import { readyAddresses } from './objects/endpoints.ts';
-import type { LocalPart } from './mirror/mirror-facts.ts';
+import type { LocalPart } from './reconcile/mirror-facts.ts';
 import type { AddressReport, AddressTry } from './gateway-health/gateway-health.ts';
 import type { LinkRun } from './link/link-run.ts';
 import type { FederatedWriter } from './federated/federated-writer.ts';

@@ -14,7 +14,7 @@ import { listPages } from '../kube/client/list-pages.ts';
 import { services } from '../kube/objects/resource.ts';
 import { isHostName, type AllowedGateway } from '../api/link/import-policy.ts';
 import { gatewayFacts } from './link-gen.ts';
-import type { GatewayFacts } from './link-manifests.ts';
+import type { GatewayFacts, NamedGateway } from './link-manifests.ts';
 import type { Link } from '../api/link/link-schema.ts';
 
 /** Longest `namespace/name` that a Service can have. */
@@ -84,17 +84,6 @@ export function gatewayText({
 }: Pick<GatewayFacts, 'addresses' | 'port' | 'identity'>): string {
   const shown = addresses.slice(0, 3).map((one) => one.slice(0, 100));
   return `${shown.join(', ')}${addresses.length > 3 ? ', …' : ''} port ${port}, identity ${identity.slice(0, 200)}`;
-}
-
-/** A gateway that exports of a target name by annotation, as the target has it now. */
-export interface NamedGateway {
-  /** `namespace/name`. */
-  readonly gateway: string;
-  /** How many exports name it. */
-  readonly exports: number;
-  /** Undefined: it says too little, or is not there. */
-  readonly facts: GatewayFacts | undefined;
-  readonly problem: string | undefined;
 }
 
 /** Different gateways that are looked at; a target with more has them by somebody's malice or mistake. */

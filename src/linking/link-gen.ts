@@ -16,8 +16,7 @@ import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client/client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../kube/objects/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
-import type { NamedGateway } from './export-gateways.ts';
-import type { GatewayFacts } from './link-manifests.ts';
+import type { GatewayFacts, NamedGateway } from './link-manifests.ts';
 import { readableNamespaces } from '../api/link/link-schema.ts';
 import { type AccountRef, missingAccount, requestToken } from './token.ts';
 

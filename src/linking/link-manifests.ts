@@ -164,3 +164,14 @@ function gatewaySpec({ gateway, selector }: LinkFacts): Partial<LinkSpec> {
     selector,
   };
 }
+
+/** A gateway that exports of a target name by annotation, as the target has it now. */
+export interface NamedGateway {
+  /** `namespace/name`. */
+  readonly gateway: string;
+  /** How many exports name it. */
+  readonly exports: number;
+  /** Undefined: it says too little, or is not there. */
+  readonly facts: GatewayFacts | undefined;
+  readonly problem: string | undefined;
+}

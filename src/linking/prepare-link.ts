@@ -6,9 +6,9 @@ import { isForbidden, KubeClient, type KubeClientOptions } from '../kube/client/
 import type { KubeObject } from '../kube/objects/resource.ts';
 import { assertRights, neededRights } from './account-rights.ts';
 import { apiServerAddress } from './api-address.ts';
-import { gatewaysToAllow, readNamedGateways, type NamedGateway } from './export-gateways.ts';
+import { gatewaysToAllow, readNamedGateways } from './export-gateways.ts';
 import { gatherTargetFacts, type GatewayOptions, type TargetFacts } from './link-gen.ts';
-import { linkManifests } from './link-manifests.ts';
+import { linkManifests, type NamedGateway } from './link-manifests.ts';
 
 /** A Link as a person asks for it. */
 export interface LinkRequest {

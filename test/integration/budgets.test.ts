@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { events, services } from '../../src/kube/objects/resource.ts';
-import { PEER_BUDGETS } from '../../src/controllers/link/peer-budgets.ts';
+import { PEER_BUDGETS } from '../../src/controllers/settings/peer-budgets.ts';
 import type { Controller } from '../../src/controllers/controller.ts';
 import { clientOf, ensureNamespace, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { HostNames } from '../../src/dns/host-names.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
-import { PEER_BUDGETS } from '../../src/controllers/link/peer-budgets.ts';
+import { PEER_BUDGETS } from '../../src/controllers/settings/peer-budgets.ts';
 import { parseSelector, parseSelectorText } from '../../src/kube/objects/label-selector.ts';
 import { Controller, type ControllerSettings } from '../../src/controllers/controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../src/api/egress/egress-ports.ts';

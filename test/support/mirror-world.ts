@@ -20,7 +20,7 @@ import { EgressAllocator } from '../../src/controllers/egress-ports/egress-alloc
 import type { ClaimScope } from '../../src/controllers/egress-ports/egress-table.ts';
 import { FederatedWriter } from '../../src/controllers/federated/federated-writer.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
-import { Importer } from '../../src/controllers/imports/importer.ts';
+import { Importer } from '../../src/controllers/reconcile/importer.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
 import { MirrorWriter } from '../../src/controllers/mirror/mirror-writer.ts';
 import { PRIORITY, type Outcome } from '../../src/controllers/reconcile/reconciler.ts';

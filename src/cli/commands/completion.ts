@@ -1,10 +1,8 @@
-import { Command, type Option } from 'commander';
+import { Command } from 'commander';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { contextNames } from '../../kube/client/kubeconfig.ts';
 import { SCRIPTS } from '../completion/completion-scripts.ts';
-
-/** Flags whose values are contexts of the kubeconfig. */
-const CONTEXT_FLAGS = new Set(['--context', '--source-context']);
+import { suggestions } from '../completion/suggestions.ts';
 
 /** `linkspan completion SHELL`: a script for the shell, which asks `linkspan complete` for the words. */
 export function completionCommand(): Command {
@@ -22,23 +20,17 @@ export function completionCommand(): Command {
     });
 }
 
-/** What a suggestion may take from outside the program. */
-export interface Known {
-  /** Contexts of the kubeconfig. */
-  readonly contexts: () => readonly string[];
-  /** Names of Links of the cluster that the words before name; empty when it does not answer at once. */
-  readonly links: (before: readonly string[]) => Promise<readonly string[]>;
-}
+/** What loads each verb, by its name. */
+export type Verbs = Readonly<Record<string, () => Promise<() => Command>>>;
 
 /** `linkspan complete -- WORDS…`: the words that may follow, one a line. What the scripts run. */
-export function completeCommand(): Command {
+export function completeCommand(verbs: Verbs, hidden: ReadonlySet<string>): Command {
   return new Command('complete')
     .description('print what may follow the given words (run by completion scripts)')
     .argument('[words...]')
     .allowUnknownOption()
     .action(async (words: string[]) => {
-      const { HIDDEN, verbs } = await import('../verbs.ts');
-      const shown = Object.keys(verbs).filter((name) => !HIDDEN.has(name));
+      const shown = Object.keys(verbs).filter((name) => !hidden.has(name));
       // A person waits at the key: nothing is loaded but the verb that is being typed.
       const found =
         words.length > 1 && shown.includes(words[0] ?? '')
@@ -52,70 +44,6 @@ async function onlyVerb(load: (() => Promise<() => Command>) | undefined): Promi
   const program = new Command('linkspan');
   if (load !== undefined) program.addCommand((await load())());
   return program;
-}
-
-/**
- * The words that may stand at the end of a command line.
- * @param words what stands behind the program's name; the last one is being typed and may be empty
- */
-export async function suggestions(
-  program: Command,
-  words: readonly string[],
-  known: Known,
-): Promise<string[]> {
-  const typed = words.at(-1) ?? '';
-  const before = words.slice(0, -1);
-  let at = program;
-  for (const word of before) at = at.commands.find((one) => one.name() === word) ?? at;
-  const flag = at.options.find((option) => takesValue(option) && names(option).includes(before.at(-1) ?? ''));
-  const choices = flag === undefined ? await wordsOf(at, words, known) : await valuesOf(flag, before, known);
-  return choices.filter((word) => word.startsWith(typed)).sort();
-}
-
-async function wordsOf(command: Command, words: readonly string[], known: Known): Promise<readonly string[]> {
-  if (words.at(-1)?.startsWith('-') === true)
-    return [
-      ...command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? ''),
-      '--help',
-    ].filter((word) => word !== '');
-  if (command.name() === 'completion') return Object.keys(SCRIPTS);
-  if (command.name() === 'explain') return explainable(words, known);
-  return command.commands.map((one) => one.name());
-}
-
-/** The kinds, and behind a kind what there is of it. */
-async function explainable(words: readonly string[], known: Known): Promise<readonly string[]> {
-  const before = words.slice(0, -1);
-  switch (before.at(-1)) {
-    case 'explain':
-      return ['svc', 'link', 'reason', 'error'];
-    case 'link':
-      return known.links(before);
-    case 'reason':
-      return Object.keys((await import('../output/reason-advice.ts')).reasonAdvice);
-    case 'error':
-      return Object.keys((await import('../../api/errors/error-catalogue.ts')).catalogue);
-    default:
-      return [];
-  }
-}
-
-const FORMATS = new Set(['table', 'wide', 'short', 'json', 'yaml']);
-
-async function valuesOf(option: Option, before: readonly string[], known: Known): Promise<readonly string[]> {
-  if (CONTEXT_FLAGS.has(option.long ?? '')) return known.contexts();
-  if (option.long === '--link') return known.links(before);
-  // "table, json or yaml": the help text is the list.
-  if (option.long === '--output') return option.description.split(/\W+/).filter((word) => FORMATS.has(word));
-  return [];
-}
-
-function takesValue(option: Option): boolean {
-  return option.required || option.optional;
-}
-
-function names({ long, short }: Option): string[] {
-  return [long, short].filter((name) => name !== undefined);
 }
 
 function contexts(): readonly string[] {

@@ -6,7 +6,7 @@ import type { ExportView } from '../../exports/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from '../removals/drop-guard.ts';
 import type { EgressWish, EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import { readyAddresses, type MirrorAddress } from '../objects/endpoints.ts';
-import type { GatewayFacts, ImportFacts, LinkFacts } from '../mirror/mirror-facts.ts';
+import type { GatewayFacts, ImportFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
 import {
   decideMember,
   memberLabel,
@@ -17,7 +17,7 @@ import {
   type Union,
 } from './federated.ts';
 import { Grace, type Sight } from '../removals/grace.ts';
-import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from '../imports/importer.ts';
+import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from '../reconcile/importer.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';

@@ -14,9 +14,16 @@ import {
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import { overBudgetOf } from '../../exports/service-size.ts';
 import { familyGap } from '../objects/address-families.ts';
-import { follow, followPods, isPopulated } from '../objects/kept-endpoints.ts';
+import { follow, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
 import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from '../objects/endpoints.ts';
-import type { LinkFacts, LocalPart, NamespaceState, PathFacts, RemoteFacts } from '../mirror/mirror-facts.ts';
+import type {
+  DataPath,
+  LinkFacts,
+  LocalPart,
+  NamespaceState,
+  PathFacts,
+  RemoteFacts,
+} from '../reconcile/mirror-facts.ts';
 import type { ImportNote } from '../imports/import-rules.ts';
 import { madeByUs } from '../../api/mirror/makers.ts';
 import { bareRules, copiedMetadata, hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
@@ -40,6 +47,7 @@ import { mirroredPorts, servicePorts } from '../objects/ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '../reconcile/steps.ts';
 import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from '../mirror/mirror-verdict.ts';
+import type { PeerSettings } from '../settings/peer-settings.ts';
 
 /**
  * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
@@ -389,4 +397,10 @@ function leave(facts: MemberFacts): Step[] {
     },
   };
   return [{ verb: 'patch', kind: 'services', target: service, patch }, ...slices];
+}
+
+/** Where federated Services get their endpoints from. */
+export function unionFor(settings: Pick<PeerSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
+  if (settings.flatEndpoints) return 'pods';
+  return dataPath === 'relay' ? 'relay' : 'none';
 }

@@ -5,11 +5,12 @@ import type { LinkObject } from '../../api/link/link-schema.ts';
 import { unionOf, type Selector } from '../../kube/objects/label-selector.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
+import type { PeerSurroundings } from '../settings/peer-surroundings.ts';
 import { FederatedWriter } from './federated-writer.ts';
+import { unionFor } from './federated.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { LOCAL_MEMBER } from '../reconcile/local-indexes.ts';
-import type { PeerSurroundings } from '../link/peer.ts';
-import { copyRules, unionFor, type PeerSettings } from '../link/peer-settings.ts';
+import { copyRules, type PeerSettings } from '../settings/peer-settings.ts';
 import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 

@@ -13,7 +13,7 @@ import { decideGateway, MAX_NAMED } from '../../linking/export-gateways.ts';
 import { gatewayFacts } from '../../linking/link-gen.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import type { GatewayFacts } from '../mirror/mirror-facts.ts';
+import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
 import { parseKey } from '../../api/mirror/naming.ts';
 

@@ -1,7 +1,7 @@
 import { type AddressRefusal, HostAddresses } from '../../dns/host-addresses.ts';
 import type { HostNames } from '../../dns/host-names.ts';
 import type { LinkProbe } from '../../api/link/link-schema.ts';
-import type { GatewayFacts } from '../mirror/mirror-facts.ts';
+import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { shortList, type Refusal } from '../imports/import-rules.ts';
 import type { AddressReport, AddressTry, GatewayHealth, GatewayHealthFactory } from './gateway-health.ts';
 

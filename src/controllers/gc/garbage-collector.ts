@@ -9,7 +9,7 @@ import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
 import { decideMember, memberLinkKey, planMember, type MemberFacts } from '../federated/federated.ts';
-import { TAKES_ALL } from '../imports/importer.ts';
+import { TAKES_ALL } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import {

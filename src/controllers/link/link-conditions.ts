@@ -4,7 +4,7 @@ import { ACCEPTED_CLUSTER } from '../../api/names.ts';
 import type { OverBudget } from '../../kube/budget/peer-budget.ts';
 import type { CredentialsVerdict } from './credentials-verdict.ts';
 import type { LinkReason, WantedCondition } from '../../api/link/link-status.ts';
-import type { GatewayFacts } from '../mirror/mirror-facts.ts';
+import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import type { AddressReport } from '../gateway-health/gateway-health.ts';
 import { REFUSED, UNMIRRORED, type MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';

@@ -10,6 +10,7 @@ import { KubeClient } from '../../kube/client/client.ts';
 import { LeaseElector, type LeaseOptions } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import { accessFromSecret, differsInToken } from '../../linking/credentials.ts';
+import type { PeerSurroundings } from '../settings/peer-surroundings.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from './credentials-verdict.ts';
 import { gatewayPart, noAccess } from './gateway-part.ts';
 import { importAnnotations } from '../../api/link/import-policy.ts';
@@ -18,8 +19,8 @@ import { TokenRenewal } from './token-renewal.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { collect, leftovers, makers } from '../gc/garbage-collector.ts';
 import { LinkStatusWriter } from './link-status-writer.ts';
-import { Peer, type PeerSurroundings } from './peer.ts';
-import type { PeerSettings } from './peer-settings.ts';
+import { Peer } from './peer.ts';
+import type { PeerSettings } from '../settings/peer-settings.ts';
 
 export interface LinkRunOptions extends PeerSurroundings {
   /** `namespace/name` of the Link. */

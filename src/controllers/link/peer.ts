@@ -1,18 +1,14 @@
 import type { V1Service } from '@kubernetes/client-node';
-import type { Random } from '../../base/backoff.ts';
-import type { Clock, Timer } from '../../base/clock.ts';
-import type { HostNames } from '../../dns/host-names.ts';
+import type { Timer } from '../../base/clock.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import type { KubeClient } from '../../kube/client/client.ts';
-import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import { Pace } from '../../kube/budget/pace.ts';
 import { type OverBudget, PeerBudget } from '../../kube/budget/peer-budget.ts';
 import type { PeerReading } from '../../kube/budget/peer-reading.ts';
 import { clientFor } from '../../kube/client/scoped-client.ts';
-import type { TotalBudget } from '../../kube/budget/total-budget.ts';
-import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
-import { READ_RATE, writeRate } from './peer-budgets.ts';
+import { unionFor } from '../federated/federated.ts';
+import { READ_RATE, writeRate } from '../settings/peer-budgets.ts';
 import { annotatedGateway } from '../../linking/export-gateways.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -20,48 +16,23 @@ import { AnnotatedGateways } from '../gateway-health/annotated-gateways.ts';
 import { ApiReachability } from '../gateway-health/api-reachability.ts';
 import { DropConfirmation } from '../removals/drop-confirmation.ts';
 import { DropGuard, memberClaim, parseClaim } from '../removals/drop-guard.ts';
-import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import type { ClaimScope } from '../egress-ports/egress-table.ts';
-import type { MirrorAddress } from '../objects/endpoints.ts';
-import type { GatewayFacts, LinkFacts } from '../mirror/mirror-facts.ts';
+import type { GatewayFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
 import { FederatedWriter } from '../federated/federated-writer.ts';
-import type { GatewayHealthFactory } from '../gateway-health/gateway-health.ts';
 import { GatewayPath } from '../gateway-health/gateway-path.ts';
 import type { ImportNeed } from '../imports/import-ledger.ts';
-import { Importer } from '../imports/importer.ts';
+import { Importer } from '../reconcile/importer.ts';
+import type { PeerSurroundings } from '../settings/peer-surroundings.ts';
 import { LinkNews } from './link-news.ts';
-import type { LocalView } from '../reconcile/local-view.ts';
 import { isAnnotated, isExported, MirrorWriter } from '../mirror/mirror-writer.ts';
 import { keyOfObject } from '../../api/mirror/naming.ts';
-import { linkFacts, type PeerSettings, unionFor } from './peer-settings.ts';
+import { linkFacts, type PeerSettings } from '../settings/peer-settings.ts';
 import { openViews, reachabilityClient } from './peer-views.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 import { gatewayRefusal } from '../imports/remote-addresses.ts';
-import type { SourceRanges } from '../imports/source-ranges.ts';
 
 /** How often everything is looked at again without a reason. */
 const RESYNC_MS = 600_000;
-
-/** What a peer shares with the others of its process. */
-export interface PeerSurroundings {
-  readonly local: KubeClient;
-  readonly view: LocalView;
-  readonly pool: WorkerPool;
-  readonly egress: EgressAllocator;
-  /** Ready egress pods of the source cluster. */
-  readonly egressAddresses: () => readonly MirrorAddress[];
-  readonly events: EventRecorder;
-  /** The source cluster's own address ranges. */
-  readonly ranges: Pick<SourceRanges, 'ranges' | 'unknown'>;
-  readonly names: HostNames;
-  /** Memory of all linked clusters together. */
-  readonly total: TotalBudget;
-  readonly health: GatewayHealthFactory;
-  /** Sorts clusters by the age of their Links; undefined where no Link names the cluster. */
-  readonly ageOf: (cluster: string) => string | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-}
 
 export interface PeerOptions extends PeerSurroundings {
   readonly link: Link;

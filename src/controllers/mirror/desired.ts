@@ -22,8 +22,8 @@ import {
   type EndpointsWanted,
   type MirrorAddress,
 } from '../objects/endpoints.ts';
-import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from './mirror-facts.ts';
-import { formOf, hostAddresses, podPort } from '../objects/headless.ts';
+import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
+import { formOf, hostAddresses, podPort } from './headless.ts';
 import { bareRules, mirrorMetadata, ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { fullyQualifiedName, mirrorName } from '../../api/mirror/naming.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from '../objects/ports.ts';

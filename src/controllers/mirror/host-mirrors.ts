@@ -1,9 +1,9 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
-import type { HostFacts, LinkFacts, LocalPart } from './mirror-facts.ts';
+import type { HostFacts, LinkFacts, LocalPart } from '../reconcile/mirror-facts.ts';
 import { Grace, type Sight } from '../removals/grace.ts';
-import { hostsOf } from '../objects/headless.ts';
-import type { Importer } from '../imports/importer.ts';
+import { hostsOf } from './headless.ts';
+import type { Importer } from '../reconcile/importer.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { endpointMirrorName, hostOriginOf, mirrorName, type RemoteKey } from '../../api/mirror/naming.ts';
 

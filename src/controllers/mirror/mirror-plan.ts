@@ -15,15 +15,15 @@ import {
 } from '../../api/names.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
 import type { DesiredPart } from './desired.ts';
-import type { LocalPart, MirrorFacts } from './mirror-facts.ts';
-import { planKept } from '../objects/kept-endpoints.ts';
+import type { LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
+import { planKept } from './kept-endpoints.ts';
 import { inheritedKeys, ownershipLabels, recordedKeys } from '../../api/mirror/mirror-metadata.ts';
 import {
   besideLeaving,
-  contentPatch,
   deletion,
   isLeaving,
   isOurs,
+  ownerReference,
   ownSlices,
   patchStep,
   plain,
@@ -254,16 +254,6 @@ function writeEndpoints(
   const metadata = metadataPatch(actual.metadata, desired.metadata);
   if (metadata !== undefined) patch['metadata'] = metadata;
   return patchStep('endpoints', actual, patch)[0];
-}
-
-/** The owner reference by which a mirror's slices go when the mirror is deleted by hand. */
-export function ownerReference(mirror: V1Service): NonNullable<V1ObjectMeta['ownerReferences']>[number] {
-  return {
-    apiVersion: 'v1',
-    kind: 'Service',
-    name: mirror.metadata?.name ?? '',
-    uid: mirror.metadata?.uid ?? '',
-  };
 }
 
 export interface MetadataPatch {

@@ -5,7 +5,7 @@ import { MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
 import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
-import type { LocalPart, NamespaceState } from '../mirror/mirror-facts.ts';
+import type { LocalPart, NamespaceState } from './mirror-facts.ts';
 import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';
 import { keepMaker } from '../../api/mirror/makers.ts';
 import type { Kind, MirrorObject } from './steps.ts';

@@ -19,8 +19,7 @@ import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
 import { SERVICE_NAME_LABEL } from '../objects/endpoints.ts';
 import type { LocalView } from './local-view.ts';
 import { madeByUs } from '../../api/mirror/makers.ts';
-import { ownerReference } from '../mirror/mirror-plan.ts';
-import type { Kind, MirrorObject, Step } from './steps.ts';
+import { type Kind, type MirrorObject, ownerReference, type Step } from './steps.ts';
 
 const resources: Record<Kind, Resource<MirrorObject>> = {
   services: services as Resource<MirrorObject>,

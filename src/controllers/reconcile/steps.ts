@@ -1,8 +1,14 @@
-import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
+import type {
+  V1Endpoints,
+  V1EndpointSlice,
+  V1Namespace,
+  V1ObjectMeta,
+  V1Service,
+} from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { MANAGER } from '../../api/names.ts';
 import { MANAGED_BY_LABEL, SELECTOR_SLICES } from '../../exports/slice-makers.ts';
-import type { LocalPart } from '../mirror/mirror-facts.ts';
+import type { LocalPart } from './mirror-facts.ts';
 import { madeByUs } from '../../api/mirror/makers.ts';
 import { hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 
@@ -83,4 +89,14 @@ export function takesSelector(steps: readonly Step[]): boolean {
 /** Endpoints that say so, or that we made and somebody has edited. */
 export function isOurs(object: V1Endpoints, cluster: string): boolean {
   return hasOwnershipLabels(object, cluster) || madeByUs(object);
+}
+
+/** The owner reference by which a mirror's slices go when the mirror is deleted by hand. */
+export function ownerReference(mirror: V1Service): NonNullable<V1ObjectMeta['ownerReferences']>[number] {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    name: mirror.metadata?.name ?? '',
+    uid: mirror.metadata?.uid ?? '',
+  };
 }

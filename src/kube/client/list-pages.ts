@@ -1,6 +1,6 @@
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { isOverLimit, MAX_PAGES, tooLarge } from './answer-limits.ts';
-import type { KubeClient, ListOptions, ListResult } from './client.ts';
+import type { ListOptions, ListResult } from './client-options.ts';
 import type { KubeObject, Resource } from '../objects/resource.ts';
 
 export interface PagesOptions<T> extends Omit<ListOptions<T>, 'limit' | 'continueToken'> {
@@ -14,13 +14,20 @@ const PAGE_SIZE = 500;
 /** Never fewer objects a page: the largest that etcd holds (1.5 MiB) fit into one answer in this number. */
 const MIN_PAGE_SIZE = 8;
 
+/** Whoever gives pages: a `KubeClient`. */
+export interface PagedLister {
+  /** For messages. */
+  readonly server: string;
+  list<T extends KubeObject>(resource: Resource<T>, options: ListOptions<T>): Promise<ListResult<T>>;
+}
+
 /**
  * The pages of a list, one after the other. A page that is over the limit of one answer, or does not arrive in time, is asked for with a quarter of the objects, so that large
  * objects or a slow line are no fault; the last page that fits sets the size of those after it.
  * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_ANSWER_TOO_SLOW when the smallest page does not fit or there is no end of pages
  */
 export async function* listPages<T extends KubeObject>(
-  client: Pick<KubeClient, 'list' | 'server'>,
+  client: PagedLister,
   resource: Resource<T>,
   options: PagesOptions<T>,
 ): AsyncGenerator<ListResult<T>> {

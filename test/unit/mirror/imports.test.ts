@@ -9,7 +9,7 @@ import { DEFAULT_POLICY, NamePatterns } from '../../../src/api/link/import-polic
 import { DropGuard } from '../../../src/controllers/removals/drop-guard.ts';
 import { allocateEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';
 import { decideMember } from '../../../src/controllers/federated/federated.ts';
-import { Importer, TAKES_ALL, type ImporterOptions } from '../../../src/controllers/imports/importer.ts';
+import { Importer, TAKES_ALL, type ImporterOptions } from '../../../src/controllers/reconcile/importer.ts';
 import { controlNamespaces, importRefusal } from '../../../src/controllers/imports/import-rules.ts';
 import {
   BY_SERVICE,

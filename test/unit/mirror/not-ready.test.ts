@@ -1,7 +1,7 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { usableAddresses } from '../../support/usable-addresses.ts';
-import type { MirrorFacts } from '../../../src/controllers/mirror/mirror-facts.ts';
+import type { MirrorFacts } from '../../../src/controllers/reconcile/mirror-facts.ts';
 import { plan } from '../../../src/controllers/mirror/mirror-plan.ts';
 import { decide } from '../../../src/controllers/mirror/mirror-verdict.ts';
 import {

@@ -4,7 +4,7 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { decide } from '../../../../src/controllers/mirror/mirror-verdict.ts';
 import { plan } from '../../../../src/controllers/mirror/mirror-plan.ts';
 import type { Step } from '../../../../src/controllers/reconcile/steps.ts';
-import type { MirrorFacts } from '../../../../src/controllers/mirror/mirror-facts.ts';
+import type { MirrorFacts } from '../../../../src/controllers/reconcile/mirror-facts.ts';
 import {
   aliveGateway,
   exportedService,

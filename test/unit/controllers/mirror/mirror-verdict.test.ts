@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { decide } from '../../../../src/controllers/mirror/mirror-verdict.ts';
-import type { MirrorFacts } from '../../../../src/controllers/mirror/mirror-facts.ts';
+import type { MirrorFacts } from '../../../../src/controllers/reconcile/mirror-facts.ts';
 import {
   aliveGateway,
   desiredFor,

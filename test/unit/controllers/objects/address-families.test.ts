@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { notMirrored } from '../../../../src/check/linkspan-checks.ts';
 import { decideMember } from '../../../../src/controllers/federated/federated.ts';
 import { serviceStatuses } from '../../../../src/controllers/link/service-statuses.ts';
-import type { MirrorFacts } from '../../../../src/controllers/mirror/mirror-facts.ts';
+import type { MirrorFacts } from '../../../../src/controllers/reconcile/mirror-facts.ts';
 import { decide } from '../../../../src/controllers/mirror/mirror-verdict.ts';
 import { memberFacts } from '../../../support/member-facts.ts';
 import { aliveGateway, mirrorFacts, written } from '../../../support/mirror-facts.ts';

@@ -11,7 +11,7 @@ import { services } from '../../../../src/kube/objects/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import { weightOf } from '../../../../src/kube/objects/weight.ts';
 import { WorkQueue } from '../../../../src/kube/queue/work-queue.ts';
-import { PEER_BUDGETS } from '../../../../src/controllers/link/peer-budgets.ts';
+import { PEER_BUDGETS } from '../../../../src/controllers/settings/peer-budgets.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';

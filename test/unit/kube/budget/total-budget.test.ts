@@ -6,7 +6,7 @@ import type { KubeClient } from '../../../../src/kube/client/client.ts';
 import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget } from '../../../../src/kube/budget/peer-budget.ts';
 import { ownTotal, TotalBudget } from '../../../../src/kube/budget/total-budget.ts';
-import { PEER_BUDGETS } from '../../../../src/controllers/link/peer-budgets.ts';
+import { PEER_BUDGETS } from '../../../../src/controllers/settings/peer-budgets.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';

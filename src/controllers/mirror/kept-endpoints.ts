@@ -9,8 +9,8 @@ import {
   type EndpointsWanted,
   type MirrorAddress,
   shownAddresses,
-} from './endpoints.ts';
-import type { GatewayFacts, LocalPart, MirrorFacts, RemoteFacts } from '../mirror/mirror-facts.ts';
+} from '../objects/endpoints.ts';
+import type { GatewayFacts, LocalPart, MirrorFacts, RemoteFacts } from '../reconcile/mirror-facts.ts';
 import { hostAddresses } from './headless.ts';
 import { originOf } from '../../api/mirror/naming.ts';
 import { contentPatch, isOurs, ownSlices, patchStep, type Step } from '../reconcile/steps.ts';

@@ -4,11 +4,11 @@ import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../../api/names.ts';
 import { bytesOf } from '../../exports/export-cost.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
-import type { ImportFacts } from '../mirror/mirror-facts.ts';
+import type { ImportFacts } from './mirror-facts.ts';
 import { Grace, type Sight } from '../removals/grace.ts';
-import { ImportLedger } from './import-ledger.ts';
-import { importRefusal, type Refusal } from './import-rules.ts';
-import type { LocalView } from '../reconcile/local-view.ts';
+import { ImportLedger } from '../imports/import-ledger.ts';
+import { importRefusal, type Refusal } from '../imports/import-rules.ts';
+import type { LocalView } from './local-view.ts';
 import {
   copiedAnnotations,
   copiedLabels,
@@ -16,7 +16,7 @@ import {
   type CopyRules,
 } from '../../api/mirror/mirror-metadata.ts';
 import { parseKey } from '../../api/mirror/naming.ts';
-import { podRefusal, type OwnRanges } from './remote-addresses.ts';
+import { podRefusal, type OwnRanges } from '../imports/remote-addresses.ts';
 
 /** For so long mirrors that exist are kept when the policy refuses many at once: time to take a slip of the pen back. */
 const HELD_MS = 30_000;

@@ -1,8 +1,7 @@
 import type { PeerBudgets } from './peer-budgets.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { DropGuardSettings } from '../removals/drop-guard.ts';
-import type { DataPath, LinkFacts } from '../mirror/mirror-facts.ts';
-import type { Union } from '../federated/federated.ts';
+import type { DataPath, LinkFacts } from '../reconcile/mirror-facts.ts';
 import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
 import { isSteering } from '../imports/steering.ts';
 
@@ -58,10 +57,4 @@ export function copyRules(
     allowedAnnotation: link?.imports.annotation ?? settings.allowedAnnotation,
     steering: settings.steeringMetadata ? undefined : isSteering,
   };
-}
-
-/** Where federated Services get their endpoints from. */
-export function unionFor(settings: Pick<PeerSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
-  if (settings.flatEndpoints) return 'pods';
-  return dataPath === 'relay' ? 'relay' : 'none';
 }

@@ -6,14 +6,14 @@ import type {
   GatewayFacts,
   LocalPart,
   MirrorFacts,
-} from '../../../../src/controllers/mirror/mirror-facts.ts';
+} from '../../../../src/controllers/reconcile/mirror-facts.ts';
 import {
   decideMember,
   planMember,
   type MemberFacts,
 } from '../../../../src/controllers/federated/federated.ts';
-import { TAKES_ALL } from '../../../../src/controllers/imports/importer.ts';
-import { isPopulated } from '../../../../src/controllers/objects/kept-endpoints.ts';
+import { TAKES_ALL } from '../../../../src/controllers/reconcile/importer.ts';
+import { isPopulated } from '../../../../src/controllers/mirror/kept-endpoints.ts';
 import { plan } from '../../../../src/controllers/mirror/mirror-plan.ts';
 import type { MirrorReason } from '../../../../src/api/reasons/mirror-reasons.ts';
 import type { Step } from '../../../../src/controllers/reconcile/steps.ts';
