@@ -1,6 +1,6 @@
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
 import { OURS } from '../api/names.ts';
-import { titleOf } from '../kube/apply/manifests.ts';
+import { titleOf } from '../manifests/manifests.ts';
 import type { KubeObject, Resource } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 

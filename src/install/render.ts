@@ -1,5 +1,5 @@
 import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
-import { parseManifests } from '../kube/apply/manifests.ts';
+import { parseManifests } from '../manifests/manifests.ts';
 import type { KubeObject } from '../kube/objects/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';
 import { POD_SECURITY } from './install-facts.ts';

@@ -3,7 +3,7 @@ import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { HELM_RELEASE_NAME, CLI_MANAGER } from '../api/names.ts';
 import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import { isNotFound, type KubeClient } from '../kube/client/client.ts';
-import { inOrder, isOurs, refOf, titleOf } from '../kube/apply/manifests.ts';
+import { inOrder, isOurs, refOf, titleOf } from '../manifests/manifests.ts';
 import { configMaps, type KubeObject, namespaces } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { type LinkObject, links } from '../api/link/link-schema.ts';

@@ -1,6 +1,6 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/client.ts';
-import { titleOf } from '../kube/apply/manifests.ts';
+import { titleOf } from '../manifests/manifests.ts';
 import {
   clusterRoleBindings,
   type KubeObject,

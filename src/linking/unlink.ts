@@ -9,7 +9,7 @@ import {
   REMOTE_DISCOVERY,
 } from '../api/names.ts';
 import type { KubeClient } from '../kube/client/client.ts';
-import { refOf } from '../kube/apply/manifests.ts';
+import { refOf } from '../manifests/manifests.ts';
 import {
   clusterRoleBindings,
   clusterRoles,

@@ -12,7 +12,7 @@ import {
   serviceAccounts,
   services,
 } from '../../src/kube/objects/resource.ts';
-import { parseManifests, titleOf } from '../../src/kube/apply/manifests.ts';
+import { parseManifests, titleOf } from '../../src/manifests/manifests.ts';
 import { storedValues, valueAt } from '../../src/install/values.ts';
 import { change, find, remove } from '../support/cluster-objects.ts';
 import { expectGolden } from '../support/golden.ts';

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseManifests } from '../../src/kube/apply/manifests.ts';
+import { parseManifests } from '../../src/manifests/manifests.ts';
 import { endpoints, services } from '../../src/kube/objects/resource.ts';
 import { links } from '../../src/api/link/link-schema.ts';
 import { createAnchor, createIssuer, type Authority } from '../../src/identity/authority/issue.ts';

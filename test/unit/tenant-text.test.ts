@@ -31,7 +31,7 @@ import { identityKind } from '../../src/identity/names/identity-name.ts';
 import { parsePrivateKey } from '../../src/identity/x509/keys.ts';
 import { matchesIdentity, peerIdentities } from '../../src/identity/x509/peer-certificate.ts';
 import { statusError, warningsOf } from '../../src/kube/client/api-error.ts';
-import { isWithInstallers } from '../../src/kube/apply/managed-fields.ts';
+import { isWithInstallers } from '../../src/manifests/managed-fields.ts';
 import { unreachableFromPods } from '../../src/linking/api-address.ts';
 import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { gatewayFacts, linkerdFacts, tokenOf } from '../../src/linking/link-gen.ts';

@@ -9,9 +9,9 @@ import { findInstalled, leftovers } from '../../install/leftovers.ts';
 import { type InstallRequest, prepare, type Prepared } from '../../install/prepare-install.ts';
 import { awaitReady } from '../../install/ready.ts';
 import { renderCrds } from '../../install/render.ts';
-import { type Applied, applyAll, deleteAll } from '../../kube/apply/apply.ts';
+import { type Applied, applyAll, deleteAll } from '../../manifests/apply.ts';
 import type { KubeClient } from '../../kube/client/client.ts';
-import { titleOf } from '../../kube/apply/manifests.ts';
+import { titleOf } from '../../manifests/manifests.ts';
 import type { KubeObject } from '../../kube/objects/resource.ts';
 import { withClient } from '../flags/cluster-flags.ts';
 import {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../../api/names.ts';
-import { deleteAll } from '../../kube/apply/apply.ts';
+import { deleteAll } from '../../manifests/apply.ts';
 import type { KubeClient } from '../../kube/client/client.ts';
 import { planUnlink, readUnlink, type UnlinkRequest } from '../../linking/unlink.ts';
 import { applyUnlink } from '../../linking/unlink-apply.ts';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
-import { parseManifests, titleOf } from '../../../src/kube/apply/manifests.ts';
+import { parseManifests, titleOf } from '../../../src/manifests/manifests.ts';
 import type { KubeObject } from '../../../src/kube/objects/resource.ts';
 import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { warningsOf } from '../../../../src/kube/client/api-error.ts';
-import { inOrder, isOurs, parseManifests, stubOf, titleOf } from '../../../../src/kube/apply/manifests.ts';
+import { warningsOf } from '../../../src/kube/client/api-error.ts';
+import { inOrder, isOurs, parseManifests, stubOf, titleOf } from '../../../src/manifests/manifests.ts';
 
 const object = (kind: string, name: string) => ({ apiVersion: 'v1', kind, metadata: { name } });
 

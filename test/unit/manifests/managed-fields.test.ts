@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { adoptedFields, isWithInstallers } from '../../../../src/kube/apply/managed-fields.ts';
+import { adoptedFields, isWithInstallers } from '../../../src/manifests/managed-fields.ts';
 
 const entry = (manager: string, operation: 'Apply' | 'Update', fieldsV1: object, more: object = {}) => ({
   manager,

@@ -1,10 +1,10 @@
-import { sleep, type Clock } from '../../base/clock.ts';
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { sleep, type Clock } from '../base/clock.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { Candidate } from './apply-facts.ts';
-import { isNotFound, type KubeClient } from '../client/client.ts';
+import { isNotFound, type KubeClient } from '../kube/client/client.ts';
 import { refOf, titleOf } from './manifests.ts';
-import type { KubeObject, Resource } from '../objects/resource.ts';
-import { resourcesOf } from '../client/served-kinds.ts';
+import type { KubeObject, Resource } from '../kube/objects/resource.ts';
+import { resourcesOf } from '../kube/client/served-kinds.ts';
 
 /** Time between two looks, milliseconds. */
 const POLL_MS = 200;

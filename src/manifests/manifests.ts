@@ -1,5 +1,5 @@
 import { parseAllDocuments } from 'yaml';
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
   DESTINATION_CLUSTER_NAME_LABEL,
   EXTENSION_LABEL,
@@ -8,8 +8,8 @@ import {
   MIRRORED_SERVICE_LABEL,
   PART_OF,
   PART_OF_LABEL,
-} from '../../api/names.ts';
-import { keyOf, type KubeObject, type ObjectRef } from '../objects/resource.ts';
+} from '../api/names.ts';
+import { keyOf, type KubeObject, type ObjectRef } from '../kube/objects/resource.ts';
 
 /**
  * The objects in a text of YAML or JSON documents; Lists are taken apart, empty documents left out.

@@ -1,5 +1,5 @@
 import type { V1ManagedFieldsEntry } from '@kubernetes/client-node';
-import { MANAGER } from '../../api/names.ts';
+import { MANAGER } from '../api/names.ts';
 
 /** Programs by which people install the same manifests; their fields are taken over without a question. */
 const INSTALLERS: ReadonlySet<string> = new Set(['kubectl', 'kubectl-client-side-apply', 'helm', 'linkspan']);

@@ -1,10 +1,10 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../client/client.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
 import { refOf } from './manifests.ts';
-import type { KubeObject, Resource } from '../objects/resource.ts';
-import { deniedRights, rightText } from '../client/access-review.ts';
-import { resourcesOf } from '../client/served-kinds.ts';
+import type { KubeObject, Resource } from '../kube/objects/resource.ts';
+import { deniedRights, rightText } from '../kube/client/access-review.ts';
+import { resourcesOf } from '../kube/client/served-kinds.ts';
 
 /** An object that should be written or deleted, and how the API server calls its kind. */
 export interface Asked {

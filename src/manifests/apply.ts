@@ -1,11 +1,11 @@
-import { systemClock, type Clock } from '../../base/clock.ts';
-import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
+import { systemClock, type Clock } from '../base/clock.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { type Asked, type Candidate, findCandidates, requireRights } from './apply-facts.ts';
-import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../client/client.ts';
+import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client/client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';
 import { adoptedFields, isWithInstallers } from './managed-fields.ts';
 import { inOrder, isOurs, refOf, titleOf } from './manifests.ts';
-import type { KubeObject } from '../objects/resource.ts';
+import type { KubeObject } from '../kube/objects/resource.ts';
 
 export interface ApplyOptions {
   /** Owner of the fields that are written (server-side apply). */
