@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 import { createAnchor, createIssuer, issueLeaf } from '../src/identity/authority/issue.ts';
 import { identityName } from '../src/identity/names/identity-name.ts';
 import { identityFiles, writePemFiles } from '../src/identity/authority/pem-files.ts';
-import { readyAddresses } from '../src/controllers/objects/endpoints.ts';
+import { readyAddresses } from '../src/controllers/objects/mirrored-endpoints.ts';
 import { startCluster, type Cluster } from '../test/testbed/cluster.ts';
 import { binaries } from '../test/testbed/binaries.ts';
 import { takeFlags } from '../test/testbed/binaries/flags.ts';

@@ -1,7 +1,7 @@
 /**
  * Where files stand, run by `npm run check`: a unit test stands where what it tests stands, and no two files of src/ have one name.
- * `test/unit/a/b.test.ts` is of the file `src/a/b.ts` or of the folder `src/a/b`, and so is `test/unit/a/b.behaviour.test.ts`;
- * tests of scripts, benches, the demo and the testbed mirror these. Prints every violation and exits with 1.
+ * A test has the name of a file or a folder, and may have that of a behaviour behind it: `kube-client.answers.test.ts`. Tests of
+ * scripts, benches, the demo and the testbed mirror these. Prints every violation and exits with 1.
  */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

@@ -21,7 +21,7 @@ import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/author
 import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { Accounts } from '../../src/proxy/metrics/counters.ts';
 import type { Connection, ConnectionHandler } from '../../src/proxy/io/connection.ts';
-import { targetField } from '../../src/proxy/streams/head.ts';
+import { targetField } from '../../src/proxy/streams/stream-head.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { fixedIdentity } from '../../test/support/fixed-identity.ts';

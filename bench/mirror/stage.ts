@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { isAlreadyExists, type KubeClient } from '../../src/kube/client/client.ts';
+import { isAlreadyExists, type KubeClient } from '../../src/kube/client/kube-client.ts';
 import { endpointSlices, namespaces, secrets, services } from '../../src/kube/objects/resource.ts';
 import { links } from '../../src/api/link/link-schema.ts';
 import { clientOf } from '../../test/support/cluster-objects.ts';

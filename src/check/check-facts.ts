@@ -7,7 +7,7 @@ import type {
   V1Service,
 } from '@kubernetes/client-node';
 import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../api/names.ts';
-import { isNotFound, KubeApiError, type KubeClient } from '../kube/client/client.ts';
+import { isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import {
   configMaps,
   customResourceDefinitions,

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Finding, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';

@@ -7,7 +7,7 @@ import { parseImportPolicy } from '../api/link/import-policy.ts';
 import { parseLink, type LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';
 import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
-import { memberName } from '../api/mirror/naming.ts';
+import { memberName } from '../api/mirror/mirror-names.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isSteering } from '../controllers/imports/steering.ts';
 import { type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';

@@ -18,7 +18,7 @@ import type { LinkReport } from '../controllers/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
-import { boundRoots, trustRoots } from './trust.ts';
+import { boundRoots, trustRoots } from './trust-roots.ts';
 
 const NO_LINKS: Finding = { result: 'skipped', text: 'no links detected' };
 const NO_PROXY: Finding = {

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT } from '../api/names.ts';
 import { parseCertificates } from '../identity/x509/certificate.ts';
 import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
-import { isForbidden } from '../kube/client/client.ts';
+import { isForbidden } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';

@@ -1,14 +1,14 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import type { Controller } from './controller.ts';
-import { readyAddresses } from './objects/endpoints.ts';
+import type { Controller } from './mirror-controller.ts';
+import { readyAddresses } from './objects/mirrored-endpoints.ts';
 import type { LocalPart } from './reconcile/mirror-facts.ts';
 import type { AddressReport, AddressTry } from './gateway-health/gateway-health.ts';
-import type { LinkRun } from './link/link-run.ts';
-import type { FederatedWriter } from './federated/federated-writer.ts';
-import { isAnnotated } from './mirror/mirror-writer.ts';
-import { federatedName, memberName, mirrorName, parseKey } from '../api/mirror/naming.ts';
-import type { Peer } from './link/peer.ts';
+import type { LinkRun } from './link/link-controller.ts';
+import type { FederatedWriter } from './federated/federated-reconciler.ts';
+import { isAnnotated } from './mirror/mirror-reconciler.ts';
+import { federatedName, memberName, mirrorName, parseKey } from '../api/mirror/mirror-names.ts';
+import type { Peer } from './link/target-cluster.ts';
 import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconcile/reconciler.ts';
 

@@ -1,5 +1,5 @@
 import { DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
-import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { configMaps } from '../kube/objects/resource.ts';
 
 /**

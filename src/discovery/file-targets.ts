@@ -17,7 +17,7 @@ import { faultRules } from '../policy/faults/fault-rules.ts';
 import { parseRate, RATE_FORM, rateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
 import { portProtocol } from '../api/ports/port-protocol.ts';
 import { readRequestKeys, requestKeys } from '../policy/requests/request-keys.ts';
-import { targetKey, type TargetSource, type TargetSpec } from './target.ts';
+import { targetKey, type TargetSource, type TargetSpec } from './target-spec.ts';
 import { TargetTable } from './target-table.ts';
 
 const DNS_LABELS = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;

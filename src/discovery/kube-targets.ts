@@ -1,10 +1,10 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { eachAlone } from '../base/alone.ts';
+import { eachAlone } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { EXPORTED_LABEL, FEDERATED_LABEL } from '../api/names.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAccrual } from '../policy/accrual/accrual.ts';
@@ -19,7 +19,7 @@ import { readRequestAnnotations } from '../policy/requests/request-annotations.t
 import { ServiceProfiles } from './service-profile-watch.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
 import { type HandMadeSlicesAllowed, isHandMade, NO_HAND_MADE_SLICES } from '../exports/slice-makers.ts';
-import type { TargetSource, TargetSpec } from './target.ts';
+import type { TargetSource, TargetSpec } from './target-spec.ts';
 import { TargetTable } from './target-table.ts';
 
 /** Selectors of the Services that a gateway serves by default: those that Links reach through it. */

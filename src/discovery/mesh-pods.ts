@@ -3,7 +3,7 @@ import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { MeshEndpoint } from '../exports/target-endpoint.ts';
-import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import { newest } from '../kube/objects/resource-version.ts';
 import { pods } from '../kube/objects/resource.ts';

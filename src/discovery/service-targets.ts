@@ -14,7 +14,7 @@ import {
 import { servicePortProtocol } from '../api/ports/port-protocol.ts';
 import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
 import { type ReadRequests, readRequestAnnotations } from '../policy/requests/request-annotations.ts';
-import type { TargetSpec } from './target.ts';
+import type { TargetSpec } from './target-spec.ts';
 
 /** What beside a Service and its slices decides its targets. */
 export interface TargetView extends EndpointView {

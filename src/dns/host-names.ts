@@ -1,5 +1,5 @@
 import { isIPv6, type LookupFunction } from 'node:net';
-import { eachAlone } from '../base/alone.ts';
+import { eachAlone } from '../base/isolation.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';

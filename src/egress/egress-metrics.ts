@@ -1,5 +1,5 @@
 import { Exposition, type MetricFamily } from '../telemetry/exposition.ts';
-import type { Registry } from '../telemetry/metrics.ts';
+import type { Registry } from '../telemetry/registry.ts';
 import type { RefusedClients } from './clients/refusals.ts';
 
 /** What an egress publishes beside the data path's numbers. `docs/reference/metrics.md` lists the same. */

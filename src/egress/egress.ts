@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { eachAlone, surface } from '../base/alone.ts';
+import { eachAlone, surface } from '../base/isolation.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { containedClock } from '../base/contained-clock.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';

@@ -13,7 +13,7 @@ import type { EndpointAddress } from '../proxy/upstream/balancer/balancer.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import { type Connection, endCarried } from '../proxy/io/connection.ts';
 import type { Flow, Session } from '../proxy/downstream/session.ts';
-import { speechOf } from '../proxy/downstream/speech.ts';
+import { speechOf } from '../proxy/downstream/client-protocol.ts';
 import { Target } from '../proxy/upstream/target.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { HeldClient } from './clients/held-client.ts';

@@ -1,8 +1,8 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { tellAll } from '../base/alone.ts';
+import { tellAll } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import { newest } from '../kube/objects/resource-version.ts';
 import { endpointSlices, services, type KubeObject } from '../kube/objects/resource.ts';

@@ -1,7 +1,7 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { BudgetShare } from '../kube/budget/peer-budget.ts';
 import { type PeerReading, reflectorLimits } from '../kube/budget/peer-reading.ts';
 import { Reflector } from '../kube/informer/reflector.ts';

@@ -1,4 +1,4 @@
-import type { TargetSource } from '../discovery/target.ts';
+import type { TargetSource } from '../discovery/target-spec.ts';
 import type { Health, PartHealth } from '../telemetry/admin.ts';
 import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';

@@ -1,9 +1,9 @@
 import type { SocketAddress } from '../base/address.ts';
 import { type AccountsSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
-import { accountsExposition, serviceOf } from '../proxy/metrics/exposition.ts';
+import { accountsExposition, serviceOf } from '../proxy/metrics/counters-exposition.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
-import type { Registry } from '../telemetry/metrics.ts';
+import type { Registry } from '../telemetry/registry.ts';
 
 /** Endpoints of one service as its balancer sees them. */
 export interface BalancerCounts {

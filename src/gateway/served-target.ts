@@ -1,4 +1,4 @@
-import type { TargetSource, TargetSpec } from '../discovery/target.ts';
+import type { TargetSource, TargetSpec } from '../discovery/target-spec.ts';
 import type { Target } from '../proxy/upstream/target.ts';
 
 /** Makes a target what is exported; undefined: nothing is. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { Counter, Gauge, type Registry } from '../telemetry/metrics.ts';
+import { Counter, Gauge, type Registry } from '../telemetry/registry.ts';
 import type { IdentitySource } from './sources/identity.ts';
 import type { IssuerSource } from './authority/issuer-dir.ts';
 import type { Signer } from './signer/signer.ts';

@@ -2,7 +2,7 @@ import type { V1Namespace, V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { HELM_RELEASE_NAME, OURS } from '../api/names.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { deployments, namespaces, secrets } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { readLinkerd } from '../linking/link-gen.ts';

@@ -1,4 +1,4 @@
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { OURS } from '../api/names.ts';
 import { titleOf } from '../manifests/manifests.ts';
 import type { KubeObject, Resource } from '../kube/objects/resource.ts';

@@ -1,12 +1,12 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { KubeObject } from '../kube/objects/resource.ts';
 import { OLDEST_KUBERNETES } from './charts.ts';
 import { type InstallFacts, readInstallation, secretOf } from './install-facts.ts';
 import type { Helm } from './helm.ts';
 import { type IssuerFiles, issuerSecretName, planIssuer, trustDomainIn, withoutIssuer } from './issuer.ts';
 import { assertFits, assertSameValues, clusterValues } from './install-plan.ts';
-import { renderAll } from './render.ts';
+import { renderAll } from './render-chart.ts';
 import { gatherValues, haValues, type HelmValueFlags, joinValues, valueAt, type Values } from './values.ts';
 
 /** What `install` and `upgrade` are told. */

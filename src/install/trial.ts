@@ -2,7 +2,7 @@ import type { V1Deployment } from '@kubernetes/client-node';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER } from '../api/names.ts';
 import { applyAll } from '../manifests/apply.ts';
-import { isForbidden, KubeApiError, type KubeClient } from '../kube/client/client.ts';
+import { isForbidden, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf, titleOf } from '../manifests/manifests.ts';
 import { type KubeObject, pods } from '../kube/objects/resource.ts';
 import { type InstallRequest, prepare } from './prepare-install.ts';

@@ -1,5 +1,5 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import { titleOf } from '../manifests/manifests.ts';
 import {
   clusterRoleBindings,

@@ -1,4 +1,4 @@
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { services } from '../kube/objects/resource.ts';
 
 /** What tells one cluster from another: the UID of its `default/kubernetes` Service, made with its etcd. Undefined where it may not be read, or is not there yet. */

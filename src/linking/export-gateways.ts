@@ -9,7 +9,7 @@ import {
   MIRRORED_SERVICE_LABEL,
 } from '../api/names.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
-import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { listPages } from '../kube/client/list-pages.ts';
 import { services } from '../kube/objects/resource.ts';
 import { isHostName, type AllowedGateway } from '../api/link/import-policy.ts';

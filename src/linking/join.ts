@@ -2,7 +2,7 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../api/names.ts';
 import { applyAll, type Applied } from '../manifests/apply.ts';
-import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client/client.ts';
+import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client/kube-client.ts';
 import {
   namespaces,
   secrets,

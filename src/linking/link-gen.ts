@@ -13,7 +13,7 @@ import {
   PROBE_PORT_NAME,
 } from '../api/names.ts';
 import { parseYaml } from '../base/yaml.ts';
-import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../kube/objects/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import type { GatewayFacts, NamedGateway } from './link-manifests.ts';

@@ -2,7 +2,7 @@ import type { V1LabelSelector } from '@kubernetes/client-node';
 import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { isPodAccount, withBearer, type ClusterAccess } from '../kube/client/access.ts';
 import { trustDomainOf } from '../identity/names/trust-domain.ts';
-import { isForbidden, KubeClient, type KubeClientOptions } from '../kube/client/client.ts';
+import { isForbidden, KubeClient, type KubeClientOptions } from '../kube/client/kube-client.ts';
 import type { KubeObject } from '../kube/objects/resource.ts';
 import { assertRights, neededRights } from './account-rights.ts';
 import { apiServerAddress } from './api-address.ts';

@@ -1,5 +1,5 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { keyOf, serviceAccounts, type KubeObject } from '../kube/objects/resource.ts';
 
 /** Shortest life of a token that API servers grant (`expirationSeconds` of a TokenRequest must not be below 600). */

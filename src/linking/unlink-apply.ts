@@ -1,7 +1,7 @@
 import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { MIRRORED_SERVICE_LABEL } from '../api/names.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import { services, type KubeObject } from '../kube/objects/resource.ts';
 import {
   remainders,

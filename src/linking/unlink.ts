@@ -8,7 +8,7 @@ import {
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
 } from '../api/names.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import { refOf } from '../manifests/manifests.ts';
 import {
   clusterRoleBindings,

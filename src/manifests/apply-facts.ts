@@ -1,6 +1,6 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf } from './manifests.ts';
 import type { KubeObject, Resource } from '../kube/objects/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';

@@ -1,7 +1,7 @@
 import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { Candidate } from './apply-facts.ts';
-import { isNotFound, type KubeClient } from '../kube/client/client.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf, titleOf } from './manifests.ts';
 import type { KubeObject, Resource } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';

@@ -1,7 +1,7 @@
 import { systemClock, type Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { type Asked, type Candidate, findCandidates, requireRights } from './apply-facts.ts';
-import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client/client.ts';
+import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';
 import { adoptedFields, isWithInstallers } from './managed-fields.ts';
 import { inOrder, isOurs, refOf, titleOf } from './manifests.ts';

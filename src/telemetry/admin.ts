@@ -5,7 +5,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer, isIPv4, type Server as NetServer, type Socket } from 'node:net';
-import { Admission } from '../base/admission.ts';
+import { Admission } from '../base/connection-admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';

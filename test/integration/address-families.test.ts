@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   ensureNamespace,

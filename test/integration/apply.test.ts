@@ -4,7 +4,7 @@ import { codeOf, LinkspanError } from '../../src/api/errors/linkspan-error.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { applyAll, deleteAll, type ApplyOptions } from '../../src/manifests/apply.ts';
-import { KubeClient } from '../../src/kube/client/client.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { configMaps, namespaces, services, type KubeObject } from '../../src/kube/objects/resource.ts';
 import { parseManifests } from '../../src/manifests/manifests.ts';
 import { change, clientOf, find } from '../support/cluster-objects.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { events, services } from '../../src/kube/objects/resource.ts';
-import { PEER_BUDGETS } from '../../src/controllers/settings/peer-budgets.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import { PEER_BUDGETS } from '../../src/controllers/settings/target-budgets.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, ensureNamespace, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';

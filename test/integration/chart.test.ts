@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
-import { isForbidden, type KubeClient } from '../../src/kube/client/client.ts';
+import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
   configMaps,
   endpointSlices,

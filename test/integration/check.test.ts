@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { CheckReport } from '../../src/check/report.ts';
 import { createAnchor } from '../../src/identity/authority/issue.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
-import { createRegistry } from '../../src/telemetry/metrics.ts';
+import { createRegistry } from '../../src/telemetry/registry.ts';
 import { eventually } from '../support/eventually.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { apply, installCrd, linkObjects } from '../support/linked-clusters.ts';

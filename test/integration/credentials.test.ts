@@ -4,7 +4,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/api/errors/linkspan-error.ts';
 import { TOKEN_TTL } from '../../src/api/names.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
-import { KubeClient } from '../../src/kube/client/client.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
   configMaps,
   endpoints,
@@ -20,7 +20,7 @@ import {
 import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
 import { requestToken, tokenFacts } from '../../src/linking/token.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import { change, clientOf, find, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { namespaces, services } from '../../src/kube/objects/resource.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   clientOf,

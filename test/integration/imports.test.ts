@@ -3,7 +3,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { secrets, services } from '../../src/kube/objects/resource.ts';
 import { links as linkKind } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import { refusedImports, unknownRanges } from '../../src/check/import-checks.ts';
 import { explainName, reportLinks } from '../../src/controllers/explain.ts';
 import {

@@ -5,7 +5,7 @@ import { connect, createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
-import { KubeClient } from '../../src/kube/client/client.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { services } from '../../src/kube/objects/resource.ts';
 import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { parseLink, type LinkObject } from '../../src/api/link/link-schema.ts';

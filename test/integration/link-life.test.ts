@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { leases, secrets, services } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   clientOf,

@@ -2,7 +2,7 @@ import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { endpoints, leases, services } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import {
   clientOf,
   ensureNamespace,

@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import {
   clientOf,
   ensureNamespace,

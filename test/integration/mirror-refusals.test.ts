@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { endpointSlices, services } from '../../src/kube/objects/resource.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import { change, ensureNamespace, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors, type ExportOptions } from '../support/exports.ts';

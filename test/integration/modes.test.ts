@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { endpointSlices, services } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   ensureNamespace,

@@ -8,7 +8,7 @@ import {
   type Resource,
   services,
 } from '../../src/kube/objects/resource.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, find, findService } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';

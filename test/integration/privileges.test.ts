@@ -7,7 +7,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { TOKEN_TTL } from '../../src/api/names.ts';
 import { createAnchor, createIssuer } from '../../src/identity/authority/issue.ts';
 import { writePemFiles } from '../../src/identity/authority/pem-files.ts';
-import { isForbidden, type KubeClient } from '../../src/kube/client/client.ts';
+import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
 import { configMaps, roles, secrets } from '../../src/kube/objects/resource.ts';
 import { CredentialsRole } from '../../src/controllers/link/credentials-role.ts';
 import { createLogger } from '../../src/telemetry/log.ts';

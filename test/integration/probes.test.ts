@@ -5,7 +5,7 @@ import net from 'node:net';
 import { READABLE_NAMESPACES } from '../../src/api/names.ts';
 import { secrets } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   ensureNamespace,

@@ -20,7 +20,7 @@ import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
-import { KubeClient } from '../../src/kube/client/client.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from '../support/host-names.ts';
 import { clientAs } from '../support/account-client.ts';

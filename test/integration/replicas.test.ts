@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { leases } from '../../src/kube/objects/resource.ts';
-import type { Controller } from '../../src/controllers/controller.ts';
+import type { Controller } from '../../src/controllers/mirror-controller.ts';
 import { ensureNamespace, find, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';

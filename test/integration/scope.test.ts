@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../src/api/names.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
-import { isForbidden, KubeClient } from '../../src/kube/client/client.ts';
+import { isForbidden, KubeClient } from '../../src/kube/client/kube-client.ts';
 import { endpointSlices, pods, secrets, services } from '../../src/kube/objects/resource.ts';
 import { clientFor } from '../../src/kube/client/scoped-client.ts';
 import { clusterUid } from '../../src/linking/cluster-uid.ts';

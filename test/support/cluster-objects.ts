@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
-import { isNotFound, KubeClient } from '../../src/kube/client/client.ts';
+import { isNotFound, KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
   endpointSlices,
   events,

@@ -1,5 +1,5 @@
 import { statusError } from '../../src/kube/client/api-error.ts';
-import type { KubeClient } from '../../src/kube/client/client.ts';
+import type { KubeClient } from '../../src/kube/client/kube-client.ts';
 import type { KubeObject, ObjectRef, Resource } from '../../src/kube/objects/resource.ts';
 
 interface WatchOptions {

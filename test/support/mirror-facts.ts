@@ -1,5 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
-import type { DesiredPart } from '../../src/controllers/mirror/desired.ts';
+import type { DesiredPart } from '../../src/controllers/mirror/desired-mirror.ts';
 import type { GatewayFacts, LocalPart, MirrorFacts } from '../../src/controllers/reconcile/mirror-facts.ts';
 import { TAKES_ALL } from '../../src/controllers/reconcile/importer.ts';
 import { decide } from '../../src/controllers/mirror/mirror-verdict.ts';

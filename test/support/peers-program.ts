@@ -6,7 +6,7 @@ import type { V1ConfigMap } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
 import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
-import type { PeerSurroundings } from '../../src/controllers/settings/peer-surroundings.ts';
+import type { PeerSurroundings } from '../../src/controllers/settings/target-dependencies.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { Reflector } from '../../src/kube/informer/reflector.ts';
 import {
@@ -21,12 +21,12 @@ import {
 import { IndexedStore } from '../../src/kube/informer/store.ts';
 import { TotalBudget } from '../../src/kube/budget/total-budget.ts';
 import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
-import { PEER_BUDGETS, type PeerBudgets } from '../../src/controllers/settings/peer-budgets.ts';
+import { PEER_BUDGETS, type PeerBudgets } from '../../src/controllers/settings/target-budgets.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
-import { Peer } from '../../src/controllers/link/peer.ts';
+import { Peer } from '../../src/controllers/link/target-cluster.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from './host-names.ts';
 import { FakeCluster } from './fake-cluster.ts';

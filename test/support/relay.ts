@@ -1,4 +1,4 @@
-import type { TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Egress, type EgressOptions } from '../../src/egress/egress.ts';
 import type { Route } from '../../src/egress/routes/routes.ts';

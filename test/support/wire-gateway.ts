@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import tls from 'node:tls';
 import { systemClock } from '../../src/base/clock.ts';
-import type { TargetSource, TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSource, TargetSpec } from '../../src/discovery/target-spec.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/api/names.ts';
-import type { TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { http1Origin, type Origin, rawOrigin } from '../support/origins.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import type { TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { ErrorCode } from '../../src/proxy/http2/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { localGateway, type LocalGateway } from '../support/local-gateway.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { STREAMS_ALPN } from '../../src/api/names.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';

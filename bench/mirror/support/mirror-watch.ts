@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL } from '../../../src/api/names.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import type { KubeClient } from '../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../src/kube/client/kube-client.ts';
 import { Reflector } from '../../../src/kube/informer/reflector.ts';
 import {
   endpointSlices,

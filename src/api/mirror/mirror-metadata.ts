@@ -10,7 +10,7 @@ import {
   REMOTE_SERVICE_FQ_NAME,
   REMOTE_UID,
 } from '../names.ts';
-import type { MirrorOwner } from './naming.ts';
+import type { MirrorOwner } from './mirror-names.ts';
 
 /** A test of a label or annotation key. */
 export type KeyTest = (key: string) => boolean;

@@ -12,7 +12,7 @@ import { preChecks, type PreOptions } from '../../check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, type Paint, summaryText } from '../../check/report.ts';
 import { helmProgram } from '../../install/helm.ts';
 import { tryInstall } from '../../install/trial.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { GatewayTry, LinkReport } from '../../controllers/explain.ts';
 import { askControllers, controllerFlags } from '../queries/controller-answers.ts';
 import { clusterFlags, durationFlag, openCluster, withClusterFlags } from '../flags/cluster-flags.ts';

@@ -1,5 +1,5 @@
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { reasonAdvice } from '../output/reason-advice.ts';
 import { type ControllerFlags, tellFailures } from '../queries/controller-answers.ts';
 import { labelled, reasonText } from '../output/explain-words.ts';

@@ -1,4 +1,4 @@
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { type Explanation, LOCAL, type LinkReport } from '../../controllers/explain.ts';
 import { askControllers, type ControllerFlags, tellFailures } from '../queries/controller-answers.ts';
 import { mergeReports } from './mirrors.ts';

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { services } from '../../kube/objects/resource.ts';
 import {
   EXPORT_MODES,

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { services } from '../../kube/objects/resource.ts';
 import type { LinkReport } from '../../controllers/explain.ts';
 import { askControllers, controllerFlags, tellFailures } from '../queries/controller-answers.ts';

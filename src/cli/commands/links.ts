@@ -6,7 +6,7 @@ import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_NAMESPACE, IMPORT_CONTROL_PREFIX } from '../../api/names.ts';
 import { codeOf, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { type ImportRefusal, refusalsOf } from '../../check/import-checks.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { leases } from '../../kube/objects/resource.ts';
 import { links, type LinkObject } from '../../api/link/link-schema.ts';
 import { type Condition, LINK_CONDITIONS } from '../../api/link/link-status.ts';

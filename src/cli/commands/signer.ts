@@ -6,12 +6,12 @@ import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { untilStopped } from '../../base/shutdown.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
-import { KubeClient } from '../../kube/client/client.ts';
+import { KubeClient } from '../../kube/client/kube-client.ts';
 import { CredentialsRole } from '../../controllers/link/credentials-role.ts';
 import { type Health, startAdmin } from '../../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
-import { createRegistry, type Registry } from '../../telemetry/metrics.ts';
+import { createRegistry, type Registry } from '../../telemetry/registry.ts';
 import { accessOf, clusterFlags, durationFlag } from '../flags/cluster-flags.ts';
 
 const schema = z

@@ -5,7 +5,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { planUninstall, readUninstall } from '../../install/uninstall.ts';
 import { deleteAll } from '../../manifests/apply.ts';
-import { isForbidden, type KubeClient } from '../../kube/client/client.ts';
+import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { stubOf, titleOf } from '../../manifests/manifests.ts';
 import { clusterFlags, durationFlag, withClient, withClusterFlags } from '../flags/cluster-flags.ts';
 import { dnsLabel } from '../flags/link-flags.ts';

@@ -4,7 +4,7 @@ import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { deleteAll } from '../../manifests/apply.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { planUnlink, readUnlink, type UnlinkRequest } from '../../linking/unlink.ts';
 import { applyUnlink } from '../../linking/unlink-apply.ts';
 import { clusterFlags, durationFlag, withClient, withClusterFlags } from '../flags/cluster-flags.ts';

@@ -4,7 +4,7 @@ import { parseFlags } from '../../base/config.ts';
 import { codeOf, messageOf } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { readVersion } from '../../base/version.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { customResourceDefinitions, deployments } from '../../kube/objects/resource.ts';
 import {
   clusterFlags,

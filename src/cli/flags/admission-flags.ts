@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
-import type { AdmissionLimits } from '../../base/admission.ts';
+import type { AdmissionLimits } from '../../base/connection-admission.ts';
 import { ownLimits } from '../../gateway/admission/admission-limits.ts';
 
 /** Flags of the gateway about how many connections it takes. */

@@ -9,7 +9,7 @@ import {
   withBoundAnchors,
 } from '../../identity/trust/bound-anchors.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
 /** Trust anchors of other trust domains. */

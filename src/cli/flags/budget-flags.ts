@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { formatDuration } from '../../base/duration.ts';
 import { memoryLimit } from '../../base/memory-limit.ts';
 import { ownTotal } from '../../kube/budget/total-budget.ts';
-import { PEER_BUDGETS, type PeerBudgets } from '../../controllers/settings/peer-budgets.ts';
+import { PEER_BUDGETS, type PeerBudgets } from '../../controllers/settings/target-budgets.ts';
 import { durationFlag } from './cluster-flags.ts';
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 };

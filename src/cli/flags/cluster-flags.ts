@@ -6,7 +6,7 @@ import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { IpRanges } from '../../base/ip-ranges.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import { loadAccess, type ClusterAccess } from '../../kube/client/access.ts';
-import { KubeClient } from '../../kube/client/client.ts';
+import { KubeClient } from '../../kube/client/kube-client.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { parseSelector, parseSelectorText, type Selector } from '../../kube/objects/label-selector.ts';
 

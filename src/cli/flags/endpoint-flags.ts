@@ -4,7 +4,7 @@ import type { MeshSettings } from '../../discovery/mesh-pods.ts';
 import { handMadeSlicesIn } from '../../exports/slice-makers.ts';
 import { meshNameOf } from '../../identity/names/trust-domain.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { nodes } from '../../kube/objects/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';
 

@@ -20,7 +20,7 @@ import {
   openAnchorsFile,
   type TrustAnchors,
 } from '../../identity/sources/trust-anchors.ts';
-import { KubeClient } from '../../kube/client/client.ts';
+import { KubeClient } from '../../kube/client/kube-client.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
 import { accessOf, durationFlag } from './cluster-flags.ts';

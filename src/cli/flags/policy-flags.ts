@@ -8,7 +8,7 @@ import { DEFAULT_CLUSTER_NETWORKS, isNetwork } from '../../gateway/authorization
 import { NO_POLICIES, type PolicySource } from '../../gateway/authorization/policy-source.ts';
 import { meshNameOf } from '../../identity/names/trust-domain.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
 /** Flags of the gateway about the policies of its cluster. */

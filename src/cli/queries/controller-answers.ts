@@ -3,7 +3,7 @@ import { systemClock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { listItems } from '../../base/text.ts';
 import { anonymousAccess } from '../../kube/client/access.ts';
-import { KubeClient } from '../../kube/client/client.ts';
+import { KubeClient } from '../../kube/client/kube-client.ts';
 import { leases } from '../../kube/objects/resource.ts';
 
 /** Where the controller's admin port listens in its pods (the default of `--admin`). */

@@ -1,5 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import { sleep } from '../../base/clock.ts';
 import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../../api/egress/egress-ports.ts';
 import {

@@ -22,7 +22,7 @@ import {
   memberName,
   originOf,
   parseKey,
-} from '../../api/mirror/naming.ts';
+} from '../../api/mirror/mirror-names.ts';
 
 /** Ports further from where the controller would have looked first than this were not chosen by it: at half of the range in use it never had to go that far. */
 const MAX_DISTANCE = 256;

@@ -17,7 +17,7 @@ import {
   writeEntry,
 } from '../../api/egress/egress-record.ts';
 import { PART_OF, PART_OF_LABEL } from '../../api/names.ts';
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
 import { configMaps } from '../../kube/objects/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';

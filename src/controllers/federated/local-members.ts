@@ -5,12 +5,12 @@ import type { LinkObject } from '../../api/link/link-schema.ts';
 import { unionOf, type Selector } from '../../kube/objects/label-selector.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
-import type { PeerSurroundings } from '../settings/peer-surroundings.ts';
-import { FederatedWriter } from './federated-writer.ts';
-import { unionFor } from './federated.ts';
+import type { PeerSurroundings } from '../settings/target-dependencies.ts';
+import { FederatedWriter } from './federated-reconciler.ts';
+import { unionFor } from './federated-plan.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { LOCAL_MEMBER } from '../reconcile/local-indexes.ts';
-import { copyRules, type PeerSettings } from '../settings/peer-settings.ts';
+import { copyRules, type PeerSettings } from '../settings/target-settings.ts';
 import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 

@@ -1,9 +1,9 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { eachAlone } from '../../base/alone.ts';
+import { eachAlone } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { BudgetShare } from '../../kube/budget/peer-budget.ts';
 import { type PeerReading, reflectorLimits } from '../../kube/budget/peer-reading.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
@@ -15,7 +15,7 @@ import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
 import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
-import { parseKey } from '../../api/mirror/naming.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 
 export interface AnnotatedGatewaysOptions
   extends Omit<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe' | 'own' | 'onChange'> {

@@ -1,6 +1,6 @@
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { KubeApiError, type KubeClient } from '../../kube/client/client.ts';
+import { KubeApiError, type KubeClient } from '../../kube/client/kube-client.ts';
 
 /** How often the target's API server is asked whether it is there. */
 const PERIOD_MS = 10_000;

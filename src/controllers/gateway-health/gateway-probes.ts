@@ -1,4 +1,4 @@
-import { surface } from '../../base/alone.ts';
+import { surface } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Registry } from '../../telemetry/metrics.ts';
+import { Counter, Gauge, Histogram, type Registry } from '../../telemetry/registry.ts';
 import type { ProbeObserver } from './gateway-probes.ts';
 import type { ProbeOutcome } from '../../api/reasons/probe-outcome.ts';
 

@@ -3,12 +3,12 @@ import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
-import { decideMember, memberLinkKey, planMember, type MemberFacts } from '../federated/federated.ts';
+import { decideMember, memberLinkKey, planMember, type MemberFacts } from '../federated/federated-plan.ts';
 import { TAKES_ALL } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
@@ -21,7 +21,7 @@ import {
   originOf,
   parseKey,
   type MirrorOwner,
-} from '../../api/mirror/naming.ts';
+} from '../../api/mirror/mirror-names.ts';
 import { removePart } from '../mirror/mirror-plan.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';
 

@@ -1,5 +1,5 @@
 import type { ImportQuotas } from '../../api/link/import-policy.ts';
-import type { Sight } from '../removals/grace.ts';
+import type { Sight } from '../removals/grace-periods.ts';
 
 /** What one mirror or membership takes of a Link's quotas. */
 export interface ImportNeed {

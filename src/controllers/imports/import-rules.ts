@@ -5,7 +5,7 @@ import {
   IMPORT_NAMESPACES,
 } from '../../api/names.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
-import type { RemoteKey } from '../../api/mirror/naming.ts';
+import type { RemoteKey } from '../../api/mirror/mirror-names.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
 /** Something that the import policy of a Link does not take, and why. */

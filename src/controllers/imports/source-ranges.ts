@@ -4,7 +4,7 @@ import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { addressBytes, IpRanges } from '../../base/ip-ranges.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import {
   endpointSlices,

@@ -5,7 +5,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../api/errors/linkspan-error.ts';
 import { CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { keyOf, roles, secrets, type KubeObject } from '../../kube/objects/resource.ts';

@@ -1,7 +1,7 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import { isForbidden, type KubeClient } from '../../kube/client/client.ts';
+import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { keyOf, secrets } from '../../kube/objects/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { links, type LinkObject } from '../../api/link/link-schema.ts';
 import { nextConditions, type LinkStatus, type ServiceStatus } from '../../api/link/link-status.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { CredentialsVerdict } from './credentials-verdict.ts';
 import { linkConditions } from './link-conditions.ts';
-import type { Peer } from './peer.ts';
+import type { Peer } from './target-cluster.ts';
 import { serviceStatuses } from './service-statuses.ts';
 
 /** How long a peer that has just started may take to know where it stands before its status is written as it is. */

@@ -1,5 +1,5 @@
 import type { IndexedStore, StoreChange } from '../../kube/informer/store.ts';
-import { gatewayPart } from './gateway-part.ts';
+import { gatewayPart } from './gateway-of-link.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 
 /** Sorts clusters by the age of the oldest Link that names each; undefined where none does. */

@@ -1,5 +1,5 @@
 import type { ServiceStatus } from '../../api/link/link-status.ts';
-import { parseKey } from '../../api/mirror/naming.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 

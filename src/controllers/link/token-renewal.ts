@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { parseDuration } from '../../base/duration.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { CREDENTIALS_SECRET_KEY, TOKEN_TTL } from '../../api/names.ts';
-import { isConflict, isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { keyOf, secrets } from '../../kube/objects/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { accessFromSecret, kubeconfigWithToken } from '../../linking/credentials.ts';

@@ -1,9 +1,9 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import { isDnsLabel } from '../../base/text.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
-import type { MirrorAddress } from '../objects/endpoints.ts';
+import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { MirrorFacts } from '../reconcile/mirror-facts.ts';
-import type { MirroredPort } from '../objects/ports.ts';
+import type { MirroredPort } from '../objects/mirrored-ports.ts';
 
 /** Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. What is no DNS label (no API server of today gives such) would be refused here, and counts as none. */
 export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean> {

@@ -1,11 +1,16 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
 import type { HostFacts, LinkFacts, LocalPart } from '../reconcile/mirror-facts.ts';
-import { Grace, type Sight } from '../removals/grace.ts';
+import { Grace, type Sight } from '../removals/grace-periods.ts';
 import { hostsOf } from './headless.ts';
 import type { Importer } from '../reconcile/importer.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
-import { endpointMirrorName, hostOriginOf, mirrorName, type RemoteKey } from '../../api/mirror/naming.ts';
+import {
+  endpointMirrorName,
+  hostOriginOf,
+  mirrorName,
+  type RemoteKey,
+} from '../../api/mirror/mirror-names.ts';
 
 export interface HostMirrorsOptions {
   readonly facts: LinkFacts;

@@ -9,10 +9,10 @@ import {
   type EndpointsWanted,
   type MirrorAddress,
   shownAddresses,
-} from '../objects/endpoints.ts';
+} from '../objects/mirrored-endpoints.ts';
 import type { GatewayFacts, LocalPart, MirrorFacts, RemoteFacts } from '../reconcile/mirror-facts.ts';
 import { hostAddresses } from './headless.ts';
-import { originOf } from '../../api/mirror/naming.ts';
+import { originOf } from '../../api/mirror/mirror-names.ts';
 import { contentPatch, isOurs, ownSlices, patchStep, type Step } from '../reconcile/steps.ts';
 
 type Shown = Pick<EndpointsWanted, 'addresses' | 'withdrawn' | 'notReady'>;

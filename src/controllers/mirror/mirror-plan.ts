@@ -14,7 +14,7 @@ import {
   REMOTE_RESOURCE_VERSION,
 } from '../../api/names.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
-import type { DesiredPart } from './desired.ts';
+import type { DesiredPart } from './desired-mirror.ts';
 import type { LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { planKept } from './kept-endpoints.ts';
 import { inheritedKeys, ownershipLabels, recordedKeys } from '../../api/mirror/mirror-metadata.ts';

@@ -2,14 +2,14 @@ import type { V1Service } from '@kubernetes/client-node';
 import { IMPORT_QUOTAS } from '../../api/names.ts';
 import { overBudgetOf } from '../../exports/service-size.ts';
 import { familyGap, type ServiceWithSlices } from '../objects/address-families.ts';
-import { desiredParts, relayedNames, type DesiredPart } from './desired.ts';
+import { desiredParts, relayedNames, type DesiredPart } from './desired-mirror.ts';
 import type { LinkFacts, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { formOf } from './headless.ts';
 import { shortList, type ImportNote } from '../imports/import-rules.ts';
 import { steeringKeys } from '../../api/mirror/mirror-metadata.ts';
-import { MAX_SERVICE_NAME, mirrorName, originOf } from '../../api/mirror/naming.ts';
+import { MAX_SERVICE_NAME, mirrorName, originOf } from '../../api/mirror/mirror-names.ts';
 import { isLeaving } from '../reconcile/steps.ts';
-import { mirroredPorts, portsLeftOut } from '../objects/ports.ts';
+import { mirroredPorts, portsLeftOut } from '../objects/mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
 /**

@@ -5,7 +5,7 @@ import { bytesOf } from '../../exports/export-cost.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
 import type { ImportFacts } from './mirror-facts.ts';
-import { Grace, type Sight } from '../removals/grace.ts';
+import { Grace, type Sight } from '../removals/grace-periods.ts';
 import { ImportLedger } from '../imports/import-ledger.ts';
 import { importRefusal, type Refusal } from '../imports/import-rules.ts';
 import type { LocalView } from './local-view.ts';
@@ -15,7 +15,7 @@ import {
   recordedKeys,
   type CopyRules,
 } from '../../api/mirror/mirror-metadata.ts';
-import { parseKey } from '../../api/mirror/naming.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { podRefusal, type OwnRanges } from '../imports/remote-addresses.ts';
 
 /** For so long mirrors that exist are kept when the policy refuses many at once: time to take a slip of the pen back. */

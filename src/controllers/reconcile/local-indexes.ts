@@ -7,8 +7,8 @@ import {
   LOCAL_DISCOVERY,
 } from '../../api/names.ts';
 import type { StoreChange } from '../../kube/informer/store.ts';
-import { SERVICE_NAME_LABEL, type MirrorAddress } from '../objects/endpoints.ts';
-import { clusterOfEntry, federatedEntries, isFederated } from '../../api/mirror/naming.ts';
+import { SERVICE_NAME_LABEL, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
+import { clusterOfEntry, federatedEntries, isFederated } from '../../api/mirror/mirror-names.ts';
 
 /** Index of what mirroring made: by `cluster:<target cluster>` and by `link:<namespace>/<name>`. */
 export const OWNER_INDEX = 'owner';

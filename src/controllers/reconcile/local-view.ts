@@ -7,7 +7,7 @@ import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { LocalPart, NamespaceState } from './mirror-facts.ts';
 import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';
-import { keepMaker } from '../../api/mirror/makers.ts';
+import { keepMaker } from '../../api/mirror/ownership.ts';
 import type { Kind, MirrorObject } from './steps.ts';
 
 /** How long what a write answered is trusted over the watch, which should have told us the same long before. */

@@ -6,7 +6,7 @@ import {
   isNotFound,
   KubeApiError,
   type KubeClient,
-} from '../../kube/client/client.ts';
+} from '../../kube/client/kube-client.ts';
 import {
   endpoints,
   endpointSlices,
@@ -16,9 +16,9 @@ import {
   type Resource,
 } from '../../kube/objects/resource.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
-import { SERVICE_NAME_LABEL } from '../objects/endpoints.ts';
+import { SERVICE_NAME_LABEL } from '../objects/mirrored-endpoints.ts';
 import type { LocalView } from './local-view.ts';
-import { madeByUs } from '../../api/mirror/makers.ts';
+import { madeByUs } from '../../api/mirror/ownership.ts';
 import { type Kind, type MirrorObject, ownerReference, type Step } from './steps.ts';
 
 const resources: Record<Kind, Resource<MirrorObject>> = {

@@ -1,9 +1,9 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
-import type { MirrorAddress } from '../objects/endpoints.ts';
+import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { Refusal } from '../imports/import-rules.ts';
 import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
-import type { MirrorOwner, RemoteKey } from '../../api/mirror/naming.ts';
+import type { MirrorOwner, RemoteKey } from '../../api/mirror/mirror-names.ts';
 
 /** How traffic reaches a target's gateway: directly (meshed clients), or through local egress pods (plain clients). */
 export type DataPath = 'gateway' | 'relay';

@@ -1,6 +1,6 @@
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { Pace } from '../../kube/budget/pace.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';

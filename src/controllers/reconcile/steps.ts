@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { MANAGER } from '../../api/names.ts';
 import { MANAGED_BY_LABEL, SELECTOR_SLICES } from '../../exports/slice-makers.ts';
 import type { LocalPart } from './mirror-facts.ts';
-import { madeByUs } from '../../api/mirror/makers.ts';
+import { madeByUs } from '../../api/mirror/ownership.ts';
 import { hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 
 /** The kinds of object that mirroring writes. */

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { listPages } from '../../kube/client/list-pages.ts';
 import { slowDown } from '../../kube/budget/pace.ts';
 import type { PeerReading } from '../../kube/budget/peer-reading.ts';

@@ -1,5 +1,5 @@
 import type { V1Namespace } from '@kubernetes/client-node';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';

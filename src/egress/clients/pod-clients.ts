@@ -1,9 +1,9 @@
 import type { V1ObjectMeta, V1Pod, V1PodIP, V1PodSpec, V1PodStatus } from '@kubernetes/client-node';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { pods } from '../../kube/objects/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';

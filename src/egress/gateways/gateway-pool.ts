@@ -1,4 +1,4 @@
-import { eachAlone } from '../../base/alone.ts';
+import { eachAlone } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
@@ -11,9 +11,9 @@ import type { Connection } from '../../proxy/io/connection.ts';
 import { tlsConnect, type TlsOptions } from '../../proxy/io/dial.ts';
 import type { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
-import { Http2Connection, type Http2User } from '../../proxy/http2/connection.ts';
+import { Http2Connection, type Http2User } from '../../proxy/http2/http2-connection.ts';
 import { DialledTunnel } from '../../proxy/streams/dialled-tunnel.ts';
-import { tunnelHead } from '../../proxy/streams/head.ts';
+import { tunnelHead } from '../../proxy/streams/stream-head.ts';
 import { MAX_STREAMS, STREAM_WINDOWS } from '../../proxy/streams/limits.ts';
 import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
 import type { Logger } from '../../telemetry/log.ts';

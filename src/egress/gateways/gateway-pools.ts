@@ -1,4 +1,4 @@
-import { eachAlone } from '../../base/alone.ts';
+import { eachAlone } from '../../base/isolation.ts';
 import { type GatewayPlace, Trunk, type TrunkOptions } from './gateway-pool.ts';
 
 /** The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for. */

@@ -1,5 +1,5 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
-import { eachAlone } from '../../base/alone.ts';
+import { eachAlone } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -13,7 +13,7 @@ import {
 import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { configMaps, keyOf, type KubeObject, type Resource, services } from '../../kube/objects/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';

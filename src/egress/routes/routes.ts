@@ -1,5 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { eachAlone, surface } from '../../base/alone.ts';
+import { eachAlone, surface } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import { isPort } from '../../api/egress/egress-ports.ts';
 import {

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
 import type { Accounts } from '../../proxy/metrics/counters.ts';
 import type { Connection, ConnectionHandler } from '../../proxy/io/connection.ts';
-import type { Claim } from '../../proxy/downstream/speech.ts';
+import type { Claim } from '../../proxy/downstream/client-protocol.ts';
 import {
   HeaderError,
   type TransportHeader,

@@ -11,7 +11,7 @@ import { lostTrust, trustOf } from '../../identity/trust/trust.ts';
 import type { Accounts } from '../../proxy/metrics/counters.ts';
 import { type Connection, endCarried, SocketConnection } from '../../proxy/io/connection.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import type { Admission, Ticket } from '../../base/admission.ts';
+import type { Admission, Ticket } from '../../base/connection-admission.ts';
 
 /** What lies behind the handshake of a port. */
 export interface Entrance {

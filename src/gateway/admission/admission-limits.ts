@@ -1,4 +1,4 @@
-import type { AdmissionLimits } from '../../base/admission.ts';
+import type { AdmissionLimits } from '../../base/connection-admission.ts';
 import { memoryLimit } from '../../base/memory-limit.ts';
 
 /** Share of the memory for connections that have proven nothing. */

@@ -1,4 +1,4 @@
-import type { TargetSpec } from '../../discovery/target.ts';
+import type { TargetSpec } from '../../discovery/target-spec.ts';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { PolicyVerdict } from './policy-verdict.ts';

@@ -1,9 +1,9 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
-import type { TargetSpec } from '../../discovery/target.ts';
+import type { TargetSpec } from '../../discovery/target-spec.ts';
 import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
 import { servedKinds } from '../../kube/client/served-kinds.ts';
 import type { Health } from '../../telemetry/admin.ts';
@@ -28,7 +28,7 @@ import {
   strangersOf,
 } from './policy-rules.ts';
 import type { PolicySource } from './policy-source.ts';
-import { Strangers } from './strangers.ts';
+import { Strangers } from './foreign-endpoints.ts';
 import {
   type PolicyClient,
   policyVerdict,

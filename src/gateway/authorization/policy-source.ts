@@ -1,5 +1,5 @@
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
-import type { TargetSpec } from '../../discovery/target.ts';
+import type { TargetSpec } from '../../discovery/target-spec.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { type PolicyClient, type PolicyVerdict, UNRESTRICTED } from './policy-verdict.ts';
 

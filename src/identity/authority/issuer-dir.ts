@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../../base/file-watch.ts';

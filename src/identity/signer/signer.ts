@@ -1,7 +1,7 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import { isConflict, isNotFound, type KubeClient } from '../../kube/client/client.ts';
+import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { certificateSigningRequests } from '../../kube/objects/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';

@@ -1,7 +1,7 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { configMaps, keyOf } from '../../kube/objects/resource.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';

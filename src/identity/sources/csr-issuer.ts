@@ -1,7 +1,7 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
 import { sleep, type Clock } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { isForbidden, type KubeClient } from '../../kube/client/client.ts';
+import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { follow } from '../../kube/informer/follow.ts';
 import { certificateSigningRequests, type KubeObject, type Resource } from '../../kube/objects/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';

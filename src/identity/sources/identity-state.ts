@@ -1,4 +1,4 @@
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Health } from '../../telemetry/admin.ts';

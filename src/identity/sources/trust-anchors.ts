@@ -1,11 +1,11 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import path from 'node:path';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { type WatchedFiles, watchFiles } from '../../base/file-watch.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { configMaps, keyOf, type ObjectRef } from '../../kube/objects/resource.ts';
 import { parseCertificates } from '../x509/certificate.ts';

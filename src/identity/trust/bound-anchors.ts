@@ -1,5 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { keyOf } from '../../kube/objects/resource.ts';

@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import { eachAlone, surface } from '../../base/alone.ts';
+import { eachAlone, surface } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';

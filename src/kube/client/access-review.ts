@@ -1,5 +1,5 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
-import type { KubeClient } from './client.ts';
+import type { KubeClient } from './kube-client.ts';
 import { selfSubjectAccessReviews } from '../objects/resource.ts';
 
 /** Asks the API server which of these the client's user may not do; nothing is stored. */

@@ -8,7 +8,7 @@ import {
   type ListResult,
   type WatchEvent,
   type WatchOptions,
-} from './client.ts';
+} from './kube-client.ts';
 import { namespaces as namespaceKind, type KubeObject, type Resource } from '../objects/resource.ts';
 
 /** Where a list of several namespaces goes on. */

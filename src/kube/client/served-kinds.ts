@@ -1,4 +1,4 @@
-import { isNotFound, type KubeClient } from './client.ts';
+import { isNotFound, type KubeClient } from './kube-client.ts';
 import type { KubeObject, Resource } from '../objects/resource.ts';
 
 /** Versions that are read where an API server serves several, the first that it has. */

@@ -1,6 +1,6 @@
 import { backoffDelay, type BackoffOptions, type Random } from '../../base/backoff.ts';
 import { sleep, type Clock } from '../../base/clock.ts';
-import type { KubeClient } from '../client/client.ts';
+import type { KubeClient } from '../client/kube-client.ts';
 import type { KubeObject, ObjectRef, Resource } from '../objects/resource.ts';
 
 export interface FollowOptions<T extends KubeObject> {

@@ -1,10 +1,10 @@
-import { surface, tellAll } from '../../base/alone.ts';
+import { surface, tellAll } from '../../base/isolation.ts';
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../../base/clock.ts';
 import { codeOf, describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { isOverLimit } from '../client/answer-limits.ts';
-import { isGone, type KubeClient, type WatchEvent } from '../client/client.ts';
+import { isGone, type KubeClient, type WatchEvent } from '../client/kube-client.ts';
 import { listPages } from '../client/list-pages.ts';
 import { slowDown, type Pace } from '../budget/pace.ts';
 import type { BudgetShare } from '../budget/peer-budget.ts';

@@ -1,4 +1,4 @@
-import { surface } from '../../base/alone.ts';
+import { surface } from '../../base/isolation.ts';
 import { addTo, removeFrom } from '../../base/multimap.ts';
 import { keyOf, type KubeObject } from '../objects/resource.ts';
 

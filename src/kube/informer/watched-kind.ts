@@ -1,6 +1,6 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { KubeClient } from '../client/client.ts';
+import type { KubeClient } from '../client/kube-client.ts';
 import { Reflector } from './reflector.ts';
 import type { KubeObject, Resource } from '../objects/resource.ts';
 import { IndexedStore } from './store.ts';

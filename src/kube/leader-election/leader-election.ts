@@ -2,7 +2,7 @@ import type { V1Lease } from '@kubernetes/client-node';
 import type { Random } from '../../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../client/client.ts';
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../client/kube-client.ts';
 import { LeaseRecord } from './lease-record.ts';
 import { leases } from '../objects/resource.ts';
 import type { IndexedStore, StoreChange } from '../informer/store.ts';

@@ -15,7 +15,7 @@ import {
   recordFailed,
   takeResponse,
 } from './http1-exchange.ts';
-import { HeldRequests } from './held-requests.ts';
+import { HeldRequests } from './pipelined-requests.ts';
 import { PrivateConnection } from '../upstream/private-connection.ts';
 import { TranslatedExchange } from './http1-translated.ts';
 import {

@@ -1,7 +1,7 @@
 import { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import type { Flow, Session } from './session.ts';
-import { Http2Connection, type Http2User } from '../http2/connection.ts';
+import { Http2Connection, type Http2User } from '../http2/http2-connection.ts';
 import { Http2Exchange } from './http2-exchange.ts';
 import { statusField } from '../http2/message.ts';
 import type { Http2Stream } from '../http2/stream.ts';

@@ -1,9 +1,9 @@
 import { Http1Session } from './http1-session.ts';
 import { Http2Session } from './http2-session.ts';
-import { OpaqueFlow } from './opaque.ts';
+import { OpaqueFlow } from './opaque-flow.ts';
 import type { Flow, Parties } from './session.ts';
-import type { Speech } from './speech.ts';
-import { UndecidedFlow } from './undecided.ts';
+import type { Speech } from './client-protocol.ts';
+import { UndecidedFlow } from './undecided-flow.ts';
 
 /**
  * Serves a client connection until it ends. This is the one place where a protocol meets its implementation.

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { ProxyFailure } from '../http/failures.ts';
-import { MAX_ROOM, type Slab, takeSlab } from './slab.ts';
+import { MAX_ROOM, type Slab, takeSlab } from './write-buffer.ts';
 import { outliveWriteErrors } from './write-errors.ts';
 
 /** What a connection tells whoever uses it now. One object serves for many connections and requests: no closure per request. */

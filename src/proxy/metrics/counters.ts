@@ -80,7 +80,7 @@ export interface AccountsOptions {
   readonly clock?: Clock;
 }
 
-/** What the data path counts, in plain numbers; published when somebody asks (`metrics.ts`). One per process. */
+/** What the data path counts, in plain numbers; published when somebody asks (`counters-exposition.ts`). One per process. */
 export class Accounts implements Boundary {
   readonly targets = new Map<string, TargetAccount>();
   readonly failures = new Map<string, number>();

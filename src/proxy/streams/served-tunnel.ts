@@ -3,7 +3,7 @@ import { ProxyFailure } from '../http/failures.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import { statusField } from '../http2/message.ts';
 import type { Http2Stream } from '../http2/stream.ts';
-import { refusalHead } from './head.ts';
+import { refusalHead } from './stream-head.ts';
 import { StreamConnection } from './stream-connection.ts';
 
 const OK = [statusField(200)];

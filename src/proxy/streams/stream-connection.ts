@@ -4,8 +4,8 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
-import { addPart } from '../http/parts.ts';
-import { type Slab, takeSlab } from '../io/slab.ts';
+import { addPart } from '../http/joined-chunks.ts';
+import { type Slab, takeSlab } from '../io/write-buffer.ts';
 
 /** Unsent bytes from which whoever sends is asked to wait. */
 const HIGH_WATER = 64 * 1024;

@@ -3,7 +3,7 @@ import type { EndpointState } from './balancer/endpoint.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import { Http2Connection, type Http2User } from '../http2/connection.ts';
+import { Http2Connection, type Http2User } from '../http2/http2-connection.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**

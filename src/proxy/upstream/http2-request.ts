@@ -3,11 +3,11 @@ import { internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
 import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
-import type { Http2Connection } from '../http2/connection.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import { ORIG_PROTO, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
-import { MALFORMED_LENGTH } from '../http2/streams.ts';
+import { MALFORMED_LENGTH } from '../http2/stream-table.ts';
 import type { Attempt } from './balancer/endpoint.ts';
 
 /** gRPC statuses that count against the endpoint (wire protocol 4). */

@@ -1,5 +1,5 @@
 import type { Field } from '../http/fields.ts';
-import type { Http2Connection } from '../http2/connection.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
 import type { EndpointPlace } from '../io/endpoint-address.ts';
 
 /** Connections to endpoints that many targets share: requests travel on them as streams that say which target they are for. */

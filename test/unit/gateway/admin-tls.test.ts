@@ -8,7 +8,7 @@ import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/aut
 import { tryMtls } from '../../../src/controllers/gateway-health/mtls-probe.ts';
 import { type AdminServer, startAdmin } from '../../../src/telemetry/admin.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
-import { Registry } from '../../../src/telemetry/metrics.ts';
+import { Registry } from '../../../src/telemetry/registry.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const GATEWAY = 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { memoryLimit } from '../../../src/base/memory-limit.ts';
-import { Admission, type Ticket } from '../../../src/base/admission.ts';
+import { Admission, type Ticket } from '../../../src/base/connection-admission.ts';
 import { admissionLimits } from '../../../src/gateway/admission/admission-limits.ts';
 import { shareOf } from '../../../src/base/ip-ranges.ts';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import type { TargetSpec } from '../../../src/discovery/target.ts';
+import type { TargetSpec } from '../../../src/discovery/target-spec.ts';
 import type { TargetEndpoint } from '../../../src/exports/target-endpoint.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/authority/issue.ts';
 import type { ClientKind } from '../../support/service-client.ts';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { createServer, type Server } from 'node:http';
 import tls from 'node:tls';
 import { systemClock } from '../../../src/base/clock.ts';
-import type { TargetSource } from '../../../src/discovery/target.ts';
+import type { TargetSource } from '../../../src/discovery/target-spec.ts';
 import { Gateway } from '../../../src/gateway/gateway.ts';
 import type { Identity } from '../../../src/identity/sources/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/authority/issue.ts';

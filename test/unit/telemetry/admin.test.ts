@@ -5,7 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { type AdminServer, type Health, type PartHealth, startAdmin } from '../../../src/telemetry/admin.ts';
-import { Counter, Registry } from '../../../src/telemetry/metrics.ts';
+import { Counter, Registry } from '../../../src/telemetry/registry.ts';
 import { eventually } from '../../support/eventually.ts';
 
 interface Reply {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { gunzipSync } from 'node:zlib';
 import { Accounts } from '../../../src/proxy/metrics/counters.ts';
-import { accountsExposition, publishAccounts } from '../../../src/proxy/metrics/exposition.ts';
+import { accountsExposition, publishAccounts } from '../../../src/proxy/metrics/counters-exposition.ts';
 import { AdminPages, type AdminRequest } from '../../../src/telemetry/admin-pages.ts';
 import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.ts';
-import { Registry } from '../../../src/telemetry/metrics.ts';
+import { Registry } from '../../../src/telemetry/registry.ts';
 import { bestOf } from '../../support/linear-time.ts';
 
 const LISTEN = { host: '0.0.0.0', port: 4143 };

@@ -3,7 +3,7 @@ import type { EndpointState } from '../balancer/endpoint.ts';
 import type { Boundary } from '../../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
 import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
-import { addPart } from '../../http/parts.ts';
+import { addPart } from '../../http/joined-chunks.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
 import { Deadlines, type DeadlineKind } from './timeouts.ts';
 import type { RequestPolicy, Way } from './policy.ts';

@@ -4,7 +4,7 @@ import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget } from '../../../../src/kube/budget/peer-budget.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 import { MAX_NAMED } from '../../../../src/linking/export-gateways.ts';
-import { PEER_BUDGETS, READ_RATE } from '../../../../src/controllers/settings/peer-budgets.ts';
+import { PEER_BUDGETS, READ_RATE } from '../../../../src/controllers/settings/target-budgets.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { AnnotatedGateways } from '../../../../src/controllers/gateway-health/annotated-gateways.ts';
 import type { GatewayHealthOptions } from '../../../../src/controllers/gateway-health/gateway-health.ts';

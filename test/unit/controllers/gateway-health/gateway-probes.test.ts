@@ -3,7 +3,7 @@ import { GatewayProbes } from '../../../../src/controllers/gateway-health/gatewa
 import { ProbeMetrics } from '../../../../src/controllers/gateway-health/probe-metrics.ts';
 import type { ProbeOutcome } from '../../../../src/api/reasons/probe-outcome.ts';
 import type { ProbeTarget } from '../../../../src/controllers/gateway-health/probe-request.ts';
-import { Registry } from '../../../../src/telemetry/metrics.ts';
+import { Registry } from '../../../../src/telemetry/registry.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { useSurfaced } from '../../../support/surfaced.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';

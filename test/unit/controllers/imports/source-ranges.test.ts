@@ -1,7 +1,7 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { statusError } from '../../../../src/kube/client/api-error.ts';
-import type { KubeClient } from '../../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import {
   endpointSlices,
   nodes,

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { LinkspanError } from '../../../../src/api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import type { LinkStatus } from '../../../../src/api/link/link-status.ts';
 import { linkConditions, type PeerFacts } from '../../../../src/controllers/link/link-conditions.ts';
 import { LinkStatusWriter } from '../../../../src/controllers/link/link-status-writer.ts';
-import type { Peer } from '../../../../src/controllers/link/peer.ts';
+import type { Peer } from '../../../../src/controllers/link/target-cluster.ts';
 import type { Outcome } from '../../../../src/controllers/reconcile/reconciler.ts';
 import { MAX_LISTED, serviceStatuses } from '../../../../src/controllers/link/service-statuses.ts';
 import { captureLog } from '../../../support/captured-log.ts';

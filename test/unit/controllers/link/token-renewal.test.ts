@@ -2,7 +2,7 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { stringify } from 'yaml';
 import { statusError } from '../../../../src/kube/client/api-error.ts';
-import type { KubeClient } from '../../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { accessFromSecret } from '../../../../src/linking/credentials.ts';
 import { renewalDelayMs, renewalWish, TokenRenewal } from '../../../../src/controllers/link/token-renewal.ts';
 import { captureLog } from '../../../support/captured-log.ts';

@@ -11,7 +11,7 @@ import {
   decideMember,
   planMember,
   type MemberFacts,
-} from '../../../../src/controllers/federated/federated.ts';
+} from '../../../../src/controllers/federated/federated-plan.ts';
 import { TAKES_ALL } from '../../../../src/controllers/reconcile/importer.ts';
 import { isPopulated } from '../../../../src/controllers/mirror/kept-endpoints.ts';
 import { plan } from '../../../../src/controllers/mirror/mirror-plan.ts';

@@ -10,7 +10,7 @@ import type { Identity, IdentitySource } from '../../../../src/identity/sources/
 import { type Authority, issueLeaf } from '../../../../src/identity/authority/issue.ts';
 import { OpenPeers } from '../../../../src/identity/trust/open-peers.ts';
 import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
-import { targetField } from '../../../../src/proxy/streams/head.ts';
+import { targetField } from '../../../../src/proxy/streams/stream-head.ts';
 import { accountIn, freeAuthority, leafOf } from '../../../support/authorities.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { closedIn } from '../../../support/closed-in.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { openKubePolicies } from '../../../../src/gateway/authorization/kube-policies.ts';
 import type { PolicySource } from '../../../../src/gateway/authorization/policy-source.ts';
-import type { KubeClient } from '../../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { statusError } from '../../../../src/kube/client/api-error.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';

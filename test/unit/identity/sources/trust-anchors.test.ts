@@ -8,7 +8,7 @@ import {
   type TrustAnchors,
 } from '../../../../src/identity/sources/trust-anchors.ts';
 import { LinkspanError } from '../../../../src/api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { useTempDir } from '../../../support/temp-dir.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';

@@ -12,7 +12,7 @@ import {
 } from '../../../../src/identity/trust/bound-anchors.ts';
 import type { BoundAnchors, Identity, IdentitySource } from '../../../../src/identity/sources/identity.ts';
 import { type Authority, issueLeaf } from '../../../../src/identity/authority/issue.ts';
-import type { KubeClient } from '../../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { accountIn, freeAuthority } from '../../../support/authorities.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { closedIn } from '../../../support/closed-in.ts';

@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { anonymousAccess, loadAccess } from '../../../../src/kube/client/access.ts';
 import { renewal } from '../../../../src/kube/client/auth.ts';
-import { KubeClient } from '../../../../src/kube/client/client.ts';
+import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { execPluginAuth } from '../../../../src/kube/client/exec-plugin.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 import { eventually } from '../../../support/eventually.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { anonymousAccess } from '../../../../src/kube/client/access.ts';
-import { isForbidden, isGone } from '../../../../src/kube/client/client.ts';
+import { isForbidden, isGone } from '../../../../src/kube/client/kube-client.ts';
 import { namespaces, services } from '../../../../src/kube/objects/resource.ts';
 import { listPages } from '../../../../src/kube/client/list-pages.ts';
 import { ScopedKubeClient } from '../../../../src/kube/client/scoped-client.ts';

@@ -5,7 +5,7 @@ import type {
   ListOptions,
   WatchEvent,
   WatchOptions,
-} from '../../../../src/kube/client/client.ts';
+} from '../../../../src/kube/client/kube-client.ts';
 import { follow } from '../../../../src/kube/informer/follow.ts';
 import { configMaps } from '../../../../src/kube/objects/resource.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
 import { loadAccess } from '../../../../src/kube/client/access.ts';
-import { isConflict, isGone, isNotFound, KubeClient } from '../../../../src/kube/client/client.ts';
+import { isConflict, isGone, isNotFound, KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { Reflector } from '../../../../src/kube/informer/reflector.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';

@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { EventEmitter } from 'node:events';
 import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../../../src/kube/client/client.ts';
+import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { Reflector } from '../../../../src/kube/informer/reflector.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';

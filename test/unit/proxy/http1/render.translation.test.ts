@@ -7,7 +7,7 @@ import { renderRequest, splitTarget } from '../../../../src/proxy/http1/render.t
 import { HpackDecoder } from '../../../../src/proxy/http2/hpack/decoder.ts';
 import { HpackEncoder } from '../../../../src/proxy/http2/hpack/encoder.ts';
 import { readRequest } from '../../../../src/proxy/http2/message.ts';
-import { initialPeerSettings, readSettings } from '../../../../src/proxy/http2/peer-settings.ts';
+import { initialPeerSettings, readSettings } from '../../../../src/proxy/http2/remote-settings.ts';
 
 /** Small things that one side says and the other is entitled to hear: each was lost, refused or changed on the way. */
 describe('what is said of a message', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { FirstLine, isHttpServer, type Sight } from '../../../../src/proxy/io/protocol-detection.ts';
-import { speechOf } from '../../../../src/proxy/downstream/speech.ts';
+import { speechOf } from '../../../../src/proxy/downstream/client-protocol.ts';
 
 /** What a client says that it speaks, and what it sends, must not be able to take a request past those who read requests. */
 describe('the first line of a client', () => {

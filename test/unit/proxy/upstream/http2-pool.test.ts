@@ -9,7 +9,7 @@ import { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { SocketConnection } from '../../../../src/proxy/io/connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
-import type { Http2Connection } from '../../../../src/proxy/http2/connection.ts';
+import type { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';
 import { ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import { FrameReader, type FrameSink, FrameType, settingsFrame } from '../../../../src/proxy/http2/frames.ts';
 import { Http2Pool } from '../../../../src/proxy/upstream/http2-pool.ts';

@@ -1,6 +1,6 @@
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
-import type { Registry } from '../../telemetry/metrics.ts';
+import type { Registry } from '../../telemetry/registry.ts';
 import { type Accounts, type AccountsSnapshot, readKey } from './counters.ts';
 import { type ConnectionNumbers, OTHER } from './connection-counters.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';

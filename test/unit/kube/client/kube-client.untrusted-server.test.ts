@@ -5,7 +5,7 @@ import { systemClock } from '../../../../src/base/clock.ts';
 import { LinkspanError, messageOf } from '../../../../src/api/errors/linkspan-error.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../../../src/identity/authority/issue.ts';
 import { anonymousAccess } from '../../../../src/kube/client/access.ts';
-import { KubeClient } from '../../../../src/kube/client/client.ts';
+import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 
 /** istio#15911, kiali#4594: behind Rancher's proxy the CA is the proxy's. Node's advice ("try running Node.js with --use-system-ca") led people astray: no pod's flags help. */

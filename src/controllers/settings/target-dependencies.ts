@@ -2,13 +2,13 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { HostNames } from '../../dns/host-names.ts';
 import type { TotalBudget } from '../../kube/budget/total-budget.ts';
-import type { KubeClient } from '../../kube/client/client.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import type { GatewayHealthFactory } from '../gateway-health/gateway-health.ts';
 import type { SourceRanges } from '../imports/source-ranges.ts';
-import type { MirrorAddress } from '../objects/endpoints.ts';
+import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 
 /** What a peer shares with the others of its process. */

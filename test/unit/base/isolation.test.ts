@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { eachAlone, surface, surfaceTo, tellAll } from '../../../src/base/alone.ts';
+import { eachAlone, surface, surfaceTo, tellAll } from '../../../src/base/isolation.ts';
 import { useSurfaced } from '../../support/surfaced.ts';
 
 describe('what is done for many', () => {

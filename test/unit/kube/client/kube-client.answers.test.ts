@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
 import { loadAccess } from '../../../../src/kube/client/access.ts';
-import { KubeClient, KubeApiError } from '../../../../src/kube/client/client.ts';
+import { KubeClient, KubeApiError } from '../../../../src/kube/client/kube-client.ts';
 import { listPages } from '../../../../src/kube/client/list-pages.ts';
 import { ListSplitter } from '../../../../src/kube/client/list-splitter.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';

@@ -1,4 +1,4 @@
-import type { PeerBudgets } from './peer-budgets.ts';
+import type { PeerBudgets } from './target-budgets.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { DropGuardSettings } from '../removals/drop-guard.ts';
 import type { DataPath, LinkFacts } from '../reconcile/mirror-facts.ts';

@@ -15,7 +15,12 @@ import { isHeadless } from '../../exports/endpoint-slices.ts';
 import { overBudgetOf } from '../../exports/service-size.ts';
 import { familyGap } from '../objects/address-families.ts';
 import { follow, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
-import { desiredSlices, podSlices, shownAddresses, type EndpointsOwner } from '../objects/endpoints.ts';
+import {
+  desiredSlices,
+  podSlices,
+  shownAddresses,
+  type EndpointsOwner,
+} from '../objects/mirrored-endpoints.ts';
 import type {
   DataPath,
   LinkFacts,
@@ -25,7 +30,7 @@ import type {
   RemoteFacts,
 } from '../reconcile/mirror-facts.ts';
 import type { ImportNote } from '../imports/import-rules.ts';
-import { madeByUs } from '../../api/mirror/makers.ts';
+import { madeByUs } from '../../api/mirror/ownership.ts';
 import { bareRules, copiedMetadata, hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { LOCAL_MEMBER } from '../reconcile/local-indexes.ts';
 import {
@@ -34,7 +39,7 @@ import {
   federatedName,
   isFederated,
   MAX_SERVICE_NAME,
-} from '../../api/mirror/naming.ts';
+} from '../../api/mirror/mirror-names.ts';
 import {
   createNamespace,
   isMirrorKey,
@@ -43,11 +48,11 @@ import {
   specPatch,
   writeSlices,
 } from '../mirror/mirror-plan.ts';
-import { mirroredPorts, servicePorts } from '../objects/ports.ts';
+import { mirroredPorts, servicePorts } from '../objects/mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '../reconcile/steps.ts';
 import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from '../mirror/mirror-verdict.ts';
-import type { PeerSettings } from '../settings/peer-settings.ts';
+import type { PeerSettings } from '../settings/target-settings.ts';
 
 /**
  * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:

@@ -5,7 +5,7 @@ import {
   decideMember,
   planMember,
   type MemberFacts,
-} from '../../../../src/controllers/federated/federated.ts';
+} from '../../../../src/controllers/federated/federated-plan.ts';
 import { LOCAL_MEMBER } from '../../../../src/controllers/reconcile/local-indexes.ts';
 import type { Step } from '../../../../src/controllers/reconcile/steps.ts';
 import { merged } from '../../../support/merge-patch.ts';

@@ -21,12 +21,12 @@ import {
   shownAddresses,
   type EndpointsWanted,
   type MirrorAddress,
-} from '../objects/endpoints.ts';
+} from '../objects/mirrored-endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { formOf, hostAddresses, podPort } from './headless.ts';
 import { bareRules, mirrorMetadata, ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
-import { fullyQualifiedName, mirrorName } from '../../api/mirror/naming.ts';
-import { mirroredPorts, servicePorts, type MirroredPort } from '../objects/ports.ts';
+import { fullyQualifiedName, mirrorName } from '../../api/mirror/mirror-names.ts';
+import { mirroredPorts, servicePorts, type MirroredPort } from '../objects/mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
 /** A Service that should be there, with its endpoints. */

@@ -1,9 +1,9 @@
 import { ExportView, type ExportViewOptions } from '../../exports/export-view.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
-import { KubeClient, type KubeClientOptions } from '../../kube/client/client.ts';
+import { KubeClient, type KubeClientOptions } from '../../kube/client/kube-client.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import { unionOf } from '../../kube/objects/label-selector.ts';
-import { isAnnotated, isLabelled } from '../mirror/mirror-writer.ts';
+import { isAnnotated, isLabelled } from '../mirror/mirror-reconciler.ts';
 
 /** What is watched of a target. */
 export interface PeerViews {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
-import { gatewayPart } from '../../../../src/controllers/link/gateway-part.ts';
+import { gatewayPart } from '../../../../src/controllers/link/gateway-of-link.ts';
 import { olderRival, sharingCluster } from '../../../../src/controllers/link/rivals.ts';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 

@@ -6,7 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
-import { eachAlone } from '../base/alone.ts';
+import { eachAlone } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../api/egress/egress-ports.ts';
@@ -14,7 +14,7 @@ import { RECORD_SELECTOR } from '../api/egress/egress-record.ts';
 import { MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
-import type { KubeClient } from '../kube/client/client.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import { EventRecorder } from '../kube/events/event-recorder.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import {
@@ -41,9 +41,9 @@ import { CredentialsWatch } from './link/credentials-watch.ts';
 import { makers } from './gc/garbage-collector.ts';
 import { EgressAllocator } from './egress-ports/egress-allocator.ts';
 import { seedClaims } from './egress-ports/egress-seed.ts';
-import type { MirrorAddress } from './objects/endpoints.ts';
+import type { MirrorAddress } from './objects/mirrored-endpoints.ts';
 import type { GatewayHealthFactory } from './gateway-health/gateway-health.ts';
-import { LinkRun } from './link/link-run.ts';
+import { LinkRun } from './link/link-controller.ts';
 import {
   BY_SERVICE,
   egressPods,
@@ -55,10 +55,10 @@ import {
 import type { LocalExclusionSettings } from './federated/local-exclusions.ts';
 import { LocalMembers } from './federated/local-members.ts';
 import { LocalView } from './reconcile/local-view.ts';
-import { keepMaker } from '../api/mirror/makers.ts';
-import type { PeerSettings } from './settings/peer-settings.ts';
+import { keepMaker } from '../api/mirror/ownership.ts';
+import type { PeerSettings } from './settings/target-settings.ts';
 import { SourceRanges, type RangeSettings } from './imports/source-ranges.ts';
-import type { PeerSurroundings } from './settings/peer-surroundings.ts';
+import type { PeerSurroundings } from './settings/target-dependencies.ts';
 
 /** Settings of the controller; the CLI's flags. */
 export interface ControllerSettings extends PeerSettings {

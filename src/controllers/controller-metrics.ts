@@ -1,8 +1,8 @@
-import { Gauge, type Registry } from '../telemetry/metrics.ts';
-import type { Controller } from './controller.ts';
+import { Gauge, type Registry } from '../telemetry/registry.ts';
+import type { Controller } from './mirror-controller.ts';
 import { BUDGETS } from '../kube/budget/peer-budget.ts';
 import { countNotes, countOutcomes, countReasons } from './link/link-conditions.ts';
-import type { Peer } from './link/peer.ts';
+import type { Peer } from './link/target-cluster.ts';
 
 /** Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's (`target_cluster_name`). Probes have their own (`probe-metrics.ts`). */
 export function publishMirrorMetrics(registry: Registry, controller: Controller): void {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
-import { LinkNews } from '../../../../src/controllers/link/link-news.ts';
+import { LinkNews } from '../../../../src/controllers/link/link-events.ts';
 import type { Outcome } from '../../../../src/controllers/reconcile/reconciler.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { MirrorWorld } from '../../../support/mirror-world.ts';

@@ -4,7 +4,7 @@ import { FirstLine, isHttpServer } from '../io/protocol-detection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { MAX_HEAD } from '../http1/head.ts';
 import { endGently } from '../io/graceful-close.ts';
-import { OpaqueFlow } from './opaque.ts';
+import { OpaqueFlow } from './opaque-flow.ts';
 import type { Flow, Parties } from './session.ts';
 import type { TunnelWatch } from '../io/splice.ts';
 

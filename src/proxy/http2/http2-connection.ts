@@ -23,10 +23,10 @@ import {
 import { HeaderBlock } from './header-block.ts';
 import { HpackDecoder, HpackError } from './hpack/decoder.ts';
 import { KeepAlive } from './keep-alive.ts';
-import { initialPeerSettings, readSettings } from './peer-settings.ts';
+import { initialPeerSettings, readSettings } from './remote-settings.ts';
 import { Sender } from './sender.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
-import { connectionWindowOf, StreamTable } from './streams.ts';
+import { connectionWindowOf, StreamTable } from './stream-table.ts';
 
 /** Who uses a connection. */
 export interface Http2User {

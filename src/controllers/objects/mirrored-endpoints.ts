@@ -5,7 +5,7 @@ import { isDnsLabel } from '../../base/text.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
 import { ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { shortList } from '../imports/import-rules.ts';
-import type { MirroredPort } from './ports.ts';
+import type { MirroredPort } from './mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
 /** Label of an EndpointSlice: the Service it belongs to. */

@@ -6,21 +6,21 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { BearerAuth } from '../../kube/client/auth.ts';
-import { KubeClient } from '../../kube/client/client.ts';
+import { KubeClient } from '../../kube/client/kube-client.ts';
 import { LeaseElector, type LeaseOptions } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import { accessFromSecret, differsInToken } from '../../linking/credentials.ts';
-import type { PeerSurroundings } from '../settings/peer-surroundings.ts';
+import type { PeerSurroundings } from '../settings/target-dependencies.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from './credentials-verdict.ts';
-import { gatewayPart, noAccess } from './gateway-part.ts';
+import { gatewayPart, noAccess } from './gateway-of-link.ts';
 import { importAnnotations } from '../../api/link/import-policy.ts';
 import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { TokenRenewal } from './token-renewal.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { collect, leftovers, makers } from '../gc/garbage-collector.ts';
 import { LinkStatusWriter } from './link-status-writer.ts';
-import { Peer } from './peer.ts';
-import type { PeerSettings } from '../settings/peer-settings.ts';
+import { Peer } from './target-cluster.ts';
+import type { PeerSettings } from '../settings/target-settings.ts';
 
 export interface LinkRunOptions extends PeerSurroundings {
   /** `namespace/name` of the Link. */

@@ -5,7 +5,7 @@ import {
   isFederated,
   memberName,
   originOf,
-} from '../../../../src/api/mirror/naming.ts';
+} from '../../../../src/api/mirror/mirror-names.ts';
 
 const owner = { cluster: 'west', link: 'links/west' };
 const service = (change: { name?: string; labels?: object; annotations?: object }) => ({

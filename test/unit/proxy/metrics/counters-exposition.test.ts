@@ -1,7 +1,11 @@
 import { expect } from 'chai';
 import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
-import { accountsExposition, publishAccounts, serviceOf } from '../../../../src/proxy/metrics/exposition.ts';
-import { Registry } from '../../../../src/telemetry/metrics.ts';
+import {
+  accountsExposition,
+  publishAccounts,
+  serviceOf,
+} from '../../../../src/proxy/metrics/counters-exposition.ts';
+import { Registry } from '../../../../src/telemetry/registry.ts';
 
 const WEB = 'web.demo.svc.cluster.local:8080';
 const OF_WEB =

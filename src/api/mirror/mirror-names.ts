@@ -12,7 +12,7 @@ import {
   REMOTE_SERVICE_FQ_NAME,
 } from '../names.ts';
 import { withoutEnd } from '../../base/text.ts';
-import { madeByUs, markedLater } from './makers.ts';
+import { madeByUs, markedLater } from './ownership.ts';
 
 /** Longest name of a Service (an RFC 1035 label). */
 export const MAX_SERVICE_NAME = 63;

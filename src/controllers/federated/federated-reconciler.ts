@@ -5,7 +5,7 @@ import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from '../removals/drop-guard.ts';
 import type { EgressWish, EgressAllocator } from '../egress-ports/egress-allocator.ts';
-import { readyAddresses, type MirrorAddress } from '../objects/endpoints.ts';
+import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { GatewayFacts, ImportFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
 import {
   decideMember,
@@ -15,13 +15,13 @@ import {
   type MemberFacts,
   type MemberVerdict,
   type Union,
-} from './federated.ts';
-import { Grace, type Sight } from '../removals/grace.ts';
+} from './federated-plan.ts';
+import { Grace, type Sight } from '../removals/grace-periods.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from '../reconcile/importer.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
-import { EMPTIED_GRACE_MS, lostAllSlices } from '../mirror/mirror-writer.ts';
+import { EMPTIED_GRACE_MS, lostAllSlices } from '../mirror/mirror-reconciler.ts';
 import {
   clusterOfEntry,
   federatedEntries,
@@ -30,8 +30,8 @@ import {
   keyOfObject,
   memberName,
   parseKey,
-} from '../../api/mirror/naming.ts';
-import { mirroredPorts } from '../objects/ports.ts';
+} from '../../api/mirror/mirror-names.ts';
+import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import { NOTHING_OF_OURS } from '../../api/reasons/mirror-reasons.ts';
 import { takesSelector } from '../reconcile/steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from '../reconcile/reconciler.ts';

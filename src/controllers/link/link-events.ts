@@ -3,7 +3,7 @@ import { EXPORTED_LABEL } from '../../api/names.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import { links, type Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { portsLeftOut } from '../objects/ports.ts';
+import { portsLeftOut } from '../objects/mirrored-ports.ts';
 import {
   REFUSED,
   UNMIRRORED,
