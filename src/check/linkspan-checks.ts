@@ -1,8 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT } from '../api/names.ts';
+import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { parseCertificates } from '../identity/x509/certificate.ts';
-import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';

@@ -1,11 +1,16 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import { GATEWAY_IDENTITY, OURS } from '../api/names.ts';
+import {
+  ANCHORS_CONFIG_MAP,
+  GATEWAY_IDENTITY,
+  OURS,
+  TRUST_CONFIG_MAP,
+  TRUST_DOMAIN_KEY,
+} from '../api/names.ts';
 import { ANCHORS_KEY_ENDING } from '../identity/trust/bound-anchors.ts';
 import { type Certificate, oneLine, parseCertificates } from '../identity/x509/certificate.ts';
 import { nameConstraintsOf, permits } from '../identity/x509/name-constraints.ts';
-import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../api/signer-names.ts';
 import { isBelowDomain, trustDomainOf } from '../identity/names/trust-domain.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
 import { services } from '../kube/objects/resource.ts';

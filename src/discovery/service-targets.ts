@@ -1,6 +1,5 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
-import type { FaultRule } from '../policy/faults/faults.ts';
 import { ALLOWED_CLIENTS } from '../api/names.ts';
 import { listItems } from '../base/text.ts';
 import { readAccrual } from '../policy/accrual/accrual.ts';
@@ -12,6 +11,7 @@ import {
   slicesByHost,
 } from '../exports/endpoint-slices.ts';
 import { servicePortProtocol } from '../api/ports/port-protocol.ts';
+import type { FaultRule } from '../policy/faults/fault-rules.ts';
 import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
 import { type ReadRequests, readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import type { TargetSpec } from './target-spec.ts';

@@ -1,8 +1,8 @@
+import type { PortProtocol } from '../api/ports/port-protocol.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
-import type { FaultRule } from '../policy/faults/faults.ts';
+import type { FaultRule } from '../policy/faults/fault-rules.ts';
 import type { RateLimits } from '../policy/rate-limits/rate-limits.ts';
 import type { RequestRules } from '../policy/requests/request-rules.ts';
-import type { PortProtocol } from '../api/ports/protocol.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { AccrualRules } from '../policy/accrual/accrual.ts';
 

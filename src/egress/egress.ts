@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { eachAlone, surface } from '../base/isolation.ts';
-import { sleep, type Clock } from '../base/clock.ts';
-import { containedClock } from '../base/contained-clock.ts';
+import { type Clock, containedClock, sleep } from '../base/clock.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';

@@ -18,9 +18,8 @@ import {
   type ServiceEndpoints,
   SERVICE_NAME_LABEL,
 } from './endpoint-slices.ts';
-import { costOfService } from './export-cost.ts';
 import { HandMadeSlices } from './hand-made-slices.ts';
-import { withinSize } from './service-size.ts';
+import { costOfService, withinSize } from './service-size.ts';
 import { storedService, storedSlice } from './stored-shape.ts';
 
 export type { ServiceEndpoints } from './endpoint-slices.ts';

@@ -1,8 +1,7 @@
 import { eachAlone } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
-import { sleep } from '../base/clock.ts';
-import { containedClock } from '../base/contained-clock.ts';
+import { containedClock, sleep } from '../base/clock.ts';
 import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target-spec.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
@@ -30,9 +29,8 @@ import { Gates } from './admission/admission-filters.ts';
 import { type Arrival, HeaderEntrance } from './acceptors/header-acceptor.ts';
 import { type Entrance, MtlsListener } from './acceptors/mtls-listener.ts';
 import { NO_POLICIES, type PolicySource } from './authorization/policy-source.ts';
-import { Presence } from './presence.ts';
 import { type Asking, askingVia, TrustedRelays } from './authorization/trusted-relays.ts';
-import { lookUp, update } from './served-target.ts';
+import { lookUp, Presence, update } from './served-target.ts';
 import { StreamSession, type Visit } from './acceptors/stream-session.ts';
 import { trustDomains } from '../identity/names/trust-domain.ts';
 

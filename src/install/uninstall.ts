@@ -1,7 +1,6 @@
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { HELM_RELEASE_NAME, CLI_MANAGER } from '../api/names.ts';
-import { TRUST_CONFIG_MAP } from '../api/signer-names.ts';
+import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { inOrder, isOurs, refOf, titleOf } from '../manifests/manifests.ts';
 import { configMaps, type KubeObject, namespaces } from '../kube/objects/resource.ts';

@@ -2,7 +2,6 @@ import { createServer } from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { sleep, systemClock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
-import { untilStopped } from '../base/shutdown.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
 import type { AdmissionLimits } from '../base/connection-admission.ts';
@@ -23,7 +22,7 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import { LineWriter } from '../telemetry/line-writer.ts';
 import { levelOf, type Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
-import { endOfStart } from './heap-tuning.ts';
+import { endOfStart, untilStopped } from './lifecycle.ts';
 import { readVersion } from '../base/version.ts';
 
 /** Time beyond the grace after which a worker that has not ended is killed. */

@@ -1,12 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import path from 'node:path';
 import { expect } from 'chai';
-import { TOKEN_TTL } from '../../src/api/names.ts';
+import { LEAF_USAGES, SIGNER_NAME, TOKEN_TTL } from '../../src/api/names.ts';
 import { makeCertificateRequest } from '../../src/identity/x509/certificate-request.ts';
 import { createAnchor, createIssuer } from '../../src/identity/authority/issue.ts';
 import { pem } from '../../src/identity/x509/keys.ts';
 import { writePemFiles } from '../../src/identity/authority/pem-files.ts';
-import { LEAF_USAGES, SIGNER_NAME } from '../../src/api/signer-names.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { certificateSigningRequests, secrets } from '../../src/kube/objects/resource.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';

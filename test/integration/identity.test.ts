@@ -2,6 +2,7 @@ import type { V1CertificateSigningRequest, V1ConfigMap } from '@kubernetes/clien
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { connect, createServer, type TLSSocket } from 'node:tls';
+import { LEAF_USAGES, SIGNER_NAME } from '../../src/api/names.ts';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { codeOf, type LinkspanError } from '../../src/api/errors/linkspan-error.ts';
 import { makeCertificateRequest } from '../../src/identity/x509/certificate-request.ts';
@@ -14,7 +15,6 @@ import { pem } from '../../src/identity/x509/keys.ts';
 import { writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { openRequestedIdentity } from '../../src/identity/sources/requested-identity.ts';
 import { Signer } from '../../src/identity/signer/signer.ts';
-import { LEAF_USAGES, SIGNER_NAME } from '../../src/api/signer-names.ts';
 import { openAnchorsConfigMap } from '../../src/identity/sources/trust-anchors.ts';
 import { TrustPublisher } from '../../src/identity/signer/trust-publisher.ts';
 import type { KubeClient } from '../../src/kube/client/kube-client.ts';

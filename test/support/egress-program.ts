@@ -1,7 +1,6 @@
 /** `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM. */
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
-import { untilStopped } from '../../src/base/shutdown.ts';
 import type { PodFacts } from '../../src/egress/clients/client.ts';
 import { publishHostNames } from '../../src/dns/dns-metrics.ts';
 import { Egress } from '../../src/egress/egress.ts';
@@ -9,6 +8,7 @@ import { publishEgress } from '../../src/egress/egress-metrics.ts';
 import type { Route } from '../../src/egress/routes/routes.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
+import { untilStopped } from '../../src/processes/lifecycle.ts';
 import { publishAccounts } from '../../src/proxy/metrics/counters-exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';

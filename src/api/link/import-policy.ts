@@ -13,7 +13,6 @@ import {
   IMPORT_QUOTAS,
 } from '../names.ts';
 import { listItems } from '../../base/text.ts';
-import { keyTest } from './key-test.ts';
 
 /** What a source cluster takes from the target of one Link: the annotations `linkspan.dev/import-*` of the Link (ADR 0027). Without any: the defaults. */
 export interface ImportPolicy {
@@ -270,4 +269,14 @@ export function importAnnotations(
   return Object.entries(annotations ?? {})
     .filter(([key]) => key.startsWith(IMPORT_CONTROL_PREFIX))
     .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/**
+ * Test for lists of label and annotation keys (`Link.spec.excludedLabels`, `excludedAnnotations`, allow lists): each entry is a key, or `<group>/*` for every key of exactly that group. (Linkerd takes
+ * the group as a bare prefix, so that `evil.io/*` also drops `evil.iot/b`.)
+ */
+export function keyTest(entries: readonly string[]): (key: string) => boolean {
+  const groups = new Set(entries.filter((entry) => entry.endsWith('/*')).map((entry) => entry.slice(0, -2)));
+  const keys = new Set(entries.filter((entry) => !entry.endsWith('/*')));
+  return (key) => keys.has(key) || (groups.has(key.split('/', 1)[0] ?? '') && key.includes('/'));
 }

@@ -12,8 +12,7 @@ import {
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import { neverRemote } from '../../base/ip-ranges.ts';
 import type { Resource } from '../../kube/objects/resource.ts';
-import { keyTest } from './key-test.ts';
-import { isHost, isHostName, parseImportPolicy, type ImportPolicy } from './import-policy.ts';
+import { type ImportPolicy, isHost, isHostName, keyTest, parseImportPolicy } from './import-policy.ts';
 import { parseSelector, type Selector } from '../../kube/objects/label-selector.ts';
 import type { LinkStatus } from './link-status.ts';
 

@@ -1,7 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../annotations.ts';
 import { OPAQUE_PORTS } from '../names.ts';
-import type { PortProtocol } from './protocol.ts';
 import { isListed } from './port-list.ts';
 
 /** What is said of one TCP port, wherever it is said: a Service, a mirror, a pod, an entry of a targets file. */
@@ -70,3 +69,6 @@ export function servicePortProtocol({ metadata, spec }: V1Service, port: number)
 function all(protocol: PortProtocol, ...appProtocols: string[]): [string, PortProtocol][] {
   return appProtocols.map((name) => [name, protocol]);
 }
+
+/** What a port speaks, as far as it matters to a proxy. `opaque`: bytes that nobody looks into. */
+export type PortProtocol = 'http1' | 'http2' | 'opaque';

@@ -4,7 +4,6 @@ import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
-import { untilStopped } from '../../base/shutdown.ts';
 import { HostNames } from '../../dns/host-names.ts';
 import { publishHostNames } from '../../dns/dns-metrics.ts';
 import { systemLookUp } from '../../dns/system-look-up.ts';
@@ -21,9 +20,15 @@ import { type Health, startAdmin } from '../../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../telemetry/last-resort.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { createRegistry } from '../../telemetry/registry.ts';
-import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from '../flags/connection-age-flags.ts';
+import {
+  addConnectionAgeFlags,
+  addStreamsFlag,
+  connectionAgeFlags,
+  connectionAgeOf,
+  streamsFlag,
+} from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
-import { endOfStart, tuneForTraffic } from '../../processes/heap-tuning.ts';
+import { endOfStart, tuneForTraffic, untilStopped } from '../../processes/lifecycle.ts';
 import {
   identityFlags,
   openIdentity,
@@ -31,7 +36,6 @@ import {
   NO_IDENTITY_DIR,
   withIdentityFlags,
 } from '../flags/identity-flags.ts';
-import { addStreamsFlag, streamsFlag } from '../flags/streams-flag.ts';
 
 const schema = z
   .strictObject({

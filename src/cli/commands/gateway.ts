@@ -16,12 +16,18 @@ import { clientFor } from '../../kube/client/scoped-client.ts';
 import { MAX_PENDING } from '../../proxy/upstream/target-options.ts';
 import { LastResort } from '../../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
-import { addConnectionAgeFlags, connectionAgeFlags, connectionAgeOf } from '../flags/connection-age-flags.ts';
+import {
+  addConnectionAgeFlags,
+  addStreamsFlag,
+  connectionAgeFlags,
+  connectionAgeOf,
+  streamsFlag,
+} from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
 import { endpointFlags, meshSettings, ownZone } from '../flags/endpoint-flags.ts';
 import { admissionFlags, admissionOf, withAdmissionFlags } from '../flags/admission-flags.ts';
 import { openPolicies, policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
-import { tuneForTraffic } from '../../processes/heap-tuning.ts';
+import { tuneForTraffic } from '../../processes/lifecycle.ts';
 import {
   type GatewayRun,
   type OpenTargets,
@@ -37,7 +43,6 @@ import {
   withIdentityFlags,
 } from '../flags/identity-flags.ts';
 import { layeredSettings } from '../flags/layered-settings.ts';
-import { addStreamsFlag, streamsFlag } from '../flags/streams-flag.ts';
 
 /** Beyond it more workers only cost memory. */
 const MAX_WORKERS = 256;

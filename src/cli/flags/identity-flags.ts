@@ -2,7 +2,12 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
-import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../../api/names.ts';
+import {
+  DEFAULT_CLUSTER_DOMAIN,
+  DEFAULT_LINKERD_NAMESPACE,
+  DEFAULT_NAMESPACE,
+  TRUST_CONFIG_MAP,
+} from '../../api/names.ts';
 import { csrIssuer } from '../../identity/sources/csr-issuer.ts';
 import { openIdentityDir } from '../../identity/sources/identity-dir.ts';
 import { identityName } from '../../identity/names/identity-name.ts';
@@ -13,7 +18,6 @@ import {
   linkerdIssuer,
 } from '../../identity/sources/linkerd-issuer.ts';
 import { openRequestedIdentity } from '../../identity/sources/requested-identity.ts';
-import { TRUST_CONFIG_MAP } from '../../api/signer-names.ts';
 import {
   configMapIn,
   openAnchorsConfigMap,

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import { keyTest } from '../../api/link/import-policy.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
-import { keyTest } from '../../api/link/key-test.ts';
 import type { LinkObject } from '../../api/link/link-schema.ts';
 import type { CopyRules, KeyTest } from '../../api/mirror/mirror-metadata.ts';
 

@@ -1,8 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
 import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../../api/names.ts';
-import { bytesOf } from '../../exports/export-cost.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
+import { bytesOf } from '../../exports/service-size.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
 import type { ImportFacts } from './mirror-facts.ts';
 import { Grace, type Sight } from '../removals/grace-periods.ts';

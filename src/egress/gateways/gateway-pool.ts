@@ -13,8 +13,7 @@ import type { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
 import { Http2Connection, type Http2User } from '../../proxy/http2/http2-connection.ts';
 import { DialledTunnel } from '../../proxy/streams/dialled-tunnel.ts';
-import { tunnelHead } from '../../proxy/streams/stream-head.ts';
-import { MAX_STREAMS, STREAM_WINDOWS } from '../../proxy/streams/limits.ts';
+import { MAX_STREAMS, STREAM_WINDOWS, tunnelHead } from '../../proxy/streams/stream-head.ts';
 import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
 import type { Logger } from '../../telemetry/log.ts';
 

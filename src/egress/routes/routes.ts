@@ -11,9 +11,8 @@ import {
 } from '../../api/egress/egress-record.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
-import { servicePortProtocol } from '../../api/ports/port-protocol.ts';
+import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-protocol.ts';
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
-import type { PortProtocol } from '../../api/ports/protocol.ts';
 import { readAllowedNamespaces } from '../clients/relay-rule.ts';
 
 /** A Link as far as the egress reads it; every field may be missing or wrong. */

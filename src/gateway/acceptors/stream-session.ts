@@ -10,9 +10,14 @@ import { Http2Exchange } from '../../proxy/downstream/http2-exchange.ts';
 import { statusField } from '../../proxy/http2/message.ts';
 import type { Http2Stream } from '../../proxy/http2/stream.ts';
 import type { Session } from '../../proxy/downstream/session.ts';
-import { readPurpose, refusalHead } from '../../proxy/streams/stream-head.ts';
+import {
+  MAX_STREAMS,
+  readPurpose,
+  refusalHead,
+  STREAM_RESETS,
+  STREAM_WINDOWS,
+} from '../../proxy/streams/stream-head.ts';
 import type { ClientNames } from '../authorization/trusted-relays.ts';
-import { MAX_STREAMS, STREAM_RESETS, STREAM_WINDOWS } from '../../proxy/streams/limits.ts';
 import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);

@@ -1,6 +1,6 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { FaultRule } from '../../policy/faults/faults.ts';
+import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';

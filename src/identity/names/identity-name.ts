@@ -54,3 +54,14 @@ function requireForm(what: string, value: string, form: RegExp): void {
   if (value.length <= MAX_NAME && form.test(value)) return;
   throw new LinkspanError('CONFIG_INVALID', `${what}: "${value}" is not a valid name`);
 }
+
+const USERNAME = /^system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)$/;
+
+/** The service account behind a Kubernetes user name or a token's subject, `system:serviceaccount:<ns>:<name>`; undefined for anybody else. */
+export function serviceAccountOf(
+  username: string,
+): { readonly namespace: string; readonly serviceAccount: string } | undefined {
+  const match = USERNAME.exec(username);
+  const [namespace, serviceAccount] = [match?.[1], match?.[2]];
+  return namespace === undefined || serviceAccount === undefined ? undefined : { namespace, serviceAccount };
+}

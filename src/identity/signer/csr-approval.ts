@@ -1,6 +1,5 @@
-import { identityName } from '../names/identity-name.ts';
-import { serviceAccountOf } from '../names/service-account.ts';
-import { LEAF_USAGES } from '../../api/signer-names.ts';
+import { LEAF_USAGES } from '../../api/names.ts';
+import { identityName, serviceAccountOf } from '../names/identity-name.ts';
 
 /** What a PKCS#10 request asks for, as far as it matters. */
 export interface RequestFacts {

@@ -1,4 +1,5 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
+import { SIGNER_NAME } from '../../api/names.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
@@ -13,7 +14,6 @@ import { readCsr, type ReadCsr } from './csr-facts.ts';
 import { issueLeaf } from '../authority/issue.ts';
 import type { IssuerSource } from '../authority/issuer-dir.ts';
 import { type DenialReason, mayBe, type SignerRules, type SignerVerdict } from './csr-approval.ts';
-import { SIGNER_NAME } from '../../api/signer-names.ts';
 
 export interface SignerOptions {
   readonly client: KubeClient;

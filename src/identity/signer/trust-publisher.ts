@@ -1,4 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
+import { TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../../api/names.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
@@ -8,7 +9,6 @@ import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { CA_FILE } from '../sources/identity-dir.ts';
 import type { IssuerSource } from '../authority/issuer-dir.ts';
-import { TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../../api/signer-names.ts';
 
 export interface TrustPublisherOptions {
   readonly client: KubeClient;

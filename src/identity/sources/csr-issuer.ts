@@ -1,15 +1,14 @@
 import type { V1CertificateSigningRequest } from '@kubernetes/client-node';
+import { LEAF_USAGES, SIGNER_NAME } from '../../api/names.ts';
 import { sleep, type Clock } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { follow } from '../../kube/informer/follow.ts';
 import { certificateSigningRequests, type KubeObject, type Resource } from '../../kube/objects/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { identityName } from '../names/identity-name.ts';
+import { identityName, serviceAccountOf } from '../names/identity-name.ts';
 import { pem } from '../x509/keys.ts';
 import type { IssuedLeaf, LeafIssuer, LeafRequest } from './requested-identity.ts';
-import { serviceAccountOf } from '../names/service-account.ts';
-import { LEAF_USAGES, SIGNER_NAME } from '../../api/signer-names.ts';
 
 export interface CsrIssuerOptions {
   /** Of the cluster whose controller signs, as the service account whose identity it is. Closed with the issuer. */

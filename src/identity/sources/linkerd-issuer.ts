@@ -5,10 +5,9 @@ import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { ProtobufError } from '../../base/protobuf.ts';
 import { CERTIFY_PATH, decodeCertifyResponse, encodeCertifyRequest } from './certify-messages.ts';
 import { callUnary } from './grpc-unary.ts';
-import { identityName } from '../names/identity-name.ts';
+import { identityName, serviceAccountOf } from '../names/identity-name.ts';
 import { pem } from '../x509/keys.ts';
 import type { IssuedLeaf, LeafIssuer, LeafRequest } from './requested-identity.ts';
-import { serviceAccountOf } from '../names/service-account.ts';
 
 /** Linkerd's identity service as its chart installs it. */
 export const DEFAULT_IDENTITY_SERVICE = 'linkerd-identity-headless.linkerd.svc.cluster.local:8080';

@@ -2,9 +2,8 @@ import { type Annotations, readAnnotation } from '../../api/annotations.ts';
 import type { Clock } from '../../base/clock.ts';
 import { parseConfig } from '../../base/config.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
-import type { FaultRule } from './faults.ts';
 import { FAULTS } from '../../api/names.ts';
-import { faultRules } from './fault-rules.ts';
+import { type FaultRule, faultRules } from './fault-rules.ts';
 
 export interface ReadFaults {
   readonly rules: readonly FaultRule[];

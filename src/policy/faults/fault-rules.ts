@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { parseDuration } from '../../base/duration.ts';
-import type { FaultRule } from './faults.ts';
 
 /** How far ahead a drill may end: a rule that somebody forgets does its harm for a day at most. */
 export const MAX_FAULT_MS = 86_400_000;
@@ -132,4 +131,22 @@ function bothStatuses({ status, grpc }: { status?: number | undefined; grpc?: nu
     status: status ?? HTTP_OF_GRPC[grpc ?? 0] ?? 500,
     grpc: grpc ?? GRPC_OF_HTTP[status ?? 0] ?? 2,
   };
+}
+
+/** What a drill does to some of the requests for a service. A rule does at least one of `delayMs`, `abort` and `reset`. */
+export interface FaultRule {
+  /** Milliseconds since the epoch; from then on there is no such rule. */
+  readonly until: number;
+  /** Share of the requests that match: more than 0, up to 100. */
+  readonly percent: number;
+  /** Fields that a request must have, with exactly these values. Names are in lower case. */
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  /** How long a request or new raw connection waits; 0 = it does not. */
+  readonly delayMs: number;
+  /** Up to so much more, at random. */
+  readonly jitterMs: number;
+  /** It is answered with this instead of being carried. */
+  readonly abort?: { readonly status: number; readonly grpc: number };
+  /** Its connection, or with HTTP/2 its stream, is broken. */
+  readonly reset: boolean;
 }

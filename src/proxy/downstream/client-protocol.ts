@@ -1,4 +1,4 @@
-import type { PortProtocol } from '../../api/ports/protocol.ts';
+import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 
 /** What a client says that it speaks. `http`: of some version; undefined: nothing. */

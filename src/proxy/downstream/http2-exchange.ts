@@ -1,8 +1,8 @@
+import { addPart } from '../../base/gathered-bytes.ts';
 import { PROXY_CONNECTION, ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
-import { addPart } from '../http/joined-chunks.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';

@@ -1,6 +1,6 @@
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { FaultRule } from '../../policy/faults/faults.ts';
+import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { Rate } from '../../policy/rate-limits/rate-limits.ts';
 import type { Accounts } from '../metrics/counters.ts';
 import { ProxyFailure } from '../http/failures.ts';

@@ -1,5 +1,5 @@
 import type { Random } from '../../base/backoff.ts';
-import type { FaultRule } from '../../policy/faults/faults.ts';
+import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { Field } from '../http/fields.ts';
 
 /** What is asked for: the head of a request; undefined = a raw connection. */

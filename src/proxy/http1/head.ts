@@ -5,10 +5,10 @@ import {
   fieldName,
   isBlank,
   isTooLongToRead,
+  signsConnection,
   trailerFields,
 } from '../http/fields.ts';
 import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
-import { signsConnection } from '../http/sign-in.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.

@@ -1,7 +1,7 @@
+import { addPart } from '../../base/gathered-bytes.ts';
 import type { Connection } from '../io/connection.ts';
 import type { Slab } from '../io/write-buffer.ts';
 import type { Field } from '../http/fields.ts';
-import { addPart } from '../http/joined-chunks.ts';
 import { ConnectionError, ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,

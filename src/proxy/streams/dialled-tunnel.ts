@@ -1,11 +1,11 @@
 import { messageOf } from '../../api/errors/linkspan-error.ts';
+import { addPart } from '../../base/gathered-bytes.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import { type Field, valueOf } from '../http/fields.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import type { Http2Stream } from '../http2/stream.ts';
-import { addPart } from '../http/joined-chunks.ts';
 import { readRefusal } from './stream-head.ts';
 import { StreamConnection } from './stream-connection.ts';
 

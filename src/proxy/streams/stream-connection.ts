@@ -1,10 +1,10 @@
+import { addPart } from '../../base/gathered-bytes.ts';
 import { type Boundary, contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
-import { addPart } from '../http/joined-chunks.ts';
 import { type Slab, takeSlab } from '../io/write-buffer.ts';
 
 /** Unsent bytes from which whoever sends is asked to wait. */

@@ -1,9 +1,8 @@
 import { type Framing, NO_BODY } from '../http/framing.ts';
-import { signsConnection } from '../http/sign-in.ts';
 import { lostConnection } from '../http1/failure-response.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import type { Field } from '../http/fields.ts';
+import { type Field, signsConnection } from '../http/fields.ts';
 import { endToEnd } from '../http/forwarding.ts';
 import type { Lease } from './connection-lease.ts';
 import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';

@@ -1,11 +1,13 @@
+import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { PortProtocol } from '../../api/ports/protocol.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
+import type { Field } from '../http/fields.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
 import type { Dial } from '../io/dial.ts';
+import type { EndpointPlace } from '../io/endpoint-address.ts';
 import type { Accounts } from '../metrics/counters.ts';
 import type { AccrualSettings } from './balancer/endpoint.ts';
-import type { StreamCarrier } from './stream-carrier.ts';
 
 /** Requests that may wait for an endpoint to become ready. */
 export const MAX_WAITING = 1000;
@@ -51,4 +53,18 @@ export interface TargetRules {
   readonly accrual?: Partial<AccrualSettings>;
   /** Retries and timeouts; absent = none. */
   readonly requests?: RequestRules;
+}
+
+/** Connections to endpoints that many targets share: requests travel on them as streams that say which target they are for. */
+export interface StreamCarrier {
+  /** What a stream says of where it goes. */
+  readonly target: Field;
+  /** Whether some endpoint takes streams, as far as is known. */
+  readonly possible: boolean;
+  /** Whether an endpoint takes streams, as far as is known. */
+  takes(endpoint: EndpointPlace): boolean;
+  /** A connection with room for a stream, if there is one now. */
+  ready(endpoint: EndpointPlace): Http2Connection | undefined;
+  /** Sees to it that there is one. @returns false when the endpoint takes no streams @throws ProxyFailure */
+  prepare(endpoint: EndpointPlace): Promise<boolean>;
 }

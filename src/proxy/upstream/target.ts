@@ -1,6 +1,6 @@
+import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import { backoffDelay } from '../../base/backoff.ts';
 import { sleep } from '../../base/clock.ts';
-import type { PortProtocol } from '../../api/ports/protocol.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import { Accounts } from '../metrics/counters.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
@@ -17,10 +17,15 @@ import { Http2Upstream } from './http2-request.ts';
 import { IdleConnections } from './http1-pool.ts';
 import { RequestPolicy } from './retry/policy.ts';
 import { Tries, type TryOpener } from './retry/retrying-request.ts';
-import type { StreamCarrier } from './stream-carrier.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { isUpgraded, type Lease, type Leased } from './connection-lease.ts';
-import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
+import {
+  MAX_PENDING,
+  MAX_WAITING,
+  type StreamCarrier,
+  type TargetOptions,
+  type TargetRules,
+} from './target-options.ts';
 
 const FAILFAST_MS = 3000;
 /** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import type net from 'node:net';
-import type { FaultRule } from '../../../src/policy/faults/faults.ts';
 import type { TargetSpec } from '../../../src/discovery/target-spec.ts';
+import type { FaultRule } from '../../../src/policy/faults/fault-rules.ts';
 import { eventually } from '../../support/eventually.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../../support/origins.ts';
 import { type Relay, startRelay } from '../../support/relay.ts';

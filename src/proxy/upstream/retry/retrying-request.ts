@@ -1,9 +1,9 @@
 import { backoffDelay } from '../../../base/backoff.ts';
+import { addPart } from '../../../base/gathered-bytes.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
 import type { Boundary } from '../../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
 import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
-import { addPart } from '../../http/joined-chunks.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
 import { Deadlines, type DeadlineKind } from './timeouts.ts';
 import type { RequestPolicy, Way } from './policy.ts';

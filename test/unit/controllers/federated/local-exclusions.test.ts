@@ -1,6 +1,6 @@
 import { expect } from 'chai';
+import { keyTest } from '../../../../src/api/link/import-policy.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
-import { keyTest } from '../../../../src/api/link/key-test.ts';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import { LocalExclusions } from '../../../../src/controllers/federated/local-exclusions.ts';
 

@@ -21,8 +21,12 @@ import { ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import { statusField } from '../../../../src/proxy/http2/message.ts';
 import type { Http2Stream } from '../../../../src/proxy/http2/stream.ts';
 import { DialledTunnel } from '../../../../src/proxy/streams/dialled-tunnel.ts';
-import { targetField, tunnelHead } from '../../../../src/proxy/streams/stream-head.ts';
-import { MAX_STREAMS, STREAM_WINDOWS } from '../../../../src/proxy/streams/limits.ts';
+import {
+  MAX_STREAMS,
+  STREAM_WINDOWS,
+  targetField,
+  tunnelHead,
+} from '../../../../src/proxy/streams/stream-head.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';

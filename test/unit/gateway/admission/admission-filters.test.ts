@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { FaultRule } from '../../../../src/policy/faults/faults.ts';
+import type { FaultRule } from '../../../../src/policy/faults/fault-rules.ts';
 import type { RateLimits } from '../../../../src/policy/rate-limits/rate-limits.ts';
 import { Gates } from '../../../../src/gateway/admission/admission-filters.ts';
 import { limitsOf } from '../../../../src/gateway/authorization/policy-rate-limits.ts';

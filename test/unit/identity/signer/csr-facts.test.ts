@@ -10,11 +10,11 @@ import {
 } from '@peculiar/x509';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { LEAF_USAGES, SIGNER_NAME } from '../../../../src/api/names.ts';
 import { makeCertificateRequest } from '../../../../src/identity/x509/certificate-request.ts';
 import { readCsr } from '../../../../src/identity/signer/csr-facts.ts';
 import { pem } from '../../../../src/identity/x509/keys.ts';
 import { mayBe } from '../../../../src/identity/signer/csr-approval.ts';
-import { LEAF_USAGES, SIGNER_NAME } from '../../../../src/api/signer-names.ts';
 
 const WEB = 'web.demo.serviceaccount.identity.linkerd.cluster.local';
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };

@@ -1,7 +1,7 @@
 import type { V1CertificateSigningRequest, V1CertificateSigningRequestStatus } from '@kubernetes/client-node';
 import { expect } from 'chai';
+import { SIGNER_NAME } from '../../../../src/api/names.ts';
 import { signerStep } from '../../../../src/identity/signer/signer.ts';
-import { SIGNER_NAME } from '../../../../src/api/signer-names.ts';
 
 function csr(
   status: V1CertificateSigningRequestStatus | undefined,

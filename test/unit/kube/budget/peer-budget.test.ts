@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { costOfService } from '../../../../src/exports/export-cost.ts';
 import { ExportView } from '../../../../src/exports/export-view.ts';
+import { costOfService } from '../../../../src/exports/service-size.ts';
 import { statusError } from '../../../../src/kube/client/api-error.ts';
 import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { Pace } from '../../../../src/kube/budget/pace.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { FaultRule } from '../../../../src/policy/faults/faults.ts';
+import type { FaultRule } from '../../../../src/policy/faults/fault-rules.ts';
 import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
 import type { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';

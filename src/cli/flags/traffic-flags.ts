@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Command } from 'commander';
 import { formatDuration } from '../../base/duration.ts';
 import { type ConnectionAge, DEFAULT_CONNECTION_AGE } from '../../identity/trust/open-peers.ts';
@@ -27,4 +28,17 @@ export function connectionAgeOf(flags: {
   readonly maxConnectionGrace: number;
 }): ConnectionAge {
   return { maxAgeMs: flags.maxConnectionAge, graceMs: flags.maxConnectionGrace };
+}
+
+/** Stream mode of gateway and egress. */
+export const streamsFlag = {
+  streams: z.enum(['on', 'off']).transform((text) => text === 'on'),
+};
+
+export function addStreamsFlag(command: Command): Command {
+  return command.option(
+    '--streams <switch>',
+    'on: between egress and gateway, flows share a few connections (either side may turn it off); off: a connection for each, as with a Linkerd gateway',
+    'on',
+  );
 }

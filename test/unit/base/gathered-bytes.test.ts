@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { addPart } from '../../../../src/proxy/http/joined-chunks.ts';
+import { addPart } from '../../../src/base/gathered-bytes.ts';
 
 describe('parts that wait', () => {
   it('are the bytes that came, two neighbours never small', () => {
