@@ -16,10 +16,10 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseAddress } from '../../src/base/address.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { Trunk } from '../../src/egress/gateways/gateway-pool.ts';
+import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
-import { Accounts } from '../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../src/proxy/metrics/counters.ts';
 import type { Connection, ConnectionHandler } from '../../src/proxy/io/connection.ts';
 import { targetField } from '../../src/proxy/streams/stream-head.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -56,11 +56,11 @@ export interface NewFlowsResult {
 /** Opens flows for a while, so many at a time. @throws Error when a flow fails */
 export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult> {
   const { host, port, gatewayIdentity, target, streams, seconds, concurrency } = options;
-  const trunk = new Trunk(
+  const trunk = new GatewayPool(
     { host, port, identity: gatewayIdentity },
     {
       identity: fixedIdentity({ ...options, name: '', notAfter: Number.POSITIVE_INFINITY }),
-      accounts: new Accounts(),
+      accounts: new ProxyCounters(),
       clock: systemClock,
       random: Math.random,
       log: createLogger({ name: 'bench', level: 'silent' }),

@@ -46,7 +46,7 @@ const SMALL = 512;
  * Puts a part behind those that wait. Small ones are joined: each costs more than 100 bytes beside what is in it, and windows and limits
  * count bytes only, so whoever sends byte by byte would take a hundred times what he may.
  */
-export function addPart(parts: Buffer[], chunk: Buffer): void {
+export function appendChunk(parts: Buffer[], chunk: Buffer): void {
   const last = parts.at(-1);
   if (last === undefined || last.length + chunk.length > SMALL) {
     parts.push(chunk);

@@ -1,11 +1,11 @@
 import { Gauge, type Registry } from '../telemetry/registry.ts';
-import type { Controller } from './mirror-controller.ts';
+import type { MirrorController } from './mirror-controller.ts';
 import { BUDGETS } from '../kube/budget/peer-budget.ts';
 import { countNotes, countOutcomes, countReasons } from './link/link-conditions.ts';
-import type { Peer } from './link/target-cluster.ts';
+import type { TargetCluster } from './link/target-cluster.ts';
 
 /** Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's (`target_cluster_name`). Probes have their own (`probe-metrics.ts`). */
-export function publishMirrorMetrics(registry: Registry, controller: Controller): void {
+export function publishMirrorMetrics(registry: Registry, controller: MirrorController): void {
   const gauge = (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => {
     const metric: Gauge = new Gauge({
       name,
@@ -18,7 +18,7 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
       },
     });
   };
-  const perPeer = (name: string, help: string, read: (peer: Peer) => number | undefined) => {
+  const perPeer = (name: string, help: string, read: (peer: TargetCluster) => number | undefined) => {
     gauge(name, help, ['target_cluster_name'], (metric) => {
       for (const { peer } of controller.runs.values()) {
         const value = peer && read(peer);
@@ -87,7 +87,7 @@ export function publishMirrorMetrics(registry: Registry, controller: Controller)
 /** How often the status of a Link, and Events about Links, could not be written. */
 function unwritten(
   gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs, links, events }: Controller,
+  { runs, links, events }: MirrorController,
 ): void {
   gauge(
     'linkspan_event_write_failures',
@@ -111,9 +111,13 @@ function unwritten(
 /** What is held of each target, against what may be. */
 function budgets(
   gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs }: Controller,
+  { runs }: MirrorController,
 ): void {
-  const each = (name: string, help: string, read: (peer: Peer, budget: (typeof BUDGETS)[number]) => number) =>
+  const each = (
+    name: string,
+    help: string,
+    read: (peer: TargetCluster, budget: (typeof BUDGETS)[number]) => number,
+  ) =>
     gauge(name, help, ['target_cluster_name', 'budget'], (metric) => {
       for (const { peer } of runs.values()) {
         if (peer === undefined) continue;
@@ -134,7 +138,7 @@ function budgets(
 /** What import policies left out of mirrors that are there, what quotas are taken, and which ranges of this cluster are not known. */
 function imports(
   gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs, ranges }: Controller,
+  { runs, ranges }: MirrorController,
 ): void {
   gauge(
     'linkspan_import_left_out',
@@ -172,9 +176,9 @@ function imports(
 /** When the credentials of each Link end, and how their renewal goes. */
 function credentials(
   gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { runs }: Controller,
+  { runs }: MirrorController,
 ): void {
-  const cluster = (peer: Peer) => ({ target_cluster_name: peer.link.targetClusterName });
+  const cluster = (peer: TargetCluster) => ({ target_cluster_name: peer.link.targetClusterName });
   gauge(
     'linkspan_credentials_expiry_timestamp_seconds',
     "When a Link's token or client certificate expires, seconds since the epoch.",
@@ -201,7 +205,7 @@ function credentials(
 /** Linkerd's sizes of what is held in memory; `cluster` is `local` or the target's name. */
 function cacheSizes(
   gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
-  { view, links, runs }: Controller,
+  { view, links, runs }: MirrorController,
 ): void {
   const local = (name: string, help: string, size: () => number) =>
     gauge(name, help, ['cluster'], (metric) => metric.set({ cluster: 'local' }, size()));

@@ -1,14 +1,14 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import type { Controller } from './mirror-controller.ts';
+import type { MirrorController } from './mirror-controller.ts';
 import { readyAddresses } from './objects/mirrored-endpoints.ts';
 import type { LocalPart } from './reconcile/mirror-facts.ts';
 import type { AddressReport, AddressTry } from './gateway-health/gateway-health.ts';
-import type { LinkRun } from './link/link-controller.ts';
-import type { FederatedWriter } from './federated/federated-reconciler.ts';
+import type { LinkController } from './link/link-controller.ts';
+import type { FederatedReconciler } from './federated/federated-reconciler.ts';
 import { isAnnotated } from './mirror/mirror-reconciler.ts';
 import { federatedName, memberName, mirrorName, parseKey } from '../api/mirror/mirror-names.ts';
-import type { Peer } from './link/target-cluster.ts';
+import type { TargetCluster } from './link/target-cluster.ts';
 import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconcile/reconciler.ts';
 
@@ -84,14 +84,14 @@ export interface Explanation {
 }
 
 /** Every Link with all its Services, as this replica knows them, and behind them this cluster's own members of federated Services, if there are any. */
-export function reportLinks(controller: Controller): LinkReport[] {
+export function reportLinks(controller: MirrorController): LinkReport[] {
   const found = [...controller.runs]
     .map(([key, run]) => reportLink(controller, key, run))
     .sort((a, b) => (a.link < b.link ? -1 : 1));
   return [...found, ...reportLocal(controller)];
 }
 
-function reportLocal(controller: Controller): LinkReport[] {
+function reportLocal(controller: MirrorController): LinkReport[] {
   const kept = controller.localMembers?.kept;
   if (kept === undefined || kept.writer.reconciler.outcomes.size === 0) return [];
   const { outcomes } = kept.writer.reconciler;
@@ -106,7 +106,7 @@ export interface GatewayTry extends AddressTry {
 }
 
 /** Sends one request through every gateway path that this replica probes, now. */
-export async function tryGateways(controller: Controller): Promise<GatewayTry[]> {
+export async function tryGateways(controller: MirrorController): Promise<GatewayTry[]> {
   const tries = [...controller.runs].map(async ([link, { peer }]) =>
     ((await peer?.gateway?.tryNow()) ?? []).map((one) => ({
       link,
@@ -117,7 +117,7 @@ export async function tryGateways(controller: Controller): Promise<GatewayTry[]>
   return (await Promise.all(tries)).flat();
 }
 
-function reportLink(controller: Controller, link: string, run: LinkRun): LinkReport {
+function reportLink(controller: MirrorController, link: string, run: LinkController): LinkReport {
   const { peer, problem } = run;
   const cluster = controller.links.get(link)?.spec?.targetClusterName ?? '';
   const unwritten = unwrittenOf(controller, run);
@@ -150,13 +150,13 @@ function reportLink(controller: Controller, link: string, run: LinkRun): LinkRep
   };
 }
 
-function unwrittenOf({ events }: Controller, { statusFailure }: LinkRun): string[] {
+function unwrittenOf({ events }: MirrorController, { statusFailure }: LinkController): string[] {
   const status = statusFailure === undefined ? [] : [`status: ${messageOf(statusFailure)}`];
   return events.failure === undefined ? status : [...status, `Events: ${messageOf(events.failure)}`];
 }
 
 function services(
-  controller: Controller,
+  controller: MirrorController,
   outcomes: ReadonlyMap<string, Outcome>,
   modeOf: (key: string) => string,
 ): ServiceReport[] {
@@ -178,7 +178,7 @@ function services(
  * What became of a name: it may be the remote Service's, the mirror's (`<svc>-<cluster>`) or the federated Service's. One explanation for each Link that this
  * replica keeps, whether the Service is exported or not, and one for this cluster's own member of a federated Service.
  */
-export function explainName(controller: Controller, namespace: string, name: string): Explanation[] {
+export function explainName(controller: MirrorController, namespace: string, name: string): Explanation[] {
   const found: Explanation[] = [];
   for (const { peer } of controller.runs.values()) {
     if (peer === undefined) continue;
@@ -193,7 +193,7 @@ export function explainName(controller: Controller, namespace: string, name: str
 }
 
 /** This cluster's own member of a federated Service, where it is one and this replica keeps it. */
-function explainLocal({ localMembers }: Controller, key: string): Explanation[] {
+function explainLocal({ localMembers }: MirrorController, key: string): Explanation[] {
   const { writer, members } = localMembers?.kept ?? {};
   const outcome = writer?.reconciler.outcomes.get(key);
   if (writer === undefined || members === undefined || outcome === undefined) return [];
@@ -202,7 +202,7 @@ function explainLocal({ localMembers }: Controller, key: string): Explanation[] 
   return [{ ...own, ...heard, ...memberOf(writer, members, key) }];
 }
 
-function explainMirror(controller: Controller, peer: Peer, key: string): Explanation {
+function explainMirror(controller: MirrorController, peer: TargetCluster, key: string): Explanation {
   const { facts, verdict, mode } = peer.mirrors.look(key);
   const { certain, ...counts } = remoteCounts(peer.exports, key);
   return {
@@ -219,11 +219,11 @@ function explainMirror(controller: Controller, peer: Peer, key: string): Explana
   };
 }
 
-function explainMember(controller: Controller, peer: Peer, key: string): Explanation {
+function explainMember(controller: MirrorController, peer: TargetCluster, key: string): Explanation {
   return { ...common(controller, peer, key), ...memberOf(peer.federated, peer.members, key) };
 }
 
-function memberOf(writer: FederatedWriter, members: Peer['members'], key: string) {
+function memberOf(writer: FederatedReconciler, members: TargetCluster['members'], key: string) {
   const facts = writer.look(key);
   const outcome = writer.reconciler.outcomes.get(key);
   return {
@@ -239,7 +239,7 @@ function memberOf(writer: FederatedWriter, members: Peer['members'], key: string
   };
 }
 
-function common(controller: Controller, peer: Peer, service: string) {
+function common(controller: MirrorController, peer: TargetCluster, service: string) {
   return {
     link: `${peer.link.namespace}/${peer.link.name}`,
     cluster: peer.link.targetClusterName,
@@ -257,7 +257,7 @@ function reasonOf(outcome: Outcome | undefined, verdict: { reason: MirrorReason;
   return { reason, message, meaning: mirrorReasons[reason] };
 }
 
-function remoteCounts(view: Peer['exports'], key: string) {
+function remoteCounts(view: TargetCluster['exports'], key: string) {
   return { ...view.endpointsOf(key), certain: view.endpointsKnown(key) };
 }
 
@@ -265,16 +265,16 @@ function localOf({ service, slices }: LocalPart): Pick<Explanation, 'clusterIP' 
   return { clusterIP: service?.spec?.clusterIP ?? null, endpoints: readyAddresses(slices).sort() };
 }
 
-function selectedBy(peer: Peer, remote: V1Service, flat: boolean): string {
+function selectedBy(peer: TargetCluster, remote: V1Service, flat: boolean): string {
   if (flat) return 'remoteDiscoverySelector';
   return isAnnotated(remote, peer.link) ? 'annotation' : 'selector';
 }
 
-function gatewayReport(gateway: NonNullable<Peer['gateway']>): NonNullable<LinkReport['gateway']> {
+function gatewayReport(gateway: NonNullable<TargetCluster['gateway']>): NonNullable<LinkReport['gateway']> {
   return { path: gateway.facts.path, addresses: gateway.reports };
 }
 
-function ageOf(controller: Controller, peer: Peer): number | null {
+function ageOf(controller: MirrorController, peer: TargetCluster): number | null {
   const { lastWord } = peer;
   return lastWord === undefined ? null : Math.round((controller.options.clock.now() - lastWord) / 100) / 10;
 }

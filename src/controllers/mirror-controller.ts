@@ -43,7 +43,7 @@ import { EgressAllocator } from './egress-ports/egress-allocator.ts';
 import { seedClaims } from './egress-ports/egress-seed.ts';
 import type { MirrorAddress } from './objects/mirrored-endpoints.ts';
 import type { GatewayHealthFactory } from './gateway-health/gateway-health.ts';
-import { LinkRun } from './link/link-controller.ts';
+import { LinkController } from './link/link-controller.ts';
 import {
   BY_SERVICE,
   egressPods,
@@ -56,12 +56,12 @@ import type { LocalExclusionSettings } from './federated/local-exclusions.ts';
 import { LocalMembers } from './federated/local-members.ts';
 import { LocalView } from './reconcile/local-view.ts';
 import { keepMaker } from '../api/mirror/ownership.ts';
-import type { PeerSettings } from './settings/target-settings.ts';
+import type { TargetSettings } from './settings/target-settings.ts';
 import { SourceRanges, type RangeSettings } from './imports/source-ranges.ts';
-import type { PeerSurroundings } from './settings/target-dependencies.ts';
+import type { TargetDependencies } from './settings/target-dependencies.ts';
 
 /** Settings of the controller; the CLI's flags. */
-export interface ControllerSettings extends PeerSettings {
+export interface MirrorControllerSettings extends TargetSettings {
   /** Namespace of the Links, their Secrets and Leases, and of the egress Service. */
   readonly namespace: string;
   /** Namespaces of this cluster that mirrors are made in, where the account may do so in some only; default all. */
@@ -87,9 +87,9 @@ const WEDGED_MS = 300_000;
 const CLAIM_DELAY_MS = 100;
 const MAX_CLAIM_DELAY_MS = 1200;
 
-export interface ControllerOptions {
+export interface MirrorControllerOptions {
   readonly access: ClusterAccess;
-  readonly settings: ControllerSettings;
+  readonly settings: MirrorControllerSettings;
   /** Name of this replica, the holder of its Leases. */
   readonly replica: string;
   readonly names: HostNames;
@@ -100,10 +100,10 @@ export interface ControllerOptions {
 }
 
 /**
- * The mirror controller: one process for all Links. It keeps what the source cluster holds, and one `LinkRun` per Link; the rest happens there.
+ * The mirror controller: one process for all Links. It keeps what the source cluster holds, and one `LinkController` per Link; the rest happens there.
  */
-export class Controller {
-  readonly options: ControllerOptions;
+export class MirrorController {
+  readonly options: MirrorControllerOptions;
   readonly client: KubeClient;
   readonly view: LocalView;
   readonly links = new IndexedStore<LinkObject>();
@@ -112,7 +112,7 @@ export class Controller {
   /** ConfigMaps of the record of egress ports. */
   readonly #record = new IndexedStore<V1ConfigMap>();
   #egress: EgressAllocator | undefined;
-  readonly runs = new Map<string, LinkRun>();
+  readonly runs = new Map<string, LinkController>();
   readonly #reflectors: Reflector<KubeObject>[] = [];
   readonly #queue: WorkQueue;
   readonly #credentials: CredentialsWatch;
@@ -120,12 +120,12 @@ export class Controller {
   readonly #pool: WorkerPool;
   /** The source cluster's own address ranges, which no target may name addresses of. */
   readonly ranges: SourceRanges;
-  #surroundings: PeerSurroundings | undefined;
+  #surroundings: TargetDependencies | undefined;
   #localMembers: LocalMembers | undefined;
   #egressAddresses: readonly MirrorAddress[] = [];
   #stopping = false;
 
-  constructor(options: ControllerOptions) {
+  constructor(options: MirrorControllerOptions) {
     this.options = options;
     const { access, clock, random, log, settings } = options;
     // Room beside the writes for Leases, Events and status.
@@ -388,9 +388,9 @@ export class Controller {
     if (object === undefined) for (const other of this.links.keys()) this.#queue.add(other);
   }
 
-  #newRun(key: string, surroundings: PeerSurroundings): LinkRun {
+  #newRun(key: string, surroundings: TargetDependencies): LinkController {
     const { settings, replica, log } = this.options;
-    const run = new LinkRun({
+    const run = new LinkController({
       ...surroundings,
       key,
       settings,

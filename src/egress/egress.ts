@@ -5,7 +5,7 @@ import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { SharedWork } from '../base/shared-work.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
-import { Accounts } from '../proxy/metrics/counters.ts';
+import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
@@ -17,8 +17,8 @@ import type { ClientParts } from './route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes/routes.ts';
 import { type GatewayTry, tryGateway } from './gateways/gateway-try.ts';
-import type { GatewayPlace } from './gateways/gateway-pool.ts';
-import { Trunks } from './gateways/gateway-pools.ts';
+import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
+import { GatewayPools } from './gateways/gateway-pools.ts';
 
 export interface EgressOptions
   extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'>,
@@ -49,12 +49,12 @@ const TRIES = { concurrency: 4, keepMs: 1000 };
  * only its own route waiting.
  */
 export class Egress {
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   /** Clients that were refused here. */
   readonly refused: RefusedClients;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
-  readonly #trunks: Trunks;
+  readonly #trunks: GatewayPools;
   readonly #parts: ClientParts;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
@@ -71,7 +71,7 @@ export class Egress {
   #draining = false;
 
   constructor(options: EgressOptions) {
-    this.accounts = new Accounts({
+    this.accounts = new ProxyCounters({
       known: (label) => this.#labels.has(label),
       clock: options.clock,
       onCaught: flowErrors(options),
@@ -79,7 +79,7 @@ export class Egress {
     this.#clock = containedClock(options.clock, (error) => this.accounts.caught(error));
     this.#options = { ...options, clock: this.#clock };
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
-    this.#trunks = new Trunks({
+    this.#trunks = new GatewayPools({
       ...this.#options,
       accounts: this.accounts,
       onProven: (connection, socket) => this.#peers.add(connection, socket),
@@ -160,7 +160,7 @@ export class Egress {
 
   /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. Those who ask at the same time share it. */
   async tryGateways(): Promise<GatewayTry[]> {
-    const places = new Map<string, GatewayPlace>();
+    const places = new Map<string, GatewayEndpoint>();
     for (const { places: own } of this.#servers.values())
       for (const place of own) places.set(`${place.host} ${place.port} ${place.identity}`, place);
     return Promise.all(

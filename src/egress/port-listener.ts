@@ -1,12 +1,12 @@
 import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
-import type { Accounts } from '../proxy/metrics/counters.ts';
+import type { ProxyCounters } from '../proxy/metrics/counters.ts';
 import { type Connection, endCarried, SocketConnection } from '../proxy/io/connection.ts';
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   /** It takes no more connections, and the last one has ended. */
   readonly onLeft: () => void;
   readonly onArrival: (client: Connection) => void;

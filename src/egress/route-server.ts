@@ -8,21 +8,21 @@ import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
 import type { SessionProtocol } from '../proxy/http/messages.ts';
 import { NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
-import type { Accounts } from '../proxy/metrics/counters.ts';
+import type { ProxyCounters } from '../proxy/metrics/counters.ts';
 import type { EndpointAddress } from '../proxy/upstream/balancer/balancer.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import { type Connection, endCarried } from '../proxy/io/connection.ts';
 import type { Flow, Session } from '../proxy/downstream/session.ts';
-import { speechOf } from '../proxy/downstream/client-protocol.ts';
+import { clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
 import { Target } from '../proxy/upstream/target.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { HeldClient } from './clients/held-client.ts';
 import { type ClientParts, RelayedClient, RouteClients } from './route-clients.ts';
-import { GatewayWays } from './gateways/gateway-connections.ts';
+import { GatewayConnections } from './gateways/gateway-connections.ts';
 import { PortListener } from './port-listener.ts';
 import type { Route } from './routes/routes.ts';
-import type { GatewayPlace } from './gateways/gateway-pool.ts';
-import type { Trunks } from './gateways/gateway-pools.ts';
+import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
+import type { GatewayPools } from './gateways/gateway-pools.ts';
 
 /**
  * A client that is quiet for so long (milliseconds) may be waiting for a server to speak first. Nothing but time is lost where it does not: it is looked at all the same. Shorter would open connections in vain for clients that
@@ -46,8 +46,8 @@ interface Let {
 
 export interface RouteServerOptions {
   readonly listenAddress: string;
-  readonly trunks: Trunks;
-  readonly accounts: Accounts;
+  readonly trunks: GatewayPools;
+  readonly accounts: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -66,7 +66,7 @@ export class RouteServer {
   readonly #listener: PortListener;
   readonly #targets: Record<SessionProtocol, Target>;
   readonly #hosts: HostAddresses;
-  readonly #ways: GatewayWays;
+  readonly #ways: GatewayConnections;
   readonly #flows = new Map<Flow, Let>();
   readonly #clients: RouteClients;
   #stopped = false;
@@ -78,7 +78,7 @@ export class RouteServer {
     this.#route = route;
     this.#options = options;
     this.#clients = new RouteClients(route, options.parts, options.clock);
-    this.#ways = new GatewayWays(route, options.trunks, options.accounts);
+    this.#ways = new GatewayConnections(route, options.trunks, options.accounts);
     this.#targets = {
       http1: this.#target(),
       http2: this.#target(),
@@ -103,7 +103,7 @@ export class RouteServer {
   }
 
   /** Addresses of the gateway, as they are known now. */
-  get places(): GatewayPlace[] {
+  get places(): GatewayEndpoint[] {
     const { identity } = this.#route.gateway;
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
@@ -244,7 +244,7 @@ export class RouteServer {
       clock,
     });
     // A client of ours claims nothing.
-    const speech = speechOf(undefined, this.#route.protocol);
+    const speech = clientProtocolOf(undefined, this.#route.protocol);
     const flow = serve(speech, { client, clock, boundary: accounts, quietMs: QUIET_MS, session }, first);
     this.#flows.set(flow, { client, who });
     client.whenClosed(() => {

@@ -7,7 +7,7 @@ import type { GatewayReport } from './gateway-metrics.ts';
 import { type TargetQuestion, targetReadiness } from './target-readiness.ts';
 
 /** What a gateway shows on its admin port, whether it is one process or several. */
-export interface GatewayFace {
+export interface GatewayAdminView {
   ready(): Health | Promise<Health>;
   report(): GatewayReport | Promise<GatewayReport>;
   targetReady(question: TargetQuestion): PartHealth | Promise<PartHealth>;
@@ -15,7 +15,7 @@ export interface GatewayFace {
 }
 
 /** The face of a gateway in this process. */
-export function faceOf(parts: {
+export function adminViewOf(parts: {
   readonly gateway: Gateway;
   readonly targets: TargetSource;
   readonly lines: LineWriter;
@@ -23,7 +23,7 @@ export function faceOf(parts: {
   readonly setLogLevel: (level: string) => void;
   /** Whether it takes connections already. */
   readonly listening: () => boolean;
-}): GatewayFace {
+}): GatewayAdminView {
   const { gateway, targets, lines, lastResort } = parts;
   return {
     ready: () => {

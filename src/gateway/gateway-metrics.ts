@@ -1,5 +1,5 @@
 import type { SocketAddress } from '../base/address.ts';
-import { type AccountsSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
+import { type CountersSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
 import { accountsExposition, serviceOf } from '../proxy/metrics/counters-exposition.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
@@ -13,7 +13,7 @@ export interface BalancerCounts {
 
 /** Everything that a gateway process has to tell, as plain JSON. */
 export interface GatewayReport {
-  readonly accounts: AccountsSnapshot;
+  readonly accounts: CountersSnapshot;
   /** By `name:port`, of services that have been asked for. */
   readonly balancers: Readonly<Record<string, BalancerCounts>>;
   /** Lines that the access log had to leave out. */

@@ -7,14 +7,14 @@ import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
 import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
-import { Accounts, type Counter } from '../proxy/metrics/counters.ts';
+import { ProxyCounters, type Counter } from '../proxy/metrics/counters.ts';
 import { contained } from '../proxy/http/failure-boundary.ts';
 import type { Connection } from '../proxy/io/connection.ts';
 import type { ProxyFailure } from '../proxy/http/failures.ts';
 import { type Field, makeField } from '../proxy/http/fields.ts';
 import { serviceOf } from '../proxy/metrics/counters-exposition.ts';
 import type { Flow, Session } from '../proxy/downstream/session.ts';
-import { type Claim, speechOf } from '../proxy/downstream/client-protocol.ts';
+import { type ClaimedProtocol, clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
 import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
 import { Target } from '../proxy/upstream/target.ts';
 import type { Health } from '../telemetry/admin.ts';
@@ -24,14 +24,14 @@ import { ownLimits } from './admission/admission-limits.ts';
 import { authorize, loopFailure, type Ruling } from './authorization/authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
 import { forwardedElement, passedBefore } from './authorization/forwarded.ts';
-import { FixedEntrance, type FixedListener } from './acceptors/fixed-acceptor.ts';
-import { Gates } from './admission/admission-filters.ts';
-import { type Arrival, HeaderEntrance } from './acceptors/header-acceptor.ts';
-import { type Entrance, MtlsListener } from './acceptors/mtls-listener.ts';
+import { FixedAcceptor, type FixedListener } from './acceptors/fixed-acceptor.ts';
+import { AdmissionFilters } from './admission/admission-filters.ts';
+import { type Arrival, HeaderAcceptor } from './acceptors/header-acceptor.ts';
+import { type Acceptor, MtlsListener } from './acceptors/mtls-listener.ts';
 import { NO_POLICIES, type PolicySource } from './authorization/policy-source.ts';
 import { type Asking, askingVia, TrustedRelays } from './authorization/trusted-relays.ts';
 import { lookUp, Presence, update } from './served-target.ts';
-import { StreamSession, type Visit } from './acceptors/stream-session.ts';
+import { StreamSession, type StreamContext } from './acceptors/stream-session.ts';
 import { trustDomains } from '../identity/names/trust-domain.ts';
 
 export interface GatewayOptions extends InternalErrorLogOptions {
@@ -109,28 +109,28 @@ interface Served {
 
 /** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
 export class Gateway {
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   readonly #options: GatewayOptions;
   readonly #listeners: readonly MtlsListener[];
   readonly #peers: OpenPeers;
   readonly #served = new Map<string, Served>();
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
-  readonly #gates: Gates;
+  readonly #gates: AdmissionFilters;
   readonly #relays: TrustedRelays;
   readonly #unsubscribe: () => void;
   #draining = false;
 
   constructor(options: GatewayOptions) {
     const { targets, random, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
-    this.accounts = new Accounts({
+    this.accounts = new ProxyCounters({
       known: (label) => lookUp(targets, label) !== undefined,
       clock: options.clock,
       onCaught: flowErrors(options),
     });
     const clock = containedClock(options.clock, (error) => this.accounts.caught(error));
     this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.accounts) };
-    this.#gates = new Gates({ accounts: this.accounts, clock, random, workers });
+    this.#gates = new AdmissionFilters({ accounts: this.accounts, clock, random, workers });
     this.#relays = new TrustedRelays(options.trustedRelays);
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#listeners = this.#openings();
@@ -204,7 +204,7 @@ export class Gateway {
       admission: new Admission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
     };
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
-    const open = (address: SocketAddress, entrance: Entrance) =>
+    const open = (address: SocketAddress, entrance: Acceptor) =>
       new MtlsListener({ ...shared, address, entrance });
     const onStreams = streams
       ? (connection: Connection, client: string, agreed: boolean) => this.#streams(connection, client, agreed)
@@ -212,8 +212,8 @@ export class Gateway {
     const namesClients = this.#relays.any;
     const entrance = { accounts, clock, log, onArrival, timeoutMs, onStreams, namesClients };
     return [
-      open(listen, new HeaderEntrance(entrance)),
-      ...listeners.map((listener) => open(listener.address, new FixedEntrance({ listener, onArrival }))),
+      open(listen, new HeaderAcceptor(entrance)),
+      ...listeners.map((listener) => open(listener.address, new FixedAcceptor({ listener, onArrival }))),
     ];
   }
 
@@ -256,7 +256,7 @@ export class Gateway {
     connection: Connection,
     asking: Asking,
     asked: { readonly name: string; readonly port: number },
-  ): Visit {
+  ): StreamContext {
     const { served, session } = this.#meet(connection, asking, asked);
     const presence = new Presence();
     served.flows.add(presence);
@@ -310,9 +310,9 @@ export class Gateway {
   }
 
   /** @param claim what the client says that it speaks, of which only the port's own word makes anything */
-  #attend(served: Served, session: Session, claim: Claim, first: Buffer): void {
+  #attend(served: Served, session: Session, claim: ClaimedProtocol, first: Buffer): void {
     const { client, clock } = session;
-    const speech = speechOf(claim, served.spec?.protocol);
+    const speech = clientProtocolOf(claim, served.spec?.protocol);
     const flow = serve(
       speech,
       { client, clock, boundary: this.accounts, quietMs: QUIET_MS, session: () => session },

@@ -6,7 +6,7 @@ import type { TargetSource } from '../discovery/target-spec.ts';
 import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
 import type { AdmissionLimits } from '../base/connection-admission.ts';
 import { adminTls } from '../gateway/admin-tls.ts';
-import { faceOf, type GatewayFace } from '../gateway/admin-view.ts';
+import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
 import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
@@ -64,7 +64,7 @@ export interface OpenTargets {
 
 interface Served {
   readonly gateway: Gateway;
-  readonly face: GatewayFace;
+  readonly face: GatewayAdminView;
   readonly identity: IdentitySource;
   listen(): Promise<void>;
   close(): Promise<void>;
@@ -192,7 +192,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     accessLog,
   });
   let listening = false;
-  const face = faceOf({
+  const face = adminViewOf({
     gateway,
     targets: source.targets,
     lines,
@@ -228,7 +228,7 @@ async function openAdmin(
   run: GatewayRun,
   parts: {
     identity: IdentitySource;
-    face: GatewayFace;
+    face: GatewayAdminView;
     counts: () => WorkerCounts | Promise<WorkerCounts>;
   },
 ): Promise<Pick<AdminServer, 'close'>> {

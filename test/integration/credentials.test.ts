@@ -20,7 +20,7 @@ import {
 import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
 import { requestToken, tokenFacts } from '../../src/linking/token.ts';
-import type { Controller } from '../../src/controllers/mirror-controller.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { change, clientOf, find, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -212,7 +212,7 @@ describe('a token of limited life', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   let account: { namespace: string; name: string };
   const secretRef = () => ({ namespace: links, name: 'cluster-credentials-west' });
   const settled = <T>(what: string, probe: () => T | Promise<T>) => eventually(what, probe, wait);

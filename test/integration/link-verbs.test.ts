@@ -5,7 +5,7 @@ import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { secrets, serviceAccounts, services } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/controllers/mirror-controller.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, find, findLink, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -30,7 +30,7 @@ describe('verbs that join clusters, on real API servers', () => {
   let west: Cluster;
   let ns: string;
   let account: string;
-  const controllers: Controller[] = [];
+  const controllers: MirrorController[] = [];
   const dir = useTempDir();
 
   const selectors = () => {

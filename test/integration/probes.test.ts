@@ -5,7 +5,7 @@ import net from 'node:net';
 import { READABLE_NAMESPACES } from '../../src/api/names.ts';
 import { secrets } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
-import type { Controller } from '../../src/controllers/mirror-controller.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   ensureNamespace,
@@ -30,7 +30,7 @@ describe('a gateway that is probed', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   const servers = new Map<string, net.Server>();
 
   const addresses = () => findAddresses(east, ns, 'web-west');

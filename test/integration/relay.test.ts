@@ -11,7 +11,7 @@ import type { Identity } from '../../src/identity/sources/identity.ts';
 import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
-import type { Controller } from '../../src/controllers/mirror-controller.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';
@@ -39,7 +39,7 @@ describe('a plain client reaches an export of another cluster', () => {
   let east: Cluster;
   let west: Cluster;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   const closed = closedIn(after);
   let targets: TargetSource;
   let egress: Egress;

@@ -18,11 +18,11 @@ import { IpRanges } from '../../src/base/ip-ranges.ts';
 import { DropGuard } from '../../src/controllers/removals/drop-guard.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import type { ClaimScope } from '../../src/controllers/egress-ports/egress-table.ts';
-import { FederatedWriter } from '../../src/controllers/federated/federated-reconciler.ts';
+import { FederatedReconciler } from '../../src/controllers/federated/federated-reconciler.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
 import { Importer } from '../../src/controllers/reconcile/importer.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
-import { MirrorWriter } from '../../src/controllers/mirror/mirror-reconciler.ts';
+import { MirrorReconciler } from '../../src/controllers/mirror/mirror-reconciler.ts';
 import { PRIORITY, type Outcome } from '../../src/controllers/reconcile/reconciler.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { apiError, FakeCluster } from './fake-cluster.ts';
@@ -55,7 +55,7 @@ export class MirrorWorld {
   #stop = new AbortController();
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   readonly #random: () => number;
-  #mirrors: MirrorWriter | undefined;
+  #mirrors: MirrorReconciler | undefined;
   readonly #relay: boolean;
   #look: (key: string) => void = () => undefined;
 
@@ -160,7 +160,7 @@ export class MirrorWorld {
       egressAddresses: () => (this.#relay ? [{ ip: '10.2.0.50' }] : []),
       onOutcome: () => undefined,
     };
-    const mirrors = new MirrorWriter({
+    const mirrors = new MirrorReconciler({
       ...writing,
       link: verdict.link,
       facts: {
@@ -178,7 +178,7 @@ export class MirrorWorld {
       gatewayOf: () => aliveGateway(),
       hostGraceMs: 0,
     });
-    const federated = new FederatedWriter({
+    const federated = new FederatedReconciler({
       ...writing,
       member: 'west',
       link: 'links/west',

@@ -6,7 +6,7 @@ import type { V1ConfigMap } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
 import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
-import type { PeerSurroundings } from '../../src/controllers/settings/target-dependencies.ts';
+import type { TargetDependencies } from '../../src/controllers/settings/target-dependencies.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { Reflector } from '../../src/kube/informer/reflector.ts';
 import {
@@ -21,12 +21,12 @@ import {
 import { IndexedStore } from '../../src/kube/informer/store.ts';
 import { TotalBudget } from '../../src/kube/budget/total-budget.ts';
 import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
-import { PEER_BUDGETS, type PeerBudgets } from '../../src/controllers/settings/target-budgets.ts';
+import { TARGET_BUDGETS, type TargetBudgets } from '../../src/controllers/settings/target-budgets.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
-import { Peer } from '../../src/controllers/link/target-cluster.ts';
+import { TargetCluster } from '../../src/controllers/link/target-cluster.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from './host-names.ts';
 import { FakeCluster } from './fake-cluster.ts';
@@ -52,11 +52,11 @@ const REPORT_MS = 100;
 
 /** Lasting, for each of the clusters; 400 times as many may come at once. */
 const CHANGES_PER_SECOND = 1;
-const budgets: PeerBudgets = {
-  ...PEER_BUDGETS,
+const budgets: TargetBudgets = {
+  ...TARGET_BUDGETS,
   changesPerSecond: CHANGES_PER_SECOND,
   pages: 200,
-  answer: { ...PEER_BUDGETS.answer, ms: 1500 },
+  answer: { ...TARGET_BUDGETS.answer, ms: 1500 },
 };
 const source = new FakeCluster();
 let writes = 0;
@@ -82,8 +82,8 @@ await Promise.all(reflectors.map((reflector) => reflector.whenSynced()));
 
 const egress = new EgressAllocator({ ...common, client: source.client, namespace: 'links', store: record });
 egress.establish(() => new Map());
-const surroundings: PeerSurroundings = {
-  total: new TotalBudget(PEER_BUDGETS.total),
+const surroundings: TargetDependencies = {
+  total: new TotalBudget(TARGET_BUDGETS.total),
   ...common,
   local: source.client,
   view,
@@ -94,7 +94,7 @@ const surroundings: PeerSurroundings = {
     unknown: [],
   },
   egressAddresses: () => [],
-  events: { record: () => undefined } as unknown as PeerSurroundings['events'],
+  events: { record: () => undefined } as unknown as TargetDependencies['events'],
   names: noNames(systemClock),
   health: () => {
     throw new Error('nothing is probed here');
@@ -118,7 +118,7 @@ function follow<T extends KubeObject>(
   reflector.start();
 }
 
-function start(cluster: string, url: string): Peer {
+function start(cluster: string, url: string): TargetCluster {
   const verdict = parseLink({
     metadata: { name: cluster, namespace: 'links', uid: cluster },
     spec: {
@@ -133,7 +133,7 @@ function start(cluster: string, url: string): Peer {
   });
   if (!verdict.ok) throw new Error(JSON.stringify(verdict.problems));
   const text = `{clusters: [{name: c, cluster: {server: "${url}"}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}`;
-  const peer = new Peer({
+  const peer = new TargetCluster({
     ...surroundings,
     log,
     link: verdict.link,
@@ -170,7 +170,7 @@ function report(): void {
   systemClock.after(REPORT_MS, report);
 }
 
-function stateOf(peer: Peer): PeersLine['peers'][string] {
+function stateOf(peer: TargetCluster): PeersLine['peers'][string] {
   const suffix = `-${peer.link.targetClusterName}`;
   const mirrors = stores.services.list().filter(({ metadata }) => metadata?.name?.endsWith(suffix) === true);
   return {

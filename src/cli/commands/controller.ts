@@ -14,7 +14,7 @@ import { openIdentityDir } from '../../identity/sources/identity-dir.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { isForbidden, KubeClient } from '../../kube/client/kube-client.ts';
-import { Controller, type ControllerSettings } from '../../controllers/mirror-controller.ts';
+import { MirrorController, type MirrorControllerSettings } from '../../controllers/mirror-controller.ts';
 import { linkerdInstalled } from '../../controllers/linkerd-detection.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../api/egress/egress-ports.ts';
 import { explainName, reportLinks, tryGateways, type Explanation } from '../../controllers/explain.ts';
@@ -184,7 +184,7 @@ async function run(settings: Settings): Promise<void> {
   const access = accessOf(settings);
   const registry = createRegistry();
   publishProcessErrors(registry, lastResort);
-  let controller: Controller | undefined;
+  let controller: MirrorController | undefined;
   const admin = await startAdmin({
     address: parseAddress(settings.admin, '--admin'),
     registry,
@@ -214,7 +214,7 @@ async function run(settings: Settings): Promise<void> {
   if (meshed !== undefined) {
     const shared = { clock: systemClock, random: Math.random, log };
     const names = new HostNames({ ...shared, lookUp: systemLookUp(shared) });
-    controller = new Controller({
+    controller = new MirrorController({
       access,
       replica: settings.replica,
       ...shared,
@@ -241,7 +241,7 @@ async function probeIdentity(
 }
 
 /** The controller's settings from the flags; where Linkerd is installed, its ways are the defaults. */
-function controllerSettings(settings: Settings, meshed: boolean): ControllerSettings {
+function controllerSettings(settings: Settings, meshed: boolean): MirrorControllerSettings {
   return {
     namespace: settings.namespace,
     namespaces: settings.namespaces,
@@ -292,7 +292,7 @@ function probing(
     });
 }
 
-function explain(controller: Controller, query: URLSearchParams): Explanation[] {
+function explain(controller: MirrorController, query: URLSearchParams): Explanation[] {
   return explainName(controller, query.get('namespace') ?? 'default', query.get('name') ?? '');
 }
 

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { formatDuration } from '../../base/duration.ts';
 import { memoryLimit } from '../../base/memory-limit.ts';
 import { ownTotal } from '../../kube/budget/total-budget.ts';
-import { PEER_BUDGETS, type PeerBudgets } from '../../controllers/settings/target-budgets.ts';
+import { TARGET_BUDGETS, type TargetBudgets } from '../../controllers/settings/target-budgets.ts';
 import { durationFlag } from './cluster-flags.ts';
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 };
@@ -44,7 +44,7 @@ const schema = z.object(budgetFlags);
 
 /** Adds them to a verb. */
 export function withBudgetFlags(command: Command): Command {
-  const { answer, pages, held, serviceMetadata, changesPerSecond } = PEER_BUDGETS;
+  const { answer, pages, held, serviceMetadata, changesPerSecond } = TARGET_BUDGETS;
   const size = (bytes: number) => (bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}Mi` : `${bytes / 1024}Ki`);
   return command
     .option('--max-answer-size <size>', 'bytes of one answer of a linked cluster', size(answer.bytes))
@@ -87,7 +87,7 @@ export function withBudgetFlags(command: Command): Command {
 }
 
 /** The budgets from the flags. */
-export function budgetsOf(flags: z.output<typeof schema>): PeerBudgets {
+export function budgetsOf(flags: z.output<typeof schema>): TargetBudgets {
   return {
     answer: { bytes: flags.maxAnswerSize, ms: flags.maxAnswerTime },
     pages: flags.maxListPages,

@@ -52,7 +52,7 @@ import { mirroredPorts, servicePorts } from '../objects/mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '../reconcile/steps.ts';
 import { allRefused, heldBy, importNotes, notMirrorable, pathReason } from '../mirror/mirror-verdict.ts';
-import type { PeerSettings } from '../settings/target-settings.ts';
+import type { TargetSettings } from '../settings/target-settings.ts';
 
 /**
  * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
@@ -405,7 +405,7 @@ function leave(facts: MemberFacts): Step[] {
 }
 
 /** Where federated Services get their endpoints from. */
-export function unionFor(settings: Pick<PeerSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
+export function unionFor(settings: Pick<TargetSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
   if (settings.flatEndpoints) return 'pods';
   return dataPath === 'relay' ? 'relay' : 'none';
 }

@@ -16,7 +16,7 @@ import {
   type MemberVerdict,
   type Union,
 } from './federated-plan.ts';
-import { Grace, type Sight } from '../removals/grace-periods.ts';
+import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from '../reconcile/importer.ts';
 import { LOCAL_MEMBER, MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
@@ -36,7 +36,7 @@ import { NOTHING_OF_OURS } from '../../api/reasons/mirror-reasons.ts';
 import { takesSelector } from '../reconcile/steps.ts';
 import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from '../reconcile/reconciler.ts';
 
-export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
+export interface FederatedReconcilerOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
   /** The members' cluster, or `LOCAL_MEMBER`. */
   readonly member: string;
   /** The Link that they come by, `namespace/name`. */
@@ -62,16 +62,16 @@ export interface FederatedWriterOptions extends Omit<ReconcilerOptions, 'what' |
  * Keeps the memberships of one cluster in federated Services: each cluster's writer adds and removes its own entry and its own slices, and the oldest
  * member's writes the rest. So nobody has to know all clusters, and replicas that hold different Links work on one Service side by side.
  */
-export class FederatedWriter {
-  readonly #options: FederatedWriterOptions;
+export class FederatedReconciler {
+  readonly #options: FederatedReconcilerOptions;
   readonly #reconciler: Reconciler;
   readonly #unsubscribe: (() => void)[] = [];
   /** Members whose slices are all gone. */
-  readonly #emptied: Grace;
+  readonly #emptied: GracePeriods;
 
-  constructor(options: FederatedWriterOptions) {
+  constructor(options: FederatedReconcilerOptions) {
     this.#options = options;
-    this.#emptied = new Grace(options.clock, EMPTIED_GRACE_MS);
+    this.#emptied = new GracePeriods(options.clock, EMPTIED_GRACE_MS);
     this.#reconciler = new Reconciler({
       ...options,
       what: 'federated service',
@@ -161,7 +161,7 @@ export class FederatedWriter {
             : undefined,
       after: () => {
         this.#settleClaims(key, facts, verdict);
-        // As `MirrorWriter` does: only now has the API server chosen the family of a new ClusterIP.
+        // As `MirrorReconciler` does: only now has the API server chosen the family of a new ClusterIP.
         if (
           facts.federated.service === undefined &&
           decideMember(this.#gather(key, 'look')).reason === 'AddressFamilyMismatch'
@@ -171,7 +171,7 @@ export class FederatedWriter {
     };
   }
 
-  /** As `MirrorWriter` does: what nothing leads to any more is given back. */
+  /** As `MirrorReconciler` does: what nothing leads to any more is given back. */
   #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action, reason }: MemberVerdict): void {
     const gone = action === 'leave' || NOTHING_OF_OURS.has(reason);
     if (action !== 'join' && !gone) return;
@@ -182,7 +182,7 @@ export class FederatedWriter {
     this.#options.egress.settle({ cluster: member, export: key, federated: true }, new Map(wanted));
   }
 
-  /** As `MirrorWriter` does. */
+  /** As `MirrorReconciler` does. */
   #gather(text: string, sight: Sight): MemberFacts {
     const { members, view, guard, member, link, rules, createNamespaces, union } = this.#options;
     const key = parseKey(text);

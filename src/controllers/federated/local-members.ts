@@ -1,51 +1,51 @@
 import { ExportView } from '../../exports/export-view.ts';
-import { LeaseElector } from '../../kube/leader-election/leader-election.ts';
+import { LeaderElector } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { LinkObject } from '../../api/link/link-schema.ts';
 import { unionOf, type Selector } from '../../kube/objects/label-selector.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
-import type { PeerSurroundings } from '../settings/target-dependencies.ts';
-import { FederatedWriter } from './federated-reconciler.ts';
+import type { TargetDependencies } from '../settings/target-dependencies.ts';
+import { FederatedReconciler } from './federated-reconciler.ts';
 import { unionFor } from './federated-plan.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { LOCAL_MEMBER } from '../reconcile/local-indexes.ts';
-import { copyRules, type PeerSettings } from '../settings/target-settings.ts';
+import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
 import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 
 /** The Lease of Linkerd's own local service mirror, which must not write at the same time. */
 const LEASE = 'local-service-mirror-write';
 
-export interface LocalMembersOptions extends PeerSurroundings {
+export interface LocalMembersOptions extends TargetDependencies {
   readonly namespace: string;
   readonly replica: string;
   /** Which Services of the source cluster join federated ones. */
   readonly selector: Selector;
-  readonly settings: PeerSettings;
+  readonly settings: TargetSettings;
   /** All Links of the installation, and what of members' metadata is not passed on. */
   readonly links: IndexedStore<LinkObject>;
   readonly exclusions: LocalExclusionSettings;
-  readonly lease: Pick<ConstructorParameters<typeof LeaseElector>[0], 'store' | 'durationMs'>;
+  readonly lease: Pick<ConstructorParameters<typeof LeaderElector>[0], 'store' | 'durationMs'>;
   readonly log: Logger;
 }
 
 /** The members as they are, and what is decided about them. */
 export interface KeptMembers {
-  readonly writer: FederatedWriter;
+  readonly writer: FederatedReconciler;
   readonly members: ExportView;
 }
 
 /** The members of federated Services that live in the source cluster itself; one replica at a time keeps them. */
 export class LocalMembers {
   readonly #options: LocalMembersOptions;
-  readonly #elector: LeaseElector;
+  readonly #elector: LeaderElector;
   #kept: KeptMembers | undefined;
 
   constructor(options: LocalMembersOptions) {
     this.#options = options;
     const { local, namespace, replica, clock, random, log, lease } = options;
-    this.#elector = new LeaseElector({
+    this.#elector = new LeaderElector({
       ...lease,
       client: local,
       namespace,
@@ -84,7 +84,7 @@ export class LocalMembers {
     const { local, selector, settings, log, clock, random } = this.#options;
     const exclusions = new LocalExclusions(this.#options.links, this.#options.exclusions);
     const members = new ExportView({ client: local, selectors: unionOf([selector]), clock, random, log });
-    const writer = new FederatedWriter({
+    const writer = new FederatedReconciler({
       ...this.#options,
       client: local,
       signal,

@@ -8,7 +8,7 @@ import { parseSelector } from '../../kube/objects/label-selector.ts';
  * nothing else of it is read. Fit for following a gateway's life only, with `noAccess`: what is exported is not known, which is another thing than that nothing is.
  * @returns undefined: it names no gateway, or nobody knows which
  */
-export function gatewayPart(object: LinkObject): Link | undefined {
+export function gatewayOfLink(object: LinkObject): Link | undefined {
   const link = readable(object);
   if (link?.gateway === undefined) return undefined;
   return { ...link, selector: UNKNOWN, remoteDiscoverySelector: UNKNOWN, federatedServiceSelector: UNKNOWN };

@@ -7,27 +7,27 @@ import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../.
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { BearerAuth } from '../../kube/client/auth.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
-import { LeaseElector, type LeaseOptions } from '../../kube/leader-election/leader-election.ts';
+import { LeaderElector, type LeaderElectionOptions } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import { accessFromSecret, differsInToken } from '../../linking/credentials.ts';
-import type { PeerSurroundings } from '../settings/target-dependencies.ts';
+import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from './credentials-verdict.ts';
-import { gatewayPart, noAccess } from './gateway-of-link.ts';
+import { gatewayOfLink, noAccess } from './gateway-of-link.ts';
 import { importAnnotations } from '../../api/link/import-policy.ts';
 import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { TokenRenewal } from './token-renewal.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { collect, leftovers, makers } from '../gc/garbage-collector.ts';
 import { LinkStatusWriter } from './link-status-writer.ts';
-import { Peer } from './target-cluster.ts';
-import type { PeerSettings } from '../settings/target-settings.ts';
+import { TargetCluster } from './target-cluster.ts';
+import type { TargetSettings } from '../settings/target-settings.ts';
 
-export interface LinkRunOptions extends PeerSurroundings {
+export interface LinkControllerOptions extends TargetDependencies {
   /** `namespace/name` of the Link. */
   readonly key: string;
-  readonly settings: PeerSettings;
+  readonly settings: TargetSettings;
   readonly replica: string;
-  readonly lease: Pick<LeaseOptions, 'store' | 'durationMs' | 'renewDeadlineMs' | 'claimDelayMs'>;
+  readonly lease: Pick<LeaderElectionOptions, 'store' | 'durationMs' | 'renewDeadlineMs' | 'claimDelayMs'>;
   /** Whether some Link names a cluster, so that what was made for it is in use. */
   readonly isLinked: (cluster: string) => boolean;
   /** Everything that a deleted Link had made is gone. */
@@ -49,29 +49,29 @@ interface Basis {
 /**
  * The life of one Link: checks it and its credentials, holds its Lease, runs its Peer while the Lease is held, and removes what it made when it is deleted.
  */
-export class LinkRun {
-  readonly #options: LinkRunOptions;
+export class LinkController {
+  readonly #options: LinkControllerOptions;
   readonly #status: LinkStatusWriter;
   #basis: Basis | undefined;
   #object: LinkObject | undefined;
   #problem: LinkspanError | undefined;
-  #peer: Peer | undefined;
+  #peer: TargetCluster | undefined;
   #secret: V1Secret | undefined;
   #access: ClusterAccess | undefined;
   /** The token that the peer's clients send, where it is one. */
   #bearer: BearerAuth | undefined;
   #renewal: TokenRenewal | undefined;
-  #elector: LeaseElector | undefined;
+  #elector: LeaderElector | undefined;
   #collecting = false;
   #statusTimer: Timer | undefined;
 
-  constructor(options: LinkRunOptions) {
+  constructor(options: LinkControllerOptions) {
     this.#options = options;
     this.#status = new LinkStatusWriter(options);
   }
 
   /** The peer, while this replica holds the Link's Lease. */
-  get peer(): Peer | undefined {
+  get peer(): TargetCluster | undefined {
     return this.#peer;
   }
 
@@ -184,15 +184,15 @@ export class LinkRun {
 
   /** A Link that cannot be used says all the same where its gateway is: nobody may be sent there when it is dead. */
   #followGateway(object: LinkObject, rival: string | undefined, problem: LinkspanError): void {
-    const link = rival === undefined ? gatewayPart(object) : undefined;
+    const link = rival === undefined ? gatewayOfLink(object) : undefined;
     if (link === undefined) void this.#writeStatus();
     else this.#elector = this.#newElector((signal) => this.#lead(link, noAccess(problem), signal));
   }
 
-  #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaseElector {
+  #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaderElector {
     const { local, replica, clock, random, log, key, lease } = this.#options;
     const slash = key.indexOf('/');
-    const elector = new LeaseElector({
+    const elector = new LeaderElector({
       ...lease,
       client: local,
       namespace: key.slice(0, slash),
@@ -219,7 +219,7 @@ export class LinkRun {
   async #lead(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
     const knownUid = this.#status.latest(this.#object)?.targetClusterUID;
-    const peer = new Peer({ ...this.#options, link, access, knownUid });
+    const peer = new TargetCluster({ ...this.#options, link, access, knownUid });
     this.#peer = peer;
     log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
     peer.start();
@@ -267,7 +267,7 @@ export class LinkRun {
     this.#elector = elector;
   }
 
-  #collected(elector: LeaseElector): void {
+  #collected(elector: LeaderElector): void {
     if (this.#elector !== elector || !this.#collecting) return;
     this.#elector = undefined;
     this.#options.onCollected();

@@ -13,7 +13,7 @@ import {
 import type { Outcome } from '../reconcile/reconciler.ts';
 
 /** What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once. */
-export class LinkNews {
+export class LinkEvents {
   readonly #link: Link;
   readonly #events: EventRecorder;
   readonly #log: Logger;

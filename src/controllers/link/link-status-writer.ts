@@ -7,7 +7,7 @@ import { nextConditions, type LinkStatus, type ServiceStatus } from '../../api/l
 import type { Logger } from '../../telemetry/log.ts';
 import type { CredentialsVerdict } from './credentials-verdict.ts';
 import { linkConditions } from './link-conditions.ts';
-import type { Peer } from './target-cluster.ts';
+import type { TargetCluster } from './target-cluster.ts';
 import { serviceStatuses } from './service-statuses.ts';
 
 /** How long a peer that has just started may take to know where it stands before its status is written as it is. */
@@ -18,7 +18,7 @@ const BUSY_PERIOD_MS = 10_000;
 /** What the status is made from. */
 interface Situation {
   readonly problem: LinkspanError | undefined;
-  readonly peer: Peer | undefined;
+  readonly peer: TargetCluster | undefined;
   readonly credentials?: CredentialsVerdict | undefined;
 }
 
@@ -36,8 +36,8 @@ export class LinkStatusWriter {
   #failure: Error | undefined;
   #failures = 0;
   #writtenAt = Number.NEGATIVE_INFINITY;
-  #settling: { readonly peer: Peer; readonly until: number } | undefined;
-  #lists: { readonly peer: Peer; readonly revision: number; readonly lists: Lists } | undefined;
+  #settling: { readonly peer: TargetCluster; readonly until: number } | undefined;
+  #lists: { readonly peer: TargetCluster; readonly revision: number; readonly lists: Lists } | undefined;
 
   constructor(options: { local: KubeClient; clock: Clock; log: Logger }) {
     this.#options = options;
@@ -103,13 +103,13 @@ export class LinkStatusWriter {
   }
 
   /** While a peer is at work only what has become true or false is told at once. */
-  #canWait(peer: Peer | undefined, status: LinkStatus, previous: LinkStatus | undefined): boolean {
+  #canWait(peer: TargetCluster | undefined, status: LinkStatus, previous: LinkStatus | undefined): boolean {
     if (peer === undefined || peer.depth === 0) return false;
     const since = this.#options.clock.monotonic() - this.#writtenAt;
     return since < BUSY_PERIOD_MS && sameVerdicts(status.conditions, previous?.conditions);
   }
 
-  #settled(peer: Peer, problem: LinkspanError | undefined): boolean {
+  #settled(peer: TargetCluster, problem: LinkspanError | undefined): boolean {
     const now = this.#options.clock.monotonic();
     if (this.#settling?.peer !== peer) this.#settling = { peer, until: now + SETTLE_MS };
     const path = peer.gateway?.facts.path;
@@ -133,7 +133,7 @@ export class LinkStatusWriter {
     };
   }
 
-  #listsOf(peer: Peer, previous: LinkStatus | undefined): Lists {
+  #listsOf(peer: TargetCluster, previous: LinkStatus | undefined): Lists {
     // Half a list would only be written to be written again.
     if (!peer.synced)
       return {

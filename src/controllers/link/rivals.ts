@@ -1,5 +1,5 @@
 import type { IndexedStore, StoreChange } from '../../kube/informer/store.ts';
-import { gatewayPart } from './gateway-of-link.ts';
+import { gatewayOfLink } from './gateway-of-link.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 
 /** Sorts clusters by the age of the oldest Link that names each; undefined where none does. */
@@ -39,7 +39,7 @@ interface Candidate {
 function candidate(object: LinkObject): Candidate | undefined {
   const whole = parseLink(object);
   if (whole.ok) return { link: whole.link, right: true };
-  const link = gatewayPart(object);
+  const link = gatewayOfLink(object);
   return link === undefined ? undefined : { link, right: false };
 }
 

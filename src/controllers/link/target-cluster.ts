@@ -18,15 +18,15 @@ import { DropConfirmation } from '../removals/drop-confirmation.ts';
 import { DropGuard, memberClaim, parseClaim } from '../removals/drop-guard.ts';
 import type { ClaimScope } from '../egress-ports/egress-table.ts';
 import type { GatewayFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
-import { FederatedWriter } from '../federated/federated-reconciler.ts';
+import { FederatedReconciler } from '../federated/federated-reconciler.ts';
 import { GatewayPath } from '../gateway-health/gateway-path.ts';
 import type { ImportNeed } from '../imports/import-ledger.ts';
 import { Importer } from '../reconcile/importer.ts';
-import type { PeerSurroundings } from '../settings/target-dependencies.ts';
-import { LinkNews } from './link-events.ts';
-import { isAnnotated, isExported, MirrorWriter } from '../mirror/mirror-reconciler.ts';
+import type { TargetDependencies } from '../settings/target-dependencies.ts';
+import { LinkEvents } from './link-events.ts';
+import { isAnnotated, isExported, MirrorReconciler } from '../mirror/mirror-reconciler.ts';
 import { keyOfObject } from '../../api/mirror/mirror-names.ts';
-import { linkFacts, type PeerSettings } from '../settings/target-settings.ts';
+import { linkFacts, type TargetSettings } from '../settings/target-settings.ts';
 import { openViews, reachabilityClient } from './target-views.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
 import { gatewayRefusal } from '../imports/remote-addresses.ts';
@@ -34,10 +34,10 @@ import { gatewayRefusal } from '../imports/remote-addresses.ts';
 /** How often everything is looked at again without a reason. */
 const RESYNC_MS = 600_000;
 
-export interface PeerOptions extends PeerSurroundings {
+export interface TargetClusterOptions extends TargetDependencies {
   readonly link: Link;
   readonly access: ClusterAccess;
-  readonly settings: PeerSettings;
+  readonly settings: TargetSettings;
   /** UID of the target's `default/kubernetes` Service when it was last seen. */
   readonly knownUid: string | undefined;
   readonly log: Logger;
@@ -47,8 +47,8 @@ export interface PeerOptions extends PeerSurroundings {
  * One Link at work: watches one target cluster and keeps its mirrors and its memberships in federated Services. Each peer has its own queues and its own
  * connections to the target, so that a cluster that hangs, floods or lies slows down nobody else.
  */
-export class Peer {
-  readonly #options: PeerOptions;
+export class TargetCluster {
+  readonly #options: TargetClusterOptions;
   readonly #stop = new AbortController();
   readonly #remote: KubeClient;
   readonly #api: ApiReachability;
@@ -56,21 +56,21 @@ export class Peer {
   readonly #drop: DropConfirmation;
   readonly #gateways: AnnotatedGateways;
   readonly #imports: Importer;
-  readonly #news: LinkNews;
+  readonly #news: LinkEvents;
   readonly #reading: PeerReading;
   readonly #unsubscribe: (() => void)[] = [];
   #resyncTimer: Timer | undefined;
   readonly exports: ExportView;
   readonly members: ExportView;
   readonly gateway: GatewayPath | undefined;
-  readonly mirrors: MirrorWriter;
-  readonly federated: FederatedWriter;
+  readonly mirrors: MirrorReconciler;
+  readonly federated: FederatedReconciler;
 
-  constructor(options: PeerOptions) {
+  constructor(options: TargetClusterOptions) {
     this.#options = options;
     const { link, settings, clock, random, log, access } = options;
     const common = { clock, random, log };
-    this.#news = new LinkNews({ link, log, events: options.events });
+    this.#news = new LinkEvents({ link, log, events: options.events });
     const { budgets } = settings;
     const warn = ({ budget, message }: OverBudget) => this.#news.warn('OverBudget', `${budget}: ${message}`);
     this.#reading = {
@@ -116,7 +116,7 @@ export class Peer {
     const facts = linkFacts(link, settings);
     this.#imports = this.#importer(facts);
     const writing = this.#writing();
-    this.mirrors = new MirrorWriter({
+    this.mirrors = new MirrorReconciler({
       ...writing,
       link,
       facts,
@@ -125,7 +125,7 @@ export class Peer {
       hostGraceMs: settings.hostGraceMs,
       onOutcome: (key, outcome, before) => this.#report(key, outcome, before),
     });
-    this.federated = new FederatedWriter({
+    this.federated = new FederatedReconciler({
       ...writing,
       ...facts,
       member: link.targetClusterName,

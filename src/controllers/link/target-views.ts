@@ -6,7 +6,7 @@ import { unionOf } from '../../kube/objects/label-selector.ts';
 import { isAnnotated, isLabelled } from '../mirror/mirror-reconciler.ts';
 
 /** What is watched of a target. */
-export interface PeerViews {
+export interface TargetViews {
   readonly exports: ExportView;
   readonly members: ExportView;
   /** Selectors of one list each that find everything again. */
@@ -18,7 +18,7 @@ export function openViews(
   link: Link,
   annotationExports: boolean,
   common: Omit<ExportViewOptions, 'selectors' | 'unfiltered'>,
-): PeerViews {
+): TargetViews {
   const exportSelectors = unionOf([link.selector, link.remoteDiscoverySelector]);
   const memberSelectors = unionOf([link.federatedServiceSelector]);
   const annotated = annotationExports && !link.selector.empty;

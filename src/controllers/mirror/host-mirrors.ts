@@ -1,7 +1,7 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
 import type { HostFacts, LinkFacts, LocalPart } from '../reconcile/mirror-facts.ts';
-import { Grace, type Sight } from '../removals/grace-periods.ts';
+import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
 import { hostsOf } from './headless.ts';
 import type { Importer } from '../reconcile/importer.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
@@ -27,11 +27,11 @@ const NOTHING: LocalPart = { service: undefined, slices: [], endpoints: undefine
 export class HostMirrors {
   readonly #options: HostMirrorsOptions;
   /** Hosts that are missed. */
-  readonly #missed: Grace;
+  readonly #missed: GracePeriods;
 
   constructor(options: HostMirrorsOptions) {
     this.#options = options;
-    this.#missed = new Grace(options.clock, options.hostGraceMs);
+    this.#missed = new GracePeriods(options.clock, options.hostGraceMs);
   }
 
   /**

@@ -12,7 +12,7 @@ import type { ClaimState, DropGuard } from '../removals/drop-guard.ts';
 import type { EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { GatewayFacts, LinkFacts, MirrorFacts } from '../reconcile/mirror-facts.ts';
-import { Grace, type Sight } from '../removals/grace-periods.ts';
+import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
 import { HostMirrors } from './host-mirrors.ts';
 import { OWNER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from '../reconcile/importer.ts';
@@ -30,7 +30,7 @@ import { decide, modeOf, type Verdict } from './mirror-verdict.ts';
  */
 export const EMPTIED_GRACE_MS = 5000;
 
-export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
+export interface MirrorReconcilerOptions extends Omit<ReconcilerOptions, 'what' | 'decide'> {
   readonly link: Link;
   readonly facts: LinkFacts;
   readonly exports: ExportView;
@@ -45,18 +45,18 @@ export interface MirrorWriterOptions extends Omit<ReconcilerOptions, 'what' | 'd
 }
 
 /** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
-export class MirrorWriter {
-  readonly #options: MirrorWriterOptions;
+export class MirrorReconciler {
+  readonly #options: MirrorReconcilerOptions;
   readonly #reconciler: Reconciler;
   readonly #unsubscribe: (() => void)[] = [];
   readonly #hosts: HostMirrors;
   /** Exports whose slices are all gone. */
-  readonly #emptied: Grace;
+  readonly #emptied: GracePeriods;
 
-  constructor(options: MirrorWriterOptions) {
+  constructor(options: MirrorReconcilerOptions) {
     this.#options = options;
     this.#hosts = new HostMirrors(options);
-    this.#emptied = new Grace(options.clock, EMPTIED_GRACE_MS);
+    this.#emptied = new GracePeriods(options.clock, EMPTIED_GRACE_MS);
     this.#reconciler = new Reconciler({
       ...options,
       what: 'mirror',

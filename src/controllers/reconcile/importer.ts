@@ -5,7 +5,7 @@ import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import { bytesOf } from '../../exports/service-size.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
 import type { ImportFacts } from './mirror-facts.ts';
-import { Grace, type Sight } from '../removals/grace-periods.ts';
+import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
 import { ImportLedger } from '../imports/import-ledger.ts';
 import { importRefusal, type Refusal } from '../imports/import-rules.ts';
 import type { LocalView } from './local-view.ts';
@@ -87,7 +87,7 @@ function recorded({ metadata }: V1Service): V1Service {
 export class Importer {
   readonly ledger: ImportLedger;
   readonly #options: ImporterOptions;
-  readonly #held: Grace;
+  readonly #held: GracePeriods;
   /** Bytes of metadata that are copied, by the object as the watch gave it: a key is looked at more often than its Service changes. */
   readonly #sizes = new WeakMap<V1Service, number>();
   /** Keys of mirrors that exist and that the policy refuses. */
@@ -96,7 +96,7 @@ export class Importer {
   constructor(options: ImporterOptions) {
     this.#options = options;
     this.ledger = new ImportLedger(options.policy.quotas);
-    this.#held = new Grace(options.clock, HELD_MS);
+    this.#held = new GracePeriods(options.clock, HELD_MS);
   }
 
   /** Why a Service is not taken at all. */

@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 export type Sight = 'act' | 'look';
 
 /** How long something has gone on, key by key, so that it can be waited out. */
-export class Grace {
+export class GracePeriods {
   readonly #clock: Clock;
   readonly #ms: number;
   readonly #since = new Map<string, number>();

@@ -3,7 +3,7 @@ import type { Rate } from '../../kube/budget/pace.ts';
 import type { PeerLimits } from '../../kube/budget/peer-budget.ts';
 
 /** What one linked cluster may make the controller hold, read and write; flags `--max-…` of `linkspan controller`. */
-export interface PeerBudgets {
+export interface TargetBudgets {
   readonly answer: AnswerLimits;
   /** Pages of one list. */
   readonly pages: number;
@@ -20,7 +20,7 @@ export interface PeerBudgets {
 const MIB = 1024 * 1024;
 
 /** 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a container of 512 MiB gives Node, has room for twice `bytes`, which is `total`. */
-export const PEER_BUDGETS: PeerBudgets = {
+export const TARGET_BUDGETS: TargetBudgets = {
   answer: ANSWER_LIMITS,
   pages: MAX_PAGES,
   held: {
@@ -41,7 +41,7 @@ export const PEER_BUDGETS: PeerBudgets = {
 const BURST_SECONDS = 400;
 
 /** How fast a peer's changes may be written. */
-export function writeRate({ changesPerSecond }: PeerBudgets): Rate {
+export function writeRate({ changesPerSecond }: TargetBudgets): Rate {
   return { perSecond: changesPerSecond, burst: changesPerSecond * BURST_SECONDS };
 }
 

@@ -12,7 +12,7 @@ import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 
 /** What a peer shares with the others of its process. */
-export interface PeerSurroundings {
+export interface TargetDependencies {
   readonly local: KubeClient;
   readonly view: LocalView;
   readonly pool: WorkerPool;

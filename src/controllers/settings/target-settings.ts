@@ -1,4 +1,4 @@
-import type { PeerBudgets } from './target-budgets.ts';
+import type { TargetBudgets } from './target-budgets.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { DropGuardSettings } from '../removals/drop-guard.ts';
 import type { DataPath, LinkFacts } from '../reconcile/mirror-facts.ts';
@@ -6,7 +6,7 @@ import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
 import { isSteering } from '../imports/steering.ts';
 
 /** Settings that hold for every peer. */
-export interface PeerSettings {
+export interface TargetSettings {
   /** Data path of Links that do not say it themselves. */
   readonly dataPath: DataPath;
   readonly writeEndpoints: boolean;
@@ -27,11 +27,11 @@ export interface PeerSettings {
   readonly concurrency: number;
   readonly hostGraceMs: number;
   /** What one target may make the controller hold, read and write. */
-  readonly budgets: PeerBudgets;
+  readonly budgets: TargetBudgets;
 }
 
 /** What decides about the mirrors of a Link. */
-export function linkFacts(link: Link, settings: PeerSettings): LinkFacts {
+export function linkFacts(link: Link, settings: TargetSettings): LinkFacts {
   return {
     cluster: link.targetClusterName,
     link: `${link.namespace}/${link.name}`,
@@ -47,7 +47,7 @@ export function linkFacts(link: Link, settings: PeerSettings): LinkFacts {
 
 /** What may be copied: what a Link's import policy lists, else the controller's allow lists, else all that does not steer the source's machinery; less what the Link excludes. */
 export function copyRules(
-  settings: Pick<PeerSettings, 'allowedLabel' | 'allowedAnnotation' | 'steeringMetadata'>,
+  settings: Pick<TargetSettings, 'allowedLabel' | 'allowedAnnotation' | 'steeringMetadata'>,
   link?: Pick<Link, 'excludedLabel' | 'excludedAnnotation' | 'imports'>,
 ): CopyRules {
   return {

@@ -5,22 +5,22 @@ import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
 import type { Http2Connection } from '../../proxy/http2/http2-connection.ts';
 import { targetField } from '../../proxy/streams/stream-head.ts';
-import type { Accounts } from '../../proxy/metrics/counters.ts';
+import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { StreamCarrier } from '../../proxy/upstream/target-options.ts';
 import type { Route } from '../routes/routes.ts';
-import type { Trunk } from './gateway-pool.ts';
-import type { Trunks } from './gateway-pools.ts';
+import type { GatewayPool } from './gateway-pool.ts';
+import type { GatewayPools } from './gateway-pools.ts';
 
 /** How one route reaches the addresses of its gateway: which trunks it holds, and what its streams say of where they go. */
-export class GatewayWays implements StreamCarrier {
+export class GatewayConnections implements StreamCarrier {
   readonly target: Field;
   readonly #route: Route;
-  readonly #table: Trunks;
-  readonly #accounts: Accounts;
-  readonly #trunks = new Map<string, Trunk>();
+  readonly #table: GatewayPools;
+  readonly #accounts: ProxyCounters;
+  readonly #trunks = new Map<string, GatewayPool>();
   #released = false;
 
-  constructor(route: Route, table: Trunks, accounts: Accounts) {
+  constructor(route: Route, table: GatewayPools, accounts: ProxyCounters) {
     this.#route = route;
     this.#table = table;
     this.#accounts = accounts;
@@ -83,7 +83,7 @@ export class GatewayWays implements StreamCarrier {
     return this.#to(host).prepare();
   }
 
-  #to(host: string): Trunk {
+  #to(host: string): GatewayPool {
     const trunk = this.#trunks.get(host);
     if (trunk !== undefined) return trunk;
     // Between an address' leaving and the next pick of the balancer.

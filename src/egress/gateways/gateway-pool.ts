@@ -6,7 +6,7 @@ import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../..
 import type { Identity, IdentitySource } from '../../identity/sources/identity.ts';
 import { refusalOf } from '../../identity/trust/trust.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
-import type { Accounts } from '../../proxy/metrics/counters.ts';
+import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import { tlsConnect, type TlsOptions } from '../../proxy/io/dial.ts';
 import type { ProxyFailure } from '../../proxy/http/failures.ts';
@@ -40,16 +40,16 @@ const EMPTY = Buffer.alloc(0);
 const STREAMS_FIRST = [STREAMS_CLIENTS_ALPN, STREAMS_ALPN, TRANSPORT_HEADER_ALPN];
 
 /** One address of a gateway. */
-export interface GatewayPlace {
+export interface GatewayEndpoint {
   readonly host: string;
   readonly port: number;
   /** Whose certificate it must show. */
   readonly identity: string;
 }
 
-export interface TrunkOptions {
+export interface GatewayPoolOptions {
   readonly identity: IdentitySource;
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -75,9 +75,9 @@ export interface FlowTarget {
  * The way to one gateway address: a few mTLS connections whose streams the flows of all routes share, where the gateway is one of ours; a connection with a transport header for each flow where it is not. Which of both the gateway
  * says in each handshake (ALPN), so nothing is lost by asking.
  */
-export class Trunk implements Http2User {
-  readonly place: GatewayPlace;
-  readonly #options: TrunkOptions;
+export class GatewayPool implements Http2User {
+  readonly place: GatewayEndpoint;
+  readonly #options: GatewayPoolOptions;
   /** Connections that take new streams. */
   readonly #pool = new Set<Http2Connection>();
   /** All that are open, with the time of their replacement. */
@@ -95,7 +95,7 @@ export class Trunk implements Http2User {
   #saidAt = Number.NEGATIVE_INFINITY;
   readonly #unsubscribe: () => void;
 
-  constructor(place: GatewayPlace, options: TrunkOptions) {
+  constructor(place: GatewayEndpoint, options: GatewayPoolOptions) {
     this.place = place;
     this.#options = options;
     this.#mode = options.streams === false ? 'header' : 'unknown';

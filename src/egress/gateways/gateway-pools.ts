@@ -1,28 +1,28 @@
 import { eachAlone } from '../../base/isolation.ts';
-import { type GatewayPlace, Trunk, type TrunkOptions } from './gateway-pool.ts';
+import { type GatewayEndpoint, GatewayPool, type GatewayPoolOptions } from './gateway-pool.ts';
 
 /** The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for. */
-export class Trunks {
-  readonly #options: TrunkOptions;
-  readonly #trunks = new Map<string, { readonly trunk: Trunk; users: number }>();
+export class GatewayPools {
+  readonly #options: GatewayPoolOptions;
+  readonly #trunks = new Map<string, { readonly trunk: GatewayPool; users: number }>();
 
-  constructor(options: TrunkOptions) {
+  constructor(options: GatewayPoolOptions) {
     this.#options = options;
   }
 
   /** The way to an address; to be released when it is no longer needed. */
-  acquire(place: GatewayPlace): Trunk {
+  acquire(place: GatewayEndpoint): GatewayPool {
     const key = keyOf(place);
     let entry = this.#trunks.get(key);
     if (entry === undefined) {
-      entry = { trunk: new Trunk(place, this.#options), users: 0 };
+      entry = { trunk: new GatewayPool(place, this.#options), users: 0 };
       this.#trunks.set(key, entry);
     }
     entry.users++;
     return entry.trunk;
   }
 
-  release({ place }: Trunk): void {
+  release({ place }: GatewayPool): void {
     const key = keyOf(place);
     const entry = this.#trunks.get(key);
     if (entry === undefined || --entry.users > 0) return;
@@ -37,6 +37,6 @@ export class Trunks {
   }
 }
 
-function keyOf({ host, port, identity }: GatewayPlace): string {
+function keyOf({ host, port, identity }: GatewayEndpoint): string {
   return `${host} ${port} ${identity}`;
 }

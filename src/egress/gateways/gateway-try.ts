@@ -3,10 +3,10 @@ import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import { refusalOf } from '../../identity/trust/trust.ts';
-import { Accounts } from '../../proxy/metrics/counters.ts';
-import { ConnectionAccount } from '../../proxy/metrics/connection-counters.ts';
+import { ProxyCounters } from '../../proxy/metrics/counters.ts';
+import { ConnectionCounters } from '../../proxy/metrics/connection-counters.ts';
 import { tlsConnect } from '../../proxy/io/dial.ts';
-import type { GatewayPlace } from './gateway-pool.ts';
+import type { GatewayEndpoint } from './gateway-pool.ts';
 
 /** Whether a gateway can be reached as flows reach it. */
 export interface GatewayTry {
@@ -21,7 +21,7 @@ export interface GatewayTry {
 
 /** Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows. */
 export async function tryGateway(
-  { host, port, identity: name }: GatewayPlace,
+  { host, port, identity: name }: GatewayEndpoint,
   options: { readonly identity: IdentitySource; readonly clock: Clock },
 ): Promise<GatewayTry> {
   const { clock, identity } = options;
@@ -37,8 +37,8 @@ export async function tryGateway(
     const { connection } = await tlsConnect(
       {
         label: `gateway ${name}`,
-        account: () => new ConnectionAccount(),
-        boundary: new Accounts(),
+        account: () => new ConnectionCounters(),
+        boundary: new ProxyCounters(),
         clock,
         identity: () => identity.current(),
         serverName: name,

@@ -3,7 +3,7 @@ import { parseAddress } from '../../base/address.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import type { Arrival } from './header-acceptor.ts';
-import type { Entrance } from './mtls-listener.ts';
+import type { Acceptor } from './mtls-listener.ts';
 
 /** A port for clients that do not say what they want: it stands for one service. */
 export interface FixedListener {
@@ -38,19 +38,19 @@ export function parseFixedListener(text: string, clusterDomain: string): FixedLi
   };
 }
 
-export interface FixedEntranceOptions {
+export interface FixedAcceptorOptions {
   readonly listener: FixedListener;
   readonly onArrival: (arrival: Arrival) => void;
 }
 
 /** The way in for ordinary mTLS clients (VMs, an ingress, load generators): no transport header, any server name. */
-export class FixedEntrance implements Entrance {
+export class FixedAcceptor implements Acceptor {
   readonly alpn: readonly string[];
   readonly alpnRequired = false;
   readonly named = false;
-  readonly #options: FixedEntranceOptions;
+  readonly #options: FixedAcceptorOptions;
 
-  constructor(options: FixedEntranceOptions) {
+  constructor(options: FixedAcceptorOptions) {
     this.#options = options;
     this.alpn = options.listener.protocol === 'http' ? ['h2', 'http/1.1'] : [];
   }

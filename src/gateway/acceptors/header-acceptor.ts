@@ -1,27 +1,27 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
-import type { Accounts } from '../../proxy/metrics/counters.ts';
+import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { Connection, ConnectionHandler } from '../../proxy/io/connection.ts';
-import type { Claim } from '../../proxy/downstream/client-protocol.ts';
+import type { ClaimedProtocol } from '../../proxy/downstream/client-protocol.ts';
 import {
   HeaderError,
   type TransportHeader,
   TransportHeaderDecoder,
 } from '../../proxy/io/transport-header.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import type { Entrance } from './mtls-listener.ts';
+import type { Acceptor } from './mtls-listener.ts';
 
 /** A connection whose client has proven who it is, and what it is for. */
 export interface Arrival {
   readonly connection: Connection;
   readonly clientIdentity: string;
-  readonly header: Omit<TransportHeader, 'protocol'> & { readonly protocol: Claim };
+  readonly header: Omit<TransportHeader, 'protocol'> & { readonly protocol: ClaimedProtocol };
   /** Bytes that have been read already. */
   readonly first: Buffer;
 }
 
-export interface HeaderEntranceOptions {
-  readonly accounts: Accounts;
+export interface HeaderAcceptorOptions {
+  readonly accounts: ProxyCounters;
   readonly clock: Clock;
   readonly log: Logger;
   readonly onArrival: (arrival: Arrival) => void;
@@ -39,13 +39,13 @@ export interface HeaderEntranceOptions {
 }
 
 /** The way in of other clusters: the client's first bytes say what it wants (wire protocol 1.3), or each of its streams does. */
-export class HeaderEntrance implements Entrance {
+export class HeaderAcceptor implements Acceptor {
   readonly alpn: readonly string[];
   readonly alpnRequired = true;
   readonly named = true;
-  readonly #options: HeaderEntranceOptions;
+  readonly #options: HeaderAcceptorOptions;
 
-  constructor(options: HeaderEntranceOptions) {
+  constructor(options: HeaderAcceptorOptions) {
     this.#options = options;
     const named = options.namesClients === true ? [STREAMS_CLIENTS_ALPN] : [];
     const streams = options.onStreams === undefined ? [] : [...named, STREAMS_ALPN];
@@ -63,12 +63,12 @@ export class HeaderEntrance implements Entrance {
 
 /** Collects the transport header of one connection. */
 class HeaderWait implements ConnectionHandler {
-  readonly #options: HeaderEntranceOptions;
+  readonly #options: HeaderAcceptorOptions;
   readonly #clientIdentity: string;
   readonly #decoder = new TransportHeaderDecoder();
   readonly #timer: Timer;
 
-  constructor(options: HeaderEntranceOptions, clientIdentity: string, connection: Connection) {
+  constructor(options: HeaderAcceptorOptions, clientIdentity: string, connection: Connection) {
     this.#options = options;
     this.#clientIdentity = clientIdentity;
     this.#timer = options.clock.after(options.timeoutMs, () =>

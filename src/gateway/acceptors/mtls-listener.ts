@@ -8,13 +8,13 @@ import type { Identity, IdentitySource } from '../../identity/sources/identity.t
 import type { OpenPeers } from '../../identity/trust/open-peers.ts';
 import { identityIn, peerCertificate } from '../../identity/x509/peer-certificate.ts';
 import { lostTrust, trustOf } from '../../identity/trust/trust.ts';
-import type { Accounts } from '../../proxy/metrics/counters.ts';
+import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import { type Connection, endCarried, SocketConnection } from '../../proxy/io/connection.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Admission, Ticket } from '../../base/connection-admission.ts';
 
 /** What lies behind the handshake of a port. */
-export interface Entrance {
+export interface Acceptor {
   /** Protocols that are offered (ALPN), the preferred one first; empty = none is looked at. */
   readonly alpn: readonly string[];
   /** Whether a client must have taken one of them. */
@@ -31,9 +31,9 @@ export interface ListenerOptions {
   /** Looks after the connections whose clients have been let in. */
   readonly peers: OpenPeers;
   readonly clock: Clock;
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   readonly log: Logger;
-  readonly entrance: Entrance;
+  readonly entrance: Acceptor;
   /** Time for the handshake; default 10 s (Linkerd's detect timeout). */
   readonly detectTimeoutMs?: number;
   /** Who may come in before it is known who they are; shared by all ports of a process. */

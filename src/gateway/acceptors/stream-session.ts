@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
-import type { Accounts } from '../../proxy/metrics/counters.ts';
+import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
@@ -28,7 +28,7 @@ const EMPTY = Buffer.alloc(0);
 const MAX_NAMED = 10_000;
 
 /** One client's flows to one service: all that they have in common. */
-export interface Visit {
+export interface StreamContext {
   /** What a request needs to be served. */
   readonly session: Session;
   /** Serves a byte connection for the same service. */
@@ -40,7 +40,7 @@ export interface Visit {
 export interface StreamSessionOptions {
   readonly connection: Connection;
   readonly clock: Clock;
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   /** Whether a service is exported: what is said of one that is not need not be kept. */
   readonly exported: (name: string, port: number) => boolean;
   /** What is made of `:client`; default nothing was agreed about it. */
@@ -49,7 +49,7 @@ export interface StreamSessionOptions {
    * @param client on whose behalf, where the peer is believed and says it
    * @throws ProxyFailure when it may not say that
    */
-  readonly visit: (name: string, port: number, client: string | undefined) => Visit;
+  readonly visit: (name: string, port: number, client: string | undefined) => StreamContext;
 }
 
 /** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
@@ -127,12 +127,12 @@ export class StreamSession implements Http2User {
     this.#clients.clear();
   }
 
-  #request(visit: Visit, stream: Http2Stream, head: readonly Field[], ended: boolean): void {
+  #request(visit: StreamContext, stream: Http2Stream, head: readonly Field[], ended: boolean): void {
     this.#options.accounts.streams.requests++;
     new Http2Exchange(visit.session, stream).begin(head, ended);
   }
 
-  #tunnel(visit: Visit, stream: Http2Stream, protocol: SessionProtocol, ended: boolean): void {
+  #tunnel(visit: StreamContext, stream: Http2Stream, protocol: SessionProtocol, ended: boolean): void {
     const { accounts, connection } = this.#options;
     accounts.streams.tunnels++;
     const tunnel = new ServedTunnel(stream, connection.remoteAddress, accounts);
@@ -142,7 +142,7 @@ export class StreamSession implements Http2User {
     if (ended) tunnel.onEnd();
   }
 
-  #visit(name: string, port: number, client: string | undefined): Visit {
+  #visit(name: string, port: number, client: string | undefined): StreamContext {
     const key = `${name}:${port}`;
     const visits = client === undefined ? this.#visits : this.#clients.get(client);
     let visit = visits?.get(key);
@@ -157,7 +157,7 @@ export class StreamSession implements Http2User {
    * Makes room first where there is none. Flows of a client that is forgotten go on; it is looked up anew
    * when it comes again.
    */
-  #remember(client: string, key: string, visit: Visit): void {
+  #remember(client: string, key: string, visit: StreamContext): void {
     for (const [oldest, visits] of this.#clients) {
       if (this.#named < MAX_NAMED) break;
       this.#named -= visits.size;
@@ -172,7 +172,7 @@ export class StreamSession implements Http2User {
 }
 
 /** One client's visits, by `name:port`. */
-type Visits = Map<string, Visit>;
+type Visits = Map<string, StreamContext>;
 
 function leaveAll(visits: Visits): void {
   for (const visit of visits.values()) visit.leave();

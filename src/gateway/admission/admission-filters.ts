@@ -4,13 +4,13 @@ import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
-import type { Accounts } from '../../proxy/metrics/counters.ts';
-import { Gate } from '../../proxy/filters/admission.ts';
+import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
+import { AdmissionFilter } from '../../proxy/filters/admission.ts';
 import { RateLimiter } from '../../proxy/filters/rate-limiter.ts';
 import type { Target } from '../../proxy/upstream/target.ts';
 
-export interface GatesOptions {
-  readonly accounts: Accounts;
+export interface AdmissionFiltersOptions {
+  readonly accounts: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   /** Processes that share the port: each lets through its part of every limit. */
@@ -23,12 +23,12 @@ interface Shared {
 }
 
 /** The gates of all targets. Limits of one key have one state, whichever targets they stand before, and keep it as long as they say the same. */
-export class Gates {
-  readonly #options: GatesOptions;
-  readonly #gates = new Map<Target, Gate>();
+export class AdmissionFilters {
+  readonly #options: AdmissionFiltersOptions;
+  readonly #gates = new Map<Target, AdmissionFilter>();
   readonly #limiters = new Map<string, Shared>();
 
-  constructor(options: GatesOptions) {
+  constructor(options: AdmissionFiltersOptions) {
     this.#options = options;
   }
 
@@ -50,11 +50,11 @@ export class Gates {
     if (this.#gates.delete(target)) this.#release(target, new Set());
   }
 
-  #make(target: Target): Gate {
+  #make(target: Target): AdmissionFilter {
     const { accounts, clock, random } = this.#options;
     const { label } = target;
     const onEmpty = () => this.drop(target);
-    const gate = new Gate({ label, accounts, clock, random, onEmpty });
+    const gate = new AdmissionFilter({ label, accounts, clock, random, onEmpty });
     this.#gates.set(target, gate);
     return gate;
   }

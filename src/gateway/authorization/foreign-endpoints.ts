@@ -7,7 +7,7 @@ const MAX_ADDRESSES = 20_000;
  * Which namespaces' targets have endpoints that belong to others: pods of another namespace, or addresses at which nobody is known to be. Where their rules may change by what happens elsewhere. Ordinary
  * Services, whose endpoints are pods of their own namespace, are in none.
  */
-export class Strangers {
+export class ForeignEndpoints {
   /** Namespace of the pods → those of the targets. */
   readonly #users = new Map<string, Set<string>>();
   /** Address → namespaces of the targets that have it. */

@@ -28,7 +28,7 @@ import {
   strangersOf,
 } from './policy-rules.ts';
 import type { PolicySource } from './policy-source.ts';
-import { Strangers } from './foreign-endpoints.ts';
+import { ForeignEndpoints } from './foreign-endpoints.ts';
 import {
   type PolicyClient,
   policyVerdict,
@@ -94,7 +94,7 @@ class KubePolicies implements PolicySource {
   /** Rules of targets as they were last asked for, and of the gateway. */
   #rules = new WeakMap<TargetSpec, { readonly version: number; readonly rules: readonly Rule[] }>();
   /** Whose rules follow from what is in other namespaces. */
-  readonly #strangers = new Strangers();
+  readonly #strangers = new ForeignEndpoints();
   #state: State = 'unknown';
   #joining = false;
   /** Namespaces of changes that listeners have not been told of; undefined = all. */

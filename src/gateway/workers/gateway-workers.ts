@@ -5,7 +5,7 @@ import { endedSnapshot } from '../../proxy/metrics/counters.ts';
 import type { Health, PartHealth } from '../../telemetry/admin.ts';
 import type { ProcessErrors } from '../../telemetry/last-resort.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import type { GatewayFace } from '../admin-view.ts';
+import type { GatewayAdminView } from '../admin-view.ts';
 import { addReports, EMPTY_REPORT, type GatewayReport, type WorkerCounts } from '../gateway-metrics.ts';
 import { bestReadiness, type TargetQuestion } from '../target-readiness.ts';
 import type { Question, Told, WorkerEvents, WorkerHandle } from './worker.ts';
@@ -56,7 +56,7 @@ interface Slot {
  * The gateway is ready when at least one worker is: the kernel gives connections only to workers that listen, and a worker listens only when it is ready. Were all demanded, the crash of one would take
  * the whole cluster's exports away.
  */
-export class Workers implements GatewayFace {
+export class Workers implements GatewayAdminView {
   readonly #options: WorkersOptions;
   readonly #slots: Slot[];
   #retired = EMPTY_REPORT;

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import type { GatewayFace } from '../admin-view.ts';
+import type { GatewayAdminView } from '../admin-view.ts';
 import type { GatewayReport } from '../gateway-metrics.ts';
 import type { TargetQuestion } from '../target-readiness.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -83,7 +83,7 @@ export interface ParentLine {
 }
 
 /** Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and it would go on holding the port. */
-export function answerParent(face: GatewayFace, log: Logger): ParentLine {
+export function answerParent(face: GatewayAdminView, log: Logger): ParentLine {
   const orphaned = () => process.exit(1);
   process.on('disconnect', orphaned);
   const send = process.send?.bind(process);
@@ -117,7 +117,7 @@ export function answerParent(face: GatewayFace, log: Logger): ParentLine {
   };
 }
 
-function answerOf(face: GatewayFace, question: Question): unknown {
+function answerOf(face: GatewayAdminView, question: Question): unknown {
   if (question.ask === 'ready') return face.ready();
   if (question.ask === 'report') return face.report();
   if (question.ask === 'target') return face.targetReady(question.target);

@@ -66,7 +66,7 @@ const DEFAULT_MAX_MS = 24 * 3_600_000;
  * May the requester be who the certificate would say? Only its own service account's identity, and nothing else in the certificate: the rules of Linkerd's identity service
  * (linkerd2 pkg/identity, `checkCSR`) with the account taken from Kubernetes' word instead of a token. Pure.
  */
-export function mayBe(facts: CsrFacts, rules: SignerRules): SignerVerdict {
+export function signerVerdict(facts: CsrFacts, rules: SignerRules): SignerVerdict {
   const identity = identityOfRequester(facts.username, rules);
   if (identity === undefined) {
     return denied(

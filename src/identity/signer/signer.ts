@@ -13,7 +13,7 @@ import { iso } from '../x509/certificate.ts';
 import { readCsr, type ReadCsr } from './csr-facts.ts';
 import { issueLeaf } from '../authority/issue.ts';
 import type { IssuerSource } from '../authority/issuer-dir.ts';
-import { type DenialReason, mayBe, type SignerRules, type SignerVerdict } from './csr-approval.ts';
+import { type DenialReason, signerVerdict, type SignerRules, type SignerVerdict } from './csr-approval.ts';
 
 export interface SignerOptions {
   readonly client: KubeClient;
@@ -117,7 +117,7 @@ export class Signer {
   }
 
   async #act(csr: Csr, read: ReadCsr, signal: AbortSignal): Promise<void> {
-    const verdict = mayBe(read.facts, this.#options.rules);
+    const verdict = signerVerdict(read.facts, this.#options.rules);
     if (!verdict.allowed) return this.#refuse(csr, verdict, signal);
     const issuer = this.#options.issuer.current();
     // Not approved either: without an issuer, a request stays open. It is taken up again when there is one.

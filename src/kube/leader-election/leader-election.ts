@@ -7,7 +7,7 @@ import { LeaseRecord } from './lease-record.ts';
 import { leases } from '../objects/resource.ts';
 import type { IndexedStore, StoreChange } from '../informer/store.ts';
 
-export interface LeaseOptions {
+export interface LeaderElectionOptions {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
   readonly namespace: string;
   readonly name: string;
@@ -43,8 +43,8 @@ const RELEASE_MS = 5000;
  * resourceVersion that is known, so stale knowledge costs a conflict and never a second holder. Clocks of different machines are never compared: a Lease has run
  * out when this replica has seen it unchanged for its whole duration, and the holder counts its own time from before it asked.
  */
-export class LeaseElector {
-  readonly #options: LeaseOptions;
+export class LeaderElector {
+  readonly #options: LeaderElectionOptions;
   readonly #times: { durationMs: number; deadlineMs: number; renewMs: number; retryMs: number };
   readonly #record: LeaseRecord;
   readonly #stop = new AbortController();
@@ -60,7 +60,7 @@ export class LeaseElector {
   #wakeUp: (() => void) | undefined;
 
   /** @throws RangeError when the deadline is not below the duration: two holders could then work at once */
-  constructor(options: LeaseOptions) {
+  constructor(options: LeaderElectionOptions) {
     this.#options = options;
     const { durationMs = 30_000, identity, clock } = options;
     const deadlineMs = options.renewDeadlineMs ?? durationMs / 2;

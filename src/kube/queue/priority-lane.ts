@@ -5,7 +5,7 @@ interface Node {
 }
 
 /** The waiting keys of one priority. A doubly linked list: every operation is O(1), also leaving from the middle. */
-export class Lane {
+export class PriorityLane {
   readonly #nodes = new Map<string, Node>();
   #oldest: Node | undefined;
   #newest: Node | undefined;

@@ -1,7 +1,7 @@
 import { backoffDelay, type BackoffOptions, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { Lane } from './priority-lane.ts';
+import { PriorityLane } from './priority-lane.ts';
 import type { Pace } from '../budget/pace.ts';
 import { WorkerPool, type PoolMember } from './worker-pool.ts';
 
@@ -34,7 +34,7 @@ export class WorkQueue {
   readonly #options: WorkQueueOptions;
   readonly #pool: WorkerPool;
   readonly #member: PoolMember;
-  readonly #lanes = new Map<number, Lane>();
+  readonly #lanes = new Map<number, PriorityLane>();
   readonly #priorities = new Map<string, number>();
   /** When each key that is being worked on began (monotonic), the earliest first. */
   readonly #running = new Map<string, number>();
@@ -114,7 +114,7 @@ export class WorkQueue {
   #enqueue(key: string, priority: number, end: 'newest' | 'oldest' = 'newest'): void {
     this.#priorities.set(key, priority);
     let lane = this.#lanes.get(priority);
-    if (lane === undefined) this.#lanes.set(priority, (lane = new Lane()));
+    if (lane === undefined) this.#lanes.set(priority, (lane = new PriorityLane()));
     if (end === 'newest') lane.add(key);
     else lane.addFirst(key);
     this.#pool.offer(this.#member);

@@ -2,7 +2,7 @@ import { ProxyFailure } from '../http/failures.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
 import { NO_BODY } from '../http/framing.ts';
 import type { Session } from './session.ts';
-import type { Lease } from '../upstream/connection-lease.ts';
+import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { Target } from '../upstream/target.ts';
 import { BodyReader } from '../http1/body.ts';
 import type { RequestHead, ResponseHead } from '../http1/head.ts';
@@ -27,7 +27,7 @@ export interface RequestRecord {
 /** One request and its response, both in HTTP/1. */
 export interface Exchange extends RequestRecord {
   readonly requestBody: BodyReader;
-  lease: Lease | undefined;
+  lease: ConnectionLease | undefined;
   response: ResponseHead | undefined;
   responseBody: BodyReader;
   /** Bytes of the response's head so far. */
@@ -100,7 +100,7 @@ export function recordRequest(
 export function recordExchange(
   session: Session,
   exchange: Exchange,
-  lease: Lease | undefined,
+  lease: ConnectionLease | undefined,
   failure?: ProxyFailure,
 ): void {
   const endpoint = lease?.endpoint;
@@ -132,7 +132,7 @@ export function takeResponse(
 export function recordFailed(
   session: Session,
   exchange: Exchange,
-  lease: Lease | undefined,
+  lease: ConnectionLease | undefined,
   failure: ProxyFailure,
 ): void {
   const { accounts, target, clock } = session;

@@ -2,8 +2,8 @@ import { IDEMPOTENT } from '../http/messages.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Flow, Session } from './session.ts';
-import type { Lease } from '../upstream/connection-lease.ts';
-import { endGently } from '../io/graceful-close.ts';
+import type { ConnectionLease } from '../upstream/connection-lease.ts';
+import { closeGracefully } from '../io/graceful-close.ts';
 import { passOn } from '../http1/body.ts';
 import {
   type Exchange,
@@ -15,7 +15,7 @@ import {
   recordFailed,
   takeResponse,
 } from './http1-exchange.ts';
-import { HeldRequests } from './pipelined-requests.ts';
+import { PipelinedRequests } from './pipelined-requests.ts';
 import { PrivateConnection } from '../upstream/private-connection.ts';
 import { TranslatedExchange } from './http1-translated.ts';
 import {
@@ -45,7 +45,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   readonly #session: Session;
   readonly #client: Connection;
   readonly #responseMemory = new HeadMemory();
-  readonly #held = new HeldRequests();
+  readonly #held = new PipelinedRequests();
   #exchange: Exchange | undefined;
   /** Instead of an exchange, when endpoints speak HTTP/2, or proxies before them do. */
   #translated: TranslatedExchange | undefined;
@@ -76,7 +76,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     const { clock } = this.#session;
     // Those that are used by then are told by their response.
     clock.after(DRAIN_IDLE_MS, () => {
-      if (this.#idle && this.#held.length === 0) endGently(this.#client, clock);
+      if (this.#idle && this.#held.length === 0) closeGracefully(this.#client, clock);
     });
   }
 
@@ -262,7 +262,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
   }
 
-  #leased(exchange: Exchange, lease: Lease): void {
+  #leased(exchange: Exchange, lease: ConnectionLease): void {
     exchange.lease = lease;
     lease.connection.handler = this;
     if (lease.connection.closed) {
@@ -275,12 +275,12 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#sendHeldBody(exchange, lease);
   }
 
-  #sendHeldBody(exchange: Exchange, lease: Lease): void {
+  #sendHeldBody(exchange: Exchange, lease: ConnectionLease): void {
     if (exchange.requestBody.done || this.#held.length === 0) return;
     this.#sendBody(exchange, lease, this.#held.take());
   }
 
-  #sendBody(exchange: Exchange, lease: Lease, chunk: Buffer): void {
+  #sendBody(exchange: Exchange, lease: ConnectionLease, chunk: Buffer): void {
     try {
       const taken = exchange.requestBody.take(chunk);
       if (taken > 0) {
@@ -370,7 +370,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   /** A request has been answered. */
   #goOn(): void {
     this.#client.resume();
-    if (this.#closing) endGently(this.#client, this.#session.clock);
+    if (this.#closing) closeGracefully(this.#client, this.#session.clock);
     else this.#nextRequest();
   }
 
@@ -410,7 +410,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#answer(failure, exchange, lease);
   }
 
-  #cut(failure: ProxyFailure, exchange: Exchange, lease: Lease | undefined): void {
+  #cut(failure: ProxyFailure, exchange: Exchange, lease: ConnectionLease | undefined): void {
     this.#exchange = undefined;
     this.#session.accounts.failure(failure.kind);
     recordExchange(this.#session, exchange, lease, failure);
@@ -438,7 +438,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   #leave(begun: boolean, error: Error | undefined): void {
     this.#closing = true;
     if (begun) this.#client.abort(error);
-    else endGently(this.#client, this.#session.clock);
+    else closeGracefully(this.#client, this.#session.clock);
   }
 
   /** The client is gone, or can no longer be answered. */
@@ -455,7 +455,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** Answers in the target's stead, saying why. */
-  #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: Lease): void {
+  #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: ConnectionLease): void {
     if (failure.breaks && exchange !== undefined) return this.#cut(failure, exchange, lease);
     this.#session.accounts.failure(failure.kind);
     if (exchange !== undefined) recordFailed(this.#session, exchange, lease, failure);

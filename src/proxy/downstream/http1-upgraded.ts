@@ -1,7 +1,7 @@
 import type { ProxyFailure } from '../http/failures.ts';
-import type { Lease } from '../upstream/connection-lease.ts';
+import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { Session } from './session.ts';
-import { joinTunnel } from '../io/splice.ts';
+import { spliceConnections } from '../io/splice.ts';
 import { type Exchange, marked, recordExchange } from './http1-exchange.ts';
 import type { ResponseHead } from '../http1/head.ts';
 import { renderResponse } from '../http1/render.ts';
@@ -13,9 +13,9 @@ import { renderResponse } from '../http1/render.ts';
 export class UpgradedExchange {
   readonly #session: Session;
   readonly #exchange: Exchange;
-  readonly #lease: Lease;
+  readonly #lease: ConnectionLease;
 
-  constructor(session: Session, exchange: Exchange, lease: Lease) {
+  constructor(session: Session, exchange: Exchange, lease: ConnectionLease) {
     this.#session = session;
     this.#exchange = exchange;
     this.#lease = lease;
@@ -35,7 +35,7 @@ export class UpgradedExchange {
     client.sendText(marked(exchange, renderResponse(head, 1, false)));
     if (first.ofTarget.length > 0) client.send(first.ofTarget);
     const before = { in: client.bytesRead, out: client.bytesWritten };
-    joinTunnel(client, connection, (failure) => {
+    spliceConnections(client, connection, (failure) => {
       if (failure !== undefined) accounts.failure(failure.kind);
       endpoint.succeed(undefined);
       exchange.bytesIn += client.bytesRead - before.in;

@@ -1,4 +1,4 @@
-import { addPart } from '../../base/gathered-bytes.ts';
+import { appendChunk } from '../../base/gathered-bytes.ts';
 import { PROXY_CONNECTION, ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
@@ -84,7 +84,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     if (this.#over) {
       stream.consumed(chunk.length);
     } else if (this.#upstream === undefined) {
-      addPart((this.#held ??= []), chunk);
+      appendChunk((this.#held ??= []), chunk);
     } else {
       this.#pass(this.#upstream, chunk);
     }

@@ -2,9 +2,9 @@ import { contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, NOBODY } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Hold } from '../filters/admission.ts';
-import type { Attempt } from '../upstream/balancer/endpoint.ts';
+import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
 import type { Flow, Session } from './session.ts';
-import { joinTunnel, type TunnelWatch } from '../io/splice.ts';
+import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
 
 const EMPTY = Buffer.alloc(0);
 /** Bytes that are held while a drill delays a connection, before its client is made to wait. */
@@ -13,14 +13,14 @@ const MAX_HELD = 64 * 1024;
 /** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */
 export class OpaqueFlow implements Flow, ConnectionHandler {
   readonly #session: Session;
-  readonly #watch: TunnelWatch | undefined;
+  readonly #watch: SpliceWatch | undefined;
   readonly #startedAt: number;
   /** It has been counted as a raw connection. */
   #counted = false;
   /** The client is somebody else's now. */
   #left = false;
   #upstream: Connection | undefined;
-  #endpoint: Attempt | undefined;
+  #endpoint: PickedEndpoint | undefined;
   #failure: ProxyFailure | undefined;
   /** What came before there was an endpoint. */
   #held: Buffer = EMPTY;
@@ -28,7 +28,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   /** Where something stands before the target that makes the connection wait. */
   #delay: Hold | undefined;
 
-  constructor(session: Session, watch?: TunnelWatch) {
+  constructor(session: Session, watch?: SpliceWatch) {
     this.#session = session;
     this.#watch = watch;
     this.#startedAt = session.clock.monotonic();
@@ -216,7 +216,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
       this.settle();
       this.#log();
     };
-    joinTunnel(client, connection, onEnd, this.#watch);
+    spliceConnections(client, connection, onEnd, this.#watch);
     if (this.#held.length > 0 && !connection.send(this.#held)) client.pause();
     this.#held = EMPTY;
     if (this.#clientEnded) connection.end();

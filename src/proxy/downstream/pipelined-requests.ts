@@ -8,7 +8,7 @@ const LF = 0x0a;
  * What a client has sent and nobody has taken yet: pipelined requests, and what came of a body before there
  * was an endpoint.
  */
-export class HeldRequests {
+export class PipelinedRequests {
   readonly #memory = new HeadMemory();
   #bytes: Buffer = EMPTY;
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { HeadRules } from '../http/forwarding.ts';
 import type { SessionProtocol } from '../http/messages.ts';
-import type { Accounts } from '../metrics/counters.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
@@ -18,7 +18,7 @@ export interface Session {
   readonly check: (head: { readonly fields: readonly Field[] } | undefined) => ProxyFailure | undefined;
   /** Whether the process is shutting down: finish what is under way, take nothing new. */
   readonly draining: () => boolean;
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   readonly accessLog: AccessLog;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;

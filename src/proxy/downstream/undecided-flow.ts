@@ -3,10 +3,10 @@ import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { FirstLine, isHttpServer } from '../io/protocol-detection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { MAX_HEAD } from '../http1/head.ts';
-import { endGently } from '../io/graceful-close.ts';
+import { closeGracefully } from '../io/graceful-close.ts';
 import { OpaqueFlow } from './opaque-flow.ts';
 import type { Flow, Parties } from './session.ts';
-import type { TunnelWatch } from '../io/splice.ts';
+import type { SpliceWatch } from '../io/splice.ts';
 
 const EMPTY = Buffer.alloc(0);
 /** How long the beginning of what looks like a request waits for the rest of its first line, before it is passed on as bytes: Linkerd's detection timeout. */
@@ -20,7 +20,7 @@ const DRAIN_IDLE_MS = 1000;
  * Where a port is said to speak HTTP that is all; what is no HTTP is answered so. Where nothing is said, a client that is quiet may be waiting for a server that speaks first, so it is connected to one after
  * `quietMs`, and looked at all the same until its first line is complete: a request gives that connection up, and one that comes when bytes have passed already (either way) is not let through.
  */
-export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
+export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   readonly #parties: Parties;
   readonly #serve: (protocol: 'http1' | 'http2', parties: Parties, first: Buffer) => Flow;
   readonly #client: Connection;
@@ -154,7 +154,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, TunnelWatch {
     if (flow !== undefined) return flow.drain();
     const idle = () => this.#decided === undefined && this.#raw === undefined && this.#keptBytes === 0;
     const end = () => {
-      if (idle()) endGently(this.#client, this.#clock);
+      if (idle()) closeGracefully(this.#client, this.#clock);
     };
     this.#clock.after(DRAIN_IDLE_MS, end, { unref: true });
   }

@@ -2,9 +2,9 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { Rate } from '../../policy/rate-limits/rate-limits.ts';
-import type { Accounts } from '../metrics/counters.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import { chooseFault, type GateHead, unexpired } from './fault-injection.ts';
+import { chooseFault, type FilteredHead, unexpired } from './fault-injection.ts';
 import type { Excess, RateLimiter } from './rate-limiter.ts';
 
 /** Field of every response that a drill has delayed or made: `delay` or `abort`. */
@@ -18,10 +18,10 @@ export interface Visitor {
   refuse(failure: ProxyFailure): void;
 }
 
-export interface GateOptions {
+export interface AdmissionFilterOptions {
   /** `name:port` of the target. */
   readonly label: string;
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   /** Called when nothing is left to be looked at, because the last fault has expired. */
@@ -34,13 +34,13 @@ export interface GateOptions {
  * What stands before a target, for every request and every new raw connection that may use it: rate limits, then the faults of a drill. It is passed before an endpoint is picked, so nothing that happens here counts against one, and
  * nothing of it is tried again here.
  */
-export class Gate {
-  readonly #options: GateOptions;
+export class AdmissionFilter {
+  readonly #options: AdmissionFilterOptions;
   #limiters: readonly RateLimiter[] = [];
   #faults: readonly FaultRule[] = [];
   #held = 0;
 
-  constructor(options: GateOptions) {
+  constructor(options: AdmissionFilterOptions) {
     this.#options = options;
   }
 
@@ -52,7 +52,7 @@ export class Gate {
   }
 
   /** Lets a visitor pass, refuses it, or makes it wait. @returns how it is held, if it is */
-  pass(client: string, head: GateHead, visitor: Visitor): Hold | undefined {
+  pass(client: string, head: FilteredHead, visitor: Visitor): Hold | undefined {
     const excess = this.#limit(client, head);
     const fault = excess === undefined && this.#faults.length > 0 ? this.#fault(head) : undefined;
     if (excess !== undefined) visitor.refuse(this.#excessFailure(excess));
@@ -63,7 +63,7 @@ export class Gate {
   }
 
   /** The limit that a client has reached; else it counts against all of them. */
-  #limit(client: string, head: GateHead): Excess | undefined {
+  #limit(client: string, head: FilteredHead): Excess | undefined {
     const now = this.#options.clock.monotonic();
     for (const limiter of this.#limiters) {
       const excess = limiter.excess(client, now);
@@ -88,7 +88,7 @@ export class Gate {
     return new ProxyFailure('rate limited', text, undefined, { fields: { 'retry-after': retryAfter } });
   }
 
-  #fault(head: GateHead): FaultRule | undefined {
+  #fault(head: FilteredHead): FaultRule | undefined {
     const { clock, random, onEmpty } = this.#options;
     this.#faults = unexpired(this.#faults, clock.now());
     if (this.#faults.length === 0 && this.#limiters.length === 0) onEmpty();

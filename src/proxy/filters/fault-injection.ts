@@ -3,7 +3,7 @@ import type { FaultRule } from '../../policy/faults/fault-rules.ts';
 import type { Field } from '../http/fields.ts';
 
 /** What is asked for: the head of a request; undefined = a raw connection. */
-export type GateHead = { readonly fields: readonly Field[] } | undefined;
+export type FilteredHead = { readonly fields: readonly Field[] } | undefined;
 
 /** Rules that have not expired. */
 export function unexpired(rules: readonly FaultRule[], now: number): readonly FaultRule[] {
@@ -15,14 +15,14 @@ export function unexpired(rules: readonly FaultRule[], now: number): readonly Fa
  */
 export function chooseFault(
   rules: readonly FaultRule[],
-  head: GateHead,
+  head: FilteredHead,
   random: Random,
 ): FaultRule | undefined {
   for (const rule of rules) if (meets(rule, head) && random() * 100 < rule.percent) return rule;
   return undefined;
 }
 
-function meets({ headers, abort }: FaultRule, head: GateHead): boolean {
+function meets({ headers, abort }: FaultRule, head: FilteredHead): boolean {
   if (head === undefined) return headers.length === 0 && abort === undefined;
   return headers.every(({ name, value }) =>
     head.fields.some((field) => field.about.text === name && field.value === value),

@@ -1,5 +1,5 @@
 import type { Rate, RateLimits } from '../../policy/rate-limits/rate-limits.ts';
-import { Bucket, Pace } from './token-bucket.ts';
+import { TokenBucket, Pace } from './token-bucket.ts';
 
 /** Which of the limits it is: Linkerd's label `ratelimit_scope`. */
 export type LimitScope = 'total' | 'identity' | 'override';
@@ -36,13 +36,13 @@ export interface RateLimiterOptions {
 export class RateLimiter {
   readonly limits: RateLimits;
   readonly #options: RateLimiterOptions;
-  readonly #total: Bucket | undefined;
+  readonly #total: TokenBucket | undefined;
   readonly #perClient: Pace | undefined;
-  readonly #overrides: readonly { readonly clients: readonly string[]; readonly bucket: Bucket }[];
+  readonly #overrides: readonly { readonly clients: readonly string[]; readonly bucket: TokenBucket }[];
   /** The override of a client, so that names are not compared at every request. */
-  readonly #named = new Map<string, Bucket | undefined>();
-  readonly #clients = new Map<string, Bucket>();
-  #others: Bucket | undefined;
+  readonly #named = new Map<string, TokenBucket | undefined>();
+  readonly #clients = new Map<string, TokenBucket>();
+  #others: TokenBucket | undefined;
   #sweptAt = -Infinity;
 
   constructor(limits: RateLimits, options: RateLimiterOptions) {
@@ -51,9 +51,12 @@ export class RateLimiter {
     const { total, perClient, overrides } = limits;
     this.limits = limits;
     this.#options = options;
-    this.#total = total === undefined ? undefined : new Bucket(pace(total));
+    this.#total = total === undefined ? undefined : new TokenBucket(pace(total));
     this.#perClient = perClient === undefined ? undefined : pace(perClient);
-    this.#overrides = overrides.map(({ clients, rate }) => ({ clients, bucket: new Bucket(pace(rate)) }));
+    this.#overrides = overrides.map(({ clients, rate }) => ({
+      clients,
+      bucket: new TokenBucket(pace(rate)),
+    }));
   }
 
   /** Clients that are remembered. */
@@ -83,20 +86,20 @@ export class RateLimiter {
     this.#total?.take(now);
   }
 
-  #own(client: string, now: number): Bucket | undefined {
+  #own(client: string, now: number): TokenBucket | undefined {
     const override = this.#override(client);
     if (override !== undefined || this.#perClient === undefined) return override;
     const known = this.#clients.get(client);
     if (known !== undefined) return known;
     const { maxClients = MAX_CLIENTS } = this.#options;
     if (this.#clients.size >= maxClients) this.#sweep(now);
-    if (this.#clients.size >= maxClients) return (this.#others ??= new Bucket(this.#perClient));
-    const bucket = new Bucket(this.#perClient);
+    if (this.#clients.size >= maxClients) return (this.#others ??= new TokenBucket(this.#perClient));
+    const bucket = new TokenBucket(this.#perClient);
     this.#clients.set(client, bucket);
     return bucket;
   }
 
-  #override(client: string): Bucket | undefined {
+  #override(client: string): TokenBucket | undefined {
     if (this.#overrides.length === 0) return undefined;
     if (this.#named.has(client)) return this.#named.get(client);
     const { matches, maxClients = MAX_CLIENTS } = this.#options;

@@ -24,7 +24,7 @@ export class Pace {
  * The generic cell rate algorithm (ITU-T I.371; Linkerd's proxies limit by it, too): a token bucket that is one number, the moment at which it is full again. In any time t no more than `burst + t × perSecond`
  * are let through, and whoever comes no faster than the rate always is.
  */
-export class Bucket {
+export class TokenBucket {
   readonly pace: Pace;
   /** Monotonic milliseconds. */
   #fullAt = -Infinity;

@@ -3,7 +3,7 @@ import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
-import { endGently } from '../io/graceful-close.ts';
+import { closeGracefully } from '../io/graceful-close.ts';
 import { type AbuseLimit, PeerBudget } from './abuse.ts';
 import { ConnectionError, ErrorCode } from './errors.ts';
 import {
@@ -23,7 +23,7 @@ import {
 import { HeaderBlock } from './header-block.ts';
 import { HpackDecoder, HpackError } from './hpack/decoder.ts';
 import { KeepAlive } from './keep-alive.ts';
-import { initialPeerSettings, readSettings } from './remote-settings.ts';
+import { initialRemoteSettings, readSettings } from './remote-settings.ts';
 import { Sender } from './sender.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
 import { connectionWindowOf, StreamTable } from './stream-table.ts';
@@ -102,7 +102,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #reader = new FrameReader(this);
   readonly #decoder = new HpackDecoder(4096, MAX_HEADER_LIST);
   readonly #block = new HeaderBlock();
-  readonly #peer = initialPeerSettings();
+  readonly #peer = initialRemoteSettings();
   readonly #streamWindow: number;
   readonly #connectionWindow: number;
   readonly #maxStreams: number;
@@ -456,7 +456,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #endWhenIdle(): void {
     if (!this.#last || this.#streams.size > 0 || this.#failed) return;
     this.#keepAlive?.stop();
-    endGently(this.#bytes, this.#options.clock);
+    closeGracefully(this.#bytes, this.#options.clock);
   }
 
   /** Runs what may find the peer guilty, or unwilling to read. */
@@ -479,7 +479,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#bytes.send(goAwayFrame(this.#streams.lastPeerId, code, message));
     this.#streams.loseAbove(0, code, false);
     this.#keepAlive?.stop();
-    endGently(this.#bytes, this.#options.clock, verdict);
+    closeGracefully(this.#bytes, this.#options.clock, verdict);
     this.#options.user.onGoAway(this);
   }
 

@@ -2,7 +2,7 @@ import { ConnectionError, ErrorCode } from './errors.ts';
 import { DEFAULT_WINDOW, MAX_WINDOW, Setting } from './frames.ts';
 
 /** What the peer has asked for (RFC 9113 section 6.5.2). */
-export interface PeerSettings {
+export interface RemoteSettings {
   headerTableSize: number;
   /** The smallest that was said in the last frame: the next header block has to say so (RFC 7541 section 4.2). */
   leastHeaderTableSize: number;
@@ -10,7 +10,7 @@ export interface PeerSettings {
   initialWindow: number;
 }
 
-export function initialPeerSettings(): PeerSettings {
+export function initialRemoteSettings(): RemoteSettings {
   return {
     headerTableSize: 4096,
     leastHeaderTableSize: 4096,
@@ -20,7 +20,7 @@ export function initialPeerSettings(): PeerSettings {
 }
 
 /** Takes a SETTINGS payload into account; unknown ones are ignored. @throws ConnectionError */
-export function readSettings(payload: Buffer, into: PeerSettings, role: 'client' | 'server'): void {
+export function readSettings(payload: Buffer, into: RemoteSettings, role: 'client' | 'server'): void {
   if (payload.length % 6 !== 0)
     throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a SETTINGS frame is cut short');
   into.leastHeaderTableSize = Number.POSITIVE_INFINITY;

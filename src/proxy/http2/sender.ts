@@ -1,6 +1,6 @@
-import { addPart } from '../../base/gathered-bytes.ts';
+import { appendChunk } from '../../base/gathered-bytes.ts';
 import type { Connection } from '../io/connection.ts';
-import type { Slab } from '../io/write-buffer.ts';
+import type { WriteBuffer } from '../io/write-buffer.ts';
 import type { Field } from '../http/fields.ts';
 import { ConnectionError, ErrorCode } from './errors.ts';
 import {
@@ -42,7 +42,7 @@ export class Sender {
   #congested = false;
   #waiting = new Set<Http2Stream>();
   /** Where the header of the DATA frame is that was written last, and how many bytes had been written behind it. */
-  #last: Slab | undefined;
+  #last: WriteBuffer | undefined;
   #lastAt = 0;
   #lastEnd = 0;
   #lastStream: Http2Stream | undefined;
@@ -76,7 +76,7 @@ export class Sender {
       }
       if (sent === chunk.length) return sent;
     }
-    addPart((stream.queue ??= []), sent === 0 ? chunk : chunk.subarray(sent));
+    appendChunk((stream.queue ??= []), sent === 0 ? chunk : chunk.subarray(sent));
     stream.queued += chunk.length - sent;
     this.#waiting.add(stream);
     return sent;

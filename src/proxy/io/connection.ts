@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { ProxyFailure } from '../http/failures.ts';
-import { MAX_ROOM, type Slab, takeSlab } from './write-buffer.ts';
+import { MAX_ROOM, type WriteBuffer, takeWriteBuffer } from './write-buffer.ts';
 import { outliveWriteErrors } from './write-errors.ts';
 
 /** What a connection tells whoever uses it now. One object serves for many connections and requests: no closure per request. */
@@ -81,14 +81,14 @@ export interface Connection {
    * Room to write into, so that nothing has to be copied: at `at` of its `bytes`. `sent` says how much was written.
    * @param bytes at most `MAX_ROOM`
    */
-  room(bytes: number): Slab;
+  room(bytes: number): WriteBuffer;
   /** So many bytes have been written into the `room`. @returns as `send` */
   sent(bytes: number): boolean;
   /**
    * Whether what was written at that place of a `room` may still be changed. Only of what was written last: memory that was given on is
    * used again, and the same place of it holds something else then.
    */
-  isUnsent(slab: Slab, at: number): boolean;
+  isUnsent(slab: WriteBuffer, at: number): boolean;
   /** Gives everything on now. */
   flush(): void;
   pause(): void;
@@ -116,7 +116,7 @@ export class SocketConnection implements Connection {
   readonly #below: Socket;
   readonly #boundary: Boundary;
   /** What has been sent in this turn and not been given to the socket. */
-  #slab: Slab | undefined;
+  #slab: WriteBuffer | undefined;
   #corked = false;
   #scheduled = false;
   #closed = false;
@@ -235,14 +235,14 @@ export class SocketConnection implements Connection {
     return this.sent(length);
   }
 
-  room(bytes: number): Slab {
+  room(bytes: number): WriteBuffer {
     let slab = this.#slab;
     if (slab !== undefined && slab.at + bytes <= MAX_ROOM) return slab;
     if (slab !== undefined) {
       this.#empty();
       slab.detach();
     }
-    slab = takeSlab();
+    slab = takeWriteBuffer();
     this.#slab = slab;
     return slab;
   }
@@ -256,7 +256,7 @@ export class SocketConnection implements Connection {
     return !this.#socket.writableNeedDrain;
   }
 
-  isUnsent(slab: Slab, at: number): boolean {
+  isUnsent(slab: WriteBuffer, at: number): boolean {
     return this.#slab === slab && slab.isUnwritten(at);
   }
 

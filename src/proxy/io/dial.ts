@@ -6,7 +6,7 @@ import type { Field } from '../http/fields.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 import { type Connection, SocketConnection, TLS_BELOW } from './connection.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
-import type { ConnectionAccount } from '../metrics/connection-counters.ts';
+import type { ConnectionCounters } from '../metrics/connection-counters.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { EndpointPlace } from './endpoint-address.ts';
 
@@ -17,7 +17,7 @@ export interface DialOptions {
   /** The service, for messages: `name:port`. */
   readonly label: string;
   /** Where connections are counted; asked for with each. */
-  readonly account: () => ConnectionAccount;
+  readonly account: () => ConnectionCounters;
   /** Where exceptions that nobody foresaw end. */
   readonly boundary: Boundary;
   readonly clock: Clock;

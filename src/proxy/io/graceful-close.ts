@@ -12,7 +12,7 @@ const LINGER_MS = 30_000;
  * while it sends: a client that uploads slowly and reads at the end is waited for while something comes.
  * @param error what the connection is to end with; whoever broke the rules is not waited for while it goes on sending
  */
-export function endGently(connection: Connection, clock: Clock, error?: Error): void {
+export function closeGracefully(connection: Connection, clock: Clock, error?: Error): void {
   connection.end(() => {
     const deadline = clock.monotonic() + (error === undefined ? LINGER_MS : 0);
     const wait = () => {

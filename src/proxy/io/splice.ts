@@ -2,7 +2,7 @@ import type { Connection, ConnectionHandler } from './connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 
 /** Looks at the bytes of both sides before they pass, for as long as that is needed. */
-export interface TunnelWatch {
+export interface SpliceWatch {
   /** Nothing more is to be looked at. */
   readonly over: boolean;
   /** @returns what may pass now, with what has been kept back; undefined = nothing. The tunnel may be somebody else's by then. */
@@ -16,7 +16,7 @@ export interface TunnelWatch {
  * @param onEnd called once, when both connections are closed; with the failure, where it was a mistake of ours
  * @param watch who looks at them, if anybody
  */
-export function joinTunnel(a: Connection, b: Connection, onEnd: TunnelEnd, watch?: TunnelWatch): void {
+export function spliceConnections(a: Connection, b: Connection, onEnd: TunnelEnd, watch?: SpliceWatch): void {
   new Tunnel(a, b, onEnd, watch).start();
 }
 
@@ -26,13 +26,13 @@ class Tunnel implements ConnectionHandler {
   readonly #a: Connection;
   readonly #b: Connection;
   readonly #onEnd: TunnelEnd;
-  #watch: TunnelWatch | undefined;
+  #watch: SpliceWatch | undefined;
   #closed = 0;
   /** Those that have sent all that they had to say. */
   readonly #ended = new Set<Connection>();
   #failure: ProxyFailure | undefined;
 
-  constructor(a: Connection, b: Connection, onEnd: TunnelEnd, watch: TunnelWatch | undefined) {
+  constructor(a: Connection, b: Connection, onEnd: TunnelEnd, watch: SpliceWatch | undefined) {
     this.#a = a;
     this.#b = b;
     this.#onEnd = onEnd;

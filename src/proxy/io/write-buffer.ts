@@ -3,10 +3,10 @@ export const MAX_ROOM = 32 * 1024;
 /** Unused slabs that are kept. */
 const MAX_FREE = 64;
 
-const free: Slab[] = [];
+const free: WriteBuffer[] = [];
 
 /** Memory in which small writes of one connection are put together. It is used again when the socket is done with all of it. */
-export class Slab {
+export class WriteBuffer {
   readonly bytes: Buffer = Buffer.allocUnsafeSlow(MAX_ROOM);
   /** Where the next byte goes. */
   at = 0;
@@ -56,9 +56,9 @@ export class Slab {
   }
 }
 
-export function takeSlab(): Slab {
+export function takeWriteBuffer(): WriteBuffer {
   const slab = free.pop();
-  if (slab === undefined) return new Slab();
+  if (slab === undefined) return new WriteBuffer();
   slab.reuse();
   return slab;
 }

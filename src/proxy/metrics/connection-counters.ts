@@ -6,7 +6,7 @@ export const OTHER = 'other';
 const MAX_ERRNOS = 32;
 
 /** Connections of one kind, as numbers. */
-export interface ConnectionNumbers {
+export interface ConnectionCounts {
   readonly opened: number;
   readonly open: number;
   readonly readBytes: number;
@@ -15,7 +15,7 @@ export interface ConnectionNumbers {
   readonly closes: Readonly<Record<string, number>>;
 }
 
-export const NO_CONNECTIONS: ConnectionNumbers = {
+export const NO_CONNECTIONS: ConnectionCounts = {
   opened: 0,
   open: 0,
   readBytes: 0,
@@ -30,7 +30,7 @@ interface Counting {
 }
 
 /** Connections of one kind. Bytes of those that are open are read off them when somebody asks. */
-export class ConnectionAccount {
+export class ConnectionCounters {
   #opened = 0;
   #readBytes = 0;
   #writtenBytes = 0;
@@ -64,7 +64,7 @@ export class ConnectionAccount {
     this.#closes.set(bounded, (this.#closes.get(bounded) ?? 0) + 1);
   }
 
-  get numbers(): ConnectionNumbers {
+  get numbers(): ConnectionCounts {
     let [readBytes, writtenBytes] = [this.#readBytes, this.#writtenBytes];
     for (const connection of this.#live) {
       readBytes += connection.bytesRead;

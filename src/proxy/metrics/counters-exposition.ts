@@ -1,8 +1,8 @@
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
-import { type Accounts, type AccountsSnapshot, readKey } from './counters.ts';
-import { type ConnectionNumbers, OTHER } from './connection-counters.ts';
+import { type ProxyCounters, type CountersSnapshot, readKey } from './counters.ts';
+import { type ConnectionCounts, OTHER } from './connection-counters.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { routeFamilies, writeRoutes } from './route-exposition.ts';
 import type { FailureKind } from '../http/failures.ts';
@@ -146,7 +146,7 @@ const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'h
  */
 export function publishAccounts(
   registry: Registry,
-  accounts: Accounts | (() => AccountsSnapshot | Promise<AccountsSnapshot>),
+  accounts: ProxyCounters | (() => CountersSnapshot | Promise<CountersSnapshot>),
   side: Side,
   listen?: SocketAddress,
 ): void {
@@ -156,7 +156,7 @@ export function publishAccounts(
 
 /** What is published of a snapshot; the snapshot must not change until it is written. */
 export function accountsExposition(
-  snapshot: AccountsSnapshot,
+  snapshot: CountersSnapshot,
   side: Side,
   listen?: SocketAddress,
 ): Exposition {
@@ -183,7 +183,7 @@ export function accountsExposition(
   return out;
 }
 
-function writeRequests(out: Exposition, { targets }: AccountsSnapshot): void {
+function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
   const labelled = Object.entries(targets).map(
     ([label, account]) => [{ direction: 'outbound', ...targetLabels(label) }, account] as const,
   );
@@ -239,12 +239,12 @@ function together(a: ResponseNumbers, b: ResponseNumbers): ResponseNumbers {
 
 function writeConnections(
   out: Exposition,
-  snapshot: AccountsSnapshot,
+  snapshot: CountersSnapshot,
   side: Side,
   server: LabelValues,
 ): void {
   const secured = side === 'inbound' ? { tls: 'true' } : {};
-  const all: (readonly [LabelValues, ConnectionNumbers])[] = [
+  const all: (readonly [LabelValues, ConnectionCounts])[] = [
     [{ direction: side, peer: 'src', ...server, ...secured }, snapshot.client],
     ...Object.entries(snapshot.endpoints).map(
       ([label, numbers]) =>
@@ -252,7 +252,7 @@ function writeConnections(
     ),
   ];
   if (snapshot.shared.opened > 0) all.push([{ direction: 'outbound', peer: 'dst' }, snapshot.shared]);
-  const write = (family: MetricFamily, read: (numbers: ConnectionNumbers) => number) =>
+  const write = (family: MetricFamily, read: (numbers: ConnectionCounts) => number) =>
     out.write(
       family,
       all.values().map(([labels, numbers]) => [labels, read(numbers)]),
@@ -273,7 +273,7 @@ function writeConnections(
 
 function writeAuthorizations(
   out: Exposition,
-  { authorizations }: AccountsSnapshot,
+  { authorizations }: CountersSnapshot,
   server: LabelValues,
 ): void {
   const route = { route_group: '', route_kind: 'default', route_name: 'default' };
@@ -292,7 +292,7 @@ function writeAuthorizations(
   out.write(families.tcpDeny, samples('tcp', 'deny'));
 }
 
-function writeGates(out: Exposition, { rateLimits, faults }: AccountsSnapshot, server: LabelValues): void {
+function writeGates(out: Exposition, { rateLimits, faults }: CountersSnapshot, server: LabelValues): void {
   const limited = (key: string): LabelValues => {
     const [target = '', policy = '', ratelimit_scope = ''] = readKey(key);
     const [ratelimit_group = '', ratelimit_kind = '', ...name] = policy.split('/');
@@ -307,7 +307,7 @@ function writeGates(out: Exposition, { rateLimits, faults }: AccountsSnapshot, s
   out.write(families.faults, entriesOf(faults, injected));
 }
 
-function writeErrors(out: Exposition, { failures, refused }: AccountsSnapshot, side: Side): void {
+function writeErrors(out: Exposition, { failures, refused }: CountersSnapshot, side: Side): void {
   const samples = (layer: string, ofClient: boolean) =>
     Object.entries(failures)
       .values()
@@ -323,7 +323,7 @@ function writeErrors(out: Exposition, { failures, refused }: AccountsSnapshot, s
   out.write(families.outboundTcpErrors, [...(side === 'outbound' ? refusals : []), ...samples('tcp', false)]);
 }
 
-function writeStreams(out: Exposition, { streams }: AccountsSnapshot, direction: Side): void {
+function writeStreams(out: Exposition, { streams }: CountersSnapshot, direction: Side): void {
   const { connections, requests, tunnels } = streams;
   if (requests + tunnels + connections === 0) return;
   out.write(families.streamConnections, [[{ direction }, connections]]);

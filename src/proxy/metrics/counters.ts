@@ -1,9 +1,9 @@
 import type { Clock } from '../../base/clock.ts';
-import { ConnectionAccount, type ConnectionNumbers, NO_CONNECTIONS, OTHER } from './connection-counters.ts';
+import { ConnectionCounters, type ConnectionCounts, NO_CONNECTIONS, OTHER } from './connection-counters.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
-import { RouteAccount, type RouteNumbers } from './route-counters.ts';
+import { RouteCounters, type RouteCounts } from './route-counters.ts';
 
 /** Services, and transport headers, that are counted one by one. */
 const MAX_SERVICES = 10_000;
@@ -27,21 +27,21 @@ export interface Counter {
 }
 
 /** Requests of one target. */
-export interface TargetAccount {
+export interface TargetCounters {
   requests: number;
   /** By `responseKey`. */
   readonly responses: Map<number, ResponseNumbers>;
 }
 
 /** Stream mode: connections that are open now, and what has travelled on them. */
-export interface StreamNumbers {
+export interface StreamCounts {
   readonly connections: number;
   readonly requests: number;
   readonly tunnels: number;
 }
 
 /** Everything that was counted, as plain JSON: what a worker process tells its parent. All numbers but `open` only grow. */
-export interface AccountsSnapshot {
+export interface CountersSnapshot {
   readonly targets: Readonly<
     Record<
       string,
@@ -49,7 +49,7 @@ export interface AccountsSnapshot {
     >
   >;
   /** By target and route; of targets with retries or timeouts. */
-  readonly routes: Readonly<Record<string, RouteNumbers>>;
+  readonly routes: Readonly<Record<string, RouteCounts>>;
   /** By layer and kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly refused: Readonly<Record<string, number>>;
@@ -61,17 +61,17 @@ export interface AccountsSnapshot {
   readonly rateLimits: Readonly<Record<string, number>>;
   /** Injected faults, by service and kind. */
   readonly faults: Readonly<Record<string, number>>;
-  readonly client: ConnectionNumbers;
+  readonly client: ConnectionCounts;
   /** Connections that are not for one service: an egress' to gateways, which its flows share. */
-  readonly shared: ConnectionNumbers;
+  readonly shared: ConnectionCounts;
   /** Connections to endpoints by `name:port`. */
-  readonly endpoints: Readonly<Record<string, ConnectionNumbers>>;
-  readonly streams: StreamNumbers;
+  readonly endpoints: Readonly<Record<string, ConnectionCounts>>;
+  readonly streams: StreamCounts;
   /** Exceptions that nobody foresaw. */
   readonly internalErrors: number;
 }
 
-export interface AccountsOptions {
+export interface CountersOptions {
   /** Whether a service (`name:port`) exists; one that does not is counted under `other`, so that nobody can make series by asking for names. Default: all exist. */
   known?(target: string): boolean;
   /** Told of exceptions that nobody foresaw, for the log. */
@@ -81,8 +81,8 @@ export interface AccountsOptions {
 }
 
 /** What the data path counts, in plain numbers; published when somebody asks (`counters-exposition.ts`). One per process. */
-export class Accounts implements Boundary {
-  readonly targets = new Map<string, TargetAccount>();
+export class ProxyCounters implements Boundary {
+  readonly targets = new Map<string, TargetCounters>();
   readonly failures = new Map<string, number>();
   /** Connections refused before a service was known, by reason. */
   readonly refused = new Map<string, number>();
@@ -90,21 +90,21 @@ export class Accounts implements Boundary {
   readonly authorizations = new Map<string, Counter>();
   readonly rateLimits = new Map<string, number>();
   readonly faults = new Map<string, number>();
-  readonly client = new ConnectionAccount();
-  readonly shared = new ConnectionAccount();
+  readonly client = new ConnectionCounters();
+  readonly shared = new ConnectionCounters();
   readonly streams = { connections: 0, requests: 0, tunnels: 0 };
   /** Exceptions that nobody foresaw. */
   internalErrors = 0;
   readonly #caught = new WeakMap<object, ProxyFailure>();
-  readonly #endpoints = new Map<string, ConnectionAccount>();
+  readonly #endpoints = new Map<string, ConnectionCounters>();
   /** By target and route. */
-  readonly #routes = new Map<string, RouteAccount>();
+  readonly #routes = new Map<string, RouteCounters>();
   readonly #clients = new Set<string>();
-  readonly #options: AccountsOptions;
+  readonly #options: CountersOptions;
   /** Services that have gone: their number of requests, and since when it has stood still. */
   readonly #gone = new Map<string, { requests: number; since: number }>();
 
-  constructor(options: AccountsOptions = {}) {
+  constructor(options: CountersOptions = {}) {
     this.#options = options;
   }
 
@@ -121,11 +121,11 @@ export class Accounts implements Boundary {
   }
 
   /** Requests of a target to which retries or timeouts apply. @param route of its ServiceProfile; empty where none is meant */
-  route(target: string, route: string): RouteAccount {
+  route(target: string, route: string): RouteCounters {
     const key = keyOf(target, route.replaceAll(SEPARATOR, ' '));
     const bounded = this.#routes.has(key) || this.#takes(target, this.#routes) ? key : keyOf(OTHER, '');
     let account = this.#routes.get(bounded);
-    if (account === undefined) this.#routes.set(bounded, (account = new RouteAccount()));
+    if (account === undefined) this.#routes.set(bounded, (account = new RouteCounters()));
     return account;
   }
 
@@ -188,17 +188,17 @@ export class Accounts implements Boundary {
    * Connections to the endpoints of a service; to be asked for with each connection, since what is gone and
    * unused is forgotten. What is too much to count one by one is counted under `OTHER`.
    */
-  endpointOf(target: string): ConnectionAccount {
+  endpointOf(target: string): ConnectionCounters {
     const known = this.#endpoints.get(target);
     if (known !== undefined) return known;
     const label = this.#takes(target, this.#endpoints) ? target : OTHER;
-    const account = this.#endpoints.get(label) ?? new ConnectionAccount();
+    const account = this.#endpoints.get(label) ?? new ConnectionCounters();
     this.#endpoints.set(label, account);
     return account;
   }
 
   /** All numbers as they are now. Forgets services that have been gone and unused for 10 minutes. */
-  snapshot(): AccountsSnapshot {
+  snapshot(): CountersSnapshot {
     this.#forget();
     return {
       targets: Object.fromEntries(
@@ -222,16 +222,16 @@ export class Accounts implements Boundary {
     };
   }
 
-  #target(label: string): TargetAccount {
+  #target(label: string): TargetCounters {
     const account = this.targets.get(label);
     if (account !== undefined) return account;
     return this.#open(this.#takes(label, this.targets) ? label : OTHER);
   }
 
-  #open(label: string): TargetAccount {
+  #open(label: string): TargetCounters {
     const known = this.targets.get(label);
     if (known !== undefined) return known;
-    const account: TargetAccount = { requests: 0, responses: new Map() };
+    const account: TargetCounters = { requests: 0, responses: new Map() };
     this.targets.set(label, account);
     return account;
   }
@@ -282,7 +282,7 @@ export class Accounts implements Boundary {
 }
 
 /** Nothing counted yet. */
-export const EMPTY_SNAPSHOT: AccountsSnapshot = {
+export const EMPTY_SNAPSHOT: CountersSnapshot = {
   targets: {},
   routes: {},
   failures: {},
@@ -299,13 +299,13 @@ export const EMPTY_SNAPSHOT: AccountsSnapshot = {
 };
 
 /** The sum of two processes' numbers. */
-export function addSnapshots(a: AccountsSnapshot, b: AccountsSnapshot): AccountsSnapshot {
-  return sum(a as unknown as Tree, b as unknown as Tree) as unknown as AccountsSnapshot;
+export function addSnapshots(a: CountersSnapshot, b: CountersSnapshot): CountersSnapshot {
+  return sum(a as unknown as Tree, b as unknown as Tree) as unknown as CountersSnapshot;
 }
 
 /** What remains of a process that has ended: what it has carried counts on, what it had open is closed. */
-export function endedSnapshot(snapshot: AccountsSnapshot): AccountsSnapshot {
-  const ended = (numbers: ConnectionNumbers): ConnectionNumbers => ({ ...numbers, open: 0 });
+export function endedSnapshot(snapshot: CountersSnapshot): CountersSnapshot {
+  const ended = (numbers: ConnectionCounts): ConnectionCounts => ({ ...numbers, open: 0 });
   return {
     ...snapshot,
     client: ended(snapshot.client),

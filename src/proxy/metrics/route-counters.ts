@@ -4,7 +4,7 @@ import { observe, responseKey, type ResponseNumbers } from './histogram.ts';
 export type TimeoutKind = 'request' | 'response' | 'idle' | 'try';
 
 /** What was counted of one route, as plain JSON. */
-export interface RouteNumbers {
+export interface RouteCounts {
   readonly requests: number;
   readonly tries: number;
   /** By twice `responseKey`, plus one for failures. */
@@ -22,7 +22,7 @@ export interface RouteNumbers {
 export type RetryOutcome = 'sent' | 'succeeded' | 'exhausted' | 'overBudget' | 'unreplayable';
 
 /** Requests of one target and route that retries or timeouts apply to. */
-export class RouteAccount {
+export class RouteCounters {
   requests = 0;
   tries = 0;
   readonly retries: Record<RetryOutcome, number> = {
@@ -46,7 +46,7 @@ export class RouteAccount {
     observe(this.#answers, keyOf(answer), answer.ms);
   }
 
-  get numbers(): RouteNumbers {
+  get numbers(): RouteCounts {
     const { requests, tries, retries, timeouts } = this;
     return {
       requests,

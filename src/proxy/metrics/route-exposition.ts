@@ -1,6 +1,6 @@
 import { type Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
-import { readAnswerKey, type RouteNumbers } from './route-counters.ts';
+import { readAnswerKey, type RouteCounts } from './route-counters.ts';
 
 const ROUTE = ['direction', 'dst', 'rt_route'];
 const ANSWER = [...ROUTE, 'status_code', 'classification', 'grpc_status'];
@@ -66,7 +66,7 @@ export const routeFamilies = {
 interface Sample {
   readonly route: LabelValues;
   readonly retry: LabelValues;
-  readonly numbers: RouteNumbers;
+  readonly numbers: RouteCounts;
 }
 
 /**
@@ -76,7 +76,7 @@ interface Sample {
  */
 export function writeRoutes(
   out: Exposition,
-  routes: Iterable<readonly [label: string, route: string, RouteNumbers]>,
+  routes: Iterable<readonly [label: string, route: string, RouteCounts]>,
   serviceOf: (label: string) => { name: string; namespace: string; port: string } | undefined,
 ): void {
   const samples = [...routes].map(
@@ -126,13 +126,13 @@ function retryLabels(
 }
 
 function writeTraffic(out: Exposition, samples: readonly Sample[]): void {
-  const counts = (family: MetricFamily, read: (numbers: RouteNumbers) => number) =>
+  const counts = (family: MetricFamily, read: (numbers: RouteCounts) => number) =>
     out.write(
       family,
       samples.values().map(({ route, numbers }) => [route, read(numbers)]),
     );
-  type Answers = RouteNumbers['responses'];
-  const answers = (family: MetricFamily, read: (numbers: RouteNumbers) => Answers) =>
+  type Answers = RouteCounts['responses'];
+  const answers = (family: MetricFamily, read: (numbers: RouteCounts) => Answers) =>
     out.write(
       family,
       samples
@@ -143,7 +143,7 @@ function writeTraffic(out: Exposition, samples: readonly Sample[]): void {
           ),
         ),
     );
-  const latencies = (family: MetricFamily, read: (numbers: RouteNumbers) => Answers) =>
+  const latencies = (family: MetricFamily, read: (numbers: RouteCounts) => Answers) =>
     out.writeHistogram(
       family,
       LATENCY_BUCKETS,
@@ -164,7 +164,7 @@ function writeTraffic(out: Exposition, samples: readonly Sample[]): void {
 }
 
 function writeRetries(out: Exposition, samples: readonly Sample[]): void {
-  const outcomes = (family: MetricFamily, read: (retries: RouteNumbers['retries']) => number) =>
+  const outcomes = (family: MetricFamily, read: (retries: RouteCounts['retries']) => number) =>
     out.write(
       family,
       samples.values().map(({ retry, numbers }) => [retry, read(numbers.retries)]),
@@ -199,7 +199,7 @@ function answerLabels(answer: number): LabelValues {
 }
 
 function byStatus(
-  answers: RouteNumbers['responses'],
+  answers: RouteCounts['responses'],
 ): Map<number, { readonly buckets: readonly number[]; readonly sum: number }> {
   const found = new Map<number, { buckets: number[]; sum: number }>();
   for (const [answer, { buckets, latencySum }] of Object.entries(answers) as [string, ResponseNumbers][]) {

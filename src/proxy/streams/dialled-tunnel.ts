@@ -1,5 +1,5 @@
 import { messageOf } from '../../api/errors/linkspan-error.ts';
-import { addPart } from '../../base/gathered-bytes.ts';
+import { appendChunk } from '../../base/gathered-bytes.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import { type Field, valueOf } from '../http/fields.ts';
@@ -91,11 +91,11 @@ export class DialledTunnel extends StreamConnection {
     if (this.#answered) return super.put(chunk);
     if (this.#earlyBytes < EARLY && this.#waitingBytes === 0) {
       this.#earlyBytes += chunk.length;
-      addPart(this.#early, chunk);
+      appendChunk(this.#early, chunk);
       if (this.stream !== undefined) super.put(chunk);
       return;
     }
-    addPart(this.#waiting, chunk);
+    appendChunk(this.#waiting, chunk);
     this.#waitingBytes += chunk.length;
     this.unsent += chunk.length;
   }

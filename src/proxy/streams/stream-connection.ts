@@ -1,11 +1,11 @@
-import { addPart } from '../../base/gathered-bytes.ts';
+import { appendChunk } from '../../base/gathered-bytes.ts';
 import { type Boundary, contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
-import { type Slab, takeSlab } from '../io/write-buffer.ts';
+import { type WriteBuffer, takeWriteBuffer } from '../io/write-buffer.ts';
 
 /** Unsent bytes from which whoever sends is asked to wait. */
 const HIGH_WATER = 64 * 1024;
@@ -32,7 +32,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   /** What came while nobody read. The stream's window bounds it. */
   readonly #held: Buffer[] = [];
   #flowing = false;
-  #slab: Slab | undefined;
+  #slab: WriteBuffer | undefined;
   #remoteEnded = false;
   #endTold = false;
   /** Bytes that wait, those that are not the stream's yet included. */
@@ -80,8 +80,8 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     return this.send(Buffer.from(text, 'latin1'));
   }
 
-  room(): Slab {
-    this.#slab ??= takeSlab();
+  room(): WriteBuffer {
+    this.#slab ??= takeWriteBuffer();
     return this.#slab;
   }
 
@@ -153,7 +153,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   onData(_: Http2Stream, chunk: Buffer): void {
-    if (this.#paused || this.#held.length > 0) addPart(this.#held, chunk);
+    if (this.#paused || this.#held.length > 0) appendChunk(this.#held, chunk);
     else this.#deliver(chunk);
   }
 

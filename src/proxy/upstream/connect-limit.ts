@@ -25,7 +25,7 @@ interface Lane {
  * cost a socket for each request that waits for it. Nothing has been sent for those whose turn has not come: when a
  * connection cannot be opened they are told so, too, and may go elsewhere.
  */
-export class Dials {
+export class ConnectLimit {
   readonly #max: number;
   readonly #lanes = new Map<EndpointState, Lane>();
 

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { EndpointState } from './balancer/endpoint.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 
-export interface IdleConnectionsOptions {
+export interface Http1PoolOptions {
   readonly clock: Clock;
   /** How long an unused connection is kept, milliseconds. */
   readonly idleMs: number;
@@ -11,13 +11,13 @@ export interface IdleConnectionsOptions {
 }
 
 /** The unused HTTP/1 connections to the endpoints of one target. One timer for all: they come and go with every request. */
-export class IdleConnections {
-  readonly #options: IdleConnectionsOptions;
+export class Http1Pool {
+  readonly #options: Http1PoolOptions;
   /** The one used last is at the end. */
   readonly #idle = new Map<EndpointState, Parked[]>();
   #timed = false;
 
-  constructor(options: IdleConnectionsOptions) {
+  constructor(options: Http1PoolOptions) {
     this.#options = options;
   }
 

@@ -4,7 +4,7 @@ import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import { type Field, signsConnection } from '../http/fields.ts';
 import { endToEnd } from '../http/forwarding.ts';
-import type { Lease } from './connection-lease.ts';
+import type { ConnectionLease } from './connection-lease.ts';
 import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
 import { TE_TRAILERS } from '../http1/render.ts';
@@ -29,13 +29,13 @@ export interface RequestedTarget {
   /** `name:port`, for messages. */
   readonly label: string;
   /** The connection may carry the next request. */
-  giveBack(lease: Lease): void;
+  giveBack(lease: ConnectionLease): void;
   /** As `Boundary.caught`. */
   caught(error: unknown): ProxyFailure;
 }
 
 export interface Http1UpstreamOptions {
-  readonly lease: Lease;
+  readonly lease: ConnectionLease;
   readonly target: RequestedTarget;
   readonly request: OutgoingRequest;
   readonly handler: UpstreamHandler;
@@ -45,7 +45,7 @@ export interface Http1UpstreamOptions {
 
 /** A request of an HTTP/2 client at an endpoint that speaks HTTP/1: bodies are framed anew. */
 export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
-  readonly #lease: Lease;
+  readonly #lease: ConnectionLease;
   readonly #target: RequestedTarget;
   readonly #request: OutgoingRequest;
   readonly #now: () => number;

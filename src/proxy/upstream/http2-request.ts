@@ -8,7 +8,7 @@ import { ErrorCode, errorName } from '../http2/errors.ts';
 import { ORIG_PROTO, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import { MALFORMED_LENGTH } from '../http2/stream-table.ts';
-import type { Attempt } from './balancer/endpoint.ts';
+import type { PickedEndpoint } from './balancer/endpoint.ts';
 
 /** gRPC statuses that count against the endpoint (wire protocol 4). */
 const GRPC_FAILURES = new Set(['2', '4', '7', '13', '14', '15']);
@@ -18,7 +18,7 @@ export interface Http2UpstreamOptions {
   /** `name:port`, for messages. */
   readonly label: string;
   readonly connection: Http2Connection;
-  readonly endpoint: Attempt;
+  readonly endpoint: PickedEndpoint;
   readonly request: OutgoingRequest;
   readonly handler: UpstreamHandler;
   /** Monotonic milliseconds. */

@@ -1,15 +1,15 @@
 import type { ConnectionHandler } from '../io/connection.ts';
-import type { Lease } from './connection-lease.ts';
+import type { ConnectionLease } from './connection-lease.ts';
 
 /**
  * The connection to an endpoint that has become one client's own. It counts as a request in hand while it lies unused,
  * so that those who hold many are within the limit of the target; a client has one at most, and it ends with the client.
  */
 export class PrivateConnection implements ConnectionHandler {
-  #lease: Lease | undefined;
+  #lease: ConnectionLease | undefined;
 
   /** Keeps a connection that is complete with a request. */
-  keep(lease: Lease, now: number): void {
+  keep(lease: ConnectionLease, now: number): void {
     this.end();
     const { connection, endpoint } = lease;
     if (connection.closed || connection.retired) {
@@ -22,7 +22,7 @@ export class PrivateConnection implements ConnectionHandler {
   }
 
   /** The connection for the client's next request, which goes on being its own; undefined = it has none. */
-  take(request?: { personal: boolean }): Lease | undefined {
+  take(request?: { personal: boolean }): ConnectionLease | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease !== undefined && request !== undefined) request.personal = true;

@@ -6,7 +6,7 @@ import type { Field } from '../http/fields.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import type { Dial } from '../io/dial.ts';
 import type { EndpointPlace } from '../io/endpoint-address.ts';
-import type { Accounts } from '../metrics/counters.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
 import type { AccrualSettings } from './balancer/endpoint.ts';
 
 /** Requests that may wait for an endpoint to become ready. */
@@ -23,7 +23,7 @@ export interface TargetOptions {
   readonly random: Random;
   readonly accrual?: AccrualSettings;
   /** Where retries and timeouts are counted; default nowhere. */
-  readonly accounts?: Accounts;
+  readonly accounts?: ProxyCounters;
   /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
   readonly maxWaiting?: number;
   /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */

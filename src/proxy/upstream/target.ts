@@ -2,23 +2,23 @@ import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import { backoffDelay } from '../../base/backoff.ts';
 import { sleep } from '../../base/clock.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
-import { Accounts } from '../metrics/counters.ts';
+import { ProxyCounters } from '../metrics/counters.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
-import { type Attempt, DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
-import { Dials } from './connect-limit.ts';
+import { type PickedEndpoint, DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
+import { ConnectLimit } from './connect-limit.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
-import type { Gate } from '../filters/admission.ts';
+import type { AdmissionFilter } from '../filters/admission.ts';
 import { Http1Upstream } from './http1-request.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import { Http2Pool } from './http2-pool.ts';
 import { Http2Upstream } from './http2-request.ts';
-import { IdleConnections } from './http1-pool.ts';
+import { Http1Pool } from './http1-pool.ts';
 import { RequestPolicy } from './retry/policy.ts';
-import { Tries, type TryOpener } from './retry/retrying-request.ts';
+import { RetryingRequest, type AttemptOpener } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
-import { isUpgraded, type Lease, type Leased } from './connection-lease.ts';
+import { isUpgraded, type ConnectionLease, type LeasePurpose } from './connection-lease.ts';
 import {
   MAX_PENDING,
   MAX_WAITING,
@@ -35,13 +35,13 @@ const REFUSED = { minMs: 2, maxMs: 100 } as const;
 /** After so long without a failure the next one begins an outage of its own. */
 const OUTAGE_OVER_MS = 10_000;
 /** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
-export class Target implements TryOpener, Boundary {
+export class Target implements AttemptOpener, Boundary {
   readonly label: string;
   readonly #options: TargetOptions;
-  readonly #accounts: Accounts;
+  readonly #accounts: ProxyCounters;
   readonly #balancer: Balancer;
-  readonly #idle: IdleConnections;
-  readonly #dials: Dials;
+  readonly #idle: Http1Pool;
+  readonly #dials: ConnectLimit;
   readonly #waiting = new Set<() => void>();
   readonly #http2: Http2Pool;
   readonly #now = () => this.#options.clock.monotonic();
@@ -54,16 +54,16 @@ export class Target implements TryOpener, Boundary {
   /** What the Service says that its pods speak; undefined = what the client speaks. */
   protocol: PortProtocol | undefined;
   /** What every request and raw connection passes before an endpoint is picked; undefined = nothing. */
-  gate: Gate | undefined;
+  gate: AdmissionFilter | undefined;
 
   constructor(options: TargetOptions) {
     this.label = options.label;
     this.#options = options;
-    this.#accounts = options.accounts ?? new Accounts();
+    this.#accounts = options.accounts ?? new ProxyCounters();
     this.#balancer = new Balancer(options);
     const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
-    this.#dials = new Dials(options.maxOpening);
-    this.#idle = new IdleConnections({ clock, idleMs, max: maxIdle });
+    this.#dials = new ConnectLimit(options.maxOpening);
+    this.#idle = new Http1Pool({ clock, idleMs, max: maxIdle });
     this.#http2 = new Http2Pool({
       clock,
       boundary: this.#accounts,
@@ -124,7 +124,7 @@ export class Target implements TryOpener, Boundary {
    * @param client on whose behalf, where the endpoint is to be told
    * @throws ProxyFailure
    */
-  lease(fresh: boolean, protocol: Leased = 'http1', client?: Field): Promise<Lease> {
+  lease(fresh: boolean, protocol: LeasePurpose = 'http1', client?: Field): Promise<ConnectionLease> {
     return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol, client));
   }
 
@@ -159,7 +159,7 @@ export class Target implements TryOpener, Boundary {
     request: OutgoingRequest,
     handler: UpstreamHandler,
   ): Upstream {
-    const tries = new Tries({ opener: this, policy, protocol, request, handler });
+    const tries = new RetryingRequest({ opener: this, policy, protocol, request, handler });
     tries.begin();
     return tries;
   }
@@ -221,7 +221,7 @@ export class Target implements TryOpener, Boundary {
   }
 
   /** As `lease`, where an unused connection is at hand. */
-  leaseNow(): Lease | undefined {
+  leaseNow(): ConnectionLease | undefined {
     const endpoint = this.#pickNow();
     return endpoint === undefined ? undefined : this.#leaseIdle(endpoint);
   }
@@ -233,7 +233,7 @@ export class Target implements TryOpener, Boundary {
     return 'none' in picked ? undefined : picked.endpoint;
   }
 
-  #leaseIdle(endpoint: EndpointState): Lease | undefined {
+  #leaseIdle(endpoint: EndpointState): ConnectionLease | undefined {
     const connection = this.#idle.take(endpoint);
     if (connection === undefined) return undefined;
     this.#outage = undefined;
@@ -241,7 +241,7 @@ export class Target implements TryOpener, Boundary {
     return { endpoint: endpoint.begin(), connection, reused: true, since };
   }
 
-  #http1Upstream(lease: Lease, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
+  #http1Upstream(lease: ConnectionLease, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
     const upstream = new Http1Upstream({ lease, target: this, request, handler, now: this.#now });
     upstream.start();
     return upstream;
@@ -250,7 +250,7 @@ export class Target implements TryOpener, Boundary {
   /** Undefined where the endpoint turns out to take no streams. */
   async #openStream(
     streams: StreamCarrier,
-    attempt: Attempt,
+    attempt: PickedEndpoint,
     request: OutgoingRequest,
     handler: UpstreamHandler,
   ): Promise<Upstream | undefined> {
@@ -270,7 +270,7 @@ export class Target implements TryOpener, Boundary {
   #http2Upstream(
     on: {
       readonly connection: Http2Connection;
-      readonly endpoint: Attempt;
+      readonly endpoint: PickedEndpoint;
       readonly upgraded: boolean;
       readonly startedAt: number | undefined;
       readonly carried?: Field;
@@ -312,13 +312,18 @@ export class Target implements TryOpener, Boundary {
   }
 
   /** Takes back a connection that can carry another request. */
-  giveBack({ endpoint: { endpoint }, connection }: Lease): void {
+  giveBack({ endpoint: { endpoint }, connection }: ConnectionLease): void {
     if (connection.closed || connection.personal === true || !this.#balancer.has(endpoint))
       connection.destroy();
     else this.#idle.put(endpoint, connection);
   }
 
-  async #leaseOf(attempt: Attempt, fresh: boolean, protocol: Leased, client?: Field): Promise<Lease> {
+  async #leaseOf(
+    attempt: PickedEndpoint,
+    fresh: boolean,
+    protocol: LeasePurpose,
+    client?: Field,
+  ): Promise<ConnectionLease> {
     const since = () => this.#options.clock.monotonic();
     const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
@@ -333,7 +338,7 @@ export class Target implements TryOpener, Boundary {
     });
   }
 
-  async #http2Connection(attempt: Attempt): Promise<Http2Connection> {
+  async #http2Connection(attempt: PickedEndpoint): Promise<Http2Connection> {
     const { endpoint } = attempt;
     const connection = await this.#http2.connection(endpoint);
     attempt.connected();
@@ -341,7 +346,10 @@ export class Target implements TryOpener, Boundary {
   }
 
   /** Picks endpoints until one can be used. When none can be connected to, begins again for a while: nothing has been sent, and what is being replaced is back in a moment. */
-  async #balanced<T>(use: (attempt: Attempt) => Promise<T>, avoid?: ReadonlySet<EndpointState>): Promise<T> {
+  async #balanced<T>(
+    use: (attempt: PickedEndpoint) => Promise<T>,
+    avoid?: ReadonlySet<EndpointState>,
+  ): Promise<T> {
     this.#admit();
     let tried = avoid === undefined || avoid.size === 0 ? undefined : new Set(avoid);
     let last: unknown;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { gunzipSync } from 'node:zlib';
-import { Accounts } from '../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../src/proxy/metrics/counters.ts';
 import { accountsExposition, publishAccounts } from '../../../src/proxy/metrics/counters-exposition.ts';
 import { AdminPages, type AdminRequest } from '../../../src/telemetry/admin-pages.ts';
 import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.ts';
@@ -13,8 +13,8 @@ const SERVICES = 1000;
 const MAX_LINES = 300;
 const MAX_SLICE_MS = 10;
 
-function accountsOf(services: number): Accounts {
-  const accounts = new Accounts();
+function accountsOf(services: number): ProxyCounters {
+  const accounts = new ProxyCounters();
   for (let at = 0; at < services; at++) {
     const name = `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
     accounts.request(name);

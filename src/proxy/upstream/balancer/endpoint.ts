@@ -63,7 +63,7 @@ export class EndpointState implements EndpointPlace {
   #penalties = 0;
   #shutUntil = 0;
   #refused = false;
-  #proving: Attempt | undefined;
+  #proving: PickedEndpoint | undefined;
   /** Goes up whenever the endpoint is shut: what began before says nothing about it any more. */
   #era = 0;
 
@@ -103,16 +103,16 @@ export class EndpointState implements EndpointPlace {
   }
 
   /** A request or flow begins. Where the endpoint's time has come, it is the one that decides. */
-  begin(): Attempt {
+  begin(): PickedEndpoint {
     this.pending++;
     this.#parts.total.pending++;
-    const attempt = new Attempt(this, this.#era);
+    const attempt = new PickedEndpoint(this, this.#era);
     if (this.breaker === 'probation') this.#prove(attempt);
     return attempt;
   }
 
-  /** What an attempt has shown. For `Attempt` only. @param ms time to the first byte of the answer, where it counts */
-  learn(attempt: Attempt, outcome: Outcome, ms: number | undefined, now?: number): void {
+  /** What an attempt has shown. For `PickedEndpoint` only. @param ms time to the first byte of the answer, where it counts */
+  learn(attempt: PickedEndpoint, outcome: Outcome, ms: number | undefined, now?: number): void {
     if (ms !== undefined) this.#observe(ms, now ?? this.#parts.clock.monotonic());
     if (attempt.era !== this.#era) return;
     const decides = attempt === this.#proving;
@@ -132,7 +132,7 @@ export class EndpointState implements EndpointPlace {
     if (decides || failures >= limit) this.#shut(refused);
   }
 
-  /** An attempt is over. For `Attempt` only. */
+  /** An attempt is over. For `PickedEndpoint` only. */
   release(): void {
     this.pending--;
     this.#parts.total.pending--;
@@ -144,7 +144,7 @@ export class EndpointState implements EndpointPlace {
     if (this.#refused) this.#reopen();
   }
 
-  #prove(attempt: Attempt | undefined): void {
+  #prove(attempt: PickedEndpoint | undefined): void {
     this.#proving = attempt;
     this.#parts.onBreaker(this);
   }
@@ -189,7 +189,7 @@ export class EndpointState implements EndpointPlace {
 export type Outcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
 
 /** One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not count. */
-export class Attempt {
+export class PickedEndpoint {
   readonly endpoint: EndpointState;
   /** Of the endpoint, when the attempt began. */
   readonly era: number;

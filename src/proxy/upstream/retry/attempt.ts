@@ -8,23 +8,23 @@ const MAX_DISCARDED = 64 * 1024;
 const DISCARD_MS = 1000;
 
 /** Hears of a try, as long as it counts. */
-export interface TryOwner {
+export interface AttemptOwner {
   onTryInterim(status: number, fields: readonly Field[]): void;
-  onTryResponse(one: Try, response: IncomingResponse): void;
+  onTryResponse(one: Attempt, response: IncomingResponse): void;
   onTryBody(chunk: Buffer): void;
-  onTryEnd(one: Try, trailers: readonly Field[] | undefined): void;
+  onTryEnd(one: Attempt, trailers: readonly Field[] | undefined): void;
   /** So many bytes that the client still counts as held back have been sent. */
   onTrySent(bytes: number): void;
   /** All of the request has been sent. */
-  onTryFlushed(one: Try): void;
-  onTryFailure(one: Try, failure: ProxyFailure, unprocessed: boolean): void;
+  onTryFlushed(one: Attempt): void;
+  onTryFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void;
 }
 
 /** One try of a request at one endpoint. When it does not count any more nobody hears of it. */
-export class Try implements UpstreamHandler {
+export class Attempt implements UpstreamHandler {
   readonly startedAt: number;
   readonly #clock: Clock;
-  #owner: TryOwner | undefined;
+  #owner: AttemptOwner | undefined;
   #upstream: Upstream | undefined;
   /** Bytes that have been written and not been sent, and how many of them the client does not wait for. */
   #unsent = 0;
@@ -36,7 +36,7 @@ export class Try implements UpstreamHandler {
   #discarded: number | undefined;
   #discarding: Timer | undefined;
 
-  constructor(owner: TryOwner, clock: Clock) {
+  constructor(owner: AttemptOwner, clock: Clock) {
     this.#owner = owner;
     this.#clock = clock;
     this.startedAt = clock.monotonic();

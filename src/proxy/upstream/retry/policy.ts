@@ -9,8 +9,8 @@ import {
   type RouteRules,
   type TimeoutRules,
 } from '../../../policy/requests/request-rules.ts';
-import type { Accounts } from '../../metrics/counters.ts';
-import type { RouteAccount } from '../../metrics/route-counters.ts';
+import type { ProxyCounters } from '../../metrics/counters.ts';
+import type { RouteCounters } from '../../metrics/route-counters.ts';
 import type { OutgoingRequest } from '../../http/messages.ts';
 import { RetryBudget } from './budget.ts';
 import { PROCESS_ROOM, type ReplayRoom } from './replay-body.ts';
@@ -35,7 +35,7 @@ export interface RetryWay {
 
 /** How one request is to be treated. */
 export interface Way {
-  readonly account: RouteAccount;
+  readonly account: RouteCounters;
   readonly retry: RetryWay | undefined;
   readonly timeouts: TimeoutRules;
   /** From the request's head to the response's. */
@@ -49,7 +49,7 @@ export interface PolicyParts {
   readonly label: string;
   readonly clock: Clock;
   readonly random: Random;
-  readonly accounts: Accounts;
+  readonly accounts: ProxyCounters;
   /** Default: that of the process. */
   readonly room?: ReplayRoom;
 }
@@ -117,7 +117,7 @@ export class RequestPolicy {
 
 const NOTHING = { retry: undefined, timeouts: {}, headMs: undefined, classes: [] };
 
-function plainWay({ retry, timeouts = {} }: RequestRules, account: RouteAccount): Way {
+function plainWay({ retry, timeouts = {} }: RequestRules, account: RouteCounters): Way {
   return { ...NOTHING, account, timeouts, retry: retry === undefined ? undefined : retryWay(retry) };
 }
 
@@ -130,7 +130,7 @@ function retryWay({ statuses, grpc, limit, tryTimeoutMs }: RetryRules): RetryWay
   };
 }
 
-function routeWay({ retryable, timeoutMs, classes }: RouteRules, account: RouteAccount): Way {
+function routeWay({ retryable, timeoutMs, classes }: RouteRules, account: RouteCounters): Way {
   const retry: RetryWay = {
     limit: MAX_ROUTE_RETRIES,
     tryTimeoutMs: undefined,

@@ -1,21 +1,21 @@
 import { backoffDelay } from '../../../base/backoff.ts';
-import { addPart } from '../../../base/gathered-bytes.ts';
+import { appendChunk } from '../../../base/gathered-bytes.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
 import type { Boundary } from '../../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
 import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
-import { Deadlines, type DeadlineKind } from './timeouts.ts';
+import { RequestTimeouts, type DeadlineKind } from './timeouts.ts';
 import type { RequestPolicy, Way } from './policy.ts';
 import { MAX_UNSEEN, ReplayBody } from './replay-body.ts';
 import { isFailure } from './route-match.ts';
-import { Try, type TryOwner } from './attempt.ts';
+import { Attempt, type AttemptOwner } from './attempt.ts';
 
 /** Between tries: 25 ms to 250 ms (Linkerd's). */
 const PAUSE = { minMs: 50, maxMs: 250 } as const;
 
 /** What opens a try at an endpoint: a target. */
-export interface TryOpener extends Boundary {
+export interface AttemptOpener extends Boundary {
   /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
   openTry(
     protocol: 'http1' | 'http2',
@@ -29,8 +29,8 @@ export interface TryOpener extends Boundary {
   untilOpenAgain(refusals: number): Promise<void>;
 }
 
-export interface TriesOptions {
-  readonly opener: TryOpener;
+export interface RetryingRequestOptions {
+  readonly opener: AttemptOpener;
   readonly policy: RequestPolicy;
   readonly protocol: 'http1' | 'http2';
   readonly request: OutgoingRequest;
@@ -41,10 +41,10 @@ export interface TriesOptions {
 /**
  * One request with deadlines and, maybe, more than one try. Towards whoever asks it is the endpoint; towards each try it is who asks. What could be needed again of the body is kept, and nothing of a response is passed on before it is known to be the one: afterwards there is no other try.
  */
-export class Tries implements Upstream, TryOwner {
-  readonly #options: TriesOptions;
+export class RetryingRequest implements Upstream, AttemptOwner {
+  readonly #options: RetryingRequestOptions;
   readonly #way: Way;
-  readonly #deadlines: Deadlines;
+  readonly #deadlines: RequestTimeouts;
   readonly #startedAt: number;
   readonly #body: ReplayBody;
   /** What came when there was neither room to keep it nor anybody to send it to. */
@@ -53,7 +53,7 @@ export class Tries implements Upstream, TryOwner {
   #unkept = false;
   #ended: boolean;
   #trailers: readonly Field[] | undefined;
-  #current: Try | undefined;
+  #current: Attempt | undefined;
   readonly #avoid = new Set<EndpointState>();
   #count = 0;
   #refusals = 0;
@@ -64,12 +64,12 @@ export class Tries implements Upstream, TryOwner {
   #grpcAtHead: number | undefined;
   #over = false;
 
-  constructor(options: TriesOptions) {
+  constructor(options: RetryingRequestOptions) {
     this.#options = options;
     const { policy, request } = options;
     this.#way = policy.wayOf(request);
     this.#startedAt = policy.clock.monotonic();
-    this.#deadlines = new Deadlines(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
+    this.#deadlines = new RequestTimeouts(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
     this.#ended = request.framing.kind === 'none';
     // What an endpoint refuses unseen is sent again, whatever the rules.
     this.#body = new ReplayBody(policy.room, this.#way.retry === undefined ? MAX_UNSEEN : undefined);
@@ -105,7 +105,7 @@ export class Tries implements Upstream, TryOwner {
     }
     this.#unkept = true;
     if (open === undefined) {
-      addPart(this.#waiting, chunk);
+      appendChunk(this.#waiting, chunk);
       return 0;
     }
     this.#body.drop();
@@ -136,7 +136,7 @@ export class Tries implements Upstream, TryOwner {
     this.#options.handler.onInterimResponse(status, fields);
   }
 
-  onTryResponse(one: Try, response: IncomingResponse): void {
+  onTryResponse(one: Attempt, response: IncomingResponse): void {
     this.#deadlines.touch();
     this.#deadlines.end('try');
     this.#deadlines.begin('response', this.#way.timeouts.responseMs);
@@ -153,7 +153,7 @@ export class Tries implements Upstream, TryOwner {
     this.#options.handler.onResponseBody(chunk);
   }
 
-  onTryEnd(one: Try, trailers: readonly Field[] | undefined): void {
+  onTryEnd(one: Attempt, trailers: readonly Field[] | undefined): void {
     const grpc = grpcStatus(trailers ?? []);
     const held = this.#held;
     if (held !== undefined && this.#wants(held.status, grpc)) return this.#again(one, held.status, grpc);
@@ -186,7 +186,7 @@ export class Tries implements Upstream, TryOwner {
       this.#deadlines.begin('try', retry.tryTimeoutMs);
   }
 
-  onTryFailure(one: Try, failure: ProxyFailure, unprocessed: boolean): void {
+  onTryFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
     if (this.#answer === undefined && !failure.isOurs) {
       if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
         // The endpoint has not begun with it: that is the same try, elsewhere.
@@ -239,7 +239,7 @@ export class Tries implements Upstream, TryOwner {
 
   #open(fresh: boolean): void {
     const { opener, protocol, request, policy } = this.#options;
-    const one = new Try(this, policy.clock);
+    const one = new Attempt(this, policy.clock);
     this.#current = one;
     opener.openTry(protocol, request, one, { fresh, avoid: this.#avoid }).then(
       (upstream) =>
@@ -253,7 +253,7 @@ export class Tries implements Upstream, TryOwner {
     );
   }
 
-  #opened(one: Try): void {
+  #opened(one: Attempt): void {
     for (const chunk of this.#body.chunks) one.send(chunk, true);
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -293,7 +293,7 @@ export class Tries implements Upstream, TryOwner {
   }
 
   /** Tries again after a pause. */
-  #again(one: Try, status: number, grpc: number | undefined): void {
+  #again(one: Attempt, status: number, grpc: number | undefined): void {
     this.#answered(one, status, grpc);
     one.discard();
     this.#pause();
@@ -330,7 +330,7 @@ export class Tries implements Upstream, TryOwner {
     this.#options.handler.onResponse(response);
   }
 
-  #done(one: Try, grpc: number | undefined): void {
+  #done(one: Attempt, grpc: number | undefined): void {
     const { status, ms } = this.#answer ?? { status: 0, ms: this.#elapsed() };
     const code = grpc ?? this.#grpcAtHead;
     const failed = isFailure(this.#way.classes, status, code);
@@ -341,7 +341,7 @@ export class Tries implements Upstream, TryOwner {
     this.#finish();
   }
 
-  #answered(one: Try, status: number, grpc: number | undefined): void {
+  #answered(one: Attempt, status: number, grpc: number | undefined): void {
     const failed = isFailure(this.#way.classes, status, grpc);
     const ms = this.#options.policy.clock.monotonic() - one.startedAt;
     this.#way.account.answer({ status, grpc, failed, ms });

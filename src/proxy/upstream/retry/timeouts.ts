@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../../../base/clock.ts';
 export type DeadlineKind = 'request' | 'head' | 'response' | 'idle' | 'try' | 'pause';
 
 /** Deadlines of one request. All of them end with it. */
-export class Deadlines {
+export class RequestTimeouts {
   readonly #clock: Clock;
   readonly #expired: (kind: DeadlineKind) => void;
   readonly #timers = new Map<DeadlineKind, Timer>();

@@ -4,7 +4,7 @@ import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget } from '../../../../src/kube/budget/peer-budget.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 import { MAX_NAMED } from '../../../../src/linking/export-gateways.ts';
-import { PEER_BUDGETS, READ_RATE } from '../../../../src/controllers/settings/target-budgets.ts';
+import { TARGET_BUDGETS, READ_RATE } from '../../../../src/controllers/settings/target-budgets.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { AnnotatedGateways } from '../../../../src/controllers/gateway-health/annotated-gateways.ts';
 import type { GatewayHealthOptions } from '../../../../src/controllers/gateway-health/gateway-health.ts';
@@ -37,7 +37,7 @@ function door(name: string, ip: string, port = 5432): V1Service {
 
 async function start(
   gateways: readonly object[] = [],
-  budget: PeerBudget = new PeerBudget(PEER_BUDGETS.held),
+  budget: PeerBudget = new PeerBudget(TARGET_BUDGETS.held),
 ) {
   const target = new FakeCluster();
   const clock = new VirtualClock();
@@ -64,7 +64,7 @@ async function start(
     limits: {
       budget,
       pace: new Pace(READ_RATE, clock),
-      maxPages: PEER_BUDGETS.pages,
+      maxPages: TARGET_BUDGETS.pages,
     },
     cluster: 'west',
     names: noNames(clock),
@@ -146,7 +146,7 @@ describe('gateways that exports name by annotation', () => {
 
   it('are followed when the room for watches that others had is free again', async () => {
     // They waited until their export changed, if it ever did.
-    const budget = new PeerBudget({ ...PEER_BUDGETS.held, watches: 2 });
+    const budget = new PeerBudget({ ...TARGET_BUDGETS.held, watches: 2 });
     const { annotated, clock } = await start([], budget);
     const slices = {};
     budget.countWatches(slices, 2, 2);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
-import { gatewayPart } from '../../../../src/controllers/link/gateway-of-link.ts';
+import { gatewayOfLink } from '../../../../src/controllers/link/gateway-of-link.ts';
 import { olderRival, sharingCluster } from '../../../../src/controllers/link/rivals.ts';
 import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 
@@ -23,7 +23,7 @@ function link(name: string, spec: object = {}, annotations: Record<string, strin
 
 /** A Link with one wrong field had no probes: its gateway died, and its mirrors went on sending traffic there. */
 describe('what a Link that cannot be used says of its gateway', () => {
-  const probed = (object: LinkObject) => gatewayPart(object)?.probe;
+  const probed = (object: LinkObject) => gatewayOfLink(object)?.probe;
   const asWritten = { path: '/ready', port: 4191, periodMs: 5000, timeoutMs: 2000, failureThreshold: 4 };
 
   it('is all of it, where the fault is elsewhere', () => {
@@ -35,7 +35,7 @@ describe('what a Link that cannot be used says of its gateway', () => {
       [{}, { 'linkspan.dev/readable-namespaces': '' }],
     ];
     for (const [spec, annotations] of faults) {
-      const part = gatewayPart(link('west', spec, annotations));
+      const part = gatewayOfLink(link('west', spec, annotations));
       expect(part?.gateway, JSON.stringify(spec)).to.deep.equal({
         addresses: ['10.200.0.1'],
         port: 4143,
@@ -63,7 +63,7 @@ describe('what a Link that cannot be used says of its gateway', () => {
       [{}, { 'linkspan.dev/import-gateways': 'no address' }],
     ];
     for (const [spec, annotations] of faults)
-      expect(gatewayPart(link('west', spec, annotations)), JSON.stringify([spec, annotations])).to.equal(
+      expect(gatewayOfLink(link('west', spec, annotations)), JSON.stringify([spec, annotations])).to.equal(
         undefined,
       );
   });

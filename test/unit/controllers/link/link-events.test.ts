@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
-import { LinkNews } from '../../../../src/controllers/link/link-events.ts';
+import { LinkEvents } from '../../../../src/controllers/link/link-events.ts';
 import type { Outcome } from '../../../../src/controllers/reconcile/reconciler.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { MirrorWorld } from '../../../support/mirror-world.ts';
@@ -16,7 +16,7 @@ describe('Events of a Link about a write that failed', () => {
     });
     if (!parsed.ok) throw new Error('the Link is fine');
     const events: string[] = [];
-    const news = new LinkNews({
+    const news = new LinkEvents({
       link: parsed.link,
       log: createLogger({ name: 'test', level: 'silent' }),
       events: {

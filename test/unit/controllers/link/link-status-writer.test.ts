@@ -5,7 +5,7 @@ import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import type { LinkStatus } from '../../../../src/api/link/link-status.ts';
 import { linkConditions, type PeerFacts } from '../../../../src/controllers/link/link-conditions.ts';
 import { LinkStatusWriter } from '../../../../src/controllers/link/link-status-writer.ts';
-import type { Peer } from '../../../../src/controllers/link/target-cluster.ts';
+import type { TargetCluster } from '../../../../src/controllers/link/target-cluster.ts';
 import type { Outcome } from '../../../../src/controllers/reconcile/reconciler.ts';
 import { MAX_LISTED, serviceStatuses } from '../../../../src/controllers/link/service-statuses.ts';
 import { captureLog } from '../../../support/captured-log.ts';
@@ -205,7 +205,7 @@ describe('the writer of a Link’s status', () => {
       revision: change.revision ?? 1,
       mirrorCount: 1,
       clusterUid: 'uid-1',
-    }) as unknown as Peer;
+    }) as unknown as TargetCluster;
 
   // It was told at debug, for ever: conditions stood still and nobody knew.
   it('says once in a row that it cannot be written, and counts each time', async () => {
@@ -213,7 +213,7 @@ describe('the writer of a Link’s status', () => {
     const said = () => lines.filter(({ level }) => level === 'warn').length;
     const write = async (mirrorCount: number) => {
       await clock.advance(20_000);
-      const peer = { ...peerOf(), mirrorCount } as unknown as Peer;
+      const peer = { ...peerOf(), mirrorCount } as unknown as TargetCluster;
       await writer.write(object(), { problem: undefined, peer });
     };
     fail(true);
@@ -236,7 +236,7 @@ describe('the writer of a Link’s status', () => {
         throw new TypeError('a bug');
       },
     };
-    await writer.write(object(), { problem: undefined, peer: broken as unknown as Peer });
+    await writer.write(object(), { problem: undefined, peer: broken as unknown as TargetCluster });
     expect([writer.failures, writer.failure?.message]).to.deep.equal([1, 'a bug']);
     expect(lines.map(({ msg }) => msg)).to.deep.equal(['link status not written, trying again']);
     await writer.write(object(), { problem: undefined, peer: peerOf() });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import tls from 'node:tls';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../../src/api/names.ts';
-import { Trunk } from '../../../../src/egress/gateways/gateway-pool.ts';
+import { GatewayPool } from '../../../../src/egress/gateways/gateway-pool.ts';
 import type { Identity } from '../../../../src/identity/sources/identity.ts';
 import {
   type Authority,
@@ -11,7 +11,7 @@ import {
   createIssuer,
   issueLeaf,
 } from '../../../../src/identity/authority/issue.ts';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { NO_BOUNDARY } from '../../../../src/proxy/http/failure-boundary.ts';
 import { type Connection, SocketConnection } from '../../../../src/proxy/io/connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
@@ -162,11 +162,11 @@ describe('The connections of an egress to a gateway', () => {
   let issuer: Authority;
   let own: Identity;
   let clock: VirtualClock;
-  let accounts: Accounts;
+  let accounts: ProxyCounters;
   let identity: Identity;
   const listeners = new Set<() => void>();
   const gateways: ScriptedGateway[] = [];
-  const trunks: Trunk[] = [];
+  const trunks: GatewayPool[] = [];
 
   before(async () => {
     issuer = await createIssuer(await createAnchor({}), {});
@@ -174,7 +174,7 @@ describe('The connections of an egress to a gateway', () => {
   });
   beforeEach(async () => {
     clock = new VirtualClock();
-    accounts = new Accounts();
+    accounts = new ProxyCounters();
     identity = await issueLeaf(issuer, { identity: 'egress.east' });
   });
   afterEach(() => {
@@ -191,8 +191,8 @@ describe('The connections of an egress to a gateway', () => {
   const ours = (port = 0) => gatewayOf([STREAMS_ALPN, TRANSPORT_HEADER_ALPN], port);
   const linkerds = (port = 0) => gatewayOf([TRANSPORT_HEADER_ALPN], port);
 
-  function trunkTo({ port }: ScriptedGateway, streams = true, keepAliveMs = NEVER): Trunk {
-    const trunk = new Trunk(
+  function trunkTo({ port }: ScriptedGateway, streams = true, keepAliveMs = NEVER): GatewayPool {
+    const trunk = new GatewayPool(
       { host: '127.0.0.1', port, identity: 'gateway.west' },
       {
         identity: {
@@ -215,8 +215,8 @@ describe('The connections of an egress to a gateway', () => {
     trunks.push(trunk);
     return trunk;
   }
-  const open = async (trunk: Trunk) => new Ear(await trunk.open(echo, 'opaque'));
-  const opened = async (trunk: Trunk, text = 'x') => {
+  const open = async (trunk: GatewayPool) => new Ear(await trunk.open(echo, 'opaque'));
+  const opened = async (trunk: GatewayPool, text = 'x') => {
     const ear = (await open(trunk)).say(text);
     await ear.hears(text);
     return ear;

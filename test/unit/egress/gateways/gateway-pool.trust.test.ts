@@ -5,11 +5,11 @@ import tls from 'node:tls';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../../src/api/names.ts';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { tryGateway } from '../../../../src/egress/gateways/gateway-try.ts';
-import { Trunk } from '../../../../src/egress/gateways/gateway-pool.ts';
+import { GatewayPool } from '../../../../src/egress/gateways/gateway-pool.ts';
 import type { Identity, IdentitySource } from '../../../../src/identity/sources/identity.ts';
 import { type Authority, issueLeaf } from '../../../../src/identity/authority/issue.ts';
 import { OpenPeers } from '../../../../src/identity/trust/open-peers.ts';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { targetField } from '../../../../src/proxy/streams/stream-head.ts';
 import { accountIn, freeAuthority, leafOf } from '../../../support/authorities.ts';
 import { captureLog } from '../../../support/captured-log.ts';
@@ -114,11 +114,11 @@ describe('whom the egress takes for a gateway', () => {
       const shared = { identity: source, clock: systemClock, random: Math.random, log: captureLog().log };
       const peers = closed(new OpenPeers(shared), (one) => one.close());
       const trunk = closed(
-        new Trunk(
+        new GatewayPool(
           { host: '127.0.0.1', port, identity: GATEWAY },
           {
             ...shared,
-            accounts: new Accounts(),
+            accounts: new ProxyCounters(),
             onProven: (connection, socket) => peers.add(connection, socket),
           },
         ),

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { StreamSession, type Visit } from '../../../../src/gateway/acceptors/stream-session.ts';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { StreamSession, type StreamContext } from '../../../../src/gateway/acceptors/stream-session.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import type { Connection } from '../../../../src/proxy/io/connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import type { Http2Stream } from '../../../../src/proxy/http2/stream.ts';
@@ -17,13 +17,13 @@ describe('what a gateway remembers of those whom a relay speaks for', () => {
   const session = new StreamSession({
     connection: { remoteAddress: '10.0.0.1' } as Connection,
     clock: new VirtualClock(),
-    accounts: new Accounts(),
+    accounts: new ProxyCounters(),
     exported: () => true,
     clients: 'believed',
     visit: (name, port, client) => {
       opened.push(`${client} ${name}:${port}`);
       const visit = { serve: () => undefined, leave: () => void left++ };
-      return visit as Partial<Visit> as Visit;
+      return visit as Partial<StreamContext> as StreamContext;
     },
   });
   const come = (client: string, target = 'web:80') =>

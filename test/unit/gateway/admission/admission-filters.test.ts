@@ -1,23 +1,23 @@
 import { expect } from 'chai';
 import type { FaultRule } from '../../../../src/policy/faults/fault-rules.ts';
 import type { RateLimits } from '../../../../src/policy/rate-limits/rate-limits.ts';
-import { Gates } from '../../../../src/gateway/admission/admission-filters.ts';
+import { AdmissionFilters } from '../../../../src/gateway/admission/admission-filters.ts';
 import { limitsOf } from '../../../../src/gateway/authorization/policy-rate-limits.ts';
 import type { RateLimitPolicy, Server } from '../../../../src/api/linkerd/policy-kinds.ts';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { Target } from '../../../../src/proxy/upstream/target.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 describe('Gates', () => {
   let clock: VirtualClock;
-  let gates: Gates;
-  let accounts: Accounts;
+  let gates: AdmissionFilters;
+  let accounts: ProxyCounters;
 
   beforeEach(() => {
     clock = new VirtualClock();
-    accounts = new Accounts();
-    gates = new Gates({ accounts, clock, random: () => 0, workers: 1 });
+    accounts = new ProxyCounters();
+    gates = new AdmissionFilters({ accounts, clock, random: () => 0, workers: 1 });
   });
 
   const target = (label: string) =>

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../../src/gateway/gateway-metrics.ts';
 import type { Asked, Told, WorkerEvents } from '../../../../src/gateway/workers/worker.ts';
 import { Workers } from '../../../../src/gateway/workers/gateway-workers.ts';
@@ -11,7 +11,7 @@ const WEB = 'web.demo.svc.cluster.local:80';
 
 /** A worker process that does what the test says. */
 class FakeWorker {
-  readonly accounts = new Accounts();
+  readonly accounts = new ProxyCounters();
   readonly signals: string[] = [];
   readonly number: number;
   readonly events: WorkerEvents;

@@ -4,7 +4,7 @@ import { identityName } from '../../../../src/identity/names/identity-name.ts';
 import {
   type CsrFacts,
   DENIAL_REASONS,
-  mayBe,
+  signerVerdict,
   type RequestFacts,
   type SignerVerdict,
 } from '../../../../src/identity/signer/csr-approval.ts';
@@ -34,13 +34,13 @@ function reasonOf(verdict: SignerVerdict): string {
   return verdict.allowed ? 'allowed' : verdict.reason;
 }
 const decide = (change: Partial<CsrFacts> = {}, request: Partial<RequestFacts> = {}) =>
-  reasonOf(mayBe(facts(change, request), RULES));
+  reasonOf(signerVerdict(facts(change, request), RULES));
 
 const WEB = 'web.demo.serviceaccount.identity.linkerd.cluster.local';
 
 describe('mayBe', () => {
   it('gives a service account its own identity, for a day and both ends', () => {
-    expect(mayBe(facts(), RULES)).to.deep.equal({
+    expect(signerVerdict(facts(), RULES)).to.deep.equal({
       allowed: true,
       identity: WEB,
       lifetimeMs: 24 * 3_600_000,
@@ -64,7 +64,7 @@ describe('mayBe', () => {
         const own = identityName({ ...requester, ...RULES });
         const name = exact ? own : identityName({ ...wanted, ...RULES });
         const username = `system:serviceaccount:${requester.namespace}:${requester.serviceAccount}`;
-        const verdict = mayBe(facts({ username }, { ...rest, dnsNames: [name] }), RULES);
+        const verdict = signerVerdict(facts({ username }, { ...rest, dnsNames: [name] }), RULES);
         const clean =
           name === own &&
           rest.otherNames.length === 0 &&
@@ -98,7 +98,7 @@ describe('mayBe', () => {
         { nil: undefined },
       ),
     });
-    fc.assert(fc.property(any, (csr) => void expect(mayBe(csr, RULES).allowed).to.equal(false)));
+    fc.assert(fc.property(any, (csr) => void expect(signerVerdict(csr, RULES).allowed).to.equal(false)));
   });
 
   // Nothing ends a leaf but its life: that is not for whoever asks to choose, least of all for who has stolen a token.
@@ -112,7 +112,7 @@ describe('mayBe', () => {
         (expirationSeconds, maxLifetimeMs) => {
           const rules = maxLifetimeMs === undefined ? RULES : { ...RULES, maxLifetimeMs };
           const most = maxLifetimeMs ?? DAY_MS;
-          const verdict = mayBe(facts({ expirationSeconds }), rules);
+          const verdict = signerVerdict(facts({ expirationSeconds }), rules);
           expect(verdict.allowed && verdict.lifetimeMs).to.be.within(600_000, most);
           if (verdict.allowed && expirationSeconds >= 600)
             expect(verdict.lifetimeMs).to.equal(Math.min(expirationSeconds * 1000, most));
@@ -182,7 +182,7 @@ describe('mayBe', () => {
   });
 
   it('shows what a stranger wrote without control characters, and not all of it', () => {
-    const verdict = mayBe(facts({}, { dnsNames: [`\u001b[31m${'x'.repeat(1000)}`] }), RULES);
+    const verdict = signerVerdict(facts({}, { dnsNames: [`\u001b[31m${'x'.repeat(1000)}`] }), RULES);
     const message = verdict.allowed ? '' : verdict.message;
     expect(message).to.not.match(/\p{Cc}/u);
     expect(message.length).to.be.below(400);

@@ -14,7 +14,7 @@ import { LEAF_USAGES, SIGNER_NAME } from '../../../../src/api/names.ts';
 import { makeCertificateRequest } from '../../../../src/identity/x509/certificate-request.ts';
 import { readCsr } from '../../../../src/identity/signer/csr-facts.ts';
 import { pem } from '../../../../src/identity/x509/keys.ts';
-import { mayBe } from '../../../../src/identity/signer/csr-approval.ts';
+import { signerVerdict } from '../../../../src/identity/signer/csr-approval.ts';
 
 const WEB = 'web.demo.serviceaccount.identity.linkerd.cluster.local';
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -59,7 +59,7 @@ async function foreign(
   return csr(asPem(made.rawData));
 }
 const decide = async (request: V1CertificateSigningRequest) => {
-  const verdict = mayBe((await readCsr(request)).facts, RULES);
+  const verdict = signerVerdict((await readCsr(request)).facts, RULES);
   return verdict.allowed ? verdict.identity : verdict.reason;
 };
 
@@ -156,7 +156,7 @@ describe('readCsr', () => {
           const damaged = Buffer.from(der);
           damaged[at] = (damaged[at] ?? 0) ^ flip;
           const { facts } = await readCsr(csr(asPem(damaged)));
-          expect(facts.request?.proven === true && mayBe(facts, RULES).allowed).to.equal(false);
+          expect(facts.request?.proven === true && signerVerdict(facts, RULES).allowed).to.equal(false);
         },
       ),
       { numRuns: 300 },

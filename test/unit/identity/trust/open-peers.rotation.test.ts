@@ -5,7 +5,7 @@ import type { SocketAddress } from '../../../../src/base/address.ts';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { TRANSPORT_HEADER_ALPN } from '../../../../src/api/names.ts';
 import { Admission } from '../../../../src/base/connection-admission.ts';
-import { HeaderEntrance } from '../../../../src/gateway/acceptors/header-acceptor.ts';
+import { HeaderAcceptor } from '../../../../src/gateway/acceptors/header-acceptor.ts';
 import { MtlsListener } from '../../../../src/gateway/acceptors/mtls-listener.ts';
 import type { Identity, IdentitySource } from '../../../../src/identity/sources/identity.ts';
 import { OpenPeers } from '../../../../src/identity/trust/open-peers.ts';
@@ -13,7 +13,7 @@ import { openIdentityDir } from '../../../../src/identity/sources/identity-dir.t
 import { createAnchor, createIssuer, issueLeaf } from '../../../../src/identity/authority/issue.ts';
 import { publishIdentity } from '../../../../src/identity/identity-metrics.ts';
 import { identityFiles, writePemFiles } from '../../../../src/identity/authority/pem-files.ts';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { encodeTransportHeader } from '../../../../src/proxy/io/transport-header.ts';
 import { createRegistry } from '../../../../src/telemetry/registry.ts';
 import { captureLog } from '../../../support/captured-log.ts';
@@ -48,8 +48,8 @@ describe('rotation of a gateway that reads files', () => {
     await put(await gatewayLeaf());
     const { log } = captureLog();
     source = await openIdentityDir({ dir: dir(), clock: systemClock, log });
-    const accounts = new Accounts();
-    const entrance = new HeaderEntrance({
+    const accounts = new ProxyCounters();
+    const entrance = new HeaderAcceptor({
       accounts,
       clock: systemClock,
       log,

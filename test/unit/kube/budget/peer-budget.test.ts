@@ -11,7 +11,7 @@ import { services } from '../../../../src/kube/objects/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import { weightOf } from '../../../../src/kube/objects/weight.ts';
 import { WorkQueue } from '../../../../src/kube/queue/work-queue.ts';
-import { PEER_BUDGETS } from '../../../../src/controllers/settings/target-budgets.ts';
+import { TARGET_BUDGETS } from '../../../../src/controllers/settings/target-budgets.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
@@ -200,7 +200,7 @@ describe('the budget of a peer', () => {
   });
 
   it('10,000 Services with three endpoints each fit the defaults with room to spare', () => {
-    const budget = new PeerBudget(PEER_BUDGETS.held);
+    const budget = new PeerBudget(TARGET_BUDGETS.held);
     const exported = budget.share(costOfService);
     const slices = budget.share();
     for (let at = 0; at < 10_000; at++) {
@@ -217,7 +217,7 @@ describe('the budget of a peer', () => {
         undefined,
       );
     }
-    for (const [name, limit] of Object.entries(PEER_BUDGETS.held))
+    for (const [name, limit] of Object.entries(TARGET_BUDGETS.held))
       expect(budget.used(name as keyof PeerLimits) / limit, name).to.be.below(0.7);
   });
 

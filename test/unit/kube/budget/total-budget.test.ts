@@ -6,7 +6,7 @@ import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget } from '../../../../src/kube/budget/peer-budget.ts';
 import { ownTotal, TotalBudget } from '../../../../src/kube/budget/total-budget.ts';
-import { PEER_BUDGETS } from '../../../../src/controllers/settings/target-budgets.ts';
+import { TARGET_BUDGETS } from '../../../../src/controllers/settings/target-budgets.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
@@ -49,7 +49,7 @@ describe('the budget of all peers together', () => {
     const cluster = new FakeCluster();
     for (let at = 0; at < count; at++) cluster.put('services', service(`s${at}`, bytes));
     const told: string[] = [];
-    const budget = new PeerBudget(PEER_BUDGETS.held, (over) => told.push(over.budget), total);
+    const budget = new PeerBudget(TARGET_BUDGETS.held, (over) => told.push(over.budget), total);
     const exports = new ExportView({
       client: seenAs(cluster.client),
       selectors: ['mirror.linkerd.io/exported=true'],
@@ -132,7 +132,7 @@ describe('the budget of all peers together', () => {
 
   it('counts what is held and what is being listed once, and nothing of a list that was given up', () => {
     const total = new TotalBudget(Infinity);
-    const budget = new PeerBudget(PEER_BUDGETS.held, undefined, total);
+    const budget = new PeerBudget(TARGET_BUDGETS.held, undefined, total);
     const share = budget.share<V1Service>();
     const [a, b] = [service('a', 1000), service('b', 5000)];
     share.admit(a, undefined);

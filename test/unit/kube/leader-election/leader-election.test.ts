@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { sleep } from '../../../../src/base/clock.ts';
-import { LeaseElector, type LeaseOptions } from '../../../../src/kube/leader-election/leader-election.ts';
+import {
+  LeaderElector,
+  type LeaderElectionOptions,
+} from '../../../../src/kube/leader-election/leader-election.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { FakeLeases, type Fate } from '../../../support/fake-leases.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
@@ -23,9 +26,9 @@ class World {
   readonly history: string[] = [];
   readonly #start = this.clock.monotonic();
 
-  elector(who: string, options: Partial<LeaseOptions> = {}): LeaseElector {
-    return new LeaseElector({
-      client: this.leases.client(who) as unknown as LeaseOptions['client'],
+  elector(who: string, options: Partial<LeaderElectionOptions> = {}): LeaderElector {
+    return new LeaderElector({
+      client: this.leases.client(who) as unknown as LeaderElectionOptions['client'],
       namespace: 'ns',
       name: 'lease',
       identity: who,

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import type { FaultRule } from '../../../../src/policy/faults/fault-rules.ts';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import type { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
-import type { GateHead } from '../../../../src/proxy/filters/fault-injection.ts';
-import { Gate, type GateOptions } from '../../../../src/proxy/filters/admission.ts';
+import type { FilteredHead } from '../../../../src/proxy/filters/fault-injection.ts';
+import { AdmissionFilter, type AdmissionFilterOptions } from '../../../../src/proxy/filters/admission.ts';
 import { RateLimiter } from '../../../../src/proxy/filters/rate-limiter.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
@@ -14,17 +14,24 @@ const PLAIN = { fields: [] };
 
 describe('Gate', () => {
   let clock: VirtualClock;
-  let accounts: Accounts;
+  let accounts: ProxyCounters;
   let emptied: number;
 
   beforeEach(() => {
     clock = new VirtualClock();
-    accounts = new Accounts();
+    accounts = new ProxyCounters();
     emptied = 0;
   });
 
-  const gate = (options: Partial<GateOptions> = {}) =>
-    new Gate({ label: LABEL, accounts, clock, random: () => 0.5, onEmpty: () => emptied++, ...options });
+  const gate = (options: Partial<AdmissionFilterOptions> = {}) =>
+    new AdmissionFilter({
+      label: LABEL,
+      accounts,
+      clock,
+      random: () => 0.5,
+      onEmpty: () => emptied++,
+      ...options,
+    });
   const rule = (said: Partial<FaultRule>): FaultRule => ({
     until: clock.now() + 60_000,
     percent: 100,
@@ -37,7 +44,7 @@ describe('Gate', () => {
   const abort = { status: 503, grpc: 14 };
 
   /** What becomes of one that comes. */
-  function come(to: Gate, head: GateHead | 'raw' = PLAIN, client = 'a') {
+  function come(to: AdmissionFilter, head: FilteredHead | 'raw' = PLAIN, client = 'a') {
     const seen = { admitted: false, failure: undefined as ProxyFailure | undefined };
     const hold = to.pass(client, head === 'raw' ? undefined : head, {
       admit: () => (seen.admitted = true),

@@ -7,7 +7,7 @@ import { renderRequest, splitTarget } from '../../../../src/proxy/http1/render.t
 import { HpackDecoder } from '../../../../src/proxy/http2/hpack/decoder.ts';
 import { HpackEncoder } from '../../../../src/proxy/http2/hpack/encoder.ts';
 import { readRequest } from '../../../../src/proxy/http2/message.ts';
-import { initialPeerSettings, readSettings } from '../../../../src/proxy/http2/remote-settings.ts';
+import { initialRemoteSettings, readSettings } from '../../../../src/proxy/http2/remote-settings.ts';
 
 /** Small things that one side says and the other is entitled to hear: each was lost, refused or changed on the way. */
 describe('what is said of a message', () => {
@@ -67,7 +67,7 @@ describe('what is said of a message', () => {
 
   it('the smallest of several table sizes in one SETTINGS frame is said in the next block', () => {
     const payload = Buffer.from('000100000000000100001000', 'hex');
-    const settings = initialPeerSettings();
+    const settings = initialRemoteSettings();
     readSettings(payload, settings, 'server');
     expect([settings.leastHeaderTableSize, settings.headerTableSize]).to.deep.equal([0, 4096]);
     const encoder = new HpackEncoder();

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Connection } from '../../../../src/proxy/io/connection.ts';
-import { endGently } from '../../../../src/proxy/io/graceful-close.ts';
+import { closeGracefully } from '../../../../src/proxy/io/graceful-close.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 /** A client that uploads slowly and reads only at the end was cut two seconds after the answer, and the reset took the answer with it (RFC 9112 section 9.6). */
@@ -14,7 +14,7 @@ describe('a connection that has been answered', () => {
       end: (onSent: () => void) => onSent(),
       destroy: () => (connection.closed = true),
     };
-    endGently(connection as unknown as Connection, clock, error);
+    closeGracefully(connection as unknown as Connection, clock, error);
     let seconds = 0;
     for (; !connection.closed; seconds++) {
       if (seconds < sendsFor) connection.bytesRead++;

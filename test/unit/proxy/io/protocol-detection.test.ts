@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { FirstLine, isHttpServer, type Sight } from '../../../../src/proxy/io/protocol-detection.ts';
-import { speechOf } from '../../../../src/proxy/downstream/client-protocol.ts';
+import { clientProtocolOf } from '../../../../src/proxy/downstream/client-protocol.ts';
 
 /** What a client says that it speaks, and what it sends, must not be able to take a request past those who read requests. */
 describe('the first line of a client', () => {
@@ -90,7 +90,7 @@ describe('a server that speaks first', () => {
 });
 
 describe('how a connection is taken', () => {
-  const cases: readonly [...Parameters<typeof speechOf>, ReturnType<typeof speechOf>][] = [
+  const cases: readonly [...Parameters<typeof clientProtocolOf>, ReturnType<typeof clientProtocolOf>][] = [
     ['http1', undefined, 'http1'],
     ['http1', 'http2', 'http1'],
     ['http2', 'opaque', 'http2'],
@@ -105,5 +105,5 @@ describe('how a connection is taken', () => {
   ];
   for (const [claim, port, speech] of cases)
     it(`a client that says ${claim ?? 'nothing'} at a port that says ${port ?? 'nothing'}: ${speech}`, () =>
-      expect(speechOf(claim, port)).to.equal(speech));
+      expect(clientProtocolOf(claim, port)).to.equal(speech));
 });

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Accounts } from '../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import {
   accountsExposition,
   publishAccounts,
@@ -15,11 +15,11 @@ const SERVER =
   'target_addr="0.0.0.0:4143",target_ip="0.0.0.0",target_port="4143",srv_group="policy.linkerd.io",srv_kind="server",srv_name="linkerd-gateway",srv_port="4143"';
 
 describe('metrics of the data path', () => {
-  const lines = (accounts: Accounts) =>
+  const lines = (accounts: ProxyCounters) =>
     accountsExposition(accounts.snapshot(), 'inbound', LISTEN).text.split('\n');
 
   it("count a gateway's requests where Linkerd's boards look for them", () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     accounts.request(WEB);
     accounts.response(WEB, 200, 3, 14);
     accounts.response(WEB, 404, 3);
@@ -34,7 +34,7 @@ describe('metrics of the data path', () => {
   });
 
   it('give latency as a histogram that Prometheus can read', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     for (const ms of [0.5, 4, 4, 60_000]) accounts.response(WEB, 200, ms);
     const text = lines(accounts);
     expect(text).to.include('# TYPE response_latency_ms histogram');
@@ -48,7 +48,7 @@ describe('metrics of the data path', () => {
   });
 
   it("count connections of clients at Linkerd's server, and of endpoints at their service", () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     accounts.client.begin({ bytesRead: 10, bytesWritten: 20 });
     accounts.endpointOf(WEB).begin({ bytesRead: 1, bytesWritten: 2 });
     const text = lines(accounts);
@@ -59,7 +59,7 @@ describe('metrics of the data path', () => {
   });
 
   it('tell failures of clients from failures of endpoints', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     accounts.failure('unknown service');
     accounts.failure('unauthorized', 'tcp');
     accounts.failure('failfast');
@@ -74,7 +74,7 @@ describe('metrics of the data path', () => {
   });
 
   it('show who was let in', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     accounts.authorization('http', true, 'web.east').count++;
     accounts.authorization('tcp', false, 'spiffe://east/a|b', 'policy.linkerd.io/authorizationpolicy/web')
       .count++;
@@ -88,7 +88,7 @@ describe('metrics of the data path', () => {
   });
 
   it('show transport headers', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     accounts.header('http2', 'web.demo.svc.cluster.local', 8080, 'web.east');
     expect(lines(accounts)).to.include(
       'inbound_tcp_transport_header_connections_total{session_protocol="http/2",target_port="8080",target_name="web.demo.svc.cluster.local",client_id="web.east"} 1',
@@ -96,7 +96,7 @@ describe('metrics of the data path', () => {
   });
 
   it('of an egress are all outbound', async () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     const registry = new Registry();
     publishAccounts(registry, accounts, 'outbound');
     accounts.client.begin({ bytesRead: 0, bytesWritten: 0 });

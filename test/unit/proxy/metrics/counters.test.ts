@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
-  Accounts,
+  ProxyCounters,
   addSnapshots,
   EMPTY_SNAPSHOT,
   endedSnapshot,
@@ -13,8 +13,8 @@ const WEB = 'web.demo.svc.cluster.local:80';
 
 describe('accounts of the data path', () => {
   it('add up over processes as if one had counted', () => {
-    const one = new Accounts();
-    const [a, b] = [new Accounts(), new Accounts()];
+    const one = new ProxyCounters();
+    const [a, b] = [new ProxyCounters(), new ProxyCounters()];
     for (const [at, ms] of [0.5, 1, 7, 80, 99_999].entries()) {
       const grpc = at === 3 ? 14 : undefined;
       for (const accounts of [one, at % 2 === 0 ? a : b]) {
@@ -31,7 +31,7 @@ describe('accounts of the data path', () => {
   });
 
   it('survive the way to another process', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     accounts.response(WEB, 503, 12);
     accounts.refuse('no client identity');
     const snapshot = accounts.snapshot();
@@ -39,7 +39,7 @@ describe('accounts of the data path', () => {
   });
 
   it('count bytes of connections that are open', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     const connection = { bytesRead: 0, bytesWritten: 0 };
     accounts.client.begin(connection);
     connection.bytesRead = 1000;
@@ -56,7 +56,7 @@ describe('accounts of the data path', () => {
   });
 
   it('keep what a process that ended has carried, but not what it had open', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     accounts.client.begin({ bytesRead: 5, bytesWritten: 6 });
     accounts.endpointOf(WEB).begin({ bytesRead: 7, bytesWritten: 8 });
     const ended = endedSnapshot(accounts.snapshot());
@@ -66,7 +66,7 @@ describe('accounts of the data path', () => {
 
   // A client can ask for any name: were each to make a series, it could fill our memory and Prometheus'.
   it('do not grow by names that do not exist', () => {
-    const accounts = new Accounts({ known: (label) => label === WEB });
+    const accounts = new ProxyCounters({ known: (label) => label === WEB });
     for (let n = 0; n < 1000; n++) {
       accounts.request(`x${n}.demo.svc.cluster.local:80`);
       accounts.response(`x${n}.demo.svc.cluster.local:80`, 404, 1);
@@ -83,7 +83,7 @@ describe('accounts of the data path', () => {
   });
 
   it('do not grow by clients without end', () => {
-    const accounts = new Accounts();
+    const accounts = new ProxyCounters();
     for (let n = 0; n < 1000; n++) {
       accounts.header('http1', 'web', 80, `client-${n}`);
       accounts.authorization('tcp', false, `client-${n}`).count++;
@@ -97,7 +97,7 @@ describe('accounts of the data path', () => {
   it('forget a service ten minutes after it has gone and been used last', () => {
     const clock = new VirtualClock();
     let exported = true;
-    const accounts = new Accounts({ known: () => exported, clock });
+    const accounts = new ProxyCounters({ known: () => exported, clock });
     accounts.request(WEB);
     accounts.header('http1', 'web.demo.svc.cluster.local', 80, 'east');
     exported = false;

@@ -2,13 +2,13 @@ import { expect } from 'chai';
 import { Socket } from 'node:net';
 import type { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { type Connection, SocketConnection } from '../../../../src/proxy/io/connection.ts';
-import { IdleConnections } from '../../../../src/proxy/upstream/http1-pool.ts';
+import { Http1Pool } from '../../../../src/proxy/upstream/http1-pool.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 /** A connection whose peer is trusted no more, or that has grown old, must not carry the next request only because it lay unused at that moment. */
 describe('unused connections', () => {
   const endpoint = {} as EndpointState;
-  const pool = () => new IdleConnections({ clock: new VirtualClock(), idleMs: 3000, max: 10 });
+  const pool = () => new Http1Pool({ clock: new VirtualClock(), idleMs: 3000, max: 10 });
   const closing = (connection: Connection) =>
     new Promise<boolean>((resolve) => connection.whenClosed(() => resolve(true)));
 

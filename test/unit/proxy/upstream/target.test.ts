@@ -2,7 +2,7 @@ import { NO_BOUNDARY } from '../../../../src/proxy/http/failure-boundary.ts';
 import { expect } from 'chai';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Connection } from '../../../../src/proxy/io/connection.ts';
-import { ConnectionAccount } from '../../../../src/proxy/metrics/connection-counters.ts';
+import { ConnectionCounters } from '../../../../src/proxy/metrics/connection-counters.ts';
 import { plainDial } from '../../../../src/proxy/io/dial.ts';
 import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { Target } from '../../../../src/proxy/upstream/target.ts';
@@ -10,7 +10,7 @@ import type { TargetOptions } from '../../../../src/proxy/upstream/target-option
 import { eventually } from '../../../support/eventually.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
 
-const account = () => new ConnectionAccount();
+const account = () => new ConnectionCounters();
 const failureOf = (call: Promise<unknown>): Promise<string> =>
   call.then(
     () => 'none',

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { Balancer, type EndpointAddress } from '../../../../../src/proxy/upstream/balancer/balancer.ts';
 import {
-  type Attempt,
+  type PickedEndpoint,
   DEFAULT_ACCRUAL,
   type EndpointState,
 } from '../../../../../src/proxy/upstream/balancer/endpoint.ts';
@@ -254,10 +254,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 class History {
   readonly clock = new VirtualClock();
   readonly balancer: Balancer;
-  readonly running: { attempt: Attempt; endpoint: EndpointState }[] = [];
+  readonly running: { attempt: PickedEndpoint; endpoint: EndpointState }[] = [];
   addresses: EndpointAddress[] = HOSTS.map((host) => at(host));
   /** The request that proves an endpoint. */
-  readonly proofs = new Map<EndpointState, Attempt>();
+  readonly proofs = new Map<EndpointState, PickedEndpoint>();
 
   constructor(seed: number) {
     this.balancer = new Balancer({ clock: this.clock, random: seeded(seed) });

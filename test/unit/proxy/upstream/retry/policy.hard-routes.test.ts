@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { systemClock } from '../../../../../src/base/clock.ts';
 import { linearRegex } from '../../../../../src/base/linear-regex.ts';
 import { readServiceProfile } from '../../../../../src/policy/requests/service-profile.ts';
-import { Accounts } from '../../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../../src/proxy/metrics/counters.ts';
 import { RequestPolicy } from '../../../../../src/proxy/upstream/retry/policy.ts';
 import { expectUnnoticed } from '../../../../support/linear-time.ts';
 
@@ -13,7 +13,7 @@ const PATH = Array.from({ length: 2000 }, (_, nth) => 'ab'[((nth * nth * 7 + nth
 function policyOf(conditions: readonly object[]): RequestPolicy {
   const routes = conditions.map((condition, nth) => ({ name: `r${nth}`, condition, isRetryable: true }));
   const { requests = {} } = readServiceProfile({ routes });
-  const accounts = new Accounts({ known: () => true, clock: systemClock });
+  const accounts = new ProxyCounters({ known: () => true, clock: systemClock });
   return new RequestPolicy(requests, {
     label: 'web.demo:80',
     clock: systemClock,

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import type { RequestRules } from '../../../../../src/policy/requests/request-rules.ts';
 import type { Framing } from '../../../../../src/proxy/http/framing.ts';
-import { Accounts } from '../../../../../src/proxy/metrics/counters.ts';
+import { ProxyCounters } from '../../../../../src/proxy/metrics/counters.ts';
 import type { EndpointState } from '../../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { ProxyFailure } from '../../../../../src/proxy/http/failures.ts';
 import { RequestPolicy } from '../../../../../src/proxy/upstream/retry/policy.ts';
 import { MAX_UNSEEN, ReplayRoom } from '../../../../../src/proxy/upstream/retry/replay-body.ts';
-import { Tries } from '../../../../../src/proxy/upstream/retry/retrying-request.ts';
+import { RetryingRequest } from '../../../../../src/proxy/upstream/retry/retrying-request.ts';
 import type { Upstream, UpstreamHandler } from '../../../../../src/proxy/http/messages.ts';
 import { settle, VirtualClock } from '../../../../support/virtual-clock.ts';
 
@@ -55,7 +55,7 @@ class FakeTry implements Upstream {
 /** Decisions about tries that depend on time and memory; the wire tests show the rest. */
 describe('tries of a request', () => {
   let clock: VirtualClock;
-  let accounts: Accounts;
+  let accounts: ProxyCounters;
   let room: ReplayRoom;
   let tries: FakeTry[];
   let heard: string[];
@@ -67,7 +67,7 @@ describe('tries of a request', () => {
 
   beforeEach(() => {
     clock = new VirtualClock();
-    accounts = new Accounts();
+    accounts = new ProxyCounters();
     room = new ReplayRoom(100_000);
     tries = [];
     heard = [];
@@ -76,7 +76,7 @@ describe('tries of a request', () => {
     again = Promise.resolve();
   });
 
-  async function begin(rules: RequestRules, framing: Framing = { kind: 'none' }): Promise<Tries> {
+  async function begin(rules: RequestRules, framing: Framing = { kind: 'none' }): Promise<RetryingRequest> {
     const policy = new RequestPolicy(rules, { label: 'web:80', clock, random: () => 0, accounts, room });
     const opener = {
       openTry: async (
@@ -111,7 +111,7 @@ describe('tries of a request', () => {
       fields: [],
       framing,
     } as const;
-    const one = new Tries({ opener, policy, protocol: 'http1', request, handler });
+    const one = new RetryingRequest({ opener, policy, protocol: 'http1', request, handler });
     one.begin();
     await settle();
     return one;
