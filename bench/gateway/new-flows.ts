@@ -56,11 +56,11 @@ export interface NewFlowsResult {
 /** Opens flows for a while, so many at a time. @throws Error when a flow fails */
 export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult> {
   const { host, port, gatewayIdentity, target, streams, seconds, concurrency } = options;
-  const trunk = new GatewayPool(
+  const pool = new GatewayPool(
     { host, port, identity: gatewayIdentity },
     {
       identity: fixedIdentity({ ...options, name: '', notAfter: Number.POSITIVE_INFINITY }),
-      accounts: new ProxyCounters(),
+      counters: new ProxyCounters(),
       clock: systemClock,
       random: Math.random,
       log: createLogger({ name: 'bench', level: 'silent' }),
@@ -68,7 +68,7 @@ export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult
     },
   );
   const purpose = { ...target, field: targetField(`${target.name}:${target.port}`) };
-  const flow = async () => new EchoedByte(await trunk.open(purpose, 'opaque')).done;
+  const flow = async () => new EchoedByte(await pool.open(purpose, 'opaque')).done;
   let flows = 0;
   const until = async (end: number) => {
     const worker = async () => {
@@ -89,7 +89,7 @@ export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult
     seconds: (performance.now() - startedAt) / 1000,
     gatewayCpuSeconds: cpuSeconds(...options.pids) - cpu,
   };
-  trunk.destroy();
+  pool.destroy();
   return result;
 }
 

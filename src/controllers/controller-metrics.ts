@@ -49,7 +49,7 @@ export function publishMirrorMetrics(registry: Registry, controller: MirrorContr
     (peer) => Number(peer.overBudget !== undefined),
   );
   perPeer('linkspan_peer_last_word_seconds', 'Seconds since the target cluster was last heard of.', (peer) =>
-    age(peer.lastWord),
+    age(peer.lastHeard),
   );
   perPeer(
     'linkspan_mirror_writes',

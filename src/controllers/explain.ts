@@ -275,6 +275,6 @@ function gatewayReport(gateway: NonNullable<TargetCluster['gateway']>): NonNulla
 }
 
 function ageOf(controller: MirrorController, peer: TargetCluster): number | null {
-  const { lastWord } = peer;
-  return lastWord === undefined ? null : Math.round((controller.options.clock.now() - lastWord) / 100) / 10;
+  const { lastHeard } = peer;
+  return lastHeard === undefined ? null : Math.round((controller.options.clock.now() - lastHeard) / 100) / 10;
 }

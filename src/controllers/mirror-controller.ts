@@ -120,7 +120,7 @@ export class MirrorController {
   readonly #pool: WorkerPool;
   /** The source cluster's own address ranges, which no target may name addresses of. */
   readonly ranges: SourceRanges;
-  #surroundings: TargetDependencies | undefined;
+  #dependencies: TargetDependencies | undefined;
   #localMembers: LocalMembers | undefined;
   #egressAddresses: readonly MirrorAddress[] = [];
   #stopping = false;
@@ -319,7 +319,7 @@ export class MirrorController {
     egress.establish(() =>
       seedClaims(this.view.stores.services.list(), this.links.list(), settings.egressRange),
     );
-    this.#surroundings = {
+    this.#dependencies = {
       local: this.client,
       view: this.view,
       pool: this.#pool,
@@ -335,7 +335,7 @@ export class MirrorController {
       random,
     };
     this.#localMembers = new LocalMembers({
-      ...this.#surroundings,
+      ...this.#dependencies,
       namespace: settings.namespace,
       replica: this.options.replica,
       selector: settings.federatedSelector,
@@ -375,23 +375,23 @@ export class MirrorController {
   }
 
   async #reconcileLink(key: string): Promise<void> {
-    if (this.#surroundings === undefined) return;
+    if (this.#dependencies === undefined) return;
     const object = this.links.get(key);
     // What a Link of another namespace has made is not ours to remove.
     if (object === undefined && !key.startsWith(`${this.options.settings.namespace}/`)) return;
     const secret = object === undefined ? undefined : credentialsOf(object);
     // Asked for; the answer brings the Link back here.
     if (secret !== undefined && !this.#credentials.knows(secret)) return;
-    const run = this.runs.get(key) ?? this.#newRun(key, this.#surroundings);
+    const run = this.runs.get(key) ?? this.#newRun(key, this.#dependencies);
     await run.update(object, this.secrets, object === undefined ? undefined : olderRival(this.links, object));
     // A younger Link for the same cluster may take over now.
     if (object === undefined) for (const other of this.links.keys()) this.#queue.add(other);
   }
 
-  #newRun(key: string, surroundings: TargetDependencies): LinkController {
+  #newRun(key: string, dependencies: TargetDependencies): LinkController {
     const { settings, replica, log } = this.options;
     const run = new LinkController({
-      ...surroundings,
+      ...dependencies,
       key,
       settings,
       replica,

@@ -49,12 +49,12 @@ const TRIES = { concurrency: 4, keepMs: 1000 };
  * only its own route waiting.
  */
 export class Egress {
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   /** Clients that were refused here. */
   readonly refused: RefusedClients;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
-  readonly #trunks: GatewayPools;
+  readonly #pools: GatewayPools;
   readonly #parts: ClientParts;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
@@ -71,17 +71,17 @@ export class Egress {
   #draining = false;
 
   constructor(options: EgressOptions) {
-    this.accounts = new ProxyCounters({
+    this.counters = new ProxyCounters({
       known: (label) => this.#labels.has(label),
       clock: options.clock,
       onCaught: flowErrors(options),
     });
-    this.#clock = containedClock(options.clock, (error) => this.accounts.caught(error));
+    this.#clock = containedClock(options.clock, (error) => this.counters.caught(error));
     this.#options = { ...options, clock: this.#clock };
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
-    this.#trunks = new GatewayPools({
+    this.#pools = new GatewayPools({
       ...this.#options,
-      accounts: this.accounts,
+      counters: this.counters,
       onProven: (connection, socket) => this.#peers.add(connection, socket),
     });
     this.refused = new RefusedClients(options);
@@ -178,7 +178,7 @@ export class Egress {
     while (open() > 0 && this.#clock.monotonic() < deadline) await sleep(this.#clock, 50);
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
     eachAlone(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
-    this.#trunks.destroy();
+    this.#pools.destroy();
     this.#peers.close();
   }
 
@@ -191,8 +191,8 @@ export class Egress {
   #open(port: number, route: Route): void {
     const server = new RouteServer(route, {
       ...this.#options,
-      accounts: this.accounts,
-      trunks: this.#trunks,
+      counters: this.counters,
+      pools: this.#pools,
       parts: this.#parts,
       draining: () => this.#draining,
     });

@@ -6,7 +6,7 @@ import { type Connection, endCarried, SocketConnection } from '../proxy/io/conne
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   /** It takes no more connections, and the last one has ended. */
   readonly onLeft: () => void;
   readonly onArrival: (client: Connection) => void;
@@ -58,10 +58,10 @@ export class PortListener {
   }
 
   #admit(socket: net.Socket): void {
-    const { accounts, onArrival } = this.#options;
-    const connection = new SocketConnection(socket, accounts);
+    const { counters, onArrival } = this.#options;
+    const connection = new SocketConnection(socket, counters);
     this.#connections.add(connection);
-    accounts.client.follow(connection, socket);
+    counters.client.follow(connection, socket);
     socket.once('close', () => {
       this.#connections.delete(connection);
       if (this.#stopped && this.size === 0) this.#options.onLeft();
@@ -69,7 +69,7 @@ export class PortListener {
     try {
       onArrival(connection);
     } catch (error) {
-      endCarried(connection, accounts, accounts.caught(error));
+      endCarried(connection, counters, counters.caught(error));
     }
   }
 }

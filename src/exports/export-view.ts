@@ -170,8 +170,8 @@ export class ExportView {
   }
 
   /** `clock.now()` of the oldest of the last words of all watches: everything here is at least as new. Undefined before each has had one. */
-  get lastWord(): number | undefined {
-    const words = this.#reflectors().map((reflector) => reflector.lastWord);
+  get lastHeard(): number | undefined {
+    const words = this.#reflectors().map((reflector) => reflector.lastHeard);
     let oldest: number | undefined;
     for (const word of [...words, ...this.#handMade.lastWords()]) {
       if (word === undefined) return undefined;

@@ -97,7 +97,7 @@ export class HandMadeSlices {
 
   /** Last words of the watches that have had one; a watch that has just begun does not make the others old. */
   lastWords(): number[] {
-    return [...this.#watches.values()].flatMap(({ reflector }) => reflector.lastWord ?? []);
+    return [...this.#watches.values()].flatMap(({ reflector }) => reflector.lastHeard ?? []);
   }
 
   get error(): Error | undefined {

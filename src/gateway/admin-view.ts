@@ -31,7 +31,7 @@ export function adminViewOf(parts: {
       return ready.ok && !parts.listening() ? { ok: false, reason: 'not listening yet' } : ready;
     },
     report: () => ({
-      accounts: gateway.accounts.snapshot(),
+      counters: gateway.counters.snapshot(),
       balancers: gateway.balancers,
       accessLogDropped: lines.dropped,
       processErrors: lastResort.counts,

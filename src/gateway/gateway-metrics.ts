@@ -1,6 +1,6 @@
 import type { SocketAddress } from '../base/address.ts';
 import { type CountersSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
-import { accountsExposition, serviceOf } from '../proxy/metrics/counters-exposition.ts';
+import { countersExposition, serviceOf } from '../proxy/metrics/counters-exposition.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/registry.ts';
@@ -13,7 +13,7 @@ export interface BalancerCounts {
 
 /** Everything that a gateway process has to tell, as plain JSON. */
 export interface GatewayReport {
-  readonly accounts: CountersSnapshot;
+  readonly counters: CountersSnapshot;
   /** By `name:port`, of services that have been asked for. */
   readonly balancers: Readonly<Record<string, BalancerCounts>>;
   /** Lines that the access log had to leave out. */
@@ -33,7 +33,7 @@ export interface WorkerCounts {
 }
 
 export const EMPTY_REPORT: GatewayReport = {
-  accounts: EMPTY_SNAPSHOT,
+  counters: EMPTY_SNAPSHOT,
   balancers: {},
   accessLogDropped: 0,
   processErrors: NO_PROCESS_ERRORS,
@@ -50,7 +50,7 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
     };
   }
   return {
-    accounts: addSnapshots(a.accounts, b.accounts),
+    counters: addSnapshots(a.counters, b.counters),
     balancers,
     accessLogDropped: a.accessLogDropped + b.accessLogDropped,
     processErrors: {
@@ -110,8 +110,8 @@ export interface GatewayMetricsOptions {
 export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
   registry.addText(async () => {
     const [report, workers] = await Promise.all([options.report(), options.workers()]);
-    const accounts = accountsExposition(report.accounts, 'inbound', options.listen);
-    return piecesOf(accounts, gatewayExposition(report, workers, options.version));
+    const counters = countersExposition(report.counters, 'inbound', options.listen);
+    return piecesOf(counters, gatewayExposition(report, workers, options.version));
   });
 }
 

@@ -109,36 +109,36 @@ interface Served {
 
 /** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
 export class Gateway {
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   readonly #options: GatewayOptions;
   readonly #listeners: readonly MtlsListener[];
   readonly #peers: OpenPeers;
   readonly #served = new Map<string, Served>();
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
-  readonly #gates: AdmissionFilters;
+  readonly #filters: AdmissionFilters;
   readonly #relays: TrustedRelays;
   readonly #unsubscribe: () => void;
   #draining = false;
 
   constructor(options: GatewayOptions) {
     const { targets, random, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
-    this.accounts = new ProxyCounters({
+    this.counters = new ProxyCounters({
       known: (label) => lookUp(targets, label) !== undefined,
       clock: options.clock,
       onCaught: flowErrors(options),
     });
-    const clock = containedClock(options.clock, (error) => this.accounts.caught(error));
-    this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.accounts) };
-    this.#gates = new AdmissionFilters({ accounts: this.accounts, clock, random, workers });
+    const clock = containedClock(options.clock, (error) => this.counters.caught(error));
+    this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.counters) };
+    this.#filters = new AdmissionFilters({ counters: this.counters, clock, random, workers });
     this.#relays = new TrustedRelays(options.trustedRelays);
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
-      targets.subscribe((key) => contained(this.accounts, () => this.#changed(key))),
+      targets.subscribe((key) => contained(this.counters, () => this.#changed(key))),
       this.#policies.subscribe((namespace) =>
-        contained(this.accounts, () => this.#policiesChanged(namespace)),
+        contained(this.counters, () => this.#policiesChanged(namespace)),
       ),
     ];
     this.#unsubscribe = () => subscriptions.forEach((unsubscribe) => unsubscribe());
@@ -177,8 +177,8 @@ export class Gateway {
     this.#unsubscribe();
     for (const listener of this.#listeners) listener.stopAccepting();
     for (const { flows } of this.#served.values())
-      for (const flow of flows) contained(this.accounts, () => flow.drain());
-    for (const session of this.#streamSessions) contained(this.accounts, () => session.drain());
+      for (const flow of flows) contained(this.counters, () => flow.drain());
+    for (const session of this.#streamSessions) contained(this.counters, () => session.drain());
     const deadline = clock.monotonic() + graceMs;
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
@@ -192,27 +192,27 @@ export class Gateway {
   #openings(): readonly MtlsListener[] {
     const { listen, listeners = [], identity, clock, log } = this.#options;
     const { reusePort = false, detectTimeoutMs: timeoutMs = 10_000, streams = true } = this.#options;
-    const { accounts } = this;
+    const { counters } = this;
     const shared = {
       identity,
       clock,
       log,
-      accounts,
+      counters,
       peers: this.#peers,
       detectTimeoutMs: timeoutMs,
       reusePort,
       admission: new Admission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
     };
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
-    const open = (address: SocketAddress, entrance: Acceptor) =>
-      new MtlsListener({ ...shared, address, entrance });
+    const open = (address: SocketAddress, acceptor: Acceptor) =>
+      new MtlsListener({ ...shared, address, acceptor });
     const onStreams = streams
       ? (connection: Connection, client: string, agreed: boolean) => this.#streams(connection, client, agreed)
       : undefined;
     const namesClients = this.#relays.any;
-    const entrance = { accounts, clock, log, onArrival, timeoutMs, onStreams, namesClients };
+    const accepting = { counters, clock, log, onArrival, timeoutMs, onStreams, namesClients };
     return [
-      open(listen, new HeaderAcceptor(entrance)),
+      open(listen, new HeaderAcceptor(accepting)),
       ...listeners.map((listener) => open(listener.address, new FixedAcceptor({ listener, onArrival }))),
     ];
   }
@@ -220,7 +220,7 @@ export class Gateway {
   #arrived({ connection, clientIdentity, header, first }: Arrival): void {
     if (header.name === '') {
       // A gateway stands for other services only; a header without a name would mean the gateway's own ports.
-      this.accounts.refuse('nameless header');
+      this.counters.refuse('nameless header');
       connection.destroy();
       return;
     }
@@ -241,10 +241,10 @@ export class Gateway {
     const session = new StreamSession({
       connection,
       clock,
-      accounts: this.accounts,
+      counters: this.counters,
       clients,
       exported: (name, port) => targets.get(name, port) !== undefined,
-      visit: (name, port, client) => this.#visit(connection, askingVia(relay, client), { name, port }),
+      context: (name, port, client) => this.#context(connection, askingVia(relay, client), { name, port }),
     });
     this.#streamSessions.add(session);
     connection.whenClosed(() => this.#streamSessions.delete(session));
@@ -252,7 +252,7 @@ export class Gateway {
     if (this.#draining) session.drain();
   }
 
-  #visit(
+  #context(
     connection: Connection,
     asking: Asking,
     asked: { readonly name: string; readonly port: number },
@@ -300,7 +300,7 @@ export class Gateway {
       },
       check: (head) => this.#check(guest, head),
       draining: () => this.#draining,
-      accounts: this.accounts,
+      counters: this.counters,
       accessLog,
       clientName: clientIdentity,
       via,
@@ -312,10 +312,10 @@ export class Gateway {
   /** @param claim what the client says that it speaks, of which only the port's own word makes anything */
   #attend(served: Served, session: Session, claim: ClaimedProtocol, first: Buffer): void {
     const { client, clock } = session;
-    const speech = clientProtocolOf(claim, served.spec?.protocol);
+    const protocol = clientProtocolOf(claim, served.spec?.protocol);
     const flow = serve(
-      speech,
-      { client, clock, boundary: this.accounts, quietMs: QUIET_MS, session: () => session },
+      protocol,
+      { client, clock, boundary: this.counters, quietMs: QUIET_MS, session: () => session },
       first,
     );
     served.flows.add(flow);
@@ -334,14 +334,14 @@ export class Gateway {
     let { last } = guest;
     if (last === undefined || last.spec !== served.spec || last.version !== version) {
       const ruling = this.#rule(guest);
-      if (served.gated !== version) this.#gate(served);
+      if (served.gated !== version) this.#filter(served);
       last = { spec: served.spec, version, ruling, http: undefined, tcp: undefined };
       guest.last = last;
     }
     const { failure, policy } = last.ruling;
     if (failure !== undefined && failure.kind !== 'unauthorized') return failure;
     const layer = head === undefined ? 'tcp' : 'http';
-    const counter = (last[layer] ??= this.accounts.authorization(
+    const counter = (last[layer] ??= this.counters.authorization(
       layer,
       failure === undefined,
       client,
@@ -371,13 +371,13 @@ export class Gateway {
   }
 
   /** Sets up what every request for a service passes before an endpoint is picked. */
-  #gate(served: Served): void {
+  #filter(served: Served): void {
     const { label, spec, target } = served;
     const namespace = serviceOf(label)?.namespace ?? '';
     served.gated = this.#policies.version(namespace);
-    if (spec === undefined) return this.#gates.drop(target);
+    if (spec === undefined) return this.#filters.drop(target);
     const own = spec.limits === undefined ? [] : [spec.limits];
-    this.#gates.set(target, [...own, ...this.#policies.limits(spec, namespace)], spec.faults);
+    this.#filters.set(target, [...own, ...this.#policies.limits(spec, namespace)], spec.faults);
   }
 
   /** The balancer of a service: made when first asked for, kept as long as the service is exported or somebody is connected for it. */
@@ -385,21 +385,21 @@ export class Gateway {
     const { clock, random, targets, identity, maxPending = MAX_PENDING } = this.#options;
     const known = this.#served.get(label);
     if (known !== undefined) return known;
-    const account = () => this.accounts.endpointOf(label);
+    const account = () => this.counters.endpointOf(label);
     const dial = endpointDial({
       label,
       account,
-      boundary: this.accounts,
+      boundary: this.counters,
       clock,
       identity,
       peers: this.#peers,
     });
-    const target = new Target({ label, dial, clock, random, maxPending, accounts: this.accounts });
+    const target = new Target({ label, dial, clock, random, maxPending, counters: this.counters });
     const spec = lookUp(targets, label);
     const served: Served = { label, target, spec, gated: undefined, flows: new Set() };
     this.#served.set(label, served);
     update(target, spec);
-    this.#gate(served);
+    this.#filter(served);
     return served;
   }
 
@@ -408,7 +408,7 @@ export class Gateway {
     const { label } = served;
     if (served.flows.size > 0 || lookUp(this.#options.targets, label) !== undefined) return;
     if (this.#served.get(label) === served) this.#served.delete(label);
-    this.#gates.drop(served.target);
+    this.#filters.drop(served.target);
     served.target.close();
   }
 
@@ -417,7 +417,7 @@ export class Gateway {
     if (served === undefined) return;
     served.spec = lookUp(this.#options.targets, key);
     update(served.target, served.spec);
-    this.#gate(served);
+    this.#filter(served);
     this.#recheck(served.flows);
     this.#forgetUnused(served);
   }
@@ -431,6 +431,6 @@ export class Gateway {
   }
 
   #recheck(flows: Iterable<Flow>): void {
-    for (const flow of flows) contained(this.accounts, () => flow.recheck());
+    for (const flow of flows) contained(this.counters, () => flow.recheck());
   }
 }

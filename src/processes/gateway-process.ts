@@ -64,7 +64,7 @@ export interface OpenTargets {
 
 interface Served {
   readonly gateway: Gateway;
-  readonly face: GatewayAdminView;
+  readonly view: GatewayAdminView;
   readonly identity: IdentitySource;
   listen(): Promise<void>;
   close(): Promise<void>;
@@ -74,9 +74,9 @@ interface Served {
 export async function runAlone(run: GatewayRun): Promise<void> {
   const served = await openGateway(run, false);
   try {
-    const face = served.face;
+    const view = served.view;
     const counts = (): WorkerCounts => ({ ready: Number(served.gateway.ready.ok), wanted: 1, restarts: 0 });
-    const admin = await openAdmin(run, { identity: served.identity, face, counts });
+    const admin = await openAdmin(run, { identity: served.identity, view, counts });
     await served.listen().catch(async (error: unknown) => {
       await admin.close();
       throw error;
@@ -102,7 +102,7 @@ export async function runWorker(run: GatewayRun): Promise<void> {
   );
   process.on('SIGTERM', () => stopping.abort());
   const served = await openGateway(run, true);
-  const parent = answerParent(served.face, run.log);
+  const parent = answerParent(served.view, run.log);
   try {
     parent.started();
     while (!served.gateway.ready.ok && !stopping.signal.aborted) await sleep(systemClock, 50);
@@ -135,7 +135,7 @@ export async function runWorkers(run: GatewayRun): Promise<void> {
     stopMs: run.graceMs + WORKER_END_MS,
   });
   try {
-    const admin = await openAdmin(run, { identity, face: workers, counts: () => workers.counts() });
+    const admin = await openAdmin(run, { identity, view: workers, counts: () => workers.counts() });
     endOfStart();
     const stopped = untilStopped(async (signal) => {
       log.info({ signal }, 'draining');
@@ -192,7 +192,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
     accessLog,
   });
   let listening = false;
-  const face = adminViewOf({
+  const view = adminViewOf({
     gateway,
     targets: source.targets,
     lines,
@@ -204,7 +204,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
   });
   return {
     gateway,
-    face,
+    view,
     identity,
     listen: async () => {
       const [address, ...fixed] = await gateway.start();
@@ -228,16 +228,16 @@ async function openAdmin(
   run: GatewayRun,
   parts: {
     identity: IdentitySource;
-    face: GatewayAdminView;
+    view: GatewayAdminView;
     counts: () => WorkerCounts | Promise<WorkerCounts>;
   },
 ): Promise<Pick<AdminServer, 'close'>> {
-  const { identity, face, counts } = parts;
+  const { identity, view, counts } = parts;
   const registry = createRegistry();
   publishGateway(registry, {
     listen: run.listen,
     version: readVersion(),
-    report: () => face.report(),
+    report: () => view.report(),
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
@@ -245,19 +245,19 @@ async function openAdmin(
   const probe = await startAdmin({
     address: run.probe,
     reasons: false,
-    ready: () => face.ready(),
+    ready: () => view.ready(),
     tls: adminTls(identity, run.log),
   });
   const admin = await startAdmin({
     address: run.admin,
     registry,
-    ready: () => face.ready(),
+    ready: () => view.ready(),
     readyPart: (path, query) => {
       const question = targetQuestion(path, query);
-      if (question !== undefined) return face.targetReady(question);
+      if (question !== undefined) return view.targetReady(question);
       return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
     },
-    logLevel: levelOf(run.log, (level) => face.setLogLevel(level)),
+    logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
     tls: adminTls(identity, run.log),
   }).catch(async (error: unknown) => {
     await probe.close();

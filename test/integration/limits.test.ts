@@ -180,7 +180,7 @@ describe('rate limits and faults of exported Services', () => {
     expect(await burst(other)).to.include(429);
     await cluster.kubectl('-n', 'demo', 'delete', `httplocalratelimitpolicies.${GROUP}`, 'web');
     await eventually('nobody is limited', async () => !(await burst(other)).includes(429), wait);
-    expect([...gateway.accounts.rateLimits.keys()]).to.include(
+    expect([...gateway.counters.rateLimits.keys()]).to.include(
       'web.demo.svc.cluster.local:80\tpolicy.linkerd.io/httplocalratelimitpolicy/web\tidentity',
     );
     await cluster.kubectl('-n', 'demo', 'delete', 'services', 'web', 'api');

@@ -140,7 +140,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
       `web.demo:80: AuthorizationPolicy demo/only-front does not allow client ${OTHER} from 127.0.0.1`,
     );
     expect(await status(front)).to.equal(200);
-    expect([...gateway.accounts.authorizations.keys()]).to.include.members([
+    expect([...gateway.counters.authorizations.keys()]).to.include.members([
       `http\tallow\t${FRONT}\tpolicy.linkerd.io/authorizationpolicy/only-front`,
       `http\tdeny\t${OTHER}\tpolicy.linkerd.io/server/web`,
     ]);

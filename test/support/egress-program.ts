@@ -9,7 +9,7 @@ import type { Route } from '../../src/egress/routes/routes.ts';
 import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
 import { publishIdentity } from '../../src/identity/identity-metrics.ts';
 import { untilStopped } from '../../src/processes/lifecycle.ts';
-import { publishAccounts } from '../../src/proxy/metrics/counters-exposition.ts';
+import { publishCounters } from '../../src/proxy/metrics/counters-exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -44,7 +44,7 @@ const egress = new Egress({
   ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();
-publishAccounts(registry, egress.accounts, 'outbound');
+publishCounters(registry, egress.counters, 'outbound');
 publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);

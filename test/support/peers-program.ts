@@ -82,7 +82,7 @@ await Promise.all(reflectors.map((reflector) => reflector.whenSynced()));
 
 const egress = new EgressAllocator({ ...common, client: source.client, namespace: 'links', store: record });
 egress.establish(() => new Map());
-const surroundings: TargetDependencies = {
+const dependencies: TargetDependencies = {
   total: new TotalBudget(TARGET_BUDGETS.total),
   ...common,
   local: source.client,
@@ -134,7 +134,7 @@ function start(cluster: string, url: string): TargetCluster {
   if (!verdict.ok) throw new Error(JSON.stringify(verdict.problems));
   const text = `{clusters: [{name: c, cluster: {server: "${url}"}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}`;
   const peer = new TargetCluster({
-    ...surroundings,
+    ...dependencies,
     log,
     link: verdict.link,
     access: loadAccess({ text, source: 'test' }),

@@ -108,13 +108,13 @@ export class WireGateway {
 
   /** Connections refused so far, by reason. */
   get refused(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.gateway.accounts.refused);
+    return Object.fromEntries(this.gateway.counters.refused);
   }
 
   /** Failures so far, by kind, HTTP and raw alike. */
   get failures(): Readonly<Record<string, number>> {
     const counts: Record<string, number> = {};
-    for (const [key, count] of this.gateway.accounts.failures) {
+    for (const [key, count] of this.gateway.counters.failures) {
       const kind = key.split('\t').at(-1) ?? '';
       counts[kind] = (counts[kind] ?? 0) + count;
     }

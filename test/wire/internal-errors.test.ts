@@ -313,7 +313,7 @@ for (const [way, rows] of [
     for (const [part, method, kinds, expected] of rows)
       for (const kind of kinds)
         it(`${nameOf(part)}.${method}, ${kind}: ${expected}`, async () => {
-          const { accounts } = relay.local.gateway;
+          const { counters } = relay.local.gateway;
           // Those who were there before, one of them on the connection that the other comes on.
           const shared = SHARED.has(part) && HTTP2.includes(kind) && SERVICE[kind] === 'two';
           const tunnel: Socket = await stay.connect('raw', 80, 'opaque');
@@ -326,14 +326,14 @@ for (const [way, rows] of [
           });
           beside.write('begun ');
           await once(beside, 'response');
-          const counted = () => accounts.internalErrors + relay.egress.accounts.internalErrors;
+          const counted = () => counters.internalErrors + relay.egress.counters.internalErrors;
           const lines = (): LogLine[] =>
             [...captured.lines, ...relay.lines].filter(
               ({ msg }) => msg === 'internal error, its flow was ended',
             );
           const [counts, said] = [counted(), lines().length];
           const warm = COLD.has(method) ? chill() : () => undefined;
-          const ofGateway = accounts.internalErrors;
+          const ofGateway = counters.internalErrors;
           const armed = arm(part, method);
           try {
             expect(await heard(kind)).to.equal(expected);
@@ -349,7 +349,7 @@ for (const [way, rows] of [
             .to.contain(MARK)
             .and.to.match(/stack.*\.ts/);
           // To the egress a gateway that answers 500 is as any other endpoint that does.
-          const spared = way === 'a gateway' || accounts.internalErrors === ofGateway;
+          const spared = way === 'a gateway' || counters.internalErrors === ofGateway;
           if (spared) expect(blamed, 'blamed').to.deep.equal([]);
           tunnel.write('still');
           const [echo] = (await once(tunnel, 'data')) as [Buffer];

@@ -15,7 +15,7 @@ import { publishEgress } from '../../egress/egress-metrics.ts';
 import { RouteSource } from '../../egress/routes/route-source.ts';
 import { publishIdentity } from '../../identity/identity-metrics.ts';
 import { clientFor } from '../../kube/client/scoped-client.ts';
-import { publishAccounts } from '../../proxy/metrics/counters-exposition.ts';
+import { publishCounters } from '../../proxy/metrics/counters-exposition.ts';
 import { type Health, startAdmin } from '../../telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../telemetry/last-resort.ts';
 import { createLogger } from '../../telemetry/log.ts';
@@ -117,7 +117,7 @@ async function run(settings: Settings): Promise<void> {
     onRoutes: (found) => egress.update(found),
   });
   const registry = createRegistry();
-  publishAccounts(registry, egress.accounts, 'outbound');
+  publishCounters(registry, egress.counters, 'outbound');
   publishEgress(registry, { refused: egress.refused, pods: () => clients?.size ?? 0 });
   publishHostNames(registry, names);
   publishIdentity(registry, identity, systemClock);

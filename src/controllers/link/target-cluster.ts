@@ -56,7 +56,7 @@ export class TargetCluster {
   readonly #drop: DropConfirmation;
   readonly #gateways: AnnotatedGateways;
   readonly #imports: Importer;
-  readonly #news: LinkEvents;
+  readonly #linkEvents: LinkEvents;
   readonly #reading: PeerReading;
   readonly #unsubscribe: (() => void)[] = [];
   #resyncTimer: Timer | undefined;
@@ -70,9 +70,10 @@ export class TargetCluster {
     this.#options = options;
     const { link, settings, clock, random, log, access } = options;
     const common = { clock, random, log };
-    this.#news = new LinkEvents({ link, log, events: options.events });
+    this.#linkEvents = new LinkEvents({ link, log, events: options.events });
     const { budgets } = settings;
-    const warn = ({ budget, message }: OverBudget) => this.#news.warn('OverBudget', `${budget}: ${message}`);
+    const warn = ({ budget, message }: OverBudget) =>
+      this.#linkEvents.warn('OverBudget', `${budget}: ${message}`);
     this.#reading = {
       budget: new PeerBudget(budgets.held, warn, options.total),
       pace: new Pace(READ_RATE, clock),
@@ -108,7 +109,7 @@ export class TargetCluster {
       knownUid: options.knownUid,
       acceptedUid: link.acceptedUid,
       reconsider: (claims) => this.#reconsider(claims),
-      tell: (reason, message) => this.#news.warn(reason, message),
+      tell: (reason, message) => this.#linkEvents.warn(reason, message),
       signal: this.#stop.signal,
     });
     this.#gateways = this.#annotatedGateways();
@@ -191,8 +192,8 @@ export class TargetCluster {
   }
 
   /** When everything that is known was last confirmed, milliseconds since the epoch. */
-  get lastWord(): number | undefined {
-    const words = [this.exports.lastWord, this.members.lastWord].filter((word) => word !== undefined);
+  get lastHeard(): number | undefined {
+    const words = [this.exports.lastHeard, this.members.lastHeard].filter((word) => word !== undefined);
     return words.length === 0 ? undefined : Math.min(...words);
   }
 
@@ -357,8 +358,8 @@ export class TargetCluster {
     const service = this.exports.services.get(key);
     const annotated = service !== undefined && isAnnotated(service, this.link);
     this.#gateways.use(key, annotated ? annotatedGateway(service) : undefined);
-    if (service === undefined) this.#news.forget(key);
-    else this.#news.exported(key, service, annotated);
+    if (service === undefined) this.#linkEvents.forget(key);
+    else this.#linkEvents.exported(key, service, annotated);
   }
 
   /** `namespace/name` of the Link. */
@@ -380,7 +381,7 @@ export class TargetCluster {
 
   #report(key: string, outcome: Outcome, before: Outcome | undefined): void {
     if (outcome.reason === 'DropHeld') this.#drop.request();
-    this.#news.outcome(key, outcome, before);
+    this.#linkEvents.outcome(key, outcome, before);
   }
 }
 

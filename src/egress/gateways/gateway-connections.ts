@@ -16,14 +16,14 @@ export class GatewayConnections implements StreamCarrier {
   readonly target: Field;
   readonly #route: Route;
   readonly #table: GatewayPools;
-  readonly #accounts: ProxyCounters;
-  readonly #trunks = new Map<string, GatewayPool>();
+  readonly #counters: ProxyCounters;
+  readonly #pools = new Map<string, GatewayPool>();
   #released = false;
 
-  constructor(route: Route, table: GatewayPools, accounts: ProxyCounters) {
+  constructor(route: Route, table: GatewayPools, counters: ProxyCounters) {
     this.#route = route;
     this.#table = table;
-    this.#accounts = accounts;
+    this.#counters = counters;
     this.target = targetField(`${route.name}:${route.port}`);
   }
 
@@ -31,21 +31,21 @@ export class GatewayConnections implements StreamCarrier {
   update(hosts: readonly string[]): void {
     if (this.#released) return;
     const { port, identity } = this.#route.gateway;
-    for (const [host, trunk] of this.#trunks) {
+    for (const [host, pool] of this.#pools) {
       if (hosts.includes(host)) continue;
-      this.#trunks.delete(host);
-      this.#table.release(trunk);
+      this.#pools.delete(host);
+      this.#table.release(pool);
     }
     for (const host of hosts)
-      if (!this.#trunks.has(host)) this.#trunks.set(host, this.#table.acquire({ host, port, identity }));
+      if (!this.#pools.has(host)) this.#pools.set(host, this.#table.acquire({ host, port, identity }));
   }
 
   /** The route has no flows any more. */
   release(): void {
     if (this.#released) return;
     this.#released = true;
-    for (const trunk of this.#trunks.values()) this.#table.release(trunk);
-    this.#trunks.clear();
+    for (const pool of this.#pools.values()) this.#table.release(pool);
+    this.#pools.clear();
   }
 
   /**
@@ -60,22 +60,22 @@ export class GatewayConnections implements StreamCarrier {
 
   /** Whether some address wants to know on whose behalf streams are, as far as is known. */
   get namesClients(): boolean {
-    for (const trunk of this.#trunks.values()) if (trunk.namesClients) return true;
+    for (const pool of this.#pools.values()) if (pool.namesClients) return true;
     return false;
   }
 
   get possible(): boolean {
-    for (const trunk of this.#trunks.values()) if (trunk.takesStreams) return true;
+    for (const pool of this.#pools.values()) if (pool.takesStreams) return true;
     return false;
   }
 
   takes({ host }: SocketAddress): boolean {
-    return this.#trunks.get(host)?.takesStreams === true;
+    return this.#pools.get(host)?.takesStreams === true;
   }
 
   ready({ host }: SocketAddress): Http2Connection | undefined {
-    const ready = this.#trunks.get(host)?.ready();
-    if (ready !== undefined) this.#accounts.streams.requests++;
+    const ready = this.#pools.get(host)?.ready();
+    if (ready !== undefined) this.#counters.streams.requests++;
     return ready;
   }
 
@@ -84,8 +84,8 @@ export class GatewayConnections implements StreamCarrier {
   }
 
   #to(host: string): GatewayPool {
-    const trunk = this.#trunks.get(host);
-    if (trunk !== undefined) return trunk;
+    const pool = this.#pools.get(host);
+    if (pool !== undefined) return pool;
     // Between an address' leaving and the next pick of the balancer.
     throw new ProxyFailure('connection failed', `${this.#route.label}: ${host} is no address of its gateway`);
   }

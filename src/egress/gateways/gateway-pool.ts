@@ -49,7 +49,7 @@ export interface GatewayEndpoint {
 
 export interface GatewayPoolOptions {
   readonly identity: IdentitySource;
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -190,7 +190,7 @@ export class GatewayPool implements Http2User {
   onClosed(connection: Http2Connection): void {
     this.#pool.delete(connection);
     this.#all.get(connection)?.cancel();
-    if (this.#all.delete(connection)) this.#options.accounts.streams.connections--;
+    if (this.#all.delete(connection)) this.#options.counters.streams.connections--;
   }
 
   #tunnel(connection: Http2Connection, target: FlowTarget, session: SessionProtocol): Connection {
@@ -198,13 +198,13 @@ export class GatewayPool implements Http2User {
       head: tunnelHead(target.field, session),
       client: target.client,
       remoteAddress: this.place.host,
-      boundary: this.#options.accounts,
+      boundary: this.#options.counters,
       withRoom: (use) => this.#withRoom(use),
       onRefused: (failure) => this.#refused(target, failure),
     });
     // Nothing may be lost before somebody listens.
     tunnel.pause();
-    this.#options.accounts.streams.tunnels++;
+    this.#options.counters.streams.tunnels++;
     tunnel.begin(connection);
     return tunnel;
   }
@@ -219,8 +219,8 @@ export class GatewayPool implements Http2User {
   }
 
   #refused({ name, port }: FlowTarget, failure: ProxyFailure): void {
-    const { accounts, log, clock } = this.#options;
-    accounts.failure(failure.kind, 'tcp');
+    const { counters, log, clock } = this.#options;
+    counters.failure(failure.kind, 'tcp');
     // One line a second says as much as all.
     if (clock.monotonic() - this.#saidAt < 1000) return;
     this.#saidAt = clock.monotonic();
@@ -257,14 +257,14 @@ export class GatewayPool implements Http2User {
   }
 
   async #connect(): Promise<void> {
-    const { identity, accounts, clock, streams = true } = this.#options;
+    const { identity, counters, clock, streams = true } = this.#options;
     const { host, port, identity: gateway } = this.place;
     const presented = identity.current();
     const { connection, protocol } = await tlsConnect(
       {
         label: `gateway ${gateway}`,
-        account: () => accounts.shared,
-        boundary: accounts,
+        account: () => counters.shared,
+        boundary: counters,
         clock,
         identity: () => presented,
         serverName: gateway,
@@ -291,19 +291,19 @@ export class GatewayPool implements Http2User {
   }
 
   #adopt(bytes: Connection, namesClients: boolean): void {
-    const { clock, random, accounts } = this.#options;
+    const { clock, random, counters } = this.#options;
     const connection = new Http2Connection(bytes, {
       role: 'client',
       clock,
       user: this,
-      boundary: accounts,
+      boundary: counters,
       maxOpened: MAX_STREAMS,
       namesClients,
       ...STREAM_WINDOWS,
       keepAliveMs: this.#options.keepAliveMs ?? KEEP_ALIVE_MS,
       keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
     });
-    accounts.streams.connections++;
+    counters.streams.connections++;
     const ageMs = MIN_AGE_MS + (MAX_AGE_MS - MIN_AGE_MS) * random();
     const old = clock.after(ageMs, () => this.#replace(connection), { unref: true });
     this.#all.set(connection, old);

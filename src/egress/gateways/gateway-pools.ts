@@ -4,7 +4,7 @@ import { type GatewayEndpoint, GatewayPool, type GatewayPoolOptions } from './ga
 /** The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for. */
 export class GatewayPools {
   readonly #options: GatewayPoolOptions;
-  readonly #trunks = new Map<string, { readonly trunk: GatewayPool; users: number }>();
+  readonly #pools = new Map<string, { readonly pool: GatewayPool; users: number }>();
 
   constructor(options: GatewayPoolOptions) {
     this.#options = options;
@@ -13,27 +13,27 @@ export class GatewayPools {
   /** The way to an address; to be released when it is no longer needed. */
   acquire(place: GatewayEndpoint): GatewayPool {
     const key = keyOf(place);
-    let entry = this.#trunks.get(key);
+    let entry = this.#pools.get(key);
     if (entry === undefined) {
-      entry = { trunk: new GatewayPool(place, this.#options), users: 0 };
-      this.#trunks.set(key, entry);
+      entry = { pool: new GatewayPool(place, this.#options), users: 0 };
+      this.#pools.set(key, entry);
     }
     entry.users++;
-    return entry.trunk;
+    return entry.pool;
   }
 
   release({ place }: GatewayPool): void {
     const key = keyOf(place);
-    const entry = this.#trunks.get(key);
+    const entry = this.#pools.get(key);
     if (entry === undefined || --entry.users > 0) return;
-    this.#trunks.delete(key);
-    entry.trunk.close();
+    this.#pools.delete(key);
+    entry.pool.close();
   }
 
   /** Ends everything. */
   destroy(): void {
-    eachAlone('trunks', this.#trunks.values(), ({ trunk }) => trunk.destroy());
-    this.#trunks.clear();
+    eachAlone('trunks', this.#pools.values(), ({ pool }) => pool.destroy());
+    this.#pools.clear();
   }
 }
 

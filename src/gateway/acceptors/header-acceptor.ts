@@ -21,7 +21,7 @@ export interface Arrival {
 }
 
 export interface HeaderAcceptorOptions {
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly log: Logger;
   readonly onArrival: (arrival: Arrival) => void;
@@ -83,7 +83,7 @@ class HeaderWait implements ConnectionHandler {
       this.#timer.cancel();
       const { header, rest } = decoded;
       const clientIdentity = this.#clientIdentity;
-      this.#options.accounts.header(header.protocol, header.name, header.port, clientIdentity);
+      this.#options.counters.header(header.protocol, header.name, header.port, clientIdentity);
       this.#options.onArrival({ connection, clientIdentity, header, first: rest });
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
@@ -110,7 +110,7 @@ class HeaderWait implements ConnectionHandler {
 
   #refuse(connection: Connection, reason: string, detail: string): void {
     this.#timer.cancel();
-    this.#options.accounts.refuse(reason);
+    this.#options.counters.refuse(reason);
     this.#options.log.debug({ reason, detail, client: this.#clientIdentity }, 'connection refused');
     connection.destroy();
   }

@@ -31,9 +31,9 @@ export interface ListenerOptions {
   /** Looks after the connections whose clients have been let in. */
   readonly peers: OpenPeers;
   readonly clock: Clock;
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   readonly log: Logger;
-  readonly entrance: Acceptor;
+  readonly acceptor: Acceptor;
   /** Time for the handshake; default 10 s (Linkerd's detect timeout). */
   readonly detectTimeoutMs?: number;
   /** Who may come in before it is known who they are; shared by all ports of a process. */
@@ -78,7 +78,7 @@ export class MtlsListener {
 
   /** Binds the port. Connections are served once there is a certificate. @throws LinkspanError PORT_IN_USE */
   async listen(): Promise<SocketAddress> {
-    const { address, identity, entrance } = this.#options;
+    const { address, identity, acceptor } = this.#options;
     const { detectTimeoutMs = 10_000 } = this.#options;
     const server = tls.createServer({
       allowHalfOpen: true,
@@ -87,11 +87,11 @@ export class MtlsListener {
       rejectUnauthorized: true,
       allowPartialTrustChain: true,
       secureOptions: SECURE_OPTIONS,
-      ...(entrance.alpn.length === 0 ? {} : { ALPNProtocols: [...entrance.alpn] }),
+      ...(acceptor.alpn.length === 0 ? {} : { ALPNProtocols: [...acceptor.alpn] }),
       handshakeTimeout: detectTimeoutMs,
       SNICallback: (name, callback) => {
         // Linkerd's server routes on SNI: a client that means somebody else is not answered.
-        if (!entrance.named || name.toLowerCase() === this.#serverName) callback(null);
+        if (!acceptor.named || name.toLowerCase() === this.#serverName) callback(null);
         else callback(new Error('unknown server name'));
       },
     });
@@ -176,7 +176,7 @@ export class MtlsListener {
     try {
       work();
     } catch (error) {
-      this.#options.accounts.caught(error);
+      this.#options.counters.caught(error);
       socket.destroy();
     }
   }
@@ -188,30 +188,30 @@ export class MtlsListener {
   }
 
   #admit(socket: tls.TLSSocket): void {
-    const { accounts, entrance, peers } = this.#options;
+    const { counters, acceptor, peers } = this.#options;
     // Node tells of the TCP socket first and of the TLS socket now: the same client's.
     const met = this.#met.get(placeOf(socket));
     met?.ticket.admit();
     const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
-    if (entrance.alpnRequired && protocol === undefined)
+    if (acceptor.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
     // Asked for again: a client without SNI never reaches the callback above.
-    if (entrance.named && serverNameOf(socket) !== this.#serverName)
+    if (acceptor.named && serverNameOf(socket) !== this.#serverName)
       return this.#drop(socket, 'no server name');
     const certificate = peerCertificate(socket);
     const clientIdentity = certificate === undefined ? undefined : identityIn(certificate);
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
     const foreign = this.#foreign(socket);
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
-    const connection = new SocketConnection(socket, accounts, met?.below);
+    const connection = new SocketConnection(socket, counters, met?.below);
     this.#connections.add(connection);
-    accounts.client.follow(connection, socket);
+    counters.client.follow(connection, socket);
     socket.once('close', () => this.#connections.delete(connection));
     try {
-      entrance.admit(connection, clientIdentity, protocol);
+      acceptor.admit(connection, clientIdentity, protocol);
       peers.add(connection, socket);
     } catch (error) {
-      endCarried(connection, accounts, accounts.caught(error));
+      endCarried(connection, counters, counters.caught(error));
     }
   }
 
@@ -231,7 +231,7 @@ export class MtlsListener {
   }
 
   #refuse(reason: string, detail: string): void {
-    this.#options.accounts.refuse(reason);
+    this.#options.counters.refuse(reason);
     this.#options.log.debug({ reason, detail }, 'connection refused');
   }
 }

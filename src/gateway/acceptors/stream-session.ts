@@ -40,7 +40,7 @@ export interface StreamContext {
 export interface StreamSessionOptions {
   readonly connection: Connection;
   readonly clock: Clock;
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   /** Whether a service is exported: what is said of one that is not need not be kept. */
   readonly exported: (name: string, port: number) => boolean;
   /** What is made of `:client`; default nothing was agreed about it. */
@@ -49,7 +49,7 @@ export interface StreamSessionOptions {
    * @param client on whose behalf, where the peer is believed and says it
    * @throws ProxyFailure when it may not say that
    */
-  readonly visit: (name: string, port: number, client: string | undefined) => StreamContext;
+  readonly context: (name: string, port: number, client: string | undefined) => StreamContext;
 }
 
 /** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
@@ -73,7 +73,7 @@ export class StreamSession implements Http2User {
       role: 'server',
       clock: options.clock,
       user: this,
-      boundary: options.accounts,
+      boundary: options.counters,
       maxStreams: MAX_STREAMS,
       resetLimit: STREAM_RESETS,
       ...STREAM_WINDOWS,
@@ -81,7 +81,7 @@ export class StreamSession implements Http2User {
   }
 
   start(): void {
-    this.#options.accounts.streams.connections++;
+    this.#options.counters.streams.connections++;
     this.#connection.start(EMPTY);
   }
 
@@ -95,20 +95,20 @@ export class StreamSession implements Http2User {
       const { name, port, tunnel, client, fields: head } = readPurpose(fields, this.#namesClients);
       const who = this.#believes ? client : undefined;
       const kept = this.#options.exported(name, port);
-      const visit = kept ? this.#visit(name, port, who) : this.#options.visit(name, port, who);
-      if (tunnel === undefined) this.#request(visit, stream, head, ended);
-      else this.#tunnel(visit, stream, tunnel, ended);
-      if (!kept) visit.leave();
+      const context = kept ? this.#context(name, port, who) : this.#options.context(name, port, who);
+      if (tunnel === undefined) this.#request(context, stream, head, ended);
+      else this.#tunnel(context, stream, tunnel, ended);
+      if (!kept) context.leave();
     } catch (error) {
       if (!(error instanceof ProxyFailure)) throw error;
-      this.#options.accounts.failure(error.kind);
+      this.#options.counters.failure(error.kind);
       stream.head(refusalHead(error), true);
       if (!ended) stream.reset(ErrorCode.NO_ERROR);
     }
   }
 
   onTooLarge(stream: Http2Stream): void {
-    this.#options.accounts.failure('bad request');
+    this.#options.counters.failure('bad request');
     stream.head([statusField(431)], true);
   }
 
@@ -121,43 +121,43 @@ export class StreamSession implements Http2User {
   }
 
   onClosed(): void {
-    this.#options.accounts.streams.connections--;
+    this.#options.counters.streams.connections--;
     leaveAll(this.#visits);
     for (const visits of this.#clients.values()) leaveAll(visits);
     this.#clients.clear();
   }
 
-  #request(visit: StreamContext, stream: Http2Stream, head: readonly Field[], ended: boolean): void {
-    this.#options.accounts.streams.requests++;
-    new Http2Exchange(visit.session, stream).begin(head, ended);
+  #request(context: StreamContext, stream: Http2Stream, head: readonly Field[], ended: boolean): void {
+    this.#options.counters.streams.requests++;
+    new Http2Exchange(context.session, stream).begin(head, ended);
   }
 
-  #tunnel(visit: StreamContext, stream: Http2Stream, protocol: SessionProtocol, ended: boolean): void {
-    const { accounts, connection } = this.#options;
-    accounts.streams.tunnels++;
-    const tunnel = new ServedTunnel(stream, connection.remoteAddress, accounts);
+  #tunnel(context: StreamContext, stream: Http2Stream, protocol: SessionProtocol, ended: boolean): void {
+    const { counters, connection } = this.#options;
+    counters.streams.tunnels++;
+    const tunnel = new ServedTunnel(stream, connection.remoteAddress, counters);
     // Why not is told by what is spoken in it; of raw bytes only the stream itself can tell.
     if (protocol !== 'opaque') tunnel.established();
-    visit.serve(tunnel, protocol);
+    context.serve(tunnel, protocol);
     if (ended) tunnel.onEnd();
   }
 
-  #visit(name: string, port: number, client: string | undefined): StreamContext {
+  #context(name: string, port: number, client: string | undefined): StreamContext {
     const key = `${name}:${port}`;
     const visits = client === undefined ? this.#visits : this.#clients.get(client);
-    let visit = visits?.get(key);
-    if (visit !== undefined) return visit;
-    visit = this.#options.visit(name, port, client);
-    if (client === undefined) this.#visits.set(key, visit);
-    else this.#remember(client, key, visit);
-    return visit;
+    let context = visits?.get(key);
+    if (context !== undefined) return context;
+    context = this.#options.context(name, port, client);
+    if (client === undefined) this.#visits.set(key, context);
+    else this.#remember(client, key, context);
+    return context;
   }
 
   /**
    * Makes room first where there is none. Flows of a client that is forgotten go on; it is looked up anew
    * when it comes again.
    */
-  #remember(client: string, key: string, visit: StreamContext): void {
+  #remember(client: string, key: string, context: StreamContext): void {
     for (const [oldest, visits] of this.#clients) {
       if (this.#named < MAX_NAMED) break;
       this.#named -= visits.size;
@@ -166,7 +166,7 @@ export class StreamSession implements Http2User {
     }
     let visits = this.#clients.get(client);
     if (visits === undefined) this.#clients.set(client, (visits = new Map()));
-    visits.set(key, visit);
+    visits.set(key, context);
     this.#named++;
   }
 }
@@ -175,6 +175,6 @@ export class StreamSession implements Http2User {
 type Visits = Map<string, StreamContext>;
 
 function leaveAll(visits: Visits): void {
-  for (const visit of visits.values()) visit.leave();
+  for (const context of visits.values()) context.leave();
   visits.clear();
 }

@@ -10,7 +10,7 @@ import { RateLimiter } from '../../proxy/filters/rate-limiter.ts';
 import type { Target } from '../../proxy/upstream/target.ts';
 
 export interface AdmissionFiltersOptions {
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   /** Processes that share the port: each lets through its part of every limit. */
@@ -25,7 +25,7 @@ interface Shared {
 /** The gates of all targets. Limits of one key have one state, whichever targets they stand before, and keep it as long as they say the same. */
 export class AdmissionFilters {
   readonly #options: AdmissionFiltersOptions;
-  readonly #gates = new Map<Target, AdmissionFilter>();
+  readonly #filters = new Map<Target, AdmissionFilter>();
   readonly #limiters = new Map<string, Shared>();
 
   constructor(options: AdmissionFiltersOptions) {
@@ -40,23 +40,23 @@ export class AdmissionFilters {
     }
     const limiters = limits.map((one) => this.#limiter(one, target));
     this.#release(target, new Set(limits.map(({ key }) => key)));
-    const gate = this.#gates.get(target) ?? this.#make(target);
-    target.gate = gate.set(limiters, faults) ? gate : undefined;
+    const filter = this.#filters.get(target) ?? this.#make(target);
+    target.filter = filter.set(limiters, faults) ? filter : undefined;
   }
 
   /** Nothing stands before a target any more. */
   drop(target: Target): void {
-    target.gate = undefined;
-    if (this.#gates.delete(target)) this.#release(target, new Set());
+    target.filter = undefined;
+    if (this.#filters.delete(target)) this.#release(target, new Set());
   }
 
   #make(target: Target): AdmissionFilter {
-    const { accounts, clock, random } = this.#options;
+    const { counters, clock, random } = this.#options;
     const { label } = target;
     const onEmpty = () => this.drop(target);
-    const gate = new AdmissionFilter({ label, accounts, clock, random, onEmpty });
-    this.#gates.set(target, gate);
-    return gate;
+    const filter = new AdmissionFilter({ label, counters, clock, random, onEmpty });
+    this.#filters.set(target, filter);
+    return filter;
   }
 
   #limiter(limits: RateLimits, target: Target): RateLimiter {

@@ -205,10 +205,10 @@ function authorizationAllows(
   if (networks !== undefined && !inNetworks(networks, client.address)) return false;
   if (unauthenticated === true || meshTLS.unauthenticatedTLS === true) return true;
   const own = metadata?.namespace ?? '';
-  const accounts = (meshTLS.serviceAccounts ?? []).map(({ name = '', namespace = own }) =>
+  const counters = (meshTLS.serviceAccounts ?? []).map(({ name = '', namespace = own }) =>
     accountIdentity(name, namespace, setting),
   );
-  return [...(meshTLS.identities ?? []), ...accounts].some((pattern) =>
+  return [...(meshTLS.identities ?? []), ...counters].some((pattern) =>
     matchesIdentity(pattern, client.identity),
   );
 }

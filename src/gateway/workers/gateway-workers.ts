@@ -240,7 +240,7 @@ export class Workers implements GatewayAdminView {
     slot.waiting.clear();
     this.#retired = addReports(this.#retired, {
       ...slot.report,
-      accounts: endedSnapshot(slot.report.accounts),
+      counters: endedSnapshot(slot.report.counters),
       balancers: {},
     });
     slot.report = EMPTY_REPORT;

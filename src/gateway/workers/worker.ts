@@ -83,7 +83,7 @@ export interface ParentLine {
 }
 
 /** Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and it would go on holding the port. */
-export function answerParent(face: GatewayAdminView, log: Logger): ParentLine {
+export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
   const orphaned = () => process.exit(1);
   process.on('disconnect', orphaned);
   const send = process.send?.bind(process);
@@ -95,7 +95,7 @@ export function answerParent(face: GatewayAdminView, log: Logger): ParentLine {
   const reply = async (id: number, question: Question) => {
     let answer: unknown;
     try {
-      answer = await answerOf(face, question);
+      answer = await answerOf(view, question);
     } catch (err) {
       // The parent takes silence for a worker that hangs.
       log.error({ err, ask: question.ask }, 'the parent was not answered');
@@ -110,17 +110,17 @@ export function answerParent(face: GatewayAdminView, log: Logger): ParentLine {
   return {
     started: () => void tell({ event: 'started' }),
     close: async () => {
-      await tell({ event: 'last', report: await face.report() });
+      await tell({ event: 'last', report: await view.report() });
       process.off('disconnect', orphaned);
       if (process.connected) process.disconnect?.();
     },
   };
 }
 
-function answerOf(face: GatewayAdminView, question: Question): unknown {
-  if (question.ask === 'ready') return face.ready();
-  if (question.ask === 'report') return face.report();
-  if (question.ask === 'target') return face.targetReady(question.target);
-  face.setLogLevel(question.level);
+function answerOf(view: GatewayAdminView, question: Question): unknown {
+  if (question.ask === 'ready') return view.ready();
+  if (question.ask === 'report') return view.report();
+  if (question.ask === 'target') return view.targetReady(question.target);
+  view.setLogLevel(question.level);
   return true;
 }

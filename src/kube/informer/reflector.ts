@@ -57,7 +57,7 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
  * Keeps a store equal to a collection of an API server: lists it in pages, then watches, for ever, whatever goes wrong in between.
  *
  * A list becomes visible as a whole and only when it is complete; a failure leaves the store as it is. So what is absent from a store that is
- * `synced` was absent over there at `lastWord`, and nobody has to act on ignorance.
+ * `synced` was absent over there at `lastHeard`, and nobody has to act on ignorance.
  */
 export class Reflector<T extends KubeObject> {
   readonly #options: ReflectorOptions<T>;
@@ -69,7 +69,7 @@ export class Reflector<T extends KubeObject> {
   /** Ends the watch, or the wait before the next one, that is under way. */
   #turn = new AbortController();
   #synced = false;
-  #lastWord: number | undefined;
+  #lastHeard: number | undefined;
   /** The same by the monotonic clock. */
   #heardAt = 0;
   #error: Error | undefined;
@@ -93,8 +93,8 @@ export class Reflector<T extends KubeObject> {
   }
 
   /** When the server last said anything (list, event, bookmark), milliseconds since the epoch. */
-  get lastWord(): number | undefined {
-    return this.#lastWord;
+  get lastHeard(): number | undefined {
+    return this.#lastHeard;
   }
 
   /** What is wrong now; undefined while the server answers. */
@@ -376,7 +376,7 @@ export class Reflector<T extends KubeObject> {
   }
 
   #heard(): void {
-    this.#lastWord = this.#options.clock.now();
+    this.#lastHeard = this.#options.clock.now();
     this.#heardAt = this.#options.clock.monotonic();
     if (this.#error === undefined) return;
     this.#error = undefined;

@@ -110,12 +110,12 @@ export function recordExchange(
 
 /** The head of the answer has come, which is not interim: it is counted, and says how its body ends. */
 export function takeResponse(
-  { accounts, clock, target }: Session,
+  { counters, clock, target }: Session,
   exchange: Exchange,
   head: ResponseHead,
 ): void {
   const ms = clock.monotonic() - exchange.startedAt;
-  accounts.response(target.label, head.status, ms);
+  counters.response(target.label, head.status, ms);
   if (head.status >= 500) exchange.lease?.endpoint.fail();
   else exchange.lease?.endpoint.succeed(ms);
   exchange.response = head;
@@ -135,9 +135,9 @@ export function recordFailed(
   lease: ConnectionLease | undefined,
   failure: ProxyFailure,
 ): void {
-  const { accounts, target, clock } = session;
+  const { counters, target, clock } = session;
   exchange.status = failure.status;
-  accounts.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
+  counters.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
   recordExchange(session, exchange, lease, failure);
 }
 

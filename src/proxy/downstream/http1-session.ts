@@ -146,7 +146,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       let begun = true;
       while (begun && this.#idle && !this.#closing) begun = this.#tryNextRequest();
     } catch (error) {
-      this.#fail(this.#session.accounts.caught(error));
+      this.#fail(this.#session.counters.caught(error));
     }
     this.#advancing = false;
   }
@@ -156,7 +156,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     try {
       work();
     } catch (error) {
-      this.#fail(this.#session.accounts.caught(error));
+      this.#fail(this.#session.counters.caught(error));
     }
   }
 
@@ -168,12 +168,12 @@ export class Http1Session implements ConnectionHandler, Flow {
       else if (this.#translated !== undefined) this.#translated.onFailure(failure, false);
       else if (this.#advancing && !this.#closing && !this.#client.closed) this.#answer(failure, undefined);
       else {
-        this.#session.accounts.failure(failure.kind);
+        this.#session.counters.failure(failure.kind);
         this.#upgraded?.abort(failure);
         this.#client.abort(failure);
       }
     } catch (error) {
-      this.#session.accounts.caught(error);
+      this.#session.counters.caught(error);
       this.#exchange = undefined;
       this.#translated = undefined;
       this.#closing = true;
@@ -211,16 +211,16 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   #begin(head: RequestHead): void {
-    const { accounts, clock, target, clientName } = this.#session;
+    const { counters, clock, target, clientName } = this.#session;
     const exchange = newExchange(head, clock.monotonic());
     this.#exchange = exchange;
-    accounts.request(target.label);
+    counters.request(target.label);
     const refusal = isServableTarget(head)
       ? this.#session.check(head)
       : new ProxyFailure('bad request', `${head.method} of that target is not served`);
     if (refusal !== undefined) return this.#answer(refusal, exchange);
-    if (target.gate === undefined) return this.#forward(exchange);
-    exchange.hold = target.gate.pass(clientName, head, {
+    if (target.filter === undefined) return this.#forward(exchange);
+    exchange.hold = target.filter.pass(clientName, head, {
       admit: () => this.#safely(() => this.#forward(exchange)),
       refuse: (failure) => this.#safely(() => this.#answer(failure, exchange)),
     });
@@ -255,7 +255,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       lease.endpoint.abandon();
       lease.connection.destroy();
     } catch (error) {
-      const failure = this.#session.accounts.caught(error);
+      const failure = this.#session.counters.caught(error);
       if (this.#exchange !== exchange) return;
       if (failure.isOurs) this.#fail(failure);
       else this.#safely(() => this.#answer(failure, exchange));
@@ -412,7 +412,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #cut(failure: ProxyFailure, exchange: Exchange, lease: ConnectionLease | undefined): void {
     this.#exchange = undefined;
-    this.#session.accounts.failure(failure.kind);
+    this.#session.counters.failure(failure.kind);
     recordExchange(this.#session, exchange, lease, failure);
     this.#client.abort(failure);
   }
@@ -457,7 +457,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   /** Answers in the target's stead, saying why. */
   #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: ConnectionLease): void {
     if (failure.breaks && exchange !== undefined) return this.#cut(failure, exchange, lease);
-    this.#session.accounts.failure(failure.kind);
+    this.#session.counters.failure(failure.kind);
     if (exchange !== undefined) recordFailed(this.#session, exchange, lease, failure);
     this.#exchange = undefined;
     const whole = exchange !== undefined && exchange.requestBody.done && exchange.head.keepAlive;

@@ -117,11 +117,11 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   }
 
   onResponse({ status, fields, framing }: IncomingResponse): void {
-    const { accounts, clock, target, client, draining } = this.#session;
+    const { counters, clock, target, client, draining } = this.#session;
     this.#record.status = status;
     this.#passed?.drop();
     this.#record.firstByteMs = clock.monotonic() - this.#record.startedAt;
-    accounts.response(target.label, status, this.#record.firstByteMs);
+    counters.response(target.label, status, this.#record.firstByteMs);
     this.#responded = true;
     if (draining() || client.retired || !this.#body.done) this.#close = true;
     const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
@@ -182,7 +182,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       if (this.#responded) this.#cut(failure);
       else this.#answer(failure);
     } catch (error) {
-      this.#session.accounts.caught(error);
+      this.#session.counters.caught(error);
       this.#over = true;
       this.#passed?.drop();
       this.#session.client.abort(failure);
@@ -193,7 +193,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #cut(failure: ProxyFailure): void {
     this.#over = true;
     this.#passed?.drop();
-    this.#session.accounts.failure(failure.kind);
+    this.#session.counters.failure(failure.kind);
     recordRequest(this.#session, this.#record, this.#asked, failure);
     this.#session.client.abort(failure);
   }
@@ -208,7 +208,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     try {
       await this.#session.target.untilOpenAgain(refusals);
     } catch (error) {
-      return this.#failed(this.#session.accounts.caught(error));
+      return this.#failed(this.#session.counters.caught(error));
     }
     if (!this.#over) await this.#open();
   }
@@ -232,7 +232,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
       if (this.#body.done) this.#endRequest(upstream);
       this.#forward(upstream, held);
     } catch (error) {
-      this.#failed(this.#session.accounts.caught(error));
+      this.#failed(this.#session.counters.caught(error));
     }
   }
 
@@ -262,9 +262,9 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   }
 
   #answer(failure: ProxyFailure): void {
-    const { accounts, target, clock, client } = this.#session;
-    accounts.failure(failure.kind);
-    accounts.response(target.label, failure.status, clock.monotonic() - this.#record.startedAt);
+    const { counters, target, clock, client } = this.#session;
+    counters.failure(failure.kind);
+    counters.response(target.label, failure.status, clock.monotonic() - this.#record.startedAt);
     if (!this.#body.done || failure.isOurs) this.#close = true;
     const meshed = this.#session.plainClient !== true;
     client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close, meshed));

@@ -26,17 +26,17 @@ export class UpgradedExchange {
    * @param first what either side has sent behind its head
    */
   start(head: ResponseHead, first: { readonly ofTarget: Buffer; readonly ofClient: Buffer }): void {
-    const { accounts, clock, target, client } = this.#session;
+    const { counters, clock, target, client } = this.#session;
     const exchange = this.#exchange;
     const { connection, endpoint } = this.#lease;
     exchange.status = 101;
     exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
-    accounts.response(target.label, 101, exchange.firstByteMs);
+    counters.response(target.label, 101, exchange.firstByteMs);
     client.sendText(marked(exchange, renderResponse(head, 1, false)));
     if (first.ofTarget.length > 0) client.send(first.ofTarget);
     const before = { in: client.bytesRead, out: client.bytesWritten };
     spliceConnections(client, connection, (failure) => {
-      if (failure !== undefined) accounts.failure(failure.kind);
+      if (failure !== undefined) counters.failure(failure.kind);
       endpoint.succeed(undefined);
       exchange.bytesIn += client.bytesRead - before.in;
       exchange.bytesOut += client.bytesWritten - before.out;
@@ -48,10 +48,10 @@ export class UpgradedExchange {
 
   /** Ends it where it could not come in now. */
   recheck(): void {
-    const { check, accounts, client } = this.#session;
+    const { check, counters, client } = this.#session;
     const refusal = check(this.#exchange.head);
     if (refusal === undefined) return;
-    accounts.failure(refusal.kind);
+    counters.failure(refusal.kind);
     this.abort(refusal);
     client.abort(refusal);
   }

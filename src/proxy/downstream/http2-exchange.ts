@@ -46,9 +46,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   begin(fields: readonly Field[], ended: boolean): void {
-    const { accounts, target, check, clientName } = this.#session;
+    const { counters, target, check, clientName } = this.#session;
     this.#requestEnded = ended;
-    accounts.request(target.label);
+    counters.request(target.label);
     const request = readRequest(fields, ended);
     if (typeof request === 'string') {
       this.#answer(new ProxyFailure('bad request', request));
@@ -60,9 +60,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       this.#answer(refusal);
       return;
     }
-    if (target.gate === undefined) this.#forward(request);
+    if (target.filter === undefined) this.#forward(request);
     else
-      this.#hold = target.gate.pass(clientName, request, {
+      this.#hold = target.filter.pass(clientName, request, {
         admit: () => this.#safely(() => this.#forward(request)),
         refuse: (failure) => this.#safely(() => this.#answer(failure)),
       });
@@ -193,7 +193,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     try {
       work();
     } catch (error) {
-      this.#die(this.#session.accounts.caught(error));
+      this.#die(this.#session.counters.caught(error));
     }
   }
 
@@ -207,7 +207,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       if (this.#status === undefined) this.#answer(failure);
       else this.#break(failure);
     } catch (error) {
-      this.#session.accounts.caught(error);
+      this.#session.counters.caught(error);
       this.#over = true;
       this.#passed?.drop();
       this.#hold?.cancel();
@@ -216,7 +216,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   #break(failure: ProxyFailure): void {
-    this.#session.accounts.failure(failure.kind);
+    this.#session.counters.failure(failure.kind);
     this.#finish(failure);
     this.#stream.reset(failure.code ?? ErrorCode.INTERNAL_ERROR);
   }
@@ -226,7 +226,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     try {
       await this.#session.target.untilOpenAgain(refusals);
     } catch (error) {
-      return this.#die(this.#session.accounts.caught(error));
+      return this.#die(this.#session.counters.caught(error));
     }
     if (!this.#over) await this.#open(true);
   }
@@ -238,7 +238,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       const upstream = await this.#session.target.open(this.#protocol(outgoing), outgoing, this, fresh);
       this.#opened(upstream);
     } catch (error) {
-      this.#die(this.#session.accounts.caught(error));
+      this.#die(this.#session.counters.caught(error));
     }
   }
 
@@ -283,7 +283,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     const grpc = isGrpc(this.#request?.fields ?? []);
     if (failure.breaks || (grpc && failure.code !== undefined)) return this.#break(failure);
     this.#status = failure.status;
-    this.#session.accounts.failure(failure.kind);
+    this.#session.counters.failure(failure.kind);
     const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
     if (grpc) {
       this.#status = 200;
@@ -347,8 +347,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
     this.#held = undefined;
     if (this.#status !== undefined) {
-      const { accounts, target } = this.#session;
-      accounts.response(target.label, this.#status, this.#firstByteMs ?? this.#elapsed(), this.#grpcStatus);
+      const { counters, target } = this.#session;
+      counters.response(target.label, this.#status, this.#firstByteMs ?? this.#elapsed(), this.#grpcStatus);
     }
     const { accessLog } = this.#session;
     if (accessLog.wants(this.#status, failure?.kind, this.#grpcStatus)) this.#log(failure);

@@ -17,7 +17,7 @@ export class Http2Session implements Http2User, Flow {
       role: 'server',
       clock: session.clock,
       user: this,
-      boundary: session.accounts,
+      boundary: session.counters,
       streamWindow: 256 * 1024,
       connectionWindow: 4 * 1024 * 1024,
       ...(session.plainClient === true ? { keepAliveMs: 'off' as const } : {}),
@@ -43,7 +43,7 @@ export class Http2Session implements Http2User, Flow {
   }
 
   onTooLarge(stream: Http2Stream): void {
-    this.#session.accounts.failure('bad request');
+    this.#session.counters.failure('bad request');
     stream.head([statusField(431)], true);
   }
 
@@ -56,6 +56,6 @@ export class Http2Session implements Http2User, Flow {
   }
 
   onClosed(_: Http2Connection, error: Error | undefined): void {
-    if (error instanceof ProxyFailure) this.#session.accounts.failure(error.kind);
+    if (error instanceof ProxyFailure) this.#session.counters.failure(error.kind);
   }
 }

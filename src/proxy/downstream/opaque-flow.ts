@@ -44,9 +44,9 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     const refusal = this.#check();
     if (refusal !== undefined) return this.#refuse(refusal);
     this.#held = first;
-    if (target.gate === undefined) return this.#open();
+    if (target.filter === undefined) return this.#open();
     client.handler = this;
-    this.#delay = target.gate.pass(clientName, undefined, {
+    this.#delay = target.filter.pass(clientName, undefined, {
       admit: () => this.#safely(() => this.#open()),
       refuse: (failure) => this.#safely(() => this.#refuse(failure)),
     });
@@ -65,7 +65,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   settle(): void {
     if (this.#counted) return;
     this.#counted = true;
-    this.#session.accounts.request(this.#session.target.label);
+    this.#session.counters.request(this.#session.target.label);
   }
 
   /** Gives the client away, as though nothing had been. Whoever takes it reads from it. */
@@ -82,7 +82,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   fail(failure: ProxyFailure): void {
     this.#upstream?.abort(failure);
     this.#failure = failure;
-    this.#session.accounts.failure(failure.kind, 'tcp');
+    this.#session.counters.failure(failure.kind, 'tcp');
     this.#session.client.abort(failure);
   }
 
@@ -105,7 +105,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     if (this.#watch === undefined) client.pause();
     else client.resume();
     this.#connect().catch((error: unknown) => {
-      const failure = this.#session.accounts.caught(error);
+      const failure = this.#session.counters.caught(error);
       if (this.#left) return;
       if (failure.isOurs) this.#break(failure);
       else this.#safely(() => this.#refuse(failure));
@@ -148,7 +148,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     try {
       work();
     } catch (error) {
-      this.#break(this.#session.accounts.caught(error));
+      this.#break(this.#session.counters.caught(error));
     }
   }
 
@@ -161,8 +161,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     this.#upstream?.abort(failure);
     this.#session.client.abort(failure);
     if (known) return;
-    contained(this.#session.accounts, () => {
-      this.#session.accounts.failure(failure.kind, 'tcp');
+    contained(this.#session.counters, () => {
+      this.#session.counters.failure(failure.kind, 'tcp');
       if (this.#upstream === undefined) this.#log();
     });
   }
@@ -188,7 +188,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
 
   #refuse(failure: ProxyFailure): void {
     this.#failure = failure;
-    this.#session.accounts.failure(failure.kind, 'tcp');
+    this.#session.counters.failure(failure.kind, 'tcp');
     this.#session.client.destroy(failure);
     this.#log();
   }
@@ -210,7 +210,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     const onEnd = (failure: ProxyFailure | undefined) => {
       if (failure !== undefined && this.#failure === undefined) {
         this.#failure = failure;
-        this.#session.accounts.failure(failure.kind, 'tcp');
+        this.#session.counters.failure(failure.kind, 'tcp');
       }
       endpoint.succeed(undefined);
       this.settle();

@@ -18,7 +18,7 @@ export interface Session {
   readonly check: (head: { readonly fields: readonly Field[] } | undefined) => ProxyFailure | undefined;
   /** Whether the process is shutting down: finish what is under way, take nothing new. */
   readonly draining: () => boolean;
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   readonly accessLog: AccessLog;
   /** Who the client is, for the access log: its identity, or its address where clients have none. */
   readonly clientName: string;

@@ -21,7 +21,7 @@ export interface Visitor {
 export interface AdmissionFilterOptions {
   /** `name:port` of the target. */
   readonly label: string;
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   /** Called when nothing is left to be looked at, because the last fault has expired. */
@@ -68,8 +68,8 @@ export class AdmissionFilter {
     for (const limiter of this.#limiters) {
       const excess = limiter.excess(client, now);
       if (excess === undefined) continue;
-      const { label, accounts } = this.#options;
-      if (head !== undefined) accounts.rateLimited(label, limiter.limits.policy, excess.scope);
+      const { label, counters } = this.#options;
+      if (head !== undefined) counters.rateLimited(label, limiter.limits.policy, excess.scope);
       return excess;
     }
     for (const limiter of this.#limiters) limiter.take(client, now);
@@ -96,13 +96,13 @@ export class AdmissionFilter {
   }
 
   #delay(fault: FaultRule, visitor: Visitor): Hold | undefined {
-    const { label, accounts, clock, random, maxHeld = MAX_HELD } = this.#options;
+    const { label, counters, clock, random, maxHeld = MAX_HELD } = this.#options;
     if (this.#held >= maxHeld) {
       const text = `${label}: a drill delays ${maxHeld} requests already, which is as many as it may`;
       visitor.refuse(new ProxyFailure('load shed', text));
       return undefined;
     }
-    accounts.fault(label, 'delay');
+    counters.fault(label, 'delay');
     this.#held++;
     const over = () => void this.#held--;
     const ms = fault.delayMs + fault.jitterMs * random();
@@ -111,13 +111,13 @@ export class AdmissionFilter {
 
   /** What a rule does besides delaying. */
   #finish({ abort, reset, until }: FaultRule, visitor: Visitor): void {
-    const { label, accounts } = this.#options;
+    const { label, counters } = this.#options;
     if (abort === undefined && !reset) {
       visitor.admit();
       return;
     }
     const what = reset ? 'reset' : 'abort';
-    accounts.fault(label, what);
+    counters.fault(label, what);
     const text = `${label}: injected fault (${what}) of a drill that ends at ${new Date(until).toISOString()}`;
     const terms = reset ? { breaks: true } : { ...abort, fields: { [FAULT_FIELD]: what } };
     visitor.refuse(new ProxyFailure('injected fault', text, undefined, terms));

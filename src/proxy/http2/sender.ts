@@ -173,10 +173,11 @@ export class Sender {
    * is told by the count of bytes: a slab is used again, for other frames at the same places.
    */
   #endLast(stream: Http2Stream): boolean {
-    const slab = this.#last;
-    if (slab === undefined || this.#lastStream !== stream) return false;
-    if (this.#bytes.bytesWritten !== this.#lastEnd || !this.#bytes.isUnsent(slab, this.#lastAt)) return false;
-    slab.bytes[this.#lastAt + 4] = Flag.END_STREAM;
+    const writeBuffer = this.#last;
+    if (writeBuffer === undefined || this.#lastStream !== stream) return false;
+    if (this.#bytes.bytesWritten !== this.#lastEnd || !this.#bytes.isUnsent(writeBuffer, this.#lastAt))
+      return false;
+    writeBuffer.bytes[this.#lastAt + 4] = Flag.END_STREAM;
     this.#last = undefined;
     return true;
   }
@@ -189,8 +190,8 @@ export class Sender {
       this.control(headerFrames(streamId, block.subarray(0, this.encoder.encode(fields, block, 0)), end));
       return;
     }
-    const slab = this.#bytes.room(FRAME_HEADER + bound);
-    const { at, bytes } = slab;
+    const writeBuffer = this.#bytes.room(FRAME_HEADER + bound);
+    const { at, bytes } = writeBuffer;
     const behind = this.encoder.encode(fields, bytes, at + FRAME_HEADER);
     const flags = end ? Flag.END_HEADERS | Flag.END_STREAM : Flag.END_HEADERS;
     writeFrameHeader(bytes, at, behind - at - FRAME_HEADER, FrameType.HEADERS, flags, streamId);

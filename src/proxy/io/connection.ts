@@ -88,7 +88,7 @@ export interface Connection {
    * Whether what was written at that place of a `room` may still be changed. Only of what was written last: memory that was given on is
    * used again, and the same place of it holds something else then.
    */
-  isUnsent(slab: WriteBuffer, at: number): boolean;
+  isUnsent(writeBuffer: WriteBuffer, at: number): boolean;
   /** Gives everything on now. */
   flush(): void;
   pause(): void;
@@ -116,7 +116,7 @@ export class SocketConnection implements Connection {
   readonly #below: Socket;
   readonly #boundary: Boundary;
   /** What has been sent in this turn and not been given to the socket. */
-  #slab: WriteBuffer | undefined;
+  #writeBuffer: WriteBuffer | undefined;
   #corked = false;
   #scheduled = false;
   #closed = false;
@@ -200,7 +200,7 @@ export class SocketConnection implements Connection {
   }
 
   get buffered(): number {
-    return this.#socket.writableLength + (this.#slab?.unwritten ?? 0);
+    return this.#socket.writableLength + (this.#writeBuffer?.unwritten ?? 0);
   }
 
   get blocked(): boolean {
@@ -211,12 +211,12 @@ export class SocketConnection implements Connection {
     if (this.#closed || this.#ended) return true;
     const { length } = chunk;
     if (length <= COPY_LIMIT) {
-      const slab = this.room(length);
-      slab.bytes.set(chunk, slab.at);
+      const writeBuffer = this.room(length);
+      writeBuffer.bytes.set(chunk, writeBuffer.at);
       return this.sent(length);
     }
     this.bytesWritten += length;
-    if (this.#slab !== undefined && !this.#corked) {
+    if (this.#writeBuffer !== undefined && !this.#corked) {
       // What stands before it leaves in the same write.
       this.#corked = true;
       this.#socket.cork();
@@ -230,41 +230,41 @@ export class SocketConnection implements Connection {
     const { length } = text;
     if (length > COPY_LIMIT) return this.send(Buffer.from(text, 'latin1'));
     if (this.#closed || this.#ended) return true;
-    const slab = this.room(length);
-    slab.bytes.write(text, slab.at, 'latin1');
+    const writeBuffer = this.room(length);
+    writeBuffer.bytes.write(text, writeBuffer.at, 'latin1');
     return this.sent(length);
   }
 
   room(bytes: number): WriteBuffer {
-    let slab = this.#slab;
-    if (slab !== undefined && slab.at + bytes <= MAX_ROOM) return slab;
-    if (slab !== undefined) {
+    let writeBuffer = this.#writeBuffer;
+    if (writeBuffer !== undefined && writeBuffer.at + bytes <= MAX_ROOM) return writeBuffer;
+    if (writeBuffer !== undefined) {
       this.#empty();
-      slab.detach();
+      writeBuffer.detach();
     }
-    slab = takeWriteBuffer();
-    this.#slab = slab;
-    return slab;
+    writeBuffer = takeWriteBuffer();
+    this.#writeBuffer = writeBuffer;
+    return writeBuffer;
   }
 
   sent(bytes: number): boolean {
-    const slab = this.#slab;
-    if (slab === undefined || this.#closed || this.#ended) return true;
-    slab.at += bytes;
+    const writeBuffer = this.#writeBuffer;
+    if (writeBuffer === undefined || this.#closed || this.#ended) return true;
+    writeBuffer.at += bytes;
     this.bytesWritten += bytes;
     this.#schedule();
     return !this.#socket.writableNeedDrain;
   }
 
-  isUnsent(slab: WriteBuffer, at: number): boolean {
-    return this.#slab === slab && slab.isUnwritten(at);
+  isUnsent(writeBuffer: WriteBuffer, at: number): boolean {
+    return this.#writeBuffer === writeBuffer && writeBuffer.isUnwritten(at);
   }
 
   flush(): void {
     this.#scheduled = false;
     this.#empty();
-    this.#slab?.detach();
-    this.#slab = undefined;
+    this.#writeBuffer?.detach();
+    this.#writeBuffer = undefined;
     if (!this.#corked) return;
     this.#corked = false;
     this.#socket.uncork();
@@ -291,9 +291,9 @@ export class SocketConnection implements Connection {
 
   /** Gives the socket what is in the slab; the rest of the slab may still be written to. */
   #empty(): void {
-    const slab = this.#slab;
-    if (slab === undefined || slab.unwritten === 0 || this.#closed) return;
-    this.#socket.write(slab.take(), slab.written);
+    const writeBuffer = this.#writeBuffer;
+    if (writeBuffer === undefined || writeBuffer.unwritten === 0 || this.#closed) return;
+    this.#socket.write(writeBuffer.take(), writeBuffer.written);
   }
 
   pause(): void {

@@ -57,8 +57,8 @@ export class WriteBuffer {
 }
 
 export function takeWriteBuffer(): WriteBuffer {
-  const slab = free.pop();
-  if (slab === undefined) return new WriteBuffer();
-  slab.reuse();
-  return slab;
+  const writeBuffer = free.pop();
+  if (writeBuffer === undefined) return new WriteBuffer();
+  writeBuffer.reuse();
+  return writeBuffer;
 }

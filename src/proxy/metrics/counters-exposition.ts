@@ -144,18 +144,18 @@ const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'h
  * @param accounts where the numbers come from: this process, or the sum over several
  * @param listen the address clients connect to, where there is one
  */
-export function publishAccounts(
+export function publishCounters(
   registry: Registry,
-  accounts: ProxyCounters | (() => CountersSnapshot | Promise<CountersSnapshot>),
+  counters: ProxyCounters | (() => CountersSnapshot | Promise<CountersSnapshot>),
   side: Side,
   listen?: SocketAddress,
 ): void {
-  const read = typeof accounts === 'function' ? accounts : () => accounts.snapshot();
-  registry.addText(async () => accountsExposition(await read(), side, listen).pieces());
+  const read = typeof counters === 'function' ? counters : () => counters.snapshot();
+  registry.addText(async () => countersExposition(await read(), side, listen).pieces());
 }
 
 /** What is published of a snapshot; the snapshot must not change until it is written. */
-export function accountsExposition(
+export function countersExposition(
   snapshot: CountersSnapshot,
   side: Side,
   listen?: SocketAddress,

@@ -32,7 +32,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   /** What came while nobody read. The stream's window bounds it. */
   readonly #held: Buffer[] = [];
   #flowing = false;
-  #slab: WriteBuffer | undefined;
+  #writeBuffer: WriteBuffer | undefined;
   #remoteEnded = false;
   #endTold = false;
   /** Bytes that wait, those that are not the stream's yet included. */
@@ -81,19 +81,19 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   room(): WriteBuffer {
-    this.#slab ??= takeWriteBuffer();
-    return this.#slab;
+    this.#writeBuffer ??= takeWriteBuffer();
+    return this.#writeBuffer;
   }
 
   sent(bytes: number): boolean {
-    const slab = this.#slab;
-    if (slab === undefined) return true;
-    this.#slab = undefined;
-    slab.at += bytes;
+    const writeBuffer = this.#writeBuffer;
+    if (writeBuffer === undefined) return true;
+    this.#writeBuffer = undefined;
+    writeBuffer.at += bytes;
     // The stream may have to keep it; the memory is for others.
-    const copy = Buffer.from(slab.take());
-    slab.written();
-    slab.detach();
+    const copy = Buffer.from(writeBuffer.take());
+    writeBuffer.written();
+    writeBuffer.detach();
     return this.send(copy);
   }
 

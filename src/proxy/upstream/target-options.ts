@@ -23,7 +23,7 @@ export interface TargetOptions {
   readonly random: Random;
   readonly accrual?: AccrualSettings;
   /** Where retries and timeouts are counted; default nowhere. */
-  readonly accounts?: ProxyCounters;
+  readonly counters?: ProxyCounters;
   /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
   readonly maxWaiting?: number;
   /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */

@@ -38,10 +38,10 @@ const OUTAGE_OVER_MS = 10_000;
 export class Target implements AttemptOpener, Boundary {
   readonly label: string;
   readonly #options: TargetOptions;
-  readonly #accounts: ProxyCounters;
+  readonly #counters: ProxyCounters;
   readonly #balancer: Balancer;
   readonly #idle: Http1Pool;
-  readonly #dials: ConnectLimit;
+  readonly #connectLimit: ConnectLimit;
   readonly #waiting = new Set<() => void>();
   readonly #http2: Http2Pool;
   readonly #now = () => this.#options.clock.monotonic();
@@ -54,19 +54,19 @@ export class Target implements AttemptOpener, Boundary {
   /** What the Service says that its pods speak; undefined = what the client speaks. */
   protocol: PortProtocol | undefined;
   /** What every request and raw connection passes before an endpoint is picked; undefined = nothing. */
-  gate: AdmissionFilter | undefined;
+  filter: AdmissionFilter | undefined;
 
   constructor(options: TargetOptions) {
     this.label = options.label;
     this.#options = options;
-    this.#accounts = options.accounts ?? new ProxyCounters();
+    this.#counters = options.counters ?? new ProxyCounters();
     this.#balancer = new Balancer(options);
     const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
-    this.#dials = new ConnectLimit(options.maxOpening);
+    this.#connectLimit = new ConnectLimit(options.maxOpening);
     this.#idle = new Http1Pool({ clock, idleMs, max: maxIdle });
     this.#http2 = new Http2Pool({
       clock,
-      boundary: this.#accounts,
+      boundary: this.#counters,
       dial: (endpoint) => dial(endpoint, 'http2'),
       pings: ({ mesh }) => proxies || mesh !== undefined,
     });
@@ -104,11 +104,11 @@ export class Target implements AttemptOpener, Boundary {
       this.#policy =
         requests === undefined
           ? undefined
-          : new RequestPolicy(requests, { ...this.#options, accounts: this.#accounts }, former);
+          : new RequestPolicy(requests, { ...this.#options, counters: this.#counters }, former);
   }
 
   caught(error: unknown): ProxyFailure {
-    return this.#accounts.caught(error);
+    return this.#counters.caught(error);
   }
 
   /** Closes what is unused; flows under way live on. */
@@ -327,7 +327,7 @@ export class Target implements AttemptOpener, Boundary {
     const since = () => this.#options.clock.monotonic();
     const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
     if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
-    return this.#dials.run(attempt.endpoint, async (waited) => {
+    return this.#connectLimit.run(attempt.endpoint, async (waited) => {
       const back = fresh || !waited ? undefined : this.#idle.take(attempt.endpoint);
       if (back !== undefined) return { endpoint: attempt, connection: back, reused: true, since: since() };
       const connection = await this.#options.dial(attempt.endpoint, protocol, client);

@@ -94,7 +94,7 @@ for (const streams of [true, false]) {
         // The egress has not sent anything of an answer yet, so it can say that there is none.
         expect(broken instanceof Error || (broken as { status: number }).status === 502, kind).to.equal(true);
       }
-      expect(relay.local.gateway.accounts.faults.get(`${named('reset')}:80\treset`)).to.be.at.least(2);
+      expect(relay.local.gateway.counters.faults.get(`${named('reset')}:80\treset`)).to.be.at.least(2);
     });
 
     it('limits, delays and breaks raw connections', async () => {

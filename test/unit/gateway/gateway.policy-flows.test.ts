@@ -125,7 +125,7 @@ describe('a gateway whose cluster has policies', () => {
     policies.change('demo', false);
     await closed;
     await echoes(lives);
-    expect(local.gateway.accounts.failures.get('tcp\tunauthorized')).to.equal(1);
+    expect(local.gateway.counters.failures.get('tcp\tunauthorized')).to.equal(1);
   });
 
   it('ends them whatever namespace a change of general use comes from', async () => {
@@ -158,7 +158,7 @@ describe('a gateway whose cluster has policies', () => {
     await get();
     policies.change('demo', false);
     await get();
-    const { authorizations } = local.gateway.accounts.snapshot();
+    const { authorizations } = local.gateway.counters.snapshot();
     const key = (verdict: string) => `http\t${verdict}\tclient.east\tpolicy.linkerd.io/server/all`;
     expect(authorizations).to.deep.equal({ [key('allow')]: 1, [key('deny')]: 1 });
   });
@@ -188,7 +188,7 @@ describe('a gateway of other trust domains', () => {
       const socket = await local.client.connect(DB, 80, 'opaque');
       await once(socket.resume(), 'end');
       expect(origin.count() + raw.count()).to.equal(0);
-      expect(local.gateway.accounts.failures.get('tcp\tunauthorized')).to.equal(1);
+      expect(local.gateway.counters.failures.get('tcp\tunauthorized')).to.equal(1);
     } finally {
       await local.close();
       origin.close();

@@ -49,7 +49,7 @@ export interface PolicyParts {
   readonly label: string;
   readonly clock: Clock;
   readonly random: Random;
-  readonly accounts: ProxyCounters;
+  readonly counters: ProxyCounters;
   /** Default: that of the process. */
   readonly room?: ReplayRoom;
 }
@@ -75,7 +75,7 @@ export class RequestPolicy {
    * @throws RegexError for a path that is no regular expression; whoever made the rules has looked
    */
   constructor(rules: RequestRules, parts: PolicyParts, former?: RequestPolicy) {
-    const { label, clock, random, accounts, room = PROCESS_ROOM } = parts;
+    const { label, clock, random, counters, room = PROCESS_ROOM } = parts;
     this.label = label;
     this.clock = clock;
     this.random = random;
@@ -89,9 +89,9 @@ export class RequestPolicy {
     const { routes } = rules;
     this.#routes = (routes ?? []).map((route) => ({
       matches: requestTest(route.condition),
-      way: routeWay(route, accounts.route(label, route.name)),
+      way: routeWay(route, counters.route(label, route.name)),
     }));
-    const other = accounts.route(label, '');
+    const other = counters.route(label, '');
     this.#other = routes === undefined ? plainWay(rules, other) : { ...NOTHING, account: other };
   }
 

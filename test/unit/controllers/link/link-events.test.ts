@@ -16,7 +16,7 @@ describe('Events of a Link about a write that failed', () => {
     });
     if (!parsed.ok) throw new Error('the Link is fine');
     const events: string[] = [];
-    const news = new LinkEvents({
+    const linkEvents = new LinkEvents({
       link: parsed.link,
       log: createLogger({ name: 'test', level: 'silent' }),
       events: {
@@ -26,7 +26,7 @@ describe('Events of a Link about a write that failed', () => {
     });
     let before: Outcome | undefined;
     for (const outcome of outcomes) {
-      news.outcome('demo/web', outcome, before);
+      linkEvents.outcome('demo/web', outcome, before);
       before = outcome;
     }
     return events;

@@ -162,11 +162,11 @@ describe('The connections of an egress to a gateway', () => {
   let issuer: Authority;
   let own: Identity;
   let clock: VirtualClock;
-  let accounts: ProxyCounters;
+  let counters: ProxyCounters;
   let identity: Identity;
   const listeners = new Set<() => void>();
   const gateways: ScriptedGateway[] = [];
-  const trunks: GatewayPool[] = [];
+  const pools: GatewayPool[] = [];
 
   before(async () => {
     issuer = await createIssuer(await createAnchor({}), {});
@@ -174,11 +174,11 @@ describe('The connections of an egress to a gateway', () => {
   });
   beforeEach(async () => {
     clock = new VirtualClock();
-    accounts = new ProxyCounters();
+    counters = new ProxyCounters();
     identity = await issueLeaf(issuer, { identity: 'egress.east' });
   });
   afterEach(() => {
-    for (const trunk of trunks.splice(0)) trunk.destroy();
+    for (const pool of pools.splice(0)) pool.destroy();
     for (const gateway of gateways.splice(0)) gateway.close();
     listeners.clear();
   });
@@ -192,7 +192,7 @@ describe('The connections of an egress to a gateway', () => {
   const linkerds = (port = 0) => gatewayOf([TRANSPORT_HEADER_ALPN], port);
 
   function trunkTo({ port }: ScriptedGateway, streams = true, keepAliveMs = NEVER): GatewayPool {
-    const trunk = new GatewayPool(
+    const pool = new GatewayPool(
       { host: '127.0.0.1', port, identity: 'gateway.west' },
       {
         identity: {
@@ -204,7 +204,7 @@ describe('The connections of an egress to a gateway', () => {
           ready: { ok: true, reason: '' },
           close: () => Promise.resolve(),
         },
-        accounts,
+        counters,
         clock,
         random: () => 0.5,
         log: createLogger({ name: 'trunk', level: 'silent' }),
@@ -212,27 +212,27 @@ describe('The connections of an egress to a gateway', () => {
         keepAliveMs,
       },
     );
-    trunks.push(trunk);
-    return trunk;
+    pools.push(pool);
+    return pool;
   }
-  const open = async (trunk: GatewayPool) => new Ear(await trunk.open(echo, 'opaque'));
-  const opened = async (trunk: GatewayPool, text = 'x') => {
-    const ear = (await open(trunk)).say(text);
+  const open = async (pool: GatewayPool) => new Ear(await pool.open(echo, 'opaque'));
+  const opened = async (pool: GatewayPool, text = 'x') => {
+    const ear = (await open(pool)).say(text);
     await ear.hears(text);
     return ear;
   };
 
   it('carry a flow as soon as they stand, and the next one without any handshake', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
-    for (let count = 0; count < 20; count++) await opened(trunk);
+    const pool = trunkTo(gateway);
+    for (let count = 0; count < 20; count++) await opened(pool);
     expect([gateway.sockets.length, gateway.streams]).to.deep.equal([1, 20]);
-    expect(accounts.streams).to.deep.equal({ connections: 1, requests: 0, tunnels: 20 });
+    expect(counters.streams).to.deep.equal({ connections: 1, requests: 0, tunnels: 20 });
   });
 
   it('half-close, and close when both ends have', async () => {
-    const trunk = trunkTo(await ours());
-    const ear = await opened(trunk);
+    const pool = trunkTo(await ours());
+    const ear = await opened(pool);
     ear.connection.end();
     await eventually('it is closed', () => ear.closed);
     expect([ear.ended, ear.error]).to.deep.equal([true, undefined]);
@@ -240,21 +240,21 @@ describe('The connections of an egress to a gateway', () => {
 
   it('fall back on the connection that was just opened when the gateway knows only transport headers', async () => {
     const gateway = await linkerds();
-    const trunk = trunkTo(gateway);
+    const pool = trunkTo(gateway);
     for (let count = 1; count <= 3; count++) {
-      await open(trunk);
+      await open(pool);
       await eventually('the header has come', () => gateway.headers.length === count);
       expect(gateway.sockets.length).to.equal(count);
     }
     expect(gateway.headers.every((text) => text.startsWith('transport.l5d.io/v1\r\n\r\n'))).to.equal(true);
-    expect(trunk.takesStreams).to.equal(false);
-    expect(await trunk.prepare()).to.equal(false);
+    expect(pool.takesStreams).to.equal(false);
+    expect(await pool.prepare()).to.equal(false);
   });
 
   it('at the same moment, to a gateway that nobody knows, do not wait for each other', async () => {
     const gateway = await linkerds();
-    const trunk = trunkTo(gateway);
-    await Promise.all(Array.from({ length: 5 }, () => open(trunk)));
+    const pool = trunkTo(gateway);
+    await Promise.all(Array.from({ length: 5 }, () => open(pool)));
     await eventually('each has its own', () => gateway.headers.length === 5);
     expect(gateway.sockets.length).to.equal(5);
   });
@@ -266,8 +266,8 @@ describe('The connections of an egress to a gateway', () => {
   ] as const)
     it(`of a burst to a gateway that nobody knows, ${whose}, are a few, and serve all`, async () => {
       const gateway = await make();
-      const trunk = trunkTo(gateway);
-      const prepared = await Promise.all(Array.from({ length: 200 }, () => trunk.prepare()));
+      const pool = trunkTo(gateway);
+      const prepared = await Promise.all(Array.from({ length: 200 }, () => pool.prepare()));
       expect(new Set(prepared).size).to.equal(1);
       expect(gateway.sockets.length).to.be.lessThan(6);
     });
@@ -276,28 +276,28 @@ describe('The connections of an egress to a gateway', () => {
   it('of a burst of which some are refused at once serve all the others', async () => {
     const gateway = await ours();
     let met = 0;
-    const trunk = trunkTo(gateway);
+    const pool = trunkTo(gateway);
     gateway.server.prependListener('connection', (socket: Socket) => {
       if (met++ < 2) socket.destroy();
     });
-    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => trunk.prepare()));
+    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => pool.prepare()));
     expect(tried.filter(({ status }) => status === 'rejected').length).to.be.at.most(2);
   });
 
   it('of a burst to a gateway that cannot be reached fail all together, and the next finds it', async () => {
     const gone = await ours();
     gone.close();
-    const trunk = trunkTo(gone);
-    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => trunk.prepare()));
+    const pool = trunkTo(gone);
+    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => pool.prepare()));
     expect(new Set(tried.map(({ status }) => status))).to.deep.equal(new Set(['rejected']));
     await ours(gone.port);
-    expect(await trunk.prepare()).to.equal(true);
+    expect(await pool.prepare()).to.equal(true);
   });
 
   it('without anybody who takes them are not left open', async () => {
     const gateway = await linkerds();
-    const trunk = trunkTo(gateway);
-    await trunk.prepare();
+    const pool = trunkTo(gateway);
+    await pool.prepare();
     await eventually('it is open', () => gateway.sockets.length === 1);
     await clock.advance(4000);
     await eventually(
@@ -308,106 +308,103 @@ describe('The connections of an egress to a gateway', () => {
 
   it('are not offered as shared ones when that is turned off', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway, false);
-    expect(trunk.takesStreams).to.equal(false);
-    await open(trunk);
+    const pool = trunkTo(gateway, false);
+    expect(pool.takesStreams).to.equal(false);
+    await open(pool);
     await eventually('the header has come', () => gateway.headers.length === 1);
     expect(gateway.connections.length).to.equal(0);
   });
 
   it("turn to what the gateway speaks now when it is replaced, by ours or by one of Linkerd's", async () => {
     const first = await ours();
-    const trunk = trunkTo(first);
-    await opened(trunk);
+    const pool = trunkTo(first);
+    await opened(pool);
     first.close();
     const second = await linkerds(first.port);
-    await eventually('the old connection is gone', () => trunk.connections.open === 0);
-    await open(trunk);
+    await eventually('the old connection is gone', () => pool.connections.open === 0);
+    await open(pool);
     await eventually('the header has come', () => second.headers.length === 1);
     second.close();
     await ours(first.port);
-    await opened(trunk);
-    expect(trunk.takesStreams).to.equal(true);
+    await opened(pool);
+    expect(pool.takesStreams).to.equal(true);
   });
 
   it('are more when many flows are in hand, up to a few, and fewer again', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
+    const pool = trunkTo(gateway);
     const flows: Ear[] = [];
     for (let count = 0; count < 240; count++) {
-      flows.push(await opened(trunk));
+      flows.push(await opened(pool));
       await eventually(
         'a further one comes in time',
-        () => trunk.connections.pooled >= Math.min(4, Math.ceil(flows.length / 64)),
+        () => pool.connections.pooled >= Math.min(4, Math.ceil(flows.length / 64)),
       );
     }
-    expect(trunk.connections.pooled).to.equal(4);
+    expect(pool.connections.pooled).to.equal(4);
     for (const flow of flows) flow.connection.end();
     await eventually('all are over', () => flows.every(({ closed }) => closed));
     await clock.advance(2 * MINUTE);
-    await eventually('one is left', () => trunk.connections.open === 1);
-    await opened(trunk);
+    await eventually('one is left', () => pool.connections.open === 1);
+    await opened(pool);
     expect(gateway.sockets.length).to.equal(4);
   });
 
   it('are as many as it takes when all are full', async () => {
     const gateway = await ours();
     gateway.maxStreams = 10;
-    const trunk = trunkTo(gateway);
+    const pool = trunkTo(gateway);
     const flows: Ear[] = [];
-    for (let count = 0; count < 65; count++) flows.push(await opened(trunk));
-    expect(trunk.connections.pooled).to.equal(7);
+    for (let count = 0; count < 65; count++) flows.push(await opened(pool));
+    expect(pool.connections.pooled).to.equal(7);
     expect(flows.every(({ closed }) => !closed)).to.equal(true);
   });
 
   it('to a gateway that takes no streams are not gathered: each try would leave one behind', async () => {
     const gateway = await ours();
     gateway.maxStreams = 0;
-    const trunk = trunkTo(gateway);
+    const pool = trunkTo(gateway);
     for (let count = 0; count < 20; count++) {
-      await trunk.prepare();
-      await eventually('its SETTINGS have come', () => trunk.connections.pooled === 0);
+      await pool.prepare();
+      await eventually('its SETTINGS have come', () => pool.connections.pooled === 0);
     }
-    await eventually('all are closed', () => trunk.connections.open === 0);
+    await eventually('all are closed', () => pool.connections.open === 0);
   });
 
   it('are replaced when they are old: flows stay where they are, new ones go to the new', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
-    const old = await opened(trunk);
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
     await clock.advance(10 * MINUTE + 1);
-    await eventually('there are two', () => trunk.connections.open === 2);
-    await eventually('one takes flows', () => trunk.connections.pooled === 1);
-    await opened(trunk);
+    await eventually('there are two', () => pool.connections.open === 2);
+    await eventually('one takes flows', () => pool.connections.pooled === 1);
+    await opened(pool);
     expect(gateway.connections.map(({ active }) => active)).to.deep.equal([1, 1]);
     await old.say('y').hears('xy');
     old.connection.end();
-    await eventually('the old one ends with its last flow', () => trunk.connections.open === 1);
+    await eventually('the old one ends with its last flow', () => pool.connections.open === 1);
   });
 
   it('stay when they are old and the gateway cannot be reached', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
-    const old = await opened(trunk);
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
     gateway.server.close();
     await clock.advance(10 * MINUTE + 1);
-    await opened(trunk);
+    await opened(pool);
     await old.say('y').hears('xy');
-    expect(trunk.connections).to.deep.equal({ pooled: 1, open: 1 });
+    expect(pool.connections).to.deep.equal({ pooled: 1, open: 1 });
   });
 
   it('show a new certificate as soon as there is one, and lose nothing', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
-    const old = await opened(trunk);
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
     identity = await issueLeaf(issuer, { identity: 'egress2.east' });
     for (const listener of listeners) listener();
     await eventually('the gateway has seen it', () => gateway.clients.at(-1) === 'DNS:egress2.east');
-    await eventually(
-      'it has taken over',
-      () => trunk.connections.pooled === 1 && trunk.connections.open === 2,
-    );
-    await opened(trunk);
+    await eventually('it has taken over', () => pool.connections.pooled === 1 && pool.connections.open === 2);
+    await opened(pool);
     expect(gateway.connections.map(({ active }) => active)).to.deep.equal([1, 1]);
     await old.say('y').hears('xy');
     for (const listener of listeners) listener();
@@ -416,33 +413,33 @@ describe('The connections of an egress to a gateway', () => {
 
   it('that go away (GOAWAY) keep their flows; what they have not looked at is sent again elsewhere', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
-    const old = await opened(trunk);
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
     // The flow's head and first bytes cross the gateway's last word.
     gateway.connections[0]?.goAway();
-    const crossing = (await open(trunk)).say('early ').say('bytes');
+    const crossing = (await open(pool)).say('early ').say('bytes');
     await crossing.hears('early bytes');
     await old.say('y').hears('xy');
-    await eventually('there is another', () => trunk.connections.pooled === 1);
+    await eventually('there is another', () => pool.connections.pooled === 1);
   });
 
   it('that refuse a stream unseen (REFUSED_STREAM) are no error: another takes it, with all that was sent', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
-    const first = await opened(trunk);
+    const pool = trunkTo(gateway);
+    const first = await opened(pool);
     let refused = 0;
     gateway.onStream = (stream, connection) => {
       if (connection !== gateway.connections[0]) return answer(stream);
       refused++;
       stream.reset(ErrorCode.REFUSED_STREAM);
     };
-    const ear = (await open(trunk)).say('sent ').say('before');
+    const ear = (await open(pool)).say('sent ').say('before');
     ear.connection.end();
     await ear.hears('sent before');
     await eventually('the end has travelled, too', () => ear.closed);
     expect([ear.ended, ear.error, refused]).to.deep.equal([true, undefined, 1]);
     await first.say('y').hears('xy');
-    expect([...accounts.failures]).to.deep.equal([]);
+    expect([...counters.failures]).to.deep.equal([]);
   });
 
   it('keep no more of what is sent early than can be sent again, and make its sender wait', async () => {
@@ -454,8 +451,8 @@ describe('The connections of an egress to a gateway', () => {
       answer(stream, false);
       stream.handler.onData = (_, chunk) => held.push(chunk);
     };
-    const trunk = trunkTo(gateway);
-    const ear = await open(trunk);
+    const pool = trunkTo(gateway);
+    const ear = await open(pool);
     const piece = Buffer.alloc(16 * 1024, 'p');
     let sent = 1;
     while (ear.connection.send(piece)) sent++;
@@ -484,8 +481,8 @@ describe('The connections of an egress to a gateway', () => {
     const { connection: bytes } = await tlsConnect(
       {
         label: 'gateway',
-        account: () => accounts.shared,
-        boundary: accounts,
+        account: () => counters.shared,
+        boundary: counters,
         clock,
         identity: () => identity,
         serverName: 'gateway.west',
@@ -529,36 +526,36 @@ describe('The connections of an egress to a gateway', () => {
     const gateway = await ours();
     gateway.onStream = (stream) =>
       stream.head([statusField(403), makeField('l5d-proxy-error', 'not you')], true);
-    const trunk = trunkTo(gateway);
-    const ear = (await open(trunk)).say('x');
+    const pool = trunkTo(gateway);
+    const ear = (await open(pool)).say('x');
     await eventually('it is over', () => ear.closed);
     expect(ear.error).to.include({ kind: 'unauthorized', message: 'not you' });
-    expect([...accounts.failures]).to.deep.equal([['tcp\tunauthorized', 1]]);
+    expect([...counters.failures]).to.deep.equal([['tcp\tunauthorized', 1]]);
   });
 
   it('are thrown away when their gateway is silent, and their flows told', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway, true, 2000);
-    const ear = await opened(trunk);
+    const pool = trunkTo(gateway, true, 2000);
+    const ear = await opened(pool);
     // Its machine is gone: the socket is there, nobody answers.
     for (const socket of gateway.sockets) socket.pause();
     await clock.advance(8000);
     await eventually('the flow is told', () => ear.closed);
     expect(ear.error).to.be.instanceOf(Error);
-    expect(trunk.connections.open).to.equal(0);
+    expect(pool.connections.open).to.equal(0);
     for (const socket of gateway.sockets) socket.destroy();
-    await opened(trunk);
+    await opened(pool);
   });
 
   it('end with their flows when no route needs them any more', async () => {
     const gateway = await ours();
-    const trunk = trunkTo(gateway);
-    const ear = await opened(trunk);
-    trunk.close();
+    const pool = trunkTo(gateway);
+    const ear = await opened(pool);
+    pool.close();
     await ear.say('y').hears('xy');
-    expect(trunk.connections).to.deep.equal({ pooled: 0, open: 1 });
+    expect(pool.connections).to.deep.equal({ pooled: 0, open: 1 });
     ear.connection.end();
-    await eventually('it is closed', () => trunk.connections.open === 0);
-    expect(accounts.streams.connections).to.equal(0);
+    await eventually('it is closed', () => pool.connections.open === 0);
+    expect(counters.streams.connections).to.equal(0);
   });
 });

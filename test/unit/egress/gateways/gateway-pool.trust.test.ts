@@ -113,26 +113,26 @@ describe('whom the egress takes for a gateway', () => {
       const { port, sockets } = await listen(await issueLeaf(west, { identity: GATEWAY }), [...alpn]);
       const shared = { identity: source, clock: systemClock, random: Math.random, log: captureLog().log };
       const peers = closed(new OpenPeers(shared), (one) => one.close());
-      const trunk = closed(
+      const pool = closed(
         new GatewayPool(
           { host: '127.0.0.1', port, identity: GATEWAY },
           {
             ...shared,
-            accounts: new ProxyCounters(),
+            counters: new ProxyCounters(),
             onProven: (connection, socket) => peers.add(connection, socket),
           },
         ),
         (one) => one.destroy(),
       );
       const target = { name: 'web', port: 80, field: targetField('web:80') };
-      await trunk.open(target, 'opaque');
+      await pool.open(target, 'opaque');
       expect(peers.size).to.equal(1);
       identity = { ...own, ca: ours.ca + partner.ca, bound: own.bound?.slice(1) ?? [] };
       for (const listener of listeners) listener();
       await eventually('the connection ends', () => [...sockets].every(({ destroyed }) => destroyed), {
         timeoutMs: 10_000,
       });
-      const failure: unknown = await trunk.open(target, 'opaque').catch((error: unknown) => error);
+      const failure: unknown = await pool.open(target, 'opaque').catch((error: unknown) => error);
       expect(String(failure)).to.match(/certificate|trust/);
     }).timeout(15_000);
 });

@@ -17,13 +17,13 @@ describe('what a gateway remembers of those whom a relay speaks for', () => {
   const session = new StreamSession({
     connection: { remoteAddress: '10.0.0.1' } as Connection,
     clock: new VirtualClock(),
-    accounts: new ProxyCounters(),
+    counters: new ProxyCounters(),
     exported: () => true,
     clients: 'believed',
-    visit: (name, port, client) => {
+    context: (name, port, client) => {
       opened.push(`${client} ${name}:${port}`);
-      const visit = { serve: () => undefined, leave: () => void left++ };
-      return visit as Partial<StreamContext> as StreamContext;
+      const context = { serve: () => undefined, leave: () => void left++ };
+      return context as Partial<StreamContext> as StreamContext;
     },
   });
   const come = (client: string, target = 'web:80') =>

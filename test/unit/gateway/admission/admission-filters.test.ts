@@ -11,13 +11,13 @@ import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 describe('Gates', () => {
   let clock: VirtualClock;
-  let gates: AdmissionFilters;
-  let accounts: ProxyCounters;
+  let filters: AdmissionFilters;
+  let counters: ProxyCounters;
 
   beforeEach(() => {
     clock = new VirtualClock();
-    accounts = new ProxyCounters();
-    gates = new AdmissionFilters({ accounts, clock, random: () => 0, workers: 1 });
+    counters = new ProxyCounters();
+    filters = new AdmissionFilters({ counters, clock, random: () => 0, workers: 1 });
   });
 
   const target = (label: string) =>
@@ -47,61 +47,61 @@ describe('Gates', () => {
   function passing(at: Target): number {
     let count = 0;
     for (let i = 0; i < 10; i++)
-      if (at.gate === undefined) count++;
-      else at.gate.pass('client', { fields: [] }, { admit: () => count++, refuse: () => undefined });
+      if (at.filter === undefined) count++;
+      else at.filter.pass('client', { fields: [] }, { admit: () => count++, refuse: () => undefined });
     return count;
   }
 
   it('stand only where there is something to look at', () => {
     const one = target('web:80');
-    gates.set(one, []);
-    expect(one.gate).to.equal(undefined);
-    gates.set(one, [limits(3)]);
+    filters.set(one, []);
+    expect(one.filter).to.equal(undefined);
+    filters.set(one, [limits(3)]);
     expect(passing(one)).to.equal(3);
-    gates.set(one, []);
-    expect(one.gate).to.equal(undefined);
+    filters.set(one, []);
+    expect(one.filter).to.equal(undefined);
   });
 
   it('share a limit of one key between targets, and keep what has been used of it while it says the same', () => {
     const [one, two] = [target('web:80'), target('web:81')];
-    gates.set(one, [limits(3)]);
-    gates.set(two, [limits(3)]);
+    filters.set(one, [limits(3)]);
+    filters.set(two, [limits(3)]);
     expect([passing(one), passing(two)]).to.deep.equal([3, 0]);
-    gates.set(one, [limits(3)], [fault()]);
-    gates.set(one, [limits(3)]);
+    filters.set(one, [limits(3)], [fault()]);
+    filters.set(one, [limits(3)]);
     expect(passing(one)).to.equal(0);
-    gates.set(one, []);
-    gates.set(one, [limits(3)]);
+    filters.set(one, []);
+    filters.set(one, [limits(3)]);
     expect(passing(one), 'the other target has kept it').to.equal(0);
-    gates.set(one, [limits(5)]);
+    filters.set(one, [limits(5)]);
     expect(passing(one)).to.equal(5);
   });
 
   it('forget a limit with its last target', () => {
     const one = target('web:80');
-    gates.set(one, [limits(3)]);
+    filters.set(one, [limits(3)]);
     passing(one);
-    gates.drop(one);
-    gates.set(one, [limits(3)]);
+    filters.drop(one);
+    filters.set(one, [limits(3)]);
     expect(passing(one)).to.equal(3);
   });
 
   it('hold requests to every limit', () => {
     const one = target('web:80');
-    gates.set(one, [limits(3), limits(2, 'policy')]);
+    filters.set(one, [limits(3), limits(2, 'policy')]);
     expect(passing(one)).to.equal(2);
   });
 
   it('go away with the last fault', async () => {
     const one = target('web:80');
-    gates.set(one, [], [fault()]);
+    filters.set(one, [], [fault()]);
     expect(passing(one)).to.equal(0);
     await clock.advance(1000);
-    expect(one.gate).not.to.equal(undefined);
+    expect(one.filter).not.to.equal(undefined);
     expect(passing(one)).to.equal(10);
-    expect(one.gate).to.equal(undefined);
-    gates.set(one, [], [{ ...fault(), until: clock.now() }]);
-    expect(one.gate).to.equal(undefined);
+    expect(one.filter).to.equal(undefined);
+    filters.set(one, [], [{ ...fault(), until: clock.now() }]);
+    expect(one.filter).to.equal(undefined);
   });
 });
 

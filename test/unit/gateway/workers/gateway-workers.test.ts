@@ -11,7 +11,7 @@ const WEB = 'web.demo.svc.cluster.local:80';
 
 /** A worker process that does what the test says. */
 class FakeWorker {
-  readonly accounts = new ProxyCounters();
+  readonly counters = new ProxyCounters();
   readonly signals: string[] = [];
   readonly number: number;
   readonly events: WorkerEvents;
@@ -26,9 +26,9 @@ class FakeWorker {
   }
 
   get report(): GatewayReport {
-    const accounts = JSON.parse(JSON.stringify(this.accounts.snapshot())) as GatewayReport['accounts'];
+    const counters = JSON.parse(JSON.stringify(this.counters.snapshot())) as GatewayReport['counters'];
     return {
-      accounts,
+      counters,
       balancers: { [WEB]: { ready: 2, known: 3 } },
       accessLogDropped: 1,
       processErrors: { exceptions: 1, rejections: 2, contained: 3 },
@@ -90,7 +90,7 @@ describe('Workers of a gateway', () => {
     if (worker === undefined) throw new Error(`no worker ${index}`);
     return worker;
   };
-  const requests = async () => (await workers.report()).accounts.targets[WEB]?.requests;
+  const requests = async () => (await workers.report()).counters.targets[WEB]?.requests;
 
   it('say once what is wrong with the configuration: the first starts alone', async () => {
     const started = workers.start();
@@ -124,9 +124,9 @@ describe('Workers of a gateway', () => {
 
   it('add up what they have counted, and take the best view of endpoints', async () => {
     await start();
-    for (const worker of spawned) worker.accounts.request(WEB);
+    for (const worker of spawned) worker.counters.request(WEB);
     const report = await workers.report();
-    expect(report.accounts.targets[WEB]?.requests).to.equal(3);
+    expect(report.counters.targets[WEB]?.requests).to.equal(3);
     expect(report.balancers[WEB]).to.deep.equal({ ready: 2, known: 3 });
     expect(report.accessLogDropped).to.equal(3);
     expect(report.processErrors).to.deep.equal({ exceptions: 13, rejections: 6, contained: 9 });
@@ -135,22 +135,22 @@ describe('Workers of a gateway', () => {
   // Prometheus takes a counter that goes backwards for a restart of everything, and shows a rate that never was.
   it('keep the counters of one that was killed', async () => {
     await start();
-    for (const worker of spawned) worker.accounts.request(WEB);
-    at(0).accounts.client.begin({ bytesRead: 7, bytesWritten: 0 });
+    for (const worker of spawned) worker.counters.request(WEB);
+    at(0).counters.client.begin({ bytesRead: 7, bytesWritten: 0 });
     expect(await requests()).to.equal(3);
     at(0).events.onExit('SIGKILL');
     expect(await requests()).to.equal(3);
     await clock.advance(1000);
-    at(3).accounts.request(WEB);
-    const { accounts } = await workers.report();
-    expect(accounts.targets[WEB]?.requests).to.equal(4);
-    expect(accounts.client).to.include({ opened: 1, open: 0, readBytes: 7 });
+    at(3).counters.request(WEB);
+    const { counters } = await workers.report();
+    expect(counters.targets[WEB]?.requests).to.equal(4);
+    expect(counters.client).to.include({ opened: 1, open: 0, readBytes: 7 });
   });
 
   it('count what one told at its end, after the last scrape', async () => {
     await start();
     await workers.report();
-    at(0).accounts.request(WEB);
+    at(0).counters.request(WEB);
     at(0).tell({ event: 'last', report: at(0).report });
     at(0).events.onExit('exit code 0');
     expect(await requests()).to.equal(1);
@@ -158,23 +158,23 @@ describe('Workers of a gateway', () => {
 
   it('show one that does not answer a scrape as it was', async () => {
     await start();
-    at(1).accounts.request(WEB);
+    at(1).counters.request(WEB);
     expect(await requests()).to.equal(1);
     at(1).silent = true;
     const report = workers.report();
     await clock.advance(2000);
-    expect((await report).accounts.targets[WEB]?.requests).to.equal(1);
+    expect((await report).counters.targets[WEB]?.requests).to.equal(1);
   });
 
   it('do not count one twice that is replaced while a scrape waits for another', async () => {
     await start();
-    at(0).accounts.request(WEB);
+    at(0).counters.request(WEB);
     at(1).silent = true;
     const report = workers.report();
     await clock.advance(100);
     at(0).events.onExit('SIGKILL');
     await clock.advance(5000);
-    expect((await report).accounts.targets[WEB]?.requests).to.equal(1);
+    expect((await report).counters.targets[WEB]?.requests).to.equal(1);
     at(1).silent = false;
     expect(await requests()).to.equal(1);
   });
@@ -244,6 +244,6 @@ describe('Workers of a gateway', () => {
 
   it('begin with nothing counted', async () => {
     await start();
-    expect((await workers.report()).accounts.targets).to.deep.equal(EMPTY_REPORT.accounts.targets);
+    expect((await workers.report()).counters.targets).to.deep.equal(EMPTY_REPORT.counters.targets);
   });
 });

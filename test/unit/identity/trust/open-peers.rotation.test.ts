@@ -48,9 +48,9 @@ describe('rotation of a gateway that reads files', () => {
     await put(await gatewayLeaf());
     const { log } = captureLog();
     source = await openIdentityDir({ dir: dir(), clock: systemClock, log });
-    const accounts = new ProxyCounters();
-    const entrance = new HeaderAcceptor({
-      accounts,
+    const counters = new ProxyCounters();
+    const acceptor = new HeaderAcceptor({
+      counters,
       clock: systemClock,
       log,
       timeoutMs: 10_000,
@@ -64,8 +64,8 @@ describe('rotation of a gateway that reads files', () => {
       ...shared,
       address: { host: '127.0.0.1', port: 0 },
       peers: new OpenPeers({ ...shared, random: Math.random }),
-      accounts,
-      entrance,
+      counters,
+      acceptor,
       admission: new Admission({ handshakes: 100, connections: 100 }),
     });
     address = await listener.listen();

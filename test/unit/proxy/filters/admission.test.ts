@@ -14,19 +14,19 @@ const PLAIN = { fields: [] };
 
 describe('Gate', () => {
   let clock: VirtualClock;
-  let accounts: ProxyCounters;
+  let counters: ProxyCounters;
   let emptied: number;
 
   beforeEach(() => {
     clock = new VirtualClock();
-    accounts = new ProxyCounters();
+    counters = new ProxyCounters();
     emptied = 0;
   });
 
-  const gate = (options: Partial<AdmissionFilterOptions> = {}) =>
+  const filter = (options: Partial<AdmissionFilterOptions> = {}) =>
     new AdmissionFilter({
       label: LABEL,
-      accounts,
+      counters,
       clock,
       random: () => 0.5,
       onEmpty: () => emptied++,
@@ -52,11 +52,11 @@ describe('Gate', () => {
     });
     return Object.assign(seen, { hold });
   }
-  const faults = () => Object.fromEntries(accounts.faults);
+  const faults = () => Object.fromEntries(counters.faults);
 
   it('says when to come again, in whole seconds, at least one', () => {
     const limits = { key: 'k', policy: 'core/service/web', overrides: [] };
-    const one = gate();
+    const one = filter();
     const fast = new RateLimiter({ ...limits, total: { perSecond: 10, burst: 1 } }, { matches: () => false });
     one.set([fast], []);
     expect(come(one).admitted).to.equal(true);
@@ -66,7 +66,7 @@ describe('Gate', () => {
     expect(refused?.message).to.equal(
       `${LABEL}: over the rate limit of core/service/web for all clients together (10 a second, 1 at once)`,
     );
-    expect([...accounts.rateLimits]).to.deep.equal([[`${LABEL}\tcore/service/web\ttotal`, 1]]);
+    expect([...counters.rateLimits]).to.deep.equal([[`${LABEL}\tcore/service/web\ttotal`, 1]]);
     const slow = new RateLimiter(
       { ...limits, total: { perSecond: 0.1, burst: 1 } },
       { matches: () => false },
@@ -86,7 +86,7 @@ describe('Gate', () => {
       { ...limits, key: 'o', perClient: { perSecond: 1, burst: 1 } },
       { matches: () => false },
     );
-    const one = gate();
+    const one = filter();
     one.set([wide, own], []);
     for (let i = 0; i < 10; i++) come(one, PLAIN, 'greedy');
     const others = ['b', 'c', 'd', 'e'].map((client) => come(one, PLAIN, client).admitted);
@@ -95,17 +95,17 @@ describe('Gate', () => {
   });
 
   it('counts raw connections as it does requests: a client must not get past a limit by not speaking HTTP', () => {
-    const one = gate();
+    const one = filter();
     const limits = { key: 'http', policy: 'p', overrides: [], total: { perSecond: 1, burst: 2 } };
     one.set([new RateLimiter(limits, { matches: () => false })], []);
     expect([one, one].map((each) => come(each, 'raw').admitted)).to.deep.equal([true, true]);
     expect(come(one, 'raw').failure?.kind).to.equal('rate limited');
     expect(come(one).failure?.kind).to.equal('rate limited');
-    expect([...accounts.rateLimits]).to.deep.equal([[`${LABEL}\tp\ttotal`, 1]]);
+    expect([...counters.rateLimits]).to.deep.equal([[`${LABEL}\tp\ttotal`, 1]]);
   });
 
   it('delays, aborts and resets', async () => {
-    const one = gate();
+    const one = filter();
     one.set([], [rule({ delayMs: 200, jitterMs: 100 })]);
     const delayed = come(one);
     await clock.advance(249);
@@ -137,7 +137,7 @@ describe('Gate', () => {
   });
 
   it('does nothing any more for who has left, and has room for others', async () => {
-    const one = gate({ maxHeld: 2 });
+    const one = filter({ maxHeld: 2 });
     one.set([], [rule({ delayMs: 1000 })]);
     const [first, second, third] = [come(one), come(one), come(one)];
     expect(third.failure?.kind).to.equal('load shed');
@@ -151,7 +151,7 @@ describe('Gate', () => {
   });
 
   it('takes the first rule that a request meets, with all of its fields', () => {
-    const one = gate();
+    const one = filter();
     const header = { name: 'x-drill', value: 'yes' };
     one.set(
       [],
@@ -167,7 +167,7 @@ describe('Gate', () => {
   });
 
   it('does to raw connections only what can be done to them', () => {
-    const one = gate();
+    const one = filter();
     one.set([], [rule({ abort }), rule({ headers: [{ name: 'x-drill', value: 'yes' }], reset: true })]);
     expect(come(one, 'raw').admitted).to.equal(true);
     one.set([], [rule({ abort }), rule({ reset: true })]);
@@ -178,7 +178,7 @@ describe('Gate', () => {
     // A full-period generator modulo 2^32 (Numerical Recipes): the same numbers each time.
     let seed = 42;
     const random = () => (seed = (seed * 1_664_525 + 1_013_904_223) % 4_294_967_296) / 4_294_967_296;
-    const one = gate({ random });
+    const one = filter({ random });
     one.set([], [rule({ percent: 10, abort }), rule({ percent: 50, abort: { status: 500, grpc: 2 } })]);
     const counts = { admitted: 0, 503: 0, 500: 0 };
     for (let i = 0; i < 20_000; i++) {
@@ -193,7 +193,7 @@ describe('Gate', () => {
   });
 
   it('ends by itself, each rule at its time, and then costs nothing', async () => {
-    const one = gate();
+    const one = filter();
     one.set([], [rule({ abort }), rule({ until: clock.now() + 90_000, abort: { status: 500, grpc: 2 } })]);
     await clock.advance(59_999);
     expect(come(one).failure?.status).to.equal(503);
@@ -208,7 +208,7 @@ describe('Gate', () => {
 
   it('limits first: who is over a limit takes no part in a drill', () => {
     const limits = { key: 'k', policy: 'p', overrides: [], total: { perSecond: 1, burst: 1 } };
-    const one = gate();
+    const one = filter();
     one.set([new RateLimiter(limits, { matches: () => false })], [rule({ abort })]);
     expect([come(one).failure?.kind, come(one).failure?.kind]).to.deep.equal([
       'injected fault',

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import {
-  accountsExposition,
-  publishAccounts,
+  countersExposition,
+  publishCounters,
   serviceOf,
 } from '../../../../src/proxy/metrics/counters-exposition.ts';
 import { Registry } from '../../../../src/telemetry/registry.ts';
@@ -15,16 +15,16 @@ const SERVER =
   'target_addr="0.0.0.0:4143",target_ip="0.0.0.0",target_port="4143",srv_group="policy.linkerd.io",srv_kind="server",srv_name="linkerd-gateway",srv_port="4143"';
 
 describe('metrics of the data path', () => {
-  const lines = (accounts: ProxyCounters) =>
-    accountsExposition(accounts.snapshot(), 'inbound', LISTEN).text.split('\n');
+  const lines = (counters: ProxyCounters) =>
+    countersExposition(counters.snapshot(), 'inbound', LISTEN).text.split('\n');
 
   it("count a gateway's requests where Linkerd's boards look for them", () => {
-    const accounts = new ProxyCounters();
-    accounts.request(WEB);
-    accounts.response(WEB, 200, 3, 14);
-    accounts.response(WEB, 404, 3);
-    accounts.response(WEB, 503, 3);
-    const text = lines(accounts);
+    const counters = new ProxyCounters();
+    counters.request(WEB);
+    counters.response(WEB, 200, 3, 14);
+    counters.response(WEB, 404, 3);
+    counters.response(WEB, 503, 3);
+    const text = lines(counters);
     expect(text).to.include(`request_total{${OF_WEB}} 1`);
     expect(text).to.include(
       `response_total{${OF_WEB},status_code="200",classification="failure",grpc_status="14"} 1`,
@@ -34,9 +34,9 @@ describe('metrics of the data path', () => {
   });
 
   it('give latency as a histogram that Prometheus can read', () => {
-    const accounts = new ProxyCounters();
-    for (const ms of [0.5, 4, 4, 60_000]) accounts.response(WEB, 200, ms);
-    const text = lines(accounts);
+    const counters = new ProxyCounters();
+    for (const ms of [0.5, 4, 4, 60_000]) counters.response(WEB, 200, ms);
+    const text = lines(counters);
     expect(text).to.include('# TYPE response_latency_ms histogram');
     const of = `${OF_WEB},status_code="200"`;
     expect(text).to.include(`response_latency_ms_bucket{${of},le="1"} 1`);
@@ -48,10 +48,10 @@ describe('metrics of the data path', () => {
   });
 
   it("count connections of clients at Linkerd's server, and of endpoints at their service", () => {
-    const accounts = new ProxyCounters();
-    accounts.client.begin({ bytesRead: 10, bytesWritten: 20 });
-    accounts.endpointOf(WEB).begin({ bytesRead: 1, bytesWritten: 2 });
-    const text = lines(accounts);
+    const counters = new ProxyCounters();
+    counters.client.begin({ bytesRead: 10, bytesWritten: 20 });
+    counters.endpointOf(WEB).begin({ bytesRead: 1, bytesWritten: 2 });
+    const text = lines(counters);
     expect(text).to.include(`tcp_open_total{direction="inbound",peer="src",${SERVER},tls="true"} 1`);
     expect(text).to.include(`tcp_read_bytes_total{direction="inbound",peer="src",${SERVER},tls="true"} 10`);
     const dst = OF_WEB.replace('direction="outbound"', 'direction="outbound",peer="dst"');
@@ -59,13 +59,13 @@ describe('metrics of the data path', () => {
   });
 
   it('tell failures of clients from failures of endpoints', () => {
-    const accounts = new ProxyCounters();
-    accounts.failure('unknown service');
-    accounts.failure('unauthorized', 'tcp');
-    accounts.failure('failfast');
-    accounts.failure('connect timeout', 'tcp');
-    accounts.refuse('bad header');
-    const text = lines(accounts);
+    const counters = new ProxyCounters();
+    counters.failure('unknown service');
+    counters.failure('unauthorized', 'tcp');
+    counters.failure('failfast');
+    counters.failure('connect timeout', 'tcp');
+    counters.refuse('bad header');
+    const text = lines(counters);
     expect(text).to.include('inbound_http_errors_total{error="unknown service"} 1');
     expect(text).to.include('inbound_tcp_errors_total{error="unauthorized"} 1');
     expect(text).to.include('inbound_tcp_errors_total{error="bad header"} 1');
@@ -74,11 +74,11 @@ describe('metrics of the data path', () => {
   });
 
   it('show who was let in', () => {
-    const accounts = new ProxyCounters();
-    accounts.authorization('http', true, 'web.east').count++;
-    accounts.authorization('tcp', false, 'spiffe://east/a|b', 'policy.linkerd.io/authorizationpolicy/web')
+    const counters = new ProxyCounters();
+    counters.authorization('http', true, 'web.east').count++;
+    counters.authorization('tcp', false, 'spiffe://east/a|b', 'policy.linkerd.io/authorizationpolicy/web')
       .count++;
-    const text = lines(accounts);
+    const text = lines(counters);
     expect(text).to.include(
       `inbound_http_authz_allow_total{${SERVER},route_group="",route_kind="default",route_name="default",authz_group="",authz_kind="default",authz_name="all-authenticated",tls="true",client_id="web.east"} 1`,
     );
@@ -88,19 +88,19 @@ describe('metrics of the data path', () => {
   });
 
   it('show transport headers', () => {
-    const accounts = new ProxyCounters();
-    accounts.header('http2', 'web.demo.svc.cluster.local', 8080, 'web.east');
-    expect(lines(accounts)).to.include(
+    const counters = new ProxyCounters();
+    counters.header('http2', 'web.demo.svc.cluster.local', 8080, 'web.east');
+    expect(lines(counters)).to.include(
       'inbound_tcp_transport_header_connections_total{session_protocol="http/2",target_port="8080",target_name="web.demo.svc.cluster.local",client_id="web.east"} 1',
     );
   });
 
   it('of an egress are all outbound', async () => {
-    const accounts = new ProxyCounters();
+    const counters = new ProxyCounters();
     const registry = new Registry();
-    publishAccounts(registry, accounts, 'outbound');
-    accounts.client.begin({ bytesRead: 0, bytesWritten: 0 });
-    accounts.failure('bad request');
+    publishCounters(registry, counters, 'outbound');
+    counters.client.begin({ bytesRead: 0, bytesWritten: 0 });
+    counters.failure('bad request');
     const text = await registry.metrics();
     expect(text).to.contain('tcp_open_total{direction="outbound",peer="src"} 1');
     expect(text).to.contain('outbound_http_errors_total{error="bad request"} 1');

@@ -182,10 +182,10 @@ describe('target', () => {
   });
 
   it('fails everybody at once when that has been in vain, and begins anew after a success', async () => {
-    let dials = 0;
+    let connectLimit = 0;
     let refuses = true;
     const dial: TargetOptions['dial'] = (endpoint) => {
-      dials++;
+      connectLimit++;
       if (refuses) return Promise.reject(new ProxyFailure('connection failed', 'refused'));
       return plainDial({ label: 'web:80', account, boundary: NO_BOUNDARY, clock })(endpoint, 'http1');
     };
@@ -197,9 +197,9 @@ describe('target', () => {
       await clock.advance(200);
     }
     expect(await first).to.equal('connection failed: refused');
-    const before = dials;
+    const before = connectLimit;
     expect(await failureOf(one.lease(true))).to.equal('connection failed: refused');
-    expect(dials - before).to.equal(1);
+    expect(connectLimit - before).to.equal(1);
     refuses = false;
     expect(await failureOf(one.lease(true))).to.equal('none');
     refuses = true;

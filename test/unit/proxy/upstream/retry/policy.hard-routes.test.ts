@@ -13,12 +13,12 @@ const PATH = Array.from({ length: 2000 }, (_, nth) => 'ab'[((nth * nth * 7 + nth
 function policyOf(conditions: readonly object[]): RequestPolicy {
   const routes = conditions.map((condition, nth) => ({ name: `r${nth}`, condition, isRetryable: true }));
   const { requests = {} } = readServiceProfile({ routes });
-  const accounts = new ProxyCounters({ known: () => true, clock: systemClock });
+  const counters = new ProxyCounters({ known: () => true, clock: systemClock });
   return new RequestPolicy(requests, {
     label: 'web.demo:80',
     clock: systemClock,
     random: Math.random,
-    accounts,
+    counters,
   });
 }
 const wayOf = (policy: RequestPolicy, path: string) =>

@@ -55,7 +55,7 @@ class FakeTry implements Upstream {
 /** Decisions about tries that depend on time and memory; the wire tests show the rest. */
 describe('tries of a request', () => {
   let clock: VirtualClock;
-  let accounts: ProxyCounters;
+  let counters: ProxyCounters;
   let room: ReplayRoom;
   let tries: FakeTry[];
   let heard: string[];
@@ -67,7 +67,7 @@ describe('tries of a request', () => {
 
   beforeEach(() => {
     clock = new VirtualClock();
-    accounts = new ProxyCounters();
+    counters = new ProxyCounters();
     room = new ReplayRoom(100_000);
     tries = [];
     heard = [];
@@ -77,7 +77,7 @@ describe('tries of a request', () => {
   });
 
   async function begin(rules: RequestRules, framing: Framing = { kind: 'none' }): Promise<RetryingRequest> {
-    const policy = new RequestPolicy(rules, { label: 'web:80', clock, random: () => 0, accounts, room });
+    const policy = new RequestPolicy(rules, { label: 'web:80', clock, random: () => 0, counters, room });
     const opener = {
       openTry: async (
         _: string,
@@ -91,7 +91,7 @@ describe('tries of a request', () => {
         tries.push(one);
         return one;
       },
-      caught: (error: unknown) => accounts.caught(error),
+      caught: (error: unknown) => counters.caught(error),
       mayOpenAgain: () => openAgain,
       untilOpenAgain: () => again,
     };
@@ -121,7 +121,7 @@ describe('tries of a request', () => {
     if (one === undefined) throw new Error('no try');
     return one;
   };
-  const retries = () => accounts.route('web:80', '').retries;
+  const retries = () => counters.route('web:80', '').retries;
 
   it('pause between 25 and 250 ms, longer each time', async () => {
     await begin(RETRY);
