@@ -21,7 +21,7 @@ import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
 
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'>,
+  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'parts'>,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
   /** Who sends from the addresses of this cluster; default nobody is told apart. */

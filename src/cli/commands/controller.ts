@@ -3,32 +3,18 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { keyTest } from '../../api/link/import-policy.ts';
 import { parseAddress } from '../../base/address.ts';
-import { sleep, systemClock } from '../../base/clock.ts';
-import { messageOf } from '../../api/errors/linkspan-error.ts';
+import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE, FEDERATED_LABEL } from '../../api/names.ts';
-import { HostNames } from '../../dns/host-names.ts';
-import { publishHostNames } from '../../dns/dns-metrics.ts';
-import { systemLookUp } from '../../dns/system-look-up.ts';
 import { openIdentityDir } from '../../identity/sources/identity-dir.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
-import { isForbidden, KubeClient } from '../../kube/client/kube-client.ts';
-import { MirrorController, type MirrorControllerSettings } from '../../controllers/mirror-controller.ts';
-import { linkerdInstalled } from '../../controllers/linkerd-detection.ts';
+import { KubeClient } from '../../kube/client/kube-client.ts';
+import type { MirrorControllerSettings } from '../../controllers/mirror-controller.ts';
 import { DEFAULT_EGRESS_RANGE } from '../../api/egress/egress-ports.ts';
-import { explainName, reportLinks, tryGateways, type Explanation } from '../../controllers/explain.ts';
-import type { GatewayHealthFactory } from '../../controllers/gateway-health/gateway-health.ts';
 import { controlNamespaces } from '../../controllers/imports/import-rules.ts';
-import { publishMirrorMetrics } from '../../controllers/controller-metrics.ts';
-import { GatewayProbes } from '../../controllers/gateway-health/gateway-probes.ts';
-import { ProbeMetrics } from '../../controllers/gateway-health/probe-metrics.ts';
-import { Prober } from '../../controllers/gateway-health/probe-request.ts';
-import { untilStopped } from '../../processes/lifecycle.ts';
-import { startAdmin } from '../../telemetry/admin.ts';
-import { LastResort, publishProcessErrors } from '../../telemetry/last-resort.ts';
+import { runController } from '../../processes/controller-process.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
-import { createRegistry, type Registry } from '../../telemetry/registry.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from '../flags/anchors-flag.ts';
 import { budgetFlags, budgetsOf, withBudgetFlags } from '../flags/budget-flags.ts';
 import {
@@ -180,53 +166,20 @@ function withMetadataFlags(command: Command): Command {
 
 async function run(settings: Settings): Promise<void> {
   const log = createLogger({ name: 'controller', level: settings.logLevel });
-  const lastResort = new LastResort({ log, clock: systemClock });
   const access = accessOf(settings);
-  const registry = createRegistry();
-  publishProcessErrors(registry, lastResort);
-  let controller: MirrorController | undefined;
-  const admin = await startAdmin({
-    address: parseAddress(settings.admin, '--admin'),
-    registry,
-    ready: () => controller?.ready ?? { ok: false, reason: `waiting for the API server ${access.server}` },
-    live: () => controller?.live ?? { ok: true, reason: '' },
-    pages: new Map<string, (query: URLSearchParams) => unknown>([
-      ['/mirrors', () => (controller === undefined ? [] : reportLinks(controller))],
-      ['/try', () => (controller === undefined ? [] : tryGateways(controller))],
-      ['/explain', (query) => (controller === undefined ? [] : explain(controller, query))],
-    ]),
+  const { namespace, namespaces, dataPath, identityDir, replica } = settings;
+  await runController({
+    log,
+    access,
+    admin: parseAddress(settings.admin, '--admin'),
+    replica,
+    namespace,
+    dataPath,
+    scoped: namespaces !== undefined,
+    settings: (meshed) => controllerSettings(settings, meshed),
+    openIdentity:
+      identityDir === undefined ? undefined : () => probeIdentity(identityDir, settings, access, log),
   });
-  const identity =
-    settings.identityDir === undefined
-      ? undefined
-      : await probeIdentity(settings.identityDir, settings, access, log);
-
-  lastResort.goOn();
-  const stopping = new AbortController();
-  const stopped = untilStopped(async (signal) => {
-    log.info({ signal }, 'stopping');
-    stopping.abort();
-    await controller?.stop();
-    await admin.close();
-    await identity?.close();
-  });
-  const meshed = await detectMesh(access, settings, log, stopping.signal);
-  if (meshed !== undefined) {
-    const shared = { clock: systemClock, random: Math.random, log };
-    const names = new HostNames({ ...shared, lookUp: systemLookUp(shared) });
-    controller = new MirrorController({
-      access,
-      replica: settings.replica,
-      ...shared,
-      names,
-      health: probing(registry, identity, log),
-      settings: controllerSettings(settings, meshed),
-    });
-    publishMirrorMetrics(registry, controller);
-    publishHostNames(registry, names);
-    controller.start();
-  }
-  await stopped;
 }
 
 /** What gateways are shown that let only mTLS clients probe them, and whom of them is believed. */
@@ -270,66 +223,4 @@ function controllerSettings(settings: Settings, meshed: boolean): MirrorControll
     leaseMs: settings.leaseDuration,
     budgets: budgetsOf(settings),
   };
-}
-
-/** Probes gateways, and counts it under Linkerd's metric names. */
-function probing(
-  registry: Registry,
-  identity: IdentitySource | undefined,
-  log: Logger,
-): GatewayHealthFactory {
-  const prober = new Prober({ identity: () => identity?.current(), clock: systemClock });
-  const observer = new ProbeMetrics(registry);
-  return ({ probe, ...options }) =>
-    new GatewayProbes({
-      ...options,
-      spec: probe,
-      prober,
-      observer,
-      clock: systemClock,
-      random: Math.random,
-      log,
-    });
-}
-
-function explain(controller: MirrorController, query: URLSearchParams): Explanation[] {
-  return explainName(controller, query.get('namespace') ?? 'default', query.get('name') ?? '');
-}
-
-/** Asks until the API server can say whether Linkerd is there; undefined when the process was stopped meanwhile. */
-async function detectMesh(
-  access: ClusterAccess,
-  settings: Settings,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<boolean | undefined> {
-  const client = new KubeClient(access, { clock: systemClock, random: Math.random });
-  // A server that says nothing must not hold up who is told to end.
-  const giveUp = () => void client.close();
-  signal.addEventListener('abort', giveUp, { once: true });
-  try {
-    for (;;) {
-      if (signal.aborted) return undefined;
-      try {
-        const meshed = await linkerdInstalled(client);
-        log.info(
-          { meshed, dataPath: settings.dataPath, namespace: settings.namespace, server: access.server },
-          'starting',
-        );
-        return meshed;
-      } catch (error) {
-        if (settings.namespaces !== undefined && isForbidden(error)) {
-          // An account of some namespaces: Linkerd, if it is there, is none of its business.
-          log.info({ why: messageOf(error) }, 'starting without Linkerd');
-          return false;
-        }
-        if (signal.aborted) return undefined;
-        log.error({ err: error }, 'source cluster not reachable, trying again');
-        await sleep(systemClock, 2000, signal).catch(() => undefined);
-      }
-    }
-  } finally {
-    signal.removeEventListener('abort', giveUp);
-    await client.close();
-  }
 }

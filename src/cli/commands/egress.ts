@@ -1,25 +1,10 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
-import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
-import { HostNames } from '../../dns/host-names.ts';
-import { publishHostNames } from '../../dns/dns-metrics.ts';
-import { systemLookUp } from '../../dns/system-look-up.ts';
-import { NO_CLIENTS } from '../../egress/clients/client.ts';
-import { KubeNamespaceRules, NO_NAMESPACE_RULES } from '../../egress/clients/namespace-rules.ts';
-import { PodClients } from '../../egress/clients/pod-clients.ts';
-import { Egress } from '../../egress/egress.ts';
-import { publishEgress } from '../../egress/egress-metrics.ts';
-import { RouteSource } from '../../egress/routes/route-source.ts';
-import { publishIdentity } from '../../identity/identity-metrics.ts';
-import { clientFor } from '../../kube/client/scoped-client.ts';
-import { publishCounters } from '../../proxy/metrics/counters-exposition.ts';
-import { type Health, startAdmin } from '../../telemetry/admin.ts';
-import { LastResort, publishProcessErrors } from '../../telemetry/last-resort.ts';
+import { runEgress } from '../../processes/egress-process.ts';
 import { createLogger } from '../../telemetry/log.ts';
-import { createRegistry } from '../../telemetry/registry.ts';
 import {
   addConnectionAgeFlags,
   addStreamsFlag,
@@ -28,7 +13,6 @@ import {
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
-import { endOfStart, tuneForTraffic, untilStopped } from '../../processes/lifecycle.ts';
 import {
   identityFlags,
   openIdentity,
@@ -88,72 +72,19 @@ export function egressCommand(): Command {
 }
 
 async function run(settings: Settings): Promise<void> {
-  tuneForTraffic();
   const log = createLogger({ name: 'egress', level: settings.logLevel });
-  const lastResort = new LastResort({ log, clock: systemClock });
-  const access = accessOf(settings);
-  const identity = await openIdentity(settings, log);
-  const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
-  const shared = { clock: systemClock, random: Math.random, log };
-  const clients = settings.clients ? new PodClients({ ...shared, client }) : undefined;
-  const namespaceRules = settings.clients ? new KubeNamespaceRules({ ...shared, client }) : undefined;
-  const names = new HostNames({ ...shared, lookUp: systemLookUp(shared) });
-  const egress = new Egress({
-    ...shared,
-    identity,
-    clients: clients ?? NO_CLIENTS,
-    namespaceRules: namespaceRules ?? NO_NAMESPACE_RULES,
-    relayPolicy: settings.defaultRelayPolicy,
+  await runEgress({
+    log,
+    access: accessOf(settings),
+    openIdentity: () => openIdentity(settings, log),
+    namespace: settings.namespace,
+    namespaces: settings.namespaces,
     listenAddress: settings.listenAddress,
-    names,
+    admin: parseAddress(settings.admin, '--admin'),
+    clients: settings.clients,
+    relayPolicy: settings.defaultRelayPolicy,
     streams: settings.streams,
     connectionAge: connectionAgeOf(settings),
     graceMs: settings.grace * 1000,
   });
-  const routes = new RouteSource({
-    ...shared,
-    client,
-    namespace: settings.namespace,
-    onRoutes: (found) => egress.update(found),
-  });
-  const registry = createRegistry();
-  publishCounters(registry, egress.counters, 'outbound');
-  publishEgress(registry, { refused: egress.refused, pods: () => clients?.size ?? 0 });
-  publishHostNames(registry, names);
-  publishIdentity(registry, identity, systemClock);
-  publishProcessErrors(registry, lastResort);
-  lastResort.goOn();
-  try {
-    const admin = await startAdmin({
-      address: parseAddress(settings.admin, '--admin'),
-      registry,
-      ready: () => firstNotOk([egress.ready, routes.ready, clients?.ready, namespaceRules?.ready]),
-      pages: new Map([['/try', () => egress.tryGateways()]]),
-    });
-    clients?.start();
-    namespaceRules?.start();
-    routes.start();
-    log.info(
-      { identity: identity.current()?.name, server: access.server, namespace: settings.namespace },
-      'egress started',
-    );
-    endOfStart();
-    await untilStopped(async (signal) => {
-      log.info({ signal }, 'draining');
-      await egress.stop();
-      await admin.close();
-    });
-  } finally {
-    await Promise.all([routes.stop(), clients?.stop(), namespaceRules?.stop()]);
-    await Promise.all([identity.close(), client.close()]);
-  }
-}
-
-/**
- * Whether all is well; of several troubles, also those that do not make it unusable, the first one's reason.
- */
-function firstNotOk(healths: readonly (Health | undefined)[]): Health {
-  const known = healths.filter((health) => health !== undefined);
-  const trouble = known.find(({ ok }) => !ok) ?? known.find(({ reason }) => reason !== '');
-  return trouble ?? { ok: true, reason: '' };
 }

@@ -1,17 +1,10 @@
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
-import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../../api/names.ts';
-import type { ClusterAccess } from '../../kube/client/access.ts';
-import { KubeClient } from '../../kube/client/kube-client.ts';
-import { CredentialsRole } from '../../controllers/link/credentials-role.ts';
-import { untilStopped } from '../../processes/lifecycle.ts';
-import { type Health, startAdmin } from '../../telemetry/admin.ts';
-import { LastResort, publishProcessErrors } from '../../telemetry/last-resort.ts';
-import { createLogger, type Logger } from '../../telemetry/log.ts';
-import { createRegistry, type Registry } from '../../telemetry/registry.ts';
+import { runSigner } from '../../processes/signer-process.ts';
+import { createLogger } from '../../telemetry/log.ts';
 import { accessOf, clusterFlags, durationFlag } from '../flags/cluster-flags.ts';
 
 const schema = z
@@ -68,82 +61,10 @@ export function signerCommand(): Command {
 }
 
 async function run(settings: Settings): Promise<void> {
-  const log = createLogger({ name: 'signer', level: settings.logLevel });
-  const lastResort = new LastResort({ log, clock: systemClock });
-  const access = accessOf(settings);
-  const registry = createRegistry();
-  publishProcessErrors(registry, lastResort);
-  lastResort.goOn();
-  const parts = await Promise.all([
-    startSigner(settings, access, registry, log),
-    startRole(settings, access, log),
-  ]);
-  const running = parts.filter((part) => part !== undefined);
-  const admin = await startAdmin({
-    address: parseAddress(settings.admin, '--admin'),
-    registry,
-    ready: () => running.map((part) => part.ready()).find(({ ok }) => !ok) ?? { ok: true, reason: '' },
+  await runSigner({
+    ...settings,
+    log: createLogger({ name: 'signer', level: settings.logLevel }),
+    access: accessOf(settings),
+    admin: parseAddress(settings.admin, '--admin'),
   });
-  log.info({ server: access.server, namespace: settings.namespace }, 'signer started');
-  await untilStopped(async (signal) => {
-    log.info({ signal }, 'stopping');
-    await Promise.all(running.map((part) => part.stop()));
-    await admin.close();
-  });
-}
-
-/** One of the signer's two tasks. */
-interface Running {
-  ready(): Health;
-  stop(): Promise<void>;
-}
-
-/** Signs and publishes the trust anchors, when there is an --issuer-dir. What issues is loaded only then: the ASN.1 library takes 48 MB. */
-async function startSigner(
-  flags: Settings,
-  access: ClusterAccess,
-  registry: Registry,
-  log: Logger,
-): Promise<Running | undefined> {
-  if (flags.issuerDir === undefined) return undefined;
-  const [{ openIssuerDir }, { Signer }, { TrustPublisher }, { publishSigner }] = await Promise.all([
-    import('../../identity/authority/issuer-dir.ts'),
-    import('../../identity/signer/signer.ts'),
-    import('../../identity/signer/trust-publisher.ts'),
-    import('../../identity/identity-metrics.ts'),
-  ]);
-  const shared = { clock: systemClock, random: Math.random, log };
-  const { namespace, controlNamespace, trustDomain, maxCertificateLife: maxLifetimeMs } = flags;
-  const client = new KubeClient(access, shared);
-  const issuer = await openIssuerDir({ dir: flags.issuerDir, trustDomain, ...shared });
-  const rules = { controlNamespace, trustDomain, maxLifetimeMs };
-  const signer = new Signer({ client, issuer, rules, ...shared });
-  const trust = new TrustPublisher({ client, namespace, issuer, trustDomain, ...shared });
-  publishSigner(registry, signer, issuer);
-  signer.start();
-  trust.start();
-  return {
-    // An issuer that is not there yet is no reason: it is waited for, and told of by `linkspan check`.
-    ready: () => signer.ready,
-    stop: async () => {
-      await Promise.all([signer.stop(), trust.stop(), issuer.close()]);
-      await client.close();
-    },
-  };
-}
-
-async function startRole(flags: Settings, access: ClusterAccess, log: Logger): Promise<Running | undefined> {
-  const { credentialsRole: role, namespace } = flags;
-  if (role === undefined) return undefined;
-  const shared = { clock: systemClock, random: Math.random, log };
-  const client = new KubeClient(access, shared);
-  const grants = new CredentialsRole({ client, namespace, role, ...shared });
-  grants.start();
-  return {
-    ready: () => grants.ready,
-    stop: async () => {
-      await grants.stop();
-      await client.close();
-    },
-  };
 }
