@@ -2,17 +2,17 @@ import { z } from 'zod';
 import { parseDuration } from '../../base/duration.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { linearRegex } from '../../base/linear-regex.ts';
-import {
-  type BudgetRules,
-  DEFAULT_BUDGET,
-  type RequestCondition,
-  type RequestRules,
-  type ResponseClass,
-  type ResponseCondition,
-  type RouteRules,
-} from './request-rules.ts';
+import { isTtl } from '../retries/retry-annotations.ts';
+import { type BudgetRules, DEFAULT_BUDGET } from '../retries/retry-rules.ts';
+import type {
+  RequestCondition,
+  ResponseClass,
+  ResponseCondition,
+  RouteRules,
+} from '../routes/route-rules.ts';
+import type { RequestRules } from './request-rules.ts';
 import type { KubeObject } from '../../kube/objects/resource.ts';
-import { isTtl, type ReadRequests } from './request-annotations.ts';
+import type { ReadRequests } from './request-annotations.ts';
 
 /** `linkerd.io/v1alpha2` ServiceProfile, as far as it is read; everything in it is a stranger's word. */
 export type ServiceProfile = KubeObject & { readonly spec?: unknown };

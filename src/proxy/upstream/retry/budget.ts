@@ -1,5 +1,5 @@
-import type { BudgetRules } from '../../../policy/requests/request-rules.ts';
 import type { Clock } from '../../../base/clock.ts';
+import type { BudgetRules } from '../../../policy/retries/retry-rules.ts';
 
 /** Parts into which the time that counts is divided. */
 const SLOTS = 10;

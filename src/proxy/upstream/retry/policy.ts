@@ -1,14 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import {
-  DEFAULT_BUDGET,
-  type RequestRules,
-  type ResponseClass,
-  type RetryRules,
-  type RouteRules,
-  type TimeoutRules,
-} from '../../../policy/requests/request-rules.ts';
+import type { RequestRules } from '../../../policy/requests/request-rules.ts';
+import { DEFAULT_BUDGET, type RetryRules } from '../../../policy/retries/retry-rules.ts';
+import type { ResponseClass, RouteRules } from '../../../policy/routes/route-rules.ts';
+import type { TimeoutRules } from '../../../policy/timeouts/timeout-rules.ts';
 import type { ProxyCounters } from '../../metrics/counters.ts';
 import type { RouteCounters } from '../../metrics/route-counters.ts';
 import type { OutgoingRequest } from '../../http/messages.ts';

@@ -1,10 +1,10 @@
 import { type Effort, linearRegex } from '../../../base/linear-regex.ts';
+import type { StatusRange } from '../../../policy/retries/retry-rules.ts';
 import type {
   RequestCondition,
   ResponseClass,
   ResponseCondition,
-  StatusRange,
-} from '../../../policy/requests/request-rules.ts';
+} from '../../../policy/routes/route-rules.ts';
 
 /** What of a request decides its route. */
 export interface Asked {
