@@ -14,10 +14,9 @@ import { helmProgram } from '../../install/helm.ts';
 import { tryInstall } from '../../install/trial.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { GatewayTry, LinkReport } from '../../controllers/explain.ts';
-import { askControllers, controllerFlags } from '../queries/controller-answers.ts';
+import { askControllers, controllerFlags, mergeReports } from '../queries/controller-answers.ts';
 import { clusterFlags, durationFlag, openCluster, withClusterFlags } from '../flags/cluster-flags.ts';
 import { helmFlagsOf, valueFlags, withValueFlags } from '../flags/install-flags.ts';
-import { mergeReports } from './mirrors.ts';
 import { Progress, toned } from '../output/terminal.ts';
 
 const schema = z.strictObject({

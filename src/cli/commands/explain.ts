@@ -3,9 +3,18 @@ import { z } from 'zod';
 import { nearest, parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
-import { controllerFlags } from '../queries/controller-answers.ts';
-import { explainLink } from './explain-link.ts';
-import { explainService } from './explain-service.ts';
+import type { Explanation, LinkReport } from '../../controllers/explain.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { explainText, relevant } from '../output/explanation-text.ts';
+import { linkText } from '../output/link-text.ts';
+import {
+  askControllers,
+  controllerFlags,
+  type ControllerFlags,
+  mergeReports,
+  tellFailures,
+} from '../queries/controller-answers.ts';
+import { gatherLinks } from '../queries/link-rows.ts';
 import { codeLines, codeText, reasonLines, reasonText } from '../output/explain-words.ts';
 import {
   clusterFlags,
@@ -14,7 +23,7 @@ import {
   withClusterFlags,
   withTimeoutFlag,
 } from '../flags/cluster-flags.ts';
-import { outputFlag, render } from '../output/output.ts';
+import { type Output, outputFlag, render } from '../output/output.ts';
 
 const schema = z.strictObject({
   ...clusterFlags,
@@ -73,5 +82,46 @@ function explainer(kind: string) {
   throw new LinkspanError(
     'CONFIG_INVALID',
     `explain: "${kind}" cannot be explained, only ${Object.keys(KINDS).join(', ')}${near === undefined ? '' : ` (did you mean "${near}"?)`}`,
+  );
+}
+
+/** Why a Link is as it is, from its conditions and what its controller says. @throws LinkspanError LINK_NOT_FOUND */
+async function explainLink(
+  client: KubeClient,
+  flags: ControllerFlags & { readonly output: Output },
+  name: string,
+): Promise<string> {
+  const { rows, failures } = await gatherLinks(client, flags, true);
+  tellFailures(failures);
+  const row = rows.find((one) => one.name === name) ?? rows.find((one) => one.cluster === name);
+  if (row === undefined)
+    throw new LinkspanError(
+      'LINK_NOT_FOUND',
+      `namespace ${flags.controllerNamespace} has no Link "${name}"${rows.length === 0 ? '' : `, only ${rows.map((one) => one.name).join(', ')}`}`,
+      { hint: 'Check --controller-namespace, and that --context is the source cluster.' },
+    );
+  return render(flags.output, row, () => linkText(row));
+}
+
+/** What to say of which Service. */
+interface ServiceFlags extends ControllerFlags {
+  readonly namespace: string;
+  readonly link?: string | undefined;
+  readonly output: Output;
+}
+
+/** Asks the controllers about a Service and gives back the text. @throws LinkspanError CONTROLLER_NOT_FOUND */
+async function explainService(client: KubeClient, flags: ServiceFlags, name: string): Promise<string> {
+  const query = new URLSearchParams({ namespace: flags.namespace, name });
+  const [asked, { answers: links }] = await Promise.all([
+    askControllers<Explanation>(client, flags, `/explain?${query.toString()}`),
+    askControllers<LinkReport>(client, flags, '/mirrors'),
+  ]);
+  tellFailures(asked.failures);
+  const told = relevant(
+    asked.answers.filter(({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`)),
+  );
+  return render(flags.output, told, () =>
+    explainText(told, mergeReports(links), `${flags.namespace}/${name}`),
   );
 }

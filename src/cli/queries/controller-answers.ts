@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { listItems } from '../../base/text.ts';
+import type { LinkReport } from '../../controllers/explain.ts';
 import { anonymousAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
 import { leases } from '../../kube/objects/resource.ts';
@@ -119,4 +120,15 @@ async function askUrl<T>(url: string, path: string, signal: AbortSignal): Promis
 function list(answer: unknown): readonly never[] {
   if (Array.isArray(answer)) return answer as never[];
   throw new Error('the answer is no list; is this the admin port of a Linkspan controller?');
+}
+
+/** Several replicas know a Link; the one that keeps it knows best. */
+export function mergeReports(reports: readonly LinkReport[]): LinkReport[] {
+  const best = new Map<string, LinkReport>();
+  for (const report of reports) {
+    const known = best.get(report.link);
+    if (known === undefined || (report.mirrors !== undefined && known.mirrors === undefined))
+      best.set(report.link, report);
+  }
+  return [...best.values()].sort((a, b) => (a.link < b.link ? -1 : 1));
 }

@@ -1,7 +1,5 @@
 import { expect } from 'chai';
 import { catalogue } from '../../../../src/api/errors/error-catalogue.ts';
-import { linkText } from '../../../../src/cli/commands/explain-link.ts';
-import { explainText } from '../../../../src/cli/commands/explain-service.ts';
 import {
   codeLines,
   codeText,
@@ -9,8 +7,11 @@ import {
   reasonLines,
   reasonText,
 } from '../../../../src/cli/output/explain-words.ts';
-import { linkRows, wideLinksText } from '../../../../src/cli/commands/links.ts';
-import { mirrorsText } from '../../../../src/cli/commands/mirrors.ts';
+import { explainText } from '../../../../src/cli/output/explanation-text.ts';
+import { linkText } from '../../../../src/cli/output/link-text.ts';
+import { wideLinksText } from '../../../../src/cli/output/links-text.ts';
+import { mirrorsText } from '../../../../src/cli/output/mirrors-text.ts';
+import { linkRows } from '../../../../src/cli/queries/link-rows.ts';
 import type { ServiceReport } from '../../../../src/controllers/explain.ts';
 import { expectGolden } from '../../../support/golden.ts';
 import { condition } from '../../../support/link-conditions.ts';

@@ -1,28 +1,7 @@
-import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { reasonAdvice } from '../output/reason-advice.ts';
-import { type ControllerFlags, tellFailures } from '../queries/controller-answers.ts';
-import { labelled, reasonText } from '../output/explain-words.ts';
-import { gatherLinks, type LinkRow } from './links.ts';
-import { age, type Output, render } from '../output/output.ts';
-
-/** Why a Link is as it is, from its conditions and what its controller says. @throws LinkspanError LINK_NOT_FOUND */
-export async function explainLink(
-  client: KubeClient,
-  flags: ControllerFlags & { readonly output: Output },
-  name: string,
-): Promise<string> {
-  const { rows, failures } = await gatherLinks(client, flags, true);
-  tellFailures(failures);
-  const row = rows.find((one) => one.name === name) ?? rows.find((one) => one.cluster === name);
-  if (row === undefined)
-    throw new LinkspanError(
-      'LINK_NOT_FOUND',
-      `namespace ${flags.controllerNamespace} has no Link "${name}"${rows.length === 0 ? '' : `, only ${rows.map((one) => one.name).join(', ')}`}`,
-      { hint: 'Check --controller-namespace, and that --context is the source cluster.' },
-    );
-  return render(flags.output, row, () => linkText(row));
-}
+import type { LinkRow } from '../queries/link-rows.ts';
+import { labelled, reasonText } from './explain-words.ts';
+import { age } from './output.ts';
+import { reasonAdvice } from './reason-advice.ts';
 
 /** For people: each condition with what its reason means, and what to do about those that are not well. */
 export function linkText(row: LinkRow): string {

@@ -1,34 +1,8 @@
-import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { type Explanation, LOCAL, type LinkReport } from '../../controllers/explain.ts';
-import { askControllers, type ControllerFlags, tellFailures } from '../queries/controller-answers.ts';
-import { mergeReports } from './mirrors.ts';
-import { age, type Output, render } from '../output/output.ts';
-
-/** What to say of which Service. */
-interface ServiceFlags extends ControllerFlags {
-  readonly namespace: string;
-  readonly link?: string | undefined;
-  readonly output: Output;
-}
-
-/** Asks the controllers about a Service and gives back the text. @throws LinkspanError CONTROLLER_NOT_FOUND */
-export async function explainService(client: KubeClient, flags: ServiceFlags, name: string): Promise<string> {
-  const query = new URLSearchParams({ namespace: flags.namespace, name });
-  const [asked, { answers: links }] = await Promise.all([
-    askControllers<Explanation>(client, flags, `/explain?${query.toString()}`),
-    askControllers<LinkReport>(client, flags, '/mirrors'),
-  ]);
-  tellFailures(asked.failures);
-  const told = relevant(
-    asked.answers.filter(({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`)),
-  );
-  return render(flags.output, told, () =>
-    explainText(told, mergeReports(links), `${flags.namespace}/${name}`),
-  );
-}
+import { type Explanation, type LinkReport, LOCAL } from '../../controllers/explain.ts';
+import { age } from './output.ts';
 
 /** Where some cluster exports the name, the ones that do not are of no interest. */
-function relevant(found: readonly Explanation[]): Explanation[] {
+export function relevant(found: readonly Explanation[]): Explanation[] {
   const exported = found.filter((one) => one.exported || one.clusterIP !== null);
   return (exported.length > 0 ? exported : [...found]).sort((a, b) => (a.link < b.link ? -1 : 1));
 }
