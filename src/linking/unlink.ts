@@ -1,5 +1,6 @@
 import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
+import { linkLeaseName } from '../api/lease-names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
   CLUSTER_NAME_LABEL,
@@ -62,7 +63,7 @@ export async function readUnlink(client: KubeClient, request: UnlinkRequest): Pr
   const heir = all.find(({ metadata, spec }) => metadata?.name !== name && spec?.targetClusterName === name);
   const [legacy, lease, made, ...secretsFound] = await Promise.all([
     readLegacy(client, name, namespace),
-    find(client, leases, { namespace, name: `service-mirror-write-${name}` }),
+    find(client, leases, { namespace, name: linkLeaseName(name) }),
     client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` }),
     find(client, secrets, { namespace, name: link?.spec?.clusterCredentialsSecret ?? credentialsName(name) }),
     find(client, secrets, { namespace: linkerdNamespace, name: credentialsName(name) }),

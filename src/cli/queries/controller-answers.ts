@@ -1,3 +1,4 @@
+import { isMirrorLease } from '../../api/lease-names.ts';
 import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
@@ -13,7 +14,6 @@ const ADMIN_PORT = 9999;
 const ANSWER_MS = 30_000;
 /** Of the time that a verb has: what remains is for printing what the other replicas said. */
 const ANSWER_SHARE = 0.8;
-const LEASE_NAMES = /^(local-)?service-mirror-write/;
 
 /** What a question to the controllers brought. */
 export interface Answers<T> {
@@ -82,7 +82,7 @@ async function askPods<T>(
 ): Promise<Asked<T>[]> {
   const { items } = await client.list(leases, { namespace });
   const holders = items
-    .filter(({ metadata }) => LEASE_NAMES.test(metadata?.name ?? ''))
+    .filter(({ metadata }) => isMirrorLease(metadata?.name ?? ''))
     .map(({ spec }) => spec?.holderIdentity ?? '')
     .filter((holder) => holder !== '');
   return Promise.all(

@@ -1,5 +1,6 @@
 import type { V1Lease } from '@kubernetes/client-node';
 import { codeOf, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
+import { linkLeaseName } from '../../api/lease-names.ts';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { type Condition, LINK_CONDITIONS } from '../../api/link/link-status.ts';
 import { IMPORT_CONTROL_PREFIX } from '../../api/names.ts';
@@ -9,8 +10,6 @@ import type { LinkReport } from '../../controllers/explain.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { leases } from '../../kube/objects/resource.ts';
 import { askControllers, type ControllerFlags, mergeReports } from './controller-answers.ts';
-
-const LEASE = 'service-mirror-write-';
 
 /** One Link, for programs. */
 export interface LinkRow {
@@ -101,7 +100,7 @@ export function linkRows(
   return items
     .map((link) => {
       const { namespace = '', name = '' } = link.metadata ?? {};
-      return linkRow(link, keepers.get(LEASE + name) ?? '', now, told.get(`${namespace}/${name}`));
+      return linkRow(link, keepers.get(linkLeaseName(name)) ?? '', now, told.get(`${namespace}/${name}`));
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -1,3 +1,4 @@
+import { LOCAL_LEASE_NAME } from '../../api/lease-names.ts';
 import { ExportView } from '../../exports/export-view.ts';
 import { LeaderElector } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
@@ -13,9 +14,6 @@ import { LOCAL_MEMBER } from '../reconcile/local-indexes.ts';
 import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
 import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
-
-/** The Lease of Linkerd's own local service mirror, which must not write at the same time. */
-const LEASE = 'local-service-mirror-write';
 
 export interface LocalMembersOptions extends TargetDependencies {
   readonly namespace: string;
@@ -49,7 +47,7 @@ export class LocalMembers {
       ...lease,
       client: local,
       namespace,
-      name: LEASE,
+      name: LOCAL_LEASE_NAME,
       identity: replica,
       clock,
       random,

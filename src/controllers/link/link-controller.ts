@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { linkLeaseName } from '../../api/lease-names.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { BearerAuth } from '../../kube/client/auth.ts';
@@ -196,7 +197,7 @@ export class LinkController {
       ...lease,
       client: local,
       namespace: key.slice(0, slash),
-      name: `service-mirror-write-${key.slice(slash + 1)}`,
+      name: linkLeaseName(key.slice(slash + 1)),
       identity: replica,
       clock,
       random,

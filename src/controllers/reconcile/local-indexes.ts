@@ -8,6 +8,7 @@ import {
 } from '../../api/names.ts';
 import type { StoreChange } from '../../kube/informer/store.ts';
 import { SERVICE_NAME_LABEL, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
+import { isMirrorLease } from '../../api/lease-names.ts';
 import { clusterOfEntry, federatedEntries, isFederated } from '../../api/mirror/mirror-names.ts';
 
 /** Index of what mirroring made: by `cluster:<target cluster>` and by `link:<namespace>/<name>`. */
@@ -97,5 +98,5 @@ export function egressPods(slices: readonly V1EndpointSlice[]): MirrorAddress[] 
 
 /** Leases of Links and of local members; nobody else's are of interest. */
 export function keepMirrorLease(lease: V1Lease): V1Lease | undefined {
-  return /^(local-)?service-mirror-write/.test(lease.metadata?.name ?? '') ? lease : undefined;
+  return isMirrorLease(lease.metadata?.name ?? '') ? lease : undefined;
 }
