@@ -14,7 +14,7 @@ export interface GatewayAdminView {
   setLogLevel(level: string): void;
 }
 
-/** The face of a gateway in this process. */
+/** What the admin port shows of a gateway in this process. */
 export function adminViewOf(parts: {
   readonly gateway: Gateway;
   readonly targets: TargetSource;

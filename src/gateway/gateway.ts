@@ -101,7 +101,7 @@ interface Served {
   /** As it is now; undefined when it is not exported. */
   spec: TargetSpec | undefined;
   readonly target: Target;
-  /** Of the policies that its gate goes by. */
+  /** Of the policies that its filter goes by. */
   gated: number | undefined;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;

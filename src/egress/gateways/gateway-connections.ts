@@ -11,7 +11,7 @@ import type { Route } from '../routes/routes.ts';
 import type { GatewayPool } from './gateway-pool.ts';
 import type { GatewayPools } from './gateway-pools.ts';
 
-/** How one route reaches the addresses of its gateway: which trunks it holds, and what its streams say of where they go. */
+/** How one route reaches the addresses of its gateway: which pools of connections it holds, and what its streams say of where they go. */
 export class GatewayConnections implements StreamCarrier {
   readonly target: Field;
   readonly #route: Route;

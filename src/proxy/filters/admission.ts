@@ -12,7 +12,7 @@ export const FAULT_FIELD = 'linkspan-injected-fault';
 /** Requests and raw connections of one target that may be delayed at the same time; more are refused. */
 const MAX_HELD = 1000;
 
-/** Who comes to a gate. Exactly one of the two is called, and none after `Hold.cancel`. */
+/** Who comes to a filter. Exactly one of the two is called, and none after `Hold.cancel`. */
 export interface Visitor {
   admit(): void;
   refuse(failure: ProxyFailure): void;
@@ -131,7 +131,7 @@ function rateText({ perSecond, burst }: Rate): string {
   return `${Number((perSecond * count).toPrecision(4))} ${unit}, ${burst} at once`;
 }
 
-/** Somebody waits at a gate, or has waited there. */
+/** Somebody waits at a filter, or has waited there. */
 export class Hold {
   /** What was done to it: value of `FAULT_FIELD`, and of the access log's `fault`. */
   readonly mark = 'delay';

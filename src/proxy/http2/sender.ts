@@ -170,7 +170,7 @@ export class Sender {
 
   /**
    * Makes the frame that was written last, if it is this stream's and still here, the end of the stream. That nothing was written since
-   * is told by the count of bytes: a slab is used again, for other frames at the same places.
+   * is told by the count of bytes: a write buffer is used again, for other frames at the same places.
    */
   #endLast(stream: Http2Stream): boolean {
     const writeBuffer = this.#last;

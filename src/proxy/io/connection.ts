@@ -289,7 +289,7 @@ export class SocketConnection implements Connection {
     flushSoon(this);
   }
 
-  /** Gives the socket what is in the slab; the rest of the slab may still be written to. */
+  /** Gives the socket what is in the write buffer; the rest of it may still be written to. */
   #empty(): void {
     const writeBuffer = this.#writeBuffer;
     if (writeBuffer === undefined || writeBuffer.unwritten === 0 || this.#closed) return;

@@ -1,6 +1,6 @@
-/** Bytes of one slab, and so the most that can be written in place at once. */
+/** Bytes of one write buffer, and so the most that can be written in place at once. */
 export const MAX_ROOM = 32 * 1024;
-/** Unused slabs that are kept. */
+/** Unused buffers that are kept. */
 const MAX_FREE = 64;
 
 const free: WriteBuffer[] = [];
@@ -31,7 +31,7 @@ export class WriteBuffer {
     return bytes;
   }
 
-  /** For the socket. One function for all writes of the slab. @param error after a failed write nobody knows whether the memory is still looked at */
+  /** For the socket. One function for all writes of the buffer. @param error after a failed write nobody knows whether the memory is still looked at */
   readonly written = (error?: Error | null): void => {
     this.#pending--;
     if (error) this.#spoiled = true;
