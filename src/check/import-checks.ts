@@ -1,5 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { describeError } from '../api/errors/linkspan-error.ts';
+import { memberName } from '../api/mirror/federated-members.ts';
 import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../api/names.ts';
 import { keyOf } from '../kube/objects/resource.ts';
 import { decideGateway, readNamedGateways } from '../linking/export-gateways.ts';
@@ -7,7 +8,6 @@ import { parseImportPolicy } from '../api/link/import-policy.ts';
 import { parseLink, type LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';
 import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
-import { memberName } from '../api/mirror/mirror-names.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isSteering } from '../controllers/imports/steering.ts';
 import { type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';

@@ -1,5 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
+import { federatedName, memberName } from '../api/mirror/federated-members.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { readyAddresses } from './objects/mirrored-endpoints.ts';
 import type { LocalPart } from './reconcile/mirror-facts.ts';
@@ -7,7 +8,7 @@ import type { AddressReport, AddressTry } from './gateway-health/gateway-health.
 import type { LinkController } from './link/link-controller.ts';
 import type { FederatedReconciler } from './federated/federated-reconciler.ts';
 import { isAnnotated } from './mirror/mirror-reconciler.ts';
-import { federatedName, memberName, mirrorName, parseKey } from '../api/mirror/mirror-names.ts';
+import { mirrorName, parseKey } from '../api/mirror/mirror-names.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
 import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconcile/reconciler.ts';

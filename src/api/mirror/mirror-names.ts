@@ -5,10 +5,7 @@ import {
   CLUSTER_NAME_LABEL,
   HEADLESS_MIRROR_LABEL,
   LINK_ANNOTATION,
-  LOCAL_DISCOVERY,
-  MEMBER_LINK_GROUP,
   MIRRORED_SERVICE_LABEL,
-  REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../names.ts';
 import { withoutEnd } from '../../base/text.ts';
@@ -16,7 +13,6 @@ import { madeByUs, markedLater } from './ownership.ts';
 
 /** Longest name of a Service (an RFC 1035 label). */
 export const MAX_SERVICE_NAME = 63;
-const FEDERATED_SUFFIX = '-federated';
 
 /** A Service in a target cluster. */
 export interface RemoteKey {
@@ -48,18 +44,6 @@ export function keyOfObject({
 /** Name of the mirror of `service` for a cluster: `<svc>-<cluster>`. May be longer than a Service name can be. */
 export function mirrorName(service: string, cluster: string): string {
   return `${service}-${cluster}`;
-}
-
-/** Name of the federated Service that a Service of this name joins: `<svc>-federated`. */
-export function federatedName(service: string): string {
-  return service + FEDERATED_SUFFIX;
-}
-
-/** The member's name behind the name of a federated Service; undefined for any other name. */
-export function memberName(federated: string): string | undefined {
-  return federated.endsWith(FEDERATED_SUFFIX) && federated.length > FEDERATED_SUFFIX.length
-    ? federated.slice(0, -FEDERATED_SUFFIX.length)
-    : undefined;
 }
 
 /**
@@ -160,45 +144,4 @@ function namedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Origin 
   return headless === undefined
     ? { key: `${namespace}/${before(name)}`, host: undefined }
     : { key: `${namespace}/${before(headless)}`, host: before(name) };
-}
-
-/**
- * Whether a Service is a federated one that mirroring made: labelled so, of no single cluster, and with members. One that we made is so too while somebody has edited one of these away or added what a mirror
- * has.
- */
-export function isFederated(service: V1Service): boolean {
-  const { labels, annotations = {} } = service.metadata ?? {};
-  if (markedLater(service)) return false;
-  const hasMembers =
-    readAnnotation(annotations, REMOTE_DISCOVERY) !== undefined ||
-    readAnnotation(annotations, LOCAL_DISCOVERY) !== undefined;
-  const marked = labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === undefined;
-  return (marked && hasMembers) || (madeByUs(service) && isFederatedByRest(service, hasMembers));
-}
-
-function isFederatedByRest({ metadata }: V1Service, hasMembers: boolean): boolean {
-  const { name = '', annotations = {} } = metadata ?? {};
-  if (memberName(name) === undefined) return false;
-  const mirrors =
-    readAnnotation(annotations, LINK_ANNOTATION) !== undefined ||
-    readAnnotation(annotations, REMOTE_SERVICE_FQ_NAME) !== undefined;
-  return hasMembers || !mirrors || hasMemberRecord(annotations);
-}
-
-function hasMemberRecord(annotations: Readonly<Record<string, string>>): boolean {
-  return Object.keys(annotations).some((key) => key.startsWith(`${MEMBER_LINK_GROUP}/`));
-}
-
-/** The `<svc>@<cluster>` entries of a federated Service, in order of joining; malformed ones are left out. */
-export function federatedEntries(service: V1Service): string[] {
-  const list = readAnnotation(service.metadata?.annotations, REMOTE_DISCOVERY) ?? '';
-  return list
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => /^[^@]+@[^@]+$/.test(entry));
-}
-
-/** The cluster of an entry. */
-export function clusterOfEntry(entry: string): string {
-  return entry.slice(entry.indexOf('@') + 1);
 }

@@ -4,22 +4,19 @@ import { type PortRange, readEgressPorts } from '../../api/egress/egress-ports.t
 import type { EgressClaim } from '../../api/egress/egress-record.ts';
 import { holderOf } from '../../api/egress/egress-record.ts';
 import {
-  CLUSTER_NAME_LABEL,
-  DATA_PATH,
-  EGRESS_PORTS,
-  FEDERATED_EGRESS_PORTS_GROUP,
-  MIRROR_GATEWAY,
-} from '../../api/names.ts';
+  clusterOfEntry,
+  egressPortsKey,
+  federatedEntries,
+  isFederated,
+  memberName,
+} from '../../api/mirror/federated-members.ts';
+import { CLUSTER_NAME_LABEL, DATA_PATH, EGRESS_PORTS, MIRROR_GATEWAY } from '../../api/names.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { distanceFromHome } from './port-choice.ts';
 import {
-  clusterOfEntry,
-  federatedEntries,
   fullyQualifiedName,
   hostOriginOf,
-  isFederated,
   keyOfObject,
-  memberName,
   originOf,
   parseKey,
 } from '../../api/mirror/mirror-names.ts';
@@ -108,7 +105,7 @@ function memberClaims(
     export: `${namespace}/${member}`,
     target: fullyQualifiedName({ namespace, name: member }, link.targetClusterDomain),
   };
-  const ports = readAnnotation(annotations, `${FEDERATED_EGRESS_PORTS_GROUP}/${cluster}`);
+  const ports = readAnnotation(annotations, egressPortsKey(cluster));
   return claimedPorts(service, ports, claim, range);
 }
 

@@ -2,11 +2,19 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../../api/annotations.ts';
 import { writeEgressPorts } from '../../api/egress/egress-ports.ts';
 import {
+  clusterOfEntry,
+  egressPortsKey,
+  federatedEntries,
+  federatedName,
+  isFederated,
+  LOCAL_MEMBER,
+  memberLabel,
+  memberLinkKey,
+} from '../../api/mirror/federated-members.ts';
+import {
   COPIED_KEYS,
-  FEDERATED_EGRESS_PORTS_GROUP,
   IMPORT_QUOTAS,
   LOCAL_DISCOVERY,
-  MEMBER_LINK_GROUP,
   MIRROR_ANNOTATION_GROUPS,
   MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
@@ -32,14 +40,7 @@ import type {
 import type { ImportNote } from '../imports/import-rules.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
 import { bareRules, copiedMetadata, hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
-import { LOCAL_MEMBER } from '../reconcile/local-indexes.ts';
-import {
-  clusterOfEntry,
-  federatedEntries,
-  federatedName,
-  isFederated,
-  MAX_SERVICE_NAME,
-} from '../../api/mirror/mirror-names.ts';
+import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
 import {
   createNamespace,
   isMirrorKey,
@@ -219,26 +220,11 @@ function unionSlices(facts: MemberFacts, path: MirrorReason): V1EndpointSlice[] 
   });
 }
 
-/** A member's cluster as a label value; a cluster cannot be named with capitals. */
-export function memberLabel(member: string): string {
-  return member === LOCAL_MEMBER ? 'LOCAL' : member;
-}
-
 function isMember({ federated, member, key }: MemberFacts): boolean {
   if (federated.service === undefined) return false;
   if (member === LOCAL_MEMBER)
     return readAnnotation(federated.service.metadata?.annotations, LOCAL_DISCOVERY) === key.name;
   return federatedEntries(federated.service).includes(`${key.name}@${member}`);
-}
-
-/** The annotation under which a member's egress ports stand on the federated Service. */
-export function egressPortsKey(member: string): string {
-  return `${FEDERATED_EGRESS_PORTS_GROUP}/${memberLabel(member)}`;
-}
-
-/** The annotation that records by which Link a member came. */
-export function memberLinkKey(member: string): `${typeof MEMBER_LINK_GROUP}/${string}` {
-  return `${MEMBER_LINK_GROUP}/${memberLabel(member)}`;
 }
 
 /** The writes of a membership: its entry and, where it leads, the Service's metadata and ports; and its own slices. */

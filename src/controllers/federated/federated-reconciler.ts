@@ -1,6 +1,15 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
+import {
+  clusterOfEntry,
+  federatedEntries,
+  federatedName,
+  LOCAL_MEMBER,
+  memberLabel,
+  memberLinkKey,
+  memberName,
+} from '../../api/mirror/federated-members.ts';
 import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from '../removals/drop-guard.ts';
@@ -9,28 +18,18 @@ import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoint
 import type { GatewayFacts, ImportFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
 import {
   decideMember,
-  memberLabel,
-  memberLinkKey,
-  planMember,
   type MemberFacts,
   type MemberVerdict,
+  planMember,
   type Union,
 } from './federated-plan.ts';
 import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from '../reconcile/importer.ts';
-import { LOCAL_MEMBER, MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
+import { MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import { hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { EMPTIED_GRACE_MS, lostAllSlices } from '../mirror/mirror-reconciler.ts';
-import {
-  clusterOfEntry,
-  federatedEntries,
-  federatedName,
-  fullyQualifiedName,
-  keyOfObject,
-  memberName,
-  parseKey,
-} from '../../api/mirror/mirror-names.ts';
+import { fullyQualifiedName, keyOfObject, parseKey } from '../../api/mirror/mirror-names.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import { NOTHING_OF_OURS } from '../../api/reasons/mirror-reasons.ts';
 import { takesSelector } from '../reconcile/steps.ts';

@@ -1,4 +1,5 @@
 import { LOCAL_LEASE_NAME } from '../../api/lease-names.ts';
+import { LOCAL_MEMBER } from '../../api/mirror/federated-members.ts';
 import { ExportView } from '../../exports/export-view.ts';
 import { LeaderElector } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
@@ -10,7 +11,6 @@ import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import { FederatedReconciler } from './federated-reconciler.ts';
 import { unionFor } from './federated-plan.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
-import { LOCAL_MEMBER } from '../reconcile/local-indexes.ts';
 import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
 import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';

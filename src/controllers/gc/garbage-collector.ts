@@ -1,5 +1,11 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../../api/annotations.ts';
+import {
+  clusterOfEntry,
+  federatedEntries,
+  memberLinkKey,
+  memberName,
+} from '../../api/mirror/federated-members.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
@@ -8,19 +14,16 @@ import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
-import { decideMember, memberLinkKey, planMember, type MemberFacts } from '../federated/federated-plan.ts';
+import { decideMember, type MemberFacts, planMember } from '../federated/federated-plan.ts';
 import { TAKES_ALL } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import {
-  clusterOfEntry,
-  federatedEntries,
   hostOriginOf,
   keyOfObject,
-  memberName,
+  type MirrorOwner,
   originOf,
   parseKey,
-  type MirrorOwner,
 } from '../../api/mirror/mirror-names.ts';
 import { removePart } from '../mirror/mirror-plan.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';

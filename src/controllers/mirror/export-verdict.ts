@@ -1,7 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { federatedName } from '../../api/mirror/federated-members.ts';
 import { EXPORTED_LABEL, FEDERATED_LABEL, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
-import { federatedName, MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
+import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
 import { portsLeftOut } from '../objects/mirrored-ports.ts';
 import { notMirrorable } from './mirror-verdict.ts';
 

@@ -1,6 +1,12 @@
 import type { V1EndpointSlice, V1Lease, V1Namespace, V1Service } from '@kubernetes/client-node';
 import { readAnnotation } from '../../api/annotations.ts';
 import {
+  clusterOfEntry,
+  federatedEntries,
+  isFederated,
+  LOCAL_MEMBER,
+} from '../../api/mirror/federated-members.ts';
+import {
   CLUSTER_NAME_LABEL,
   HEADLESS_MIRROR_LABEL,
   LINK_ANNOTATION,
@@ -9,7 +15,6 @@ import {
 import type { StoreChange } from '../../kube/informer/store.ts';
 import { SERVICE_NAME_LABEL, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import { isMirrorLease } from '../../api/lease-names.ts';
-import { clusterOfEntry, federatedEntries, isFederated } from '../../api/mirror/mirror-names.ts';
 
 /** Index of what mirroring made: by `cluster:<target cluster>` and by `link:<namespace>/<name>`. */
 export const OWNER_INDEX = 'owner';
@@ -17,8 +22,6 @@ export const OWNER_INDEX = 'owner';
 export const HEADLESS_INDEX = 'headless';
 /** Index of federated Services by the cluster of each remote member, and `LOCAL_MEMBER`. */
 export const MEMBER_INDEX = 'member';
-/** Value of `MEMBER_INDEX` for federated Services with a member in the source cluster itself; no cluster can have this name. */
-export const LOCAL_MEMBER = '@local';
 /** Index of slices by `namespace/service`. */
 export const BY_SERVICE = 'service';
 

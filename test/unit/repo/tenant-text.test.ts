@@ -5,6 +5,7 @@ import {
   ANNOTATION_LIMITS,
   overlongAnnotations,
 } from '../../../src/api/annotations.ts';
+import { federatedEntries } from '../../../src/api/mirror/federated-members.ts';
 import { parseAddress } from '../../../src/base/address.ts';
 import { nearest } from '../../../src/base/config.ts';
 import { parseDuration } from '../../../src/base/duration.ts';
@@ -42,7 +43,7 @@ import { remainders } from '../../../src/linking/unlink.ts';
 import { annotatedGateway } from '../../../src/linking/export-gateways.ts';
 import { seedClaims } from '../../../src/controllers/egress-ports/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../../src/api/mirror/mirror-metadata.ts';
-import { federatedEntries, hostOriginOf, originOf } from '../../../src/api/mirror/mirror-names.ts';
+import { hostOriginOf, originOf } from '../../../src/api/mirror/mirror-names.ts';
 import { metadataPatch } from '../../../src/controllers/mirror/mirror-plan.ts';
 import { makeField } from '../../../src/proxy/http/fields.ts';
 import { renderRequest, splitTarget } from '../../../src/proxy/http1/render.ts';

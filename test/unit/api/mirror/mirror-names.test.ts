@@ -1,11 +1,6 @@
 import { expect } from 'chai';
-import {
-  endpointMirrorName,
-  hostOriginOf,
-  isFederated,
-  memberName,
-  originOf,
-} from '../../../../src/api/mirror/mirror-names.ts';
+import { isFederated, memberName } from '../../../../src/api/mirror/federated-members.ts';
+import { endpointMirrorName, hostOriginOf, originOf } from '../../../../src/api/mirror/mirror-names.ts';
 
 const owner = { cluster: 'west', link: 'links/west' };
 const service = (change: { name?: string; labels?: object; annotations?: object }) => ({

@@ -1,12 +1,12 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { LOCAL_MEMBER } from '../../../../src/api/mirror/federated-members.ts';
 import {
   decideMember,
   planMember,
   type MemberFacts,
 } from '../../../../src/controllers/federated/federated-plan.ts';
-import { LOCAL_MEMBER } from '../../../../src/controllers/reconcile/local-indexes.ts';
 import type { Step } from '../../../../src/controllers/reconcile/steps.ts';
 import { merged } from '../../../support/merge-patch.ts';
 import { memberFacts } from '../../../support/member-facts.ts';
