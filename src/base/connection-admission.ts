@@ -19,7 +19,7 @@ interface Stranger {
  * there is no more room somebody has to go, and that is the one who has waited longest of the address that has most of it: whoever floods drives out themselves, and a client of the same address needs
  * the place for a round trip or two only, so that it is through before its turn comes.
  */
-export class Admission {
+export class ConnectionAdmission {
   readonly #limits: AdmissionLimits;
   /** By share; each in the order of their coming. */
   readonly #strangers = new Map<string, Set<Stranger>>();

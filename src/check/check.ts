@@ -31,7 +31,7 @@ export interface Category {
 }
 
 /** A check and what came of it. */
-export interface Outcome {
+export interface CheckOutcome {
   readonly category: string;
   readonly check: Check;
   readonly finding: Finding;
@@ -43,7 +43,7 @@ export interface RunOptions {
   readonly timeoutMs: number;
   /** How long retried checks are asked again, all together. */
   readonly waitMs: number;
-  readonly onOutcome: (outcome: Outcome) => void;
+  readonly onOutcome: (outcome: CheckOutcome) => void;
   /** Told of a check that will be asked again: what was learned before is old by then. */
   readonly onWaiting: (text: string) => void;
 }

@@ -17,7 +17,7 @@ const KEPT = [OPAQUE_PORTS, SKIPPED_INBOUND_PORTS, INBOUND_PORT] as const;
 const DEFAULT_INBOUND_PORT = 4143;
 
 /** What is kept of a meshed pod; there may be tens of thousands. Pods that have ended, and those without a proxy or an address, are not kept. */
-export function storedPod(pod: V1Pod): V1Pod | undefined {
+export function storedMeshPod(pod: V1Pod): V1Pod | undefined {
   const { name, namespace, uid, resourceVersion, labels, annotations } = pod.metadata ?? {};
   const proxy = proxyOf(pod);
   if (proxy === undefined || !isReachable(pod)) return undefined;

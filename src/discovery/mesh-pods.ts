@@ -10,7 +10,7 @@ import { pods } from '../kube/objects/resource.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { addressesOf, CONTROL_PLANE_LABEL, meshEndpoint, storedPod } from './mesh-pod.ts';
+import { addressesOf, CONTROL_PLANE_LABEL, meshEndpoint, storedMeshPod } from './mesh-pod.ts';
 
 export interface MeshSettings {
   /** Namespace of the control plane whose pods are spoken to as a mesh; those of another one are plain, as for Linkerd's proxies. */
@@ -57,7 +57,7 @@ export class MeshPods {
       resource: pods,
       store: this.#store,
       labelSelector: `${CONTROL_PLANE_LABEL}=${controlNamespace}`,
-      transform: storedPod,
+      transform: storedMeshPod,
     });
     this.#store.subscribe('targets: pods of the mesh', ({ object, previous }) =>
       onChange([...addressesOf(object), ...(previous === undefined ? [] : addressesOf(previous))]),

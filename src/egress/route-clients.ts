@@ -8,7 +8,7 @@ import { type Client, type Clients, isSettled, podAddress } from './clients/clie
 import type { ClientFields } from './clients/client-fields.ts';
 import type { NamespaceRules } from './clients/namespace-rules.ts';
 import type { RefusedClients } from './clients/refusals.ts';
-import { allowedNamespaces, refusalOf, refusalText, type RelayPolicy } from './clients/relay-rule.ts';
+import { allowedNamespaces, relayRefusalOf, refusalText, type RelayPolicy } from './clients/relay-rule.ts';
 import { MAY_KNOW_MS, MUST_KNOW_MS, settle } from './clients/settle.ts';
 
 /** What the routes of an egress have in common about their clients. */
@@ -121,14 +121,14 @@ export class RouteClients {
 
   /** Whether a client may use the route as it is now. Unlike `check` it counts nothing. */
   lets(client: RelayedClient): boolean {
-    return refusalOf(this.#namespaces, client.who) === undefined;
+    return relayRefusalOf(this.#namespaces, client.who) === undefined;
   }
 
   /** Refuses a request, or a raw connection, of a client that may not use the route as it is now. */
   check(client: RelayedClient): ProxyFailure | undefined {
     if (this.#namespaces === undefined) return undefined;
     const { who, address } = client;
-    const refusal = refusalOf(this.#namespaces, who);
+    const refusal = relayRefusalOf(this.#namespaces, who);
     if (refusal === undefined) return undefined;
     const text = refusalText(this.#label, refusal, who, address);
     this.#parts.refused.add({ mirror: this.#label, refusal, address, text });

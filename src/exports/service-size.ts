@@ -38,7 +38,7 @@ export function overBudgetOf(service: V1Service | undefined): string | undefined
 }
 
 function oversize({ metadata, spec }: V1Service, maxMetadata: number): string | undefined {
-  const bytes = bytesOf(metadata?.labels) + bytesOf(metadata?.annotations);
+  const bytes = metadataBytes(metadata?.labels) + metadataBytes(metadata?.annotations);
   if (bytes > maxMetadata)
     return `its labels and annotations have ${bytes} bytes, ${maxMetadata} are allowed (--max-service-metadata)`;
   const ports = spec?.ports?.length ?? 0;
@@ -72,13 +72,13 @@ export function costOfService({ metadata, spec }: V1Service): Cost {
     services: 1,
     // What another cluster calls a list need not be one.
     ports: Array.isArray(spec?.ports) ? spec.ports.length : 0,
-    metadata: bytesOf(metadata?.labels) + bytesOf(metadata?.annotations),
+    metadata: metadataBytes(metadata?.labels) + metadataBytes(metadata?.annotations),
     namespace: metadata?.namespace ?? '',
   };
 }
 
 /** Bytes of labels or annotations, as the API server counts them for its own limit: keys and values. */
-export function bytesOf(map: Readonly<Record<string, unknown>> | undefined): number {
+export function metadataBytes(map: Readonly<Record<string, unknown>> | undefined): number {
   let bytes = 0;
   for (const [key, value] of Object.entries(map ?? {}))
     bytes += Buffer.byteLength(key) + Buffer.byteLength(String(value));

@@ -1,7 +1,7 @@
 import { TRANSPORT_HEADER_ALPN } from '../api/names.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { OpenPeers } from '../identity/trust/open-peers.ts';
-import { refusalOf } from '../identity/trust/trust.ts';
+import { peerRefusalOf } from '../identity/trust/trust.ts';
 import type { SessionProtocol } from '../proxy/http/messages.ts';
 import { type Dial, type DialOptions, plainDial, tlsDial } from '../proxy/io/dial.ts';
 import type { MeshPeer } from '../proxy/io/endpoint-address.ts';
@@ -41,7 +41,7 @@ function meshDial(
     ...options,
     identity: () => identity.current(),
     serverName: mesh.identity,
-    refuses: (socket, own) => refusalOf(socket, own, options.clock.now(), mesh.identity),
+    refuses: (socket, own) => peerRefusalOf(socket, own, options.clock.now(), mesh.identity),
     ...(peers === undefined ? {} : { onProven: (connection, socket) => peers.add(connection, socket) }),
     ...(behind === undefined
       ? {}

@@ -19,7 +19,7 @@ import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
 import { Target } from '../proxy/upstream/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
-import { Admission, type AdmissionLimits } from '../base/connection-admission.ts';
+import { ConnectionAdmission, type AdmissionLimits } from '../base/connection-admission.ts';
 import { ownLimits } from './admission/admission-limits.ts';
 import { authorize, loopFailure, type Ruling } from './authorization/authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
@@ -201,7 +201,7 @@ export class Gateway {
       peers: this.#peers,
       detectTimeoutMs: timeoutMs,
       reusePort,
-      admission: new Admission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
+      admission: new ConnectionAdmission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
     };
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
     const open = (address: SocketAddress, acceptor: Acceptor) =>

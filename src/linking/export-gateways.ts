@@ -14,7 +14,7 @@ import { listPages } from '../kube/client/list-pages.ts';
 import { services } from '../kube/objects/resource.ts';
 import { isHostName, type AllowedGateway } from '../api/link/import-policy.ts';
 import { gatewayFacts } from './link-gen.ts';
-import type { GatewayFacts, NamedGateway } from './link-manifests.ts';
+import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
 import type { Link } from '../api/link/link-schema.ts';
 
 /** Longest `namespace/name` that a Service can have. */
@@ -45,7 +45,7 @@ export type GatewayDecision =
  */
 export function decideGateway(
   gateway: string,
-  named: GatewayFacts,
+  named: TargetGatewayFacts,
   link: Pick<Link, 'gateway' | 'imports'>,
 ): GatewayDecision {
   if (link.gateway !== undefined && agrees(named, link.gateway)) return { kind: 'link' };
@@ -66,7 +66,7 @@ export function decideGateway(
 
 /** One port, one identity, and an address in common: others that a load balancer has got since are not used. */
 function agrees(
-  named: GatewayFacts,
+  named: TargetGatewayFacts,
   known: Pick<AllowedGateway, 'addresses' | 'port' | 'identity'>,
 ): boolean {
   if (named.identity !== known.identity || named.port !== known.port) return false;
@@ -81,7 +81,7 @@ export function gatewayText({
   addresses,
   port,
   identity,
-}: Pick<GatewayFacts, 'addresses' | 'port' | 'identity'>): string {
+}: Pick<TargetGatewayFacts, 'addresses' | 'port' | 'identity'>): string {
   const shown = addresses.slice(0, 3).map((one) => one.slice(0, 100));
   return `${shown.join(', ')}${addresses.length > 3 ? ', …' : ''} port ${port}, identity ${identity.slice(0, 200)}`;
 }

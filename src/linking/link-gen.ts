@@ -16,7 +16,7 @@ import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../kube/objects/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
-import type { GatewayFacts, NamedGateway } from './link-manifests.ts';
+import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
 import { readableNamespaces } from '../api/link/link-schema.ts';
 import { type AccountRef, missingAccount, requestToken } from './token.ts';
 
@@ -26,12 +26,12 @@ export interface GatherOptions {
   /** Namespace of the ServiceAccount. */
   readonly namespace: string;
   readonly linkerdNamespace: string;
-  readonly gateway: GatewayOptions | undefined;
+  readonly gateway: LinkGatewayOptions | undefined;
   /** Life of the token that is asked for, milliseconds; undefined: the token Secret's, which never ends. */
   readonly tokenTtlMs: number | undefined;
 }
 
-export interface GatewayOptions {
+export interface LinkGatewayOptions {
   readonly name: string;
   readonly namespace: string;
   /** Used instead of the addresses and port that the Service says. */
@@ -46,7 +46,7 @@ export interface TargetFacts {
   readonly token: string;
   /** Namespaces that the account may read; undefined: all. */
   readonly readableNamespaces: readonly string[] | undefined;
-  readonly gateway: GatewayFacts | undefined;
+  readonly gateway: TargetGatewayFacts | undefined;
   /** Gateways that exports name by annotation; undefined: they were not looked for, or may not be. */
   readonly namedGateways?: readonly NamedGateway[] | undefined;
   /** Undefined where Linkerd is not installed. */
@@ -111,7 +111,7 @@ export function tokenOf(candidates: readonly V1Secret[], serviceAccount: string,
   );
 }
 
-async function readGateway(client: KubeClient, options: GatewayOptions): Promise<GatewayFacts> {
+async function readGateway(client: KubeClient, options: LinkGatewayOptions): Promise<TargetGatewayFacts> {
   try {
     return gatewayFacts(
       await client.get(services, { namespace: options.namespace, name: options.name }),
@@ -128,7 +128,7 @@ async function readGateway(client: KubeClient, options: GatewayOptions): Promise
 }
 
 /** The gateway's facts from its Service: annotations, named ports, addresses. @throws LinkspanError GATEWAY_INCOMPLETE */
-export function gatewayFacts(service: V1Service, options: GatewayOptions): GatewayFacts {
+export function gatewayFacts(service: V1Service, options: LinkGatewayOptions): TargetGatewayFacts {
   const name = `${options.name}.${options.namespace}`;
   const incomplete = (what: string) => new LinkspanError('GATEWAY_INCOMPLETE', `gateway ${name} ${what}`);
   const annotation = (key: AnnotationName) => {

@@ -18,7 +18,7 @@ import { writeGateways, type AllowedGateway } from '../api/link/import-policy.ts
 import { links, parseLink, type LinkObject, type LinkSpec } from '../api/link/link-schema.ts';
 
 /** What `link-gen` found out about the target cluster's gateway. */
-export interface GatewayFacts {
+export interface TargetGatewayFacts {
   readonly addresses: readonly string[];
   readonly port: number;
   readonly identity: string;
@@ -26,7 +26,7 @@ export interface GatewayFacts {
 }
 
 /** Everything that the printed objects are made from. */
-export interface LinkFacts {
+export interface LinkManifestFacts {
   readonly clusterName: string;
   /** Namespace of the Link and the mirror controller's Secret in the source cluster. */
   readonly namespace: string;
@@ -44,7 +44,7 @@ export interface LinkFacts {
   readonly serviceAccount: string;
   readonly token: string;
   /** Undefined with `--gateway=false`. */
-  readonly gateway: GatewayFacts | undefined;
+  readonly gateway: TargetGatewayFacts | undefined;
   /** Where in the target the account may look; undefined: everywhere. */
   readonly readableNamespaces: readonly string[] | undefined;
   /** Gateways beside it that exports may name by annotation. */
@@ -71,7 +71,7 @@ export function credentialsName(clusterName: string): string {
  * The objects that are applied to the source cluster: the controller's Secret, the destination controller's Secret, the Link.
  * @throws LinkspanError LINK_INVALID when no controller could use such a Link, before somebody applies it
  */
-export function linkManifests(facts: LinkFacts): KubeObject[] {
+export function linkManifests(facts: LinkManifestFacts): KubeObject[] {
   const made = link(facts);
   const verdict = parseLink(made);
   if (!verdict.ok) {
@@ -95,7 +95,11 @@ export function linkManifests(facts: LinkFacts): KubeObject[] {
   return [mirrorSecret, ...(facts.destinationCredentials ? [destinationSecret] : []), made];
 }
 
-function secret(facts: LinkFacts, kubeconfig: string, metadata: NonNullable<V1Secret['metadata']>): V1Secret {
+function secret(
+  facts: LinkManifestFacts,
+  kubeconfig: string,
+  metadata: NonNullable<V1Secret['metadata']>,
+): V1Secret {
   return {
     apiVersion: 'v1',
     kind: 'Secret',
@@ -105,7 +109,7 @@ function secret(facts: LinkFacts, kubeconfig: string, metadata: NonNullable<V1Se
   };
 }
 
-function kubeconfigOf(facts: LinkFacts): object {
+function kubeconfigOf(facts: LinkManifestFacts): object {
   const { clusterName, serviceAccount, server, ca, tlsServerName, skipVerify, token } = facts;
   const tls = {
     ...(ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') }),
@@ -122,7 +126,7 @@ function kubeconfigOf(facts: LinkFacts): object {
   };
 }
 
-function link(facts: LinkFacts): LinkObject {
+function link(facts: LinkManifestFacts): LinkObject {
   return {
     apiVersion: `${links.group}/${links.version}`,
     kind: links.kind,
@@ -154,7 +158,7 @@ function link(facts: LinkFacts): LinkObject {
 }
 
 /** Without a gateway there is no selector either, as in Linkerd: nothing can be mirrored through it. */
-function gatewaySpec({ gateway, selector }: LinkFacts): Partial<LinkSpec> {
+function gatewaySpec({ gateway, selector }: LinkManifestFacts): Partial<LinkSpec> {
   if (gateway === undefined) return {};
   return {
     gatewayAddress: gateway.addresses.join(','),
@@ -172,6 +176,6 @@ export interface NamedGateway {
   /** How many exports name it. */
   readonly exports: number;
   /** Undefined: it says too little, or is not there. */
-  readonly facts: GatewayFacts | undefined;
+  readonly facts: TargetGatewayFacts | undefined;
   readonly problem: string | undefined;
 }

@@ -7,7 +7,7 @@ import type { KubeObject } from '../kube/objects/resource.ts';
 import { assertRights, neededRights } from './account-rights.ts';
 import { apiServerAddress } from './api-address.ts';
 import { gatewaysToAllow, readNamedGateways } from './export-gateways.ts';
-import { gatherTargetFacts, type GatewayOptions, type TargetFacts } from './link-gen.ts';
+import { gatherTargetFacts, type LinkGatewayOptions, type TargetFacts } from './link-gen.ts';
 import { linkManifests, type NamedGateway } from './link-manifests.ts';
 
 /** A Link as a person asks for it. */
@@ -20,7 +20,7 @@ export interface LinkRequest {
   /** URL of the target's API server as the source reaches it; undefined: the kubeconfig's. */
   readonly apiServerAddress: string | undefined;
   readonly serviceAccountName: string;
-  readonly gateway: GatewayOptions | undefined;
+  readonly gateway: LinkGatewayOptions | undefined;
   readonly selector: V1LabelSelector;
   readonly remoteDiscoverySelector: V1LabelSelector;
   readonly federatedServiceSelector: V1LabelSelector;

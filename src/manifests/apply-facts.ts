@@ -7,14 +7,14 @@ import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 
 /** An object that should be written or deleted, and how the API server calls its kind. */
-export interface Asked {
+export interface AskedManifest {
   readonly object: KubeObject;
   /** Undefined while the CRD that brings the kind is not served. */
   resource: Resource<KubeObject> | undefined;
 }
 
 /** With what is there now. */
-export interface Candidate extends Asked {
+export interface Candidate extends AskedManifest {
   readonly existing: KubeObject | undefined;
   /** The new Namespaces and CRDs of the same set without which the object cannot be. */
   readonly needs: readonly KubeObject[];
@@ -83,7 +83,7 @@ function keyOfPart(object: KubeObject): string {
   return `kind ${group}/${names.kind ?? ''}`;
 }
 
-function needsOf({ object, resource }: Asked): string[] {
+function needsOf({ object, resource }: AskedManifest): string[] {
   const { apiVersion = '', kind = '', metadata } = object;
   if (resource !== undefined)
     return resource.namespaced ? [`namespace ${metadata?.namespace ?? 'default'}`] : [];

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
-import { type Asked, type Candidate, findCandidates, requireRights } from './apply-facts.ts';
+import { type AskedManifest, type Candidate, findCandidates, requireRights } from './apply-facts.ts';
 import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';
 import { adoptedFields, isWithInstallers } from './managed-fields.ts';
@@ -161,7 +161,11 @@ function refusalText(error: KubeApiError): string {
 /**
  * One apply. Fields that an installer of the same manifests keeps are taken over; those of anybody else (a person's `kubectl scale`, an autoscaler) are a conflict.
  */
-async function patch(client: KubeClient, candidate: Asked, options: ApplyOptions): Promise<KubeObject> {
+async function patch(
+  client: KubeClient,
+  candidate: AskedManifest,
+  options: ApplyOptions,
+): Promise<KubeObject> {
   const { fieldManager, dryRun, onWarning, signal } = options;
   const call = {
     type: 'apply',

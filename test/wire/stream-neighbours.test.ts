@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
-import { ErrorCode } from '../../src/proxy/http2/errors.ts';
+import { Http2ErrorCode } from '../../src/proxy/http2/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { localGateway, type LocalGateway } from '../support/local-gateway.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
@@ -182,7 +182,7 @@ describe('Flows that share a connection between egress and gateway', function ()
       const client = new RawHttp2(await open(web, 80));
       await client.hears(/^SETTINGS/);
       for (let id = 1; id < 1900; id += 2) {
-        client.send(client.head(id), frames.reset(id, ErrorCode.CANCEL));
+        client.send(client.head(id), frames.reset(id, Http2ErrorCode.CANCEL));
         if (id % 400 === 1) await new Promise((resolve) => setImmediate(resolve));
       }
       client.send(client.head(1901));

@@ -4,7 +4,7 @@ import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_LINKERD_NAMESPACE, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { readVersion } from '../../base/version.ts';
-import { type Category, type Outcome, runChecks } from '../../check/check.ts';
+import { type Category, type CheckOutcome, runChecks } from '../../check/check.ts';
 import { CheckFacts } from '../../check/check-facts.ts';
 import { linkerdChecks } from '../../check/linkerd-checks.ts';
 import { linkspanChecks } from '../../check/linkspan-checks.ts';
@@ -77,7 +77,7 @@ async function check(client: KubeClient, flags: Settings): Promise<boolean> {
   const categories: Category[] = flags.pre
     ? [preChecks(facts, preOptions(client, flags))]
     : [linkerdChecks(facts), linkspanChecks(facts, systemClock)];
-  const outcomes: Outcome[] = [];
+  const outcomes: CheckOutcome[] = [];
   const progress = new Progress();
   const print = printer(flags.output);
   const success = await runChecks(categories, {
@@ -103,7 +103,7 @@ async function check(client: KubeClient, flags: Settings): Promise<boolean> {
 const paint: Paint = (tone, text) => toned(tone, text);
 
 /** As they come: a check that waits shows what has been found so far. */
-function printer(output: Settings['output']): (outcome: Outcome, first: boolean) => void {
+function printer(output: Settings['output']): (outcome: CheckOutcome, first: boolean) => void {
   if (output === 'json') return () => undefined;
   if (output === 'short')
     return (outcome) => {

@@ -22,7 +22,7 @@ import {
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import { overBudgetOf } from '../../exports/service-size.ts';
 import { familyGap } from '../objects/address-families.ts';
-import { follow, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
+import { followEndpoints, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
 import {
   desiredSlices,
   podSlices,
@@ -254,7 +254,7 @@ function keep(facts: MemberFacts): Step[] {
   const { service } = facts.federated;
   if (union === 'none' || service === undefined || !isFederated(service) || !isMember(facts)) return [];
   if (union === 'pods') return populated === undefined ? [] : followPods(slices, prefixOf(facts), facts);
-  return follow({ slices, relay: true, populated, gateway, egress, exported: remote !== undefined });
+  return followEndpoints({ slices, relay: true, populated, gateway, egress, exported: remote !== undefined });
 }
 
 /** By their names, of which each member has its own; labels may have been edited on what we made. */

@@ -2,10 +2,10 @@ import http2 from 'node:http2';
 import tls from 'node:tls';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import type { Identity } from '../../identity/sources/identity.ts';
-import { refusalOf } from '../../identity/trust/trust.ts';
+import { peerRefusalOf } from '../../identity/trust/trust.ts';
 import {
-  type Answer,
-  Attempt,
+  type ProbeAnswer,
+  ProbeAttempt,
   authorityOf,
   type Dialer,
   MAX_HEAD_BYTES,
@@ -32,9 +32,9 @@ export function tryMtls(
   dial: Dialer,
   signal: AbortSignal,
   now: number,
-): Promise<Answer> {
+): Promise<ProbeAnswer> {
   let proven = false;
-  const attempt = new Attempt(signal, (error) => explain(error, proven));
+  const attempt = new ProbeAttempt(signal, (error) => explain(error, proven));
   return attempt.run(() => {
     const tcp = attempt.own(dial(target));
     const secure = attempt.own(
@@ -54,7 +54,7 @@ export function tryMtls(
     );
     secure.once('close', () => attempt.fail(closedError()));
     secure.once('secureConnect', () => {
-      const refusal = refusalOf(secure, own, now, target.identity);
+      const refusal = peerRefusalOf(secure, own, now, target.identity);
       if (refusal !== undefined) return attempt.fail(new Error(refusal));
       proven = true;
       ask(attempt, secure, target);
@@ -62,7 +62,7 @@ export function tryMtls(
   });
 }
 
-function ask(attempt: Attempt, secure: tls.TLSSocket, target: MtlsTarget): void {
+function ask(attempt: ProbeAttempt, secure: tls.TLSSocket, target: MtlsTarget): void {
   const session = attempt.own(
     http2.connect(`http://${authorityOf(target)}`, {
       createConnection: () => secure,
@@ -88,7 +88,7 @@ function closedError(): Error {
 const NOT_TLS = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG']);
 const CLOSED = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
-function explain(error: unknown, proven: boolean): Answer {
+function explain(error: unknown, proven: boolean): ProbeAnswer {
   const network = networkFailure(error);
   if (network !== undefined) return network;
   const code = systemCode(error);

@@ -2,8 +2,8 @@ import http from 'node:http';
 import type { Socket } from 'node:net';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import {
-  type Answer,
-  Attempt,
+  type ProbeAnswer,
+  ProbeAttempt,
   authorityOf,
   type Dialer,
   MAX_HEAD_BYTES,
@@ -19,10 +19,10 @@ export function tryPlain(
   target: { readonly host: string; readonly port: number; readonly path: string },
   dial: Dialer,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<ProbeAnswer> {
   let socket: Socket | undefined;
   let connected = false;
-  const attempt = new Attempt(signal, (error) => explain(error, connected, socket?.bytesRead ?? 0));
+  const attempt = new ProbeAttempt(signal, (error) => explain(error, connected, socket?.bytesRead ?? 0));
   return attempt.run(() => {
     const opened = attempt.own(dial(target));
     socket = opened;
@@ -45,7 +45,7 @@ export function tryPlain(
   });
 }
 
-function explain(error: unknown, connected: boolean, bytesRead: number): Answer {
+function explain(error: unknown, connected: boolean, bytesRead: number): ProbeAnswer {
   const network = networkFailure(error);
   if (network !== undefined) return network;
   const code = systemCode(error);

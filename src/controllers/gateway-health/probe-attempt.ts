@@ -11,7 +11,7 @@ export const dialTcp: Dialer = ({ host, port }) => net.connect({ host, port });
 export const MAX_HEAD_BYTES = 16_384;
 
 /** How one try ended: the gateway answered, or not. */
-export type Answer =
+export type ProbeAnswer =
   | { readonly status: number }
   | {
       readonly reason: ProbeReason;
@@ -30,20 +30,20 @@ interface Opened {
  * One try of a probe. Whatever settles it first counts; everything that it opened is closed then, and errors that come later fall on
  * deaf ears.
  */
-export class Attempt {
-  readonly answer: Promise<Answer>;
-  readonly #resolve: (answer: Answer) => void;
+export class ProbeAttempt {
+  readonly answer: Promise<ProbeAnswer>;
+  readonly #resolve: (answer: ProbeAnswer) => void;
   readonly #opened: Opened[] = [];
   readonly #signal: AbortSignal;
-  readonly #explain: (error: unknown) => Answer;
+  readonly #explain: (error: unknown) => ProbeAnswer;
   #settled = false;
 
   /**
    * @param signal ends the try as timed out
    * @param explain what an error of anything that was opened means
    */
-  constructor(signal: AbortSignal, explain: (error: unknown) => Answer) {
-    const { promise, resolve } = Promise.withResolvers<Answer>();
+  constructor(signal: AbortSignal, explain: (error: unknown) => ProbeAnswer) {
+    const { promise, resolve } = Promise.withResolvers<ProbeAnswer>();
     this.answer = promise;
     this.#resolve = resolve;
     this.#signal = signal;
@@ -52,7 +52,7 @@ export class Attempt {
   }
 
   /** Runs `begin`, unless it is over already; what it throws settles the try like an error event. */
-  run(begin: () => void): Promise<Answer> {
+  run(begin: () => void): Promise<ProbeAnswer> {
     if (this.#signal.aborted) this.#onAbort();
     else {
       try {
@@ -76,7 +76,7 @@ export class Attempt {
     if (!this.#settled) this.settle(this.#explain(error));
   }
 
-  settle(answer: Answer): void {
+  settle(answer: ProbeAnswer): void {
     if (this.#settled) return;
     this.#settled = true;
     this.#signal.removeEventListener('abort', this.#onAbort);
@@ -92,7 +92,7 @@ export class Attempt {
 const REFUSED = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN']);
 
 /** What an error of the network means, whichever way was tried; undefined when it is of another kind. */
-export function networkFailure(error: unknown): Answer | undefined {
+export function networkFailure(error: unknown): ProbeAnswer | undefined {
   const code = systemCode(error);
   if (REFUSED.has(code)) return { reason: 'ProbeRefused', message: `it cannot be connected to (${code})` };
   if (code === 'ETIMEDOUT') return { reason: 'ProbeTimeout', message: 'the connection timed out' };

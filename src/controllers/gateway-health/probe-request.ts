@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { SharedWork } from '../../base/shared-work.ts';
 import type { Identity } from '../../identity/sources/identity.ts';
-import { type Answer, authorityOf, type Dialer, dialTcp } from './probe-attempt.ts';
+import { type ProbeAnswer, authorityOf, type Dialer, dialTcp } from './probe-attempt.ts';
 import { tryMtls } from './mtls-probe.ts';
 import type { ProbeOutcome, ProbeReason, ProbeWay } from '../../api/reasons/probe-outcome.ts';
 import { tryPlain } from './plain-probe.ts';
@@ -79,7 +79,7 @@ export class Prober {
     }
   }
 
-  async #ask(target: ProbeTarget, signal: AbortSignal): Promise<{ answer: Answer; via: ProbeWay }> {
+  async #ask(target: ProbeTarget, signal: AbortSignal): Promise<{ answer: ProbeAnswer; via: ProbeWay }> {
     const own = this.#identity();
     if (own !== undefined && this.#overMtls.has(authorityOf(target))) {
       const answer = await tryMtls(target, own, this.#dial, signal, this.#clock.now());
@@ -137,15 +137,15 @@ function failed(reason: ProbeReason, message: string): { ok: false; reason: Prob
   return { ok: false, reason, message };
 }
 
-function goesOn(answer: Answer): boolean {
+function goesOn(answer: ProbeAnswer): boolean {
   return 'otherWay' in answer && answer.otherWay;
 }
 
-function demandsMtls(answer: Answer): boolean {
+function demandsMtls(answer: ProbeAnswer): boolean {
   return 'status' in answer ? answer.status === 401 || answer.status === 403 : goesOn(answer);
 }
 
-function needsIdentity(plain: Answer): Answer {
+function needsIdentity(plain: ProbeAnswer): ProbeAnswer {
   const seen = 'status' in plain ? `it answered ${plain.status}` : plain.message;
   return {
     reason: 'ProbeNeedsIdentity',

@@ -67,9 +67,9 @@ export async function collect(options: CollectorOptions): Promise<number> {
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
   try {
-    for (const key of leftovers(view, owner)) queue.add(key);
+    for (const key of leftoversOf(view, owner)) queue.add(key);
     // A key that failed waits outside of `depth`; what it is about is still in the view.
-    while (!signal.aborted && leftovers(view, owner).length > 0) {
+    while (!signal.aborted && leftoversOf(view, owner).length > 0) {
       await Promise.race([queue.idle(), stopped]);
       await new Promise<void>((resolve) => clock.after(100, resolve));
     }
@@ -81,7 +81,7 @@ export async function collect(options: CollectorOptions): Promise<number> {
 }
 
 /** Local Services (`namespace/name`) that this Link made or has a member in. */
-export function leftovers(view: LocalView, owner: MirrorOwner): string[] {
+export function leftoversOf(view: LocalView, owner: MirrorOwner): string[] {
   const made = view.stores.services
     .byIndex(OWNER_INDEX, `link:${owner.link}`)
     .filter((service) => isMade(service, owner));

@@ -10,7 +10,7 @@ export interface ImportNeed {
 }
 
 /** What came of asking for room. */
-export interface Admission {
+export interface ImportAdmission {
   /** The quota that has no room for it; undefined: there is room. */
   readonly exceeded: 'mirrors' | 'egress-ports' | undefined;
   /** Whether its copied labels and annotations fit. Where they do not, the mirror is made without them. */
@@ -39,7 +39,7 @@ export class ImportLedger {
   }
 
   /** Asks for room; what the key held before is given back first. @param sight `look`: nothing is taken or given back */
-  admit(key: string, need: ImportNeed, sight: Sight = 'act'): Admission {
+  admit(key: string, need: ImportNeed, sight: Sight = 'act'): ImportAdmission {
     const held = this.#held.get(key);
     this.release(key);
     const admission = this.#room(need);
@@ -50,7 +50,7 @@ export class ImportLedger {
     return admission;
   }
 
-  #room(need: ImportNeed): Admission {
+  #room(need: ImportNeed): ImportAdmission {
     const { mirrors, egressPorts, metadataBytes } = this.#quotas;
     const exceeded =
       this.#mirrors + need.mirrors > mirrors

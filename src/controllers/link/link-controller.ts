@@ -18,7 +18,7 @@ import { importAnnotations } from '../../api/link/import-policy.ts';
 import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { TokenRenewal } from './token-renewal.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { collect, leftovers, makers } from '../gc/garbage-collector.ts';
+import { collect, leftoversOf, makers } from '../gc/garbage-collector.ts';
 import { LinkStatusWriter } from './link-status-writer.ts';
 import { TargetCluster } from './target-cluster.ts';
 import type { TargetSettings } from '../settings/target-settings.ts';
@@ -282,7 +282,7 @@ export class LinkController {
       // Where another Link names the cluster, its peer takes the mirrors and their egress ports over as they are.
       if (!wanted(cluster) || isLinked(cluster)) continue;
       const { concurrency } = settings;
-      if (leftovers(view, owner).length > 0)
+      if (leftoversOf(view, owner).length > 0)
         await collect({ ...this.#options, owner, client: local, concurrency, signal, log });
       if (!signal.aborted) egress.releaseLink(key, cluster);
     }

@@ -50,7 +50,7 @@ export function renewalWish(secret: V1Secret): RenewalWish | undefined {
  * Milliseconds until a token is renewed: at two thirds of its life by the target's clock, and never later than two thirds of its life from now, whatever the
  * clocks say.
  */
-export function renewalDelayMs(wish: Pick<RenewalWish, 'issuedAt' | 'expiresAt'>, now: number): number {
+export function tokenRenewalDelayMs(wish: Pick<RenewalWish, 'issuedAt' | 'expiresAt'>, now: number): number {
   const life = Math.max(0, wish.expiresAt - wish.issuedAt);
   return Math.min(life * RENEW_SHARE, Math.max(0, wish.issuedAt + life * RENEW_SHARE - now));
 }
@@ -121,9 +121,9 @@ export class TokenRenewal {
     const { clock } = this.#options;
     const own = this.#own;
     if (own === undefined || accessFromSecret(secret).bearer !== own.token)
-      return renewalDelayMs(wish, clock.now());
+      return tokenRenewalDelayMs(wish, clock.now());
     // Where our clock is ahead by most of a life, every new token would look as if it were due.
-    return Math.max(0, renewalDelayMs(wish, wish.issuedAt) - (clock.monotonic() - own.at));
+    return Math.max(0, tokenRenewalDelayMs(wish, wish.issuedAt) - (clock.monotonic() - own.at));
   }
 
   /** When it resolves no write is under way. */

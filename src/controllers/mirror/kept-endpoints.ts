@@ -60,11 +60,11 @@ export function planKept(facts: MirrorFacts): Step[] {
     gateway: ownGateway(one.service, facts.remote) ? undefined : facts.gateway,
   });
   return [
-    ...hosts.flatMap((host) => follow(part(host.local, known ? host.ready : undefined))),
-    ...formerHosts.flatMap((former) => follow(part(former, known ? false : undefined))),
+    ...hosts.flatMap((host) => followEndpoints(part(host.local, known ? host.ready : undefined))),
+    ...formerHosts.flatMap((former) => followEndpoints(part(former, known ? false : undefined))),
     ...(isHeadless(local.service)
       ? followHosts(part(local, undefined), facts)
-      : follow(part(local, undefined))),
+      : followEndpoints(part(local, undefined))),
   ];
 }
 
@@ -81,7 +81,7 @@ function ownGateway(service: V1Service | undefined, remote: V1Service | undefine
 }
 
 /** Endpoints that lead to the gateway or to egress pods. */
-export function follow(part: FollowedPart): Step[] {
+export function followEndpoints(part: FollowedPart): Step[] {
   const shown = part.populated === false ? shownAddresses('NoReadyEndpoints', []) : whatIsShown(part);
   return shown === undefined ? [] : write(part, shown);
 }

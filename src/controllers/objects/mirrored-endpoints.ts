@@ -2,14 +2,13 @@ import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/clien
 import { createHash } from 'node:crypto';
 import { MANAGER, NOT_READY, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../../api/names.ts';
 import { isDnsLabel } from '../../base/text.ts';
+import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
 import { ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { shortList } from '../imports/import-rules.ts';
 import type { MirroredPort } from './mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
-/** Label of an EndpointSlice: the Service it belongs to. */
-export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 /** Label on Endpoints that keeps kube's EndpointSliceMirroring controller from making a second slice of them. */
 export const SKIP_MIRROR_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
 /** Longest name of an EndpointSlice (an RFC 1123 subdomain). */

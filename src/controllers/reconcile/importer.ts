@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
 import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../../api/names.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
-import { bytesOf } from '../../exports/service-size.ts';
+import { metadataBytes } from '../../exports/service-size.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
 import type { ImportFacts } from './mirror-facts.ts';
 import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
@@ -173,7 +173,8 @@ export class Importer {
     if (known !== undefined) return known;
     const { rules } = this.#options;
     const { labels, annotations } = service.metadata ?? {};
-    const bytes = bytesOf(copiedLabels(labels, rules)) + bytesOf(copiedAnnotations(annotations, rules));
+    const bytes =
+      metadataBytes(copiedLabels(labels, rules)) + metadataBytes(copiedAnnotations(annotations, rules));
     this.#sizes.set(service, bytes);
     return bytes;
   }

@@ -13,7 +13,8 @@ import {
   LOCAL_DISCOVERY,
 } from '../../api/names.ts';
 import type { StoreChange } from '../../kube/informer/store.ts';
-import { SERVICE_NAME_LABEL, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
+import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
+import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import { isMirrorLease } from '../../api/lease-names.ts';
 
 /** Index of what mirroring made: by `cluster:<target cluster>` and by `link:<namespace>/<name>`. */

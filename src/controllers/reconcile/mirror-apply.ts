@@ -15,8 +15,8 @@ import {
   type ObjectRef,
   type Resource,
 } from '../../kube/objects/resource.ts';
+import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
-import { SERVICE_NAME_LABEL } from '../objects/mirrored-endpoints.ts';
 import type { LocalView } from './local-view.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
 import { type Kind, type MirrorObject, ownerReference, type Step } from './steps.ts';

@@ -1,5 +1,5 @@
 import { type AnswerLimits, ANSWER_LIMITS, MAX_PAGES } from '../../kube/client/answer-limits.ts';
-import type { Rate } from '../../kube/budget/pace.ts';
+import type { PaceRate } from '../../kube/budget/pace.ts';
 import type { PeerLimits } from '../../kube/budget/peer-budget.ts';
 
 /** What one linked cluster may make the controller hold, read and write; flags `--max-…` of `linkspan controller`. */
@@ -41,9 +41,9 @@ export const TARGET_BUDGETS: TargetBudgets = {
 const BURST_SECONDS = 400;
 
 /** How fast a peer's changes may be written. */
-export function writeRate({ changesPerSecond }: TargetBudgets): Rate {
+export function writeRate({ changesPerSecond }: TargetBudgets): PaceRate {
   return { perSecond: changesPerSecond, burst: changesPerSecond * BURST_SECONDS };
 }
 
 /** How fast a peer may be read, in events of up to 4 KiB: 8 MiB a second lasting, which is a tenth of a CPU, and 160 MiB at once. */
-export const READ_RATE: Rate = { perSecond: 2000, burst: 40_000 };
+export const READ_RATE: PaceRate = { perSecond: 2000, burst: 40_000 };

@@ -40,7 +40,7 @@ export class PodClients implements Clients {
       store: this.#store,
       fieldSelector: NOT_ENDED,
       pageSize: PAGE_SIZE,
-      transform: storedPod,
+      transform: storedClientPod,
     });
     this.#store.subscribe('egress: clients by their pods', ({ object, previous }) => {
       const addresses = new Set([...podAddresses(object), ...(previous ? podAddresses(previous) : [])]);
@@ -94,7 +94,7 @@ export class PodClients implements Clients {
  * What is kept of a pod; there may be tens of thousands. Those without an address yet, and those that have
  * ended, are nobody. Pure.
  */
-export function storedPod({ metadata = {}, spec, status = {} }: V1Pod): V1Pod | undefined {
+export function storedClientPod({ metadata = {}, spec, status = {} }: V1Pod): V1Pod | undefined {
   const podIPs = addressesOf(status);
   if (podIPs.length === 0 || status.phase === 'Succeeded' || status.phase === 'Failed') return undefined;
   const kept: V1PodSpec = { containers: [], serviceAccountName: spec?.serviceAccountName ?? 'default' };

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
 import type { Identity, IdentitySource } from '../../identity/sources/identity.ts';
-import { refusalOf } from '../../identity/trust/trust.ts';
+import { peerRefusalOf } from '../../identity/trust/trust.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
@@ -269,7 +269,7 @@ export class GatewayPool implements Http2User {
         identity: () => presented,
         serverName: gateway,
         alpn: streams ? STREAMS_FIRST : [TRANSPORT_HEADER_ALPN],
-        refuses: (socket, own) => refusalOf(socket, own, clock.now(), gateway),
+        refuses: (socket, own) => peerRefusalOf(socket, own, clock.now(), gateway),
         onProven: (opened, socket) => this.#options.onProven?.(opened, socket),
       },
       { host, port },

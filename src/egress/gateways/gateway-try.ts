@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
-import { refusalOf } from '../../identity/trust/trust.ts';
+import { peerRefusalOf } from '../../identity/trust/trust.ts';
 import { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import { ConnectionCounters } from '../../proxy/metrics/connection-counters.ts';
 import { tlsConnect } from '../../proxy/io/dial.ts';
@@ -43,7 +43,7 @@ export async function tryGateway(
         identity: () => identity.current(),
         serverName: name,
         alpn: [STREAMS_ALPN, TRANSPORT_HEADER_ALPN],
-        refuses: (socket, own) => refusalOf(socket, own, clock.now(), name),
+        refuses: (socket, own) => peerRefusalOf(socket, own, clock.now(), name),
       },
       { host, port },
     );

@@ -11,7 +11,7 @@ import { lostTrust, trustOf } from '../../identity/trust/trust.ts';
 import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import { type Connection, endCarried, SocketConnection } from '../../proxy/io/connection.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import type { Admission, Ticket } from '../../base/connection-admission.ts';
+import type { ConnectionAdmission, Ticket } from '../../base/connection-admission.ts';
 
 /** What lies behind the handshake of a port. */
 export interface Acceptor {
@@ -37,7 +37,7 @@ export interface ListenerOptions {
   /** Time for the handshake; default 10 s (Linkerd's detect timeout). */
   readonly detectTimeoutMs?: number;
   /** Who may come in before it is known who they are; shared by all ports of a process. */
-  readonly admission: Admission;
+  readonly admission: ConnectionAdmission;
   /** Several processes take connections from the same port (SO_REUSEPORT); default false. */
   readonly reusePort?: boolean;
 }

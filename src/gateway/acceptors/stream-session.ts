@@ -5,7 +5,7 @@ import type { Connection } from '../../proxy/io/connection.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
 import { Http2Connection, type Http2User } from '../../proxy/http2/http2-connection.ts';
-import { ErrorCode } from '../../proxy/http2/errors.ts';
+import { Http2ErrorCode } from '../../proxy/http2/errors.ts';
 import { Http2Exchange } from '../../proxy/downstream/http2-exchange.ts';
 import { statusField } from '../../proxy/http2/message.ts';
 import type { Http2Stream } from '../../proxy/http2/stream.ts';
@@ -103,7 +103,7 @@ export class StreamSession implements Http2User {
       if (!(error instanceof ProxyFailure)) throw error;
       this.#options.counters.failure(error.kind);
       stream.head(refusalHead(error), true);
-      if (!ended) stream.reset(ErrorCode.NO_ERROR);
+      if (!ended) stream.reset(Http2ErrorCode.NO_ERROR);
     }
   }
 

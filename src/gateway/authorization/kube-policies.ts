@@ -41,7 +41,7 @@ import {
   externalAddresses,
   podAddresses,
   samePod,
-  storedPod,
+  storedPolicyPod,
   workloadOfExternal,
   workloadOfPod,
 } from './workload.ts';
@@ -134,7 +134,7 @@ class KubePolicies implements PolicySource {
       indexes: { [BY_ADDRESS]: externalAddresses },
     });
     this.#pods = this.#kind<V1Pod>('', 'Pod', 'pods', {
-      transform: storedPod,
+      transform: storedPolicyPod,
       indexes: { [BY_ADDRESS]: podAddresses },
     });
     this.#facts = this.#factsOfStores();

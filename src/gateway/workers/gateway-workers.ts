@@ -8,7 +8,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import type { GatewayAdminView } from '../admin-view.ts';
 import { addReports, EMPTY_REPORT, type GatewayReport, type WorkerCounts } from '../gateway-metrics.ts';
 import { bestReadiness, type TargetQuestion } from '../target-readiness.ts';
-import type { Question, Told, WorkerEvents, WorkerHandle } from './worker.ts';
+import type { WorkerQuestion, Told, WorkerEvents, WorkerHandle } from './worker.ts';
 
 /** Time in which a worker answers, for a question that somebody waits for. */
 const ANSWER_MS = 2000;
@@ -171,12 +171,12 @@ export class Workers implements GatewayAdminView {
     return this.#slots.reduce((sum, slot) => addReports(sum, slot.report), own);
   }
 
-  #askAll(question: Question): Promise<unknown[]> {
+  #askAll(question: WorkerQuestion): Promise<unknown[]> {
     return Promise.all(this.#slots.map((slot) => this.#ask(slot, question, ANSWER_MS)));
   }
 
   /** @returns undefined when there is no answer in time */
-  #ask(slot: Slot, question: Question, timeoutMs: number): Promise<unknown> {
+  #ask(slot: Slot, question: WorkerQuestion, timeoutMs: number): Promise<unknown> {
     const { handle, waiting } = slot;
     if (handle === undefined) return Promise.resolve(undefined);
     const id = ++this.#ids;

@@ -8,16 +8,16 @@ import type { Logger } from '../../telemetry/log.ts';
 export const WORKER_VARIABLE = 'LINKSPAN_WORKER';
 
 /** What a parent asks its workers. */
-export type Question =
+export type WorkerQuestion =
   | { readonly ask: 'ready' }
   | { readonly ask: 'report' }
   | { readonly ask: 'target'; readonly target: TargetQuestion }
   | { readonly ask: 'level'; readonly level: string };
 
 /** From the parent. */
-export interface Asked {
+export interface AskedWorker {
   readonly id: number;
-  readonly question: Question;
+  readonly question: WorkerQuestion;
 }
 
 /** To the parent: an answer, or what it should know unasked. */
@@ -30,7 +30,7 @@ export type Told =
 export interface WorkerHandle {
   readonly pid: number | undefined;
   /** Never throws: one that is gone does not hear. */
-  send(asked: Asked): void;
+  send(asked: AskedWorker): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
@@ -92,7 +92,7 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
       if (send === undefined || !process.connected) resolve();
       else send(told, undefined, undefined, () => resolve());
     });
-  const reply = async (id: number, question: Question) => {
+  const reply = async (id: number, question: WorkerQuestion) => {
     let answer: unknown;
     try {
       answer = await answerOf(view, question);
@@ -104,7 +104,7 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
     await tell({ id, answer });
   };
   process.on('message', (message) => {
-    const { id, question } = message as Asked;
+    const { id, question } = message as AskedWorker;
     void reply(id, question);
   });
   return {
@@ -117,7 +117,7 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
   };
 }
 
-function answerOf(view: GatewayAdminView, question: Question): unknown {
+function answerOf(view: GatewayAdminView, question: WorkerQuestion): unknown {
   if (question.ask === 'ready') return view.ready();
   if (question.ask === 'report') return view.report();
   if (question.ask === 'target') return view.targetReady(question.target);

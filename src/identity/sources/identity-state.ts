@@ -5,7 +5,7 @@ import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { iso } from '../x509/certificate.ts';
 import type { Identity } from './identity.ts';
-import { identityHealth, type LoadedIdentity, type Refusal } from './loaded-identity.ts';
+import { identityHealth, type LoadedIdentity, type IdentityRefusal } from './loaded-identity.ts';
 
 export interface IdentityStateOptions {
   readonly clock: Clock;
@@ -19,7 +19,7 @@ export class IdentityState {
   readonly #options: IdentityStateOptions;
   readonly #listeners = new Set<() => void>();
   #loaded: LoadedIdentity | undefined;
-  #refusal: Refusal | undefined;
+  #refusal: IdentityRefusal | undefined;
   /** What was last told: listeners and log hear of changes, not of every look. */
   #told = '';
 

@@ -50,7 +50,7 @@ export function verifyIdentity({ cert, key, ca }: IdentityParts, now: number): L
 }
 
 /** Why what is there now, or was to replace it, was refused. */
-export interface Refusal {
+export interface IdentityRefusal {
   readonly error: LinkspanError;
   /** It is the very set in use: it was good once, and time has passed over it. */
   readonly inUse: boolean;
@@ -64,7 +64,7 @@ export interface Refusal {
  */
 export function identityHealth(
   loaded: LoadedIdentity | undefined,
-  refusal: Refusal | undefined,
+  refusal: IdentityRefusal | undefined,
   now: number,
   failed: string,
 ): Health {

@@ -121,7 +121,7 @@ export function trustOf(settings: TrustSettings): Trust {
  * vouch for this name, and whether it is the name that was meant.
  * @param expected whom we mean; undefined = whoever it is
  */
-export function refusalOf(
+export function peerRefusalOf(
   socket: TLSSocket,
   settings: TrustSettings,
   now: number,

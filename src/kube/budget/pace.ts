@@ -1,7 +1,7 @@
 import { sleep, type Clock } from '../../base/clock.ts';
 
 /** How much may be done at once, and how much lasting. */
-export interface Rate {
+export interface PaceRate {
   readonly perSecond: number;
   readonly burst: number;
 }
@@ -12,11 +12,11 @@ export interface Rate {
  */
 export class Pace {
   readonly #clock: Clock;
-  readonly #rate: Rate;
+  readonly #rate: PaceRate;
   #tokens: number;
   #at: number;
 
-  constructor(rate: Rate, clock: Clock) {
+  constructor(rate: PaceRate, clock: Clock) {
     this.#rate = rate;
     this.#clock = clock;
     this.#tokens = rate.burst;

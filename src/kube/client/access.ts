@@ -12,7 +12,7 @@ import {
   type Config,
   type ConfigText,
   invalid,
-  type Origin,
+  type KubeconfigOrigin,
   parseText,
   personsKubeconfig,
   readConfig,
@@ -153,7 +153,7 @@ function inCluster(): ClusterAccess {
   };
 }
 
-function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
+function fromText(textOfConfig: string, origin: KubeconfigOrigin): ClusterAccess {
   const { cluster, user } = select(parseText(textOfConfig, origin), origin);
   const pem = (what: string, data: string | null | undefined, file: string | null | undefined) =>
     pemOf({ what, data: data ?? undefined, file: file ?? undefined }, origin);
@@ -180,7 +180,7 @@ function fromText(textOfConfig: string, origin: Origin): ClusterAccess {
   };
 }
 
-function select(config: Config, origin: Origin): { cluster: Cluster; user: User } {
+function select(config: Config, origin: KubeconfigOrigin): { cluster: Cluster; user: User } {
   const contextName = origin.context ?? config['current-context'] ?? '';
   if (contextName === '') throw invalid(origin, 'has no current-context');
   const pick = <S extends z.ZodType>(kind: 'context' | 'cluster' | 'user', name: string, shape: S) => {
@@ -199,7 +199,7 @@ function select(config: Config, origin: Origin): { cluster: Cluster; user: User 
 
 function pemOf(
   value: { what: string; data: string | undefined; file: string | undefined },
-  origin: Origin,
+  origin: KubeconfigOrigin,
 ): string | undefined {
   const { what, data, file } = value;
   if (data !== undefined && data !== '') {
@@ -211,7 +211,7 @@ function pemOf(
   return file === undefined || file === '' ? undefined : readText(resolveFile(what, file, origin));
 }
 
-function resolveFile(what: string, file: string, origin: Origin): string {
+function resolveFile(what: string, file: string, origin: KubeconfigOrigin): string {
   if (origin.directory !== undefined) return path.resolve(origin.directory, file);
   throw invalid(
     origin,
@@ -219,7 +219,7 @@ function resolveFile(what: string, file: string, origin: Origin): string {
   );
 }
 
-function authOf(user: User, cluster: Cluster, origin: Origin): Auth {
+function authOf(user: User, cluster: Cluster, origin: KubeconfigOrigin): Auth {
   if (user.tokenFile) return tokenFileAuth(resolveFile('tokenFile', user.tokenFile, origin));
   if (user.token) return staticAuth(`Bearer ${user.token.trim()}`);
   if (user.username)
@@ -248,7 +248,7 @@ function authOf(user: User, cluster: Cluster, origin: Origin): Auth {
 }
 
 /** The cluster as plugins are told of it (`ExecCredential.spec.cluster`). */
-function clusterInfo(cluster: Cluster, origin: Origin): Record<string, unknown> {
+function clusterInfo(cluster: Cluster, origin: KubeconfigOrigin): Record<string, unknown> {
   const file = cluster['certificate-authority'];
   const ca = cluster['certificate-authority-data'] || (file ? base64Of(file, origin) : undefined);
   const extensions = z
@@ -264,6 +264,6 @@ function clusterInfo(cluster: Cluster, origin: Origin): Record<string, unknown> 
   };
 }
 
-function base64Of(file: string, origin: Origin): string {
+function base64Of(file: string, origin: KubeconfigOrigin): string {
   return Buffer.from(readText(resolveFile('certificate-authority', file, origin))).toString('base64');
 }

@@ -17,7 +17,7 @@ const schema = z.looseObject({
 export type Config = z.output<typeof schema>;
 
 /** Where a kubeconfig is from. */
-export interface Origin {
+export interface KubeconfigOrigin {
   readonly source: string;
   /** Folder that relative paths start from; undefined where files make no sense (a Secret). */
   readonly directory: string | undefined;
@@ -135,7 +135,7 @@ export function readText(file: string): string {
 }
 
 /** @throws LinkspanError KUBECONFIG_INVALID */
-export function parseText(textOfConfig: string, origin: Origin): Config {
+export function parseText(textOfConfig: string, origin: KubeconfigOrigin): Config {
   if (textOfConfig.length > MAX_LENGTH) throw invalid(origin, `has more than ${MAX_LENGTH} characters`);
   if (textOfConfig.trim() === '') throw invalid(origin, 'is empty');
   let value: unknown;
@@ -159,7 +159,7 @@ export function checked<S extends z.ZodType>(
   shape: S,
   value: unknown,
   where: string,
-  origin: Origin,
+  origin: KubeconfigOrigin,
 ): z.output<S> {
   const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data;
@@ -168,6 +168,6 @@ export function checked<S extends z.ZodType>(
   throw invalid(origin, what.replace(/ {2,}/g, ' '));
 }
 
-export function invalid(origin: Origin, what: string, cause?: unknown): LinkspanError {
+export function invalid(origin: KubeconfigOrigin, what: string, cause?: unknown): LinkspanError {
   return new LinkspanError('KUBECONFIG_INVALID', `${origin.source} ${what}`, { cause });
 }

@@ -6,7 +6,7 @@ import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
-import { ErrorCode } from '../http2/errors.ts';
+import { Http2ErrorCode } from '../http2/errors.ts';
 import { type Http2Request, ORIG_PROTO, readRequest, statusField } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 
@@ -211,14 +211,14 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
       this.#over = true;
       this.#passed?.drop();
       this.#hold?.cancel();
-      this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+      this.#stream.reset(Http2ErrorCode.INTERNAL_ERROR);
     }
   }
 
   #break(failure: ProxyFailure): void {
     this.#session.counters.failure(failure.kind);
     this.#finish(failure);
-    this.#stream.reset(failure.code ?? ErrorCode.INTERNAL_ERROR);
+    this.#stream.reset(failure.code ?? Http2ErrorCode.INTERNAL_ERROR);
   }
 
   /** Sends what an endpoint has not looked at once more. */
@@ -334,7 +334,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   /** The response is out; a client that still sends is told that nobody reads it (RFC 9113 section 8.1). */
   #stopUpload(): void {
     if (this.#stream.remoteEnded) return;
-    this.#stream.reset(ErrorCode.NO_ERROR);
+    this.#stream.reset(Http2ErrorCode.NO_ERROR);
     // An endpoint that keeps its connection would wait for the rest.
     this.#upstream?.abandon();
   }

@@ -1,5 +1,5 @@
 import type { Rate, RateLimits } from '../../policy/rate-limits/rate-limits.ts';
-import { TokenBucket, Pace } from './token-bucket.ts';
+import { TokenBucket, BucketPace } from './token-bucket.ts';
 
 /** Which of the limits it is: Linkerd's label `ratelimit_scope`. */
 export type LimitScope = 'total' | 'identity' | 'override';
@@ -37,7 +37,7 @@ export class RateLimiter {
   readonly limits: RateLimits;
   readonly #options: RateLimiterOptions;
   readonly #total: TokenBucket | undefined;
-  readonly #perClient: Pace | undefined;
+  readonly #perClient: BucketPace | undefined;
   readonly #overrides: readonly { readonly clients: readonly string[]; readonly bucket: TokenBucket }[];
   /** The override of a client, so that names are not compared at every request. */
   readonly #named = new Map<string, TokenBucket | undefined>();
@@ -47,7 +47,7 @@ export class RateLimiter {
 
   constructor(limits: RateLimits, options: RateLimiterOptions) {
     const { shares = 1 } = options;
-    const pace = (rate: Rate) => new Pace(rate, shares);
+    const pace = (rate: Rate) => new BucketPace(rate, shares);
     const { total, perClient, overrides } = limits;
     this.limits = limits;
     this.#options = options;

@@ -4,7 +4,7 @@ import type { Rate } from '../../policy/rate-limits/rate-limits.ts';
 const ROUNDING_MS = 1e-3;
 
 /** A rate as its limiter calculates with it. */
-export class Pace {
+export class BucketPace {
   /** As it was said. */
   readonly rate: Rate;
   /** Between two that come as fast as they may, milliseconds. */
@@ -25,11 +25,11 @@ export class Pace {
  * are let through, and whoever comes no faster than the rate always is.
  */
 export class TokenBucket {
-  readonly pace: Pace;
+  readonly pace: BucketPace;
   /** Monotonic milliseconds. */
   #fullAt = -Infinity;
 
-  constructor(pace: Pace) {
+  constructor(pace: BucketPace) {
     this.pace = pace;
   }
 

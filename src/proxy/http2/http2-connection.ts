@@ -4,8 +4,8 @@ import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
-import { type AbuseLimit, PeerBudget } from './abuse.ts';
-import { ConnectionError, ErrorCode } from './errors.ts';
+import { type AbuseLimit, PeerAbuseBudget } from './abuse.ts';
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
   Flag,
@@ -96,7 +96,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #bytes: Connection;
   readonly #options: Http2Options;
   readonly #boundary: Boundary;
-  readonly #budget: PeerBudget;
+  readonly #budget: PeerAbuseBudget;
   readonly #sender: Sender;
   readonly #streams: StreamTable;
   readonly #reader = new FrameReader(this);
@@ -129,7 +129,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#bytes = bytes;
     this.#options = options;
     this.#boundary = options.boundary ?? NO_BOUNDARY;
-    this.#budget = new PeerBudget(options.clock, options.resetLimit);
+    this.#budget = new PeerAbuseBudget(options.clock, options.resetLimit);
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
     this.#maxStreams = options.maxStreams ?? 256;
@@ -244,7 +244,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#goingAway || this.#failed || this.#closed) return;
     this.#goingAway = true;
     this.#safely(() => {
-      this.#sender.control(goAwayFrame(MAX_WINDOW, ErrorCode.NO_ERROR, 'shutting down'));
+      this.#sender.control(goAwayFrame(MAX_WINDOW, Http2ErrorCode.NO_ERROR, 'shutting down'));
       // Its answer says that the client has seen the warning: what it sent before has arrived then.
       this.#sender.control(frame(FrameType.PING, 0, 0, DRAINING));
     });
@@ -293,7 +293,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#closed) return;
     this.#closed = true;
     this.#keepAlive?.stop();
-    this.#streams.loseAbove(0, ErrorCode.CANCEL, false);
+    this.#streams.loseAbove(0, Http2ErrorCode.CANCEL, false);
     this.#options.user.onClosed(this, error);
   }
 
@@ -302,9 +302,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   // oxlint-disable-next-line max-params -- as FrameSink says
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (!this.#settingsCame && (type !== FrameType.SETTINGS || flags & Flag.ACK))
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'the first frame is not SETTINGS');
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'the first frame is not SETTINGS');
     if (this.#block.open && type !== FrameType.CONTINUATION)
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a header block is interrupted');
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a header block is interrupted');
     if (type === FrameType.HEADERS) {
       this.#headers(streamId, this.#block.begin(streamId, flags, bytes, start, end));
       return;
@@ -317,7 +317,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   onDataStart(streamId: number, length: number): void {
     if (!this.#settingsCame || this.#block.open || streamId === 0)
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a DATA frame stands where none may');
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a DATA frame stands where none may');
     this.#streams.dataStart(streamId, length);
   }
 
@@ -335,13 +335,13 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#preface === PREFACE.length) return chunk;
     const length = Math.min(PREFACE.length - this.#preface, chunk.length);
     if (PREFACE.compare(chunk, 0, length, this.#preface, this.#preface + length) !== 0)
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'the connection preface is missing');
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'the connection preface is missing');
     this.#preface += length;
     return chunk.subarray(length);
   }
 
   #headers(streamId: number, whole: boolean): void {
-    if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'HEADERS have no stream');
+    if (streamId === 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'HEADERS have no stream');
     if (!whole) return;
     // Decoded even when nobody wants it: the tables of both ends must stay in step.
     const { bytes, start, end, endStream } = this.#block;
@@ -361,10 +361,10 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       case FrameType.WINDOW_UPDATE:
         return this.#windowUpdate(streamId, payload);
       case FrameType.PUSH_PROMISE:
-        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'nothing may be pushed');
+        throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'nothing may be pushed');
       case FrameType.PRIORITY:
         if (payload.length !== 5 || streamId === 0)
-          throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a PRIORITY frame is malformed');
+          throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'a PRIORITY frame is malformed');
         return this.#budget.spendIdleFrame();
       default:
         // Unknown types are ignored (RFC 9113 section 4.1).
@@ -374,19 +374,20 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   #reset(streamId: number, payload: Buffer): void {
     if (payload.length !== 4)
-      throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'RST_STREAM is malformed');
-    if (streamId === 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'RST_STREAM has no stream');
+      throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'RST_STREAM is malformed');
+    if (streamId === 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'RST_STREAM has no stream');
     const code = payload.readUInt32BE(0);
     // A peer that refuses a stream has as many as it wants, whatever its settings say.
-    if (code === ErrorCode.REFUSED_STREAM)
+    if (code === Http2ErrorCode.REFUSED_STREAM)
       this.#room = Math.max(1, Math.min(this.#room, this.#streams.size - 1));
     this.#streams.reset(streamId, code);
   }
 
   #settings(flags: number, streamId: number, payload: Buffer): void {
-    if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'SETTINGS have a stream');
+    if (streamId !== 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'SETTINGS have a stream');
     if (flags & Flag.ACK) {
-      if (payload.length > 0) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'an ACK has a payload');
+      if (payload.length > 0)
+        throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'an ACK has a payload');
       return;
     }
     this.#settingsCame = true;
@@ -401,8 +402,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   #ping(flags: number, streamId: number, payload: Buffer): void {
-    if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'PING has a stream');
-    if (payload.length !== 8) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'PING is malformed');
+    if (streamId !== 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'PING has a stream');
+    if (payload.length !== 8) throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'PING is malformed');
     this.#budget.spendIdleFrame();
     if ((flags & Flag.ACK) === 0) {
       this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
@@ -412,24 +413,24 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   #goAway(streamId: number, payload: Buffer): void {
-    if (streamId !== 0) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'GOAWAY has a stream');
-    if (payload.length < 8) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'GOAWAY is cut short');
+    if (streamId !== 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'GOAWAY has a stream');
+    if (payload.length < 8) throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'GOAWAY is cut short');
     this.#budget.spendIdleFrame();
     this.#last = true;
     if (this.#options.role === 'client')
-      this.#streams.loseAbove(payload.readUInt32BE(0) & 0x7fffffff, ErrorCode.REFUSED_STREAM, true);
+      this.#streams.loseAbove(payload.readUInt32BE(0) & 0x7fffffff, Http2ErrorCode.REFUSED_STREAM, true);
     this.#options.user.onGoAway(this);
     this.#endWhenIdle();
   }
 
   #windowUpdate(streamId: number, payload: Buffer): void {
     if (payload.length !== 4)
-      throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'WINDOW_UPDATE is malformed');
+      throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'WINDOW_UPDATE is malformed');
     this.#budget.spendWindowUpdate();
     const increment = payload.readUInt32BE(0) & 0x7fffffff;
     if (streamId !== 0) this.#streams.windowUpdate(streamId, increment);
     else if (increment === 0)
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a window grows by nothing');
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a window grows by nothing');
     else this.#sender.grow(increment);
   }
 
@@ -448,7 +449,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   /** The last GOAWAY, with the last stream that was taken. */
   #lastWord(): void {
     if (this.#last || this.#closed) return;
-    this.#sender.control(goAwayFrame(this.#streams.lastPeerId, ErrorCode.NO_ERROR, 'shutting down'));
+    this.#sender.control(goAwayFrame(this.#streams.lastPeerId, Http2ErrorCode.NO_ERROR, 'shutting down'));
     this.#last = true;
     this.#endWhenIdle();
   }
@@ -473,7 +474,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#failed = true;
     this.#reader.stop();
     const verdict = this.#verdictOf(error);
-    if (error instanceof ConnectionError || verdict.code === ErrorCode.INTERNAL_ERROR)
+    if (error instanceof ConnectionError || verdict.code === Http2ErrorCode.INTERNAL_ERROR)
       this.#verdict = verdict;
     const { code, message } = verdict;
     this.#bytes.send(goAwayFrame(this.#streams.lastPeerId, code, message));
@@ -487,7 +488,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #verdictOf(error: unknown): ConnectionError {
     if (error instanceof ConnectionError) return error;
     if (error instanceof HpackError)
-      return new ConnectionError(ErrorCode.COMPRESSION_ERROR, messageOf(error));
-    return new ConnectionError(ErrorCode.INTERNAL_ERROR, this.#boundary.caught(error).message);
+      return new ConnectionError(Http2ErrorCode.COMPRESSION_ERROR, messageOf(error));
+    return new ConnectionError(Http2ErrorCode.INTERNAL_ERROR, this.#boundary.caught(error).message);
   }
 }

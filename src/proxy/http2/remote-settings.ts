@@ -1,4 +1,4 @@
-import { ConnectionError, ErrorCode } from './errors.ts';
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import { DEFAULT_WINDOW, MAX_WINDOW, Setting } from './frames.ts';
 
 /** What the peer has asked for (RFC 9113 section 6.5.2). */
@@ -22,7 +22,7 @@ export function initialRemoteSettings(): RemoteSettings {
 /** Takes a SETTINGS payload into account; unknown ones are ignored. @throws ConnectionError */
 export function readSettings(payload: Buffer, into: RemoteSettings, role: 'client' | 'server'): void {
   if (payload.length % 6 !== 0)
-    throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a SETTINGS frame is cut short');
+    throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'a SETTINGS frame is cut short');
   into.leastHeaderTableSize = Number.POSITIVE_INFINITY;
   for (let at = 0; at < payload.length; at += 6) {
     const id = payload.readUInt16BE(at);
@@ -41,11 +41,11 @@ function assertValid(id: number, value: number, role: 'client' | 'server'): void
   // A server must not even say 1.
   if (id === Setting.ENABLE_PUSH && value > (role === 'client' ? 0 : 1)) throw invalid('ENABLE_PUSH', value);
   if (id === Setting.INITIAL_WINDOW_SIZE && value > MAX_WINDOW)
-    throw invalid('INITIAL_WINDOW_SIZE', value, ErrorCode.FLOW_CONTROL_ERROR);
+    throw invalid('INITIAL_WINDOW_SIZE', value, Http2ErrorCode.FLOW_CONTROL_ERROR);
   if (id === Setting.MAX_FRAME_SIZE && (value < 16_384 || value > 16_777_215))
     throw invalid('MAX_FRAME_SIZE', value);
 }
 
-function invalid(name: string, value: number, code: number = ErrorCode.PROTOCOL_ERROR): ConnectionError {
+function invalid(name: string, value: number, code: number = Http2ErrorCode.PROTOCOL_ERROR): ConnectionError {
   return new ConnectionError(code, `the setting ${name} cannot be ${value}`);
 }

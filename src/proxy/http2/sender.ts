@@ -2,7 +2,7 @@ import { appendChunk } from '../../base/gathered-bytes.ts';
 import type { Connection } from '../io/connection.ts';
 import type { WriteBuffer } from '../io/write-buffer.ts';
 import type { Field } from '../http/fields.ts';
-import { ConnectionError, ErrorCode } from './errors.ts';
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
   Flag,
@@ -103,7 +103,7 @@ export class Sender {
   grow(increment: number): void {
     this.#window += increment;
     if (this.#window > MAX_WINDOW)
-      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'the connection window is too large');
+      throw new ConnectionError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'the connection window is too large');
     this.pump();
   }
 
@@ -201,7 +201,7 @@ export class Sender {
   #written(open: boolean): void {
     if (!open) this.#congested = true;
     if (this.#bytes.buffered > MAX_UNREAD)
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read what it asks for');
+      throw new ConnectionError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read what it asks for');
   }
 
   #ended(stream: Http2Stream): void {

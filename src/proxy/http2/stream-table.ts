@@ -1,7 +1,7 @@
 import { About, type Field, trailerFields, valueOf } from '../http/fields.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
-import { GIVE_UP_MS, type PeerBudget, RAPID_MS } from './abuse.ts';
-import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
+import { GIVE_UP_MS, type PeerAbuseBudget, RAPID_MS } from './abuse.ts';
+import { ConnectionError, Http2ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
 import type { Sender } from './sender.ts';
@@ -11,7 +11,7 @@ import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
 export interface StreamTableOptions {
   readonly role: 'client' | 'server';
   readonly sender: Sender;
-  readonly budget: PeerBudget;
+  readonly budget: PeerAbuseBudget;
   readonly streamWindow: number;
   readonly connectionWindow: number;
   readonly maxUnconsumed: number;
@@ -157,7 +157,7 @@ export class StreamTable implements StreamOwner {
     } catch (again) {
       boundary.caught(again);
     }
-    stream.reset(ErrorCode.INTERNAL_ERROR);
+    stream.reset(Http2ErrorCode.INTERNAL_ERROR);
   }
 
   /** All of our message is on the wire. */
@@ -174,9 +174,9 @@ export class StreamTable implements StreamOwner {
     if (stream === undefined) return budget.spendIdleFrame();
     budget.earn();
     if (decoded.malformed !== undefined) {
-      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, decoded.malformed));
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, decoded.malformed));
     } else if (stream.remoteEnded) {
-      this.#fail(stream, new StreamError(ErrorCode.STREAM_CLOSED, 'HEADERS came behind the end'));
+      this.#fail(stream, new StreamError(Http2ErrorCode.STREAM_CLOSED, 'HEADERS came behind the end'));
     } else if (decoded.tooLarge) {
       this.#tooLarge(stream, end);
     } else if (stream.headCame) {
@@ -194,7 +194,10 @@ export class StreamTable implements StreamOwner {
     this.assertNotIdle(streamId);
     this.#receiveWindow -= length;
     if (this.#receiveWindow < 0)
-      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'more came than the connection window allows');
+      throw new ConnectionError(
+        Http2ErrorCode.FLOW_CONTROL_ERROR,
+        'more came than the connection window allows',
+      );
     this.#dataTaken = 0;
     const stream = this.#streams.get(streamId);
     this.#reading = stream;
@@ -203,12 +206,15 @@ export class StreamTable implements StreamOwner {
     // A frame of a stream that we have reset was under way.
     if (stream === undefined) return budget.spendIdleFrame();
     if (stream.remoteEnded || !stream.headCame) {
-      this.#fail(stream, new StreamError(ErrorCode.STREAM_CLOSED, 'DATA came where none may'));
+      this.#fail(stream, new StreamError(Http2ErrorCode.STREAM_CLOSED, 'DATA came where none may'));
       return;
     }
     stream.receiveWindow -= length;
     if (stream.receiveWindow < 0)
-      this.#fail(stream, new StreamError(ErrorCode.FLOW_CONTROL_ERROR, 'more came than the window allows'));
+      this.#fail(
+        stream,
+        new StreamError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'more came than the window allows'),
+      );
   }
 
   dataBytes(chunk: Buffer): void {
@@ -218,7 +224,7 @@ export class StreamTable implements StreamOwner {
     stream.received += chunk.length;
     if (stream.expected !== undefined && stream.received > stream.expected) {
       const text = 'the body is longer than its Content-Length';
-      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, text));
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
       return;
     }
     stream.unconsumed += chunk.length;
@@ -250,7 +256,7 @@ export class StreamTable implements StreamOwner {
     if (stream === undefined) return budget.spendIdleFrame();
     if (role === 'server' && !stream.answered && this.#options.now() - stream.bornAt < RAPID_MS)
       budget.spendReset();
-    this.#lose(stream, code, code === ErrorCode.REFUSED_STREAM);
+    this.#lose(stream, code, code === Http2ErrorCode.REFUSED_STREAM);
   }
 
   /** WINDOW_UPDATE of a stream. @throws ConnectionError */
@@ -260,9 +266,9 @@ export class StreamTable implements StreamOwner {
     if (stream === undefined) return;
     stream.sendWindow += increment;
     if (increment === 0) {
-      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'a window grows by nothing'));
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'a window grows by nothing'));
     } else if (stream.sendWindow > MAX_WINDOW) {
-      this.#fail(stream, new StreamError(ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large'));
+      this.#fail(stream, new StreamError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large'));
     } else {
       this.#sender.pump();
     }
@@ -274,7 +280,7 @@ export class StreamTable implements StreamOwner {
     for (const stream of this.#streams.values()) {
       stream.sendWindow += growth;
       if (stream.sendWindow > MAX_WINDOW)
-        throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large');
+        throw new ConnectionError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large');
     }
     if (growth > 0) this.#sender.pump();
   }
@@ -290,7 +296,7 @@ export class StreamTable implements StreamOwner {
       this.#options.role === 'client'
         ? streamId % 2 === 0 || streamId >= this.#nextId
         : streamId % 2 === 0 || streamId > this.#lastPeerId;
-    if (idle) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `stream ${streamId} has not begun`);
+    if (idle) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${streamId} has not begun`);
   }
 
   // --- the life of a stream
@@ -301,7 +307,7 @@ export class StreamTable implements StreamOwner {
     // A response to a stream that we have given up.
     if (role === 'client' && id % 2 === 1 && id < this.#nextId) return undefined;
     if (role === 'client' || id % 2 === 0)
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `stream ${id} cannot begin here`);
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${id} cannot begin here`);
     if (id <= this.#lastPeerId) return undefined;
     // The last GOAWAY has named the last stream: what came since is for another connection.
     if (refusing()) return undefined;
@@ -312,7 +318,7 @@ export class StreamTable implements StreamOwner {
       return stream;
     }
     budget.spendReset();
-    this.#sender.control(numberFrame(FrameType.RST_STREAM, id, ErrorCode.REFUSED_STREAM));
+    this.#sender.control(numberFrame(FrameType.RST_STREAM, id, Http2ErrorCode.REFUSED_STREAM));
     return undefined;
   }
 
@@ -325,7 +331,7 @@ export class StreamTable implements StreamOwner {
 
   #tooLarge(stream: Http2Stream, end: boolean): void {
     if (this.#options.role === 'client' || stream.headCame) {
-      this.#fail(stream, new StreamError(ErrorCode.ENHANCE_YOUR_CALM, 'the header list is too large'));
+      this.#fail(stream, new StreamError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'the header list is too large'));
       return;
     }
     stream.headCame = true;
@@ -355,8 +361,9 @@ export class StreamTable implements StreamOwner {
       this.#options.budget.spendIdleFrame();
       // HTTP/2 has no upgrades (RFC 9113 section 8.6): an HTTP/1 client would take what follows for another protocol.
       if (status === '101')
-        this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
-      else if (end) this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
+        this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
+      else if (end)
+        this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
       else stream.tellInterim(fields);
       return;
     }
@@ -369,7 +376,7 @@ export class StreamTable implements StreamOwner {
 
   #trailers(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
     if (!end || fields.some(({ lower }) => lower.startsWith(':'))) {
-      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, 'trailers are malformed'));
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'trailers are malformed'));
       return;
     }
     this.#remoteEnd(stream, trailerFields(fields));
@@ -378,7 +385,7 @@ export class StreamTable implements StreamOwner {
   #remoteEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void {
     if (stream.expected !== undefined && stream.received !== stream.expected) {
       const text = 'the body is shorter than its Content-Length';
-      this.#fail(stream, new StreamError(ErrorCode.PROTOCOL_ERROR, text));
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
       return;
     }
     stream.remoteEnded = true;

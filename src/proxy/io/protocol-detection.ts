@@ -1,7 +1,7 @@
 /**
  * What the first bytes of a client show. `likely` and `unlikely`: they may still turn out to be a request line; a client of HTTP would begin like that, or hardly.
  */
-export type Sight = 'http1' | 'http2' | 'opaque' | 'likely' | 'unlikely';
+export type ProtocolSight = 'http1' | 'http2' | 'opaque' | 'likely' | 'unlikely';
 
 const HTTP2_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 const VERSION = Buffer.from('http/', 'latin1');
@@ -39,10 +39,10 @@ export class FirstLine {
   #target = 0;
   /** Bytes of ` HTTP/` that have come. */
   #version = 0;
-  #sight: Sight = 'likely';
+  #sight: ProtocolSight = 'likely';
 
   /** What has been seen so far. */
-  get sight(): Sight {
+  get sight(): ProtocolSight {
     return this.#sight;
   }
 
@@ -52,7 +52,7 @@ export class FirstLine {
   }
 
   /** Takes the next bytes. Once it is decided, more do not change it. */
-  take(chunk: Buffer): Sight {
+  take(chunk: Buffer): ProtocolSight {
     for (let at = this.#skip(chunk, 0); at < chunk.length && !this.decided; at = this.#skip(chunk, at + 1))
       this.#sight = this.#next(chunk[at] ?? 0);
     return this.#sight;
@@ -73,7 +73,7 @@ export class FirstLine {
     return this.#sight !== 'likely' && this.#sight !== 'unlikely';
   }
 
-  #next(byte: number): Sight {
+  #next(byte: number): ProtocolSight {
     if (this.#preface >= 0) {
       this.#preface = byte === HTTP2_PREFACE[this.#preface] ? this.#preface + 1 : -1;
       if (this.#preface === HTTP2_PREFACE.length) return 'http2';
@@ -89,13 +89,13 @@ export class FirstLine {
     return this.#sight;
   }
 
-  #methodByte(byte: number): Sight {
+  #methodByte(byte: number): ProtocolSight {
     this.#word = 'method';
     if (this.#method.length <= LONGEST) this.#method += String.fromCharCode(byte);
     return METHODS.some((method) => method.startsWith(this.#method)) ? 'likely' : 'unlikely';
   }
 
-  #rest(byte: number, kind: number): Sight {
+  #rest(byte: number, kind: number): ProtocolSight {
     if (byte === LF) return this.#method === 'GET' && this.#target === SLASH ? 'http1' : 'opaque';
     const follows = this.#version > 0 && (byte | 0x20) === VERSION[this.#version - 1];
     this.#version = kind === BLANK ? 1 : follows ? this.#version + 1 : 0;
@@ -110,7 +110,7 @@ export class FirstLine {
   }
 
   /** The first line is one of HTTP/1 by the looks of it; whether it is the preface of HTTP/2 the bytes behind it say. */
-  #request(): Sight {
+  #request(): ProtocolSight {
     return this.#preface >= 0 ? 'likely' : 'http1';
   }
 }

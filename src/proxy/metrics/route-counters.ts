@@ -37,12 +37,12 @@ export class RouteCounters {
   readonly #answers = new Map<number, ResponseNumbers>();
 
   /** The client has been answered. @param ms until the head */
-  response(answer: Answer): void {
+  response(answer: RouteAnswer): void {
     observe(this.#responses, keyOf(answer), answer.ms);
   }
 
   /** A try has been answered, or failed. @param ms from its beginning until the head */
-  answer(answer: Answer): void {
+  answer(answer: RouteAnswer): void {
     observe(this.#answers, keyOf(answer), answer.ms);
   }
 
@@ -59,14 +59,14 @@ export class RouteCounters {
   }
 }
 
-export interface Answer {
+export interface RouteAnswer {
   readonly status: number;
   readonly grpc: number | undefined;
   readonly failed: boolean;
   readonly ms: number;
 }
 
-function keyOf({ status, grpc, failed }: Answer): number {
+function keyOf({ status, grpc, failed }: RouteAnswer): number {
   return responseKey(status, grpc) * 2 + Number(failed);
 }
 

@@ -3,7 +3,7 @@ import { type Boundary, contained } from '../http/failure-boundary.ts';
 import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../io/connection.ts';
 import type { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
-import { ErrorCode, errorName } from '../http2/errors.ts';
+import { Http2ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import { type WriteBuffer, takeWriteBuffer } from '../io/write-buffer.ts';
 
@@ -132,14 +132,14 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   destroy(error?: Error): void {
     if (this.dead) return;
     this.give(error);
-    this.cut(this.stream?.endSent === true ? ErrorCode.NO_ERROR : ErrorCode.CANCEL, error);
+    this.cut(this.stream?.endSent === true ? Http2ErrorCode.NO_ERROR : Http2ErrorCode.CANCEL, error);
   }
 
   abort(error?: Error): void {
     if (this.dead) return;
     this.give(error);
     // RFC 9113 section 8.5: how a tunnel tells of a broken connection.
-    this.cut(ErrorCode.CONNECT_ERROR, error);
+    this.cut(Http2ErrorCode.CONNECT_ERROR, error);
   }
 
   // --- what the stream tells
@@ -168,7 +168,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   onReset(_: Http2Stream, code: number, _unprocessed: boolean): void {
-    if (code === ErrorCode.NO_ERROR && this.#remoteEnded) {
+    if (code === Http2ErrorCode.NO_ERROR && this.#remoteEnded) {
       // Whoever has said all wants no more from us (RFC 9113 section 8.1); what came is still to be read.
       this.ended = true;
       this.unsent = 0;

@@ -124,7 +124,7 @@ export function refusalHead(failure: ProxyFailure): readonly Field[] {
 }
 
 /** The failure that a refusal tells of. */
-export function readRefusal(fields: readonly Field[]): ProxyFailure {
+export function readTunnelRefusal(fields: readonly Field[]): ProxyFailure {
   const status = Number(valueOf(fields, ':status'));
   const why = valueOf(fields, WHY)?.slice(0, MAX_WHY) ?? `the gateway answered ${status}`;
   return new ProxyFailure(KINDS.get(status) ?? 'connection failed', why);

@@ -4,7 +4,7 @@ import { type FailureKind, ProxyFailure } from '../http/failures.ts';
 import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
 import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
-import { ErrorCode, errorName } from '../http2/errors.ts';
+import { Http2ErrorCode, errorName } from '../http2/errors.ts';
 import { ORIG_PROTO, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import { MALFORMED_LENGTH } from '../http2/stream-table.ts';
@@ -81,7 +81,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
     if (!this.#judged && failed) this.#options.endpoint.fail();
     else if (!this.#judged) this.#options.endpoint.abandon();
     this.#judged = true;
-    this.#stream?.reset(ErrorCode.CANCEL);
+    this.#stream?.reset(Http2ErrorCode.CANCEL);
   }
 
   onInterim(_: Http2Stream, fields: readonly Field[]): void {
@@ -119,16 +119,17 @@ export class Http2Upstream implements Upstream, StreamHandler {
   onReset(_: Http2Stream, code: number, unprocessed: boolean): void {
     const { label, connection, endpoint } = this.#options;
     const { verdict } = connection;
-    const kind: FailureKind = code === ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
+    const kind: FailureKind =
+      code === Http2ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
     if (verdict === undefined) {
       const text = `${label}: the endpoint ended the stream with ${errorName(code)}`;
       // A server that gives a call up at its deadline cancels it; to a gRPC client that is the deadline, and anything else a fault.
-      const terms = code === ErrorCode.CANCEL ? { code } : undefined;
+      const terms = code === Http2ErrorCode.CANCEL ? { code } : undefined;
       return this.#fail(new ProxyFailure(kind, text, undefined, terms), unprocessed || this.#mayRepeat());
     }
     // It was us who ended the connection. What a limit of ours cost says nothing of the endpoint.
-    const ours = verdict.code === ErrorCode.INTERNAL_ERROR;
-    if ((ours || verdict.code === ErrorCode.ENHANCE_YOUR_CALM) && !this.#judged) {
+    const ours = verdict.code === Http2ErrorCode.INTERNAL_ERROR;
+    if ((ours || verdict.code === Http2ErrorCode.ENHANCE_YOUR_CALM) && !this.#judged) {
       this.#judged = true;
       endpoint.abandon();
     }
@@ -152,7 +153,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
 
   #malformed(): void {
     const { label } = this.#options;
-    this.#stream?.reset(ErrorCode.PROTOCOL_ERROR);
+    this.#stream?.reset(Http2ErrorCode.PROTOCOL_ERROR);
     this.#fail(new ProxyFailure('bad target response', `${label}: the response is malformed`), false);
   }
 
@@ -168,7 +169,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
       this.#handler = handler;
       throw error;
     }
-    if (stream !== undefined && !(stream.endSent && stream.remoteEnded)) stream.reset(ErrorCode.CANCEL);
+    if (stream !== undefined && !(stream.endSent && stream.remoteEnded)) stream.reset(Http2ErrorCode.CANCEL);
   }
 
   #judge(status: number, grpc: string | undefined, at: number): void {

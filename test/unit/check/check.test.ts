@@ -5,7 +5,7 @@ import {
   type Category,
   type Check,
   type Finding,
-  type Outcome,
+  type CheckOutcome,
   passed,
   runChecks,
 } from '../../../src/check/check.ts';
@@ -53,7 +53,7 @@ const made = (id: string, severity: Check['severity'], ...findings: (Finding | E
 
 async function run(categories: readonly Category[], more: { waitMs?: number } = {}) {
   const clock = new VirtualClock();
-  const outcomes: Outcome[] = [];
+  const outcomes: CheckOutcome[] = [];
   const waits: string[] = [];
   const done = runChecks(categories, {
     clock,
@@ -275,7 +275,7 @@ describe('what checks say', () => {
 });
 
 describe('the report', () => {
-  const outcomes: Outcome[] = [
+  const outcomes: CheckOutcome[] = [
     {
       category: 'linkerd-multicluster',
       check: made('l5d-a', 'error'),

@@ -5,7 +5,12 @@ import path from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { accessFromSecret } from '../../../src/linking/credentials.ts';
-import { gatewayFacts, linkerdFacts, tokenOf, type GatewayOptions } from '../../../src/linking/link-gen.ts';
+import {
+  gatewayFacts,
+  linkerdFacts,
+  tokenOf,
+  type LinkGatewayOptions,
+} from '../../../src/linking/link-gen.ts';
 import { linkManifests } from '../../../src/linking/link-manifests.ts';
 import { parseLink, type LinkObject } from '../../../src/api/link/link-schema.ts';
 import { linkFacts } from '../../support/link-facts.ts';
@@ -72,7 +77,7 @@ describe('link-gen manifests', () => {
 });
 
 describe('link-gen reads the gateway Service', () => {
-  const options: GatewayOptions = {
+  const options: LinkGatewayOptions = {
     name: 'linkerd-gateway',
     namespace: 'mc',
     addresses: [],

@@ -16,7 +16,7 @@ import { RegexError } from '../../../src/base/regex-syntax.ts';
 import { readFaults } from '../../../src/policy/faults/fault-annotations.ts';
 import { readAccrual } from '../../../src/policy/accrual/accrual.ts';
 import { parseTargets } from '../../../src/discovery/file-targets.ts';
-import { meshEndpoint, storedPod } from '../../../src/discovery/mesh-pod.ts';
+import { meshEndpoint, storedMeshPod } from '../../../src/discovery/mesh-pod.ts';
 import { isListed } from '../../../src/api/ports/port-list.ts';
 import { parseRate, readRateLimits } from '../../../src/policy/rate-limits/rate-limit-annotations.ts';
 import { readRequestAnnotations } from '../../../src/policy/requests/request-annotations.ts';
@@ -25,7 +25,7 @@ import { serviceTargets } from '../../../src/discovery/service-targets.ts';
 import { routesOf } from '../../../src/egress/routes/routes.ts';
 import { passedBefore } from '../../../src/gateway/authorization/forwarded.ts';
 import { inNetworks } from '../../../src/gateway/authorization/networks.ts';
-import { storedPod as policyPod, workloadOfPod } from '../../../src/gateway/authorization/workload.ts';
+import { storedPolicyPod as policyPod, workloadOfPod } from '../../../src/gateway/authorization/workload.ts';
 import { isOfTrustDomain } from '../../../src/identity/names/trust-domain.ts';
 import { parseCertificates } from '../../../src/identity/x509/certificate.ts';
 import { identityKind } from '../../../src/identity/names/identity-name.ts';
@@ -127,7 +127,7 @@ function readAll(annotations: Record<string, string>): void {
     },
     status: { podIP: '10.0.0.1' },
   };
-  const stored = storedPod(pod);
+  const stored = storedMeshPod(pod);
   if (stored !== undefined) meshEndpoint(stored, 80, 'cluster.local');
   workloadOfPod(policyPod(pod) ?? {});
 }

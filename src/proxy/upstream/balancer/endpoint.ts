@@ -112,7 +112,7 @@ export class EndpointState implements EndpointPlace {
   }
 
   /** What an attempt has shown. For `PickedEndpoint` only. @param ms time to the first byte of the answer, where it counts */
-  learn(attempt: PickedEndpoint, outcome: Outcome, ms: number | undefined, now?: number): void {
+  learn(attempt: PickedEndpoint, outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
     if (ms !== undefined) this.#observe(ms, now ?? this.#parts.clock.monotonic());
     if (attempt.era !== this.#era) return;
     const decides = attempt === this.#proving;
@@ -186,7 +186,7 @@ export class EndpointState implements EndpointPlace {
  * What an attempt has shown of its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or not at all. `connected`: it has taken a connection. `refused`: it
  * could not be connected to. `unknown`: the client went away first.
  */
-export type Outcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
+export type EndpointOutcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
 
 /** One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not count. */
 export class PickedEndpoint {
@@ -238,7 +238,7 @@ export class PickedEndpoint {
     this.#end('unknown', undefined);
   }
 
-  #end(outcome: Outcome, ms: number | undefined, now?: number): void {
+  #end(outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
     if (this.#over) return;
     this.#over = true;
     this.endpoint.release();

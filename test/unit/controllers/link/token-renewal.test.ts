@@ -4,7 +4,11 @@ import { stringify } from 'yaml';
 import { statusError } from '../../../../src/kube/client/api-error.ts';
 import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { accessFromSecret } from '../../../../src/linking/credentials.ts';
-import { renewalDelayMs, renewalWish, TokenRenewal } from '../../../../src/controllers/link/token-renewal.ts';
+import {
+  tokenRenewalDelayMs,
+  renewalWish,
+  TokenRenewal,
+} from '../../../../src/controllers/link/token-renewal.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { serviceAccountToken } from '../../../support/tokens.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
@@ -158,7 +162,7 @@ describe('renewal of a token', () => {
 
   it('is not late where the target is ahead', () => {
     const wish = { issuedAt: START + 100 * HOUR, expiresAt: START + 124 * HOUR };
-    expect(renewalDelayMs(wish, START)).to.equal(16 * HOUR);
+    expect(tokenRenewalDelayMs(wish, START)).to.equal(16 * HOUR);
   });
 
   it('ends with the term: nothing is asked for or written afterwards', async () => {

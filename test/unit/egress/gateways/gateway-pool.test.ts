@@ -17,7 +17,7 @@ import { type Connection, SocketConnection } from '../../../../src/proxy/io/conn
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import { tlsConnect } from '../../../../src/proxy/io/dial.ts';
 import { Http2Connection, type Http2User } from '../../../../src/proxy/http2/http2-connection.ts';
-import { ErrorCode } from '../../../../src/proxy/http2/errors.ts';
+import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import { statusField } from '../../../../src/proxy/http2/message.ts';
 import type { Http2Stream } from '../../../../src/proxy/http2/stream.ts';
 import { DialledTunnel } from '../../../../src/proxy/streams/dialled-tunnel.ts';
@@ -431,7 +431,7 @@ describe('The connections of an egress to a gateway', () => {
     gateway.onStream = (stream, connection) => {
       if (connection !== gateway.connections[0]) return answer(stream);
       refused++;
-      stream.reset(ErrorCode.REFUSED_STREAM);
+      stream.reset(Http2ErrorCode.REFUSED_STREAM);
     };
     const ear = (await open(pool)).say('sent ').say('before');
     ear.connection.end();

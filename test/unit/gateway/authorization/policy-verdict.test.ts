@@ -13,7 +13,11 @@ import {
   rulesFor,
 } from '../../../../src/gateway/authorization/policy-rules.ts';
 import { policyVerdict, type PolicySetting } from '../../../../src/gateway/authorization/policy-verdict.ts';
-import { storedPod, type Workload, workloadOfPod } from '../../../../src/gateway/authorization/workload.ts';
+import {
+  storedPolicyPod,
+  type Workload,
+  workloadOfPod,
+} from '../../../../src/gateway/authorization/workload.ts';
 
 interface Cluster {
   servers: Server[];
@@ -374,7 +378,7 @@ describe('policies of the gateway itself', () => {
 
 describe('what is kept of a pod', () => {
   it('is what policies look at', () => {
-    const stored = storedPod({
+    const stored = storedPolicyPod({
       metadata: {
         name: 'a',
         namespace: 'demo',
@@ -403,9 +407,9 @@ describe('what is kept of a pod', () => {
 
   it('is nothing once it has ended, or before it has an address', () => {
     const status = { podIP: '10.0.0.1' };
-    expect(storedPod({ status: { ...status, phase: 'Succeeded' } })).to.equal(undefined);
-    expect(storedPod({ status: { ...status, phase: 'Failed' } })).to.equal(undefined);
-    expect(storedPod({ status: {} })).to.equal(undefined);
+    expect(storedPolicyPod({ status: { ...status, phase: 'Succeeded' } })).to.equal(undefined);
+    expect(storedPolicyPod({ status: { ...status, phase: 'Failed' } })).to.equal(undefined);
+    expect(storedPolicyPod({ status: {} })).to.equal(undefined);
   });
 });
 

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import type { SocketAddress } from '../../../../src/base/address.ts';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { TRANSPORT_HEADER_ALPN } from '../../../../src/api/names.ts';
-import { Admission } from '../../../../src/base/connection-admission.ts';
+import { ConnectionAdmission } from '../../../../src/base/connection-admission.ts';
 import { HeaderAcceptor } from '../../../../src/gateway/acceptors/header-acceptor.ts';
 import { MtlsListener } from '../../../../src/gateway/acceptors/mtls-listener.ts';
 import type { Identity, IdentitySource } from '../../../../src/identity/sources/identity.ts';
@@ -66,7 +66,7 @@ describe('rotation of a gateway that reads files', () => {
       peers: new OpenPeers({ ...shared, random: Math.random }),
       counters,
       acceptor,
-      admission: new Admission({ handshakes: 100, connections: 100 }),
+      admission: new ConnectionAdmission({ handshakes: 100, connections: 100 }),
     });
     address = await listener.listen();
   });

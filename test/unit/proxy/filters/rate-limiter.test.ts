@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Rate, RateLimits } from '../../../../src/policy/rate-limits/rate-limits.ts';
-import { TokenBucket, Pace } from '../../../../src/proxy/filters/token-bucket.ts';
+import { TokenBucket, BucketPace } from '../../../../src/proxy/filters/token-bucket.ts';
 import { RateLimiter, type RateLimiterOptions } from '../../../../src/proxy/filters/rate-limiter.ts';
 
 const rates = fc.record({
@@ -24,7 +24,7 @@ describe('a rate', () => {
         fc.array(fc.double({ min: 0, max: 400, noNaN: true }), { minLength: 1, maxLength: 300 }),
         fc.double({ min: 0, max: 1e9, noNaN: true }),
         (rate, gaps, start) => {
-          const bucket = new TokenBucket(new Pace(rate));
+          const bucket = new TokenBucket(new BucketPace(rate));
           let now = start;
           const passed: number[] = [];
           for (const gap of gaps) {
@@ -51,7 +51,7 @@ describe('a rate', () => {
         fc.double({ min: 0, max: 1e9, noNaN: true }),
         fc.double({ min: 0, max: 3, noNaN: true }),
         (rate, start, slack) => {
-          const bucket = new TokenBucket(new Pace(rate));
+          const bucket = new TokenBucket(new BucketPace(rate));
           for (let at = 0; at < 300; at++)
             expect(passes(bucket, start + (at * (1 + slack) * 1000) / rate.perSecond)).to.equal(true);
         },
@@ -62,7 +62,7 @@ describe('a rate', () => {
   it('lets a whole burst through after a rest, and says truly how long to wait then', () => {
     fc.assert(
       fc.property(rates, fc.double({ min: 0, max: 1e6, noNaN: true }), (rate, start) => {
-        const bucket = new TokenBucket(new Pace(rate));
+        const bucket = new TokenBucket(new BucketPace(rate));
         let count = 0;
         while (count < 1000 && passes(bucket, start)) count++;
         expect(count).to.equal(rate.burst);

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { FirstLine, isHttpServer, type Sight } from '../../../../src/proxy/io/protocol-detection.ts';
+import { FirstLine, isHttpServer, type ProtocolSight } from '../../../../src/proxy/io/protocol-detection.ts';
 import { clientProtocolOf } from '../../../../src/proxy/downstream/client-protocol.ts';
 
 /** What a client says that it speaks, and what it sends, must not be able to take a request past those who read requests. */
 describe('the first line of a client', () => {
-  const cases: readonly [text: string, sight: Sight][] = [
+  const cases: readonly [text: string, sight: ProtocolSight][] = [
     ['GET / HTTP/1.1\r\n', 'http1'],
     ['POST /x HTTP/1.0\r\nhost: a', 'http1'],
     [`GET /${'a'.repeat(9000)} HTTP/1.1\r\n`, 'http1'],

@@ -10,7 +10,7 @@ import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/upstream/ba
 import { SocketConnection } from '../../../../src/proxy/io/connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import type { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';
-import { ErrorCode } from '../../../../src/proxy/http2/errors.ts';
+import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import { FrameReader, type FrameSink, FrameType, settingsFrame } from '../../../../src/proxy/http2/frames.ts';
 import { Http2Pool } from '../../../../src/proxy/upstream/http2-pool.ts';
 import type { StreamHandler } from '../../../../src/proxy/http2/stream.ts';
@@ -132,25 +132,28 @@ describe('HTTP/2 connections to endpoints', () => {
     };
     const stream = connection.open(HEAD, false, handler);
     await eventually('it has come', () => came.length === 1);
-    stream.reset(ErrorCode.CANCEL);
-    stream.reset(ErrorCode.CANCEL);
+    stream.reset(Http2ErrorCode.CANCEL);
+    stream.reset(Http2ErrorCode.CANCEL);
     expect(stream.write(Buffer.from('more'))).to.equal(4);
     await clock.advance(24);
     expect([over, connection.active]).to.deep.equal([[], 1]);
     await clock.advance(1);
     await eventually('it is reset', () => over.length === 1);
-    expect([over, connection.active]).to.deep.equal([[ErrorCode.CANCEL], 0]);
+    expect([over, connection.active]).to.deep.equal([[Http2ErrorCode.CANCEL], 0]);
     // One that was answered is nobody's sign of an attack, and one that is answered meanwhile is over.
-    const second = connection.open(HEAD, true, { ...handler, onHead: () => second.reset(ErrorCode.CANCEL) });
+    const second = connection.open(HEAD, true, {
+      ...handler,
+      onHead: () => second.reset(Http2ErrorCode.CANCEL),
+    });
     await eventually('it has come', () => came.length === 2);
     came[1]?.respond({ ':status': 200 });
     await eventually('it is reset', () => over.length === 2);
-    connection.open(HEAD, true, handler).reset(ErrorCode.CANCEL);
+    connection.open(HEAD, true, handler).reset(Http2ErrorCode.CANCEL);
     await eventually('it has come', () => came.length === 3);
     came[2]?.respond({ ':status': 200 }, { endStream: true });
     await eventually('it is over', () => connection.active === 0);
     await clock.advance(25);
-    expect([over[1], told]).to.deep.equal([ErrorCode.CANCEL, []]);
+    expect([over[1], told]).to.deep.equal([Http2ErrorCode.CANCEL, []]);
   });
 
   it('keep the room of somebody who has been given it and has not used it yet', async () => {
