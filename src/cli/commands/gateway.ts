@@ -13,6 +13,8 @@ import { workerNumber } from '../../gateway/workers/worker.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import { relayDomain } from '../../identity/names/relayed-name.ts';
 import { clientFor } from '../../kube/client/scoped-client.ts';
+import { openPolicies } from '../../processes/gateway-policies.ts';
+import { meshSettings, ownZone } from '../../processes/gateway-mesh.ts';
 import { MAX_PENDING } from '../../proxy/upstream/target-options.ts';
 import { LastResort } from '../../telemetry/last-resort.ts';
 import { createLogger, type Logger } from '../../telemetry/log.ts';
@@ -24,9 +26,9 @@ import {
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
-import { endpointFlags, meshSettings, ownZone } from '../flags/endpoint-flags.ts';
+import { endpointFlags } from '../flags/endpoint-flags.ts';
 import { admissionFlags, admissionOf, withAdmissionFlags } from '../flags/admission-flags.ts';
-import { openPolicies, policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
+import { policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
 import { tuneForTraffic } from '../../processes/lifecycle.ts';
 import {
   type GatewayRun,

@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import {
   DEFAULT_CLUSTER_DOMAIN,
@@ -8,23 +7,11 @@ import {
   DEFAULT_NAMESPACE,
   TRUST_CONFIG_MAP,
 } from '../../api/names.ts';
-import { csrIssuer } from '../../identity/sources/csr-issuer.ts';
-import { openIdentityDir } from '../../identity/sources/identity-dir.ts';
 import { identityName } from '../../identity/names/identity-name.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
-import {
-  DEFAULT_IDENTITY_SERVICE,
-  DEFAULT_IDENTITY_TOKEN,
-  linkerdIssuer,
-} from '../../identity/sources/linkerd-issuer.ts';
-import { openRequestedIdentity } from '../../identity/sources/requested-identity.ts';
-import {
-  configMapIn,
-  openAnchorsConfigMap,
-  openAnchorsFile,
-  type TrustAnchors,
-} from '../../identity/sources/trust-anchors.ts';
+import { DEFAULT_IDENTITY_SERVICE, DEFAULT_IDENTITY_TOKEN } from '../../identity/sources/linkerd-issuer.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
+import { openOwnIdentity } from '../../processes/own-identity.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { addAnchorsFlag, anchorsFlag, boundIdentity } from './anchors-flag.ts';
 import { accessOf, durationFlag } from './cluster-flags.ts';
@@ -101,61 +88,5 @@ export async function openIdentity(
 ): Promise<IdentitySource> {
   // The gateway of a mesh starts without an API server where its anchors are in a file.
   const clientOf = () => new KubeClient(accessOf(flags), { clock: systemClock, random: Math.random, log });
-  return boundIdentity(await openOwn(flags, clientOf, log), flags.anchors, { clientOf, log });
-}
-
-/** The identity with its own anchors. */
-async function openOwn(
-  flags: IdentityFlags,
-  clientOf: () => KubeClient,
-  log: Logger,
-): Promise<IdentitySource> {
-  const shared = { clock: systemClock, random: Math.random, log };
-  const { controlNamespace, trustDomain } = flags;
-  if (flags.identity === 'dir') return openIdentityDir({ dir: flags.identityDir ?? '', ...shared });
-  if (flags.identity === 'linkerd') {
-    const serverIdentity =
-      flags.identityServiceName ??
-      identityName({
-        serviceAccount: 'linkerd-identity',
-        namespace: controlNamespace,
-        controlNamespace,
-        trustDomain,
-      });
-    const issuer = linkerdIssuer({
-      address: parseAddress(flags.identityService, '--identity-service'),
-      serverIdentity,
-      tokenFile: flags.identityTokenFile,
-      ...(flags.identityName === undefined ? {} : { name: flags.identityName }),
-      controlNamespace,
-      trustDomain,
-      clock: systemClock,
-    });
-    const roots = `configmap:${controlNamespace}/linkerd-identity-trust-roots`;
-    const anchors = await openAnchors(flags.identityAnchors ?? roots, clientOf);
-    return openRequestedIdentity({ issuer, anchors, ...shared });
-  }
-  const issuer = csrIssuer({
-    client: clientOf(),
-    controlNamespace,
-    trustDomain,
-    lifetimeMs: flags.identityLifetime,
-    clock: systemClock,
-    log,
-  });
-  const where = flags.identityAnchors ?? `configmap:${DEFAULT_NAMESPACE}/${TRUST_CONFIG_MAP}`;
-  return openRequestedIdentity({ issuer, anchors: await openAnchors(where, clientOf), ...shared });
-}
-
-async function openAnchors(where: string, clientOf: () => KubeClient): Promise<TrustAnchors> {
-  const ref = configMapIn(where, '--identity-anchors');
-  return ref === undefined
-    ? openAnchorsFile(where, systemClock)
-    : openAnchorsConfigMap({
-        client: clientOf(),
-        ownsClient: true,
-        ref,
-        clock: systemClock,
-        random: Math.random,
-      });
+  return boundIdentity(await openOwnIdentity(flags, clientOf, log), flags.anchors, { clientOf, log });
 }

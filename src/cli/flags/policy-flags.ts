@@ -1,15 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { systemClock } from '../../base/clock.ts';
-import { openKubePolicies } from '../../gateway/authorization/kube-policies.ts';
 import { DEFAULT_CLUSTER_NETWORKS, isNetwork } from '../../gateway/authorization/networks.ts';
-import { NO_POLICIES, type PolicySource } from '../../gateway/authorization/policy-source.ts';
-import { meshNameOf } from '../../identity/names/trust-domain.ts';
-import type { IdentitySource } from '../../identity/sources/identity.ts';
-import type { KubeClient } from '../../kube/client/kube-client.ts';
-import type { Logger } from '../../telemetry/log.ts';
 
 /** Flags of the gateway about the policies of its cluster. */
 export const policyFlags = {
@@ -41,45 +32,4 @@ export function withPolicyFlags(command: Command): Command {
       "namespace of the gateway's pod, for Servers that select it (default: that of the pod's account)",
     )
     .option('--pod-name <name>', "name of the gateway's pod (default: the host name)");
-}
-type PolicyFlags = z.output<z.ZodObject<typeof policyFlags>>;
-
-/** Where Kubernetes tells every pod its namespace. */
-const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
-
-/** Watches the policies that the flags ask for. @param parts.port where the gateway listens for other clusters */
-export function openPolicies(
-  flags: PolicyFlags & { readonly controlNamespace: string; readonly trustDomain: string },
-  parts: {
-    readonly client: KubeClient;
-    readonly identity: IdentitySource;
-    readonly port: number;
-    readonly log: Logger;
-  },
-): PolicySource {
-  if (flags.policy === 'off') return NO_POLICIES;
-  const { client, identity, port, log } = parts;
-  const { controlNamespace, trustDomain, clusterNetworks } = flags;
-  const namespace = flags.podNamespace ?? ownNamespace();
-  return openKubePolicies({
-    client,
-    clock: systemClock,
-    random: Math.random,
-    log,
-    setting: () => ({
-      ...(meshNameOf(identity.current()?.name ?? '') ?? { controlNamespace, trustDomain }),
-      clusterNetworks,
-    }),
-    own: namespace === undefined ? undefined : { namespace, name: flags.podName ?? hostname(), port },
-    targets: flags.policy === 'all',
-  });
-}
-
-/** @returns undefined outside of Kubernetes */
-function ownNamespace(): string | undefined {
-  try {
-    return readFileSync(NAMESPACE_FILE, 'utf8').trim() || undefined;
-  } catch {
-    return undefined;
-  }
 }
