@@ -7,7 +7,6 @@ import {
   DEFAULT_NAMESPACE,
   TRUST_CONFIG_MAP,
 } from '../../api/names.ts';
-import { identityName } from '../../identity/names/identity-name.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import { DEFAULT_IDENTITY_SERVICE, DEFAULT_IDENTITY_TOKEN } from '../../identity/sources/linkerd-issuer.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';

@@ -19,6 +19,7 @@ import type { LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { planKept } from './kept-endpoints.ts';
 import { inheritedKeys, ownershipLabels, recordedKeys } from '../../api/mirror/mirror-metadata.ts';
 import {
+  contentPatch,
   besideLeaving,
   deletion,
   isLeaving,
