@@ -1,4 +1,4 @@
-import { ProxyFailure } from '../http/failures.ts';
+import type { ProxyFailure } from '../http/failures.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
 import { NO_BODY } from '../http/framing.ts';
 import type { Session } from './session.ts';
