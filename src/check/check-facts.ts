@@ -6,7 +6,8 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
-import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../api/names.ts';
+import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
+import { ADMIN_PORT_NAME, OURS, PROBE_PORT_NAME } from '../api/names.ts';
 import { KubeApiError, type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import {
   configMaps,
@@ -95,7 +96,7 @@ export class CheckFacts {
   }
 
   async mirrors(): Promise<readonly V1Service[]> {
-    return (await this.client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` })).items;
+    return (await this.client.list(services, { labelSelector: MIRRORED_SELECTOR })).items;
   }
 
   secret(name: string): Promise<V1Secret | undefined> {

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isMirrored } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import {
@@ -6,7 +7,6 @@ import {
   EXPORT_GATEWAY_NAME,
   EXPORT_GATEWAY_NAMESPACE,
   IMPORT_GATEWAYS,
-  MIRRORED_SERVICE_LABEL,
 } from '../api/names.ts';
 import { plainName } from '../base/dns-name.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
@@ -95,7 +95,7 @@ export async function readNamedGateways(client: KubeClient): Promise<NamedGatewa
   let pages = 0;
   for await (const page of listPages(client, services, {})) {
     for (const service of page.items) {
-      if (service.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true') continue;
+      if (isMirrored(service)) continue;
       const gateway = annotatedGateway(service);
       if (gateway !== undefined && (counts.has(gateway) || counts.size < MAX_NAMED))
         counts.set(gateway, (counts.get(gateway) ?? 0) + 1);

@@ -1,14 +1,9 @@
 import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
+import { clusterOf, MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { linkLeaseName } from '../api/lease-names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import {
-  CLUSTER_NAME_LABEL,
-  CREDENTIALS_SECRET_TYPE,
-  LINK_ANNOTATION,
-  MIRRORED_SERVICE_LABEL,
-  REMOTE_DISCOVERY,
-} from '../api/names.ts';
+import { CREDENTIALS_SECRET_TYPE, LINK_ANNOTATION, REMOTE_DISCOVERY } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { refOf, stubOfListed } from '../manifests/manifests.ts';
 import {
@@ -64,7 +59,7 @@ export async function readUnlink(client: KubeClient, request: UnlinkRequest): Pr
   const [legacy, lease, made, ...secretsFound] = await Promise.all([
     readLegacy(client, name, namespace),
     orUndefined(client.get(leases, { namespace, name: linkLeaseName(name) })),
-    client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` }),
+    client.list(services, { labelSelector: MIRRORED_SELECTOR }),
     orUndefined(
       client.get(secrets, { namespace, name: link?.spec?.clusterCredentialsSecret ?? credentialsName(name) }),
     ),
@@ -90,10 +85,10 @@ export function remainders(
   cluster: string,
   link: string,
 ): Pick<UnlinkFacts, 'mirrors' | 'federated'> {
-  const madeFor = ({ metadata }: V1Service) => {
-    const origin = readAnnotation(metadata?.annotations, LINK_ANNOTATION);
+  const madeFor = (service: V1Service) => {
+    const origin = readAnnotation(service.metadata?.annotations, LINK_ANNOTATION);
     // Linkerd's mirrors say nothing of the Link; ours of another Link are that one's.
-    return metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && (origin === undefined || origin === link);
+    return clusterOf(service) === cluster && (origin === undefined || origin === link);
   };
   const isMember = ({ metadata }: V1Service) =>
     (readAnnotation(metadata?.annotations, REMOTE_DISCOVERY) ?? '')

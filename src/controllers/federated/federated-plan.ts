@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import { writeEgressPorts } from '../../api/egress/egress-ports.ts';
 import {
@@ -16,7 +17,6 @@ import {
   IMPORT_QUOTAS,
   LOCAL_DISCOVERY,
   MIRROR_ANNOTATION_GROUPS,
-  MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
 } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
@@ -278,7 +278,7 @@ function prefixOf({ key, member }: MemberFacts): string {
 function leadMetadata({ remote, rules, imports }: MemberFacts) {
   const copied = copiedMetadata(remote ?? {}, imports.metadataAllowed ? rules : bareRules());
   return {
-    labels: { ...copied.labels, [MIRRORED_SERVICE_LABEL]: 'true' },
+    labels: { ...copied.labels, ...mirrorLabels({}) },
     annotations: copied.annotations,
   };
 }
@@ -346,7 +346,7 @@ function newFederated(facts: MemberFacts): V1Service {
 function joinPatch(facts: MemberFacts, service: V1Service): Step | undefined {
   const lead = facts.leads ? leadMetadata(facts) : { labels: {}, annotations: {} };
   const desired = {
-    labels: { ...lead.labels, [MIRRORED_SERVICE_LABEL]: 'true' },
+    labels: { ...lead.labels, ...mirrorLabels({}) },
     annotations: { ...lead.annotations, ...entryAnnotations(facts) },
   };
   // Who does not lead takes nothing back that the leader copied.

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import {
@@ -10,7 +11,7 @@ import {
   memberLinkKey,
   memberName,
 } from '../../api/mirror/federated-members.ts';
-import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { LOCAL_DISCOVERY } from '../../api/names.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from '../removals/drop-guard.ts';
 import type { EgressWish, EgressAllocator } from '../egress-ports/egress-allocator.ts';
@@ -252,7 +253,7 @@ export class FederatedReconciler {
   #exported(key: string): V1Service | undefined {
     const service = this.#options.members.services.get(key);
     // What mirroring made is no member: it would federate itself.
-    return service?.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true' ? undefined : service;
+    return isMirrored(service) ? undefined : service;
   }
 
   #wish(key: string, remote: V1Service): EgressWish {

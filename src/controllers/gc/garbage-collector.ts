@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import {
   clusterOfEntry,
@@ -8,7 +9,7 @@ import {
 } from '../../api/mirror/federated-members.ts';
 import type { Random } from '../../base/backoff.ts';
 import { type Clock, untilAborted } from '../../base/clock.ts';
-import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
+import { LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
@@ -103,8 +104,9 @@ export function makers(view: LocalView): Map<string, Set<string>> {
     found.set(link, (found.get(link) ?? new Set()).add(cluster));
   };
   const members = `${MEMBER_LINK_GROUP}/`;
-  for (const { metadata } of view.stores.services.list()) {
-    note(readAnnotation(metadata?.annotations, LINK_ANNOTATION), metadata?.labels?.[CLUSTER_NAME_LABEL]);
+  for (const service of view.stores.services.list()) {
+    const { metadata } = service;
+    note(readAnnotation(metadata?.annotations, LINK_ANNOTATION), clusterOf(service));
     for (const key of Object.keys(metadata?.annotations ?? {})) {
       if (!key.startsWith(members)) continue;
       const cluster = key.slice(members.length);

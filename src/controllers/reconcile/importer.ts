@@ -1,7 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import type { Clock } from '../../base/clock.ts';
 import { createdAt } from '../../kube/objects/resource.ts';
-import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../../api/names.ts';
+import { IMPORT_QUOTAS } from '../../api/names.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import { metadataBytes } from '../../exports/service-size.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
@@ -183,7 +184,7 @@ export class Importer {
     const made = () =>
       view.stores.namespaces
         .list()
-        .filter(({ metadata }) => metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster)
+        .filter((one) => clusterOf(one) === cluster)
         .map(({ metadata }) => metadata?.name ?? '');
     return this.ledger.admitNamespace(namespace, made, sight);
   }
