@@ -17,13 +17,9 @@ import { memberClaim, type ClaimState, type DropGuard } from '../removals/drop-g
 import type { EgressWish, EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { GatewayFacts, ImportFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
-import {
-  decideMember,
-  type MemberFacts,
-  type MemberVerdict,
-  planMember,
-  type Union,
-} from './federated-plan.ts';
+import { planMember } from './federated-plan.ts';
+import { decideMember, type MemberVerdict } from './federated-verdict.ts';
+import type { MemberFacts, Union } from './member-facts.ts';
 import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
@@ -173,7 +169,7 @@ export class FederatedReconciler {
 
   /** As `MirrorReconciler` does: what nothing leads to any more is given back. */
   #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action, reason }: MemberVerdict): void {
-    const gone = action === 'leave' || NOTHING_OF_OURS.has(reason);
+    const gone = action === 'remove' || NOTHING_OF_OURS.has(reason);
     if (action !== 'join' && !gone) return;
     const holder = (name: string) => `${parseKey(key).namespace}/${name}@${member}`;
     const wanted = [...(gone ? [] : egressPorts)].map(

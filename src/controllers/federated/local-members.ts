@@ -10,7 +10,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import { FederatedReconciler } from './federated-reconciler.ts';
-import { unionFor } from './federated-plan.ts';
+import { unionFor } from './member-facts.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
 import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';

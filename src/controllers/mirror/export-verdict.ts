@@ -5,7 +5,7 @@ import { EXPORTED_LABEL, FEDERATED_LABEL } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
 import { portsLeftOut } from '../objects/mirrored-ports.ts';
-import { notMirrorable } from './mirror-verdict.ts';
+import { unmirrorable } from '../policies/checks.ts';
 
 /** Ways to export a Service. */
 export const EXPORT_MODES = ['gateway', 'flat', 'federated'] as const;
@@ -36,7 +36,7 @@ export interface ExportVerdict {
 export function exportVerdict(service: V1Service, mode: ExportMode): ExportVerdict {
   const refusal = isMirrored(service)
     ? 'it is itself a mirror; export the Service that it stands for'
-    : (notMirrorable(service) ?? federatedRefusal(service, mode));
+    : (unmirrorable(service) ?? federatedRefusal(service, mode));
   return { refusal, warnings: refusal === undefined ? warningsOf(service, mode) : [] };
 }
 
