@@ -4,7 +4,8 @@ import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
-import { Http2Connection, type Http2User } from '../../proxy/http2/http2-connection.ts';
+import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
+import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import { Http2ErrorCode } from '../../proxy/http2/errors.ts';
 import { Http2Exchange } from '../../proxy/downstream/http2-exchange.ts';
 import { statusField } from '../../proxy/http2/message.ts';
@@ -53,7 +54,7 @@ export interface StreamSessionOptions {
 }
 
 /** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
-export class StreamSession implements Http2User {
+export class StreamSession implements Http2User<Http2Connection> {
   readonly #options: StreamSessionOptions;
   readonly #connection: Http2Connection;
   readonly #namesClients: boolean;

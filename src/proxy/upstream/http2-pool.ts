@@ -3,7 +3,8 @@ import type { EndpointState } from './balancer/endpoint.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import { Http2Connection, type Http2User } from '../http2/http2-connection.ts';
+import { Http2Connection } from '../http2/http2-connection.ts';
+import type { Http2User } from '../http2/http2-options.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
@@ -63,7 +64,7 @@ interface Lane {
  * The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all clients share them; where
  * there is no room they get it in the order in which they came.
  */
-export class Http2Pool implements Http2User {
+export class Http2Pool implements Http2User<Http2Connection> {
   readonly #options: Http2PoolOptions;
   readonly #lanes = new Map<EndpointState, Lane>();
   readonly #owners = new Map<Http2Connection, EndpointState>();

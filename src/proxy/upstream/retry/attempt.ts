@@ -1,11 +1,28 @@
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { ProxyFailure } from '../../http/failures.ts';
+import type { Boundary } from '../../http/failure-boundary.ts';
 import type { Field } from '../../http/fields.ts';
-import type { IncomingResponse, Upstream, UpstreamHandler } from '../../http/messages.ts';
+import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
+import type { EndpointState } from '../balancer/endpoint.ts';
 
 /** What an answer that nobody wants may still cost, so that its connection can be used again. */
 const MAX_DISCARDED = 64 * 1024;
 const DISCARD_MS = 1000;
+
+/** What opens a try at an endpoint: a target. */
+export interface AttemptOpener extends Boundary {
+  /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
+  openTry(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    how: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
+  ): Promise<Upstream>;
+  /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
+  mayOpenAgain(elapsedMs: number): boolean;
+  /** The wait before it is. */
+  untilOpenAgain(refusals: number): Promise<void>;
+}
 
 /** Hears of a try, as long as it counts. */
 export interface AttemptOwner {

@@ -1,33 +1,17 @@
 import { backoffDelay } from '../../../base/backoff.ts';
 import { appendChunk } from '../../../base/gathered-bytes.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
-import type { Boundary } from '../../http/failure-boundary.ts';
-import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
+import type { ProxyFailure } from '../../http/failures.ts';
 import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
-import { RequestTimeouts, type DeadlineKind } from './timeouts.ts';
+import { RequestTimeouts, type DeadlineKind, timeoutFailure } from './timeouts.ts';
 import type { RequestPolicy, Way } from './policy.ts';
 import { MAX_UNSEEN, ReplayBody } from './replay-body.ts';
 import { isFailure } from './route-match.ts';
-import { Attempt, type AttemptOwner } from './attempt.ts';
+import { Attempt, type AttemptOpener, type AttemptOwner } from './attempt.ts';
 
 /** Between tries: 25 ms to 250 ms (Linkerd's). */
 const PAUSE = { minMs: 50, maxMs: 250 } as const;
-
-/** What opens a try at an endpoint: a target. */
-export interface AttemptOpener extends Boundary {
-  /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
-  openTry(
-    protocol: 'http1' | 'http2',
-    request: OutgoingRequest,
-    handler: UpstreamHandler,
-    how: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
-  ): Promise<Upstream>;
-  /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
-  mayOpenAgain(elapsedMs: number): boolean;
-  /** The wait before it is. */
-  untilOpenAgain(refusals: number): Promise<void>;
-}
 
 export interface RetryingRequestOptions {
   readonly opener: AttemptOpener;
@@ -353,9 +337,8 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     if (kind === 'try') return this.#tryExpired();
     account.timeouts[kind === 'head' ? 'request' : kind]++;
     const within = kind === 'head' ? headMs : timeouts[`${kind}Ms`];
-    const text = `${this.#options.policy.label}: ${WHAT[kind]} within ${within} ms`;
     this.#current?.giveUp(this.#current.flushed);
-    this.#fail(new ProxyFailure(FAILURE[kind], text));
+    this.#fail(timeoutFailure(kind, this.#options.policy.label, within));
   }
 
   /** A try that may not be repeated is left to go on. */
@@ -401,19 +384,6 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return this.#options.policy.clock.monotonic() - this.#startedAt;
   }
 }
-
-const WHAT = {
-  request: 'no complete response',
-  head: 'no response',
-  response: 'no end of the response',
-  idle: 'nothing moved',
-} as const;
-const FAILURE: Readonly<Record<keyof typeof WHAT, FailureKind>> = {
-  request: 'request timeout',
-  head: 'request timeout',
-  response: 'response timeout',
-  idle: 'idle timeout',
-};
 
 function grpcStatus(fields: readonly Field[]): number | undefined {
   const text = valueOf(fields, 'grpc-status');
