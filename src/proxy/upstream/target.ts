@@ -123,7 +123,7 @@ export class Target implements AttemptOpener, Boundary {
     return this.#openOne(protocol, request, handler, fresh);
   }
 
-  openTry(
+  openAttempt(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
@@ -138,9 +138,9 @@ export class Target implements AttemptOpener, Boundary {
     request: OutgoingRequest,
     handler: UpstreamHandler,
   ): Upstream {
-    const tries = new RetryingRequest({ opener: this, policy, protocol, request, handler });
-    tries.begin();
-    return tries;
+    const retrying = new RetryingRequest({ opener: this, policy, protocol, request, handler });
+    retrying.begin();
+    return retrying;
   }
 
   #openOne(
