@@ -16,7 +16,7 @@ export interface TargetSpec {
   readonly endpoints: readonly TargetEndpoint[];
   /** What the port speaks (`portProtocol`): how endpoints are spoken to, and which bytes may come for them. Absent = nobody says; clients are looked at. */
   readonly protocol?: PortProtocol;
-  /** Which failures shut an endpoint; absent = the gateway's own rules. */
+  /** Which failures eject an endpoint; absent = the gateway's own rules. */
   readonly accrual?: AccrualRules;
   /** Retries and timeouts; absent = none. */
   readonly requests?: RequestRules;

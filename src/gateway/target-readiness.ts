@@ -1,6 +1,6 @@
 import { splitTargetKey } from '../api/ports/target-key.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
-import { lookUp } from './served-target.ts';
+import { lookUp } from './service-table.ts';
 import type { PartHealth } from '../telemetry/admin.ts';
 
 /** A Service, or one port of it, as asked for at `/ready/<namespace>/<service>[?port=]`. */

@@ -12,7 +12,8 @@ import type { Connection } from '../../proxy/io/connection.ts';
 import { tlsConnect, type TlsOptions } from '../../proxy/io/dial.ts';
 import type { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
-import { Http2Connection, type Http2User } from '../../proxy/http2/http2-connection.ts';
+import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
+import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import { DialledTunnel } from '../../proxy/streams/dialled-tunnel.ts';
 import { MAX_STREAMS, STREAM_WINDOWS, tunnelHead } from '../../proxy/streams/stream-head.ts';
 import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
@@ -76,7 +77,7 @@ export interface FlowTarget {
  * The way to one gateway address: a few mTLS connections whose streams the flows of all routes share, where the gateway is one of ours; a connection with a transport header for each flow where it is not. Which of both the gateway
  * says in each handshake (ALPN), so nothing is lost by asking.
  */
-export class GatewayPool implements Http2User {
+export class GatewayPool implements Http2User<Http2Connection> {
   readonly place: GatewayEndpoint;
   readonly #options: GatewayPoolOptions;
   /** Connections that take new streams. */

@@ -48,7 +48,7 @@ export interface ListenerOptions {
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 
 /** A connection that has been let in to say who it is. */
-interface Met {
+interface Accepted {
   /** The TCP socket, below TLS. */
   readonly below: Socket;
   readonly ticket: Ticket;
@@ -59,7 +59,7 @@ export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
   /** All of them, and those that have not come through their handshake; by the address and port of the client. */
-  readonly #met = new Map<Socket | string, Met>();
+  readonly #accepted = new Map<Socket | string, Accepted>();
   /** Connections that were ended here in their handshake and of which the server has not told yet. */
   #dropped = 0;
   #server: tls.Server | undefined;
@@ -98,7 +98,7 @@ export class MtlsListener {
     this.#server = server;
     this.#renew(identity.current());
     this.#unsubscribe = identity.subscribe(() => this.#renew(identity.current()));
-    server.on('connection', (socket: Socket) => this.#safely(socket, () => this.#meet(socket)));
+    server.on('connection', (socket: Socket) => this.#safely(socket, () => this.#accept(socket)));
     server.on('tlsClientError', (error, socket) => {
       // A socket that was thrown away here has no port any more, and has been counted already.
       if (this.#dropped > 0 && socket.remotePort === undefined) this.#dropped--;
@@ -137,7 +137,7 @@ export class MtlsListener {
   destroy(): void {
     for (const connection of this.#connections) connection.abort();
     // Nobody has been told of these, and their handshakes may take longer than the grace.
-    for (const { below } of this.#met.values()) below.destroy();
+    for (const { below } of this.#accepted.values()) below.destroy();
   }
 
   /** New connections get the new certificate; open ones live on, as long as their clients are trusted (`OpenPeers`). */
@@ -156,17 +156,17 @@ export class MtlsListener {
   }
 
   /** Of a connection that has just been made nothing is known but where it comes from. */
-  #meet(socket: Socket): void {
+  #accept(socket: Socket): void {
     if (this.#serverName === '') return this.#turnAway(socket, 'no certificate');
-    const where = placeOf(socket);
+    const key = peerKeyOf(socket);
     const ticket = this.#options.admission.enter(socket.remoteAddress ?? '', () =>
       this.#turnAway(socket, 'handshake evicted'),
     );
     if (ticket === undefined) return this.#turnAway(socket, 'too many connections');
-    const met = { below: socket, ticket };
-    this.#met.set(where, met);
+    const accepted = { below: socket, ticket };
+    this.#accepted.set(key, accepted);
     socket.once('close', () => {
-      if (this.#met.get(where) === met) this.#met.delete(where);
+      if (this.#accepted.get(key) === accepted) this.#accepted.delete(key);
       ticket.leave();
     });
   }
@@ -189,8 +189,8 @@ export class MtlsListener {
 
   #admit(socket: tls.TLSSocket): void {
     const { counters, acceptor, peers } = this.#options;
-    const met = this.#met.get(placeOf(socket));
-    met?.ticket.admit();
+    const accepted = this.#accepted.get(peerKeyOf(socket));
+    accepted?.ticket.admit();
     const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
     if (acceptor.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
@@ -202,7 +202,7 @@ export class MtlsListener {
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
     const foreign = this.#foreign(socket);
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
-    const connection = new SocketConnection(socket, counters, met?.below);
+    const connection = new SocketConnection(socket, counters, accepted?.below);
     this.#connections.add(connection);
     counters.client.follow(connection);
     connection.whenClosed(() => this.#connections.delete(connection));
@@ -236,7 +236,7 @@ export class MtlsListener {
 }
 
 /** What a TCP socket and the TLS socket above it have in common: on Bun they are one; Node tells of the one first and then of the other. */
-function placeOf(socket: Socket): Socket | string {
+function peerKeyOf(socket: Socket): Socket | string {
   if (!TLS_BELOW) return socket;
   const { remoteAddress, remotePort } = socket;
   return `${remoteAddress ?? ''} ${remotePort ?? 0}`;

@@ -4,7 +4,8 @@ import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { Field } from '../../proxy/http/fields.ts';
-import { Http2Connection, type Http2User } from '../../proxy/http2/http2-connection.ts';
+import { Http2Connection } from '../../proxy/http2/http2-connection.ts';
+import type { Http2User } from '../../proxy/http2/http2-options.ts';
 import { Http2ErrorCode } from '../../proxy/http2/errors.ts';
 import { Http2Exchange } from '../../proxy/downstream/http2-exchange.ts';
 import { statusField } from '../../proxy/http2/message.ts';
@@ -22,7 +23,7 @@ import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
- * Visits of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill our
+ * Contexts of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill our
  * memory.
  */
 const MAX_NAMED = 10_000;
@@ -53,15 +54,15 @@ export interface StreamSessionOptions {
 }
 
 /** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
-export class StreamSession implements Http2User {
+export class StreamSession implements Http2User<Http2Connection> {
   readonly #options: StreamSessionOptions;
   readonly #connection: Http2Connection;
   readonly #namesClients: boolean;
   readonly #believes: boolean;
   /** Of the peer itself, by `name:port`. */
-  readonly #visits: Visits = new Map();
+  readonly #contexts: StreamContexts = new Map();
   /** Of those it speaks for, by identity. The longest known are at the front. */
-  readonly #clients = new Map<string, Visits>();
+  readonly #clients = new Map<string, StreamContexts>();
   #named = 0;
 
   constructor(options: StreamSessionOptions) {
@@ -122,8 +123,8 @@ export class StreamSession implements Http2User {
 
   onClosed(): void {
     this.#options.counters.streams.connections--;
-    leaveAll(this.#visits);
-    for (const visits of this.#clients.values()) leaveAll(visits);
+    leaveAll(this.#contexts);
+    for (const contexts of this.#clients.values()) leaveAll(contexts);
     this.#clients.clear();
   }
 
@@ -144,11 +145,11 @@ export class StreamSession implements Http2User {
 
   #context(name: string, port: number, client: string | undefined): StreamContext {
     const key = `${name}:${port}`;
-    const visits = client === undefined ? this.#visits : this.#clients.get(client);
-    let context = visits?.get(key);
+    const contexts = client === undefined ? this.#contexts : this.#clients.get(client);
+    let context = contexts?.get(key);
     if (context !== undefined) return context;
     context = this.#options.context(name, port, client);
-    if (client === undefined) this.#visits.set(key, context);
+    if (client === undefined) this.#contexts.set(key, context);
     else this.#remember(client, key, context);
     return context;
   }
@@ -158,23 +159,23 @@ export class StreamSession implements Http2User {
    * when it comes again.
    */
   #remember(client: string, key: string, context: StreamContext): void {
-    for (const [oldest, visits] of this.#clients) {
+    for (const [oldest, contexts] of this.#clients) {
       if (this.#named < MAX_NAMED) break;
-      this.#named -= visits.size;
+      this.#named -= contexts.size;
       this.#clients.delete(oldest);
-      leaveAll(visits);
+      leaveAll(contexts);
     }
-    let visits = this.#clients.get(client);
-    if (visits === undefined) this.#clients.set(client, (visits = new Map()));
-    visits.set(key, context);
+    let contexts = this.#clients.get(client);
+    if (contexts === undefined) this.#clients.set(client, (contexts = new Map()));
+    contexts.set(key, context);
     this.#named++;
   }
 }
 
-/** One client's visits, by `name:port`. */
-type Visits = Map<string, StreamContext>;
+/** One client's contexts, by `name:port`. */
+type StreamContexts = Map<string, StreamContext>;
 
-function leaveAll(visits: Visits): void {
-  for (const context of visits.values()) context.leave();
-  visits.clear();
+function leaveAll(contexts: StreamContexts): void {
+  for (const context of contexts.values()) context.leave();
+  contexts.clear();
 }

@@ -1,7 +1,7 @@
 import { type Annotations, readAnnotation } from '../../api/annotations.ts';
 import { parseDuration } from '../../base/duration.ts';
 
-/** Which failures shut an endpoint, and for how long, as a Service says it. */
+/** Which failures eject an endpoint, and for how long, as a Service says it. */
 export interface AccrualRules {
   /** Failures in a row. */
   readonly maxFailures: number;

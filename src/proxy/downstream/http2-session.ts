@@ -1,13 +1,14 @@
 import { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import type { Flow, Session } from './session.ts';
-import { Http2Connection, type Http2User } from '../http2/http2-connection.ts';
+import { Http2Connection } from '../http2/http2-connection.ts';
+import type { Http2User } from '../http2/http2-options.ts';
 import { Http2Exchange } from './http2-exchange.ts';
 import { statusField } from '../http2/message.ts';
 import type { Http2Stream } from '../http2/stream.ts';
 
 /** An HTTP/2 connection of a client. Each of its streams is balanced on its own. */
-export class Http2Session implements Http2User, Flow {
+export class Http2Session implements Http2User<Http2Connection>, Flow {
   readonly #session: Session;
   readonly #connection: Http2Connection;
 

@@ -1,10 +1,10 @@
-import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
-import { type AbuseLimit, PeerAbuseBudget } from './abuse.ts';
+import { PeerAbuseBudget } from './abuse.ts';
+import { assertControlFrame, firstSettings, PrefaceReader } from './control-frames.ts';
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
@@ -17,66 +17,17 @@ import {
   MAX_WINDOW,
   numberFrame,
   PREFACE,
-  Setting,
-  settingsFrame,
 } from './frames.ts';
 import { HeaderBlock } from './header-block.ts';
+import type { Http2Options } from './http2-options.ts';
 import { HpackDecoder, HpackError } from './hpack/decoder.ts';
 import { KeepAlive } from './keep-alive.ts';
+import { connectionWindowOf } from './receive-window.ts';
 import { initialRemoteSettings, readSettings } from './remote-settings.ts';
 import { Sender } from './sender.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
-import { connectionWindowOf, StreamTable } from './stream-table.ts';
-
-/** Who uses a connection. */
-export interface Http2User {
-  /** Server: a request. */
-  onRequest(stream: Http2Stream, fields: readonly Field[], ended: boolean): void;
-  /** Server: a request whose header list is larger than allowed; nothing is known of it. */
-  onTooLarge(stream: Http2Stream): void;
-  /** A stream is over; there may be room for another. */
-  onStreamClosed(connection: Http2Connection): void;
-  /** The peer takes no more streams on this connection (client), or sends no more (server). */
-  onGoAway(connection: Http2Connection): void;
-  /** Client: the peer's SETTINGS have come; it takes so many streams at a time. */
-  onSettings?(connection: Http2Connection, maxStreams: number): void;
-  /** The connection is gone; every stream has been told. */
-  onClosed(connection: Http2Connection, error: Error | undefined): void;
-}
-
-export interface Http2Options {
-  readonly role: 'client' | 'server';
-  readonly clock: Clock;
-  readonly user: Http2User;
-  /** Takes what the users of streams throw, each of which loses its own; default none: it breaks the connection. */
-  readonly boundary?: Boundary;
-  /** Bytes that the peer may send on a stream before they are consumed; default 65,535 (Linkerd's). */
-  readonly streamWindow?: number;
-  /** The same for the whole connection; default 1 MiB (Linkerd's). It is given back on arrival, so that unread streams do not stall others. */
-  readonly connectionWindow?: number;
-  /** Unconsumed bytes of all streams together from which the connection window is no longer given back; default 8 MiB. */
-  readonly maxUnconsumed?: number;
-  /** Server: streams that a client may have open; default `MAX_OPEN`. */
-  readonly maxStreams?: number;
-  /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
-  readonly resetLimit?: AbuseLimit;
-  /**
-   * Client: the peer has agreed that streams say on whose behalf they are (stream mode, ADR 0031); default
-   * false.
-   */
-  readonly namesClients?: boolean;
-  /** Client: streams to open at a time, if the peer allows as many; default 100. */
-  readonly maxOpened?: number;
-  /** Client: streams to open before the peer's SETTINGS have come, which may allow fewer (RFC 9113 section 5.1.2); default 100. */
-  readonly trustedStreams?: number;
-  /**
-   * Silence after which the peer is asked by PING whether it is still there, and how long it may take to answer; default 10 s each
-   * (Linkerd's chart: 10 s and 3 s). `off` towards applications: gRPC's servers end the connections of those who ask more often than
-   * every five minutes (gRPC's keepalive guide, server enforcement); there TCP's keep-alive notices.
-   */
-  readonly keepAliveMs?: number | 'off';
-  readonly keepAliveTimeoutMs?: number;
-}
+import { StreamRoom } from './stream-room.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** Streams that a client may have open; said in SETTINGS. */
 export const MAX_OPEN = 256;
@@ -97,7 +48,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   /** Client: streams may say on whose behalf they are. */
   readonly namesClients: boolean;
   readonly #bytes: Connection;
-  readonly #options: Http2Options;
+  readonly #options: Http2Options<Http2Connection>;
   readonly #boundary: Boundary;
   readonly #budget: PeerAbuseBudget;
   readonly #sender: Sender;
@@ -109,15 +60,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   readonly #streamWindow: number;
   readonly #connectionWindow: number;
   readonly #maxStreams: number;
-  /** Client: streams that may be open at a time, for all that we know of the peer. */
-  #room: number;
-  /** Client: streams that may be open at a time as long as SETTINGS have not come. */
-  #trusted: number;
-  /** Client: streams that somebody is about to open. */
-  #reserved = 0;
+  readonly #room: StreamRoom;
   #keepAlive: KeepAlive | undefined;
-  /** Bytes of the preface that have come. */
-  #preface = 0;
+  readonly #preface = new PrefaceReader();
   #settingsCame = false;
   #goingAway = false;
   /** No new streams: the peer has said so, or we have. */
@@ -126,7 +71,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #verdict: ConnectionError | undefined;
   #closed = false;
 
-  constructor(bytes: Connection, options: Http2Options) {
+  constructor(bytes: Connection, options: Http2Options<Http2Connection>) {
     const { user } = options;
     this.namesClients = options.namesClients === true;
     this.#bytes = bytes;
@@ -136,8 +81,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
     this.#maxStreams = options.maxStreams ?? MAX_OPEN;
-    this.#room = options.maxOpened ?? MAX_OPENED;
-    this.#trusted = options.trustedStreams ?? Math.min(this.#room, MAX_OPENED);
+    const maxOpened = options.maxOpened ?? MAX_OPENED;
+    this.#room = new StreamRoom(maxOpened, options.trustedStreams ?? Math.min(maxOpened, MAX_OPENED));
     this.#sender = new Sender(bytes, {
       onEndSent: (stream) => this.#streams.endSent(stream),
       onDataSent: (bytes, dribbled) => this.#budget.sentData(bytes, dribbled),
@@ -173,18 +118,18 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Client: grows with each stream. */
   get opened(): number {
-    return this.#streams.nextId;
+    return this.#streams.ids.next;
   }
 
   /** Client: may another stream be opened? */
   get available(): boolean {
-    const allowed = this.#settingsCame ? this.#peer.maxConcurrentStreams : this.#trusted;
-    return !this.spent && this.#streams.size + this.#reserved < Math.min(allowed, this.#room);
+    const allowed = this.#settingsCame ? this.#peer.maxConcurrentStreams : undefined;
+    return !this.spent && this.#room.has(this.#streams.size, allowed);
   }
 
   /** Client: has the peer said how many streams it takes? */
   get settled(): boolean {
-    return this.#settingsCame || this.#trusted >= this.#room;
+    return this.#settingsCame || this.#room.trusting;
   }
 
   /** What we found the peer guilty of, where it was us who ended the connection. */
@@ -194,17 +139,17 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Client: keeps a place for a stream that is opened next. Only when `available`. */
   reserve(): void {
-    this.#reserved++;
+    this.#room.reserve();
   }
 
   /** Client: waits no longer for SETTINGS. */
   trust(): void {
-    this.#trusted = this.#room;
+    this.#room.trust();
   }
 
   /** Client: nothing new can ever be sent here. */
   get spent(): boolean {
-    return this.#closed || this.#failed || this.#last || this.#streams.nextId >= MAX_WINDOW;
+    return this.#closed || this.#failed || this.#last || this.#streams.ids.next >= MAX_WINDOW;
   }
 
   /** @param first bytes that have been read already */
@@ -212,15 +157,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     const { role, clock, keepAliveMs = 10_000, keepAliveTimeoutMs = 10_000 } = this.#options;
     this.#bytes.handler = this;
     if (role === 'client') this.#bytes.send(PREFACE);
-    const shared = [
-      [Setting.INITIAL_WINDOW_SIZE, this.#streamWindow],
-      [Setting.MAX_HEADER_LIST_SIZE, MAX_HEADER_LIST],
-    ] as const;
-    const own =
-      role === 'client'
-        ? ([Setting.ENABLE_PUSH, 0] as const)
-        : ([Setting.MAX_CONCURRENT_STREAMS, this.#maxStreams] as const);
-    this.#bytes.send(settingsFrame([own, ...shared]));
+    const own = { maxStreams: this.#maxStreams, window: this.#streamWindow, maxHeaderList: MAX_HEADER_LIST };
+    this.#bytes.send(firstSettings(role, own));
     const more = this.#connectionWindow - DEFAULT_WINDOW;
     if (more > 0) this.#bytes.send(numberFrame(FrameType.WINDOW_UPDATE, 0, more));
     if (keepAliveMs !== 'off')
@@ -238,7 +176,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Client: opens a stream with a request's head. Only when `available`. */
   open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
-    if (this.#reserved > 0) this.#reserved--;
+    this.#room.opened();
     return this.#streams.open(fields, end, handler);
   }
 
@@ -252,7 +190,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       this.#sender.control(frame(FrameType.PING, 0, 0, DRAINING));
     });
     // A client that answers no PING has had the time that its requests need to arrive.
-    this.#options.clock.after(DRAIN_MS, () => this.#safely(() => this.#lastWord()), { unref: true });
+    this.#options.clock.after(DRAIN_MS, () => this.#safely(() => this.#lastGoAway()), { unref: true });
   }
 
   /** Client: opens no more streams; the connection ends when those under way are done. */
@@ -277,7 +215,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#failed) return;
     this.#keepAlive?.heard();
     this.#safely(() => {
-      const rest = this.#options.role === 'server' ? this.#afterPreface(chunk) : chunk;
+      const rest = this.#options.role === 'server' ? this.#preface.after(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);
     });
   }
@@ -334,15 +272,6 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   // --- frames
 
-  #afterPreface(chunk: Buffer): Buffer {
-    if (this.#preface === PREFACE.length) return chunk;
-    const length = Math.min(PREFACE.length - this.#preface, chunk.length);
-    if (PREFACE.compare(chunk, 0, length, this.#preface, this.#preface + length) !== 0)
-      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'the connection preface is missing');
-    this.#preface += length;
-    return chunk.subarray(length);
-  }
-
   #headers(streamId: number, whole: boolean): void {
     if (streamId === 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'HEADERS have no stream');
     if (!whole) return;
@@ -352,47 +281,31 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   #control(type: number, flags: number, streamId: number, payload: Buffer): void {
+    assertControlFrame(type, flags, streamId, payload);
     switch (type) {
       case FrameType.RST_STREAM:
-        return this.#reset(streamId, payload);
+        return this.#reset(streamId, payload.readUInt32BE(0));
       case FrameType.SETTINGS:
-        return this.#settings(flags, streamId, payload);
+        return this.#settings(flags, payload);
       case FrameType.PING:
-        return this.#ping(flags, streamId, payload);
+        return this.#ping(flags, payload);
       case FrameType.GOAWAY:
-        return this.#goAway(streamId, payload);
+        return this.#goAway(payload);
       case FrameType.WINDOW_UPDATE:
-        return this.#windowUpdate(streamId, payload);
-      case FrameType.PUSH_PROMISE:
-        throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'nothing may be pushed');
-      case FrameType.PRIORITY:
-        if (payload.length !== 5 || streamId === 0)
-          throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'a PRIORITY frame is malformed');
-        return this.#budget.spendIdleFrame();
+        return this.#windowUpdate(streamId, payload.readUInt32BE(0) & 0x7fffffff);
       default:
-        // Unknown types are ignored (RFC 9113 section 4.1).
+        // PRIORITY says nothing to us, nor do types that we do not know.
         return this.#budget.spendIdleFrame();
     }
   }
 
-  #reset(streamId: number, payload: Buffer): void {
-    if (payload.length !== 4)
-      throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'RST_STREAM is malformed');
-    if (streamId === 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'RST_STREAM has no stream');
-    const code = payload.readUInt32BE(0);
-    // A peer that refuses a stream has as many as it wants, whatever its settings say.
-    if (code === Http2ErrorCode.REFUSED_STREAM)
-      this.#room = Math.max(1, Math.min(this.#room, this.#streams.size - 1));
+  #reset(streamId: number, code: number): void {
+    if (code === Http2ErrorCode.REFUSED_STREAM) this.#room.refused(this.#streams.size);
     this.#streams.reset(streamId, code);
   }
 
-  #settings(flags: number, streamId: number, payload: Buffer): void {
-    if (streamId !== 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'SETTINGS have a stream');
-    if (flags & Flag.ACK) {
-      if (payload.length > 0)
-        throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'an ACK has a payload');
-      return;
-    }
+  #settings(flags: number, payload: Buffer): void {
+    if (flags & Flag.ACK) return;
     this.#settingsCame = true;
     this.#budget.spendIdleFrame();
     const before = this.#peer.initialWindow;
@@ -401,23 +314,19 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#sender.control(frame(FrameType.SETTINGS, Flag.ACK, 0));
     this.#streams.growWindows(this.#peer.initialWindow - before);
     if (this.#options.role === 'client')
-      this.#options.user.onSettings?.(this, Math.min(this.#peer.maxConcurrentStreams, this.#room));
+      this.#options.user.onSettings?.(this, this.#room.limit(this.#peer.maxConcurrentStreams));
   }
 
-  #ping(flags: number, streamId: number, payload: Buffer): void {
-    if (streamId !== 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'PING has a stream');
-    if (payload.length !== 8) throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'PING is malformed');
+  #ping(flags: number, payload: Buffer): void {
     this.#budget.spendIdleFrame();
     if ((flags & Flag.ACK) === 0) {
       this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
     } else if (this.#goingAway && payload.equals(DRAINING)) {
-      this.#lastWord();
+      this.#lastGoAway();
     }
   }
 
-  #goAway(streamId: number, payload: Buffer): void {
-    if (streamId !== 0) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'GOAWAY has a stream');
-    if (payload.length < 8) throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'GOAWAY is cut short');
+  #goAway(payload: Buffer): void {
     this.#budget.spendIdleFrame();
     this.#last = true;
     if (this.#options.role === 'client')
@@ -426,11 +335,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#endWhenIdle();
   }
 
-  #windowUpdate(streamId: number, payload: Buffer): void {
-    if (payload.length !== 4)
-      throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'WINDOW_UPDATE is malformed');
+  #windowUpdate(streamId: number, increment: number): void {
     this.#budget.spendWindowUpdate();
-    const increment = payload.readUInt32BE(0) & 0x7fffffff;
     if (streamId !== 0) this.#streams.windowUpdate(streamId, increment);
     else if (increment === 0)
       throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a window grows by nothing');
@@ -450,9 +356,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   }
 
   /** The last GOAWAY, with the last stream that was taken. */
-  #lastWord(): void {
+  #lastGoAway(): void {
     if (this.#last || this.#closed) return;
-    this.#sender.control(goAwayFrame(this.#streams.lastPeerId, Http2ErrorCode.NO_ERROR, 'shutting down'));
+    this.#sender.control(goAwayFrame(this.#streams.ids.lastPeer, Http2ErrorCode.NO_ERROR, 'shutting down'));
     this.#last = true;
     this.#endWhenIdle();
   }
@@ -480,7 +386,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (error instanceof ConnectionError || verdict.code === Http2ErrorCode.INTERNAL_ERROR)
       this.#verdict = verdict;
     const { code, message } = verdict;
-    this.#bytes.send(goAwayFrame(this.#streams.lastPeerId, code, message));
+    this.#bytes.send(goAwayFrame(this.#streams.ids.lastPeer, code, message));
     this.#streams.loseAbove(0, code, false);
     this.#keepAlive?.stop();
     closeGracefully(this.#bytes, this.#options.clock, verdict);

@@ -160,3 +160,18 @@ export function statusField(status: number): Field {
   if (field === undefined) STATUS_FIELDS.set(status, (field = makeField(':status', String(status))));
   return field;
 }
+
+/** No body adds up to this. */
+export const MALFORMED_LENGTH = -1;
+
+/** The Content-Length that body bytes must add up to; `MALFORMED_LENGTH` for one that is none, or is said twice. */
+export function bodyLengthOf(fields: readonly Field[]): number | undefined {
+  let found: string | undefined;
+  for (const { about, value } of fields) {
+    if ((about.bits & About.LENGTH) === 0) continue;
+    if (found !== undefined) return MALFORMED_LENGTH;
+    found = value;
+  }
+  if (found === undefined) return undefined;
+  return /^\d{1,15}$/.test(found) ? Number(found) : MALFORMED_LENGTH;
+}

@@ -1,10 +1,13 @@
-import { About, type Field, trailerFields, valueOf } from '../http/fields.ts';
+import { type Field, trailerFields, valueOf } from '../http/fields.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import { GIVE_UP_MS, type PeerAbuseBudget, RAPID_MS } from './abuse.ts';
 import { ConnectionError, Http2ErrorCode, StreamError } from './errors.ts';
-import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
+import { FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
+import { bodyLengthOf } from './message.ts';
+import { ReceiveWindow } from './receive-window.ts';
 import type { Sender } from './sender.ts';
+import { StreamIds } from './stream-ids.ts';
 import { StreamMap } from './stream-map.ts';
 import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
 
@@ -42,14 +45,10 @@ export class StreamTable implements StreamOwner {
   readonly #options: StreamTableOptions;
   readonly #sender: Sender;
   readonly #streams = new StreamMap<Http2Stream>();
-  /** Highest id that the peer has used. */
-  #lastPeerId = 0;
-  #nextId = 1;
-  /** Bytes that the peer may send on the connection. */
-  #receiveWindow: number;
-  /** Bytes that came and that the peer has not been told to send again. */
-  #credit = 0;
-  #unconsumed = 0;
+  /** Which streams have begun. */
+  readonly ids: StreamIds;
+  /** What the peer may send on the connection. */
+  readonly #window: ReceiveWindow;
   /** The stream whose DATA frame is being read; undefined when it is to be thrown away. */
   #reading: Http2Stream | undefined;
   #dataTaken = 0;
@@ -57,27 +56,21 @@ export class StreamTable implements StreamOwner {
   constructor(options: StreamTableOptions) {
     this.#options = options;
     this.#sender = options.sender;
-    this.#receiveWindow = options.connectionWindow;
+    this.ids = new StreamIds(options.role);
+    this.#window = new ReceiveWindow({
+      size: options.connectionWindow,
+      maxUnconsumed: options.maxUnconsumed,
+      onUpdate: (increment) => this.#control(numberFrame(FrameType.WINDOW_UPDATE, 0, increment)),
+    });
   }
 
   get size(): number {
     return this.#streams.size;
   }
 
-  get lastPeerId(): number {
-    return this.#lastPeerId;
-  }
-
-  /** Client: id of the stream that is opened next. */
-  get nextId(): number {
-    return this.#nextId;
-  }
-
   /** Client: opens a stream with a request's head. */
   open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
-    const id = this.#nextId;
-    this.#nextId += 2;
-    const stream = this.#add(id);
+    const stream = this.#add(this.ids.open());
     stream.handler = handler;
     stream.bornAt = this.#options.now();
     stream.head(fields, end);
@@ -136,7 +129,6 @@ export class StreamTable implements StreamOwner {
   consumed(stream: Http2Stream, bytes: number): void {
     if (bytes === 0 || stream.closed) return;
     stream.unconsumed -= bytes;
-    this.#unconsumed -= bytes;
     if (!stream.remoteEnded) {
       stream.credit += bytes;
       if (stream.credit >= this.#options.streamWindow / 2) {
@@ -146,7 +138,7 @@ export class StreamTable implements StreamOwner {
         this.#control(update);
       }
     }
-    this.#returnCredit();
+    this.#window.release(bytes);
   }
 
   caught(stream: Http2Stream, handler: StreamHandler, error: unknown): void {
@@ -191,13 +183,8 @@ export class StreamTable implements StreamOwner {
   /** A DATA frame begins. @throws ConnectionError */
   dataStart(streamId: number, length: number): void {
     const { budget } = this.#options;
-    this.assertNotIdle(streamId);
-    this.#receiveWindow -= length;
-    if (this.#receiveWindow < 0)
-      throw new ConnectionError(
-        Http2ErrorCode.FLOW_CONTROL_ERROR,
-        'more came than the connection window allows',
-      );
+    this.ids.assertNotIdle(streamId);
+    this.#window.take(length);
     this.#dataTaken = 0;
     const stream = this.#streams.get(streamId);
     this.#reading = stream;
@@ -221,28 +208,26 @@ export class StreamTable implements StreamOwner {
     const stream = this.#reading;
     if (stream === undefined || stream.closed) return;
     this.#dataTaken += chunk.length;
-    stream.received += chunk.length;
-    if (stream.expected !== undefined && stream.received > stream.expected) {
+    if (!stream.takes(chunk.length)) {
       const text = 'the body is longer than its Content-Length';
       this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
       return;
     }
     stream.unconsumed += chunk.length;
-    this.#unconsumed += chunk.length;
+    this.#window.hold(chunk.length);
     stream.tellData(chunk);
   }
 
   dataEnd(length: number, endStream: boolean): void {
     const stream = this.#reading;
     this.#reading = undefined;
-    this.#credit += length;
-    this.#returnCredit();
+    this.#window.came(length);
     if (stream === undefined || stream.closed) return;
     const padding = length - this.#dataTaken;
     // Padding is consumed as it comes.
     if (padding > 0) {
       stream.unconsumed += padding;
-      this.#unconsumed += padding;
+      this.#window.hold(padding);
       this.consumed(stream, padding);
     }
     if (endStream) this.#remoteEnd(stream, undefined);
@@ -251,7 +236,7 @@ export class StreamTable implements StreamOwner {
   /** RST_STREAM. @throws ConnectionError */
   reset(streamId: number, code: number): void {
     const { budget, role } = this.#options;
-    this.assertNotIdle(streamId);
+    this.ids.assertNotIdle(streamId);
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return budget.spendIdleFrame();
     if (role === 'server' && !stream.answered && this.#options.now() - stream.bornAt < RAPID_MS)
@@ -261,7 +246,7 @@ export class StreamTable implements StreamOwner {
 
   /** WINDOW_UPDATE of a stream. @throws ConnectionError */
   windowUpdate(streamId: number, increment: number): void {
-    this.assertNotIdle(streamId);
+    this.ids.assertNotIdle(streamId);
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
     stream.sendWindow += increment;
@@ -290,28 +275,14 @@ export class StreamTable implements StreamOwner {
     for (const stream of this.#streams.values()) if (stream.id > last) this.#lose(stream, code, unprocessed);
   }
 
-  /** @throws ConnectionError when the peer speaks of a stream that nobody has begun */
-  assertNotIdle(streamId: number): void {
-    const idle =
-      this.#options.role === 'client'
-        ? streamId % 2 === 0 || streamId >= this.#nextId
-        : streamId % 2 === 0 || streamId > this.#lastPeerId;
-    if (idle) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${streamId} has not begun`);
-  }
-
   // --- the life of a stream
 
   /** Server: a stream that the client begins; undefined for one that is over or not wanted. */
   #begin(id: number): Http2Stream | undefined {
-    const { role, budget, maxStreams, refusing } = this.#options;
-    // A response to a stream that we have given up.
-    if (role === 'client' && id % 2 === 1 && id < this.#nextId) return undefined;
-    if (role === 'client' || id % 2 === 0)
-      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${id} cannot begin here`);
-    if (id <= this.#lastPeerId) return undefined;
+    const { budget, maxStreams, refusing } = this.#options;
     // The last GOAWAY has named the last stream: what came since is for another connection.
-    if (refusing()) return undefined;
-    this.#lastPeerId = id;
+    if (!this.ids.mayBegin(id) || refusing()) return undefined;
+    this.ids.begin(id);
     if (this.#streams.size < maxStreams) {
       const stream = this.#add(id);
       stream.bornAt = this.#options.now();
@@ -334,8 +305,7 @@ export class StreamTable implements StreamOwner {
       this.#fail(stream, new StreamError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'the header list is too large'));
       return;
     }
-    stream.headCame = true;
-    stream.remoteEnded = end;
+    stream.begins(undefined, end);
     try {
       this.#options.onTooLarge(stream);
     } catch (error) {
@@ -344,9 +314,7 @@ export class StreamTable implements StreamOwner {
   }
 
   #request(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
-    stream.headCame = true;
-    stream.expected = end ? undefined : lengthOf(fields);
-    stream.remoteEnded = end;
+    stream.begins(end ? undefined : bodyLengthOf(fields), end);
     try {
       this.#options.onRequest(stream, fields, end);
     } catch (error) {
@@ -367,9 +335,7 @@ export class StreamTable implements StreamOwner {
       else stream.tellInterim(fields);
       return;
     }
-    stream.headCame = true;
-    stream.expected = lengthOf(fields);
-    stream.remoteEnded = end;
+    stream.begins(bodyLengthOf(fields), end);
     stream.tellHead(fields, end);
     if (end) this.#maybeOver(stream);
   }
@@ -383,7 +349,7 @@ export class StreamTable implements StreamOwner {
   }
 
   #remoteEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void {
-    if (stream.expected !== undefined && stream.received !== stream.expected) {
+    if (!stream.whole) {
       const text = 'the body is shorter than its Content-Length';
       this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
       return;
@@ -422,9 +388,9 @@ export class StreamTable implements StreamOwner {
     this.#sender.forget(stream);
     this.#streams.delete(stream.id);
     if (this.#reading === stream) this.#reading = undefined;
-    this.#unconsumed -= stream.unconsumed;
+    const { unconsumed } = stream;
     stream.unconsumed = 0;
-    this.#returnCredit();
+    this.#window.release(unconsumed);
     this.#options.onOver();
   }
 
@@ -435,34 +401,4 @@ export class StreamTable implements StreamOwner {
       this.#options.onBroken(error);
     }
   }
-
-  /** Lets the peer send on, as long as what nobody has taken yet stays within bounds. */
-  #returnCredit(): void {
-    const { connectionWindow, maxUnconsumed } = this.#options;
-    if (this.#credit < connectionWindow / 2 || this.#unconsumed > maxUnconsumed) return;
-    const update = numberFrame(FrameType.WINDOW_UPDATE, 0, this.#credit);
-    this.#receiveWindow += this.#credit;
-    this.#credit = 0;
-    this.#control(update);
-  }
-}
-
-/** @returns the connection window to ask for: never less than the initial one, which cannot be taken back */
-export function connectionWindowOf(wanted: number): number {
-  return Math.max(DEFAULT_WINDOW, wanted);
-}
-
-/** No body adds up to this. */
-export const MALFORMED_LENGTH = -1;
-
-/** The Content-Length that body bytes must add up to; `MALFORMED_LENGTH` for one that is none, or is said twice. */
-function lengthOf(fields: readonly Field[]): number | undefined {
-  let found: string | undefined;
-  for (const { about, value } of fields) {
-    if ((about.bits & About.LENGTH) === 0) continue;
-    if (found !== undefined) return MALFORMED_LENGTH;
-    found = value;
-  }
-  if (found === undefined) return undefined;
-  return /^\d{1,15}$/.test(found) ? Number(found) : MALFORMED_LENGTH;
 }

@@ -65,9 +65,8 @@ export class Http2Stream {
   credit = 0;
   /** Bytes that came and have not been consumed. */
   unconsumed = 0;
-  /** Content-Length of the peer's message, if it has one that counts; and what has come of it. */
+  /** Content-Length of the peer's message, if it has one that counts. */
   expected: number | undefined;
-  received = 0;
   /** Made when something has to wait. */
   queue: Buffer[] | undefined;
   queued = 0;
@@ -76,12 +75,32 @@ export class Http2Stream {
   /** Our END_STREAM is on the wire. */
   endSent = false;
   readonly #owner: StreamOwner;
+  /** What has come of the peer's message, of body bytes. */
+  #received = 0;
 
   constructor(owner: StreamOwner, id: number, windows: { send: number; receive: number }) {
     this.#owner = owner;
     this.id = id;
     this.sendWindow = windows.send;
     this.receiveWindow = windows.receive;
+  }
+
+  /** The head of the peer's message has come. @param expected bytes that its body must have, where it says so */
+  begins(expected: number | undefined, ended: boolean): void {
+    this.headCame = true;
+    this.expected = expected;
+    this.remoteEnded = ended;
+  }
+
+  /** So many bytes of its body have come. @returns whether they may */
+  takes(bytes: number): boolean {
+    this.#received += bytes;
+    return this.expected === undefined || this.#received <= this.expected;
+  }
+
+  /** Its body has as many bytes as it must. */
+  get whole(): boolean {
+    return this.expected === undefined || this.#received === this.expected;
   }
 
   /** Sends a message head, or an interim response. */

@@ -14,7 +14,7 @@ interface Turn {
 }
 
 /** What there is towards one endpoint. */
-interface Lane {
+interface EndpointQueue {
   opening: number;
   /** In the order in which they came. */
   readonly waiting: Set<Turn>;
@@ -27,7 +27,7 @@ interface Lane {
  */
 export class ConnectLimit {
   readonly #max: number;
-  readonly #lanes = new Map<EndpointState, Lane>();
+  readonly #queues = new Map<EndpointState, EndpointQueue>();
 
   constructor(max = MAX_OPENING) {
     this.#max = max;
@@ -35,37 +35,37 @@ export class ConnectLimit {
 
   /** @param open is called when its turn comes; it says whether it had to wait for that */
   async run<T>(endpoint: EndpointState, open: (waited: boolean) => Promise<T>): Promise<T> {
-    let lane = this.#lanes.get(endpoint);
-    if (lane === undefined) this.#lanes.set(endpoint, (lane = { opening: 0, waiting: new Set() }));
-    const waits = lane.opening >= this.#max;
+    let queue = this.#queues.get(endpoint);
+    if (queue === undefined) this.#queues.set(endpoint, (queue = { opening: 0, waiting: new Set() }));
+    const waits = queue.opening >= this.#max;
     // Whoever gives a turn away keeps the count.
-    if (waits) await turn(lane);
-    else lane.opening++;
+    if (waits) await turn(queue);
+    else queue.opening++;
     try {
       return await open(waits);
     } catch (error) {
-      if (error instanceof ProxyFailure && error.kind !== 'internal error') failWaiting(lane, error);
+      if (error instanceof ProxyFailure && error.kind !== 'internal error') failWaiting(queue, error);
       throw error;
     } finally {
-      this.#next(endpoint, lane);
+      this.#next(endpoint, queue);
     }
   }
 
-  #next(endpoint: EndpointState, lane: Lane): void {
-    const [first] = lane.waiting;
+  #next(endpoint: EndpointState, queue: EndpointQueue): void {
+    const [first] = queue.waiting;
     if (first !== undefined) {
-      lane.waiting.delete(first);
+      queue.waiting.delete(first);
       first.begin();
-    } else if (--lane.opening === 0 && this.#lanes.get(endpoint) === lane) this.#lanes.delete(endpoint);
+    } else if (--queue.opening === 0 && this.#queues.get(endpoint) === queue) this.#queues.delete(endpoint);
   }
 }
 
-function turn(lane: Lane): Promise<void> {
-  return new Promise((begin, fail) => lane.waiting.add({ begin, fail }));
+function turn(queue: EndpointQueue): Promise<void> {
+  return new Promise((begin, fail) => queue.waiting.add({ begin, fail }));
 }
 
-function failWaiting(lane: Lane, failure: ProxyFailure): void {
-  const waiting = [...lane.waiting];
-  lane.waiting.clear();
+function failWaiting(queue: EndpointQueue, failure: ProxyFailure): void {
+  const waiting = [...queue.waiting];
+  queue.waiting.clear();
   for (const { fail } of waiting) fail(failure);
 }

@@ -3,7 +3,8 @@ import type { EndpointState } from './balancer/endpoint.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Connection } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import { Http2Connection, type Http2User } from '../http2/http2-connection.ts';
+import { Http2Connection } from '../http2/http2-connection.ts';
+import type { Http2User } from '../http2/http2-options.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
@@ -47,7 +48,7 @@ interface Waiter {
 }
 
 /** What there is towards one endpoint. */
-interface Lane {
+interface EndpointPool {
   readonly connections: Set<Http2Connection>;
   readonly waiting: Waiter[];
   /** How many have waited so far. */
@@ -63,9 +64,9 @@ interface Lane {
  * The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all clients share them; where
  * there is no room they get it in the order in which they came.
  */
-export class Http2Pool implements Http2User {
+export class Http2Pool implements Http2User<Http2Connection> {
   readonly #options: Http2PoolOptions;
-  readonly #lanes = new Map<EndpointState, Lane>();
+  readonly #pools = new Map<EndpointState, EndpointPool>();
   readonly #owners = new Map<Http2Connection, EndpointState>();
   #retired: ReadonlySet<EndpointState> = new Set();
 
@@ -75,8 +76,8 @@ export class Http2Pool implements Http2User {
 
   /** A connection with room for a stream, if there is one now that nobody waits for. */
   ready(endpoint: EndpointState): Http2Connection | undefined {
-    const lane = this.#lanes.get(endpoint);
-    return lane === undefined || lane.waiting.length > 0 ? undefined : withRoom(lane);
+    const pool = this.#pools.get(endpoint);
+    return pool === undefined || pool.waiting.length > 0 ? undefined : withRoom(pool);
   }
 
   /** The same, with the room kept for a stream that is opened on it next: each opening gives one place back that was kept. */
@@ -88,24 +89,24 @@ export class Http2Pool implements Http2User {
 
   /** As `take`, once there is one. @throws ProxyFailure from the dial */
   async connection(endpoint: EndpointState): Promise<Http2Connection> {
-    const lane = this.#laneOf(endpoint);
+    const pool = this.#poolOf(endpoint);
     const found = this.take(endpoint);
     if (found !== undefined) return found;
     const room = new Promise<Http2Connection>((resolve, reject) => {
-      lane.waiting.push({ nth: lane.waited++, resolve, reject });
+      pool.waiting.push({ nth: pool.waited++, resolve, reject });
     });
-    this.#dialForWaiting(endpoint, lane);
+    this.#dialForWaiting(endpoint, pool);
     return room;
   }
 
   /** Closes the connections to endpoints that are no more, when their streams are done. */
   keepOnly(endpoints: ReadonlySet<EndpointState>): void {
-    const gone = [...this.#lanes.keys()].filter((endpoint) => !endpoints.has(endpoint));
-    this.#retired = new Set([...this.#retired, ...gone].filter((endpoint) => this.#lanes.has(endpoint)));
+    const gone = [...this.#pools.keys()].filter((endpoint) => !endpoints.has(endpoint));
+    this.#retired = new Set([...this.#retired, ...gone].filter((endpoint) => this.#pools.has(endpoint)));
     for (const endpoint of gone) {
-      const lane = this.#lanes.get(endpoint);
-      for (const connection of lane?.connections ?? []) this.onStreamClosed(connection);
-      if (lane !== undefined) this.#prune(endpoint, lane);
+      const pool = this.#pools.get(endpoint);
+      for (const connection of pool?.connections ?? []) this.onStreamClosed(connection);
+      if (pool !== undefined) this.#prune(endpoint, pool);
     }
   }
 
@@ -119,18 +120,18 @@ export class Http2Pool implements Http2User {
 
   onSettings(connection: Http2Connection, maxStreams: number): void {
     const endpoint = this.#owners.get(connection);
-    const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
-    if (endpoint === undefined || lane === undefined) return;
-    if (maxStreams === 0) return this.#takesNone(connection, endpoint, lane);
-    lane.streams = maxStreams;
-    this.#serve(endpoint, lane);
+    const pool = endpoint === undefined ? undefined : this.#pools.get(endpoint);
+    if (endpoint === undefined || pool === undefined) return;
+    if (maxStreams === 0) return this.#takesNone(connection, endpoint, pool);
+    pool.streams = maxStreams;
+    this.#serve(endpoint, pool);
   }
 
   onStreamClosed(connection: Http2Connection): void {
     const endpoint = this.#owners.get(connection);
-    const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
-    if (endpoint === undefined || lane === undefined) return;
-    if (lane.waiting.length > 0) this.#serve(endpoint, lane);
+    const pool = endpoint === undefined ? undefined : this.#pools.get(endpoint);
+    if (endpoint === undefined || pool === undefined) return;
+    if (pool.waiting.length > 0) this.#serve(endpoint, pool);
     if (connection.active === 0 && (this.#retired.has(endpoint) || connection.spent)) connection.destroy();
   }
 
@@ -146,74 +147,74 @@ export class Http2Pool implements Http2User {
   }
 
   /** Dials as often as those who wait need, a few at a time, and not for those whom a connection that is being settled may serve. */
-  #dialForWaiting(endpoint: EndpointState, lane: Lane): void {
-    const unsettled = [...lane.connections].filter(({ settled, spent }) => !settled && !spent).length;
-    const wanted = Math.ceil(lane.waiting.length / (lane.streams ?? EXPECTED_STREAMS));
+  #dialForWaiting(endpoint: EndpointState, pool: EndpointPool): void {
+    const unsettled = [...pool.connections].filter(({ settled, spent }) => !settled && !spent).length;
+    const wanted = Math.ceil(pool.waiting.length / (pool.streams ?? EXPECTED_STREAMS));
     const most = Math.min(wanted, MAX_DIALS);
-    while (lane.dials + unsettled < most) void this.#dial(endpoint, lane);
+    while (pool.dials + unsettled < most) void this.#dial(endpoint, pool);
   }
 
-  async #dial(endpoint: EndpointState, lane: Lane): Promise<void> {
-    lane.dials++;
-    const { waited, made } = lane;
+  async #dial(endpoint: EndpointState, pool: EndpointPool): Promise<void> {
+    pool.dials++;
+    const { waited, made } = pool;
     try {
-      const bytes = await this.#options.dial(endpoint).finally(() => lane.dials--);
-      lane.made++;
-      this.#connected(bytes, endpoint, lane);
+      const bytes = await this.#options.dial(endpoint).finally(() => pool.dials--);
+      pool.made++;
+      this.#connected(bytes, endpoint, pool);
     } catch (error) {
       // Where others keep coming there is always another dial under way: who was there before this one does not wait for theirs.
-      const before = lane.made === made ? lane.waiting.findIndex(({ nth }) => nth >= waited) : 0;
-      const left = lane.dials === 0 || before < 0 ? lane.waiting.length : before;
+      const before = pool.made === made ? pool.waiting.findIndex(({ nth }) => nth >= waited) : 0;
+      const left = pool.dials === 0 || before < 0 ? pool.waiting.length : before;
       // The balancer decides where they go next.
-      for (const { reject } of lane.waiting.splice(0, left)) reject(error);
-      this.#prune(endpoint, lane);
+      for (const { reject } of pool.waiting.splice(0, left)) reject(error);
+      this.#prune(endpoint, pool);
     }
   }
 
-  #connected(bytes: Connection, endpoint: EndpointState, lane: Lane): void {
+  #connected(bytes: Connection, endpoint: EndpointState, pool: EndpointPool): void {
     const { clock, boundary } = this.#options;
     const connection = new Http2Connection(bytes, {
       role: 'client',
       clock,
       user: this,
       ...(boundary === undefined ? {} : { boundary }),
-      trustedStreams: lane.streams ?? TRUSTED_STREAMS,
+      trustedStreams: pool.streams ?? TRUSTED_STREAMS,
       ...(this.#options.pings(endpoint) ? {} : { keepAliveMs: 'off' as const }),
       ...WINDOWS,
     });
-    this.#lanes.set(endpoint, lane);
-    lane.connections.add(connection);
+    this.#pools.set(endpoint, pool);
+    pool.connections.add(connection);
     this.#owners.set(connection, endpoint);
     connection.start(EMPTY);
     this.#watchIdle(connection, -1);
     if (!connection.settled) {
       const trust = () => {
         connection.trust();
-        this.#serve(endpoint, lane);
+        this.#serve(endpoint, pool);
       };
       clock.after(SETTINGS_MS, trust, { unref: true });
     }
-    this.#serve(endpoint, lane);
+    this.#serve(endpoint, pool);
   }
 
   /** An endpoint that takes no streams is as one that cannot be connected to: no number of connections would have room. */
-  #takesNone(connection: Http2Connection, { host, port }: EndpointState, lane: Lane): void {
-    lane.streams = undefined;
-    lane.connections.delete(connection);
+  #takesNone(connection: Http2Connection, { host, port }: EndpointState, pool: EndpointPool): void {
+    pool.streams = undefined;
+    pool.connections.delete(connection);
     const text = `${host}:${port} takes no streams (SETTINGS_MAX_CONCURRENT_STREAMS is 0)`;
-    for (const { reject } of lane.waiting.splice(0)) reject(new ProxyFailure('connection failed', text));
+    for (const { reject } of pool.waiting.splice(0)) reject(new ProxyFailure('connection failed', text));
     connection.retire();
   }
 
   /** Gives the room that there is to those who wait, and dials for the rest. */
-  #serve(endpoint: EndpointState, lane: Lane): void {
-    while (lane.waiting.length > 0) {
-      const connection = withRoom(lane);
+  #serve(endpoint: EndpointState, pool: EndpointPool): void {
+    while (pool.waiting.length > 0) {
+      const connection = withRoom(pool);
       if (connection === undefined) break;
       connection.reserve();
-      lane.waiting.shift()?.resolve(connection);
+      pool.waiting.shift()?.resolve(connection);
     }
-    if (lane.waiting.length > 0) this.#dialForWaiting(endpoint, lane);
+    if (pool.waiting.length > 0) this.#dialForWaiting(endpoint, pool);
   }
 
   /** Closes a connection that has had no stream for a whole period. */
@@ -227,31 +228,31 @@ export class Http2Pool implements Http2User {
     clock.after(idleMs, look, { unref: true });
   }
 
-  #laneOf(endpoint: EndpointState): Lane {
-    let lane = this.#lanes.get(endpoint);
-    if (lane === undefined) {
-      lane = { connections: new Set(), waiting: [], waited: 0, dials: 0, made: 0, streams: undefined };
-      this.#lanes.set(endpoint, lane);
+  #poolOf(endpoint: EndpointState): EndpointPool {
+    let pool = this.#pools.get(endpoint);
+    if (pool === undefined) {
+      pool = { connections: new Set(), waiting: [], waited: 0, dials: 0, made: 0, streams: undefined };
+      this.#pools.set(endpoint, pool);
     }
-    return lane;
+    return pool;
   }
 
   #forget(connection: Http2Connection, endpoint: EndpointState): void {
-    const lane = this.#lanes.get(endpoint);
-    if (lane === undefined) return;
-    lane.connections.delete(connection);
-    if (lane.waiting.length > 0) this.#dialForWaiting(endpoint, lane);
-    this.#prune(endpoint, lane);
+    const pool = this.#pools.get(endpoint);
+    if (pool === undefined) return;
+    pool.connections.delete(connection);
+    if (pool.waiting.length > 0) this.#dialForWaiting(endpoint, pool);
+    this.#prune(endpoint, pool);
   }
 
   /** What an endpoint has said of itself is kept as long as it is one. */
-  #prune(endpoint: EndpointState, lane: Lane): void {
-    if (!this.#retired.has(endpoint) || lane.connections.size > 0) return;
-    if (lane.waiting.length === 0 && lane.dials === 0) this.#lanes.delete(endpoint);
+  #prune(endpoint: EndpointState, pool: EndpointPool): void {
+    if (!this.#retired.has(endpoint) || pool.connections.size > 0) return;
+    if (pool.waiting.length === 0 && pool.dials === 0) this.#pools.delete(endpoint);
   }
 }
 
-function withRoom(lane: Lane): Http2Connection | undefined {
-  for (const connection of lane.connections) if (connection.available) return connection;
+function withRoom(pool: EndpointPool): Http2Connection | undefined {
+  for (const connection of pool.connections) if (connection.available) return connection;
   return undefined;
 }

@@ -5,9 +5,8 @@ import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
 import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import { Http2ErrorCode, errorName } from '../http2/errors.ts';
-import { ORIG_PROTO, readStatus } from '../http2/message.ts';
+import { MALFORMED_LENGTH, ORIG_PROTO, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
-import { MALFORMED_LENGTH } from '../http2/stream-table.ts';
 import type { PickedEndpoint } from './balancer/endpoint.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 

@@ -49,7 +49,7 @@ export interface TargetOptions {
 export interface TargetRules {
   /** What its pods speak; absent = what the client speaks. */
   readonly protocol?: PortProtocol;
-  /** Which failures shut an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
+  /** Which failures eject an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
   readonly accrual?: Partial<AccrualSettings>;
   /** Retries and timeouts; absent = none. */
   readonly requests?: RequestRules;

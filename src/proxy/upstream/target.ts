@@ -11,7 +11,8 @@ import type { Field } from '../http/fields.ts';
 import type { AdmissionFilter } from '../filters/admission.ts';
 import { EndpointConnections } from './endpoint-connections.ts';
 import { RequestPolicy } from './retry/policy.ts';
-import { RetryingRequest, type AttemptOpener } from './retry/retrying-request.ts';
+import type { AttemptOpener } from './retry/attempt.ts';
+import { RetryingRequest } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import type { ConnectionLease, LeasePurpose } from './connection-lease.ts';
 import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
@@ -122,7 +123,7 @@ export class Target implements AttemptOpener, Boundary {
     return this.#openOne(protocol, request, handler, fresh);
   }
 
-  openTry(
+  openAttempt(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
     handler: UpstreamHandler,
@@ -137,9 +138,9 @@ export class Target implements AttemptOpener, Boundary {
     request: OutgoingRequest,
     handler: UpstreamHandler,
   ): Upstream {
-    const tries = new RetryingRequest({ opener: this, policy, protocol, request, handler });
-    tries.begin();
-    return tries;
+    const retrying = new RetryingRequest({ opener: this, policy, protocol, request, handler });
+    retrying.begin();
+    return retrying;
   }
 
   #openOne(

@@ -30,7 +30,7 @@ export type Pick = { readonly endpoint: EndpointState } | { readonly none: 'no e
 const NONE_TRIED: ReadonlySet<EndpointState> = new Set();
 
 /**
- * Power of two choices over Peak-EWMA: of two endpoints drawn at random the one with less load. Endpoints that fail are left out for a growing time and then proven by one
+ * Power of two choices over Peak-EWMA: of two endpoints drawn at random the one with less load. Endpoints that fail are left out for a growing time (ejected) and then probed by one
  * request. An update keeps what is known of the endpoints that stay.
  */
 export class Balancer {
@@ -110,13 +110,13 @@ export class Balancer {
   }
 
   /**
-   * With every endpoint shut, the one that is due first is tried all the same: failing by rule would turn a bad minute of the target into an outage. Where all are being proven, the one
+   * With every endpoint ejected, the one that is due first is tried all the same: failing by rule would turn a bad minute of the target into an outage. Where all are being probed, the one
    * that has least in hand.
    */
   #floor(tried: ReadonlySet<EndpointState>): EndpointState | undefined {
     const near = this.#near.first(tried);
     const far = this.#far.first(tried);
-    if (near !== undefined && (far === undefined || near.shutUntil <= far.shutUntil)) return near;
+    if (near !== undefined && (far === undefined || near.ejectedUntil <= far.ejectedUntil)) return near;
     if (far !== undefined) return far;
     let least: EndpointState | undefined;
     for (const endpoint of this.#members)

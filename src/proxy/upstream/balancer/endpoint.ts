@@ -12,11 +12,11 @@ export interface EwmaSettings {
 
 /** Consecutive-failure accrual; defaults are Linkerd's. */
 export interface AccrualSettings {
-  /** Failures in a row that shut an endpoint; default 7. Failed connects count alone with `maxConnectFailures`. */
+  /** Failures in a row that eject an endpoint; default 7. Failed connects count alone with `maxConnectFailures`. */
   readonly maxFailures: number;
-  /** Failed connects in a row that shut an endpoint; default 1: an endpoint that refuses is not a fast one. */
+  /** Failed connects in a row that eject an endpoint; default 1: an endpoint that refuses is not a fast one. */
   readonly maxConnectFailures: number;
-  /** First time that a shut endpoint waits, milliseconds; default 1,000. It doubles with each failed probation. */
+  /** First time that an ejected endpoint waits, milliseconds; default 1,000. It doubles with each failed probation. */
   readonly minPenaltyMs: number;
   /** Longest such time, milliseconds, before jitter; default 60,000. */
   readonly maxPenaltyMs: number;
@@ -33,15 +33,15 @@ export const DEFAULT_ACCRUAL: AccrualSettings = {
   jitter: 0.5,
 };
 
-/** `open`: takes requests. `shut`: failed, and waits, or is being proven. `probation`: its time is over, the next request decides. */
-export type Breaker = 'open' | 'shut' | 'probation';
+/** `open`: takes requests. `ejected`: failed, and waits, or is being probed. `probation`: its time is over, the next request decides. */
+export type Breaker = 'open' | 'ejected' | 'probation';
 
 export interface EndpointParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly ewma: EwmaSettings;
   readonly accrual: AccrualSettings;
-  /** Told when `open`, `proving` or `shutUntil` has changed. */
+  /** Told when `open`, `probing` or `ejectedUntil` has changed. */
   readonly onBreaker: (endpoint: EndpointState) => void;
   /** Requests and flows in hand, of all endpoints together. */
   readonly total: { pending: number };
@@ -61,10 +61,10 @@ export class EndpointState implements EndpointPlace {
   #failures = 0;
   #connectFailures = 0;
   #penalties = 0;
-  #shutUntil = 0;
+  #ejectedUntil = 0;
   #refused = false;
-  #proving: PickedEndpoint | undefined;
-  /** Goes up whenever the endpoint is shut: what began before says nothing about it any more. */
+  #probing: PickedEndpoint | undefined;
+  /** Goes up whenever the endpoint is ejected: what began before says nothing about it any more. */
   #era = 0;
 
   constructor(place: EndpointPlace, parts: EndpointParts) {
@@ -78,23 +78,23 @@ export class EndpointState implements EndpointPlace {
   }
 
   get breaker(): Breaker {
-    if (this.#shutUntil === 0) return 'open';
-    const waits = this.#proving !== undefined || this.#parts.clock.monotonic() < this.#shutUntil;
-    return waits ? 'shut' : 'probation';
+    if (this.#ejectedUntil === 0) return 'open';
+    const waits = this.#probing !== undefined || this.#parts.clock.monotonic() < this.#ejectedUntil;
+    return waits ? 'ejected' : 'probation';
   }
 
   get open(): boolean {
-    return this.#shutUntil === 0;
+    return this.#ejectedUntil === 0;
   }
 
   /** A request is out that decides whether it opens again. */
-  get proving(): boolean {
-    return this.#proving !== undefined;
+  get probing(): boolean {
+    return this.#probing !== undefined;
   }
 
-  /** When a shut endpoint may be tried again (monotonic milliseconds); 0 when it is open. */
-  get shutUntil(): number {
-    return this.#shutUntil;
+  /** When an ejected endpoint may be tried again (monotonic milliseconds); 0 when it is open. */
+  get ejectedUntil(): number {
+    return this.#ejectedUntil;
   }
 
   /** Estimated cost of giving it one more request. @param now monotonic milliseconds */
@@ -107,7 +107,7 @@ export class EndpointState implements EndpointPlace {
     this.pending++;
     this.#parts.total.pending++;
     const attempt = new PickedEndpoint(this, this.#era);
-    if (this.breaker === 'probation') this.#prove(attempt);
+    if (this.breaker === 'probation') this.#probe(attempt);
     return attempt;
   }
 
@@ -115,21 +115,21 @@ export class EndpointState implements EndpointPlace {
   learn(attempt: PickedEndpoint, outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
     if (ms !== undefined) this.#observe(ms, now ?? this.#parts.clock.monotonic());
     if (attempt.era !== this.#era) return;
-    const decides = attempt === this.#proving;
+    const decides = attempt === this.#probing;
     if (outcome === 'served') return this.#reopen();
     if (outcome === 'connected') return this.#connected();
     if (outcome === 'unknown') {
-      if (decides) this.#prove(undefined);
+      if (decides) this.#probe(undefined);
       return;
     }
-    // With all endpoints shut requests are tried all the same; that they fail is known.
+    // With all endpoints ejected requests are tried all the same; that they fail is known.
     if (this.open || decides) this.#failed(outcome === 'refused', decides);
   }
 
   #failed(refused: boolean, decides: boolean): void {
     const failures = refused ? ++this.#connectFailures : ++this.#failures;
     const limit = refused ? this.accrual.maxConnectFailures : this.accrual.maxFailures;
-    if (decides || failures >= limit) this.#shut(refused);
+    if (decides || failures >= limit) this.#eject(refused);
   }
 
   /** An attempt is over. For `PickedEndpoint` only. */
@@ -138,14 +138,14 @@ export class EndpointState implements EndpointPlace {
     this.#parts.total.pending--;
   }
 
-  /** It was shut for refusing connections, and has taken one: what it does with it is for the other count. */
+  /** It was ejected for refusing connections, and has taken one: what it does with it is for the other count. */
   #connected(): void {
     this.#connectFailures = 0;
     if (this.#refused) this.#reopen();
   }
 
-  #prove(attempt: PickedEndpoint | undefined): void {
-    this.#proving = attempt;
+  #probe(attempt: PickedEndpoint | undefined): void {
+    this.#probing = attempt;
     this.#parts.onBreaker(this);
   }
 
@@ -154,20 +154,20 @@ export class EndpointState implements EndpointPlace {
     this.#connectFailures = 0;
     if (this.open) return;
     this.#penalties = 0;
-    this.#shutUntil = 0;
+    this.#ejectedUntil = 0;
     this.#refused = false;
-    this.#proving = undefined;
+    this.#probing = undefined;
     this.#parts.onBreaker(this);
   }
 
-  #shut(refused: boolean): void {
+  #eject(refused: boolean): void {
     const { minPenaltyMs, maxPenaltyMs, jitter } = this.accrual;
     const { clock, random, onBreaker } = this.#parts;
     const growing = { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter: 0 };
     const base = backoffDelay(this.#penalties++, growing, random);
-    this.#shutUntil = clock.monotonic() + base * (1 + jitter * random());
+    this.#ejectedUntil = clock.monotonic() + base * (1 + jitter * random());
     this.#refused = refused;
-    this.#proving = undefined;
+    this.#probing = undefined;
     this.#era++;
     this.#failures = 0;
     this.#connectFailures = 0;

@@ -3,17 +3,17 @@ import type { Clock } from '../../../base/clock.ts';
 import type { EndpointState } from './endpoint.ts';
 
 /**
- * Endpoints that are as good as each other, sorted by what their breakers say, so that picking one looks at two and not at all. Moving one costs a search, and happens only when it is shut or opened.
+ * Endpoints that are as good as each other, sorted by what their breakers say, so that picking one looks at two and not at all. Moving one costs a search, and happens only when it is ejected or opened.
  */
 export class Tier {
   readonly #open: EndpointState[] = [];
   /** Those that wait, the one due first in front. */
-  readonly #shut: EndpointState[] = [];
+  readonly #ejected: EndpointState[] = [];
 
-  /** Puts an endpoint where its breaker says; one that is being proven is in neither list. */
+  /** Puts an endpoint where its breaker says; one that is being probed is in neither list. */
   add(endpoint: EndpointState): void {
     if (endpoint.open) this.#open.push(endpoint);
-    else if (!endpoint.proving) this.#shut.splice(this.#placeOf(endpoint.shutUntil), 0, endpoint);
+    else if (!endpoint.probing) this.#ejected.splice(this.#placeOf(endpoint.ejectedUntil), 0, endpoint);
   }
 
   /** Takes note that an endpoint's breaker has changed. */
@@ -23,8 +23,8 @@ export class Tier {
       const last = this.#open.pop();
       if (last !== undefined && last !== endpoint) this.#open[at] = last;
     } else {
-      const waits = this.#shut.indexOf(endpoint);
-      if (waits >= 0) this.#shut.splice(waits, 1);
+      const waits = this.#ejected.indexOf(endpoint);
+      if (waits >= 0) this.#ejected.splice(waits, 1);
     }
     this.add(endpoint);
   }
@@ -34,10 +34,10 @@ export class Tier {
    */
   pick(tried: ReadonlySet<EndpointState>, clock: Clock, random: Random): EndpointState | undefined {
     // Most services have nothing to choose, and need no clock.
-    if (this.#shut.length === 0 && this.#open.length <= 1 && tried.size === 0) return this.#open[0];
+    if (this.#ejected.length === 0 && this.#open.length <= 1 && tried.size === 0) return this.#open[0];
     const now = clock.monotonic();
     const due = this.first(tried);
-    if (due !== undefined && due.shutUntil <= now) return due;
+    if (due !== undefined && due.ejectedUntil <= now) return due;
     const count = this.#open.length;
     if (count === 0) return undefined;
     const at = Math.floor(random() * count);
@@ -50,8 +50,8 @@ export class Tier {
 
   /** Of those that wait, the one due first. */
   first(tried: ReadonlySet<EndpointState>): EndpointState | undefined {
-    if (tried.size === 0) return this.#shut[0];
-    return this.#shut.find((endpoint) => !tried.has(endpoint));
+    if (tried.size === 0) return this.#ejected[0];
+    return this.#ejected.find((endpoint) => !tried.has(endpoint));
   }
 
   /** The same, for a request that some endpoints have refused already: the first two beyond a random place that it has not tried. */
@@ -66,12 +66,12 @@ export class Tier {
     return first;
   }
 
-  #placeOf(shutUntil: number): number {
+  #placeOf(ejectedUntil: number): number {
     let low = 0;
-    let high = this.#shut.length;
+    let high = this.#ejected.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#shut[middle]?.shutUntil ?? Infinity) <= shutUntil) low = middle + 1;
+      if ((this.#ejected[middle]?.ejectedUntil ?? Infinity) <= ejectedUntil) low = middle + 1;
       else high = middle;
     }
     return low;

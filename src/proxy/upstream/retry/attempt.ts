@@ -1,26 +1,43 @@
 import type { Clock, Timer } from '../../../base/clock.ts';
 import type { ProxyFailure } from '../../http/failures.ts';
+import type { Boundary } from '../../http/failure-boundary.ts';
 import type { Field } from '../../http/fields.ts';
-import type { IncomingResponse, Upstream, UpstreamHandler } from '../../http/messages.ts';
+import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
+import type { EndpointState } from '../balancer/endpoint.ts';
 
 /** What an answer that nobody wants may still cost, so that its connection can be used again. */
 const MAX_DISCARDED = 64 * 1024;
 const DISCARD_MS = 1000;
 
-/** Hears of a try, as long as it counts. */
-export interface AttemptOwner {
-  onTryInterim(status: number, fields: readonly Field[]): void;
-  onTryResponse(one: Attempt, response: IncomingResponse): void;
-  onTryBody(chunk: Buffer): void;
-  onTryEnd(one: Attempt, trailers: readonly Field[] | undefined): void;
-  /** So many bytes that the client still counts as held back have been sent. */
-  onTrySent(bytes: number): void;
-  /** All of the request has been sent. */
-  onTryFlushed(one: Attempt): void;
-  onTryFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void;
+/** What opens an attempt at an endpoint: a target. */
+export interface AttemptOpener extends Boundary {
+  /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
+  openAttempt(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    how: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
+  ): Promise<Upstream>;
+  /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
+  mayOpenAgain(elapsedMs: number): boolean;
+  /** The wait before it is. */
+  untilOpenAgain(refusals: number): Promise<void>;
 }
 
-/** One try of a request at one endpoint. When it does not count any more nobody hears of it. */
+/** Hears of an attempt, as long as it counts. */
+export interface AttemptOwner {
+  onAttemptInterim(status: number, fields: readonly Field[]): void;
+  onAttemptResponse(one: Attempt, response: IncomingResponse): void;
+  onAttemptBody(chunk: Buffer): void;
+  onAttemptEnd(one: Attempt, trailers: readonly Field[] | undefined): void;
+  /** So many bytes that the client still counts as held back have been sent. */
+  onAttemptSent(bytes: number): void;
+  /** All of the request has been sent. */
+  onAttemptFlushed(one: Attempt): void;
+  onAttemptFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void;
+}
+
+/** One attempt of a request at one endpoint. When it does not count any more nobody hears of it. */
 export class Attempt implements UpstreamHandler {
   readonly startedAt: number;
   readonly #clock: Clock;
@@ -100,15 +117,15 @@ export class Attempt implements UpstreamHandler {
   }
 
   onInterimResponse(status: number, fields: readonly Field[]): void {
-    this.#owner?.onTryInterim(status, fields);
+    this.#owner?.onAttemptInterim(status, fields);
   }
 
   onResponse(response: IncomingResponse): void {
-    this.#owner?.onTryResponse(this, response);
+    this.#owner?.onAttemptResponse(this, response);
   }
 
   onResponseBody(chunk: Buffer): void {
-    if (this.#owner !== undefined) return this.#owner.onTryBody(chunk);
+    if (this.#owner !== undefined) return this.#owner.onAttemptBody(chunk);
     this.#upstream?.consumed(chunk.length);
     if (this.#discarded === undefined) return;
     this.#discarded += chunk.length;
@@ -117,20 +134,20 @@ export class Attempt implements UpstreamHandler {
 
   onResponseEnd(trailers: readonly Field[] | undefined): void {
     this.#complete();
-    this.#owner?.onTryEnd(this, trailers);
+    this.#owner?.onAttemptEnd(this, trailers);
   }
 
   onRequestSent(bytes: number): void {
     this.#unsent -= bytes;
     const kept = Math.min(bytes, this.#ahead);
     this.#ahead -= kept;
-    if (bytes > kept) this.#owner?.onTrySent(bytes - kept);
+    if (bytes > kept) this.#owner?.onAttemptSent(bytes - kept);
     this.#checkFlushed();
   }
 
   onFailure(failure: ProxyFailure, unprocessed: boolean): void {
     this.#complete();
-    this.#owner?.onTryFailure(this, failure, unprocessed);
+    this.#owner?.onAttemptFailure(this, failure, unprocessed);
   }
 
   #complete(): void {
@@ -142,7 +159,7 @@ export class Attempt implements UpstreamHandler {
   #checkFlushed(): void {
     if (!this.#ended || this.#unsent > 0 || this.#flushed) return;
     this.#flushed = true;
-    this.#owner?.onTryFlushed(this);
+    this.#owner?.onAttemptFlushed(this);
   }
 
   #stopDiscarding(): void {

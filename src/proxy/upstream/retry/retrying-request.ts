@@ -1,33 +1,17 @@
 import { backoffDelay } from '../../../base/backoff.ts';
 import { appendChunk } from '../../../base/gathered-bytes.ts';
 import type { EndpointState } from '../balancer/endpoint.ts';
-import type { Boundary } from '../../http/failure-boundary.ts';
-import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
+import type { ProxyFailure } from '../../http/failures.ts';
 import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
-import { RequestTimeouts, type DeadlineKind } from './timeouts.ts';
+import { RequestTimeouts, type DeadlineKind, timeoutFailure } from './timeouts.ts';
 import type { RequestPolicy, Way } from './policy.ts';
 import { MAX_UNSEEN, ReplayBody } from './replay-body.ts';
 import { isFailure } from './route-match.ts';
-import { Attempt, type AttemptOwner } from './attempt.ts';
+import { Attempt, type AttemptOpener, type AttemptOwner } from './attempt.ts';
 
 /** Between tries: 25 ms to 250 ms (Linkerd's). */
 const PAUSE = { minMs: 50, maxMs: 250 } as const;
-
-/** What opens a try at an endpoint: a target. */
-export interface AttemptOpener extends Boundary {
-  /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
-  openTry(
-    protocol: 'http1' | 'http2',
-    request: OutgoingRequest,
-    handler: UpstreamHandler,
-    how: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
-  ): Promise<Upstream>;
-  /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
-  mayOpenAgain(elapsedMs: number): boolean;
-  /** The wait before it is. */
-  untilOpenAgain(refusals: number): Promise<void>;
-}
 
 export interface RetryingRequestOptions {
   readonly opener: AttemptOpener;
@@ -39,7 +23,7 @@ export interface RetryingRequestOptions {
 }
 
 /**
- * One request with deadlines and, maybe, more than one try. Towards whoever asks it is the endpoint; towards each try it is who asks. What could be needed again of the body is kept, and nothing of a response is passed on before it is known to be the one: afterwards there is no other try.
+ * One request with deadlines and, maybe, more than one attempt. Towards whoever asks it is the endpoint; towards each attempt it is who asks. What could be needed again of the body is kept, and nothing of a response is passed on before it is known to be the one: afterwards there is no other attempt.
  */
 export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #options: RetryingRequestOptions;
@@ -90,7 +74,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#deadlines.begin('request', timeouts.requestMs);
     this.#deadlines.begin('head', headMs);
     this.#deadlines.watchIdle(timeouts.idleMs);
-    this.#try();
+    this.#attempt();
   }
 
   // --- whoever asks
@@ -129,14 +113,14 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#current?.giveUp(failed);
   }
 
-  // --- the try
+  // --- the attempt
 
-  onTryInterim(status: number, fields: readonly Field[]): void {
+  onAttemptInterim(status: number, fields: readonly Field[]): void {
     this.#deadlines.touch();
     this.#options.handler.onInterimResponse(status, fields);
   }
 
-  onTryResponse(one: Attempt, response: IncomingResponse): void {
+  onAttemptResponse(one: Attempt, response: IncomingResponse): void {
     this.#deadlines.touch();
     this.#deadlines.end('try');
     this.#deadlines.begin('response', this.#way.timeouts.responseMs);
@@ -147,13 +131,13 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     else this.#pass(response);
   }
 
-  onTryBody(chunk: Buffer): void {
+  onAttemptBody(chunk: Buffer): void {
     this.#deadlines.touch();
     this.#passHeld();
     this.#options.handler.onResponseBody(chunk);
   }
 
-  onTryEnd(one: Attempt, trailers: readonly Field[] | undefined): void {
+  onAttemptEnd(one: Attempt, trailers: readonly Field[] | undefined): void {
     const grpc = grpcStatus(trailers ?? []);
     const held = this.#held;
     if (held !== undefined && this.#wants(held.status, grpc)) return this.#again(one, held.status, grpc);
@@ -163,20 +147,20 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     try {
       handler.onResponseEnd(trailers);
     } catch (error) {
-      // For the try all is well, so nobody else would tell.
+      // For the attempt all is well, so nobody else would tell.
       handler.onFailure(opener.caught(error), false);
     }
   }
 
-  onTrySent(bytes: number): void {
+  onAttemptSent(bytes: number): void {
     this.#deadlines.touch();
     this.#options.handler.onRequestSent(bytes);
   }
 
-  onTryFlushed(): void {
+  onAttemptFlushed(): void {
     const { retry, timeouts } = this.#way;
     this.#deadlines.begin('response', timeouts.responseMs);
-    // The last try has all the time: there is nothing to decide any more.
+    // The last attempt has all the time: there is nothing to decide any more.
     if (
       retry !== undefined &&
       this.#count <= retry.limit &&
@@ -186,14 +170,14 @@ export class RetryingRequest implements Upstream, AttemptOwner {
       this.#deadlines.begin('try', retry.tryTimeoutMs);
   }
 
-  onTryFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
+  onAttemptFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
     if (this.#answer === undefined && !failure.isOurs) {
       if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
-        // The endpoint has not begun with it: that is the same try, elsewhere.
+        // The endpoint has not begun with it: that is the same attempt, elsewhere.
         this.#held = undefined;
         // What comes until then of a body is for the next one.
         this.#current = undefined;
-        this.#endTry();
+        this.#endAttempt();
         void this.#openAgain(this.#refusals++);
         return;
       }
@@ -202,7 +186,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#fail(failure);
   }
 
-  // --- tries
+  // --- attempts
 
   #mayOpenAgain(): boolean {
     const { policy, opener } = this.#options;
@@ -230,7 +214,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     }
   }
 
-  #try(): void {
+  #attempt(): void {
     this.#count++;
     this.#way.account.tries++;
     this.#deadlines.touch();
@@ -241,7 +225,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     const { opener, protocol, request, policy } = this.#options;
     const one = new Attempt(this, policy.clock);
     this.#current = one;
-    opener.openTry(protocol, request, one, { fresh, avoid: this.#avoid }).then(
+    opener.openAttempt(protocol, request, one, { fresh, avoid: this.#avoid }).then(
       (upstream) =>
         this.#safely(() => {
           if (one.opened(upstream) && !this.#over) this.#opened(one);
@@ -304,11 +288,11 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     this.#held = undefined;
     this.#current = undefined;
     this.#way.account.retries.sent++;
-    this.#endTry();
+    this.#endAttempt();
     this.#deadlines.begin('pause', backoffDelay(this.#count - 1, PAUSE, policy.random));
   }
 
-  #endTry(): void {
+  #endAttempt(): void {
     this.#deadlines.end('try');
     this.#deadlines.end('response');
   }
@@ -348,18 +332,17 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   }
 
   #expired(kind: DeadlineKind): void {
-    if (kind === 'pause') return this.#try();
+    if (kind === 'pause') return this.#attempt();
     const { account, timeouts, headMs } = this.#way;
-    if (kind === 'try') return this.#tryExpired();
+    if (kind === 'try') return this.#attemptExpired();
     account.timeouts[kind === 'head' ? 'request' : kind]++;
     const within = kind === 'head' ? headMs : timeouts[`${kind}Ms`];
-    const text = `${this.#options.policy.label}: ${WHAT[kind]} within ${within} ms`;
     this.#current?.giveUp(this.#current.flushed);
-    this.#fail(new ProxyFailure(FAILURE[kind], text));
+    this.#fail(timeoutFailure(kind, this.#options.policy.label, within));
   }
 
-  /** A try that may not be repeated is left to go on. */
-  #tryExpired(): void {
+  /** An attempt that may not be repeated is left to go on. */
+  #attemptExpired(): void {
     const one = this.#current;
     if (one === undefined || !this.#mayTry()) return;
     this.#way.account.timeouts.try++;
@@ -401,19 +384,6 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     return this.#options.policy.clock.monotonic() - this.#startedAt;
   }
 }
-
-const WHAT = {
-  request: 'no complete response',
-  head: 'no response',
-  response: 'no end of the response',
-  idle: 'nothing moved',
-} as const;
-const FAILURE: Readonly<Record<keyof typeof WHAT, FailureKind>> = {
-  request: 'request timeout',
-  head: 'request timeout',
-  response: 'response timeout',
-  idle: 'idle timeout',
-};
 
 function grpcStatus(fields: readonly Field[]): number | undefined {
   const text = valueOf(fields, 'grpc-status');

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../../base/clock.ts';
+import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
 
 /** The timers of one request, by what they are for. */
 export type DeadlineKind = 'request' | 'head' | 'response' | 'idle' | 'try' | 'pause';
@@ -60,4 +61,26 @@ export class RequestTimeouts {
     });
     this.#timers.set('idle', timer);
   }
+}
+
+const WHAT = {
+  request: 'no complete response',
+  head: 'no response',
+  response: 'no end of the response',
+  idle: 'nothing moved',
+} as const;
+const FAILURE: Readonly<Record<keyof typeof WHAT, FailureKind>> = {
+  request: 'request timeout',
+  head: 'request timeout',
+  response: 'response timeout',
+  idle: 'idle timeout',
+};
+
+/** What is told of a time that is over. @param within milliseconds, as the rules say */
+export function timeoutFailure(
+  kind: keyof typeof WHAT,
+  label: string,
+  within: number | undefined,
+): ProxyFailure {
+  return new ProxyFailure(FAILURE[kind], `${label}: ${WHAT[kind]} within ${within} ms`);
 }

@@ -16,7 +16,8 @@ import { NO_BOUNDARY } from '../../../../src/proxy/http/failure-boundary.ts';
 import { type Connection, SocketConnection } from '../../../../src/proxy/io/connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import { tlsConnect } from '../../../../src/proxy/io/dial.ts';
-import { Http2Connection, type Http2User } from '../../../../src/proxy/http2/http2-connection.ts';
+import { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';
+import type { Http2User } from '../../../../src/proxy/http2/http2-options.ts';
 import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import { statusField } from '../../../../src/proxy/http2/message.ts';
 import type { Http2Stream } from '../../../../src/proxy/http2/stream.ts';
@@ -36,7 +37,7 @@ const MINUTE = 60_000;
 /** In virtual time nobody answers as fast as the clock runs. */
 const NEVER = 1e9;
 
-const NOBODY: Http2User = {
+const NOBODY: Http2User<Http2Connection> = {
   onRequest: () => undefined,
   onTooLarge: () => undefined,
   onStreamClosed: () => undefined,

@@ -34,7 +34,7 @@ function pick(made: Balancer, tried?: ReadonlySet<EndpointState>): EndpointState
   return picked.endpoint;
 }
 
-function shut(endpoint: EndpointState): void {
+function eject(endpoint: EndpointState): void {
   endpoint.begin().failConnect();
 }
 
@@ -56,7 +56,7 @@ describe('balancer', () => {
   it('leaves out an endpoint that cannot be connected to: a fast refusal must not look like the best latency', async () => {
     const { made, clock } = balancer('a', 'b');
     const dead = pick(made);
-    shut(dead);
+    eject(dead);
     for (let i = 0; i < 10; i++) expect(pick(made).host).not.to.equal(dead.host);
     await clock.advance(1600);
     expect(pick(made), 'after the penalty it is tried again').to.equal(dead);
@@ -71,7 +71,7 @@ describe('balancer', () => {
     const { made, clock } = balancer('a', 'b');
     const bad = pick(made);
     for (let i = 0; i < 7; i++) bad.begin().fail();
-    expect(bad.breaker).to.equal('shut');
+    expect(bad.breaker).to.equal('ejected');
     await clock.advance(1600);
     expect(bad.breaker).to.equal('probation');
     bad.begin().succeed(5);
@@ -81,32 +81,32 @@ describe('balancer', () => {
   it('lets a client that goes away during probation decide nothing: the next request does', async () => {
     const { made, clock } = balancer('a', 'b');
     const bad = pick(made);
-    shut(bad);
+    eject(bad);
     await clock.advance(1600);
     bad.begin().abandon();
     expect(pick(made)).to.equal(bad);
   });
 
-  // With 50 requests in hand when an endpoint breaks, seven shut it; the other 43 said the same moment's truth six times more, and a second became a minute.
-  it('counts what was under way when an endpoint was shut no second time, for or against it', () => {
+  // With 50 requests in hand when an endpoint breaks, seven eject it; the other 43 said the same moment's truth six times more, and a second became a minute.
+  it('counts what was under way when an endpoint was ejected no second time, for or against it', () => {
     const { made, clock } = balancer('a', 'b');
     const bad = pick(made);
     const [late, ...attempts] = Array.from({ length: 50 }, () => bad.begin());
     for (const attempt of attempts) attempt.fail();
-    const until = bad.shutUntil;
+    const until = bad.ejectedUntil;
     expect(until - clock.monotonic()).to.be.at.most(1500);
     late?.succeed(5);
-    expect(bad.breaker, 'an answer to what was asked before').to.equal('shut');
+    expect(bad.breaker, 'an answer to what was asked before').to.equal('ejected');
     expect(bad.pending).to.equal(0);
   });
 
-  it('does not punish an endpoint further for what is sent to it because all are shut', () => {
+  it('does not punish an endpoint further for what is sent to it because all are ejected', () => {
     const { made } = balancer('a');
     const only = pick(made);
-    shut(only);
-    const until = only.shutUntil;
-    for (let i = 0; i < 20; i++) shut(pick(made));
-    expect(only.shutUntil).to.equal(until);
+    eject(only);
+    const until = only.ejectedUntil;
+    for (let i = 0; i < 20; i++) eject(pick(made));
+    expect(only.ejectedUntil).to.equal(until);
     pick(made).begin().succeed(3);
     expect(only.breaker, 'one good answer is enough').to.equal('open');
   });
@@ -115,7 +115,7 @@ describe('balancer', () => {
   it('opens an endpoint that refused connections as soon as it takes one', async () => {
     const { made, clock } = balancer('a', 'b');
     const refusing = pick(made);
-    shut(refusing);
+    eject(refusing);
     await clock.advance(1600);
     const flow = refusing.begin();
     flow.connected();
@@ -125,7 +125,7 @@ describe('balancer', () => {
     await clock.advance(1600);
     const proof = refusing.begin();
     proof.connected();
-    expect(refusing.breaker, 'shut for its answers, though').to.equal('shut');
+    expect(refusing.breaker, 'ejected for its answers, though').to.equal('ejected');
     proof.accepted();
     expect([refusing.breaker, refusing.pending]).to.deep.equal(['open', 1]);
   });
@@ -140,10 +140,10 @@ describe('balancer', () => {
     expect([only.pending, made.pending]).to.deep.equal([0, 0]);
   });
 
-  it('tries the least bad when all are shut: failing by rule would turn a bad minute into an outage', () => {
+  it('tries the least bad when all are ejected: failing by rule would turn a bad minute into an outage', () => {
     const { made } = balancer('a');
     const only = pick(made);
-    shut(only);
+    eject(only);
     expect(pick(made)).to.equal(only);
     expect(made.pick(new Set([only]))).to.deep.equal({ none: 'all tried' });
   });
@@ -175,7 +175,7 @@ describe('balancer', () => {
     bad.begin().fail();
     made.update([at('a'), at('b')], { ...DEFAULT_ACCRUAL, maxFailures: 2, minPenaltyMs: 60_000 });
     bad.begin().fail();
-    expect(bad.shutUntil - clock.monotonic(), 'the second failure in a row, and a minute').to.be.at.least(
+    expect(bad.ejectedUntil - clock.monotonic(), 'the second failure in a row, and a minute').to.be.at.least(
       60_000,
     );
   });
@@ -207,10 +207,10 @@ describe('balancer', () => {
       expect(new Set(hosts())).to.deep.equal(new Set(['near']));
     });
 
-    it('uses the others while every preferred one is shut, and comes back with the first that is due', async () => {
+    it('uses the others while every preferred one is ejected, and comes back with the first that is due', async () => {
       const { made, clock, hosts } = zoned();
-      shut(pick(made));
-      shut(pick(made));
+      eject(pick(made));
+      eject(pick(made));
       expect(new Set(hosts())).to.deep.equal(new Set(['far']));
       await clock.advance(1600);
       expect(pick(made).host).to.match(/^near/);
@@ -308,19 +308,19 @@ class History {
       'only ready ones',
     ).to.include(endpoint.host);
     const states = [...before.values()];
-    if (states.some((state) => state !== 'shut'))
-      expect(before.get(endpoint), 'a shut one only when all are').not.to.equal('shut');
+    if (states.some((state) => state !== 'ejected'))
+      expect(before.get(endpoint), 'an ejected one only when all are').not.to.equal('ejected');
     const attempt = endpoint.begin();
     this.running.push({ attempt, endpoint });
     if (before.get(endpoint) !== 'probation') return;
-    expect(endpoint.proving).to.equal(true);
+    expect(endpoint.probing).to.equal(true);
     expect(this.proofs.has(endpoint), 'one proof at a time').to.equal(false);
     this.proofs.set(endpoint, attempt);
   }
 }
 
 describe('balancer, whatever happens', () => {
-  it('picks ready endpoints only, shut ones only when all are, proves one at a time, and never refuses while one is ready', async () => {
+  it('picks ready endpoints only, ejected ones only when all are, probes one at a time, and never refuses while one is ready', async () => {
     const property = fc.asyncProperty(fc.nat(), fc.array(step, { maxLength: 120 }), async (seed, history) => {
       const played = new History(seed);
       for (const one of history) await played.play(one);

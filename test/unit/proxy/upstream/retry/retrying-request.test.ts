@@ -79,7 +79,7 @@ describe('tries of a request', () => {
   async function begin(rules: RequestRules, framing: Framing = { kind: 'none' }): Promise<RetryingRequest> {
     const policy = new RequestPolicy(rules, { label: 'web:80', clock, random: () => 0, counters, room });
     const opener = {
-      openTry: async (
+      openAttempt: async (
         _: string,
         __: unknown,
         handler: UpstreamHandler,

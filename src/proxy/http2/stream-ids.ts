@@ -1,0 +1,50 @@
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
+
+/** Which streams of a connection have begun, and who may begin one (RFC 9113 section 5.1.1): clients alone, with odd ids that grow. */
+export class StreamIds {
+  readonly #role: 'client' | 'server';
+  #lastPeer = 0;
+  #next = 1;
+
+  constructor(role: 'client' | 'server') {
+    this.#role = role;
+  }
+
+  /** Server: highest id that the client has used. */
+  get lastPeer(): number {
+    return this.#lastPeer;
+  }
+
+  /** Client: id of the stream that is opened next. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Client: opens a stream. @returns its id */
+  open(): number {
+    const id = this.#next;
+    this.#next += 2;
+    return id;
+  }
+
+  /** Whether HEADERS of a stream that is not open begin one; else it is over. @throws ConnectionError where none may begin */
+  mayBegin(id: number): boolean {
+    // A response to a stream that we have given up.
+    if (this.#role === 'client' && id % 2 === 1 && id < this.#next) return false;
+    if (this.#role === 'client' || id % 2 === 0)
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${id} cannot begin here`);
+    return id > this.#lastPeer;
+  }
+
+  /** Server: it has begun. */
+  begin(id: number): void {
+    this.#lastPeer = id;
+  }
+
+  /** @throws ConnectionError when the peer speaks of a stream that nobody has begun */
+  assertNotIdle(id: number): void {
+    const used = this.#role === 'client' ? id < this.#next : id <= this.#lastPeer;
+    if (id % 2 === 0 || !used)
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${id} has not begun`);
+  }
+}
