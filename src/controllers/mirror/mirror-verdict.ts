@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { IMPORT_QUOTAS } from '../../api/names.ts';
-import { overBudgetOf } from '../../exports/service-size.ts';
+import { overBudgetOf } from '../../api/exports/export-marks.ts';
 import { familyGap, type ServiceWithSlices } from '../objects/address-families.ts';
 import { desiredParts, relayedNames, type DesiredPart } from './desired-mirror.ts';
 import type { LinkFacts, MirrorFacts } from '../reconcile/mirror-facts.ts';
