@@ -1,3 +1,4 @@
+import { TRAFFIC_ANNOTATIONS, type TrafficAnnotation } from './linkerd/traffic-annotations.ts';
 import * as names from './names.ts';
 
 /** Annotations as an object of the API has them. What they say is a stranger's word. */
@@ -13,6 +14,10 @@ const OWN_LIST = 64 * KIB;
 /** All annotations of an object together: the API server takes no more (apimachinery `TotalAnnotationSizeLimitB`). */
 const ALL_OF_AN_OBJECT = 256 * KIB;
 
+const TRAFFIC_LIMITS = Object.fromEntries(
+  TRAFFIC_ANNOTATIONS.map((name) => [name, MAX_ANNOTATION]),
+) as Readonly<Record<TrafficAnnotation, number>>;
+
 /**
  * Every annotation that Linkspan reads of any object, and how long its value may be. One that is not here cannot be read (`readAnnotation` does not take its name), so that each has a limit and
  * is tried with worst-case text by the tests.
@@ -27,24 +32,7 @@ export const ANNOTATION_LIMITS = {
   [names.EXPORTED_LABEL]: MAX_ANNOTATION,
   [names.EXPORT_GATEWAY_NAMESPACE]: MAX_ANNOTATION,
   [names.EXPORT_GATEWAY_NAME]: MAX_ANNOTATION,
-  'balancer.linkerd.io/failure-accrual': MAX_ANNOTATION,
-  'balancer.linkerd.io/failure-accrual-consecutive-max-failures': MAX_ANNOTATION,
-  'balancer.linkerd.io/failure-accrual-consecutive-jitter-ratio': MAX_ANNOTATION,
-  'balancer.linkerd.io/failure-accrual-consecutive-min-penalty': MAX_ANNOTATION,
-  'balancer.linkerd.io/failure-accrual-consecutive-max-penalty': MAX_ANNOTATION,
-  'retry.linkerd.io/http': MAX_ANNOTATION,
-  'linkerd.io/retry-on': MAX_ANNOTATION,
-  'retry.linkerd.io/grpc': MAX_ANNOTATION,
-  'retry.linkerd.io/limit': MAX_ANNOTATION,
-  'linkerd.io/retry-max': MAX_ANNOTATION,
-  'retry.linkerd.io/timeout': MAX_ANNOTATION,
-  'timeout.linkerd.io/request': MAX_ANNOTATION,
-  'linkerd.io/timeout': MAX_ANNOTATION,
-  'timeout.linkerd.io/response': MAX_ANNOTATION,
-  'timeout.linkerd.io/idle': MAX_ANNOTATION,
-  'linkspan.dev/retry-budget-ratio': MAX_ANNOTATION,
-  'linkspan.dev/retry-budget-min-per-second': MAX_ANNOTATION,
-  'linkspan.dev/retry-budget-ttl': MAX_ANNOTATION,
+  ...TRAFFIC_LIMITS,
   // Of Services, pods and machines.
   [names.ALLOWED_NAMESPACES]: MAX_ANNOTATION,
   [names.OPAQUE_PORTS]: MAX_ANNOTATION,

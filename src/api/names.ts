@@ -63,6 +63,20 @@ export const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
 /** Label on everything that belongs to the extension; value `multicluster`. */
 export const EXTENSION_LABEL = 'linkerd.io/extension';
+const EXTENSION = 'multicluster';
+/** The label with its value, to set; and as a selector. */
+export const EXTENSION_LABELS: Readonly<Record<string, string>> = { [EXTENSION_LABEL]: EXTENSION };
+export const EXTENSION_SELECTOR = `${EXTENSION_LABEL}=${EXTENSION}`;
+
+/** Whether an object says that it belongs to the extension, Linkerd's or ours. */
+export function isOfExtension({
+  metadata,
+}: {
+  readonly metadata?: { readonly labels?: Readonly<Record<string, string>> };
+}): boolean {
+  return metadata?.labels?.[EXTENSION_LABEL] === EXTENSION;
+}
+
 /** Annotation on a Link: who wrote it, `<product>/cli <version>`. */
 export const CREATED_BY = 'linkerd.io/created-by';
 /** Annotation on the credentials Secret of a Link: life of its token, a duration such as `24h`. The controller renews the token before it expires; without it nothing is renewed. */
@@ -203,3 +217,28 @@ export const ANCHORS_CONFIG_MAP = 'linkspan-anchors';
 
 /** What a workload's certificate is for: both ends of a connection. */
 export const LEAF_USAGES = ['digital signature', 'server auth', 'client auth'] as const;
+
+/** Domains of groups and types that are Linkspan's or those of Linkerd's multicluster extension. */
+export const MULTICLUSTER_DOMAINS: readonly string[] = [
+  'linkspan.dev',
+  'mirror.linkerd.io',
+  'multicluster.linkerd.io',
+];
+/** Labels and annotations that only they write. Not those by which people export: the objects that have them are the people's. */
+export const MULTICLUSTER_KEYS: readonly string[] = [
+  MIRRORED_SERVICE_LABEL,
+  DESTINATION_CLUSTER_NAME_LABEL,
+  GATEWAY_MARKER,
+  LINK_ANNOTATION,
+];
+
+/** What a metric calls the rules that let a client in: the annotation of a Service, or the trust domain of the gateway. */
+export const ALLOWED_BY_ANNOTATION = 'linkspan.dev/annotation/allowed-clients';
+export const ALLOWED_BY_TRUST_DOMAIN = 'linkspan.dev/gateway/trust-domain';
+
+/** Label on pods that a Linkerd proxy was injected into: the namespace of their control plane. */
+export const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
+/** `controllerName` of the entries of a Link's status: Linkerd writes this name, its tools look for it. */
+export const SERVICE_MIRROR = 'linkerd.io/service-mirror';
+/** A label that no object has, for selectors that select nothing. */
+export const ON_NOTHING = 'linkspan.dev/none';

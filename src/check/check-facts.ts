@@ -6,6 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
+import { LINK_CRD, type LinkObject, links } from '../api/link/link-schema.ts';
 import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import { ADMIN_PORT_NAME, OURS, PROBE_PORT_NAME } from '../api/names.ts';
 import { KubeApiError, type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
@@ -20,7 +21,6 @@ import {
   secrets,
   services,
 } from '../kube/objects/resource.ts';
-import { links, type LinkObject } from '../api/link/link-schema.ts';
 import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
 
 /** What controllers say of requests they have just sent. */
@@ -83,7 +83,7 @@ export class CheckFacts {
   }
 
   crd(): Promise<V1CustomResourceDefinition | undefined> {
-    return this.find(customResourceDefinitions, { name: 'links.multicluster.linkerd.io' });
+    return this.find(customResourceDefinitions, { name: LINK_CRD });
   }
 
   async deployments(): Promise<readonly V1Deployment[]> {

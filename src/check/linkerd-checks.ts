@@ -1,8 +1,16 @@
 import type { V1CustomResourceDefinition, V1Service } from '@kubernetes/client-node';
+import { CONTROLLER_NAME, CREATED_BY, EXTENSION_SELECTOR, REMOTE_DISCOVERY } from '../api/names.ts';
+import {
+  LINK_CRD,
+  type LinkObject,
+  links,
+  namesGateway,
+  parseLink,
+  readableNamespaces,
+} from '../api/link/link-schema.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import { CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../api/names.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -14,7 +22,6 @@ import {
 } from '../kube/objects/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../linking/account-rights.ts';
-import { type LinkObject, links, parseLink, readableNamespaces } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
@@ -52,10 +59,9 @@ function ofLinks(
 export function crdFinding(crd: V1CustomResourceDefinition | undefined): Finding {
   const remedy = 'linkspan install --crds | kubectl apply -f -';
   const served = (crd?.spec.versions ?? []).filter((version) => version.served).map(({ name }) => name);
-  if (crd === undefined)
-    return { result: 'error', text: `links.multicluster.linkerd.io is not installed: ${remedy}` };
+  if (crd === undefined) return { result: 'error', text: `${LINK_CRD} is not installed: ${remedy}` };
   if (served.includes(links.version)) return passed;
-  const text = `links.multicluster.linkerd.io does not serve ${links.version} but ${served.join(', ')}, as of an older Linkerd; Links are kept: ${remedy}`;
+  const text = `${LINK_CRD} does not serve ${links.version} but ${served.join(', ')}, as of an older Linkerd; Links are kept: ${remedy}`;
   return { result: 'error', text };
 }
 
@@ -128,7 +134,7 @@ function controllerChecks(facts: CheckFacts): Check[] {
       run: async () => {
         const { items } = await facts.client.list(deployments, {
           namespace: facts.namespace,
-          labelSelector: 'linkerd.io/extension=multicluster,component in (controller,linkerd-service-mirror)',
+          labelSelector: `${EXTENSION_SELECTOR},component in (controller,linkerd-service-mirror)`,
         });
         const others = items.filter(({ metadata }) => metadata?.name !== CONTROLLER_NAME);
         return unless(
@@ -286,15 +292,13 @@ async function missingRbac(facts: CheckFacts): Promise<Finding> {
 
 /** By the condition, which the probes of the controller keep. */
 export function deadGateways(links: readonly LinkObject[]): Finding {
-  const lines = links
-    .filter(({ spec }) => (spec?.gatewayAddress ?? '') !== '')
-    .flatMap(({ spec, status }) => {
-      const condition = status?.conditions?.find(({ type }) => type === 'GatewayAlive');
-      if (condition?.status === 'True') return [];
-      return [
-        `* ${spec?.targetClusterName ?? ''}: ${condition?.reason ?? 'Waiting'}: ${condition?.message ?? 'no controller has said anything'}`,
-      ];
-    });
+  const lines = links.filter(namesGateway).flatMap(({ spec, status }) => {
+    const condition = status?.conditions?.find(({ type }) => type === 'GatewayAlive');
+    if (condition?.status === 'True') return [];
+    return [
+      `* ${spec?.targetClusterName ?? ''}: ${condition?.reason ?? 'Waiting'}: ${condition?.message ?? 'no controller has said anything'}`,
+    ];
+  });
   return unless(lines);
 }
 

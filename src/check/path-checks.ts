@@ -1,11 +1,9 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import { type LinkObject, namesGateway } from '../api/link/link-schema.ts';
+import { egressPortsOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../api/annotations.ts';
-import { readEgressPorts } from '../api/egress/egress-ports.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
-import { EGRESS_PORTS } from '../api/names.ts';
 import { keyOf } from '../kube/objects/resource.ts';
-import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
 import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 
@@ -79,7 +77,7 @@ async function egressTrouble(facts: CheckFacts, pod: V1Pod, signal: AbortSignal)
 }
 
 function withGateway(links: readonly LinkObject[]): LinkObject[] {
-  return links.filter(({ spec }) => (spec?.gatewayAddress ?? '') !== '');
+  return links.filter(namesGateway);
 }
 
 /**
@@ -101,7 +99,7 @@ async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Fin
 
 /** Whether the egress has a port for this mirror of that cluster. */
 function leadsTo(mirror: V1Service, cluster: string): boolean {
-  return clusterOf(mirror) === cluster && firstPort(mirror.metadata?.annotations) !== undefined;
+  return clusterOf(mirror) === cluster && firstPort(mirror) !== undefined;
 }
 
 async function pathTrouble(
@@ -110,10 +108,9 @@ async function pathTrouble(
   mirror: V1Service,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const annotations = mirror.metadata?.annotations;
   const what = `* ${clusterOf(mirror) ?? ''} by ${keyOf(mirror)}`;
   try {
-    const { status, body } = await facts.askPod(pod, firstPort(annotations) ?? 0, '/', signal);
+    const { status, body } = await facts.askPod(pod, firstPort(mirror) ?? 0, '/', signal);
     // Bytes that are no HTTP have come from the application all the same.
     if (![502, 503, 504].includes(status) || body.includes('malformed HTTP')) return [];
     return [`${what}: ${status}: ${body.trim().slice(0, 200)}`];
@@ -123,6 +120,6 @@ async function pathTrouble(
   }
 }
 
-function firstPort(annotations: Readonly<Record<string, string>> | undefined): number | undefined {
-  return Object.values(readEgressPorts(readAnnotation(annotations, EGRESS_PORTS)))[0];
+function firstPort(mirror: V1Service): number | undefined {
+  return Object.values(egressPortsOf(mirror))[0];
 }

@@ -1,7 +1,8 @@
 import type { Clock } from '../base/clock.ts';
+import { EXTENSION_LABEL, isOfExtension } from '../api/names.ts';
+import { LINK_CRD, links } from '../api/link/link-schema.ts';
 import type { ErrorCode } from '../api/errors/error-catalogue.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
-import { EXTENSION_LABEL } from '../api/names.ts';
 import { namespaces } from '../kube/objects/resource.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
@@ -85,7 +86,7 @@ function serverChecks(facts: CheckFacts): Check[] {
           return passed;
         return {
           result: 'error',
-          text: 'links.multicluster.linkerd.io does not serve v1alpha3: linkspan install --crds | kubectl apply -f -',
+          text: `${LINK_CRD} does not serve ${links.version}: linkspan install --crds | kubectl apply -f -`,
         };
       },
     },
@@ -102,8 +103,7 @@ function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): Check[] {
         const found = await facts.find(namespaces, { name: facts.namespace });
         if (found?.metadata?.deletionTimestamp !== undefined)
           return { result: 'error', text: `${facts.namespace} is being deleted: wait until it is gone` };
-        if (found === undefined || found.metadata?.labels?.[EXTENSION_LABEL] === 'multicluster')
-          return passed;
+        if (found === undefined || isOfExtension(found)) return passed;
         return {
           result: 'warning',
           text: `${facts.namespace} is there without the label ${EXTENSION_LABEL}=multicluster`,

@@ -1,9 +1,9 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { exportSelector } from '../api/exports/export-marks.ts';
 import { eachAlone } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import { EXPORTED_LABEL, FEDERATED_LABEL } from '../api/names.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -24,8 +24,8 @@ import { TargetTable } from './target-table.ts';
 
 /** Selectors of the Services that a gateway serves by default: those that Links reach through it. */
 export const DEFAULT_EXPORT_SELECTORS: readonly string[] = [
-  `${EXPORTED_LABEL}=true`,
-  `${FEDERATED_LABEL}=member`,
+  exportSelector('gateway'),
+  exportSelector('federated'),
 ];
 
 export interface KubeTargetsOptions {

@@ -1,13 +1,11 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { CONTROL_PLANE_LABEL, INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../api/names.ts';
 import { readAnnotation } from '../api/annotations.ts';
-import { INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../api/names.ts';
 import { isListed } from '../api/ports/port-list.ts';
 import { portProtocol } from '../api/ports/port-protocol.ts';
 import { defined } from '../exports/stored-shape.ts';
 import type { MeshEndpoint } from '../exports/target-endpoint.ts';
 
-/** Label that Linkerd's injector puts on a pod that it has given a proxy: the namespace of the control plane. */
-export const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
 const PROXY_CONTAINER = 'linkerd-proxy';
 const LISTEN_VARIABLE = 'LINKERD2_PROXY_INBOUND_LISTEN_ADDR';
 const TRUST_DOMAIN_VARIABLE = '_l5d_trustdomain';

@@ -1,4 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { CONTROL_PLANE_LABEL } from '../api/names.ts';
+import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
@@ -10,7 +12,7 @@ import { pods } from '../kube/objects/resource.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { addressesOf, CONTROL_PLANE_LABEL, meshEndpoint, storedMeshPod } from './mesh-pod.ts';
+import { addressesOf, meshEndpoint, storedMeshPod } from './mesh-pod.ts';
 
 export interface MeshSettings {
   /** Namespace of the control plane whose pods are spoken to as a mesh; those of another one are plain, as for Linkerd's proxies. */
@@ -30,7 +32,7 @@ export interface MeshPodsOptions extends MeshSettings {
 
 const BY_ADDRESS = 'address';
 /** The API group of Linkerd's policies: every account may ask whether it is served. */
-const LINKERD_API = '/apis/policy.linkerd.io';
+const LINKERD_API = `/apis/${POLICY_GROUP}`;
 const LOOK_AGAIN_MS = 60_000;
 
 /**

@@ -1,11 +1,11 @@
 import { sleep } from '../base/clock.ts';
+import { PROFILE_GROUP } from '../api/linkerd/policy-kinds.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { servedKinds } from '../kube/client/served-kinds.ts';
 import { WatchedKind, type WatchParts } from '../kube/informer/watched-kind.ts';
 import type { ReadRequests } from '../policy/requests/request-annotations.ts';
 import { readServiceProfile, type ServiceProfile } from '../policy/requests/service-profile.ts';
 
-const GROUP = 'linkerd.io';
 const PLURAL = 'serviceprofiles';
 /** How often the API server is asked whether it knows them. A removal is believed at the second look. */
 const LOOK_MS = 20_000;
@@ -35,7 +35,7 @@ export class ServiceProfiles {
     this.#options = options;
     this.#kind = new WatchedKind<ServiceProfile>(
       options,
-      { group: GROUP, kind: 'ServiceProfile', plural: PLURAL, namespaced: true },
+      { group: PROFILE_GROUP, kind: 'ServiceProfile', plural: PLURAL, namespaced: true },
       { onSynced: () => undefined },
     );
     this.#kind.store.subscribe('targets: ServiceProfiles', ({ object: { metadata } }) => {
@@ -80,7 +80,7 @@ export class ServiceProfiles {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        const version = (await servedKinds(client, GROUP, signal)).get(PLURAL);
+        const version = (await servedKinds(client, PROFILE_GROUP, signal)).get(PLURAL);
         if (version === undefined) await this.#kind.missing();
         else await this.#kind.installed(version);
         this.#complained = false;

@@ -1,15 +1,9 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../api/annotations.ts';
-import { EXPORTED_LABEL, EXPORT_GATEWAY_NAME, EXPORT_GATEWAY_NAMESPACE, OVER_BUDGET } from '../api/names.ts';
+import { overBudgetAnnotations, withoutOverBudget } from '../api/exports/export-marks.ts';
 import type { Cost } from '../kube/budget/peer-budget.ts';
 
 /** Ports of one Service: ten times what real ones have. */
 const MAX_PORTS = 1000;
-/** Annotations that say whether and how a Service is exported; without them it would look as if it were not. */
-const EXPORT_KEYS = [EXPORTED_LABEL, EXPORT_GATEWAY_NAMESPACE, EXPORT_GATEWAY_NAME] as const;
-/** What they name are DNS names. */
-const MAX_NAME = 253;
-
 type StringMap = Readonly<Record<string, string>>;
 
 /**
@@ -19,26 +13,17 @@ type StringMap = Readonly<Record<string, string>>;
  */
 export function withinSize(service: V1Service, maxMetadata: number): V1Service {
   const why = oversize(service, maxMetadata);
+  if (why === undefined) return withoutOverBudget(service);
   const { metadata, spec } = service;
-  if (why === undefined) {
-    if (readAnnotation(metadata?.annotations, OVER_BUDGET) === undefined) return service;
-    const { [OVER_BUDGET]: _, ...annotations } = metadata?.annotations ?? {};
-    return { ...service, metadata: { ...metadata, annotations } };
-  }
   return {
     ...service,
     metadata: {
       ...metadata,
       labels: shortest(metadata?.labels, maxMetadata),
-      annotations: { ...exportAnnotations(metadata?.annotations), [OVER_BUDGET]: why },
+      annotations: overBudgetAnnotations(metadata?.annotations, why),
     },
     ...(spec === undefined ? {} : { spec: { ...spec, ports: spec.ports?.slice(0, MAX_PORTS) ?? [] } }),
   };
-}
-
-/** Why a Service was cut down; undefined when it was not. */
-export function overBudgetOf(service: V1Service | undefined): string | undefined {
-  return readAnnotation(service?.metadata?.annotations, OVER_BUDGET);
 }
 
 function oversize({ metadata, spec }: V1Service, maxMetadata: number): string | undefined {
@@ -60,14 +45,6 @@ function shortest(labels: StringMap | undefined, max: number): Record<string, st
     kept[entry[0]] = entry[1];
   }
   return kept;
-}
-
-function exportAnnotations(annotations: StringMap | undefined): Record<string, string> {
-  const kept = EXPORT_KEYS.flatMap((key) => {
-    const value = readAnnotation(annotations, key);
-    return value !== undefined && value.length <= MAX_NAME ? [[key, value] as const] : [];
-  });
-  return Object.fromEntries(kept);
 }
 
 /** What an exported Service costs of its peer's budget. */

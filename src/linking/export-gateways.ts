@@ -1,13 +1,7 @@
-import type { V1Service } from '@kubernetes/client-node';
+import { annotatedGateway } from '../api/exports/export-marks.ts';
 import { isMirrored } from '../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../api/annotations.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import {
-  DEFAULT_GATEWAY_NAME,
-  EXPORT_GATEWAY_NAME,
-  EXPORT_GATEWAY_NAMESPACE,
-  IMPORT_GATEWAYS,
-} from '../api/names.ts';
+import { IMPORT_GATEWAYS } from '../api/names.ts';
 import { plainName } from '../base/dns-name.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
@@ -17,20 +11,6 @@ import { isHostName, type AllowedGateway } from '../api/link/import-policy.ts';
 import { gatewayFacts } from './link-gen.ts';
 import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
 import type { Link } from '../api/link/link-schema.ts';
-
-/** Longest `namespace/name` that a Service can have. */
-const MAX_KEY = 317;
-
-/** The gateway that an export names by annotation, `namespace/name`; undefined when it goes through the Link's. Text that can be no Service's name is none. */
-export function annotatedGateway(service: V1Service): string | undefined {
-  const annotations = service.metadata?.annotations;
-  const namespace = readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE);
-  if (namespace === undefined || namespace === '') return undefined;
-  return `${namespace}/${readAnnotation(annotations, EXPORT_GATEWAY_NAME) || DEFAULT_GATEWAY_NAME}`.slice(
-    0,
-    MAX_KEY,
-  );
-}
 
 /** What becomes of a gateway that an export names. */
 export type GatewayDecision =

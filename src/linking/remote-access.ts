@@ -1,4 +1,5 @@
 import type { V1PolicyRule } from '@kubernetes/client-node';
+import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
 import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL, READABLE_NAMESPACES } from '../api/names.ts';
 import type { KubeObject } from '../kube/objects/resource.ts';
 import type { AccountRef } from './token.ts';
@@ -22,7 +23,7 @@ export const LINKERD_RULES: readonly V1PolicyRule[] = [
   { apiGroups: [''], resources: ['pods'], verbs: READ },
   { apiGroups: ['apps'], resources: ['replicasets'], verbs: READ },
   { apiGroups: ['batch'], resources: ['jobs'], verbs: READ },
-  { apiGroups: ['policy.linkerd.io'], resources: ['servers'], verbs: READ },
+  { apiGroups: [POLICY_GROUP], resources: ['servers'], verbs: READ },
   { apiGroups: [''], resources: ['configmaps'], resourceNames: ['linkerd-config'], verbs: ['get'] },
 ];
 /** The UID of this Service tells one cluster from another that has taken its place. */

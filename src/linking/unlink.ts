@@ -1,9 +1,10 @@
 import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
+import { clusterOfEntry, federatedEntries } from '../api/mirror/federated-members.ts';
+import { linkOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf, MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../api/annotations.ts';
 import { linkLeaseName } from '../api/lease-names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { CREDENTIALS_SECRET_TYPE, LINK_ANNOTATION, REMOTE_DISCOVERY } from '../api/names.ts';
+import { CREDENTIALS_SECRET_TYPE } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { refOf, stubOfListed } from '../manifests/manifests.ts';
 import {
@@ -86,14 +87,12 @@ export function remainders(
   link: string,
 ): Pick<UnlinkFacts, 'mirrors' | 'federated'> {
   const madeFor = (service: V1Service) => {
-    const origin = readAnnotation(service.metadata?.annotations, LINK_ANNOTATION);
+    const origin = linkOf(service);
     // Linkerd's mirrors say nothing of the Link; ours of another Link are that one's.
     return clusterOf(service) === cluster && (origin === undefined || origin === link);
   };
-  const isMember = ({ metadata }: V1Service) =>
-    (readAnnotation(metadata?.annotations, REMOTE_DISCOVERY) ?? '')
-      .split(',')
-      .some((entry) => entry.trim().endsWith(`@${cluster}`));
+  const isMember = (service: V1Service) =>
+    federatedEntries(service).some((entry) => clusterOfEntry(entry) === cluster);
   return {
     mirrors: made.filter(madeFor),
     federated: made.filter((service) => !madeFor(service) && isMember(service)),

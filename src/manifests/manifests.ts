@@ -1,14 +1,12 @@
 import { parseAllDocuments } from 'yaml';
-import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
-  DESTINATION_CLUSTER_NAME_LABEL,
-  EXTENSION_LABEL,
-  GATEWAY_MARKER,
-  LINK_ANNOTATION,
-  MIRRORED_SERVICE_LABEL,
+  isOfExtension,
+  MULTICLUSTER_DOMAINS,
+  MULTICLUSTER_KEYS,
   PART_OF,
   PART_OF_LABEL,
 } from '../api/names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { keyOf, type KubeObject, type ObjectRef, type Resource } from '../kube/objects/resource.ts';
 
 /**
@@ -84,11 +82,6 @@ export function stubOfListed(resource: Resource<KubeObject>, ref: ObjectRef): Ku
   return { apiVersion: group === '' ? version : `${group}/${version}`, kind, metadata: { ...ref } };
 }
 
-/** Domains of groups and types that are Linkspan's or those of Linkerd's multicluster extension. */
-const OWN_DOMAINS = ['linkspan.dev', 'mirror.linkerd.io', 'multicluster.linkerd.io'];
-/** Labels and annotations that only they write. Not those by which people export: the objects that have them are the people's. */
-const OWN_KEYS = [MIRRORED_SERVICE_LABEL, DESTINATION_CLUSTER_NAME_LABEL, GATEWAY_MARKER, LINK_ANNOTATION];
-
 /**
  * Whether an object that is there belongs to Linkspan or to Linkerd's multicluster extension, so that it may be changed: by its labels and annotations, by its type or group, or because `fieldManager`
  * has written it before.
@@ -96,11 +89,11 @@ const OWN_KEYS = [MIRRORED_SERVICE_LABEL, DESTINATION_CLUSTER_NAME_LABEL, GATEWA
 export function isOurs(existing: KubeObject, fieldManager: string): boolean {
   const { labels = {}, annotations = {}, managedFields = [] } = existing.metadata ?? {};
   return (
-    labels[EXTENSION_LABEL] === 'multicluster' ||
+    isOfExtension(existing) ||
     labels[PART_OF_LABEL] === PART_OF ||
-    OWN_KEYS.some((key) => key in labels || key in annotations) ||
+    MULTICLUSTER_KEYS.some((key) => key in labels || key in annotations) ||
     domainsOf(existing).some((domain) =>
-      OWN_DOMAINS.some((own) => domain === own || domain.endsWith(`.${own}`)),
+      MULTICLUSTER_DOMAINS.some((own) => domain === own || domain.endsWith(`.${own}`)),
     ) ||
     managedFields.some(({ manager }) => manager === fieldManager)
   );

@@ -165,7 +165,8 @@ function readClaim(
   };
 }
 
-function readGateway(value: unknown): RecordedGateway | undefined {
+/** A gateway as JSON has it; undefined where it is not complete. */
+export function readGateway(value: unknown): RecordedGateway | undefined {
   const { addresses, port, identity } = (value ?? {}) as Readonly<Record<string, unknown>>;
   if (!Array.isArray(addresses) || !isPort(port) || !isText(identity)) return undefined;
   const hosts: unknown[] = addresses.slice(0, MAX_ADDRESSES);

@@ -1,4 +1,6 @@
 import { LINK_CONDITIONS, type LinkConditionType } from './link-status.ts';
+import { EXTENSION_LABELS } from '../names.ts';
+import { LINK_CRD, LINK_GROUP } from './link-schema.ts';
 
 /** JSON Schema as CustomResourceDefinitions hold it. */
 type Schema = Record<string, unknown>;
@@ -27,11 +29,11 @@ export function linkCrd(): object {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
     metadata: {
-      name: 'links.multicluster.linkerd.io',
-      labels: { 'linkerd.io/extension': 'multicluster' },
+      name: LINK_CRD,
+      labels: EXTENSION_LABELS,
     },
     spec: {
-      group: 'multicluster.linkerd.io',
+      group: LINK_GROUP,
       scope: 'Namespaced',
       names: { plural: 'links', singular: 'link', kind: 'Link', listKind: 'LinkList' },
       versions: VERSIONS.map(versionSchema),

@@ -1,4 +1,5 @@
 import type { V1LabelSelector, V1ObjectMeta } from '@kubernetes/client-node';
+import { isPort } from '../egress/egress-ports.ts';
 import { z } from 'zod';
 import { type Annotations, readAnnotation } from '../annotations.ts';
 import { parseDuration } from '../../base/duration.ts';
@@ -48,8 +49,13 @@ export interface LinkObject {
   status?: LinkStatus;
 }
 
+/** Linkerd's API group of Links. */
+export const LINK_GROUP = 'multicluster.linkerd.io';
+/** Name of their CustomResourceDefinition. */
+export const LINK_CRD = `links.${LINK_GROUP}`;
+
 export const links: Resource<LinkObject> = {
-  group: 'multicluster.linkerd.io',
+  group: LINK_GROUP,
   version: 'v1alpha3',
   kind: 'Link',
   plural: 'links',
@@ -146,7 +152,7 @@ const selector = z
     }
   });
 const addresses = text.transform((value, context) => {
-  const list = [...new Set(listItems(value))];
+  const list = addressList(value);
   const bad = list.find((item) => !isHost(item));
   if (bad === undefined) return list;
   const kind = neverRemote(bad);
@@ -269,6 +275,27 @@ function gatewayOf(spec: ParsedSpec): LinkGateway | undefined {
   if (gatewayAddress === undefined || gatewayPort === undefined || gatewayIdentity === undefined)
     return undefined;
   return { addresses: gatewayAddress, port: gatewayPort, identity: gatewayIdentity };
+}
+
+/** The addresses of a gateway, without duplicates, in the order of `spec.gatewayAddress`. */
+function addressList(said: string): string[] {
+  return [...new Set(listItems(said))];
+}
+
+/**
+ * The gateway of a Link of which nothing else need be right, for who only goes there: the egress serves on while a person corrects a selector. Undefined where it names none, or not all of it.
+ */
+export function gatewayOfSpec(spec: LinkSpec | undefined): LinkGateway | undefined {
+  const { gatewayAddress = '', gatewayPort, gatewayIdentity: identity = '' } = spec ?? {};
+  const found = addressList(gatewayAddress);
+  const number = Number(gatewayPort);
+  if (found.length === 0 || !isPort(number) || identity === '') return undefined;
+  return { addresses: found, port: number, identity };
+}
+
+/** Whether a Link says that it has a gateway, right or wrong. */
+export function namesGateway({ spec }: LinkObject): boolean {
+  return (spec?.gatewayAddress ?? '') !== '';
 }
 
 /** The namespaces that an account's or a Link's annotation names; undefined: it has none, and may read all. */

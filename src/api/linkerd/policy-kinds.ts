@@ -3,6 +3,8 @@ import type { KubeObject } from '../../kube/objects/resource.ts';
 
 /** Linkerd's API group for who may speak to whom. */
 export const POLICY_GROUP = 'policy.linkerd.io';
+/** Linkerd's API group of ServiceProfiles. */
+export const PROFILE_GROUP = 'linkerd.io';
 /** Linkerd's API group for machines outside of the cluster. */
 export const WORKLOAD_GROUP = 'workload.linkerd.io';
 /** A port of some pods, or of some ExternalWorkloads, of its namespace. */

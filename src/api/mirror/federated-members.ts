@@ -1,31 +1,40 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { type EgressPorts, readEgressPorts, writeEgressPorts } from '../egress/egress-ports.ts';
+import { fqNameOf, linkOf } from './mirror-annotations.ts';
 import { clusterOf, isMirrored } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
 import {
   FEDERATED_EGRESS_PORTS_GROUP,
-  LINK_ANNOTATION,
   LOCAL_DISCOVERY,
   MEMBER_LINK_GROUP,
+  MIRROR_ANNOTATION_GROUPS,
   REMOTE_DISCOVERY,
-  REMOTE_SERVICE_FQ_NAME,
 } from '../names.ts';
 import { madeByUs, markedLater } from './ownership.ts';
 
 /** The member of a federated Service that is in the source cluster itself; no cluster can have this name. */
 export const LOCAL_MEMBER = '@local';
 
-/** A member's cluster as a label value; a cluster cannot be named with capitals. */
+/** A cluster cannot be named with capitals. */
+const LOCAL_LABEL = 'LOCAL';
+
+/** A member's cluster as a label value. */
 export function memberLabel(member: string): string {
-  return member === LOCAL_MEMBER ? 'LOCAL' : member;
+  return member === LOCAL_MEMBER ? LOCAL_LABEL : member;
+}
+
+/** The member that a label value stands for. */
+function memberOfLabel(label: string): string {
+  return label === LOCAL_LABEL ? LOCAL_MEMBER : label;
 }
 
 /** The annotation under which a member's egress ports stand on the federated Service. */
-export function egressPortsKey(member: string): `${typeof FEDERATED_EGRESS_PORTS_GROUP}/${string}` {
+function egressPortsKey(member: string): `${typeof FEDERATED_EGRESS_PORTS_GROUP}/${string}` {
   return `${FEDERATED_EGRESS_PORTS_GROUP}/${memberLabel(member)}`;
 }
 
 /** The annotation that records by which Link a member came. */
-export function memberLinkKey(member: string): `${typeof MEMBER_LINK_GROUP}/${string}` {
+function memberLinkKey(member: string): `${typeof MEMBER_LINK_GROUP}/${string}` {
   return `${MEMBER_LINK_GROUP}/${memberLabel(member)}`;
 }
 
@@ -51,23 +60,15 @@ export function isFederated(service: V1Service): boolean {
   const { annotations = {} } = service.metadata ?? {};
   if (markedLater(service)) return false;
   const hasMembers =
-    readAnnotation(annotations, REMOTE_DISCOVERY) !== undefined ||
-    readAnnotation(annotations, LOCAL_DISCOVERY) !== undefined;
+    readAnnotation(annotations, REMOTE_DISCOVERY) !== undefined || localMemberOf(service) !== undefined;
   const marked = isMirrored(service) && clusterOf(service) === undefined;
   return (marked && hasMembers) || (madeByUs(service) && isFederatedByRest(service, hasMembers));
 }
 
-function isFederatedByRest({ metadata }: V1Service, hasMembers: boolean): boolean {
-  const { name = '', annotations = {} } = metadata ?? {};
-  if (memberName(name) === undefined) return false;
-  const mirrors =
-    readAnnotation(annotations, LINK_ANNOTATION) !== undefined ||
-    readAnnotation(annotations, REMOTE_SERVICE_FQ_NAME) !== undefined;
-  return hasMembers || !mirrors || hasMemberRecord(annotations);
-}
-
-function hasMemberRecord(annotations: Readonly<Record<string, string>>): boolean {
-  return Object.keys(annotations).some((key) => key.startsWith(`${MEMBER_LINK_GROUP}/`));
+function isFederatedByRest(service: V1Service, hasMembers: boolean): boolean {
+  if (memberName(service.metadata?.name ?? '') === undefined) return false;
+  const mirrors = linkOf(service) !== undefined || fqNameOf(service) !== undefined;
+  return hasMembers || !mirrors || memberLinkLabels(service).length > 0;
 }
 
 /** The `<svc>@<cluster>` entries of a federated Service, in order of joining; malformed ones are left out. */
@@ -79,7 +80,106 @@ export function federatedEntries(service: V1Service): string[] {
     .filter((entry) => /^[^@]+@[^@]+$/.test(entry));
 }
 
+/** The list of members in other clusters. */
+export function entriesAnnotation(entries: readonly string[]): Record<string, string> {
+  return { [REMOTE_DISCOVERY]: entries.join(',') };
+}
+
+/** The same in a merge patch: where none is left the annotation is taken away. */
+export function entriesPatch(entries: readonly string[]): Record<string, string | null> {
+  return entries.length === 0 ? { [REMOTE_DISCOVERY]: null } : entriesAnnotation(entries);
+}
+
+/** The entry of a cluster's Service. */
+export function memberEntry(service: string, cluster: string): string {
+  return `${service}@${cluster}`;
+}
+
+/** The Service's name in an entry. */
+export function serviceOfEntry(entry: string): string {
+  return entry.slice(0, entry.indexOf('@'));
+}
+
 /** The cluster of an entry. */
 export function clusterOfEntry(entry: string): string {
   return entry.slice(entry.indexOf('@') + 1);
+}
+
+/** The name of the member that is in the source cluster itself. */
+export function localMemberOf(service: V1Service): string | undefined {
+  return readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY);
+}
+
+/** The annotation that names it. */
+export function localMemberAnnotation(name: string): Record<string, string> {
+  return { [LOCAL_DISCOVERY]: name };
+}
+
+/** Annotations of a merge patch that take it away. */
+export function withoutLocalMember(): Record<string, null> {
+  return { [LOCAL_DISCOVERY]: null };
+}
+
+/** Whether a Service of that name is a member of a federated Service, by the cluster it is in. */
+export function hasMember(federated: V1Service, member: string, name: string): boolean {
+  if (member === LOCAL_MEMBER) return localMemberOf(federated) === name;
+  return federatedEntries(federated).includes(memberEntry(name, member));
+}
+
+/** The clusters of all members, `LOCAL_MEMBER` among them. */
+export function memberClusters(service: V1Service): string[] {
+  const clusters = new Set(federatedEntries(service).map(clusterOfEntry));
+  if (localMemberOf(service) !== undefined) clusters.add(LOCAL_MEMBER);
+  return [...clusters];
+}
+
+/** What a federated Service records of one member: the Link (`namespace/name`) that it came by, its egress ports. */
+export interface MemberRecord {
+  readonly link?: string | undefined;
+  readonly egressPorts?: EgressPorts | undefined;
+}
+
+/** The annotations that record it. */
+export function memberRecord(member: string, { link, egressPorts }: MemberRecord): Record<string, string> {
+  return {
+    ...(link === undefined ? {} : { [memberLinkKey(member)]: link }),
+    ...(egressPorts === undefined ? {} : { [egressPortsKey(member)]: writeEgressPorts(egressPorts) }),
+  };
+}
+
+/** Annotations of a merge patch that take a member's record away, as far as it is there. */
+export function withoutMemberRecord(service: V1Service, member: string): Record<string, null> {
+  const there = service.metadata?.annotations ?? {};
+  const keys = [egressPortsKey(member), memberLinkKey(member)].filter((key) => key in there);
+  return Object.fromEntries(keys.map((key) => [key, null]));
+}
+
+/** The Link (`namespace/name`) that a member came by. */
+export function memberLinkOf(service: V1Service, member: string): string | undefined {
+  return readAnnotation(service.metadata?.annotations, memberLinkKey(member));
+}
+
+/** The egress port of each service port for a member's cluster; empty where none is recorded. */
+export function memberEgressPortsOf(service: V1Service, member: string): EgressPorts {
+  return readEgressPorts(readAnnotation(service.metadata?.annotations, egressPortsKey(member)));
+}
+
+/** All that is recorded of Links, by cluster. The member in the source cluster came by none, whatever somebody has written. */
+export function memberLinks(service: V1Service): { readonly cluster: string; readonly link: string }[] {
+  return memberLinkLabels(service).flatMap((cluster) => {
+    const link = cluster === LOCAL_LABEL ? undefined : memberLinkOf(service, cluster);
+    return link === undefined ? [] : [{ cluster, link }];
+  });
+}
+
+function memberLinkLabels({ metadata }: V1Service): string[] {
+  const group = `${MEMBER_LINK_GROUP}/`;
+  const keys = Object.keys(metadata?.annotations ?? {}).filter((key) => key.startsWith(group));
+  return keys.map((key) => key.slice(group.length));
+}
+
+/** The member that an annotation is the record of; undefined: it is no such record. */
+export function memberOfRecord(annotation: string): string | undefined {
+  const [group = '', label = ''] = annotation.split('/');
+  return MIRROR_ANNOTATION_GROUPS.includes(group) ? memberOfLabel(label) : undefined;
 }

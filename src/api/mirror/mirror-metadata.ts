@@ -1,14 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { COPIED_KEYS, MIRROR_ANNOTATION_GROUPS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS } from '../names.ts';
+import { originAnnotations } from './mirror-annotations.ts';
 import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
-import {
-  OPAQUE_PORTS,
-  COPIED_KEYS,
-  LINK_ANNOTATION,
-  REMOTE_RESOURCE_VERSION,
-  REMOTE_SERVICE_FQ_NAME,
-  REMOTE_UID,
-} from '../names.ts';
 import type { MirrorOwner } from './mirror-names.ts';
 
 /** A test of a label or annotation key. */
@@ -29,13 +23,7 @@ export interface CopyRules {
 type StringMap = Readonly<Record<string, string>>;
 
 /** Groups whose keys describe the source of a mirror; copied, they would make one cluster's bookkeeping look like another's. */
-export const NEVER_COPIED_GROUPS: readonly string[] = [
-  'mirror.linkerd.io',
-  'multicluster.linkerd.io',
-  'linkspan.dev',
-  'egress-ports.linkspan.dev',
-  'members.linkspan.dev',
-];
+export const NEVER_COPIED_GROUPS: readonly string[] = [...MULTICLUSTER_DOMAINS, ...MIRROR_ANNOTATION_GROUPS];
 /** Copied by nobody's word, be it `--steering-metadata`. */
 export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
   'kubectl.kubernetes.io/last-applied-configuration',
@@ -113,10 +101,7 @@ export function mirrorMetadata(
     labels: { ...copied.labels, ...ownershipLabels(identity.cluster) },
     annotations: {
       ...copied.annotations,
-      [REMOTE_SERVICE_FQ_NAME]: identity.fqName,
-      [REMOTE_RESOURCE_VERSION]: remote.metadata?.resourceVersion ?? '',
-      [REMOTE_UID]: remote.metadata?.uid ?? '',
-      [LINK_ANNOTATION]: identity.link,
+      ...originAnnotations(remote, identity),
     },
   };
 }

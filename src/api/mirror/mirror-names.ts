@@ -1,8 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { fqNameOf, linkOf } from './mirror-annotations.ts';
 import { clusterOf, headlessMirrorNameOf, isMirrored } from './mirror-labels.ts';
 import { createHash } from 'node:crypto';
-import { readAnnotation } from '../annotations.ts';
-import { LINK_ANNOTATION, REMOTE_SERVICE_FQ_NAME } from '../names.ts';
 import { withoutEnd } from '../../base/text.ts';
 import { madeByUs, markedLater } from './ownership.ts';
 
@@ -104,8 +103,7 @@ function ownedOrigin(service: V1Service, owner: MirrorOwner): Origin | undefined
 /** A cluster-name label that somebody changed does not disown a mirror that records our Link. */
 function isOwned(service: V1Service, owner: MirrorOwner): boolean {
   if (!isMirrored(service) && !madeByUs(service)) return false;
-  const link = readAnnotation(service.metadata?.annotations, LINK_ANNOTATION);
-  return clusterOf(service) === owner.cluster || link === owner.link;
+  return clusterOf(service) === owner.cluster || linkOf(service) === owner.link;
 }
 
 /** Whether the label of endpoint mirrors is there for one of these and for nothing else. */
@@ -115,9 +113,9 @@ function agreesWithLabel(service: V1Service, { key, host }: Origin, { cluster }:
 }
 
 /** The origin that the annotation records, if the Service's name is the one that goes with it. */
-function recordedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Origin | undefined {
-  const { name = '', namespace = '', annotations } = metadata ?? {};
-  const parts = (readAnnotation(annotations, REMOTE_SERVICE_FQ_NAME) ?? '').split('.', 4);
+function recordedOrigin(service: V1Service, { cluster }: MirrorOwner): Origin | undefined {
+  const { name = '', namespace = '' } = service.metadata ?? {};
+  const parts = (fqNameOf(service) ?? '').split('.', 4);
   const [first = '', second = ''] = parts;
   const isIn = (rest: readonly string[]) => rest[0] === namespace && rest[1] === 'svc';
   if (isIn(parts.slice(1)) && mirrorName(first, cluster) === name)

@@ -1,11 +1,12 @@
 import { Command } from 'commander';
+import { exportSelector } from '../../api/exports/export-marks.ts';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { keyTest } from '../../api/link/import-policy.ts';
 import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
-import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE, FEDERATED_LABEL } from '../../api/names.ts';
+import { DEFAULT_EGRESS_NAME, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { openIdentityDir } from '../../identity/sources/identity-dir.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
@@ -146,7 +147,7 @@ function withMetadataFlags(command: Command): Command {
     .option(
       '--federated-service-selector <selector>',
       'Services of this cluster that join federated ones',
-      `${FEDERATED_LABEL}=member`,
+      exportSelector('federated'),
     )
     .option(
       '--excluded-labels <keys>',

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
+import { ALLOWED_NAMESPACES, DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
 import { parseFlags } from '../../base/config.ts';
-import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { runEgress } from '../../processes/egress-process.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import {
@@ -58,12 +58,12 @@ export function egressCommand(): Command {
     .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4192')
     .option(
       '--clients <switch>',
-      'on: find out by the pods of this cluster which client a connection comes from, for linkspan.dev/allowed-namespaces and for gateways with --trusted-relays; off: all clients are the egress, and mirrors that let in only some namespaces let in nobody',
+      `on: find out by the pods of this cluster which client a connection comes from, for ${ALLOWED_NAMESPACES} and for gateways with --trusted-relays; off: all clients are the egress, and mirrors that let in only some namespaces let in nobody`,
       'on',
     )
     .option(
       '--default-relay-policy <whose>',
-      'clients of mirrors that have no linkspan.dev/allowed-namespaces, nor their Namespace: all, or namespace (those of the own namespace of each mirror)',
+      `clients of mirrors that have no ${ALLOWED_NAMESPACES}, nor their Namespace: all, or namespace (those of the own namespace of each mirror)`,
       'all',
     )
     .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')

@@ -1,17 +1,18 @@
 import type { V1Service } from '@kubernetes/client-node';
+import {
+  EXPORT_MODES,
+  exportLabel,
+  type ExportMode,
+  exportSelector,
+  isExportedAs,
+} from '../../api/exports/export-marks.ts';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { services } from '../../kube/objects/resource.ts';
-import {
-  EXPORT_MODES,
-  exportLabel,
-  exportVerdict,
-  isExportedAs,
-  type ExportMode,
-} from '../../controllers/mirror/export-verdict.ts';
+import { exportVerdict } from '../../controllers/mirror/export-verdict.ts';
 import { clusterFlags, withClient, withClusterFlags } from '../flags/cluster-flags.ts';
 
 const modeFlag = z.enum(EXPORT_MODES, { error: `must be ${EXPORT_MODES.join(', ')}` });
@@ -134,9 +135,8 @@ async function label(
 }
 
 function exportedLine(service: V1Service, mode: ExportMode): string {
-  const { key, value } = exportLabel(mode);
   const was = isExportedAs(service, mode) ? 'is exported already' : 'exported';
-  return `Service ${keyText(service)} ${was} (${key}=${value})\n`;
+  return `Service ${keyText(service)} ${was} (${exportSelector(mode)})\n`;
 }
 
 function keyText({ metadata }: V1Service): string {

@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
+import { DEFAULT_CLUSTER_DOMAIN, FAULTS } from '../../api/names.ts';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
 import { openFileTargets } from '../../discovery/file-targets.ts';
 import { openKubeTargets } from '../../discovery/kube-targets.ts';
 import { parseAccessLogMode } from '../../gateway/access-log-lines.ts';
@@ -170,7 +170,7 @@ export function gatewayCommand(): Command {
     .option('--access-log-query', 'keep the query of paths in the access log')
     .option(
       '--allow-fault-injection',
-      'follow what exported Services (annotation linkspan.dev/faults) and --targets say of faults to inject, for drills',
+      `follow what exported Services (annotation ${FAULTS}) and --targets say of faults to inject, for drills`,
     )
     .option(
       '--allow-trust-domain <domain...>',

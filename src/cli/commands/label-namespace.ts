@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { EXTENSION_LABELS, EXTENSION_SELECTOR } from '../../api/names.ts';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { namespaces } from '../../kube/objects/resource.ts';
@@ -13,9 +14,9 @@ export function labelNamespaceCommand(): Command {
     .argument('<name>', 'the namespace');
   return withClusterFlags(command, 'own').action(async (name: string, options: unknown) => {
     await withClient(parseFlags(schema, options, 'label-namespace'), async (client) => {
-      const labels = { 'linkerd.io/extension': 'multicluster' };
+      const labels = EXTENSION_LABELS;
       await client.patch(namespaces, { name }, { metadata: { name, labels } }, { type: 'merge' });
-      process.stdout.write(`namespace/${name} labelled linkerd.io/extension=multicluster\n`);
+      process.stdout.write(`namespace/${name} labelled ${EXTENSION_SELECTOR}\n`);
     });
   });
 }

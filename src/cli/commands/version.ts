@@ -1,8 +1,9 @@
 import { Command } from 'commander';
+import { DEFAULT_NAMESPACE, EXTENSION_SELECTOR } from '../../api/names.ts';
+import { LINK_CRD } from '../../api/link/link-schema.ts';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { codeOf, messageOf } from '../../api/errors/linkspan-error.ts';
-import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { readVersion } from '../../base/version.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { customResourceDefinitions, deployments } from '../../kube/objects/resource.ts';
@@ -60,14 +61,14 @@ async function gather(flags: z.output<typeof schema>): Promise<Versions> {
 }
 
 async function serverVersions(client: KubeClient, namespace: string): Promise<Record<string, string>> {
-  const labelSelector = 'linkerd.io/extension=multicluster,app.kubernetes.io/name=linkspan';
+  const labelSelector = `${EXTENSION_SELECTOR},app.kubernetes.io/name=linkspan`;
   const { items } = await client.list(deployments, { namespace, labelSelector });
   const found = items.map(({ metadata }): [string, string] => [
     metadata?.labels?.['component'] ?? metadata?.name ?? '',
     metadata?.labels?.['app.kubernetes.io/version'] ?? 'unknown',
   ]);
   const crd = await client
-    .get(customResourceDefinitions, { name: 'links.multicluster.linkerd.io' })
+    .get(customResourceDefinitions, { name: LINK_CRD })
     .then(({ spec }) => spec?.versions.find(({ storage }) => storage)?.name ?? 'unknown')
     .catch(() => 'not installed, or not to be read');
   return Object.fromEntries([...found, ['link-crd', crd]]);

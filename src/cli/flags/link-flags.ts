@@ -1,17 +1,16 @@
 import { Option, type Command } from 'commander';
-import { z } from 'zod';
-import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_GATEWAY_NAME,
   DEFAULT_LINKERD_NAMESPACE,
   DEFAULT_NAMESPACE,
-  EXPORTED_LABEL,
-  FEDERATED_LABEL,
   IMPORT_GATEWAYS,
-  REMOTE_ACCESS_ACCOUNT,
   MAX_CLUSTER_NAME,
+  REMOTE_ACCESS_ACCOUNT,
 } from '../../api/names.ts';
+import { exportSelector } from '../../api/exports/export-marks.ts';
+import { z } from 'zod';
+import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { isDnsLabel } from '../../base/text.ts';
 import type { KubeObject } from '../../kube/objects/resource.ts';
 import { gatewayText } from '../../linking/export-gateways.ts';
@@ -109,16 +108,12 @@ export function withLinkFlags(command: Command): Command {
     .option('--gateway-port <port>', "port, instead of the Service's")
     .option('--gateway [bool]', 'whether the target has a gateway', true)
     .option('--no-gateway', 'same as --gateway=false')
-    .option('-l, --selector <selector>', 'Services mirrored through the gateway', `${EXPORTED_LABEL}=true`)
-    .option(
-      '--remote-discovery-selector <selector>',
-      'Services reached pod to pod',
-      `${EXPORTED_LABEL}=remote-discovery`,
-    )
+    .option('-l, --selector <selector>', 'Services mirrored through the gateway', exportSelector('gateway'))
+    .option('--remote-discovery-selector <selector>', 'Services reached pod to pod', exportSelector('flat'))
     .option(
       '--federated-service-selector <selector>',
       'members of federated services',
-      `${FEDERATED_LABEL}=member`,
+      exportSelector('federated'),
     )
     .addOption(
       new Option('--excluded-annotations <list>', 'annotations that mirrors do not get').argParser(gathered),
@@ -134,7 +129,7 @@ export function withLinkFlags(command: Command): Command {
     )
     .option(
       '--no-import-gateways',
-      'do not allow the gateways that exports name by annotation now (linkspan.dev/import-gateways)',
+      `do not allow the gateways that exports name by annotation now (${IMPORT_GATEWAYS})`,
     );
 }
 

@@ -1,4 +1,14 @@
 import type { LinkReason } from '../../api/link/link-status.ts';
+import {
+  IMPORT_ANNOTATIONS,
+  IMPORT_GATEWAYS,
+  IMPORT_GATEWAY_CIDRS,
+  IMPORT_LABELS,
+  IMPORT_NAMES,
+  IMPORT_NAMESPACES,
+  IMPORT_POD_CIDRS,
+  IMPORT_QUOTAS,
+} from '../../api/names.ts';
 import type { EventReason, MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { ProbeReason } from '../../api/reasons/probe-outcome.ts';
 
@@ -48,20 +58,14 @@ export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
     'Take off it what nobody needs, or raise `--max-service-metadata` of the controller (chart value `controller.budgets`).',
   DropHeld:
     'Find out why so many exports vanished at once. If it was meant, wait: a second list from the target confirms it.',
-  ImportNamespaceRefused:
-    'Nothing, if nothing should be mirrored there. Else name the namespace in the annotation `linkspan.dev/import-namespaces` of the Link.',
-  ImportNameRefused:
-    'Nothing, if it should not be taken. Else add it to the annotation `linkspan.dev/import-names` of the Link.',
-  ImportQuotaExceeded:
-    'Find out whether the target means to export so much; then raise the quota in the annotation `linkspan.dev/import-quotas` of the Link.',
-  ImportAddressRefused:
-    "See in the message which addresses, and why. Pods' ranges: `linkspan.dev/import-pod-cidrs` of the Link, and the controller's `--own-…-cidrs`; gateways: `linkspan.dev/import-gateway-cidrs`.",
-  GatewayNotAllowed:
-    'If the gateway is one that you trust, add it to the annotation `linkspan.dev/import-gateways` of the Link; `linkspan link` writes those that the target has then, where the Link has no list yet.',
+  ImportNamespaceRefused: `Nothing, if nothing should be mirrored there. Else name the namespace in the annotation \`${IMPORT_NAMESPACES}\` of the Link.`,
+  ImportNameRefused: `Nothing, if it should not be taken. Else add it to the annotation \`${IMPORT_NAMES}\` of the Link.`,
+  ImportQuotaExceeded: `Find out whether the target means to export so much; then raise the quota in the annotation \`${IMPORT_QUOTAS}\` of the Link.`,
+  ImportAddressRefused: `See in the message which addresses, and why. Pods' ranges: \`${IMPORT_POD_CIDRS}\` of the Link, and the controller's \`--own-…-cidrs\`; gateways: \`${IMPORT_GATEWAY_CIDRS}\`.`,
+  GatewayNotAllowed: `If the gateway is one that you trust, add it to the annotation \`${IMPORT_GATEWAYS}\` of the Link; \`linkspan link\` writes those that the target has then, where the Link has no list yet.`,
   ImportHeld:
     'If the policy of the Link was changed by mistake, put it right within half a minute; else wait.',
-  ImportMetadataLeftOut:
-    "Nothing, unless they should steer this cluster's machinery: then list them in `linkspan.dev/import-labels` or `linkspan.dev/import-annotations` of the Link.",
+  ImportMetadataLeftOut: `Nothing, unless they should steer this cluster's machinery: then list them in \`${IMPORT_LABELS}\` or \`${IMPORT_ANNOTATIONS}\` of the Link.`,
   Error:
     'Read the message: mostly rights that are missing, or a webhook that refuses. `linkspan check` tells them apart.',
   // events

@@ -1,9 +1,9 @@
 import type { V1Lease } from '@kubernetes/client-node';
+import { importAnnotations } from '../../api/link/import-policy.ts';
 import { codeOf, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { linkLeaseName } from '../../api/lease-names.ts';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { type Condition, LINK_CONDITIONS } from '../../api/link/link-status.ts';
-import { IMPORT_CONTROL_PREFIX } from '../../api/names.ts';
 import { systemClock } from '../../base/clock.ts';
 import { type ImportRefusal, refusalsOf } from '../../check/import-checks.ts';
 import type { LinkReport } from '../../controllers/explain.ts';
@@ -116,9 +116,7 @@ function linkRow(link: LinkObject, keeper: string, now: number, report: LinkRepo
     mirrors: status.mirrorCount ?? null,
     keptBy: keeper === '' ? null : keeper,
     ageSeconds: created === undefined ? null : Math.round((now - new Date(created).getTime()) / 1000),
-    importPolicy: Object.fromEntries(
-      Object.entries(metadata.annotations ?? {}).filter(([key]) => key.startsWith(IMPORT_CONTROL_PREFIX)),
-    ),
+    importPolicy: Object.fromEntries(importAnnotations(metadata.annotations)),
     ...toldOf(report),
   };
 }

@@ -1,17 +1,15 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { egressPortsOf, isRelayed, ownGatewayOf } from '../../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../../api/annotations.ts';
-import { type PortRange, readEgressPorts } from '../../api/egress/egress-ports.ts';
-import type { EgressClaim } from '../../api/egress/egress-record.ts';
-import { holderOf } from '../../api/egress/egress-record.ts';
+import type { EgressPorts, PortRange } from '../../api/egress/egress-ports.ts';
+import { type EgressClaim, holderOf } from '../../api/egress/egress-record.ts';
 import {
   clusterOfEntry,
-  egressPortsKey,
+  memberEgressPortsOf,
   federatedEntries,
   isFederated,
   memberName,
 } from '../../api/mirror/federated-members.ts';
-import { DATA_PATH, EGRESS_PORTS, MIRROR_GATEWAY } from '../../api/names.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { distanceFromHome } from './port-choice.ts';
 import {
@@ -71,8 +69,7 @@ function claimsOf(service: V1Service, links: ReadonlyMap<string, Link>, range: P
 }
 
 function mirrorClaims(service: V1Service, link: Link | undefined, range: PortRange): Claimed[] {
-  const annotations = service.metadata?.annotations;
-  if (link === undefined || readAnnotation(annotations, DATA_PATH) !== 'relay') return [];
+  if (link === undefined || !isRelayed(service)) return [];
   const owner = { cluster: link.targetClusterName, link: `${link.namespace}/${link.name}` };
   const key = originOf(service, owner);
   const host = key === undefined ? hostOriginOf(service, owner) : undefined;
@@ -83,9 +80,9 @@ function mirrorClaims(service: V1Service, link: Link | undefined, range: PortRan
     ...owner,
     export: exported,
     target: host === undefined ? fqName : `${host.host}.${fqName}`,
-    ...(readAnnotation(annotations, MIRROR_GATEWAY) === undefined ? {} : { gateway: null }),
+    ...(ownGatewayOf(service) === undefined ? {} : { gateway: null }),
   };
-  return claimedPorts(service, readAnnotation(annotations, EGRESS_PORTS), claim, range);
+  return claimedPorts(service, egressPortsOf(service), claim, range);
 }
 
 function memberClaims(
@@ -94,7 +91,7 @@ function memberClaims(
   links: ReadonlyMap<string, Link>,
   range: PortRange,
 ): Claimed[] {
-  const { namespace = '', name = '', annotations } = service.metadata ?? {};
+  const { namespace = '', name = '' } = service.metadata ?? {};
   const cluster = clusterOfEntry(entry);
   const link = links.get(cluster);
   const member = memberName(name);
@@ -106,19 +103,17 @@ function memberClaims(
     export: `${namespace}/${member}`,
     target: fullyQualifiedName({ namespace, name: member }, link.targetClusterDomain),
   };
-  const ports = readAnnotation(annotations, egressPortsKey(cluster));
-  return claimedPorts(service, ports, claim, range);
+  return claimedPorts(service, memberEgressPortsOf(service, cluster), claim, range);
 }
 
 /** Of the Service's own ports, those for which the annotation names a port that the controller may have chosen. */
 function claimedPorts(
   service: V1Service,
-  annotation: string | undefined,
+  recorded: EgressPorts,
   partial: Omit<EgressClaim, 'mirror' | 'port'>,
   range: PortRange,
 ): Claimed[] {
   const mirror = keyOfObject(service);
-  const recorded = readEgressPorts(annotation);
   return (service.spec?.ports ?? []).flatMap(({ port: servicePort }) => {
     const port = recorded[servicePort];
     if (port === undefined) return [];

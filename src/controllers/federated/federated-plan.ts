@@ -1,23 +1,27 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../../api/annotations.ts';
-import { writeEgressPorts } from '../../api/egress/egress-ports.ts';
 import {
   clusterOfEntry,
-  egressPortsKey,
+  entriesAnnotation,
+  entriesPatch,
   federatedEntries,
   federatedName,
   isFederated,
   LOCAL_MEMBER,
+  localMemberAnnotation,
+  localMemberOf,
+  memberEntry,
   memberLabel,
-  memberLinkKey,
+  memberOfRecord,
+  memberRecord,
+  withoutLocalMember,
+  withoutMemberRecord,
 } from '../../api/mirror/federated-members.ts';
+import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
 import { bareRules, copiedMetadata, hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
 import {
   COPIED_KEYS,
   LOCAL_DISCOVERY,
-  MIRROR_ANNOTATION_GROUPS,
   REMOTE_DISCOVERY,
 } from '../../api/names.ts';
 import { followEndpoints, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
@@ -88,28 +92,24 @@ function entryAnnotations(facts: MemberFacts): Record<string, string> {
   const { member, key, federated, union } = facts;
   const present = federated.service === undefined ? [] : federatedEntries(federated.service);
   const entries = present.filter((one) => !isStranger(facts, one));
-  const entry = `${key.name}@${member}`;
+  const entry = memberEntry(key.name, member);
   const discovery =
     member === LOCAL_MEMBER
-      ? { [LOCAL_DISCOVERY]: key.name }
-      : { [REMOTE_DISCOVERY]: (entries.includes(entry) ? entries : [...entries, entry]).join(',') };
+      ? localMemberAnnotation(key.name)
+      : entriesAnnotation(entries.includes(entry) ? entries : [...entries, entry]);
   const ports = facts.egressPorts.get(federatedName(key.name)) ?? {};
-  return {
-    ...discovery,
-    ...(facts.link === undefined ? {} : { [memberLinkKey(member)]: facts.link }),
-    ...(union === 'relay' ? { [egressPortsKey(member)]: writeEgressPorts(ports) } : {}),
-  };
+  const egressPorts = union === 'relay' ? ports : undefined;
+  return { ...discovery, ...memberRecord(member, { link: facts.link, egressPorts }) };
 }
 
 /** An entry that nobody stands for: of a cluster that no Link names and none is on record for, or of this member's own under another name. */
 function isStranger({ member, key, strangers }: MemberFacts, entry: string): boolean {
   const cluster = clusterOfEntry(entry);
-  return strangers.includes(cluster) || (cluster === member && entry !== `${key.name}@${member}`);
+  return strangers.includes(cluster) || (cluster === member && entry !== memberEntry(key.name, member));
 }
 
 /** Whether a key on a federated Service is one that no member has put there, or this one no longer wants. */
 function isRemovable({ federated, member, key, strangers }: MemberFacts): RemovableKey {
-  const annotations = federated.service?.metadata?.annotations ?? {};
   const members = new Set(
     (federated.service === undefined ? [] : federatedEntries(federated.service))
       .map(clusterOfEntry)
@@ -117,14 +117,13 @@ function isRemovable({ federated, member, key, strangers }: MemberFacts): Remova
   );
   return (name, where) => {
     if (where === 'labels' || !isMirrorKey(name, where)) return isMirrorKey(name, where);
-    const [group = '', cluster = ''] = name.split('/');
     // The record of the keys that the leader copied is the leader's.
     if (name === REMOTE_DISCOVERY || name === COPIED_KEYS) return false;
-    if (name === LOCAL_DISCOVERY) return readAnnotation(annotations, LOCAL_DISCOVERY) !== key.name;
-    if (!MIRROR_ANNOTATION_GROUPS.includes(group)) return true;
-    return (
-      cluster === memberLabel(member) || (!members.has(cluster) && cluster !== memberLabel(LOCAL_MEMBER))
-    );
+    if (name === LOCAL_DISCOVERY)
+      return federated.service === undefined || localMemberOf(federated.service) !== key.name;
+    const recorded = memberOfRecord(name);
+    if (recorded === undefined || recorded === member) return true;
+    return !members.has(recorded) && recorded !== LOCAL_MEMBER;
   };
 }
 
@@ -171,20 +170,15 @@ function leave(facts: MemberFacts): Step[] {
   const slices = ownSlices(facts).flatMap((slice) => deletion('endpointSlices', slice));
   const { service } = federated;
   if (service === undefined || !isMember(facts)) return slices;
-  const annotations = service.metadata?.annotations ?? {};
-  const left = federatedEntries(service).filter((entry) => entry !== `${key.name}@${member}`);
-  const local = member === LOCAL_MEMBER ? undefined : readAnnotation(annotations, LOCAL_DISCOVERY);
+  const left = federatedEntries(service).filter((entry) => entry !== memberEntry(key.name, member));
+  const local = member === LOCAL_MEMBER ? undefined : localMemberOf(service);
   if (left.length === 0 && local === undefined) return [...deletion('services', service), ...slices];
   const patch = {
     metadata: {
       annotations: {
-        [REMOTE_DISCOVERY]: left.length === 0 ? null : left.join(','),
-        ...(member === LOCAL_MEMBER ? { [LOCAL_DISCOVERY]: null } : {}),
-        ...Object.fromEntries(
-          [egressPortsKey(member), memberLinkKey(member)]
-            .filter((name) => name in annotations)
-            .map((name) => [name, null]),
-        ),
+        ...entriesPatch(left),
+        ...(member === LOCAL_MEMBER ? withoutLocalMember() : {}),
+        ...withoutMemberRecord(service, member),
       },
     },
   };

@@ -1,17 +1,17 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { isMirrored } from '../../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../../api/annotations.ts';
-import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import {
   clusterOfEntry,
   federatedEntries,
   federatedName,
+  hasMember,
   LOCAL_MEMBER,
+  localMemberOf,
   memberLabel,
-  memberLinkKey,
+  memberLinkOf,
   memberName,
 } from '../../api/mirror/federated-members.ts';
-import { LOCAL_DISCOVERY } from '../../api/names.ts';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
+import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from '../removals/drop-guard.ts';
 import type { EgressWish, EgressAllocator } from '../egress-ports/egress-allocator.ts';
@@ -269,14 +269,11 @@ export class FederatedReconciler {
   #strangers(service: V1Service | undefined): string[] {
     const { ageOf, member } = this.#options;
     if (service === undefined) return [];
-    const annotations = service.metadata?.annotations ?? {};
     return federatedEntries(service)
       .map(clusterOfEntry)
       .filter(
         (cluster) =>
-          cluster !== member &&
-          ageOf(cluster) === undefined &&
-          readAnnotation(annotations, memberLinkKey(cluster)) === undefined,
+          cluster !== member && ageOf(cluster) === undefined && memberLinkOf(service, cluster) === undefined,
       );
   }
 
@@ -284,7 +281,7 @@ export class FederatedReconciler {
   #leads(service: V1Service | undefined): boolean {
     const { member, ageOf } = this.#options;
     if (member === LOCAL_MEMBER || service === undefined) return true;
-    if (readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY) !== undefined) return false;
+    if (localMemberOf(service) !== undefined) return false;
     const own = ageOf(member) ?? '';
     return federatedEntries(service).every((entry) => {
       const age = ageOf(clusterOfEntry(entry));
@@ -296,13 +293,7 @@ export class FederatedReconciler {
     const { namespace = '', name = '' } = service.metadata ?? {};
     const member = memberName(name);
     if (member === undefined) return undefined;
-    if (this.#options.member === LOCAL_MEMBER)
-      return readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY) === member
-        ? `${namespace}/${member}`
-        : undefined;
-    return federatedEntries(service).includes(`${member}@${this.#options.member}`)
-      ? `${namespace}/${member}`
-      : undefined;
+    return hasMember(service, this.#options.member, member) ? `${namespace}/${member}` : undefined;
   }
 
   #localChanged(service: V1Service): void {

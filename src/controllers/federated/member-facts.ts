@@ -1,9 +1,8 @@
 import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
-import { federatedEntries, federatedName, LOCAL_MEMBER } from '../../api/mirror/federated-members.ts';
-import { readAnnotation } from '../../api/annotations.ts';
-import { LOCAL_DISCOVERY } from '../../api/names.ts';
+import type { DataPath } from '../../api/mirror/mirror-annotations.ts';
+import { federatedName, hasMember, LOCAL_MEMBER } from '../../api/mirror/federated-members.ts';
 import type { ImportedFacts } from '../policies/check-chain.ts';
-import type { DataPath, LocalPart } from '../reconcile/mirror-facts.ts';
+import type { LocalPart } from '../reconcile/mirror-facts.ts';
 import type { TargetSettings } from '../settings/target-settings.ts';
 
 /**
@@ -31,10 +30,7 @@ export interface MemberFacts extends ImportedFacts {
 
 /** Whether the federated Service names this member. */
 export function isMember({ federated, member, key }: MemberFacts): boolean {
-  if (federated.service === undefined) return false;
-  if (member === LOCAL_MEMBER)
-    return readAnnotation(federated.service.metadata?.annotations, LOCAL_DISCOVERY) === key.name;
-  return federatedEntries(federated.service).includes(`${key.name}@${member}`);
+  return federated.service !== undefined && hasMember(federated.service, member, key.name);
 }
 
 /** What the names of a member's slices begin with. A cluster's name has no dot, so the source cluster's own slices have a name that no other can have. */

@@ -1,15 +1,16 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { clusterOf } from '../../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../../api/annotations.ts';
 import {
   clusterOfEntry,
   federatedEntries,
-  memberLinkKey,
+  memberLinkOf,
+  memberLinks,
   memberName,
+  serviceOfEntry,
 } from '../../api/mirror/federated-members.ts';
+import { linkOf } from '../../api/mirror/mirror-annotations.ts';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import type { Random } from '../../base/backoff.ts';
 import { type Clock, untilAborted } from '../../base/clock.ts';
-import { LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
@@ -87,9 +88,7 @@ export function leftoversOf(view: LocalView, owner: MirrorOwner): string[] {
     .filter((service) => isMade(service, owner));
   const joined = view.stores.services
     .byIndex(MEMBER_INDEX, owner.cluster)
-    .filter(
-      ({ metadata }) => readAnnotation(metadata?.annotations, memberLinkKey(owner.cluster)) === owner.link,
-    );
+    .filter((service) => memberLinkOf(service, owner.cluster) === owner.link);
   const present = [...made, ...joined].filter(({ metadata }) => {
     const now = view.service(metadata?.namespace ?? '', metadata?.name ?? '');
     // What somebody's finalizer holds goes when that is gone.
@@ -105,21 +104,15 @@ export function makers(view: LocalView): Map<string, Set<string>> {
     if (link === undefined || cluster === undefined) return;
     found.set(link, (found.get(link) ?? new Set()).add(cluster));
   };
-  const members = `${MEMBER_LINK_GROUP}/`;
   for (const service of view.stores.services.list()) {
-    const { metadata } = service;
-    note(readAnnotation(metadata?.annotations, LINK_ANNOTATION), clusterOf(service));
-    for (const key of Object.keys(metadata?.annotations ?? {})) {
-      if (!key.startsWith(members)) continue;
-      const cluster = key.slice(members.length);
-      note(readAnnotation(metadata?.annotations, memberLinkKey(cluster)), cluster);
-    }
+    note(linkOf(service), clusterOf(service));
+    for (const { cluster, link } of memberLinks(service)) note(link, cluster);
   }
   return found;
 }
 
 function isMade(service: V1Service, owner: MirrorOwner): boolean {
-  if (readAnnotation(service.metadata?.annotations, LINK_ANNOTATION) !== owner.link) return false;
+  if (linkOf(service) !== owner.link) return false;
   return originOf(service, owner) !== undefined || hostOriginOf(service, owner) !== undefined;
 }
 
@@ -131,7 +124,7 @@ function stepsFor(view: LocalView, owner: MirrorOwner, key: string): Step[] {
   const member = federatedEntries(part.service).find((entry) => clusterOfEntry(entry) === owner.cluster);
   const memberOf = memberName(name);
   if (member === undefined || memberOf === undefined) return [];
-  const facts = departing(member.slice(0, member.indexOf('@')), namespace, owner.cluster, {
+  const facts = departing(serviceOfEntry(member), namespace, owner.cluster, {
     service: part.service,
     slices: part.slices,
   });

@@ -1,4 +1,4 @@
-import { READABLE_NAMESPACES } from '../../api/names.ts';
+import { ON_NOTHING, READABLE_NAMESPACES } from '../../api/names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { parseSelector } from '../../kube/objects/label-selector.ts';
@@ -15,7 +15,7 @@ export function gatewayOfLink(object: LinkObject): Link | undefined {
 }
 
 /** A Link without selectors is synced at once, and its mirrors would go: this one waits for a list that never comes. */
-const UNKNOWN = parseSelector({ matchLabels: { 'linkspan.dev/unknown': 'true' } });
+const UNKNOWN = parseSelector({ matchLabels: { [ON_NOTHING]: 'true' } });
 
 function readable(object: LinkObject): Link | undefined {
   const whole = parseLink(object);

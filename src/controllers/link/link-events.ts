@@ -1,5 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { EXPORTED_LABEL } from '../../api/names.ts';
+import { exportSelector } from '../../api/exports/export-marks.ts';
 import type { EventRecorder } from '../../kube/events/event-recorder.ts';
 import { links, type Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -30,7 +30,7 @@ export class LinkEvents {
   exported(key: string, service: V1Service, annotated: boolean): void {
     const where = `${key} of cluster ${this.#link.targetClusterName}`;
     if (annotated) {
-      const label = `${EXPORTED_LABEL}=true`;
+      const label = exportSelector('gateway');
       this.#once(key, 'AnnotationExport', `${where} is exported by an annotation; use the label ${label}`);
     }
     const leftOut = portsLeftOut(service);

@@ -1,4 +1,5 @@
 import type { ServiceStatus } from '../../api/link/link-status.ts';
+import { SERVICE_MIRROR } from '../../api/names.ts';
 import { parseKey } from '../../api/mirror/mirror-names.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
@@ -8,9 +9,6 @@ import type { Outcome } from '../reconcile/reconciler.ts';
  * those in trouble come first, and `mirrorCount` and the conditions count them all.
  */
 export const MAX_LISTED = 500;
-
-/** Linkerd writes this name; its tools look for it. */
-const CONTROLLER = 'linkerd.io/service-mirror';
 
 /** Linkerd's own words for reasons that it has too. */
 const LINKERD_MESSAGES: Partial<Record<MirrorReason, string>> = {
@@ -44,7 +42,7 @@ function statusOf(key: string, { reason, message, local, since }: Outcome): Serv
   const mirrored = MIRRORED.has(reason);
   const text = LINKERD_MESSAGES[reason] ?? message;
   return {
-    controllerName: CONTROLLER,
+    controllerName: SERVICE_MIRROR,
     remoteRef: { ...ref, name },
     conditions: [
       {

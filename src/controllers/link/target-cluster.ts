@@ -9,7 +9,7 @@ import type { PeerReading } from '../../kube/budget/peer-reading.ts';
 import { clientFor } from '../../kube/client/scoped-client.ts';
 import { unionFor } from '../federated/member-facts.ts';
 import { READ_RATE, writeRate } from '../settings/target-budgets.ts';
-import { annotatedGateway } from '../../linking/export-gateways.ts';
+import { annotatedGateway } from '../../api/exports/export-marks.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { AnnotatedGateways } from '../gateway-health/annotated-gateways.ts';

@@ -1,15 +1,7 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service, V1ServiceSpec } from '@kubernetes/client-node';
+import { originAnnotations, pathAnnotations } from '../../api/mirror/mirror-annotations.ts';
 import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
-import { writeEgressPorts } from '../../api/egress/egress-ports.ts';
-import {
-  DATA_PATH,
-  EGRESS_PORTS,
-  LINK_ANNOTATION,
-  MIRROR_GATEWAY,
-  REMOTE_RESOURCE_VERSION,
-  REMOTE_SERVICE_FQ_NAME,
-  REMOTE_UID,
-} from '../../api/names.ts';
+import type { RecordedGateway } from '../../api/egress/egress-record.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import {
   desiredEndpoints,
@@ -76,7 +68,7 @@ function gatewayPart(draft: Draft): DesiredPart {
   return {
     service: mirrorService(facts, remote, {
       spec: { ports: servicePorts(ports) },
-      annotations: pathAnnotations(facts, name),
+      annotations: annotationsOfPath(facts, name),
     }),
     ...withEndpoints(facts, wanted),
   };
@@ -148,7 +140,7 @@ function headlessPart({ facts, remote, ports, path }: Draft): DesiredPart {
   return {
     service: mirrorService(facts, remote, {
       spec: { ports: servicePorts(ports), clusterIP: 'None' },
-      annotations: { [DATA_PATH]: facts.link.dataPath },
+      annotations: pathAnnotations({ dataPath: facts.link.dataPath }),
     }),
     ...withEndpoints(facts, wanted),
   };
@@ -175,11 +167,8 @@ function hostPart({ facts, remote, ports, path }: Draft, host: HostFacts): Desir
         namespace: key.namespace,
         labels,
         annotations: {
-          [REMOTE_SERVICE_FQ_NAME]: fqName,
-          [REMOTE_RESOURCE_VERSION]: remote.metadata?.resourceVersion ?? '',
-          [REMOTE_UID]: remote.metadata?.uid ?? '',
-          [LINK_ANNOTATION]: link.link,
-          ...pathAnnotations(facts, host.name),
+          ...originAnnotations(remote, { fqName, link: link.link }),
+          ...annotationsOfPath(facts, host.name),
         },
       },
       spec: { type: 'ClusterIP', ports: servicePorts(ports) },
@@ -227,20 +216,23 @@ export function gatewayAddresses(gateway: GatewayFacts | undefined, local: Local
   return [...gateway.alive, ...gateway.unknown.filter((ip) => inUse.has(ip))].sort();
 }
 
-function pathAnnotations(facts: MirrorFacts, name: string): Record<string, string> {
-  const { link, gateway } = facts;
-  const relay = link.dataPath === 'relay';
-  return {
-    [DATA_PATH]: link.dataPath,
-    ...(relay ? { [EGRESS_PORTS]: writeEgressPorts(facts.egressPorts.get(name) ?? {}) } : {}),
-    ...(relay && gateway?.own === true ? { [MIRROR_GATEWAY]: gatewayAnnotation(gateway) } : {}),
-  };
+function annotationsOfPath(
+  { link, gateway, egressPorts }: MirrorFacts,
+  name: string,
+): Record<string, string> {
+  const { dataPath } = link;
+  if (dataPath !== 'relay') return pathAnnotations({ dataPath });
+  return pathAnnotations({
+    dataPath,
+    egressPorts: egressPorts.get(name) ?? {},
+    gateway: gateway?.own === true ? gatewayInstead(gateway) : undefined,
+  });
 }
 
 /** The gateway that the egress should use instead of the Link's. */
-function gatewayAnnotation({ known, port, identity }: GatewayFacts): string {
+function gatewayInstead({ known, port, identity }: GatewayFacts): RecordedGateway {
   // Also those that are dead now: the egress finds out for itself, and the mirror need not be written each time.
-  return JSON.stringify({ addresses: [...known].sort(), port, identity });
+  return { addresses: [...known].sort(), port, identity };
 }
 
 function mirrorService(

@@ -1,30 +1,14 @@
 import type { V1Service } from '@kubernetes/client-node';
+import type { ExportMode } from '../../api/exports/export-marks.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { federatedName } from '../../api/mirror/federated-members.ts';
-import { EXPORTED_LABEL, FEDERATED_LABEL } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
 import { portsLeftOut } from '../objects/mirrored-ports.ts';
 import { unmirrorable } from '../policies/checks.ts';
 
-/** Ways to export a Service. */
-export const EXPORT_MODES = ['gateway', 'flat', 'federated'] as const;
-export type ExportMode = (typeof EXPORT_MODES)[number];
-
 /** Room that a name should leave for `-<cluster>`: shorter cluster names than this are rare. */
 const SUFFIX_ROOM = 9;
-
-/** The label that exports a Service in a mode. */
-export function exportLabel(mode: ExportMode): { readonly key: string; readonly value: string } {
-  if (mode === 'federated') return { key: FEDERATED_LABEL, value: 'member' };
-  return { key: EXPORTED_LABEL, value: mode === 'flat' ? 'remote-discovery' : 'true' };
-}
-
-/** Whether a Service is exported in a mode. */
-export function isExportedAs(service: V1Service, mode: ExportMode): boolean {
-  const { key, value } = exportLabel(mode);
-  return service.metadata?.labels?.[key] === value;
-}
 
 /** What an export would come to. `refusal`: nothing would ever be mirrored; `warnings`: something that a person should know. */
 export interface ExportVerdict {

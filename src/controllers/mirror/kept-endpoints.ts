@@ -1,7 +1,6 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { notReadyOf, notReadyPatch, ownGatewayOf } from '../../api/mirror/mirror-annotations.ts';
 import { isFlatMirror } from '../../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../../api/annotations.ts';
-import { MIRROR_GATEWAY, NOT_READY } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import {
   desiredSlices,
@@ -78,7 +77,7 @@ export function isPopulated({ remoteReady, removalsHeld, emptiedGraceMs }: Remot
 
 /** A mirror whose export named a gateway of its own, and is not known now. */
 function ownGateway(service: V1Service | undefined, remote: V1Service | undefined): boolean {
-  return remote === undefined && readAnnotation(service?.metadata?.annotations, MIRROR_GATEWAY) !== undefined;
+  return remote === undefined && ownGatewayOf(service) !== undefined;
 }
 
 /** Endpoints that lead to the gateway or to egress pods. */
@@ -176,9 +175,7 @@ const NOBODY = {
 };
 
 function reasonOf(slices: readonly V1EndpointSlice[]): string | undefined {
-  return slices
-    .map(({ metadata }) => readAnnotation(metadata?.annotations, NOT_READY))
-    .find((reason) => reason !== undefined);
+  return slices.map(notReadyOf).find((reason) => reason !== undefined);
 }
 
 function write({ slices, endpoints }: FollowedPart, shown: Shown): Step[] {
@@ -202,7 +199,7 @@ function write({ slices, endpoints }: FollowedPart, shown: Shown): Step[] {
   return [...steps, ...patchStep('endpoints', endpoints, patch)];
 }
 
-function annotated({ metadata }: V1EndpointSlice | V1Endpoints, notReady: string | undefined): object {
-  if (readAnnotation(metadata?.annotations, NOT_READY) === notReady) return {};
-  return { metadata: { annotations: { [NOT_READY]: notReady ?? null } } };
+function annotated(object: V1EndpointSlice | V1Endpoints, notReady: string | undefined): object {
+  if (notReadyOf(object) === notReady) return {};
+  return { metadata: { annotations: notReadyPatch(notReady) } };
 }

@@ -5,8 +5,8 @@ import type {
   V1Service,
   V1ServiceSpec,
 } from '@kubernetes/client-node';
+import { remoteVersionOf, versionAnnotation } from '../../api/mirror/mirror-annotations.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../../api/annotations.ts';
 import {
   MIRROR_ANNOTATION_GROUPS,
   MIRROR_ANNOTATIONS,
@@ -193,10 +193,10 @@ function writeService(
   const spec = specPatch(actual.spec, desired.spec);
   // The remote resourceVersion changes with every status write over there; alone it is no reason to write.
   if (metadata === undefined && spec === undefined) return undefined;
-  const version = readAnnotation(desired.metadata?.annotations, REMOTE_RESOURCE_VERSION);
+  const version = remoteVersionOf(desired.metadata?.annotations);
   const annotations = {
     ...metadata?.annotations,
-    ...(version === undefined ? {} : { [REMOTE_RESOURCE_VERSION]: version }),
+    ...versionAnnotation(version),
   };
   const patch = {
     metadata: { ...metadata, annotations },
@@ -288,7 +288,7 @@ export function metadataPatch(
 
 /** Whether the recorded resourceVersion is one that the remote Service had, as far as anybody can tell, and not what a hand wrote. */
 function isFormerVersion(actual: StringMap, desired: StringMap): boolean {
-  const [is, wanted] = [actual?.[REMOTE_RESOURCE_VERSION] ?? '', desired?.[REMOTE_RESOURCE_VERSION]];
+  const [is, wanted] = [remoteVersionOf(actual) ?? '', remoteVersionOf(desired)];
   return wanted !== undefined && /^\d{1,20}$/.test(is) && compareVersions(is, wanted) <= 0;
 }
 

@@ -1,9 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isExportedByAnnotation } from '../../api/exports/export-marks.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../../api/annotations.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import type { RecordedGateway } from '../../api/egress/egress-record.ts';
-import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import type { Link } from '../../api/link/link-schema.ts';
@@ -380,10 +379,6 @@ export function isLabelled(service: V1Service, link: Link): boolean {
 
 /** Whether a Service is exported only by the older annotations. */
 export function isAnnotated(service: V1Service, link: Link): boolean {
-  const annotations = service.metadata?.annotations;
   if (link.selector.empty || isMirrored(service) || isLabelled(service, link)) return false;
-  return (
-    readAnnotation(annotations, EXPORTED_LABEL) === 'true' ||
-    (readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE) ?? '') !== ''
-  );
+  return isExportedByAnnotation(service);
 }

@@ -1,6 +1,7 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
+import { endpointAnnotations, type EndpointsSaid } from '../../api/mirror/mirror-annotations.ts';
 import { createHash } from 'node:crypto';
-import { MANAGER, NOT_READY, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../../api/names.ts';
+import { MANAGER } from '../../api/names.ts';
 import { isDnsLabel } from '../../base/text.ts';
 import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
@@ -22,20 +23,14 @@ export interface MirrorAddress {
   readonly hostname?: string;
 }
 
-/** Whose endpoints they are. */
-export interface EndpointsOwner {
+/** Whose endpoints they are; no name for slices that Linkerd does not resolve, no identity where they are no gateway's. */
+export interface EndpointsOwner extends EndpointsSaid {
   readonly namespace: string;
   /** The Service in the source cluster. */
   readonly service: string;
   /** What the names of the slices begin with; the Service's name where only one cluster writes slices for it. */
   readonly prefix: string;
   readonly cluster: string;
-  /** Undefined for slices that Linkerd does not resolve (federated unions). */
-  readonly fqName: string | undefined;
-  /** Identity that a meshed client must demand; undefined where the address is not a gateway. */
-  readonly gatewayIdentity: string | undefined;
-  /** Why there are no endpoints, or not all are ready; undefined where they are. */
-  readonly notReady?: string | undefined;
   /** Further labels. */
   readonly labels?: Readonly<Record<string, string>>;
 }
@@ -236,14 +231,6 @@ export function endpointSubsets(
 
 function endpointAddress({ ip, hostname }: MirrorAddress) {
   return hostname === undefined ? { ip } : { ip, hostname };
-}
-
-function endpointAnnotations({ fqName, gatewayIdentity, notReady }: EndpointsOwner): Record<string, string> {
-  return {
-    ...(fqName === undefined ? {} : { [REMOTE_SERVICE_FQ_NAME]: fqName }),
-    ...(gatewayIdentity === undefined ? {} : { [REMOTE_GATEWAY_IDENTITY]: gatewayIdentity }),
-    ...(notReady === undefined ? {} : { [NOT_READY]: notReady }),
-  };
 }
 
 /** Addresses of endpoints that may be used: not those that are shown as not ready. */

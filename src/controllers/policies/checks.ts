@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
 import { IMPORT_QUOTAS } from '../../api/names.ts';
-import { overBudgetOf } from '../../exports/service-size.ts';
+import { overBudgetOf } from '../../api/exports/export-marks.ts';
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import { keep, removal, type Finding, type ImportedFacts, type Subject } from './check-chain.ts';
 

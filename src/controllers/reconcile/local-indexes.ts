@@ -1,13 +1,7 @@
 import type { V1EndpointSlice, V1Lease, V1Namespace, V1Service } from '@kubernetes/client-node';
+import { isFederated, memberClusters } from '../../api/mirror/federated-members.ts';
+import { linkOf } from '../../api/mirror/mirror-annotations.ts';
 import { clusterLabel, clusterOf, headlessMirrorNameOf } from '../../api/mirror/mirror-labels.ts';
-import { readAnnotation } from '../../api/annotations.ts';
-import {
-  clusterOfEntry,
-  federatedEntries,
-  isFederated,
-  LOCAL_MEMBER,
-} from '../../api/mirror/federated-members.ts';
-import { LINK_ANNOTATION, LOCAL_DISCOVERY } from '../../api/names.ts';
 import type { StoreChange } from '../../kube/informer/store.ts';
 import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
@@ -26,12 +20,12 @@ export const BY_SERVICE = 'service';
 export const serviceIndexes = {
   [OWNER_INDEX]: ownersOf,
   [HEADLESS_INDEX]: headlessMirrorOf,
-  [MEMBER_INDEX]: memberClusters,
+  [MEMBER_INDEX]: (service: V1Service) => (isFederated(service) ? memberClusters(service) : []),
 };
 
 function ownersOf(service: V1Service): string[] {
   const cluster = clusterOf(service);
-  const link = readAnnotation(service.metadata?.annotations, LINK_ANNOTATION);
+  const link = linkOf(service);
   return [
     ...(cluster === undefined ? [] : [`cluster:${cluster}`]),
     ...(link === undefined ? [] : [`link:${link}`]),
@@ -42,14 +36,6 @@ function ownersOf(service: V1Service): string[] {
 export function headlessMirrorOf(service: V1Service): string[] {
   const headless = headlessMirrorNameOf(service);
   return headless === undefined ? [] : [`${service.metadata?.namespace ?? ''}/${headless}`];
-}
-
-function memberClusters(service: V1Service): string[] {
-  if (!isFederated(service)) return [];
-  const clusters = new Set(federatedEntries(service).map(clusterOfEntry));
-  if (readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY) !== undefined)
-    clusters.add(LOCAL_MEMBER);
-  return [...clusters];
 }
 
 /** The Service that a slice belongs to. */

@@ -1,12 +1,10 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { DataPath } from '../../api/mirror/mirror-annotations.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { Refusal } from '../imports/import-rules.ts';
 import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
 import type { MirrorOwner, RemoteKey } from '../../api/mirror/mirror-names.ts';
-
-/** How traffic reaches a target's gateway: directly (meshed clients), or through local egress pods (plain clients). */
-export type DataPath = 'gateway' | 'relay';
 
 /** What a Link and the controller's settings say, as far as a mirror depends on it. */
 export interface LinkFacts extends MirrorOwner {

@@ -1,7 +1,8 @@
 import type { TargetBudgets } from './target-budgets.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import type { DropGuardSettings } from '../removals/drop-guard.ts';
-import type { DataPath, LinkFacts } from '../reconcile/mirror-facts.ts';
+import type { DataPath } from '../../api/mirror/mirror-annotations.ts';
+import type { LinkFacts } from '../reconcile/mirror-facts.ts';
 import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
 import { isSteering } from '../imports/steering.ts';
 

@@ -1,4 +1,5 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
 import { eachAlone } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
@@ -16,21 +17,12 @@ import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { configMaps, keyOf, type KubeObject, type Resource, services } from '../../kube/objects/resource.ts';
+import { configMaps, keyOf, services } from '../../kube/objects/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { readAllowedNamespaces } from '../clients/relay-rule.ts';
-import { type LinkFields, type Route, routesOf } from './routes.ts';
-
-type LinkObject = KubeObject & LinkFields;
-const links: Resource<LinkObject> = {
-  group: 'multicluster.linkerd.io',
-  version: 'v1alpha3',
-  kind: 'Link',
-  plural: 'links',
-  namespaced: true,
-};
+import { type Route, routesOf } from './routes.ts';
 
 /** A mirror that is deleted is as it was for so long: the controller makes it again, and its clients' connections live on meanwhile. */
 const LATELY_MS = 10_000;

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
 import { eachAlone, surface } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
-import { isPort } from '../../api/egress/egress-ports.ts';
 import {
   type EgressClaim,
   holderOf,
@@ -15,17 +15,6 @@ import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-pro
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 import { readAllowedNamespaces } from '../clients/relay-rule.ts';
 
-/** A Link as far as the egress reads it; every field may be missing or wrong. */
-export interface LinkFields {
-  readonly metadata?: { readonly name?: string };
-  readonly spec?: {
-    readonly targetClusterName?: string;
-    readonly gatewayAddress?: string;
-    readonly gatewayPort?: string;
-    readonly gatewayIdentity?: string;
-  };
-}
-
 /** One port of the egress: what arrives on it goes to one port of one Service of one cluster. */
 export interface Route {
   /** `namespace/mirror:port`, or `namespace/federated@cluster:port`, for logs and metrics. */
@@ -38,11 +27,7 @@ export interface Route {
   readonly port: number;
   /** What the mirror says that its port speaks; undefined = nothing, each connection is looked at. */
   readonly protocol: PortProtocol | undefined;
-  readonly gateway: {
-    readonly addresses: readonly string[];
-    readonly port: number;
-    readonly identity: string;
-  };
+  readonly gateway: LinkGateway;
   /** Retries and timeouts that the mirror asks for. */
   readonly requests?: RequestRules;
   /** Namespaces whose clients may use it beside the mirror's own, `*` = all; absent = the egress' default. */
@@ -55,8 +40,8 @@ export interface RouteFacts {
   readonly record: ReadonlyMap<number, RecordEntry>;
   /** The Services that the record names, by `namespace/name`, as far as they are there: what they say of protocols and requests concerns their own clients only. */
   readonly mirror: (key: string) => V1Service | undefined;
-  /** Links by `namespace/name`. */
-  readonly link: (key: string) => LinkFields | undefined;
+  /** Links by `namespace/name`; every field may be missing or wrong. */
+  readonly link: (key: string) => LinkObject | undefined;
   /** The route that a port had before: for one that cannot be made because of a mistake of ours. */
   readonly former?: (listenPort: number) => Route | undefined;
 }
@@ -83,7 +68,7 @@ function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: Route
   const spec = link(claim.link)?.spec;
   // A Link that names another cluster by now knows no gateway of the one that was meant.
   if (spec?.targetClusterName?.trim() !== claim.cluster) return undefined;
-  const gateway = claim.gateway === undefined ? gatewayOf(spec) : ownGateway(claim.gateway);
+  const gateway = claim.gateway === undefined ? gatewayOfSpec(spec) : ownGateway(claim.gateway);
   if (gateway === undefined) return undefined;
   const service = mirror(claim.mirror);
   return {
@@ -113,22 +98,5 @@ function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 
 
 /** The Link's gateway cannot stand in for another one that has no address: it may not serve this export. */
 function ownGateway(recorded: RecordedGateway | null): Route['gateway'] | undefined {
-  return recorded === null
-    ? undefined
-    : completeGateway(recorded.addresses, recorded.port, recorded.identity);
-}
-
-function gatewayOf(spec: LinkFields['spec']): Route['gateway'] | undefined {
-  const addresses = (spec?.gatewayAddress ?? '').split(',').map((item) => item.trim());
-  return completeGateway(addresses, Number(spec?.gatewayPort), spec?.gatewayIdentity);
-}
-
-function completeGateway(
-  hosts: readonly string[],
-  port: number,
-  identity: string | undefined,
-): Route['gateway'] | undefined {
-  const addresses = [...new Set(hosts)].filter((host) => host !== '');
-  if (addresses.length === 0 || !isPort(port) || identity === undefined || identity === '') return undefined;
-  return { addresses, port, identity };
+  return recorded === null ? undefined : { ...recorded, addresses: [...new Set(recorded.addresses)] };
 }

@@ -1,5 +1,6 @@
 import { shortTarget } from '../../api/ports/target-key.ts';
 import type { TargetSpec } from '../../discovery/target-spec.ts';
+import { ALLOWED_BY_ANNOTATION, ALLOWED_BY_TRUST_DOMAIN } from '../../api/names.ts';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { PolicyVerdict } from './policy-verdict.ts';
@@ -37,26 +38,22 @@ export function authorize(question: Question): Ruling {
   if (spec === undefined) return refuse('unknown service', `${label} is not exported by this cluster`);
   if (client === own) return { failure: loopFailure(label), policy: '' };
   const stranger = foreign(question);
-  if (stranger !== undefined) return refuse('unauthorized', stranger, TRUST_DOMAIN);
+  if (stranger !== undefined) return refuse('unauthorized', stranger, ALLOWED_BY_TRUST_DOMAIN);
   const { allow } = spec;
   if (allow?.some((pattern) => matchesIdentity(pattern, client)) === false)
     return refuse(
       'unauthorized',
       `${shortTarget(label)}: its allowed clients do not include ${client}`,
-      ALLOWED,
+      ALLOWED_BY_ANNOTATION,
     );
   if (policy?.allowed === false)
     return refuse('unauthorized', `${shortTarget(label)}: ${policy.reason}`, policy.policy);
-  return { failure: undefined, policy: policy?.policy || (allow === undefined ? '' : ALLOWED) };
+  return { failure: undefined, policy: policy?.policy || (allow === undefined ? '' : ALLOWED_BY_ANNOTATION) };
 }
 
 export function loopFailure(label: string): ProxyFailure {
   return new ProxyFailure('gateway loop', `${label} was sent back to the gateway it came from`);
 }
-
-/** The annotation `linkspan.dev/allowed-clients`, or `allow` in a file of targets. */
-const ALLOWED = 'linkspan.dev/annotation/allowed-clients';
-const TRUST_DOMAIN = 'linkspan.dev/gateway/trust-domain';
 
 function foreign({ client, label, trustDomains }: Question): string | undefined {
   if (trustDomains?.some((domain) => isOfTrustDomain(client, domain)) !== false) return undefined;

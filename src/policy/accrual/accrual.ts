@@ -1,4 +1,5 @@
 import { type Annotations, readAnnotation } from '../../api/annotations.ts';
+import { FAILURE_ACCRUAL, FAILURE_ACCRUAL_CONSECUTIVE } from '../../api/linkerd/traffic-annotations.ts';
 import { parseDuration } from '../../base/duration.ts';
 
 /** Which failures eject an endpoint, and for how long, as a Service says it. */
@@ -18,9 +19,6 @@ export interface ReadAccrual {
   readonly problems: readonly string[];
 }
 
-/** Linkerd's annotations on a Service (wire protocol 3.3). */
-const MODE = 'balancer.linkerd.io/failure-accrual';
-const PREFIX = `${MODE}-consecutive-` as const;
 type Part = 'max-failures' | 'jitter-ratio' | 'min-penalty' | 'max-penalty';
 /** What Linkerd takes for what is not said. */
 const DEFAULTS: AccrualRules = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyMs: 60_000, jitter: 0.5 };
@@ -31,22 +29,25 @@ const NOTHING_WRONG: ReadAccrual = { problems: [] };
  * protection away, nor the Service. Pure.
  */
 export function readAccrual(annotations: Annotations = {}): ReadAccrual {
-  const mode = readAnnotation(annotations, MODE)?.trim();
+  const mode = readAnnotation(annotations, FAILURE_ACCRUAL)?.trim();
   if (mode === undefined) {
-    const idle = Object.keys(annotations).filter((key) => key.startsWith(PREFIX));
+    const idle = Object.keys(annotations).filter((key) => key.startsWith(FAILURE_ACCRUAL_CONSECUTIVE));
     if (idle.length === 0) return NOTHING_WRONG;
-    return { problems: idle.sort().map((key) => `${key} has no effect without ${MODE}: consecutive`) };
+    return {
+      problems: idle.sort().map((key) => `${key} has no effect without ${FAILURE_ACCRUAL}: consecutive`),
+    };
   }
   const problems: string[] = [];
   if (mode === 'unified')
-    problems.push(`${MODE}: "unified" is not known here, failures in a row are counted`);
-  else if (mode !== 'consecutive') return { problems: [`${MODE}: "${mode}" is not known, it is ignored`] };
+    problems.push(`${FAILURE_ACCRUAL}: "unified" is not known here, failures in a row are counted`);
+  else if (mode !== 'consecutive')
+    return { problems: [`${FAILURE_ACCRUAL}: "${mode}" is not known, it is ignored`] };
 
   const read = (name: Part, byDefault: string, parse: (text: string) => number | undefined) => {
-    const text = readAnnotation(annotations, `${PREFIX}${name}`);
+    const text = readAnnotation(annotations, `${FAILURE_ACCRUAL_CONSECUTIVE}${name}`);
     const value = text === undefined ? undefined : parse(text.trim());
     if (text !== undefined && value === undefined)
-      problems.push(`${PREFIX}${name}: "${text}" is not valid, it is ${byDefault}`);
+      problems.push(`${FAILURE_ACCRUAL_CONSECUTIVE}${name}: "${text}" is not valid, it is ${byDefault}`);
     return value;
   };
   const maxFailures = read('max-failures', '7', parseCount) ?? DEFAULTS.maxFailures;
@@ -55,7 +56,7 @@ export function readAccrual(annotations: Annotations = {}): ReadAccrual {
   const maxPenaltyMs = read('max-penalty', '1m', parsePenalty) ?? DEFAULTS.maxPenaltyMs;
   if (minPenaltyMs <= maxPenaltyMs)
     return { accrual: { maxFailures, jitter, minPenaltyMs, maxPenaltyMs }, problems };
-  problems.push(`${PREFIX}min-penalty is longer than max-penalty, they are 1s and 1m`);
+  problems.push(`${FAILURE_ACCRUAL_CONSECUTIVE}min-penalty is longer than max-penalty, they are 1s and 1m`);
   const { minPenaltyMs: min, maxPenaltyMs: max } = DEFAULTS;
   return { accrual: { maxFailures, jitter, minPenaltyMs: min, maxPenaltyMs: max }, problems };
 }

@@ -1,4 +1,16 @@
 import { z } from 'zod';
+import {
+  RETRY_BUDGET_MIN,
+  RETRY_BUDGET_RATIO,
+  RETRY_BUDGET_TTL,
+  RETRY_GRPC,
+  RETRY_HTTP,
+  RETRY_LIMIT,
+  RETRY_TIMEOUT,
+  TIMEOUT_IDLE,
+  TIMEOUT_REQUEST,
+  TIMEOUT_RESPONSE,
+} from '../../api/linkerd/traffic-annotations.ts';
 import { readRequestAnnotations, type ReadRequests } from './request-annotations.ts';
 import { readServiceProfile } from './service-profile.ts';
 
@@ -29,16 +41,16 @@ type RequestKeys = z.output<z.ZodObject<typeof requestKeys>>;
 export function readRequestKeys({ retry = {}, timeout = {}, profile }: RequestKeys): ReadRequests {
   const { budget = {} } = retry;
   const said: Readonly<Record<string, readonly [key: string, value: string | undefined]>> = {
-    'retry.linkerd.io/http': ['retry.http', retry.http],
-    'retry.linkerd.io/grpc': ['retry.grpc', retry.grpc],
-    'retry.linkerd.io/limit': ['retry.limit', retry.limit],
-    'retry.linkerd.io/timeout': ['retry.timeout', retry.timeout],
-    'timeout.linkerd.io/request': ['timeout.request', timeout.request],
-    'timeout.linkerd.io/response': ['timeout.response', timeout.response],
-    'timeout.linkerd.io/idle': ['timeout.idle', timeout.idle],
-    'linkspan.dev/retry-budget-ratio': ['retry.budget.ratio', budget.ratio],
-    'linkspan.dev/retry-budget-min-per-second': ['retry.budget.minPerSecond', budget.minPerSecond],
-    'linkspan.dev/retry-budget-ttl': ['retry.budget.ttl', budget.ttl],
+    [RETRY_HTTP[0]]: ['retry.http', retry.http],
+    [RETRY_GRPC[0]]: ['retry.grpc', retry.grpc],
+    [RETRY_LIMIT[0]]: ['retry.limit', retry.limit],
+    [RETRY_TIMEOUT[0]]: ['retry.timeout', retry.timeout],
+    [TIMEOUT_REQUEST[0]]: ['timeout.request', timeout.request],
+    [TIMEOUT_RESPONSE[0]]: ['timeout.response', timeout.response],
+    [TIMEOUT_IDLE[0]]: ['timeout.idle', timeout.idle],
+    [RETRY_BUDGET_RATIO[0]]: ['retry.budget.ratio', budget.ratio],
+    [RETRY_BUDGET_MIN[0]]: ['retry.budget.minPerSecond', budget.minPerSecond],
+    [RETRY_BUDGET_TTL[0]]: ['retry.budget.ttl', budget.ttl],
   };
   const annotations: Record<string, string> = {};
   for (const [name, [, value]] of Object.entries(said)) if (value !== undefined) annotations[name] = value;

@@ -1,27 +1,34 @@
 import { type AnnotationReader, parseTime } from '../../api/annotation-reader.ts';
+import {
+  RETRY_BUDGET_MIN,
+  RETRY_BUDGET_RATIO,
+  RETRY_BUDGET_TTL,
+  RETRY_GRPC,
+  RETRY_HTTP,
+  RETRY_LIMIT,
+  RETRY_TIMEOUT,
+} from '../../api/linkerd/traffic-annotations.ts';
 import { type BudgetRules, DEFAULT_BUDGET, type RetryRules, type StatusRange } from './retry-rules.ts';
 
-/** Linkerd's annotations on a Service (wire protocol 3.4), each with its older spelling where there is one. */
-const HTTP = ['retry.linkerd.io/http', 'linkerd.io/retry-on'] as const;
-const GRPC = ['retry.linkerd.io/grpc'] as const;
-const LIMIT = ['retry.linkerd.io/limit', 'linkerd.io/retry-max'] as const;
-const TRY_TIMEOUT = ['retry.linkerd.io/timeout'] as const;
-/** Ours: Linkerd has a budget in ServiceProfiles only. */
-const RATIO = ['linkspan.dev/retry-budget-ratio'] as const;
-const MIN = ['linkspan.dev/retry-budget-min-per-second'] as const;
-const TTL = ['linkspan.dev/retry-budget-ttl'] as const;
-
-/** All of them. */
-export const RETRY_ANNOTATIONS: readonly string[] = [HTTP, GRPC, LIMIT, TRY_TIMEOUT, RATIO, MIN, TTL].flat();
+/** All annotations about retries. */
+export const RETRY_ANNOTATIONS: readonly string[] = [
+  RETRY_HTTP,
+  RETRY_GRPC,
+  RETRY_LIMIT,
+  RETRY_TIMEOUT,
+  RETRY_BUDGET_RATIO,
+  RETRY_BUDGET_MIN,
+  RETRY_BUDGET_TTL,
+].flat();
 
 const DEFAULT_LIMIT = 1;
 
 /** What annotations say of retries; undefined: nothing that can be followed, or that there are none. */
 export function readRetry(reader: AnnotationReader): RetryRules | undefined {
-  const answers = reader.read(HTTP, parseAnswers);
-  const grpc = reader.read(GRPC, parseGrpcStatuses);
-  const limit = reader.read(LIMIT, parseLimit);
-  const tryTimeoutMs = reader.read(TRY_TIMEOUT, parseTime) || undefined;
+  const answers = reader.read(RETRY_HTTP, parseAnswers);
+  const grpc = reader.read(RETRY_GRPC, parseGrpcStatuses);
+  const limit = reader.read(RETRY_LIMIT, parseLimit);
+  const tryTimeoutMs = reader.read(RETRY_TIMEOUT, parseTime) || undefined;
   const said = [answers, grpc, limit, tryTimeoutMs].some((value) => value !== undefined);
   if (!said || limit === 0) return undefined;
   const { statuses, grpc: among } = answers ?? { statuses: [], grpc: [] };
@@ -35,9 +42,9 @@ export function readRetry(reader: AnnotationReader): RetryRules | undefined {
 
 /** What they say of the budget; undefined: nothing. */
 export function readBudget(reader: AnnotationReader): BudgetRules | undefined {
-  const ratio = reader.read(RATIO, parseRatio);
-  const minPerSecond = reader.read(MIN, parseRate);
-  const ttlMs = reader.read(TTL, parseTtl);
+  const ratio = reader.read(RETRY_BUDGET_RATIO, parseRatio);
+  const minPerSecond = reader.read(RETRY_BUDGET_MIN, parseRate);
+  const ttlMs = reader.read(RETRY_BUDGET_TTL, parseTtl);
   if (ratio === undefined && minPerSecond === undefined && ttlMs === undefined) return undefined;
   return {
     ratio: ratio ?? DEFAULT_BUDGET.ratio,

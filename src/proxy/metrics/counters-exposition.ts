@@ -1,5 +1,6 @@
 import { serviceOf } from '../../api/ports/target-key.ts';
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
+import { POLICY_GROUP } from '../../api/linkerd/policy-kinds.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
 import { type ProxyCounters, type CountersSnapshot, readKey } from './counters.ts';
@@ -357,7 +358,7 @@ function serverLabels(side: Side, listen: SocketAddress | undefined): LabelValue
     target_addr: formatAddress(listen),
     target_ip: listen.host,
     target_port: listen.port,
-    srv_group: 'policy.linkerd.io',
+    srv_group: POLICY_GROUP,
     srv_kind: 'server',
     srv_name: 'linkerd-gateway',
     srv_port: listen.port,

@@ -1,5 +1,6 @@
 import { backendOf } from '../../api/ports/target-key.ts';
 import { type Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
+import { PROFILE_GROUP } from '../../api/linkerd/policy-kinds.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { readAnswerKey, type RouteCounts } from './route-counters.ts';
 
@@ -108,7 +109,7 @@ function retryLabels(dst: string, route: string): LabelValues {
     parent_namespace: namespace,
     parent_name: name,
     parent_port: port,
-    route_group: plain ? '' : 'linkerd.io',
+    route_group: plain ? '' : PROFILE_GROUP,
     route_kind: plain ? 'default' : 'ServiceProfile',
     route_namespace: plain ? '' : namespace,
     route_name: plain ? 'http' : route,

@@ -44,7 +44,7 @@ import { parseLink } from '../../../src/api/link/link-schema.ts';
 import { parseSelectorText } from '../../../src/kube/objects/label-selector.ts';
 import { tokenFacts } from '../../../src/linking/token.ts';
 import { remainders } from '../../../src/linking/unlink.ts';
-import { annotatedGateway } from '../../../src/linking/export-gateways.ts';
+import { annotatedGateway } from '../../../src/api/exports/export-marks.ts';
 import { seedClaims } from '../../../src/controllers/egress-ports/egress-seed.ts';
 import { copiedMetadata, recordedKeys } from '../../../src/api/mirror/mirror-metadata.ts';
 import { hostOriginOf, originOf } from '../../../src/api/mirror/mirror-names.ts';

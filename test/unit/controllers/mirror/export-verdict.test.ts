@@ -1,6 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { exportVerdict, type ExportMode } from '../../../../src/controllers/mirror/export-verdict.ts';
+import type { ExportMode } from '../../../../src/api/exports/export-marks.ts';
+import { exportVerdict } from '../../../../src/controllers/mirror/export-verdict.ts';
 
 const service = (spec: V1Service['spec'], name = 'web', labels: Record<string, string> = {}): V1Service => ({
   metadata: { name, namespace: 'shop', labels },

@@ -1,5 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
+import type { LinkObject } from '../../../../src/api/link/link-schema.ts';
 import {
   readShard,
   type RecordEntry,
@@ -7,10 +8,10 @@ import {
   writeEntry,
 } from '../../../../src/api/egress/egress-record.ts';
 import { useSurfaced } from '../../../support/surfaced.ts';
-import { type LinkFields, type Route, routesOf } from '../../../../src/egress/routes/routes.ts';
+import { type Route, routesOf } from '../../../../src/egress/routes/routes.ts';
 
 const westGateway = { addresses: ['10.0.0.1', 'gw.example'], port: 4143, identity: 'gw' };
-const west: LinkFields = {
+const west: LinkObject = {
   metadata: { name: 'west' },
   spec: {
     targetClusterName: 'west',
@@ -19,7 +20,7 @@ const west: LinkFields = {
     gatewayIdentity: 'gw',
   },
 };
-const north: LinkFields = {
+const north: LinkObject = {
   metadata: { name: 'north' },
   spec: {
     targetClusterName: 'north',
@@ -49,7 +50,7 @@ const web = {
 /** The routes of a record, as it is read from its ConfigMaps. */
 function routes(
   record: Readonly<Record<number, RecordEntry | string>>,
-  facts: { mirrors?: readonly V1Service[]; links?: Readonly<Record<string, LinkFields>> } = {},
+  facts: { mirrors?: readonly V1Service[]; links?: Readonly<Record<string, LinkObject>> } = {},
 ): Map<number, Route> {
   const { mirrors = [mirror()], links = { 'links/west': west, 'links/north': north } } = facts;
   const entries = new Map<number, RecordEntry>();
@@ -159,7 +160,7 @@ describe('egress routes of the record', () => {
     ]);
   });
 
-  const none: [string, RecordEntry | string, Readonly<Record<string, LinkFields>>?][] = [
+  const none: [string, RecordEntry | string, Readonly<Record<string, LinkObject>>?][] = [
     ['a Link', web, {}],
     ['a Link that still names the cluster', web, { 'links/west': north }],
     ['a port of the gateway', web, { 'links/west': { spec: { ...west.spec, gatewayPort: 'abc' } } }],
