@@ -66,28 +66,34 @@ function over(what: string, unit: string, used: number, of: number): LinkspanErr
 }
 
 function parseEvent<T extends KubeObject>(line: string, what: string): WatchEvent<T> {
-  let event: { type?: string; object?: T & { code?: number; reason?: unknown; message?: unknown } };
+  let event: unknown;
   try {
-    event = JSON.parse(line) as typeof event;
+    event = JSON.parse(line);
   } catch (error) {
     throw broken(what, `a line is not JSON: ${line.slice(0, 80)}`, error);
   }
-  const { type, object } = event;
-  if (object === undefined || object === null) throw broken(what, `a line is no event: ${line.slice(0, 80)}`);
+  const { type, object } = isTree(event) ? event : {};
+  if (!isTree(object)) throw broken(what, `a line is no event: ${line.slice(0, 80)}`);
   if (type === 'ERROR') {
+    const { code, reason, message } = object;
     throw new KubeApiError(
       {
-        status: object.code ?? 500,
-        reason: wordsOf(object.reason, ''),
-        message: wordsOf(object.message, 'the watch failed'),
+        status: typeof code === 'number' ? code : 500,
+        reason: wordsOf(reason, ''),
+        message: wordsOf(message, 'the watch failed'),
       },
       what,
     );
   }
   if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED' && type !== 'BOOKMARK') {
-    throw broken(what, `an event of unknown type "${String(type)}"`);
+    throw broken(what, `an event of unknown type "${wordsOf(type, typeof type)}"`);
   }
-  return { type, object };
+  return { type, object: object as unknown as T };
+}
+
+/** Whether a value of JSON has members by name. */
+function isTree(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function broken(what: string, why: string, cause?: unknown): LinkspanError {
