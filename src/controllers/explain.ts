@@ -7,7 +7,8 @@ import type { LocalPart } from './reconcile/mirror-facts.ts';
 import type { AddressReport, AddressTry } from './gateway-health/gateway-health.ts';
 import type { LinkController } from './link/link-controller.ts';
 import type { FederatedReconciler } from './federated/federated-reconciler.ts';
-import { isAnnotated } from './mirror/mirror-reconciler.ts';
+import { modeOf } from './mirror/mirror-verdict.ts';
+import { isAnnotated } from './mirror/selected-exports.ts';
 import { mirrorName, parseKey } from '../api/mirror/mirror-names.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
 import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
@@ -146,7 +147,9 @@ function reportLink(controller: MirrorController, link: string, run: LinkControl
     ...(peer.gateway === undefined ? {} : { gateway: gatewayReport(peer.gateway) }),
     unknownRanges: peer.unknownRanges,
     ...seen,
-    mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) => peer.mirrors.look(key).mode),
+    mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) =>
+      modeOf(peer.mirrors.look(key).facts),
+    ),
     federated: services(controller, peer.federated.reconciler.outcomes, () => 'federated'),
   };
 }
@@ -204,7 +207,7 @@ function explainLocal({ localMembers }: MirrorController, key: string): Explanat
 }
 
 function explainMirror(controller: MirrorController, peer: TargetCluster, key: string): Explanation {
-  const { facts, verdict, mode } = peer.mirrors.look(key);
+  const { facts, verdict } = peer.mirrors.look(key);
   const { certain, ...counts } = remoteCounts(peer.exports, key);
   return {
     ...common(controller, peer, key),
@@ -212,7 +215,7 @@ function explainMirror(controller: MirrorController, peer: TargetCluster, key: s
     kind: 'mirror',
     exported: facts.remote !== undefined,
     selectedBy: facts.remote === undefined ? null : selectedBy(peer, facts.remote, facts.flat),
-    mode,
+    mode: modeOf(facts),
     namespace: facts.namespace,
     ...reasonOf(peer.mirrors.reconciler.outcomes.get(key), verdict),
     remote: { ...counts, certain },
@@ -225,7 +228,7 @@ function explainMember(controller: MirrorController, peer: TargetCluster, key: s
 }
 
 function memberOf(writer: FederatedReconciler, members: TargetCluster['members'], key: string) {
-  const facts = writer.look(key);
+  const { facts } = writer.look(key);
   const outcome = writer.reconciler.outcomes.get(key);
   return {
     local: federatedName(facts.key.name),

@@ -16,7 +16,6 @@ import type { HostNames } from '../dns/host-names.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { EventRecorder } from '../kube/events/event-recorder.ts';
-import { Reflector } from '../kube/informer/reflector.ts';
 import {
   configMaps,
   endpoints,
@@ -24,8 +23,6 @@ import {
   leases,
   namespaces,
   services,
-  type KubeObject,
-  type Resource,
 } from '../kube/objects/resource.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
@@ -58,6 +55,7 @@ import { LocalView } from './reconcile/local-view.ts';
 import { keepMaker } from '../api/mirror/ownership.ts';
 import type { TargetSettings } from './settings/target-settings.ts';
 import { SourceRanges, type RangeSettings } from './imports/source-ranges.ts';
+import { SourceWatches } from './source-watches.ts';
 import type { TargetDependencies } from './settings/target-dependencies.ts';
 
 /** Settings of the controller; the CLI's flags. */
@@ -113,7 +111,7 @@ export class MirrorController {
   readonly #record = new IndexedStore<V1ConfigMap>();
   #egress: EgressAllocator | undefined;
   readonly runs = new Map<string, LinkController>();
-  readonly #reflectors: Reflector<KubeObject>[] = [];
+  readonly #watches: SourceWatches;
   readonly #queue: WorkQueue;
   readonly #credentials: CredentialsWatch;
   readonly #events: EventRecorder;
@@ -131,6 +129,7 @@ export class MirrorController {
     // Room beside the writes for Leases, Events and status.
     const maxConnections = settings.totalConcurrency + 8;
     this.client = clientFor(access, { clock, random, log, maxConnections }, settings.namespaces);
+    this.#watches = new SourceWatches({ client: this.client, clock, random, log });
     this.#pool = new WorkerPool({ size: settings.totalConcurrency });
     this.view = new LocalView(
       {
@@ -183,10 +182,9 @@ export class MirrorController {
 
   /** Starts watching; Links begin once everything local has been listed. Returns at once. */
   start(): void {
-    for (const reflector of this.#reflectors) reflector.start();
+    this.#watches.start();
     this.ranges.start();
-    const known = [...this.#reflectors.map((reflector) => reflector.whenSynced()), this.ranges.settled];
-    Promise.all(known).then(
+    Promise.all([this.#watches.whenSynced(), this.ranges.settled]).then(
       () => this.#begin(),
       (error: unknown) => {
         // What is waited for fails only when it is stopped; then there is nothing to begin.
@@ -200,11 +198,7 @@ export class MirrorController {
     this.#stopping = true;
     await this.#queue.stop();
     await Promise.all([...[...this.runs.values()].map((run) => run.stop()), this.#localMembers?.stop()]);
-    await Promise.all([
-      this.#credentials.stop(),
-      this.ranges.stop(),
-      ...this.#reflectors.map((reflector) => reflector.stop()),
-    ]);
+    await Promise.all([this.#credentials.stop(), this.ranges.stop(), this.#watches.stop()]);
     await this.#egress?.stop();
     await this.#events.flush();
     await this.client.close();
@@ -212,14 +206,9 @@ export class MirrorController {
 
   /** Whether the source cluster is known: before that nothing is mirrored. */
   get ready(): Health {
-    const waiting = this.#reflectors.find((reflector) => !reflector.synced);
-    if (waiting === undefined)
-      return this.ranges.isSettled
-        ? { ok: true, reason: '' }
-        : { ok: false, reason: "waiting for this cluster's own address ranges (Nodes, ServiceCIDRs)" };
-    const { plural, group } = waiting.resource;
-    const what = group === '' ? plural : `${plural}.${group}`;
-    return { ok: false, reason: `waiting for ${what} of the source cluster: ${waiting.state}` };
+    const { ready } = this.#watches;
+    if (!ready.ok || this.ranges.isSettled) return ready;
+    return { ok: false, reason: "waiting for this cluster's own address ranges (Nodes, ServiceCIDRs)" };
   }
 
   /** Whether work goes on: a write that never ends means that this process should be started anew. */
@@ -254,20 +243,23 @@ export class MirrorController {
   #watchAll(): void {
     const { namespace, egressService } = this.options.settings;
     const { stores } = this.view;
-    this.#watch(links, this.links, { namespace });
-    this.#watch(leases, this.leases, { namespace, transform: keepMirrorLease });
-    this.#watch(configMaps, this.#record, { namespace, labelSelector: RECORD_SELECTOR });
-    this.#watch(namespaces, stores.namespaces, { transform: keepNamespaceName });
+    this.#watches.add(links, this.links, { namespace });
+    this.#watches.add(leases, this.leases, { namespace, transform: keepMirrorLease });
+    this.#watches.add(configMaps, this.#record, { namespace, labelSelector: RECORD_SELECTOR });
+    this.#watches.add(namespaces, stores.namespaces, { transform: keepNamespaceName });
     const made = { labelSelector: MIRRORED_SELECTOR, keepManagedFields: true };
-    this.#watch(services, stores.services, { ...made, transform: keepMaker<V1Service> });
-    this.#watch(endpointSlices, stores.endpointSlices, { ...made, transform: keepMaker<V1EndpointSlice> });
-    this.#watch(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });
+    this.#watches.add(services, stores.services, { ...made, transform: keepMaker<V1Service> });
+    this.#watches.add(endpointSlices, stores.endpointSlices, {
+      ...made,
+      transform: keepMaker<V1EndpointSlice>,
+    });
+    this.#watches.add(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });
     const egress = new IndexedStore<NonNullable<(typeof endpointSlices)['__type']>>();
     egress.subscribe('controller: egress pods', () => {
       this.#egressAddresses = egressPods(egress.list());
       eachAlone('addresses of the egress', this.runs.values(), ({ peer }) => peer?.resync());
     });
-    this.#watch(endpointSlices, egress, {
+    this.#watches.add(endpointSlices, egress, {
       namespace,
       labelSelector: `kubernetes.io/service-name=${egressService}`,
     });
@@ -276,30 +268,6 @@ export class MirrorController {
       for (const key of sharingCluster(this.links, change)) this.#queue.add(key);
     });
     this.secrets.subscribe('controller: Secrets of Links', (change) => this.#secretChanged(change.key));
-  }
-
-  #watch<T extends KubeObject>(
-    resource: Resource<T>,
-    store: IndexedStore<T>,
-    options: {
-      namespace?: string;
-      labelSelector?: string;
-      fieldSelector?: string;
-      keepManagedFields?: boolean;
-      transform?: (object: T) => T | undefined;
-    },
-  ): void {
-    const { clock, random, log } = this.options;
-    const reflector = new Reflector<T>({
-      client: this.client,
-      resource,
-      store,
-      clock,
-      random,
-      log,
-      ...options,
-    });
-    this.#reflectors.push(reflector as unknown as Reflector<KubeObject>);
   }
 
   #begin(): void {

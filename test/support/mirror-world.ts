@@ -18,11 +18,11 @@ import { IpRanges } from '../../src/base/ip-ranges.ts';
 import { DropGuard } from '../../src/controllers/removals/drop-guard.ts';
 import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
 import type { ClaimScope } from '../../src/controllers/egress-ports/egress-table.ts';
-import { FederatedReconciler } from '../../src/controllers/federated/federated-reconciler.ts';
+import { federatedMembers } from '../../src/controllers/federated/federated-reconciler.ts';
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
 import { Importer } from '../../src/controllers/reconcile/importer.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
-import { MirrorReconciler } from '../../src/controllers/mirror/mirror-reconciler.ts';
+import { serviceMirrors } from '../../src/controllers/mirror/service-mirrors.ts';
 import { PRIORITY, type Outcome } from '../../src/controllers/reconcile/reconciler.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { apiError, FakeCluster } from './fake-cluster.ts';
@@ -55,7 +55,7 @@ export class MirrorWorld {
   #stop = new AbortController();
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   readonly #random: () => number;
-  #mirrors: MirrorReconciler | undefined;
+  #mirrors: ReturnType<typeof serviceMirrors> | undefined;
   readonly #relay: boolean;
   #look: (key: string) => void = () => undefined;
 
@@ -160,7 +160,7 @@ export class MirrorWorld {
       egressAddresses: () => (this.#relay ? [{ ip: '10.2.0.50' }] : []),
       onOutcome: () => undefined,
     };
-    const mirrors = new MirrorReconciler({
+    const mirrors = serviceMirrors({
       ...writing,
       link: verdict.link,
       facts: {
@@ -178,7 +178,7 @@ export class MirrorWorld {
       gatewayOf: () => aliveGateway(),
       hostGraceMs: 0,
     });
-    const federated = new FederatedReconciler({
+    const federated = federatedMembers({
       ...writing,
       member: 'west',
       link: 'links/west',

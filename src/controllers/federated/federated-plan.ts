@@ -36,7 +36,7 @@ import {
 import { mirroredPorts, servicePorts } from '../objects/mirrored-ports.ts';
 import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '../reconcile/steps.ts';
 import type { MemberVerdict } from './federated-verdict.ts';
-import { isMember, type MemberFacts, prefixOf } from './member-facts.ts';
+import { isMember, type MemberFacts, type Membership, prefixOf } from './member-facts.ts';
 
 /** The writes of a membership: its entry and, where it leads, the Service's metadata and ports; and its own slices. */
 export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
@@ -69,7 +69,7 @@ function keep(facts: MemberFacts): Step[] {
 }
 
 /** By their names, of which each member has its own; labels may have been edited on what we made. */
-function ownSlices(facts: MemberFacts): V1EndpointSlice[] {
+function ownSlices(facts: Membership): V1EndpointSlice[] {
   const { federated, member } = facts;
   const prefix = `${prefixOf(facts)}-linkspan-`;
   return federated.slices.filter(
@@ -165,7 +165,8 @@ function withoutRecord({ metadata }: V1Service): NonNullable<V1Service['metadata
   return { ...metadata, annotations };
 }
 
-function leave(facts: MemberFacts): Step[] {
+/** Takes a member out of its federated Service, with its slices; the last one takes the Service along. */
+export function leave(facts: Membership): Step[] {
   const { federated, member, key } = facts;
   const slices = ownSlices(facts).flatMap((slice) => deletion('endpointSlices', slice));
   const { service } = federated;

@@ -9,7 +9,7 @@ import { unionOf, type Selector } from '../../kube/objects/label-selector.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
-import { FederatedReconciler } from './federated-reconciler.ts';
+import { federatedMembers, type FederatedReconciler } from './federated-reconciler.ts';
 import { unionFor } from './member-facts.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
@@ -83,7 +83,7 @@ export class LocalMembers {
     const { local, selector, settings, log, clock, random } = this.#options;
     const exclusions = new LocalExclusions(this.#options.links, this.#options.exclusions);
     const members = new ExportView({ client: local, selectors: unionOf([selector]), clock, random, log });
-    const writer = new FederatedReconciler({
+    const writer = federatedMembers({
       ...this.#options,
       client: local,
       signal,

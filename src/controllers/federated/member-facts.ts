@@ -11,6 +11,9 @@ import type { TargetSettings } from '../settings/target-settings.ts';
  */
 export type Union = 'none' | 'relay' | 'pods';
 
+/** One membership, whatever is known of its export. */
+export type Membership = Pick<MemberFacts, 'key' | 'member' | 'federated'>;
+
 /** Everything that decides about the membership of one Service in `<svc>-federated`. */
 export interface MemberFacts extends ImportedFacts {
   /** The member's cluster, or `LOCAL_MEMBER` for the source cluster itself. */
@@ -29,12 +32,12 @@ export interface MemberFacts extends ImportedFacts {
 }
 
 /** Whether the federated Service names this member. */
-export function isMember({ federated, member, key }: MemberFacts): boolean {
+export function isMember({ federated, member, key }: Membership): boolean {
   return federated.service !== undefined && hasMember(federated.service, member, key.name);
 }
 
 /** What the names of a member's slices begin with. A cluster's name has no dot, so the source cluster's own slices have a name that no other can have. */
-export function prefixOf({ key, member }: MemberFacts): string {
+export function prefixOf({ key, member }: Membership): string {
   const service = federatedName(key.name);
   return member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`;
 }

@@ -1,7 +1,8 @@
-import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import type { V1Service } from '@kubernetes/client-node';
 import {
   clusterOfEntry,
   federatedEntries,
+  isFederated,
   memberLinkOf,
   memberLinks,
   memberName,
@@ -16,10 +17,7 @@ import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
-import { planMember } from '../federated/federated-plan.ts';
-import { decideMember } from '../federated/federated-verdict.ts';
-import type { MemberFacts } from '../federated/member-facts.ts';
-import { TAKES_ALL } from '../reconcile/importer.ts';
+import { leave } from '../federated/federated-plan.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
 import {
@@ -122,43 +120,7 @@ function stepsFor(view: LocalView, owner: MirrorOwner, key: string): Step[] {
   if (part.service === undefined) return [];
   if (isMade(part.service, owner)) return removePart(part, owner.cluster);
   const member = federatedEntries(part.service).find((entry) => clusterOfEntry(entry) === owner.cluster);
-  const memberOf = memberName(name);
-  if (member === undefined || memberOf === undefined) return [];
-  const facts = departing(serviceOfEntry(member), namespace, owner.cluster, {
-    service: part.service,
-    slices: part.slices,
-  });
-  return planMember(facts, decideMember(facts));
-}
-
-/** The facts of a member that is exported no more, for certain. */
-function departing(
-  name: string,
-  namespace: string,
-  cluster: string,
-  federated: { service: V1Service; slices: readonly V1EndpointSlice[] },
-): MemberFacts {
-  return {
-    key: { namespace, name },
-    member: cluster,
-    link: undefined,
-    rules: { excludedLabel: () => false, excludedAnnotation: () => false },
-    createNamespaces: false,
-    union: 'none',
-    synced: true,
-    removalsHeld: false,
-    remote: undefined,
-    remoteReady: undefined,
-    emptiedGraceMs: 0,
-    remoteSlices: [],
-    imports: TAKES_ALL,
-    namespace: 'present',
-    federated: { ...federated, endpoints: undefined },
-    strangers: [],
-    leads: false,
-    gateway: undefined,
-    egress: [],
-    egressPorts: new Map(),
-    egressUnrecorded: false,
-  };
+  if (member === undefined || memberName(name) === undefined || !isFederated(part.service)) return [];
+  const exported = { namespace, name: serviceOfEntry(member) };
+  return leave({ key: exported, member: owner.cluster, federated: part });
 }

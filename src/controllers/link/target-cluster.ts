@@ -18,13 +18,14 @@ import { DropConfirmation } from '../removals/drop-confirmation.ts';
 import { DropGuard, memberClaim, parseClaim } from '../removals/drop-guard.ts';
 import type { ClaimScope } from '../egress-ports/egress-table.ts';
 import type { GatewayFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
-import { FederatedReconciler } from '../federated/federated-reconciler.ts';
+import { federatedMembers, type FederatedReconciler } from '../federated/federated-reconciler.ts';
 import { GatewayPath } from '../gateway-health/gateway-path.ts';
 import type { ImportNeed } from '../imports/import-ledger.ts';
 import { Importer } from '../reconcile/importer.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import { LinkEvents } from './link-events.ts';
-import { isAnnotated, isExported, MirrorReconciler } from '../mirror/mirror-reconciler.ts';
+import { isAnnotated, isExported } from '../mirror/selected-exports.ts';
+import { serviceMirrors } from '../mirror/service-mirrors.ts';
 import { keyOfObject } from '../../api/mirror/mirror-names.ts';
 import { linkFacts, type TargetSettings } from '../settings/target-settings.ts';
 import { openViews, reachabilityClient } from './target-views.ts';
@@ -63,7 +64,7 @@ export class TargetCluster {
   readonly exports: ExportView;
   readonly members: ExportView;
   readonly gateway: GatewayPath | undefined;
-  readonly mirrors: MirrorReconciler;
+  readonly mirrors: ReturnType<typeof serviceMirrors>;
   readonly federated: FederatedReconciler;
 
   constructor(options: TargetClusterOptions) {
@@ -117,7 +118,7 @@ export class TargetCluster {
     const facts = linkFacts(link, settings);
     this.#imports = this.#importer(facts);
     const writing = this.#writing();
-    this.mirrors = new MirrorReconciler({
+    this.mirrors = serviceMirrors({
       ...writing,
       link,
       facts,
@@ -126,7 +127,7 @@ export class TargetCluster {
       hostGraceMs: settings.hostGraceMs,
       onOutcome: (key, outcome, before) => this.#report(key, outcome, before),
     });
-    this.federated = new FederatedReconciler({
+    this.federated = federatedMembers({
       ...writing,
       ...facts,
       member: link.targetClusterName,
@@ -144,7 +145,7 @@ export class TargetCluster {
 
   /** Mirrors that exist. */
   get mirrorCount(): number {
-    return this.mirrors.mirrors().length;
+    return this.mirrors.keys().length;
   }
 
   /** What its mirrors and memberships take of the Link's quotas. */

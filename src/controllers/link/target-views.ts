@@ -3,7 +3,7 @@ import type { ClusterAccess } from '../../kube/client/access.ts';
 import { KubeClient, type KubeClientOptions } from '../../kube/client/kube-client.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import { unionOf } from '../../kube/objects/label-selector.ts';
-import { isAnnotated, isLabelled } from '../mirror/mirror-reconciler.ts';
+import { isAnnotated, isLabelled } from '../mirror/selected-exports.ts';
 
 /** What is watched of a target. */
 export interface TargetViews {
