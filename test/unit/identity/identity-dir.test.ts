@@ -9,7 +9,7 @@ import { LinkspanError } from '../../../src/base/errors.ts';
 import type { Identity, IdentitySource } from '../../../src/identity/identity.ts';
 import { loadIdentity, openIdentityDir } from '../../../src/identity/identity-dir.ts';
 import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
-import { privateKeyPem, sec1Pem } from '../../../src/identity/keys.ts';
+import { privateKeyPem, traditionalPem } from '../../../src/identity/keys.ts';
 import { identityFiles, writePemFiles } from '../../../src/identity/pem-files.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -55,7 +55,7 @@ describe('loadIdentity', () => {
 
   it('takes a SEC1 key, with the curve parameters that openssl puts before it', () => {
     const parameters = '-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n';
-    const key = parameters + sec1Pem(good.key);
+    const key = parameters + traditionalPem(good.key);
     expect(loadIdentity(snapshots({ ...good, key }), START).identity.name).to.equal(WEB);
   });
 
