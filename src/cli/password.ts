@@ -64,8 +64,9 @@ export async function askPassword(
   what: string,
 ): Promise<string | undefined> {
   if (stdin.isTTY !== true) return undefined;
-  stderr.write(`Password of ${what}: `);
+  // Before the question: what is typed in answer to it must not be shown by the terminal.
   stdin.setRawMode(true);
+  stderr.write(`Password of ${what}: `);
   stdin.setEncoding('utf8');
   try {
     return await typedLine(stdin);

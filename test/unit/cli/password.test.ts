@@ -13,7 +13,9 @@ function terminal(isTTY = true) {
   const stdin: Keyboard = Object.assign(typed, { isTTY, setRawMode: (on: boolean) => void modes.push(on) });
   let shown = '';
   const write = (part: Buffer, _: string, done: () => void) => {
-    shown += String(part);
+    // A terminal that is not in raw mode shows what is typed in answer.
+    if (modes.at(-1) === true) shown += String(part);
+    else shown += `(shown) ${String(part)}`;
     done();
   };
   return { stdin, stderr: new Writable({ write }), typed, modes, shown: () => shown };
@@ -68,7 +70,7 @@ describe('a password', () => {
     typed.write('\rrest');
     expect(await asked).to.equal('geheim€');
     expect(modes).to.deep.equal([true, false]);
-    expect(shown()).to.equal('Password of ca.p12: \n');
+    expect(shown()).to.equal('Password of ca.p12: (shown) \n');
   });
 
   it('is not asked for without a terminal, and the question can be given up', async () => {
