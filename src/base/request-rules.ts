@@ -1,5 +1,5 @@
 /**
- * What a Service says of retries and timeouts of its requests, as plain data: discovery reads it, the proxy core follows it. Linkerd's semantics (wire reference 3.4).
+ * What a Service says of retries and timeouts of its requests, as plain data: discovery reads it, the proxy core follows it. Linkerd's semantics (wire protocol 3.4).
  */
 
 /** HTTP statuses from `min` to `max`, both included. */

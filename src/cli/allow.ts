@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { parseFlags } from '../base/config.ts';
 import { LinkspanError } from '../base/errors.ts';
 import { CLI_MANAGER, DEFAULT_NAMESPACE } from '../base/names.ts';
-import { applyAll } from '../kube/apply.ts';
-import { assertNewAccount } from '../link/allow.ts';
+import { applyAll, deleteAll } from '../kube/apply.ts';
+import { titleOf } from '../kube/manifests.ts';
+import { assertNewAccount, formerRights } from '../link/allow.ts';
 import { remoteAccessManifests } from '../link/remote-access.ts';
 import { clusterFlags, namespacesFlag, withClient, withClusterFlags } from './flags.ts';
 import { dnsLabel, tokenTtlFlag } from './link-flags.ts';
@@ -45,7 +46,10 @@ export function allowCommand(): Command {
       '--token-ttl <time>',
       'tokens of limited life that the account renews for itself, instead of a Secret with one that never ends',
     )
-    .option('--ignore-cluster', 'do not look whether the account exists already')
+    .option(
+      '--ignore-cluster',
+      'do not look whether the account exists already; with --apply, take back what it had by an earlier `allow` and has no more',
+    )
     .option('--apply', 'apply it instead of printing it')
     .option('-o, --output <format>', 'yaml or json', 'yaml');
   return withClusterFlags(command, 'target').action(async (flags: unknown) => {
@@ -64,7 +68,12 @@ export function allowCommand(): Command {
     if (!settings.ignoreCluster || settings.apply)
       await withClient(settings, async (client) => {
         if (!settings.ignoreCluster) await assertNewAccount(client, account);
-        if (settings.apply) await applyAll(client, manifests, { fieldManager: CLI_MANAGER, dryRun: false });
+        if (!settings.apply) return;
+        // Who may not see what there is to take back is told before anything is written.
+        const former = settings.ignoreCluster ? await formerRights(client, account, manifests) : [];
+        await applyAll(client, manifests, { fieldManager: CLI_MANAGER, dryRun: false });
+        for (const object of await deleteAll(client, former, { dryRun: false }))
+          process.stderr.write(`taken back: ${titleOf(object)}\n`);
       });
     const done = `Service account ${account.namespace}/${account.name} may read the exports of this cluster\n`;
     process.stdout.write(settings.apply ? done : manifestText(manifests, settings.output));

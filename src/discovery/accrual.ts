@@ -18,7 +18,7 @@ export interface ReadAccrual {
   readonly problems: readonly string[];
 }
 
-/** Linkerd's annotations on a Service (wire reference 3.3). */
+/** Linkerd's annotations on a Service (wire protocol 3.3). */
 const MODE = 'balancer.linkerd.io/failure-accrual';
 const PREFIX = `${MODE}-consecutive-` as const;
 type Part = 'max-failures' | 'jitter-ratio' | 'min-penalty' | 'max-penalty';

@@ -8,7 +8,7 @@ const MAX_DELAY_MS = 60_000;
 const MAX_RULES = 16;
 const MAX_HEADERS = 8;
 
-/** What HTTP clients are told for a gRPC status, and the reverse (gRPC's `http-grpc-status-mapping.md`). */
+/** What HTTP clients are told for a gRPC status, and the reverse (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md). */
 const HTTP_OF_GRPC: Readonly<Record<number, number>> = {
   1: 499,
   3: 400,

@@ -15,7 +15,7 @@ export interface ReadRequests {
   readonly problems: readonly string[];
 }
 
-/** Linkerd's annotations on a Service (wire reference 3.4), each with its older spelling where there is one. */
+/** Linkerd's annotations on a Service (wire protocol 3.4), each with its older spelling where there is one. */
 const HTTP = ['retry.linkerd.io/http', 'linkerd.io/retry-on'] as const;
 const GRPC = ['retry.linkerd.io/grpc'] as const;
 const LIMIT = ['retry.linkerd.io/limit', 'linkerd.io/retry-max'] as const;

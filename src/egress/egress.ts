@@ -41,8 +41,8 @@ export interface EgressOptions
 
 /** How soon a port that could not be bound is tried again. */
 const RETRY_LISTEN_MS = 2000;
-/** Handshakes of `/try` at once, and how long an outcome is good for others who ask. */
 const ROUTES = 'routes of the egress';
+/** Handshakes of `/try` at once, and how long an outcome is good for others who ask. */
 const TRIES = { concurrency: 4, keepMs: 1000 };
 
 /**
@@ -151,13 +151,12 @@ export class Egress {
     for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
     if (this.#leaving.size === 0) return;
     const byLabel = new Map([...routes.values()].map((route) => [route.label, route]));
-    for (const server of this.#leaving) {
-      try {
-        server.left(byLabel.get(server.route.label));
-      } catch (error) {
-        surface(error, ROUTES, { port: String(server.route.listenPort) });
-      }
-    }
+    eachAlone(
+      ROUTES,
+      this.#leaving,
+      (server) => server.left(byLabel.get(server.route.label)),
+      (error, { route }) => surface(error, ROUTES, { port: String(route.listenPort) }),
+    );
   }
 
   /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. Those who ask at the same time share it. */

@@ -245,11 +245,12 @@ export class Trunk implements Http2User {
   }
 
   /**
-   * A handshake that says who is there. The first few wait for nobody else's; of a burst the rest waits for the first that is through:
-   * when each of a thousand has its own, all of them run out of time.
+   * A handshake that says who is there. The first few wait for nobody else's. The rest of a burst waits for the first of these that
+   * succeeds: when each of a thousand has its own, all of them run out of time; and one address may be several gateways, of which one
+   * refuses at once.
    */
   #look(): Promise<void> {
-    if (this.#looks.size >= MAX_LOOKS) return Promise.race(this.#looks);
+    if (this.#looks.size >= MAX_LOOKS) return firstThrough(this.#looks);
     const look = this.#connect().finally(() => this.#looks.delete(look));
     this.#looks.add(look);
     return look;
@@ -357,5 +358,14 @@ export class Trunk implements Http2User {
       else this.#watchIdle(connection, connection.opened);
     };
     this.#options.clock.after(IDLE_MS, look, { unref: true });
+  }
+}
+
+/** @throws as the first of them, when none succeeds */
+async function firstThrough(looks: Iterable<Promise<void>>): Promise<void> {
+  try {
+    await Promise.any(looks);
+  } catch (error) {
+    throw error instanceof AggregateError ? error.errors[0] : error;
   }
 }

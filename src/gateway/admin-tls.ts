@@ -8,7 +8,7 @@ import type { Logger } from '../telemetry/log.ts';
 const HANDSHAKE_MS = 10_000;
 
 /**
- * mTLS on the admin port, as the service mirror of another cluster probes it through its client proxy (wire reference 1.8): TLS 1.3, server name = our identity, no ALPN.
+ * mTLS on the admin port, as the service mirror of another cluster probes it through its client proxy (wire protocol 1.8): TLS 1.3, server name = our identity, no ALPN.
  *
  * A client certificate is asked for and verified when it is given, but not demanded: the same pages are there without TLS, so demanding one would protect nothing, and a cluster whose trust anchors
  * have not been exchanged yet could not tell "not ready" from "not trusted". A wrong certificate is refused: whoever presents one believes to be known here.

@@ -34,7 +34,7 @@ export interface HeaderEntranceOptions {
   readonly namesClients?: boolean;
 }
 
-/** The way in of other clusters: the client's first bytes say what it wants (wire reference 1.3), or each of its streams does. */
+/** The way in of other clusters: the client's first bytes say what it wants (wire protocol 1.3), or each of its streams does. */
 export class HeaderEntrance implements Entrance {
   readonly alpn: readonly string[];
   readonly alpnRequired = true;

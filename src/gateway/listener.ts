@@ -47,17 +47,19 @@ export interface ListenerOptions {
  */
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 
-/** A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire reference 1.4). */
+/** A connection that has been let in to say who it is. */
+interface Met {
+  /** The TCP socket, below TLS. */
+  readonly below: Socket;
+  readonly ticket: Ticket;
+}
+
+/** A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire protocol 1.4). */
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
-  /**
-   * What is below all of them, and below those that have not come through their handshake; by the address and
-   * port of the client.
-   */
-  readonly #sockets = new Map<string, Socket>();
-  /** The same. */
-  readonly #tickets = new Map<string, Ticket>();
+  /** All of them, and those that have not come through their handshake; by the address and port of the client. */
+  readonly #met = new Map<string, Met>();
   /** Connections that were ended here in their handshake and of which the server has not told yet. */
   #dropped = 0;
   #server: tls.Server | undefined;
@@ -135,7 +137,7 @@ export class MtlsListener {
   destroy(): void {
     for (const connection of this.#connections) connection.abort();
     // Nobody has been told of these, and their handshakes may take longer than the grace.
-    for (const socket of this.#sockets.values()) socket.destroy();
+    for (const { below } of this.#met.values()) below.destroy();
   }
 
   /** New connections get the new certificate; open ones live on, as long as their clients are trusted (`OpenPeers`). */
@@ -161,11 +163,10 @@ export class MtlsListener {
       this.#turnAway(socket, 'handshake evicted'),
     );
     if (ticket === undefined) return this.#turnAway(socket, 'too many connections');
-    this.#tickets.set(where, ticket);
-    this.#sockets.set(where, socket);
+    const met = { below: socket, ticket };
+    this.#met.set(where, met);
     socket.once('close', () => {
-      if (this.#sockets.get(where) === socket) this.#sockets.delete(where);
-      if (this.#tickets.get(where) === ticket) this.#tickets.delete(where);
+      if (this.#met.get(where) === met) this.#met.delete(where);
       ticket.leave();
     });
   }
@@ -189,7 +190,8 @@ export class MtlsListener {
   #admit(socket: tls.TLSSocket): void {
     const { accounts, entrance, peers } = this.#options;
     // Node tells of the TCP socket first and of the TLS socket now: the same client's.
-    this.#tickets.get(placeOf(socket))?.admit();
+    const met = this.#met.get(placeOf(socket));
+    met?.ticket.admit();
     const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
     if (entrance.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
@@ -201,7 +203,7 @@ export class MtlsListener {
     if (clientIdentity === undefined) return this.#drop(socket, 'no client identity');
     const foreign = this.#foreign(socket);
     if (foreign !== undefined) return this.#drop(socket, 'client certificate', foreign);
-    const connection = new SocketConnection(socket, accounts, this.#sockets.get(placeOf(socket)));
+    const connection = new SocketConnection(socket, accounts, met?.below);
     this.#connections.add(connection);
     accounts.client.follow(connection, socket);
     socket.once('close', () => this.#connections.delete(connection));

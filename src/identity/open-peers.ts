@@ -36,7 +36,8 @@ const MAX_LOOK_MS = 60_000;
 export interface OpenConnection {
   /** Asks whoever uses it to begin nothing new, and to end it when what is under way is done. */
   retire(): void;
-  destroy(): void;
+  /** Ends it in a way that nobody takes for a proper end: half an answer is not to look whole. */
+  abort(): void;
 }
 
 interface Entry {
@@ -119,7 +120,7 @@ export class OpenPeers {
     this.#timer = undefined;
     const now = this.#options.clock.monotonic();
     eachAlone('ages of connections', this.#open, ([connection, entry]) => {
-      if (now >= entry.endAt) connection.destroy();
+      if (now >= entry.endAt) connection.abort();
       else if (now >= entry.retireAt) {
         entry.retireAt = Infinity;
         connection.retire();
@@ -157,7 +158,7 @@ export class OpenPeers {
       this.#lookAt(connection, socket, identity);
     } catch (error) {
       surface(error, 'trust in connections');
-      connection.destroy();
+      connection.abort();
     }
   }
 
@@ -172,6 +173,6 @@ export class OpenPeers {
     const peer = der === undefined ? undefined : identityIn(der);
     log.warn({ peer, address: socket.remoteAddress, reason }, 'trust has been withdrawn, connection ends');
     connection.retire();
-    clock.after(DISTRUST_GRACE_MS, () => connection.destroy());
+    clock.after(DISTRUST_GRACE_MS, () => connection.abort());
   }
 }

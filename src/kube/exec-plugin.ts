@@ -63,11 +63,13 @@ export function execPluginAuth(options: ExecPluginOptions): Auth {
     running = run;
     try {
       const found = await run;
+      // Given up meanwhile: another run's are kept.
+      if (running !== run) return found;
       header = headerOf(found);
       expires = Date.parse(found.expirationTimestamp ?? '') || Number.POSITIVE_INFINITY;
       return found;
     } catch (error) {
-      running = undefined;
+      if (running === run) running = undefined;
       throw error;
     }
   };

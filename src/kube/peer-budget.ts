@@ -133,10 +133,11 @@ export class PeerBudget implements Weighed {
   }
 
   /**
-   * Whether a share may hold so much, beside what the others hold.
+   * Whether a share may hold so much, beside what the others hold. What all may have together binds who takes more than before only: when one more peer comes, nobody has to give anything up.
+   * @param before bytes that the peer had
    * @throws LinkspanError PEER_OVER_BUDGET
    */
-  check(share: object, sums: Sums): void {
+  check(share: object, sums: Sums, before: number): void {
     for (const budget of BUDGETS) {
       const own = sums[budget];
       if (own === undefined || own === 0) continue;
@@ -144,7 +145,7 @@ export class PeerBudget implements Weighed {
       for (const other of this.#shares) if (other !== share) used += other.held(budget);
       if (used > this.limits[budget]) throw peerOver(overBudget(budget, used, this.limits[budget]));
     }
-    this.#total?.check(this);
+    if (this.bytes > before) this.#total?.check(this);
   }
 }
 
@@ -181,9 +182,10 @@ export class BudgetShare<T extends KubeObject> {
     this.#setListed(0);
     return {
       add: (object) => {
+        const { bytes } = this.#budget;
         held.add(object, this.#costOf(object), 1);
         this.#setListed(held.sums.bytes ?? 0);
-        this.#budget.check(this, held.sums);
+        this.#budget.check(this, held.sums, bytes);
       },
       done: () => {
         this.#held = held;
@@ -200,19 +202,25 @@ export class BudgetShare<T extends KubeObject> {
    * @throws LinkspanError PEER_OVER_BUDGET: then nothing has changed
    */
   admit(object: T, previous: T | undefined): void {
-    const before = this.#change(previous, -1);
+    const { bytes } = this.#budget;
+    const replaces = this.#change(previous, -1);
     this.#change(object, 1);
     try {
-      this.#budget.check(this, this.#held.sums);
+      this.#budget.check(this, this.#held.sums, bytes);
     } catch (error) {
       this.#change(object, -1);
-      if (before) this.#change(previous, 1);
+      if (replaces) this.#change(previous, 1);
       throw error;
     }
   }
 
   release(previous: T | undefined): void {
     this.#change(previous, -1);
+  }
+
+  /** The list that was being read has failed: nothing of it is held. */
+  givenUp(): void {
+    this.#setListed(0);
   }
 
   /** Something of this collection does not fit; until its next complete list it is over. */

@@ -221,13 +221,12 @@ export class Reflector<T extends KubeObject> {
   }
 
   #failed(error: Error, failures: number): void {
-    const { log, resource, client } = this.#options;
+    const { log, resource, client, budget } = this.#options;
+    budget?.givenUp();
     this.#error = error;
     this.#tell();
-    log.warn(
-      { resource: resource.plural, server: client.server, err: error, failures },
-      'watch failed, trying again',
-    );
+    const what = { resource: resource.plural, server: client.server, err: error, failures };
+    log.warn(what, 'watch failed, trying again');
   }
 
   /**

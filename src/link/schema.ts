@@ -57,6 +57,9 @@ export const links: Resource<LinkObject> = {
   namespaced: true,
 };
 
+/** Annotations that `parseLink` reads, beside those of the import policy: a Link with another value is another Link. */
+export const LINK_ANNOTATIONS = [DATA_PATH, ACCEPTED_CLUSTER, READABLE_NAMESPACES] as const;
+
 /** A Link, checked and in the forms that the rest of the program works with. */
 export interface Link {
   readonly namespace: string;

@@ -32,7 +32,7 @@ import { IndexedStore } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { WorkerPool } from '../kube/worker-pool.ts';
 import { TotalBudget } from '../kube/total-budget.ts';
-import { ageOf, olderRival } from '../link/rivals.ts';
+import { ageOf, olderRival, sharingCluster } from '../link/rivals.ts';
 import { links, type LinkObject } from '../link/schema.ts';
 import type { Selector } from '../link/selector.ts';
 import type { Health } from '../telemetry/admin.ts';
@@ -274,7 +274,7 @@ export class Controller {
     });
     this.links.subscribe('controller: Links', (change) => {
       this.#credentials.want(new Set(this.links.list().flatMap((link) => credentialsOf(link) ?? [])));
-      this.#queue.add(change.key);
+      for (const key of sharingCluster(this.links, change)) this.#queue.add(key);
     });
     this.secrets.subscribe('controller: Secrets of Links', (change) => this.#secretChanged(change.key));
   }

@@ -11,7 +11,7 @@ import type { Outcome } from './reconciler.ts';
 
 /** What the conditions of a Link are made from. */
 export interface LinkSituation {
-  /** Why the Link cannot run at all, if so. */
+  /** Why the Link cannot be used, if so; a peer then follows its gateway only. */
   readonly problem: LinkspanError | undefined;
   readonly peer: PeerFacts | undefined;
   /** Whether the credentials hold by themselves; default: they do, without an end. */
@@ -63,7 +63,9 @@ export function linkConditions(situation: LinkSituation, generation: number): Wa
     return [
       condition('CredentialsValid', 'False', reason, describeError(problem)),
       condition('APIReachable', 'Unknown', 'Waiting'),
-      condition('GatewayAlive', 'Unknown', 'Waiting'),
+      peer === undefined
+        ? condition('GatewayAlive', 'Unknown', 'Waiting')
+        : gatewayCondition(peer, condition),
       condition('Synced', 'Unknown', 'Waiting'),
     ];
   }

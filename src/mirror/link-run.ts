@@ -3,13 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { readAnnotation } from '../base/annotations.ts';
 import type { Timer } from '../base/clock.ts';
 import { LinkspanError } from '../base/errors.ts';
-import {
-  ACCEPTED_CLUSTER,
-  CREDENTIALS_SECRET_KEY,
-  CREDENTIALS_SECRET_TYPE,
-  DATA_PATH,
-  TOKEN_TTL,
-} from '../base/names.ts';
+import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../base/names.ts';
 import type { ClusterAccess } from '../kube/access.ts';
 import { BearerAuth } from '../kube/auth.ts';
 import { KubeClient } from '../kube/client.ts';
@@ -17,8 +11,9 @@ import { LeaseElector, type LeaseOptions } from '../kube/lease.ts';
 import type { IndexedStore } from '../kube/store.ts';
 import { accessFromSecret, differsInToken } from '../link/credentials.ts';
 import { credentialsVerdict, expiryOf, type Expiry } from '../link/credentials-verdict.ts';
+import { gatewayPart, noAccess } from '../link/gateway-part.ts';
 import { importAnnotations } from '../link/import-policy.ts';
-import { parseLink, type Link, type LinkObject } from '../link/schema.ts';
+import { LINK_ANNOTATIONS, parseLink, type Link, type LinkObject } from '../link/schema.ts';
 import { TokenRenewal } from '../link/token-renewal.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { collect, leftovers, makers } from './collector.ts';
@@ -181,9 +176,16 @@ export class LinkRun {
       if (!(error instanceof LinkspanError)) throw error;
       this.#options.log.error({ err: error }, 'link not usable');
       this.#problem = error;
-      void this.#writeStatus();
+      this.#followGateway(object, rival, error);
     }
     this.#scheduleStatus();
+  }
+
+  /** A Link that cannot be used says all the same where its gateway is: nobody may be sent there when it is dead. */
+  #followGateway(object: LinkObject, rival: string | undefined, problem: LinkspanError): void {
+    const link = rival === undefined ? gatewayPart(object) : undefined;
+    if (link === undefined) void this.#writeStatus();
+    else this.#elector = this.#newElector((signal) => this.#lead(link, noAccess(problem), signal));
   }
 
   #newElector(onTerm: (signal: AbortSignal) => Promise<void>): LeaseElector {
@@ -206,18 +208,23 @@ export class LinkRun {
 
   /** One term of holding the Lease: runs the peer until the signal says that it is over. */
   async #term(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
+    const renewing = this.#startRenewal(access);
+    // A Link that was edited to name another cluster leaves the mirrors of the former one behind.
+    void this.#collectClusters((cluster) => cluster !== link.targetClusterName, signal);
+    await Promise.all([this.#lead(link, access, signal), aborted(signal).then(renewing)]);
+  }
+
+  /** Runs the peer until the signal says that the term is over. */
+  async #lead(link: Link, access: ClusterAccess, signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
     const knownUid = this.#status.latest(this.#object)?.targetClusterUID;
     const peer = new Peer({ ...this.#options, link, access, knownUid });
     this.#peer = peer;
     log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
     peer.start();
-    const renewing = this.#startRenewal(access);
-    // A Link that was edited to name another cluster leaves the mirrors of the former one behind.
-    void this.#collectClusters((cluster) => cluster !== link.targetClusterName, signal);
     await aborted(signal);
     this.#peer = undefined;
-    await Promise.all([peer.stop(), renewing()]);
+    await peer.stop();
     log.info({ cluster: link.targetClusterName }, 'link stopped');
   }
 
@@ -290,7 +297,8 @@ export class LinkRun {
 
   async #writeStatus(): Promise<void> {
     // Without a peer or a problem another replica holds the Lease: the status is its to write.
-    if (this.#object === undefined || (this.#peer === undefined && this.#problem === undefined)) return;
+    const nobody = this.#peer === undefined && (this.#problem === undefined || this.#elector !== undefined);
+    if (this.#object === undefined || nobody) return;
     const facts = {
       expiry: this.expiry,
       renewed: this.#renewal?.active ?? false,
@@ -315,7 +323,7 @@ function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string
   const annotations = object.metadata?.annotations;
   return {
     spec: object.spec,
-    annotations: [readAnnotation(annotations, DATA_PATH), readAnnotation(annotations, ACCEPTED_CLUSTER)],
+    annotations: LINK_ANNOTATIONS.map((name) => readAnnotation(annotations, name)),
     imports: importAnnotations(annotations),
     kubeconfig:
       secret === undefined

@@ -71,7 +71,7 @@ export class LinkStatusWriter {
   }
 
   async #write(object: LinkObject, situation: Situation): Promise<void> {
-    if (situation.peer !== undefined && !this.#settled(situation.peer)) return;
+    if (situation.peer !== undefined && !this.#settled(situation.peer, situation.problem)) return;
     const previous = this.latest(object);
     const status = this.#next(object, previous, situation);
     const comparable = Object.fromEntries(
@@ -109,11 +109,13 @@ export class LinkStatusWriter {
     return since < BUSY_PERIOD_MS && sameVerdicts(status.conditions, previous?.conditions);
   }
 
-  #settled(peer: Peer): boolean {
+  #settled(peer: Peer, problem: LinkspanError | undefined): boolean {
     const now = this.#options.clock.monotonic();
     if (this.#settling?.peer !== peer) this.#settling = { peer, until: now + SETTLE_MS };
     const path = peer.gateway?.facts.path;
-    const known = peer.synced && peer.depth === 0 && path !== 'unknown' && path !== 'resolving';
+    // A Link that cannot be used never knows more than its gateway.
+    const synced = peer.synced || problem !== undefined;
+    const known = synced && peer.depth === 0 && path !== 'unknown' && path !== 'resolving';
     return known || now >= this.#settling.until;
   }
 

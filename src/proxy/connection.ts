@@ -37,7 +37,11 @@ export function endCarried(connection: Connection, boundary: Boundary, failure: 
 
 /** A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by probes after this much silence; Linkerd's default. */
 const KEEP_ALIVE_MS = 10_000;
-/** How long a connection that cannot be written to any more may be silent before it is given up, though nobody reads from it. */
+/**
+ * How long a connection that cannot be written to any more may be silent before it is given up: what its kernel holds is read
+ * before, and Bun tells of nothing else. And how long where nobody reads from it.
+ */
+const SILENT_MS = 1000;
 const UNREAD_MS = 30_000;
 
 /** Hears nothing. */
@@ -153,7 +157,15 @@ export class SocketConnection implements Connection {
   #writeFailed(error: Error): void {
     this.#error ??= error;
     this.#ended = true;
-    this.#socket.setTimeout(UNREAD_MS, () => this.#socket.destroy());
+    this.#endWhenSilent(UNREAD_MS);
+  }
+
+  #endWhenSilent(leftMs: number): void {
+    const socket = this.#socket;
+    socket.setTimeout(SILENT_MS, () => {
+      if (socket.isPaused() && leftMs > SILENT_MS) this.#endWhenSilent(leftMs - SILENT_MS);
+      else socket.destroy();
+    });
   }
 
   /** A failed write has taken the reset that stood behind what was read: it is no proper end. */

@@ -64,7 +64,7 @@ export function tlsDial<Own extends TlsIdentity>(options: TlsDialOptions<Own>): 
 }
 
 /**
- * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire reference 1.2).
+ * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire protocol 1.2).
  * @returns the connection, paused, and what its peer has picked of the protocols that were offered
  * @throws ProxyFailure `connection failed` or `connect timeout`; `internal error` for what nobody foresaw
  */

@@ -1,5 +1,5 @@
 /**
- * Everything that can go wrong between a client and a target, as one table (linkerd-wire-protocol 1.6): what an HTTP and a gRPC client are told, and the word under which it is
+ * Everything that can go wrong between a client and a target, as one table (wire protocol 1.6): what an HTTP and a gRPC client are told, and the word under which it is
  * counted. Raw clients are disconnected.
  * `close`: a mesh proxy is asked to end its application's connection, so that the next one may find another replica; the connection that the request came on is kept wherever
  * it is known where the request ends.
@@ -25,7 +25,7 @@ export const failures = {
   'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
 
-/** The field that asks for it (linkerd-wire-protocol 1.6). Between proxies only. */
+/** The field that asks for it (wire protocol 1.6). Between proxies only. */
 export const PROXY_CONNECTION = 'l5d-proxy-connection';
 
 export type FailureKind = keyof typeof failures;

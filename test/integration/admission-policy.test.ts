@@ -231,6 +231,13 @@ describe('the admission policy of the chart', () => {
         JSON.stringify(change),
       ).to.match(/by these only/);
     expect(await as('ann', 'annotate', 'endpointslice', 'kubes', 'note=mine')).to.contain('annotated');
+    // Fields that are not there at all are no errors of the policy, which would refuse everybody.
+    const { ports: _, ...portless } = slice('portless', KNOWN_SLICE_MAKERS[0]);
+    expect(await as(kubes, 'create', '-f', await fileOf(portless))).to.contain('created');
+    expect(await as('ann', 'annotate', 'endpointslice', 'portless', 'note=mine')).to.contain('annotated');
+    const own = { ...slice('own-portless', undefined), ports: undefined, endpoints: [] };
+    expect(await as('ann', 'create', '-f', await fileOf(own))).to.contain('created');
+    expect(await as('ann', 'label', 'endpointslice', 'own-portless', 'note=mine')).to.contain('labeled');
   });
 
   it('hinders no controller of kube: slices of Endpoints that carry our labels, and what goes with a namespace', async () => {

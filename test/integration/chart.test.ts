@@ -20,7 +20,7 @@ import {
 } from '../../src/kube/resource.ts';
 import { deniedRights } from '../../src/kube/rights.ts';
 import { links } from '../../src/link/schema.ts';
-import { type Right, rightsOf } from '../../scripts/docs-rights.ts';
+import { type Right, rightsOf } from '../../scripts/generated/rights.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { chartAccounts, CHARTS, helm, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';

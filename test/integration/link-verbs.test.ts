@@ -143,6 +143,32 @@ describe('verbs that join clusters, on real API servers', () => {
       expect(items.map(({ kind }) => kind)).to.include.members(['Namespace', 'ServiceAccount', 'Secret']);
     });
 
+    // An account that was to read less went on reading all: the annotation for whoever links said otherwise.
+    it('takes back what an account had before, where it is to read less', async () => {
+      const name = `${account}-less`;
+      const flags = ['--service-account-name', name, '--apply', '--ignore-cluster'];
+      const may = async (namespace: string) => {
+        const who = `--as=system:serviceaccount:${ns}:${name}`;
+        const said = await west
+          .kubectl('auth', 'can-i', 'list', 'services', '-n', namespace, who)
+          .catch((error: unknown) => String((error as { stdout?: string }).stdout ?? error));
+        return said.trim().endsWith('yes');
+      };
+      expect(await allow(west, ...flags)).to.include({ code: 0, stderr: '' });
+      await eventually('it reads all', () => may('kube-system'));
+      const some = await allow(west, ...flags, '--namespaces', 'default,kube-public');
+      expect(some.code).to.equal(0);
+      expect(some.stderr).to.match(/taken back: ClusterRoleBinding .*\n.*taken back: ClusterRole /s);
+      await eventually(
+        'it reads some',
+        async () => (await may('kube-public')) && !(await may('kube-system')),
+      );
+      const one = await allow(west, ...flags, '--namespaces', 'default');
+      expect(one.stderr).to.match(/taken back: RoleBinding kube-public/);
+      await eventually('it reads less', async () => (await may('default')) && !(await may('kube-public')));
+      expect(await may(ns)).to.equal(true);
+    });
+
     it('wants a name', async () => {
       refused(await allow(west), /\[CONFIG_INVALID\].*you need to specify a service account name/);
     });

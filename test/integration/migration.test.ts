@@ -120,7 +120,7 @@ describe('objects that Linkerd made', () => {
   }
 });
 
-/** As commit b24cd4059 of Linkerd's service mirror writes them (wire reference 1.2 and 3.5). */
+/** As Linkerd's service mirror writes them (linkerd2 b24cd4059, `multicluster/service-mirror/cluster_watcher.go` and `cluster_watcher_headless.go`). */
 function madeByLinkerd(namespace: string): object[] {
   const labels = {
     'mirror.linkerd.io/mirrored-service': 'true',

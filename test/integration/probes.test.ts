@@ -1,8 +1,13 @@
 import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import net from 'node:net';
+import { READABLE_NAMESPACES } from '../../src/base/names.ts';
+import { secrets } from '../../src/kube/resource.ts';
+import { links as linkResource } from '../../src/link/schema.ts';
 import type { Controller } from '../../src/mirror/controller.ts';
 import {
+  change,
   ensureNamespace,
   findAddresses,
   findCondition,
@@ -135,5 +140,44 @@ describe('a gateway that is probed', () => {
     await settled('everything was looked at', () => controller.runs.get(`${links}/west`)?.peer?.depth === 0);
     expect(await addresses()).to.deep.equal([address(19)]);
     expect(await version()).to.equal(before);
+  });
+
+  // A Link whose credentials or fields went wrong had no probes: the gateway that died meanwhile went on getting traffic.
+  it('is probed, too, where the Link itself cannot be used, and over a restart', async () => {
+    const secret = { namespace: links, name: 'cluster-credentials-west' };
+    const kubeconfig = (text: string) => ({ data: { kubeconfig: Buffer.from(text).toString('base64') } });
+    const link = (annotations: object) =>
+      change(east, linkResource, { namespace: links, name: 'west' }, { metadata: { annotations } });
+    const says = async (reason: string) => {
+      await settled(`the condition says ${reason}`, async () => {
+        const condition = await findCondition(east, links, 'west', 'CredentialsValid');
+        return condition?.reason === reason;
+      });
+    };
+    const diesAndComesBack = async () => {
+      await close(address(19));
+      await settled('it gets no traffic', async () => (await addresses()).length === 0);
+      await settled('the condition says so', async () => (await alive()) === 'False');
+      await open(address(19), answering());
+      await settled('it is used again', async () => (await addresses()).join() === address(19));
+      await settled('the condition says so', async () => (await alive()) === 'True');
+    };
+
+    await change(east, secrets, secret, kubeconfig(''));
+    await says('InvalidCredentials');
+    expect(await addresses()).to.deep.equal([address(19)]);
+    await diesAndComesBack();
+    await controller.stop();
+    controller = startController(east, { namespace: links });
+    await diesAndComesBack();
+
+    await change(east, secrets, secret, kubeconfig(readFileSync(west.kubeconfigFile, 'utf8')));
+    await says('Accepted');
+    await link({ [READABLE_NAMESPACES]: 'no_name' });
+    await says('InvalidLink');
+    await diesAndComesBack();
+    await link({ [READABLE_NAMESPACES]: null });
+    await says('Accepted');
+    expect(await addresses()).to.deep.equal([address(19)]);
   });
 });

@@ -3,7 +3,7 @@ import type { KubeObject } from '../../src/kube/resource.ts';
 
 /**
  * How Linkerd reads what we write, by its own rules and words (linkerd2 edge-26.8.3: `multicluster/cmd/link-gen.go`, `pkg/multicluster`, `controller/api/destination/watcher/cluster_store.go`,
- * `multicluster/cmd/check.go`; ../shared/reference/linkerd-multicluster.md sections 1, 2 and 4). It shares no code with ours: what it takes, Linkerd takes.
+ * `multicluster/cmd/check.go`). It shares no code with ours: what it takes, Linkerd takes.
  */
 
 /** What `linkerd multicluster link-gen` takes from a gateway Service. @throws Error with its words */

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type net from 'node:net';
 import tls from 'node:tls';
 import type { Identity } from '../../src/identity/identity.ts';
 import { encodeTransportHeader, type SessionProtocol } from '../../src/proxy/transport-header.ts';
@@ -21,12 +22,19 @@ export class MeshClient extends ServiceClient {
     this.#options = options;
   }
 
-  /** A connection whose transport header has been sent. */
-  override async connect(name: string, port: number, protocol: SessionProtocol): Promise<tls.TLSSocket> {
+  /**
+   * A connection whose transport header has been sent.
+   * @param below the TCP connection to the gateway, for who wants to reset it; default: one of its own
+   */
+  override async connect(
+    name: string,
+    port: number,
+    protocol: SessionProtocol,
+    below?: net.Socket,
+  ): Promise<tls.TLSSocket> {
     const { identity, gatewayIdentity } = this.#options;
     const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
-      host: '127.0.0.1',
-      port: this.#options.port,
+      ...(below === undefined ? { host: '127.0.0.1', port: this.#options.port } : { socket: below }),
       servername: gatewayIdentity,
       ALPNProtocols: ['transport.l5d.io/v1'],
       cert: identity.cert,

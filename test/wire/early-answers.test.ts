@@ -16,6 +16,7 @@ import { RUNTIMES } from '../support/runtime-process.ts';
 
 const NAME = 'early.demo.svc.cluster.local';
 const RAW = 'raw.demo.svc.cluster.local';
+const ECHO = 'echo.demo.svc.cluster.local';
 const UPLOAD = 4 * 1024 * 1024;
 /** Raw bytes: the client is reset as the gateway was, and its own runtime must not lose what it has got. */
 const RAW_UPLOAD = 256 * 1024;
@@ -59,6 +60,7 @@ for (const runtime of RUNTIMES)
   describe(`An error on one half of a connection does not hide the other, on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-early-'));
     let target: net.Server;
+    let echo: net.Server;
     let gateway: GatewayProcess;
     const egresses: EgressProcess[] = [];
     let mesh: MeshClient;
@@ -75,6 +77,9 @@ for (const runtime of RUNTIMES)
       target.listen(0, '127.0.0.1');
       await once(target, 'listening');
       const ports = [(target.address() as net.AddressInfo).port];
+      echo = net.createServer((socket) => void socket.on('error', () => undefined).pipe(socket));
+      echo.listen(0, '127.0.0.1');
+      await once(echo, 'listening');
       const issuer = await createIssuer(await createAnchor({}), {});
       gateway = await GatewayProcess.start({
         runtime,
@@ -83,6 +88,7 @@ for (const runtime of RUNTIMES)
         targets: [
           { name: NAME, ports, protocol: 'http1' },
           { name: RAW, ports, protocol: 'opaque' },
+          { name: ECHO, ports: [(echo.address() as net.AddressInfo).port], protocol: 'opaque' },
         ],
         flags: ['--grace', '0'],
       });
@@ -109,6 +115,7 @@ for (const runtime of RUNTIMES)
       for (const egress of egresses) await egress.kill();
       await gateway.kill();
       target.close();
+      echo.close();
       rmSync(dir, { recursive: true });
     });
 
@@ -144,11 +151,29 @@ for (const runtime of RUNTIMES)
         const counts = await tally(async () =>
           uploadOver1(await connect(), way.includes('raw') ? RAW_UPLOAD : UPLOAD),
         );
-        // Over TLS Bun loses one in 300 (ADR 0020).
-        if (runtime === 'bun' && way === 'a plain client, without streams')
-          expect(counts['HTTP/1.1 413'], JSON.stringify(counts)).to.be.at.least(TRIES - 1);
-        else expect(counts).to.deep.equal({ 'HTTP/1.1 413': TRIES });
+        expect(counts).to.deep.equal({ 'HTTP/1.1 413': TRIES });
       });
+
+    // What waits for an answer that may still be there waited half a minute for peers that had only gone: on Bun a gateway's cost of a
+    // handshake grew tenfold.
+    it('peers that only go away leave nothing behind', async function () {
+      this.timeout(60_000);
+      const open = async () =>
+        Number(
+          /^tcp_open_connections\{direction="inbound",peer="src"[^}]*\} (\d+)/m.exec(
+            await gateway.metrics(),
+          )?.[1] ?? 0,
+        );
+      const before = await open();
+      for (let at = 0; at < 100; at++) {
+        const below = net.connect(gateway.port, '127.0.0.1');
+        const socket = await mesh.connect(ECHO, 80, 'opaque', below);
+        socket.write(PIECE);
+        await once(socket, 'data');
+        below.resetAndDestroy();
+      }
+      await eventually('they are gone', async () => (await open()) <= before, { timeoutMs: 10_000 });
+    });
 
     it('an early answer with a reset behind it reaches a mesh client of HTTP/2', async function () {
       this.timeout(120_000);

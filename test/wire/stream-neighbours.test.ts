@@ -2,9 +2,11 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { TargetSpec } from '../../src/discovery/target.ts';
+import { ErrorCode } from '../../src/proxy/http2/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { localGateway, type LocalGateway } from '../support/local-gateway.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
+import { raw as frames, RawHttp2 } from '../support/raw-http2.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import { WireTarget } from '../support/wire-target.ts';
 
@@ -167,6 +169,29 @@ describe('Flows that share a connection between egress and gateway', function ()
       'the gateway has let go of all but one',
       () => relay.local.gateway.accounts.client.numbers.open <= 4,
     );
+  });
+
+  // One client that reset each request in the packet of its head, which it may 1,000 times on each of its connections, was passed on as
+  // it came: the gateway took the egress for an attacker, and ended the connection with all that was on it.
+  it('go on when one gives up thousands of requests as it makes them', async () => {
+    const neighbour = await open(raw);
+    neighbour.on('error', () => undefined);
+    neighbour.write('x');
+    await once(neighbour, 'data');
+    for (let count = 0; count < 24; count++) {
+      const client = new RawHttp2(await open(web, 80));
+      await client.hears(/^SETTINGS/);
+      for (let id = 1; id < 1900; id += 2) {
+        client.send(client.head(id), frames.reset(id, ErrorCode.CANCEL));
+        if (id % 400 === 1) await new Promise((resolve) => setImmediate(resolve));
+      }
+      client.send(client.head(1901));
+      await client.hears(/^HEADERS 1901 200/);
+      client.socket.destroy();
+    }
+    neighbour.write('y');
+    await eventually('the neighbour is answered', () => neighbour.bytesRead === 2 || neighbour.closed);
+    expect(neighbour.bytesRead).to.equal(2);
   });
 
   it('take more connections when they are many, and none is refused', async () => {

@@ -335,7 +335,9 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #finalHead(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
     takeResponse(this.#session, exchange, head);
-    const last = this.#session.draining() || this.#client.retired;
+    // Before the request is complete the rest of it stands where the next would begin: the connection ends, and its client must know, or it
+    // sends the next one into the end (RFC 9112 section 9.6).
+    const last = this.#session.draining() || this.#client.retired || !exchange.requestBody.done;
     this.#closing = last || !exchange.head.keepAlive || head.framing.kind === 'until close';
     this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);

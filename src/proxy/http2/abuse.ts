@@ -18,6 +18,12 @@ export const RESET_LIMIT: AbuseLimit = { burst: 1000, perSecond: 100 };
  */
 export const RAPID_MS = 4;
 /**
+ * Age of a stream below which we do not reset it: clients of ours that give up at once must not make us look like an attacker to a proxy,
+ * or an application, that others share the connection to. Several times `RAPID_MS`, for what we send may come in bursts; h2 (Linkerd's
+ * proxies) allows 20 resets of streams that it has not come to yet.
+ */
+export const GIVE_UP_MS = 25;
+/**
  * Frames that make work and carry nothing: PING, SETTINGS, PRIORITY, empty DATA, frames of streams that are over, WINDOW_UPDATEs
  * beyond what we have sent. Paid back by frames that carry something.
  */

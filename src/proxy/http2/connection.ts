@@ -154,6 +154,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       onTooLarge: (stream) => user.onTooLarge(stream),
       onOver: () => this.#streamOver(),
       now: () => options.clock.monotonic(),
+      later: (ms, call) => options.clock.after(ms, call, { unref: true }),
       boundary: this.#boundary,
     });
   }

@@ -2,6 +2,7 @@ import { PROXY_CONNECTION, ProxyFailure } from '../failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../field.ts';
 import { requestFields } from '../forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../gate/gate.ts';
+import { addPart } from '../parts.ts';
 import { PassedBody } from '../retry/replay.ts';
 import type { Session } from '../session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
@@ -83,7 +84,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     if (this.#over) {
       stream.consumed(chunk.length);
     } else if (this.#upstream === undefined) {
-      (this.#held ??= []).push(chunk);
+      addPart((this.#held ??= []), chunk);
     } else {
       this.#pass(this.#upstream, chunk);
     }
@@ -259,7 +260,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   #translate(request: Http2Request): OutgoingRequest {
     const { rules } = this.#session;
     const { method, path, version, framing } = request;
-    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire reference 1.5.)
+    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire protocol 1.5.)
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
     return { method, path, authority, version, framing, fields, client: rules.client };

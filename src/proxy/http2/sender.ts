@@ -1,6 +1,7 @@
 import type { Connection } from '../connection.ts';
 import type { Slab } from '../slab.ts';
 import type { Field } from '../field.ts';
+import { addPart } from '../parts.ts';
 import { ConnectionError, ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
@@ -75,7 +76,7 @@ export class Sender {
       }
       if (sent === chunk.length) return sent;
     }
-    (stream.queue ??= []).push(sent === 0 ? chunk : chunk.subarray(sent));
+    addPart((stream.queue ??= []), sent === 0 ? chunk : chunk.subarray(sent));
     stream.queued += chunk.length - sent;
     this.#waiting.add(stream);
     return sent;

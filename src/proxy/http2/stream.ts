@@ -51,7 +51,9 @@ export class Http2Stream {
   closed = false;
   /** Server: the head of the response, not of an interim one, is out. */
   answered = false;
-  /** Server: when it began (monotonic milliseconds). */
+  /** Client: nobody wants it, and its reset waits. */
+  givenUp = false;
+  /** When it began (monotonic milliseconds). */
   bornAt = 0;
   /** The peer's message head has come (interim ones apart). */
   headCame = false;

@@ -1,6 +1,6 @@
 import { About, type Field, trailerFields, valueOf } from '../field.ts';
 import type { Boundary } from '../boundary.ts';
-import { type PeerBudget, RAPID_MS } from './abuse.ts';
+import { GIVE_UP_MS, type PeerBudget, RAPID_MS } from './abuse.ts';
 import { ConnectionError, ErrorCode, StreamError } from './errors.ts';
 import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
@@ -29,6 +29,8 @@ export interface StreamTableOptions {
   readonly onOver: () => void;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** Calls in so many milliseconds, if the process still runs. */
+  readonly later: (ms: number, call: () => void) => void;
   /** Takes what handlers throw. */
   readonly boundary: Boundary;
 }
@@ -77,6 +79,7 @@ export class StreamTable implements StreamOwner {
     this.#nextId += 2;
     const stream = this.#add(id);
     stream.handler = handler;
+    stream.bornAt = this.#options.now();
     stream.head(fields, end);
     return stream;
   }
@@ -112,7 +115,19 @@ export class StreamTable implements StreamOwner {
   }
 
   resetStream(stream: Http2Stream, code: number): void {
+    if (stream.givenUp) return;
     stream.release();
+    const { role, now, later } = this.#options;
+    const waitMs = role === 'server' || stream.headCame ? 0 : stream.bornAt + GIVE_UP_MS - now();
+    if (waitMs <= 0) return this.#sendReset(stream, code);
+    stream.givenUp = true;
+    stream.localEnded = true;
+    this.#sender.forget(stream);
+    later(waitMs, () => this.#sendReset(stream, code));
+  }
+
+  #sendReset(stream: Http2Stream, code: number): void {
+    if (stream.closed) return;
     const reset = numberFrame(FrameType.RST_STREAM, stream.id, code);
     this.#control(reset);
     this.#over(stream);
@@ -375,7 +390,8 @@ export class StreamTable implements StreamOwner {
   #fail(stream: Http2Stream, error: StreamError): void {
     const { handler } = stream;
     if (this.#options.role === 'server') this.#options.budget.spendReset();
-    this.resetStream(stream, error.code);
+    stream.release();
+    this.#sendReset(stream, error.code);
     stream.tellReset(handler, error.code, false);
   }
 

@@ -10,7 +10,7 @@ import { ORIG_PROTO, readStatus } from './message.ts';
 import type { Http2Stream, StreamHandler } from './stream.ts';
 import { MALFORMED_LENGTH } from './streams.ts';
 
-/** gRPC statuses that count against the endpoint (wire reference 4). */
+/** gRPC statuses that count against the endpoint (wire protocol 4). */
 const GRPC_FAILURES = new Set(['2', '4', '7', '13', '14', '15']);
 const SCHEME = makeField(':scheme', 'http');
 

@@ -32,42 +32,74 @@ export class ReplayRoom {
 /** The room of this process. */
 export const PROCESS_ROOM = new ReplayRoom();
 
-/** The body of one request so far, as long as it can be sent again. */
+/** Room for what follows the first part of a body is taken in pieces no smaller than this. */
+const MIN_PIECE = 256;
+
+/**
+ * The body of one request so far, as long as it can be sent again. In a few pieces, however small the parts are that it came in: a piece
+ * of memory costs 150 bytes beside what is in it, and whoever sends a body byte by byte must not make us hold that for each.
+ */
 export class ReplayBody {
   readonly #room: ReplayRoom;
   readonly #max: number;
-  #chunks: Buffer[] | undefined;
+  #pieces: Buffer[] | undefined;
+  /** Bytes that are free in the last piece. */
+  #free = 0;
   #length = 0;
+  #taken = 0;
 
   constructor(room: ReplayRoom, max = MAX_REPLAY) {
     this.#room = room;
     this.#max = max;
-    this.#chunks = [];
+    this.#pieces = [];
   }
 
   /** All of what came so far is here. */
   get whole(): boolean {
-    return this.#chunks !== undefined;
+    return this.#pieces !== undefined;
   }
 
   get chunks(): readonly Buffer[] {
-    return this.#chunks ?? [];
+    const last = this.#pieces?.at(-1);
+    if (this.#pieces === undefined || last === undefined) return [];
+    return [...this.#pieces.slice(0, -1), last.subarray(0, last.length - this.#free)];
   }
 
   /** Keeps a copy: what is read from a connection is part of a larger piece of memory. @returns false when the body cannot be sent again any more; what was kept is still in `chunks` until `drop` */
   keep(chunk: Buffer): boolean {
-    if (this.#chunks === undefined) return false;
-    if (this.#length + chunk.length > this.#max || !this.#room.take(chunk.length)) return false;
-    this.#length += chunk.length;
-    this.#chunks.push(Buffer.from(chunk));
+    const pieces = this.#pieces;
+    const { length } = chunk;
+    if (pieces === undefined || this.#length + length > this.#max) return false;
+    if (length > this.#free && !this.#extend(pieces, length)) return false;
+    const piece = pieces.at(-1);
+    piece?.set(chunk, piece.length - this.#free);
+    this.#free -= length;
+    this.#length += length;
+    return true;
+  }
+
+  /** Most bodies come in one part; where there are more, each piece is as long as all before it. @returns whether there is room */
+  #extend(pieces: Buffer[], needed: number): boolean {
+    const last = pieces.at(-1);
+    const wanted = Math.min(Math.max(this.#length, MIN_PIECE), this.#max - this.#length);
+    let bytes = last === undefined ? needed : Math.max(needed, wanted);
+    if (!this.#room.take(bytes)) {
+      bytes = needed;
+      if (!this.#room.take(bytes)) return false;
+    }
+    // What is left free is given up.
+    if (last !== undefined) pieces.splice(-1, 1, last.subarray(0, last.length - this.#free));
+    pieces.push(Buffer.allocUnsafe(bytes));
+    this.#taken += bytes;
+    this.#free = bytes;
     return true;
   }
 
   drop(): void {
-    if (this.#chunks === undefined) return;
-    this.#chunks = undefined;
-    this.#room.giveBack(this.#length);
-    this.#length = 0;
+    if (this.#pieces === undefined) return;
+    this.#pieces = undefined;
+    this.#room.giveBack(this.#taken);
+    this.#taken = 0;
   }
 }
 

@@ -51,7 +51,7 @@ export function isIn(status: number, ranges: readonly StatusRange[]): boolean {
   return false;
 }
 
-/** gRPC statuses that are failures (wire reference 4). */
+/** gRPC statuses that are failures (wire protocol 4). */
 const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
 
 /** Whether a response is a failure: the first class whose condition holds decides, else 5xx and the gRPC statuses that are counted as failures everywhere. */

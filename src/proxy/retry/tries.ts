@@ -3,6 +3,7 @@ import type { EndpointState } from '../balancer/endpoint.ts';
 import type { Boundary } from '../boundary.ts';
 import { type FailureKind, ProxyFailure } from '../failures.ts';
 import { type Field, isGrpc, valueOf } from '../field.ts';
+import { addPart } from '../parts.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../upstream.ts';
 import { Deadlines, type DeadlineKind } from './deadlines.ts';
 import type { RequestPolicy, Way } from './policy.ts';
@@ -104,7 +105,7 @@ export class Tries implements Upstream, TryOwner {
     }
     this.#unkept = true;
     if (open === undefined) {
-      this.#waiting.push(chunk);
+      addPart(this.#waiting, chunk);
       return 0;
     }
     this.#body.drop();
@@ -190,6 +191,8 @@ export class Tries implements Upstream, TryOwner {
       if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
         // The endpoint has not begun with it: that is the same try, elsewhere.
         this.#held = undefined;
+        // What comes until then of a body is for the next one.
+        this.#current = undefined;
         this.#endTry();
         void this.#openAgain(this.#refusals++);
         return;

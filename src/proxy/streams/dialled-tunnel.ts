@@ -5,6 +5,7 @@ import { type Field, valueOf } from '../field.ts';
 import type { Http2Connection } from '../http2/connection.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import type { Http2Stream } from '../http2/stream.ts';
+import { addPart } from '../parts.ts';
 import { readRefusal } from './head.ts';
 import { StreamConnection } from './stream-connection.ts';
 
@@ -90,11 +91,11 @@ export class DialledTunnel extends StreamConnection {
     if (this.#answered) return super.put(chunk);
     if (this.#earlyBytes < EARLY && this.#waitingBytes === 0) {
       this.#earlyBytes += chunk.length;
-      this.#early.push(chunk);
+      addPart(this.#early, chunk);
       if (this.stream !== undefined) super.put(chunk);
       return;
     }
-    this.#waiting.push(chunk);
+    addPart(this.#waiting, chunk);
     this.#waitingBytes += chunk.length;
     this.unsent += chunk.length;
   }

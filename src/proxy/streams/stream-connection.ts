@@ -4,6 +4,7 @@ import type { ProxyFailure } from '../failures.ts';
 import type { Field } from '../field.ts';
 import { ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
+import { addPart } from '../parts.ts';
 import { type Slab, takeSlab } from '../slab.ts';
 
 /** Unsent bytes from which whoever sends is asked to wait. */
@@ -152,7 +153,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   onData(_: Http2Stream, chunk: Buffer): void {
-    if (this.#paused || this.#held.length > 0) this.#held.push(chunk);
+    if (this.#paused || this.#held.length > 0) addPart(this.#held, chunk);
     else this.#deliver(chunk);
   }
 

@@ -1,17 +1,11 @@
 import { expect } from 'chai';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { errorsPage } from '../../../scripts/docs-errors.ts';
 import { catalogue } from '../../../src/base/error-catalogue.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
 
 describe('error catalogue', () => {
-  it('is what docs/reference/errors.md says', () => {
-    const page = readFileSync(path.join(root, 'docs/reference/errors.md'), 'utf8');
-    expect(page, 'run `npm run docs:errors`').to.equal(errorsPage());
-  });
-
   it('has no code that nothing uses', () => {
     const sources = [...sourcesUnder('src'), ...sourcesUnder('bin')].filter(
       (file) => !file.endsWith('error-catalogue.ts'),

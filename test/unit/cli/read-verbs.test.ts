@@ -2,12 +2,10 @@ import { expect } from 'chai';
 import { Command } from 'commander';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { cliPage } from '../../../scripts/docs-cli.ts';
 import { suggestions } from '../../../src/cli/completion.ts';
 import { SCRIPTS } from '../../../src/cli/completion-scripts.ts';
 import { EXAMPLES } from '../../../src/cli/examples.ts';
@@ -121,15 +119,6 @@ describe('texts of the verbs that read', () => {
       'Client version: linkspan 0.2.0\nServer version: unavailable (no route)\n',
     );
     expect(versionText({ client: '0.2.0' }, true)).to.equal('0.2.0\n');
-  });
-});
-
-describe('docs/reference/cli.md', () => {
-  it('is what the verbs say of themselves', async function () {
-    // Every verb is loaded.
-    this.timeout(30_000);
-    const file = path.join(import.meta.dirname, '../../../docs/reference/cli.md');
-    expect(readFileSync(file, 'utf8'), 'run `npm run docs:cli`').to.equal(await cliPage());
   });
 });
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import tls from 'node:tls';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../src/base/names.ts';
 import { Trunk } from '../../../src/egress/trunk.ts';
@@ -262,6 +262,18 @@ describe('The connections of an egress to a gateway', () => {
       expect(new Set(prepared).size).to.equal(1);
       expect(gateway.sockets.length).to.be.lessThan(6);
     });
+
+  // One address may be several gateways, and one that is going refuses sooner than the others take: all 200 failed with it.
+  it('of a burst of which some are refused at once serve all the others', async () => {
+    const gateway = await ours();
+    let met = 0;
+    const trunk = trunkTo(gateway);
+    gateway.server.prependListener('connection', (socket: Socket) => {
+      if (met++ < 2) socket.destroy();
+    });
+    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => trunk.prepare()));
+    expect(tried.filter(({ status }) => status === 'rejected').length).to.be.at.most(2);
+  });
 
   it('of a burst to a gateway that cannot be reached fail all together, and the next finds it', async () => {
     const gone = await ours();

@@ -59,9 +59,10 @@ const WEB = named('web', 'demo');
 const DB = named('db', 'demo');
 const SHOP = named('db', 'shop');
 
-/** Waits until the other side has ended a connection. */
-async function end(socket: net.Socket): Promise<void> {
-  await once(socket.resume(), 'end');
+/** Resolves when the connection is reset: its peer must not take that for a proper end. */
+async function reset(socket: net.Socket): Promise<void> {
+  const [error] = (await once(socket.resume(), 'close').catch((failure: unknown) => [failure])) as unknown[];
+  expect(error).to.include({ code: 'ECONNRESET' });
 }
 
 describe('a gateway whose cluster has policies', () => {
@@ -120,7 +121,7 @@ describe('a gateway whose cluster has policies', () => {
 
   it('ends raw connections that are not allowed any more, and no others', async () => {
     const [ended, lives] = await Promise.all([tunnel(DB), tunnel(SHOP)]);
-    const closed = end(ended);
+    const closed = reset(ended);
     policies.change('demo', false);
     await closed;
     await echoes(lives);
@@ -129,7 +130,7 @@ describe('a gateway whose cluster has policies', () => {
 
   it('ends them whatever namespace a change of general use comes from', async () => {
     const ended = await tunnel(DB);
-    const closed = end(ended);
+    const closed = reset(ended);
     policies.change('demo', false, undefined);
     await closed;
   });
@@ -140,7 +141,7 @@ describe('a gateway whose cluster has policies', () => {
     const [head] = (await once(socket, 'data')) as [Buffer];
     expect(head.toString()).to.match(/^HTTP\/1\.1 101 /);
     await echoes(socket);
-    const closed = end(socket);
+    const closed = reset(socket);
     policies.change('demo', false);
     await closed;
   });
@@ -185,7 +186,7 @@ describe('a gateway of other trust domains', () => {
         'web.demo:80: client client.east is of none of the trust domains that may use this gateway (north)',
       );
       const socket = await local.client.connect(DB, 80, 'opaque');
-      await end(socket);
+      await once(socket.resume(), 'end');
       expect(origin.count() + raw.count()).to.equal(0);
       expect(local.gateway.accounts.failures.get('tcp\tunauthorized')).to.equal(1);
     } finally {

@@ -22,8 +22,8 @@ class Watched {
   retire(): void {
     this.told.push('retire');
   }
-  destroy(): void {
-    this.told.push('destroy');
+  abort(): void {
+    this.told.push('abort');
   }
 }
 
@@ -110,7 +110,7 @@ describe('open peers', () => {
     await eventually('it is told', () => theirs.told.length > 0);
     expect(theirs.told).to.deep.equal(['retire']);
     await clock.advance(DISTRUST_GRACE_MS);
-    expect(theirs.told).to.deep.equal(['retire', 'destroy']);
+    expect(theirs.told).to.deep.equal(['retire', 'abort']);
     expect(DISTRUST_GRACE_MS).to.be.lessThan(10_000);
     expect(own.told).to.deep.equal([]);
   });
@@ -123,7 +123,7 @@ describe('open peers', () => {
       retire: () => {
         throw new TypeError('a bug');
       },
-      destroy: () => first.destroy(),
+      abort: () => first.abort(),
     };
     const unread = await clientOf(west, WEST);
     peers.add(broken, await clientOf(west, WEST));
@@ -136,10 +136,10 @@ describe('open peers', () => {
     });
     become({ ca: ours.ca, bound: [] });
     await eventually('the last is told', () => third.told.length > 0);
-    expect([first.told, second.told]).to.deep.equal([['destroy'], ['destroy']]);
+    expect([first.told, second.told]).to.deep.equal([['abort'], ['abort']]);
     expect(surfaced.map(({ what }) => what)).to.deep.equal(['trust in connections', 'trust in connections']);
     await clock.advance(HOUR + DISTRUST_GRACE_MS);
-    expect(third.told).to.include('destroy');
+    expect(third.told).to.include('abort');
   });
 
   it('are looked at again when an anchor is bound to another domain', async () => {
@@ -197,7 +197,7 @@ describe('open peers', () => {
     await clock.advance(2 * 60_000);
     expect(one.told).to.deep.equal(['retire']);
     await clock.advance(2 * HOUR);
-    expect(one.told.slice(0, 2)).to.deep.equal(['retire', 'destroy']);
+    expect(one.told.slice(0, 2)).to.deep.equal(['retire', 'abort']);
   });
 
   it('never grow old where the age is nothing', async () => {

@@ -8,7 +8,9 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { anonymousAccess, loadAccess } from '../../../src/kube/access.ts';
 import { renewal } from '../../../src/kube/auth.ts';
 import { KubeClient } from '../../../src/kube/client.ts';
+import { execPluginAuth } from '../../../src/kube/exec-plugin.ts';
 import { services } from '../../../src/kube/resource.ts';
+import { eventually } from '../../support/eventually.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -115,6 +117,43 @@ console.log(JSON.stringify({ status: { token: 't' + n } }));
     } finally {
       await client.close();
     }
+  });
+
+  // Two runs at once, the slower one of credentials that had been given up: it was taken for the newer, and a refusal of the newer found nothing to forget, until the token's own end.
+  it('are those of the run that was begun last, whichever ends last', async () => {
+    const [count, go] = ['count', 'go'].map((name) => path.join(directory(), name)) as [string, string];
+    writeFileSync(count, '0');
+    const program = path.join(directory(), 'plugin.mjs');
+    writeFileSync(
+      program,
+      `#!${process.execPath}
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+const n = Number(readFileSync(${JSON.stringify(count)}, 'utf8')) + 1;
+writeFileSync(${JSON.stringify(count)}, String(n));
+while (n === 2 && !existsSync(${JSON.stringify(go)})) await new Promise((resolve) => setTimeout(resolve, 10));
+const end = n === 1 ? { expirationTimestamp: '2000-01-01T00:00:00Z' } : {};
+console.log(JSON.stringify({ status: { token: 't' + n, ...end } }));
+`,
+    );
+    chmodSync(program, 0o755);
+    const clock = new VirtualClock();
+    const auth = execPluginAuth({
+      exec: { apiVersion: 'client.authentication.k8s.io/v1', command: program, interactiveMode: 'Never' },
+      directory: directory(),
+      cluster: {},
+      clock,
+      failed: (what, cause) => new Error(what, { cause }),
+    });
+    expect(await auth.authorization()).to.equal('Bearer t1');
+    const slow = auth.authorization();
+    await eventually('the second run has begun', () => readFileSync(count, 'utf8') === '2');
+    expect(auth.renew?.('Bearer t1')).to.equal(true);
+    expect(await auth.authorization()).to.equal('Bearer t3');
+    writeFileSync(go, '');
+    await slow;
+    await clock.advance(20_000);
+    expect(auth.renew?.('Bearer t3')).to.equal(true);
+    expect(await auth.authorization()).to.equal('Bearer t4');
   });
 
   it('are read anew from a token file', async () => {

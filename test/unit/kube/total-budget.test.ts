@@ -1,6 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
+import { LinkspanError } from '../../../src/base/errors.ts';
 import { ExportView } from '../../../src/discovery/export-view.ts';
+import type { KubeClient } from '../../../src/kube/client.ts';
 import { Pace } from '../../../src/kube/pace.ts';
 import { PeerBudget } from '../../../src/kube/peer-budget.ts';
 import { ownTotal, TotalBudget } from '../../../src/kube/total-budget.ts';
@@ -38,13 +40,18 @@ describe('the budget of all peers together', () => {
   });
 
   /** A Link to a target with so many Services of so many bytes. */
-  function link(total: TotalBudget, count: number, bytes: number) {
+  function link(
+    total: TotalBudget,
+    count: number,
+    bytes: number,
+    seenAs = (client: KubeClient): KubeClient => client,
+  ) {
     const cluster = new FakeCluster();
     for (let at = 0; at < count; at++) cluster.put('services', service(`s${at}`, bytes));
     const told: string[] = [];
     const budget = new PeerBudget(PEER_BUDGETS.held, (over) => told.push(over.budget), total);
     const exports = new ExportView({
-      client: cluster.client,
+      client: seenAs(cluster.client),
       selectors: ['mirror.linkerd.io/exported=true'],
       clock,
       random: () => 0.5,
@@ -145,6 +152,52 @@ describe('the budget of all peers together', () => {
     expect(budget.bytes).to.equal(budget.used('bytes'));
     share.close();
     expect([budget.bytes, total.used]).to.deep.equal([0, 0]);
+  });
+
+  /** One more Link made every part smaller, and parked Links that had fitted at their next event, whatever it was. */
+  it('lets those go on who have more than their part since others came, as long as they take no more', async () => {
+    const total = new TotalBudget(4 * MIB);
+    const large = [0, 1, 2].map(() => link(total, 50, 20_000));
+    for (const { exports } of large) exports.start();
+    await clock.advance(1000);
+    const small = Array.from({ length: 40 }, () => link(total, 0, 0));
+    for (const { exports } of small) exports.start();
+    await clock.advance(1000);
+    expect(total.used).to.be.below(total.limit);
+    const [{ cluster, exports, budget }] = large as [ReturnType<typeof link>];
+    const changed: V1Service = {
+      ...service('s7', 20_000),
+      spec: { ports: [{ port: 80 }], selector: { app: 'x7' } },
+    };
+    cluster.put('services', changed);
+    await clock.advance(1000);
+    expect(exports.services.get('demo/s7')?.spec?.selector).to.deep.equal({ app: 'x7' });
+    exports.refresh();
+    await clock.advance(1000);
+    expect(budget.over).to.equal(undefined);
+    cluster.put('services', service('more', 20_000));
+    await clock.advance(1000);
+    expect(budget.over?.budget).to.equal('total');
+  });
+
+  /** A target that broke each list off after its first pages, and then was away, kept what others might have had. */
+  it('counts nothing of a list that has failed', async () => {
+    const total = new TotalBudget(MIB);
+    let failed = 0;
+    const { budget, exports } = link(total, 1, 20_000, (client) => {
+      const list: KubeClient['list'] = async (resource, options) => {
+        const page = await client.list(resource, options);
+        if (resource.plural !== 'services') return page;
+        if (options?.continueToken === undefined) return { ...page, continueToken: 'next' };
+        failed++;
+        throw new LinkspanError('KUBE_UNREACHABLE', 'gone');
+      };
+      return { ...client, list } as KubeClient;
+    });
+    exports.start();
+    await clock.advance(1);
+    expect(failed).to.equal(1);
+    expect(budget.bytes).to.equal(0);
   });
 
   it('is half of the heap, where the process has four times as much', () => {

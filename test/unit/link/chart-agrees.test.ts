@@ -5,7 +5,7 @@ import path from 'node:path';
 import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../../src/base/names.ts';
 import type { KubeObject } from '../../../src/kube/resource.ts';
 import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
-import { rightsOf } from '../../../scripts/docs-rights.ts';
+import { rightsOf } from '../../../scripts/generated/rights.ts';
 import { objectsOf } from '../../support/chart.ts';
 import { linkGenReads } from '../../support/linkerd-reading.ts';
 

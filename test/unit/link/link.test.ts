@@ -1,8 +1,5 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import { CRD_FOLDERS, crdFiles } from '../../../scripts/generate-crds.ts';
 import { keyTest } from '../../../src/link/exclusions.ts';
 import { parseLink, type LinkSpec } from '../../../src/link/schema.ts';
 import { parseSelector, parseSelectorText } from '../../../src/link/selector.ts';
@@ -177,14 +174,5 @@ describe('conditions', () => {
       Date.UTC(2026, 5, 1),
     );
     expect(changed[0]?.lastTransitionTime).to.equal('2026-06-01T00:00:00Z');
-  });
-});
-
-describe('crds/ and the chart of it', () => {
-  it('is what src/link/crd.ts says', () => {
-    for (const [name, text] of Object.entries(crdFiles())) {
-      for (const folder of CRD_FOLDERS)
-        expect(readFileSync(path.join(folder, name), 'utf8'), 'run `npm run generate:crds`').to.equal(text);
-    }
   });
 });

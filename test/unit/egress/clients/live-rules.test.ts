@@ -129,6 +129,8 @@ describe('what is said of the clients of a mirror', () => {
     const [out, friend] = [await answering(OTHER), await answering(FRIEND)];
     relay.say(services({ allowedNamespaces: ['friends'] }));
     await eventually('it is ended', () => ended(out), grace);
+    // What has come of it looked like all of it where its end is that of the connection.
+    expect(out.errored).to.have.property('code', 'ECONNRESET');
     expect(ended(friend)).to.equal(false);
     friend.destroy();
   });

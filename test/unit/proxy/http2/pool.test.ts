@@ -9,6 +9,7 @@ import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/balancer/en
 import { SocketConnection } from '../../../../src/proxy/connection.ts';
 import { makeField } from '../../../../src/proxy/field.ts';
 import type { Http2Connection } from '../../../../src/proxy/http2/connection.ts';
+import { ErrorCode } from '../../../../src/proxy/http2/errors.ts';
 import { FrameReader, type FrameSink, FrameType, settingsFrame } from '../../../../src/proxy/http2/frames.ts';
 import { Http2Pool } from '../../../../src/proxy/http2/pool.ts';
 import type { StreamHandler } from '../../../../src/proxy/http2/stream.ts';
@@ -104,6 +105,52 @@ describe('HTTP/2 connections to endpoints', () => {
       }
       expect(sockets.length).to.be.at.most(100 / most + 8);
     });
+
+  // What clients give up at once was reset at once, which others who share the connection were ended for, with the client that did it.
+  it('give up no stream while it is so young that this looks like an attack, and keep its room until then', async () => {
+    const server = http2.createServer({ settings: { maxConcurrentStreams: 2 } });
+    const came: http2.ServerHttp2Stream[] = [];
+    const over: number[] = [];
+    server.on('stream', (stream: http2.ServerHttp2Stream) => {
+      came.push(stream.on('error', () => undefined));
+      stream.on('close', () => over.push(stream.rstCode));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    closed(server, () => server.close());
+    const { pool, endpoint } = poolTo((server.address() as net.AddressInfo).port);
+    const connection = await pool.connection(endpoint);
+    const told: string[] = [];
+    const handler: StreamHandler = {
+      onInterim: () => told.push('interim'),
+      onHead: () => told.push('head'),
+      onData: () => told.push('data'),
+      onEnd: () => told.push('end'),
+      onSent: () => told.push('sent'),
+      onReset: () => told.push('reset'),
+    };
+    const stream = connection.open(HEAD, false, handler);
+    await eventually('it has come', () => came.length === 1);
+    stream.reset(ErrorCode.CANCEL);
+    stream.reset(ErrorCode.CANCEL);
+    expect(stream.write(Buffer.from('more'))).to.equal(4);
+    await clock.advance(24);
+    expect([over, connection.active]).to.deep.equal([[], 1]);
+    await clock.advance(1);
+    await eventually('it is reset', () => over.length === 1);
+    expect([over, connection.active]).to.deep.equal([[ErrorCode.CANCEL], 0]);
+    // One that was answered is nobody's sign of an attack, and one that is answered meanwhile is over.
+    const second = connection.open(HEAD, true, { ...handler, onHead: () => second.reset(ErrorCode.CANCEL) });
+    await eventually('it has come', () => came.length === 2);
+    came[1]?.respond({ ':status': 200 });
+    await eventually('it is reset', () => over.length === 2);
+    connection.open(HEAD, true, handler).reset(ErrorCode.CANCEL);
+    await eventually('it has come', () => came.length === 3);
+    came[2]?.respond({ ':status': 200 }, { endStream: true });
+    await eventually('it is over', () => connection.active === 0);
+    await clock.advance(25);
+    expect([over[1], told]).to.deep.equal([ErrorCode.CANCEL, []]);
+  });
 
   it('keep the room of somebody who has been given it and has not used it yet', async () => {
     const { pool, endpoint } = poolTo(await strictServer(2));

@@ -5,7 +5,7 @@ import type { EndpointState } from '../../../../src/proxy/balancer/endpoint.ts';
 import { ProxyFailure } from '../../../../src/proxy/failures.ts';
 import type { Framing } from '../../../../src/proxy/http1/head.ts';
 import { RequestPolicy } from '../../../../src/proxy/retry/policy.ts';
-import { ReplayRoom } from '../../../../src/proxy/retry/replay.ts';
+import { MAX_UNSEEN, ReplayRoom } from '../../../../src/proxy/retry/replay.ts';
 import { Tries } from '../../../../src/proxy/retry/tries.ts';
 import type { Upstream, UpstreamHandler } from '../../../../src/proxy/upstream.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
@@ -62,6 +62,8 @@ describe('tries of a request', () => {
   /** Connections come when they are let. */
   let hold: Promise<void> | undefined;
   let openAgain: boolean;
+  /** The wait before a request that was refused unseen is sent again. */
+  let again: Promise<void>;
 
   beforeEach(() => {
     clock = new VirtualClock();
@@ -71,6 +73,7 @@ describe('tries of a request', () => {
     heard = [];
     hold = undefined;
     openAgain = true;
+    again = Promise.resolve();
   });
 
   async function begin(rules: RequestRules, framing: Framing = { kind: 'none' }): Promise<Tries> {
@@ -90,7 +93,7 @@ describe('tries of a request', () => {
       },
       caught: (error: unknown) => accounts.caught(error),
       mayOpenAgain: () => openAgain,
-      untilOpenAgain: () => Promise.resolve(),
+      untilOpenAgain: () => again,
     };
     const handler: UpstreamHandler = {
       onInterimResponse: (status) => void heard.push(`interim ${status}`),
@@ -224,10 +227,10 @@ describe('tries of a request', () => {
     ]).to.deep.equal([4, 0, 0]);
     release();
     await settle();
-    expect([String(Buffer.concat(last().got)), heard]).to.deep.equal(['12345678', ['sent 3', 'sent 1']]);
+    expect([String(Buffer.concat(last().got)), heard]).to.deep.equal(['12345678', ['sent 4']]);
     one.end(undefined);
     last().answer(503);
-    expect(heard.slice(2)).to.deep.equal(['503', 'end']);
+    expect(heard.slice(1)).to.deep.equal(['503', 'end']);
     expect(retries().unreplayable).to.equal(1);
     expect(room.taken).to.equal(99_995);
   });
@@ -278,5 +281,28 @@ describe('tries of a request', () => {
     const second = last();
     await clock.advance(1000);
     expect(second.left, 'after a second').to.equal('client');
+  });
+
+  // What came of a body in the wait after a refusal went to the try that had been refused, and the next try got a body without it.
+  it('send a whole body again, of which some came while they waited to', async () => {
+    const wait = Promise.withResolvers<void>();
+    again = wait.promise;
+    const one = await begin({ timeouts: { requestMs: 60_000 } }, { kind: 'chunked' });
+    const refused = last();
+    one.write(Buffer.alloc(10, 'a'));
+    refused.handler.onFailure(new ProxyFailure('connection failed', 'refused'), true);
+    one.write(Buffer.alloc(10, 'b'));
+    // More than is kept.
+    expect(one.write(Buffer.alloc(MAX_UNSEEN, 'c'))).to.equal(0);
+    one.end(undefined);
+    wait.resolve();
+    await settle();
+    const got = Buffer.concat(last().got).toString();
+    expect(got).to.equal(`${'a'.repeat(10)}${'b'.repeat(10)}${'c'.repeat(MAX_UNSEEN)}`);
+    expect(last().ended).to.equal(true);
+    expect(Buffer.concat(refused.got).toString(), 'the refused one').to.equal('a'.repeat(10));
+    last().answer(200);
+    expect(heard).to.deep.equal([`sent ${MAX_UNSEEN}`, '200', 'end']);
+    expect(room.taken).to.equal(0);
   });
 });

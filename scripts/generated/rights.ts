@@ -1,14 +1,11 @@
-/** Writes the table of who may do what in docs/reference/chart.md, from what the chart renders: `npm run docs:rights`. A test compares the two. */
+/** The table of who may do what in docs/reference/chart.md, from what the chart renders. */
 import type { V1PolicyRule, V1RoleBinding } from '@kubernetes/client-node';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import type { KubeObject } from '../src/kube/resource.ts';
+import type { KubeObject } from '../../src/kube/resource.ts';
 
-const ROOT = path.join(import.meta.dirname, '..');
-export const PAGE = path.join(ROOT, 'docs/reference/chart.md');
-const BEGIN = '<!-- rights: written by npm run docs:rights -->';
-const END = '<!-- /rights -->';
+const ROOT = path.join(import.meta.dirname, '../..');
 
 /** Columns of the table: renders of test/golden/chart, which an integration test holds against the chart. */
 const RENDERS = {
@@ -72,15 +69,8 @@ export function rendered(name: string): KubeObject[] {
     .filter((object) => object !== null);
 }
 
-/** The page with the table as it has to be. */
-export function withRights(page: string): string {
-  const [before, rest] = page.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`${PAGE}: no ${BEGIN} … ${END}`);
-  return `${before}${BEGIN}\n${table()}\n${END}${after}`;
-}
-
-function table(): string {
+/** The table, in Markdown. */
+export function rightsTable(): string {
   /** By account, place and what; in the order of the renders. */
   const rows = new Map<string, Map<Render, string[]>>();
   for (const render of Object.keys(RENDERS) as Render[])
@@ -117,5 +107,3 @@ function whatOf({ group, resource, name }: Right): string {
   const what = group === '' ? resource : `${resource} (${group})`;
   return name === undefined ? what : `${what} \`${name}\``;
 }
-
-if (import.meta.main) writeFileSync(PAGE, withRights(readFileSync(PAGE, 'utf8')));

@@ -1,12 +1,10 @@
-/** Writes docs/reference/cli.md from the verbs' own help: `npm run docs:cli`. A test compares the two. */
+/** docs/reference/cli.md, from the verbs' own help. */
 import type { Command } from 'commander';
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
-import { HIDDEN, verbs } from '../src/cli/verbs.ts';
+import { HIDDEN, verbs } from '../../src/cli/verbs.ts';
 
 const HEAD = `# The CLI
 
-\`linkspan <verb>\`, or \`kubectl linkspan <verb>\` when \`kubectl-linkspan\` (the same program) is on the PATH. This page is written by \`npm run docs:cli\`.
+\`linkspan <verb>\`, or \`kubectl linkspan <verb>\` when \`kubectl-linkspan\` (the same program) is on the PATH. This page is written by \`npm run generate\`.
 
 - **Which cluster:** \`--kubeconfig\`, \`--context\` as with kubectl; \`--as\`, \`--as-group\` ask as somebody else; \`--verbose\` tells of every request on stderr.
 - **Output:** \`-o table|json|yaml\`. Colours and progress on a terminal only; \`NO_COLOR\` and \`FORCE_COLOR\` are honoured. Results go to stdout, all else to stderr.
@@ -34,8 +32,4 @@ export function helpOf(command: Command): string {
     .configureOutput({ writeOut: (part) => (text += part), getOutHasColors: () => false })
     .outputHelp();
   return `\`\`\`\n${text.trimEnd()}\n\`\`\`\n`;
-}
-
-if (import.meta.main) {
-  writeFileSync(path.join(import.meta.dirname, '../docs/reference/cli.md'), await cliPage());
 }

@@ -1,14 +1,8 @@
 import { expect } from 'chai';
-import { readFileSync } from 'node:fs';
-import { PAGE, rendered, type Right, rightsOf, withRights } from '../../scripts/docs-rights.ts';
+import { rendered, type Right, rightsOf } from '../../scripts/generated/rights.ts';
 
 /** Who may do what is what a reader of the docs decides by whether to install this at all. It stood there in words, and was wrong. */
 describe('rights of the accounts', () => {
-  it('stand in docs/reference/chart.md as the chart renders them', () => {
-    const page = readFileSync(PAGE, 'utf8');
-    expect(page, 'npm run docs:rights').to.equal(withRights(page));
-  });
-
   const of = (render: string, account: string) =>
     rightsOf(rendered(render)).filter((right) => right.account === account);
   const has = (rights: readonly Right[], resource: string) =>

@@ -1,0 +1,19 @@
+/** docs/reference/reasons.md, from the words of `linkspan explain`. */
+import { REASON_TABLES } from '../../src/cli/explain-words.ts';
+import { type AnyReason, reasonAdvice } from '../../src/cli/reason-advice.ts';
+
+/** The whole reference page. */
+export function reasonsPage(): string {
+  return [
+    '# Reasons\n',
+    'The same word stands in conditions, Events, log fields, metric labels and the docs. `linkspan explain reason WORD` says the same. This page is written by `npm run generate`.\n',
+    ...REASON_TABLES.map(([of, reasons]) => `## Of ${of}\n\n${table(reasons)}`),
+  ].join('\n');
+}
+
+function table(reasons: Readonly<Record<string, string>>): string {
+  const rows = Object.entries(reasons).map(
+    ([reason, meaning]) => `| \`${reason}\` | ${meaning} | ${reasonAdvice[reason as AnyReason]} |`,
+  );
+  return `| reason | meaning | what to do |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
+}
