@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { loadedModules } from '../../support/loaded-modules.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 import { testdata } from '../identity/import/testdata.ts';
 
@@ -109,22 +110,6 @@ describe('linkspan identity import', function () {
 describe('node-forge', () => {
   const dir = useTempDir();
 
-  /** Runs the CLI with a hook that writes down which packages are loaded. */
-  async function loaded(args: readonly string[]): Promise<string> {
-    const list = path.join(dir(), 'loaded');
-    const hook = path.join(dir(), 'hook.mjs');
-    await writeFile(
-      hook,
-      `import { registerHooks } from 'node:module';
-       import { appendFileSync } from 'node:fs';
-       registerHooks({ load(url, context, next) { appendFileSync(${JSON.stringify(list)}, url + '\\n'); return next(url, context); } });`,
-    );
-    const env = { NODE_OPTIONS: `--import ${hook}`, LINKSPAN_IMPORT_PASSWORD: 'secret' };
-    const [code, , stderr] = await linkspan(args, { env });
-    expect(code, stderr).to.equal(0);
-    return readFile(list, 'utf8');
-  }
-
   it('is loaded by `identity import`', async function () {
     this.timeout(30_000);
     const args = [
@@ -135,16 +120,18 @@ describe('node-forge', () => {
       '--out',
       path.join(dir(), 'out'),
     ];
-    expect(await loaded(args)).to.contain('/node-forge/');
+    expect(await loadedModules(dir(), args, { LINKSPAN_IMPORT_PASSWORD: 'secret' })).to.contain(
+      '/node-forge/',
+    );
   });
 
   it('is loaded by no other verb', async function () {
     this.timeout(30_000);
     // The list of verbs is made of them all.
-    const found = await loaded(['--help']);
+    const found = await loadedModules(dir(), ['--help']);
     expect(found).to.contain('/src/cli/controller.ts').and.to.contain('/src/cli/identity-import.ts');
     expect(found).to.not.contain('/node-forge/');
-    const anchor = await loaded(['identity', 'anchor', '--out', path.join(dir(), 'anchor')]);
+    const anchor = await loadedModules(dir(), ['identity', 'anchor', '--out', path.join(dir(), 'anchor')]);
     expect(anchor).to.contain('/@peculiar/x509/');
     expect(anchor).to.not.contain('/node-forge/');
   });
