@@ -22,7 +22,7 @@ const entry = existsSync(source) && !installed ? source : compiled;
 module.enableCompileCache?.();
 
 if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUIRED_MAJOR) {
-  // What loading leaves behind would make the young generation grow to 16 MB and stay so. Processes that carry traffic are let go of it once they have started (src/cli/garbage.ts); the controller waits for
+  // What loading leaves behind would make the young generation grow to 16 MB and stay so. Processes that carry traffic are let go of it once they have started (src/processes/lifecycle.ts); the controller waits for
   // API servers most of its life, so that a small heap is worth more to it than fast code.
   if (!process.versions.bun) setFlagsFromString('--optimize-for-size');
   await import(pathToFileURL(entry).href);

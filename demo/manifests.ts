@@ -4,7 +4,7 @@ import {
   GATEWAY_MARKER,
   GATEWAY_PROBE_PATH,
   GATEWAY_PROBE_PERIOD,
-} from '../src/base/names.ts';
+} from '../src/api/names.ts';
 
 /** The account by which source clusters read a target's exports; Linkerd's name. */
 export const REMOTE_ACCESS = 'linkerd-service-mirror-remote-access-default';

@@ -33,7 +33,7 @@ const NPM_RUN = /\bnpm (?:--silent )?run ([\w:-]+)/g;
 const COMMENT = /\/\*[\s\S]*?\*\/|(?<![:'"`\\/])\/\/[^\n]*/g;
 
 /** Tests whose strings are trees of their own. */
-const FIXTURES = /^test\/unit\/(check-|generate\.|lint\/|threat-model)/;
+const FIXTURES = /^test\/unit\/scripts\//;
 
 /** What a tree cites and has not, one line each: `file:line: what`. */
 export function citationViolations(tree: Tree): string[] {

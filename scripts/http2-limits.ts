@@ -7,11 +7,11 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { issueLeaf } from '../src/identity/issue.ts';
-import { identityFiles, writePemFiles } from '../src/identity/pem-files.ts';
+import { issueLeaf } from '../src/identity/authority/issue.ts';
+import { identityFiles, writePemFiles } from '../src/identity/authority/pem-files.ts';
 import {
   IDLE_FRAME_LIMIT,
-  PeerBudget,
+  PeerAbuseBudget,
   RESET_LIMIT,
   UPDATE_BYTES_SHIFT,
   UPDATES_PER_FRAME,
@@ -39,9 +39,9 @@ interface Ledger {
   free: number;
 }
 
-const ledgers = new Map<PeerBudget, Ledger>();
+const ledgers = new Map<PeerAbuseBudget, Ledger>();
 
-function ledgerOf(budget: PeerBudget): Ledger {
+function ledgerOf(budget: PeerAbuseBudget): Ledger {
   let found = ledgers.get(budget);
   if (found === undefined) {
     found = { idle: 0, resets: 0, worstIdle: 0, worstResets: 0, updates: 0, free: 0 };
@@ -53,13 +53,13 @@ function ledgerOf(budget: PeerBudget): Ledger {
 /** Runs `note` before the method; what comes back per second is not counted, so that the figure is not of this machine. */
 function watch<
   K extends 'spendIdleFrame' | 'spendReset' | 'streamDone' | 'earn' | 'sentData' | 'spendWindowUpdate',
->(name: K, note: (ledger: Ledger, ...args: Parameters<PeerBudget[K]>) => void): void {
-  const original = PeerBudget.prototype[name] as (...args: Parameters<PeerBudget[K]>) => void;
-  const watched = function (this: PeerBudget, ...args: Parameters<PeerBudget[K]>): void {
+>(name: K, note: (ledger: Ledger, ...args: Parameters<PeerAbuseBudget[K]>) => void): void {
+  const original = PeerAbuseBudget.prototype[name] as (...args: Parameters<PeerAbuseBudget[K]>) => void;
+  const watched = function (this: PeerAbuseBudget, ...args: Parameters<PeerAbuseBudget[K]>): void {
     note(ledgerOf(this), ...args);
     original.apply(this, args);
   };
-  Object.defineProperty(PeerBudget.prototype, name, { value: watched });
+  Object.defineProperty(PeerAbuseBudget.prototype, name, { value: watched });
 }
 
 const less = (count: number) => Math.max(0, count - 1);

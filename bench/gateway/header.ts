@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { benchPy, type BenchOptions, medianOf } from './bench-py.ts';
 import { IDENTITY, RUNTIMES, type Runtime, type Stage, startProduct } from './stage.ts';
 import { costRow, type Row } from './verdicts.ts';

@@ -1,7 +1,7 @@
 /**
  * `node bench/gateway/new-flows.ts`: how many new raw flows a gateway takes per second of its CPU, from our own egress: in stream mode, and with a new mTLS connection each.
  *
- * Each flow is opened as the egress opens it (`src/egress/trunk.ts`), carries one byte to an echo server behind the gateway and back, and is closed by both ends. The egress and the echo server are this process; only the gateway's CPU
+ * Each flow is opened as the egress opens it (`src/egress/gateways/gateway-pool.ts`), carries one byte to an echo server behind the gateway and back, and is closed by both ends. The egress and the echo server are this process; only the gateway's CPU
  * counts. Prints one line of JSON: `{"flows", "seconds", "gatewayCpuSeconds"}`.
  *
  * Without `--gateway` it starts one (`--runtime node|bun`, default node) for itself, pinned to `--cpu` if given. To use one that runs: `--gateway 127.0.0.1:4143 --pid N --gateway-identity NAME --target NAME:PORT` and
@@ -16,12 +16,12 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseAddress } from '../../src/base/address.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { Trunk } from '../../src/egress/trunk.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
-import { Accounts } from '../../src/proxy/accounts.ts';
-import type { Connection, ConnectionHandler } from '../../src/proxy/connection.ts';
-import { targetField } from '../../src/proxy/streams/head.ts';
+import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
+import { ProxyCounters } from '../../src/proxy/metrics/counters.ts';
+import type { Connection, ConnectionHandler } from '../../src/proxy/io/connection.ts';
+import { targetField } from '../../src/proxy/streams/stream-head.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { fixedIdentity } from '../../test/support/fixed-identity.ts';
@@ -56,11 +56,11 @@ export interface NewFlowsResult {
 /** Opens flows for a while, so many at a time. @throws Error when a flow fails */
 export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult> {
   const { host, port, gatewayIdentity, target, streams, seconds, concurrency } = options;
-  const trunk = new Trunk(
+  const pool = new GatewayPool(
     { host, port, identity: gatewayIdentity },
     {
       identity: fixedIdentity({ ...options, name: '', notAfter: Number.POSITIVE_INFINITY }),
-      accounts: new Accounts(),
+      counters: new ProxyCounters(),
       clock: systemClock,
       random: Math.random,
       log: createLogger({ name: 'bench', level: 'silent' }),
@@ -68,7 +68,7 @@ export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult
     },
   );
   const purpose = { ...target, field: targetField(`${target.name}:${target.port}`) };
-  const flow = async () => new EchoedByte(await trunk.open(purpose, 'opaque')).done;
+  const flow = async () => new EchoedByte(await pool.open(purpose, 'opaque')).done;
   let flows = 0;
   const until = async (end: number) => {
     const worker = async () => {
@@ -89,7 +89,7 @@ export async function newFlows(options: NewFlowsOptions): Promise<NewFlowsResult
     seconds: (performance.now() - startedAt) / 1000,
     gatewayCpuSeconds: cpuSeconds(...options.pids) - cpu,
   };
-  trunk.destroy();
+  pool.destroy();
   return result;
 }
 

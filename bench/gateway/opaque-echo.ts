@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { median } from './bench-py.ts';
 import { cpuSeconds } from '../cpu-seconds.ts';
 import { IDENTITY, type Stage } from './stage.ts';

@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
-import { messageOf } from '../../src/base/errors.ts';
+import { messageOf } from '../../src/api/errors/linkspan-error.ts';
 import { benchPy, type BenchOptions, medianOf, ratioOf, type Samples } from './bench-py.ts';
 import { throughHeader } from './header.ts';
 import { newFlowsRow } from './flows.ts';

@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
-import { messageOf } from '../../src/base/errors.ts';
+import { messageOf } from '../../src/api/errors/linkspan-error.ts';
 import { orExplain } from '../../test/testbed/errors.ts';
 import { NEEDS } from '../../test/testbed/binaries/programs.ts';
 import { reexecInNetns } from '../../test/testbed/netns.ts';

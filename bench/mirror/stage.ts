@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { isAlreadyExists, type KubeClient } from '../../src/kube/client.ts';
-import { endpointSlices, namespaces, secrets, services } from '../../src/kube/resource.ts';
-import { links } from '../../src/link/schema.ts';
+import { isAlreadyExists, type KubeClient } from '../../src/kube/client/kube-client.ts';
+import { endpointSlices, namespaces, secrets, services } from '../../src/kube/objects/resource.ts';
+import { links } from '../../src/api/link/link-schema.ts';
 import { clientOf } from '../../test/support/cluster-objects.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { installCrd } from '../../test/support/linked-clusters.ts';

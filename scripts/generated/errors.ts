@@ -1,5 +1,5 @@
 /** docs/reference/errors.md, from the catalogue. */
-import { catalogue } from '../../src/base/error-catalogue.ts';
+import { catalogue } from '../../src/api/errors/error-catalogue.ts';
 
 /** The whole reference page. */
 export function errorsPage(): string {

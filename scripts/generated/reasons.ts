@@ -1,6 +1,6 @@
 /** docs/reference/reasons.md, from the words of `linkspan explain`. */
-import { REASON_TABLES } from '../../src/cli/explain-words.ts';
-import { type AnyReason, reasonAdvice } from '../../src/cli/reason-advice.ts';
+import { REASON_TABLES } from '../../src/cli/output/explain-words.ts';
+import { type AnyReason, reasonAdvice } from '../../src/cli/output/reason-advice.ts';
 
 /** The whole reference page. */
 export function reasonsPage(): string {

@@ -17,6 +17,10 @@ interface EsNode {
   readonly parent?: EsNode;
   readonly property?: EsNode;
   readonly arguments?: readonly EsNode[];
+  readonly id?: EsNode;
+  readonly init?: EsNode | null;
+  readonly expression?: EsNode;
+  readonly properties?: readonly EsNode[];
 }
 
 interface Context {
@@ -63,7 +67,14 @@ const linearRegexes = {
   },
 };
 
-/** An annotation is read by `readAnnotation` of `src/base/annotations.ts`, where each has a limit. */
+/** The name of what is read from: of `metadata.annotations`, and of `metadata?.annotations ?? {}`. */
+function nameOf(node: EsNode | null | undefined): string | undefined {
+  const inner = node?.type === 'LogicalExpression' ? node.left : node;
+  const plain = inner?.type === 'ChainExpression' ? inner.expression : inner;
+  return plain?.property?.name ?? plain?.name;
+}
+
+/** An annotation is read by `readAnnotation` of `src/api/annotations.ts`, where each has a limit. */
 const readAnnotations = {
   meta: { type: 'problem', docs: { description: 'Annotations are read where they have a limit.' } },
   create(context: Context) {
@@ -75,6 +86,14 @@ const readAnnotations = {
         const written =
           parent?.operator === 'delete' || (parent?.type === 'AssignmentExpression' && parent.left === node);
         if (!written) context.report({ node, message: 'annotations are read by readAnnotation()' });
+      },
+      VariableDeclarator(node: EsNode) {
+        if (node.id?.type !== 'ObjectPattern' || nameOf(node.init) !== 'annotations') return;
+        // What is called `_` is taken out, not read.
+        const read = node.id.properties?.some(
+          ({ type, value }) => type === 'Property' && (value as EsNode | undefined)?.name !== '_',
+        );
+        if (read === true) context.report({ node, message: 'annotations are read by readAnnotation()' });
       },
     };
   },

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { LinkspanError } from './errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 
 /** A socket address; IPv6 hosts are held without brackets. */
 export interface SocketAddress {

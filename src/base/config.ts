@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { LinkspanError } from './errors.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 
 /**
  * Parses configuration once, at the edge. Every problem is reported with the name of the setting; an unknown key is an error that

@@ -13,8 +13,8 @@ interface Range {
 /** Longest text of an IPv6 address; longer text is not looked at. */
 const MAX_TEXT = 45;
 const MAPPED_BITS = 96;
-/** The leading bits of IPv4 in IPv6, as `masked` gives them. */
-const MAPPED = '\0\0\0\0\0\0\0\0\0\0\xff\xff';
+/** How sockets write an IPv4 address on a port of both families. */
+const MAPPED_PREFIX = '::ffff:';
 
 /**
  * The bytes of an address; undefined for everything that is not one in its strict form: no leading zeros or missing parts (`127.1`, `0177.0.0.1`, which resolvers take), no zone
@@ -44,11 +44,14 @@ export function addressBytes(text: string): Bytes | undefined {
  * itself. Pure.
  */
 export function shareOf(address: string): string {
+  // Asked for every connection, so that the usual forms are not taken apart.
+  const tail = address.startsWith(MAPPED_PREFIX) ? address.slice(MAPPED_PREFIX.length) : address;
+  if (isIP(tail) === 4) return tail;
   const bytes = addressBytes(before(address, '%'));
   if (bytes === undefined) return address;
-  return masked(bytes, MAPPED_BITS) === MAPPED
-    ? `4 ${bytes.subarray(12).join('.')}`
-    : `6 ${bytes.subarray(0, 8).join('.')}`;
+  const mapped =
+    bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  return mapped ? bytes.subarray(12).join('.') : `${bytes.subarray(0, 8).join('.')}/64`;
 }
 
 /** The eight groups of an IPv6 address that `isIP` has taken. */

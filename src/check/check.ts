@@ -1,5 +1,5 @@
 import { sleep, type Clock } from '../base/clock.ts';
-import { codeOf, describeError } from '../base/errors.ts';
+import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 
 /** What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to add. */
 export type Finding =
@@ -31,7 +31,7 @@ export interface Category {
 }
 
 /** A check and what came of it. */
-export interface Outcome {
+export interface CheckOutcome {
   readonly category: string;
   readonly check: Check;
   readonly finding: Finding;
@@ -43,7 +43,7 @@ export interface RunOptions {
   readonly timeoutMs: number;
   /** How long retried checks are asked again, all together. */
   readonly waitMs: number;
-  readonly onOutcome: (outcome: Outcome) => void;
+  readonly onOutcome: (outcome: CheckOutcome) => void;
   /** Told of a check that will be asked again: what was learned before is old by then. */
   readonly onWaiting: (text: string) => void;
 }

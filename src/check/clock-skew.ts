@@ -1,9 +1,9 @@
 import type { Clock } from '../base/clock.ts';
-import type { KubeClient } from '../kube/client.ts';
-import type { LinkObject } from '../link/schema.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Finding, skipped, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
-import { askTarget } from './targets.ts';
+import type { CheckFacts } from './check-facts.ts';
+import { askTarget } from './asked-targets.ts';
 
 /** Tokens and certificates have times in them: clocks further apart make good ones look expired, or not yet valid. Milliseconds. */
 const SKEW_MS = 5000;

@@ -1,18 +1,18 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { describeError } from '../base/errors.ts';
-import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../base/names.ts';
-import { keyOf } from '../kube/resource.ts';
-import { decideGateway, readNamedGateways } from '../link/export-gateways.ts';
-import { parseImportPolicy } from '../link/import-policy.ts';
-import { parseLink, type LinkObject } from '../link/schema.ts';
-import type { LinkReport } from '../mirror/explain.ts';
-import { controlNamespaces, importRefusal, shortList } from '../mirror/import-rules.ts';
-import { memberName } from '../mirror/naming.ts';
-import { REFUSED } from '../mirror/reasons.ts';
-import { isSteering } from '../mirror/steering.ts';
+import { describeError } from '../api/errors/linkspan-error.ts';
+import { memberName } from '../api/mirror/federated-members.ts';
+import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../api/names.ts';
+import { keyOf } from '../kube/objects/resource.ts';
+import { decideGateway, readNamedGateways } from '../linking/export-gateways.ts';
+import { parseImportPolicy } from '../api/link/import-policy.ts';
+import { parseLink, type LinkObject } from '../api/link/link-schema.ts';
+import type { LinkReport } from '../controllers/explain.ts';
+import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
+import { REFUSED } from '../api/reasons/mirror-reasons.ts';
+import { isSteering } from '../controllers/imports/steering.ts';
 import { type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
-import { askTarget } from './targets.ts';
+import type { CheckFacts } from './check-facts.ts';
+import { askTarget } from './asked-targets.ts';
 
 /** What import policies refuse (ADR 0027), and whether they know what they should. */
 export function importChecks(facts: CheckFacts): Check[] {

@@ -1,7 +1,7 @@
 import type { V1CustomResourceDefinition, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { messageOf } from '../base/errors.ts';
-import { CLUSTER_NAME_LABEL, CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import { CLUSTER_NAME_LABEL, CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../api/names.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -10,15 +10,15 @@ import {
   roleBindings,
   roles,
   serviceAccounts,
-} from '../kube/resource.ts';
-import { deniedRights, rightText } from '../kube/rights.ts';
-import { mirroringRights } from '../link/account-rights.ts';
-import { type LinkObject, links, parseLink, readableNamespaces } from '../link/schema.ts';
-import type { LinkReport } from '../mirror/explain.ts';
+} from '../kube/objects/resource.ts';
+import { deniedRights, rightText } from '../kube/client/access-review.ts';
+import { mirroringRights } from '../linking/account-rights.ts';
+import { type LinkObject, links, parseLink, readableNamespaces } from '../api/link/link-schema.ts';
+import type { LinkReport } from '../controllers/explain.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
-import { askTarget } from './targets.ts';
-import { boundRoots, trustRoots } from './trust.ts';
+import type { CheckFacts } from './check-facts.ts';
+import { askTarget } from './asked-targets.ts';
+import { boundRoots, trustRoots } from './trust-roots.ts';
 
 const NO_LINKS: Finding = { result: 'skipped', text: 'no links detected' };
 const NO_PROXY: Finding = {

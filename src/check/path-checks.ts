@@ -1,12 +1,12 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { readEgressPorts } from '../base/egress-ports.ts';
-import { codeOf, messageOf } from '../base/errors.ts';
-import { CLUSTER_NAME_LABEL, EGRESS_PORTS } from '../base/names.ts';
-import { keyOf } from '../kube/resource.ts';
-import type { LinkObject } from '../link/schema.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { readEgressPorts } from '../api/egress/egress-ports.ts';
+import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
+import { CLUSTER_NAME_LABEL, EGRESS_PORTS } from '../api/names.ts';
+import { keyOf } from '../kube/objects/resource.ts';
+import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
-import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './facts.ts';
+import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 
 /** Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old. */
 export function pathChecks(facts: CheckFacts): Check[] {

@@ -1,12 +1,13 @@
 import type { Clock } from '../base/clock.ts';
-import type { ErrorCode } from '../base/error-catalogue.ts';
-import { codeOf, describeError } from '../base/errors.ts';
-import { EXTENSION_LABEL } from '../base/names.ts';
-import { namespaces } from '../kube/resource.ts';
+import type { ErrorCode } from '../api/errors/error-catalogue.ts';
+import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
+import { EXTENSION_LABEL } from '../api/names.ts';
+import { namespaces } from '../kube/objects/resource.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
+import type { CheckFacts } from './check-facts.ts';
 import { clockSkew } from './clock-skew.ts';
 import { importPreChecks } from './import-checks.ts';
+import { slicePreChecks } from './slice-checks.ts';
 
 /** How an installation would end that writes nothing. */
 export interface Trial {
@@ -41,6 +42,7 @@ export function preChecks(facts: CheckFacts, options: PreOptions): Category {
       ...serverChecks(facts),
       ...roomChecks(facts, options),
       ...importPreChecks(facts),
+      ...slicePreChecks(facts),
       ...trialChecks(tried),
     ],
   };

@@ -1,4 +1,4 @@
-import type { Outcome } from './check.ts';
+import type { CheckOutcome } from './check.ts';
 
 /** Where people read what a check means and what to do. */
 const HINTS = 'https://linkerd.io/2/checks/#';
@@ -25,7 +25,7 @@ export function hintOf(id: string): string {
   return (id.startsWith('l5d-') ? HINTS : OWN_HINTS) + id;
 }
 
-export function checkReport(outcomes: readonly Outcome[], success: boolean): CheckReport {
+export function checkReport(outcomes: readonly CheckOutcome[], success: boolean): CheckReport {
   const categories = new Map<string, CheckReport['categories'][number]['checks'][number][]>();
   for (const { category, check, finding } of outcomes) {
     const checks = categories.get(category) ?? [];
@@ -50,7 +50,7 @@ export function headingText(name: string): string {
 }
 
 /** One check as Linkerd prints it: the mark, what it is, what was found below, the hint of what failed. */
-export function outcomeText({ check, finding }: Outcome, paint: Paint): string {
+export function outcomeText({ check, finding }: CheckOutcome, paint: Paint): string {
   const marks = {
     success: paint('green', '√'),
     skipped: '-',

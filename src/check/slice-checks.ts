@@ -1,7 +1,7 @@
 import type { V1Deployment, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { endpointSlices, keyOf, services } from '../kube/resource.ts';
-import { MANAGER } from '../base/names.ts';
-import { SERVICE_NAME_LABEL } from '../discovery/endpoint-slices.ts';
+import { endpointSlices, keyOf, services } from '../kube/objects/resource.ts';
+import { MANAGER } from '../api/names.ts';
+import { SERVICE_NAME_LABEL } from '../exports/endpoint-slices.ts';
 import { DEFAULT_EXPORT_SELECTORS } from '../discovery/kube-targets.ts';
 import {
   type HandMadeSlicesAllowed,
@@ -9,9 +9,9 @@ import {
   isHandMade,
   KNOWN_SLICE_MAKERS,
   MANAGED_BY_LABEL,
-} from '../discovery/slice-makers.ts';
+} from '../exports/slice-makers.ts';
 import { type Check, type Finding, MAX_LINES, skipped, unless } from './check.ts';
-import type { CheckFacts } from './facts.ts';
+import type { CheckFacts } from './check-facts.ts';
 
 const FLAG = '--hand-made-slices';
 
@@ -22,17 +22,35 @@ export function sliceChecks(facts: CheckFacts): Check[] {
       id: 'linkspan-hand-made-slices',
       text: 'the gateway serves the slices of every exported Service',
       severity: 'warning',
-      run: () => unserved(facts),
+      run: async () => {
+        const gateway = await gatewayOf(facts);
+        return gateway === undefined ? skipped('there is no gateway here') : unserved(facts, gateway);
+      },
     },
   ];
 }
 
-async function unserved(facts: CheckFacts): Promise<Finding> {
-  const gateway = (await facts.deployments()).find(
+/** What `check --pre` warns of: Linkerd's gateway serves any slice, and ours comes in its place. */
+export function slicePreChecks(facts: CheckFacts): Check[] {
+  return [
+    {
+      id: 'linkspan-pre-hand-made-slices',
+      text: 'the gateway would serve the slices of every exported Service',
+      severity: 'warning',
+      run: async () => unserved(facts, await gatewayOf(facts)),
+    },
+  ];
+}
+
+async function gatewayOf(facts: CheckFacts): Promise<V1Deployment | undefined> {
+  return (await facts.deployments()).find(
     ({ metadata }) => metadata?.labels?.['app.kubernetes.io/component'] === 'gateway',
   );
-  if (gateway === undefined) return skipped('there is no gateway here');
-  const isServed = handMadeSlicesIn(namespacesOf(gateway));
+}
+
+/** @param gateway undefined where it is still to come: with the default, which serves none */
+async function unserved(facts: CheckFacts, gateway: V1Deployment | undefined): Promise<Finding> {
+  const isServed = handMadeSlicesIn(gateway === undefined ? [] : namespacesOf(gateway));
   const known = [...KNOWN_SLICE_MAKERS, MANAGER].join(',');
   const labelSelector = `${SERVICE_NAME_LABEL},${MANAGED_BY_LABEL} notin (${known})`;
   const [{ items: slices }, ...exported] = await Promise.all([

@@ -1,17 +1,22 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { messageOf } from '../base/errors.ts';
-import { GATEWAY_IDENTITY, OURS } from '../base/names.ts';
-import { ANCHORS_KEY_ENDING } from '../identity/bound-anchors.ts';
-import { type Certificate, oneLine, parseCertificates } from '../identity/certificate.ts';
-import { nameConstraintsOf, permits } from '../identity/name-constraints.ts';
-import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../identity/signer-name.ts';
-import { isBelowDomain, trustDomainOf } from '../identity/trust-domain.ts';
-import { isForbidden } from '../kube/client.ts';
-import { services } from '../kube/resource.ts';
-import type { LinkObject } from '../link/schema.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import {
+  ANCHORS_CONFIG_MAP,
+  GATEWAY_IDENTITY,
+  OURS,
+  TRUST_CONFIG_MAP,
+  TRUST_DOMAIN_KEY,
+} from '../api/names.ts';
+import { ANCHORS_KEY_ENDING } from '../identity/trust/bound-anchors.ts';
+import { type Certificate, oneLine, parseCertificates } from '../identity/x509/certificate.ts';
+import { nameConstraintsOf, permits } from '../identity/x509/name-constraints.ts';
+import { isBelowDomain, trustDomainOf } from '../identity/names/trust-domain.ts';
+import { isForbidden } from '../kube/client/kube-client.ts';
+import { services } from '../kube/objects/resource.ts';
+import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, passed, skipped } from './check.ts';
-import type { CheckFacts } from './facts.ts';
+import type { CheckFacts } from './check-facts.ts';
 
 /** Who may vouch for whom, as a cluster has it. */
 export interface TrustDomainFacts {

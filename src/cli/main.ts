@@ -1,8 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import path from 'node:path';
-import { codeOf, describeError } from '../base/errors.ts';
+import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { readVersion } from '../base/version.ts';
-import { usageError } from './usage.ts';
+import { usageError } from './output/usage-error.ts';
 import { HIDDEN, verbsFor } from './verbs.ts';
 
 /** What a shell or a script learns: 1 it could not be done, 2 it was asked for in a wrong way. */

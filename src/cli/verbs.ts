@@ -1,32 +1,35 @@
 import type { Command } from 'commander';
-import { withExamples } from './examples.ts';
+import { withExamples } from './output/examples.ts';
 
 type Verb = () => Command;
 
 const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
-  install: async () => (await import('./install.ts')).installCommand,
-  upgrade: async () => (await import('./install.ts')).upgradeCommand,
-  uninstall: async () => (await import('./uninstall.ts')).uninstallCommand,
-  controller: async () => (await import('./controller.ts')).controllerCommand,
-  signer: async () => (await import('./signer.ts')).signerCommand,
-  gateway: async () => (await import('./gateway.ts')).gatewayCommand,
-  egress: async () => (await import('./egress.ts')).egressCommand,
-  'link-gen': async () => (await import('./link-gen.ts')).linkGenCommand,
-  link: async () => (await import('./link.ts')).linkCommand,
-  unlink: async () => (await import('./unlink.ts')).unlinkCommand,
-  allow: async () => (await import('./allow.ts')).allowCommand,
-  export: async () => (await import('./export.ts')).exportCommand,
-  unexport: async () => (await import('./export.ts')).unexportCommand,
-  check: async () => (await import('./check.ts')).checkCommand,
-  gateways: async () => (await import('./gateways.ts')).gatewaysCommand,
-  links: async () => (await import('./links.ts')).linksCommand,
-  mirrors: async () => (await import('./mirrors.ts')).mirrorsCommand,
-  explain: async () => (await import('./explain.ts')).explainCommand,
-  identity: async () => (await import('./identity.ts')).identityCommand,
-  completion: async () => (await import('./completion.ts')).completionCommand,
-  complete: async () => (await import('./completion.ts')).completeCommand,
-  'label-namespace': async () => (await import('./label-namespace.ts')).labelNamespaceCommand,
-  version: async () => (await import('./version.ts')).versionCommand,
+  install: async () => (await import('./commands/install.ts')).installCommand,
+  upgrade: async () => (await import('./commands/install.ts')).upgradeCommand,
+  uninstall: async () => (await import('./commands/uninstall.ts')).uninstallCommand,
+  controller: async () => (await import('./commands/controller.ts')).controllerCommand,
+  signer: async () => (await import('./commands/signer.ts')).signerCommand,
+  gateway: async () => (await import('./commands/gateway.ts')).gatewayCommand,
+  egress: async () => (await import('./commands/egress.ts')).egressCommand,
+  'link-gen': async () => (await import('./commands/link-gen.ts')).linkGenCommand,
+  link: async () => (await import('./commands/link.ts')).linkCommand,
+  unlink: async () => (await import('./commands/unlink.ts')).unlinkCommand,
+  allow: async () => (await import('./commands/allow.ts')).allowCommand,
+  export: async () => (await import('./commands/export.ts')).exportCommand,
+  unexport: async () => (await import('./commands/export.ts')).unexportCommand,
+  check: async () => (await import('./commands/check.ts')).checkCommand,
+  gateways: async () => (await import('./commands/gateways.ts')).gatewaysCommand,
+  links: async () => (await import('./commands/links.ts')).linksCommand,
+  mirrors: async () => (await import('./commands/mirrors.ts')).mirrorsCommand,
+  explain: async () => (await import('./commands/explain.ts')).explainCommand,
+  identity: async () => (await import('./commands/identity.ts')).identityCommand,
+  completion: async () => (await import('./commands/completion.ts')).completionCommand,
+  complete: async () => {
+    const { completeCommand } = await import('./commands/completion.ts');
+    return () => completeCommand(verbs, HIDDEN);
+  },
+  'label-namespace': async () => (await import('./commands/label-namespace.ts')).labelNamespaceCommand,
+  version: async () => (await import('./commands/version.ts')).versionCommand,
 };
 
 /**

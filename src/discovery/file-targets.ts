@@ -5,18 +5,19 @@ import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { parseConfig } from '../base/config.ts';
-import { describeError, LinkspanError, messageOf } from '../base/errors.ts';
+import { describeError, LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../base/file-watch.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
-import type { Rate, RateLimits } from '../base/rate-limits.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
+import type { TargetEndpoint } from '../exports/target-endpoint.ts';
+import type { Rate, RateLimits } from '../policy/rate-limits/rate-limits.ts';
 import { yamlValue } from '../base/yaml.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { faultRules } from './fault-rules.ts';
-import { parseRate, RATE_FORM, rateLimits } from './rate-limits.ts';
-import { portProtocol } from './port-protocol.ts';
-import { readRequestKeys, requestKeys } from './file-requests.ts';
-import { type TargetEndpoint, type TargetSource, type TargetSpec, targetKey } from './target.ts';
+import { faultRules } from '../policy/faults/fault-rules.ts';
+import { parseRate, RATE_FORM, rateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
+import { portProtocol } from '../api/ports/port-protocol.ts';
+import { readRequestKeys, requestKeys } from '../policy/requests/request-keys.ts';
+import { targetKey, type TargetSource, type TargetSpec } from './target-spec.ts';
 import { TargetTable } from './target-table.ts';
 
 const DNS_LABELS = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
@@ -43,7 +44,7 @@ const endpoint = z.string().transform((text, context): TargetEndpoint => {
   return z.NEVER;
 });
 
-/** `*`, `*.rest`, a DNS-like identity or a URI: what `matchesIdentity` of src/identity/peer.ts takes. */
+/** `*`, `*.rest`, a DNS-like identity or a URI: what `matchesIdentity` of src/identity/x509/peer-certificate.ts takes. */
 const identityPattern = z
   .string()
   .refine(

@@ -1,25 +1,25 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { eachAlone } from '../base/alone.ts';
+import { eachAlone } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
-import { EXPORTED_LABEL, FEDERATED_LABEL } from '../base/names.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import { EXPORTED_LABEL, FEDERATED_LABEL } from '../api/names.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { readAccrual } from './accrual.ts';
+import { readAccrual } from '../policy/accrual/accrual.ts';
 import { AnnotationProblems } from './annotation-problems.ts';
 import { AddressUsers } from './address-users.ts';
-import { FaultAnnotations } from './fault-annotations.ts';
-import { type Family, firstFamily, usedFamily } from './endpoint-slices.ts';
-import { ExportView } from './export-view.ts';
+import { FaultAnnotations } from '../policy/faults/fault-annotations.ts';
+import { type Family, firstFamily, usedFamily } from '../exports/endpoint-slices.ts';
+import { ExportView } from '../exports/export-view.ts';
 import { MeshPods, type MeshSettings } from './mesh-pods.ts';
-import { readRateLimits } from './rate-limits.ts';
-import { readRequestAnnotations } from './request-annotations.ts';
-import { ServiceProfiles } from './service-profiles.ts';
+import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
+import { readRequestAnnotations } from '../policy/requests/request-annotations.ts';
+import { ServiceProfiles } from './service-profile-watch.ts';
 import { serviceTargets, targetHosts } from './service-targets.ts';
-import { type HandMadeSlicesAllowed, isHandMade, NO_HAND_MADE_SLICES } from './slice-makers.ts';
-import type { TargetSource, TargetSpec } from './target.ts';
+import { type HandMadeSlicesAllowed, isHandMade, NO_HAND_MADE_SLICES } from '../exports/slice-makers.ts';
+import type { TargetSource, TargetSpec } from './target-spec.ts';
 import { TargetTable } from './target-table.ts';
 
 /** Selectors of the Services that a gateway serves by default: those that Links reach through it. */

@@ -1,10 +1,10 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import { INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../base/names.ts';
-import { isListed } from './port-list.ts';
-import { portProtocol } from './port-protocol.ts';
-import { defined } from './stored-shape.ts';
-import type { MeshEndpoint } from './target.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { INBOUND_PORT, OPAQUE_PORTS, SKIPPED_INBOUND_PORTS } from '../api/names.ts';
+import { isListed } from '../api/ports/port-list.ts';
+import { portProtocol } from '../api/ports/port-protocol.ts';
+import { defined } from '../exports/stored-shape.ts';
+import type { MeshEndpoint } from '../exports/target-endpoint.ts';
 
 /** Label that Linkerd's injector puts on a pod that it has given a proxy: the namespace of the control plane. */
 export const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
@@ -17,7 +17,7 @@ const KEPT = [OPAQUE_PORTS, SKIPPED_INBOUND_PORTS, INBOUND_PORT] as const;
 const DEFAULT_INBOUND_PORT = 4143;
 
 /** What is kept of a meshed pod; there may be tens of thousands. Pods that have ended, and those without a proxy or an address, are not kept. */
-export function storedPod(pod: V1Pod): V1Pod | undefined {
+export function storedMeshPod(pod: V1Pod): V1Pod | undefined {
   const { name, namespace, uid, resourceVersion, labels, annotations } = pod.metadata ?? {};
   const proxy = proxyOf(pod);
   if (proxy === undefined || !isReachable(pod)) return undefined;

@@ -1,16 +1,16 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Random } from '../base/backoff.ts';
 import { sleep, type Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
-import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { Reflector } from '../kube/reflector.ts';
-import { newest } from '../kube/resource-version.ts';
-import { pods } from '../kube/resource.ts';
-import { IndexedStore } from '../kube/store.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import type { MeshEndpoint } from '../exports/target-endpoint.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { Reflector } from '../kube/informer/reflector.ts';
+import { newest } from '../kube/objects/resource-version.ts';
+import { pods } from '../kube/objects/resource.ts';
+import { IndexedStore } from '../kube/informer/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { addressesOf, CONTROL_PLANE_LABEL, meshEndpoint, storedPod } from './mesh-pod.ts';
-import type { MeshEndpoint } from './target.ts';
+import { addressesOf, CONTROL_PLANE_LABEL, meshEndpoint, storedMeshPod } from './mesh-pod.ts';
 
 export interface MeshSettings {
   /** Namespace of the control plane whose pods are spoken to as a mesh; those of another one are plain, as for Linkerd's proxies. */
@@ -57,7 +57,7 @@ export class MeshPods {
       resource: pods,
       store: this.#store,
       labelSelector: `${CONTROL_PLANE_LABEL}=${controlNamespace}`,
-      transform: storedPod,
+      transform: storedMeshPod,
     });
     this.#store.subscribe('targets: pods of the mesh', ({ object, previous }) =>
       onChange([...addressesOf(object), ...(previous === undefined ? [] : addressesOf(previous))]),

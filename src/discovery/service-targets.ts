@@ -1,20 +1,20 @@
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import { readAnnotation } from '../base/annotations.ts';
-import type { FaultRule } from '../base/faults.ts';
-import { ALLOWED_CLIENTS } from '../base/names.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { ALLOWED_CLIENTS } from '../api/names.ts';
 import { listItems } from '../base/text.ts';
-import { readAccrual } from './accrual.ts';
+import { readAccrual } from '../policy/accrual/accrual.ts';
 import {
   type EndpointView,
   isExternalName,
   isHeadless,
   portEndpoints,
   slicesByHost,
-} from './endpoint-slices.ts';
-import { servicePortProtocol } from './port-protocol.ts';
-import { readRateLimits } from './rate-limits.ts';
-import { type ReadRequests, readRequestAnnotations } from './request-annotations.ts';
-import type { TargetSpec } from './target.ts';
+} from '../exports/endpoint-slices.ts';
+import { servicePortProtocol } from '../api/ports/port-protocol.ts';
+import type { FaultRule } from '../policy/faults/fault-rules.ts';
+import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
+import { type ReadRequests, readRequestAnnotations } from '../policy/requests/request-annotations.ts';
+import type { TargetSpec } from './target-spec.ts';
 
 /** What beside a Service and its slices decides its targets. */
 export interface TargetView extends EndpointView {

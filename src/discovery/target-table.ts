@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { tellAll } from '../base/alone.ts';
-import { type TargetEndpoint, type TargetSpec, targetKey } from './target.ts';
+import { tellAll } from '../base/isolation.ts';
+import type { TargetEndpoint } from '../exports/target-endpoint.ts';
+import { targetKey, type TargetSpec } from './target-spec.ts';
 
 /** The targets known now. Listeners hear of a key only when what it stands for has changed. */
 export class TargetTable {

@@ -1,8 +1,8 @@
 import { isIPv6, type LookupFunction } from 'node:net';
-import { eachAlone } from '../base/alone.ts';
+import { eachAlone } from '../base/isolation.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { failedAnswer, failureOf, hasAddresses, type LookUp, type NameAnswer } from './answer.ts';
 import {

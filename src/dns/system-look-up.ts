@@ -1,7 +1,7 @@
 import { promises as dns } from 'node:dns';
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
 import {
   answerOf,
   type FamilyAnswer,

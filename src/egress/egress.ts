@@ -1,12 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import { eachAlone, surface } from '../base/alone.ts';
-import { sleep, type Clock } from '../base/clock.ts';
-import { containedClock } from '../base/contained-clock.ts';
-import { codeOf, messageOf } from '../base/errors.ts';
+import { eachAlone, surface } from '../base/isolation.ts';
+import { type Clock, containedClock, sleep } from '../base/clock.ts';
+import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { SharedWork } from '../base/shared-work.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
-import { Accounts } from '../proxy/accounts.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
+import { ProxyCounters } from '../proxy/metrics/counters.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
 import { type Clients, NO_CLIENTS } from './clients/client.ts';
@@ -14,15 +13,15 @@ import { ClientFields } from './clients/client-fields.ts';
 import { type NamespaceRules, NO_NAMESPACE_RULES } from './clients/namespace-rules.ts';
 import { RefusedClients } from './clients/refusals.ts';
 import type { RelayPolicy } from './clients/relay-rule.ts';
-import type { ClientParts } from './clients/route-clients.ts';
+import type { ClientParts } from './route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
-import type { Route } from './routes.ts';
-import { type GatewayTry, tryGateway } from './try-gateway.ts';
-import type { GatewayPlace } from './trunk.ts';
-import { Trunks } from './trunks.ts';
+import type { Route } from './routes/routes.ts';
+import { type GatewayTry, tryGateway } from './gateways/gateway-try.ts';
+import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
+import { GatewayPools } from './gateways/gateway-pools.ts';
 
 export interface EgressOptions
-  extends Omit<RouteServerOptions, 'accounts' | 'draining' | 'trunks' | 'parts'>,
+  extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'parts'>,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
   /** Who sends from the addresses of this cluster; default nobody is told apart. */
@@ -50,12 +49,12 @@ const TRIES = { concurrency: 4, keepMs: 1000 };
  * only its own route waiting.
  */
 export class Egress {
-  readonly accounts: Accounts;
+  readonly counters: ProxyCounters;
   /** Clients that were refused here. */
   readonly refused: RefusedClients;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
-  readonly #trunks: Trunks;
+  readonly #pools: GatewayPools;
   readonly #parts: ClientParts;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
@@ -72,17 +71,17 @@ export class Egress {
   #draining = false;
 
   constructor(options: EgressOptions) {
-    this.accounts = new Accounts({
+    this.counters = new ProxyCounters({
       known: (label) => this.#labels.has(label),
       clock: options.clock,
       onCaught: flowErrors(options),
     });
-    this.#clock = containedClock(options.clock, (error) => this.accounts.caught(error));
+    this.#clock = containedClock(options.clock, (error) => this.counters.caught(error));
     this.#options = { ...options, clock: this.#clock };
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
-    this.#trunks = new Trunks({
+    this.#pools = new GatewayPools({
       ...this.#options,
-      accounts: this.accounts,
+      counters: this.counters,
       onProven: (connection, socket) => this.#peers.add(connection, socket),
     });
     this.refused = new RefusedClients(options);
@@ -161,7 +160,7 @@ export class Egress {
 
   /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. Those who ask at the same time share it. */
   async tryGateways(): Promise<GatewayTry[]> {
-    const places = new Map<string, GatewayPlace>();
+    const places = new Map<string, GatewayEndpoint>();
     for (const { places: own } of this.#servers.values())
       for (const place of own) places.set(`${place.host} ${place.port} ${place.identity}`, place);
     return Promise.all(
@@ -179,7 +178,7 @@ export class Egress {
     while (open() > 0 && this.#clock.monotonic() < deadline) await sleep(this.#clock, 50);
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
     eachAlone(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
-    this.#trunks.destroy();
+    this.#pools.destroy();
     this.#peers.close();
   }
 
@@ -192,8 +191,8 @@ export class Egress {
   #open(port: number, route: Route): void {
     const server = new RouteServer(route, {
       ...this.#options,
-      accounts: this.accounts,
-      trunks: this.#trunks,
+      counters: this.counters,
+      pools: this.#pools,
       parts: this.#parts,
       draining: () => this.#draining,
     });

@@ -1,12 +1,12 @@
 import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import { type Connection, endCarried, SocketConnection } from '../proxy/connection.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import type { ProxyCounters } from '../proxy/metrics/counters.ts';
+import { type Connection, endCarried, SocketConnection } from '../proxy/io/connection.ts';
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;
-  readonly accounts: Accounts;
+  readonly counters: ProxyCounters;
   /** It takes no more connections, and the last one has ended. */
   readonly onLeft: () => void;
   readonly onArrival: (client: Connection) => void;
@@ -58,18 +58,18 @@ export class PortListener {
   }
 
   #admit(socket: net.Socket): void {
-    const { accounts, onArrival } = this.#options;
-    const connection = new SocketConnection(socket, accounts);
+    const { counters, onArrival } = this.#options;
+    const connection = new SocketConnection(socket, counters);
     this.#connections.add(connection);
-    accounts.client.follow(connection, socket);
-    socket.once('close', () => {
+    counters.client.follow(connection);
+    connection.whenClosed(() => {
       this.#connections.delete(connection);
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });
     try {
       onArrival(connection);
     } catch (error) {
-      endCarried(connection, accounts, accounts.caught(error));
+      endCarried(connection, counters, counters.caught(error));
     }
   }
 }

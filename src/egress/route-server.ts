@@ -4,24 +4,25 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { type AddressRefusal, HostAddresses } from '../dns/host-addresses.ts';
 import type { HostNames } from '../dns/host-names.ts';
-import { DISTRUST_GRACE_MS } from '../identity/open-peers.ts';
-import { NO_ACCESS_LOG } from '../proxy/access-log.ts';
-import type { Accounts } from '../proxy/accounts.ts';
-import type { EndpointAddress } from '../proxy/balancer/balancer.ts';
-import { contained } from '../proxy/boundary.ts';
-import { type Connection, endCarried } from '../proxy/connection.ts';
-import { type Flow, type Session, serve } from '../proxy/session.ts';
-import { speechOf } from '../proxy/speech.ts';
-import { Target } from '../proxy/target.ts';
-import type { SessionProtocol } from '../proxy/transport-header.ts';
+import { DISTRUST_GRACE_MS } from '../identity/trust/open-peers.ts';
+import { serve } from '../proxy/downstream/serve.ts';
+import type { SessionProtocol } from '../proxy/http/messages.ts';
+import { NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
+import type { ProxyCounters } from '../proxy/metrics/counters.ts';
+import type { EndpointAddress } from '../proxy/upstream/balancer/balancer.ts';
+import { contained } from '../proxy/http/failure-boundary.ts';
+import { type Connection, endCarried } from '../proxy/io/connection.ts';
+import type { Flow, Session } from '../proxy/downstream/session.ts';
+import { clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
+import { Target } from '../proxy/upstream/target.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { HeldClient } from './clients/held-client.ts';
-import { type ClientParts, RelayedClient, RouteClients } from './clients/route-clients.ts';
-import { GatewayWays } from './gateway-ways.ts';
+import { type ClientParts, RelayedClient, RouteClients } from './route-clients.ts';
+import { GatewayConnections } from './gateways/gateway-connections.ts';
 import { PortListener } from './port-listener.ts';
-import type { Route } from './routes.ts';
-import type { GatewayPlace } from './trunk.ts';
-import type { Trunks } from './trunks.ts';
+import type { Route } from './routes/routes.ts';
+import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
+import type { GatewayPools } from './gateways/gateway-pools.ts';
 
 /**
  * A client that is quiet for so long (milliseconds) may be waiting for a server to speak first. Nothing but time is lost where it does not: it is looked at all the same. Shorter would open connections in vain for clients that
@@ -45,8 +46,8 @@ interface Let {
 
 export interface RouteServerOptions {
   readonly listenAddress: string;
-  readonly trunks: Trunks;
-  readonly accounts: Accounts;
+  readonly pools: GatewayPools;
+  readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -65,7 +66,7 @@ export class RouteServer {
   readonly #listener: PortListener;
   readonly #targets: Record<SessionProtocol, Target>;
   readonly #hosts: HostAddresses;
-  readonly #ways: GatewayWays;
+  readonly #gateways: GatewayConnections;
   readonly #flows = new Map<Flow, Let>();
   readonly #clients: RouteClients;
   #stopped = false;
@@ -77,7 +78,7 @@ export class RouteServer {
     this.#route = route;
     this.#options = options;
     this.#clients = new RouteClients(route, options.parts, options.clock);
-    this.#ways = new GatewayWays(route, options.trunks, options.accounts);
+    this.#gateways = new GatewayConnections(route, options.pools, options.counters);
     this.#targets = {
       http1: this.#target(),
       http2: this.#target(),
@@ -91,8 +92,8 @@ export class RouteServer {
     });
     this.#listener = new PortListener({
       address: { host: options.listenAddress, port: route.listenPort },
-      accounts: options.accounts,
-      onLeft: () => this.#ways.release(),
+      counters: options.counters,
+      onLeft: () => this.#gateways.release(),
       onArrival: (client) => this.#arrived(client),
     });
   }
@@ -102,7 +103,7 @@ export class RouteServer {
   }
 
   /** Addresses of the gateway, as they are known now. */
-  get places(): GatewayPlace[] {
+  get places(): GatewayEndpoint[] {
     const { identity } = this.#route.gateway;
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
@@ -124,7 +125,7 @@ export class RouteServer {
   /** Who may use it may have changed: requests are checked one by one, raw connections now, and whatever else is under way for those who may not has `WITHDRAWN_GRACE_MS`. */
   reconsider(): void {
     this.#clients.follow(this.#route);
-    for (const flow of this.#flows.keys()) contained(this.#options.accounts, () => flow.recheck());
+    for (const flow of this.#flows.keys()) contained(this.#options.counters, () => flow.recheck());
     this.#endLater();
   }
 
@@ -175,13 +176,13 @@ export class RouteServer {
     this.#stopped = true;
     this.#listener.stopAccepting();
     this.#hosts.stop();
-    for (const flow of this.#flows.keys()) contained(this.#options.accounts, () => flow.drain());
+    for (const flow of this.#flows.keys()) contained(this.#options.counters, () => flow.drain());
   }
 
   destroy(): void {
     this.#listener.destroy();
     for (const target of Object.values(this.#targets)) target.close();
-    this.#ways.release();
+    this.#gateways.release();
   }
 
   #addressesChanged(): void {
@@ -189,7 +190,7 @@ export class RouteServer {
     const { label, gateway } = this.#route;
     if (refused.length > 0)
       this.#options.log.debug({ mirror: label, refused }, 'addresses of a gateway not used');
-    this.#ways.update(current);
+    this.#gateways.update(current);
     this.#endpoints = current.map((host) => ({ host, port: gateway.port, ready: true }));
     this.#update();
   }
@@ -202,49 +203,49 @@ export class RouteServer {
 
   #target(): Target {
     const { label } = this.route;
-    const { accounts, clock, random } = this.#options;
+    const { counters, clock, random } = this.#options;
     return new Target({
       label,
-      dial: (endpoint, session, client) => this.#ways.dial(endpoint, session, client),
-      streams: this.#ways,
+      dial: (endpoint, session, client) => this.#gateways.dial(endpoint, session, client),
+      streams: this.#gateways,
       proxies: true,
       clock,
       random,
-      accounts,
+      counters,
     });
   }
 
   #arrived(client: Connection): void {
-    const met = this.#clients.meet(client, this.#ways.namesClients);
+    const met = this.#clients.meet(client, this.#gateways.namesClients);
     if (met instanceof RelayedClient) return this.#serve(client, met, EMPTY);
     const held = new HeldClient(client);
-    const { accounts } = this.#options;
+    const { counters } = this.#options;
     met
       .then((who) => {
         if (client.closed) return who.left();
         this.#serve(client, who, held.bytes);
         held.tellEnd();
       })
-      .catch((error: unknown) => endCarried(client, accounts, accounts.caught(error)));
+      .catch((error: unknown) => endCarried(client, counters, counters.caught(error)));
   }
 
   #serve(client: Connection, who: RelayedClient, first: Buffer): void {
-    const { accounts, clock, draining } = this.#options;
+    const { counters, clock, draining } = this.#options;
     const session = (protocol: SessionProtocol): Session => ({
       client,
       target: this.#targets[protocol],
       rules: who,
       check: () => this.#clients.check(who),
       draining,
-      accounts,
+      counters,
       accessLog: NO_ACCESS_LOG,
       clientName: client.remoteAddress,
       plainClient: true,
       clock,
     });
     // A client of ours claims nothing.
-    const speech = speechOf(undefined, this.#route.protocol);
-    const flow = serve(speech, { client, clock, boundary: accounts, quietMs: QUIET_MS, session }, first);
+    const protocol = clientProtocolOf(undefined, this.#route.protocol);
+    const flow = serve(protocol, { client, clock, boundary: counters, quietMs: QUIET_MS, session }, first);
     this.#flows.set(flow, { client, who });
     client.whenClosed(() => {
       this.#flows.delete(flow);

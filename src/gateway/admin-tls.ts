@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
-import type { Identity, IdentitySource } from '../identity/identity.ts';
+import type { Identity, IdentitySource } from '../identity/sources/identity.ts';
 import type { TlsLayer } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 

@@ -1,11 +1,11 @@
-import { TRANSPORT_HEADER_ALPN } from '../base/names.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import type { OpenPeers } from '../identity/open-peers.ts';
-import { refusalOf } from '../identity/trust.ts';
-import type { MeshPeer } from '../proxy/balancer/endpoint.ts';
-import { type DialOptions, plainDial, tlsDial } from '../proxy/dial.ts';
-import type { Dial } from '../proxy/target-options.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../proxy/transport-header.ts';
+import { TRANSPORT_HEADER_ALPN } from '../api/names.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import type { OpenPeers } from '../identity/trust/open-peers.ts';
+import { peerRefusalOf } from '../identity/trust/trust.ts';
+import type { SessionProtocol } from '../proxy/http/messages.ts';
+import { type Dial, type DialOptions, plainDial, tlsDial } from '../proxy/io/dial.ts';
+import type { MeshPeer } from '../proxy/io/endpoint-address.ts';
+import { encodeTransportHeader } from '../proxy/io/transport-header.ts';
 
 export interface EndpointDialOptions extends DialOptions {
   readonly identity: IdentitySource;
@@ -41,7 +41,7 @@ function meshDial(
     ...options,
     identity: () => identity.current(),
     serverName: mesh.identity,
-    refuses: (socket, own) => refusalOf(socket, own, options.clock.now(), mesh.identity),
+    refuses: (socket, own) => peerRefusalOf(socket, own, options.clock.now(), mesh.identity),
     ...(peers === undefined ? {} : { onProven: (connection, socket) => peers.add(connection, socket) }),
     ...(behind === undefined
       ? {}

@@ -1,39 +1,38 @@
-import { eachAlone } from '../base/alone.ts';
+import { eachAlone } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
-import { sleep } from '../base/clock.ts';
-import { containedClock } from '../base/contained-clock.ts';
-import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target.ts';
-import type { IdentitySource } from '../identity/identity.ts';
-import { type ConnectionAge, OpenPeers } from '../identity/open-peers.ts';
-import { type AccessLog, NO_ACCESS_LOG } from '../proxy/access-log.ts';
-import { Accounts, type Counter } from '../proxy/accounts.ts';
-import { contained, containedLog } from '../proxy/boundary.ts';
-import type { Connection } from '../proxy/connection.ts';
-import type { ProxyFailure } from '../proxy/failures.ts';
-import { type Field, makeField } from '../proxy/field.ts';
-import { serviceOf } from '../proxy/metrics.ts';
-import { type Flow, serve, type Session } from '../proxy/session.ts';
-import { type Claim, speechOf } from '../proxy/speech.ts';
-import { MAX_PENDING } from '../proxy/target-options.ts';
-import { Target } from '../proxy/target.ts';
+import { containedClock, sleep } from '../base/clock.ts';
+import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target-spec.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
+import { serve } from '../proxy/downstream/serve.ts';
+import { type AccessLog, containedLog, NO_ACCESS_LOG } from '../proxy/metrics/access-log.ts';
+import { ProxyCounters, type Counter } from '../proxy/metrics/counters.ts';
+import { contained } from '../proxy/http/failure-boundary.ts';
+import type { Connection } from '../proxy/io/connection.ts';
+import type { ProxyFailure } from '../proxy/http/failures.ts';
+import { type Field, makeField } from '../proxy/http/fields.ts';
+import { serviceOf } from '../proxy/metrics/counters-exposition.ts';
+import type { Flow, Session } from '../proxy/downstream/session.ts';
+import { type ClaimedProtocol, clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
+import { MAX_PENDING } from '../proxy/upstream/target-options.ts';
+import { Target } from '../proxy/upstream/target.ts';
 import type { Health } from '../telemetry/admin.ts';
 import { flowErrors, type InternalErrorLogOptions } from '../telemetry/internal-error-log.ts';
-import { Admission, type AdmissionLimits } from '../base/admission.ts';
-import { ownLimits } from './admission-limits.ts';
-import { authorize, loopFailure, type Ruling } from './authorize.ts';
+import { ConnectionAdmission, type AdmissionLimits } from '../base/connection-admission.ts';
+import { ownLimits } from './admission/admission-limits.ts';
+import { authorize, loopFailure, type Ruling } from './authorization/authorize.ts';
 import { endpointDial } from './endpoint-dial.ts';
-import { forwardedElement, passedBefore } from './forwarded.ts';
-import { FixedEntrance, type FixedListener } from './fixed-entrance.ts';
-import { Gates } from './gates.ts';
-import { type Arrival, HeaderEntrance } from './header-entrance.ts';
-import { type Entrance, MtlsListener } from './listener.ts';
-import { NO_POLICIES, type PolicySource } from './policy/source.ts';
-import { Presence } from './presence.ts';
-import { type Asking, askingVia, TrustedRelays } from './relays.ts';
-import { lookUp, update } from './served-target.ts';
-import { StreamSession, type Visit } from './stream-session.ts';
-import { trustDomains } from '../identity/trust-domain.ts';
+import { forwardedElement, passedBefore } from './authorization/forwarded.ts';
+import { FixedAcceptor, type FixedListener } from './acceptors/fixed-acceptor.ts';
+import { AdmissionFilters } from './admission/admission-filters.ts';
+import { type Arrival, HeaderAcceptor } from './acceptors/header-acceptor.ts';
+import { type Acceptor, MtlsListener } from './acceptors/mtls-listener.ts';
+import { NO_POLICIES, type PolicySource } from './authorization/policy-source.ts';
+import { type Asking, askingVia, TrustedRelays } from './authorization/trusted-relays.ts';
+import { lookUp, Presence, update } from './served-target.ts';
+import { StreamSession, type StreamContext } from './acceptors/stream-session.ts';
+import { trustDomains } from '../identity/names/trust-domain.ts';
 
 export interface GatewayOptions extends InternalErrorLogOptions {
   /** For clients with a transport header: other clusters. */
@@ -99,10 +98,12 @@ interface Verdict {
 /** A service that is being asked for. */
 interface Served {
   readonly label: string;
+  /** Of the Service; empty where its name has none. */
+  readonly namespace: string;
   /** As it is now; undefined when it is not exported. */
   spec: TargetSpec | undefined;
   readonly target: Target;
-  /** Of the policies that its gate goes by. */
+  /** Of the policies that its filter goes by. */
   gated: number | undefined;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;
@@ -110,36 +111,36 @@ interface Served {
 
 /** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
 export class Gateway {
-  readonly accounts: Accounts;
+  readonly counters: ProxyCounters;
   readonly #options: GatewayOptions;
   readonly #listeners: readonly MtlsListener[];
   readonly #peers: OpenPeers;
   readonly #served = new Map<string, Served>();
   readonly #streamSessions = new Set<StreamSession>();
   readonly #policies: PolicySource;
-  readonly #gates: Gates;
+  readonly #filters: AdmissionFilters;
   readonly #relays: TrustedRelays;
   readonly #unsubscribe: () => void;
   #draining = false;
 
   constructor(options: GatewayOptions) {
     const { targets, random, accessLog = NO_ACCESS_LOG, workers = 1 } = options;
-    this.accounts = new Accounts({
+    this.counters = new ProxyCounters({
       known: (label) => lookUp(targets, label) !== undefined,
       clock: options.clock,
       onCaught: flowErrors(options),
     });
-    const clock = containedClock(options.clock, (error) => this.accounts.caught(error));
-    this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.accounts) };
-    this.#gates = new Gates({ accounts: this.accounts, clock, random, workers });
+    const clock = containedClock(options.clock, (error) => this.counters.caught(error));
+    this.#options = { ...options, clock, accessLog: containedLog(accessLog, this.counters) };
+    this.#filters = new AdmissionFilters({ counters: this.counters, clock, random, workers });
     this.#relays = new TrustedRelays(options.trustedRelays);
     this.#peers = new OpenPeers({ ...this.#options, age: options.connectionAge });
     this.#listeners = this.#openings();
     this.#policies = options.policies ?? NO_POLICIES;
     const subscriptions = [
-      targets.subscribe((key) => contained(this.accounts, () => this.#changed(key))),
+      targets.subscribe((key) => contained(this.counters, () => this.#changed(key))),
       this.#policies.subscribe((namespace) =>
-        contained(this.accounts, () => this.#policiesChanged(namespace)),
+        contained(this.counters, () => this.#policiesChanged(namespace)),
       ),
     ];
     this.#unsubscribe = () => subscriptions.forEach((unsubscribe) => unsubscribe());
@@ -178,8 +179,8 @@ export class Gateway {
     this.#unsubscribe();
     for (const listener of this.#listeners) listener.stopAccepting();
     for (const { flows } of this.#served.values())
-      for (const flow of flows) contained(this.accounts, () => flow.drain());
-    for (const session of this.#streamSessions) contained(this.accounts, () => session.drain());
+      for (const flow of flows) contained(this.counters, () => flow.drain());
+    for (const session of this.#streamSessions) contained(this.counters, () => session.drain());
     const deadline = clock.monotonic() + graceMs;
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
@@ -193,44 +194,44 @@ export class Gateway {
   #openings(): readonly MtlsListener[] {
     const { listen, listeners = [], identity, clock, log } = this.#options;
     const { reusePort = false, detectTimeoutMs: timeoutMs = 10_000, streams = true } = this.#options;
-    const { accounts } = this;
+    const { counters } = this;
     const shared = {
       identity,
       clock,
       log,
-      accounts,
+      counters,
       peers: this.#peers,
       detectTimeoutMs: timeoutMs,
       reusePort,
-      admission: new Admission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
+      admission: new ConnectionAdmission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
     };
     const onArrival = (arrival: Arrival) => this.#arrived(arrival);
-    const open = (address: SocketAddress, entrance: Entrance) =>
-      new MtlsListener({ ...shared, address, entrance });
+    const open = (address: SocketAddress, acceptor: Acceptor) =>
+      new MtlsListener({ ...shared, address, acceptor });
     const onStreams = streams
       ? (connection: Connection, client: string, agreed: boolean) => this.#streams(connection, client, agreed)
       : undefined;
     const namesClients = this.#relays.any;
-    const entrance = { accounts, clock, log, onArrival, timeoutMs, onStreams, namesClients };
+    const accepting = { counters, clock, log, onArrival, timeoutMs, onStreams, namesClients };
     return [
-      open(listen, new HeaderEntrance(entrance)),
-      ...listeners.map((listener) => open(listener.address, new FixedEntrance({ listener, onArrival }))),
+      open(listen, new HeaderAcceptor(accepting)),
+      ...listeners.map((listener) => open(listener.address, new FixedAcceptor({ listener, onArrival }))),
     ];
   }
 
   #arrived({ connection, clientIdentity, header, first }: Arrival): void {
     if (header.name === '') {
       // A gateway stands for other services only; a header without a name would mean the gateway's own ports.
-      this.accounts.refuse('nameless header');
+      this.counters.refuse('nameless header');
       connection.destroy();
       return;
     }
     const { protocol } = header;
+    const { served, session } = this.#meet(connection, { identity: clientIdentity }, header);
     this.#options.log.debug(
-      { client: clientIdentity, target: targetKey(header.name, header.port), protocol },
+      { client: clientIdentity, target: served.label, protocol },
       'connection accepted',
     );
-    const { served, session } = this.#meet(connection, { identity: clientIdentity }, header);
     this.#attend(served, session, protocol, first);
   }
 
@@ -242,10 +243,10 @@ export class Gateway {
     const session = new StreamSession({
       connection,
       clock,
-      accounts: this.accounts,
+      counters: this.counters,
       clients,
       exported: (name, port) => targets.get(name, port) !== undefined,
-      visit: (name, port, client) => this.#visit(connection, askingVia(relay, client), { name, port }),
+      context: (name, port, client) => this.#context(connection, askingVia(relay, client), { name, port }),
     });
     this.#streamSessions.add(session);
     connection.whenClosed(() => this.#streamSessions.delete(session));
@@ -253,11 +254,11 @@ export class Gateway {
     if (this.#draining) session.drain();
   }
 
-  #visit(
+  #context(
     connection: Connection,
     asking: Asking,
     asked: { readonly name: string; readonly port: number },
-  ): Visit {
+  ): StreamContext {
     const { served, session } = this.#meet(connection, asking, asked);
     const presence = new Presence();
     served.flows.add(presence);
@@ -284,7 +285,7 @@ export class Gateway {
       client: clientIdentity,
       address: client.remoteAddress,
       label,
-      namespace: serviceOf(label)?.namespace ?? '',
+      namespace: served.namespace,
       served,
       last: undefined,
     };
@@ -301,7 +302,7 @@ export class Gateway {
       },
       check: (head) => this.#check(guest, head),
       draining: () => this.#draining,
-      accounts: this.accounts,
+      counters: this.counters,
       accessLog,
       clientName: clientIdentity,
       via,
@@ -311,12 +312,12 @@ export class Gateway {
   }
 
   /** @param claim what the client says that it speaks, of which only the port's own word makes anything */
-  #attend(served: Served, session: Session, claim: Claim, first: Buffer): void {
+  #attend(served: Served, session: Session, claim: ClaimedProtocol, first: Buffer): void {
     const { client, clock } = session;
-    const speech = speechOf(claim, served.spec?.protocol);
+    const protocol = clientProtocolOf(claim, served.spec?.protocol);
     const flow = serve(
-      speech,
-      { client, clock, boundary: this.accounts, quietMs: QUIET_MS, session: () => session },
+      protocol,
+      { client, clock, boundary: this.counters, quietMs: QUIET_MS, session: () => session },
       first,
     );
     served.flows.add(flow);
@@ -335,14 +336,14 @@ export class Gateway {
     let { last } = guest;
     if (last === undefined || last.spec !== served.spec || last.version !== version) {
       const ruling = this.#rule(guest);
-      if (served.gated !== version) this.#gate(served);
+      if (served.gated !== version) this.#filter(served);
       last = { spec: served.spec, version, ruling, http: undefined, tcp: undefined };
       guest.last = last;
     }
     const { failure, policy } = last.ruling;
     if (failure !== undefined && failure.kind !== 'unauthorized') return failure;
     const layer = head === undefined ? 'tcp' : 'http';
-    const counter = (last[layer] ??= this.accounts.authorization(
+    const counter = (last[layer] ??= this.counters.authorization(
       layer,
       failure === undefined,
       client,
@@ -372,13 +373,12 @@ export class Gateway {
   }
 
   /** Sets up what every request for a service passes before an endpoint is picked. */
-  #gate(served: Served): void {
-    const { label, spec, target } = served;
-    const namespace = serviceOf(label)?.namespace ?? '';
+  #filter(served: Served): void {
+    const { namespace, spec, target } = served;
     served.gated = this.#policies.version(namespace);
-    if (spec === undefined) return this.#gates.drop(target);
+    if (spec === undefined) return this.#filters.drop(target);
     const own = spec.limits === undefined ? [] : [spec.limits];
-    this.#gates.set(target, [...own, ...this.#policies.limits(spec, namespace)], spec.faults);
+    this.#filters.set(target, [...own, ...this.#policies.limits(spec, namespace)], spec.faults);
   }
 
   /** The balancer of a service: made when first asked for, kept as long as the service is exported or somebody is connected for it. */
@@ -386,21 +386,22 @@ export class Gateway {
     const { clock, random, targets, identity, maxPending = MAX_PENDING } = this.#options;
     const known = this.#served.get(label);
     if (known !== undefined) return known;
-    const account = () => this.accounts.endpointOf(label);
+    const account = () => this.counters.endpointOf(label);
     const dial = endpointDial({
       label,
       account,
-      boundary: this.accounts,
+      boundary: this.counters,
       clock,
       identity,
       peers: this.#peers,
     });
-    const target = new Target({ label, dial, clock, random, maxPending, accounts: this.accounts });
+    const target = new Target({ label, dial, clock, random, maxPending, counters: this.counters });
     const spec = lookUp(targets, label);
-    const served: Served = { label, target, spec, gated: undefined, flows: new Set() };
+    const namespace = serviceOf(label)?.namespace ?? '';
+    const served: Served = { label, namespace, target, spec, gated: undefined, flows: new Set() };
     this.#served.set(label, served);
     update(target, spec);
-    this.#gate(served);
+    this.#filter(served);
     return served;
   }
 
@@ -409,7 +410,7 @@ export class Gateway {
     const { label } = served;
     if (served.flows.size > 0 || lookUp(this.#options.targets, label) !== undefined) return;
     if (this.#served.get(label) === served) this.#served.delete(label);
-    this.#gates.drop(served.target);
+    this.#filters.drop(served.target);
     served.target.close();
   }
 
@@ -418,20 +419,18 @@ export class Gateway {
     if (served === undefined) return;
     served.spec = lookUp(this.#options.targets, key);
     update(served.target, served.spec);
-    this.#gate(served);
+    this.#filter(served);
     this.#recheck(served.flows);
     this.#forgetUnused(served);
   }
 
   /** What was let in before and may not be there now is ended; requests are checked one by one. */
   #policiesChanged(namespace: string | undefined): void {
-    for (const [label, { flows }] of this.#served) {
-      if (namespace !== undefined && serviceOf(label)?.namespace !== namespace) continue;
-      this.#recheck(flows);
-    }
+    for (const served of this.#served.values())
+      if (namespace === undefined || served.namespace === namespace) this.#recheck(served.flows);
   }
 
   #recheck(flows: Iterable<Flow>): void {
-    for (const flow of flows) contained(this.accounts, () => flow.recheck());
+    for (const flow of flows) contained(this.counters, () => flow.recheck());
   }
 }

@@ -1,5 +1,6 @@
-import type { TargetSource, TargetSpec } from '../discovery/target.ts';
-import type { Target } from '../proxy/target.ts';
+import type { TargetSource, TargetSpec } from '../discovery/target-spec.ts';
+import type { Flow } from '../proxy/downstream/session.ts';
+import type { Target } from '../proxy/upstream/target.ts';
 
 /** Makes a target what is exported; undefined: nothing is. */
 export function update(target: Target, spec: TargetSpec | undefined): void {
@@ -10,4 +11,15 @@ export function update(target: Target, spec: TargetSpec | undefined): void {
 export function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {
   const colon = key.lastIndexOf(':');
   return targets.get(key.slice(0, colon), Number(key.slice(colon + 1)));
+}
+
+/** Stands for a client that may ask again at any time, so that a service is not forgotten meanwhile. */
+export class Presence implements Flow {
+  recheck(): void {
+    // Requests are checked one by one.
+  }
+
+  drain(): void {
+    // Its connection is told.
+  }
 }

@@ -1,4 +1,4 @@
-import type { TargetSource } from '../discovery/target.ts';
+import type { TargetSource } from '../discovery/target-spec.ts';
 import type { PartHealth } from '../telemetry/admin.ts';
 
 /** A Service, or one port of it, as asked for at `/ready/<namespace>/<service>[?port=]`. */

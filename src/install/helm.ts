@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { nearest } from '../base/config.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 
 /** The `helm` program, 3.14 or later: the chart is the only source of what is installed. */
 export interface Helm {

@@ -1,10 +1,10 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../base/names.ts';
-import { type Authority, createAnchor, createIssuer } from '../identity/issue.ts';
-import { verifiedIssuer } from '../identity/issuer-dir.ts';
-import { clusterTrustDomain } from '../identity/trust-domain.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
+import { type Authority, createAnchor, createIssuer } from '../identity/authority/issue.ts';
+import { verifiedIssuer } from '../identity/authority/issuer-dir.ts';
+import { clusterTrustDomain } from '../identity/names/trust-domain.ts';
 import { valueAt, type Values, withoutValue } from './values.ts';
 
 /** PEM files that the flags name, with their paths. */

@@ -1,8 +1,8 @@
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client.ts';
-import { OURS } from '../base/names.ts';
-import { titleOf } from '../kube/manifests.ts';
-import type { KubeObject, Resource } from '../kube/resource.ts';
-import { resourcesOf } from '../kube/served-kinds.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { OURS } from '../api/names.ts';
+import { titleOf } from '../manifests/manifests.ts';
+import type { KubeObject, Resource } from '../kube/objects/resource.ts';
+import { resourcesOf } from '../kube/client/served-kinds.ts';
 
 /** Every kind that the chart and the CLI make, by group and version. A test holds it against what the chart renders. */
 export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {

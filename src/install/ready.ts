@@ -1,9 +1,9 @@
 import type { V1Deployment, V1Pod } from '@kubernetes/client-node';
 import { sleep, type Clock } from '../base/clock.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { OURS } from '../base/names.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { deployments, pods } from '../kube/resource.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { OURS } from '../api/names.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { deployments, pods } from '../kube/objects/resource.ts';
 
 const POLL_MS = 1000;
 

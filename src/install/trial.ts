@@ -1,11 +1,11 @@
 import type { V1Deployment } from '@kubernetes/client-node';
-import { LinkspanError } from '../base/errors.ts';
-import { CLI_MANAGER } from '../base/names.ts';
-import { applyAll } from '../kube/apply.ts';
-import { isForbidden, KubeApiError, type KubeClient } from '../kube/client.ts';
-import { refOf, titleOf } from '../kube/manifests.ts';
-import { type KubeObject, pods } from '../kube/resource.ts';
-import { type InstallRequest, prepare } from './prepare.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { CLI_MANAGER } from '../api/names.ts';
+import { applyAll } from '../manifests/apply.ts';
+import { isForbidden, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
+import { refOf, titleOf } from '../manifests/manifests.ts';
+import { type KubeObject, pods } from '../kube/objects/resource.ts';
+import { type InstallRequest, prepare } from './prepare-install.ts';
 
 /**
  * Does what `install --apply` does, up to where it would write: everything is rendered and shown to the API server in a dry run. The pods of the Deployments are shown to it too, because it looks at

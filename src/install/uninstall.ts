@@ -1,12 +1,11 @@
-import { readAnnotation } from '../base/annotations.ts';
-import { LinkspanError } from '../base/errors.ts';
-import { HELM_RELEASE_NAME, CLI_MANAGER } from '../base/names.ts';
-import { TRUST_CONFIG_MAP } from '../identity/signer-name.ts';
-import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { inOrder, isOurs, refOf, titleOf } from '../kube/manifests.ts';
-import { configMaps, type KubeObject, namespaces } from '../kube/resource.ts';
-import { resourcesOf } from '../kube/served-kinds.ts';
-import { type LinkObject, links } from '../link/schema.ts';
+import { readAnnotation } from '../api/annotations.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { inOrder, isOurs, refOf, titleOf } from '../manifests/manifests.ts';
+import { configMaps, type KubeObject, namespaces } from '../kube/objects/resource.ts';
+import { resourcesOf } from '../kube/client/served-kinds.ts';
+import { type LinkObject, links } from '../api/link/link-schema.ts';
 import { findInstalled, type Installed } from './leftovers.ts';
 
 /** What a cluster has that an uninstall has to look at. */

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
-import { LinkspanError, messageOf } from '../base/errors.ts';
-import { CREATED_BY, EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../base/names.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { CREATED_BY, EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { CHART } from './charts.ts';
 import type { Helm } from './helm.ts';
 

@@ -6,7 +6,7 @@ import { type AdminPages, type AdminRequest, text } from './admin-pages.ts';
 
 /** Longest body of a request that is read: a log level. */
 export const MAX_BODY_BYTES = 1024;
-export const MAX_HEAD_BYTES = 16 * 1024;
+export const MAX_ADMIN_HEAD_BYTES = 16 * 1024;
 /** Idle time after which a connection is closed: longer than Prometheus' and kubelet's usual periods. */
 export const IDLE_MS = 75_000;
 
@@ -18,7 +18,7 @@ export function serveHttp2(socket: Socket, pages: AdminPages, local: boolean): v
   const session = http2.performServerHandshake(socket, {
     maxSessionMemory: 1,
     maxHeaderListPairs: 64,
-    settings: { maxConcurrentStreams: 16, maxHeaderListSize: MAX_HEAD_BYTES },
+    settings: { maxConcurrentStreams: 16, maxHeaderListSize: MAX_ADMIN_HEAD_BYTES },
   });
   session.on('error', () => socket.destroy());
   session.setTimeout(IDLE_MS, () => session.destroy());

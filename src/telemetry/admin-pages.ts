@@ -1,5 +1,5 @@
-import { messageOf } from '../base/errors.ts';
-import type { Registry } from './metrics.ts';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import type { Registry } from './registry.ts';
 import { packed, type Pieces, turn } from './pieces.ts';
 
 const TEXT = 'text/plain; charset=utf-8';

@@ -5,11 +5,11 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer, isIPv4, type Server as NetServer, type Socket } from 'node:net';
-import { Admission } from '../base/admission.ts';
+import { ConnectionAdmission } from '../base/connection-admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
-import { LinkspanError, messageOf } from '../base/errors.ts';
-import { IDLE_MS, MAX_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
 import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminContent, AdminPages, text } from './admin-pages.ts';
 
@@ -21,7 +21,7 @@ const TLS_HANDSHAKE = 0x16;
 const FIRST_BYTES_MS = 10_000;
 /** Whatever a client does, its connection ends after this time: the bound for those that trickle. */
 const MAX_AGE_MS = 600_000;
-/** Beyond it one makes room, as before a handshake (`Admission`): nobody can lock probes out by holding connections open or by opening them fast. */
+/** Beyond it one makes room, as before a handshake (`ConnectionAdmission`): nobody can lock probes out by holding connections open or by opening them fast. */
 const MAX_CONNECTIONS = 256;
 
 /** Ends TLS on a connection whose first byte asks for it. */
@@ -73,7 +73,10 @@ class AdminPort {
   readonly #tls: TlsLayer | undefined;
   readonly #clock: Clock;
   readonly #open = new Set<Socket>();
-  readonly #admission = new Admission({ handshakes: MAX_CONNECTIONS, connections: MAX_CONNECTIONS });
+  readonly #admission = new ConnectionAdmission({
+    handshakes: MAX_CONNECTIONS,
+    connections: MAX_CONNECTIONS,
+  });
 
   constructor(options: AdminOptions) {
     this.#pages = new AdminPages(options);
@@ -161,7 +164,7 @@ function listen(server: NetServer, address: SocketAddress): Promise<void> {
 /** Never listens itself: it is handed connections. */
 function httpServer(pages: AdminPages): Server {
   const server = createHttpServer(
-    { requireHostHeader: false, maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: IDLE_MS },
+    { requireHostHeader: false, maxHeaderSize: MAX_ADMIN_HEAD_BYTES, keepAliveTimeout: IDLE_MS },
     (request, response) => void respond(pages, request, response),
   );
   server.timeout = IDLE_MS;

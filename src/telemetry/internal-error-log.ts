@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { codeOf } from '../base/errors.ts';
+import { codeOf } from '../api/errors/linkspan-error.ts';
 import type { Logger } from './log.ts';
 
 /** Lines in one window, whatever they say. */
@@ -80,7 +80,7 @@ export class InternalErrorLog {
   }
 }
 
-/** For flows: what is thrown ended the one in which it happened (`proxy/boundary.ts`). */
+/** For flows: what is thrown ended the one in which it happened (`proxy/http/failure-boundary.ts`). */
 export function flowErrors(options: InternalErrorLogOptions): (error: unknown) => void {
   const lines = new InternalErrorLog(options);
   return (error) => lines.say(error, 'internal error, its flow was ended');

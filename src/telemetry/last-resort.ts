@@ -1,7 +1,7 @@
-import { surfaceTo } from '../base/alone.ts';
+import { surfaceTo } from '../base/isolation.ts';
 import { Exposition, type MetricFamily } from './exposition.ts';
 import { InternalErrorLog, type InternalErrorLogOptions } from './internal-error-log.ts';
-import type { Registry } from './metrics.ts';
+import type { Registry } from './registry.ts';
 
 /** Mistakes of ours outside of flows. */
 export interface ProcessErrors {
@@ -9,7 +9,7 @@ export interface ProcessErrors {
   readonly exceptions: number;
   /** Of promises that nobody waited for. */
   readonly rejections: number;
-  /** That were contained where they happened (`base/alone.ts`). */
+  /** That were contained where they happened (`base/isolation.ts`). */
   readonly contained: number;
 }
 

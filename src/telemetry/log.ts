@@ -1,5 +1,5 @@
 import { pino, type Logger as PinoLogger } from 'pino';
-import { codeOf, LinkspanError, messageOf } from '../base/errors.ts';
+import { codeOf, LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import type { LogLevel } from './admin-pages.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { readyAddresses } from '../../src/mirror/endpoints.ts';
+import { readyAddresses } from '../../src/controllers/objects/mirrored-endpoints.ts';
 import type { Installation } from './installation.ts';
 import { underLoad } from './load.ts';
 import type { Run } from './session.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   ensureNamespace,
@@ -7,7 +7,7 @@ import {
   findCondition,
   findService,
 } from '../support/cluster-objects.ts';
-import { services } from '../../src/kube/resource.ts';
+import { services } from '../../src/kube/objects/resource.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
@@ -19,7 +19,7 @@ describe('a gateway without an address of the family that ClusterIPs have', () =
   let east: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   const reason = () =>
     controller.runs.get(`${links}/west`)?.peer?.mirrors.reconciler.outcomes.get(`${ns}/web`)?.reason;
   const settled = (what: string, probe: () => unknown) =>

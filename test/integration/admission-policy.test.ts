@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/base/names.ts';
-import { KNOWN_SLICE_MAKERS } from '../../src/discovery/slice-makers.ts';
+import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/api/names.ts';
+import { KNOWN_SLICE_MAKERS } from '../../src/exports/slice-makers.ts';
 import { chartAccounts, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';

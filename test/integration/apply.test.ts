@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { stringify } from 'yaml';
-import { codeOf, LinkspanError } from '../../src/base/errors.ts';
+import { codeOf, LinkspanError } from '../../src/api/errors/linkspan-error.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { applyAll, deleteAll, type ApplyOptions } from '../../src/kube/apply.ts';
-import { KubeClient } from '../../src/kube/client.ts';
-import { configMaps, namespaces, services, type KubeObject } from '../../src/kube/resource.ts';
-import { parseManifests } from '../../src/kube/manifests.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { applyAll, deleteAll, type ApplyOptions } from '../../src/manifests/apply.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
+import { configMaps, namespaces, services, type KubeObject } from '../../src/kube/objects/resource.ts';
+import { parseManifests } from '../../src/manifests/manifests.ts';
 import { change, clientOf, find } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { events, services } from '../../src/kube/resource.ts';
-import { PEER_BUDGETS } from '../../src/link/peer-budgets.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { events, services } from '../../src/kube/objects/resource.ts';
+import { TARGET_BUDGETS } from '../../src/controllers/settings/target-budgets.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, ensureNamespace, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -21,7 +21,7 @@ describe('a Link whose target exports more than one may', function () {
   let links: string;
   let ns: string;
   let others: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const settled = <T>(what: string, probe: () => T | Promise<T>) => eventually(what, probe, wait);
   const mirror = (name: string) => findService(east, ns, `${name}-west`);
@@ -41,7 +41,7 @@ describe('a Link whose target exports more than one may', function () {
     controller = startController(east, {
       namespace: links,
       annotationExports: false,
-      budgets: { ...PEER_BUDGETS, held: { ...PEER_BUDGETS.held, services: MAX_SERVICES } },
+      budgets: { ...TARGET_BUDGETS, held: { ...TARGET_BUDGETS.held, services: MAX_SERVICES } },
     });
     await settled('all are mirrored', async () => (await synced())?.reason === 'AllMirrored');
   });

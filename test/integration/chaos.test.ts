@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { secrets, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { secrets, services } from '../../src/kube/objects/resource.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   clientOf,
@@ -32,7 +32,7 @@ describe('mirroring through chaos', function () {
   let north: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   let proxy: MisbehavingApi;
   const test = 'chaos';
   const names = Array.from({ length: COUNT }, (_, index) => `svc${index}`);

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
-import { isForbidden, type KubeClient } from '../../src/kube/client.ts';
+import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
   configMaps,
   endpointSlices,
@@ -17,9 +17,9 @@ import {
   roles,
   secrets,
   services,
-} from '../../src/kube/resource.ts';
-import { deniedRights } from '../../src/kube/rights.ts';
-import { links } from '../../src/link/schema.ts';
+} from '../../src/kube/objects/resource.ts';
+import { deniedRights } from '../../src/kube/client/access-review.ts';
+import { links } from '../../src/api/link/link-schema.ts';
 import { type Right, rightsOf } from '../../scripts/generated/rights.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { chartAccounts, CHARTS, helm, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
@@ -110,9 +110,23 @@ describe('the chart', () => {
     });
   }
 
+  // OpenShift's restricted-v2 refuses pods that name a user or group, and no value could leave them out.
+  it('names no user and no group where the cluster is to choose them', async () => {
+    const users = /^ *(?:runAsUser|runAsGroup|fsGroup): \d+\n/gm;
+    const all = await renderChart();
+    const left = await renderChart(['--set=runAs.UID=null,runAs.GID=null']);
+    expect(all.match(users)).to.have.lengthOf.above(10);
+    expect(left.match(users)).to.equal(null);
+    expect(left).to.equal(all.replaceAll(users, ''));
+    expect(await renderChart(['--set=runAs.UID=7,runAs.GID=8'])).to.equal(
+      all.replaceAll('runAsUser: 2103', 'runAsUser: 7').replaceAll(/(runAsGroup|fsGroup): 2103/g, '$1: 8'),
+    );
+  });
+
   it('says which value is wrong', async () => {
     for (const [value, says] of [
       ['gateway.serviceTyp=NodePort', /at '\/gateway': additional properties 'serviceTyp' not allowed/],
+      ['runAs.UID=0', /at '\/runAs\/UID'/],
       ['gateway.port=http', /at '\/gateway\/port': got string, want integer/],
       ['identity.source=vault', /at '\/identity\/source': value must be one of 'issuer'/],
       ['gateway.trustedRelays={*.linkerd.east}', /at '\/gateway\/trustedRelays\/0'/],
@@ -131,7 +145,8 @@ describe('the chart', () => {
       closed(await clientAs(cluster, { name }, options), (one: KubeClient) => one.close());
 
     before(async () => {
-      await cluster.apply(await chartAccounts());
+      // Helm's hook has an account of its own, too.
+      await cluster.apply(await chartAccounts(MULTICLUSTER, ['--set', 'createNamespaceMetadataJob=true']));
     });
 
     const may = async (client: KubeClient, what: (one: KubeClient) => Promise<unknown>): Promise<boolean> => {
@@ -212,8 +227,7 @@ describe('the chart', () => {
     });
 
     it('each may do what the table says, and nothing of what it says of others', async () => {
-      const objects = objectsOf(await renderChart(['--set', 'createNamespaceMetadataJob=false']));
-      const rights = rightsOf(objects);
+      const rights = rightsOf(objectsOf(await renderChart([])));
       const accounts = [...new Set(rights.map(({ account: name }) => name))];
       expect(accounts).to.have.members([
         'linkspan-controller',
@@ -221,6 +235,7 @@ describe('the chart', () => {
         'linkerd-gateway',
         'linkspan-egress',
         'linkerd-service-mirror-remote-access-default',
+        'linkspan-namespace-metadata',
       ]);
       for (const name of accounts) {
         const client = await account(name);

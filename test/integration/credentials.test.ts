@@ -1,10 +1,10 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { systemClock } from '../../src/base/clock.ts';
-import { codeOf } from '../../src/base/errors.ts';
-import { TOKEN_TTL } from '../../src/base/names.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { KubeClient } from '../../src/kube/client.ts';
+import { codeOf } from '../../src/api/errors/linkspan-error.ts';
+import { TOKEN_TTL } from '../../src/api/names.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
   configMaps,
   endpoints,
@@ -16,11 +16,11 @@ import {
   secrets,
   services,
   serviceAccounts,
-} from '../../src/kube/resource.ts';
-import { accessFromSecret } from '../../src/link/credentials.ts';
-import { remoteAccessManifests } from '../../src/link/remote-access.ts';
-import { requestToken, tokenFacts } from '../../src/link/token.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+} from '../../src/kube/objects/resource.ts';
+import { accessFromSecret } from '../../src/linking/credentials.ts';
+import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
+import { requestToken, tokenFacts } from '../../src/linking/token.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { change, clientOf, find, findCondition, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -212,7 +212,7 @@ describe('a token of limited life', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   let account: { namespace: string; name: string };
   const secretRef = () => ({ namespace: links, name: 'cluster-credentials-west' });
   const settled = <T>(what: string, probe: () => T | Promise<T>) => eventually(what, probe, wait);

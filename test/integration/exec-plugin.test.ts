@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { KubeClient } from '../../src/kube/client.ts';
-import { namespaces } from '../../src/kube/resource.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
+import { namespaces } from '../../src/kube/objects/resource.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import { sharedClusters } from '../testbed/shared.ts';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { namespaces, services } from '../../src/kube/resource.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { namespaces, services } from '../../src/kube/objects/resource.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   clientOf,
@@ -24,7 +24,7 @@ describe('what is exported, and what of it', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const service = (name: string, namespace = ns) => findService(east, namespace, name);
   const settled = <T>(what: string, probe: () => T | Promise<T>) => eventually(what, probe, wait);

@@ -4,7 +4,7 @@ import http from 'node:http';
 import { writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';

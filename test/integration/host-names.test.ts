@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { systemClock } from '../../src/base/clock.ts';
 import type { HostNames } from '../../src/dns/host-names.ts';
 import { systemLookUp } from '../../src/dns/system-look-up.ts';
-import type { Route } from '../../src/egress/routes.ts';
+import type { Route } from '../../src/egress/routes/routes.ts';
 import { type RelayedService, routeOf } from '../support/egress-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePorts } from '../support/free-port.ts';

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { secrets, services } from '../../src/kube/resource.ts';
-import { links as linkKind } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { secrets, services } from '../../src/kube/objects/resource.ts';
+import { links as linkKind } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { refusedImports, unknownRanges } from '../../src/check/import-checks.ts';
-import { explainName, reportLinks } from '../../src/mirror/explain.ts';
+import { explainName, reportLinks } from '../../src/controllers/explain.ts';
 import {
   change,
   clientOf,
@@ -33,7 +33,7 @@ describe('a target that means harm', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const service = (name: string, namespace = ns) => findService(east, namespace, name);
   const addresses = (name: string) => findAddresses(east, ns, name);

@@ -11,8 +11,8 @@ import {
   secrets,
   serviceAccounts,
   services,
-} from '../../src/kube/resource.ts';
-import { parseManifests, titleOf } from '../../src/kube/manifests.ts';
+} from '../../src/kube/objects/resource.ts';
+import { parseManifests, titleOf } from '../../src/manifests/manifests.ts';
 import { storedValues, valueAt } from '../../src/install/values.ts';
 import { change, find, remove } from '../support/cluster-objects.ts';
 import { expectGolden } from '../support/golden.ts';

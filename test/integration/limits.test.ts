@@ -4,7 +4,7 @@ import { createServer as createHttp2Server } from 'node:http2';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
-import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
+import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
@@ -180,7 +180,7 @@ describe('rate limits and faults of exported Services', () => {
     expect(await burst(other)).to.include(429);
     await cluster.kubectl('-n', 'demo', 'delete', `httplocalratelimitpolicies.${GROUP}`, 'web');
     await eventually('nobody is limited', async () => !(await burst(other)).includes(429), wait);
-    expect([...gateway.accounts.rateLimits.keys()]).to.include(
+    expect([...gateway.counters.rateLimits.keys()]).to.include(
       'web.demo.svc.cluster.local:80\tpolicy.linkerd.io/httplocalratelimitpolicy/web\tidentity',
     );
     await cluster.kubectl('-n', 'demo', 'delete', 'services', 'web', 'api');

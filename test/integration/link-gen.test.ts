@@ -5,11 +5,11 @@ import { connect, createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
-import { KubeClient } from '../../src/kube/client.ts';
-import { services } from '../../src/kube/resource.ts';
-import { accessFromSecret } from '../../src/link/credentials.ts';
-import { parseLink, type LinkObject } from '../../src/link/schema.ts';
-import { parseSelector } from '../../src/link/selector.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
+import { services } from '../../src/kube/objects/resource.ts';
+import { accessFromSecret } from '../../src/linking/credentials.ts';
+import { parseLink, type LinkObject } from '../../src/api/link/link-schema.ts';
+import { parseSelector } from '../../src/kube/objects/label-selector.ts';
 import { eventually } from '../support/eventually.ts';
 import { gatewayService, installCrd, read } from '../support/linked-clusters.ts';
 import { linkspan, type Outcome } from '../support/linkspan.ts';
@@ -173,7 +173,7 @@ describe('link-gen on real API servers', () => {
   });
 
   it("applies what Linkerd's own link-gen prints, unchanged and without a warning", async () => {
-    const fixture = readFileSync(path.join(root, 'test/unit/link/testdata/linkerd-link-gen.yaml'), 'utf8');
+    const fixture = readFileSync(path.join(root, 'test/unit/linking/testdata/linkerd-link-gen.yaml'), 'utf8');
     const linkerd = await createNamespace(east, 'linkerd');
     const moved = fixture
       .replaceAll('namespace: linkerd-multicluster', `namespace: ${ns}`)

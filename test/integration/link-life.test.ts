@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import { leases, secrets, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { leases, secrets, services } from '../../src/kube/objects/resource.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   clientOf,
@@ -28,7 +28,7 @@ describe('the life of a Link', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const service = (name: string) => findService(east, ns, name);
   const addresses = (name: string) => findAddresses(east, ns, name);

@@ -3,9 +3,9 @@ import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { secrets, serviceAccounts, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { secrets, serviceAccounts, services } from '../../src/kube/objects/resource.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, find, findLink, findService, remove } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -30,7 +30,7 @@ describe('verbs that join clusters, on real API servers', () => {
   let west: Cluster;
   let ns: string;
   let account: string;
-  const controllers: Controller[] = [];
+  const controllers: MirrorController[] = [];
   const dir = useTempDir();
 
   const selectors = () => {

@@ -1,8 +1,8 @@
 import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { endpoints, leases, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { endpoints, leases, services } from '../../src/kube/objects/resource.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   clientOf,
   ensureNamespace,
@@ -27,7 +27,7 @@ describe("objects of a source cluster, as Linkerd's other programs look for them
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   const cluster = 'west';
 
   /** The Services that `gateways` counts and that `check` walks through. */

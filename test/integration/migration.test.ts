@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   clientOf,
   ensureNamespace,
@@ -11,7 +11,7 @@ import {
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
-import { services } from '../../src/kube/resource.ts';
+import { services } from '../../src/kube/objects/resource.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
@@ -27,7 +27,7 @@ describe('objects that Linkerd made', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller | undefined;
+  let controller: MirrorController | undefined;
   const seen: string[] = [];
   const old = new Map<string, V1Service>();
   let stopWatching: () => Promise<void> = async () => {};

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { endpointSlices, services } from '../../src/kube/resource.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { endpointSlices, services } from '../../src/kube/objects/resource.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { change, ensureNamespace, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors, type ExportOptions } from '../support/exports.ts';
@@ -16,7 +16,7 @@ describe('mirrors that the source does not let be', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const service = (name: string) => findService(east, ns, name);
   const addresses = (name: string) => findAddresses(east, ns, name);

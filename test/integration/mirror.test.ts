@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import type { LinkObject } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { LinkObject } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
@@ -21,7 +21,7 @@ describe('mirroring through the gateway', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const mirror = (name: string, namespace = ns) => read<V1Service>(east, '-n', namespace, 'service', name);
   const slices = async (name: string) =>

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { endpointSlices, services } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { endpointSlices, services } from '../../src/kube/objects/resource.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   ensureNamespace,
@@ -24,7 +24,7 @@ describe('modes of mirrors', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const service = (name: string) => findService(east, ns, name);
   const addresses = (name: string) => findAddresses(east, ns, name);

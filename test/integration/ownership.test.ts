@@ -1,14 +1,14 @@
 import { expect } from 'chai';
 import { isDeepStrictEqual } from 'node:util';
-import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/base/names.ts';
+import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/api/names.ts';
 import {
   endpoints,
   endpointSlices,
   type KubeObject,
   type Resource,
   services,
-} from '../../src/kube/resource.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+} from '../../src/kube/objects/resource.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, find, findService } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -62,7 +62,7 @@ describe('what mirroring made, and somebody edits', function () {
     ] as const) {
       const namespace = await createNamespace(east, 'links');
       await apply(east, ...linkObjects(west, namespace, cluster, ownSelectors(`${ns}-${cluster}`)));
-      closed(startController(east, { namespace, ...settings }), (one: Controller) => one.stop());
+      closed(startController(east, { namespace, ...settings }), (one: MirrorController) => one.stop());
     }
     await exportService(west, ns, 'web', { test: `${ns}-west`, federated: true });
     await exportService(west, ns, 'flat', { test: `${ns}-west`, as: 'flat' });

@@ -6,9 +6,9 @@ import type tls from 'node:tls';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
-import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
-import type { PolicySource } from '../../src/gateway/policy/source.ts';
-import { meshNameOf } from '../../src/identity/trust-domain.ts';
+import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.ts';
+import type { PolicySource } from '../../src/gateway/authorization/policy-source.ts';
+import { meshNameOf } from '../../src/identity/names/trust-domain.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
@@ -140,7 +140,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
       `web.demo:80: AuthorizationPolicy demo/only-front does not allow client ${OTHER} from 127.0.0.1`,
     );
     expect(await status(front)).to.equal(200);
-    expect([...gateway.accounts.authorizations.keys()]).to.include.members([
+    expect([...gateway.counters.authorizations.keys()]).to.include.members([
       `http\tallow\t${FRONT}\tpolicy.linkerd.io/authorizationpolicy/only-front`,
       `http\tdeny\t${OTHER}\tpolicy.linkerd.io/server/web`,
     ]);

@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import net from 'node:net';
-import { READABLE_NAMESPACES } from '../../src/base/names.ts';
-import { secrets } from '../../src/kube/resource.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { READABLE_NAMESPACES } from '../../src/api/names.ts';
+import { secrets } from '../../src/kube/objects/resource.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,
   ensureNamespace,
@@ -30,7 +30,7 @@ describe('a gateway that is probed', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
   const servers = new Map<string, net.Server>();
 
   const addresses = () => findAddresses(east, ns, 'web-west');

@@ -3,18 +3,24 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { RECORD_LABEL, RECORD_VALUE, shardName, shardOf, writeEntry } from '../../src/base/egress-record.ts';
+import {
+  RECORD_LABEL,
+  RECORD_VALUE,
+  shardName,
+  shardOf,
+  writeEntry,
+} from '../../src/api/egress/egress-record.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { KubeNamespaceRules } from '../../src/egress/clients/namespace-rules.ts';
 import { PodClients } from '../../src/egress/clients/pod-clients.ts';
 import { Egress } from '../../src/egress/egress.ts';
-import { RouteSource } from '../../src/egress/sources.ts';
+import { RouteSource } from '../../src/egress/routes/route-source.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
-import { openKubePolicies } from '../../src/gateway/policy/kube-policies.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { KubeClient } from '../../src/kube/client.ts';
+import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from '../support/host-names.ts';
 import { clientAs } from '../support/account-client.ts';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
-import { leases } from '../../src/kube/resource.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import { leases } from '../../src/kube/objects/resource.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { ensureNamespace, find, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -19,7 +19,7 @@ describe('replicas of the controller', () => {
   let west: Cluster;
   let links: string;
   let ns: string;
-  const running: Controller[] = [];
+  const running: MirrorController[] = [];
   const names = ['one', 'two', 'three', 'four'];
 
   const settled = <T>(what: string, probe: () => T | Promise<T>) => eventually(what, probe, wait);
@@ -31,7 +31,7 @@ describe('replicas of the controller', () => {
     running.push(controller);
     return controller;
   };
-  const stop = async (controller: Controller) => {
+  const stop = async (controller: MirrorController) => {
     running.splice(running.indexOf(controller), 1);
     await controller.stop();
   };

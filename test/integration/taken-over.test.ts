@@ -10,12 +10,12 @@ import path from 'node:path';
 import tls from 'node:tls';
 import { parse, stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
-import { codeOf } from '../../src/base/errors.ts';
-import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/base/names.ts';
-import { type Authority, parseAuthority } from '../../src/identity/issue.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { KubeClient } from '../../src/kube/client.ts';
-import { configMaps, deployments, secrets, services } from '../../src/kube/resource.ts';
+import { codeOf } from '../../src/api/errors/linkspan-error.ts';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/api/names.ts';
+import { type Authority, parseAuthority } from '../../src/identity/authority/issue.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
+import { configMaps, deployments, secrets, services } from '../../src/kube/objects/resource.ts';
 import { accountIn, forgedLeaf } from '../support/authorities.ts';
 import { MULTICLUSTER } from '../support/chart.ts';
 import { clientOf, find, findLink, findService } from '../support/cluster-objects.ts';
@@ -118,6 +118,23 @@ describe('the guide for a cluster that was taken over', function () {
     expect(await findService(west, 'demo', 'web-east')).to.equal(undefined);
     const ref = { namespace: MULTICLUSTER, name: 'cluster-credentials-east' };
     expect(await find(west, secrets, ref)).to.equal(undefined);
+  });
+
+  it('2, when there is no time: takes it out of the ConfigMap by one command, until the next upgrade brings it back', async () => {
+    const text = readFileSync(GUIDE, 'utf8');
+    const command = /`(kubectl [^`]* patch configmap linkspan-anchors [^`]*)`/.exec(text)?.[1] ?? '';
+    open = await connect(stolen.authority, accountIn(EAST));
+    const ended = once(open, 'close');
+    await shell(command);
+    await ended;
+    expect(await asked(stolen.authority, accountIn(EAST))).to.equal('refused');
+    expect(await asked(await authorityOf(west), accountIn(WEST))).to.equal(200);
+    await shell('linkspan upgrade --context west --apply');
+    await eventually(
+      'it is back',
+      async () => (await asked(stolen.authority, accountIn(EAST))) === 200,
+      wait,
+    );
   });
 
   it('2: takes its anchor away, and with it, within ten seconds, every connection that rests on it', async () => {

@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import type { LinkObject } from '../../src/link/schema.ts';
-import type { Controller } from '../../src/mirror/controller.ts';
+import type { LinkObject } from '../../src/api/link/link-schema.ts';
+import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
@@ -25,7 +25,7 @@ describe('a target whose API server is away', () => {
   let north: Cluster;
   let links: string;
   let ns: string;
-  let controller: Controller;
+  let controller: MirrorController;
 
   const mirror = (name: string) => read<V1Service>(east, '-n', ns, 'service', name);
   const api = async () =>

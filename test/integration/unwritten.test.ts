@@ -9,7 +9,7 @@ import { linkspan } from '../support/linkspan.ts';
 import { root, RuntimeProcess } from '../support/runtime-process.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
-import { links as linkResource } from '../../src/link/schema.ts';
+import { links as linkResource } from '../../src/api/link/link-schema.ts';
 
 const wait = { timeoutMs: 30_000, everyMs: 200 };
 

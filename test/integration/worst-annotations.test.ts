@@ -1,23 +1,34 @@
 import { expect } from 'chai';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
-import { ANNOTATION_GROUP_LIMITS, ANNOTATION_LIMITS, MAX_ANNOTATION } from '../../src/base/annotations.ts';
+import { ANNOTATION_GROUP_LIMITS, ANNOTATION_LIMITS, MAX_ANNOTATION } from '../../src/api/annotations.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
-import type { TargetSource } from '../../src/discovery/target.ts';
-import { KubeClient } from '../../src/kube/client.ts';
-import { services } from '../../src/kube/resource.ts';
+import type { TargetSource } from '../../src/discovery/target-spec.ts';
+import type { Route } from '../../src/egress/routes/routes.ts';
+import { RouteSource } from '../../src/egress/routes/route-source.ts';
+import { KubeClient } from '../../src/kube/client/kube-client.ts';
+import { services } from '../../src/kube/objects/resource.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
-import { exportedObjects } from '../support/linked-clusters.ts';
+import { clientOf, ensureNamespace, findService } from '../support/cluster-objects.ts';
+import { exportService, ownSelectors } from '../support/exports.ts';
+import {
+  apply,
+  exportedObjects,
+  installCrd,
+  linkObjects,
+  startController,
+} from '../support/linked-clusters.ts';
 import { issuedGateway } from '../support/local-gateway.ts';
 import { expectNoLag } from '../support/loop-lag.ts';
 import type { MeshClient } from '../support/mesh-client.ts';
 import { WORST_TEXTS } from '../support/worst-text.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
-import { loadAccess } from '../../src/kube/access.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
 import { address } from '../testbed/netns.ts';
+import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { timeoutMs: 20_000, everyMs: 50 };
 const captured = captureLog();
@@ -118,4 +129,109 @@ describe('a tenant who writes the worst text into annotations of his Service', f
     await eventually('the change has come', () => allowed()?.length === 0, wait);
     expect(await status()).to.equal(200);
   });
+});
+
+// The gateway was tried, the processes of the source were not: a controller reads what both tenants write, the one of the export and the one of its mirror, and an egress the latter.
+describe('a tenant of either cluster who writes the worst text into annotations of an export and of its mirror', function () {
+  this.timeout(180_000);
+  const OURS = 'mirror.linkerd.io/remote-svc-fq-name';
+  let east: Cluster;
+  let west: Cluster;
+  let ns: string;
+  let other: string;
+  let routes: ReadonlyMap<number, Route> = new Map();
+  /** What became of the tenant's export. */
+  let outcome: () => unknown;
+  const closed = closedIn(after);
+
+  before(async () => {
+    ({ east, west } = await sharedClusters());
+    await installCrd(east);
+    const links = await createNamespace(east, 'links');
+    ns = await createNamespace(west, 'tenant');
+    other = await createNamespace(west, 'other');
+    for (const namespace of [ns, other]) await ensureNamespace(east, namespace);
+    await apply(east, ...linkObjects(west, links, 'west', ownSelectors(ns)));
+    const settings = { namespace: links, dataPath: 'relay' } as const;
+    const controller = closed(startController(east, settings), (one) => one.stop());
+    outcome = () => controller.runs.get(`${links}/west`)?.peer?.mirrors.reconciler.outcomes.get(`${ns}/web`);
+    const routeSource = closed(
+      new RouteSource({
+        ...shared,
+        client: clientOf(east),
+        namespace: links,
+        onRoutes: (found) => (routes = found),
+      }),
+      (one) => one.stop(),
+    );
+    routeSource.start();
+    await exportService(west, ns, 'web', { test: ns, federated: true });
+    for (const name of ['web-west', 'web-federated'])
+      await eventually(`${name} is there`, () => findService(east, ns, name), wait);
+    await eventually('they are relayed', () => routes.size === 2, wait);
+  });
+
+  /** Annotates a Service with these, and none besides of those that are read. */
+  async function annotate(cluster: Cluster, name: string, annotations: Readonly<Record<string, string>>) {
+    const gone = Object.fromEntries(NAMES.map(([one]) => [one, null]));
+    const patch = { metadata: { annotations: { ...gone, ...annotations } } };
+    await clientOf(cluster).patch(services, { namespace: ns, name }, patch, { type: 'merge' });
+  }
+  const inParts = (size: number) =>
+    Array.from({ length: Math.ceil(NAMES.length / size) }, (_, nth) =>
+      NAMES.slice(nth * size, (nth + 1) * size),
+    );
+  const halves = () => inParts(Math.ceil(NAMES.length / 2));
+  /** An export with more than 64 KiB of metadata is left alone, and nothing of it is read. */
+  const READ_AT_ONCE = 12;
+  const ofText = (names: typeof NAMES, text: string) =>
+    Object.fromEntries(names.map(([name]) => [name, text]));
+  /** Somebody else's export is mirrored, and relayed, meanwhile. */
+  async function othersGoOn(name: string): Promise<void> {
+    await exportService(west, other, name, { test: ns });
+    await eventually('the other is mirrored', () => findService(east, other, `${name}-west`), wait);
+    await eventually(
+      'and relayed',
+      () => [...routes.values()].some(({ label }) => label.includes(name)),
+      wait,
+    );
+  }
+
+  for (const name of ['web-west', 'web-federated'])
+    it(`holds up nobody who reads ${name}, and what is the controllers' is put right`, () =>
+      expectNoLag(name, async () => {
+        const before = (await findService(east, ns, name))?.metadata?.annotations ?? {};
+        for (const make of WORST_TEXTS)
+          for (const names of halves()) await annotate(east, name, ofText(names, make(MAX_ANNOTATION)));
+        await othersGoOn(`beside-${name}`);
+        await eventually(
+          'it is put right',
+          async () => {
+            const now = (await findService(east, ns, name))?.metadata?.annotations ?? {};
+            return now[OURS] === before[OURS] && now['linkspan.dev/link'] === before['linkspan.dev/link'];
+          },
+          wait,
+        );
+      }));
+
+  it('holds up nobody who reads the export', () =>
+    expectNoLag('the export', async () => {
+      for (const [nth, make] of WORST_TEXTS.entries())
+        for (const names of inParts(READ_AT_ONCE)) {
+          const mark = `${nth}-${names[0]?.[0]}`;
+          await annotate(west, 'web', { ...ofText(names, make(MAX_ANNOTATION)), 'example.com/mark': mark });
+          if (nth % 10 > 0) continue;
+          // With one that says that it is exported through a gateway that there is not it is another's word, and nothing is copied.
+          if (names.some(([one]) => one === 'mirror.linkerd.io/gateway-ns')) continue;
+          const seen = async () => {
+            const found = (await findService(east, ns, 'web-west'))?.metadata?.annotations?.[
+              'example.com/mark'
+            ];
+            if (found === mark) return true;
+            throw new Error(`it is ${found}, not ${mark}: ${JSON.stringify(outcome())}`);
+          };
+          await eventually('the change has come', seen, wait);
+        }
+      await othersGoOn('beside-the-export');
+    }));
 });

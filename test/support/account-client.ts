@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
-import { loadAccess } from '../../src/kube/access.ts';
-import { staticAuth } from '../../src/kube/auth.ts';
-import { KubeClient, type KubeClientOptions } from '../../src/kube/client.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { staticAuth } from '../../src/kube/client/auth.ts';
+import { KubeClient, type KubeClientOptions } from '../../src/kube/client/kube-client.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { MULTICLUSTER } from './chart.ts';
 

@@ -7,9 +7,9 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
-import { generateKeys, P256_SHA256, privateKeyPem, signingKey } from '../../src/identity/keys.ts';
-import type { Identity } from '../../src/identity/identity.ts';
-import { type Authority, createAnchor, createIssuer } from '../../src/identity/issue.ts';
+import { generateKeys, P256_SHA256, privateKeyPem, signingKey } from '../../src/identity/x509/keys.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { type Authority, createAnchor, createIssuer } from '../../src/identity/authority/issue.ts';
 
 /** The authority of one cluster as `identity anchor --cluster` and `identity issuer --cluster` make it: it may name its own trust domain only. */
 export async function ownAuthority(trustDomain: string): Promise<Authority> {

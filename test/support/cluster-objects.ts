@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { isNotFound, KubeClient } from '../../src/kube/client.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { isNotFound, KubeClient } from '../../src/kube/client/kube-client.ts';
 import {
   endpointSlices,
   events,
@@ -9,9 +9,9 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../../src/kube/resource.ts';
-import { links, type LinkObject } from '../../src/link/schema.ts';
-import type { Condition } from '../../src/link/status.ts';
+} from '../../src/kube/objects/resource.ts';
+import { links, type LinkObject } from '../../src/api/link/link-schema.ts';
+import type { Condition } from '../../src/api/link/link-status.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 
 const clients = new WeakMap<Cluster, KubeClient>();

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Route } from '../../src/egress/routes.ts';
-import type { Identity } from '../../src/identity/identity.ts';
-import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
+import type { Route } from '../../src/egress/routes/routes.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import type { EgressProgramConfig } from './egress-program.ts';
 import { freePorts } from './free-port.ts';
 import { PlainClient } from './plain-client.ts';

@@ -1,19 +1,19 @@
 /** `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM. */
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
-import { untilStopped } from '../../src/base/shutdown.ts';
 import type { PodFacts } from '../../src/egress/clients/client.ts';
-import { publishHostNames } from '../../src/dns/metrics.ts';
+import { publishHostNames } from '../../src/dns/dns-metrics.ts';
 import { Egress } from '../../src/egress/egress.ts';
-import { publishEgress } from '../../src/egress/metrics.ts';
-import type { Route } from '../../src/egress/routes.ts';
-import { openIdentityDir } from '../../src/identity/identity-dir.ts';
-import { publishIdentity } from '../../src/identity/metrics.ts';
-import { publishAccounts } from '../../src/proxy/metrics.ts';
+import { publishEgress } from '../../src/egress/egress-metrics.ts';
+import type { Route } from '../../src/egress/routes/routes.ts';
+import { openIdentityDir } from '../../src/identity/sources/identity-dir.ts';
+import { publishIdentity } from '../../src/identity/identity-metrics.ts';
+import { untilStopped } from '../../src/processes/lifecycle.ts';
+import { publishCounters } from '../../src/proxy/metrics/counters-exposition.ts';
 import { startAdmin } from '../../src/telemetry/admin.ts';
 import { LastResort, publishProcessErrors } from '../../src/telemetry/last-resort.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { createRegistry } from '../../src/telemetry/metrics.ts';
+import { createRegistry } from '../../src/telemetry/registry.ts';
 import { noNames } from './host-names.ts';
 import { ListedClients } from './listed-clients.ts';
 
@@ -44,7 +44,7 @@ const egress = new Egress({
   ...(config.pods === undefined ? {} : { clients: new ListedClients(config.pods) }),
 });
 const registry = createRegistry();
-publishAccounts(registry, egress.accounts, 'outbound');
+publishCounters(registry, egress.counters, 'outbound');
 publishEgress(registry, { refused: egress.refused, pods: () => Object.keys(config.pods ?? {}).length });
 publishHostNames(registry, names);
 publishIdentity(registry, identity, systemClock);

@@ -11,9 +11,9 @@ import {
   type CertifyResponse,
   decodeCertifyRequest,
   encodeCertifyResponse,
-} from '../../src/identity/certify-messages.ts';
-import type { Identity } from '../../src/identity/identity.ts';
-import { type Authority, issueLeaf } from '../../src/identity/issue.ts';
+} from '../../src/identity/sources/certify-messages.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { type Authority, issueLeaf } from '../../src/identity/authority/issue.ts';
 
 /** gRPC status with which a call is refused. */
 export interface GrpcRefusal {

@@ -1,4 +1,4 @@
-import type { Identity, IdentitySource } from '../../src/identity/identity.ts';
+import type { Identity, IdentitySource } from '../../src/identity/sources/identity.ts';
 
 /** A source that always gives the same identity, or never any. */
 export function fixedIdentity(identity: Identity | undefined): IdentitySource {

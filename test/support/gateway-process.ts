@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Identity } from '../../src/identity/identity.ts';
-import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { freePort } from './free-port.ts';
 import { loadFirst, root, type Runtime, RuntimeProcess } from './runtime-process.ts';
 

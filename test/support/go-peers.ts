@@ -1,5 +1,5 @@
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { identityFiles, writePemFiles } from '../../src/identity/pem-files.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { binaries } from '../testbed/binaries.ts';
 import path from 'node:path';
 import { EgressProcess } from './egress-process.ts';

@@ -1,7 +1,7 @@
-import type { LinkFacts } from '../../src/link/link-manifests.ts';
+import type { LinkManifestFacts } from '../../src/linking/link-manifests.ts';
 
 /** What is known of a target cluster before a Link to it is printed; a test changes what it cares about. */
-export function linkFacts(change: Partial<LinkFacts> = {}): LinkFacts {
+export function linkFacts(change: Partial<LinkManifestFacts> = {}): LinkManifestFacts {
   return {
     clusterName: 'west',
     namespace: 'linkerd-multicluster',

@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { HostNames } from '../../src/dns/host-names.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { PEER_BUDGETS } from '../../src/link/peer-budgets.ts';
-import { parseSelector, parseSelectorText } from '../../src/link/selector.ts';
-import { Controller, type ControllerSettings } from '../../src/mirror/controller.ts';
-import { DEFAULT_EGRESS_RANGE } from '../../src/base/egress-ports.ts';
-import { controlNamespaces } from '../../src/mirror/import-rules.ts';
-import { GatewayProbes } from '../../src/probe/gateway-probes.ts';
-import { Prober } from '../../src/probe/probe-request.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { TARGET_BUDGETS } from '../../src/controllers/settings/target-budgets.ts';
+import { parseSelector, parseSelectorText } from '../../src/kube/objects/label-selector.ts';
+import { MirrorController, type MirrorControllerSettings } from '../../src/controllers/mirror-controller.ts';
+import { DEFAULT_EGRESS_RANGE } from '../../src/api/egress/egress-ports.ts';
+import { controlNamespaces } from '../../src/controllers/imports/import-rules.ts';
+import { GatewayProbes } from '../../src/controllers/gateway-health/gateway-probes.ts';
+import { Prober } from '../../src/controllers/gateway-health/probe-request.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from './host-names.ts';
 import { eventually } from './eventually.ts';
@@ -148,11 +148,11 @@ export function exportedObjects(
 /** Starts a controller in this process; stop it with `stop()`. Logs go to stderr with LINKSPAN_TEST_LOG=info. */
 export function startController(
   source: Cluster,
-  settings: Partial<ControllerSettings> & { namespace: string },
+  settings: Partial<MirrorControllerSettings> & { namespace: string },
   options: { replica?: string; kubeconfigFile?: string; names?: HostNames } = {},
-): Controller {
+): MirrorController {
   const log = createLogger({ name: 'controller', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
-  const controller = new Controller({
+  const controller = new MirrorController({
     access: loadAccess({ file: options.kubeconfigFile ?? source.kubeconfigFile }),
     replica: options.replica ?? 'test',
     names: options.names ?? noNames(systemClock),
@@ -188,7 +188,7 @@ export function startController(
       controlNamespaces: controlNamespaces([settings.namespace]),
       ranges: { given: { pod: [], service: [], node: [] }, learn: true },
       hostGraceMs: 1000,
-      budgets: PEER_BUDGETS,
+      budgets: TARGET_BUDGETS,
       leaseMs: 30_000,
       ...settings,
     },

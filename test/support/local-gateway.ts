@@ -1,8 +1,8 @@
 import { systemClock } from '../../src/base/clock.ts';
-import type { TargetSource, TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSource, TargetSpec } from '../../src/discovery/target-spec.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
-import type { IdentitySource } from '../../src/identity/identity.ts';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import type { IdentitySource } from '../../src/identity/sources/identity.ts';
+import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { fixedIdentity } from './fixed-identity.ts';
 import { MeshClient } from './mesh-client.ts';

@@ -1,5 +1,5 @@
-import type { MemberFacts } from '../../src/mirror/federated.ts';
-import { TAKES_ALL } from '../../src/mirror/importer.ts';
+import type { MemberFacts } from '../../src/controllers/federated/federated-plan.ts';
+import { TAKES_ALL } from '../../src/controllers/reconcile/importer.ts';
 import { aliveGateway, exportedService, nothing } from './mirror-facts.ts';
 
 /** Facts of `demo/web` of cluster west, a member of `web-federated`, synced, nothing local yet; override what the case is about. */

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type net from 'node:net';
 import tls from 'node:tls';
-import type { Identity } from '../../src/identity/identity.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../../src/proxy/transport-header.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import type { SessionProtocol } from '../../src/proxy/http/messages.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { ServiceClient } from './service-client.ts';
 
 /** Where a client of a gateway connects to, and as whom. */

@@ -3,9 +3,9 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import net, { type AddressInfo } from 'node:net';
 import tls from 'node:tls';
-import type { Identity } from '../../src/identity/identity.ts';
-import { peerIdentities } from '../../src/identity/peer.ts';
-import { type TransportHeader, TransportHeaderDecoder } from '../../src/proxy/transport-header.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { peerIdentities } from '../../src/identity/x509/peer-certificate.ts';
+import { type TransportHeader, TransportHeaderDecoder } from '../../src/proxy/io/transport-header.ts';
 
 /** What a client said before its first byte for the application. */
 export interface Hello {

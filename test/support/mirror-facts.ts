@@ -1,8 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
-import type { DesiredPart } from '../../src/mirror/desired.ts';
-import type { GatewayFacts, LocalPart, MirrorFacts } from '../../src/mirror/facts.ts';
-import { TAKES_ALL } from '../../src/mirror/importer.ts';
-import { decide } from '../../src/mirror/verdict.ts';
+import type { DesiredPart } from '../../src/controllers/mirror/desired-mirror.ts';
+import type { GatewayFacts, LocalPart, MirrorFacts } from '../../src/controllers/reconcile/mirror-facts.ts';
+import { TAKES_ALL } from '../../src/controllers/reconcile/importer.ts';
+import { decide } from '../../src/controllers/mirror/mirror-verdict.ts';
 
 /** An exported Service `demo/web` as a target cluster would hold it. */
 export function exportedService(change: Partial<V1Service> = {}): V1Service {

@@ -1,7 +1,7 @@
 import type { V1ConfigMap, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { ExportView } from '../../src/discovery/export-view.ts';
-import { RECORD_SELECTOR } from '../../src/base/egress-record.ts';
-import { Reflector } from '../../src/kube/reflector.ts';
+import { ExportView } from '../../src/exports/export-view.ts';
+import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
+import { Reflector } from '../../src/kube/informer/reflector.ts';
 import {
   configMaps,
   endpointSlices,
@@ -10,20 +10,20 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../../src/kube/resource.ts';
-import { IndexedStore } from '../../src/kube/store.ts';
-import { WorkerPool } from '../../src/kube/worker-pool.ts';
-import { parseLink } from '../../src/link/schema.ts';
+} from '../../src/kube/objects/resource.ts';
+import { IndexedStore } from '../../src/kube/informer/store.ts';
+import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
+import { parseLink } from '../../src/api/link/link-schema.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
-import { DropGuard } from '../../src/mirror/drop-guard.ts';
-import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
-import type { ClaimScope } from '../../src/mirror/egress-table.ts';
-import { FederatedWriter } from '../../src/mirror/federated-writer.ts';
-import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local-indexes.ts';
-import { Importer } from '../../src/mirror/importer.ts';
-import { LocalView } from '../../src/mirror/local-view.ts';
-import { MirrorWriter } from '../../src/mirror/mirror-writer.ts';
-import { PRIORITY, type Outcome } from '../../src/mirror/reconciler.ts';
+import { DropGuard } from '../../src/controllers/removals/drop-guard.ts';
+import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
+import type { ClaimScope } from '../../src/controllers/egress-ports/egress-table.ts';
+import { FederatedReconciler } from '../../src/controllers/federated/federated-reconciler.ts';
+import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
+import { Importer } from '../../src/controllers/reconcile/importer.ts';
+import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
+import { MirrorReconciler } from '../../src/controllers/mirror/mirror-reconciler.ts';
+import { PRIORITY, type Outcome } from '../../src/controllers/reconcile/reconciler.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { apiError, FakeCluster } from './fake-cluster.ts';
 import { aliveGateway } from './mirror-facts.ts';
@@ -55,7 +55,7 @@ export class MirrorWorld {
   #stop = new AbortController();
   readonly #parts: { stop(): Promise<unknown> }[] = [];
   readonly #random: () => number;
-  #mirrors: MirrorWriter | undefined;
+  #mirrors: MirrorReconciler | undefined;
   readonly #relay: boolean;
   #look: (key: string) => void = () => undefined;
 
@@ -160,7 +160,7 @@ export class MirrorWorld {
       egressAddresses: () => (this.#relay ? [{ ip: '10.2.0.50' }] : []),
       onOutcome: () => undefined,
     };
-    const mirrors = new MirrorWriter({
+    const mirrors = new MirrorReconciler({
       ...writing,
       link: verdict.link,
       facts: {
@@ -178,7 +178,7 @@ export class MirrorWorld {
       gatewayOf: () => aliveGateway(),
       hostGraceMs: 0,
     });
-    const federated = new FederatedWriter({
+    const federated = new FederatedReconciler({
       ...writing,
       member: 'west',
       link: 'links/west',

@@ -4,10 +4,11 @@
  */
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { systemClock } from '../../src/base/clock.ts';
-import { RECORD_SELECTOR } from '../../src/base/egress-record.ts';
+import { RECORD_SELECTOR } from '../../src/api/egress/egress-record.ts';
 import { IpRanges } from '../../src/base/ip-ranges.ts';
-import { loadAccess } from '../../src/kube/access.ts';
-import { Reflector } from '../../src/kube/reflector.ts';
+import type { TargetDependencies } from '../../src/controllers/settings/target-dependencies.ts';
+import { loadAccess } from '../../src/kube/client/access.ts';
+import { Reflector } from '../../src/kube/informer/reflector.ts';
 import {
   configMaps,
   endpoints,
@@ -16,16 +17,16 @@ import {
   namespaces,
   type Resource,
   services,
-} from '../../src/kube/resource.ts';
-import { IndexedStore } from '../../src/kube/store.ts';
-import { TotalBudget } from '../../src/kube/total-budget.ts';
-import { WorkerPool } from '../../src/kube/worker-pool.ts';
-import { PEER_BUDGETS, type PeerBudgets } from '../../src/link/peer-budgets.ts';
-import { parseLink } from '../../src/link/schema.ts';
-import { EgressAllocator } from '../../src/mirror/egress-allocator.ts';
-import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/mirror/local-indexes.ts';
-import { LocalView } from '../../src/mirror/local-view.ts';
-import { Peer, type PeerSurroundings } from '../../src/mirror/peer.ts';
+} from '../../src/kube/objects/resource.ts';
+import { IndexedStore } from '../../src/kube/informer/store.ts';
+import { TotalBudget } from '../../src/kube/budget/total-budget.ts';
+import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
+import { TARGET_BUDGETS, type TargetBudgets } from '../../src/controllers/settings/target-budgets.ts';
+import { parseLink } from '../../src/api/link/link-schema.ts';
+import { EgressAllocator } from '../../src/controllers/egress-ports/egress-allocator.ts';
+import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
+import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
+import { TargetCluster } from '../../src/controllers/link/target-cluster.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { noNames } from './host-names.ts';
 import { FakeCluster } from './fake-cluster.ts';
@@ -51,11 +52,11 @@ const REPORT_MS = 100;
 
 /** Lasting, for each of the clusters; 400 times as many may come at once. */
 const CHANGES_PER_SECOND = 1;
-const budgets: PeerBudgets = {
-  ...PEER_BUDGETS,
+const budgets: TargetBudgets = {
+  ...TARGET_BUDGETS,
   changesPerSecond: CHANGES_PER_SECOND,
   pages: 200,
-  answer: { ...PEER_BUDGETS.answer, ms: 1500 },
+  answer: { ...TARGET_BUDGETS.answer, ms: 1500 },
 };
 const source = new FakeCluster();
 let writes = 0;
@@ -81,8 +82,8 @@ await Promise.all(reflectors.map((reflector) => reflector.whenSynced()));
 
 const egress = new EgressAllocator({ ...common, client: source.client, namespace: 'links', store: record });
 egress.establish(() => new Map());
-const surroundings: PeerSurroundings = {
-  total: new TotalBudget(PEER_BUDGETS.total),
+const dependencies: TargetDependencies = {
+  total: new TotalBudget(TARGET_BUDGETS.total),
   ...common,
   local: source.client,
   view,
@@ -93,7 +94,7 @@ const surroundings: PeerSurroundings = {
     unknown: [],
   },
   egressAddresses: () => [],
-  events: { record: () => undefined } as unknown as PeerSurroundings['events'],
+  events: { record: () => undefined } as unknown as TargetDependencies['events'],
   names: noNames(systemClock),
   health: () => {
     throw new Error('nothing is probed here');
@@ -117,7 +118,7 @@ function follow<T extends KubeObject>(
   reflector.start();
 }
 
-function start(cluster: string, url: string): Peer {
+function start(cluster: string, url: string): TargetCluster {
   const verdict = parseLink({
     metadata: { name: cluster, namespace: 'links', uid: cluster },
     spec: {
@@ -132,8 +133,8 @@ function start(cluster: string, url: string): Peer {
   });
   if (!verdict.ok) throw new Error(JSON.stringify(verdict.problems));
   const text = `{clusters: [{name: c, cluster: {server: "${url}"}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}`;
-  const peer = new Peer({
-    ...surroundings,
+  const peer = new TargetCluster({
+    ...dependencies,
     log,
     link: verdict.link,
     access: loadAccess({ text, source: 'test' }),
@@ -169,7 +170,7 @@ function report(): void {
   systemClock.after(REPORT_MS, report);
 }
 
-function stateOf(peer: Peer): PeersLine['peers'][string] {
+function stateOf(peer: TargetCluster): PeersLine['peers'][string] {
   const suffix = `-${peer.link.targetClusterName}`;
   const mirrors = stores.services.list().filter(({ metadata }) => metadata?.name?.endsWith(suffix) === true);
   return {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
-import { makeField } from '../../src/proxy/field.ts';
+import { makeField } from '../../src/proxy/http/fields.ts';
 import {
   Flag,
   FrameReader,

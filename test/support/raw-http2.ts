@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { makeField } from '../../src/proxy/field.ts';
+import { makeField } from '../../src/proxy/http/fields.ts';
 import { errorName } from '../../src/proxy/http2/errors.ts';
 import {
   Flag,

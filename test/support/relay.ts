@@ -1,9 +1,9 @@
-import type { TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { Egress, type EgressOptions } from '../../src/egress/egress.ts';
-import type { Route } from '../../src/egress/routes.ts';
+import type { Route } from '../../src/egress/routes/routes.ts';
 import type { GatewayOptions } from '../../src/gateway/gateway.ts';
-import { issueLeaf } from '../../src/identity/issue.ts';
+import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { captureLog, type LogLine } from './captured-log.ts';
 import { type RelayedService, routeOf } from './egress-process.ts';
 import { eventually } from './eventually.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
-import type { SessionProtocol } from '../../src/proxy/transport-header.ts';
+import type { SessionProtocol } from '../../src/proxy/http/messages.ts';
 
 /** What a client of a gateway says and hears. `http1-upgraded` is what a Linkerd proxy makes of an HTTP/1 request: HTTP/2 with `l5d-orig-proto`. */
 export type ClientKind = 'http1' | 'http2' | 'http1-upgraded';

@@ -1,5 +1,5 @@
-import { messageOf } from '../../src/base/errors.ts';
-import { surfaceTo } from '../../src/base/alone.ts';
+import { messageOf } from '../../src/api/errors/linkspan-error.ts';
+import { surfaceTo } from '../../src/base/isolation.ts';
 
 /** One mistake that was contained, as the last resort of a process hears of it. */
 export interface Surfaced {

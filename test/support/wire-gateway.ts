@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import tls from 'node:tls';
 import { systemClock } from '../../src/base/clock.ts';
-import type { TargetSource, TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSource, TargetSpec } from '../../src/discovery/target-spec.ts';
 import { Gateway, type GatewayOptions } from '../../src/gateway/gateway.ts';
-import type { Identity } from '../../src/identity/identity.ts';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
-import { encodeTransportHeader, type SessionProtocol } from '../../src/proxy/transport-header.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
+import type { SessionProtocol } from '../../src/proxy/http/messages.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { WireClient } from './wire-client.ts';
 
@@ -107,13 +108,13 @@ export class WireGateway {
 
   /** Connections refused so far, by reason. */
   get refused(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.gateway.accounts.refused);
+    return Object.fromEntries(this.gateway.counters.refused);
   }
 
   /** Failures so far, by kind, HTTP and raw alike. */
   get failures(): Readonly<Record<string, number>> {
     const counts: Record<string, number> = {};
-    for (const [key, count] of this.gateway.accounts.failures) {
+    for (const [key, count] of this.gateway.counters.failures) {
       const kind = key.split('\t').at(-1) ?? '';
       counts[kind] = (counts[kind] ?? 0) + count;
     }

@@ -48,6 +48,6 @@ describe('A call that its server cancels', () => {
 
   it('counts as a failure', async () => {
     await (await ask('/early', GRPC)).hears(/^RST 1 CANCEL/);
-    expect([...local.gateway.accounts.failures.values()]).to.deep.equal([1]);
+    expect([...local.gateway.counters.failures.values()]).to.deep.equal([1]);
   });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type tls from 'node:tls';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { type ClientSettings, service, WireGateway } from '../support/wire-gateway.ts';

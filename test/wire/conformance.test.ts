@@ -5,7 +5,7 @@ import type http2 from 'node:http2';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { Identity } from '../../src/identity/identity.ts';
-import { issueLeaf } from '../../src/identity/issue.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { freeAuthority } from '../support/authorities.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';

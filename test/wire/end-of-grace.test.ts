@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { MeshClient } from '../support/mesh-client.ts';
 import { rawOrigin } from '../support/origins.ts';

@@ -3,17 +3,12 @@ import fc from 'fast-check';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Framing } from '../../src/proxy/http/framing.ts';
 import { BodyReader, passOn } from '../../src/proxy/http1/body.ts';
-import {
-  type Framing,
-  HeadError,
-  headEnd,
-  parseRequestHead,
-  parseResponseHead,
-} from '../../src/proxy/http1/head.ts';
-import { makeField } from '../../src/proxy/field.ts';
+import { headEnd, HeadError, parseRequestHead, parseResponseHead } from '../../src/proxy/http1/head.ts';
+import { makeField } from '../../src/proxy/http/fields.ts';
 import { renderRequest, renderResponse } from '../../src/proxy/http1/render.ts';
-import { HeaderError, TransportHeaderDecoder } from '../../src/proxy/transport-header.ts';
+import { HeaderError, TransportHeaderDecoder } from '../../src/proxy/io/transport-header.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';
 
 const RULES = {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { http1Origin, type Origin } from '../support/origins.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import tls from 'node:tls';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
 import { Tap, WireClient } from '../support/wire-client.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import type { TargetSpec } from '../../src/discovery/target.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { FrameType, Setting } from '../../src/proxy/http2/frames.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';

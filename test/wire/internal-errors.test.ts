@@ -2,32 +2,32 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import type http2 from 'node:http2';
 import type { Socket } from 'node:net';
-import type { TargetSpec } from '../../src/discovery/target.ts';
-import { RouteClients } from '../../src/egress/clients/route-clients.ts';
-import { GatewayWays } from '../../src/egress/gateway-ways.ts';
-import { Trunk } from '../../src/egress/trunk.ts';
-import { HeaderEntrance } from '../../src/gateway/header-entrance.ts';
-import type { PolicySource } from '../../src/gateway/policy/source.ts';
-import { NO_POLICIES } from '../../src/gateway/policy/source.ts';
-import { StreamSession } from '../../src/gateway/stream-session.ts';
-import { Accounts } from '../../src/proxy/accounts.ts';
-import { Attempt } from '../../src/proxy/balancer/attempt.ts';
-import { Balancer } from '../../src/proxy/balancer/balancer.ts';
-import { Gate } from '../../src/proxy/gate/gate.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
+import { RouteClients } from '../../src/egress/route-clients.ts';
+import { GatewayConnections } from '../../src/egress/gateways/gateway-connections.ts';
+import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
+import { HeaderAcceptor } from '../../src/gateway/acceptors/header-acceptor.ts';
+import type { PolicySource } from '../../src/gateway/authorization/policy-source.ts';
+import { NO_POLICIES } from '../../src/gateway/authorization/policy-source.ts';
+import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
+import { ProxyCounters } from '../../src/proxy/metrics/counters.ts';
+import { Balancer } from '../../src/proxy/upstream/balancer/balancer.ts';
+import { AdmissionFilter } from '../../src/proxy/filters/admission.ts';
 import { BodyReader } from '../../src/proxy/http1/body.ts';
-import { Http1Session } from '../../src/proxy/http1/session.ts';
-import { TranslatedExchange } from '../../src/proxy/http1/translated.ts';
-import { Http1Upstream } from '../../src/proxy/http1/upstream.ts';
-import { Http2Exchange } from '../../src/proxy/http2/exchange.ts';
-import { Http2Pool } from '../../src/proxy/http2/pool.ts';
-import { Http2Upstream } from '../../src/proxy/http2/upstream.ts';
-import { IdleConnections } from '../../src/proxy/idle-connections.ts';
-import { OpaqueFlow } from '../../src/proxy/opaque.ts';
-import { Tries } from '../../src/proxy/retry/tries.ts';
-import { Try } from '../../src/proxy/retry/try.ts';
+import { Http1Session } from '../../src/proxy/downstream/http1-session.ts';
+import { TranslatedExchange } from '../../src/proxy/downstream/http1-translated.ts';
+import { PickedEndpoint } from '../../src/proxy/upstream/balancer/endpoint.ts';
+import { Http1Upstream } from '../../src/proxy/upstream/http1-request.ts';
+import { Http2Exchange } from '../../src/proxy/downstream/http2-exchange.ts';
+import { Http2Pool } from '../../src/proxy/upstream/http2-pool.ts';
+import { Http2Upstream } from '../../src/proxy/upstream/http2-request.ts';
+import { Http1Pool } from '../../src/proxy/upstream/http1-pool.ts';
+import { OpaqueFlow } from '../../src/proxy/downstream/opaque-flow.ts';
+import { RetryingRequest } from '../../src/proxy/upstream/retry/retrying-request.ts';
+import { Attempt } from '../../src/proxy/upstream/retry/attempt.ts';
 import { ServedTunnel } from '../../src/proxy/streams/served-tunnel.ts';
-import { Target } from '../../src/proxy/target.ts';
-import { UndecidedFlow } from '../../src/proxy/undecided.ts';
+import { Target } from '../../src/proxy/upstream/target.ts';
+import { UndecidedFlow } from '../../src/proxy/downstream/undecided-flow.ts';
 import { captureLog, type LogLine } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
 import { grpcOrigin, http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
@@ -60,15 +60,15 @@ const AT_GATEWAY: readonly Row[] = [
   [policies, 'verdict', RAW, 'cut'],
   [watcher, 'wants', ANY, 'whole'],
   [watcher, 'record', ANY, 'whole'],
-  [Accounts, 'authorization', HTTP, 'answer'],
-  [Accounts, 'authorization', RAW, 'cut'],
-  [Accounts, 'request', HTTP, 'answer'],
-  [Accounts, 'request', RAW, 'cut'],
-  [Accounts, 'response', HTTP1, 'answer'],
-  [Accounts, 'header', ENTRY, 'cut'],
-  [HeaderEntrance, 'admit', ENTRY, 'cut'],
-  [Gate, 'pass', HTTP, 'answer'],
-  [Gate, 'pass', RAW, 'cut'],
+  [ProxyCounters, 'authorization', HTTP, 'answer'],
+  [ProxyCounters, 'authorization', RAW, 'cut'],
+  [ProxyCounters, 'request', HTTP, 'answer'],
+  [ProxyCounters, 'request', RAW, 'cut'],
+  [ProxyCounters, 'response', HTTP1, 'answer'],
+  [ProxyCounters, 'header', ENTRY, 'cut'],
+  [HeaderAcceptor, 'admit', ENTRY, 'cut'],
+  [AdmissionFilter, 'pass', HTTP, 'answer'],
+  [AdmissionFilter, 'pass', RAW, 'cut'],
   [Balancer, 'pick', HTTP, 'answer'],
   [Balancer, 'pick', RAW, 'cut'],
   [Target, 'leaseNow', ['http1'], 'answer'],
@@ -77,8 +77,8 @@ const AT_GATEWAY: readonly Row[] = [
   [Target, 'open', ['to2', 'tried1', 'to1', 'http2', 'grpc'], 'answer'],
   [Target, 'openNow', HTTP2, 'answer'],
   [Target, 'openTry', ['tried1', 'tried2'], 'answer'],
-  [Attempt, 'connected', HTTP, 'answer'],
-  [Attempt, 'accepted', RAW, 'cut'],
+  [PickedEndpoint, 'connected', HTTP, 'answer'],
+  [PickedEndpoint, 'accepted', RAW, 'cut'],
   [Http1Session, 'onData', HTTP1, 'cut'],
   [BodyReader, 'take', HTTP1, 'answer'],
   [TranslatedExchange, 'onResponse', ['to2', 'tried1'], 'answer'],
@@ -100,12 +100,12 @@ const AT_GATEWAY: readonly Row[] = [
   [Http2Exchange, 'onResponse', HTTP2, 'answer'],
   [Http2Exchange, 'onResponseBody', HTTP2, 'cut'],
   [Http2Exchange, 'onResponseEnd', HTTP2, 'cut'],
-  [Tries, 'begin', ['tried1', 'tried2'], 'answer'],
-  [Tries, 'write', ['tried1', 'tried2'], 'answer'],
-  [Tries, 'onTryResponse', ['tried1', 'tried2'], 'answer'],
-  [Tries, 'onTryBody', ['tried1', 'tried2'], 'cut'],
-  [Tries, 'onTryEnd', ['tried1', 'tried2'], 'cut'],
-  [Try, 'opened', ['tried1', 'tried2'], 'answer'],
+  [RetryingRequest, 'begin', ['tried1', 'tried2'], 'answer'],
+  [RetryingRequest, 'write', ['tried1', 'tried2'], 'answer'],
+  [RetryingRequest, 'onTryResponse', ['tried1', 'tried2'], 'answer'],
+  [RetryingRequest, 'onTryBody', ['tried1', 'tried2'], 'cut'],
+  [RetryingRequest, 'onTryEnd', ['tried1', 'tried2'], 'cut'],
+  [Attempt, 'opened', ['tried1', 'tried2'], 'answer'],
   [OpaqueFlow, 'start', RAW, 'cut'],
   [OpaqueFlow, 'settle', RAW, 'cut'],
   [UndecidedFlow, 'look', RAW, 'cut'],
@@ -116,11 +116,11 @@ const THROUGH_EGRESS: readonly Row[] = [
   [RouteClients.prototype, 'check', HTTP, 'answer'],
   [RouteClients.prototype, 'check', RAW, 'cut'],
   [UndecidedFlow, 'onData', ENTRY, 'cut'],
-  [GatewayWays, 'takes', HTTP, 'answer'],
-  [GatewayWays, 'ready', HTTP, 'answer'],
-  [GatewayWays, 'dial', RAW, 'cut'],
-  [Trunk, 'ready', HTTP, 'answer'],
-  [Trunk, 'open', RAW, 'cut'],
+  [GatewayConnections, 'takes', HTTP, 'answer'],
+  [GatewayConnections, 'ready', HTTP, 'answer'],
+  [GatewayConnections, 'dial', RAW, 'cut'],
+  [GatewayPool, 'ready', HTTP, 'answer'],
+  [GatewayPool, 'open', RAW, 'cut'],
   [Http2Upstream, 'onHead', HTTP, 'answer'],
   [Http2Exchange, 'begin', HTTP, 'answer'],
   [StreamSession, 'onRequest', RAW, 'cut'],
@@ -129,7 +129,7 @@ const THROUGH_EGRESS: readonly Row[] = [
 ];
 
 /** What is thrown there leaves the other streams of the client's connection alone. */
-const SHARED = new Set<object>([Http2Exchange, Http2Upstream, Target, Balancer, Tries]);
+const SHARED = new Set<object>([Http2Exchange, Http2Upstream, Target, Balancer, RetryingRequest]);
 
 /** What happens only where there is no connection at hand. */
 const COLD = new Set(['lease', 'open', 'connected', 'connection']);
@@ -137,13 +137,13 @@ const COLD = new Set(['lease', 'open', 'connected', 'connection']);
 /** Lets targets find no connection at hand. */
 function chill(): () => void {
   // oxlint-disable-next-line typescript/unbound-method -- put back as it was
-  const { take: idle } = IdleConnections.prototype;
+  const { take: idle } = Http1Pool.prototype;
   // oxlint-disable-next-line typescript/unbound-method -- put back as it was
   const { ready } = Http2Pool.prototype;
-  IdleConnections.prototype.take = () => undefined;
+  Http1Pool.prototype.take = () => undefined;
   Http2Pool.prototype.ready = () => undefined;
   return () => {
-    IdleConnections.prototype.take = idle;
+    Http1Pool.prototype.take = idle;
     Http2Pool.prototype.ready = ready;
   };
 }
@@ -189,7 +189,7 @@ for (const [way, rows] of [
     let stay: ServiceClient;
     let blamed: string[];
     // oxlint-disable-next-line typescript/unbound-method -- called with their own `this`, and put back
-    const { fail, failConnect } = Attempt.prototype;
+    const { fail, failConnect } = PickedEndpoint.prototype;
 
     before(async function () {
       this.timeout(20_000);
@@ -222,11 +222,11 @@ for (const [way, rows] of [
 
     beforeEach(async () => {
       blamed = [];
-      Attempt.prototype.fail = function () {
+      PickedEndpoint.prototype.fail = function () {
         blamed.push('fail');
         fail.call(this);
       };
-      Attempt.prototype.failConnect = function () {
+      PickedEndpoint.prototype.failConnect = function () {
         blamed.push('failConnect');
         failConnect.call(this);
       };
@@ -235,7 +235,7 @@ for (const [way, rows] of [
     });
 
     afterEach(() => {
-      Object.assign(Attempt.prototype, { fail, failConnect });
+      Object.assign(PickedEndpoint.prototype, { fail, failConnect });
       client.close();
       stay.close();
     });
@@ -313,7 +313,7 @@ for (const [way, rows] of [
     for (const [part, method, kinds, expected] of rows)
       for (const kind of kinds)
         it(`${nameOf(part)}.${method}, ${kind}: ${expected}`, async () => {
-          const { accounts } = relay.local.gateway;
+          const { counters } = relay.local.gateway;
           // Those who were there before, one of them on the connection that the other comes on.
           const shared = SHARED.has(part) && HTTP2.includes(kind) && SERVICE[kind] === 'two';
           const tunnel: Socket = await stay.connect('raw', 80, 'opaque');
@@ -326,14 +326,14 @@ for (const [way, rows] of [
           });
           beside.write('begun ');
           await once(beside, 'response');
-          const counted = () => accounts.internalErrors + relay.egress.accounts.internalErrors;
+          const counted = () => counters.internalErrors + relay.egress.counters.internalErrors;
           const lines = (): LogLine[] =>
             [...captured.lines, ...relay.lines].filter(
               ({ msg }) => msg === 'internal error, its flow was ended',
             );
           const [counts, said] = [counted(), lines().length];
           const warm = COLD.has(method) ? chill() : () => undefined;
-          const ofGateway = accounts.internalErrors;
+          const ofGateway = counters.internalErrors;
           const armed = arm(part, method);
           try {
             expect(await heard(kind)).to.equal(expected);
@@ -349,7 +349,7 @@ for (const [way, rows] of [
             .to.contain(MARK)
             .and.to.match(/stack.*\.ts/);
           // To the egress a gateway that answers 500 is as any other endpoint that does.
-          const spared = way === 'a gateway' || accounts.internalErrors === ofGateway;
+          const spared = way === 'a gateway' || counters.internalErrors === ofGateway;
           if (spared) expect(blamed, 'blamed').to.deep.equal([]);
           tunnel.write('still');
           const [echo] = (await once(tunnel, 'data')) as [Buffer];

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { type Authority, createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { EgressProcess } from '../support/egress-process.ts';
 import { MARK, MISTAKES } from '../support/escaping.ts';
 import { eventually } from '../support/eventually.ts';

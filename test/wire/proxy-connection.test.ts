@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { freePort } from '../support/free-port.ts';
 import type { LocalGateway } from '../support/local-gateway.ts';
 import type { MeshClient } from '../support/mesh-client.ts';

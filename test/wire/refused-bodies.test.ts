@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { RequestRules } from '../../src/base/request-rules.ts';
-import { MAX_UNSEEN, PROCESS_ROOM } from '../../src/proxy/retry/replay.ts';
+import type { RequestRules } from '../../src/policy/requests/request-rules.ts';
+import { MAX_UNSEEN, PROCESS_ROOM } from '../../src/proxy/upstream/retry/replay-body.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { type LocalGateway, localGateway } from '../support/local-gateway.ts';
 import { raw, RawHttp2 } from '../support/raw-http2.ts';

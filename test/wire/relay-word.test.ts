@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/base/names.ts';
-import type { TargetSpec } from '../../src/discovery/target.ts';
-import type { Identity } from '../../src/identity/identity.ts';
-import { issueLeaf } from '../../src/identity/issue.ts';
+import { STREAMS_ALPN, STREAMS_CLIENTS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/api/names.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
+import type { Identity } from '../../src/identity/sources/identity.ts';
+import { issueLeaf } from '../../src/identity/authority/issue.ts';
 import { http1Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { raw, RawHttp2 } from '../support/raw-http2.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/issue.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../src/identity/authority/issue.ts';
 import { eventually } from '../support/eventually.ts';
 import { GatewayProcess, type ServedTarget } from '../support/gateway-process.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import type { TargetSpec } from '../../src/discovery/target.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { startRelay } from '../support/relay.ts';
@@ -52,7 +52,7 @@ describe('A client that is silent for a while', () => {
     for (const name of [SAID, UNSAID])
       it(`for an hour is read when it speaks: ${name}`, async () => {
         const client = await gateway.open(name, 'opaque');
-        await eventually('its header has come', () => gateway.gateway.accounts.headers.size === 1);
+        await eventually('its header has come', () => gateway.gateway.counters.headers.size === 1);
         await clock.advance(3_600_000);
         await client.send(REQUEST).hears(/ok$/);
         expect(target.text.match(/^l5d-client-id: .*$/gm)).to.deep.equal(['l5d-client-id: client.east']);

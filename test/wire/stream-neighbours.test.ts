@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import type { TargetSpec } from '../../src/discovery/target.ts';
-import { ErrorCode } from '../../src/proxy/http2/errors.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
+import { Http2ErrorCode } from '../../src/proxy/http2/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { localGateway, type LocalGateway } from '../support/local-gateway.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
@@ -48,7 +48,7 @@ describe('Flows that share a connection between egress and gateway', function ()
   };
   const ask = async (kind: 'http1' | 'http2', name = web) =>
     String((await relay.client.request(kind, name, { path: '/hello' })).body);
-  const streams = () => relay.egress.accounts.streams;
+  const streams = () => relay.egress.counters.streams;
   const specs = () => [
     at(web, 80, origins[0] ?? { port: 0 }, 'http1'),
     at(web2, 80, origins[1] ?? { port: 0 }, 'http2'),
@@ -167,7 +167,7 @@ describe('Flows that share a connection between egress and gateway', function ()
     expect(streams().connections).to.be.within(connections, 4);
     await eventually(
       'the gateway has let go of all but one',
-      () => relay.local.gateway.accounts.client.numbers.open <= 4,
+      () => relay.local.gateway.counters.client.numbers.open <= 4,
     );
   });
 
@@ -182,7 +182,7 @@ describe('Flows that share a connection between egress and gateway', function ()
       const client = new RawHttp2(await open(web, 80));
       await client.hears(/^SETTINGS/);
       for (let id = 1; id < 1900; id += 2) {
-        client.send(client.head(id), frames.reset(id, ErrorCode.CANCEL));
+        client.send(client.head(id), frames.reset(id, Http2ErrorCode.CANCEL));
         if (id % 400 === 1) await new Promise((resolve) => setImmediate(resolve));
       }
       client.send(client.head(1901));
@@ -204,7 +204,7 @@ describe('Flows that share a connection between egress and gateway', function ()
       }),
     );
     expect(streams().connections).to.be.within(3, 8);
-    expect([...relay.egress.accounts.failures]).to.deep.equal([]);
+    expect([...relay.egress.counters.failures]).to.deep.equal([]);
   });
 
   it('end when their service is no longer exported; requests are refused, others go on', async () => {
@@ -225,16 +225,16 @@ describe('Flows that share a connection between egress and gateway', function ()
   });
 
   it('that the gateway refuses show in the metrics as what they are', async () => {
-    const refused = relay.egress.accounts.failures.get('tcp\tunknown service') ?? 0;
+    const refused = relay.egress.counters.failures.get('tcp\tunknown service') ?? 0;
     relay.local.serve([]);
     const socket = await open(raw);
     socket.write('anybody?');
     await eventually('it ends', () => socket.closed || socket.readableEnded);
     await eventually(
       'it is counted',
-      () => relay.egress.accounts.failures.get('tcp\tunknown service') === refused + 1,
+      () => relay.egress.counters.failures.get('tcp\tunknown service') === refused + 1,
     );
-    expect(relay.local.gateway.accounts.failures.get('tcp\tunknown service')).to.equal(refused + 1);
+    expect(relay.local.gateway.counters.failures.get('tcp\tunknown service')).to.equal(refused + 1);
   });
 
   describe('when the gateway is replaced', () => {
@@ -337,14 +337,14 @@ describe('Flows that share a connection between egress and gateway', function ()
       asking.abort();
       await askers;
       expect(new Set(answers)).to.deep.equal(new Set(['hello']));
-      expect(second.gateway.accounts.client.numbers.opened).to.be.greaterThan(0);
+      expect(second.gateway.counters.client.numbers.opened).to.be.greaterThan(0);
       // The tunnel has stayed where it is.
       tunnel.write('still here');
       const [chunk] = (await once(tunnel, 'data')) as [Buffer];
       expect(String(chunk)).to.equal('still here');
       tunnel.end();
       await stopped;
-      expect([...relay.egress.accounts.failures]).to.deep.equal([]);
+      expect([...relay.egress.counters.failures]).to.deep.equal([]);
     });
   });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { TargetSpec } from '../../src/discovery/target.ts';
-import { STREAMS_ALPN } from '../../src/base/names.ts';
+import type { TargetSpec } from '../../src/discovery/target-spec.ts';
+import { STREAMS_ALPN } from '../../src/api/names.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import { raw, RawHttp2 } from '../support/raw-http2.ts';

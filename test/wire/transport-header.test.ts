@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, type Origin, rawOrigin } from '../support/origins.ts';
 import type { WireClient } from '../support/wire-client.ts';

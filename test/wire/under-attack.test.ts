@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import net from 'node:net';
 import type tls from 'node:tls';
-import { encodeTransportHeader } from '../../src/proxy/transport-header.ts';
+import { encodeTransportHeader } from '../../src/proxy/io/transport-header.ts';
 import { eventually } from '../support/eventually.ts';
 import { http1Origin, type Origin } from '../support/origins.ts';
 import { service, WireGateway } from '../support/wire-gateway.ts';
@@ -170,7 +170,7 @@ describe('while one client attacks, others are served', function () {
       );
       expect(attack.made).to.be.greaterThan(0);
       // Nothing is left of it.
-      await eventually('the connections are gone', () => gateway.gateway.accounts.client.numbers.open === 0);
+      await eventually('the connections are gone', () => gateway.gateway.counters.client.numbers.open === 0);
       expect(Object.keys(gateway.gateway.balancers)).to.deep.equal([`${WEB}:80`]);
     });
   }

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import net from 'node:net';
 import { once } from 'node:events';
-import { STREAMS_ALPN } from '../../src/base/names.ts';
-import { isRead, KNOWN_FIELDS, makeField } from '../../src/proxy/field.ts';
+import { STREAMS_ALPN } from '../../src/api/names.ts';
+import { isRead, KNOWN_FIELDS, makeField } from '../../src/proxy/http/fields.ts';
 import { frame, FrameType } from '../../src/proxy/http2/frames.ts';
 import { http1Origin, http2Origin, type Origin } from '../support/origins.ts';
 import { expectNoLag } from '../support/loop-lag.ts';

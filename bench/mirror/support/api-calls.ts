@@ -1,4 +1,4 @@
-import type { KubeClient } from '../../../src/kube/client.ts';
+import type { KubeClient } from '../../../src/kube/client/kube-client.ts';
 
 /** Requests that an API server has answered, by `<verb> <resource>[/<subresource>]`. */
 export type ApiCalls = ReadonlyMap<string, number>;

@@ -1,10 +1,15 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL } from '../../../src/base/names.ts';
+import { CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL } from '../../../src/api/names.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import type { KubeClient } from '../../../src/kube/client.ts';
-import { Reflector } from '../../../src/kube/reflector.ts';
-import { endpointSlices, services, type KubeObject, type Resource } from '../../../src/kube/resource.ts';
-import { IndexedStore } from '../../../src/kube/store.ts';
+import type { KubeClient } from '../../../src/kube/client/kube-client.ts';
+import { Reflector } from '../../../src/kube/informer/reflector.ts';
+import {
+  endpointSlices,
+  services,
+  type KubeObject,
+  type Resource,
+} from '../../../src/kube/objects/resource.ts';
+import { IndexedStore } from '../../../src/kube/informer/store.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 
 /** Mirrors of one cluster, by `namespace/name` of the mirror Service. */

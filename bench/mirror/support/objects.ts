@@ -12,8 +12,8 @@ import {
   REMOTE_RESOURCE_VERSION,
   REMOTE_SERVICE_FQ_NAME,
   REMOTE_UID,
-} from '../../../src/base/names.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
+} from '../../../src/api/names.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 
 export const GATEWAY_IDENTITY =
   'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local';

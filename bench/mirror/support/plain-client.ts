@@ -1,6 +1,11 @@
 import { Agent } from 'undici';
-import { loadAccess } from '../../../src/kube/access.ts';
-import { type KubeObject, type ObjectRef, pathOf, type Resource } from '../../../src/kube/resource.ts';
+import { loadAccess } from '../../../src/kube/client/access.ts';
+import {
+  type KubeObject,
+  type ObjectRef,
+  pathOf,
+  type Resource,
+} from '../../../src/kube/objects/resource.ts';
 import { PARALLEL } from './parallel.ts';
 
 /**

@@ -48,12 +48,18 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- dict "names" $names | toJson }}
 {{- end }}
 
-{{/* What a pod and its container may do: the restricted Pod Security Standard. */}}
+{{/* What a pod and its container may do: the restricted Pod Security Standard. Without user and group: those that the cluster gives, and else the image's. Call with the root. */}}
 {{- define "linkspan.podSecurity" -}}
+{{- /* Values that Helm has kept of an older chart have neither. */}}
+{{- $runAs := ternary .Values.runAs (dict "UID" 2103 "GID" 2103) (hasKey .Values "runAs") -}}
 runAsNonRoot: true
-runAsUser: 2103
-runAsGroup: 2103
-fsGroup: 2103
+{{- with $runAs.UID }}
+runAsUser: {{ int64 . }}
+{{- end }}
+{{- with $runAs.GID }}
+runAsGroup: {{ int64 . }}
+fsGroup: {{ int64 . }}
+{{- end }}
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 {{- define "linkspan.containerSecurity" -}}

@@ -1,7 +1,7 @@
-import type { IdentitySource } from '../../identity/identity.ts';
-import { type RelayDomain, relayDomain, relayedName } from '../../identity/relayed-name.ts';
-import type { Field } from '../../proxy/field.ts';
-import { clientField } from '../../proxy/streams/head.ts';
+import type { IdentitySource } from '../../identity/sources/identity.ts';
+import { type RelayDomain, relayDomain, relayedName } from '../../identity/names/relayed-name.ts';
+import type { Field } from '../../proxy/http/fields.ts';
+import { clientField } from '../../proxy/streams/stream-head.ts';
 import type { Client } from './client.ts';
 
 /** Accounts whose names are kept. */

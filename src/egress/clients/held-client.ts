@@ -1,4 +1,4 @@
-import type { Connection, ConnectionHandler } from '../../proxy/connection.ts';
+import type { Connection, ConnectionHandler } from '../../proxy/io/connection.ts';
 
 /**
  * A connection whose client is being found out: nothing is read, and what comes all the same is kept for

@@ -1,11 +1,11 @@
 import type { V1Namespace } from '@kubernetes/client-node';
-import { tellAll } from '../../base/alone.ts';
-import { readAnnotation } from '../../base/annotations.ts';
-import { ALLOWED_NAMESPACES } from '../../base/names.ts';
+import { tellAll } from '../../base/isolation.ts';
+import { readAnnotation } from '../../api/annotations.ts';
+import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
-import { Reflector } from '../../kube/reflector.ts';
-import { namespaces } from '../../kube/resource.ts';
-import { IndexedStore } from '../../kube/store.ts';
+import { Reflector } from '../../kube/informer/reflector.ts';
+import { namespaces } from '../../kube/objects/resource.ts';
+import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { PodClientsOptions } from './pod-clients.ts';
 import { readAllowedNamespaces } from './relay-rule.ts';

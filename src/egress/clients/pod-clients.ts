@@ -1,12 +1,12 @@
 import type { V1ObjectMeta, V1Pod, V1PodIP, V1PodSpec, V1PodStatus } from '@kubernetes/client-node';
-import { tellAll } from '../../base/alone.ts';
+import { tellAll } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import { describeError } from '../../base/errors.ts';
-import type { KubeClient } from '../../kube/client.ts';
-import { Reflector } from '../../kube/reflector.ts';
-import { pods } from '../../kube/resource.ts';
-import { IndexedStore } from '../../kube/store.ts';
+import { describeError } from '../../api/errors/linkspan-error.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { Reflector } from '../../kube/informer/reflector.ts';
+import { pods } from '../../kube/objects/resource.ts';
+import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { type Client, clientAmong, type Clients, type PodFacts, podAddress } from './client.ts';
@@ -40,7 +40,7 @@ export class PodClients implements Clients {
       store: this.#store,
       fieldSelector: NOT_ENDED,
       pageSize: PAGE_SIZE,
-      transform: storedPod,
+      transform: storedClientPod,
     });
     this.#store.subscribe('egress: clients by their pods', ({ object, previous }) => {
       const addresses = new Set([...podAddresses(object), ...(previous ? podAddresses(previous) : [])]);
@@ -94,7 +94,7 @@ export class PodClients implements Clients {
  * What is kept of a pod; there may be tens of thousands. Those without an address yet, and those that have
  * ended, are nobody. Pure.
  */
-export function storedPod({ metadata = {}, spec, status = {} }: V1Pod): V1Pod | undefined {
+export function storedClientPod({ metadata = {}, spec, status = {} }: V1Pod): V1Pod | undefined {
   const podIPs = addressesOf(status);
   if (podIPs.length === 0 || status.phase === 'Succeeded' || status.phase === 'Failed') return undefined;
   const kept: V1PodSpec = { containers: [], serviceAccountName: spec?.serviceAccountName ?? 'default' };

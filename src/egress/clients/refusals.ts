@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { OTHER } from '../../proxy/connection-account.ts';
-import type { Refusal } from './relay-rule.ts';
+import { OTHER } from '../../proxy/metrics/connection-counters.ts';
+import type { RelayRefusal } from './relay-rule.ts';
 
 /** Mirrors, each with a reason, that are counted one by one. */
 const MAX_COUNTS = 10_000;
@@ -11,7 +11,7 @@ const SEPARATOR = '\t';
 export interface Refused {
   /** Label of its route. */
   readonly mirror: string;
-  readonly refusal: Refusal;
+  readonly refusal: RelayRefusal;
   readonly address: string;
   /** One line for people. */
   readonly text: string;

@@ -1,4 +1,4 @@
-import { ALLOWED_NAMESPACES } from '../../base/names.ts';
+import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import type { Client, Unknown } from './client.ts';
 
@@ -51,27 +51,30 @@ export function allowedNamespaces(
 }
 
 /** Why a client may not use a route: it is of another namespace, or nobody knows of which. */
-export type Refusal = 'namespace' | Unknown;
+export type RelayRefusal = 'namespace' | Unknown;
 
 /**
  * Whether a client may use a route. One that is not known may use only what everybody may. Pure.
  * @returns why not
  */
-export function refusalOf(namespaces: ReadonlySet<string> | undefined, client: Client): Refusal | undefined {
+export function relayRefusalOf(
+  namespaces: ReadonlySet<string> | undefined,
+  client: Client,
+): RelayRefusal | undefined {
   if (namespaces === undefined) return undefined;
   if (client.kind === 'unknown') return client.reason;
   return namespaces.has(client.namespace) ? undefined : 'namespace';
 }
 
 /** A refusal in words, without saying who else would be let in: that is not for whoever is not. Pure. */
-export function refusalText(label: string, refusal: Refusal, client: Client, address: string): string {
+export function refusalText(label: string, refusal: RelayRefusal, client: Client, address: string): string {
   const rule = `only clients of some namespaces may use it (${ALLOWED_NAMESPACES})`;
   if (client.kind === 'pod')
     return `${label}: ${rule}, and ${client.namespace}/${client.name} is of none of them`;
   return `${label}: ${rule}, and it is not known who ${address} is: ${WHY[refusal]}`;
 }
 
-const WHY: Readonly<Record<Refusal, string>> = {
+const WHY: Readonly<Record<RelayRefusal, string>> = {
   namespace: 'of another namespace',
   unwatched: 'the egress does not look at pods (--clients off)',
   'no pod': 'no pod of this cluster has the address',

@@ -1,8 +1,8 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import forge from 'node-forge';
-import { LinkspanError } from '../../base/errors.ts';
-import { parsePrivateKey } from '../keys.ts';
-import { pemBlocks } from '../pem-blocks.ts';
+import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { parsePrivateKey } from '../x509/keys.ts';
+import { pemBlocks } from '../x509/pem-blocks.ts';
 import { Asn1Error, child, encoded, octets, parse } from './asn1.ts';
 import { decrypt, type Password, Rounds } from './password-based.ts';
 import { passwordMissing } from './pkcs12.ts';

@@ -1,6 +1,6 @@
 import { createDecipheriv, createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto';
 import forge from 'node-forge';
-import { LinkspanError } from '../../base/errors.ts';
+import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { Asn1Error, child, children, identifier, natural, type Node, octets } from './asn1.ts';
 
 /**

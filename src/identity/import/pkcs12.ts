@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { LinkspanError } from '../../base/errors.ts';
+import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import {
   Asn1Error,
   child,

@@ -1,5 +1,6 @@
-import type { Field } from '../field.ts';
-import { type Framing, HeadError, parseTrailers } from './head.ts';
+import type { Field } from '../http/fields.ts';
+import type { Framing } from '../http/framing.ts';
+import { HeadError, parseTrailers } from './head.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -195,4 +196,9 @@ function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lower = byte | 0x20;
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : -1;
+}
+
+/** The last chunk, with trailers. */
+export function lastChunk(trailers: readonly Field[] | undefined): Buffer {
+  return Buffer.from(`0\r\n${trailerSection(trailers ?? [])}`, 'latin1');
 }

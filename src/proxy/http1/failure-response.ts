@@ -1,4 +1,5 @@
-import { PROXY_CONNECTION, type ProxyFailure } from '../failures.ts';
+import { PROXY_CONNECTION, ProxyFailure } from '../http/failures.ts';
+import type { ResponseHead } from './head.ts';
 
 /**
  * A response in the target's stead that says why.
@@ -25,4 +26,18 @@ export function failureResponse(
     ...(close ? ['connection: close'] : []),
   ];
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${bodiless ? '' : body}`);
+}
+
+/**
+ * What is said where an endpoint's connection ended and its answer was not whole.
+ * @param response what has come of it @param error how it broke, if it did
+ */
+export function lostConnection(
+  label: string,
+  response: ResponseHead | undefined,
+  error: Error | undefined,
+): ProxyFailure {
+  const when = response === undefined ? 'before it answered' : 'in the middle of its answer';
+  const why = error === undefined ? `closed the connection ${when}` : error.message;
+  return new ProxyFailure('connection failed', `${label}: the endpoint ${why}`, error);
 }

@@ -1,5 +1,14 @@
-import { About, Field, fieldName, isBlank, isTooLongToRead, trailerFields } from '../field.ts';
-import { signsConnection } from './private-connection.ts';
+import {
+  About,
+  connectionOptions,
+  Field,
+  fieldName,
+  isBlank,
+  isTooLongToRead,
+  signsConnection,
+  trailerFields,
+} from '../http/fields.ts';
+import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
 
 /**
  * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
@@ -8,12 +17,7 @@ export class HeadError extends Error {
   override readonly name = 'HeadError';
 }
 
-/** How a message's body ends (RFC 9112 section 6.3). */
-export type Framing =
-  | { readonly kind: 'none' | 'chunked' | 'until close' }
-  | { readonly kind: 'length'; readonly length: number };
-
-export type { Field } from '../field.ts';
+export type { Field } from '../http/fields.ts';
 
 export interface RequestHead {
   readonly method: string;
@@ -41,9 +45,6 @@ export interface ResponseHead {
   readonly keepAlive: boolean;
 }
 
-/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
-export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
-
 /** Longest head, start line and blank line included. */
 export const MAX_HEAD = 64 * 1024;
 const MAX_FIELDS = 200;
@@ -52,9 +53,6 @@ const MAX_RESPONSE_FIELDS = 2000;
 /** Interim responses to one request: more are an endless stream, not hints. */
 export const MAX_INTERIM = 32;
 
-export const NO_BODY: Framing = { kind: 'none' };
-/** The body's length is not known. */
-export const CHUNKED: Framing = { kind: 'chunked' };
 const UNTIL_CLOSE: Framing = { kind: 'until close' };
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Visible characters, blanks and obs-text; no control characters, so no bare CR or LF. */
@@ -269,17 +267,4 @@ function only(fields: readonly Field[], bit: number, name: string): Field | unde
     found = field;
   }
   return found;
-}
-
-const NO_OPTIONS: ReadonlySet<string> = new Set();
-
-/** The options of the Connection field, in lower case. */
-export function connectionOptions(fields: readonly Field[]): ReadonlySet<string> {
-  let options: Set<string> | undefined;
-  for (const { about, value } of fields) {
-    if ((about.bits & About.OPTIONS) === 0) continue;
-    options ??= new Set();
-    for (const option of value.toLowerCase().split(',')) options.add(option.trim());
-  }
-  return options ?? NO_OPTIONS;
 }

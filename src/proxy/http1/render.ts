@@ -1,6 +1,6 @@
 import { before } from '../../base/text.ts';
-import type { HeadRules } from '../session.ts';
-import { About, type Field, stays, takesTrailers } from '../field.ts';
+import { About, type Field, stays, takesTrailers } from '../http/fields.ts';
+import type { HeadRules } from '../http/forwarding.ts';
 import type { FieldSection, RequestHead, ResponseHead } from './head.ts';
 
 const NOT_FOR_TARGETS = About.HOP | About.PROXY | About.HOST;

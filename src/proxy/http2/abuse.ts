@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { ConnectionError, ErrorCode } from './errors.ts';
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
 
 /** How much of something a peer may do at once, and how much comes back per second. */
 export interface AbuseLimit {
@@ -70,7 +70,7 @@ export class AbuseBudget {
 }
 
 /** What one peer may still do that costs more than it carries. Whoever goes beyond it loses the connection. */
-export class PeerBudget {
+export class PeerAbuseBudget {
   readonly #resets: AbuseBudget;
   readonly #idleFrames: AbuseBudget;
   /** WINDOW_UPDATEs that what was sent explains and that have not come. */
@@ -85,13 +85,13 @@ export class PeerBudget {
   /** A frame that makes work and carries nothing. @throws ConnectionError ENHANCE_YOUR_CALM */
   spendIdleFrame(): void {
     if (!this.#idleFrames.spend())
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that carry nothing');
+      throw new ConnectionError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that carry nothing');
   }
 
   /** A stream that ends before its time by the peer's doing. @throws ConnectionError ENHANCE_YOUR_CALM */
   spendReset(): void {
     if (!this.#resets.spend())
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'too many streams are given up');
+      throw new ConnectionError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'too many streams are given up');
   }
 
   /** A stream that came to its end. */

@@ -1,5 +1,5 @@
 /** Error codes (RFC 9113 section 7). */
-export const ErrorCode = {
+export const Http2ErrorCode = {
   NO_ERROR: 0,
   PROTOCOL_ERROR: 1,
   INTERNAL_ERROR: 2,
@@ -16,7 +16,7 @@ export const ErrorCode = {
   HTTP_1_1_REQUIRED: 13,
 } as const;
 
-const NAMES = new Map<number, string>(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
+const NAMES = new Map<number, string>(Object.entries(Http2ErrorCode).map(([name, code]) => [code, name]));
 
 /** `CANCEL`, or `error 99` for what the RFC does not know. */
 export function errorName(code: number): string {

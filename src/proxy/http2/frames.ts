@@ -1,4 +1,4 @@
-import { ConnectionError, ErrorCode } from './errors.ts';
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
 
 /** Frame types (RFC 9113 section 6). */
 export const FrameType = {
@@ -103,7 +103,7 @@ export class FrameReader {
     this.#flags = header[from + 4] ?? 0;
     this.#streamId = numberAt(header, from + 5, 4) & 0x7fffffff;
     if (this.#length > MAX_FRAME)
-      throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, `a frame has ${this.#length} bytes`);
+      throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, `a frame has ${this.#length} bytes`);
     this.#begin();
     return at + taken;
   }
@@ -113,7 +113,7 @@ export class FrameReader {
     if (this.#type === FrameType.DATA) {
       this.#padding = this.#flags & Flag.PADDED ? -1 : 0;
       if (this.#padding < 0 && this.#length === 0)
-        throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a padded frame has no room for padding');
+        throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'a padded frame has no room for padding');
       this.#sink.onDataStart(this.#streamId, this.#length);
     }
     if (this.#left === 0) this.#finish(EMPTY, 0, 0);
@@ -145,7 +145,7 @@ export class FrameReader {
       this.#padding = chunk[at] ?? 0;
       this.#left--;
       if (this.#padding > this.#left)
-        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a frame has more padding than payload');
+        throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a frame has more padding than payload');
       if (this.#left === 0) this.#finish(EMPTY, 0, 0);
       return at + 1;
     }

@@ -1,4 +1,4 @@
-import { ConnectionError, ErrorCode } from './errors.ts';
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import { Flag } from './frames.ts';
 
 /** Longest header block as it is on the wire, and how many CONTINUATION frames it may take (CVE-2024-27316: floods of them). */
@@ -44,10 +44,10 @@ export class HeaderBlock {
   /** A CONTINUATION frame. @returns whether the block ends here @throws ConnectionError */
   continue(streamId: number, flags: number, payload: Buffer): boolean {
     if (!this.open || streamId !== this.#streamId)
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a CONTINUATION frame continues nothing');
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a CONTINUATION frame continues nothing');
     this.#size += payload.length;
     if (this.#size > MAX_BLOCK || this.#parts.length > MAX_CONTINUATIONS)
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'a header block does not end');
+      throw new ConnectionError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'a header block does not end');
     this.#parts.push(Buffer.from(payload));
     if ((flags & Flag.END_HEADERS) === 0) return false;
     this.bytes = Buffer.concat(this.#parts, this.#size);
@@ -66,7 +66,7 @@ export class HeaderBlock {
     if (flags & Flag.PRIORITY) from += 5;
     if (from > end) fail();
     if (from + padding > end)
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a frame has more padding than payload');
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a frame has more padding than payload');
     this.bytes = bytes;
     this.start = from;
     this.end = end - padding;
@@ -74,5 +74,5 @@ export class HeaderBlock {
 }
 
 function fail(): never {
-  throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'a HEADERS frame is too short');
+  throw new ConnectionError(Http2ErrorCode.FRAME_SIZE_ERROR, 'a HEADERS frame is too short');
 }

@@ -1,8 +1,8 @@
-import type { Connection } from '../connection.ts';
-import type { Slab } from '../slab.ts';
-import type { Field } from '../field.ts';
-import { addPart } from '../parts.ts';
-import { ConnectionError, ErrorCode } from './errors.ts';
+import { appendChunk } from '../../base/gathered-bytes.ts';
+import type { Connection } from '../io/connection.ts';
+import type { WriteBuffer } from '../io/write-buffer.ts';
+import type { Field } from '../http/fields.ts';
+import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import {
   DEFAULT_WINDOW,
   Flag,
@@ -42,7 +42,7 @@ export class Sender {
   #congested = false;
   #waiting = new Set<Http2Stream>();
   /** Where the header of the DATA frame is that was written last, and how many bytes had been written behind it. */
-  #last: Slab | undefined;
+  #last: WriteBuffer | undefined;
   #lastAt = 0;
   #lastEnd = 0;
   #lastStream: Http2Stream | undefined;
@@ -76,7 +76,7 @@ export class Sender {
       }
       if (sent === chunk.length) return sent;
     }
-    addPart((stream.queue ??= []), sent === 0 ? chunk : chunk.subarray(sent));
+    appendChunk((stream.queue ??= []), sent === 0 ? chunk : chunk.subarray(sent));
     stream.queued += chunk.length - sent;
     this.#waiting.add(stream);
     return sent;
@@ -103,7 +103,7 @@ export class Sender {
   grow(increment: number): void {
     this.#window += increment;
     if (this.#window > MAX_WINDOW)
-      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'the connection window is too large');
+      throw new ConnectionError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'the connection window is too large');
     this.pump();
   }
 
@@ -170,13 +170,14 @@ export class Sender {
 
   /**
    * Makes the frame that was written last, if it is this stream's and still here, the end of the stream. That nothing was written since
-   * is told by the count of bytes: a slab is used again, for other frames at the same places.
+   * is told by the count of bytes: a write buffer is used again, for other frames at the same places.
    */
   #endLast(stream: Http2Stream): boolean {
-    const slab = this.#last;
-    if (slab === undefined || this.#lastStream !== stream) return false;
-    if (this.#bytes.bytesWritten !== this.#lastEnd || !this.#bytes.isUnsent(slab, this.#lastAt)) return false;
-    slab.bytes[this.#lastAt + 4] = Flag.END_STREAM;
+    const writeBuffer = this.#last;
+    if (writeBuffer === undefined || this.#lastStream !== stream) return false;
+    if (this.#bytes.bytesWritten !== this.#lastEnd || !this.#bytes.isUnsent(writeBuffer, this.#lastAt))
+      return false;
+    writeBuffer.bytes[this.#lastAt + 4] = Flag.END_STREAM;
     this.#last = undefined;
     return true;
   }
@@ -189,8 +190,8 @@ export class Sender {
       this.control(headerFrames(streamId, block.subarray(0, this.encoder.encode(fields, block, 0)), end));
       return;
     }
-    const slab = this.#bytes.room(FRAME_HEADER + bound);
-    const { at, bytes } = slab;
+    const writeBuffer = this.#bytes.room(FRAME_HEADER + bound);
+    const { at, bytes } = writeBuffer;
     const behind = this.encoder.encode(fields, bytes, at + FRAME_HEADER);
     const flags = end ? Flag.END_HEADERS | Flag.END_STREAM : Flag.END_HEADERS;
     writeFrameHeader(bytes, at, behind - at - FRAME_HEADER, FrameType.HEADERS, flags, streamId);
@@ -200,7 +201,7 @@ export class Sender {
   #written(open: boolean): void {
     if (!open) this.#congested = true;
     if (this.#bytes.buffered > MAX_UNREAD)
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read what it asks for');
+      throw new ConnectionError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'the peer does not read what it asks for');
   }
 
   #ended(stream: Http2Stream): void {

@@ -1,5 +1,5 @@
-import type { ProxyFailure } from '../failures.ts';
-import type { Field } from '../field.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import type { Field } from '../http/fields.ts';
 
 /** What a stream tells whoever uses it. One object may serve for many streams. */
 export interface StreamHandler {

@@ -1,12 +1,12 @@
-import { messageOf } from '../../base/errors.ts';
-import type { Boundary } from '../boundary.ts';
-import type { ProxyFailure } from '../failures.ts';
-import { type Field, valueOf } from '../field.ts';
-import type { Http2Connection } from '../http2/connection.ts';
-import { ErrorCode } from '../http2/errors.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
+import { appendChunk } from '../../base/gathered-bytes.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import { type Field, valueOf } from '../http/fields.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
+import { Http2ErrorCode } from '../http2/errors.ts';
 import type { Http2Stream } from '../http2/stream.ts';
-import { addPart } from '../parts.ts';
-import { readRefusal } from './head.ts';
+import { readTunnelRefusal } from './stream-head.ts';
 import { StreamConnection } from './stream-connection.ts';
 
 /** Bytes that are sent before the peer has answered; they are kept so long, to be sent again where it has not looked at the stream. */
@@ -62,7 +62,7 @@ export class DialledTunnel extends StreamConnection {
   }
 
   override onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
-    if (valueOf(fields, ':status') !== '200') return this.#refused(readRefusal(fields));
+    if (valueOf(fields, ':status') !== '200') return this.#refused(readTunnelRefusal(fields));
     this.#answered = true;
     this.#early.length = 0;
     const waiting = this.#waiting.splice(0);
@@ -91,11 +91,11 @@ export class DialledTunnel extends StreamConnection {
     if (this.#answered) return super.put(chunk);
     if (this.#earlyBytes < EARLY && this.#waitingBytes === 0) {
       this.#earlyBytes += chunk.length;
-      addPart(this.#early, chunk);
+      appendChunk(this.#early, chunk);
       if (this.stream !== undefined) super.put(chunk);
       return;
     }
-    addPart(this.#waiting, chunk);
+    appendChunk(this.#waiting, chunk);
     this.#waitingBytes += chunk.length;
     this.unsent += chunk.length;
   }
@@ -108,6 +108,6 @@ export class DialledTunnel extends StreamConnection {
     if (this.dead) return;
     this.#options.onRefused(failure);
     this.give(failure);
-    this.stream?.reset(ErrorCode.NO_ERROR);
+    this.stream?.reset(Http2ErrorCode.NO_ERROR);
   }
 }

@@ -1,9 +1,9 @@
-import type { Boundary } from '../boundary.ts';
-import { ProxyFailure } from '../failures.ts';
-import { ErrorCode } from '../http2/errors.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
+import { ProxyFailure } from '../http/failures.ts';
+import { Http2ErrorCode } from '../http2/errors.ts';
 import { statusField } from '../http2/message.ts';
 import type { Http2Stream } from '../http2/stream.ts';
-import { refusalHead } from './head.ts';
+import { refusalHead } from './stream-head.ts';
 import { StreamConnection } from './stream-connection.ts';
 
 const OK = [statusField(200)];
@@ -38,6 +38,6 @@ export class ServedTunnel extends StreamConnection {
     if (this.#answered || !(error instanceof ProxyFailure)) return super.cut(code, error);
     this.#answered = true;
     this.stream?.head(refusalHead(error), true);
-    this.stream?.reset(ErrorCode.NO_ERROR);
+    this.stream?.reset(Http2ErrorCode.NO_ERROR);
   }
 }

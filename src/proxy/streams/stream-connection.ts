@@ -1,11 +1,17 @@
-import { type Boundary, contained } from '../boundary.ts';
-import { type Connection, type ConnectionHandler, endCarried, NOBODY } from '../connection.ts';
-import type { ProxyFailure } from '../failures.ts';
-import type { Field } from '../field.ts';
-import { ErrorCode, errorName } from '../http2/errors.ts';
+import { appendChunk } from '../../base/gathered-bytes.ts';
+import { type Boundary, contained } from '../http/failure-boundary.ts';
+import {
+  type CloseListener,
+  type Connection,
+  type ConnectionHandler,
+  endCarried,
+  NOBODY,
+} from '../io/connection.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import type { Field } from '../http/fields.ts';
+import { Http2ErrorCode, errorName } from '../http2/errors.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
-import { addPart } from '../parts.ts';
-import { type Slab, takeSlab } from '../slab.ts';
+import { type WriteBuffer, takeWriteBuffer } from '../io/write-buffer.ts';
 
 /** Unsent bytes from which whoever sends is asked to wait. */
 const HIGH_WATER = 64 * 1024;
@@ -32,7 +38,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   /** What came while nobody read. The stream's window bounds it. */
   readonly #held: Buffer[] = [];
   #flowing = false;
-  #slab: Slab | undefined;
+  #writeBuffer: WriteBuffer | undefined;
   #remoteEnded = false;
   #endTold = false;
   /** Bytes that wait, those that are not the stream's yet included. */
@@ -43,16 +49,16 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   #closing = false;
   #closed = false;
   #error: Error | undefined;
-  #whenClosed: (() => void) | undefined;
+  readonly #whenClosed: CloseListener[] = [];
 
   constructor(remoteAddress: string, boundary: Boundary) {
     this.remoteAddress = remoteAddress;
     this.#boundary = boundary;
   }
 
-  whenClosed(listener: () => void): void {
-    if (this.#closed) listener();
-    else this.#whenClosed = listener;
+  whenClosed(listener: CloseListener): void {
+    if (this.#closed) listener(undefined);
+    else this.#whenClosed.push(listener);
   }
 
   get closed(): boolean {
@@ -80,20 +86,20 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     return this.send(Buffer.from(text, 'latin1'));
   }
 
-  room(): Slab {
-    this.#slab ??= takeSlab();
-    return this.#slab;
+  room(): WriteBuffer {
+    this.#writeBuffer ??= takeWriteBuffer();
+    return this.#writeBuffer;
   }
 
   sent(bytes: number): boolean {
-    const slab = this.#slab;
-    if (slab === undefined) return true;
-    this.#slab = undefined;
-    slab.at += bytes;
+    const writeBuffer = this.#writeBuffer;
+    if (writeBuffer === undefined) return true;
+    this.#writeBuffer = undefined;
+    writeBuffer.at += bytes;
     // The stream may have to keep it; the memory is for others.
-    const copy = Buffer.from(slab.take());
-    slab.written();
-    slab.detach();
+    const copy = Buffer.from(writeBuffer.take());
+    writeBuffer.written();
+    writeBuffer.detach();
     return this.send(copy);
   }
 
@@ -132,14 +138,14 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   destroy(error?: Error): void {
     if (this.dead) return;
     this.give(error);
-    this.cut(this.stream?.endSent === true ? ErrorCode.NO_ERROR : ErrorCode.CANCEL, error);
+    this.cut(this.stream?.endSent === true ? Http2ErrorCode.NO_ERROR : Http2ErrorCode.CANCEL, error);
   }
 
   abort(error?: Error): void {
     if (this.dead) return;
     this.give(error);
     // RFC 9113 section 8.5: how a tunnel tells of a broken connection.
-    this.cut(ErrorCode.CONNECT_ERROR, error);
+    this.cut(Http2ErrorCode.CONNECT_ERROR, error);
   }
 
   // --- what the stream tells
@@ -153,7 +159,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   onData(_: Http2Stream, chunk: Buffer): void {
-    if (this.#paused || this.#held.length > 0) addPart(this.#held, chunk);
+    if (this.#paused || this.#held.length > 0) appendChunk(this.#held, chunk);
     else this.#deliver(chunk);
   }
 
@@ -168,7 +174,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   }
 
   onReset(_: Http2Stream, code: number, _unprocessed: boolean): void {
-    if (code === ErrorCode.NO_ERROR && this.#remoteEnded) {
+    if (code === Http2ErrorCode.NO_ERROR && this.#remoteEnded) {
       // Whoever has said all wants no more from us (RFC 9113 section 8.1); what came is still to be read.
       this.ended = true;
       this.unsent = 0;
@@ -249,7 +255,7 @@ export abstract class StreamConnection implements Connection, StreamHandler {
     this.#closed = true;
     this.dead = true;
     contained(this.#boundary, () => this.handler.onClose(this, this.#error));
-    contained(this.#boundary, () => this.#whenClosed?.());
+    for (const listener of this.#whenClosed) contained(this.#boundary, () => listener(undefined));
   }
 
   #next(): Buffer | undefined {

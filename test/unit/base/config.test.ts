@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { z } from 'zod';
 import { nearest, parseConfig } from '../../../src/base/config.ts';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 
 const schema = z.strictObject({
   listen: z.string(),

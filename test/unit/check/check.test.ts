@@ -1,3 +1,4 @@
+import type { V1Deployment } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -5,12 +6,12 @@ import {
   type Category,
   type Check,
   type Finding,
-  type Outcome,
+  type CheckOutcome,
   passed,
   runChecks,
 } from '../../../src/check/check.ts';
 import { skewFinding } from '../../../src/check/clock-skew.ts';
-import type { CheckFacts } from '../../../src/check/facts.ts';
+import type { CheckFacts } from '../../../src/check/check-facts.ts';
 import {
   deadGateways,
   linkerdChecks,
@@ -19,8 +20,8 @@ import {
   validLinks,
   withoutEndpoints,
 } from '../../../src/check/linkerd-checks.ts';
-import { unservedLines } from '../../../src/check/slice-checks.ts';
-import { handMadeSlicesIn } from '../../../src/discovery/slice-makers.ts';
+import { slicePreChecks, unservedLines } from '../../../src/check/slice-checks.ts';
+import { handMadeSlicesIn } from '../../../src/exports/slice-makers.ts';
 import {
   badConditions,
   expiring,
@@ -31,8 +32,9 @@ import {
 import { triesFinding } from '../../../src/check/path-checks.ts';
 import { preChecks } from '../../../src/check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
-import type { LinkObject } from '../../../src/link/schema.ts';
-import type { LinkReport } from '../../../src/mirror/explain.ts';
+import { endpointSlices, services } from '../../../src/kube/objects/resource.ts';
+import type { LinkObject } from '../../../src/api/link/link-schema.ts';
+import type { LinkReport } from '../../../src/controllers/explain.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -53,7 +55,7 @@ const made = (id: string, severity: Check['severity'], ...findings: (Finding | E
 
 async function run(categories: readonly Category[], more: { waitMs?: number } = {}) {
   const clock = new VirtualClock();
-  const outcomes: Outcome[] = [];
+  const outcomes: CheckOutcome[] = [];
   const waits: string[] = [];
   const done = runChecks(categories, {
     clock,
@@ -275,7 +277,7 @@ describe('what checks say', () => {
 });
 
 describe('the report', () => {
-  const outcomes: Outcome[] = [
+  const outcomes: CheckOutcome[] = [
     {
       category: 'linkerd-multicluster',
       check: made('l5d-a', 'error'),
@@ -362,5 +364,32 @@ describe('slices made by hand', () => {
     ]);
     expect(unservedLines(slices, exports, handMadeSlicesIn([]))).to.have.length(3);
     expect(unservedLines(slices, exports, handMadeSlicesIn(['all']))).to.deep.equal([]);
+  });
+
+  // Linkerd's gateway serves them: that ours would not was in the guide, and in the check that comes after it has taken over.
+  it('are told of before our gateway takes the place of another, and where it is there by what it serves', async () => {
+    const lists = new Map<unknown, readonly object[]>([
+      [endpointSlices, [slice('shop', 'db')]],
+      [services, exports],
+    ]);
+    const said = async (...gateways: V1Deployment[]) => {
+      const facts = {
+        deployments: () => Promise.resolve(gateways),
+        client: { list: (kind: unknown) => Promise.resolve({ items: lists.get(kind) ?? [] }) },
+      };
+      const [check] = slicePreChecks(facts as unknown as CheckFacts);
+      return check?.run(new AbortController().signal);
+    };
+    const gateway = (...args: string[]): V1Deployment => ({
+      metadata: { labels: { 'app.kubernetes.io/component': 'gateway' } },
+      spec: { selector: {}, template: { spec: { containers: [{ name: 'gateway', args }] } } },
+    });
+    const warning = {
+      result: 'warning',
+      text: 'shop/db: EndpointSlice db-1 was made by hand; gateway.handMadeSlices does not name shop',
+    };
+    expect(await said()).to.deep.equal(warning);
+    expect(await said(gateway())).to.deep.equal(warning);
+    expect(await said(gateway('--hand-made-slices', 'shop'))).to.deep.equal({ result: 'success' });
   });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { type TrustDomainFacts, trustProblems } from '../../../src/check/trust-domains.ts';
-import type { Authority } from '../../../src/identity/issue.ts';
+import type { Authority } from '../../../src/identity/authority/issue.ts';
 import { freeAuthority, ownAuthority } from '../../support/authorities.ts';
 
 const EAST = 'east.cluster.local';

@@ -1,9 +1,9 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect } from 'chai';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { openFileTargets, parseTargets } from '../../../src/discovery/file-targets.ts';
-import type { TargetSource } from '../../../src/discovery/target.ts';
+import type { TargetSource } from '../../../src/discovery/target-spec.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { useTempDir } from '../../support/temp-dir.ts';

@@ -1,9 +1,9 @@
 import type { V1Endpoint, V1EndpointSlice, V1Pod, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { type KubeTargetsOptions, openKubeTargets } from '../../../src/discovery/kube-targets.ts';
-import { handMadeSlicesIn } from '../../../src/discovery/slice-makers.ts';
-import type { TargetSource } from '../../../src/discovery/target.ts';
-import { statusError } from '../../../src/kube/api-error.ts';
+import { handMadeSlicesIn } from '../../../src/exports/slice-makers.ts';
+import type { TargetSource } from '../../../src/discovery/target-spec.ts';
+import { statusError } from '../../../src/kube/client/api-error.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { FakeCluster } from '../../support/fake-cluster.ts';

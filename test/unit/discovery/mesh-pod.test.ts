@@ -1,6 +1,6 @@
 import type { V1Container, V1Pod } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { meshEndpoint, storedPod } from '../../../src/discovery/mesh-pod.ts';
+import { meshEndpoint, storedMeshPod } from '../../../src/discovery/mesh-pod.ts';
 
 interface Shape {
   readonly annotations?: Record<string, string>;
@@ -37,7 +37,7 @@ function pod({ annotations = {}, proxy = {}, spec = {}, status = {} }: Shape = {
 }
 
 const seen = (shape: Shape, port = 8080) => {
-  const stored = storedPod(pod(shape));
+  const stored = storedMeshPod(pod(shape));
   return stored === undefined ? undefined : meshEndpoint(stored, port, 'cluster.local');
 };
 const env = (...values: [string, string][]) => ({ env: values.map(([name, value]) => ({ name, value })) });
@@ -97,7 +97,7 @@ describe('a meshed pod', () => {
   }
 
   it('is stored without what is not needed', () => {
-    const text = JSON.stringify(storedPod(pod()));
+    const text = JSON.stringify(storedMeshPod(pod()));
     expect(text).not.to.contain('SECRET');
     expect(text.length).to.be.lessThan(400);
   });

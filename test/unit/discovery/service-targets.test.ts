@@ -1,7 +1,7 @@
 import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { countEndpoints, hasPodSelector } from '../../../src/discovery/endpoint-slices.ts';
+import { countEndpoints, hasPodSelector } from '../../../src/exports/endpoint-slices.ts';
 import { serviceTargets, targetHosts } from '../../../src/discovery/service-targets.ts';
 
 interface ServiceShape {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { Egress } from '../../../src/egress/egress.ts';
 import { RouteServer } from '../../../src/egress/route-server.ts';
-import type { Route } from '../../../src/egress/routes.ts';
+import type { Route } from '../../../src/egress/routes/routes.ts';
 import { captureLog, type LogLine } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { fixedIdentity } from '../../support/fixed-identity.ts';
@@ -50,7 +50,7 @@ describe('the listeners of an egress', () => {
       () => false,
     );
   const open = (count: number) =>
-    eventually(`${count} open connections`, async () => egress.accounts.client.numbers.open === count);
+    eventually(`${count} open connections`, async () => egress.counters.client.numbers.open === count);
 
   beforeEach(async () => {
     ports = await freePorts(3);
@@ -76,9 +76,9 @@ describe('the listeners of an egress', () => {
   it('take the series of a mirror with them, ten minutes after it has gone', async () => {
     const { label } = route(at(0));
     serve(route(at(0)), route(at(1)));
-    egress.accounts.request(label);
+    egress.counters.request(label);
     serve(route(at(1)));
-    const known = () => Object.keys(egress.accounts.snapshot().targets);
+    const known = () => Object.keys(egress.counters.snapshot().targets);
     expect(known()).to.deep.equal([label]);
     await clock.advance(600_000);
     expect(known()).to.deep.equal([]);

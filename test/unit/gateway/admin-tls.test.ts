@@ -3,12 +3,12 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { expect } from 'chai';
 import { adminTls } from '../../../src/gateway/admin-tls.ts';
-import type { Identity, IdentitySource } from '../../../src/identity/identity.ts';
-import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/issue.ts';
-import { tryMtls } from '../../../src/probe/mtls-try.ts';
+import type { Identity, IdentitySource } from '../../../src/identity/sources/identity.ts';
+import { createAnchor, createIssuer, issueLeaf } from '../../../src/identity/authority/issue.ts';
+import { tryMtls } from '../../../src/controllers/gateway-health/mtls-probe.ts';
 import { type AdminServer, startAdmin } from '../../../src/telemetry/admin.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
-import { Registry } from '../../../src/telemetry/metrics.ts';
+import { Registry } from '../../../src/telemetry/registry.ts';
 import { eventually } from '../../support/eventually.ts';
 
 const GATEWAY = 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { memoryLimit } from '../../../src/base/memory-limit.ts';
-import { Admission, type Ticket } from '../../../src/base/admission.ts';
-import { admissionLimits } from '../../../src/gateway/admission-limits.ts';
+import { ConnectionAdmission, type Ticket } from '../../../src/base/connection-admission.ts';
+import { admissionLimits } from '../../../src/gateway/admission/admission-limits.ts';
 import { shareOf } from '../../../src/base/ip-ranges.ts';
 
 const MIB = 1024 * 1024;
@@ -36,13 +36,13 @@ describe('what a gateway admits', () => {
 
 describe('Admission', () => {
   const LIMITS = { handshakes: 4, connections: 6 };
-  let admission: Admission;
+  let admission: ConnectionAdmission;
   let evicted: string[];
   const enter = (address: string, name = address): Ticket | undefined =>
     admission.enter(address, () => evicted.push(name));
 
   beforeEach(() => {
-    admission = new Admission(LIMITS);
+    admission = new ConnectionAdmission(LIMITS);
     evicted = [];
   });
 

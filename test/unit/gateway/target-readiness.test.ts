@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type TargetSource, type TargetSpec, targetKey } from '../../../src/discovery/target.ts';
+import { type TargetSource, type TargetSpec, targetKey } from '../../../src/discovery/target-spec.ts';
 import { bestReadiness, targetQuestion, targetReadiness } from '../../../src/gateway/target-readiness.ts';
 
 const endpoint = (ready: boolean) => ({ host: '10.0.0.1', port: 8080, ready });

@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { codeOf } from '../../../src/base/errors.ts';
-import { helmError, helmProgram, withNearestKeys } from '../../../src/install/helm.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
+import { type Helm, helmError, helmProgram, withNearestKeys } from '../../../src/install/helm.ts';
+import { renderAll } from '../../../src/install/render-chart.ts';
 import { gatherValues, type HelmValueFlags } from '../../../src/install/values.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 
@@ -46,6 +47,25 @@ describe('the helm program', () => {
     expect(await gatherValues(helmProgram(keep), {}, NO_FLAGS)).to.deep.equal({ below: {} });
     const failing = helmProgram(script('exit 1'));
     expect(await codeFrom(gatherValues(failing, {}, NO_FLAGS))).to.equal('CHART_FAILED');
+  });
+
+  // It held in a review: arguments are read by everybody on the machine, and the Secret with the values by `upgrade`.
+  it('gets the key of an issuer by its input only, and nothing that is kept has it', async () => {
+    const runs: { readonly args: readonly string[]; readonly input: string | undefined }[] = [];
+    const helm: Helm = {
+      run: (args, input) => {
+        runs.push({ args, input });
+        return Promise.resolve('');
+      },
+    };
+    const once = { identity: { issuer: { tls: { keyPEM: 'a-private-key' } } } };
+    const versions = { kubernetes: 'v1.34.0', version: '0.1.0', podSecurity: undefined };
+    const objects = await renderAll({ helm, namespace: 'ns', values: { x: 1 }, once, ...versions });
+    expect(runs.map(({ args }) => args.join().includes('a-private-key'))).to.deep.equal([false, false]);
+    expect(runs.filter(({ input }) => input?.includes('a-private-key'))).to.have.length(1);
+    const key = Buffer.from('a-private-key').toString('base64');
+    const text = JSON.stringify(objects);
+    expect([text.includes('a-private-key'), text.includes(key)]).to.deep.equal([false, false]);
   });
 
   it("names keys of values that the chart's schema refuses, in the words of every helm since 3.14", () => {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { X509Certificate } from 'node:crypto';
-import { codeOf } from '../../../src/base/errors.ts';
-import { type Authority, createAnchor, createIssuer } from '../../../src/identity/issue.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
+import { type Authority, createAnchor, createIssuer } from '../../../src/identity/authority/issue.ts';
 import { issuerSecretName, planIssuer, withoutIssuer } from '../../../src/install/issuer.ts';
 import { valueAt, type Values } from '../../../src/install/values.ts';
-import { nameConstraintsOf } from '../../../src/identity/name-constraints.ts';
+import { nameConstraintsOf } from '../../../src/identity/x509/name-constraints.ts';
 import { ownAuthority } from '../../support/authorities.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { codeOf } from '../../../src/base/errors.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
-import { parseManifests, titleOf } from '../../../src/kube/manifests.ts';
-import type { KubeObject } from '../../../src/kube/resource.ts';
-import { remoteAccessManifests } from '../../../src/link/remote-access.ts';
+import { parseManifests, titleOf } from '../../../src/manifests/manifests.ts';
+import type { KubeObject } from '../../../src/kube/objects/resource.ts';
+import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
 
 const HOME = 'linkerd-multicluster';
 const GOLDEN = path.join(import.meta.dirname, '../../golden/chart');

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { codeOf } from '../../../src/base/errors.ts';
-import { clusterValues, imageValues } from '../../../src/install/plan.ts';
-import type { InstallFacts } from '../../../src/install/facts.ts';
+import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
+import { clusterValues, imageValues } from '../../../src/install/install-plan.ts';
+import type { InstallFacts } from '../../../src/install/install-facts.ts';
 import {
   differences,
   joinValues,

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { makeField } from '../../../src/proxy/field.ts';
+import { makeField } from '../../../src/proxy/http/fields.ts';
 import fc from 'fast-check';
 import { BodyReader } from '../../../src/proxy/http1/body.ts';
 import { HeadError, headEnd, parseRequestHead, parseResponseHead } from '../../../src/proxy/http1/head.ts';

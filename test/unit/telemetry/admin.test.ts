@@ -5,7 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { AdminPages } from '../../../src/telemetry/admin-pages.ts';
 import { type AdminServer, type Health, type PartHealth, startAdmin } from '../../../src/telemetry/admin.ts';
-import { Counter, Registry } from '../../../src/telemetry/metrics.ts';
+import { Counter, Registry } from '../../../src/telemetry/registry.ts';
 import { eventually } from '../../support/eventually.ts';
 
 interface Reply {
@@ -117,6 +117,19 @@ describe('The admin port', () => {
     const wrong = await ask('/proxy-log-level', 'PUT', 'loud');
     expect([wrong.status, wrong.body.toString()]).to.deep.equal([400, '"loud" is no level\n']);
     expect((await ask('/proxy-log-level', 'PUT', 'x'.repeat(5000))).status).to.equal(413);
+  });
+
+  // It held in a review: debug lines fill a disk.
+  it('has no log level set by whoever else reaches the port, and shows it to them', async () => {
+    let set = 0;
+    const logLevel = { get: () => 'info', set: () => void set++ };
+    const pages = new AdminPages({ ready: () => health, logLevel });
+    const asked = { path: '/proxy-log-level', acceptEncoding: '', local: false, body: 'debug' };
+    expect((await pages.answer({ ...asked, method: 'PUT' })).status).to.equal(403);
+    expect((await pages.answer({ ...asked, method: 'GET' })).status).to.equal(200);
+    expect(set).to.equal(0);
+    expect((await pages.answer({ ...asked, method: 'PUT', local: true })).status).to.equal(204);
+    expect(set).to.equal(1);
   });
 
   it('takes an HTTP/1 request without Host, byte by byte', async () => {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { gunzipSync } from 'node:zlib';
-import { Accounts } from '../../../src/proxy/accounts.ts';
-import { accountsExposition, publishAccounts } from '../../../src/proxy/metrics.ts';
+import { ProxyCounters } from '../../../src/proxy/metrics/counters.ts';
+import { countersExposition, publishCounters } from '../../../src/proxy/metrics/counters-exposition.ts';
 import { AdminPages, type AdminRequest } from '../../../src/telemetry/admin-pages.ts';
 import { Exposition, type LabelValues } from '../../../src/telemetry/exposition.ts';
-import { Registry } from '../../../src/telemetry/metrics.ts';
+import { Registry } from '../../../src/telemetry/registry.ts';
 import { bestOf } from '../../support/linear-time.ts';
 
 const LISTEN = { host: '0.0.0.0', port: 4143 };
@@ -13,29 +13,29 @@ const SERVICES = 1000;
 const MAX_LINES = 300;
 const MAX_SLICE_MS = 10;
 
-function accountsOf(services: number): Accounts {
-  const accounts = new Accounts();
+function accountsOf(services: number): ProxyCounters {
+  const counters = new ProxyCounters();
   for (let at = 0; at < services; at++) {
     const name = `service-${at}.namespace-${at % 20}.svc.cluster.local:8080`;
-    accounts.request(name);
-    for (const status of [200, 404, 503]) accounts.response(name, status, at % 300);
-    accounts.route(name, 'GET /things');
-    accounts.endpointOf(name);
-    accounts.authorization('http', true, `client-${at}.demo.serviceaccount.identity.linkerd.cluster.local`);
+    counters.request(name);
+    for (const status of [200, 404, 503]) counters.response(name, status, at % 300);
+    counters.route(name, 'GET /things');
+    counters.endpointOf(name);
+    counters.authorization('http', true, `client-${at}.demo.serviceaccount.identity.linkerd.cluster.local`);
   }
-  return accounts;
+  return counters;
 }
 
 /** A scrape of 1,000 services stopped all traffic of a gateway for up to 1.3 s: the text was made, copied and written in one go. */
 describe('a scrape of 1,000 services with 3 statuses each', () => {
-  const accounts = accountsOf(SERVICES);
+  const counters = accountsOf(SERVICES);
   const lines = (text: string) => text.split('\n').length - 1;
 
   it('is written in pieces, none of them long', () => {
-    const pieces = [...accountsExposition(accounts.snapshot(), 'inbound', LISTEN).pieces()];
+    const pieces = [...countersExposition(counters.snapshot(), 'inbound', LISTEN).pieces()];
     expect(Math.max(...pieces.map(lines))).to.be.at.most(MAX_LINES);
     expect(pieces.length).to.be.above(300);
-    expect(pieces.join('')).to.equal(accountsExposition(accounts.snapshot(), 'inbound', LISTEN).text);
+    expect(pieces.join('')).to.equal(countersExposition(counters.snapshot(), 'inbound', LISTEN).text);
     expect(pieces.filter((piece) => piece.includes('# TYPE request_total '))).to.have.lengthOf(1);
   });
 
@@ -58,15 +58,15 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
   });
 
   it(`takes less than ${MAX_SLICE_MS} ms of the thread for the snapshot, and for the longest piece that may be`, () => {
-    const snapshot = accounts.snapshot();
+    const snapshot = counters.snapshot();
     const write = () => {
       let written = 0;
-      for (const piece of accountsExposition(snapshot, 'inbound', LISTEN).pieces())
+      for (const piece of countersExposition(snapshot, 'inbound', LISTEN).pieces())
         written += Buffer.from(piece).length;
       return written;
     };
-    const all = lines(accountsExposition(snapshot, 'inbound', LISTEN).text);
-    expect(bestOf(10, () => accounts.snapshot())).to.be.below(MAX_SLICE_MS);
+    const all = lines(countersExposition(snapshot, 'inbound', LISTEN).text);
+    expect(bestOf(10, () => counters.snapshot())).to.be.below(MAX_SLICE_MS);
     expect((bestOf(10, write) / all) * MAX_LINES).to.be.below(MAX_SLICE_MS);
   });
 
@@ -80,7 +80,7 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
 
   it('gives everything else a turn after each piece', async () => {
     const registry = new Registry();
-    publishAccounts(registry, accounts, 'inbound', LISTEN);
+    publishCounters(registry, counters, 'inbound', LISTEN);
     const pages = new AdminPages({ registry, ready: () => ({ ok: true, reason: '' }) });
     let turns = 0;
     let over = false;

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { LinkspanError } from '../../../src/base/errors.ts';
+import { LinkspanError } from '../../../src/api/errors/linkspan-error.ts';
 import { InternalErrorLog } from '../../../src/telemetry/internal-error-log.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { captureLog, type LogLine } from '../../support/captured-log.ts';

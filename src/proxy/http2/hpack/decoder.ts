@@ -6,7 +6,7 @@ import {
   hasBlankEnds,
   isFieldValue,
   isLowerToken,
-} from '../../field.ts';
+} from '../../http/fields.ts';
 import { DynamicTable, fieldSize } from './dynamic-table.ts';
 import { HuffmanDecoder } from './huffman.ts';
 import { plainLiterals, secretLiterals } from './literal-cache.ts';

@@ -1,4 +1,4 @@
-import type { Field } from '../../field.ts';
+import type { Field } from '../../http/fields.ts';
 
 /** What a field costs beyond its bytes (RFC 7541 section 4.1). */
 export const FIELD_OVERHEAD = 32;

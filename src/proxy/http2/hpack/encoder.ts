@@ -1,4 +1,4 @@
-import { About, type Field, type FieldName } from '../../field.ts';
+import { About, type Field, type FieldName } from '../../http/fields.ts';
 import { DynamicTable, fieldSize } from './dynamic-table.ts';
 import { encodeHuffman, huffmanLength } from './huffman.ts';
 import { FIRST_DYNAMIC } from './static-table.ts';

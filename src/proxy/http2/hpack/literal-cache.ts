@@ -1,4 +1,4 @@
-import type { Field, FieldName } from '../../field.ts';
+import type { Field, FieldName } from '../../http/fields.ts';
 
 interface Entry {
   readonly field: Field;

@@ -1,4 +1,4 @@
-import { type Field, fieldName, makeField } from '../../field.ts';
+import { type Field, fieldName, makeField } from '../../http/fields.ts';
 
 /** The static table (RFC 7541 appendix A): index 1 is the first. */
 const ENTRIES: readonly (readonly [name: string, value?: string])[] = [

@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { type Client, clientAmong, isSettled, podAddress } from '../../../../src/egress/clients/client.ts';
-import { storedPod } from '../../../../src/egress/clients/pod-clients.ts';
+import { storedClientPod } from '../../../../src/egress/clients/pod-clients.ts';
 import { pod } from '../../../support/listed-clients.ts';
 
 const of = (namespace: string, serviceAccount: string, leaving = false): Client => ({
@@ -87,19 +87,19 @@ describe('what is kept of a pod', () => {
   };
 
   it('is its account, its addresses and whether it leaves: nothing that could be secret', () => {
-    expect(storedPod(whole)).to.deep.equal({
+    expect(storedClientPod(whole)).to.deep.equal({
       metadata: { name: 'web-0', namespace: 'shop', uid: 'u', resourceVersion: '7' },
       spec: { containers: [], serviceAccountName: 'web' },
       status: { podIPs: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }] },
     });
     const leaving = { ...whole, metadata: { ...whole.metadata, deletionTimestamp: new Date(0) } };
-    expect(storedPod(leaving)?.metadata).to.include.keys('deletionTimestamp');
+    expect(storedClientPod(leaving)?.metadata).to.include.keys('deletionTimestamp');
   });
 
   it('is nothing where it has ended, or has no address yet', () => {
     for (const phase of ['Succeeded', 'Failed'])
-      expect(storedPod({ ...whole, status: { ...whole.status, phase } })).to.equal(undefined);
-    expect(storedPod({ ...whole, status: { phase: 'Pending' } })).to.equal(undefined);
-    expect(storedPod({})).to.equal(undefined);
+      expect(storedClientPod({ ...whole, status: { ...whole.status, phase } })).to.equal(undefined);
+    expect(storedClientPod({ ...whole, status: { phase: 'Pending' } })).to.equal(undefined);
+    expect(storedClientPod({})).to.equal(undefined);
   });
 });

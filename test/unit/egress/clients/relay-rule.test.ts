@@ -4,7 +4,7 @@ import type { Client } from '../../../../src/egress/clients/client.ts';
 import {
   allowedNamespaces,
   readAllowedNamespaces,
-  refusalOf,
+  relayRefusalOf,
   type RelayPolicy,
 } from '../../../../src/egress/clients/relay-rule.ts';
 
@@ -89,8 +89,8 @@ describe('who may use a mirror of namespace own', () => {
   for (const [policy, allowed, may, mayNot, unknownMay] of cases)
     it(`by default ${policy}, it says ${JSON.stringify(allowed)}: ${may.join()}`, () => {
       const namespaces = allowedNamespaces('own', allowed, policy);
-      for (const one of may) expect(refusalOf(namespaces, from(one))).to.equal(undefined);
-      for (const one of mayNot) expect(refusalOf(namespaces, from(one))).to.equal('namespace');
-      expect(refusalOf(namespaces, nobody)).to.equal(unknownMay ? undefined : 'no pod');
+      for (const one of may) expect(relayRefusalOf(namespaces, from(one))).to.equal(undefined);
+      for (const one of mayNot) expect(relayRefusalOf(namespaces, from(one))).to.equal('namespace');
+      expect(relayRefusalOf(namespaces, nobody)).to.equal(unknownMay ? undefined : 'no pod');
     });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { X509Certificate } from 'node:crypto';
-import { codeOf } from '../../../../src/base/errors.ts';
+import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
 import { readKeyPem } from '../../../../src/identity/import/encrypted-key.ts';
 import { bytesOf } from './testdata.ts';
 

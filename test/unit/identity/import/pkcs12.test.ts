@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import forge from 'node-forge';
-import { codeOf } from '../../../../src/base/errors.ts';
+import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
 import { child, encoded, type Node, octets, parse } from '../../../../src/identity/import/asn1.ts';
 import { MAX_ROUNDS } from '../../../../src/identity/import/password-based.ts';
 import { type KeyMaterial, MAX_CONTAINER, readPkcs12 } from '../../../../src/identity/import/pkcs12.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { ConnectionError } from '../../../../src/proxy/http2/errors.ts';
-import { IDLE_FRAME_LIMIT, PeerBudget, RESET_LIMIT } from '../../../../src/proxy/http2/abuse.ts';
+import { IDLE_FRAME_LIMIT, PeerAbuseBudget, RESET_LIMIT } from '../../../../src/proxy/http2/abuse.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 /**
@@ -8,8 +8,8 @@ import { VirtualClock } from '../../../support/virtual-clock.ts';
  * was ended after a few megabytes, and other clients' requests with it. What a peer says of bytes that we have sent carries something.
  */
 describe('what a peer may do on an HTTP/2 connection', () => {
-  let budget: PeerBudget;
-  beforeEach(() => (budget = new PeerBudget(new VirtualClock())));
+  let budget: PeerAbuseBudget;
+  beforeEach(() => (budget = new PeerAbuseBudget(new VirtualClock())));
 
   /** Frames of `size` bytes, each credited in steps of `step` bytes, for the stream and for the connection. */
   function transfer(frames: number, size: number, step: number): void {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Field, fieldName, makeField } from '../../../../src/proxy/field.ts';
+import { Field, fieldName, makeField } from '../../../../src/proxy/http/fields.ts';
 import { HpackDecoder, HpackError } from '../../../../src/proxy/http2/hpack/decoder.ts';
 import { HpackEncoder } from '../../../../src/proxy/http2/hpack/encoder.ts';
 import { encodeHuffman, HuffmanDecoder, huffmanLength } from '../../../../src/proxy/http2/hpack/huffman.ts';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { NOBODY, SocketConnection } from '../../../../src/proxy/connection.ts';
+import { NOBODY, SocketConnection } from '../../../../src/proxy/io/connection.ts';
 import { Flag, FrameReader, FrameType } from '../../../../src/proxy/http2/frames.ts';
 import { Sender } from '../../../../src/proxy/http2/sender.ts';
 import { Http2Stream, type StreamOwner } from '../../../../src/proxy/http2/stream.ts';

@@ -1,0 +1,365 @@
+/**
+ * Every error code of the product: what it means and what to do. Codes are API: they appear in messages, logs and docs,
+ * are never renamed, and a retired code is never used again. `test/unit/api/errors/error-catalogue.test.ts` compares this
+ * table with `docs/reference/errors.md` in both directions.
+ *
+ * One folder's codes stand together; keep them sorted inside their block.
+ */
+export interface CatalogueEntry {
+  /** What happened, for the reference page. */
+  readonly meaning: string;
+  /** What the reader should do, one sentence, imperative. */
+  readonly fix: string;
+}
+
+const entry = (meaning: string, fix: string): CatalogueEntry => ({ meaning, fix });
+
+export const catalogue = {
+  // base and cli
+  CONFIG_INVALID: entry(
+    'A flag, environment variable or configuration file has a wrong or unknown value.',
+    'Correct the named setting; `linkspan <verb> --help` lists them.',
+  ),
+  CONFIG_UNREADABLE: entry(
+    'The configuration file cannot be read.',
+    'Check the path given with --config and its permissions.',
+  ),
+  CONTROLLER_NOT_FOUND: entry(
+    'No controller replica answered a question of `mirrors`, `gateways` or `explain`.',
+    'Check that the controller runs in --controller-namespace and that you may `get` pods/proxy there, or name its admin port with --controller http://host:9999.',
+  ),
+  INTERNAL_ERROR: entry(
+    'Something happened in a running process that nobody foresaw: a mistake in Linkspan. It is in the log only, with its stack; what it happened in was ended or is tried again, and the process goes on.',
+    'Report it with the line of the log. Where something stands still since then, restart that pod.',
+  ),
+  NODE_START_FAILED: entry(
+    'The Node 26 that the project brings could not be started.',
+    'Run `npm ci` again.',
+  ),
+  NODE_TOO_OLD: entry(
+    'The Node that started Linkspan is older than 26 and no own Node is installed.',
+    'Run `npm ci`, which brings Node 26, or install Node 26.',
+  ),
+  PORT_IN_USE: entry(
+    'An address that the process should listen on is taken or cannot be bound.',
+    'Stop the other process or choose another address.',
+  ),
+  USAGE: entry(
+    'The command line cannot be understood: an unknown verb or flag, or an argument that is missing or one too many. The exit code is 2.',
+    'Correct the named word; `linkspan <verb> --help` says what there is.',
+  ),
+
+  // discovery
+  TARGETS_INVALID: entry(
+    'The file of gateway targets cannot be read or has a wrong entry.',
+    'Correct the named line; while a running gateway has an older good version it goes on with that.',
+  ),
+
+  // gateway
+  WORKER_FAILED: entry(
+    'The first worker process of a gateway ended before it could serve.',
+    'Correct what the worker said; with --workers 1 the same error comes without a worker.',
+  ),
+
+  // identity
+  FILE_EXISTS: entry(
+    'A file that should be written is there already, with other content.',
+    'Choose another --out, or give --force to replace it.',
+  ),
+  FILE_NOT_WRITTEN: entry(
+    'A file could not be written.',
+    'Check that the directory may be written to and has room.',
+  ),
+  IDENTITY_AMBIGUOUS: entry(
+    'A file holds more than one certificate authority with its key.',
+    'Say --as anchor or --as issuer where there is one of each; else export the one that is meant alone.',
+  ),
+  IDENTITY_CONTAINER_INVALID: entry(
+    'A file that should hold a protected key (PKCS#12, encrypted PEM) is none, is damaged, or is larger than 1 MiB.',
+    'Export it anew as .p12 or .pfx, or as PEM for --cert and --key.',
+  ),
+  IDENTITY_CONTAINER_UNSUPPORTED: entry(
+    'A file is protected in a way that is not read, or that would take longer than anybody waits.',
+    'Protect it anew with AES-256 and SHA-256 and at most 600,000 rounds, which is what `openssl pkcs12 -export` of OpenSSL 3 does.',
+  ),
+  IDENTITY_EXPIRED: entry(
+    'A certificate of the identity, its chain or its issuer has expired.',
+    'Renew the named certificate; a new file is picked up without a restart.',
+  ),
+  IDENTITY_INVALID: entry(
+    'A certificate or key does not parse, is of a kind the mesh cannot use, or carries no name.',
+    'Replace the named file: PEM, ECDSA P-256 (an authority: or RSA of 2048 bits), a leaf with a DNS or URI SAN.',
+  ),
+  IDENTITY_KEY_MISMATCH: entry(
+    'A private key does not belong to the certificate beside it.',
+    'Put the key and the certificate of one pair in place.',
+  ),
+  IDENTITY_MISSING: entry(
+    'A file of the identity is not there or cannot be read.',
+    'Put the named file in place; it is picked up without a restart.',
+  ),
+  IDENTITY_NAME_MISMATCH: entry(
+    'A certificate that was asked for carries another name than the one asked for.',
+    'Check --control-namespace and --trust-domain on both sides, and who answers for the issuer.',
+  ),
+  IDENTITY_NOT_YET_VALID: entry(
+    'A certificate of the identity, its chain or its issuer is not valid yet.',
+    'Check the clock of this machine and of the one that issued the certificate.',
+  ),
+  IDENTITY_PASSWORD_MISSING: entry(
+    'A key is protected by a password, and none was given.',
+    'Give it with --password-file (`-` is stdin) or in LINKSPAN_IMPORT_PASSWORD, or type it at a terminal.',
+  ),
+  IDENTITY_PASSWORD_WRONG: entry(
+    'A password does not open the key that it was given for.',
+    'Give the right one. A file ends with its last character: a second line or a space at the end counts.',
+  ),
+  IDENTITY_REQUEST_DENIED: entry(
+    'The signer refused a CertificateSigningRequest; the message is its own.',
+    'Run as the service account whose identity is asked for; `kubectl describe csr` shows the request while it exists.',
+  ),
+  IDENTITY_REQUEST_UNANSWERED: entry(
+    'Nobody signed a CertificateSigningRequest in time, or somebody deleted it.',
+    'Run `linkspan signer --issuer-dir` in this cluster and read its log; it is tried again.',
+  ),
+  IDENTITY_SERVICE_GARBLED: entry(
+    'What answered for the identity service does not speak its protocol.',
+    'Check --identity-service and what stands in between; it is tried again.',
+  ),
+  IDENTITY_SERVICE_REFUSED: entry(
+    'The identity service refused to certify; the message is its own.',
+    "Check that --identity-token-file is a projected token of audience identity.l5d.io, and that --identity-name is this service account's.",
+  ),
+  IDENTITY_SERVICE_UNREACHABLE: entry(
+    'The identity service cannot be reached, does not answer in time, or does not prove that it is the one meant.',
+    'Check --identity-service, --identity-service-name and the trust anchors; it is tried again.',
+  ),
+  IDENTITY_UNTRUSTED: entry(
+    'The certificate does not lead to any trust anchor of the bundle beside it, or an authority on the way may not give its name (name constraints).',
+    'Put the intermediates behind the leaf in tls.crt, and the anchor it was issued under in ca.crt; `linkspan identity show` says whom an authority may name.',
+  ),
+
+  // install
+  CHART_FAILED: entry(
+    'The helm program could not make manifests of the chart.',
+    'Read what it says; `helm template charts/linkspan` shows the same.',
+  ),
+  HELM_MISSING: entry(
+    'The helm program, which makes the manifests of the chart, could not be started.',
+    'Install helm 3.14 or later (https://helm.sh/docs/intro/install), or name it with --helm or $LINKSPAN_HELM.',
+  ),
+  HELM_RELEASE: entry(
+    'Linkspan was installed by Helm itself, which keeps its own record of values and versions.',
+    'Use `helm upgrade` or `helm uninstall`, or take the installation over with --force.',
+  ),
+  INSTALLED_OTHERWISE: entry(
+    'Linkspan is installed already, with values that the new install does not have or has differently.',
+    'Use `linkspan upgrade`, which keeps them, give the same values, or install with these alone by --force.',
+  ),
+  INSTALL_NOT_READY: entry(
+    'Everything is applied, but some of the Deployments did not become available in the given time.',
+    'Look at what is said of their pods; the command can be repeated, and --wait gives it more time.',
+  ),
+  KUBERNETES_TOO_OLD: entry(
+    'The cluster runs a version of Kubernetes that the chart does not support.',
+    'Upgrade the cluster.',
+  ),
+  LINKS_EXIST: entry(
+    'Linkspan cannot be uninstalled while clusters are linked: their mirrors and finalizers would stay.',
+    'Unlink the clusters with `linkspan unlink`, or uninstall all the same with --force.',
+  ),
+  NOT_INSTALLED: entry(
+    'An upgrade found nothing that `linkspan install` has installed.',
+    'Use `linkspan install`, with the context and namespace that are meant.',
+  ),
+  VALUES_INVALID: entry(
+    'A value for the chart is unknown or wrong.',
+    'Correct the named value; docs/reference/chart.md and charts/linkspan/values.yaml list them.',
+  ),
+
+  // kube
+  APPLY_CONFLICT: entry(
+    'Fields of an object that should be applied are kept by somebody else with other values (server-side apply). Nothing was written.',
+    'Let the named one give the fields up, set the same value, or take them over with --force.',
+  ),
+  APPLY_FOREIGN: entry(
+    "An object of the same name is there already and carries none of Linkspan's or Linkerd's labels. Nothing was written.",
+    'Delete or rename it, or take it over with --force.',
+  ),
+  APPLY_INCOMPLETE: entry(
+    'Everything had been accepted in a dry run, but the API server failed while it was being written.',
+    'Repeat the command: it completes what is there.',
+  ),
+  APPLY_REFUSED: entry(
+    'The API server would refuse some of the objects. Nothing was written.',
+    'Correct what the API server says of each.',
+  ),
+  DELETE_INCOMPLETE: entry(
+    'Objects that were deleted are still there after the time that was given.',
+    'Look at their finalizers and at what should remove them, and repeat the command.',
+  ),
+  KIND_NOT_SERVED: entry(
+    'The cluster does not serve a kind of object that should be applied.',
+    'Install what brings the kind, or turn off the option that asks for it.',
+  ),
+  KUBECONFIG_INVALID: entry(
+    'A kubeconfig does not parse, or names something that is not there.',
+    'Correct the kubeconfig; `kubectl --kubeconfig <file> config view` shows how it is read.',
+  ),
+  KUBECONFIG_UNREADABLE: entry(
+    'A kubeconfig, or a file that it names, cannot be read.',
+    'Check the path and its permissions, or give --kubeconfig.',
+  ),
+  KUBE_ANSWER_TOO_LARGE: entry(
+    'An answer of the API server, or one object in it, is larger than any should be, or a list has no end; the rest was not read.',
+    'Find out what answers there; where objects really are so large, raise --max-answer-size of the controller.',
+  ),
+  KUBE_ANSWER_TOO_SLOW: entry(
+    'An answer of the API server began, but did not end in time.',
+    'Check the line to the API server; where it is that slow, raise --max-answer-time of the controller.',
+  ),
+  KUBE_API_ERROR: entry(
+    'The API server refused a request or failed; the message is its own.',
+    'Read the message; what can be tried again is tried again.',
+  ),
+  KUBE_CONFLICT: entry(
+    'An object had been changed or made by somebody else in between.',
+    'Nothing: it is read again and decided anew.',
+  ),
+  KUBE_FORBIDDEN: entry(
+    'The API server refuses what this account asks for.',
+    'Grant the named verb and resource to the account; the chart (charts/linkspan) lists what each process needs.',
+  ),
+  KUBE_GARBLED: entry(
+    'What answered is not an API server, or the answer was cut short.',
+    'Check the server address of the kubeconfig and what stands in between.',
+  ),
+  KUBE_NOT_FOUND: entry(
+    'The object, or its whole kind, does not exist on that API server.',
+    'Create it; for a missing kind apply the CustomResourceDefinitions (`kubectl apply -f crds/`).',
+  ),
+  KUBE_TIMEOUT: entry(
+    'An API server accepted the connection and did not answer in time.',
+    'Check the API server and the network between; it is tried again.',
+  ),
+  KUBE_UNAUTHORIZED: entry(
+    'The API server does not accept the credentials.',
+    'Renew them; for a Link, run `linkspan link-gen` again and apply its output.',
+  ),
+  KUBE_UNREACHABLE: entry(
+    'No connection to an API server.',
+    'Check the address, the network and the certificate authority of the kubeconfig; it is tried again.',
+  ),
+  KUBE_WATCH_BROKEN: entry(
+    'A watch ended in a way it should not; what is known is kept and the watch is begun again.',
+    'Nothing, unless it repeats: then look at what stands between this process and the API server.',
+  ),
+  PEER_OVER_BUDGET: entry(
+    'A linked cluster makes the controller hold more than one cluster may; the Link is parked and what it has made stays.',
+    'Export less, or raise the named --max-… of the controller together with its memory.',
+  ),
+  MANIFEST_INVALID: entry(
+    'A text that should hold Kubernetes objects is not YAML, or something in it is no object.',
+    'Correct the named document.',
+  ),
+  RIGHTS_MISSING: entry(
+    'The user of the kubeconfig may not do something that the command needs. Nothing was written.',
+    'Use a context of an administrator, or ask one for the named rights.',
+  ),
+
+  // link
+  ACCOUNT_RIGHTS_MISSING: entry(
+    'The service account that the source cluster should use may not do what mirroring needs.',
+    'Grant it what `linkspan allow` prints (the chart does for its own account), or name another with --service-account-name.',
+  ),
+  API_SERVER_ADDRESS_LOCAL: entry(
+    "The kubeconfig's address of the API server means something else, or nothing, in pods of another cluster.",
+    'Give --api-server-address with a URL that the source cluster reaches (kind: https://<node IP>:6443).',
+  ),
+  CLUSTER_NAME_TAKEN: entry(
+    'A name that should stand for one cluster stands for another already.',
+    'Choose another --cluster-name; if the cluster was rebuilt, give --rebuilt; if it is gone, `linkspan unlink` it first.',
+  ),
+  CREDENTIALS_INVALID: entry(
+    'The Secret that a Link names holds no usable kubeconfig.',
+    'Make it anew with `linkspan link-gen` and apply it; it is picked up without a restart.',
+  ),
+  CREDENTIALS_MISSING: entry(
+    'The Secret that a Link names does not exist, is not of type mirror.linkerd.io/remote-kubeconfig, or the controller may not read it.',
+    'Apply the Secret that `linkspan link-gen` prints together with the Link; it is picked up without a restart. If it is there: see its type (`kubectl get secret NAME`), which cannot be changed, so delete one of another type and make it anew; the signer (`linkspan signer`) gives the controller the right to it, so see whether that is ready.',
+  ),
+  FOREIGN_OBJECT: entry(
+    'An object of the name that is wanted belongs to somebody else; it is left alone.',
+    'Remove it or choose another name; --force takes over a Link that was written by hand.',
+  ),
+  GATEWAY_INCOMPLETE: entry(
+    'The gateway Service of the target cluster lacks something that a Link needs: an address, a named port, an annotation.',
+    'Wait for its load balancer, give --gateway-addresses, or install the gateway with its chart.',
+  ),
+  GATEWAY_NOT_FOUND: entry(
+    'There is no gateway Service in the target cluster.',
+    'Install the gateway there, name it with --gateway-name and --gateway-namespace, or give --no-gateway.',
+  ),
+  LINKERD_CONFIG_INVALID: entry(
+    "Linkerd's configuration in the target cluster (ConfigMap linkerd-config) does not say its domains.",
+    'Repair it with `linkerd upgrade`, or name the right namespace with --linkerd-namespace.',
+  ),
+  LINK_CRD_MISSING: entry(
+    'The cluster does not know Links.',
+    'Install Linkspan there with `linkspan install`, or only the definitions with `linkspan install --crds`.',
+  ),
+  LINK_DUPLICATE: entry(
+    'Two Links name the same target cluster; only the older one is used.',
+    'Delete one of the two Links.',
+  ),
+  LINK_INVALID: entry(
+    'A field of a Link is wrong; nothing of that Link is changed until it is corrected.',
+    'Correct the named field, or make the Link anew with `linkspan link-gen`.',
+  ),
+  LINK_NOT_FOUND: entry(
+    'There is no such Link, and nothing is left of one.',
+    'Check --cluster-name and --namespace, and that --context is the source cluster.',
+  ),
+  LINK_NOT_SYNCED: entry(
+    'The Link was applied, but its mirrors were not complete in time.',
+    'Follow the reason in the message (docs/reference/reasons.md); `linkspan check` in the source cluster says more. Nothing needs to be applied again.',
+  ),
+  LINK_TO_ITSELF: entry(
+    'The source and the target of a Link are one and the same cluster.',
+    'Name two clusters: --context is the target, --source-context the source.',
+  ),
+  NAMESPACE_MISSING: entry(
+    'A namespace that the objects go into does not exist.',
+    'Install Linkspan there with `linkspan install`, or name the right one with --namespace.',
+  ),
+  NOT_EXPORTABLE: entry(
+    'A Service is of a kind that no source cluster could mirror; nothing was labelled.',
+    'Export a Service with a TCP port and endpoints of its own.',
+  ),
+  SERVICE_ACCOUNT_EXISTS: entry(
+    'The account that should be made exists already, or its name is taken.',
+    'Choose another --service-account-name: each consumer has its own; --ignore-cluster prints anyway.',
+  ),
+  SERVICE_ACCOUNT_MISSING: entry(
+    'The service account that the source cluster should use does not exist in the target cluster.',
+    'Install Linkspan there, make the account with `linkspan allow`, or name another with --service-account-name.',
+  ),
+  SERVICE_ACCOUNT_TOKEN_MISSING: entry(
+    'The service account that the source cluster should use has no token Secret, or an empty one.',
+    'Create a Secret of type kubernetes.io/service-account-token for it (the chart and `linkspan allow` do), try again when it is filled, or give --token-ttl.',
+  ),
+  SERVICE_NOT_FOUND: entry(
+    'A Service that should be exported does not exist; nothing was labelled.',
+    'Check its name and --namespace, and that --context is the target cluster.',
+  ),
+  TOKEN_REFUSED: entry(
+    'The target cluster refuses a token of limited life for the account.',
+    'Let the account `create` serviceaccounts/token for itself, as `linkspan allow --token-ttl` prints it.',
+  ),
+  UNLINK_INCOMPLETE: entry(
+    'A Link is deleted, but what it made is still there; its Secrets are kept.',
+    'Check that the controller runs in the source cluster, then unlink again: it goes on where it stopped.',
+  ),
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof catalogue;

@@ -1,0 +1,172 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../annotations.ts';
+import {
+  OPAQUE_PORTS,
+  CLUSTER_NAME_LABEL,
+  COPIED_KEYS,
+  LINK_ANNOTATION,
+  MIRRORED_SERVICE_LABEL,
+  REMOTE_RESOURCE_VERSION,
+  REMOTE_SERVICE_FQ_NAME,
+  REMOTE_UID,
+} from '../names.ts';
+import type { MirrorOwner } from './mirror-names.ts';
+
+/** A test of a label or annotation key. */
+export type KeyTest = (key: string) => boolean;
+
+/** What decides which of the remote Service's labels and annotations its mirror gets. */
+export interface CopyRules {
+  /** From `Link.spec.excludedLabels` and `excludedAnnotations`. */
+  readonly excludedLabel: KeyTest;
+  readonly excludedAnnotation: KeyTest;
+  /** The controller's allow lists; undefined: everything that is not excluded. */
+  readonly allowedLabel?: KeyTest | undefined;
+  readonly allowedAnnotation?: KeyTest | undefined;
+  /** Keys that steer the source's own machinery: left out where no allow list decides. Undefined: there are none. */
+  readonly steering?: KeyTest | undefined;
+}
+
+type StringMap = Readonly<Record<string, string>>;
+
+/** Groups whose keys describe the source of a mirror; copied, they would make one cluster's bookkeeping look like another's. */
+export const NEVER_COPIED_GROUPS: readonly string[] = [
+  'mirror.linkerd.io',
+  'multicluster.linkerd.io',
+  'linkspan.dev',
+  'egress-ports.linkspan.dev',
+  'members.linkspan.dev',
+];
+/** Copied by nobody's word, be it `--steering-metadata`. */
+export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
+  'kubectl.kubernetes.io/last-applied-configuration',
+  // Hints are about the zones of the other cluster.
+  'service.kubernetes.io/topology-aware-hints',
+  'service.kubernetes.io/topology-mode',
+]);
+/** Labels of the remote Service that its mirror gets. */
+export function copiedLabels(labels: StringMap | undefined, rules: CopyRules): Record<string, string> {
+  return pick(labels, (key) => {
+    if (inGroup(key, NEVER_COPIED_GROUPS) || rules.excludedLabel(key)) return false;
+    return rules.allowedLabel?.(key) ?? rules.steering?.(key) !== true;
+  });
+}
+
+/** Annotations of the remote Service that its mirror gets. */
+export function copiedAnnotations(
+  annotations: StringMap | undefined,
+  rules: CopyRules,
+): Record<string, string> {
+  return pick(annotations, (key) => {
+    // Even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the same).
+    if (key === OPAQUE_PORTS) return true;
+    if (NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS)) return false;
+    if (rules.excludedAnnotation(key)) return false;
+    return rules.allowedAnnotation?.(key) ?? rules.steering?.(key) !== true;
+  });
+}
+
+/** Keys of the remote Service that are left out because they steer the source's machinery, sorted. */
+export function steeringKeys({ metadata }: V1Service, rules: CopyRules): string[] {
+  const { steering, allowedLabel, allowedAnnotation, excludedLabel, excludedAnnotation } = rules;
+  if (steering === undefined) return [];
+  const left = (map: StringMap | undefined, allowed: KeyTest | undefined, excluded: KeyTest) =>
+    allowed !== undefined
+      ? []
+      : Object.keys(map ?? {}).filter(
+          (key) => steering(key) && !excluded(key) && !NEVER_COPIED_ANNOTATIONS.has(key),
+        );
+  return [
+    ...left(metadata?.labels, allowedLabel, excludedLabel),
+    ...left(metadata?.annotations, allowedAnnotation, excludedAnnotation),
+  ].sort();
+}
+
+/** Rules that copy nothing but what a client's proxy cannot do without. */
+export function bareRules(): CopyRules {
+  const none = () => false;
+  return {
+    excludedLabel: none,
+    excludedAnnotation: none,
+    allowedLabel: none,
+    allowedAnnotation: none,
+  };
+}
+
+/** Labels that everything made for one target cluster carries; with `originOf` they are what ownership means. */
+export function ownershipLabels(cluster: string): Record<string, string> {
+  return { [MIRRORED_SERVICE_LABEL]: 'true', [CLUSTER_NAME_LABEL]: cluster };
+}
+
+/** Whether an object carries the ownership labels of a cluster. */
+export function hasOwnershipLabels(
+  object: { metadata?: { labels?: StringMap } } | undefined,
+  cluster: string,
+): boolean {
+  const labels = object?.metadata?.labels;
+  return labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === cluster;
+}
+
+/** Labels and annotations of a mirror Service. */
+export function mirrorMetadata(
+  remote: V1Service,
+  identity: MirrorOwner & { readonly fqName: string },
+  rules: CopyRules,
+): { labels: Record<string, string>; annotations: Record<string, string> } {
+  const copied = copiedMetadata(remote, rules);
+  return {
+    labels: { ...copied.labels, ...ownershipLabels(identity.cluster) },
+    annotations: {
+      ...copied.annotations,
+      [REMOTE_SERVICE_FQ_NAME]: identity.fqName,
+      [REMOTE_RESOURCE_VERSION]: remote.metadata?.resourceVersion ?? '',
+      [REMOTE_UID]: remote.metadata?.uid ?? '',
+      [LINK_ANNOTATION]: identity.link,
+    },
+  };
+}
+
+/** What is copied from a Service, with the record of the copied keys, by which it is taken back when it goes over there. */
+export function copiedMetadata(
+  remote: V1Service,
+  rules: CopyRules,
+): { labels: Record<string, string>; annotations: Record<string, string> } {
+  const labels = copiedLabels(remote.metadata?.labels, rules);
+  const annotations = copiedAnnotations(remote.metadata?.annotations, rules);
+  return { labels, annotations: { ...annotations, [COPIED_KEYS]: copiedKeyList(labels, annotations) } };
+}
+
+/** One list for both maps: a key that is taken back is taken back wherever it is no longer wanted. */
+function copiedKeyList(labels: StringMap, annotations: StringMap): string {
+  return [...new Set([...Object.keys(labels), ...Object.keys(annotations)])].sort().join(',');
+}
+
+/** Keys that an earlier pass copied onto this mirror (annotation `linkspan.dev/copied-keys`). */
+export function recordedKeys(annotations: StringMap | undefined): ReadonlySet<string> {
+  return new Set((readAnnotation(annotations, COPIED_KEYS) ?? '').split(',').filter((key) => key !== ''));
+}
+
+/** Keys that a mirror which another controller made, without a record, has from its export: they are taken back like recorded ones. Values that differ are somebody's own. */
+export function inheritedKeys(local: V1Service, remote: V1Service | undefined): string[] {
+  if (readAnnotation(local.metadata?.annotations, COPIED_KEYS) !== undefined) return [];
+  const same = (here: StringMap | undefined, there: StringMap | undefined) =>
+    Object.entries(there ?? {}).flatMap(([key, value]) => (here?.[key] === value ? [key] : []));
+  return [
+    ...same(local.metadata?.labels, remote?.metadata?.labels),
+    ...same(local.metadata?.annotations, remote?.metadata?.annotations),
+  ].filter((key) => !inGroup(key, NEVER_COPIED_GROUPS));
+}
+
+function inGroup(key: string, groups: readonly string[]): boolean {
+  const slash = key.indexOf('/');
+  return slash > 0 && groups.includes(key.slice(0, slash));
+}
+
+/** What is no text, as another cluster's API server may send it, is nobody's: a mirror with it would be refused, again and again. */
+function pick(map: StringMap | undefined, wanted: KeyTest): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries<unknown>(map ?? {}).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string' && wanted(entry[0]),
+    ),
+  );
+}

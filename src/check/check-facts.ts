@@ -1,0 +1,161 @@
+import type {
+  V1ConfigMap,
+  V1CustomResourceDefinition,
+  V1Deployment,
+  V1Pod,
+  V1Secret,
+  V1Service,
+} from '@kubernetes/client-node';
+import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../api/names.ts';
+import { isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
+import {
+  configMaps,
+  customResourceDefinitions,
+  deployments,
+  type KubeObject,
+  type ObjectRef,
+  pods,
+  type Resource,
+  secrets,
+  services,
+} from '../kube/objects/resource.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
+import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
+
+/** What controllers say of requests they have just sent. */
+export interface GatewayTries {
+  readonly tries: readonly GatewayTry[];
+  /** Replicas that did not answer, and why. */
+  readonly failures: readonly string[];
+}
+
+/** What the checks look at: read when it is first asked for, and again after `forget`, which a retry wants. */
+export class CheckFacts {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly linkerdNamespace: string;
+  /** Version of this program. */
+  readonly version: string;
+  /** Time for one target, milliseconds. */
+  readonly targetMs: number;
+  /** Has every controller send a request to every gateway address now. */
+  readonly tryGateways: () => Promise<GatewayTries>;
+  readonly #ask: () => Promise<readonly LinkReport[]>;
+  #links: Promise<readonly LinkObject[]> | undefined;
+  #reports: Promise<readonly LinkReport[]> | undefined;
+
+  constructor(options: {
+    readonly client: KubeClient;
+    readonly namespace: string;
+    readonly linkerdNamespace: string;
+    readonly version: string;
+    /** What the controllers say of their Links. */
+    readonly ask: () => Promise<readonly LinkReport[]>;
+    readonly tryGateways: () => Promise<GatewayTries>;
+    readonly targetMs: number;
+  }) {
+    this.client = options.client;
+    this.namespace = options.namespace;
+    this.linkerdNamespace = options.linkerdNamespace;
+    this.version = options.version;
+    this.#ask = options.ask;
+    this.tryGateways = options.tryGateways;
+    this.targetMs = options.targetMs;
+  }
+
+  /** What is known is read anew. */
+  forget(): void {
+    this.#links = undefined;
+    this.#reports = undefined;
+  }
+
+  links(): Promise<readonly LinkObject[]> {
+    this.#links ??= this.client
+      .list(links, { namespace: this.namespace })
+      .then(({ items }) => items)
+      .catch((error: unknown) => {
+        if (isNotFound(error)) return [];
+        throw error;
+      });
+    return this.#links;
+  }
+
+  reports(): Promise<readonly LinkReport[]> {
+    this.#reports ??= this.#ask();
+    return this.#reports;
+  }
+
+  crd(): Promise<V1CustomResourceDefinition | undefined> {
+    return this.find(customResourceDefinitions, { name: 'links.multicluster.linkerd.io' });
+  }
+
+  async deployments(): Promise<readonly V1Deployment[]> {
+    return (await this.client.list(deployments, { namespace: this.namespace, labelSelector: OURS })).items;
+  }
+
+  async pods(component: string): Promise<readonly V1Pod[]> {
+    const labelSelector = `${OURS},component=${component}`;
+    return (await this.client.list(pods, { namespace: this.namespace, labelSelector })).items;
+  }
+
+  async mirrors(): Promise<readonly V1Service[]> {
+    return (await this.client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` })).items;
+  }
+
+  secret(name: string): Promise<V1Secret | undefined> {
+    return this.find(secrets, { namespace: this.namespace, name });
+  }
+
+  configMap(ref: ObjectRef): Promise<V1ConfigMap | undefined> {
+    return this.find(configMaps, ref);
+  }
+
+  /** An object, or undefined where there is none. */
+  async find<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef): Promise<T | undefined> {
+    try {
+      return await this.client.get(resource, ref);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * A `GET` to a port of a pod, through the API server.
+   * @returns the status; the body of failures
+   */
+  async askPod(
+    pod: string,
+    port: number,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly status: number; readonly body: string }> {
+    const where = `/api/v1/namespaces/${this.namespace}/pods/${encodeURIComponent(pod)}:${port}/proxy${path}`;
+    try {
+      const body = await this.client.raw('GET', where, { signal });
+      return { status: 200, body: typeof body === 'string' ? body : JSON.stringify(body) };
+    } catch (error) {
+      if (error instanceof KubeApiError) return { status: error.status, body: error.answer };
+      throw error;
+    }
+  }
+}
+
+/** Whether a pod can be asked something. */
+export function isRunning({ status, metadata }: V1Pod): boolean {
+  return status?.phase === 'Running' && metadata?.deletionTimestamp === undefined;
+}
+
+/** Names that the port with `/metrics` and the rest has, and had in pods of 0.1 and before. */
+const ADMIN_PORT_NAMES = [ADMIN_PORT_NAME, 'admin', PROBE_PORT_NAME];
+
+/** The port for operators of a pod of ours; 0 where it has none. */
+export function adminPortOf(pod: V1Pod): number {
+  return ADMIN_PORT_NAMES.map((name) => portOf(pod, name)).find((port) => port > 0) ?? 0;
+}
+
+/** The port of that name; 0 where the pod has none. */
+function portOf(pod: V1Pod, name: string): number {
+  const ports = (pod.spec?.containers ?? []).flatMap((container) => container.ports ?? []);
+  return ports.find((one) => one.name === name)?.containerPort ?? 0;
+}

@@ -1,0 +1,50 @@
+import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../api/names.ts';
+import { parseCertificates } from '../identity/x509/certificate.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { configMaps } from '../kube/objects/resource.ts';
+import type { CheckFacts } from './check-facts.ts';
+import { boundIn } from './trust-domains.ts';
+
+/** ConfigMaps in which clusters publish their trust anchors, and the key. */
+const PLACES = (where: { readonly namespace: string; readonly linkerdNamespace: string }) => [
+  { namespace: where.namespace, name: TRUST_CONFIG_MAP },
+  { namespace: where.linkerdNamespace, name: 'linkerd-identity-trust-roots' },
+];
+
+/** The certificates of a cluster's trust anchors, by fingerprint; undefined where none are published, or they may not be read. */
+export async function trustRoots(
+  client: KubeClient,
+  where: { readonly namespace: string; readonly linkerdNamespace: string },
+): Promise<ReadonlySet<string> | undefined> {
+  for (const ref of PLACES(where)) {
+    const text = await anchorsIn(client, ref);
+    if (text !== undefined)
+      return new Set(parseCertificates(text, ref.name).map(({ x509 }) => x509.fingerprint256));
+  }
+  return undefined;
+}
+
+/** The anchors of other trust domains that this cluster has, by fingerprint. What does not parse is the business of `linkspan-trust-domains`. */
+export async function boundRoots(facts: CheckFacts): Promise<readonly string[]> {
+  const found = await facts.configMap({ namespace: facts.namespace, name: ANCHORS_CONFIG_MAP });
+  return Object.values(boundIn(found?.data)).flatMap((pem) => {
+    try {
+      return parseCertificates(pem, ANCHORS_CONFIG_MAP).map(({ x509 }) => x509.fingerprint256);
+    } catch {
+      return [];
+    }
+  });
+}
+
+async function anchorsIn(
+  client: KubeClient,
+  ref: { namespace: string; name: string },
+): Promise<string | undefined> {
+  try {
+    const { data = {} } = await client.get(configMaps, ref);
+    return data['ca-bundle.crt'] ?? data['ca.crt'];
+  } catch (error) {
+    if (isNotFound(error) || isForbidden(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+import { Command } from 'commander';
+import { z } from 'zod';
+import { parseAddress } from '../../base/address.ts';
+import { parseFlags } from '../../base/config.ts';
+import { DEFAULT_NAMESPACE } from '../../api/names.ts';
+import { runEgress } from '../../processes/egress-process.ts';
+import { createLogger } from '../../telemetry/log.ts';
+import {
+  addConnectionAgeFlags,
+  addStreamsFlag,
+  connectionAgeFlags,
+  connectionAgeOf,
+  streamsFlag,
+} from '../flags/traffic-flags.ts';
+import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
+import {
+  identityFlags,
+  openIdentity,
+  hasIdentityDir,
+  NO_IDENTITY_DIR,
+  withIdentityFlags,
+} from '../flags/identity-flags.ts';
+
+const schema = z
+  .strictObject({
+    kubeconfig: z.string().optional(),
+    context: z.string().optional(),
+    namespace: z.string(),
+    namespaces: namespacesFlag,
+    ...identityFlags,
+    listenAddress: z.string(),
+    admin: z.string(),
+    ...streamsFlag,
+    clients: z.enum(['on', 'off']).transform((text) => text === 'on'),
+    defaultRelayPolicy: z.enum(['all', 'namespace']),
+    ...connectionAgeFlags,
+    grace: z.coerce.number().min(0),
+    logLevel: z.enum(['error', 'warn', 'info', 'debug']),
+  })
+  .refine(({ clients, defaultRelayPolicy }) => clients || defaultRelayPolicy === 'all', {
+    error: '--default-relay-policy namespace needs --clients on: nobody would be let in',
+  })
+  .refine(hasIdentityDir, NO_IDENTITY_DIR);
+type Settings = z.output<typeof schema>;
+
+/** `linkspan egress`: the relay for clients without a mesh. */
+export function egressCommand(): Command {
+  const command = withNamespacesFlag(withIdentityFlags(new Command('egress')));
+  return addConnectionAgeFlags(addStreamsFlag(command), 'connections to gateways')
+    .description("carry plain clients' traffic to the mirrored Services over mTLS; run in the source cluster")
+    .option(
+      '--kubeconfig <file>',
+      "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
+    )
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('--namespace <ns>', 'namespace of the Links', DEFAULT_NAMESPACE)
+    .option('--listen-address <ip>', 'address on which mirrored ports are opened', '0.0.0.0')
+    .option('--admin <address>', 'address of /ready, /live and /metrics', '0.0.0.0:4192')
+    .option(
+      '--clients <switch>',
+      'on: find out by the pods of this cluster which client a connection comes from, for linkspan.dev/allowed-namespaces and for gateways with --trusted-relays; off: all clients are the egress, and mirrors that let in only some namespaces let in nobody',
+      'on',
+    )
+    .option(
+      '--default-relay-policy <whose>',
+      'clients of mirrors that have no linkspan.dev/allowed-namespaces, nor their Namespace: all, or namespace (those of the own namespace of each mirror)',
+      'all',
+    )
+    .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
+    .option('--log-level <level>', 'error, warn, info or debug', 'info')
+    .action((flags: unknown) => run(parseFlags(schema, flags, 'egress')));
+}
+
+async function run(settings: Settings): Promise<void> {
+  const log = createLogger({ name: 'egress', level: settings.logLevel });
+  await runEgress({
+    log,
+    access: accessOf(settings),
+    openIdentity: () => openIdentity(settings, log),
+    namespace: settings.namespace,
+    namespaces: settings.namespaces,
+    listenAddress: settings.listenAddress,
+    admin: parseAddress(settings.admin, '--admin'),
+    clients: settings.clients,
+    relayPolicy: settings.defaultRelayPolicy,
+    streams: settings.streams,
+    connectionAge: connectionAgeOf(settings),
+    graceMs: settings.grace * 1000,
+  });
+}

@@ -1,0 +1,127 @@
+import { Command } from 'commander';
+import { z } from 'zod';
+import { nearest, parseFlags } from '../../base/config.ts';
+import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { DEFAULT_NAMESPACE } from '../../api/names.ts';
+import type { Explanation, LinkReport } from '../../controllers/explain.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { explainText, relevant } from '../output/explanation-text.ts';
+import { linkText } from '../output/link-text.ts';
+import {
+  askControllers,
+  controllerFlags,
+  type ControllerFlags,
+  mergeReports,
+  tellFailures,
+} from '../queries/controller-answers.ts';
+import { gatherLinks } from '../queries/link-rows.ts';
+import { codeLines, codeText, reasonLines, reasonText } from '../output/explain-words.ts';
+import {
+  clusterFlags,
+  timeoutFlag,
+  withClient,
+  withClusterFlags,
+  withTimeoutFlag,
+} from '../flags/cluster-flags.ts';
+import { type Output, outputFlag, render } from '../output/output.ts';
+
+const schema = z.strictObject({
+  ...clusterFlags,
+  ...controllerFlags,
+  namespace: z.string(),
+  link: z.string().optional(),
+  timeout: timeoutFlag,
+  output: outputFlag,
+});
+type Settings = z.output<typeof schema>;
+
+/** What can be explained, and how; each gives back the text. */
+const KINDS: Readonly<Record<string, (name: string, flags: Settings) => string | Promise<string>>> = {
+  svc: (name, flags) => withClient(flags, (client) => explainService(client, flags, name)),
+  link: (name, flags) => withClient(flags, (client) => explainLink(client, flags, name)),
+  reason: (name, { output }) => {
+    const text = reasonText(name);
+    return render(output, text, () => reasonLines(text));
+  },
+  error: (name, { output }) => {
+    const text = codeText(name);
+    return render(output, text, () => codeLines(text));
+  },
+};
+/** As kubectl takes them. */
+const ALIASES = new Map([
+  ['service', 'svc'],
+  ['services', 'svc'],
+  ['links', 'link'],
+]);
+
+/** `linkspan explain KIND NAME`: why something is as it is, and what a word means that Linkspan uses. */
+export function explainCommand(): Command {
+  const command = new Command('explain')
+    .description('say why a Service or a Link is as it is, or what a reason or an error code means')
+    .argument('<kind>', 'svc, link, reason or error')
+    .argument('<name>', 'of the Service over there, of its mirror or the federated Service; or the word')
+    .option('-n, --namespace <ns>', 'namespace of the Service', 'default')
+    .option('--link <name>', 'only this Link (svc)')
+    .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
+    .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
+    .option('-o, --output <format>', 'table, json or yaml', 'table');
+  return withClusterFlags(withTimeoutFlag(command), 'source').action(
+    async (kind: string, name: string, options: unknown) => {
+      const flags = parseFlags(schema, options, 'explain');
+      process.stdout.write(await explainer(kind)(name, flags));
+    },
+  );
+}
+
+function explainer(kind: string) {
+  const known = ALIASES.get(kind) ?? kind;
+  const explain = Object.hasOwn(KINDS, known) ? KINDS[known] : undefined;
+  if (explain !== undefined) return explain;
+  const near = nearest(kind, Object.keys(KINDS));
+  throw new LinkspanError(
+    'CONFIG_INVALID',
+    `explain: "${kind}" cannot be explained, only ${Object.keys(KINDS).join(', ')}${near === undefined ? '' : ` (did you mean "${near}"?)`}`,
+  );
+}
+
+/** Why a Link is as it is, from its conditions and what its controller says. @throws LinkspanError LINK_NOT_FOUND */
+async function explainLink(
+  client: KubeClient,
+  flags: ControllerFlags & { readonly output: Output },
+  name: string,
+): Promise<string> {
+  const { rows, failures } = await gatherLinks(client, flags, true);
+  tellFailures(failures);
+  const row = rows.find((one) => one.name === name) ?? rows.find((one) => one.cluster === name);
+  if (row === undefined)
+    throw new LinkspanError(
+      'LINK_NOT_FOUND',
+      `namespace ${flags.controllerNamespace} has no Link "${name}"${rows.length === 0 ? '' : `, only ${rows.map((one) => one.name).join(', ')}`}`,
+      { hint: 'Check --controller-namespace, and that --context is the source cluster.' },
+    );
+  return render(flags.output, row, () => linkText(row));
+}
+
+/** What to say of which Service. */
+interface ServiceFlags extends ControllerFlags {
+  readonly namespace: string;
+  readonly link?: string | undefined;
+  readonly output: Output;
+}
+
+/** Asks the controllers about a Service and gives back the text. @throws LinkspanError CONTROLLER_NOT_FOUND */
+async function explainService(client: KubeClient, flags: ServiceFlags, name: string): Promise<string> {
+  const query = new URLSearchParams({ namespace: flags.namespace, name });
+  const [asked, { answers: links }] = await Promise.all([
+    askControllers<Explanation>(client, flags, `/explain?${query.toString()}`),
+    askControllers<LinkReport>(client, flags, '/mirrors'),
+  ]);
+  tellFailures(asked.failures);
+  const told = relevant(
+    asked.answers.filter(({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`)),
+  );
+  return render(flags.output, told, () =>
+    explainText(told, mergeReports(links), `${flags.namespace}/${name}`),
+  );
+}

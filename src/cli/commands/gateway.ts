@@ -1,0 +1,256 @@
+import { availableParallelism } from 'node:os';
+import { Command } from 'commander';
+import { z } from 'zod';
+import { parseAddress } from '../../base/address.ts';
+import { systemClock } from '../../base/clock.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
+import { openFileTargets } from '../../discovery/file-targets.ts';
+import { openKubeTargets } from '../../discovery/kube-targets.ts';
+import { parseAccessLogMode } from '../../gateway/access-log-lines.ts';
+import { parseFixedListener } from '../../gateway/acceptors/fixed-acceptor.ts';
+import { NO_POLICIES } from '../../gateway/authorization/policy-source.ts';
+import { workerNumber } from '../../gateway/workers/worker.ts';
+import type { IdentitySource } from '../../identity/sources/identity.ts';
+import { relayDomain } from '../../identity/names/relayed-name.ts';
+import { clientFor } from '../../kube/client/scoped-client.ts';
+import { openPolicies } from '../../processes/gateway-policies.ts';
+import { meshSettings, ownZone } from '../../processes/gateway-mesh.ts';
+import { MAX_PENDING } from '../../proxy/upstream/target-options.ts';
+import { LastResort } from '../../telemetry/last-resort.ts';
+import { createLogger, type Logger } from '../../telemetry/log.ts';
+import {
+  addConnectionAgeFlags,
+  addStreamsFlag,
+  connectionAgeFlags,
+  connectionAgeOf,
+  streamsFlag,
+} from '../flags/traffic-flags.ts';
+import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
+import { endpointFlags } from '../flags/endpoint-flags.ts';
+import { admissionFlags, admissionOf, withAdmissionFlags } from '../flags/admission-flags.ts';
+import { policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
+import { tuneForTraffic } from '../../processes/lifecycle.ts';
+import {
+  type GatewayRun,
+  type OpenTargets,
+  runAlone,
+  runWorker,
+  runWorkers,
+} from '../../processes/gateway-process.ts';
+import {
+  identityFlags,
+  openIdentity,
+  hasIdentityDir,
+  NO_IDENTITY_DIR,
+  withIdentityFlags,
+} from '../flags/identity-flags.ts';
+import { layeredSettings } from '../flags/layered-settings.ts';
+
+/** Beyond it more workers only cost memory. */
+const MAX_WORKERS = 256;
+
+const workers = z.string().transform((text, context) => {
+  const count = text === 'auto' ? availableParallelism() : Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
+  context.addIssue({
+    code: 'custom',
+    message: `"${text}" is neither auto nor a number from 1 to ${MAX_WORKERS}`,
+  });
+  return z.NEVER;
+});
+
+const accessLog = z.string().transform((text, context) => {
+  const mode = parseAccessLogMode(text);
+  if (mode !== undefined) return mode;
+  context.addIssue({
+    code: 'custom',
+    message: `"${text}" is none of off, errors, sampled, sampled:<share up to 1>, all`,
+  });
+  return z.NEVER;
+});
+
+const schema = z
+  .strictObject({
+    listen: z.string(),
+    listeners: z.array(z.string()).default([]),
+    admin: z.string(),
+    probe: z.string(),
+    ...admissionFlags,
+    ...identityFlags,
+    kubeconfig: z.string().optional(),
+    context: z.string().optional(),
+    targets: z.string().optional(),
+    clusterDomain: z.string(),
+    namespaces: namespacesFlag,
+    exportSelector: z.array(z.string()).optional(),
+    ...endpointFlags,
+    grace: z.coerce.number().min(0),
+    workers,
+    ...streamsFlag,
+    ...connectionAgeFlags,
+    accessLog,
+    accessLogQuery: z.boolean().default(false),
+    allowFaultInjection: z.boolean().default(false),
+    allowTrustDomain: z.array(z.string().min(1)).default([]),
+    trustedRelays: z
+      .array(
+        z.string().refine((text) => relayDomain(text) !== undefined, 'not an identity that can name clients'),
+      )
+      .default([]),
+    ...policyFlags,
+    logLevel: z.enum(['error', 'warn', 'info', 'debug']),
+  })
+  .refine((settings) => settings.targets === undefined || settings.kubeconfig === undefined, {
+    error: '--targets and --kubeconfig exclude each other',
+  })
+  .refine(({ streams, trustedRelays }) => streams || trustedRelays.length === 0, {
+    error: '--trusted-relays needs --streams on: without it nobody says whom a flow comes from',
+  })
+  .refine(hasIdentityDir, NO_IDENTITY_DIR);
+type Settings = z.output<typeof schema>;
+
+/** How the environment calls the flags: `LINKSPAN_GATEWAY_LOG_LEVEL`. */
+const VARIABLES = 'LINKSPAN_GATEWAY_';
+
+/** `linkspan gateway`: the entry for the traffic of other clusters. */
+export function gatewayCommand(): Command {
+  const command = withNamespacesFlag(withAdmissionFlags(withIdentityFlags(new Command('gateway'))));
+  return withPolicyFlags(addConnectionAgeFlags(addStreamsFlag(command), "clients' connections"))
+    .description(
+      "accept other clusters' traffic over mTLS and carry it to this (target) cluster's exported Services",
+    )
+    .option('--listen <address>', 'address for other clusters', '0.0.0.0:4143')
+    .option(
+      '--listeners <listener...>',
+      'ports for one service each, for mTLS clients without a transport header (VMs, an ingress): <address>=<service>.<namespace>:<port>[/http or /opaque]',
+    )
+    .option(
+      '--probe <address>',
+      "address of /ready and /live, and of nothing else, for other clusters' probes",
+      '0.0.0.0:4191',
+    )
+    .option(
+      '--admin <address>',
+      'address of /ready, /live, /metrics and the log level, for this cluster only',
+      '0.0.0.0:9990',
+    )
+    .option(
+      '--kubeconfig <file>',
+      "kubeconfig of this cluster (default: the pod's own account, else ~/.kube/config)",
+    )
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('--targets <file>', 'YAML file with the services to serve, instead of Kubernetes; watched')
+    .option('--cluster-domain <domain>', 'DNS domain of this cluster', DEFAULT_CLUSTER_DOMAIN)
+    .option('--export-selector <selector...>', 'label selectors of the Services that are served')
+    .option(
+      '--mesh <when>',
+      'speak to pods with a Linkerd proxy as their mesh does, with mTLS: auto (where Linkerd is installed and the identity is not that of --identity csr), on, off',
+      'auto',
+    )
+    .option(
+      '--zone <name>',
+      "the gateway's zone, for endpoints with hints (default: that of the node that $NODE_NAME names)",
+    )
+    .option(
+      '--hand-made-slices <namespace...>',
+      'namespaces in which EndpointSlices are served too that neither kube has made of pods nor Linkerd of ExternalWorkloads; all for every one (default: none)',
+    )
+    .option(
+      '--max-pending <n>',
+      'requests without an answer and raw flows of one service (in each worker); more are refused',
+      String(MAX_PENDING),
+    )
+    .option('--grace <seconds>', 'time for open flows after SIGTERM', '30')
+    .option('--workers <n>', 'processes that share the port: a number, or auto for one per CPU', '1')
+    .option(
+      '--access-log <which>',
+      'off, errors, sampled[:<share>] (errors and a share of the rest), all',
+      'errors',
+    )
+    .option('--access-log-query', 'keep the query of paths in the access log')
+    .option(
+      '--allow-fault-injection',
+      'follow what exported Services (annotation linkspan.dev/faults) and --targets say of faults to inject, for drills',
+    )
+    .option(
+      '--allow-trust-domain <domain...>',
+      "trust domains beside that of the gateway's own identity whose identities may come in",
+    )
+    .option(
+      '--trusted-relays <identity...>',
+      'identities of Linkspan egresses that are believed which workload of their own trust domain a flow comes from (default: none)',
+    )
+    .option('--log-level <level>', 'error, warn, info or debug; can be changed at /proxy-log-level', 'info')
+    .option(
+      '--config <file>',
+      `YAML file with settings (keys as the flags, in camelCase); ${VARIABLES}<FLAG> in the environment and flags come first`,
+    )
+    .action((_, command: Command) => run(layeredSettings(schema, command, process.env, VARIABLES)));
+}
+
+/** One process, or a parent and its workers; a worker finds the same settings and knows by its environment what it is. */
+async function run(settings: Settings): Promise<void> {
+  tuneForTraffic();
+  const worker = workerNumber(process.env);
+  const base = createLogger({ name: 'gateway', level: settings.logLevel });
+  const log = worker === undefined ? base : base.child({ worker });
+  const gatewayRun: GatewayRun = {
+    listen: parseAddress(settings.listen, '--listen'),
+    listeners: settings.listeners.map((text) => parseFixedListener(text, settings.clusterDomain)),
+    admin: parseAddress(settings.admin, '--admin'),
+    probe: parseAddress(settings.probe, '--probe'),
+    graceMs: settings.grace * 1000,
+    workers: settings.workers,
+    streams: settings.streams,
+    connectionAge: connectionAgeOf(settings),
+    accessLog: settings.accessLog,
+    accessLogQuery: settings.accessLogQuery,
+    allowTrustDomains: settings.allowTrustDomain,
+    trustedRelays: settings.trustedRelays,
+    maxPending: settings.maxPending,
+    admission: admissionOf(settings),
+    log,
+    lastResort: new LastResort({ log, clock: systemClock }),
+    openIdentity: () => openIdentity(settings, log),
+    openTargets: (identity) => openTargets(settings, identity, log),
+  };
+  if (worker !== undefined) return runWorker(gatewayRun);
+  return settings.workers > 1 ? runWorkers(gatewayRun) : runAlone(gatewayRun);
+}
+
+async function openTargets(settings: Settings, identity: IdentitySource, log: Logger): Promise<OpenTargets> {
+  const { allowFaultInjection: faultInjection } = settings;
+  if (settings.targets !== undefined) {
+    const targets = await openFileTargets({
+      file: settings.targets,
+      faultInjection,
+      clock: systemClock,
+      log,
+    });
+    return { targets, policies: NO_POLICIES, close: () => targets.close() };
+  }
+  const access = accessOf(settings);
+  const client = clientFor(access, { clock: systemClock, random: Math.random, log }, settings.namespaces);
+  const targets = openKubeTargets({
+    client,
+    mesh: meshSettings(settings, identity),
+    faultInjection,
+    handMadeSlices: settings.handMadeSlices,
+    zone: settings.zone ?? (await ownZone(client, process.env, log)),
+    clusterDomain: settings.clusterDomain,
+    ...(settings.exportSelector === undefined ? {} : { exportSelectors: settings.exportSelector }),
+    clock: systemClock,
+    random: Math.random,
+    log,
+  });
+  const { port } = parseAddress(settings.listen, '--listen');
+  const policies = openPolicies(settings, { client, identity, port, log });
+  return {
+    targets,
+    policies,
+    close: async () => {
+      await Promise.all([targets.close(), policies.close()]);
+      await client.close();
+    },
+  };
+}

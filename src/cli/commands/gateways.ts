@@ -1,0 +1,52 @@
+import { Command } from 'commander';
+import { z } from 'zod';
+import { parseFlags } from '../../base/config.ts';
+import { DEFAULT_NAMESPACE } from '../../api/names.ts';
+import type { LinkReport } from '../../controllers/explain.ts';
+import { gatewaysText, wideText } from '../output/gateways-text.ts';
+import {
+  askControllers,
+  controllerFlags,
+  mergeReports,
+  tellFailures,
+} from '../queries/controller-answers.ts';
+import { clusterFlags, timeoutFlag, withClient, withClusterFlags } from '../flags/cluster-flags.ts';
+import { render } from '../output/output.ts';
+import { countMirrors, gatewayRows } from '../queries/gateway-rows.ts';
+
+const schema = z.strictObject({
+  ...clusterFlags,
+  ...controllerFlags,
+  clusterName: z.string().optional(),
+  wait: timeoutFlag,
+  output: z.enum(['table', 'wide', 'json', 'yaml'], { error: 'must be table, wide, json or yaml' }),
+});
+
+/** `linkspan gateways`: the gateways of linked clusters and whether they answer. */
+export function gatewaysCommand(): Command {
+  const command = new Command('gateways')
+    .description('list the gateways of linked clusters, and whether they answer their probes')
+    .option('--cluster-name <name>', 'only this cluster')
+    .option('-w, --wait <time>', 'how long to wait for the API server and the controllers', '30s')
+    .option('--controller-namespace <ns>', 'namespace of the controller and the Links', DEFAULT_NAMESPACE)
+    .option('--controller <urls>', "the controllers' admin ports, instead of their pods")
+    .option('-o, --output <format>', 'table, wide (with each address), json or yaml', 'table');
+  return withClusterFlags(command, 'source').action(async (options: unknown) => {
+    const parsed = parseFlags(schema, options, 'gateways');
+    const flags = { ...parsed, timeout: parsed.wait };
+    await withClient(flags, async (client) => {
+      const [{ answers, failures }, counts] = await Promise.all([
+        askControllers<LinkReport>(client, flags, '/mirrors'),
+        countMirrors(client),
+      ]);
+      const reports = mergeReports(answers).filter(
+        ({ cluster, gateway }) =>
+          gateway !== undefined && (flags.clusterName === undefined || cluster === flags.clusterName),
+      );
+      const rows = gatewayRows(reports, counts);
+      const text = () => (flags.output === 'wide' ? wideText(reports, rows) : gatewaysText(rows));
+      process.stdout.write(render(flags.output === 'wide' ? 'table' : flags.output, rows, text));
+      tellFailures(failures);
+    });
+  });
+}

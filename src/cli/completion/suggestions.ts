@@ -1,0 +1,77 @@
+import type { Command, Option } from 'commander';
+import { SCRIPTS } from './completion-scripts.ts';
+
+/** Flags whose values are contexts of the kubeconfig. */
+const CONTEXT_FLAGS = new Set(['--context', '--source-context']);
+
+/** What a suggestion may take from outside the program. */
+export interface Known {
+  /** Contexts of the kubeconfig. */
+  readonly contexts: () => readonly string[];
+  /** Names of Links of the cluster that the words before name; empty when it does not answer at once. */
+  readonly links: (before: readonly string[]) => Promise<readonly string[]>;
+}
+
+/**
+ * The words that may stand at the end of a command line.
+ * @param words what stands behind the program's name; the last one is being typed and may be empty
+ */
+export async function suggestions(
+  program: Command,
+  words: readonly string[],
+  known: Known,
+): Promise<string[]> {
+  const typed = words.at(-1) ?? '';
+  const before = words.slice(0, -1);
+  let at = program;
+  for (const word of before) at = at.commands.find((one) => one.name() === word) ?? at;
+  const flag = at.options.find((option) => takesValue(option) && names(option).includes(before.at(-1) ?? ''));
+  const choices = flag === undefined ? await wordsOf(at, words, known) : await valuesOf(flag, before, known);
+  return choices.filter((word) => word.startsWith(typed)).sort();
+}
+
+async function wordsOf(command: Command, words: readonly string[], known: Known): Promise<readonly string[]> {
+  if (words.at(-1)?.startsWith('-') === true)
+    return [
+      ...command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? ''),
+      '--help',
+    ].filter((word) => word !== '');
+  if (command.name() === 'completion') return Object.keys(SCRIPTS);
+  if (command.name() === 'explain') return explainable(words, known);
+  return command.commands.map((one) => one.name());
+}
+
+/** The kinds, and behind a kind what there is of it. */
+async function explainable(words: readonly string[], known: Known): Promise<readonly string[]> {
+  const before = words.slice(0, -1);
+  switch (before.at(-1)) {
+    case 'explain':
+      return ['svc', 'link', 'reason', 'error'];
+    case 'link':
+      return known.links(before);
+    case 'reason':
+      return Object.keys((await import('../output/reason-advice.ts')).reasonAdvice);
+    case 'error':
+      return Object.keys((await import('../../api/errors/error-catalogue.ts')).catalogue);
+    default:
+      return [];
+  }
+}
+
+const FORMATS = new Set(['table', 'wide', 'short', 'json', 'yaml']);
+
+async function valuesOf(option: Option, before: readonly string[], known: Known): Promise<readonly string[]> {
+  if (CONTEXT_FLAGS.has(option.long ?? '')) return known.contexts();
+  if (option.long === '--link') return known.links(before);
+  // "table, json or yaml": the help text is the list.
+  if (option.long === '--output') return option.description.split(/\W+/).filter((word) => FORMATS.has(word));
+  return [];
+}
+
+function takesValue(option: Option): boolean {
+  return option.required || option.optional;
+}
+
+function names({ long, short }: Option): string[] {
+  return [long, short].filter((name) => name !== undefined);
+}

@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import { z } from 'zod';
+import type { AdmissionLimits } from '../../base/connection-admission.ts';
+import { ownLimits } from '../../gateway/admission/admission-limits.ts';
+
+/** Flags of the gateway about how many connections it takes. */
+export const admissionFlags = {
+  maxHandshakes: z.coerce.number().int().min(1).optional(),
+  maxConnections: z.coerce.number().int().min(1).optional(),
+};
+
+/** Adds them to a verb. */
+export function withAdmissionFlags(command: Command): Command {
+  return command
+    .option(
+      '--max-handshakes <n>',
+      'connections of clients that have not proven who they are (in each worker); for one more, the oldest of the address that has most of them ends (default: what an eighth of the memory limit bears)',
+    )
+    .option(
+      '--max-connections <n>',
+      'connections in all (in each worker; default: what three quarters of the memory limit bear)',
+    );
+}
+
+/** What the flags say, and of the rest what the memory bears. */
+export function admissionOf(
+  flags: z.output<z.ZodObject<typeof admissionFlags>> & { readonly workers: number },
+): AdmissionLimits {
+  const { handshakes, connections } = ownLimits(flags.workers);
+  return {
+    handshakes: flags.maxHandshakes ?? handshakes,
+    connections: flags.maxConnections ?? connections,
+  };
+}

@@ -1,0 +1,31 @@
+import type { LinkReport } from '../../controllers/explain.ts';
+import type { GatewayRow } from '../queries/gateway-rows.ts';
+import { table } from './output.ts';
+
+/** Linkerd's table: tools read it. */
+export function gatewaysText(rows: readonly GatewayRow[]): string {
+  if (rows.length === 0) return 'No linked cluster has a gateway.\n';
+  return table(
+    ['CLUSTER', 'ALIVE', 'NUM_SVC', 'LATENCY'],
+    rows.map(({ clusterName, alive, numberOfServices, latency }) => [
+      clusterName,
+      alive ? 'True' : 'False',
+      String(numberOfServices),
+      alive ? `${latency}ms` : '-',
+    ]),
+  );
+}
+
+/** A line for each address, with why it does not answer. */
+export function wideText(reports: readonly LinkReport[], rows: readonly GatewayRow[]): string {
+  const lines = reports.flatMap(({ cluster, gateway }) =>
+    (gateway?.addresses ?? []).map(({ address, state, latencyMs, reason, message }) => {
+      const mirrors = rows.find(({ clusterName }) => clusterName === cluster)?.numberOfServices ?? 0;
+      const latency = state === 'alive' && latencyMs !== undefined ? `${latencyMs.toFixed(1)}ms` : '-';
+      const why = state === 'alive' || reason === undefined ? '' : `${reason}: ${message}`;
+      return [cluster, gateway?.path ?? '', String(mirrors), address, state, latency, why];
+    }),
+  );
+  if (lines.length === 0) return gatewaysText(rows);
+  return table(['CLUSTER', 'GATEWAY', 'NUM_SVC', 'ADDRESS', 'STATE', 'LATENCY', 'REASON'], lines);
+}

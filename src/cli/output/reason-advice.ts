@@ -1,0 +1,124 @@
+import type { LinkReason } from '../../api/link/link-status.ts';
+import type { EventReason, MirrorReason } from '../../api/reasons/mirror-reasons.ts';
+import type { ProbeReason } from '../../api/reasons/probe-outcome.ts';
+
+/** Every word that a condition, an Event, a log line or a metric gives as its reason. */
+export type AnyReason = MirrorReason | EventReason | ProbeReason | LinkReason;
+
+const NOTHING = 'Nothing: this is as it should be.';
+const WAIT = 'Wait; it comes right by itself.';
+const PARKED =
+  'Find out whether the target is meant to have so many. If so, raise the limit that the message names (chart value `controller.budgets`) and the memory of the controller; if not, export less, or remove the Link.';
+const LINK_AGAIN =
+  'Run `linkspan link` (or apply what `linkspan link-gen` prints) again: it makes new credentials.';
+
+/** What a person should do about it; `linkspan explain reason` and `docs/reference/reasons.md`. */
+export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
+  // mirrors
+  Mirrored: NOTHING,
+  NoReadyEndpoints: 'Look at the pods of the Service in the target cluster: none is ready.',
+  AddressFamilyMismatch:
+    'Give the gateway an address of the family that the message names (`spec.gatewayAddress` of the Link, or its load balancer), or, where this cluster has both, make the mirror dual-stack: `kubectl patch svc MIRROR -p \'{"spec":{"ipFamilyPolicy":"PreferDualStack"}}\'`, which stays.',
+  GatewayDead: 'See `linkspan gateways -o wide` for what each address answers.',
+  GatewayUnknown: WAIT,
+  GatewayUnresolved:
+    'Check the DNS name in the Link, or whether the gateway Service in the target has got its address (`kubectl get svc linkerd-gateway`).',
+  NoGateway:
+    'Export the Service for flat mirroring (`linkspan export --mode flat`), or link again with a gateway.',
+  NoEgress:
+    'Look at the pods of linkspan-egress: their `/ready` says what they wait for, mostly a certificate.',
+  EgressPortsExhausted:
+    'Export fewer ports to this cluster, or let clients with a Linkerd sidecar use the gateway directly (data path `gateway`), which takes none.',
+  EgressPortsUnrecorded:
+    'Wait a moment. If it stays: the log of the controller says why it cannot write the ConfigMaps of the record, mostly a right that is missing.',
+  MissingNamespace:
+    'Make the namespace in the source cluster, or let the controller make it (chart value `enableNamespaceCreation`).',
+  InvalidService: 'Change the exported Service as the message says, or stop exporting it.',
+  NameTooLong: 'Give the cluster a shorter name (a new Link), or the Service.',
+  NameInvalid:
+    'Give the Service in the target a name that begins with a letter, or upgrade the source cluster to a Kubernetes that takes it.',
+  NameConflict:
+    'Rename or delete the Service that has the name; Linkspan never touches what it does not own.',
+  BeingDeleted:
+    'Find out who put the finalizer on the mirror that the message names, and why it is not taken off; Linkspan sets none.',
+  NotExported:
+    'Run `linkspan export SVC` in the target cluster, and compare its labels with the selectors of the Link.',
+  NotSynced: 'See the condition APIReachable of the Link (`linkspan links`).',
+  OverBudgetService:
+    'Take off it what nobody needs, or raise `--max-service-metadata` of the controller (chart value `controller.budgets`).',
+  DropHeld:
+    'Find out why so many exports vanished at once. If it was meant, wait: a second list from the target confirms it.',
+  ImportNamespaceRefused:
+    'Nothing, if nothing should be mirrored there. Else name the namespace in the annotation `linkspan.dev/import-namespaces` of the Link.',
+  ImportNameRefused:
+    'Nothing, if it should not be taken. Else add it to the annotation `linkspan.dev/import-names` of the Link.',
+  ImportQuotaExceeded:
+    'Find out whether the target means to export so much; then raise the quota in the annotation `linkspan.dev/import-quotas` of the Link.',
+  ImportAddressRefused:
+    "See in the message which addresses, and why. Pods' ranges: `linkspan.dev/import-pod-cidrs` of the Link, and the controller's `--own-…-cidrs`; gateways: `linkspan.dev/import-gateway-cidrs`.",
+  GatewayNotAllowed:
+    'If the gateway is one that you trust, add it to the annotation `linkspan.dev/import-gateways` of the Link; `linkspan link` writes those that the target has then, where the Link has no list yet.',
+  ImportHeld:
+    'If the policy of the Link was changed by mistake, put it right within half a minute; else wait.',
+  ImportMetadataLeftOut:
+    "Nothing, unless they should steer this cluster's machinery: then list them in `linkspan.dev/import-labels` or `linkspan.dev/import-annotations` of the Link.",
+  Error:
+    'Read the message: mostly rights that are missing, or a webhook that refuses. `linkspan check` tells them apart.',
+  // events
+  AnnotationExport: 'Put the label that the message names on the Service.',
+  PortsLeftOut: 'Nothing, unless a client needs these ports: only TCP crosses clusters.',
+  DropConfirmed: 'Nothing: what was held back has been removed.',
+  ClusterReplaced:
+    'If the target was rebuilt on purpose, run the command in the message, which accepts it. If not, check whose API server the credentials lead to.',
+  OverBudget: 'See the condition Synced of the Link (`linkspan links`): its reason says which budget it is.',
+  // probes
+  ProbeRefused:
+    'Check that the gateway runs, and that firewalls and network policies let the source reach the address and port.',
+  ProbeTimeout: 'Check routes and firewalls between the clusters: the packets are probably dropped.',
+  ProbeStatus:
+    'Look at the log of the gateway, and whether the port of the probe is really that of the gateway.',
+  ProbeBroken:
+    'Look at the log of the gateway, and at what stands between the clusters (load balancer, mesh, proxy).',
+  ProbeIdentity:
+    'Compare the trust anchors of both clusters and the identity in the Link (`linkspan check`, `linkspan identity show`).',
+  ProbeNeedsIdentity:
+    'Give the controller an identity (chart value `identity.source`), or the Link a probe port that asks for none.',
+  // links
+  Accepted: NOTHING,
+  InvalidLink: 'Correct the field that the message names.',
+  DuplicateCluster: 'Delete one of the two Links.',
+  SecretNotFound: LINK_AGAIN,
+  InvalidCredentials: LINK_AGAIN,
+  CredentialsExpiring: LINK_AGAIN,
+  CredentialsExpired: LINK_AGAIN,
+  RenewalFailed:
+    'Read the error in the message: the account in the target must be allowed to create tokens for itself (`linkspan allow --token-ttl`).',
+  CredentialsRejected: LINK_AGAIN,
+  Connected: NOTHING,
+  Unreachable:
+    'Check that pods of the source can reach the address in the credentials; `linkspan link --api-server-address` gives another one.',
+  Forbidden: 'Give the account its rights in the target again: `linkspan allow`, or upgrade the chart there.',
+  Waiting: WAIT,
+  AllMirrored: NOTHING,
+  ImportsRefused: 'Nothing, if that is meant. `linkspan check` and `linkspan mirrors` say which, and why.',
+  Mirroring: WAIT,
+  SomeNotMirrored: 'See `linkspan mirrors` for which, and `linkspan explain svc NAME` for why.',
+  OverBudgetMemory: PARKED,
+  OverBudgetObjects: PARKED,
+  OverBudgetServices: PARKED,
+  OverBudgetPorts: PARKED,
+  OverBudgetMetadata: PARKED,
+  OverBudgetNamespaces: PARKED,
+  OverBudgetWatches: PARKED,
+  OverBudgetAnswer:
+    'Find out what answers there. Where the line is slow or objects are very large, raise `--max-answer-time` or `--max-answer-size` (chart value `controller.budgets`).',
+  OverBudgetPages:
+    'Find out what answers there: no API server needs so many pages. Where it is in order, raise `--max-list-pages` (chart value `controller.budgets`).',
+  OverBudgetTotal:
+    'Give the controller more memory, which raises the limit (`controller.resources`, `--max-total-memory`), or find out with `linkspan_peer_budget_used` which target takes it, and lower `--max-peer-memory`.',
+  ProbesAnswered: NOTHING,
+  ProbesFailed:
+    'See `linkspan gateways -o wide`, and `linkspan explain reason` with the reason of each address.',
+  NotProbed: 'Nothing, unless dead gateways should be noticed: then link again with a probe path and port.',
+  CleaningUp: WAIT,
+};

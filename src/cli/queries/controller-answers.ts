@@ -1,0 +1,134 @@
+import { isMirrorLease } from '../../api/lease-names.ts';
+import { z } from 'zod';
+import { systemClock } from '../../base/clock.ts';
+import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
+import { listItems } from '../../base/text.ts';
+import type { LinkReport } from '../../controllers/explain.ts';
+import { anonymousAccess } from '../../kube/client/access.ts';
+import { KubeClient } from '../../kube/client/kube-client.ts';
+import { leases } from '../../kube/objects/resource.ts';
+
+/** Where the controller's admin port listens in its pods (the default of `--admin`). */
+const ADMIN_PORT = 9999;
+/** A replica that takes longer for what it has at hand is not well. */
+const ANSWER_MS = 30_000;
+/** Of the time that a verb has: what remains is for printing what the other replicas said. */
+const ANSWER_SHARE = 0.8;
+
+/** What a question to the controllers brought. */
+export interface Answers<T> {
+  readonly answers: readonly T[];
+  /** Replicas that did not answer, and why. */
+  readonly failures: readonly string[];
+}
+
+/** Flags that say where the controllers are. */
+export const controllerFlags = {
+  controllerNamespace: z.string(),
+  controller: z
+    .string()
+    .optional()
+    .transform((text) => (text === undefined ? undefined : listItems(text))),
+};
+
+/** Where the controllers are, and how long the verb may take. */
+export interface ControllerFlags {
+  readonly controllerNamespace: string;
+  readonly controller: readonly string[] | undefined;
+  /** Milliseconds. */
+  readonly timeout?: number | undefined;
+}
+
+/**
+ * Asks every controller replica that holds a Lease a question: through the API server's pod proxy, so that a kubeconfig is all that is needed (it takes
+ * `get` on `pods/proxy`), or directly at the given URLs.
+ * @throws LinkspanError CONTROLLER_NOT_FOUND when no replica answers
+ */
+export async function askControllers<T>(
+  client: KubeClient,
+  flags: ControllerFlags,
+  path: string,
+): Promise<Answers<T>> {
+  const signal = AbortSignal.timeout(answerMs(flags));
+  const asked =
+    flags.controller === undefined
+      ? await askPods<T>(client, flags.controllerNamespace, path, signal)
+      : await Promise.all(flags.controller.map((url) => askUrl<T>(url, path, signal)));
+  const failures = asked.flatMap((answer) => ('failure' in answer ? [answer.failure] : []));
+  const answers = asked.flatMap((answer) => ('value' in answer ? answer.value : []));
+  if (asked.length > failures.length) return { answers, failures };
+  const why = failures.length === 0 ? 'no replica holds a Lease' : failures.join('; ');
+  throw new LinkspanError(
+    'CONTROLLER_NOT_FOUND',
+    `no Linkspan controller answers in namespace ${flags.controllerNamespace}: ${why}`,
+  );
+}
+
+function answerMs({ timeout }: ControllerFlags): number {
+  return timeout === undefined ? ANSWER_MS : Math.round(timeout * ANSWER_SHARE);
+}
+
+function silence(error: unknown): string {
+  return error instanceof Error && error.name === 'TimeoutError' ? 'no answer in time' : messageOf(error);
+}
+
+type Asked<T> = { readonly value: readonly T[] } | { readonly failure: string };
+
+async function askPods<T>(
+  client: KubeClient,
+  namespace: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<Asked<T>[]> {
+  const { items } = await client.list(leases, { namespace });
+  const holders = items
+    .filter(({ metadata }) => isMirrorLease(metadata?.name ?? ''))
+    .map(({ spec }) => spec?.holderIdentity ?? '')
+    .filter((holder) => holder !== '');
+  return Promise.all(
+    [...new Set(holders)].map(async (pod): Promise<Asked<T>> => {
+      try {
+        const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${ADMIN_PORT}/proxy`;
+        return { value: list(await client.raw('GET', where + path, { signal })) };
+      } catch (error) {
+        return { failure: `${pod}: ${silence(error)}` };
+      }
+    }),
+  );
+}
+
+/** Says on stderr who did not answer: what is printed may lack what they know. */
+export function tellFailures(failures: readonly string[]): void {
+  for (const failure of failures) process.stderr.write(`linkspan: no answer from ${failure}\n`);
+}
+
+async function askUrl<T>(url: string, path: string, signal: AbortSignal): Promise<Asked<T>> {
+  const client = new KubeClient(anonymousAccess(url), {
+    clock: systemClock,
+    random: Math.random,
+    maxTries: 1,
+  });
+  try {
+    return { value: list(await client.raw('GET', path, { signal })) };
+  } catch (error) {
+    return { failure: `${url}: ${silence(error)}` };
+  } finally {
+    await client.close();
+  }
+}
+
+function list(answer: unknown): readonly never[] {
+  if (Array.isArray(answer)) return answer as never[];
+  throw new Error('the answer is no list; is this the admin port of a Linkspan controller?');
+}
+
+/** Several replicas know a Link; the one that keeps it knows best. */
+export function mergeReports(reports: readonly LinkReport[]): LinkReport[] {
+  const best = new Map<string, LinkReport>();
+  for (const report of reports) {
+    const known = best.get(report.link);
+    if (known === undefined || (report.mirrors !== undefined && known.mirrors === undefined))
+      best.set(report.link, report);
+  }
+  return [...best.values()].sort((a, b) => (a.link < b.link ? -1 : 1));
+}

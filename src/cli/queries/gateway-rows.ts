@@ -1,0 +1,46 @@
+import { CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import type { LinkReport } from '../../controllers/explain.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { services } from '../../kube/objects/resource.ts';
+
+/** One gateway, with the keys of `linkerd multicluster gateways -o json`. */
+export interface GatewayRow {
+  readonly clusterName: string;
+  readonly alive: boolean;
+  /** Mirrors of that cluster, flat ones and endpoint mirrors among them, as Linkerd counts. */
+  readonly numberOfServices: number;
+  /** Milliseconds of the last probe of the fastest address that is alive; 0 for a dead gateway. */
+  readonly latency: number;
+}
+
+/** Services of this cluster that are mirrors, by target cluster. */
+export async function countMirrors(client: KubeClient): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  const { items } = await client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` });
+  for (const { metadata } of items) {
+    const cluster = metadata?.labels?.[CLUSTER_NAME_LABEL];
+    if (cluster !== undefined) counts.set(cluster, (counts.get(cluster) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** Sorted by cluster, as Linkerd's. */
+export function gatewayRows(
+  reports: readonly LinkReport[],
+  mirrors: ReadonlyMap<string, number>,
+): GatewayRow[] {
+  return reports
+    .map(({ cluster, gateway }) => {
+      const latencies = (gateway?.addresses ?? [])
+        .filter(({ state }) => state === 'alive')
+        .map(({ latencyMs }) => latencyMs ?? 0);
+      const alive = gateway?.path === 'alive';
+      return {
+        clusterName: cluster,
+        alive,
+        numberOfServices: mirrors.get(cluster) ?? 0,
+        latency: alive && latencies.length > 0 ? Math.round(Math.min(...latencies)) : 0,
+      };
+    })
+    .sort((a, b) => (a.clusterName < b.clusterName ? -1 : 1));
+}

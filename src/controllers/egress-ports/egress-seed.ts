@@ -1,0 +1,128 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../../api/annotations.ts';
+import { type PortRange, readEgressPorts } from '../../api/egress/egress-ports.ts';
+import type { EgressClaim } from '../../api/egress/egress-record.ts';
+import { holderOf } from '../../api/egress/egress-record.ts';
+import {
+  clusterOfEntry,
+  egressPortsKey,
+  federatedEntries,
+  isFederated,
+  memberName,
+} from '../../api/mirror/federated-members.ts';
+import { CLUSTER_NAME_LABEL, DATA_PATH, EGRESS_PORTS, MIRROR_GATEWAY } from '../../api/names.ts';
+import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
+import { distanceFromHome } from './port-choice.ts';
+import {
+  fullyQualifiedName,
+  hostOriginOf,
+  keyOfObject,
+  originOf,
+  parseKey,
+} from '../../api/mirror/mirror-names.ts';
+
+/** Ports further from where the controller would have looked first than this were not chosen by it: at half of the range in use it never had to go that far. */
+const MAX_DISTANCE = 256;
+
+/** A claim that an annotation makes, and how far its port is from the one that the controller would have tried first. */
+interface Claimed {
+  readonly port: number;
+  readonly distance: number;
+  readonly claim: EgressClaim;
+}
+
+/**
+ * The record that an installation starts with that has none: what its mirrors' annotations say, as far as the controller itself would have chosen it. Anybody who may write a Service could have
+ * written the annotation, so where a claim leads is worked out from the name of the mirror and the Link, never read; a port goes to the one whose hash is nearest to it, so that nobody takes the port of another by
+ * writing it down; and a gateway of its own is unknown until the target says it. Pure.
+ */
+export function seedClaims(
+  services: readonly V1Service[],
+  links: readonly LinkObject[],
+  range: PortRange,
+): Map<number, EgressClaim> {
+  const byCluster = linksByCluster(links);
+  const claimed = services.flatMap((service) => claimsOf(service, byCluster, range));
+  claimed.sort((a, b) => a.distance - b.distance || (holderOf(a.claim) < holderOf(b.claim) ? -1 : 1));
+  const found = new Map<number, EgressClaim>();
+  for (const { port, claim } of claimed) if (!found.has(port)) found.set(port, claim);
+  return found;
+}
+
+/** The oldest Link of each cluster, as the controller chooses between two. */
+function linksByCluster(links: readonly LinkObject[]): Map<string, Link> {
+  const found = new Map<string, Link>();
+  for (const object of links) {
+    const parsed = parseLink(object);
+    if (!parsed.ok) continue;
+    const { link } = parsed;
+    const other = found.get(link.targetClusterName);
+    if (other === undefined || isOlder(link, other)) found.set(link.targetClusterName, link);
+  }
+  return found;
+}
+
+function claimsOf(service: V1Service, links: ReadonlyMap<string, Link>, range: PortRange): Claimed[] {
+  const cluster = service.metadata?.labels?.[CLUSTER_NAME_LABEL];
+  if (cluster !== undefined) return mirrorClaims(service, links.get(cluster), range);
+  if (!isFederated(service)) return [];
+  return federatedEntries(service).flatMap((entry) => memberClaims(service, entry, links, range));
+}
+
+function mirrorClaims(service: V1Service, link: Link | undefined, range: PortRange): Claimed[] {
+  const annotations = service.metadata?.annotations;
+  if (link === undefined || readAnnotation(annotations, DATA_PATH) !== 'relay') return [];
+  const owner = { cluster: link.targetClusterName, link: `${link.namespace}/${link.name}` };
+  const key = originOf(service, owner);
+  const host = key === undefined ? hostOriginOf(service, owner) : undefined;
+  const exported = key ?? host?.key;
+  if (exported === undefined) return [];
+  const fqName = fullyQualifiedName(parseKey(exported), link.targetClusterDomain);
+  const claim = {
+    ...owner,
+    export: exported,
+    target: host === undefined ? fqName : `${host.host}.${fqName}`,
+    ...(readAnnotation(annotations, MIRROR_GATEWAY) === undefined ? {} : { gateway: null }),
+  };
+  return claimedPorts(service, readAnnotation(annotations, EGRESS_PORTS), claim, range);
+}
+
+function memberClaims(
+  service: V1Service,
+  entry: string,
+  links: ReadonlyMap<string, Link>,
+  range: PortRange,
+): Claimed[] {
+  const { namespace = '', name = '', annotations } = service.metadata ?? {};
+  const cluster = clusterOfEntry(entry);
+  const link = links.get(cluster);
+  const member = memberName(name);
+  if (link === undefined || member === undefined || entry !== `${member}@${cluster}`) return [];
+  const claim = {
+    member: cluster,
+    cluster,
+    link: `${link.namespace}/${link.name}`,
+    export: `${namespace}/${member}`,
+    target: fullyQualifiedName({ namespace, name: member }, link.targetClusterDomain),
+  };
+  const ports = readAnnotation(annotations, egressPortsKey(cluster));
+  return claimedPorts(service, ports, claim, range);
+}
+
+/** Of the Service's own ports, those for which the annotation names a port that the controller may have chosen. */
+function claimedPorts(
+  service: V1Service,
+  annotation: string | undefined,
+  partial: Omit<EgressClaim, 'mirror' | 'port'>,
+  range: PortRange,
+): Claimed[] {
+  const mirror = keyOfObject(service);
+  const recorded = readEgressPorts(annotation);
+  return (service.spec?.ports ?? []).flatMap(({ port: servicePort }) => {
+    const port = recorded[servicePort];
+    if (port === undefined) return [];
+    const claim = { ...partial, mirror, port: servicePort };
+    const distance = distanceFromHome(holderOf(claim), servicePort, port, range);
+    return distance === undefined || distance > MAX_DISTANCE ? [] : [{ port, distance, claim }];
+  });
+}

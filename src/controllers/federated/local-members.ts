@@ -1,0 +1,124 @@
+import { LOCAL_LEASE_NAME } from '../../api/lease-names.ts';
+import { LOCAL_MEMBER } from '../../api/mirror/federated-members.ts';
+import { ExportView } from '../../exports/export-view.ts';
+import { LeaderElector } from '../../kube/leader-election/leader-election.ts';
+import type { IndexedStore } from '../../kube/informer/store.ts';
+import type { LinkObject } from '../../api/link/link-schema.ts';
+import { unionOf, type Selector } from '../../kube/objects/label-selector.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { DropGuard } from '../removals/drop-guard.ts';
+import type { TargetDependencies } from '../settings/target-dependencies.ts';
+import { FederatedReconciler } from './federated-reconciler.ts';
+import { unionFor } from './federated-plan.ts';
+import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
+import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
+import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
+import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
+
+export interface LocalMembersOptions extends TargetDependencies {
+  readonly namespace: string;
+  readonly replica: string;
+  /** Which Services of the source cluster join federated ones. */
+  readonly selector: Selector;
+  readonly settings: TargetSettings;
+  /** All Links of the installation, and what of members' metadata is not passed on. */
+  readonly links: IndexedStore<LinkObject>;
+  readonly exclusions: LocalExclusionSettings;
+  readonly lease: Pick<ConstructorParameters<typeof LeaderElector>[0], 'store' | 'durationMs'>;
+  readonly log: Logger;
+}
+
+/** The members as they are, and what is decided about them. */
+export interface KeptMembers {
+  readonly writer: FederatedReconciler;
+  readonly members: ExportView;
+}
+
+/** The members of federated Services that live in the source cluster itself; one replica at a time keeps them. */
+export class LocalMembers {
+  readonly #options: LocalMembersOptions;
+  readonly #elector: LeaderElector;
+  #kept: KeptMembers | undefined;
+
+  constructor(options: LocalMembersOptions) {
+    this.#options = options;
+    const { local, namespace, replica, clock, random, log, lease } = options;
+    this.#elector = new LeaderElector({
+      ...lease,
+      client: local,
+      namespace,
+      name: LOCAL_LEASE_NAME,
+      identity: replica,
+      clock,
+      random,
+      log,
+      onTerm: (signal) => this.#term(signal),
+    });
+  }
+
+  /** What was decided about each member, while this replica holds the Lease. */
+  get outcomes(): ReadonlyMap<string, Outcome> {
+    return this.#kept?.writer.reconciler.outcomes ?? new Map<string, Outcome>();
+  }
+
+  get oldestRunningMs(): number {
+    return this.#kept?.writer.reconciler.oldestRunningMs ?? 0;
+  }
+
+  /** What is known of them, while this replica holds the Lease. */
+  get kept(): KeptMembers | undefined {
+    return this.#kept;
+  }
+
+  start(): void {
+    this.#elector.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#elector.stop();
+  }
+
+  async #term(signal: AbortSignal): Promise<void> {
+    const { local, selector, settings, log, clock, random } = this.#options;
+    const exclusions = new LocalExclusions(this.#options.links, this.#options.exclusions);
+    const members = new ExportView({ client: local, selectors: unionOf([selector]), clock, random, log });
+    const writer = new FederatedReconciler({
+      ...this.#options,
+      client: local,
+      signal,
+      member: LOCAL_MEMBER,
+      link: undefined,
+      members,
+      // The API server that says what is here is the one that is written to: there is nothing to be held back for.
+      guard: new DropGuard({ fraction: 1 }),
+      importer: undefined,
+      rules: { ...copyRules(settings), ...exclusions.rules },
+      createNamespaces: false,
+      // Traffic to these passes through no egress.
+      clusterDomain: '',
+      union: unionFor(settings, settings.dataPath) === 'none' ? 'none' : 'pods',
+      concurrency: settings.concurrency,
+      gatewayOf: () => undefined,
+      onOutcome: (key, { reason, message }, before) => {
+        const news = before?.reason !== reason && (UNMIRRORED.has(reason) || REFUSED.has(reason));
+        log[news ? 'warn' : 'debug']({ service: key, reason, why: message }, 'local federated member');
+      },
+    });
+    this.#kept = { writer, members };
+    writer.start();
+    members.start();
+    const unfollow = exclusions.follow(() => writer.resync(PRIORITY.bulk));
+    void members.whenSynced(signal).then(
+      () => writer.resync(PRIORITY.bulk),
+      () => undefined,
+    );
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    unfollow();
+    this.#kept = undefined;
+    await writer.stop();
+    await members.stop();
+  }
+}

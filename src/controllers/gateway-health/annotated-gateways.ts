@@ -1,0 +1,235 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { eachAlone } from '../../base/isolation.ts';
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import type { BudgetShare } from '../../kube/budget/peer-budget.ts';
+import { type PeerReading, reflectorLimits } from '../../kube/budget/peer-reading.ts';
+import { Reflector } from '../../kube/informer/reflector.ts';
+import { services } from '../../kube/objects/resource.ts';
+import { IndexedStore } from '../../kube/informer/store.ts';
+import { decideGateway, MAX_NAMED } from '../../linking/export-gateways.ts';
+import { gatewayFacts } from '../../linking/link-gen.ts';
+import type { Link } from '../../api/link/link-schema.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
+import { GatewayPath, type GatewayPathOptions } from './gateway-path.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
+
+export interface AnnotatedGatewaysOptions
+  extends Omit<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe' | 'own' | 'onChange'> {
+  readonly remote: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Limits of what the target may make us hold, also of how many watches there may be. */
+  readonly limits: PeerReading;
+  /** Whose gateway and list decide, and whose probe says path, period and time limit. */
+  readonly link: Pick<Link, 'gateway' | 'imports' | 'probe'>;
+  /** Something about a gateway (`namespace/name`) has changed. */
+  readonly onChange: (gateway: string, worse: boolean) => void;
+}
+
+/** What is to be done about a gateway. */
+type Way =
+  | { readonly kind: 'link' }
+  | {
+      readonly kind: 'allowed';
+      readonly options: Pick<GatewayPathOptions, 'hosts' | 'port' | 'identity' | 'probe'>;
+    }
+  | { readonly kind: 'refused'; readonly message: string };
+
+interface Followed {
+  readonly reflector: Reflector<V1Service>;
+  readonly budget: BudgetShare<V1Service> | undefined;
+  /** Undefined: its Service is not known, or says too little. */
+  way: Way | undefined;
+  path: GatewayPath | undefined;
+  /** What the path was made from. */
+  text: string;
+  readonly users: Set<string>;
+}
+
+/**
+ * The gateways that exports name by annotation: each is a Service of the target, watched as long as an export uses it. What it says is compared with the Link's own gateway and the Link's list, and never used
+ * itself: where no answer of the source's admin fits, nothing is resolved, probed or mirrored.
+ */
+export class AnnotatedGateways {
+  readonly #options: AnnotatedGatewaysOptions;
+  readonly #followed = new Map<string, Followed>();
+  readonly #stopping = new Set<Promise<void>>();
+  /** Exports whose gateway is one too many, and which one it is. */
+  readonly #waiting = new Map<string, string>();
+  readonly #unsubscribe: () => void;
+  #stopped = false;
+
+  constructor(options: AnnotatedGatewaysOptions) {
+    this.#options = options;
+    // The room may have been others': the slices of single Services are watched, too.
+    this.#unsubscribe = options.limits.budget.whenWatchFits(() => this.#followWaiting());
+  }
+
+  /** Tells which gateway an export uses now; undefined: none of its own (any more). */
+  use(key: string, gateway: string | undefined): void {
+    this.#waiting.delete(key);
+    for (const [name, followed] of this.#followed) {
+      if (name !== gateway && followed.users.delete(key) && followed.users.size === 0) this.#forget(name);
+    }
+    if (gateway === undefined) return;
+    const followed = this.#followed.get(gateway) ?? this.#follow(gateway);
+    if (followed === undefined) {
+      this.#waiting.set(key, gateway);
+      this.#count();
+    } else followed.users.add(key);
+  }
+
+  /** What is known of the way to a gateway; `link`: it is the Link's own. */
+  facts(gateway: string): GatewayFacts | 'link' {
+    const followed = this.#followed.get(gateway);
+    if (followed === undefined)
+      return nowhere(
+        'refused',
+        `exports name more gateways than may be watched (${MAX_NAMED} at most), ${gateway} is one too many`,
+      );
+    if (followed.way?.kind === 'link') return 'link';
+    if (followed.way?.kind === 'refused') return nowhere('refused', followed.way.message);
+    if (followed.path !== undefined) return followed.path.facts;
+    // Its absence means something only once it has been asked for.
+    return nowhere(followed.reflector.synced ? 'unresolved' : 'resolving');
+  }
+
+  /** What may be used has changed: addresses are judged anew. */
+  recheck(): void {
+    eachAlone('gateways of exports', this.#followed.values(), ({ path }) => path?.recheck());
+  }
+
+  users(gateway: string): readonly string[] {
+    return [...(this.#followed.get(gateway)?.users ?? [])];
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unsubscribe();
+    for (const name of this.#followed.keys()) this.#forget(name);
+    await Promise.all(this.#stopping);
+  }
+
+  #follow(gateway: string): Followed | undefined {
+    const { remote, clock, random, log, limits } = this.#options;
+    if (!this.#hasRoom) return undefined;
+    const { namespace, name } = parseKey(gateway);
+    const bounds = reflectorLimits<V1Service>(limits);
+    const store = new IndexedStore<V1Service>();
+    const reflector = new Reflector<V1Service>({
+      client: remote,
+      resource: services,
+      namespace,
+      fieldSelector: `metadata.name=${name}`,
+      store,
+      clock,
+      random,
+      log,
+      ...bounds,
+    });
+    const followed: Followed = {
+      reflector,
+      budget: bounds.budget,
+      way: undefined,
+      path: undefined,
+      text: '',
+      users: new Set(),
+    };
+    this.#followed.set(gateway, followed);
+    this.#count();
+    const changed = () => this.#changed(gateway, store.list()[0]);
+    store.subscribe('mirrors: gateway Service of an export', changed);
+    reflector.start();
+    reflector.whenSynced().then(changed, () => undefined);
+    return followed;
+  }
+
+  /** Watches that are open, and those that are wanted. */
+  #count(): void {
+    const wanted = this.#followed.size + new Set(this.#waiting.values()).size;
+    this.#options.limits.budget.countWatches(this, this.#followed.size, wanted);
+  }
+
+  #forget(gateway: string): void {
+    const followed = this.#followed.get(gateway);
+    if (followed === undefined) return;
+    this.#followed.delete(gateway);
+    this.#count();
+    followed.path?.stop();
+    followed.budget?.close();
+    const stopped = followed.reflector.stop().finally(() => this.#stopping.delete(stopped));
+    this.#stopping.add(stopped);
+    this.#followWaiting();
+  }
+
+  /** As many of those that wait as there is room for. */
+  #followWaiting(): void {
+    for (const next of new Set(this.#waiting.values())) {
+      if (this.#stopped || !this.#hasRoom) return;
+      const keys = [...this.#waiting].filter(([, gateway]) => gateway === next).map(([key]) => key);
+      for (const key of keys) this.use(key, next);
+      this.#options.onChange(next, false);
+    }
+  }
+
+  /** Each is a watch of its own: a target may not open as many as it likes. */
+  get #hasRoom(): boolean {
+    return this.#followed.size < MAX_NAMED && this.#options.limits.budget.watchFits;
+  }
+
+  #changed(gateway: string, service: V1Service | undefined): void {
+    const followed = this.#followed.get(gateway);
+    if (followed === undefined) return;
+    const way = this.#way(gateway, service);
+    const text = JSON.stringify(way ?? null);
+    if (text === followed.text) return;
+    followed.text = text;
+    followed.way = way;
+    followed.path?.stop();
+    const { log, names, refusal, health, cluster } = this.#options;
+    if (way?.kind === 'refused')
+      log.warn({ gateway, cause: way.message }, 'gateway named by annotation refused');
+    followed.path =
+      way?.kind !== 'allowed'
+        ? undefined
+        : new GatewayPath({
+            ...way.options,
+            names,
+            refusal,
+            health,
+            cluster,
+            own: true,
+            onChange: (worse) => this.#options.onChange(gateway, worse),
+          });
+    followed.path?.start();
+    this.#options.onChange(gateway, true);
+  }
+
+  #way(gateway: string, service: V1Service | undefined): Way | undefined {
+    const { log, link } = this.#options;
+    if (service === undefined) return undefined;
+    try {
+      const { namespace, name } = parseKey(gateway);
+      const facts = gatewayFacts(service, { name, namespace, addresses: [], port: undefined });
+      const decision = decideGateway(gateway, facts, link);
+      if (decision.kind !== 'allowed') return decision;
+      const { addresses: hosts, port, identity, probePort } = decision;
+      const probe = link.probe && { ...link.probe, port: probePort ?? link.probe.port };
+      return { kind: 'allowed', options: { hosts, port, identity, probe } };
+    } catch (error) {
+      log.warn({ gateway, cause: messageOf(error) }, 'gateway named by annotation is incomplete');
+      return undefined;
+    }
+  }
+}
+
+/** A gateway that nothing is sent to. */
+function nowhere(path: GatewayFacts['path'], message?: string): GatewayFacts {
+  const refusal = message === undefined ? {} : { refusal: { reason: 'GatewayNotAllowed', message } as const };
+  return { identity: '', port: 0, own: true, known: [], alive: [], unknown: [], path, ...refusal };
+}

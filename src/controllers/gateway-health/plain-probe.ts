@@ -1,0 +1,68 @@
+import http from 'node:http';
+import type { Socket } from 'node:net';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
+import {
+  type ProbeAnswer,
+  ProbeAttempt,
+  authorityOf,
+  type Dialer,
+  MAX_HEAD_BYTES,
+  networkFailure,
+  systemCode,
+} from './probe-attempt.ts';
+
+/** First bytes of a TLS alert record: how a TLS server answers a request in the clear. */
+const TLS_ALERT = [0x15, 0x03] as const;
+
+/** One `GET` over HTTP/1.1 in the clear on a connection of its own. The head of the response is the answer; the body is not read. */
+export function tryPlain(
+  target: { readonly host: string; readonly port: number; readonly path: string },
+  dial: Dialer,
+  signal: AbortSignal,
+): Promise<ProbeAnswer> {
+  let socket: Socket | undefined;
+  let connected = false;
+  const attempt = new ProbeAttempt(signal, (error) => explain(error, connected, socket?.bytesRead ?? 0));
+  return attempt.run(() => {
+    const opened = attempt.own(dial(target));
+    socket = opened;
+    connected = !opened.connecting && !opened.destroyed;
+    opened.once('connect', () => (connected = true));
+    const request = attempt.own(
+      http.request({
+        // Without `agent`: one that is given, even `false`, would connect on its own.
+        createConnection: () => opened,
+        method: 'GET',
+        path: target.path,
+        headers: { host: authorityOf(target), connection: 'close', 'user-agent': 'linkspan-probe' },
+        maxHeaderSize: MAX_HEAD_BYTES,
+      }),
+    );
+    request.once('response', (response) => attempt.settle({ status: response.statusCode ?? 0 }));
+    request.once('upgrade', () => attempt.settle({ status: 101 }));
+    request.once('close', () => attempt.fail(new Error('it closed the connection')));
+    request.end();
+  });
+}
+
+function explain(error: unknown, connected: boolean, bytesRead: number): ProbeAnswer {
+  const network = networkFailure(error);
+  if (network !== undefined) return network;
+  const code = systemCode(error);
+  // A reset can overtake the news of the connection.
+  if ((connected || code === 'ECONNRESET') && bytesRead === 0) {
+    const message = 'it accepted the connection and closed it without an answer';
+    return { reason: 'ProbeBroken', message, otherWay: true };
+  }
+  if (isTlsAlert(error)) return { reason: 'ProbeBroken', message: 'it speaks TLS only', otherWay: true };
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return { reason: 'ProbeBroken', message: `its answer has more than ${MAX_HEAD_BYTES} bytes of headers` };
+  if (code.startsWith('HPE_')) return { reason: 'ProbeBroken', message: 'its answer is not HTTP/1.1' };
+  if (bytesRead > 0) return { reason: 'ProbeBroken', message: 'it closed the connection within its answer' };
+  return { reason: 'ProbeBroken', message: messageOf(error) };
+}
+
+function isTlsAlert(error: unknown): boolean {
+  const packet = (error as { rawPacket?: unknown }).rawPacket;
+  return packet instanceof Uint8Array && TLS_ALERT.every((byte, index) => packet[index] === byte);
+}

@@ -1,0 +1,104 @@
+import type { ImportQuotas } from '../../api/link/import-policy.ts';
+import type { Sight } from '../removals/grace-periods.ts';
+
+/** What one mirror or membership takes of a Link's quotas. */
+export interface ImportNeed {
+  /** Services: the mirror, and the endpoint mirrors of a headless one. */
+  readonly mirrors: number;
+  readonly egressPorts: number;
+  readonly metadataBytes: number;
+}
+
+/** What came of asking for room. */
+export interface ImportAdmission {
+  /** The quota that has no room for it; undefined: there is room. */
+  readonly exceeded: 'mirrors' | 'egress-ports' | undefined;
+  /** Whether its copied labels and annotations fit. Where they do not, the mirror is made without them. */
+  readonly metadata: boolean;
+}
+
+/**
+ * What one Link's mirrors take of its quotas. First come, first served: who has room keeps it, so that exports that come later, however many, take nothing away. What exists here when the
+ * process starts is entered first, by age.
+ */
+export class ImportLedger {
+  readonly #quotas: ImportQuotas;
+  readonly #held = new Map<string, ImportNeed>();
+  readonly #namespaces = new Set<string>();
+  #mirrors = 0;
+  #egressPorts = 0;
+  #metadataBytes = 0;
+
+  constructor(quotas: ImportQuotas) {
+    this.#quotas = quotas;
+  }
+
+  /** What is taken now. */
+  get taken(): ImportNeed {
+    return { mirrors: this.#mirrors, egressPorts: this.#egressPorts, metadataBytes: this.#metadataBytes };
+  }
+
+  /** Asks for room; what the key held before is given back first. @param sight `look`: nothing is taken or given back */
+  admit(key: string, need: ImportNeed, sight: Sight = 'act'): ImportAdmission {
+    const held = this.#held.get(key);
+    this.release(key);
+    const admission = this.#room(need);
+    const taken = admission.metadata ? need : { ...need, metadataBytes: 0 };
+    if (sight === 'look') {
+      if (held !== undefined) this.#take(key, held);
+    } else if (admission.exceeded === undefined) this.#take(key, taken);
+    return admission;
+  }
+
+  #room(need: ImportNeed): ImportAdmission {
+    const { mirrors, egressPorts, metadataBytes } = this.#quotas;
+    const exceeded =
+      this.#mirrors + need.mirrors > mirrors
+        ? 'mirrors'
+        : need.egressPorts > 0 && this.#egressPorts + need.egressPorts > egressPorts
+          ? 'egress-ports'
+          : undefined;
+    if (exceeded !== undefined) return { exceeded, metadata: false };
+    return { exceeded: undefined, metadata: this.#metadataBytes + need.metadataBytes <= metadataBytes };
+  }
+
+  /** Gives back what a key held. */
+  release(key: string): void {
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    this.#held.delete(key);
+    this.#add(held, -1);
+  }
+
+  /**
+   * Whether one more namespace may be made. One that was admitted stays so.
+   * @param made namespaces that exist and were made for this Link
+   * @param sight `look`: none is admitted
+   */
+  admitNamespace(name: string, made: () => readonly string[], sight: Sight = 'act'): boolean {
+    if (this.#namespaces.has(name)) return true;
+    if (this.#namespaces.size >= this.#quotas.namespaces) return false;
+    const all = new Set([...made(), ...this.#namespaces, name]);
+    if (all.size > this.#quotas.namespaces) return false;
+    if (sight === 'act') this.#namespaces.add(name);
+    return true;
+  }
+
+  /** A quota in words, for the message of who found no room. */
+  text(exceeded: 'mirrors' | 'egress-ports'): string {
+    return exceeded === 'mirrors'
+      ? `mirrors=${this.#quotas.mirrors}`
+      : `egress-ports=${this.#quotas.egressPorts}`;
+  }
+
+  #take(key: string, need: ImportNeed): void {
+    this.#held.set(key, need);
+    this.#add(need, 1);
+  }
+
+  #add(need: ImportNeed, sign: 1 | -1): void {
+    this.#mirrors += sign * need.mirrors;
+    this.#egressPorts += sign * need.egressPorts;
+    this.#metadataBytes += sign * need.metadataBytes;
+  }
+}

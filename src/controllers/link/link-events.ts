@@ -1,0 +1,96 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { EXPORTED_LABEL } from '../../api/names.ts';
+import type { EventRecorder } from '../../kube/events/event-recorder.ts';
+import { links, type Link } from '../../api/link/link-schema.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { portsLeftOut } from '../objects/mirrored-ports.ts';
+import {
+  REFUSED,
+  UNMIRRORED,
+  type EventReason,
+  type MirrorReason,
+} from '../../api/reasons/mirror-reasons.ts';
+import type { Outcome } from '../reconcile/reconciler.ts';
+
+/** What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once. */
+export class LinkEvents {
+  readonly #link: Link;
+  readonly #events: EventRecorder;
+  readonly #log: Logger;
+  /** Events about single Services that were told already. */
+  readonly #told = new Set<string>();
+
+  constructor(options: { readonly link: Link; readonly events: EventRecorder; readonly log: Logger }) {
+    this.#link = options.link;
+    this.#events = options.events;
+    this.#log = options.log;
+  }
+
+  /** A Service is exported, or is so in another way than before. */
+  exported(key: string, service: V1Service, annotated: boolean): void {
+    const where = `${key} of cluster ${this.#link.targetClusterName}`;
+    if (annotated) {
+      const label = `${EXPORTED_LABEL}=true`;
+      this.#once(key, 'AnnotationExport', `${where} is exported by an annotation; use the label ${label}`);
+    }
+    const leftOut = portsLeftOut(service);
+    if (leftOut.length > 0)
+      this.#once(key, 'PortsLeftOut', `${where}: only TCP is mirrored, left out: ${leftOut.join(', ')}`);
+  }
+
+  /** A Service is exported no more: what was said of it may be said again. */
+  forget(key: string): void {
+    this.#told.delete(`AnnotationExport ${key}`);
+    this.#told.delete(`PortsLeftOut ${key}`);
+  }
+
+  /** What came of a Service's mirror. Told when it is not there, or what of it was left out, and why, once for each reason. */
+  outcome(key: string, outcome: Outcome, before: Outcome | undefined): void {
+    this.#notes(key, outcome, before);
+    const { reason, message, local } = outcome;
+    if (before?.reason === reason && before.refused === outcome.refused) return;
+    if (reason === 'AddressFamilyMismatch') {
+      this.#log.warn({ service: key, reason, mirror: local, why: message }, 'mirror of use to few');
+      this.warn(reason, `${key} of cluster ${this.#link.targetClusterName}: ${message}`);
+      return;
+    }
+    if (!UNMIRRORED.has(reason) && !REFUSED.has(reason) && reason !== 'ImportHeld') return;
+    this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
+    // A server that was away is the condition's to tell; what it refuses stays so until a person does something.
+    if (reason === 'Error' && outcome.refused !== true) return;
+    const why = message === '' ? reason : `${reason}: ${message}`;
+    this.warn(reason, `${key} of cluster ${this.#link.targetClusterName} is not mirrored: ${why}`);
+  }
+
+  /** What the import policy left out of a mirror that is there. */
+  #notes(key: string, { notes = [] }: Outcome, before: Outcome | undefined): void {
+    const known = new Set((before?.notes ?? []).map(({ reason, text }) => `${reason} ${text}`));
+    for (const { reason, text } of notes)
+      if (!known.has(`${reason} ${text}`))
+        this.warn(reason, `${key} of cluster ${this.#link.targetClusterName}: ${text}`);
+  }
+
+  /** A Warning Event of the Link. */
+  warn(reason: EventReason | MirrorReason, message: string): void {
+    this.#tell('Warning', reason, message);
+  }
+
+  #once(key: string, reason: EventReason, message: string): void {
+    const mark = `${reason} ${key}`;
+    if (this.#told.has(mark)) return;
+    this.#told.add(mark);
+    this.#tell('Normal', reason, message);
+  }
+
+  #tell(type: 'Normal' | 'Warning', reason: EventReason | MirrorReason, message: string): void {
+    const { name, namespace, uid } = this.#link;
+    const regarding = {
+      apiVersion: `${links.group}/${links.version}`,
+      kind: links.kind,
+      name,
+      namespace,
+      uid,
+    };
+    this.#events.record({ regarding, type, reason, message });
+  }
+}

@@ -1,0 +1,192 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import { readAnnotation } from '../../api/annotations.ts';
+import { backoffDelay, type Random } from '../../base/backoff.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { parseDuration } from '../../base/duration.ts';
+import { LinkspanError } from '../../api/errors/linkspan-error.ts';
+import { CREDENTIALS_SECRET_KEY, TOKEN_TTL } from '../../api/names.ts';
+import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
+import { keyOf, secrets } from '../../kube/objects/resource.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { accessFromSecret, kubeconfigWithToken } from '../../linking/credentials.ts';
+import { MIN_TOKEN_TTL_MS, requestToken, tokenFacts, type AccountRef } from '../../linking/token.ts';
+
+/** Share of a token's life after which it is renewed. */
+const RENEW_SHARE = 2 / 3;
+/** Part of that share by which renewals of many Links are spread. */
+const SPREAD = 0.05;
+const BACKOFF = { minMs: 5000, maxMs: 300_000 };
+/** The longest time that one timer is set for: Node's ends at 2^31 ms. */
+const LONGEST_TIMER_MS = 86_400_000;
+
+/** What a Secret says about the renewal of its token. */
+export interface RenewalWish {
+  readonly account: AccountRef;
+  readonly ttlMs: number;
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+}
+
+/**
+ * Whether the token of a Secret is to be renewed; undefined: no.
+ * @throws LinkspanError CREDENTIALS_INVALID when it should be and cannot
+ */
+export function renewalWish(secret: V1Secret): RenewalWish | undefined {
+  const text = readAnnotation(secret.metadata?.annotations, TOKEN_TTL);
+  if (text === undefined || text === '') return undefined;
+  const wrong = (what: string) => new LinkspanError('CREDENTIALS_INVALID', `Secret ${keyOf(secret)} ${what}`);
+  const ttlMs = parseDuration(text);
+  if (ttlMs === undefined || ttlMs < MIN_TOKEN_TTL_MS)
+    throw wrong(`has "${text}" as ${TOKEN_TTL}, which is no duration of at least 10m`);
+  const { bearer } = accessFromSecret(secret);
+  if (bearer === undefined) throw wrong(`has ${TOKEN_TTL}, but its kubeconfig holds no token`);
+  const { account, issuedAt, expiresAt } = tokenFacts(bearer);
+  if (account === undefined) throw wrong(`has ${TOKEN_TTL}, but its token is not a service account's`);
+  // A token that never ends is replaced by one that does.
+  return { account, ttlMs, issuedAt: issuedAt ?? 0, expiresAt: expiresAt ?? 0 };
+}
+
+/**
+ * Milliseconds until a token is renewed: at two thirds of its life by the target's clock, and never later than two thirds of its life from now, whatever the
+ * clocks say.
+ */
+export function tokenRenewalDelayMs(wish: Pick<RenewalWish, 'issuedAt' | 'expiresAt'>, now: number): number {
+  const life = Math.max(0, wish.expiresAt - wish.issuedAt);
+  return Math.min(life * RENEW_SHARE, Math.max(0, wish.issuedAt + life * RENEW_SHARE - now));
+}
+
+export interface TokenRenewalOptions {
+  /** Client of the target cluster, with the very token that is renewed. */
+  readonly remote: KubeClient;
+  readonly local: Pick<KubeClient, 'patch'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/**
+ * Keeps the token of one Link's Secret alive: asks the target for a new one with the one that is there, and writes it into the Secret, from where it is taken up
+ * like any other change. Tried again with back-off for ever: clocks may differ about when the old one has expired.
+ */
+export class TokenRenewal {
+  readonly #options: TokenRenewalOptions;
+  readonly #stop = new AbortController();
+  #secret: V1Secret | undefined;
+  #timer: Timer | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #attempt = 0;
+  #error: Error | undefined;
+  #wish: RenewalWish | undefined;
+  /** The last token that was got here, and when: its life is counted by our own clock. */
+  #own: { readonly token: string; readonly at: number } | undefined;
+  #renewed = 0;
+  #failed = 0;
+
+  constructor(options: TokenRenewalOptions) {
+    this.#options = options;
+  }
+
+  /** Why the last try failed. */
+  get error(): Error | undefined {
+    return this.#error;
+  }
+
+  /** Whether the Secret asks for renewal. */
+  get active(): boolean {
+    return this.#wish !== undefined || this.#error !== undefined;
+  }
+
+  /** Renewals that worked, and tries that failed, since this replica took the Link. */
+  get counts(): { readonly renewed: number; readonly failed: number } {
+    return { renewed: this.#renewed, failed: this.#failed };
+  }
+
+  /** Takes in the Secret as it is now. */
+  follow(secret: V1Secret): void {
+    this.#timer?.cancel();
+    this.#secret = secret;
+    this.#wish = undefined;
+    try {
+      this.#wish = renewalWish(secret);
+      this.#error = undefined;
+    } catch (error) {
+      this.#error = error as Error;
+    }
+    this.#attempt = 0;
+    if (this.#wish === undefined) return;
+    this.#later(this.#delay(secret, this.#wish) * (1 - SPREAD * this.#options.random()));
+  }
+
+  #delay(secret: V1Secret, wish: RenewalWish): number {
+    const { clock } = this.#options;
+    const own = this.#own;
+    if (own === undefined || accessFromSecret(secret).bearer !== own.token)
+      return tokenRenewalDelayMs(wish, clock.now());
+    // Where our clock is ahead by most of a life, every new token would look as if it were due.
+    return Math.max(0, tokenRenewalDelayMs(wish, wish.issuedAt) - (clock.monotonic() - own.at));
+  }
+
+  /** When it resolves no write is under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('renewal stopped'));
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  #later(ms: number): void {
+    if (this.#stop.signal.aborted) return;
+    const next = Math.min(ms, LONGEST_TIMER_MS);
+    this.#timer = this.#options.clock.after(
+      next,
+      () => {
+        if (next < ms) this.#later(ms - next);
+        else this.#running = this.#renew();
+      },
+      { unref: true },
+    );
+  }
+
+  async #renew(): Promise<void> {
+    const [secret, wish] = [this.#secret, this.#wish];
+    if (secret === undefined || wish === undefined) return;
+    const { remote, clock, random, log } = this.#options;
+    const { signal } = this.#stop;
+    try {
+      const token = await requestToken(remote, wish.account, wish.ttlMs, signal);
+      const { expiresAt } = tokenFacts(token);
+      this.#own = { token, at: clock.monotonic() };
+      const written = await this.#write(secret, token);
+      if (written === undefined) return;
+      this.#renewed++;
+      const until = expiresAt === undefined ? undefined : new Date(expiresAt).toISOString();
+      log.info({ until }, "token of the target's account renewed");
+      // What was written may have come back as a change of the Secret already.
+      if (this.#secret === secret) this.follow(written);
+    } catch (error) {
+      // What was asked for another Secret than the one that is there now is of no interest.
+      if (signal.aborted || this.#secret !== secret) return;
+      this.#failed++;
+      this.#error = error as Error;
+      log.warn({ err: error }, "token of the target's account not renewed, trying again");
+      this.#later(backoffDelay(this.#attempt++, BACKOFF, random));
+    }
+  }
+
+  /** Writes it, only over what was seen; undefined when somebody else was faster: the change that they made is on its way here. */
+  async #write(secret: V1Secret, token: string): Promise<V1Secret | undefined> {
+    const { namespace = '', name = '', resourceVersion } = secret.metadata ?? {};
+    const kubeconfig = Buffer.from(secret.data?.[CREDENTIALS_SECRET_KEY] ?? '', 'base64').toString('utf8');
+    const text = kubeconfigWithToken(kubeconfig, token);
+    const patch = {
+      metadata: { resourceVersion },
+      data: { [CREDENTIALS_SECRET_KEY]: Buffer.from(text).toString('base64') },
+    };
+    const { signal } = this.#stop;
+    try {
+      return await this.#options.local.patch(secrets, { namespace, name }, patch, { type: 'merge', signal });
+    } catch (error) {
+      if (isConflict(error) || isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+}

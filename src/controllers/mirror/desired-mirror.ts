@@ -1,0 +1,276 @@
+import type { V1Endpoints, V1EndpointSlice, V1Service, V1ServiceSpec } from '@kubernetes/client-node';
+import { writeEgressPorts } from '../../api/egress/egress-ports.ts';
+import {
+  DATA_PATH,
+  EGRESS_PORTS,
+  HEADLESS_MIRROR_LABEL,
+  LINK_ANNOTATION,
+  MIRROR_GATEWAY,
+  REMOTE_DISCOVERY,
+  REMOTE_RESOURCE_VERSION,
+  REMOTE_SERVICE_FQ_NAME,
+  REMOTE_SERVICE_LABEL,
+  REMOTE_UID,
+} from '../../api/names.ts';
+import { isHeadless } from '../../exports/endpoint-slices.ts';
+import {
+  desiredEndpoints,
+  desiredSlices,
+  podSlices,
+  readyAddresses,
+  shownAddresses,
+  type EndpointsWanted,
+  type MirrorAddress,
+} from '../objects/mirrored-endpoints.ts';
+import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
+import { formOf, hostAddresses, podPort } from './headless.ts';
+import { bareRules, mirrorMetadata, ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
+import { fullyQualifiedName, mirrorName } from '../../api/mirror/mirror-names.ts';
+import { mirroredPorts, servicePorts, type MirroredPort } from '../objects/mirrored-ports.ts';
+import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
+
+/** A Service that should be there, with its endpoints. */
+export interface DesiredPart {
+  readonly service: V1Service;
+  readonly slices: readonly V1EndpointSlice[];
+  readonly endpoints: V1Endpoints | undefined;
+}
+
+/** Everything about one mirror that is decided before its objects are written down. */
+interface Draft {
+  readonly facts: MirrorFacts;
+  readonly remote: V1Service;
+  readonly ports: readonly MirroredPort[];
+  /** Why its endpoints get no addresses that may be used; `Mirrored` where they do. */
+  readonly path: MirrorReason;
+}
+
+/** The objects of one mirror: the mirror Service first, then the endpoint mirrors of a headless one. */
+export function desiredParts(facts: MirrorFacts, remote: V1Service, path: MirrorReason): DesiredPart[] {
+  const draft: Draft = { facts, remote, ports: mirroredPorts(remote), path };
+  if (facts.flat) return [flatPart(draft)];
+  if (formOf(facts) === 'headless') {
+    return [headlessPart(draft), ...facts.hosts.map((host) => hostPart(draft, host))];
+  }
+  return [gatewayPart(draft)];
+}
+
+/** Names of the Services whose traffic passes through the egress, so that each needs egress ports. */
+export function relayedNames(facts: Omit<MirrorFacts, 'imports'>): string[] {
+  return [...relayedTargets(facts).keys()];
+}
+
+/** The same with what each is called in the target cluster. */
+export function relayedTargets(facts: Omit<MirrorFacts, 'imports'>): Map<string, string> {
+  const { remote, link, flat, key } = facts;
+  if (remote === undefined || flat || link.dataPath !== 'relay') return new Map();
+  const fqName = fullyQualifiedName(key, link.clusterDomain);
+  if (formOf(facts) === 'headless')
+    return new Map(facts.hosts.map(({ name, host }) => [name, `${host}.${fqName}`]));
+  return new Map([[mirrorName(key.name, link.cluster), fqName]]);
+}
+
+function gatewayPart(draft: Draft): DesiredPart {
+  const { facts, remote, ports, path } = draft;
+  const name = mirrorName(facts.key.name, facts.link.cluster);
+  const fqName = fullyQualifiedName(facts.key, facts.link.clusterDomain);
+  const wanted = throughGateway(facts, { name, fqName, ports, path, local: facts.local });
+  return {
+    service: mirrorService(facts, remote, {
+      spec: { ports: servicePorts(ports) },
+      annotations: pathAnnotations(facts, name),
+    }),
+    ...withEndpoints(facts, wanted),
+  };
+}
+
+/**
+ * A flat mirror. Linkerd's destination controller finds the pods by the two labels; slices are for clusters without it. Session affinity and traffic
+ * distribution are copied, because kube-proxy or the client's proxy sees the pods themselves.
+ */
+function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
+  const { link, key } = facts;
+  const name = mirrorName(key.name, link.cluster);
+  const { sessionAffinity, sessionAffinityConfig } = remote.spec ?? {};
+  const trafficDistribution = distributionOf(remote);
+  const owner = {
+    namespace: key.namespace,
+    service: name,
+    prefix: name,
+    cluster: link.cluster,
+    fqName: fullyQualifiedName(key, link.clusterDomain),
+    gatewayIdentity: undefined,
+    notReady: path === 'Mirrored' ? undefined : path,
+  };
+  return {
+    service: mirrorService(facts, remote, {
+      labels: { [REMOTE_DISCOVERY]: link.cluster, [REMOTE_SERVICE_LABEL]: key.name },
+      spec: {
+        ports: servicePorts(ports),
+        ...(isHeadless(remote) && (link.headless || link.flatEndpoints) ? { clusterIP: 'None' } : {}),
+        ...(sessionAffinity === undefined ? {} : { sessionAffinity }),
+        ...(sessionAffinityConfig === undefined ? {} : { sessionAffinityConfig }),
+        ...(trafficDistribution === undefined ? {} : { trafficDistribution }),
+      },
+    }),
+    slices: link.flatEndpoints
+      ? podSlices(owner, facts.remoteSlices, {
+          zoneHints: trafficDistribution !== undefined,
+          refusal: facts.imports.podRefusal,
+        })
+      : [],
+    endpoints: undefined,
+  };
+}
+
+/**
+ * What a flat mirror's `trafficDistribution` is: `PreferClose` for every wish that means nearness, for which newer targets have names that older sources refuse (KEP-3015: `PreferSameZone` is
+ * another name for it; the node of a client is never the pod's). What is not known here is left out.
+ */
+function distributionOf({ spec }: V1Service): string | undefined {
+  const near = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
+  return near.includes(spec?.trafficDistribution ?? '') ? 'PreferClose' : undefined;
+}
+
+/** A headless mirror: DNS answers with the ClusterIPs of its endpoint mirrors, under the host names of the pods. */
+function headlessPart({ facts, remote, ports, path }: Draft): DesiredPart {
+  const name = mirrorName(facts.key.name, facts.link.cluster);
+  const wanted: EndpointsWanted = {
+    namespace: facts.key.namespace,
+    service: name,
+    prefix: name,
+    cluster: facts.link.cluster,
+    fqName: fullyQualifiedName(facts.key, facts.link.clusterDomain),
+    // The addresses are Services of this cluster, which prove nothing themselves.
+    gatewayIdentity: undefined,
+    ...shownAddresses(path, hostAddresses(facts.hosts)),
+    ports,
+    portOf: (port) => podPort(facts.remoteSlices, port),
+  };
+  return {
+    service: mirrorService(facts, remote, {
+      spec: { ports: servicePorts(ports), clusterIP: 'None' },
+      annotations: { [DATA_PATH]: facts.link.dataPath },
+    }),
+    ...withEndpoints(facts, wanted),
+  };
+}
+
+function hostPart({ facts, remote, ports, path }: Draft, host: HostFacts): DesiredPart {
+  const { key, link } = facts;
+  const headless = mirrorName(key.name, link.cluster);
+  const fqName = `${host.host}.${fullyQualifiedName(key, link.clusterDomain)}`;
+  const wanted = throughGateway(facts, {
+    name: host.name,
+    fqName,
+    ports,
+    path: host.ready ? path : 'NoReadyEndpoints',
+    local: host.local,
+  });
+  const labels = { [HEADLESS_MIRROR_LABEL]: headless };
+  return {
+    service: {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: host.name,
+        namespace: key.namespace,
+        labels: { ...ownershipLabels(link.cluster), ...labels },
+        annotations: {
+          [REMOTE_SERVICE_FQ_NAME]: fqName,
+          [REMOTE_RESOURCE_VERSION]: remote.metadata?.resourceVersion ?? '',
+          [REMOTE_UID]: remote.metadata?.uid ?? '',
+          [LINK_ANNOTATION]: link.link,
+          ...pathAnnotations(facts, host.name),
+        },
+      },
+      spec: { type: 'ClusterIP', ports: servicePorts(ports) },
+    },
+    ...withEndpoints(facts, { ...wanted, labels }),
+  };
+}
+
+interface PartDraft {
+  readonly name: string;
+  readonly fqName: string;
+  readonly ports: readonly MirroredPort[];
+  readonly path: MirrorReason;
+  readonly local: LocalPart;
+}
+
+/** Endpoints that lead to the gateway: its own addresses, or the egress pods that go there. */
+function throughGateway(facts: MirrorFacts, part: PartDraft): EndpointsWanted {
+  const { link, gateway, egress } = facts;
+  const relay = link.dataPath === 'relay';
+  const alive = gatewayAddresses(gateway, part.local);
+  const dead = (gateway?.known ?? []).filter((ip) => !alive.includes(ip)).sort();
+  const egressPorts = facts.egressPorts.get(part.name);
+  return {
+    namespace: facts.key.namespace,
+    service: part.name,
+    prefix: part.name,
+    cluster: link.cluster,
+    fqName: part.fqName,
+    gatewayIdentity: relay ? undefined : gateway?.identity,
+    ...(relay
+      ? shownAddresses(part.path, egress)
+      : shownAddresses(part.path, alive.map(toAddress), dead.map(toAddress))),
+    ports: part.ports,
+    portOf: (port) => (relay ? egressPorts?.[port.port] : gateway?.port) ?? 0,
+  };
+}
+
+const toAddress = (ip: string): MirrorAddress => ({ ip });
+
+/** The addresses that are alive, and those not heard of yet that are in use: a restart of the controller takes nobody away. */
+export function gatewayAddresses(gateway: GatewayFacts | undefined, local: LocalPart): string[] {
+  if (gateway === undefined) return [];
+  const inUse = new Set(readyAddresses(local.slices));
+  return [...gateway.alive, ...gateway.unknown.filter((ip) => inUse.has(ip))].sort();
+}
+
+function pathAnnotations(facts: MirrorFacts, name: string): Record<string, string> {
+  const { link, gateway } = facts;
+  const relay = link.dataPath === 'relay';
+  return {
+    [DATA_PATH]: link.dataPath,
+    ...(relay ? { [EGRESS_PORTS]: writeEgressPorts(facts.egressPorts.get(name) ?? {}) } : {}),
+    ...(relay && gateway?.own === true ? { [MIRROR_GATEWAY]: gatewayAnnotation(gateway) } : {}),
+  };
+}
+
+/** The gateway that the egress should use instead of the Link's. */
+function gatewayAnnotation({ known, port, identity }: GatewayFacts): string {
+  // Also those that are dead now: the egress finds out for itself, and the mirror need not be written each time.
+  return JSON.stringify({ addresses: [...known].sort(), port, identity });
+}
+
+function mirrorService(
+  facts: MirrorFacts,
+  remote: V1Service,
+  own: { labels?: Record<string, string>; annotations?: Record<string, string>; spec: V1ServiceSpec },
+): V1Service {
+  const { key, link } = facts;
+  const fqName = fullyQualifiedName(key, link.clusterDomain);
+  const rules = facts.imports.metadataAllowed ? link.rules : bareRules();
+  const metadata = mirrorMetadata(remote, { cluster: link.cluster, link: link.link, fqName }, rules);
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      name: mirrorName(key.name, link.cluster),
+      namespace: key.namespace,
+      labels: { ...metadata.labels, ...own.labels },
+      annotations: { ...metadata.annotations, ...own.annotations },
+    },
+    spec: { type: 'ClusterIP', ...own.spec },
+  };
+}
+
+function withEndpoints(
+  facts: MirrorFacts,
+  wanted: EndpointsWanted,
+): Pick<DesiredPart, 'slices' | 'endpoints'> {
+  const linkerdReads = facts.link.writeEndpoints && facts.link.dataPath !== 'relay';
+  return { slices: desiredSlices(wanted), endpoints: linkerdReads ? desiredEndpoints(wanted) : undefined };
+}

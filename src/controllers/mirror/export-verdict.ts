@@ -1,0 +1,67 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { federatedName } from '../../api/mirror/federated-members.ts';
+import { EXPORTED_LABEL, FEDERATED_LABEL, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { isHeadless } from '../../exports/endpoint-slices.ts';
+import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
+import { portsLeftOut } from '../objects/mirrored-ports.ts';
+import { notMirrorable } from './mirror-verdict.ts';
+
+/** Ways to export a Service. */
+export const EXPORT_MODES = ['gateway', 'flat', 'federated'] as const;
+export type ExportMode = (typeof EXPORT_MODES)[number];
+
+/** Room that a name should leave for `-<cluster>`: shorter cluster names than this are rare. */
+const SUFFIX_ROOM = 9;
+
+/** The label that exports a Service in a mode. */
+export function exportLabel(mode: ExportMode): { readonly key: string; readonly value: string } {
+  if (mode === 'federated') return { key: FEDERATED_LABEL, value: 'member' };
+  return { key: EXPORTED_LABEL, value: mode === 'flat' ? 'remote-discovery' : 'true' };
+}
+
+/** Whether a Service is exported in a mode. */
+export function isExportedAs(service: V1Service, mode: ExportMode): boolean {
+  const { key, value } = exportLabel(mode);
+  return service.metadata?.labels?.[key] === value;
+}
+
+/** What an export would come to. `refusal`: nothing would ever be mirrored; `warnings`: something that a person should know. */
+export interface ExportVerdict {
+  readonly refusal: string | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** Looks at a Service as the controllers of source clusters will, so that what they refuse is known before. Pure. */
+export function exportVerdict(service: V1Service, mode: ExportMode): ExportVerdict {
+  const refusal =
+    service.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true'
+      ? 'it is itself a mirror; export the Service that it stands for'
+      : (notMirrorable(service) ?? federatedRefusal(service, mode));
+  return { refusal, warnings: refusal === undefined ? warningsOf(service, mode) : [] };
+}
+
+function federatedRefusal(service: V1Service, mode: ExportMode): string | undefined {
+  if (mode !== 'federated') return undefined;
+  // Linkerd's words.
+  if (isHeadless(service)) return 'Headless service cannot join federated service';
+  const name = federatedName(service.metadata?.name ?? '');
+  return name.length > MAX_SERVICE_NAME
+    ? `its federated name ${name} has ${name.length} characters, ${MAX_SERVICE_NAME} are allowed`
+    : undefined;
+}
+
+function warningsOf(service: V1Service, mode: ExportMode): string[] {
+  const name = service.metadata?.name ?? '';
+  const leftOut = portsLeftOut(service);
+  const warnings = leftOut.length === 0 ? [] : [`only TCP is mirrored, left out: ${leftOut.join(', ')}`];
+  if (mode !== 'federated' && name.length > MAX_SERVICE_NAME - SUFFIX_ROOM)
+    warnings.push(
+      `sources whose name for this cluster has more than ${Math.max(0, MAX_SERVICE_NAME - name.length - 1)} characters cannot mirror it (NameTooLong)`,
+    );
+  if (isHeadless(service))
+    warnings.push('it is headless: mirrored as such where the source controller runs with --headless');
+  const selector = service.spec?.selector ?? {};
+  if (mode === 'flat' && Object.keys(selector).length === 0)
+    warnings.push('it has no selector: flat mirrors need endpoints that are pods');
+  return warnings;
+}

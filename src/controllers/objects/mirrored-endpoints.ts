@@ -1,0 +1,255 @@
+import type { V1Endpoint, V1Endpoints, V1EndpointSlice } from '@kubernetes/client-node';
+import { createHash } from 'node:crypto';
+import { MANAGER, NOT_READY, REMOTE_GATEWAY_IDENTITY, REMOTE_SERVICE_FQ_NAME } from '../../api/names.ts';
+import { isDnsLabel } from '../../base/text.ts';
+import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
+import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
+import { ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
+import { shortList } from '../imports/import-rules.ts';
+import type { MirroredPort } from './mirrored-ports.ts';
+import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
+
+/** Label on Endpoints that keeps kube's EndpointSliceMirroring controller from making a second slice of them. */
+export const SKIP_MIRROR_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
+/** Longest name of an EndpointSlice (an RFC 1123 subdomain). */
+const MAX_SLICE_NAME = 253;
+
+/** One address that a mirror's traffic is sent to: a gateway address, an egress pod, or the ClusterIP of an endpoint mirror. */
+export interface MirrorAddress {
+  readonly ip: string;
+  readonly nodeName?: string;
+  readonly zone?: string;
+  readonly hostname?: string;
+}
+
+/** Whose endpoints they are. */
+export interface EndpointsOwner {
+  readonly namespace: string;
+  /** The Service in the source cluster. */
+  readonly service: string;
+  /** What the names of the slices begin with; the Service's name where only one cluster writes slices for it. */
+  readonly prefix: string;
+  readonly cluster: string;
+  /** Undefined for slices that Linkerd does not resolve (federated unions). */
+  readonly fqName: string | undefined;
+  /** Identity that a meshed client must demand; undefined where the address is not a gateway. */
+  readonly gatewayIdentity: string | undefined;
+  /** Why there are no endpoints, or not all are ready; undefined where they are. */
+  readonly notReady?: string | undefined;
+  /** Further labels. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** What the endpoints of one Service should be. */
+export interface EndpointsWanted extends EndpointsOwner {
+  readonly addresses: readonly MirrorAddress[];
+  /** Addresses that would be used and must not be now: they are shown, as not ready, for people and as Linkerd does. */
+  readonly withdrawn: readonly MirrorAddress[];
+  readonly ports: readonly MirroredPort[];
+  /** Port on the addresses for a service port: the gateway's own, or the egress port. */
+  portOf(port: MirroredPort): number;
+}
+
+/**
+ * What the endpoints of a Service show of its addresses. Behind a gateway that does not answer they stay, not ready, as Linkerd leaves them: whoever looks sees what would be there. What is refused, or has
+ * no pods behind it, shows nothing, as with Linkerd.
+ * @param path why nothing can be sent to them; `Mirrored` where it can
+ * @param dead further addresses, which do not answer
+ */
+export function shownAddresses(
+  path: MirrorReason,
+  addresses: readonly MirrorAddress[],
+  dead: readonly MirrorAddress[] = [],
+): Pick<EndpointsWanted, 'addresses' | 'withdrawn' | 'notReady'> {
+  if (path !== 'Mirrored')
+    return {
+      addresses: [],
+      withdrawn: path === 'GatewayDead' ? [...addresses, ...dead] : [],
+      notReady: path,
+    };
+  const silent = shortList(
+    dead.map(({ ip }) => ip),
+    4,
+  );
+  return { addresses, withdrawn: dead, notReady: dead.length === 0 ? undefined : `no answer from ${silent}` };
+}
+
+type Family = 'IPv4' | 'IPv6';
+
+/** Name of our slice for an address family. */
+export function sliceName(prefix: string, family: Family): string {
+  return `${prefix}-linkspan-${family.toLowerCase()}`;
+}
+
+/**
+ * The EndpointSlices of a mirror: one for IPv4 always (empty when there is no address, which says "known to have none"), one for IPv6 when there are
+ * such addresses. The owner reference is set when the slice is written, because it needs the mirror's UID.
+ */
+export function desiredSlices(wanted: EndpointsWanted): V1EndpointSlice[] {
+  const all = [...wanted.addresses.map(endpoint), ...wanted.withdrawn.map(withdrawnEndpoint)];
+  const v6 = all.filter(({ addresses: [ip = ''] }) => ip.includes(':'));
+  const v4 = all.filter(({ addresses: [ip = ''] }) => !ip.includes(':'));
+  const slices = v4.length > 0 || v6.length === 0 ? [slice(wanted, 'IPv4', v4)] : [];
+  return v6.length > 0 ? [...slices, slice(wanted, 'IPv6', v6)] : slices;
+}
+
+function slice(wanted: EndpointsWanted, family: Family, endpoints: V1Endpoint[]): V1EndpointSlice {
+  return {
+    ...sliceHead(wanted, sliceName(wanted.prefix, family), family),
+    endpoints,
+    ports: wanted.ports.map((port) => ({
+      name: port.name,
+      port: wanted.portOf(port),
+      protocol: 'TCP',
+      ...(port.appProtocol === undefined ? {} : { appProtocol: port.appProtocol }),
+    })),
+  };
+}
+
+function sliceHead(owner: EndpointsOwner, name: string, addressType: string) {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name,
+      namespace: owner.namespace,
+      labels: {
+        ...ownershipLabels(owner.cluster),
+        ...owner.labels,
+        [SERVICE_NAME_LABEL]: owner.service,
+        [MANAGED_BY_LABEL]: MANAGER,
+      },
+      annotations: endpointAnnotations(owner),
+    },
+    addressType,
+  };
+}
+
+function endpoint(address: MirrorAddress): V1Endpoint {
+  return {
+    addresses: [address.ip],
+    conditions: { ready: true },
+    ...(address.hostname === undefined ? {} : { hostname: address.hostname }),
+    ...(address.nodeName === undefined ? {} : { nodeName: address.nodeName }),
+    ...(address.zone === undefined ? {} : { zone: address.zone }),
+  };
+}
+
+/**
+ * Not ready, nor one that still serves while it ends: kube-proxy falls back to those when none is ready, and what says nothing of `serving` counts as ready
+ * (KEP-1672).
+ */
+function withdrawnEndpoint(address: MirrorAddress): V1Endpoint {
+  return { ...endpoint(address), conditions: { ready: false, serving: false, terminating: false } };
+}
+
+/**
+ * Slices with the addresses of the pods themselves, for networks where pods reach each other: one for each slice of the remote Service, so that a
+ * change over there is one write here. TCP ports only; slices of other types than IPv4 and IPv6, which kube-proxy ignores too, are left out.
+ * @param zoneHints sets the hint that keeps traffic in the endpoint's zone, for a Service with `trafficDistribution`
+ */
+export function podSlices(
+  owner: EndpointsOwner,
+  remote: readonly V1EndpointSlice[],
+  options: {
+    readonly zoneHints: boolean;
+    /** Why an address cannot be used; an endpoint that has such an address is left out. */
+    readonly refusal: (address: string) => string | undefined;
+  },
+): V1EndpointSlice[] {
+  return remote
+    .filter(({ addressType }) => addressType === 'IPv4' || addressType === 'IPv6')
+    .map((source) => ({
+      ...sliceHead(owner, podSliceName(owner.prefix, source.metadata?.name ?? ''), source.addressType),
+      endpoints: (source.endpoints ?? [])
+        .filter(
+          ({ addresses }) => !(addresses ?? []).some((address) => options.refusal(address) !== undefined),
+        )
+        .map((from) => podEndpoint(from, options.zoneHints)),
+      ports: (source.ports ?? [])
+        .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
+        .map((port) => ({
+          name: port.name ?? '',
+          ...(port.port === undefined ? {} : { port: port.port }),
+          protocol: 'TCP',
+          ...(port.appProtocol === undefined ? {} : { appProtocol: port.appProtocol }),
+        })),
+    }));
+}
+
+/** The remote slice's name keeps copies apart; it is hashed where both together are too long. */
+function podSliceName(prefix: string, source: string): string {
+  const name = `${prefix}-linkspan-${source}`;
+  if (name.length <= MAX_SLICE_NAME) return name;
+  return `${prefix}-linkspan-${createHash('sha256').update(source).digest('hex').slice(0, 16)}`;
+}
+
+function podEndpoint(from: V1Endpoint, zoneHints: boolean): V1Endpoint {
+  const { addresses, conditions, hostname, zone } = from;
+  return {
+    addresses,
+    conditions: { ...conditions, ready: conditions?.ready ?? true },
+    ...(isDnsLabel(hostname ?? '') ? { hostname } : {}),
+    ...(zone === undefined ? {} : { zone }),
+    ...(zoneHints && zone !== undefined ? { hints: { forZones: [{ name: zone }] } } : {}),
+  };
+}
+
+/**
+ * The Endpoints object of a mirror, for Linkerd control planes that still read Endpoints and for `linkerd multicluster check`. It is labelled so
+ * that kube does not mirror it into a second slice (docs/adr: EndpointSlices first).
+ */
+export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
+  const ports = wanted.ports.map((port) => ({ name: port.name, port: wanted.portOf(port) }));
+  const subsets = endpointSubsets(wanted, ports);
+  return {
+    apiVersion: 'v1',
+    kind: 'Endpoints',
+    metadata: {
+      name: wanted.service,
+      namespace: wanted.namespace,
+      labels: { ...ownershipLabels(wanted.cluster), ...wanted.labels, [SKIP_MIRROR_LABEL]: 'true' },
+      annotations: endpointAnnotations(wanted),
+    },
+    ...(subsets === undefined ? {} : { subsets }),
+  };
+}
+
+/** The subsets of Endpoints: one, or undefined where there is no address. */
+export function endpointSubsets(
+  { addresses, withdrawn }: Pick<EndpointsWanted, 'addresses' | 'withdrawn'>,
+  ports: readonly { readonly name?: string | undefined; readonly port?: number | undefined }[],
+): NonNullable<V1Endpoints['subsets']> | undefined {
+  if (addresses.length + withdrawn.length === 0) return undefined;
+  return [
+    {
+      ...(addresses.length === 0 ? {} : { addresses: addresses.map(endpointAddress) }),
+      ...(withdrawn.length === 0 ? {} : { notReadyAddresses: withdrawn.map(endpointAddress) }),
+      ports: ports.map(({ name = '', port = 0 }) => ({
+        ...(name === '' ? {} : { name }),
+        port,
+        protocol: 'TCP',
+      })),
+    },
+  ];
+}
+
+function endpointAddress({ ip, hostname }: MirrorAddress) {
+  return hostname === undefined ? { ip } : { ip, hostname };
+}
+
+function endpointAnnotations({ fqName, gatewayIdentity, notReady }: EndpointsOwner): Record<string, string> {
+  return {
+    ...(fqName === undefined ? {} : { [REMOTE_SERVICE_FQ_NAME]: fqName }),
+    ...(gatewayIdentity === undefined ? {} : { [REMOTE_GATEWAY_IDENTITY]: gatewayIdentity }),
+    ...(notReady === undefined ? {} : { [NOT_READY]: notReady }),
+  };
+}
+
+/** Addresses of endpoints that may be used: not those that are shown as not ready. */
+export function readyAddresses(slices: readonly V1EndpointSlice[]): string[] {
+  return slices
+    .flatMap((slice) => slice.endpoints ?? [])
+    .filter(({ conditions }) => conditions?.ready !== false)
+    .flatMap(({ addresses }) => addresses);
+}

@@ -1,0 +1,199 @@
+import type { V1Service } from '@kubernetes/client-node';
+import type { Clock } from '../../base/clock.ts';
+import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../../api/names.ts';
+import type { ImportPolicy } from '../../api/link/import-policy.ts';
+import { metadataBytes } from '../../exports/service-size.ts';
+import type { DropGuard } from '../removals/drop-guard.ts';
+import type { ImportFacts } from './mirror-facts.ts';
+import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
+import { ImportLedger } from '../imports/import-ledger.ts';
+import { importRefusal, type Refusal } from '../imports/import-rules.ts';
+import type { LocalView } from './local-view.ts';
+import {
+  copiedAnnotations,
+  copiedLabels,
+  recordedKeys,
+  type CopyRules,
+} from '../../api/mirror/mirror-metadata.ts';
+import { parseKey } from '../../api/mirror/mirror-names.ts';
+import { podRefusal, type OwnRanges } from '../imports/remote-addresses.ts';
+
+/** For so long mirrors that exist are kept when the policy refuses many at once: time to take a slip of the pen back. */
+const HELD_MS = 30_000;
+/** When something that found no room is looked at again: what others give back is no event. */
+export const QUOTA_RECHECK_MS = 30_000;
+
+/** What is said of Services that no policy is about: the source cluster's own. */
+export const TAKES_ALL: ImportFacts = {
+  refusal: undefined,
+  heldMs: 0,
+  namespaceAllowed: true,
+  overQuota: undefined,
+  metadataAllowed: true,
+  podRefusal: () => undefined,
+};
+
+export interface ImporterOptions {
+  readonly policy: ImportPolicy;
+  readonly controlNamespaces: ReadonlySet<string>;
+  readonly rules: CopyRules;
+  /** Name of the target cluster. */
+  readonly cluster: string;
+  /** Whether namespaces that are missing are made. */
+  readonly createNamespaces: boolean;
+  readonly own: OwnRanges;
+  readonly guard: DropGuard;
+  readonly view: LocalView;
+  readonly clock: Clock;
+}
+
+/** One Service that asks to be taken. */
+export interface ImportRequest {
+  /** `namespace/name`. */
+  readonly key: string;
+  /** What it is entered under in the ledger: the key, or the claim of a membership. */
+  readonly claim: string;
+  /** Undefined: not exported. */
+  readonly remote: V1Service | undefined;
+  /** Whether something exists for it here. */
+  readonly exists: boolean;
+  readonly mirrors: number;
+  readonly egressPorts: number;
+}
+
+/** A mirror, or a federated Service with a member of this Link, that exists. */
+export interface ExistingImport {
+  readonly claim: string;
+  readonly service: V1Service;
+  /** Endpoint mirrors of a headless one. */
+  readonly hosts: number;
+  readonly relayed: boolean;
+}
+
+function ageOf({ metadata }: V1Service): number {
+  const created = metadata?.creationTimestamp;
+  return created === undefined ? Number.POSITIVE_INFINITY : new Date(created).getTime();
+}
+
+/** What of a mirror's metadata was copied. */
+function recorded({ metadata }: V1Service): V1Service {
+  const keys = recordedKeys(metadata?.annotations);
+  const copied = (map: Readonly<Record<string, string>> | undefined) =>
+    Object.fromEntries(Object.entries(map ?? {}).filter(([key]) => keys.has(key)));
+  return { metadata: { labels: copied(metadata?.labels), annotations: copied(metadata?.annotations) } };
+}
+
+/** The import policy of one Link at work: what its mirrors and its memberships may be, together. */
+export class Importer {
+  readonly ledger: ImportLedger;
+  readonly #options: ImporterOptions;
+  readonly #held: GracePeriods;
+  /** Bytes of metadata that are copied, by the object as the watch gave it: a key is looked at more often than its Service changes. */
+  readonly #sizes = new WeakMap<V1Service, number>();
+  /** Keys of mirrors that exist and that the policy refuses. */
+  readonly #refused = new Set<string>();
+
+  constructor(options: ImporterOptions) {
+    this.#options = options;
+    this.ledger = new ImportLedger(options.policy.quotas);
+    this.#held = new GracePeriods(options.clock, HELD_MS);
+  }
+
+  /** Why a Service is not taken at all. */
+  refusal(key: string): Refusal | undefined {
+    const { policy, controlNamespaces } = this.#options;
+    return importRefusal(parseKey(key), policy, controlNamespaces);
+  }
+
+  /** Whether an endpoint mirror may have a host's own name: not where the policy lists names, and this is none of them. */
+  takesHost(namespace: string, host: string): boolean {
+    const { names } = this.#options.policy;
+    return names === undefined || names.matches(host) || names.matches(`${namespace}/${host}`);
+  }
+
+  /** Takes note whether a mirror exists, so that it is known how many the policy would take away at once. */
+  note(key: string, exists: boolean): void {
+    if (exists && this.refusal(key) !== undefined) {
+      this.#refused.add(key);
+      return;
+    }
+    this.#refused.delete(key);
+    this.#held.end(key);
+  }
+
+  /** Enters what exists when the process starts, the oldest first, so that it keeps its room. */
+  seed(existing: readonly ExistingImport[]): void {
+    const byAge = [...existing].sort((a, b) => ageOf(a.service) - ageOf(b.service));
+    for (const { claim, service, hosts, relayed } of byAge) {
+      const ports = (service.spec?.ports ?? []).length * Math.max(1, hosts);
+      this.ledger.admit(claim, {
+        mirrors: 1 + hosts,
+        egressPorts: relayed ? ports : 0,
+        metadataBytes: this.#bytes(recorded(service)),
+      });
+    }
+  }
+
+  /**
+   * What the policy says about one Service, room in the quotas included.
+   * @param sight `act`: the room is taken; `look`: nothing changes
+   */
+  judge(request: ImportRequest, sight: Sight): ImportFacts {
+    const { policy, own } = this.#options;
+    const { key, claim, remote, exists } = request;
+    // What is here is judged without a word from the target, which may not be reachable, or not say one.
+    const refusal = remote !== undefined || exists ? this.refusal(key) : undefined;
+    const takes = remote !== undefined && refusal === undefined;
+    const common = {
+      refusal,
+      heldMs: refusal !== undefined && exists ? this.#heldMs(key, sight) : 0,
+      podRefusal: (address: string) => podRefusal(address, policy, own),
+    };
+    if (!takes) {
+      // What is kept although it is exported no more keeps its room.
+      if (sight === 'act' && (refusal !== undefined || !exists)) this.ledger.release(claim);
+      return { ...common, namespaceAllowed: false, overQuota: undefined, metadataAllowed: true };
+    }
+    const { mirrors, egressPorts } = request;
+    const need = { mirrors, egressPorts, metadataBytes: this.#bytes(remote) };
+    const { exceeded, metadata } = this.ledger.admit(claim, need, sight);
+    return {
+      ...common,
+      namespaceAllowed: this.#namespaceAllowed(key, sight),
+      overQuota:
+        exceeded === undefined
+          ? undefined
+          : `the Link's quota ${this.ledger.text(exceeded)} is used up (${IMPORT_QUOTAS})`,
+      metadataAllowed: metadata,
+    };
+  }
+
+  #bytes(service: V1Service): number {
+    const known = this.#sizes.get(service);
+    if (known !== undefined) return known;
+    const { rules } = this.#options;
+    const { labels, annotations } = service.metadata ?? {};
+    const bytes =
+      metadataBytes(copiedLabels(labels, rules)) + metadataBytes(copiedAnnotations(annotations, rules));
+    this.#sizes.set(service, bytes);
+    return bytes;
+  }
+
+  /** Counted only where a namespace would be made. */
+  #namespaceAllowed(key: string, sight: Sight): boolean {
+    const { view, cluster, createNamespaces } = this.#options;
+    const { namespace } = parseKey(key);
+    if (!createNamespaces || view.namespace(namespace) !== 'absent') return true;
+    const made = () =>
+      view.stores.namespaces
+        .list()
+        .filter(({ metadata }) => metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster)
+        .map(({ metadata }) => metadata?.name ?? '');
+    return this.ledger.admitNamespace(namespace, made, sight);
+  }
+
+  #heldMs(key: string, sight: Sight): number {
+    if (!this.#options.guard.tooMany(this.#refused.size)) return 0;
+    return this.#held.left(key, sight);
+  }
+}

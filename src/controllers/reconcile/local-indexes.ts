@@ -1,0 +1,106 @@
+import type { V1EndpointSlice, V1Lease, V1Namespace, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../../api/annotations.ts';
+import {
+  clusterOfEntry,
+  federatedEntries,
+  isFederated,
+  LOCAL_MEMBER,
+} from '../../api/mirror/federated-members.ts';
+import {
+  CLUSTER_NAME_LABEL,
+  HEADLESS_MIRROR_LABEL,
+  LINK_ANNOTATION,
+  LOCAL_DISCOVERY,
+} from '../../api/names.ts';
+import type { StoreChange } from '../../kube/informer/store.ts';
+import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
+import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
+import { isMirrorLease } from '../../api/lease-names.ts';
+
+/** Index of what mirroring made: by `cluster:<target cluster>` and by `link:<namespace>/<name>`. */
+export const OWNER_INDEX = 'owner';
+/** Index of endpoint mirrors by `namespace/headless mirror`. */
+export const HEADLESS_INDEX = 'headless';
+/** Index of federated Services by the cluster of each remote member, and `LOCAL_MEMBER`. */
+export const MEMBER_INDEX = 'member';
+/** Index of slices by `namespace/service`. */
+export const BY_SERVICE = 'service';
+
+/** The indexes of the store of local Services. */
+export const serviceIndexes = {
+  [OWNER_INDEX]: ownersOf,
+  [HEADLESS_INDEX]: headlessMirrorOf,
+  [MEMBER_INDEX]: memberClusters,
+};
+
+function ownersOf({ metadata }: V1Service): string[] {
+  const cluster = metadata?.labels?.[CLUSTER_NAME_LABEL];
+  const link = readAnnotation(metadata?.annotations, LINK_ANNOTATION);
+  return [
+    ...(cluster === undefined ? [] : [`cluster:${cluster}`]),
+    ...(link === undefined ? [] : [`link:${link}`]),
+  ];
+}
+
+/** The headless mirror that an endpoint mirror belongs to. */
+export function headlessMirrorOf({ metadata }: V1Service): string[] {
+  const headless = metadata?.labels?.[HEADLESS_MIRROR_LABEL];
+  return headless === undefined ? [] : [`${metadata?.namespace ?? ''}/${headless}`];
+}
+
+function memberClusters(service: V1Service): string[] {
+  if (!isFederated(service)) return [];
+  const clusters = new Set(federatedEntries(service).map(clusterOfEntry));
+  if (readAnnotation(service.metadata?.annotations, LOCAL_DISCOVERY) !== undefined)
+    clusters.add(LOCAL_MEMBER);
+  return [...clusters];
+}
+
+/** The Service that a slice belongs to. */
+export function sliceService(slice: V1EndpointSlice): string[] {
+  const service = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
+  return service === undefined ? [] : [`${slice.metadata?.namespace ?? ''}/${service}`];
+}
+
+/** The Services whose slices have changed: a slice that got another label was one's and is another's. */
+export function servicesOfChange({
+  object,
+  previous,
+}: Pick<StoreChange<V1EndpointSlice>, 'object' | 'previous'>): Set<string> {
+  return new Set([...(previous === undefined ? [] : sliceService(previous)), ...sliceService(object)]);
+}
+
+/** All that is used of a Namespace: that it exists and is not being deleted, and for which cluster it was made. */
+export function keepNamespaceName({ metadata }: V1Namespace): V1Namespace {
+  const { name, uid, resourceVersion, deletionTimestamp, labels } = metadata ?? {};
+  const cluster = labels?.[CLUSTER_NAME_LABEL];
+  return {
+    metadata: {
+      ...(cluster === undefined ? {} : { labels: { [CLUSTER_NAME_LABEL]: cluster } }),
+      ...(name === undefined ? {} : { name }),
+      ...(uid === undefined ? {} : { uid }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+    },
+  };
+}
+
+/** The ready egress pods in the slices of the egress Service, in a stable order. */
+export function egressPods(slices: readonly V1EndpointSlice[]): MirrorAddress[] {
+  const found = new Map<string, MirrorAddress>();
+  for (const { addresses, conditions, nodeName, zone } of slices.flatMap((slice) => slice.endpoints ?? [])) {
+    const ip = addresses[0];
+    if (ip === undefined || conditions?.ready === false) continue;
+    found.set(ip, {
+      ip,
+      ...(nodeName === undefined ? {} : { nodeName }),
+      ...(zone === undefined ? {} : { zone }),
+    });
+  }
+  return [...found.values()].sort((a, b) => (a.ip < b.ip ? -1 : 1));
+}
+
+/** Leases of Links and of local members; nobody else's are of interest. */
+export function keepMirrorLease(lease: V1Lease): V1Lease | undefined {
+  return isMirrorLease(lease.metadata?.name ?? '') ? lease : undefined;
+}

@@ -1,0 +1,49 @@
+import { type AnswerLimits, ANSWER_LIMITS, MAX_PAGES } from '../../kube/client/answer-limits.ts';
+import type { PaceRate } from '../../kube/budget/pace.ts';
+import type { PeerLimits } from '../../kube/budget/peer-budget.ts';
+
+/** What one linked cluster may make the controller hold, read and write; flags `--max-…` of `linkspan controller`. */
+export interface TargetBudgets {
+  readonly answer: AnswerLimits;
+  /** Pages of one list. */
+  readonly pages: number;
+  /** What is held of it. */
+  readonly held: PeerLimits;
+  /** Bytes of memory that all linked clusters together may take; `held.bytes` is for one. */
+  readonly total: number;
+  /** Bytes of labels and annotations of one Service. */
+  readonly serviceMetadata: number;
+  /** Writes to this cluster that its changes may cause, a second, lasting. */
+  readonly changesPerSecond: number;
+}
+
+const MIB = 1024 * 1024;
+
+/** 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a container of 512 MiB gives Node, has room for twice `bytes`, which is `total`. */
+export const TARGET_BUDGETS: TargetBudgets = {
+  answer: ANSWER_LIMITS,
+  pages: MAX_PAGES,
+  held: {
+    bytes: 64 * MIB,
+    objects: 100_000,
+    services: 20_000,
+    ports: 100_000,
+    metadata: 32 * MIB,
+    namespaces: 5000,
+    watches: 500,
+  },
+  total: 128 * MIB,
+  serviceMetadata: 64 * 1024,
+  changesPerSecond: 100,
+};
+
+/** What may come at once counts for so many seconds of what may come lasting: a first list of 10,000 Services, whose mirrors are up to three objects each, is no flood. */
+const BURST_SECONDS = 400;
+
+/** How fast a peer's changes may be written. */
+export function writeRate({ changesPerSecond }: TargetBudgets): PaceRate {
+  return { perSecond: changesPerSecond, burst: changesPerSecond * BURST_SECONDS };
+}
+
+/** How fast a peer may be read, in events of up to 4 KiB: 8 MiB a second lasting, which is a tenth of a CPU, and 160 MiB at once. */
+export const READ_RATE: PaceRate = { perSecond: 2000, burst: 40_000 };

@@ -1,0 +1,42 @@
+import { eachAlone } from '../../base/isolation.ts';
+import { type GatewayEndpoint, GatewayPool, type GatewayPoolOptions } from './gateway-pool.ts';
+
+/** The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for. */
+export class GatewayPools {
+  readonly #options: GatewayPoolOptions;
+  readonly #pools = new Map<string, { readonly pool: GatewayPool; users: number }>();
+
+  constructor(options: GatewayPoolOptions) {
+    this.#options = options;
+  }
+
+  /** The way to an address; to be released when it is no longer needed. */
+  acquire(place: GatewayEndpoint): GatewayPool {
+    const key = keyOf(place);
+    let entry = this.#pools.get(key);
+    if (entry === undefined) {
+      entry = { pool: new GatewayPool(place, this.#options), users: 0 };
+      this.#pools.set(key, entry);
+    }
+    entry.users++;
+    return entry.pool;
+  }
+
+  release({ place }: GatewayPool): void {
+    const key = keyOf(place);
+    const entry = this.#pools.get(key);
+    if (entry === undefined || --entry.users > 0) return;
+    this.#pools.delete(key);
+    entry.pool.close();
+  }
+
+  /** Ends everything. */
+  destroy(): void {
+    eachAlone('trunks', this.#pools.values(), ({ pool }) => pool.destroy());
+    this.#pools.clear();
+  }
+}
+
+function keyOf({ host, port, identity }: GatewayEndpoint): string {
+  return `${host} ${port} ${identity}`;
+}

@@ -1,0 +1,55 @@
+import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../api/errors/linkspan-error.ts';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
+import type { IdentitySource } from '../../identity/sources/identity.ts';
+import { peerRefusalOf } from '../../identity/trust/trust.ts';
+import { ProxyCounters } from '../../proxy/metrics/counters.ts';
+import { ConnectionCounters } from '../../proxy/metrics/connection-counters.ts';
+import { tlsConnect } from '../../proxy/io/dial.ts';
+import type { GatewayEndpoint } from './gateway-pool.ts';
+
+/** Whether a gateway can be reached as flows reach it. */
+export interface GatewayTry {
+  /** `host:port`. */
+  readonly gateway: string;
+  readonly identity: string;
+  readonly ok: boolean;
+  /** Why not; empty otherwise. */
+  readonly message: string;
+  readonly latencyMs: number;
+}
+
+/** Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows. */
+export async function tryGateway(
+  { host, port, identity: name }: GatewayEndpoint,
+  options: { readonly identity: IdentitySource; readonly clock: Clock },
+): Promise<GatewayTry> {
+  const { clock, identity } = options;
+  const start = clock.monotonic();
+  const outcome = (message: string): GatewayTry => ({
+    gateway: `${host}:${port}`,
+    identity: name,
+    ok: message === '',
+    message,
+    latencyMs: clock.monotonic() - start,
+  });
+  try {
+    const { connection } = await tlsConnect(
+      {
+        label: `gateway ${name}`,
+        account: () => new ConnectionCounters(),
+        boundary: new ProxyCounters(),
+        clock,
+        identity: () => identity.current(),
+        serverName: name,
+        alpn: [STREAMS_ALPN, TRANSPORT_HEADER_ALPN],
+        refuses: (socket, own) => peerRefusalOf(socket, own, clock.now(), name),
+      },
+      { host, port },
+    );
+    connection.destroy();
+    return outcome('');
+  } catch (error) {
+    return outcome(messageOf(error));
+  }
+}

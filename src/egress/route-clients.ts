@@ -1,0 +1,143 @@
+import type { Clock } from '../base/clock.ts';
+import type { HeadRules } from '../proxy/http/forwarding.ts';
+import type { Connection } from '../proxy/io/connection.ts';
+import { ProxyFailure } from '../proxy/http/failures.ts';
+import type { Field } from '../proxy/http/fields.ts';
+import type { Route } from './routes/routes.ts';
+import { type Client, type Clients, isSettled, podAddress } from './clients/client.ts';
+import type { ClientFields } from './clients/client-fields.ts';
+import type { NamespaceRules } from './clients/namespace-rules.ts';
+import type { RefusedClients } from './clients/refusals.ts';
+import { allowedNamespaces, relayRefusalOf, refusalText, type RelayPolicy } from './clients/relay-rule.ts';
+import { MAY_KNOW_MS, MUST_KNOW_MS, settle } from './clients/settle.ts';
+
+/** What the routes of an egress have in common about their clients. */
+export interface ClientParts {
+  readonly clients: Clients;
+  readonly fields: ClientFields;
+  readonly refused: RefusedClients;
+  readonly policy: RelayPolicy;
+  readonly namespaces: NamespaceRules;
+  /**
+   * Addresses that were waited for in vain: they are no pods' (machines outside, translated addresses), and
+   * need not wait again where they may come in unknown.
+   */
+  readonly strangers: Set<string>;
+}
+
+/** Strangers that are remembered. */
+const MAX_STRANGERS = 10_000;
+
+/**
+ * The client of one connection, and what gateways are told of it: whoever has its address now. A pod that had
+ * it before has no network any more when another one gets it, so that what is still said on a connection is
+ * said by the heir, whenever that one was heard of; and of an address that nobody has any more, nobody speaks.
+ */
+export class RelayedClient implements HeadRules {
+  readonly host = undefined;
+  readonly added = [];
+  readonly address: string;
+  /** Called when it may be another. */
+  onChange: () => void = () => undefined;
+  readonly #parts: ClientParts;
+  #known: Client | undefined;
+  #unwatch: (() => void) | undefined;
+  #waited = false;
+
+  constructor(address: string, parts: ClientParts) {
+    this.address = address;
+    this.#parts = parts;
+  }
+
+  /** As far as is known now. */
+  get who(): Client {
+    this.#unwatch ??= this.#parts.clients.watch(this.address, () => {
+      this.#known = undefined;
+      this.onChange();
+    });
+    return (this.#known ??= this.#parts.clients.at(this.address));
+  }
+
+  /** A pod that leaves is named only when its address could have been heard of anew. */
+  get client(): Field | undefined {
+    const { who } = this;
+    return isSettled(who) || this.#waited ? this.#parts.fields.of(who) : undefined;
+  }
+
+  /** It has been waited for. */
+  waited(): void {
+    this.#waited = true;
+  }
+
+  /** Its connection has ended. */
+  left(): void {
+    this.#unwatch?.();
+    this.#unwatch = () => undefined;
+  }
+}
+
+/** Who may use one route. */
+export class RouteClients {
+  readonly #parts: ClientParts;
+  readonly #clock: Clock;
+  #label = '';
+  #namespaces: ReadonlySet<string> | undefined;
+
+  constructor(route: Route, parts: ClientParts, clock: Clock) {
+    this.#parts = parts;
+    this.#clock = clock;
+    this.follow(route);
+  }
+
+  /** Takes the route, and what its namespace says, as they are now. */
+  follow({ label, namespace, allowedNamespaces: own }: Route): void {
+    const { namespaces, policy } = this.#parts;
+    this.#label = label;
+    this.#namespaces = allowedNamespaces(namespace, own ?? namespaces.allowed(namespace), policy);
+  }
+
+  /**
+   * The client of a new connection.
+   * @param told whether its gateway wants to know who it is
+   * @returns a promise where that is worth waiting for
+   */
+  meet({ remoteAddress }: Connection, told: boolean): RelayedClient | Promise<RelayedClient> {
+    const { clients, strangers } = this.#parts;
+    const client = new RelayedClient(remoteAddress, this.#parts);
+    const mustKnow = this.#namespaces !== undefined;
+    if (!mustKnow && !told) return client;
+    const who = clients.at(remoteAddress);
+    if (isSettled(who)) return client;
+    const address = podAddress(remoteAddress);
+    if (!mustKnow && who.kind === 'unknown' && strangers.has(address)) return client;
+    const ms = mustKnow && who.kind === 'unknown' ? MUST_KNOW_MS : MAY_KNOW_MS;
+    return settle(clients, address, { clock: this.#clock, ms }).then((found) => {
+      client.waited();
+      if (found.kind === 'pod') strangers.delete(address);
+      else this.#remember(address);
+      return client;
+    });
+  }
+
+  /** Whether a client may use the route as it is now. Unlike `check` it counts nothing. */
+  lets(client: RelayedClient): boolean {
+    return relayRefusalOf(this.#namespaces, client.who) === undefined;
+  }
+
+  /** Refuses a request, or a raw connection, of a client that may not use the route as it is now. */
+  check(client: RelayedClient): ProxyFailure | undefined {
+    if (this.#namespaces === undefined) return undefined;
+    const { who, address } = client;
+    const refusal = relayRefusalOf(this.#namespaces, who);
+    if (refusal === undefined) return undefined;
+    const text = refusalText(this.#label, refusal, who, address);
+    this.#parts.refused.add({ mirror: this.#label, refusal, address, text });
+    return new ProxyFailure('unauthorized', text);
+  }
+
+  #remember(address: string): void {
+    const { strangers } = this.#parts;
+    if (strangers.size >= MAX_STRANGERS) strangers.clear();
+    strangers.add(address);
+  }
+}

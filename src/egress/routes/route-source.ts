@@ -1,0 +1,176 @@
+import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import { eachAlone } from '../../base/isolation.ts';
+import { readAnnotation } from '../../api/annotations.ts';
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import {
+  readShard,
+  RECORD_SELECTOR,
+  shardName,
+  shardOfName,
+  type RecordEntry,
+} from '../../api/egress/egress-record.ts';
+import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
+import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { Reflector } from '../../kube/informer/reflector.ts';
+import { configMaps, keyOf, type KubeObject, type Resource, services } from '../../kube/objects/resource.ts';
+import { IndexedStore } from '../../kube/informer/store.ts';
+import type { Health } from '../../telemetry/admin.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { readAllowedNamespaces } from '../clients/relay-rule.ts';
+import { type LinkFields, type Route, routesOf } from './routes.ts';
+
+type LinkObject = KubeObject & LinkFields;
+const links: Resource<LinkObject> = {
+  group: 'multicluster.linkerd.io',
+  version: 'v1alpha3',
+  kind: 'Link',
+  plural: 'links',
+  namespaced: true,
+};
+
+/** A mirror that is deleted is as it was for so long: the controller makes it again, and its clients' connections live on meanwhile. */
+const LATELY_MS = 10_000;
+
+export interface RouteSourceOptions {
+  readonly client: KubeClient;
+  /** Namespace of the Links and of the record of egress ports. */
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly onRoutes: (routes: ReadonlyMap<number, Route>) => void;
+}
+
+/**
+ * Watches the record of egress ports and the Links, and tells the routes they ask for; mirrors only for what they say of their own clients' requests. While the API server is away the last
+ * known routes stay.
+ */
+export class RouteSource {
+  readonly #record = new IndexedStore<V1ConfigMap>();
+  /** Entries of the record's objects as they are now. */
+  readonly #shards = new WeakMap<V1ConfigMap, ReadonlyMap<number, RecordEntry>>();
+  readonly #mirrors = new IndexedStore<V1Service>();
+  readonly #links = new IndexedStore<LinkObject>();
+  /** Mirrors that have been deleted lately. */
+  readonly #lately = new Map<string, V1Service>();
+  readonly #reflectors: {
+    start(): void;
+    stop(): Promise<void>;
+    readonly synced: boolean;
+    readonly state: string;
+  }[];
+  readonly #options: RouteSourceOptions;
+  readonly #problems: AnnotationProblems;
+  #routes: ReadonlyMap<number, Route> = new Map();
+  #pending = false;
+
+  constructor(options: RouteSourceOptions) {
+    this.#options = options;
+    this.#problems = new AnnotationProblems(options.log);
+    const { client, namespace, clock, random, log } = options;
+    const shared = { client, clock, random, log };
+    const mirrors = new Reflector({
+      ...shared,
+      resource: services,
+      store: this.#mirrors,
+      labelSelector: `${MIRRORED_SERVICE_LABEL}=true`,
+    });
+    const linkReflector = new Reflector({ ...shared, resource: links, store: this.#links, namespace });
+    const record = new Reflector({
+      ...shared,
+      resource: configMaps,
+      store: this.#record,
+      namespace,
+      labelSelector: RECORD_SELECTOR,
+    });
+    this.#reflectors = [record, mirrors, linkReflector];
+    this.#record.subscribe('egress: record of ports', () => this.#changed());
+    this.#mirrors.subscribe('egress: mirrors', ({ type, key, object }) => {
+      if (type === 'deleted') this.#remember(key, object);
+      this.#changed();
+    });
+    this.#links.subscribe('egress: Links', () => this.#changed());
+    record.subscribe(() => this.#changed());
+    mirrors.subscribe(() => this.#changed());
+    linkReflector.subscribe(() => this.#changed());
+  }
+
+  get ready(): Health {
+    const waiting = this.#reflectors.find(({ synced }) => !synced);
+    // Before the controller has made the record nothing is known of what is to be served.
+    if (waiting === undefined && this.#record.get(`${this.#options.namespace}/${shardName(0)}`) === undefined)
+      return { ok: false, reason: 'waiting for the controller to make the record of egress ports' };
+    if (waiting === undefined) return { ok: true, reason: '' };
+    return {
+      ok: false,
+      reason: `waiting for mirrors, Links and the record of egress ports: ${waiting.state}`,
+    };
+  }
+
+  start(): void {
+    for (const reflector of this.#reflectors) reflector.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+  }
+
+  /** Many changes of one moment (a first list) make one set of routes. */
+  #changed(): void {
+    if (this.#pending || this.#reflectors.some(({ synced }) => !synced)) return;
+    this.#pending = true;
+    queueMicrotask(() => {
+      this.#pending = false;
+      this.#tellProblems();
+      this.#routes = routesOf({
+        record: this.#entries(),
+        mirror: (key) => this.#mirrors.get(key) ?? this.#lately.get(key),
+        link: (key) => this.#links.get(key),
+        former: (port) => this.#routes.get(port),
+      });
+      this.#options.onRoutes(this.#routes);
+    });
+  }
+
+  #remember(key: string, mirror: V1Service): void {
+    this.#lately.set(key, mirror);
+    const forget = () => {
+      if (this.#lately.get(key) !== mirror) return;
+      this.#lately.delete(key);
+      this.#changed();
+    };
+    this.#options.clock.after(LATELY_MS, forget, { unref: true });
+  }
+
+  #entries(): Map<number, RecordEntry> {
+    const found = new Map<number, RecordEntry>();
+    for (const object of this.#record.list())
+      for (const [port, entry] of this.#entriesOf(object)) found.set(port, entry);
+    return found;
+  }
+
+  /** Read once for each version of an object: most changes are of one shard. */
+  #entriesOf(object: V1ConfigMap): ReadonlyMap<number, RecordEntry> {
+    const known = this.#shards.get(object);
+    if (known !== undefined) return known;
+    const shard = shardOfName(object.metadata?.name ?? '');
+    const entries = shard === undefined ? new Map<number, RecordEntry>() : readShard(shard, object.data);
+    this.#shards.set(object, entries);
+    return entries;
+  }
+
+  #tellProblems(): void {
+    const mirrors = this.#mirrors.list();
+    eachAlone('problems of mirrors', mirrors, (mirror) => {
+      const { annotations } = mirror.metadata ?? {};
+      this.#problems.tell(keyOf(mirror), [
+        ...readRequestAnnotations(annotations).problems,
+        ...readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES)).problems,
+      ]);
+    });
+    this.#problems.keepOnly(new Set(mirrors.map(keyOf)));
+  }
+}

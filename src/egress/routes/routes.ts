@@ -1,0 +1,134 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { eachAlone, surface } from '../../base/isolation.ts';
+import { readAnnotation } from '../../api/annotations.ts';
+import { isPort } from '../../api/egress/egress-ports.ts';
+import {
+  type EgressClaim,
+  holderOf,
+  isFreed,
+  type RecordedGateway,
+  type RecordEntry,
+} from '../../api/egress/egress-record.ts';
+import { ALLOWED_NAMESPACES } from '../../api/names.ts';
+import type { RequestRules } from '../../policy/requests/request-rules.ts';
+import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-protocol.ts';
+import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
+import { readAllowedNamespaces } from '../clients/relay-rule.ts';
+
+/** A Link as far as the egress reads it; every field may be missing or wrong. */
+export interface LinkFields {
+  readonly metadata?: { readonly name?: string };
+  readonly spec?: {
+    readonly targetClusterName?: string;
+    readonly gatewayAddress?: string;
+    readonly gatewayPort?: string;
+    readonly gatewayIdentity?: string;
+  };
+}
+
+/** One port of the egress: what arrives on it goes to one port of one Service of one cluster. */
+export interface Route {
+  /** `namespace/mirror:port`, or `namespace/federated@cluster:port`, for logs and metrics. */
+  readonly label: string;
+  /** Of the mirror. */
+  readonly namespace: string;
+  readonly listenPort: number;
+  /** What the transport header says. */
+  readonly name: string;
+  readonly port: number;
+  /** What the mirror says that its port speaks; undefined = nothing, each connection is looked at. */
+  readonly protocol: PortProtocol | undefined;
+  readonly gateway: {
+    readonly addresses: readonly string[];
+    readonly port: number;
+    readonly identity: string;
+  };
+  /** Retries and timeouts that the mirror asks for. */
+  readonly requests?: RequestRules;
+  /** Namespaces whose clients may use it beside the mirror's own, `*` = all; absent = the egress' default. */
+  readonly allowedNamespaces?: readonly string[];
+}
+
+/** What the routes are made of. */
+export interface RouteFacts {
+  /** The controller's record: which port leads where. */
+  readonly record: ReadonlyMap<number, RecordEntry>;
+  /** The Services that the record names, by `namespace/name`, as far as they are there: what they say of protocols and requests concerns their own clients only. */
+  readonly mirror: (key: string) => V1Service | undefined;
+  /** Links by `namespace/name`. */
+  readonly link: (key: string) => LinkFields | undefined;
+  /** The route that a port had before: for one that cannot be made because of a mistake of ours. */
+  readonly former?: (listenPort: number) => Route | undefined;
+}
+
+/**
+ * The routes that the record and the Links ask for, by the port they listen on. What stands on Services opens no port and leads nowhere else (ADR 0024). Pure; whatever is incomplete gives
+ * no route and harms no other. One at which an exception comes stays as it was.
+ */
+export function routesOf(facts: RouteFacts): Map<number, Route> {
+  const routes = new Map<number, Route>();
+  const read = ([listenPort, entry]: [number, RecordEntry]) => {
+    const route = isFreed(entry) ? undefined : routeOf(listenPort, entry, facts);
+    if (route !== undefined) routes.set(listenPort, route);
+  };
+  eachAlone('routes of the record', facts.record, read, (error, [listenPort]) => {
+    surface(error, 'routes of the record', { port: String(listenPort) });
+    const former = facts.former?.(listenPort);
+    if (former !== undefined) routes.set(listenPort, former);
+  });
+  return routes;
+}
+
+function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: RouteFacts): Route | undefined {
+  const spec = link(claim.link)?.spec;
+  // A Link that names another cluster by now knows no gateway of the one that was meant.
+  if (spec?.targetClusterName?.trim() !== claim.cluster) return undefined;
+  const gateway = claim.gateway === undefined ? gatewayOf(spec) : ownGateway(claim.gateway);
+  if (gateway === undefined) return undefined;
+  const service = mirror(claim.mirror);
+  return {
+    label: `${holderOf(claim)}:${claim.port}`,
+    namespace: claim.mirror.slice(0, claim.mirror.indexOf('/')),
+    listenPort,
+    name: claim.target,
+    port: claim.port,
+    protocol: service === undefined ? undefined : servicePortProtocol(service, claim.port),
+    gateway,
+    ...saidOfClients(service),
+  };
+}
+
+/** What a mirror says of its own clients: whoever may write in its namespace decides about them, and about nothing else. */
+function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 'allowedNamespaces'> {
+  // Nothing leads here where there is no mirror, and what it, or its Namespace, has said of clients is not known: nobody else is let in.
+  if (mirror === undefined) return { allowedNamespaces: [] };
+  const annotations = mirror.metadata?.annotations;
+  const { requests } = readRequestAnnotations(annotations);
+  const { namespaces } = readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES));
+  return {
+    ...(requests === undefined ? {} : { requests }),
+    ...(namespaces === undefined ? {} : { allowedNamespaces: namespaces }),
+  };
+}
+
+/** The Link's gateway cannot stand in for another one that has no address: it may not serve this export. */
+function ownGateway(recorded: RecordedGateway | null): Route['gateway'] | undefined {
+  return recorded === null
+    ? undefined
+    : completeGateway(recorded.addresses, recorded.port, recorded.identity);
+}
+
+function gatewayOf(spec: LinkFields['spec']): Route['gateway'] | undefined {
+  const addresses = (spec?.gatewayAddress ?? '').split(',').map((item) => item.trim());
+  return completeGateway(addresses, Number(spec?.gatewayPort), spec?.gatewayIdentity);
+}
+
+function completeGateway(
+  hosts: readonly string[],
+  port: number,
+  identity: string | undefined,
+): Route['gateway'] | undefined {
+  const addresses = [...new Set(hosts)].filter((host) => host !== '');
+  if (addresses.length === 0 || !isPort(port) || identity === undefined || identity === '') return undefined;
+  return { addresses, port, identity };
+}

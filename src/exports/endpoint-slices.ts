@@ -1,0 +1,177 @@
+import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
+import type { MeshEndpoint, TargetEndpoint } from './target-endpoint.ts';
+import { type HintedEndpoint, preferredByZone } from './zone-hints.ts';
+
+/** How many endpoints of a Service are fit for traffic, of how many that its slices name. */
+export interface ServiceEndpoints {
+  readonly ready: number;
+  readonly known: number;
+}
+
+/** The address family whose slices are used. */
+export type Family = 'IPv4' | 'IPv6';
+
+/** What beside the slices decides how endpoints are reached. */
+export interface EndpointView {
+  /** Where the clients of the endpoints are: `topology.kubernetes.io/zone`. */
+  readonly zone?: string | undefined;
+  /** How to speak to a port of the pod at an address; undefined = plainly. */
+  readonly meshEndpoint?: (address: string, port: number) => MeshEndpoint | undefined;
+  /** Default `usedFamily`. */
+  readonly family?: Family | undefined;
+}
+
+/** Label on a slice: the Service it belongs to. */
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+
+/**
+ * Whether kube keeps this Service's slices (from `spec.selector`, headless or not) or somebody else does, by hand. The API server
+ * turns an empty selector into none.
+ */
+export function hasPodSelector(service: V1Service): boolean {
+  return Object.keys(service.spec?.selector ?? {}).length > 0;
+}
+
+/** An ExternalName Service is a DNS alias: it has no endpoints and nothing that a gateway could send to. */
+export function isExternalName(service: V1Service): boolean {
+  return service.spec?.type === 'ExternalName';
+}
+
+/** Whether a Service is headless: DNS gives its pods' addresses, and a pod that has a host name has a name of its own there. */
+export function isHeadless(service: V1Service | undefined): boolean {
+  return service?.spec?.clusterIP === 'None';
+}
+
+/** The slices as each host name sees them, with its own endpoints only. Endpoints without a host name are in none; sorted by name. */
+export function slicesByHost(slices: readonly V1EndpointSlice[]): Map<string, V1EndpointSlice[]> {
+  const hosts = new Map<string, V1EndpointSlice[]>();
+  for (const slice of slices) {
+    // Null where a hand-made slice has none (KEP-752), whatever the types say.
+    for (const [host, endpoints] of Map.groupBy(slice.endpoints ?? [], ({ hostname }) => hostname ?? '')) {
+      if (host === '') continue;
+      const own = hosts.get(host) ?? [];
+      own.push({ ...slice, endpoints });
+      hosts.set(host, own);
+    }
+  }
+  return new Map([...hosts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Counts a Service's endpoints, each address once however many ports it has. */
+export function countEndpoints(service: V1Service, slices: readonly V1EndpointSlice[]): ServiceEndpoints {
+  const addresses = new Map<string, boolean>();
+  const own = familySlices(service, slices);
+  const usable = usability(own);
+  for (const slice of own) {
+    for (const endpoint of slice.endpoints ?? []) {
+      const address = endpoint.addresses[0];
+      if (address === undefined) continue;
+      addresses.set(address, (addresses.get(address) ?? false) || usable(endpoint));
+    }
+  }
+  let ready = 0;
+  for (const one of addresses.values()) if (one) ready++;
+  return { ready, known: addresses.size };
+}
+
+/** Where one port of a Service is answered, sorted by address; an endpoint that is in two slices for a moment is there once. */
+export function portEndpoints(
+  service: V1Service,
+  port: V1ServicePort,
+  slices: readonly V1EndpointSlice[],
+  view: EndpointView = {},
+): TargetEndpoint[] {
+  const found = new Map<string, Hinted>();
+  const own = familySlices(service, slices, view.family);
+  const usable = usability(own);
+  for (const slice of own) {
+    const number = portNumber(slice, port);
+    if (number === undefined) continue;
+    for (const endpoint of slice.endpoints ?? []) {
+      const one = toEndpoint(endpoint, number, usable(endpoint), view);
+      if (one === undefined) continue;
+      const key = `${one.host} ${one.port}`;
+      if (found.get(key)?.ready !== true)
+        found.set(key, { one, ready: one.ready, forZones: zonesOf(endpoint) });
+    }
+  }
+  const sorted = [...found.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, hinted]) => hinted);
+  const preferred = preferredByZone(sorted, view.zone);
+  return sorted.map(({ one }, index) => (preferred[index] === true ? { ...one, preferred: true } : one));
+}
+
+interface Hinted extends HintedEndpoint {
+  readonly one: TargetEndpoint;
+}
+
+function zonesOf({ hints }: V1Endpoint): string[] {
+  return (hints?.forZones ?? []).map(({ name }) => name);
+}
+
+function toEndpoint(
+  endpoint: V1Endpoint,
+  port: number,
+  ready: boolean,
+  view: EndpointView,
+): TargetEndpoint | undefined {
+  // The addresses of one endpoint are interchangeable and kube-proxy too takes the first (KEP-752).
+  const host = endpoint.addresses[0];
+  if (host === undefined) return undefined;
+  const { zone } = endpoint;
+  const mesh = view.meshEndpoint?.(host, port);
+  return {
+    host,
+    port,
+    ready,
+    ...(zone === undefined || zone === null ? {} : { zone }),
+    ...(mesh === undefined ? {} : { mesh }),
+  };
+}
+
+/** The Service's first IP family, which is the one of its cluster IP. */
+export function firstFamily(service: V1Service): Family {
+  return service.spec?.ipFamilies?.[0] === 'IPv6' ? 'IPv6' : 'IPv4';
+}
+
+/**
+ * The Service's first IP family, or the other one where only that has endpoints: a dual-stack pod is in the slices of both and is still one pod.
+ */
+export function usedFamily(service: V1Service, slices: readonly V1EndpointSlice[]): Family {
+  const first = firstFamily(service);
+  const second = first === 'IPv6' ? 'IPv4' : 'IPv6';
+  const peopled = (family: Family) =>
+    slices.some((slice) => slice.addressType === family && (slice.endpoints ?? []).length > 0);
+  return !peopled(first) && peopled(second) ? second : first;
+}
+
+/** Slices of one family. Those of type FQDN are left out, as kube-proxy does. */
+function familySlices(
+  service: V1Service,
+  slices: readonly V1EndpointSlice[],
+  family = usedFamily(service, slices),
+): readonly V1EndpointSlice[] {
+  return slices.filter((slice) => slice.addressType === family);
+}
+
+/**
+ * Which endpoints may get traffic: the ready ones (`ready` is true or unknown), and where there is none, those that still serve while
+ * they terminate (KEP-1669): better than failing while a rollout replaces all pods.
+ */
+function usability(slices: readonly V1EndpointSlice[]): (endpoint: V1Endpoint) => boolean {
+  const isReady = (endpoint: V1Endpoint) => endpoint.conditions?.ready !== false;
+  const anyReady = slices.some((slice) => (slice.endpoints ?? []).some(isReady));
+  if (anyReady) return isReady;
+  return ({ conditions }) => conditions?.terminating === true && conditions.serving !== false;
+}
+
+/**
+ * The port number behind a Service port: slices carry the Service port's *name* and the number that `targetPort` came to, which may
+ * differ from slice to slice. A slice port without number stands for every port.
+ */
+function portNumber(slice: V1EndpointSlice, port: V1ServicePort): number | undefined {
+  const match = (slice.ports ?? []).find(
+    (candidate) => (candidate.name ?? '') === (port.name ?? '') && (candidate.protocol ?? 'TCP') === 'TCP',
+  );
+  if (match === undefined) return undefined;
+  return match.port ?? (typeof port.targetPort === 'number' ? port.targetPort : port.port);
+}

@@ -1,0 +1,356 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { tellAll } from '../base/isolation.ts';
+import type { Random } from '../base/backoff.ts';
+import type { Clock, Timer } from '../base/clock.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { Reflector } from '../kube/informer/reflector.ts';
+import { newest } from '../kube/objects/resource-version.ts';
+import { endpointSlices, services, type KubeObject } from '../kube/objects/resource.ts';
+import { IndexedStore, type StoreChange } from '../kube/informer/store.ts';
+import { WorkQueue } from '../kube/queue/work-queue.ts';
+import type { PeerReading } from '../kube/budget/peer-reading.ts';
+import { reflectorLimits } from '../kube/budget/peer-reading.ts';
+import type { Logger } from '../telemetry/log.ts';
+import {
+  countEndpoints,
+  hasPodSelector,
+  isExternalName,
+  type ServiceEndpoints,
+  SERVICE_NAME_LABEL,
+} from './endpoint-slices.ts';
+import { HandMadeSlices } from './hand-made-slices.ts';
+import { costOfService, withinSize } from './service-size.ts';
+import { storedService, storedSlice } from './stored-shape.ts';
+
+export type { ServiceEndpoints } from './endpoint-slices.ts';
+
+export interface ExportViewOptions {
+  readonly client: KubeClient;
+  /** Label selectors, as the API server reads them; an object that any of them matches is exported. Empty ones match nothing. */
+  readonly selectors: readonly string[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Limits of what the cluster may make us hold and read; default none. */
+  readonly limits?: PeerReading & {
+    /** Bytes of labels and annotations of one Service. */
+    readonly serviceMetadata: number;
+  };
+  /**
+   * Exports that no label says (annotations). When given, all Services are watched, and what neither a selector nor this says is exported is
+   * dropped on arrival. The slices of a Service that only this exports lack the selector's labels: each such Service has a watch of its own.
+   */
+  readonly unfiltered?: {
+    /** Whether one of `selectors` matches. */
+    readonly selected: (service: V1Service) => boolean;
+    /** Whether it is exported without. */
+    readonly exported: (service: V1Service) => boolean;
+  };
+}
+
+const BY_SERVICE = 'service';
+/** How long a slice that lost a label stays, when its Service's label moved from one selector to another: the two watches are not in step. */
+const MOVE_GRACE_MS = 5_000;
+/** Slices that may be on the move at once; those beyond are gone at once. */
+const MAX_MOVING = 1000;
+/** Services that may be asked about at once after they left a selector. */
+const CONFIRMATIONS = 4;
+
+/** One watch and what it holds. */
+interface Part<T extends KubeObject> {
+  readonly selector: string;
+  readonly store: IndexedStore<T>;
+  readonly reflector: Reflector<T>;
+}
+
+/**
+ * The exported Services of one cluster and their endpoints, watched with selectors that the API server applies, so that a cluster of
+ * ten thousand Services of which ten are exported costs ten.
+ *
+ * kube's endpointslice controller copies a Service's labels to its slices, headless or not (k8s.io/endpointslice `setEndpointSliceLabels`),
+ * so the same selectors find the slices. Slices made by hand for a Service without `spec.selector` usually lack them: each such
+ * Service has a watch of its own.
+ */
+export class ExportView {
+  /** Exported Services: the union over all selectors. */
+  readonly services = new IndexedStore<V1Service>();
+  readonly #options: ExportViewOptions;
+  readonly #serviceParts: readonly Part<V1Service>[];
+  readonly #sliceParts: readonly Part<V1EndpointSlice>[];
+  readonly #handMade: HandMadeSlices;
+  /** Slices that left a selector together with their Service and are expected under another. */
+  readonly #moving = new Map<string, { readonly slice: V1EndpointSlice; readonly timer: Timer }>();
+  readonly #confirmations: WorkQueue;
+  readonly #listeners = new Set<(key: string) => void>();
+
+  constructor(options: ExportViewOptions) {
+    this.#options = options;
+    const { client, clock, random, log } = options;
+    const selectors = new Set(options.selectors.filter((selector) => selector.trim() !== ''));
+    // Without a selector, one watch sees every Service, so that a label moved from one selector to another is no event at all.
+    const watched = options.unfiltered === undefined ? [...selectors] : [''];
+    this.#serviceParts = watched.map((selector) => this.#servicePart(selector));
+    this.#sliceParts = [...selectors].map((selector) => this.#slicePart(selector));
+    this.#handMade = new HandMadeSlices({
+      client,
+      clock,
+      random,
+      log,
+      limits: options.limits,
+      onChange: (key) => this.#tell(key),
+    });
+    this.#confirmations = new WorkQueue({
+      handler: (key, signal) => this.#confirmGone(key, signal),
+      concurrency: CONFIRMATIONS,
+      backoff: { minMs: 500, maxMs: 30_000 },
+      clock,
+      random,
+      log,
+    });
+    for (const part of this.#serviceParts)
+      part.store.subscribe('exports: Services', (change) => this.#serviceChanged(change));
+    for (const part of this.#sliceParts)
+      part.store.subscribe('exports: EndpointSlices', (change) => this.#sliceChanged(part, change));
+  }
+
+  start(): void {
+    for (const reflector of this.#reflectors()) reflector.start();
+    // Endpoints that were listed before the last of the watches was synced are known only now. Rejects when it is stopped first.
+    this.whenSynced().then(
+      () => this.services.keys().forEach((key) => this.#tell(key)),
+      () => undefined,
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#listeners.clear();
+    for (const { timer } of this.#moving.values()) timer.cancel();
+    this.#moving.clear();
+    await Promise.all([
+      this.#confirmations.stop(),
+      this.#handMade.stop(),
+      ...this.#reflectors().map((reflector) => reflector.stop()),
+    ]);
+  }
+
+  /** A Service's slices, sorted by name. */
+  slicesOf(key: string): readonly V1EndpointSlice[] {
+    const service = this.services.get(key);
+    if (service === undefined) return [];
+    const found = this.#hasLabelledSlices(service) ? this.#labelledSlices(key) : this.#handMade.slicesOf(key);
+    return found.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+  }
+
+  /** Zero where nothing is known: see `endpointsKnown`. */
+  endpointsOf(key: string): ServiceEndpoints {
+    const service = this.services.get(key);
+    return service === undefined ? { ready: 0, known: 0 } : countEndpoints(service, this.slicesOf(key));
+  }
+
+  /**
+   * Whether `endpointsOf` and `slicesOf` are what the cluster says, so that none means none. kube keeps at least an empty slice for every
+   * Service with a selector (a placeholder): without any, its slices have not been labelled or seen yet.
+   */
+  endpointsKnown(key: string): boolean {
+    const service = this.services.get(key);
+    if (service === undefined) return false;
+    if (isExternalName(service)) return true;
+    if (!this.#hasLabelledSlices(service)) return this.#handMade.known(key);
+    return this.synced && this.#labelledSlices(key).length > 0;
+  }
+
+  /** Every selector has been listed completely once. True at once without selectors: nothing is exported. */
+  get synced(): boolean {
+    return this.#reflectors().every((reflector) => reflector.synced);
+  }
+
+  /** Rejects when the signal is aborted first. */
+  async whenSynced(signal?: AbortSignal): Promise<void> {
+    await Promise.all(this.#reflectors().map((reflector) => reflector.whenSynced(signal)));
+  }
+
+  /** `clock.now()` of the oldest of the last words of all watches: everything here is at least as new. Undefined before each has had one. */
+  get lastHeard(): number | undefined {
+    const words = this.#reflectors().map((reflector) => reflector.lastHeard);
+    let oldest: number | undefined;
+    for (const word of [...words, ...this.#handMade.lastWords()]) {
+      if (word === undefined) return undefined;
+      oldest = Math.min(oldest ?? word, word);
+    }
+    return oldest;
+  }
+
+  /** Resumes every watch at once: the API server was away, and some connection may be dead without having said so. */
+  refresh(): void {
+    for (const reflector of this.#reflectors()) reflector.refresh();
+    this.#handMade.refresh();
+  }
+
+  /** Why some watch does not work at the moment. */
+  get error(): Error | undefined {
+    for (const reflector of this.#reflectors()) if (reflector.error !== undefined) return reflector.error;
+    return this.#handMade.error;
+  }
+
+  /** Calls `listener` with the key of a Service whose object, slices or knowledge of endpoints has changed. Returns the unsubscriber. */
+  subscribe(listener: (key: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #servicePart(selector: string): Part<V1Service> {
+    const { unfiltered, limits, ...options } = this.#options;
+    const store = new IndexedStore<V1Service>();
+    const wanted = (service: V1Service) =>
+      unfiltered === undefined || unfiltered.selected(service) || unfiltered.exported(service);
+    const reflector = new Reflector<V1Service>({
+      ...options,
+      resource: services,
+      store,
+      ...(selector === '' ? {} : { labelSelector: selector }),
+      ...reflectorLimits(limits, costOfService),
+      transform: (service) => {
+        if (!wanted(service)) return undefined;
+        const kept = storedService(service);
+        return limits === undefined ? kept : withinSize(kept, limits.serviceMetadata);
+      },
+    });
+    return { selector, store, reflector };
+  }
+
+  #slicePart(selector: string): Part<V1EndpointSlice> {
+    const { client, clock, random, log, limits } = this.#options;
+    const store = new IndexedStore<V1EndpointSlice>({ [BY_SERVICE]: serviceKeysOf });
+    const reflector = new Reflector<V1EndpointSlice>({
+      client,
+      clock,
+      random,
+      log,
+      resource: endpointSlices,
+      store,
+      labelSelector: selector,
+      transform: storedSlice,
+      ...reflectorLimits<V1EndpointSlice>(limits),
+    });
+    return { selector, store, reflector };
+  }
+
+  #reflectors(): readonly (Reflector<V1Service> | Reflector<V1EndpointSlice>)[] {
+    return [...this.#serviceParts, ...this.#sliceParts].map(({ reflector }) => reflector);
+  }
+
+  /** Whether its slices are in the watches of the selectors: kube has made them and given them the labels of a Service that is exported by label. */
+  #hasLabelledSlices(service: V1Service): boolean {
+    return hasPodSelector(service) && (this.#options.unfiltered?.selected(service) ?? true);
+  }
+
+  #labelledSlices(key: string): V1EndpointSlice[] {
+    const byName = new Map<string, V1EndpointSlice>();
+    for (const part of this.#sliceParts) {
+      for (const slice of part.store.byIndex(BY_SERVICE, key)) {
+        const name = nameOf(slice);
+        byName.set(name, newest([slice, byName.get(name)]) ?? slice);
+      }
+    }
+    for (const { slice } of this.#moving.values()) {
+      if (serviceKeysOf(slice)[0] === key && !byName.has(nameOf(slice))) byName.set(nameOf(slice), slice);
+    }
+    return [...byName.values()];
+  }
+
+  #serviceChanged({ key }: StoreChange<V1Service>): void {
+    const held = newest(this.#serviceParts.map((part) => part.store.get(key)));
+    if (held !== undefined) {
+      if (held === this.services.get(key)) return;
+      this.services.set(held);
+      if (this.#hasLabelledSlices(held) || isExternalName(held)) this.#handMade.forget(key);
+      else this.#handMade.follow(key);
+    } else if (this.#serviceParts.length > 1) {
+      // Gone, or its label moved to another selector, whose watch is behind: no deletion until the API server has said which.
+      this.#confirmations.add(key);
+      return;
+    } else {
+      this.#remove(key);
+    }
+    this.#tell(key);
+  }
+
+  /** Asks each selector about this one Service. A list without resourceVersion is as new as any watch event. */
+  async #confirmGone(key: string, signal: AbortSignal): Promise<void> {
+    const [namespace = '', name = ''] = key.split('/');
+    for (const part of this.#serviceParts) {
+      if (part.store.get(key) !== undefined) return;
+      const { items } = await this.#options.client.list(services, {
+        namespace,
+        labelSelector: part.selector,
+        fieldSelector: `metadata.name=${name}`,
+        limit: 1,
+        signal,
+      });
+      // Its watch will say so too.
+      if (items.length > 0) return;
+    }
+    if (this.#serviceParts.some((part) => part.store.get(key) !== undefined)) return;
+    this.#remove(key);
+    this.#tell(key);
+  }
+
+  #remove(key: string): void {
+    this.services.delete(key);
+    this.#handMade.forget(key);
+  }
+
+  #sliceChanged(part: Part<V1EndpointSlice>, change: StoreChange<V1EndpointSlice>): void {
+    const owner = serviceKeysOf(change.object)[0];
+    if (owner === undefined) return;
+    if (change.type !== 'deleted') {
+      this.#arrived(change.key);
+    } else if (this.#movesWithService(part.selector, owner)) {
+      this.#hold(change.key, change.object, owner);
+      return;
+    }
+    if (this.services.get(owner) !== undefined) this.#tell(owner);
+  }
+
+  /** The Service is still exported, but no longer by this selector: its slices were relabelled rather than deleted. */
+  #movesWithService(selector: string, owner: string): boolean {
+    if (this.#serviceParts.length < 2 || this.services.get(owner) === undefined) return false;
+    return this.#serviceParts.find((part) => part.selector === selector)?.store.get(owner) === undefined;
+  }
+
+  #hold(key: string, slice: V1EndpointSlice, owner: string): void {
+    this.#arrived(key);
+    if (this.#moving.size >= MAX_MOVING) {
+      this.#tell(owner);
+      return;
+    }
+    const expire = () => {
+      this.#moving.delete(key);
+      this.#tell(owner);
+    };
+    this.#moving.set(key, {
+      slice,
+      timer: this.#options.clock.after(MOVE_GRACE_MS, expire, { unref: true }),
+    });
+  }
+
+  #arrived(key: string): void {
+    this.#moving.get(key)?.timer.cancel();
+    this.#moving.delete(key);
+  }
+
+  #tell(key: string): void {
+    tellAll('listeners of exports', this.#listeners, key);
+  }
+}
+
+/** Key of the Service that a slice belongs to, by its label. */
+function serviceKeysOf(slice: V1EndpointSlice): string[] {
+  const name = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
+  const namespace = slice.metadata?.namespace;
+  return name === undefined || namespace === undefined ? [] : [`${namespace}/${name}`];
+}
+
+function nameOf(slice: V1EndpointSlice): string {
+  return slice.metadata?.name ?? '';
+}

@@ -1,0 +1,42 @@
+import type { TargetSource } from '../discovery/target-spec.ts';
+import type { Health, PartHealth } from '../telemetry/admin.ts';
+import type { LastResort } from '../telemetry/last-resort.ts';
+import type { LineWriter } from '../telemetry/line-writer.ts';
+import type { Gateway } from './gateway.ts';
+import type { GatewayReport } from './gateway-metrics.ts';
+import { type TargetQuestion, targetReadiness } from './target-readiness.ts';
+
+/** What a gateway shows on its admin port, whether it is one process or several. */
+export interface GatewayAdminView {
+  ready(): Health | Promise<Health>;
+  report(): GatewayReport | Promise<GatewayReport>;
+  targetReady(question: TargetQuestion): PartHealth | Promise<PartHealth>;
+  setLogLevel(level: string): void;
+}
+
+/** What the admin port shows of a gateway in this process. */
+export function adminViewOf(parts: {
+  readonly gateway: Gateway;
+  readonly targets: TargetSource;
+  readonly lines: LineWriter;
+  readonly lastResort: LastResort;
+  readonly setLogLevel: (level: string) => void;
+  /** Whether it takes connections already. */
+  readonly listening: () => boolean;
+}): GatewayAdminView {
+  const { gateway, targets, lines, lastResort } = parts;
+  return {
+    ready: () => {
+      const { ready } = gateway;
+      return ready.ok && !parts.listening() ? { ok: false, reason: 'not listening yet' } : ready;
+    },
+    report: () => ({
+      counters: gateway.counters.snapshot(),
+      balancers: gateway.balancers,
+      accessLogDropped: lines.dropped,
+      processErrors: lastResort.counts,
+    }),
+    targetReady: (question) => targetReadiness(targets, question),
+    setLogLevel: parts.setLogLevel,
+  };
+}

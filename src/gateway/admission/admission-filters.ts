@@ -1,0 +1,78 @@
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { FaultRule } from '../../policy/faults/fault-rules.ts';
+import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
+import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
+import { AdmissionFilter } from '../../proxy/filters/admission.ts';
+import { RateLimiter } from '../../proxy/filters/rate-limiter.ts';
+import type { Target } from '../../proxy/upstream/target.ts';
+
+export interface AdmissionFiltersOptions {
+  readonly counters: ProxyCounters;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Processes that share the port: each lets through its part of every limit. */
+  readonly workers: number;
+}
+
+interface Shared {
+  readonly limiter: RateLimiter;
+  readonly users: Set<Target>;
+}
+
+/** The filters of all targets. Limits of one key have one state, whichever targets they stand before, and keep it as long as they say the same. */
+export class AdmissionFilters {
+  readonly #options: AdmissionFiltersOptions;
+  readonly #filters = new Map<Target, AdmissionFilter>();
+  readonly #limiters = new Map<string, Shared>();
+
+  constructor(options: AdmissionFiltersOptions) {
+    this.#options = options;
+  }
+
+  /** What holds for a target from the next request on. */
+  set(target: Target, limits: readonly RateLimits[], faults: readonly FaultRule[] = []): void {
+    if (limits.length === 0 && faults.length === 0) {
+      this.drop(target);
+      return;
+    }
+    const limiters = limits.map((one) => this.#limiter(one, target));
+    this.#release(target, new Set(limits.map(({ key }) => key)));
+    const filter = this.#filters.get(target) ?? this.#make(target);
+    target.filter = filter.set(limiters, faults) ? filter : undefined;
+  }
+
+  /** Nothing stands before a target any more. */
+  drop(target: Target): void {
+    target.filter = undefined;
+    if (this.#filters.delete(target)) this.#release(target, new Set());
+  }
+
+  #make(target: Target): AdmissionFilter {
+    const { counters, clock, random } = this.#options;
+    const { label } = target;
+    const onEmpty = () => this.drop(target);
+    const filter = new AdmissionFilter({ label, counters, clock, random, onEmpty });
+    this.#filters.set(target, filter);
+    return filter;
+  }
+
+  #limiter(limits: RateLimits, target: Target): RateLimiter {
+    const { key } = limits;
+    const known = this.#limiters.get(key);
+    if (known !== undefined && isDeepStrictEqual(known.limiter.limits, limits)) {
+      known.users.add(target);
+      return known.limiter;
+    }
+    const limiter = new RateLimiter(limits, { matches: matchesIdentity, shares: this.#options.workers });
+    this.#limiters.set(key, { limiter, users: new Set(known?.users).add(target) });
+    return limiter;
+  }
+
+  #release(target: Target, kept: ReadonlySet<string>): void {
+    for (const [key, { users }] of this.#limiters)
+      if (!kept.has(key) && users.delete(target) && users.size === 0) this.#limiters.delete(key);
+  }
+}

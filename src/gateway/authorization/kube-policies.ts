@@ -1,0 +1,372 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { tellAll } from '../../base/isolation.ts';
+import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
+import { sleep, type Timer } from '../../base/clock.ts';
+import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
+import type { TargetSpec } from '../../discovery/target-spec.ts';
+import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
+import { servedKinds } from '../../kube/client/served-kinds.ts';
+import type { Health } from '../../telemetry/admin.ts';
+import { limitsOf } from './policy-rate-limits.ts';
+import {
+  type AuthorizationPolicy,
+  type ExternalWorkload,
+  type MeshTlsAuthentication,
+  type NetworkAuthentication,
+  POLICY_GROUP,
+  type RateLimitPolicy,
+  type Server,
+  type ServerAuthorization,
+  WORKLOAD_GROUP,
+} from '../../api/linkerd/policy-kinds.ts';
+import {
+  gatewayRules,
+  type OwnPod,
+  type PolicyFacts,
+  type Rule,
+  rulesFor,
+  strangersOf,
+} from './policy-rules.ts';
+import type { PolicySource } from './policy-source.ts';
+import { ForeignEndpoints } from './foreign-endpoints.ts';
+import {
+  type PolicyClient,
+  policyVerdict,
+  type PolicySetting,
+  type PolicyVerdict,
+  UNRESTRICTED,
+} from './policy-verdict.ts';
+import { WatchedKind, type WatchParts } from '../../kube/informer/watched-kind.ts';
+import {
+  externalAddresses,
+  podAddresses,
+  samePod,
+  storedPolicyPod,
+  workloadOfExternal,
+  workloadOfPod,
+} from './workload.ts';
+
+export interface KubePoliciesOptions extends WatchParts {
+  /** As it is now: the trust domain follows the gateway's own identity. */
+  readonly setting: () => PolicySetting;
+  /** Absent: the gateway does not run in a pod, so no Server can select it. */
+  readonly own: OwnPod | undefined;
+  /** Whether Servers of the targets count, or only those of the gateway itself (as with Linkerd's gateway). */
+  readonly targets: boolean;
+  /** How often the API server is asked which kinds it serves; default 20 s. A removal is believed at the second look. */
+  readonly lookMs?: number;
+}
+
+const LOOK_MS = 20_000;
+/** The same while it does not answer and nothing is known yet. */
+const RETRY_MS = 1000;
+/** Who is connected is told of changes with this delay; requests are judged by what is known when they come. A Server and its policy that are applied together come one after the other, and nobody should be cut off in between. */
+const GATHER_MS = 500;
+const BY_ADDRESS = 'address';
+
+/**
+ * Linkerd's policies of the cluster that the gateway stands in. Watches them where their kinds are installed, notices within a minute when that changes, and refuses everybody until it knows. While
+ * the API server cannot be reached, the last known policies hold.
+ */
+export function openKubePolicies(options: KubePoliciesOptions): PolicySource {
+  return new KubePolicies(options);
+}
+
+/** Whether policies hold: not known yet; none installed; installed. */
+type State = 'unknown' | 'off' | 'on';
+
+class KubePolicies implements PolicySource {
+  readonly #options: KubePoliciesOptions;
+  readonly #servers: WatchedKind<Server>;
+  readonly #policies: WatchedKind<AuthorizationPolicy>;
+  readonly #serverAuthorizations: WatchedKind<ServerAuthorization>;
+  readonly #meshTls: WatchedKind<MeshTlsAuthentication>;
+  readonly #networks: WatchedKind<NetworkAuthentication>;
+  readonly #rateLimits: WatchedKind<RateLimitPolicy>;
+  readonly #externals: WatchedKind<ExternalWorkload>;
+  readonly #pods: WatchedKind<V1Pod>;
+  readonly #facts: PolicyFacts;
+  readonly #listeners = new Set<(namespace: string | undefined) => void>();
+  readonly #stop = new AbortController();
+  readonly #looking: Promise<void>;
+  readonly #versions = new Map<string, number>();
+  #version = 0;
+  /** Rules of targets as they were last asked for, and of the gateway. */
+  #rules = new WeakMap<TargetSpec, { readonly version: number; readonly rules: readonly Rule[] }>();
+  /** Whose rules follow from what is in other namespaces. */
+  readonly #strangers = new ForeignEndpoints();
+  #state: State = 'unknown';
+  #joining = false;
+  /** Namespaces of changes that listeners have not been told of; undefined = all. */
+  readonly #untold = new Set<string | undefined>();
+  #telling: Timer | undefined;
+  #problem: string | undefined;
+
+  constructor(options: KubePoliciesOptions) {
+    this.#options = options;
+    this.#servers = this.#kind<Server>(POLICY_GROUP, 'Server', 'servers');
+    this.#policies = this.#kind<AuthorizationPolicy>(
+      POLICY_GROUP,
+      'AuthorizationPolicy',
+      'authorizationpolicies',
+    );
+    this.#serverAuthorizations = this.#kind<ServerAuthorization>(
+      POLICY_GROUP,
+      'ServerAuthorization',
+      'serverauthorizations',
+    );
+    this.#meshTls = this.#kind<MeshTlsAuthentication>(
+      POLICY_GROUP,
+      'MeshTLSAuthentication',
+      'meshtlsauthentications',
+    );
+    this.#networks = this.#kind<NetworkAuthentication>(
+      POLICY_GROUP,
+      'NetworkAuthentication',
+      'networkauthentications',
+    );
+    this.#rateLimits = this.#kind<RateLimitPolicy>(
+      POLICY_GROUP,
+      'HTTPLocalRateLimitPolicy',
+      'httplocalratelimitpolicies',
+    );
+    this.#externals = this.#kind<ExternalWorkload>(WORKLOAD_GROUP, 'ExternalWorkload', 'externalworkloads', {
+      indexes: { [BY_ADDRESS]: externalAddresses },
+    });
+    this.#pods = this.#kind<V1Pod>('', 'Pod', 'pods', {
+      transform: storedPolicyPod,
+      indexes: { [BY_ADDRESS]: podAddresses },
+    });
+    this.#facts = this.#factsOfStores();
+    this.#followStores();
+    this.#looking = this.#look();
+  }
+
+  get ready(): Health {
+    if (this.#state === 'unknown') {
+      const error = this.#kinds().find((kind) => kind.error !== undefined)?.error;
+      const problem = error === undefined ? this.#problem : describeError(error);
+      return {
+        ok: false,
+        reason: `policies are not known yet${problem === undefined ? '' : `: ${problem}`}`,
+      };
+    }
+    const broken = this.#kinds().find((kind) => kind.error !== undefined);
+    if (broken?.error === undefined) return { ok: true, reason: '' };
+    return { ok: true, reason: `${broken.plural} as last known: ${messageOf(broken.error)}` };
+  }
+
+  version(namespace: string): number {
+    return this.#version + (this.#versions.get(namespace) ?? 0);
+  }
+
+  verdict(spec: TargetSpec, namespace: string, client: PolicyClient): PolicyVerdict {
+    if (this.#state === 'off') return UNRESTRICTED;
+    if (this.#state === 'unknown')
+      return { allowed: false, policy: '', reason: 'the policies of this cluster are not known yet' };
+    return policyVerdict(this.#facts, this.#rulesOf(spec, namespace), client, this.#options.setting());
+  }
+
+  limits(spec: TargetSpec, namespace: string): readonly RateLimits[] {
+    if (this.#state !== 'on' || this.#rateLimits.store.size === 0) return [];
+    return limitsOf(this.#facts, this.#rulesOf(spec, namespace), this.#options.setting());
+  }
+
+  subscribe(listener: (namespace: string | undefined) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('stopped'));
+    this.#telling?.cancel();
+    await this.#looking;
+    await Promise.all(this.#kinds().map((kind) => kind.stop()));
+  }
+
+  #rulesOf(spec: TargetSpec, namespace: string): readonly Rule[] {
+    const version = this.version(namespace);
+    const known = this.#rules.get(spec);
+    if (known?.version === version) return known.rules;
+    const { own, targets } = this.#options;
+    const rules = [
+      ...(own === undefined ? [] : gatewayRules(this.#facts, own)),
+      ...(targets ? rulesFor(this.#facts, { namespace, endpoints: spec.endpoints }) : []),
+    ];
+    this.#rules.set(spec, { version, rules });
+    if (targets)
+      this.#strangers.note(namespace, strangersOf(this.#facts, { namespace, endpoints: spec.endpoints }));
+    return rules;
+  }
+
+  /** The kinds whose objects belong to one namespace each. */
+  #scoped(): WatchedKind<KubeObject>[] {
+    return [
+      this.#servers,
+      this.#policies,
+      this.#serverAuthorizations,
+      this.#rateLimits,
+      this.#externals,
+    ] as unknown as WatchedKind<KubeObject>[];
+  }
+
+  /** Those that policies of any namespace may refer to. */
+  #shared(): WatchedKind<KubeObject>[] {
+    return [this.#meshTls, this.#networks] as unknown as WatchedKind<KubeObject>[];
+  }
+
+  #kinds(): WatchedKind<KubeObject>[] {
+    return [...this.#scoped(), ...this.#shared(), this.#pods as unknown as WatchedKind<KubeObject>];
+  }
+
+  #kind<T extends KubeObject>(
+    group: string,
+    kind: string,
+    plural: string,
+    options: {
+      transform?: (object: T) => T | undefined;
+      indexes?: Readonly<Record<string, (object: T) => string[]>>;
+    } = {},
+  ): WatchedKind<T> {
+    const resource = { group, kind, plural, namespaced: true };
+    return new WatchedKind<T>(this.#options, resource, { ...options, onSynced: () => this.#settle() });
+  }
+
+  #factsOfStores(): PolicyFacts {
+    return {
+      servers: (namespace) => this.#servers.in(namespace),
+      authorizationPolicies: (namespace) => this.#policies.in(namespace),
+      serverAuthorizations: (namespace) => this.#serverAuthorizations.in(namespace),
+      rateLimits: (namespace) => this.#rateLimits.in(namespace),
+      meshTlsAuthentication: (namespace, name) => this.#meshTls.store.get(keyOf({ namespace, name })),
+      networkAuthentication: (namespace, name) => this.#networks.store.get(keyOf({ namespace, name })),
+      workloadsAt: (address) => [
+        ...this.#pods.store.byIndex(BY_ADDRESS, address).map(workloadOfPod),
+        ...this.#externals.store.byIndex(BY_ADDRESS, address).map(workloadOfExternal),
+      ],
+      pod: (namespace, name) => {
+        const pod = this.#pods.store.get(keyOf({ namespace, name }));
+        return pod === undefined ? undefined : workloadOfPod(pod);
+      },
+    };
+  }
+
+  #followStores(): void {
+    for (const kind of this.#scoped())
+      kind.store.subscribe('policies: rules of a namespace', ({ object }) =>
+        this.#changed(object.metadata?.namespace),
+      );
+    for (const kind of this.#shared())
+      kind.store.subscribe('policies: rules of all', () => this.#changed(undefined));
+    this.#pods.store.subscribe('policies: pods', ({ object, previous, type }) => {
+      if (type === 'updated' && previous !== undefined && samePod(object, previous)) return;
+      this.#changed(object.metadata?.namespace);
+      for (const address of podAddresses(object)) this.#arrived(address);
+    });
+    this.#externals.store.subscribe('policies: external workloads', ({ object }) => {
+      for (const address of externalAddresses(object)) this.#arrived(address);
+    });
+  }
+
+  /** Something has come to an address, or gone from it, that targets had without anybody knowing what is there. */
+  #arrived(address: string): void {
+    for (const namespace of this.#strangers.waitingFor(address)) this.#bump(namespace);
+  }
+
+  #changed(namespace: string | undefined): void {
+    this.#bump(namespace);
+    if (namespace === undefined) return;
+    for (const user of this.#strangers.usersOf(namespace)) this.#bump(user);
+  }
+
+  #bump(namespace: string | undefined): void {
+    // The gateway's own rules count for every target.
+    const all = namespace === undefined || namespace === this.#options.own?.namespace;
+    if (all) this.#version++;
+    else this.#versions.set(namespace, (this.#versions.get(namespace) ?? 0) + 1);
+    if (this.#state === 'on') this.#tellSoon(all ? undefined : namespace);
+  }
+
+  #tellSoon(namespace: string | undefined): void {
+    const { clock } = this.#options;
+    this.#untold.add(namespace);
+    this.#telling ??= clock.after(
+      GATHER_MS,
+      () => {
+        this.#telling = undefined;
+        const all = this.#untold.has(undefined);
+        const concerned = all ? [undefined] : [...this.#untold];
+        this.#untold.clear();
+        for (const one of concerned) tellAll('listeners of policies', this.#listeners, one);
+      },
+      { unref: true },
+    );
+  }
+
+  /** Policies begin to hold when all of them are known: half of them would allow or refuse the wrong ones. */
+  #settle(): void {
+    if (this.#state === 'on' || !this.#kinds().every((kind) => kind.synced || this.#spared(kind))) return;
+    this.#enter(this.#servers.watched ? 'on' : 'off');
+  }
+
+  /** Limits that cannot be read do not keep everybody out, as who may come in is known without them; `ready` says so. */
+  #spared(kind: WatchedKind<KubeObject>): boolean {
+    return kind.plural === this.#rateLimits.plural && kind.error !== undefined;
+  }
+
+  /** Kinds that were installed while traffic flows get until the next look to become known; then they are as unknown as at the start. */
+  #join(): void {
+    this.#settle();
+    if (this.#state !== 'off') return;
+    if (this.#joining) this.#enter('unknown');
+    else this.#joining = true;
+  }
+
+  #enter(state: State): void {
+    this.#joining = false;
+    if (this.#state === state) return;
+    const { log } = this.#options;
+    if (state === 'on') log.info("Linkerd's policies hold here");
+    else if (state === 'unknown')
+      log.error("Linkerd's policies are installed and not known, all are refused");
+    else if (this.#state === 'on') log.warn("Linkerd's policies are not installed any more, none holds");
+    this.#state = state;
+    this.#version++;
+    this.#tellSoon(undefined);
+  }
+
+  async #look(): Promise<void> {
+    const { clock, log, lookMs = LOOK_MS } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await this.#lookOnce();
+        this.#problem = undefined;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (this.#problem === undefined)
+          log.warn({ err: error }, 'which policies are installed is not known, asking again');
+        this.#problem = describeError(error);
+      }
+      const wait = this.#problem !== undefined && this.#state === 'unknown' ? RETRY_MS : lookMs;
+      await sleep(clock, wait, signal).catch(() => undefined);
+    }
+  }
+
+  async #lookOnce(): Promise<void> {
+    const { client } = this.#options;
+    const served = new Map<string, ReadonlyMap<string, string>>();
+    for (const group of [POLICY_GROUP, WORKLOAD_GROUP])
+      served.set(group, await servedKinds(client, group, this.#stop.signal));
+    for (const kind of [...this.#scoped(), ...this.#shared()]) {
+      const version = served.get(kind.group)?.get(kind.plural);
+      if (version === undefined) await kind.missing();
+      else await kind.installed(version);
+    }
+    // Pods are of interest for what selects them.
+    if (this.#servers.watched) await this.#pods.installed('v1');
+    else await this.#pods.remove();
+    if (this.#servers.watched) this.#join();
+    else this.#enter('off');
+  }
+}

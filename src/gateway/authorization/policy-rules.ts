@@ -1,0 +1,140 @@
+import type { KubeObject } from '../../kube/objects/resource.ts';
+import { selects } from './label-match.ts';
+import type {
+  AuthorizationPolicy,
+  MeshTlsAuthentication,
+  NetworkAuthentication,
+  RateLimitPolicy,
+  Server,
+  ServerAuthorization,
+} from '../../api/linkerd/policy-kinds.ts';
+import type { Workload } from './workload.ts';
+
+/** What is known of policies and of what they select, however it was learnt. */
+export interface PolicyFacts {
+  servers(namespace: string): readonly Server[];
+  authorizationPolicies(namespace: string): readonly AuthorizationPolicy[];
+  serverAuthorizations(namespace: string): readonly ServerAuthorization[];
+  meshTlsAuthentication(namespace: string, name: string): MeshTlsAuthentication | undefined;
+  networkAuthentication(namespace: string, name: string): NetworkAuthentication | undefined;
+  rateLimits(namespace: string): readonly RateLimitPolicy[];
+  /** What is at an address, in whatever namespace. */
+  workloadsAt(address: string): readonly Workload[];
+  pod(namespace: string, name: string): Workload | undefined;
+}
+
+/** Where traffic goes: the endpoints of one target. */
+export interface Destination {
+  readonly namespace: string;
+  readonly endpoints: readonly { readonly host: string; readonly port: number }[];
+}
+
+/** The pod that the gateway runs in. */
+export interface OwnPod {
+  readonly namespace: string;
+  readonly name: string;
+  /** Where it listens for other clusters. */
+  readonly port: number;
+}
+
+/** Something that has to allow a client. */
+export type Rule =
+  | { readonly kind: 'server'; readonly server: Server }
+  /** Of a workload's port that no Server selects. */
+  | { readonly kind: 'default'; readonly policy: string };
+
+/** Names of the gateway's port: Linkerd's gateway is a proxy's inbound port, and Linkerd's chart selects it as such. */
+const OWN_PORT_NAMES: readonly string[] = ['linkerd-proxy', 'mc-gateway'];
+
+/**
+ * What has to allow a client of a target: each Server that selects one of its endpoints and, for endpoints without, the default policy of their pods. In a fixed order, none twice. Pure.
+ *
+ * The Servers are those of the namespace that the pod is in, which need not be the Service's: a slice made by hand can name any pod, and its owner's rules hold.
+ *
+ * Where none of the addresses is known as a pod (a pod so new that its endpoints were heard of first, or endpoints made by hand), every Server of the namespace that could mean the port counts: what is not known is not let through.
+ */
+export function rulesFor(facts: PolicyFacts, { namespace, endpoints }: Destination): Rule[] {
+  const found = new Set<Server>();
+  const defaults = new Set<string>();
+  let known = false;
+  for (const { host, port } of endpoints) {
+    for (const workload of facts.workloadsAt(host)) {
+      known = true;
+      judge(facts.servers(workload.namespace), workload, port, { found, defaults });
+    }
+  }
+  if (!known) {
+    const ports = new Set(endpoints.map(({ port }) => port));
+    for (const server of facts.servers(namespace)) {
+      const port = server.spec?.port;
+      if (ports.size > 0 && (typeof port !== 'number' || ports.has(port))) found.add(server);
+    }
+  }
+  return inOrder(found, defaults);
+}
+
+/** What has to allow a client of the gateway, whatever it wants. Pure. */
+export function gatewayRules(facts: PolicyFacts, { namespace, name, port }: OwnPod): Rule[] {
+  const servers = facts.servers(namespace);
+  const found = new Set<Server>();
+  const defaults = new Set<string>();
+  const pod = facts.pod(namespace, name);
+  if (pod === undefined) {
+    for (const server of servers) {
+      const wanted = server.spec?.port ?? '';
+      if (wanted === port || OWN_PORT_NAMES.includes(String(wanted))) found.add(server);
+    }
+  } else {
+    const ports = new Map([...pod.ports, ...OWN_PORT_NAMES.map((alias) => [alias, [port]] as const)]);
+    judge(servers, { ...pod, ports }, port, { found, defaults });
+  }
+  return inOrder(found, defaults);
+}
+
+/** What a target's rules depend on outside of its own namespace. Pure. */
+export function strangersOf(
+  facts: PolicyFacts,
+  { namespace, endpoints }: Destination,
+): { readonly namespaces: ReadonlySet<string>; readonly unknown: ReadonlySet<string> } {
+  const namespaces = new Set<string>();
+  const unknown = new Set<string>();
+  for (const { host } of endpoints) {
+    const found = facts.workloadsAt(host);
+    if (found.length === 0) unknown.add(host);
+    for (const workload of found) if (workload.namespace !== namespace) namespaces.add(workload.namespace);
+  }
+  return { namespaces, unknown };
+}
+
+function judge(
+  servers: readonly Server[],
+  workload: Workload,
+  port: number,
+  into: { found: Set<Server>; defaults: Set<string> },
+): void {
+  const selecting = servers.filter((server) => selectsPort(server, workload, port));
+  for (const server of selecting) into.found.add(server);
+  if (selecting.length === 0 && workload.defaultPolicy !== undefined)
+    into.defaults.add(workload.defaultPolicy);
+}
+
+function selectsPort({ spec = {} }: Server, { kind, labels, ports }: Workload, port: number): boolean {
+  const selector = kind === 'Pod' ? spec.podSelector : spec.externalWorkloadSelector;
+  if (selector === undefined || !selects(selector, labels, true)) return false;
+  if (typeof spec.port === 'number') return spec.port === port;
+  return ports.get(spec.port ?? '')?.includes(port) ?? false;
+}
+
+function inOrder(servers: ReadonlySet<Server>, defaults: ReadonlySet<string>): Rule[] {
+  return [
+    ...[...servers].sort(byName).map((server) => ({ kind: 'server', server }) as const),
+    ...[...defaults].sort().map((policy) => ({ kind: 'default', policy }) as const),
+  ];
+}
+
+/** By name: what is found must not depend on the order in which objects came. Of one name, by namespace. */
+export function byName(a: KubeObject, b: KubeObject): number {
+  const nameOf = ({ metadata }: KubeObject) => `${metadata?.name ?? ''} ${metadata?.namespace ?? ''}`;
+  const [left, right] = [nameOf(a), nameOf(b)];
+  return left < right ? -1 : Number(left > right);
+}

@@ -1,0 +1,219 @@
+import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
+import { inNetworks } from './networks.ts';
+import { selects } from './label-match.ts';
+import {
+  type AuthorizationPolicy,
+  isReferenceTo,
+  POLICY_GROUP,
+  type Server,
+  type ServerAuthorization,
+} from '../../api/linkerd/policy-kinds.ts';
+import { byName, type PolicyFacts, type Rule } from './policy-rules.ts';
+
+/** Who asks. */
+export interface PolicyClient {
+  readonly identity: string;
+  /** As the gateway sees it: where addresses are translated on the way, that of whatever translates. */
+  readonly address: string;
+}
+
+/** Where the policies stand. */
+export interface PolicySetting {
+  /** Ends of the identities of this cluster's service accounts. */
+  readonly controlNamespace: string;
+  readonly trustDomain: string;
+  /** What `cluster-authenticated` and `cluster-unauthenticated` mean. */
+  readonly clusterNetworks: readonly string[];
+}
+
+export interface PolicyVerdict {
+  readonly allowed: boolean;
+  /** `group/kind/name` of what decided; empty when there was nothing to decide. */
+  readonly policy: string;
+  /** Why not, without the name of what was asked for; empty when allowed. */
+  readonly reason: string;
+}
+
+/** Nothing restricts. */
+export const UNRESTRICTED: PolicyVerdict = { allowed: true, policy: '', reason: '' };
+
+/** Whether every one of the rules allows a client. It is allowed by what the last rule says, so put the most specific ones last; it is refused by the first that does not allow it. Pure. */
+export function policyVerdict(
+  facts: PolicyFacts,
+  rules: readonly Rule[],
+  client: PolicyClient,
+  setting: PolicySetting,
+): PolicyVerdict {
+  let verdict = UNRESTRICTED;
+  for (const rule of rules) {
+    verdict =
+      rule.kind === 'server'
+        ? serverVerdict(facts, rule.server, client, setting)
+        : defaultVerdict(rule.policy, client, setting);
+    if (!verdict.allowed) return verdict;
+  }
+  return verdict;
+}
+
+/** One object that lets clients use a Server. */
+interface Grant {
+  readonly kind: 'AuthorizationPolicy' | 'ServerAuthorization';
+  readonly name: string;
+  readonly allows: boolean;
+}
+
+function serverVerdict(
+  facts: PolicyFacts,
+  server: Server,
+  client: PolicyClient,
+  setting: PolicySetting,
+): PolicyVerdict {
+  const { name = '', namespace = '' } = server.metadata ?? {};
+  const grants: Grant[] = [
+    ...facts
+      .authorizationPolicies(namespace)
+      .filter((policy) => targets(policy, server))
+      .sort(byName)
+      .map((policy) => ({
+        kind: 'AuthorizationPolicy' as const,
+        name: policy.metadata?.name ?? '',
+        allows: policyAllows(facts, policy, client, setting),
+      })),
+    ...facts
+      .serverAuthorizations(namespace)
+      .filter((authorization) => authorizes(authorization, server))
+      .sort(byName)
+      .map((authorization) => ({
+        kind: 'ServerAuthorization' as const,
+        name: authorization.metadata?.name ?? '',
+        allows: authorizationAllows(authorization, client, setting),
+      })),
+  ];
+  const granting = grants.find((grant) => grant.allows);
+  if (granting !== undefined) return allow(POLICY_GROUP, granting.kind, granting.name);
+  const access = server.spec?.accessPolicy ?? 'deny';
+  if (access !== 'deny' && defaultAllows(access, client, setting)) return allow('', 'default', access);
+  const policy = labelOf(POLICY_GROUP, 'Server', name);
+  return { allowed: false, policy, reason: refusal(`${namespace}/${name}`, namespace, grants, client) };
+}
+
+function refusal(server: string, namespace: string, grants: readonly Grant[], client: PolicyClient): string {
+  const who = `client ${client.identity} from ${client.address}`;
+  const [only] = grants;
+  if (only === undefined) return `Server ${server} has no policy that allows ${who}`;
+  if (grants.length === 1) return `${only.kind} ${namespace}/${only.name} does not allow ${who}`;
+  return `none of the ${grants.length} policies of Server ${server} allows ${who}`;
+}
+
+function allow(group: string, kind: string, name: string): PolicyVerdict {
+  return { allowed: true, policy: labelOf(group, kind, name), reason: '' };
+}
+
+/** As Linkerd's metrics have it: kinds in lower case, names without namespace. */
+function labelOf(group: string, kind: string, name: string): string {
+  return `${group}/${kind.toLowerCase()}/${name}`;
+}
+
+function defaultVerdict(policy: string, client: PolicyClient, setting: PolicySetting): PolicyVerdict {
+  if (defaultAllows(policy, client, setting)) return allow('', 'default', policy);
+  return {
+    allowed: false,
+    policy: labelOf('', 'default', policy),
+    reason: `the default inbound policy ${policy} does not allow client ${client.identity} from ${client.address}`,
+  };
+}
+
+/** Policies that are known by name only. Whoever gets this far is authenticated. One that is not known allows nobody. */
+function defaultAllows(policy: string, { address }: PolicyClient, setting: PolicySetting): boolean {
+  switch (policy) {
+    case 'all-authenticated':
+    case 'all-unauthenticated':
+    case 'audit':
+      return true;
+    case 'cluster-authenticated':
+    case 'cluster-unauthenticated':
+      return inNetworks(
+        setting.clusterNetworks.map((cidr) => ({ cidr })),
+        address,
+      );
+    default:
+      return false;
+  }
+}
+
+/** Whether a policy is about a Server. One about a route only does not count: it lets through less than the whole Server. */
+function targets({ metadata, spec }: AuthorizationPolicy, server: Server): boolean {
+  const target = spec?.targetRef ?? {};
+  if (isReferenceTo(target, POLICY_GROUP, 'Server')) return target.name === server.metadata?.name;
+  return isReferenceTo(target, '', 'Namespace') && target.name === metadata?.namespace;
+}
+
+function policyAllows(
+  facts: PolicyFacts,
+  { metadata, spec }: AuthorizationPolicy,
+  client: PolicyClient,
+  setting: PolicySetting,
+): boolean {
+  return (spec?.requiredAuthenticationRefs ?? []).every((ref) => {
+    const { name = '', namespace = metadata?.namespace ?? '' } = ref;
+    if (isReferenceTo(ref, POLICY_GROUP, 'MeshTLSAuthentication')) {
+      const patterns = patternsOf(facts, namespace, name, setting);
+      return patterns.some((pattern) => matchesIdentity(pattern, client.identity));
+    }
+    if (isReferenceTo(ref, POLICY_GROUP, 'NetworkAuthentication')) {
+      const networks = facts.networkAuthentication(namespace, name)?.spec?.networks ?? [];
+      return inNetworks(networks, client.address);
+    }
+    // What is not understood cannot be met.
+    if (!isReferenceTo(ref, '', 'ServiceAccount')) return false;
+    return matchesIdentity(accountIdentity(name, namespace, setting), client.identity);
+  });
+}
+
+/** Identities of a MeshTLSAuthentication; none when it does not exist, or refers to what is not understood. */
+function patternsOf(
+  facts: PolicyFacts,
+  namespace: string,
+  name: string,
+  setting: PolicySetting,
+): readonly string[] {
+  const spec = facts.meshTlsAuthentication(namespace, name)?.spec ?? {};
+  const patterns = [...(spec.identities ?? [])];
+  for (const ref of spec.identityRefs ?? []) {
+    const { name: of = '' } = ref;
+    if (isReferenceTo(ref, '', 'ServiceAccount'))
+      patterns.push(accountIdentity(of, ref.namespace ?? namespace, setting));
+    else if (isReferenceTo(ref, '', 'Namespace'))
+      patterns.push(`*.${accountIdentity('', of, setting).slice(1)}`);
+    else return [];
+  }
+  return patterns;
+}
+
+function authorizes({ spec }: ServerAuthorization, server: Server): boolean {
+  const { name, selector } = spec?.server ?? {};
+  if (name !== undefined) return name === server.metadata?.name;
+  return selector !== undefined && selects(selector, server.metadata?.labels, false);
+}
+
+function authorizationAllows(
+  { metadata, spec }: ServerAuthorization,
+  client: PolicyClient,
+  setting: PolicySetting,
+): boolean {
+  const { networks, unauthenticated, meshTLS = {} } = spec?.client ?? {};
+  if (networks !== undefined && !inNetworks(networks, client.address)) return false;
+  if (unauthenticated === true || meshTLS.unauthenticatedTLS === true) return true;
+  const own = metadata?.namespace ?? '';
+  const counters = (meshTLS.serviceAccounts ?? []).map(({ name = '', namespace = own }) =>
+    accountIdentity(name, namespace, setting),
+  );
+  return [...(meshTLS.identities ?? []), ...counters].some((pattern) =>
+    matchesIdentity(pattern, client.identity),
+  );
+}
+
+/** Of this cluster: an account of the same name elsewhere is the same only where clusters share a trust domain. */
+export function accountIdentity(name: string, namespace: string, setting: PolicySetting): string {
+  return `${name}.${namespace}.serviceaccount.identity.${setting.controlNamespace}.${setting.trustDomain}`;
+}

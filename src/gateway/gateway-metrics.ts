@@ -1,0 +1,163 @@
+import type { SocketAddress } from '../base/address.ts';
+import { type CountersSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
+import { countersExposition, serviceOf } from '../proxy/metrics/counters-exposition.ts';
+import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
+import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
+import type { Registry } from '../telemetry/registry.ts';
+
+/** Endpoints of one service as its balancer sees them. */
+export interface BalancerCounts {
+  readonly ready: number;
+  readonly known: number;
+}
+
+/** Everything that a gateway process has to tell, as plain JSON. */
+export interface GatewayReport {
+  readonly counters: CountersSnapshot;
+  /** By `name:port`, of services that have been asked for. */
+  readonly balancers: Readonly<Record<string, BalancerCounts>>;
+  /** Lines that the access log had to leave out. */
+  readonly accessLogDropped: number;
+  /** What came to nobody's hands. */
+  readonly processErrors: ProcessErrors;
+}
+
+/** The state of worker processes. */
+export interface WorkerCounts {
+  /** Workers that carry traffic. */
+  readonly ready: number;
+  /** How many there should be. */
+  readonly wanted: number;
+  /** Workers that ended and were replaced. */
+  readonly restarts: number;
+}
+
+export const EMPTY_REPORT: GatewayReport = {
+  counters: EMPTY_SNAPSHOT,
+  balancers: {},
+  accessLogDropped: 0,
+  processErrors: NO_PROCESS_ERRORS,
+};
+
+/** What several processes tell together. Each of them balances over the same endpoints, so those are not added but the best view is taken. */
+export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
+  const balancers: Record<string, BalancerCounts> = { ...a.balancers };
+  for (const [label, counts] of Object.entries(b.balancers)) {
+    const other = balancers[label];
+    balancers[label] = {
+      ready: Math.max(counts.ready, other?.ready ?? 0),
+      known: Math.max(counts.known, other?.known ?? 0),
+    };
+  }
+  return {
+    counters: addSnapshots(a.counters, b.counters),
+    balancers,
+    accessLogDropped: a.accessLogDropped + b.accessLogDropped,
+    processErrors: {
+      exceptions: a.processErrors.exceptions + b.processErrors.exceptions,
+      rejections: a.processErrors.rejections + b.processErrors.rejections,
+      contained: a.processErrors.contained + b.processErrors.contained,
+    },
+  };
+}
+
+const PARENT = ['parent_group', 'parent_kind', 'parent_namespace', 'parent_name', 'parent_port'];
+const BACKEND = ['backend_group', 'backend_kind', 'backend_namespace', 'backend_name', 'backend_port'];
+
+/** What a gateway publishes beside the data path's numbers. `docs/reference/metrics.md` lists the same. */
+export const gatewayFamilies = {
+  endpoints: {
+    name: 'outbound_http_balancer_endpoints',
+    type: 'gauge',
+    labels: ['endpoint_state', ...PARENT, ...BACKEND],
+    help: 'Endpoints of services that have been asked for, by whether they get traffic.',
+  },
+  build: {
+    name: 'proxy_build_info',
+    type: 'gauge',
+    labels: ['vendor', 'version', 'runtime'],
+    help: 'What runs here; always 1.',
+  },
+  workers: {
+    name: 'linkspan_gateway_workers',
+    type: 'gauge',
+    labels: ['state'],
+    help: 'Worker processes that are wanted, and that are ready.',
+  },
+  restarts: {
+    name: 'linkspan_gateway_worker_restarts_total',
+    type: 'counter',
+    labels: [],
+    help: 'Worker processes that ended and were replaced.',
+  },
+  accessLogDropped: {
+    name: 'linkspan_access_log_dropped_total',
+    type: 'counter',
+    labels: [],
+    help: 'Lines of the access log that were left out because nobody took them fast enough.',
+  },
+} as const satisfies Record<string, MetricFamily>;
+
+export interface GatewayMetricsOptions {
+  readonly listen: SocketAddress;
+  readonly version: string;
+  /** Where the numbers come from: this process, or all workers. */
+  report(): GatewayReport | Promise<GatewayReport>;
+  workers(): WorkerCounts | Promise<WorkerCounts>;
+}
+
+/** Publishes a gateway's numbers. Costs nothing until somebody asks. */
+export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
+  registry.addText(async () => {
+    const [report, workers] = await Promise.all([options.report(), options.workers()]);
+    const counters = countersExposition(report.counters, 'inbound', options.listen);
+    return piecesOf(counters, gatewayExposition(report, workers, options.version));
+  });
+}
+
+function* piecesOf(...expositions: Exposition[]): Iterable<string> {
+  for (const exposition of expositions) yield* exposition.pieces();
+}
+
+function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version: string): Exposition {
+  const out = new Exposition();
+  out.write(
+    gatewayFamilies.endpoints,
+    Object.entries(report.balancers)
+      .values()
+      .flatMap(([label, { ready, known }]) => [
+        [{ endpoint_state: 'ready', ...backendLabels(label) }, ready] as const,
+        [{ endpoint_state: 'pending', ...backendLabels(label) }, known - ready] as const,
+      ]),
+  );
+  const bun = process.versions['bun'];
+  const runtime = bun === undefined ? `node ${process.versions.node}` : `bun ${bun}`;
+  out.write(gatewayFamilies.build, [[{ vendor: 'linkspan', version, runtime }, 1]]);
+  const { ready, wanted, restarts } = workers;
+  out.write(gatewayFamilies.workers, [
+    [{ state: 'wanted' }, wanted],
+    [{ state: 'ready' }, ready],
+  ]);
+  out.write(gatewayFamilies.restarts, [[{}, restarts]]);
+  out.write(gatewayFamilies.accessLogDropped, [[{}, report.accessLogDropped]]);
+  writeProcessErrors(out, report.processErrors);
+  return out;
+}
+
+/** A service is its own backend here; what is no Service of Kubernetes goes by its whole name. */
+function backendLabels(label: string): LabelValues {
+  const colon = label.lastIndexOf(':');
+  const { name, namespace, port } = serviceOf(label) ?? {
+    name: label.slice(0, colon),
+    namespace: '',
+    port: label.slice(colon + 1),
+  };
+  const of = (prefix: string) => ({
+    [`${prefix}_group`]: 'core',
+    [`${prefix}_kind`]: 'Service',
+    [`${prefix}_namespace`]: namespace,
+    [`${prefix}_name`]: name,
+    [`${prefix}_port`]: port,
+  });
+  return { ...of('parent'), ...of('backend') };
+}

@@ -1,0 +1,126 @@
+import { fork } from 'node:child_process';
+import type { GatewayAdminView } from '../admin-view.ts';
+import type { GatewayReport } from '../gateway-metrics.ts';
+import type { TargetQuestion } from '../target-readiness.ts';
+import type { Logger } from '../../telemetry/log.ts';
+
+/** Set in the environment of worker processes: their number, from 1. */
+export const WORKER_VARIABLE = 'LINKSPAN_WORKER';
+
+/** What a parent asks its workers. */
+export type WorkerQuestion =
+  | { readonly ask: 'ready' }
+  | { readonly ask: 'report' }
+  | { readonly ask: 'target'; readonly target: TargetQuestion }
+  | { readonly ask: 'level'; readonly level: string };
+
+/** From the parent. */
+export interface AskedWorker {
+  readonly id: number;
+  readonly question: WorkerQuestion;
+}
+
+/** To the parent: an answer, or what it should know unasked. */
+export type Told =
+  | { readonly id: number; readonly answer: unknown }
+  | { readonly event: 'started' }
+  | { readonly event: 'last'; readonly report: GatewayReport };
+
+/** A worker process as its parent sees it. */
+export interface WorkerHandle {
+  readonly pid: number | undefined;
+  /** Never throws: one that is gone does not hear. */
+  send(asked: AskedWorker): void;
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+export interface WorkerEvents {
+  onMessage(told: Told): void;
+  /** Called once. */
+  onExit(how: string): void;
+}
+
+/** This process's number among the workers of a gateway; undefined when it is no worker. */
+export function workerNumber(env: NodeJS.ProcessEnv): number | undefined {
+  const text = env[WORKER_VARIABLE];
+  return text === undefined || process.send === undefined ? undefined : Number(text);
+}
+
+/** Starts this program once more with the same command line, as a worker. */
+export function forkWorker(number: number, events: WorkerEvents): WorkerHandle {
+  const [, program = '', ...args] = process.argv;
+  const env: NodeJS.ProcessEnv = { ...process.env, [WORKER_VARIABLE]: String(number) };
+  // A worker's parent is this process, whatever started this one.
+  delete env['LINKSPAN_LAUNCHER'];
+  const child = fork(program, args, {
+    env,
+    serialization: 'json',
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  let exited = false;
+  const exit = (how: string) => {
+    if (!exited) events.onExit(how);
+    exited = true;
+  };
+  child.on('message', (message) => events.onMessage(message as Told));
+  child.on('exit', (code, signal) => exit(signal === null ? `exit code ${code ?? 0}` : signal));
+  child.on('error', (error) => exit(error.message));
+  return {
+    pid: child.pid,
+    send: (asked) => {
+      if (child.connected) child.send(asked, () => undefined);
+    },
+    kill: (signal) => void child.kill(signal),
+  };
+}
+
+/** A worker's line to its parent. */
+export interface ParentLine {
+  /** The worker has all it needs and is going to serve. */
+  started(): void;
+  /** Tells the last numbers and hangs up. */
+  close(): Promise<void>;
+}
+
+/** Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and it would go on holding the port. */
+export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
+  const orphaned = () => process.exit(1);
+  process.on('disconnect', orphaned);
+  const send = process.send?.bind(process);
+  const tell = (told: Told) =>
+    new Promise<void>((resolve) => {
+      if (send === undefined || !process.connected) resolve();
+      else send(told, undefined, undefined, () => resolve());
+    });
+  const reply = async (id: number, question: WorkerQuestion) => {
+    let answer: unknown;
+    try {
+      answer = await answerOf(view, question);
+    } catch (err) {
+      // The parent takes silence for a worker that hangs.
+      log.error({ err, ask: question.ask }, 'the parent was not answered');
+      return;
+    }
+    await tell({ id, answer });
+  };
+  process.on('message', (message) => {
+    const { id, question } = message as AskedWorker;
+    void reply(id, question);
+  });
+  return {
+    started: () => void tell({ event: 'started' }),
+    close: async () => {
+      await tell({ event: 'last', report: await view.report() });
+      process.off('disconnect', orphaned);
+      if (process.connected) process.disconnect?.();
+    },
+  };
+}
+
+function answerOf(view: GatewayAdminView, question: WorkerQuestion): unknown {
+  if (question.ask === 'ready') return view.ready();
+  if (question.ask === 'report') return view.report();
+  if (question.ask === 'target') return view.targetReady(question.target);
+  view.setLogLevel(question.level);
+  return true;
+}

@@ -1,0 +1,86 @@
+import { describeError, type LinkspanError } from '../../api/errors/linkspan-error.ts';
+import type { Health } from '../../telemetry/admin.ts';
+import {
+  checkChain,
+  checkKey,
+  checkValidity,
+  identityOf,
+  iso,
+  parseCertificates,
+} from '../x509/certificate.ts';
+import type { Identity } from './identity.ts';
+import { parsePrivateKey } from '../x509/keys.ts';
+
+/** Linkerd renews at 70 % of a leaf's life; with less than this share left, whoever renews has stopped. */
+const EXPIRY_WARNING_SHARE = 0.2;
+
+/** The identity and the start of its leaf's validity, from which the share of life that is left is known. */
+export interface LoadedIdentity {
+  readonly identity: Identity;
+  readonly notBefore: number;
+}
+
+/** PEM text and where it came from, for messages: a file, a service. */
+export interface PemText {
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface IdentityParts {
+  /** Leaf, then intermediates. */
+  readonly cert: PemText;
+  readonly key: PemText;
+  /** Trust anchors. */
+  readonly ca: PemText;
+}
+
+/**
+ * An identity verified as one set: it parses, the key belongs to the leaf, the leaf names an identity, and its chain leads to the bundle, all of it valid at `now`.
+ * @throws LinkspanError IDENTITY_…
+ */
+export function verifyIdentity({ cert, key, ca }: IdentityParts, now: number): LoadedIdentity {
+  const [leaf, ...intermediates] = parseCertificates(cert.text, cert.path);
+  if (leaf === undefined) throw new TypeError('parseCertificates returns at least one');
+  checkKey(leaf, parsePrivateKey(key.text, key.path), key.path);
+  const name = identityOf(leaf);
+  checkValidity(leaf, now, 'the certificate');
+  checkChain(leaf, intermediates, parseCertificates(ca.text, ca.path), now);
+  const identity = { name, cert: cert.text, key: key.text, ca: ca.text, notAfter: leaf.notAfter };
+  return { identity, notBefore: leaf.notBefore };
+}
+
+/** Why what is there now, or was to replace it, was refused. */
+export interface IdentityRefusal {
+  readonly error: LinkspanError;
+  /** It is the very set in use: it was good once, and time has passed over it. */
+  readonly inUse: boolean;
+}
+
+/**
+ * What `/ready` says about an identity. Not ok without one and when it has expired; ok with a reason when less than a fifth of its life is left, and while what
+ * should replace it is refused.
+ * @param loaded the last good set
+ * @param failed how the source says that a new set could not be had: `the new one was refused`
+ */
+export function identityHealth(
+  loaded: LoadedIdentity | undefined,
+  refusal: IdentityRefusal | undefined,
+  now: number,
+  failed: string,
+): Health {
+  const why = refusal === undefined ? '' : describeError(refusal.error);
+  if (loaded === undefined) return { ok: false, reason: why === '' ? 'no identity yet' : why };
+  if (refusal?.inUse === true) return { ok: false, reason: why };
+  const { notAfter } = loaded.identity;
+  const also = why === '' ? '' : `; ${failed}: ${why}`;
+  if (now > notAfter) return { ok: false, reason: `the identity in use expired at ${iso(notAfter)}${also}` };
+  if (expiresSoon(loaded, now)) {
+    return { ok: true, reason: `the identity expires at ${iso(notAfter)} and has not been renewed${also}` };
+  }
+  return { ok: true, reason: why === '' ? '' : `the last good identity is in use${also}` };
+}
+
+function expiresSoon(loaded: LoadedIdentity, now: number): boolean {
+  const life = loaded.identity.notAfter - loaded.notBefore;
+  return loaded.identity.notAfter - now < life * EXPIRY_WARNING_SHARE;
+}

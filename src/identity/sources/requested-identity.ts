@@ -1,0 +1,219 @@
+import { backoffDelay, type Random } from '../../base/backoff.ts';
+import { sleep, type Clock } from '../../base/clock.ts';
+import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
+import type { Health } from '../../telemetry/admin.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { iso } from '../x509/certificate.ts';
+import { makeCertificateRequest } from '../x509/certificate-request.ts';
+import type { Identity, IdentitySource } from './identity.ts';
+import { IdentityState } from './identity-state.ts';
+import { type LoadedIdentity, verifyIdentity } from './loaded-identity.ts';
+import { renewalDelayMs } from './renewal.ts';
+import type { TrustAnchors } from './trust-anchors.ts';
+
+/** What an issuer gave. */
+export interface IssuedLeaf {
+  /** PEM: leaf, then intermediates. */
+  readonly cert: string;
+  /** Until when the issuer says that it is good, milliseconds since the epoch; default the leaf's own end. */
+  readonly validUntil?: number;
+}
+
+/** Somebody who certifies this workload: Linkerd's identity service, a Kubernetes signer. */
+export interface LeafIssuer {
+  /** Who it is, for messages. */
+  readonly where: string;
+  /** The identity that this workload may ask for. */
+  name(signal: AbortSignal): Promise<string>;
+  /** One try. @throws LinkspanError */
+  issue(request: LeafRequest, signal: AbortSignal): Promise<IssuedLeaf>;
+  close(): Promise<void>;
+}
+
+export interface LeafRequest {
+  readonly name: string;
+  /** PKCS#10. */
+  readonly der: Buffer;
+  /** The bundle that leaf and issuer are held against, PEM. */
+  readonly anchors: string;
+}
+
+export interface RequestedIdentityOptions {
+  readonly issuer: LeafIssuer;
+  readonly anchors: TrustAnchors;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+const RETRY = { minMs: 500, maxMs: 30_000 };
+/** How often the time is looked at while nothing is to be done: a machine that slept has a leaf to renew although no timer has run out. */
+const LOOK_MS = 15_000;
+
+/**
+ * An identity whose key is made here, in memory, and whose certificate is asked for and renewed at 70 % of its life, each time for a new key. What does not verify
+ * (chain, name, time) is refused and the old leaf kept. New trust anchors are taken at once when the leaf in use leads to one of them; when it does not, the old set
+ * stays until there is a leaf that does, which is asked for at once. Owns, and closes, its issuer and anchors.
+ */
+export function openRequestedIdentity(options: RequestedIdentityOptions): IdentitySource {
+  const source = new RequestedIdentity(options);
+  source.start();
+  return source;
+}
+
+class RequestedIdentity implements IdentitySource {
+  readonly #options: RequestedIdentityOptions;
+  readonly #state: IdentityState;
+  readonly #stop = new AbortController();
+  /** Ends the wait before the next request. */
+  #wake = new AbortController();
+  /** Wall-clock time of the next request. */
+  #renewAt = 0;
+  #running: Promise<void> = Promise.resolve();
+  #unsubscribe: () => void = () => undefined;
+
+  constructor(options: RequestedIdentityOptions) {
+    this.#options = options;
+    this.#state = new IdentityState({ ...options, failed: 'renewal failed' });
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#options.anchors.subscribe(() => this.#anchorsChanged());
+    this.#running = this.#run();
+  }
+
+  current(): Identity | undefined {
+    return this.#state.current;
+  }
+
+  subscribe(listener: () => void): () => void {
+    return this.#state.subscribe(listener);
+  }
+
+  get ready(): Health {
+    return this.#state.ready;
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('closed'));
+    this.#wake.abort();
+    this.#unsubscribe();
+    this.#state.close();
+    await this.#running;
+    await Promise.all([this.#options.issuer.close(), this.#options.anchors.close()]);
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random } = this.#options;
+    const { signal } = this.#stop;
+    let failures = 0;
+    while (!signal.aborted) {
+      this.#wake = new AbortController();
+      try {
+        if (this.#anchorsPending()) this.#renewAt = clock.now() + LOOK_MS;
+        else await this.#renew();
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#state.refuse(coded(error, this.#options.issuer.where), false);
+        this.#renewAt = clock.now() + backoffDelay(failures++, RETRY, random);
+      }
+      await this.#untilDue();
+    }
+  }
+
+  async #untilDue(): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#wake;
+    for (;;) {
+      const left = this.#renewAt - clock.now();
+      if (left <= 0 || signal.aborted || this.#stop.signal.aborted) return;
+      await sleep(clock, Math.min(left, LOOK_MS), signal).catch(() => undefined);
+      this.#state.look();
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { issuer, clock, log } = this.#options;
+    const { signal } = this.#stop;
+    const before = this.#anchors();
+    const name = await issuer.name(signal);
+    const { key, der } = makeCertificateRequest(name);
+    const issued = await issuer.issue({ name, der, anchors: before.text }, signal);
+    signal.throwIfAborted();
+    const now = clock.now();
+    const cert = { path: issuer.where, text: issued.cert };
+    const parts = { cert, key: { path: 'the key made for it', text: key }, ca: this.#anchors() };
+    const loaded = limited(verifyIdentity(parts, now), issued.validUntil, issuer.where, now);
+    if (loaded.identity.name !== name.toLowerCase()) {
+      throw new LinkspanError(
+        'IDENTITY_NAME_MISMATCH',
+        `${issuer.where}: the certificate is for ${loaded.identity.name}, asked for was ${name}`,
+      );
+    }
+    const delayMs = renewalDelayMs(now, loaded.identity.notAfter);
+    this.#renewAt = now + delayMs;
+    this.#state.take(loaded);
+    log.debug({ identity: name, renewAt: iso(this.#renewAt) }, 'next renewal');
+  }
+
+  /** They are being read for the first time, and nothing is wrong so far; whoever reads them will tell. */
+  #anchorsPending(): boolean {
+    const { anchors } = this.#options;
+    return anchors.current() === undefined && anchors.problem === undefined;
+  }
+
+  /** @throws LinkspanError while there is no good bundle */
+  #anchors(): { path: string; text: string } {
+    const { anchors } = this.#options;
+    const found = anchors.current();
+    if (found !== undefined) return found;
+    throw (
+      anchors.problem ?? new LinkspanError('IDENTITY_MISSING', 'the trust anchors have not been read yet')
+    );
+  }
+
+  #anchorsChanged(): void {
+    const { anchors, clock } = this.#options;
+    const used = this.current();
+    const found = anchors.current();
+    if (used === undefined || found === undefined) {
+      this.#wake.abort();
+      return;
+    }
+    try {
+      const parts = {
+        cert: { path: 'the certificate in use', text: used.cert },
+        key: { path: 'its key', text: used.key },
+        ca: found,
+      };
+      this.#state.take(limited(verifyIdentity(parts, clock.now()), used.notAfter, '', clock.now()));
+      if (anchors.problem !== undefined) this.#state.refuse(anchors.problem, false);
+    } catch (error) {
+      this.#state.refuse(coded(error, found.path), false);
+      this.#wake.abort();
+    }
+  }
+}
+
+/** A leaf ends when its issuer says, if that is earlier. @throws LinkspanError IDENTITY_EXPIRED */
+function limited(
+  loaded: LoadedIdentity,
+  validUntil: number | undefined,
+  where: string,
+  now: number,
+): LoadedIdentity {
+  if (validUntil === undefined || validUntil >= loaded.identity.notAfter) return loaded;
+  if (validUntil <= now) {
+    throw new LinkspanError(
+      'IDENTITY_EXPIRED',
+      `${where}: by its own word the certificate was good until ${iso(validUntil)}`,
+    );
+  }
+  return { ...loaded, identity: { ...loaded.identity, notAfter: validUntil } };
+}
+
+function coded(error: unknown, where: string): LinkspanError {
+  if (error instanceof LinkspanError) return error;
+  return new LinkspanError('IDENTITY_INVALID', `${where}: ${messageOf(error)}`, { cause: error });
+}

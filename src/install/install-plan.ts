@@ -1,0 +1,69 @@
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import type { InstallFacts } from './install-facts.ts';
+import { differences, joinValues, type Values } from './values.ts';
+
+/** Where a cluster stands before `install` or `upgrade`, and what that means. */
+export interface StandingOptions {
+  readonly verb: 'install' | 'upgrade';
+  readonly namespace: string;
+  /** Go on where an installation would be changed that is not known. */
+  readonly force: boolean;
+}
+
+/**
+ * Whether the verb fits what is there.
+ * @throws LinkspanError HELM_RELEASE, NOT_INSTALLED
+ */
+export function assertFits(facts: InstallFacts, options: StandingOptions): void {
+  const { verb, namespace, force } = options;
+  if (facts.helmRelease !== undefined && !force)
+    throw new LinkspanError(
+      'HELM_RELEASE',
+      `Linkspan in ${namespace} was installed by Helm, as release ${facts.helmRelease}`,
+    );
+  if (verb === 'install' || facts.stored !== undefined) return;
+  const why = facts.deployed
+    ? 'Linkspan is there, but not the values that it was installed with'
+    : 'Linkspan is not installed';
+  throw new LinkspanError('NOT_INSTALLED', `namespace ${namespace}: ${why}`);
+}
+
+/**
+ * An `install` on top of another one repeats it; it does not quietly put values back to their defaults.
+ * @throws LinkspanError INSTALLED_OTHERWISE with the keys that differ
+ */
+export function assertSameValues(facts: InstallFacts, wanted: Values, options: StandingOptions): void {
+  if (options.verb === 'upgrade' || options.force || facts.stored === undefined) return;
+  const differ = differences(facts.stored, wanted);
+  if (differ.length === 0) return;
+  throw new LinkspanError(
+    'INSTALLED_OTHERWISE',
+    `Linkspan is installed in ${options.namespace} with other values: ${differ.join(', ')}`,
+  );
+}
+
+/**
+ * What the cluster itself says about values, below all that a person gives: where Linkerd is installed, gateway and egress get their certificates from it, so that meshed clients and other Linkerd
+ * clusters trust them, and other clusters' Linkerd may read what Linkerd's own account lets it read (flat mirrors, `linkerd multicluster check`).
+ */
+export function clusterValues(facts: InstallFacts, ownIssuer: boolean): Values {
+  if (facts.linkerd === undefined) return {};
+  const { clusterDomain, trustDomain } = facts.linkerd;
+  const values = { clusterDomain, identityTrustDomain: trustDomain, remoteAccess: { linkerd: true } };
+  return ownIssuer ? values : joinValues(values, { identity: { source: 'linkerd' } });
+}
+
+/** `repository:tag`, `repository@sha256:…` or `repository` as values. @throws LinkspanError CONFIG_INVALID */
+export function imageValues(image: string): Values {
+  const match =
+    /^(?<repository>[^\s@]+?)(?::(?<tag>[A-Za-z0-9_][\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$/.exec(
+      image,
+    );
+  const { repository, tag = '', digest = '' } = match?.groups ?? {};
+  if (repository === undefined)
+    throw new LinkspanError(
+      'CONFIG_INVALID',
+      `install: --image: "${image}" is not an image such as registry.example/linkspan:1.0`,
+    );
+  return { image: { repository, tag, digest } };
+}

@@ -1,0 +1,37 @@
+import { overlongAnnotations } from '../../api/annotations.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { keyOf, type KubeObject } from '../objects/resource.ts';
+
+/** Says in the log which annotations of the objects of one kind are too long to be read: once, and again when they are others. */
+export class OverlongAnnotations {
+  readonly #log: Logger;
+  readonly #resource: string;
+  /** What was said last, by object. */
+  readonly #said = new Map<string, string>();
+
+  /** @param resource plural of the kind, for the log */
+  constructor(resource: string, log: Logger) {
+    this.#resource = resource;
+    this.#log = log;
+  }
+
+  /** An object has come. */
+  look(object: KubeObject): void {
+    const problems = overlongAnnotations(object.metadata?.annotations);
+    if (problems.length === 0 && this.#said.size === 0) return;
+    const key = keyOf(object);
+    const text = problems.join('; ');
+    if (text === (this.#said.get(key) ?? '')) return;
+    if (text === '') {
+      this.forget(object);
+      return;
+    }
+    this.#said.set(key, text);
+    this.#log.warn({ resource: this.#resource, object: key, problems }, 'annotations too long to be read');
+  }
+
+  /** An object has gone. */
+  forget(object: KubeObject): void {
+    this.#said.delete(keyOf(object));
+  }
+}

@@ -1,0 +1,398 @@
+import type { V1Lease } from '@kubernetes/client-node';
+import type { Random } from '../../base/backoff.ts';
+import { sleep, type Clock, type Timer } from '../../base/clock.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../client/kube-client.ts';
+import { LeaseRecord } from './lease-record.ts';
+import { leases } from '../objects/resource.ts';
+import type { IndexedStore, StoreChange } from '../informer/store.ts';
+
+export interface LeaderElectionOptions {
+  readonly client: Pick<KubeClient, 'get' | 'create' | 'replace' | 'delete'>;
+  readonly namespace: string;
+  readonly name: string;
+  /** Who this replica is; two replicas must not share it. */
+  readonly identity: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Does the work of a term; must end soon after the signal aborts. No other replica writes before that, nor before the Lease has run out. */
+  readonly onTerm: (signal: AbortSignal) => Promise<void>;
+  /** The namespace's Leases, kept by a reflector. With it a follower asks the API server nothing, and learns of a released Lease at once. Default: it asks every `retryMs`. */
+  readonly store?: IndexedStore<V1Lease>;
+  /** Others may take the Lease when its holder has not renewed it for so long; default 30 s (client-go's and Linkerd's). */
+  readonly durationMs?: number;
+  /** The holder gives up when it could not renew for so long; must be below `durationMs`, default half of it. */
+  readonly renewDeadlineMs?: number;
+  /** Time between renewals; default a sixth of `durationMs` (5 s). */
+  readonly renewMs?: number;
+  /** Time until the next try after a failure, and between a follower's questions without a store; default 2 s, less for a short Lease. */
+  readonly retryMs?: number;
+  /** How long to wait before a free Lease is taken that another held last; default 0. Replicas that hold more wait longer, and so share the Leases. */
+  readonly claimDelayMs?: () => number;
+}
+
+/** One try's outcome: `lost` = somebody else holds it. */
+type Outcome = 'held' | 'lost' | 'failed';
+
+/** Giving the Lease back must not hold up the end of the process. */
+const RELEASE_MS = 5000;
+
+/**
+ * Leader election over a coordination.k8s.io/v1 Lease, with client-go's rules, so that it excludes Linkerd's own controller too. Every write is bound to the
+ * resourceVersion that is known, so stale knowledge costs a conflict and never a second holder. Clocks of different machines are never compared: a Lease has run
+ * out when this replica has seen it unchanged for its whole duration, and the holder counts its own time from before it asked.
+ */
+export class LeaderElector {
+  readonly #options: LeaderElectionOptions;
+  readonly #times: { durationMs: number; deadlineMs: number; renewMs: number; retryMs: number };
+  readonly #record: LeaseRecord;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+  #leader = false;
+  /** From the start of a term to the end of its work; longer than `#leader`. */
+  #inTerm = false;
+  #removing = false;
+  /** Whether the record is what was last heard; false after an answer that left it open. */
+  #known = false;
+  #failing = false;
+  #woken = false;
+  #wakeUp: (() => void) | undefined;
+
+  /** @throws RangeError when the deadline is not below the duration: two holders could then work at once */
+  constructor(options: LeaderElectionOptions) {
+    this.#options = options;
+    const { durationMs = 30_000, identity, clock } = options;
+    const deadlineMs = options.renewDeadlineMs ?? durationMs / 2;
+    if (deadlineMs >= durationMs)
+      throw new RangeError(`renewDeadlineMs ${deadlineMs} must be below durationMs ${durationMs}`);
+    this.#times = {
+      durationMs,
+      deadlineMs,
+      renewMs: options.renewMs ?? durationMs / 6,
+      retryMs: options.retryMs ?? Math.min(2000, durationMs / 15),
+    };
+    this.#record = new LeaseRecord({ identity, clock, durationMs });
+  }
+
+  /** Whether this replica holds the Lease now. */
+  get leader(): boolean {
+    return this.#leader;
+  }
+
+  start(): void {
+    this.#running ??= this.#follow();
+  }
+
+  /** Ends the term, waits for its work to end, and gives the Lease back so that another replica takes over at once. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('stopped'));
+    // A term ends with its work, and renews as ever until then.
+    if (!this.#inTerm) this.#wake();
+    await this.#running;
+  }
+
+  /** Like `stop`, and deletes the Lease if this replica holds it: for when there is nothing left that it guards. */
+  async remove(): Promise<void> {
+    this.#removing = true;
+    await this.stop();
+  }
+
+  async #follow(): Promise<void> {
+    const { store, namespace, name } = this.#options;
+    const unsubscribe = store?.subscribe('lease: its record', (change) => this.#changed(change));
+    if (store !== undefined) {
+      const lease = store.get(`${namespace}/${name}`);
+      if (lease !== undefined) this.#record.saw(lease);
+      this.#known = true;
+    }
+    await this.#run();
+    unsubscribe?.();
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const wait = await this.#waitBeforeClaim();
+      const since = wait > 0 ? undefined : await this.#claim();
+      if (since === undefined) await this.#pause(wait > 0 ? wait : this.#retryDelay());
+      else {
+        if (!signal.aborted) await this.#term(since);
+        await this.#giveBack();
+        // Not to be cut short by the news of our own release: work that fails at once must not spin.
+        await sleep(clock, this.#retryDelay(), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Milliseconds until it is worth trying to take the Lease. */
+  async #waitBeforeClaim(): Promise<number> {
+    const { store, clock } = this.#options;
+    if (store === undefined || !this.#known) {
+      const limit = this.#limit(clock.monotonic() + this.#times.deadlineMs);
+      try {
+        await this.#learn(limit.signal);
+      } catch (error) {
+        this.#complain(error);
+        return this.#retryDelay();
+      } finally {
+        limit.cancel();
+      }
+    }
+    const left = this.#record.freeInMs;
+    if (left <= 0) return 0;
+    return store === undefined ? Math.min(left, this.#retryDelay()) : left;
+  }
+
+  /** @returns from when on the Lease is held (monotonic), undefined when it is not */
+  async #claim(): Promise<number | undefined> {
+    const { clock, claimDelayMs } = this.#options;
+    let waited = 0;
+    // Asked again after each wait: what this replica has taken meanwhile counts too.
+    for (;;) {
+      const delay = this.#record.mine ? 0 : (claimDelayMs?.() ?? 0) - waited;
+      if (delay <= 0) break;
+      waited += delay;
+      await sleep(clock, delay, this.#stop.signal).catch(() => undefined);
+      if (this.#stop.signal.aborted || this.#record.freeInMs > 0) return undefined;
+    }
+    const since = clock.monotonic();
+    const { deadlineMs } = this.#times;
+    const held = (await this.#hold(since + deadlineMs)) === 'held';
+    return held && clock.monotonic() - since < deadlineMs ? since : undefined;
+  }
+
+  async #term(since: number): Promise<void> {
+    const { log, name } = this.#options;
+    const end = new AbortController();
+    this.#leader = true;
+    this.#inTerm = true;
+    // What happened before has been taken into account.
+    this.#woken = false;
+    const over = (reason: string) => {
+      if (end.signal.aborted) return;
+      this.#leader = false;
+      end.abort(new Error(reason));
+      if (!this.#stop.signal.aborted) log.warn({ lease: name, why: reason }, 'lease lost');
+    };
+    const onStop = () => over('stopped');
+    this.#stop.signal.addEventListener('abort', onStop, { once: true });
+    log.info({ lease: name }, 'lease held');
+    const work = { ended: false };
+    const working = this.#work(end.signal).then(() => {
+      work.ended = true;
+      this.#leader = false;
+      this.#wake();
+    });
+    await this.#keep(since, work, over);
+    await working;
+    this.#stop.signal.removeEventListener('abort', onStop);
+    this.#inTerm = false;
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    const { log, name, onTerm } = this.#options;
+    try {
+      await onTerm(signal);
+    } catch (error) {
+      log.error({ lease: name, err: error }, 'work of a term failed');
+    }
+  }
+
+  /** Renews until the work has ended, also while it is being ended by `stop`; or until the Lease is lost. */
+  async #keep(
+    since: number,
+    work: { readonly ended: boolean },
+    over: (reason: string) => void,
+  ): Promise<void> {
+    const { clock } = this.#options;
+    const { deadlineMs, renewMs, retryMs } = this.#times;
+    const late = () => over('could not be renewed in time');
+    let renewed = since;
+    // A timer of its own: whatever a renewal does, the work is told in time.
+    let deadline = clock.after(renewed + deadlineMs - clock.monotonic(), late);
+    let wait = renewMs;
+    while (!work.ended) {
+      await this.#pause(Math.min(wait, renewed + deadlineMs - clock.monotonic()));
+      const sentAt = clock.monotonic();
+      if (work.ended || sentAt - renewed >= deadlineMs) break;
+      const outcome = await this.#hold(renewed + deadlineMs);
+      if (outcome === 'lost') over('held by another');
+      if (outcome === 'lost' || clock.monotonic() - renewed >= deadlineMs) break;
+      wait = outcome === 'held' ? renewMs : retryMs;
+      if (outcome === 'failed') continue;
+      renewed = sentAt;
+      deadline.cancel();
+      deadline = clock.after(renewed + deadlineMs - clock.monotonic(), late);
+    }
+    // Where the loop ended by the deadline, its timer is due in this same moment.
+    deadline.cancel();
+    if (!work.ended) late();
+  }
+
+  /** Writes this replica into the Lease: one request, unless what is known proves stale. Ends at `until` (monotonic) at the latest. */
+  async #hold(until: number): Promise<Outcome> {
+    const { client, clock } = this.#options;
+    // So that a request that hangs leaves time for another.
+    const limit = this.#limit(Math.min(until, clock.monotonic() + this.#times.deadlineMs / 3));
+    const { signal } = limit;
+    try {
+      for (let tries = 0; tries < 3; tries++) {
+        try {
+          if (!this.#known) await this.#learn(signal);
+          if (this.#inTerm ? this.#record.heldByOther : this.#record.freeInMs > 0) return 'lost';
+          const { lease } = this.#record;
+          const { namespace, name } = this.#options;
+          const next = this.#record.held({ namespace, name });
+          const written =
+            lease === undefined
+              ? client.create(leases, next, { signal })
+              : client.replace(leases, next, { signal });
+          this.#record.saw(await within(written, signal));
+          this.#failing = false;
+          return 'held';
+        } catch (error) {
+          this.#known = false;
+          if (!isStale(error)) throw error;
+        }
+      }
+    } catch (error) {
+      this.#complain(error);
+    } finally {
+      limit.cancel();
+    }
+    return 'failed';
+  }
+
+  /** Asks the API server what the Lease says. */
+  async #learn(signal: AbortSignal): Promise<void> {
+    const { client, namespace, name } = this.#options;
+    try {
+      this.#record.saw(await within(client.get(leases, { namespace, name }, { signal }), signal));
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      this.#record.saw(undefined);
+    }
+    this.#known = true;
+  }
+
+  /** Ends the holding, after the work: releases the Lease, and deletes it where it is to be removed. Best effort; otherwise it runs out. */
+  async #giveBack(): Promise<void> {
+    const { clock, log, name } = this.#options;
+    const limit = this.#limit(clock.monotonic() + RELEASE_MS);
+    try {
+      const released = await this.#release(limit.signal);
+      // Released first, so that whoever sees the deletion knows that no work goes on.
+      if (released !== undefined && this.#removing) await this.#delete(released, limit.signal);
+    } catch (error) {
+      log.debug({ lease: name, err: error }, 'lease not given back, it runs out by itself');
+    } finally {
+      limit.cancel();
+    }
+  }
+
+  /** @returns the Lease as it is without a holder; undefined when this replica did not hold it */
+  async #release(signal: AbortSignal): Promise<V1Lease | undefined> {
+    const { client } = this.#options;
+    for (let tries = 0; tries < 2; tries++) {
+      try {
+        if (!this.#known) await this.#learn(signal);
+        const next = this.#record.released();
+        if (next === undefined) return undefined;
+        const written = await within(client.replace(leases, next, { signal }), signal);
+        this.#record.saw(written);
+        return written;
+      } catch (error) {
+        this.#known = false;
+        if (!isStale(error)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  /** Deletes the Lease unless somebody has changed it since. */
+  async #delete({ metadata }: V1Lease, signal: AbortSignal): Promise<void> {
+    const { client, namespace, name } = this.#options;
+    const { uid, resourceVersion } = metadata ?? {};
+    const conditions = {
+      signal,
+      ...(uid === undefined ? {} : { uid }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    };
+    await within(client.delete(leases, { namespace, name }, conditions), signal);
+    this.#record.saw(undefined);
+  }
+
+  #changed({ key, type, object }: StoreChange<V1Lease>): void {
+    const { namespace, name, identity } = this.#options;
+    if (key !== `${namespace}/${name}` || this.#record.isOld(object)) return;
+    const lease = type === 'deleted' ? undefined : object;
+    // In a term our own writes are no news; of what another did the next renewal, now, finds the truth.
+    if (this.#inTerm && lease?.spec?.holderIdentity === identity) return;
+    if (this.#inTerm) this.#known = false;
+    else this.#record.saw(lease);
+    this.#wake();
+  }
+
+  #complain(error: unknown): void {
+    const { log, name } = this.#options;
+    log[this.#failing ? 'debug' : 'warn']({ lease: name, err: error }, 'lease not renewed');
+    this.#failing = true;
+  }
+
+  /** Jitter keeps replicas from asking in step. */
+  #retryDelay(): number {
+    return this.#times.retryMs * (1 + 0.2 * this.#options.random());
+  }
+
+  /** A signal that aborts at `until` (monotonic). */
+  #limit(until: number): Timer & { readonly signal: AbortSignal } {
+    const { clock } = this.#options;
+    const controller = new AbortController();
+    const timer = clock.after(until - clock.monotonic(), () =>
+      controller.abort(new Error('no answer in time')),
+    );
+    return { signal: controller.signal, cancel: () => timer.cancel() };
+  }
+
+  /** Waits for `ms`, or until something has happened since the last pause. */
+  async #pause(ms: number): Promise<void> {
+    if (!this.#woken && !this.#stopIdle) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#options.clock.after(ms, resolve);
+        this.#wakeUp = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+    }
+    this.#wakeUp = undefined;
+    this.#woken = false;
+  }
+
+  /** Stopped with no work that must be waited for. */
+  get #stopIdle(): boolean {
+    return this.#stop.signal.aborted && !this.#inTerm;
+  }
+
+  #wake(): void {
+    this.#woken = true;
+    this.#wakeUp?.();
+  }
+}
+
+/** What is known of the Lease is not what it is. */
+function isStale(error: unknown): boolean {
+  return isConflict(error) || isAlreadyExists(error) || isNotFound(error);
+}
+
+/** The promise's result; the signal's reason when it aborts before. */
+function within<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

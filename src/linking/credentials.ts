@@ -1,0 +1,68 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import { isDeepStrictEqual } from 'node:util';
+import { parseDocument } from 'yaml';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../api/names.ts';
+import { loadAccess, type ClusterAccess } from '../kube/client/access.ts';
+import { keyOf } from '../kube/objects/resource.ts';
+
+/** What helps a Secret of another type. */
+const TYPE_STAYS =
+  'The type of a Secret cannot be changed: delete it, and make it anew with `linkspan link` (or `linkspan link-gen`).';
+
+/**
+ * How to reach a target cluster, from the Secret that a Link names.
+ * @throws LinkspanError CREDENTIALS_INVALID that names the Secret and what is wrong with it
+ */
+export function accessFromSecret(secret: V1Secret): ClusterAccess {
+  const where = `Secret ${keyOf(secret)}`;
+  if (secret.type !== CREDENTIALS_SECRET_TYPE) {
+    throw new LinkspanError(
+      'CREDENTIALS_INVALID',
+      `${where} is of type "${secret.type ?? 'Opaque'}", not ${CREDENTIALS_SECRET_TYPE}`,
+      { hint: TYPE_STAYS },
+    );
+  }
+  const encoded = secret.data?.[CREDENTIALS_SECRET_KEY];
+  if (encoded === undefined || encoded === '') {
+    throw new LinkspanError(
+      'CREDENTIALS_INVALID',
+      `${where} has no data under the key "${CREDENTIALS_SECRET_KEY}"`,
+    );
+  }
+  try {
+    return loadAccess({ text: Buffer.from(encoded, 'base64').toString('utf8'), source: where });
+  } catch (error) {
+    const why = messageOf(error);
+    throw new LinkspanError('CREDENTIALS_INVALID', why.startsWith(where) ? why : `${where}: ${why}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Whether two ways to reach a cluster differ in nothing but the token: a client of the one goes on with the token of the other. */
+export function differsInToken(a: ClusterAccess, b: ClusterAccess): boolean {
+  if (a.bearer === undefined || b.bearer === undefined) return false;
+  const rest = (access: ClusterAccess) => ({ ...access, auth: undefined, bearer: undefined });
+  return isDeepStrictEqual(rest(a), rest(b));
+}
+
+/** The kubeconfig with another token for the user of its current context; everything else stays as it was written. */
+export function kubeconfigWithToken(kubeconfig: string, token: string): string {
+  const document = parseDocument(kubeconfig);
+  const {
+    'current-context': current,
+    contexts = [],
+    users = [],
+  } = document.toJS() as {
+    'current-context'?: string;
+    contexts?: { name: string; context?: { user?: string } }[];
+    users?: { name: string }[];
+  };
+  const user = contexts.find(({ name }) => name === current)?.context?.user;
+  const index = users.findIndex(({ name }) => name === user);
+  if (index < 0)
+    throw new LinkspanError('CREDENTIALS_INVALID', 'the kubeconfig names no user to give a token to');
+  document.setIn(['users', index, 'user', 'token'], token);
+  return document.toString({ lineWidth: 0 });
+}

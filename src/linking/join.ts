@@ -1,0 +1,152 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import { readAnnotation } from '../api/annotations.ts';
+import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../api/names.ts';
+import { applyAll, type Applied } from '../manifests/apply.ts';
+import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client/kube-client.ts';
+import {
+  namespaces,
+  secrets,
+  type KubeObject,
+  type ObjectRef,
+  type Resource,
+} from '../kube/objects/resource.ts';
+import { clusterUid } from './cluster-uid.ts';
+import { credentialsName } from './link-manifests.ts';
+import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare-link.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
+import { linkRefusal, type SourceFacts } from './source-verdict.ts';
+
+/** One Link to be made: from a target into a source. */
+export interface Direction {
+  readonly target: Cluster;
+  readonly source: Cluster;
+  /** What is asked for, once it is known whether the source has a Linkerd control plane that wants credentials too. @throws LinkspanError when the two do not go together */
+  readonly request: (linkerdInSource: boolean) => LinkRequest;
+  readonly rebuilt: boolean;
+  readonly force: boolean;
+}
+
+/** A direction that nothing speaks against. */
+export interface PreparedLink {
+  readonly direction: Direction;
+  readonly clusterName: string;
+  readonly ref: { readonly namespace: string; readonly name: string };
+  readonly manifests: readonly KubeObject[];
+  /** The Link as it is, if there is one. */
+  readonly existing: LinkObject | undefined;
+  /** Whether a controller that knows the Link already has to take other credentials up: what its status says is then about the old ones. */
+  readonly replacesCredentials: boolean;
+}
+
+/**
+ * Reads both clusters and decides whether they can be joined. Nothing is written.
+ * @throws LinkspanError everything that `readTarget`, `manifestsFor` and `linkRefusal` find wrong
+ */
+export async function prepareLink(
+  direction: Direction,
+  deps: Pick<KubeClientOptions, 'clock' | 'random'>,
+): Promise<PreparedLink> {
+  const { target, source, rebuilt, force } = direction;
+  // Whether there is a Linkerd does not change where things are.
+  const { namespace, linkerdNamespace, clusterName } = direction.request(false);
+  const credentialsSecret = credentialsName(clusterName);
+  const found = await readSource(source.client, { namespace, linkerdNamespace, credentialsSecret });
+  const request = direction.request(found.linkerdNamespaceExists);
+  const wanted = { clusterName, namespace, credentialsSecret, rebuilt, force };
+  // Before the target is asked for a token: it would be made for nothing.
+  const refusal = linkRefusal(found, { ...wanted, targetUid: await clusterUid(target.client) });
+  if (refusal !== undefined) throw refusal;
+  const facts = await readTarget(target, request, { ...deps, thorough: true });
+  const existing = found.links?.find(({ metadata }) => metadata?.name === clusterName);
+  // A list that is there is the admin's: linking again brings nothing back that was taken out of it.
+  const known = readAnnotation(existing?.metadata?.annotations, IMPORT_GATEWAYS) !== undefined;
+  const manifests = manifestsFor(request, target.access, known ? { ...facts, namedGateways: [] } : facts);
+  return {
+    direction,
+    clusterName,
+    ref: { namespace, name: clusterName },
+    manifests,
+    existing,
+    replacesCredentials: existing !== undefined && !hasCredentials(found.secrets, manifests),
+  };
+}
+
+/**
+ * Applies a Link and its Secrets in the source. A Link that is there gets the new spec as a whole: applied field by field, labels of its former selectors would stay for as long as the one who wrote them (`kubectl apply`) owns them.
+ * @throws what the API server refuses; with `dryRun` that is all that happens
+ */
+export async function applyLink(prepared: PreparedLink, dryRun: boolean): Promise<Applied[]> {
+  const { direction, manifests, existing, ref } = prepared;
+  const { client } = direction.source;
+  const how = { fieldManager: CLI_MANAGER, dryRun };
+  const { force } = direction;
+  if (existing === undefined) return applyAll(client, manifests, { ...how, force });
+  const applied = await applyAll(
+    client,
+    manifests.filter(({ kind }) => kind !== links.kind),
+    { ...how, force },
+  );
+  const wanted = manifests.find(({ kind }) => kind === links.kind) as LinkObject;
+  const annotations = { ...existing.metadata?.annotations, ...wanted.metadata?.annotations };
+  const patch = [
+    { op: 'replace', path: '/spec', value: wanted.spec },
+    { op: 'add', path: '/metadata/annotations', value: annotations },
+  ];
+  const after = await client.patch(links, ref, patch, { type: 'json', ...how });
+  const same = after.metadata?.generation === existing.metadata?.generation;
+  return [...applied, { object: wanted, what: same ? 'unchanged' : 'configured' }];
+}
+
+/** What the source holds already. */
+async function readSource(
+  client: KubeClient,
+  where: { namespace: string; linkerdNamespace: string; credentialsSecret: string },
+): Promise<SourceFacts> {
+  const { namespace, linkerdNamespace, credentialsSecret: name } = where;
+  const [uid, own, linkerd, linkObjects, ...secretsFound] = await Promise.all([
+    clusterUid(client),
+    find(client, namespaces, { name: namespace }),
+    find(client, namespaces, { name: linkerdNamespace }),
+    listLinks(client, namespace),
+    find(client, secrets, { namespace, name }),
+    find(client, secrets, { namespace: linkerdNamespace, name }),
+  ]);
+  return {
+    uid,
+    namespaceExists: own !== undefined,
+    linkerdNamespaceExists: linkerd !== undefined,
+    links: linkObjects,
+    secrets: secretsFound.filter((secret) => secret !== undefined),
+  };
+}
+
+/** The Links of a namespace; undefined where the CustomResourceDefinition is missing. */
+export async function listLinks(client: KubeClient, namespace: string): Promise<LinkObject[] | undefined> {
+  try {
+    return (await client.list(links, { namespace })).items;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** An object, or undefined when there is none. */
+export async function find<T extends KubeObject>(
+  client: KubeClient,
+  resource: Resource<T>,
+  ref: ObjectRef,
+): Promise<T | undefined> {
+  try {
+    return await client.get(resource, ref);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the controller's Secret is there as it will be written. */
+function hasCredentials(found: readonly V1Secret[], manifests: readonly KubeObject[]): boolean {
+  const wanted = manifests.find(({ kind }) => kind === 'Secret') as V1Secret | undefined;
+  const there = found.find(({ metadata }) => metadata?.namespace === wanted?.metadata?.namespace);
+  return there?.data?.[CREDENTIALS_SECRET_KEY] === wanted?.data?.[CREDENTIALS_SECRET_KEY];
+}

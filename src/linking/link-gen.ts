@@ -1,0 +1,217 @@
+import type { V1Secret, V1Service, V1ServiceAccount, V1ServicePort } from '@kubernetes/client-node';
+import { z } from 'zod';
+import { type AnnotationName, readAnnotation } from '../api/annotations.ts';
+import { formatDuration, parseDuration } from '../base/duration.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import {
+  ACCOUNT_NAME,
+  DEFAULT_CLUSTER_DOMAIN,
+  GATEWAY_IDENTITY,
+  GATEWAY_PORT_NAME,
+  GATEWAY_PROBE_PATH,
+  GATEWAY_PROBE_PERIOD,
+  PROBE_PORT_NAME,
+} from '../api/names.ts';
+import { parseYaml } from '../base/yaml.ts';
+import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { configMaps, secrets, serviceAccounts, services } from '../kube/objects/resource.ts';
+import { clusterUid } from './cluster-uid.ts';
+import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
+import { readableNamespaces } from '../api/link/link-schema.ts';
+import { type AccountRef, missingAccount, requestToken } from './token.ts';
+
+/** Settings that say which objects of the target cluster are read. */
+export interface GatherOptions {
+  readonly serviceAccount: string;
+  /** Namespace of the ServiceAccount. */
+  readonly namespace: string;
+  readonly linkerdNamespace: string;
+  readonly gateway: LinkGatewayOptions | undefined;
+  /** Life of the token that is asked for, milliseconds; undefined: the token Secret's, which never ends. */
+  readonly tokenTtlMs: number | undefined;
+}
+
+export interface LinkGatewayOptions {
+  readonly name: string;
+  readonly namespace: string;
+  /** Used instead of the addresses and port that the Service says. */
+  readonly addresses: readonly string[];
+  readonly port: number | undefined;
+}
+
+/** What the target cluster says about itself. */
+export interface TargetFacts {
+  /** What tells this cluster from any other; undefined where it may not be read. */
+  readonly uid: string | undefined;
+  readonly token: string;
+  /** Namespaces that the account may read; undefined: all. */
+  readonly readableNamespaces: readonly string[] | undefined;
+  readonly gateway: TargetGatewayFacts | undefined;
+  /** Gateways that exports name by annotation; undefined: they were not looked for, or may not be. */
+  readonly namedGateways?: readonly NamedGateway[] | undefined;
+  /** Undefined where Linkerd is not installed. */
+  readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
+}
+
+/**
+ * Reads what a Link needs from the target cluster.
+ * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, LINKERD_CONFIG_INVALID, SERVICE_ACCOUNT_MISSING, SERVICE_ACCOUNT_TOKEN_MISSING, TOKEN_REFUSED, or what the client throws
+ */
+export async function gatherTargetFacts(client: KubeClient, options: GatherOptions): Promise<TargetFacts> {
+  const [uid, gateway, linkerd] = await Promise.all([
+    clusterUid(client),
+    options.gateway === undefined ? undefined : readGateway(client, options.gateway),
+    readLinkerd(client, options.linkerdNamespace),
+  ]);
+  const account = await readAccount(client, { namespace: options.namespace, name: options.serviceAccount });
+  // Last: a token of limited life is made, not read.
+  const token = await readToken(client, options);
+  return {
+    uid,
+    token,
+    gateway,
+    linkerd,
+    readableNamespaces: readableNamespaces(account.metadata?.annotations),
+  };
+}
+
+async function readAccount(client: KubeClient, account: AccountRef): Promise<V1ServiceAccount> {
+  try {
+    return await client.get(serviceAccounts, account);
+  } catch (error) {
+    throw isNotFound(error) ? missingAccount(account, error) : error;
+  }
+}
+
+async function readToken(client: KubeClient, options: GatherOptions): Promise<string> {
+  const { serviceAccount, namespace, tokenTtlMs } = options;
+  const account = { namespace, name: serviceAccount };
+  if (tokenTtlMs !== undefined) return requestToken(client, account, tokenTtlMs);
+  const { items } = await client.list(secrets, {
+    namespace,
+    fieldSelector: 'type=kubernetes.io/service-account-token',
+  });
+  return tokenOf(items, serviceAccount, namespace);
+}
+
+/** The bearer token of a ServiceAccount, from whichever token Secret names it. @throws LinkspanError SERVICE_ACCOUNT_TOKEN_MISSING */
+export function tokenOf(candidates: readonly V1Secret[], serviceAccount: string, namespace: string): string {
+  const own = candidates.filter(
+    ({ metadata }) => readAnnotation(metadata?.annotations, ACCOUNT_NAME) === serviceAccount,
+  );
+  const token = own
+    .map((secret) => secret.data?.['token'])
+    .find((value) => value !== undefined && value !== '');
+  if (token !== undefined) return Buffer.from(token, 'base64').toString('utf8');
+  const why =
+    own.length === 0 ? 'there is no token Secret for it' : 'its token Secret has not been filled in yet';
+  throw new LinkspanError(
+    'SERVICE_ACCOUNT_TOKEN_MISSING',
+    `could not find service account token secret for ${namespace}/${serviceAccount}: ${why}`,
+  );
+}
+
+async function readGateway(client: KubeClient, options: LinkGatewayOptions): Promise<TargetGatewayFacts> {
+  try {
+    return gatewayFacts(
+      await client.get(services, { namespace: options.namespace, name: options.name }),
+      options,
+    );
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    throw new LinkspanError(
+      'GATEWAY_NOT_FOUND',
+      `there is no gateway Service ${options.namespace}/${options.name} in the target cluster`,
+      { cause: error },
+    );
+  }
+}
+
+/** The gateway's facts from its Service: annotations, named ports, addresses. @throws LinkspanError GATEWAY_INCOMPLETE */
+export function gatewayFacts(service: V1Service, options: LinkGatewayOptions): TargetGatewayFacts {
+  const name = `${options.name}.${options.namespace}`;
+  const incomplete = (what: string) => new LinkspanError('GATEWAY_INCOMPLETE', `gateway ${name} ${what}`);
+  const annotation = (key: AnnotationName) => {
+    const value = readAnnotation(service.metadata?.annotations, key);
+    if (value === undefined || value === '')
+      throw incomplete(`has no ${key} annotation, or one that is empty or too long`);
+    return value;
+  };
+  const identity = annotation(GATEWAY_IDENTITY);
+  const path = annotation(GATEWAY_PROBE_PATH);
+  const period = probePeriod(annotation(GATEWAY_PROBE_PERIOD));
+  if (period === undefined) throw incomplete(`has a ${GATEWAY_PROBE_PERIOD} annotation that is no duration`);
+  const addresses = options.addresses.length > 0 ? options.addresses : ingressAddresses(service);
+  if (addresses.length === 0) throw incomplete('has no ingress addresses');
+  return {
+    addresses,
+    identity,
+    port: options.port ?? reachablePort(service, GATEWAY_PORT_NAME, incomplete),
+    probe: { path, period, port: reachablePort(service, PROBE_PORT_NAME, incomplete) },
+  };
+}
+
+/** `3` → `3s`, as Linkerd's Links have it: its controller takes Go's durations only, which have a unit and know no days. */
+function probePeriod(text: string): string | undefined {
+  const ms = parseDuration(text);
+  if (ms === undefined || ms === 0) return undefined;
+  return /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text) ? text : formatDuration(ms);
+}
+
+function ingressAddresses(service: V1Service): string[] {
+  return (service.status?.loadBalancer?.ingress ?? [])
+    .map(({ ip, hostname }) => ip ?? hostname ?? '')
+    .filter((item) => item !== '');
+}
+
+function reachablePort(
+  service: V1Service,
+  name: string,
+  incomplete: (what: string) => LinkspanError,
+): number {
+  const port: V1ServicePort | undefined = service.spec?.ports?.find((candidate) => candidate.name === name);
+  if (port === undefined) throw incomplete(`is wrong: could not find port with name ${name}`);
+  if (service.spec?.type !== 'NodePort') return port.port;
+  if (port.nodePort === undefined) throw incomplete(`has no node port for ${name}`);
+  return port.nodePort;
+}
+
+/** What Linkerd's control plane says of its cluster; undefined where it is not installed. @throws LinkspanError LINKERD_CONFIG_INVALID */
+export async function readLinkerd(client: KubeClient, namespace: string): Promise<TargetFacts['linkerd']> {
+  try {
+    const config = await client.get(configMaps, { namespace, name: 'linkerd-config' });
+    return linkerdFacts(config.data?.['values'], `ConfigMap ${namespace}/linkerd-config`);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+const linkerdValues = z.looseObject({
+  clusterDomain: z.string().nullish(),
+  identityTrustDomain: z.string().nullish(),
+});
+
+/**
+ * Linkerd's domains from the values it was installed with; an unset trust domain is the cluster domain.
+ * @throws LinkspanError LINKERD_CONFIG_INVALID
+ */
+export function linkerdFacts(text: string | undefined, where: string): NonNullable<TargetFacts['linkerd']> {
+  let value: unknown;
+  try {
+    value = parseYaml(text ?? '');
+  } catch (error) {
+    const line = messageOf(error).split('\n')[0] ?? '';
+    throw new LinkspanError('LINKERD_CONFIG_INVALID', `${where}: values is no YAML: ${line}`, {
+      cause: error,
+    });
+  }
+  const parsed = linkerdValues.safeParse(value);
+  if (!parsed.success)
+    throw new LinkspanError(
+      'LINKERD_CONFIG_INVALID',
+      `${where}: values has no usable clusterDomain and identityTrustDomain`,
+    );
+  const clusterDomain = parsed.data.clusterDomain || DEFAULT_CLUSTER_DOMAIN;
+  return { clusterDomain, trustDomain: parsed.data.identityTrustDomain || clusterDomain };
+}

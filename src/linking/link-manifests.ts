@@ -1,0 +1,181 @@
+import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
+import { stringify } from 'yaml';
+import { formatDuration } from '../base/duration.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import {
+  CREATED_BY,
+  CREDENTIALS_SECRET_KEY,
+  CREDENTIALS_SECRET_TYPE,
+  DESTINATION_CLUSTER_DOMAIN,
+  DESTINATION_CLUSTER_NAME_LABEL,
+  DESTINATION_TRUST_DOMAIN,
+  IMPORT_GATEWAYS,
+  READABLE_NAMESPACES,
+  TOKEN_TTL,
+} from '../api/names.ts';
+import type { KubeObject } from '../kube/objects/resource.ts';
+import { writeGateways, type AllowedGateway } from '../api/link/import-policy.ts';
+import { links, parseLink, type LinkObject, type LinkSpec } from '../api/link/link-schema.ts';
+
+/** What `link-gen` found out about the target cluster's gateway. */
+export interface TargetGatewayFacts {
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly identity: string;
+  readonly probe: { readonly path: string; readonly port: number; readonly period: string };
+}
+
+/** Everything that the printed objects are made from. */
+export interface LinkManifestFacts {
+  readonly clusterName: string;
+  /** Namespace of the Link and the mirror controller's Secret in the source cluster. */
+  readonly namespace: string;
+  /** Linkerd's namespace: of the destination controller's Secret there, and as the Link says it. */
+  readonly linkerdNamespace: string;
+  readonly clusterDomain: string;
+  readonly trustDomain: string;
+  readonly server: string;
+  /** PEM; always inlined, because a path would mean nothing in a pod. */
+  readonly ca: string | undefined;
+  /** Name that the API server's certificate is checked against, where the kubeconfig names one. */
+  readonly tlsServerName: string | undefined;
+  /** Whether the kubeconfig leaves the API server's certificate unchecked. */
+  readonly skipVerify: boolean;
+  readonly serviceAccount: string;
+  readonly token: string;
+  /** Undefined with `--gateway=false`. */
+  readonly gateway: TargetGatewayFacts | undefined;
+  /** Where in the target the account may look; undefined: everywhere. */
+  readonly readableNamespaces: readonly string[] | undefined;
+  /** Gateways beside it that exports may name by annotation. */
+  readonly allowedGateways: readonly AllowedGateway[];
+  readonly selector: V1LabelSelector;
+  readonly remoteDiscoverySelector: V1LabelSelector;
+  readonly federatedServiceSelector: V1LabelSelector;
+  readonly excludedAnnotations: readonly string[];
+  readonly excludedLabels: readonly string[];
+  /** Life of the token, which the controller then renews; undefined: it never ends. Milliseconds. */
+  readonly tokenTtlMs: number | undefined;
+  /** Whether the Secret for Linkerd's destination controller is printed. */
+  readonly destinationCredentials: boolean;
+  /** Version of this program, recorded as `linkerd.io/created-by`. */
+  readonly version: string;
+}
+
+/** Name of both credentials Secrets. */
+export function credentialsName(clusterName: string): string {
+  return `cluster-credentials-${clusterName}`;
+}
+
+/**
+ * The objects that are applied to the source cluster: the controller's Secret, the destination controller's Secret, the Link.
+ * @throws LinkspanError LINK_INVALID when no controller could use such a Link, before somebody applies it
+ */
+export function linkManifests(facts: LinkManifestFacts): KubeObject[] {
+  const made = link(facts);
+  const verdict = parseLink(made);
+  if (!verdict.ok) {
+    const problems = verdict.problems.map(({ field, problem }) => `${field} ${problem}`);
+    throw new LinkspanError('LINK_INVALID', `the Link would be refused: ${problems.join('; ')}`);
+  }
+  const kubeconfig = Buffer.from(stringify(kubeconfigOf(facts))).toString('base64');
+  const { tokenTtlMs } = facts;
+  const mirrorSecret = secret(facts, kubeconfig, {
+    namespace: facts.namespace,
+    ...(tokenTtlMs === undefined ? {} : { annotations: { [TOKEN_TTL]: formatDuration(tokenTtlMs) } }),
+  });
+  const destinationSecret = secret(facts, kubeconfig, {
+    namespace: facts.linkerdNamespace,
+    labels: { [DESTINATION_CLUSTER_NAME_LABEL]: facts.clusterName },
+    annotations: {
+      [DESTINATION_CLUSTER_DOMAIN]: facts.clusterDomain,
+      [DESTINATION_TRUST_DOMAIN]: facts.trustDomain,
+    },
+  });
+  return [mirrorSecret, ...(facts.destinationCredentials ? [destinationSecret] : []), made];
+}
+
+function secret(
+  facts: LinkManifestFacts,
+  kubeconfig: string,
+  metadata: NonNullable<V1Secret['metadata']>,
+): V1Secret {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: CREDENTIALS_SECRET_TYPE,
+    metadata: { name: credentialsName(facts.clusterName), ...metadata },
+    data: { [CREDENTIALS_SECRET_KEY]: kubeconfig },
+  };
+}
+
+function kubeconfigOf(facts: LinkManifestFacts): object {
+  const { clusterName, serviceAccount, server, ca, tlsServerName, skipVerify, token } = facts;
+  const tls = {
+    ...(ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca).toString('base64') }),
+    ...(tlsServerName === undefined ? {} : { 'tls-server-name': tlsServerName }),
+    ...(skipVerify ? { 'insecure-skip-tls-verify': true } : {}),
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: clusterName, cluster: { server, ...tls } }],
+    contexts: [{ name: clusterName, context: { cluster: clusterName, user: serviceAccount } }],
+    'current-context': clusterName,
+    users: [{ name: serviceAccount, user: { token } }],
+  };
+}
+
+function link(facts: LinkManifestFacts): LinkObject {
+  return {
+    apiVersion: `${links.group}/${links.version}`,
+    kind: links.kind,
+    metadata: {
+      name: facts.clusterName,
+      namespace: facts.namespace,
+      annotations: {
+        [CREATED_BY]: `linkspan/cli ${facts.version}`,
+        ...(facts.readableNamespaces === undefined
+          ? {}
+          : { [READABLE_NAMESPACES]: facts.readableNamespaces.join(',') }),
+        ...(facts.allowedGateways.length === 0
+          ? {}
+          : { [IMPORT_GATEWAYS]: writeGateways(facts.allowedGateways) }),
+      },
+    },
+    spec: {
+      targetClusterName: facts.clusterName,
+      targetClusterDomain: facts.clusterDomain,
+      targetClusterLinkerdNamespace: facts.linkerdNamespace,
+      clusterCredentialsSecret: credentialsName(facts.clusterName),
+      ...gatewaySpec(facts),
+      remoteDiscoverySelector: facts.remoteDiscoverySelector,
+      federatedServiceSelector: facts.federatedServiceSelector,
+      ...(facts.excludedAnnotations.length === 0 ? {} : { excludedAnnotations: facts.excludedAnnotations }),
+      ...(facts.excludedLabels.length === 0 ? {} : { excludedLabels: facts.excludedLabels }),
+    },
+  };
+}
+
+/** Without a gateway there is no selector either, as in Linkerd: nothing can be mirrored through it. */
+function gatewaySpec({ gateway, selector }: LinkManifestFacts): Partial<LinkSpec> {
+  if (gateway === undefined) return {};
+  return {
+    gatewayAddress: gateway.addresses.join(','),
+    gatewayPort: String(gateway.port),
+    gatewayIdentity: gateway.identity,
+    probeSpec: { path: gateway.probe.path, port: String(gateway.probe.port), period: gateway.probe.period },
+    selector,
+  };
+}
+
+/** A gateway that exports of a target name by annotation, as the target has it now. */
+export interface NamedGateway {
+  /** `namespace/name`. */
+  readonly gateway: string;
+  /** How many exports name it. */
+  readonly exports: number;
+  /** Undefined: it says too little, or is not there. */
+  readonly facts: TargetGatewayFacts | undefined;
+  readonly problem: string | undefined;
+}

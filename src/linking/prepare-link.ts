@@ -1,0 +1,116 @@
+import type { V1LabelSelector } from '@kubernetes/client-node';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
+import { isPodAccount, withBearer, type ClusterAccess } from '../kube/client/access.ts';
+import { trustDomainOf } from '../identity/names/trust-domain.ts';
+import { isForbidden, KubeClient, type KubeClientOptions } from '../kube/client/kube-client.ts';
+import type { KubeObject } from '../kube/objects/resource.ts';
+import { assertRights, neededRights } from './account-rights.ts';
+import { apiServerAddress } from './api-address.ts';
+import { gatewaysToAllow, readNamedGateways } from './export-gateways.ts';
+import { gatherTargetFacts, type LinkGatewayOptions, type TargetFacts } from './link-gen.ts';
+import { linkManifests, type NamedGateway } from './link-manifests.ts';
+
+/** A Link as a person asks for it. */
+export interface LinkRequest {
+  /** Name of the target cluster. */
+  readonly clusterName: string;
+  /** Of the Link, and of the account in the target. */
+  readonly namespace: string;
+  readonly linkerdNamespace: string;
+  /** URL of the target's API server as the source reaches it; undefined: the kubeconfig's. */
+  readonly apiServerAddress: string | undefined;
+  readonly serviceAccountName: string;
+  readonly gateway: LinkGatewayOptions | undefined;
+  readonly selector: V1LabelSelector;
+  readonly remoteDiscoverySelector: V1LabelSelector;
+  readonly federatedServiceSelector: V1LabelSelector;
+  readonly excludedAnnotations: readonly string[];
+  readonly excludedLabels: readonly string[];
+  /** Undefined: what Linkerd's configuration in the target says. */
+  readonly clusterDomain: string | undefined;
+  readonly trustDomain: string | undefined;
+  readonly destinationCredentials: boolean;
+  /** Whether the gateways that the target's exports name by annotation now go into the Link's list of allowed ones. */
+  readonly importGateways: boolean;
+  /** Life of the token, milliseconds; undefined: it never ends. */
+  readonly tokenTtlMs: number | undefined;
+  readonly version: string;
+}
+
+/** A cluster and how it is reached. */
+export interface Cluster {
+  readonly access: ClusterAccess;
+  readonly client: KubeClient;
+}
+
+/**
+ * Reads in the target what a Link needs. The account's rights are checked where a Link that lacks them would come to nothing.
+ * @param thorough whether mirroring's rights are checked too, and not only that a token of limited life can be renewed
+ * @throws LinkspanError as `gatherTargetFacts` and `assertRights` do, or API_SERVER_ADDRESS_LOCAL
+ */
+export async function readTarget(
+  target: Cluster,
+  request: LinkRequest,
+  options: Pick<KubeClientOptions, 'clock' | 'random'> & { readonly thorough: boolean },
+): Promise<TargetFacts> {
+  const { serviceAccountName, namespace, linkerdNamespace, gateway, tokenTtlMs } = request;
+  const gathered = await gatherTargetFacts(target.client, {
+    serviceAccount: serviceAccountName,
+    namespace,
+    linkerdNamespace,
+    gateway,
+    tokenTtlMs,
+  });
+  const facts: TargetFacts = { ...gathered, namedGateways: await namedGateways(target.client, request) };
+  if (!options.thorough && tokenTtlMs === undefined) return facts;
+  const account = { namespace, name: serviceAccountName };
+  const needed = neededRights(account, tokenTtlMs !== undefined, facts.readableNamespaces);
+  const client = new KubeClient(withBearer(target.access, facts.token), options);
+  try {
+    await assertRights(client, account, options.thorough ? needed : needed.slice(-1));
+  } finally {
+    await client.close();
+  }
+  return facts;
+}
+
+async function namedGateways(
+  client: KubeClient,
+  { gateway, importGateways }: LinkRequest,
+): Promise<readonly NamedGateway[] | undefined> {
+  if (gateway === undefined || !importGateways) return undefined;
+  try {
+    return await readNamedGateways(client);
+  } catch (error) {
+    // Somebody who may not list Services everywhere can link all the same.
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The Secrets and the Link. @throws LinkspanError LINK_INVALID, API_SERVER_ADDRESS_LOCAL */
+export function manifestsFor(request: LinkRequest, access: ClusterAccess, facts: TargetFacts): KubeObject[] {
+  const server = apiServerAddress(request.apiServerAddress, {
+    server: access.server,
+    inCluster: isPodAccount(access),
+  });
+  const clusterDomain = request.clusterDomain ?? facts.linkerd?.clusterDomain ?? DEFAULT_CLUSTER_DOMAIN;
+  return linkManifests({
+    ...request,
+    clusterDomain,
+    trustDomain:
+      request.trustDomain ??
+      facts.linkerd?.trustDomain ??
+      trustDomainOf(facts.gateway?.identity ?? '') ??
+      clusterDomain,
+    server,
+    ca: access.ca,
+    tlsServerName: access.tlsServerName,
+    skipVerify: access.skipVerify,
+    serviceAccount: request.serviceAccountName,
+    token: facts.token,
+    gateway: facts.gateway,
+    readableNamespaces: facts.readableNamespaces,
+    allowedGateways: gatewaysToAllow(facts.namedGateways ?? [], facts.gateway),
+  });
+}

@@ -1,0 +1,141 @@
+import type { V1PolicyRule } from '@kubernetes/client-node';
+import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL, READABLE_NAMESPACES } from '../api/names.ts';
+import type { KubeObject } from '../kube/objects/resource.ts';
+import type { AccountRef } from './token.ts';
+
+const READ = ['get', 'list', 'watch'];
+
+/**
+ * What a source cluster may do in a target: read what is exported, nothing else. Endpoints say what slices say; Linkerd's mirror controller lists them and ends after 60 s if it may not
+ * (test/integration/linkerd-programs.test.ts).
+ */
+export const MIRROR_RULES: readonly V1PolicyRule[] = [
+  { apiGroups: [''], resources: ['services', 'endpoints'], verbs: READ },
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
+];
+
+/**
+ * What a source that runs Linkerd wants beside that: its destination controller for flat mirrors, its `check` for the trust anchors
+ * (linkerd2 `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`, less the right to write Events: the account stays one that reads).
+ */
+export const LINKERD_RULES: readonly V1PolicyRule[] = [
+  { apiGroups: [''], resources: ['pods'], verbs: READ },
+  { apiGroups: ['apps'], resources: ['replicasets'], verbs: READ },
+  { apiGroups: ['batch'], resources: ['jobs'], verbs: READ },
+  { apiGroups: ['policy.linkerd.io'], resources: ['servers'], verbs: READ },
+  { apiGroups: [''], resources: ['configmaps'], resourceNames: ['linkerd-config'], verbs: ['get'] },
+];
+/** The UID of this Service tells one cluster from another that has taken its place. */
+const IDENTITY_RULES: readonly V1PolicyRule[] = [
+  { apiGroups: [''], resources: ['services'], resourceNames: ['kubernetes'], verbs: ['get'] },
+];
+
+/** Which account a consumer gets. */
+export interface RemoteAccess {
+  readonly account: AccountRef;
+  /** Also what Linkerd in the source reads; it reads it everywhere, so not together with `namespaces`. */
+  readonly linkerd: boolean;
+  /** Tokens of limited life, which the account may renew for itself, instead of a token Secret that never expires. */
+  readonly boundTokens: boolean;
+  /** Namespaces that it may read, with a Role in each; undefined: all. */
+  readonly namespaces?: readonly string[] | undefined;
+  readonly version: string;
+}
+
+/** Name of the long-lived token's Secret. */
+export function tokenSecretName(account: string): string {
+  return `${account}-token`;
+}
+
+/** The objects in the target cluster that let one source cluster read its exports. */
+export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
+  const { account, linkerd, boundTokens, version, namespaces } = access;
+  const { name, namespace } = account;
+  // As the chart's own accounts have them.
+  const labels = {
+    [EXTENSION_LABEL]: 'multicluster',
+    component: 'remote-access',
+    'app.kubernetes.io/name': 'linkspan',
+    'app.kubernetes.io/component': 'remote-access',
+    [PART_OF_LABEL]: PART_OF,
+    'app.kubernetes.io/managed-by': 'linkspan',
+    'app.kubernetes.io/version': version,
+  };
+  const bind = (kind: 'Role' | 'ClusterRole', role: string, where: { namespace?: string }): object => ({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: `${kind}Binding`,
+    metadata: { name: role, ...where, labels },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: role },
+    subjects: [{ kind: 'ServiceAccount', name, namespace }],
+  });
+  const role = (
+    kind: 'Role' | 'ClusterRole',
+    named: string,
+    where: { namespace?: string },
+    rules: readonly V1PolicyRule[],
+  ): object => ({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind,
+    metadata: { name: named, ...where, labels },
+    rules,
+  });
+  const rules = linkerd ? [...MIRROR_RULES, ...LINKERD_RULES] : MIRROR_RULES;
+  // As the chart has them with scope.namespaces.
+  const scope = namespaces === undefined ? undefined : [...new Set([...namespaces, namespace])];
+  const roles = scope?.flatMap((one) => [
+    role('Role', `${name}-scope`, { namespace: one }, rules),
+    bind('Role', `${name}-scope`, { namespace: one }),
+  ]);
+  const annotations = scope === undefined ? {} : { annotations: { [READABLE_NAMESPACES]: scope.join(',') } };
+  const objects: object[] = [
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: namespace, labels: { [EXTENSION_LABEL]: 'multicluster' } },
+    },
+    ...(roles === undefined
+      ? [role('ClusterRole', name, {}, rules)]
+      : [
+          ...roles,
+          role('Role', `${name}-cluster`, { namespace: 'default' }, IDENTITY_RULES),
+          bind('Role', `${name}-cluster`, { namespace: 'default' }),
+        ]),
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace, labels, ...annotations } },
+    ...(roles === undefined ? [bind('ClusterRole', name, {})] : []),
+    ...(boundTokens ? renewal(account, labels, bind) : [tokenSecret(account, labels)]),
+  ];
+  return objects as KubeObject[];
+}
+
+function tokenSecret({ name, namespace }: AccountRef, labels: Record<string, string>): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/service-account-token',
+    metadata: {
+      name: tokenSecretName(name),
+      namespace,
+      labels,
+      annotations: { [ACCOUNT_NAME]: name },
+    },
+  };
+}
+
+/** The account may ask for tokens of its own, and of nobody else. */
+function renewal(
+  { name, namespace }: AccountRef,
+  labels: Record<string, string>,
+  bind: (kind: 'Role', role: string, where: { namespace: string }) => object,
+): object[] {
+  return [
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: { name, namespace, labels },
+      rules: [
+        { apiGroups: [''], resources: ['serviceaccounts/token'], resourceNames: [name], verbs: ['create'] },
+      ],
+    },
+    bind('Role', name, { namespace }),
+  ];
+}

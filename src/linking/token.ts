@@ -1,0 +1,95 @@
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { keyOf, serviceAccounts, type KubeObject } from '../kube/objects/resource.ts';
+
+/** Shortest life of a token that API servers grant (`expirationSeconds` of a TokenRequest must not be below 600). */
+export const MIN_TOKEN_TTL_MS = 600_000;
+
+/** A ServiceAccount. */
+export interface AccountRef {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** authentication.k8s.io/v1; client-node's type demands audiences, for which the API server's own are the default. */
+interface TokenRequest extends KubeObject {
+  readonly spec: { readonly expirationSeconds: number };
+  readonly status?: { readonly token?: string };
+}
+
+/** What a ServiceAccount's token says about itself. It is read, not verified: verifying is the API server's. Times in milliseconds since the epoch, of the target's clock. */
+export interface TokenFacts {
+  readonly account: AccountRef | undefined;
+  readonly issuedAt: number | undefined;
+  /** Undefined for tokens that never expire, and for those that are no JWT. */
+  readonly expiresAt: number | undefined;
+}
+
+/** Reads the claims of a token (RFC 7519). Never throws: any other kind of token says nothing about itself. */
+export function tokenFacts(token: string): TokenFacts {
+  const claims = claimsOf(token);
+  const [, namespace, name] =
+    /^system:serviceaccount:([^:]+):([^:]+)$/.exec(typeof claims['sub'] === 'string' ? claims['sub'] : '') ??
+    [];
+  const time = (claim: unknown) => (typeof claim === 'number' ? claim * 1000 : undefined);
+  return {
+    account: namespace === undefined || name === undefined ? undefined : { namespace, name },
+    issuedAt: time(claims['iat']),
+    expiresAt: time(claims['exp']),
+  };
+}
+
+function claimsOf(token: string): Readonly<Record<string, unknown>> {
+  try {
+    const text = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8');
+    const claims: unknown = JSON.parse(text);
+    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * Asks the API server for a token of limited life (the TokenRequest API). It may grant a shorter life than was asked for.
+ * @throws LinkspanError SERVICE_ACCOUNT_MISSING, TOKEN_REFUSED when this account may not `create` serviceaccounts/token, or what the client throws
+ */
+export async function requestToken(
+  client: KubeClient,
+  account: AccountRef,
+  ttlMs: number,
+  signal?: AbortSignal,
+): Promise<string> {
+  const body: TokenRequest = {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: { expirationSeconds: Math.round(ttlMs / 1000) },
+  };
+  try {
+    const answer = await client.createUnder(
+      serviceAccounts,
+      account,
+      'token',
+      body,
+      signal === undefined ? {} : { signal },
+    );
+    const token = answer.status?.token ?? '';
+    if (token !== '') return token;
+    throw new LinkspanError('KUBE_GARBLED', `${client.server} answered a TokenRequest without a token`);
+  } catch (error) {
+    if (isNotFound(error)) throw missingAccount(account, error);
+    if (!isForbidden(error)) throw error;
+    throw new LinkspanError(
+      'TOKEN_REFUSED',
+      `no token for service account ${keyOf(account)}: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+export function missingAccount(account: AccountRef, cause?: unknown): LinkspanError {
+  return new LinkspanError(
+    'SERVICE_ACCOUNT_MISSING',
+    `there is no service account ${keyOf(account)} in the target cluster`,
+    { cause },
+  );
+}

@@ -1,0 +1,66 @@
+import { sleep, type Clock } from '../base/clock.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { MIRRORED_SERVICE_LABEL } from '../api/names.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { services, type KubeObject } from '../kube/objects/resource.ts';
+import {
+  remainders,
+  remainderText,
+  type UnlinkFacts,
+  type UnlinkPlan,
+  type UnlinkRequest,
+} from './unlink.ts';
+
+const POLL_MS = 500;
+
+export interface UnlinkOptions {
+  readonly client: KubeClient;
+  /** Deletes objects in their order; those that are gone already do not matter. */
+  readonly remove: (objects: readonly KubeObject[], dryRun: boolean) => Promise<void>;
+  /** How long the controller may take to clean up, milliseconds. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly onProgress: (text: string) => void;
+}
+
+/**
+ * Unlinks: the Link, then what it made (by the controller where one runs, so that federated Services are put right too), then its credentials.
+ * @throws LinkspanError UNLINK_INCOMPLETE when something is still there in the end; or what the API server refuses, before anything is deleted
+ */
+export async function applyUnlink(
+  request: UnlinkRequest,
+  facts: UnlinkFacts,
+  plan: UnlinkPlan,
+  options: UnlinkOptions,
+): Promise<void> {
+  const { remove } = options;
+  await remove([...plan.link, ...plan.mirrors, ...plan.rest], true);
+  await remove(plan.link, false);
+  if (plan.controllerCleansUp) await waitUntilGone(request, facts, options);
+  await remove(plan.mirrors, false);
+  await remove(plan.rest, false);
+}
+
+async function waitUntilGone(
+  request: UnlinkRequest,
+  facts: UnlinkFacts,
+  options: UnlinkOptions,
+): Promise<void> {
+  const { client, clock, timeoutMs, onProgress } = options;
+  const { clusterName, namespace } = request;
+  const end = clock.monotonic() + timeoutMs;
+  for (;;) {
+    const { items } = await client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` });
+    const { mirrors, federated } = remainders(items, clusterName, `${namespace}/${clusterName}`);
+    // Memberships stay as they are where another Link takes them over.
+    const left = remainderText({ mirrors, federated: facts.heir === undefined ? federated : [] });
+    if (left === '') return;
+    if (clock.monotonic() >= end)
+      throw new LinkspanError(
+        'UNLINK_INCOMPLETE',
+        `the Link ${namespace}/${clusterName} is deleted, but after ${timeoutMs / 1000} s there is still ${left}`,
+      );
+    onProgress(`waiting until the controller has removed ${left}`);
+    await sleep(clock, POLL_MS);
+  }
+}

@@ -1,0 +1,226 @@
+import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
+import { readAnnotation } from '../api/annotations.ts';
+import { linkLeaseName } from '../api/lease-names.ts';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import {
+  CLUSTER_NAME_LABEL,
+  CREDENTIALS_SECRET_TYPE,
+  LINK_ANNOTATION,
+  MIRRORED_SERVICE_LABEL,
+  REMOTE_DISCOVERY,
+} from '../api/names.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { refOf } from '../manifests/manifests.ts';
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  deployments,
+  keyOf,
+  leases,
+  roleBindings,
+  roles,
+  secrets,
+  serviceAccounts,
+  services,
+  type KubeObject,
+  type Resource,
+} from '../kube/objects/resource.ts';
+import { find, listLinks } from './join.ts';
+import { credentialsName } from './link-manifests.ts';
+import { links, type LinkObject } from '../api/link/link-schema.ts';
+
+/** What is to be unlinked. */
+export interface UnlinkRequest {
+  readonly clusterName: string;
+  readonly namespace: string;
+  readonly linkerdNamespace: string;
+  /** Only Linkerd's former controller of this Link (2.17 and before), to go over to one of the chart. */
+  readonly onlyController: boolean;
+}
+
+/** What a source cluster holds of one Link. */
+export interface UnlinkFacts {
+  readonly link: LinkObject | undefined;
+  /** Names of the Links that there are. */
+  readonly linkNames: readonly string[];
+  /** Another Link that names the same cluster: it takes the mirrors over. */
+  readonly heir: string | undefined;
+  readonly secrets: readonly V1Secret[];
+  /** Linkerd's former controller and what it needs, those that exist. */
+  readonly legacy: readonly KubeObject[];
+  readonly lease: V1Lease | undefined;
+  /** Mirrors of the cluster, with their endpoint mirrors. */
+  readonly mirrors: readonly V1Service[];
+  /** Federated Services that have a member of the cluster. */
+  readonly federated: readonly V1Service[];
+}
+
+/** Reads it. */
+export async function readUnlink(client: KubeClient, request: UnlinkRequest): Promise<UnlinkFacts> {
+  const { clusterName: name, namespace, linkerdNamespace } = request;
+  const all = (await listLinks(client, namespace)) ?? [];
+  const link = all.find(({ metadata }) => metadata?.name === name);
+  const heir = all.find(({ metadata, spec }) => metadata?.name !== name && spec?.targetClusterName === name);
+  const [legacy, lease, made, ...secretsFound] = await Promise.all([
+    readLegacy(client, name, namespace),
+    find(client, leases, { namespace, name: linkLeaseName(name) }),
+    client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` }),
+    find(client, secrets, { namespace, name: link?.spec?.clusterCredentialsSecret ?? credentialsName(name) }),
+    find(client, secrets, { namespace: linkerdNamespace, name: credentialsName(name) }),
+  ]);
+  return {
+    link,
+    linkNames: all.map(({ metadata }) => metadata?.name ?? ''),
+    heir: heir?.metadata?.name,
+    // Whatever else has the name is somebody else's.
+    secrets: secretsFound
+      .filter((secret) => secret !== undefined)
+      .filter(({ type }) => type === CREDENTIALS_SECRET_TYPE),
+    legacy,
+    lease,
+    ...remainders(made.items, name, `${namespace}/${name}`),
+  };
+}
+
+/** What is left of a Link among the Services that mirroring made. */
+export function remainders(
+  made: readonly V1Service[],
+  cluster: string,
+  link: string,
+): Pick<UnlinkFacts, 'mirrors' | 'federated'> {
+  const madeFor = ({ metadata }: V1Service) => {
+    const origin = readAnnotation(metadata?.annotations, LINK_ANNOTATION);
+    // Linkerd's mirrors say nothing of the Link; ours of another Link are that one's.
+    return metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && (origin === undefined || origin === link);
+  };
+  const isMember = ({ metadata }: V1Service) =>
+    (readAnnotation(metadata?.annotations, REMOTE_DISCOVERY) ?? '')
+      .split(',')
+      .some((entry) => entry.trim().endsWith(`@${cluster}`));
+  return {
+    mirrors: made.filter(madeFor),
+    federated: made.filter((service) => !madeFor(service) && isMember(service)),
+  };
+}
+
+async function readLegacy(client: KubeClient, name: string, namespace: string): Promise<KubeObject[]> {
+  const local = `linkerd-service-mirror-access-local-resources-${name}`;
+  const creds = `linkerd-service-mirror-read-remote-creds-${name}`;
+  const controller = `linkerd-service-mirror-${name}`;
+  const candidates: readonly [Resource<KubeObject>, string][] = [
+    [deployments, controller],
+    [services, `probe-gateway-${name}`],
+    [clusterRoleBindings, local],
+    [clusterRoles, local],
+    [roleBindings, creds],
+    [roles, creds],
+    [serviceAccounts, controller],
+  ];
+  const found = await Promise.all(
+    candidates.map(async ([resource, object]) => {
+      const ref = resource.namespaced ? { namespace, name: object } : { name: object };
+      return (await find(client, resource, ref)) === undefined ? [] : [stub(resource, ref)];
+    }),
+  );
+  return found.flat();
+}
+
+/** What `kubectl delete` needs to know of an object. */
+export function stub(resource: Resource<KubeObject>, ref: { namespace?: string; name: string }): KubeObject {
+  const { group, version, kind } = resource;
+  return { apiVersion: group === '' ? version : `${group}/${version}`, kind, metadata: { ...ref } };
+}
+
+/** The steps of an unlinking. */
+export interface UnlinkPlan {
+  /** Goes first: with it the controller begins to clean up. */
+  readonly link: readonly KubeObject[];
+  /** Whether the controller that holds the Lease takes the mirrors and memberships away. */
+  readonly controllerCleansUp: boolean;
+  /** What nobody else would remove. */
+  readonly mirrors: readonly KubeObject[];
+  /** Goes last. */
+  readonly rest: readonly KubeObject[];
+  /** What a person should know. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Decides what goes, and in which order. Pure. Only what exists is named, and nothing that another Link stands for.
+ * @param now milliseconds since the epoch
+ * @throws LinkspanError LINK_NOT_FOUND when there is nothing of this Link
+ */
+export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: number): UnlinkPlan {
+  if (request.onlyController) return onlyController(facts, request);
+  if (isEmpty(facts)) {
+    const key = `${request.namespace}/${request.clusterName}`;
+    throw new LinkspanError(
+      'LINK_NOT_FOUND',
+      `there is no Link ${key}, and nothing that it left (${known(facts)})`,
+    );
+  }
+  const { link, legacy, lease, mirrors, heir } = facts;
+  const controllerCleansUp = link !== undefined && isOurs(link) && isHeld(lease, now);
+  const stays = controllerCleansUp || heir !== undefined;
+  return {
+    link: link === undefined ? [] : [stub(links, refOf(link))],
+    controllerCleansUp,
+    mirrors: stays ? [] : mirrors.map((service) => stub(services, refOf(service))),
+    rest: [
+      ...legacy,
+      ...facts.secrets.map((secret) => stub(secrets, refOf(secret))),
+      // Ours removes its Lease itself.
+      ...(lease === undefined || controllerCleansUp ? [] : [stub(leases, refOf(lease))]),
+    ],
+    notes: notesOf(facts, stays),
+  };
+}
+
+function isEmpty({ link, lease, secrets: credentials, legacy, mirrors }: UnlinkFacts): boolean {
+  const single = [link, lease].filter((object) => object !== undefined);
+  return single.length + credentials.length + legacy.length + mirrors.length === 0;
+}
+
+function notesOf({ heir, federated }: UnlinkFacts, stays: boolean): string[] {
+  if (heir !== undefined) return [`the Link "${heir}" names the same cluster: mirrors are handed over to it`];
+  if (stays || federated.length === 0) return [];
+  return [
+    `${federated.length} federated Services keep their member of this cluster: only a running controller takes it out`,
+  ];
+}
+
+function onlyController({ legacy }: UnlinkFacts, { clusterName }: UnlinkRequest): UnlinkPlan {
+  if (legacy.length === 0)
+    throw new LinkspanError(
+      'LINK_NOT_FOUND',
+      `the cluster "${clusterName}" has no former controller of its own here`,
+    );
+  return { link: [], controllerCleansUp: false, mirrors: [], rest: legacy, notes: [] };
+}
+
+function known({ linkNames }: UnlinkFacts): string {
+  return linkNames.length === 0 ? 'there are no Links' : `there are: ${[...linkNames].sort().join(', ')}`;
+}
+
+/** Linkerd's controller writes no conditions, and leaves everything behind. */
+function isOurs({ status }: LinkObject): boolean {
+  return (status?.conditions ?? []).length > 0;
+}
+
+/** Whether somebody renews the Lease. Clocks may differ by a little. */
+function isHeld(lease: V1Lease | undefined, now: number): boolean {
+  const { holderIdentity, renewTime, leaseDurationSeconds = 30 } = lease?.spec ?? {};
+  if (holderIdentity === undefined || holderIdentity === '' || renewTime === undefined) return false;
+  return now - new Date(renewTime).getTime() < 2000 * leaseDurationSeconds;
+}
+
+/** What is left of a Link that is gone, for people; empty when nothing is. */
+export function remainderText({ mirrors, federated }: Pick<UnlinkFacts, 'mirrors' | 'federated'>): string {
+  const parts = [
+    ...(mirrors.length === 0
+      ? []
+      : [`${mirrors.length} mirrors (${mirrors.slice(0, 3).map(keyOf).join(', ')}…)`]),
+    ...(federated.length === 0 ? [] : [`a member in ${federated.length} federated Services`]),
+  ];
+  return parts.join(' and ');
+}

@@ -1,0 +1,64 @@
+import type { V1ManagedFieldsEntry } from '@kubernetes/client-node';
+import { MANAGER } from '../api/names.ts';
+
+/** Programs by which people install the same manifests; their fields are taken over without a question. */
+const INSTALLERS: ReadonlySet<string> = new Set(['kubectl', 'kubectl-client-side-apply', 'helm', 'linkspan']);
+
+/**
+ * Whether conflicts (messages of an API server) are with installers only, or with our own controller: what it writes of such an object (a renewed token) it writes anew, so that a person's word goes
+ * first.
+ */
+export function isWithInstallers(messages: readonly string[]): boolean {
+  // `kubectl scale` is of the same name as `kubectl apply --server-side`, but writes by a subresource.
+  const managers = messages.map((text) => {
+    const [, manager = '', rest = ''] = text.split('"');
+    return text.includes('conflict with "') && !rest.startsWith(' with subresource') ? manager : '';
+  });
+  return managers.length > 0 && managers.every((manager) => manager === MANAGER || INSTALLERS.has(manager));
+}
+
+/**
+ * Who owns which field once `manager` has taken over what installers have written, so that fields which the new manifest no longer has go when it is applied: with their old owner they would stay
+ * (a container of the old Deployment beside the new one). As kubectl does it when it changes from client-side to server-side apply.
+ * @returns undefined when there is nothing to take over
+ */
+export function adoptedFields(
+  entries: readonly V1ManagedFieldsEntry[],
+  manager: string,
+): V1ManagedFieldsEntry[] | undefined {
+  const theirs = entries.filter((entry) => isInstallers(entry) && !isOwn(entry, manager));
+  if (theirs.length === 0) return undefined;
+  const own = entries.filter((entry) => isOwn(entry, manager));
+  const all = [...own, ...theirs];
+  const [first] = all;
+  const adopted: V1ManagedFieldsEntry = {
+    ...first,
+    manager,
+    operation: 'Apply',
+    fieldsV1: all.map(({ fieldsV1 }) => (fieldsV1 ?? {}) as Fields).reduce(union, {}),
+  };
+  return [adopted, ...entries.filter((entry) => !all.includes(entry))];
+}
+
+function isOwn({ manager, operation, subresource }: V1ManagedFieldsEntry, name: string): boolean {
+  return manager === name && operation === 'Apply' && !hasText(subresource);
+}
+
+function isInstallers({ manager = '', operation, subresource }: V1ManagedFieldsEntry): boolean {
+  if (hasText(subresource) || !INSTALLERS.has(manager)) return false;
+  // `kubectl` by itself stands for server-side apply; its other verbs have names of their own.
+  return operation === 'Apply' || manager !== 'kubectl';
+}
+
+const hasText = (text: string | undefined) => text !== undefined && text !== '';
+
+/** Sets of fields, nested (`f:spec`, `k:{"name":"a"}`, `.`). */
+interface Fields {
+  readonly [key: string]: Fields;
+}
+
+function union(a: Fields, b: Fields): Fields {
+  const both: Record<string, Fields> = { ...a };
+  for (const [key, fields] of Object.entries(b)) both[key] = union(both[key] ?? {}, fields);
+  return both;
+}

@@ -1,0 +1,116 @@
+import { parseAllDocuments } from 'yaml';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import {
+  DESTINATION_CLUSTER_NAME_LABEL,
+  EXTENSION_LABEL,
+  GATEWAY_MARKER,
+  LINK_ANNOTATION,
+  MIRRORED_SERVICE_LABEL,
+  PART_OF,
+  PART_OF_LABEL,
+} from '../api/names.ts';
+import { keyOf, type KubeObject, type ObjectRef } from '../kube/objects/resource.ts';
+
+/**
+ * The objects in a text of YAML or JSON documents; Lists are taken apart, empty documents left out.
+ * @param source name for messages
+ * @throws LinkspanError MANIFEST_INVALID
+ */
+export function parseManifests(text: string, source: string): KubeObject[] {
+  const documents = parseAllDocuments(text);
+  const found: KubeObject[] = [];
+  for (const [index, document] of (Array.isArray(documents) ? documents : []).entries()) {
+    const where = `${source}: document ${index + 1}`;
+    const problem = document.errors[0];
+    if (problem !== undefined)
+      throw new LinkspanError('MANIFEST_INVALID', `${where}: ${problem.message.split('\n')[0] ?? ''}`);
+    found.push(...objectsIn(document.toJS() as unknown, where));
+  }
+  return found;
+}
+
+function objectsIn(value: unknown, where: string): KubeObject[] {
+  if (value === null || value === undefined) return [];
+  const object = value as KubeObject & { items?: unknown };
+  const { apiVersion, kind, metadata, items } = object;
+  if (typeof apiVersion !== 'string' || typeof kind !== 'string')
+    throw new LinkspanError('MANIFEST_INVALID', `${where}: no apiVersion and kind: not a Kubernetes object`);
+  if (kind.endsWith('List') && Array.isArray(items))
+    return items.flatMap((item, index) => objectsIn(item, `${where}, item ${index + 1}`));
+  if (typeof metadata?.name !== 'string' || metadata.name === '')
+    throw new LinkspanError('MANIFEST_INVALID', `${where}: the ${kind} has no metadata.name`);
+  return [object];
+}
+
+/** Kinds by when they are applied: what others need to be there comes first. Any other kind comes last. */
+const ORDER: readonly (readonly string[])[] = [
+  ['Namespace'],
+  ['CustomResourceDefinition'],
+  ['ServiceAccount', 'PriorityClass'],
+  ['ClusterRole', 'Role'],
+  ['ClusterRoleBinding', 'RoleBinding'],
+  ['ConfigMap', 'Secret'],
+  ['Service', 'NetworkPolicy', 'PodDisruptionBudget'],
+];
+
+/** In the order of applying; what is of one rank keeps its order. Reversed it is the order of deleting. */
+export function inOrder<T extends KubeObject>(objects: readonly T[]): T[] {
+  const rank = ({ kind = '' }: KubeObject) => {
+    const found = ORDER.findIndex((kinds) => kinds.includes(kind));
+    return found === -1 ? ORDER.length : found;
+  };
+  return objects.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** How an object is named to people: `Deployment linkerd-multicluster/linkspan-egress`. */
+export function titleOf(object: KubeObject): string {
+  return `${object.kind ?? ''} ${keyOf(object)}`;
+}
+
+export function refOf({ metadata }: KubeObject): ObjectRef {
+  const { name = '', namespace } = metadata ?? {};
+  return namespace === undefined ? { name } : { name, namespace };
+}
+
+/** What `kubectl delete -f -` needs of an object. */
+export function stubOf(object: KubeObject): KubeObject {
+  const { apiVersion = '', kind = '', metadata = {} } = object;
+  const { name, namespace } = metadata;
+  return {
+    apiVersion,
+    kind,
+    metadata: {
+      ...(name === undefined ? {} : { name }),
+      ...(namespace === undefined ? {} : { namespace }),
+    },
+  };
+}
+
+/** Domains of groups and types that are Linkspan's or those of Linkerd's multicluster extension. */
+const OWN_DOMAINS = ['linkspan.dev', 'mirror.linkerd.io', 'multicluster.linkerd.io'];
+/** Labels and annotations that only they write. Not those by which people export: the objects that have them are the people's. */
+const OWN_KEYS = [MIRRORED_SERVICE_LABEL, DESTINATION_CLUSTER_NAME_LABEL, GATEWAY_MARKER, LINK_ANNOTATION];
+
+/**
+ * Whether an object that is there belongs to Linkspan or to Linkerd's multicluster extension, so that it may be changed: by its labels and annotations, by its type or group, or because `fieldManager`
+ * has written it before.
+ */
+export function isOurs(existing: KubeObject, fieldManager: string): boolean {
+  const { labels = {}, annotations = {}, managedFields = [] } = existing.metadata ?? {};
+  return (
+    labels[EXTENSION_LABEL] === 'multicluster' ||
+    labels[PART_OF_LABEL] === PART_OF ||
+    OWN_KEYS.some((key) => key in labels || key in annotations) ||
+    domainsOf(existing).some((domain) =>
+      OWN_DOMAINS.some((own) => domain === own || domain.endsWith(`.${own}`)),
+    ) ||
+    managedFields.some(({ manager }) => manager === fieldManager)
+  );
+}
+
+/** Of its group, of its type (Secrets have one), and of the group that a CRD defines. */
+function domainsOf(object: KubeObject & { readonly type?: string }): string[] {
+  const { apiVersion = '', kind, type = '', metadata } = object;
+  const defined = kind === 'CustomResourceDefinition' ? (metadata?.name ?? '') : '';
+  return [apiVersion, type].map((text) => text.split('/')[0] ?? '').concat(defined);
+}

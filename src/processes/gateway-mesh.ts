@@ -1,0 +1,49 @@
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import type { MeshSettings } from '../discovery/mesh-pods.ts';
+import { meshNameOf } from '../identity/names/trust-domain.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import { nodes } from '../kube/objects/resource.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
+/** A gateway that cannot learn its zone serves all the same. */
+const ZONE_TIMEOUT_MS = 5000;
+
+/**
+ * Which pods are spoken to as a mesh; undefined = none. An identity that our own controller has issued is one that Linkerd's proxies have no reason to trust: such a gateway has to be told.
+ */
+export function meshSettings(
+  settings: {
+    /** Whether pods are looked at for proxies of a mesh; `auto`: where the gateway has an identity of that mesh. */
+    readonly mesh: 'auto' | 'on' | 'off';
+    /** Where the gateway's own identity comes from. */
+    readonly identity: 'dir' | 'linkerd' | 'csr';
+    readonly controlNamespace: string;
+    readonly trustDomain: string;
+  },
+  identity: IdentitySource,
+): MeshSettings | undefined {
+  const { mesh, controlNamespace, trustDomain } = settings;
+  if (mesh === 'off' || (mesh === 'auto' && settings.identity === 'csr')) return undefined;
+  const own = meshNameOf(identity.current()?.name ?? '') ?? { controlNamespace, trustDomain };
+  return { ...own, detect: mesh === 'auto' };
+}
+
+/** The zone of the node that `NODE_NAME` names (downward API `spec.nodeName`); undefined where that is not known. */
+export async function ownZone(
+  client: KubeClient,
+  env: NodeJS.ProcessEnv,
+  log: Logger,
+): Promise<string | undefined> {
+  const name = env['NODE_NAME'];
+  if (name === undefined || name === '') return undefined;
+  try {
+    const node = await client.get(nodes, { name }, { signal: AbortSignal.timeout(ZONE_TIMEOUT_MS) });
+    return node.metadata?.labels?.[ZONE_LABEL];
+  } catch (error) {
+    log.warn({ node: name, reason: messageOf(error) }, 'zone of the node not known, hints not followed');
+    return undefined;
+  }
+}

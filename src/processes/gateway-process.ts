@@ -1,0 +1,280 @@
+import { createServer } from 'node:net';
+import { formatAddress, type SocketAddress } from '../base/address.ts';
+import { sleep, systemClock } from '../base/clock.ts';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import type { TargetSource } from '../discovery/target-spec.ts';
+import { type AccessLogMode, createAccessLog } from '../gateway/access-log-lines.ts';
+import type { AdmissionLimits } from '../base/connection-admission.ts';
+import { adminTls } from '../gateway/admin-tls.ts';
+import { adminViewOf, type GatewayAdminView } from '../gateway/admin-view.ts';
+import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
+import { Gateway } from '../gateway/gateway.ts';
+import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
+import type { PolicySource } from '../gateway/authorization/policy-source.ts';
+import { targetQuestion } from '../gateway/target-readiness.ts';
+import { answerParent, forkWorker } from '../gateway/workers/worker.ts';
+import { Workers } from '../gateway/workers/gateway-workers.ts';
+import type { IdentitySource } from '../identity/sources/identity.ts';
+import type { ConnectionAge } from '../identity/trust/open-peers.ts';
+import { publishIdentity } from '../identity/identity-metrics.ts';
+import { type AdminServer, startAdmin } from '../telemetry/admin.ts';
+import type { LastResort } from '../telemetry/last-resort.ts';
+import { LineWriter } from '../telemetry/line-writer.ts';
+import { levelOf, type Logger } from '../telemetry/log.ts';
+import { createRegistry } from '../telemetry/registry.ts';
+import { endOfStart, untilStopped } from './lifecycle.ts';
+import { readVersion } from '../base/version.ts';
+
+/** Time beyond the grace after which a worker that has not ended is killed. */
+const WORKER_END_MS = 5000;
+
+/** What the three ways of running a gateway need. */
+export interface GatewayRun {
+  readonly listen: SocketAddress;
+  readonly listeners: readonly FixedListener[];
+  /** Everything for operators of this cluster. */
+  readonly admin: SocketAddress;
+  /** Health only: for whoever reaches the gateway. */
+  readonly probe: SocketAddress;
+  readonly graceMs: number;
+  readonly workers: number;
+  readonly streams: boolean;
+  readonly connectionAge: ConnectionAge;
+  readonly maxPending: number;
+  readonly admission: AdmissionLimits;
+  readonly accessLog: AccessLogMode;
+  readonly accessLogQuery: boolean;
+  readonly allowTrustDomains: readonly string[];
+  readonly trustedRelays: readonly string[];
+  readonly log: Logger;
+  /** Told when something is about to be read that somebody else says. */
+  readonly lastResort: LastResort;
+  /** @throws LinkspanError */
+  openIdentity(): Promise<IdentitySource>;
+  /** @throws LinkspanError */
+  openTargets(identity: IdentitySource): Promise<OpenTargets>;
+}
+
+/** Targets, who may use them, and how to let go of all that they need. */
+export interface OpenTargets {
+  readonly targets: TargetSource;
+  readonly policies: PolicySource;
+  close(): Promise<void>;
+}
+
+interface Served {
+  readonly gateway: Gateway;
+  readonly view: GatewayAdminView;
+  readonly identity: IdentitySource;
+  listen(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A gateway in one process. */
+export async function runAlone(run: GatewayRun): Promise<void> {
+  const served = await openGateway(run, false);
+  try {
+    const view = served.view;
+    const counts = (): WorkerCounts => ({ ready: Number(served.gateway.ready.ok), wanted: 1, restarts: 0 });
+    const admin = await openAdmin(run, { identity: served.identity, view, counts });
+    await served.listen().catch(async (error: unknown) => {
+      await admin.close();
+      throw error;
+    });
+    endOfStart();
+    await untilStopped(async (signal) => {
+      run.log.info({ signal }, 'draining');
+      await served.gateway.stop();
+      await admin.close();
+    });
+  } finally {
+    await served.close();
+  }
+}
+
+/** One of several processes on the same port. It listens when it is ready, so that a replaced worker never refuses what the others would have served. */
+export async function runWorker(run: GatewayRun): Promise<void> {
+  // Signals from a terminal reach every process of the group; the parent says when to stop.
+  process.on('SIGINT', () => undefined);
+  const stopping = new AbortController();
+  const stopped = new Promise<void>((resolve) =>
+    stopping.signal.addEventListener('abort', () => resolve(), { once: true }),
+  );
+  process.on('SIGTERM', () => stopping.abort());
+  const served = await openGateway(run, true);
+  const parent = answerParent(served.view, run.log);
+  try {
+    parent.started();
+    while (!served.gateway.ready.ok && !stopping.signal.aborted) await sleep(systemClock, 50);
+    if (!stopping.signal.aborted) await served.listen();
+    await stopped;
+    await served.gateway.stop();
+  } finally {
+    await parent.close();
+    await served.close();
+  }
+}
+
+/** Several processes on the same port; this one serves the admin port for all of them and carries no traffic. */
+export async function runWorkers(run: GatewayRun): Promise<void> {
+  for (const address of [run.listen, ...run.listeners.map((listener) => listener.address)]) {
+    if (address.port === 0)
+      throw new LinkspanError('CONFIG_INVALID', 'gateway: --listen: port 0 cannot be shared by workers');
+    await assertFree(address);
+  }
+  const { log, lastResort } = run;
+  const identity = await run.openIdentity();
+  lastResort.goOn();
+  const workers = new Workers({
+    count: run.workers,
+    spawn: forkWorker,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    processErrors: () => lastResort.counts,
+    stopMs: run.graceMs + WORKER_END_MS,
+  });
+  try {
+    const admin = await openAdmin(run, { identity, view: workers, counts: () => workers.counts() });
+    endOfStart();
+    const stopped = untilStopped(async (signal) => {
+      log.info({ signal }, 'draining');
+      await workers.stop();
+      await admin.close();
+    });
+    try {
+      await workers.start();
+    } catch (error) {
+      await workers.stop();
+      await admin.close();
+      throw error;
+    }
+    log.info({ listen: formatAddress(run.listen), workers: run.workers }, 'gateway listens');
+    await stopped;
+  } finally {
+    await identity.close();
+  }
+}
+
+async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served> {
+  const { log, graceMs } = run;
+  const identity = await run.openIdentity();
+  run.lastResort.goOn();
+  const source = await run.openTargets(identity).catch(async (error: unknown) => {
+    await identity.close();
+    throw error;
+  });
+  const lines = new LineWriter(systemClock);
+  const shared = { clock: systemClock, random: Math.random };
+  const accessLog = createAccessLog({
+    ...shared,
+    mode: run.accessLog,
+    query: run.accessLogQuery,
+    write: (line) => lines.write(line),
+  });
+  const gateway = new Gateway({
+    ...shared,
+    listen: run.listen,
+    listeners: run.listeners,
+    identity,
+    targets: source.targets,
+    policies: source.policies,
+    allowTrustDomains: run.allowTrustDomains,
+    trustedRelays: run.trustedRelays,
+    log,
+    graceMs,
+    reusePort,
+    streams: run.streams,
+    connectionAge: run.connectionAge,
+    workers: run.workers,
+    maxPending: run.maxPending,
+    admission: run.admission,
+    accessLog,
+  });
+  let listening = false;
+  const view = adminViewOf({
+    gateway,
+    targets: source.targets,
+    lines,
+    lastResort: run.lastResort,
+    listening: () => listening,
+    setLogLevel: (level) => {
+      log.level = level;
+    },
+  });
+  return {
+    gateway,
+    view,
+    identity,
+    listen: async () => {
+      const [address, ...fixed] = await gateway.start();
+      listening = true;
+      log.info({ listen: formatAddress(address), identity: identity.current()?.name }, 'gateway listens');
+      for (const [index, { name, port, protocol }] of run.listeners.entries())
+        log.info(
+          { listen: formatAddress(fixed[index] ?? address), target: `${name}:${port}`, protocol },
+          'fixed listener',
+        );
+    },
+    close: async () => {
+      lines.close();
+      await Promise.all([identity.close(), source.close()]);
+    },
+  };
+}
+
+/** Both ports of this process that carry no traffic. */
+async function openAdmin(
+  run: GatewayRun,
+  parts: {
+    identity: IdentitySource;
+    view: GatewayAdminView;
+    counts: () => WorkerCounts | Promise<WorkerCounts>;
+  },
+): Promise<Pick<AdminServer, 'close'>> {
+  const { identity, view, counts } = parts;
+  const registry = createRegistry();
+  publishGateway(registry, {
+    listen: run.listen,
+    version: readVersion(),
+    report: () => view.report(),
+    workers: counts,
+  });
+  publishIdentity(registry, identity, systemClock);
+  // It is reached from other networks through the load balancer: what is exported, and to whom, is not for everybody there.
+  const probe = await startAdmin({
+    address: run.probe,
+    reasons: false,
+    ready: () => view.ready(),
+    tls: adminTls(identity, run.log),
+  });
+  const admin = await startAdmin({
+    address: run.admin,
+    registry,
+    ready: () => view.ready(),
+    readyPart: (path, query) => {
+      const question = targetQuestion(path, query);
+      if (question !== undefined) return view.targetReady(question);
+      return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
+    },
+    logLevel: levelOf(run.log, (level) => view.setLogLevel(level)),
+    tls: adminTls(identity, run.log),
+  }).catch(async (error: unknown) => {
+    await probe.close();
+    throw error;
+  });
+  return { close: async () => void (await Promise.all([probe.close(), admin.close()])) };
+}
+
+/** Processes that share a port are not told when a stranger has it too. */
+async function assertFree(address: SocketAddress): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
+      reject(new LinkspanError('PORT_IN_USE', what, { cause: error }));
+    });
+    server.listen({ ...address, exclusive: true }, resolve);
+  });
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+}

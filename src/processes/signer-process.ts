@@ -1,0 +1,102 @@
+import type { SocketAddress } from '../base/address.ts';
+import { systemClock } from '../base/clock.ts';
+import { CredentialsRole } from '../controllers/link/credentials-role.ts';
+import type { ClusterAccess } from '../kube/client/access.ts';
+import { KubeClient } from '../kube/client/kube-client.ts';
+import { type Health, startAdmin } from '../telemetry/admin.ts';
+import { LastResort, publishProcessErrors } from '../telemetry/last-resort.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { createRegistry, type Registry } from '../telemetry/registry.ts';
+import { untilStopped } from './lifecycle.ts';
+
+/** What a signer is told to be. One of its two tasks at least is given. */
+export interface SignerProcess {
+  readonly log: Logger;
+  readonly access: ClusterAccess;
+  /** Of the trust anchors, of the Links and their Secrets. */
+  readonly namespace: string;
+  /** tls.crt, tls.key and ca.crt of the issuer; undefined: nothing is signed. */
+  readonly issuerDir?: string | undefined;
+  /** Of every identity that is signed. */
+  readonly controlNamespace: string;
+  readonly trustDomain: string;
+  /** Longest life that is signed, milliseconds. */
+  readonly maxCertificateLife: number;
+  /** Role whose rules are kept at the Secrets that Links name; undefined: none is. */
+  readonly credentialsRole?: string | undefined;
+  readonly admin: SocketAddress;
+}
+
+/** Runs the signer's tasks until the process is told to end. */
+export async function runSigner(options: SignerProcess): Promise<void> {
+  const { log, access, namespace } = options;
+  const lastResort = new LastResort({ log, clock: systemClock });
+  const registry = createRegistry();
+  publishProcessErrors(registry, lastResort);
+  lastResort.goOn();
+  const parts = await Promise.all([startSigner(options, registry), startRole(options)]);
+  const running = parts.filter((part) => part !== undefined);
+  const admin = await startAdmin({
+    address: options.admin,
+    registry,
+    ready: () => running.map((part) => part.ready()).find(({ ok }) => !ok) ?? { ok: true, reason: '' },
+  });
+  log.info({ server: access.server, namespace }, 'signer started');
+  await untilStopped(async (signal) => {
+    log.info({ signal }, 'stopping');
+    await Promise.all(running.map((part) => part.stop()));
+    await admin.close();
+  });
+}
+
+/** One of the signer's two tasks. */
+interface Running {
+  ready(): Health;
+  stop(): Promise<void>;
+}
+
+/** Signs and publishes the trust anchors, when there is an --issuer-dir. What issues is loaded only then: the ASN.1 library takes 48 MB. */
+async function startSigner(options: SignerProcess, registry: Registry): Promise<Running | undefined> {
+  const { access, log, issuerDir } = options;
+  if (issuerDir === undefined) return undefined;
+  const [{ openIssuerDir }, { Signer }, { TrustPublisher }, { publishSigner }] = await Promise.all([
+    import('../identity/authority/issuer-dir.ts'),
+    import('../identity/signer/signer.ts'),
+    import('../identity/signer/trust-publisher.ts'),
+    import('../identity/identity-metrics.ts'),
+  ]);
+  const shared = { clock: systemClock, random: Math.random, log };
+  const { namespace, controlNamespace, trustDomain, maxCertificateLife: maxLifetimeMs } = options;
+  const client = new KubeClient(access, shared);
+  const issuer = await openIssuerDir({ dir: issuerDir, trustDomain, ...shared });
+  const rules = { controlNamespace, trustDomain, maxLifetimeMs };
+  const signer = new Signer({ client, issuer, rules, ...shared });
+  const trust = new TrustPublisher({ client, namespace, issuer, trustDomain, ...shared });
+  publishSigner(registry, signer, issuer);
+  signer.start();
+  trust.start();
+  return {
+    // An issuer that is not there yet is no reason: it is waited for, and told of by `linkspan check`.
+    ready: () => signer.ready,
+    stop: async () => {
+      await Promise.all([signer.stop(), trust.stop(), issuer.close()]);
+      await client.close();
+    },
+  };
+}
+
+async function startRole(options: SignerProcess): Promise<Running | undefined> {
+  const { credentialsRole: role, namespace, access, log } = options;
+  if (role === undefined) return undefined;
+  const shared = { clock: systemClock, random: Math.random, log };
+  const client = new KubeClient(access, shared);
+  const grants = new CredentialsRole({ client, namespace, role, ...shared });
+  grants.start();
+  return {
+    ready: () => grants.ready,
+    stop: async () => {
+      await grants.stop();
+      await client.close();
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import type { ProxyFailure } from '../http/failures.ts';
+import type { ConnectionLease } from '../upstream/connection-lease.ts';
+import type { Session } from './session.ts';
+import { spliceConnections } from '../io/splice.ts';
+import { type Exchange, marked, recordExchange } from './http1-exchange.ts';
+import type { ResponseHead } from '../http1/head.ts';
+import { renderResponse } from '../http1/render.ts';
+
+/**
+ * A request whose connection has become a tunnel (101): bytes pass until both sides have ended, then it goes
+ * into the access log.
+ */
+export class UpgradedExchange {
+  readonly #session: Session;
+  readonly #exchange: Exchange;
+  readonly #lease: ConnectionLease;
+
+  constructor(session: Session, exchange: Exchange, lease: ConnectionLease) {
+    this.#session = session;
+    this.#exchange = exchange;
+    this.#lease = lease;
+  }
+
+  /**
+   * Passes the answer on, and joins the two connections.
+   * @param first what either side has sent behind its head
+   */
+  start(head: ResponseHead, first: { readonly ofTarget: Buffer; readonly ofClient: Buffer }): void {
+    const { counters, clock, target, client } = this.#session;
+    const exchange = this.#exchange;
+    const { connection, endpoint } = this.#lease;
+    exchange.status = 101;
+    exchange.firstByteMs = clock.monotonic() - exchange.startedAt;
+    counters.response(target.label, 101, exchange.firstByteMs);
+    client.sendText(marked(exchange, renderResponse(head, 1, false)));
+    if (first.ofTarget.length > 0) client.send(first.ofTarget);
+    const before = { in: client.bytesRead, out: client.bytesWritten };
+    spliceConnections(client, connection, (failure) => {
+      if (failure !== undefined) counters.failure(failure.kind);
+      endpoint.succeed(undefined);
+      exchange.bytesIn += client.bytesRead - before.in;
+      exchange.bytesOut += client.bytesWritten - before.out;
+      recordExchange(this.#session, exchange, this.#lease, failure);
+    });
+    endpoint.accepted();
+    if (first.ofClient.length > 0) connection.send(first.ofClient);
+  }
+
+  /** Ends it where it could not come in now. */
+  recheck(): void {
+    const { check, counters, client } = this.#session;
+    const refusal = check(this.#exchange.head);
+    if (refusal === undefined) return;
+    counters.failure(refusal.kind);
+    this.abort(refusal);
+    client.abort(refusal);
+  }
+
+  /** Ends the target's side in a way that it cannot take for a proper end. */
+  abort(failure: ProxyFailure): void {
+    this.#lease.connection.abort(failure);
+  }
+}

@@ -1,0 +1,388 @@
+import { appendChunk } from '../../base/gathered-bytes.ts';
+import { PROXY_CONNECTION, ProxyFailure } from '../http/failures.ts';
+import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
+import { requestFields } from '../http/forwarding.ts';
+import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
+import { PassedBody } from '../upstream/retry/replay-body.ts';
+import type { Session } from './session.ts';
+import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
+import { Http2ErrorCode } from '../http2/errors.ts';
+import { type Http2Request, ORIG_PROTO, readRequest, statusField } from '../http2/message.ts';
+import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
+
+/** One request of an HTTP/2 client, from its head to the last byte of the response. */
+export class Http2Exchange implements StreamHandler, UpstreamHandler {
+  readonly #session: Session;
+  readonly #stream: Http2Stream;
+  readonly #startedAt: number;
+  #request: Http2Request | undefined;
+  #outgoing: OutgoingRequest | undefined;
+  #upstream: Upstream | undefined;
+  /** What it was before it failed, for the access log. */
+  #failed: Upstream | undefined;
+  /** Body that came before there was an endpoint to send it to. The stream's window bounds it. */
+  #held: Buffer[] | undefined;
+  #requestEnded = false;
+  #trailers: readonly Field[] | undefined;
+  /** Of a request with a body, until there is an answer. */
+  #passed: PassedBody | undefined;
+  /** Bytes that the client has been told are sent, and that are not. */
+  #ahead = 0;
+  #refusals = 0;
+  /** Where something stands before the target that made the request wait. */
+  #hold: Hold | undefined;
+  #status: number | undefined;
+  #grpcStatus: number | undefined;
+  #firstByteMs: number | undefined;
+  #bytesIn = 0;
+  #bytesOut = 0;
+  #over = false;
+
+  constructor(session: Session, stream: Http2Stream) {
+    this.#session = session;
+    this.#stream = stream;
+    this.#startedAt = session.clock.monotonic();
+    stream.handler = this;
+  }
+
+  begin(fields: readonly Field[], ended: boolean): void {
+    const { counters, target, check, clientName } = this.#session;
+    this.#requestEnded = ended;
+    counters.request(target.label);
+    const request = readRequest(fields, ended);
+    if (typeof request === 'string') {
+      this.#answer(new ProxyFailure('bad request', request));
+      return;
+    }
+    this.#request = request;
+    const refusal = check(request);
+    if (refusal !== undefined) {
+      this.#answer(refusal);
+      return;
+    }
+    if (target.filter === undefined) this.#forward(request);
+    else
+      this.#hold = target.filter.pass(clientName, request, {
+        admit: () => this.#safely(() => this.#forward(request)),
+        refuse: (failure) => this.#safely(() => this.#answer(failure)),
+      });
+  }
+
+  #forward(request: Http2Request): void {
+    const { target } = this.#session;
+    const outgoing = this.#translate(request);
+    this.#outgoing = outgoing;
+    const upstream = target.openNow(this.#protocol(outgoing), outgoing, this, this.#startedAt);
+    if (upstream === undefined) void this.#open(false);
+    else this.#opened(upstream);
+  }
+
+  // --- the client
+
+  onData(stream: Http2Stream, chunk: Buffer): void {
+    this.#bytesIn += chunk.length;
+    if (this.#over) {
+      stream.consumed(chunk.length);
+    } else if (this.#upstream === undefined) {
+      appendChunk((this.#held ??= []), chunk);
+    } else {
+      this.#pass(this.#upstream, chunk);
+    }
+  }
+
+  /** Passes a part of the body on. What is kept to be sent again is not waited for. */
+  #pass(upstream: Upstream, chunk: Buffer): void {
+    if (this.#status === undefined) this.#passed ??= new PassedBody(upstream.mayRefuse === true);
+    const kept = this.#passed?.keep(chunk) === true;
+    const sent = upstream.write(chunk);
+    if (kept) this.#ahead += chunk.length - sent;
+    this.#stream.consumed(kept ? chunk.length : sent);
+  }
+
+  onEnd(_: Http2Stream, trailers: readonly Field[] | undefined): void {
+    this.#requestEnded = true;
+    this.#trailers = trailers;
+    this.#upstream?.end(trailers);
+  }
+
+  onReset(): void {
+    this.#upstream?.abandon();
+    this.#finish();
+  }
+
+  onInterim(): void {
+    // Clients send no responses.
+  }
+
+  onHead(): void {
+    // A server hears of requests otherwise.
+  }
+
+  onSent(stream: Http2Stream, bytes: number): void {
+    this.#upstream?.consumed(bytes);
+    if (this.#over && stream.endSent) this.#stopUpload();
+  }
+
+  // --- the endpoint
+
+  onInterimResponse(status: number, fields: readonly Field[]): void {
+    if (!this.#over) this.#stream.head([statusField(status), ...fields]);
+  }
+
+  onRequestSent(bytes: number): void {
+    const kept = Math.min(bytes, this.#ahead);
+    this.#ahead -= kept;
+    if (bytes > kept) this.#stream.consumed(bytes - kept);
+  }
+
+  onResponse({ status, fields, framing, at }: IncomingResponse): void {
+    this.#status = status;
+    this.#passed?.drop();
+    this.#firstByteMs = at === undefined ? this.#elapsed() : at - this.#startedAt;
+    const head = [statusField(status)];
+    for (const field of fields) head.push(field);
+    const version = this.#request?.version ?? 'HTTP/2';
+    if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
+    if (this.#hold !== undefined) head.push(makeField(FAULT_FIELD, this.#hold.mark));
+    const ended = framing.kind === 'none';
+    if (ended) this.#readGrpc(fields);
+    this.#stream.head(head, ended);
+  }
+
+  onResponseBody(chunk: Buffer): void {
+    this.#bytesOut += chunk.length;
+    const sent = this.#stream.write(chunk);
+    this.#upstream?.consumed(sent);
+  }
+
+  onResponseEnd(trailers: readonly Field[] | undefined): void {
+    if (trailers !== undefined) this.#readGrpc(trailers);
+    this.#stream.end(trailers);
+    this.#finish();
+    if (this.#stream.endSent) this.#stopUpload();
+  }
+
+  onFailure(failure: ProxyFailure, unprocessed: boolean): void {
+    if (failure.isOurs) return this.#die(failure);
+    this.#failed = this.#upstream;
+    this.#upstream = undefined;
+    if (this.#over) return;
+    if (unprocessed && this.#passed?.whole !== false && this.#status === undefined) {
+      const { clock, target } = this.#session;
+      if (target.mayOpenAgain(clock.monotonic() - this.#startedAt)) {
+        void this.#openAgain(this.#refusals++);
+        return;
+      }
+    }
+    if (this.#status === undefined) {
+      this.#answer(failure);
+      return;
+    }
+    // Half of a response is out: only a broken stream tells the client that it is not whole.
+    this.#break(failure);
+  }
+
+  // --- the rest
+
+  onCaught(_: Http2Stream, failure: ProxyFailure): void {
+    this.#die(failure);
+  }
+
+  /** Runs what nobody else guards. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#die(this.#session.counters.caught(error));
+    }
+  }
+
+  /** There is no endpoint, or a mistake of ours. Never throws. */
+  #die(failure: ProxyFailure): void {
+    this.#failed = this.#upstream ?? this.#failed;
+    this.#upstream = undefined;
+    try {
+      this.#failed?.abandon();
+      if (this.#over) return;
+      if (this.#status === undefined) this.#answer(failure);
+      else this.#break(failure);
+    } catch (error) {
+      this.#session.counters.caught(error);
+      this.#over = true;
+      this.#passed?.drop();
+      this.#hold?.cancel();
+      this.#stream.reset(Http2ErrorCode.INTERNAL_ERROR);
+    }
+  }
+
+  #break(failure: ProxyFailure): void {
+    this.#session.counters.failure(failure.kind);
+    this.#finish(failure);
+    this.#stream.reset(failure.code ?? Http2ErrorCode.INTERNAL_ERROR);
+  }
+
+  /** Sends what an endpoint has not looked at once more. */
+  async #openAgain(refusals: number): Promise<void> {
+    try {
+      await this.#session.target.untilOpenAgain(refusals);
+    } catch (error) {
+      return this.#die(this.#session.counters.caught(error));
+    }
+    if (!this.#over) await this.#open(true);
+  }
+
+  async #open(fresh: boolean): Promise<void> {
+    const outgoing = this.#outgoing;
+    if (outgoing === undefined) return;
+    try {
+      const upstream = await this.#session.target.open(this.#protocol(outgoing), outgoing, this, fresh);
+      this.#opened(upstream);
+    } catch (error) {
+      this.#die(this.#session.counters.caught(error));
+    }
+  }
+
+  #opened(upstream: Upstream): void {
+    if (this.#over) {
+      upstream.abandon();
+      return;
+    }
+    this.#upstream = upstream;
+    this.#ahead = 0;
+    for (const chunk of this.#passed?.chunks ?? []) this.#ahead += chunk.length - upstream.write(chunk);
+    const held = this.#held;
+    this.#held = undefined;
+    for (const chunk of held ?? []) this.#pass(upstream, chunk);
+    if (this.#requestEnded && this.#outgoing?.framing.kind !== 'none') upstream.end(this.#trailers);
+  }
+
+  /** What the endpoint is asked, in words of either protocol. */
+  #translate(request: Http2Request): OutgoingRequest {
+    const { rules } = this.#session;
+    const { method, path, version, framing } = request;
+    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire protocol 1.5.)
+    const authority = rules.host ?? request.authority;
+    const fields = requestFields(request.fields, rules);
+    return { method, path, authority, version, framing, fields, client: rules.client };
+  }
+
+  /** What the Service says that its pods speak, else what the client's application speaks. */
+  #protocol({ version }: OutgoingRequest): 'http1' | 'http2' {
+    const { protocol } = this.#session.target;
+    if (protocol === 'http1' || protocol === 'http2') return protocol;
+    return version === 'HTTP/2' ? 'http2' : 'http1';
+  }
+
+  #readGrpc(fields: readonly Field[]): void {
+    const status = valueOf(fields, 'grpc-status');
+    if (status !== undefined) this.#grpcStatus = Number(status);
+  }
+
+  /** Answers in the target's stead, saying why. */
+  #answer(failure: ProxyFailure): void {
+    const grpc = isGrpc(this.#request?.fields ?? []);
+    if (failure.breaks || (grpc && failure.code !== undefined)) return this.#break(failure);
+    this.#status = failure.status;
+    this.#session.counters.failure(failure.kind);
+    const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
+    if (grpc) {
+      this.#status = 200;
+      this.#grpcStatus = failure.grpc;
+      const encoded = message.replaceAll('%', '%25');
+      this.#stream.head(
+        [
+          statusField(200),
+          makeField('content-type', 'application/grpc'),
+          makeField('grpc-status', String(failure.grpc)),
+          makeField('grpc-message', encoded),
+          ...this.#forProxy(failure, message),
+          ...ownFields(failure),
+        ],
+        true,
+      );
+    } else {
+      this.#textAnswer(failure, message);
+    }
+    this.#finish(failure);
+    if (this.#stream.endSent) this.#stopUpload();
+  }
+
+  #textAnswer(failure: ProxyFailure, message: string): void {
+    const body = Buffer.from(`${failure.message}\n`);
+    const { version, method } = this.#request ?? { version: 'HTTP/2', method: 'GET' };
+    const head = [
+      statusField(failure.status),
+      makeField('content-type', 'text/plain; charset=utf-8'),
+      makeField('content-length', String(body.length)),
+      ...this.#forProxy(failure, message),
+      ...ownFields(failure),
+    ];
+    if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
+    this.#stream.head(head, method === 'HEAD');
+    if (method === 'HEAD') return;
+    this.#stream.write(body);
+    this.#stream.end();
+  }
+
+  /** What a mesh proxy at the other end reads and keeps from its application; an application of ours is told why, too. */
+  #forProxy(failure: ProxyFailure, message: string): Field[] {
+    const error = makeField('l5d-proxy-error', message);
+    const leaves = failure.leaves && this.#session.plainClient !== true;
+    return leaves ? [error, makeField(PROXY_CONNECTION, 'close')] : [error];
+  }
+
+  /** The response is out; a client that still sends is told that nobody reads it (RFC 9113 section 8.1). */
+  #stopUpload(): void {
+    if (this.#stream.remoteEnded) return;
+    this.#stream.reset(Http2ErrorCode.NO_ERROR);
+    // An endpoint that keeps its connection would wait for the rest.
+    this.#upstream?.abandon();
+  }
+
+  #finish(failure?: ProxyFailure): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#passed?.drop();
+    this.#hold?.cancel();
+    for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
+    this.#held = undefined;
+    if (this.#status !== undefined) {
+      const { counters, target } = this.#session;
+      counters.response(target.label, this.#status, this.#firstByteMs ?? this.#elapsed(), this.#grpcStatus);
+    }
+    const { accessLog } = this.#session;
+    if (accessLog.wants(this.#status, failure?.kind, this.#grpcStatus)) this.#log(failure);
+  }
+
+  /** Milliseconds since the request came. */
+  #elapsed(): number {
+    return this.#session.clock.monotonic() - this.#startedAt;
+  }
+
+  #log(failure: ProxyFailure | undefined): void {
+    const { accessLog, target, clientName, via } = this.#session;
+    accessLog.record({
+      client: clientName,
+      via,
+      target: target.label,
+      endpoint: (this.#upstream ?? this.#failed)?.endpoint,
+      tries: (this.#upstream ?? this.#failed)?.tries,
+      protocol: 'http2',
+      method: this.#request?.method,
+      path: this.#request?.path,
+      status: this.#status,
+      grpcStatus: this.#grpcStatus,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      firstByteMs: this.#firstByteMs,
+      totalMs: this.#elapsed(),
+      failure: failure?.kind,
+      reason: failure?.message,
+      fault: this.#hold?.mark,
+    });
+  }
+}
+
+function ownFields(failure: ProxyFailure): Field[] {
+  return failure.fields.map(([name, value]) => makeField(name, value));
+}

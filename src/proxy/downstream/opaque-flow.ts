@@ -1,0 +1,243 @@
+import { contained } from '../http/failure-boundary.ts';
+import { type Connection, type ConnectionHandler, NOBODY } from '../io/connection.ts';
+import { ProxyFailure } from '../http/failures.ts';
+import type { Hold } from '../filters/admission.ts';
+import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
+import type { Flow, Session } from './session.ts';
+import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
+
+const EMPTY = Buffer.alloc(0);
+/** Bytes that are held while a drill delays a connection, before its client is made to wait. */
+const MAX_HELD = 64 * 1024;
+
+/** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */
+export class OpaqueFlow implements Flow, ConnectionHandler {
+  readonly #session: Session;
+  readonly #watch: SpliceWatch | undefined;
+  readonly #startedAt: number;
+  /** It has been counted as a raw connection. */
+  #counted = false;
+  /** The client is somebody else's now. */
+  #left = false;
+  #upstream: Connection | undefined;
+  #endpoint: PickedEndpoint | undefined;
+  #failure: ProxyFailure | undefined;
+  /** What came before there was an endpoint. */
+  #held: Buffer = EMPTY;
+  #clientEnded = false;
+  /** Where something stands before the target that makes the connection wait. */
+  #delay: Hold | undefined;
+
+  constructor(session: Session, watch?: SpliceWatch) {
+    this.#session = session;
+    this.#watch = watch;
+    this.#startedAt = session.clock.monotonic();
+  }
+
+  /** @param first bytes that have been read already, and may pass */
+  start(first: Buffer): void {
+    this.#safely(() => this.#start(first));
+  }
+
+  #start(first: Buffer): void {
+    const { client, target, clientName } = this.#session;
+    const refusal = this.#check();
+    if (refusal !== undefined) return this.#refuse(refusal);
+    this.#held = first;
+    if (target.filter === undefined) return this.#open();
+    client.handler = this;
+    this.#delay = target.filter.pass(clientName, undefined, {
+      admit: () => this.#safely(() => this.#open()),
+      refuse: (failure) => this.#safely(() => this.#refuse(failure)),
+    });
+    // A client that leaves is noticed only when it is read from.
+    if (this.#delay !== undefined) client.resume();
+  }
+
+  /** What may pass of what the client has sent, a while after it came. */
+  pass(bytes: Buffer): void {
+    this.settle();
+    if (this.#upstream === undefined) this.#keep(bytes);
+    else if (!this.#upstream.send(bytes)) this.#session.client.pause();
+  }
+
+  /** It is a raw connection for good. */
+  settle(): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#session.counters.request(this.#session.target.label);
+  }
+
+  /** Gives the client away, as though nothing had been. Whoever takes it reads from it. */
+  leave(): void {
+    this.#left = true;
+    this.#delay?.cancel();
+    this.#endpoint?.abandon();
+    if (this.#upstream === undefined) return;
+    this.#upstream.handler = NOBODY;
+    this.#upstream.destroy();
+  }
+
+  /** Ends it, for what has become of it since it began. */
+  fail(failure: ProxyFailure): void {
+    this.#upstream?.abort(failure);
+    this.#failure = failure;
+    this.#session.counters.failure(failure.kind, 'tcp');
+    this.#session.client.abort(failure);
+  }
+
+  /** Whether it may be there: the client, and bytes that nobody reads. */
+  #check(): ProxyFailure | undefined {
+    const { check, target } = this.#session;
+    const refusal = check(undefined);
+    if (refusal !== undefined || target.protocol === undefined || target.protocol === 'opaque')
+      return refusal;
+    return new ProxyFailure(
+      'protocol not served',
+      `${target.label} speaks HTTP, so nothing else is passed to it`,
+    );
+  }
+
+  #open(): void {
+    const { client } = this.#session;
+    client.handler = this;
+    // Until there is an endpoint, unless somebody wants to see what comes. A connection that does not read may still say that its peer has ended.
+    if (this.#watch === undefined) client.pause();
+    else client.resume();
+    this.#connect().catch((error: unknown) => {
+      const failure = this.#session.counters.caught(error);
+      if (this.#left) return;
+      if (failure.isOurs) this.#break(failure);
+      else this.#safely(() => this.#refuse(failure));
+    });
+  }
+
+  onData(connection: Connection, chunk: Buffer): void {
+    const bytes = this.#watch === undefined ? chunk : this.#watch.look(connection, chunk);
+    if (bytes !== undefined) this.#keep(bytes);
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#held = Buffer.concat([this.#held, bytes]);
+    if (this.#held.length > MAX_HELD) this.#session.client.pause();
+  }
+
+  onEnd(connection: Connection): void {
+    const rest = this.#watch?.rest(connection);
+    if (rest !== undefined) this.#keep(rest);
+    this.#clientEnded = true;
+  }
+
+  onDrain(): void {
+    // Nothing has been sent.
+  }
+
+  onClose(): void {
+    // With an endpoint being connected to, it is seen when there is one.
+    if (this.#delay?.waits !== true) return;
+    this.#delay.cancel();
+    this.#log();
+  }
+
+  onCaught(_: Connection, failure: ProxyFailure): void {
+    this.#break(failure);
+  }
+
+  /** Runs what nobody else guards. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#break(this.#session.counters.caught(error));
+    }
+  }
+
+  /** Ends it for a mistake of ours, in a way that nobody takes for a proper end. Never throws. */
+  #break(failure: ProxyFailure): void {
+    const known = this.#failure !== undefined;
+    this.#failure ??= failure;
+    this.#delay?.cancel();
+    this.#endpoint?.abandon();
+    this.#upstream?.abort(failure);
+    this.#session.client.abort(failure);
+    if (known) return;
+    contained(this.#session.counters, () => {
+      this.#session.counters.failure(failure.kind, 'tcp');
+      if (this.#upstream === undefined) this.#log();
+    });
+  }
+
+  recheck(): void {
+    const { client } = this.#session;
+    if (!client.closed && this.#failure === undefined) this.#safely(() => this.#recheck());
+  }
+
+  #recheck(): void {
+    const refusal = this.#check();
+    if (refusal === undefined) return;
+    if (this.#delay?.waits === true) {
+      this.#delay.cancel();
+      return this.#refuse(refusal);
+    }
+    this.fail(refusal);
+  }
+
+  drain(): void {
+    // Nothing can be said to a raw connection; it has the grace to end by itself.
+  }
+
+  #refuse(failure: ProxyFailure): void {
+    this.#failure = failure;
+    this.#session.counters.failure(failure.kind, 'tcp');
+    this.#session.client.destroy(failure);
+    this.#log();
+  }
+
+  async #connect(): Promise<void> {
+    const { target, client, rules } = this.#session;
+    if (this.#watch === undefined) this.settle();
+    const { endpoint, connection } = await target.lease(true, 'opaque', rules.client);
+    if (client.closed || this.#left) {
+      endpoint.abandon();
+      connection.destroy();
+      if (!this.#left) this.#log();
+      return;
+    }
+    this.#upstream = connection;
+    this.#endpoint = endpoint;
+    client.established();
+    // In hand until it ends, so that endpoints with long connections get fewer new ones.
+    const onEnd = (failure: ProxyFailure | undefined) => {
+      if (failure !== undefined && this.#failure === undefined) {
+        this.#failure = failure;
+        this.#session.counters.failure(failure.kind, 'tcp');
+      }
+      endpoint.succeed(undefined);
+      this.settle();
+      this.#log();
+    };
+    spliceConnections(client, connection, onEnd, this.#watch);
+    if (this.#held.length > 0 && !connection.send(this.#held)) client.pause();
+    this.#held = EMPTY;
+    if (this.#clientEnded) connection.end();
+  }
+
+  #log(): void {
+    const { accessLog, target, clientName, via, client, clock } = this.#session;
+    if (!accessLog.wants(undefined, this.#failure?.kind)) return;
+    const endpoint = this.#endpoint;
+    accessLog.record({
+      client: clientName,
+      via,
+      target: target.label,
+      endpoint: endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`,
+      protocol: 'opaque',
+      bytesIn: client.bytesRead,
+      bytesOut: client.bytesWritten,
+      totalMs: clock.monotonic() - this.#startedAt,
+      failure: this.#failure?.kind,
+      reason: this.#failure?.message,
+      fault: this.#delay?.mark,
+    });
+  }
+}

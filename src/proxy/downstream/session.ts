@@ -1,0 +1,50 @@
+import type { Clock } from '../../base/clock.ts';
+import type { HeadRules } from '../http/forwarding.ts';
+import type { SessionProtocol } from '../http/messages.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
+import type { Connection } from '../io/connection.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import type { AccessLog } from '../metrics/access-log.ts';
+import type { Field } from '../http/fields.ts';
+import type { Target } from '../upstream/target.ts';
+
+/** One client connection and what it is for. The same for gateway and egress: only the ends differ. */
+export interface Session {
+  readonly client: Connection;
+  readonly target: Target;
+  readonly rules: HeadRules;
+  /** Refuses a request; called for each one, so that changes of policy take effect on open connections. */
+  readonly check: (head: { readonly fields: readonly Field[] } | undefined) => ProxyFailure | undefined;
+  /** Whether the process is shutting down: finish what is under way, take nothing new. */
+  readonly draining: () => boolean;
+  readonly counters: ProxyCounters;
+  readonly accessLog: AccessLog;
+  /** Who the client is, for the access log: its identity, or its address where clients have none. */
+  readonly clientName: string;
+  /** The relay that has said so, for the access log; absent where the client has proven it itself. */
+  readonly via?: string | undefined;
+  /** The client is an application and no proxy: it is not asked by PING whether it is still there. Default false. */
+  readonly plainClient?: boolean;
+  readonly clock: Clock;
+}
+
+/** A client connection that is being served. */
+export interface Flow {
+  /** What may pass has changed: ends what was let in before and could not come in now. Requests are checked one by one, this is for tunnels. */
+  recheck(): void;
+  /** The process is shutting down: the client is told to send nothing new. */
+  drain(): void;
+}
+
+/** A client connection, and how it is served as whichever protocol it turns out to be. */
+export interface Parties {
+  readonly client: Connection;
+  readonly clock: Clock;
+  /** Takes what is thrown before there is a session. */
+  readonly boundary: Boundary;
+  /** Where nothing is said of a port, a client that is quiet for so long (milliseconds) gets a connection to an endpoint, which may be one that speaks first. */
+  readonly quietMs: number;
+  /** What it is when it speaks that. */
+  session(protocol: SessionProtocol): Session;
+}

@@ -1,0 +1,248 @@
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { Connection, ConnectionHandler } from '../io/connection.ts';
+import { FirstLine, isHttpServer } from '../io/protocol-detection.ts';
+import { ProxyFailure } from '../http/failures.ts';
+import { MAX_HEAD } from '../http1/head.ts';
+import { closeGracefully } from '../io/graceful-close.ts';
+import { OpaqueFlow } from './opaque-flow.ts';
+import type { Flow, Parties } from './session.ts';
+import type { SpliceWatch } from '../io/splice.ts';
+
+const EMPTY = Buffer.alloc(0);
+/** How long the beginning of what looks like a request waits for the rest of its first line, before it is passed on as bytes: Linkerd's detection timeout. */
+const LINE_MS = 10_000;
+/** When the process is to end, a connection that has not said anything is given this long. */
+const DRAIN_IDLE_MS = 1000;
+
+/**
+ * A connection of which its first bytes decide what it is. HTTP goes the way of HTTP whenever it comes: neither how long the client waits before nor in which pieces it sends it makes it anything else.
+ *
+ * Where a port is said to speak HTTP that is all; what is no HTTP is answered so. Where nothing is said, a client that is quiet may be waiting for a server that speaks first, so it is connected to one after
+ * `quietMs`, and looked at all the same until its first line is complete: a request gives that connection up, and one that comes when bytes have passed already (either way) is not let through.
+ */
+export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
+  readonly #parties: Parties;
+  readonly #serve: (protocol: 'http1' | 'http2', parties: Parties, first: Buffer) => Flow;
+  readonly #client: Connection;
+  readonly #clock: Clock;
+  readonly #line = new FirstLine();
+  /** Whether only HTTP will do. */
+  #http: boolean;
+  /** What has come of the client and not been passed on. */
+  #kept: Buffer[] = [];
+  #keptBytes = 0;
+  /** Bytes have passed, one way or the other. */
+  #passed = false;
+  #quiet: Timer | undefined;
+  #patience: Timer | undefined;
+  #raw: OpaqueFlow | undefined;
+  /** What it has turned out to be. */
+  #decided: Flow | undefined;
+
+  /** @param serve how it goes on once it is known what it is */
+  constructor(
+    parties: Parties,
+    options: {
+      /** The port is said to speak HTTP. */
+      readonly http: boolean;
+      readonly serve: (protocol: 'http1' | 'http2', parties: Parties, first: Buffer) => Flow;
+    },
+  ) {
+    this.#parties = parties;
+    this.#serve = options.serve;
+    this.#client = parties.client;
+    this.#clock = parties.clock;
+    this.#http = options.http;
+  }
+
+  start(first: Buffer): void {
+    const { quietMs } = this.#parties;
+    this.#client.handler = this;
+    this.#client.resume();
+    if (this.#http) this.#client.established();
+    if (first.length > 0) this.onData(this.#client, first);
+    else if (this.#http) return;
+    else if (quietMs === 0) this.#open();
+    else this.#quiet = this.#clock.after(quietMs, () => this.#safely(() => this.#open()), { unref: true });
+  }
+
+  // --- before there is anybody to pass bytes to
+
+  onData(client: Connection, chunk: Buffer): void {
+    this.#quiet?.cancel();
+    const bytes = this.look(client, chunk);
+    if (bytes !== undefined) this.#open(bytes);
+  }
+
+  onEnd(): void {
+    this.#quiet?.cancel();
+    if (this.#keptBytes === 0) return this.#client.end();
+    // It sends no more, but what it sent may be a whole (raw) request.
+    if (this.#http) this.#become('http1');
+    else this.#open(this.#takeKept());
+    this.#client.handler.onEnd(this.#client);
+  }
+
+  onDrain(): void {
+    // Nothing has been sent.
+  }
+
+  onClose(): void {
+    this.#quiet?.cancel();
+    this.#patience?.cancel();
+  }
+
+  onCaught(client: Connection, failure: ProxyFailure): void {
+    this.#fail(failure);
+    if (!client.closed) client.abort(failure);
+  }
+
+  /** Ends it for a mistake of ours. */
+  #fail(failure: ProxyFailure): void {
+    this.#quiet?.cancel();
+    this.#patience?.cancel();
+    if (this.#raw === undefined) this.#client.abort(failure);
+    else this.#raw.onCaught(this.#client, failure);
+  }
+
+  /** Runs what a timer begins. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(this.#parties.boundary.caught(error));
+    }
+  }
+
+  // --- what passes, or would
+
+  get over(): boolean {
+    return this.#decided !== undefined || this.#line.decided;
+  }
+
+  look(from: Connection, chunk: Buffer): Buffer | undefined {
+    if (from !== this.#client) return this.#lookAtServer(chunk);
+    const sight = this.#line.take(chunk);
+    if (sight === 'http1' || sight === 'http2') return this.#request(sight, chunk);
+    if (this.#http) {
+      this.#keep(chunk);
+      // What cannot be HTTP/2 any more is for HTTP/1 to read, or refuse.
+      if (!this.#line.mayBeHttp2) this.#become('http1');
+      return undefined;
+    }
+    if (sight !== 'likely' || this.#passed) {
+      if (this.#passed && this.#keptBytes === 0) return chunk;
+      this.#keep(chunk);
+      return this.#takeKept();
+    }
+    this.#wait(chunk);
+    return undefined;
+  }
+
+  rest(from: Connection): Buffer | undefined {
+    return from === this.#client && this.#keptBytes > 0 ? this.#takeKept() : undefined;
+  }
+
+  // --- a flow
+
+  recheck(): void {
+    (this.#decided ?? this.#raw)?.recheck();
+  }
+
+  drain(): void {
+    const flow = this.#decided ?? this.#raw;
+    if (flow !== undefined) return flow.drain();
+    const idle = () => this.#decided === undefined && this.#raw === undefined && this.#keptBytes === 0;
+    const end = () => {
+      if (idle()) closeGracefully(this.#client, this.#clock);
+    };
+    this.#clock.after(DRAIN_IDLE_MS, end, { unref: true });
+  }
+
+  #lookAtServer(chunk: Buffer): Buffer | undefined {
+    if (this.#passed && this.#keptBytes === 0) return chunk;
+    if (this.#passed || !isHttpServer(chunk)) {
+      const kept = this.#takeKept();
+      if (kept.length > 0) this.#raw?.pass(kept);
+      return chunk;
+    }
+    // It greets whoever connects. The client will get its own greeting, when it has said what it wants.
+    this.#giveUpRaw();
+    this.#http = true;
+    this.#client.handler = this;
+    this.#client.resume();
+    if (this.#keptBytes > 0 && !this.#line.mayBeHttp2) this.#become('http1');
+    return undefined;
+  }
+
+  /** The first line is one of HTTP. */
+  #request(protocol: 'http1' | 'http2', chunk: Buffer): undefined {
+    if (this.#passed) {
+      const { label } = this.#parties.session('opaque').target;
+      const text = `${label}: a request of HTTP on a connection that has carried other bytes before`;
+      this.#patience?.cancel();
+      this.#raw?.fail(new ProxyFailure('protocol not served', text));
+      return;
+    }
+    this.#keep(chunk);
+    this.#become(protocol);
+  }
+
+  /** Keeps back what may be the beginning of a request. */
+  #wait(chunk: Buffer): void {
+    this.#keep(chunk);
+    // The strict reader refuses it; another one, behind us, may take longer lines.
+    if (this.#keptBytes >= MAX_HEAD) return this.#become('http1');
+    this.#patience ??= this.#clock.after(LINE_MS, () => this.#safely(() => this.#losePatience()), {
+      unref: true,
+    });
+  }
+
+  #losePatience(): void {
+    if (this.over || this.#client.closed || this.#http) return;
+    const bytes = this.#takeKept();
+    if (this.#raw === undefined) this.#open(bytes);
+    else this.#raw.pass(bytes);
+  }
+
+  #become(protocol: 'http1' | 'http2'): void {
+    this.#patience?.cancel();
+    this.#giveUpRaw();
+    this.#client.established();
+    this.#decided = this.#serve(protocol, this.#parties, this.#gathered());
+  }
+
+  #giveUpRaw(): void {
+    this.#raw?.leave();
+    this.#raw = undefined;
+  }
+
+  /** Connects it to an endpoint. @param first what may pass at once */
+  #open(first: Buffer = EMPTY): void {
+    if (this.#client.closed) return;
+    this.#raw = new OpaqueFlow(this.#parties.session('opaque'), this.#line.decided ? undefined : this);
+    if (this.#passed) this.#raw.settle();
+    this.#raw.start(first);
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#kept.push(chunk);
+    this.#keptBytes += chunk.length;
+  }
+
+  /** What has been kept back passes. */
+  #takeKept(): Buffer {
+    this.#passed = true;
+    this.#raw?.settle();
+    return this.#gathered();
+  }
+
+  /** What has been kept back, which is then kept no more. */
+  #gathered(): Buffer {
+    const [only = EMPTY] = this.#kept;
+    const bytes = this.#kept.length > 1 ? Buffer.concat(this.#kept) : only;
+    this.#kept = [];
+    this.#keptBytes = 0;
+    return bytes;
+  }
+}

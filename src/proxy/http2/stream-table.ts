@@ -1,0 +1,468 @@
+import { About, type Field, trailerFields, valueOf } from '../http/fields.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
+import { GIVE_UP_MS, type PeerAbuseBudget, RAPID_MS } from './abuse.ts';
+import { ConnectionError, Http2ErrorCode, StreamError } from './errors.ts';
+import { DEFAULT_WINDOW, FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
+import type { DecodedFields } from './hpack/decoder.ts';
+import type { Sender } from './sender.ts';
+import { StreamMap } from './stream-map.ts';
+import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
+
+export interface StreamTableOptions {
+  readonly role: 'client' | 'server';
+  readonly sender: Sender;
+  readonly budget: PeerAbuseBudget;
+  readonly streamWindow: number;
+  readonly connectionWindow: number;
+  readonly maxUnconsumed: number;
+  readonly maxStreams: number;
+  /** The peer's SETTINGS_INITIAL_WINDOW_SIZE now. */
+  readonly peerWindow: () => number;
+  /** Server: are new streams refused? */
+  readonly refusing: () => boolean;
+  /** The peer was found guilty, or unwilling to read, while something was sent. */
+  readonly onBroken: (error: unknown) => void;
+  /** Server: a request. */
+  readonly onRequest: (stream: Http2Stream, fields: readonly Field[], ended: boolean) => void;
+  /** Server: a request whose header list is larger than allowed; nothing is known of it. */
+  readonly onTooLarge: (stream: Http2Stream) => void;
+  readonly onOver: () => void;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Calls in so many milliseconds, if the process still runs. */
+  readonly later: (ms: number, call: () => void) => void;
+  /** Takes what handlers throw. */
+  readonly boundary: Boundary;
+}
+
+const ONE = 0x31;
+
+/** The streams of one HTTP/2 connection: their life (RFC 9113 section 5.1) and what they, and all together, may send us (section 5.2). */
+export class StreamTable implements StreamOwner {
+  readonly #options: StreamTableOptions;
+  readonly #sender: Sender;
+  readonly #streams = new StreamMap<Http2Stream>();
+  /** Highest id that the peer has used. */
+  #lastPeerId = 0;
+  #nextId = 1;
+  /** Bytes that the peer may send on the connection. */
+  #receiveWindow: number;
+  /** Bytes that came and that the peer has not been told to send again. */
+  #credit = 0;
+  #unconsumed = 0;
+  /** The stream whose DATA frame is being read; undefined when it is to be thrown away. */
+  #reading: Http2Stream | undefined;
+  #dataTaken = 0;
+
+  constructor(options: StreamTableOptions) {
+    this.#options = options;
+    this.#sender = options.sender;
+    this.#receiveWindow = options.connectionWindow;
+  }
+
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  get lastPeerId(): number {
+    return this.#lastPeerId;
+  }
+
+  /** Client: id of the stream that is opened next. */
+  get nextId(): number {
+    return this.#nextId;
+  }
+
+  /** Client: opens a stream with a request's head. */
+  open(fields: readonly Field[], end: boolean, handler: StreamHandler): Http2Stream {
+    const id = this.#nextId;
+    this.#nextId += 2;
+    const stream = this.#add(id);
+    stream.handler = handler;
+    stream.bornAt = this.#options.now();
+    stream.head(fields, end);
+    return stream;
+  }
+
+  // --- what streams ask for
+
+  sendHead(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    // An interim response (1xx) is no answer.
+    if (fields[0]?.value.charCodeAt(0) !== ONE) stream.answered = true;
+    try {
+      this.#sender.head(stream, fields, end);
+    } catch (error) {
+      this.#options.onBroken(error);
+    }
+  }
+
+  sendData(stream: Http2Stream, chunk: Buffer): number {
+    try {
+      return this.#sender.data(stream, chunk);
+    } catch (error) {
+      // Whoever sends is another connection's handler as a rule, which has not failed.
+      this.#options.onBroken(error);
+      return chunk.length;
+    }
+  }
+
+  sendEnd(stream: Http2Stream): void {
+    try {
+      this.#sender.end(stream);
+    } catch (error) {
+      this.#options.onBroken(error);
+    }
+  }
+
+  resetStream(stream: Http2Stream, code: number): void {
+    if (stream.givenUp) return;
+    stream.release();
+    const { role, now, later } = this.#options;
+    const waitMs = role === 'server' || stream.headCame ? 0 : stream.bornAt + GIVE_UP_MS - now();
+    if (waitMs <= 0) return this.#sendReset(stream, code);
+    stream.givenUp = true;
+    stream.localEnded = true;
+    this.#sender.forget(stream);
+    later(waitMs, () => this.#sendReset(stream, code));
+  }
+
+  #sendReset(stream: Http2Stream, code: number): void {
+    if (stream.closed) return;
+    const reset = numberFrame(FrameType.RST_STREAM, stream.id, code);
+    this.#control(reset);
+    this.#over(stream);
+  }
+
+  consumed(stream: Http2Stream, bytes: number): void {
+    if (bytes === 0 || stream.closed) return;
+    stream.unconsumed -= bytes;
+    this.#unconsumed -= bytes;
+    if (!stream.remoteEnded) {
+      stream.credit += bytes;
+      if (stream.credit >= this.#options.streamWindow / 2) {
+        const update = numberFrame(FrameType.WINDOW_UPDATE, stream.id, stream.credit);
+        stream.receiveWindow += stream.credit;
+        stream.credit = 0;
+        this.#control(update);
+      }
+    }
+    this.#returnCredit();
+  }
+
+  caught(stream: Http2Stream, handler: StreamHandler, error: unknown): void {
+    const { boundary } = this.#options;
+    const failure = boundary.caught(error);
+    try {
+      if (handler.onCaught !== undefined) return handler.onCaught(stream, failure);
+    } catch (again) {
+      boundary.caught(again);
+    }
+    stream.reset(Http2ErrorCode.INTERNAL_ERROR);
+  }
+
+  /** All of our message is on the wire. */
+  endSent(stream: Http2Stream): void {
+    this.#maybeOver(stream);
+  }
+
+  // --- what frames say
+
+  /** A whole header block. @throws ConnectionError */
+  headers(streamId: number, decoded: DecodedFields, end: boolean): void {
+    const { budget } = this.#options;
+    const stream = this.#streams.get(streamId) ?? this.#begin(streamId);
+    if (stream === undefined) return budget.spendIdleFrame();
+    budget.earn();
+    if (decoded.malformed !== undefined) {
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, decoded.malformed));
+    } else if (stream.remoteEnded) {
+      this.#fail(stream, new StreamError(Http2ErrorCode.STREAM_CLOSED, 'HEADERS came behind the end'));
+    } else if (decoded.tooLarge) {
+      this.#tooLarge(stream, end);
+    } else if (stream.headCame) {
+      this.#trailers(stream, decoded.fields, end);
+    } else if (this.#options.role === 'server') {
+      this.#request(stream, decoded.fields, end);
+    } else {
+      this.#response(stream, decoded.fields, end);
+    }
+  }
+
+  /** A DATA frame begins. @throws ConnectionError */
+  dataStart(streamId: number, length: number): void {
+    const { budget } = this.#options;
+    this.assertNotIdle(streamId);
+    this.#receiveWindow -= length;
+    if (this.#receiveWindow < 0)
+      throw new ConnectionError(
+        Http2ErrorCode.FLOW_CONTROL_ERROR,
+        'more came than the connection window allows',
+      );
+    this.#dataTaken = 0;
+    const stream = this.#streams.get(streamId);
+    this.#reading = stream;
+    if (length === 0) budget.spendIdleFrame();
+    else budget.earn();
+    // A frame of a stream that we have reset was under way.
+    if (stream === undefined) return budget.spendIdleFrame();
+    if (stream.remoteEnded || !stream.headCame) {
+      this.#fail(stream, new StreamError(Http2ErrorCode.STREAM_CLOSED, 'DATA came where none may'));
+      return;
+    }
+    stream.receiveWindow -= length;
+    if (stream.receiveWindow < 0)
+      this.#fail(
+        stream,
+        new StreamError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'more came than the window allows'),
+      );
+  }
+
+  dataBytes(chunk: Buffer): void {
+    const stream = this.#reading;
+    if (stream === undefined || stream.closed) return;
+    this.#dataTaken += chunk.length;
+    stream.received += chunk.length;
+    if (stream.expected !== undefined && stream.received > stream.expected) {
+      const text = 'the body is longer than its Content-Length';
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
+      return;
+    }
+    stream.unconsumed += chunk.length;
+    this.#unconsumed += chunk.length;
+    stream.tellData(chunk);
+  }
+
+  dataEnd(length: number, endStream: boolean): void {
+    const stream = this.#reading;
+    this.#reading = undefined;
+    this.#credit += length;
+    this.#returnCredit();
+    if (stream === undefined || stream.closed) return;
+    const padding = length - this.#dataTaken;
+    // Padding is consumed as it comes.
+    if (padding > 0) {
+      stream.unconsumed += padding;
+      this.#unconsumed += padding;
+      this.consumed(stream, padding);
+    }
+    if (endStream) this.#remoteEnd(stream, undefined);
+  }
+
+  /** RST_STREAM. @throws ConnectionError */
+  reset(streamId: number, code: number): void {
+    const { budget, role } = this.#options;
+    this.assertNotIdle(streamId);
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return budget.spendIdleFrame();
+    if (role === 'server' && !stream.answered && this.#options.now() - stream.bornAt < RAPID_MS)
+      budget.spendReset();
+    this.#lose(stream, code, code === Http2ErrorCode.REFUSED_STREAM);
+  }
+
+  /** WINDOW_UPDATE of a stream. @throws ConnectionError */
+  windowUpdate(streamId: number, increment: number): void {
+    this.assertNotIdle(streamId);
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    stream.sendWindow += increment;
+    if (increment === 0) {
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'a window grows by nothing'));
+    } else if (stream.sendWindow > MAX_WINDOW) {
+      this.#fail(stream, new StreamError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large'));
+    } else {
+      this.#sender.pump();
+    }
+  }
+
+  /** The peer has changed its initial window: that of every stream changes with it (RFC 9113 section 6.9.2). @throws ConnectionError */
+  growWindows(growth: number): void {
+    if (growth === 0) return;
+    for (const stream of this.#streams.values()) {
+      stream.sendWindow += growth;
+      if (stream.sendWindow > MAX_WINDOW)
+        throw new ConnectionError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'a window becomes too large');
+    }
+    if (growth > 0) this.#sender.pump();
+  }
+
+  /** Ends the streams above `last`: the connection is gone, or the peer has not looked at them. */
+  loseAbove(last: number, code: number, unprocessed: boolean): void {
+    for (const stream of this.#streams.values()) if (stream.id > last) this.#lose(stream, code, unprocessed);
+  }
+
+  /** @throws ConnectionError when the peer speaks of a stream that nobody has begun */
+  assertNotIdle(streamId: number): void {
+    const idle =
+      this.#options.role === 'client'
+        ? streamId % 2 === 0 || streamId >= this.#nextId
+        : streamId % 2 === 0 || streamId > this.#lastPeerId;
+    if (idle) throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${streamId} has not begun`);
+  }
+
+  // --- the life of a stream
+
+  /** Server: a stream that the client begins; undefined for one that is over or not wanted. */
+  #begin(id: number): Http2Stream | undefined {
+    const { role, budget, maxStreams, refusing } = this.#options;
+    // A response to a stream that we have given up.
+    if (role === 'client' && id % 2 === 1 && id < this.#nextId) return undefined;
+    if (role === 'client' || id % 2 === 0)
+      throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, `stream ${id} cannot begin here`);
+    if (id <= this.#lastPeerId) return undefined;
+    // The last GOAWAY has named the last stream: what came since is for another connection.
+    if (refusing()) return undefined;
+    this.#lastPeerId = id;
+    if (this.#streams.size < maxStreams) {
+      const stream = this.#add(id);
+      stream.bornAt = this.#options.now();
+      return stream;
+    }
+    budget.spendReset();
+    this.#sender.control(numberFrame(FrameType.RST_STREAM, id, Http2ErrorCode.REFUSED_STREAM));
+    return undefined;
+  }
+
+  #add(id: number): Http2Stream {
+    const { peerWindow, streamWindow } = this.#options;
+    const stream = new Http2Stream(this, id, { send: peerWindow(), receive: streamWindow });
+    this.#streams.add(stream);
+    return stream;
+  }
+
+  #tooLarge(stream: Http2Stream, end: boolean): void {
+    if (this.#options.role === 'client' || stream.headCame) {
+      this.#fail(stream, new StreamError(Http2ErrorCode.ENHANCE_YOUR_CALM, 'the header list is too large'));
+      return;
+    }
+    stream.headCame = true;
+    stream.remoteEnded = end;
+    try {
+      this.#options.onTooLarge(stream);
+    } catch (error) {
+      stream.threw(error);
+    }
+  }
+
+  #request(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    stream.headCame = true;
+    stream.expected = end ? undefined : lengthOf(fields);
+    stream.remoteEnded = end;
+    try {
+      this.#options.onRequest(stream, fields, end);
+    } catch (error) {
+      stream.threw(error);
+    }
+    if (end) this.#maybeOver(stream);
+  }
+
+  #response(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    const status = valueOf(fields, ':status') ?? '';
+    if (status !== '200' && /^1\d\d$/.test(status)) {
+      this.#options.budget.spendIdleFrame();
+      // HTTP/2 has no upgrades (RFC 9113 section 8.6): an HTTP/1 client would take what follows for another protocol.
+      if (status === '101')
+        this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
+      else if (end)
+        this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'an interim response ends'));
+      else stream.tellInterim(fields);
+      return;
+    }
+    stream.headCame = true;
+    stream.expected = lengthOf(fields);
+    stream.remoteEnded = end;
+    stream.tellHead(fields, end);
+    if (end) this.#maybeOver(stream);
+  }
+
+  #trailers(stream: Http2Stream, fields: readonly Field[], end: boolean): void {
+    if (!end || fields.some(({ lower }) => lower.startsWith(':'))) {
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'trailers are malformed'));
+      return;
+    }
+    this.#remoteEnd(stream, trailerFields(fields));
+  }
+
+  #remoteEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void {
+    if (stream.expected !== undefined && stream.received !== stream.expected) {
+      const text = 'the body is shorter than its Content-Length';
+      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
+      return;
+    }
+    stream.remoteEnded = true;
+    stream.tellEnd(trailers);
+    this.#maybeOver(stream);
+  }
+
+  /** The peer broke the rules on one stream. */
+  #fail(stream: Http2Stream, error: StreamError): void {
+    const { handler } = stream;
+    if (this.#options.role === 'server') this.#options.budget.spendReset();
+    stream.release();
+    this.#sendReset(stream, error.code);
+    stream.tellReset(handler, error.code, false);
+  }
+
+  /** A stream ends without us having ended it. */
+  #lose(stream: Http2Stream, code: number, unprocessed: boolean): void {
+    const { handler } = stream;
+    stream.release();
+    this.#over(stream);
+    stream.tellReset(handler, code, unprocessed);
+  }
+
+  #maybeOver(stream: Http2Stream): void {
+    if (!stream.endSent || !stream.remoteEnded) return;
+    this.#options.budget.streamDone();
+    this.#over(stream);
+  }
+
+  #over(stream: Http2Stream): void {
+    if (stream.closed) return;
+    stream.closed = true;
+    this.#sender.forget(stream);
+    this.#streams.delete(stream.id);
+    if (this.#reading === stream) this.#reading = undefined;
+    this.#unconsumed -= stream.unconsumed;
+    stream.unconsumed = 0;
+    this.#returnCredit();
+    this.#options.onOver();
+  }
+
+  #control(bytes: Buffer): void {
+    try {
+      this.#sender.control(bytes);
+    } catch (error) {
+      this.#options.onBroken(error);
+    }
+  }
+
+  /** Lets the peer send on, as long as what nobody has taken yet stays within bounds. */
+  #returnCredit(): void {
+    const { connectionWindow, maxUnconsumed } = this.#options;
+    if (this.#credit < connectionWindow / 2 || this.#unconsumed > maxUnconsumed) return;
+    const update = numberFrame(FrameType.WINDOW_UPDATE, 0, this.#credit);
+    this.#receiveWindow += this.#credit;
+    this.#credit = 0;
+    this.#control(update);
+  }
+}
+
+/** @returns the connection window to ask for: never less than the initial one, which cannot be taken back */
+export function connectionWindowOf(wanted: number): number {
+  return Math.max(DEFAULT_WINDOW, wanted);
+}
+
+/** No body adds up to this. */
+export const MALFORMED_LENGTH = -1;
+
+/** The Content-Length that body bytes must add up to; `MALFORMED_LENGTH` for one that is none, or is said twice. */
+function lengthOf(fields: readonly Field[]): number | undefined {
+  let found: string | undefined;
+  for (const { about, value } of fields) {
+    if ((about.bits & About.LENGTH) === 0) continue;
+    if (found !== undefined) return MALFORMED_LENGTH;
+    found = value;
+  }
+  if (found === undefined) return undefined;
+  return /^\d{1,15}$/.test(found) ? Number(found) : MALFORMED_LENGTH;
+}

@@ -1,0 +1,386 @@
+import { formatAddress, type SocketAddress } from '../../base/address.ts';
+import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
+import type { Registry } from '../../telemetry/registry.ts';
+import { type ProxyCounters, type CountersSnapshot, readKey } from './counters.ts';
+import { type ConnectionCounts, OTHER } from './connection-counters.ts';
+import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
+import { routeFamilies, writeRoutes } from './route-exposition.ts';
+import type { FailureKind } from '../http/failures.ts';
+
+/** Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress. */
+export type Side = 'inbound' | 'outbound';
+
+const REQUEST = ['direction', 'authority', 'dst_service', 'dst_namespace'];
+const SERVER = ['target_addr', 'target_ip', 'target_port', 'srv_group', 'srv_kind', 'srv_name', 'srv_port'];
+const TCP = ['direction', 'peer', 'authority', 'dst_service', 'dst_namespace', ...SERVER, 'tls'];
+const AUTHZ = ['authz_group', 'authz_kind', 'authz_name', 'tls', 'client_id'];
+const RATE_LIMIT = ['ratelimit_group', 'ratelimit_kind', 'ratelimit_name', 'ratelimit_scope'];
+const ROUTE = ['route_group', 'route_kind', 'route_name'];
+
+const counter = (name: string, labels: readonly string[], help: string): MetricFamily => ({
+  name,
+  type: 'counter',
+  labels,
+  help,
+});
+
+/** What the data path publishes: the names and labels of linkerd2-proxy, as far as they say anything here. `docs/reference/metrics.md` lists the same. */
+export const families = {
+  request: counter('request_total', REQUEST, 'Requests, and opaque connections.'),
+  response: counter(
+    'response_total',
+    [...REQUEST, 'status_code', 'classification', 'grpc_status'],
+    'Responses; failures are 5xx and the gRPC statuses 2, 4, 7, 13, 14, 15.',
+  ),
+  latency: {
+    name: 'response_latency_ms',
+    type: 'histogram',
+    labels: [...REQUEST, 'status_code', 'le'],
+    help: 'Time to the first byte of a response, milliseconds.',
+  },
+  tcpOpen: counter('tcp_open_total', TCP, 'Connections opened.'),
+  tcpOpenNow: {
+    name: 'tcp_open_connections',
+    type: 'gauge',
+    labels: TCP,
+    help: 'Connections that are open.',
+  },
+  tcpClose: counter('tcp_close_total', [...TCP, 'errno'], 'Connections closed.'),
+  tcpRead: counter('tcp_read_bytes_total', TCP, 'Bytes read.'),
+  tcpWrite: counter('tcp_write_bytes_total', TCP, 'Bytes written.'),
+  httpAllow: counter(
+    'inbound_http_authz_allow_total',
+    [...SERVER, ...ROUTE, ...AUTHZ],
+    'Requests that were authorized.',
+  ),
+  httpDeny: counter(
+    'inbound_http_authz_deny_total',
+    [...SERVER, ...ROUTE, ...AUTHZ],
+    'Requests that were not authorized.',
+  ),
+  tcpAllow: counter(
+    'inbound_tcp_authz_allow_total',
+    [...SERVER, ...AUTHZ],
+    'Opaque connections that were authorized.',
+  ),
+  tcpDeny: counter(
+    'inbound_tcp_authz_deny_total',
+    [...SERVER, ...AUTHZ],
+    'Opaque connections that were not authorized.',
+  ),
+  rateLimited: counter(
+    'inbound_http_local_ratelimit_total',
+    ['authority', 'dst_service', 'dst_namespace', ...SERVER, ...RATE_LIMIT],
+    'Requests that were over a rate limit.',
+  ),
+  faults: counter(
+    'linkspan_injected_faults_total',
+    ['authority', 'dst_service', 'dst_namespace', 'fault'],
+    'Requests and opaque connections that a drill delayed, aborted or reset.',
+  ),
+  inboundHttpErrors: counter(
+    'inbound_http_errors_total',
+    ['error'],
+    "Requests that were refused by the client's doing or by policy.",
+  ),
+  inboundTcpErrors: counter(
+    'inbound_tcp_errors_total',
+    ['error'],
+    'Connections that were refused: before a service was known, or as opaque connections.',
+  ),
+  outboundHttpErrors: counter(
+    'outbound_http_errors_total',
+    ['error'],
+    'Requests that failed on the way to an endpoint.',
+  ),
+  outboundTcpErrors: counter(
+    'outbound_tcp_errors_total',
+    ['error'],
+    'Connections that failed on the way to an endpoint.',
+  ),
+  headers: counter(
+    'inbound_tcp_transport_header_connections_total',
+    ['session_protocol', 'target_port', 'target_name', 'client_id'],
+    'Connections by what their transport header said.',
+  ),
+  streamConnections: {
+    name: 'linkspan_stream_connections',
+    type: 'gauge',
+    labels: ['direction'],
+    help: 'Connections between egress and gateway whose streams carry flows.',
+  },
+  streams: counter(
+    'linkspan_streams_total',
+    ['direction', 'kind'],
+    'Flows that travelled as streams: requests, and tunnels for raw bytes and upgrades.',
+  ),
+  internalErrors: counter(
+    'linkspan_internal_errors_total',
+    ['direction'],
+    'Exceptions that nobody foresaw; each ended one flow and is in the log with its stack.',
+  ),
+  ...routeFamilies,
+} as const satisfies Record<string, MetricFamily>;
+
+/** What is answered because of the client or of policy; the rest is due to endpoints. */
+const OF_CLIENT: ReadonlySet<string> = new Set<FailureKind>([
+  'bad request',
+  'unauthorized',
+  'rate limited',
+  'injected fault',
+  'unknown service',
+  'protocol not served',
+  'load shed',
+  'gateway loop',
+]);
+
+const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
+
+/** linkerd2-proxy's names of session protocols. */
+const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'http/2', opaque: '' };
+
+/**
+ * Publishes what the data path has counted under the names that Linkerd's proxy uses. Costs nothing until somebody asks.
+ * @param accounts where the numbers come from: this process, or the sum over several
+ * @param listen the address clients connect to, where there is one
+ */
+export function publishCounters(
+  registry: Registry,
+  counters: ProxyCounters | (() => CountersSnapshot | Promise<CountersSnapshot>),
+  side: Side,
+  listen?: SocketAddress,
+): void {
+  const read = typeof counters === 'function' ? counters : () => counters.snapshot();
+  registry.addText(async () => countersExposition(await read(), side, listen).pieces());
+}
+
+/** What is published of a snapshot; the snapshot must not change until it is written. */
+export function countersExposition(
+  snapshot: CountersSnapshot,
+  side: Side,
+  listen?: SocketAddress,
+): Exposition {
+  const out = new Exposition();
+  const server = serverLabels(side, listen);
+  writeRequests(out, snapshot);
+  writeRoutes(
+    out,
+    Object.entries(snapshot.routes).map(([key, numbers]) => {
+      const [label = '', route = ''] = readKey(key);
+      return [label, route, numbers] as const;
+    }),
+    serviceOf,
+  );
+  writeConnections(out, snapshot, side, server);
+  if (side === 'inbound') {
+    writeAuthorizations(out, snapshot, server);
+    writeGates(out, snapshot, server);
+    out.write(families.headers, entriesOf(snapshot.headers, headerLabels));
+  }
+  writeErrors(out, snapshot, side);
+  writeStreams(out, snapshot, side);
+  out.write(families.internalErrors, [[{ direction: side }, snapshot.internalErrors]]);
+  return out;
+}
+
+function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
+  const labelled = Object.entries(targets).map(
+    ([label, account]) => [{ direction: 'outbound', ...targetLabels(label) }, account] as const,
+  );
+  out.write(
+    families.request,
+    labelled.values().map(([labels, { requests }]) => [labels, requests]),
+  );
+  out.write(
+    families.response,
+    labelled.values().flatMap(([labels, { responses }]) =>
+      Object.entries(responses).map(([key, { count }]) => {
+        const { status, grpc } = readResponseKey(Number(key));
+        const failed = status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc));
+        const classification = failed ? 'failure' : 'success';
+        const of = { ...labels, status_code: status === 0 ? OTHER : status, classification };
+        return [grpc === undefined ? of : { ...of, grpc_status: grpc }, count] as const;
+      }),
+    ),
+  );
+  out.writeHistogram(
+    families.latency,
+    LATENCY_BUCKETS,
+    labelled.values().flatMap(([labels, { responses }]) =>
+      [...byStatus(responses)].map(
+        ([status, { buckets, latencySum }]) =>
+          [
+            { ...labels, status_code: status === 0 ? OTHER : status },
+            { buckets, sum: latencySum },
+          ] as const,
+      ),
+    ),
+  );
+}
+
+/** Responses of one status, whatever their gRPC status: Linkerd's latency has no label for that. */
+function byStatus(responses: Readonly<Record<string, ResponseNumbers>>): Map<number, ResponseNumbers> {
+  const found = new Map<number, ResponseNumbers>();
+  for (const [key, numbers] of Object.entries(responses)) {
+    const { status } = readResponseKey(Number(key));
+    const sum = found.get(status);
+    found.set(status, sum === undefined ? numbers : together(sum, numbers));
+  }
+  return found;
+}
+
+function together(a: ResponseNumbers, b: ResponseNumbers): ResponseNumbers {
+  return {
+    count: a.count + b.count,
+    latencySum: a.latencySum + b.latencySum,
+    buckets: a.buckets.map((count, at) => count + (b.buckets[at] ?? 0)),
+  };
+}
+
+function writeConnections(
+  out: Exposition,
+  snapshot: CountersSnapshot,
+  side: Side,
+  server: LabelValues,
+): void {
+  const secured = side === 'inbound' ? { tls: 'true' } : {};
+  const all: (readonly [LabelValues, ConnectionCounts])[] = [
+    [{ direction: side, peer: 'src', ...server, ...secured }, snapshot.client],
+    ...Object.entries(snapshot.endpoints).map(
+      ([label, numbers]) =>
+        [{ direction: 'outbound', peer: 'dst', ...targetLabels(label) }, numbers] as const,
+    ),
+  ];
+  if (snapshot.shared.opened > 0) all.push([{ direction: 'outbound', peer: 'dst' }, snapshot.shared]);
+  const write = (family: MetricFamily, read: (numbers: ConnectionCounts) => number) =>
+    out.write(
+      family,
+      all.values().map(([labels, numbers]) => [labels, read(numbers)]),
+    );
+  write(families.tcpOpen, ({ opened }) => opened);
+  write(families.tcpOpenNow, ({ open }) => open);
+  write(families.tcpRead, ({ readBytes }) => readBytes);
+  write(families.tcpWrite, ({ writtenBytes }) => writtenBytes);
+  out.write(
+    families.tcpClose,
+    all
+      .values()
+      .flatMap(([labels, { closes }]) =>
+        Object.entries(closes).map(([errno, count]) => [{ ...labels, errno }, count] as const),
+      ),
+  );
+}
+
+function writeAuthorizations(
+  out: Exposition,
+  { authorizations }: CountersSnapshot,
+  server: LabelValues,
+): void {
+  const route = { route_group: '', route_kind: 'default', route_name: 'default' };
+  const samples = (layer: string, verdict: string) =>
+    Object.entries(authorizations)
+      .values()
+      .flatMap(([key, count]) => {
+        const [keyLayer, keyVerdict, client_id = '', policy = ''] = readKey(key);
+        if (keyLayer !== layer || keyVerdict !== verdict) return [];
+        const routed = layer === 'http' ? route : {};
+        return [[{ ...server, ...routed, ...policyLabels(policy), tls: 'true', client_id }, count] as const];
+      });
+  out.write(families.httpAllow, samples('http', 'allow'));
+  out.write(families.httpDeny, samples('http', 'deny'));
+  out.write(families.tcpAllow, samples('tcp', 'allow'));
+  out.write(families.tcpDeny, samples('tcp', 'deny'));
+}
+
+function writeGates(out: Exposition, { rateLimits, faults }: CountersSnapshot, server: LabelValues): void {
+  const limited = (key: string): LabelValues => {
+    const [target = '', policy = '', ratelimit_scope = ''] = readKey(key);
+    const [ratelimit_group = '', ratelimit_kind = '', ...name] = policy.split('/');
+    const limit = { ratelimit_group, ratelimit_kind, ratelimit_name: name.join('/'), ratelimit_scope };
+    return { ...targetLabels(target), ...server, ...limit };
+  };
+  const injected = (key: string): LabelValues => {
+    const [target = '', fault = ''] = readKey(key);
+    return { ...targetLabels(target), fault };
+  };
+  out.write(families.rateLimited, entriesOf(rateLimits, limited));
+  out.write(families.faults, entriesOf(faults, injected));
+}
+
+function writeErrors(out: Exposition, { failures, refused }: CountersSnapshot, side: Side): void {
+  const samples = (layer: string, ofClient: boolean) =>
+    Object.entries(failures)
+      .values()
+      .flatMap(([key, count]) => {
+        const [keyLayer, error = ''] = readKey(key);
+        const mine = keyLayer === layer && (side === 'inbound' && OF_CLIENT.has(error)) === ofClient;
+        return mine ? [[{ error }, count] as const] : [];
+      });
+  const refusals = Object.entries(refused).map(([error, count]) => [{ error }, count] as const);
+  out.write(families.inboundHttpErrors, samples('http', true));
+  out.write(families.inboundTcpErrors, [...(side === 'inbound' ? refusals : []), ...samples('tcp', true)]);
+  out.write(families.outboundHttpErrors, samples('http', false));
+  out.write(families.outboundTcpErrors, [...(side === 'outbound' ? refusals : []), ...samples('tcp', false)]);
+}
+
+function writeStreams(out: Exposition, { streams }: CountersSnapshot, direction: Side): void {
+  const { connections, requests, tunnels } = streams;
+  if (requests + tunnels + connections === 0) return;
+  out.write(families.streamConnections, [[{ direction }, connections]]);
+  out.write(families.streams, [
+    [{ direction, kind: 'request' }, requests],
+    [{ direction, kind: 'tunnel' }, tunnels],
+  ]);
+}
+
+function* entriesOf(
+  counts: Readonly<Record<string, number>>,
+  labels: (key: string) => LabelValues,
+): Iterable<readonly [LabelValues, number]> {
+  for (const [key, count] of Object.entries(counts)) yield [labels(key), count];
+}
+
+function headerLabels(key: string): LabelValues {
+  const [protocol = '', target_name = '', target_port = '', client_id = ''] = readKey(key);
+  return { session_protocol: PROTOCOLS[protocol] ?? protocol, target_port, target_name, client_id };
+}
+
+/** `authority`, and the Service where the name is one of Kubernetes (with or without a pod's host name in front). */
+export function targetLabels(label: string): LabelValues {
+  const service = serviceOf(label);
+  if (service === undefined) return { authority: label };
+  return { authority: label, dst_service: service.name, dst_namespace: service.namespace };
+}
+
+/** The Service in `[host.]name.namespace.svc.domain:port`. */
+export function serviceOf(
+  label: string,
+): { readonly name: string; readonly namespace: string; readonly port: string } | undefined {
+  const colon = label.lastIndexOf(':');
+  const parts = label.slice(0, colon).split('.');
+  const at = parts.indexOf('svc', 2);
+  const [name, namespace] = [parts[at - 2], parts[at - 1]];
+  if (at < 0 || name === undefined || namespace === undefined) return undefined;
+  return { name, namespace, port: label.slice(colon + 1) };
+}
+
+/** The gateway's port as Linkerd's chart names it; an egress has many ports. */
+function serverLabels(side: Side, listen: SocketAddress | undefined): LabelValues {
+  if (side === 'outbound' || listen === undefined) return {};
+  return {
+    target_addr: formatAddress(listen),
+    target_ip: listen.host,
+    target_port: listen.port,
+    srv_group: 'policy.linkerd.io',
+    srv_kind: 'server',
+    srv_name: 'linkerd-gateway',
+    srv_port: listen.port,
+  };
+}
+
+/** `group/kind/name` of what decided; none = every client of the trust domain. */
+function policyLabels(policy: string): LabelValues {
+  if (policy === '') return { authz_group: '', authz_kind: 'default', authz_name: 'all-authenticated' };
+  const [authz_group = '', authz_kind = '', authz_name = policy] = policy.split('/');
+  return { authz_group, authz_kind, authz_name };
+}

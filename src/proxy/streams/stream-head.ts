@@ -1,0 +1,156 @@
+import { type FailureKind, failures, ProxyFailure } from '../http/failures.ts';
+import { About, type Field, makeField, valueOf } from '../http/fields.ts';
+import type { SessionProtocol } from '../http/messages.ts';
+import { statusField } from '../http2/message.ts';
+import { plainHost } from '../io/transport-header.ts';
+
+/**
+ * Stream mode's own pseudo-headers (ADR 0017). No client can forge them: a name with a colon in front cannot be said in HTTP/1, and unknown ones make an HTTP/2 request malformed everywhere but here. Nor do they
+ * travel on: pseudo-headers are read, never copied.
+ */
+const TARGET = ':target';
+const SESSION = ':session';
+/** On connections that have agreed on it only (ADR 0031). */
+const CLIENT = ':client';
+
+/** What a stream is for. */
+export interface StreamPurpose {
+  /** DNS name of the service. */
+  readonly name: string;
+  readonly port: number;
+  /** What is spoken in the tunnel; undefined: the stream is an HTTP request itself. */
+  readonly tunnel: SessionProtocol | undefined;
+  /**
+   * On whose behalf, as the peer says it; undefined where it says nothing. Worth what the peer's word is
+   * worth.
+   */
+  readonly client: string | undefined;
+  /** The header list without what was ours. */
+  readonly fields: readonly Field[];
+}
+
+/** The pseudo-header that says what a stream is for. @param label `name:port` */
+export function targetField(label: string): Field {
+  return makeField(TARGET, label);
+}
+
+/**
+ * The pseudo-header that says on whose behalf a stream is.
+ * @param identity of a workload, as its certificate would have it
+ */
+export function clientField(identity: string): Field {
+  return makeField(CLIENT, identity);
+}
+
+const CONNECT = makeField(':method', 'CONNECT');
+const SESSIONS: Readonly<Record<SessionProtocol, Field>> = {
+  http1: makeField(SESSION, 'http1'),
+  http2: makeField(SESSION, 'http2'),
+  opaque: makeField(SESSION, 'opaque'),
+};
+
+/** The head of a tunnel: CONNECT as in RFC 9113 section 8.5, with our own fields for where to. */
+export function tunnelHead(target: Field, session: SessionProtocol): readonly Field[] {
+  return [CONNECT, target, SESSIONS[session]];
+}
+
+/**
+ * @param namesClients whether the connection has agreed that streams say on whose behalf they are; elsewhere
+ * `:client` is as malformed as any other unknown pseudo-header
+ * @throws ProxyFailure `bad request`, or `protocol not served`
+ */
+export function readPurpose(fields: readonly Field[], namesClients = false): StreamPurpose {
+  let target: string | undefined;
+  let client: string | undefined;
+  let session: string | undefined;
+  let connect = false;
+  const rest: Field[] = [];
+  let at = 0;
+  // Pseudo-headers stand before all others; one that does not is for whoever reads the request to refuse.
+  for (let field = fields[at]; field !== undefined && isPseudo(field); field = fields[++at]) {
+    const { value } = field;
+    const lower = field.about.text;
+    if (lower === TARGET && target === undefined) target = value;
+    else if (lower === SESSION && session === undefined) session = value;
+    else if (namesClients && lower === CLIENT && client === undefined) client = value;
+    else rest.push(field);
+    if (lower === ':method') connect = value === 'CONNECT';
+  }
+  addFrom(rest, fields, at);
+  requireOneKind(connect, session);
+  return { ...readTarget(target), tunnel: readSession(session), client, fields: rest };
+}
+
+function requireOneKind(connect: boolean, session: string | undefined): void {
+  if (connect !== (session !== undefined))
+    throw new ProxyFailure('bad request', 'a stream is a tunnel with CONNECT and :session, or a request');
+}
+
+/** Adds the fields from the one at `start` on. */
+function addFrom(to: Field[], fields: readonly Field[], start: number): void {
+  for (let at = start; at < fields.length; at++) {
+    const field = fields[at];
+    if (field !== undefined) to.push(field);
+  }
+}
+
+function isPseudo({ about }: Field): boolean {
+  return (about.bits & About.PSEUDO) !== 0;
+}
+
+function readTarget(target: string | undefined): { readonly name: string; readonly port: number } {
+  const [, host = '', digits = ''] = /^(.+):(\d{1,5})$/.exec(target ?? '') ?? [];
+  const name = plainHost(host);
+  const port = Number(digits);
+  if (name === undefined || port < 1 || port > 65_535)
+    throw new ProxyFailure('bad request', 'the stream does not say which service it is for');
+  return { name, port };
+}
+
+function readSession(session: string | undefined): SessionProtocol | undefined {
+  if (session === undefined || session === 'http1' || session === 'http2' || session === 'opaque')
+    return session;
+  throw new ProxyFailure('protocol not served', `tunnels for ${session} are not served`);
+}
+
+const WHY = 'l5d-proxy-error';
+/** What a gateway says is logged; it may be somebody else's. */
+const MAX_WHY = 512;
+
+/** A refusal of a stream: the status of the failure, and why. */
+export function refusalHead(failure: ProxyFailure): readonly Field[] {
+  const why = failure.message.replace(/[^\x20-\x7e]/g, '?');
+  return [statusField(failure.status), makeField(WHY, why)];
+}
+
+/** The failure that a refusal tells of. */
+export function readTunnelRefusal(fields: readonly Field[]): ProxyFailure {
+  const status = Number(valueOf(fields, ':status'));
+  const why = valueOf(fields, WHY)?.slice(0, MAX_WHY) ?? `the gateway answered ${status}`;
+  return new ProxyFailure(KINDS.get(status) ?? 'connection failed', why);
+}
+
+/** Of kinds that share a status the one that a tunnel can have. */
+const KINDS = new Map<number, FailureKind>([
+  ...(Object.entries(failures) as [FailureKind, { status: number }][]).map(
+    ([kind, { status }]) => [status, kind] as const,
+  ),
+  [502, 'connection failed'],
+  [503, 'load shed'],
+  [504, 'failfast'],
+]);
+
+/** Streams of one connection in stream mode, on either end. A client that needs more opens another connection. */
+export const MAX_STREAMS = 250;
+
+/**
+ * A stream gets 5 MB/s over a round trip of 50 ms (ADR 0016). What all streams of a connection together may hold unread is more than `MAX_STREAMS` times their windows, so that flows that nobody reads never stall the others.
+ */
+export const STREAM_WINDOWS = {
+  streamWindow: 256 * 1024,
+  connectionWindow: 8 * 1024 * 1024,
+  maxUnconsumed: 64 * 1024 * 1024,
+} as const;
+
+/** Streams that an egress may reset before they are done: many clients of its own are behind it, and any of them may go away at any time. */
+export const STREAM_RESETS = { burst: 10_000, perSecond: 1000 } as const;

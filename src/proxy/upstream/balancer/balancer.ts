@@ -1,0 +1,151 @@
+import type { Random } from '../../../base/backoff.ts';
+import type { Clock } from '../../../base/clock.ts';
+import type { EndpointPlace } from '../../io/endpoint-address.ts';
+import {
+  type AccrualSettings,
+  DEFAULT_ACCRUAL,
+  DEFAULT_EWMA,
+  EndpointState,
+  type EwmaSettings,
+} from './endpoint.ts';
+import { Tier } from './tier.ts';
+
+/** An address that discovery gave. */
+export interface EndpointAddress extends EndpointPlace {
+  readonly ready: boolean;
+  /** Used before those that are not, as long as one of the preferred ones can be used. */
+  readonly preferred?: boolean;
+}
+
+export interface BalancerOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ewma?: EwmaSettings;
+  readonly accrual?: AccrualSettings;
+}
+
+/** What was picked, or why nothing was. */
+export type Pick = { readonly endpoint: EndpointState } | { readonly none: 'no endpoints' | 'all tried' };
+
+const NONE_TRIED: ReadonlySet<EndpointState> = new Set();
+
+/**
+ * Power of two choices over Peak-EWMA: of two endpoints drawn at random the one with less load. Endpoints that fail are left out for a growing time and then proven by one
+ * request. An update keeps what is known of the endpoints that stay.
+ */
+export class Balancer {
+  readonly #options: BalancerOptions;
+  readonly #total = { pending: 0 };
+  #endpoints = new Map<string, EndpointState>();
+  #members = new Set<EndpointState>();
+  #preferred = new Set<EndpointState>();
+  #near = new Tier();
+  #far = new Tier();
+  #known = 0;
+  #accrual: AccrualSettings;
+  #meshed = false;
+
+  constructor(options: BalancerOptions) {
+    this.#options = options;
+    this.#accrual = options.accrual ?? DEFAULT_ACCRUAL;
+  }
+
+  /** Endpoints that may get traffic, and all that discovery knows, ready or not. */
+  get counts(): { readonly ready: number; readonly known: number } {
+    return { ready: this.#endpoints.size, known: this.#known };
+  }
+
+  /** Requests and flows in hand, those at endpoints that are gone included. */
+  get pending(): number {
+    return this.#total.pending;
+  }
+
+  /** Some endpoint takes HTTP/1 requests over HTTP/2. */
+  get meshed(): boolean {
+    return this.#meshed;
+  }
+
+  get endpoints(): ReadonlySet<EndpointState> {
+    return this.#members;
+  }
+
+  /** Whether discovery still gives it. */
+  has(endpoint: EndpointState): boolean {
+    return this.#members.has(endpoint);
+  }
+
+  /** Takes the endpoints as they are now. @param accrual for all of them, those that stay included; absent = the balancer's own */
+  update(addresses: readonly EndpointAddress[], accrual?: AccrualSettings): void {
+    this.#accrual = accrual ?? this.#options.accrual ?? DEFAULT_ACCRUAL;
+    const next = new Map<string, EndpointState>();
+    const preferred = new Set<EndpointState>();
+    for (const address of addresses) {
+      if (!address.ready) continue;
+      const key = keyOf(address);
+      const endpoint = next.get(key) ?? this.#endpoints.get(key) ?? this.#make(address);
+      endpoint.accrual = this.#accrual;
+      next.set(key, endpoint);
+      if (address.preferred === true) preferred.add(endpoint);
+    }
+    this.#endpoints = next;
+    this.#members = new Set(next.values());
+    this.#preferred = preferred;
+    this.#known = addresses.length;
+    this.#near = new Tier();
+    this.#far = new Tier();
+    this.#meshed = false;
+    for (const endpoint of this.#members) {
+      this.#tierOf(endpoint).add(endpoint);
+      if (endpoint.mesh?.opaque === false) this.#meshed = true;
+    }
+  }
+
+  /** Picks an endpoint for a request or connection, leaving out those already tried for it. */
+  pick(tried = NONE_TRIED): Pick {
+    const { clock, random } = this.#options;
+    const endpoint =
+      this.#near.pick(tried, clock, random) ?? this.#far.pick(tried, clock, random) ?? this.#floor(tried);
+    if (endpoint !== undefined) return { endpoint };
+    return { none: this.#endpoints.size === 0 ? 'no endpoints' : 'all tried' };
+  }
+
+  /**
+   * With every endpoint shut, the one that is due first is tried all the same: failing by rule would turn a bad minute of the target into an outage. Where all are being proven, the one
+   * that has least in hand.
+   */
+  #floor(tried: ReadonlySet<EndpointState>): EndpointState | undefined {
+    const near = this.#near.first(tried);
+    const far = this.#far.first(tried);
+    if (near !== undefined && (far === undefined || near.shutUntil <= far.shutUntil)) return near;
+    if (far !== undefined) return far;
+    let least: EndpointState | undefined;
+    for (const endpoint of this.#members)
+      if (!tried.has(endpoint) && (least === undefined || endpoint.pending < least.pending)) least = endpoint;
+    return least;
+  }
+
+  #make(address: EndpointAddress): EndpointState {
+    const { clock, random, ewma = DEFAULT_EWMA } = this.#options;
+    return new EndpointState(address, {
+      clock,
+      random,
+      ewma,
+      accrual: this.#accrual,
+      onBreaker: (endpoint) => {
+        if (this.has(endpoint)) this.#tierOf(endpoint).move(endpoint);
+      },
+      total: this.#total,
+    });
+  }
+
+  #tierOf(endpoint: EndpointState): Tier {
+    return this.#preferred.has(endpoint) ? this.#near : this.#far;
+  }
+}
+
+/** Who is spoken to in another way is another endpoint: nothing that was said to one is said to the other. */
+function keyOf({ host, port, mesh }: EndpointPlace): string {
+  return mesh === undefined
+    ? `${host} ${port}`
+    : `${host} ${port} ${mesh.identity} ${mesh.port} ${mesh.opaque}`;
+}

@@ -1,0 +1,247 @@
+import { backoffDelay, type Random } from '../../../base/backoff.ts';
+import type { Clock } from '../../../base/clock.ts';
+import type { EndpointPlace, MeshPeer } from '../../io/endpoint-address.ts';
+
+/** Peak-EWMA parameters; defaults are Linkerd's. */
+export interface EwmaSettings {
+  /** Estimate of an endpoint that has not answered yet, milliseconds; default 30. */
+  readonly defaultRttMs: number;
+  /** Time in which an old estimate loses its weight, milliseconds; default 10,000. */
+  readonly decayMs: number;
+}
+
+/** Consecutive-failure accrual; defaults are Linkerd's. */
+export interface AccrualSettings {
+  /** Failures in a row that shut an endpoint; default 7. Failed connects count alone with `maxConnectFailures`. */
+  readonly maxFailures: number;
+  /** Failed connects in a row that shut an endpoint; default 1: an endpoint that refuses is not a fast one. */
+  readonly maxConnectFailures: number;
+  /** First time that a shut endpoint waits, milliseconds; default 1,000. It doubles with each failed probation. */
+  readonly minPenaltyMs: number;
+  /** Longest such time, milliseconds, before jitter; default 60,000. */
+  readonly maxPenaltyMs: number;
+  /** Share of the time that is added at random, at most; default 0.5. */
+  readonly jitter: number;
+}
+
+export const DEFAULT_EWMA: EwmaSettings = { defaultRttMs: 30, decayMs: 10_000 };
+export const DEFAULT_ACCRUAL: AccrualSettings = {
+  maxFailures: 7,
+  maxConnectFailures: 1,
+  minPenaltyMs: 1000,
+  maxPenaltyMs: 60_000,
+  jitter: 0.5,
+};
+
+/** `open`: takes requests. `shut`: failed, and waits, or is being proven. `probation`: its time is over, the next request decides. */
+export type Breaker = 'open' | 'shut' | 'probation';
+
+export interface EndpointParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ewma: EwmaSettings;
+  readonly accrual: AccrualSettings;
+  /** Told when `open`, `proving` or `shutUntil` has changed. */
+  readonly onBreaker: (endpoint: EndpointState) => void;
+  /** Requests and flows in hand, of all endpoints together. */
+  readonly total: { pending: number };
+}
+
+/** One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be trusted. */
+export class EndpointState implements EndpointPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly mesh?: MeshPeer;
+  pending = 0;
+  /** Takes effect with the next failure. */
+  accrual: AccrualSettings;
+  readonly #parts: EndpointParts;
+  #estimate: number;
+  #stamp: number;
+  #failures = 0;
+  #connectFailures = 0;
+  #penalties = 0;
+  #shutUntil = 0;
+  #refused = false;
+  #proving: PickedEndpoint | undefined;
+  /** Goes up whenever the endpoint is shut: what began before says nothing about it any more. */
+  #era = 0;
+
+  constructor(place: EndpointPlace, parts: EndpointParts) {
+    this.host = place.host;
+    this.port = place.port;
+    if (place.mesh !== undefined) this.mesh = place.mesh;
+    this.accrual = parts.accrual;
+    this.#parts = parts;
+    this.#estimate = parts.ewma.defaultRttMs;
+    this.#stamp = parts.clock.monotonic();
+  }
+
+  get breaker(): Breaker {
+    if (this.#shutUntil === 0) return 'open';
+    const waits = this.#proving !== undefined || this.#parts.clock.monotonic() < this.#shutUntil;
+    return waits ? 'shut' : 'probation';
+  }
+
+  get open(): boolean {
+    return this.#shutUntil === 0;
+  }
+
+  /** A request is out that decides whether it opens again. */
+  get proving(): boolean {
+    return this.#proving !== undefined;
+  }
+
+  /** When a shut endpoint may be tried again (monotonic milliseconds); 0 when it is open. */
+  get shutUntil(): number {
+    return this.#shutUntil;
+  }
+
+  /** Estimated cost of giving it one more request. @param now monotonic milliseconds */
+  load(now: number): number {
+    return this.#estimate * Math.exp((this.#stamp - now) / this.#parts.ewma.decayMs) * (this.pending + 1);
+  }
+
+  /** A request or flow begins. Where the endpoint's time has come, it is the one that decides. */
+  begin(): PickedEndpoint {
+    this.pending++;
+    this.#parts.total.pending++;
+    const attempt = new PickedEndpoint(this, this.#era);
+    if (this.breaker === 'probation') this.#prove(attempt);
+    return attempt;
+  }
+
+  /** What an attempt has shown. For `PickedEndpoint` only. @param ms time to the first byte of the answer, where it counts */
+  learn(attempt: PickedEndpoint, outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
+    if (ms !== undefined) this.#observe(ms, now ?? this.#parts.clock.monotonic());
+    if (attempt.era !== this.#era) return;
+    const decides = attempt === this.#proving;
+    if (outcome === 'served') return this.#reopen();
+    if (outcome === 'connected') return this.#connected();
+    if (outcome === 'unknown') {
+      if (decides) this.#prove(undefined);
+      return;
+    }
+    // With all endpoints shut requests are tried all the same; that they fail is known.
+    if (this.open || decides) this.#failed(outcome === 'refused', decides);
+  }
+
+  #failed(refused: boolean, decides: boolean): void {
+    const failures = refused ? ++this.#connectFailures : ++this.#failures;
+    const limit = refused ? this.accrual.maxConnectFailures : this.accrual.maxFailures;
+    if (decides || failures >= limit) this.#shut(refused);
+  }
+
+  /** An attempt is over. For `PickedEndpoint` only. */
+  release(): void {
+    this.pending--;
+    this.#parts.total.pending--;
+  }
+
+  /** It was shut for refusing connections, and has taken one: what it does with it is for the other count. */
+  #connected(): void {
+    this.#connectFailures = 0;
+    if (this.#refused) this.#reopen();
+  }
+
+  #prove(attempt: PickedEndpoint | undefined): void {
+    this.#proving = attempt;
+    this.#parts.onBreaker(this);
+  }
+
+  #reopen(): void {
+    this.#failures = 0;
+    this.#connectFailures = 0;
+    if (this.open) return;
+    this.#penalties = 0;
+    this.#shutUntil = 0;
+    this.#refused = false;
+    this.#proving = undefined;
+    this.#parts.onBreaker(this);
+  }
+
+  #shut(refused: boolean): void {
+    const { minPenaltyMs, maxPenaltyMs, jitter } = this.accrual;
+    const { clock, random, onBreaker } = this.#parts;
+    const growing = { minMs: minPenaltyMs, maxMs: maxPenaltyMs, jitter: 0 };
+    const base = backoffDelay(this.#penalties++, growing, random);
+    this.#shutUntil = clock.monotonic() + base * (1 + jitter * random());
+    this.#refused = refused;
+    this.#proving = undefined;
+    this.#era++;
+    this.#failures = 0;
+    this.#connectFailures = 0;
+    onBreaker(this);
+  }
+
+  /** Peak-sensitive: a slower answer counts at once, a faster one by and by. */
+  #observe(ms: number, now: number): void {
+    const weight = 1 - Math.exp((this.#stamp - now) / this.#parts.ewma.decayMs);
+    this.#estimate = ms > this.#estimate ? ms : this.#estimate + (ms - this.#estimate) * weight;
+    this.#stamp = now;
+  }
+}
+
+/**
+ * What an attempt has shown of its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or not at all. `connected`: it has taken a connection. `refused`: it
+ * could not be connected to. `unknown`: the client went away first.
+ */
+export type EndpointOutcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
+
+/** One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not count. */
+export class PickedEndpoint {
+  readonly endpoint: EndpointState;
+  /** Of the endpoint, when the attempt began. */
+  readonly era: number;
+  #over = false;
+
+  constructor(endpoint: EndpointState, era: number) {
+    this.endpoint = endpoint;
+    this.era = era;
+  }
+
+  get host(): string {
+    return this.endpoint.host;
+  }
+
+  get port(): number {
+    return this.endpoint.port;
+  }
+
+  /** A new connection to the endpoint stands. */
+  connected(): void {
+    this.endpoint.learn(this, 'connected', undefined);
+  }
+
+  /** The endpoint does what it should; the flow goes on, which may be for hours, and is in hand until it ends. */
+  accepted(): void {
+    this.endpoint.learn(this, 'served', undefined);
+  }
+
+  /** The first byte of an answer came after `ms`, or a flow ended (`undefined`). @param now monotonic milliseconds, where they are at hand */
+  succeed(ms: number | undefined, now?: number): void {
+    this.#end('served', ms, now);
+  }
+
+  /** The answer was a failure (5xx), or there was none. */
+  fail(): void {
+    this.#end('failed', undefined);
+  }
+
+  /** It could not be connected to. */
+  failConnect(): void {
+    this.#end('refused', undefined);
+  }
+
+  /** The request went away by the client's doing: no verdict about the endpoint. */
+  abandon(): void {
+    this.#end('unknown', undefined);
+  }
+
+  #end(outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.endpoint.release();
+    this.endpoint.learn(this, outcome, ms, now);
+  }
+}

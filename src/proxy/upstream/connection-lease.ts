@@ -1,0 +1,22 @@
+import type { EndpointPlace } from '../io/endpoint-address.ts';
+import type { Connection } from '../io/connection.ts';
+import type { PickedEndpoint } from './balancer/endpoint.ts';
+
+/** A connection to an endpoint that was picked for one request or flow. */
+export interface ConnectionLease {
+  /** To be told how it went. */
+  readonly endpoint: PickedEndpoint;
+  readonly connection: Connection;
+  /** It has carried a request before; its peer may be closing it at this moment. */
+  readonly reused: boolean;
+  /** When it was given out (monotonic milliseconds). */
+  readonly since: number;
+}
+
+/** What connections are leased for. */
+export type LeasePurpose = 'http1' | 'opaque';
+
+/** A mesh proxy takes requests for HTTP/1 applications over HTTP/2. */
+export function isUpgraded(protocol: 'http1' | 'http2', { mesh }: EndpointPlace): boolean {
+  return protocol === 'http1' && mesh?.opaque === false;
+}

@@ -1,0 +1,257 @@
+import type { Clock } from '../../base/clock.ts';
+import type { EndpointState } from './balancer/endpoint.ts';
+import type { Boundary } from '../http/failure-boundary.ts';
+import type { Connection } from '../io/connection.ts';
+import { ProxyFailure } from '../http/failures.ts';
+import { Http2Connection, type Http2User } from '../http2/http2-connection.ts';
+
+const EMPTY = Buffer.alloc(0);
+/**
+ * A stream gets 5 MB/s over a round trip of 50 ms. What a hundred streams that nobody reads may hold stays below the bound for the connection, so that they never stall the
+ * others.
+ */
+const WINDOWS = {
+  streamWindow: 256 * 1024,
+  connectionWindow: 8 * 1024 * 1024,
+  maxUnconsumed: 32 * 1024 * 1024,
+} as const;
+/**
+ * Streams on a connection whose SETTINGS have not come, to an endpoint that has never said how many it takes: a burst before that is
+ * refused by servers that take few, and clients give up.
+ */
+const TRUSTED_STREAMS = 1;
+/** A server that says nothing for so long is believed to have no limit (RFC 9113 section 6.5.2). */
+const SETTINGS_MS = 1000;
+/** Dials to one endpoint at a time, for requests that wait. */
+const MAX_DIALS = 8;
+/** Streams that a new connection is expected to have room for, to an endpoint that has said nothing. */
+const EXPECTED_STREAMS = 100;
+
+export interface Http2PoolOptions {
+  readonly clock: Clock;
+  /** Takes what the users of streams throw; default none. */
+  readonly boundary?: Boundary;
+  readonly dial: (endpoint: EndpointState) => Promise<Connection>;
+  /** Whether an endpoint is asked by PING if it is still there: proxies are, applications are not. */
+  readonly pings: (endpoint: EndpointState) => boolean;
+  /** How long a connection without streams is kept; default 60 s. */
+  readonly idleMs?: number;
+}
+
+/** Somebody who waits for room for a stream, in the order in which they came. */
+interface Waiter {
+  /** Which one of all that have waited. */
+  readonly nth: number;
+  readonly resolve: (connection: Http2Connection) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What there is towards one endpoint. */
+interface Lane {
+  readonly connections: Set<Http2Connection>;
+  readonly waiting: Waiter[];
+  /** How many have waited so far. */
+  waited: number;
+  dials: number;
+  /** Connections that were made so far. */
+  made: number;
+  /** Streams that it has said to take on a connection. */
+  streams: number | undefined;
+}
+
+/**
+ * The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all clients share them; where
+ * there is no room they get it in the order in which they came.
+ */
+export class Http2Pool implements Http2User {
+  readonly #options: Http2PoolOptions;
+  readonly #lanes = new Map<EndpointState, Lane>();
+  readonly #owners = new Map<Http2Connection, EndpointState>();
+  #retired: ReadonlySet<EndpointState> = new Set();
+
+  constructor(options: Http2PoolOptions) {
+    this.#options = options;
+  }
+
+  /** A connection with room for a stream, if there is one now that nobody waits for. */
+  ready(endpoint: EndpointState): Http2Connection | undefined {
+    const lane = this.#lanes.get(endpoint);
+    return lane === undefined || lane.waiting.length > 0 ? undefined : withRoom(lane);
+  }
+
+  /** The same, with the room kept for a stream that is opened on it next: each opening gives one place back that was kept. */
+  take(endpoint: EndpointState): Http2Connection | undefined {
+    const found = this.ready(endpoint);
+    found?.reserve();
+    return found;
+  }
+
+  /** As `take`, once there is one. @throws ProxyFailure from the dial */
+  async connection(endpoint: EndpointState): Promise<Http2Connection> {
+    const lane = this.#laneOf(endpoint);
+    const found = this.take(endpoint);
+    if (found !== undefined) return found;
+    const room = new Promise<Http2Connection>((resolve, reject) => {
+      lane.waiting.push({ nth: lane.waited++, resolve, reject });
+    });
+    this.#dialForWaiting(endpoint, lane);
+    return room;
+  }
+
+  /** Closes the connections to endpoints that are no more, when their streams are done. */
+  keepOnly(endpoints: ReadonlySet<EndpointState>): void {
+    const gone = [...this.#lanes.keys()].filter((endpoint) => !endpoints.has(endpoint));
+    this.#retired = new Set([...this.#retired, ...gone].filter((endpoint) => this.#lanes.has(endpoint)));
+    for (const endpoint of gone) {
+      const lane = this.#lanes.get(endpoint);
+      for (const connection of lane?.connections ?? []) this.onStreamClosed(connection);
+      if (lane !== undefined) this.#prune(endpoint, lane);
+    }
+  }
+
+  onRequest(): void {
+    // A server begins no streams.
+  }
+
+  onTooLarge(): void {
+    // Nor does it send requests.
+  }
+
+  onSettings(connection: Http2Connection, maxStreams: number): void {
+    const endpoint = this.#owners.get(connection);
+    const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
+    if (endpoint === undefined || lane === undefined) return;
+    if (maxStreams === 0) return this.#takesNone(connection, endpoint, lane);
+    lane.streams = maxStreams;
+    this.#serve(endpoint, lane);
+  }
+
+  onStreamClosed(connection: Http2Connection): void {
+    const endpoint = this.#owners.get(connection);
+    const lane = endpoint === undefined ? undefined : this.#lanes.get(endpoint);
+    if (endpoint === undefined || lane === undefined) return;
+    if (lane.waiting.length > 0) this.#serve(endpoint, lane);
+    if (connection.active === 0 && (this.#retired.has(endpoint) || connection.spent)) connection.destroy();
+  }
+
+  onGoAway(connection: Http2Connection): void {
+    const endpoint = this.#owners.get(connection);
+    if (endpoint !== undefined) this.#forget(connection, endpoint);
+  }
+
+  onClosed(connection: Http2Connection): void {
+    const endpoint = this.#owners.get(connection);
+    this.#owners.delete(connection);
+    if (endpoint !== undefined) this.#forget(connection, endpoint);
+  }
+
+  /** Dials as often as those who wait need, a few at a time, and not for those whom a connection that is being settled may serve. */
+  #dialForWaiting(endpoint: EndpointState, lane: Lane): void {
+    const unsettled = [...lane.connections].filter(({ settled, spent }) => !settled && !spent).length;
+    const wanted = Math.ceil(lane.waiting.length / (lane.streams ?? EXPECTED_STREAMS));
+    const most = Math.min(wanted, MAX_DIALS);
+    while (lane.dials + unsettled < most) void this.#dial(endpoint, lane);
+  }
+
+  async #dial(endpoint: EndpointState, lane: Lane): Promise<void> {
+    lane.dials++;
+    const { waited, made } = lane;
+    try {
+      const bytes = await this.#options.dial(endpoint).finally(() => lane.dials--);
+      lane.made++;
+      this.#connected(bytes, endpoint, lane);
+    } catch (error) {
+      // Where others keep coming there is always another dial under way: who was there before this one does not wait for theirs.
+      const before = lane.made === made ? lane.waiting.findIndex(({ nth }) => nth >= waited) : 0;
+      const left = lane.dials === 0 || before < 0 ? lane.waiting.length : before;
+      // The balancer decides where they go next.
+      for (const { reject } of lane.waiting.splice(0, left)) reject(error);
+      this.#prune(endpoint, lane);
+    }
+  }
+
+  #connected(bytes: Connection, endpoint: EndpointState, lane: Lane): void {
+    const { clock, boundary } = this.#options;
+    const connection = new Http2Connection(bytes, {
+      role: 'client',
+      clock,
+      user: this,
+      ...(boundary === undefined ? {} : { boundary }),
+      trustedStreams: lane.streams ?? TRUSTED_STREAMS,
+      ...(this.#options.pings(endpoint) ? {} : { keepAliveMs: 'off' as const }),
+      ...WINDOWS,
+    });
+    this.#lanes.set(endpoint, lane);
+    lane.connections.add(connection);
+    this.#owners.set(connection, endpoint);
+    connection.start(EMPTY);
+    this.#watchIdle(connection, -1);
+    if (!connection.settled) {
+      const trust = () => {
+        connection.trust();
+        this.#serve(endpoint, lane);
+      };
+      clock.after(SETTINGS_MS, trust, { unref: true });
+    }
+    this.#serve(endpoint, lane);
+  }
+
+  /** An endpoint that takes no streams is as one that cannot be connected to: no number of connections would have room. */
+  #takesNone(connection: Http2Connection, { host, port }: EndpointState, lane: Lane): void {
+    lane.streams = undefined;
+    lane.connections.delete(connection);
+    const text = `${host}:${port} takes no streams (SETTINGS_MAX_CONCURRENT_STREAMS is 0)`;
+    for (const { reject } of lane.waiting.splice(0)) reject(new ProxyFailure('connection failed', text));
+    connection.retire();
+  }
+
+  /** Gives the room that there is to those who wait, and dials for the rest. */
+  #serve(endpoint: EndpointState, lane: Lane): void {
+    while (lane.waiting.length > 0) {
+      const connection = withRoom(lane);
+      if (connection === undefined) break;
+      connection.reserve();
+      lane.waiting.shift()?.resolve(connection);
+    }
+    if (lane.waiting.length > 0) this.#dialForWaiting(endpoint, lane);
+  }
+
+  /** Closes a connection that has had no stream for a whole period. */
+  #watchIdle(connection: Http2Connection, openedBefore: number): void {
+    const { clock, idleMs = 60_000 } = this.#options;
+    const look = () => {
+      if (connection.closed) return;
+      if (connection.active === 0 && connection.opened === openedBefore) connection.destroy();
+      else this.#watchIdle(connection, connection.opened);
+    };
+    clock.after(idleMs, look, { unref: true });
+  }
+
+  #laneOf(endpoint: EndpointState): Lane {
+    let lane = this.#lanes.get(endpoint);
+    if (lane === undefined) {
+      lane = { connections: new Set(), waiting: [], waited: 0, dials: 0, made: 0, streams: undefined };
+      this.#lanes.set(endpoint, lane);
+    }
+    return lane;
+  }
+
+  #forget(connection: Http2Connection, endpoint: EndpointState): void {
+    const lane = this.#lanes.get(endpoint);
+    if (lane === undefined) return;
+    lane.connections.delete(connection);
+    if (lane.waiting.length > 0) this.#dialForWaiting(endpoint, lane);
+    this.#prune(endpoint, lane);
+  }
+
+  /** What an endpoint has said of itself is kept as long as it is one. */
+  #prune(endpoint: EndpointState, lane: Lane): void {
+    if (!this.#retired.has(endpoint) || lane.connections.size > 0) return;
+    if (lane.waiting.length === 0 && lane.dials === 0) this.#lanes.delete(endpoint);
+  }
+}
+
+function withRoom(lane: Lane): Http2Connection | undefined {
+  for (const connection of lane.connections) if (connection.available) return connection;
+  return undefined;
+}

@@ -1,0 +1,243 @@
+import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
+import { internalError } from '../http/failure-boundary.ts';
+import { type FailureKind, ProxyFailure } from '../http/failures.ts';
+import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
+import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
+import { Http2ErrorCode, errorName } from '../http2/errors.ts';
+import { ORIG_PROTO, readStatus } from '../http2/message.ts';
+import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
+import { MALFORMED_LENGTH } from '../http2/stream-table.ts';
+import type { PickedEndpoint } from './balancer/endpoint.ts';
+
+/** gRPC statuses that count against the endpoint (wire protocol 4). */
+const GRPC_FAILURES = new Set(['2', '4', '7', '13', '14', '15']);
+const SCHEME = makeField(':scheme', 'http');
+
+export interface Http2UpstreamOptions {
+  /** `name:port`, for messages. */
+  readonly label: string;
+  readonly connection: Http2Connection;
+  readonly endpoint: PickedEndpoint;
+  readonly request: OutgoingRequest;
+  readonly handler: UpstreamHandler;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** When the request came, where there was nothing to wait for. */
+  readonly startedAt: number | undefined;
+  /** Tell the endpoint's proxy what was spoken before (`l5d-orig-proto`), for HTTP/1 requests: it gives them to its application as such. */
+  readonly upgraded: boolean;
+  /** Stream mode: the pseudo-header that says what the stream is for. */
+  readonly carried?: Field | undefined;
+}
+
+/** A request at an endpoint that speaks HTTP/2: one stream. */
+export class Http2Upstream implements Upstream, StreamHandler {
+  readonly #options: Http2UpstreamOptions;
+  readonly #startedAt: number;
+  #handler: UpstreamHandler | undefined;
+  #stream: Http2Stream | undefined;
+  #judged = false;
+  /** Its connection had lain unused: the peer may have been closing it at that moment. */
+  #onUnused = false;
+
+  constructor(options: Http2UpstreamOptions) {
+    this.#options = options;
+    this.#handler = options.handler;
+    this.#startedAt = options.startedAt ?? options.now();
+  }
+
+  get mayRefuse(): boolean {
+    return true;
+  }
+
+  get endpoint(): string {
+    return `${this.#options.endpoint.host}:${this.#options.endpoint.port}`;
+  }
+
+  /** Sends the request's head. */
+  start(): void {
+    const { connection, request } = this.#options;
+    const ended = request.framing.kind === 'none';
+    this.#onUnused = connection.active === 0 && connection.opened > 1;
+    this.#stream = connection.open(requestHead(this.#options), ended, this);
+  }
+
+  write(chunk: Buffer): number {
+    return this.#stream?.write(chunk) ?? chunk.length;
+  }
+
+  end(trailers: readonly Field[] | undefined): void {
+    this.#stream?.end(trailers);
+  }
+
+  consumed(bytes: number): void {
+    this.#stream?.consumed(bytes);
+  }
+
+  abandon(failed = false): void {
+    if (this.#handler === undefined) return;
+    this.#handler = undefined;
+    if (!this.#judged && failed) this.#options.endpoint.fail();
+    else if (!this.#judged) this.#options.endpoint.abandon();
+    this.#judged = true;
+    this.#stream?.reset(Http2ErrorCode.CANCEL);
+  }
+
+  onInterim(_: Http2Stream, fields: readonly Field[]): void {
+    const status = readStatus(fields);
+    if (status === undefined) this.#malformed();
+    else this.#handler?.onInterimResponse(status, responseFields(fields));
+  }
+
+  onHead(stream: Http2Stream, fields: readonly Field[], ended: boolean): void {
+    const status = readStatus(fields);
+    if (status === undefined) return this.#malformed();
+    const bodiless = status === 204 || status === 304 || this.#options.request.method === 'HEAD';
+    if (!endsWell(stream.expected, ended, bodiless)) return this.#malformed();
+    const at = this.#options.now();
+    this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined, at);
+    const framing = ended || bodiless ? NO_BODY : framingOf(stream.expected);
+    this.#handler?.onResponse({ status, fields: responseFields(fields), framing, at });
+    // What an endpoint sends behind a response that has no body is nobody's: to an HTTP/1 client it would be the next response.
+    if (ended || bodiless) this.#end(undefined);
+  }
+
+  onData(stream: Http2Stream, chunk: Buffer): void {
+    if (this.#handler === undefined) stream.consumed(chunk.length);
+    else this.#handler.onResponseBody(chunk);
+  }
+
+  onEnd(_: Http2Stream, trailers: readonly Field[] | undefined): void {
+    this.#end(trailers);
+  }
+
+  onSent(_: Http2Stream, bytes: number): void {
+    this.#handler?.onRequestSent(bytes);
+  }
+
+  onReset(_: Http2Stream, code: number, unprocessed: boolean): void {
+    const { label, connection, endpoint } = this.#options;
+    const { verdict } = connection;
+    const kind: FailureKind =
+      code === Http2ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
+    if (verdict === undefined) {
+      const text = `${label}: the endpoint ended the stream with ${errorName(code)}`;
+      // A server that gives a call up at its deadline cancels it; to a gRPC client that is the deadline, and anything else a fault.
+      const terms = code === Http2ErrorCode.CANCEL ? { code } : undefined;
+      return this.#fail(new ProxyFailure(kind, text, undefined, terms), unprocessed || this.#mayRepeat());
+    }
+    // It was us who ended the connection. What a limit of ours cost says nothing of the endpoint.
+    const ours = verdict.code === Http2ErrorCode.INTERNAL_ERROR;
+    if ((ours || verdict.code === Http2ErrorCode.ENHANCE_YOUR_CALM) && !this.#judged) {
+      this.#judged = true;
+      endpoint.abandon();
+    }
+    if (ours) return this.#fail(internalError(verdict), false);
+    const text = `${label}: the connection to the endpoint was ended by us: ${verdict.message} (${errorName(code)})`;
+    this.#fail(new ProxyFailure(kind, text), unprocessed);
+  }
+
+  /** As over HTTP/1: an unused connection was taken at the moment that it was lost, and nothing has come of it (RFC 9110 section 9.2.2). */
+  #mayRepeat(): boolean {
+    const { connection, request } = this.#options;
+    const unanswered = !this.#judged && connection.closed && this.#onUnused;
+    return unanswered && request.framing.kind === 'none' && IDEMPOTENT.has(request.method);
+  }
+
+  onCaught(_: Http2Stream, failure: ProxyFailure): void {
+    const handler = this.#handler;
+    this.abandon();
+    handler?.onFailure(failure, false);
+  }
+
+  #malformed(): void {
+    const { label } = this.#options;
+    this.#stream?.reset(Http2ErrorCode.PROTOCOL_ERROR);
+    this.#fail(new ProxyFailure('bad target response', `${label}: the response is malformed`), false);
+  }
+
+  /** The response is complete. What has not been sent of the request is not wanted any more, nor what the endpoint still sends. */
+  #end(trailers: readonly Field[] | undefined): void {
+    const handler = this.#handler;
+    const stream = this.#stream;
+    this.#handler = undefined;
+    try {
+      handler?.onResponseEnd(trailers);
+    } catch (error) {
+      // Its failure is still to be told to it.
+      this.#handler = handler;
+      throw error;
+    }
+    if (stream !== undefined && !(stream.endSent && stream.remoteEnded)) stream.reset(Http2ErrorCode.CANCEL);
+  }
+
+  #judge(status: number, grpc: string | undefined, at: number): void {
+    if (this.#judged) return;
+    this.#judged = true;
+    const { endpoint } = this.#options;
+    if (status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc))) endpoint.fail();
+    else endpoint.succeed(at - this.#startedAt, at);
+  }
+
+  #fail(failure: ProxyFailure, unprocessed: boolean): void {
+    const handler = this.#handler;
+    this.#handler = undefined;
+    if (!this.#judged) {
+      this.#judged = true;
+      if (unprocessed) this.#options.endpoint.abandon();
+      else this.#options.endpoint.fail();
+    }
+    handler?.onFailure(failure, unprocessed);
+  }
+}
+
+/**
+ * Whether a response's length fits what its head says of its body (RFC 9113 section 8.1.1). An HTTP/1 client would wait for what does not
+ * come, or take the next response for it.
+ * @param expected its Content-Length; undefined = none
+ */
+function endsWell(expected: number | undefined, ended: boolean, bodiless: boolean): boolean {
+  if (expected === undefined || expected === 0) return true;
+  // That of a response to HEAD, or a 304, is what a GET would have had (RFC 9110 section 8.6).
+  return expected !== MALFORMED_LENGTH && (bodiless || !ended);
+}
+
+function framingOf(length: number | undefined): Framing {
+  return length === undefined ? CHUNKED : { kind: 'length', length };
+}
+
+/** What the client gets of a response. */
+function responseFields(fields: readonly Field[]): Field[] {
+  const kept: Field[] = [];
+  for (const field of fields) if ((field.about.bits & NOT_FOR_CLIENTS) === 0) kept.push(field);
+  return kept;
+}
+
+const NOT_FOR_CLIENTS = About.PSEUDO | About.HOP | About.CODING | About.ORIG_PROTO;
+
+function requestHead({ request, connection, upgraded, carried }: Http2UpstreamOptions): Field[] {
+  const { method, authority, path, fields, version, client } = request;
+  const head = [methodField(method), SCHEME];
+  if (carried !== undefined) {
+    head.push(carried);
+    if (client !== undefined && connection.namesClients) head.push(client);
+  }
+  if (authority !== undefined && authority !== '') head.push(makeField(':authority', authority));
+  head.push(new Field(':path', path, PATH));
+  // An HTTP/1 client may say that there is none; a pseudo-header may not.
+  if (authority === '') head.push(NO_HOST);
+  for (const field of fields) head.push(field);
+  if (upgraded && version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
+  return head;
+}
+
+const PATH = fieldName(':path');
+const NO_HOST = makeField('host', '');
+const GET = makeField(':method', 'GET');
+const POST = makeField(':method', 'POST');
+
+function methodField(method: string): Field {
+  if (method === 'GET') return GET;
+  return method === 'POST' ? POST : makeField(':method', method);
+}

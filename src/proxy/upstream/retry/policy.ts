@@ -1,0 +1,137 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Random } from '../../../base/backoff.ts';
+import type { Clock } from '../../../base/clock.ts';
+import type { RequestRules } from '../../../policy/requests/request-rules.ts';
+import { DEFAULT_BUDGET, type RetryRules } from '../../../policy/retries/retry-rules.ts';
+import type { ResponseClass, RouteRules } from '../../../policy/routes/route-rules.ts';
+import type { TimeoutRules } from '../../../policy/timeouts/timeout-rules.ts';
+import type { ProxyCounters } from '../../metrics/counters.ts';
+import type { RouteCounters } from '../../metrics/route-counters.ts';
+import type { OutgoingRequest } from '../../http/messages.ts';
+import { RetryBudget } from './budget.ts';
+import { PROCESS_ROOM, type ReplayRoom } from './replay-body.ts';
+import { type Asked, isFailure, isIn, requestTest, withoutQuery } from './route-match.ts';
+
+/** Retries of a retryable route of a ServiceProfile. Linkerd goes on as long as the budget bears it, which with a target that fails for good is for ever. */
+const MAX_ROUTE_RETRIES = 5;
+/** Paths beyond are of no route: nobody's regular expression is meant for them. */
+const MAX_PATH = 2048;
+/** What finding the route of a request may cost, over all of them: some 20 ms. 256 routes of usual expressions and a path of 2,000 characters take half of it. */
+const MAX_EFFORT = 400_000;
+
+/** Whether and how often a request is tried again. */
+export interface RetryWay {
+  readonly limit: number;
+  readonly tryTimeoutMs: number | undefined;
+  /** Whether an answer is to be asked for again. */
+  again(status: number, grpc: number | undefined): boolean;
+  /** The gRPC status matters, so a gRPC response is looked at until it is known or data comes. */
+  readonly looksAtGrpc: boolean;
+}
+
+/** How one request is to be treated. */
+export interface Way {
+  readonly account: RouteCounters;
+  readonly retry: RetryWay | undefined;
+  readonly timeouts: TimeoutRules;
+  /** From the request's head to the response's. */
+  readonly headMs: number | undefined;
+  /** What is a failure in the metrics. */
+  readonly classes: readonly ResponseClass[];
+}
+
+export interface PolicyParts {
+  /** `name:port`. */
+  readonly label: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly counters: ProxyCounters;
+  /** Default: that of the process. */
+  readonly room?: ReplayRoom;
+}
+
+interface Route {
+  readonly matches: (asked: Asked) => boolean;
+  readonly way: Way;
+}
+
+/** What is said of a target's requests, made ready to be followed. */
+export class RequestPolicy {
+  readonly label: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly room: ReplayRoom;
+  readonly budget: RetryBudget;
+  readonly #rules: RequestRules;
+  readonly #routes: readonly Route[];
+  readonly #other: Way;
+
+  /**
+   * @param former what held before: its budget goes on, where the rules for it are the same
+   * @throws RegexError for a path that is no regular expression; whoever made the rules has looked
+   */
+  constructor(rules: RequestRules, parts: PolicyParts, former?: RequestPolicy) {
+    const { label, clock, random, counters, room = PROCESS_ROOM } = parts;
+    this.label = label;
+    this.clock = clock;
+    this.random = random;
+    this.room = room;
+    this.#rules = rules;
+    const budget = rules.budget ?? DEFAULT_BUDGET;
+    this.budget =
+      former !== undefined && isDeepStrictEqual(former.budget.rules, budget)
+        ? former.budget
+        : new RetryBudget(budget, clock);
+    const { routes } = rules;
+    this.#routes = (routes ?? []).map((route) => ({
+      matches: requestTest(route.condition),
+      way: routeWay(route, counters.route(label, route.name)),
+    }));
+    const other = counters.route(label, '');
+    this.#other = routes === undefined ? plainWay(rules, other) : { ...NOTHING, account: other };
+  }
+
+  /** Whether this is what those rules make. */
+  follows(rules: RequestRules | undefined): boolean {
+    return isDeepStrictEqual(this.#rules, rules);
+  }
+
+  wayOf({ method, path }: OutgoingRequest): Way {
+    if (this.#routes.length > 0 && path.length <= MAX_PATH) {
+      const effort = { left: MAX_EFFORT };
+      const asked = { method, path: withoutQuery(path), effort };
+      for (const { matches, way } of this.#routes) {
+        const found = matches(asked);
+        // Expressions that take longer are meant to; a test that was given up is no answer, least of all where its opposite was asked for.
+        if (effort.left < 0) break;
+        if (found) return way;
+      }
+    }
+    return this.#other;
+  }
+}
+
+const NOTHING = { retry: undefined, timeouts: {}, headMs: undefined, classes: [] };
+
+function plainWay({ retry, timeouts = {} }: RequestRules, account: RouteCounters): Way {
+  return { ...NOTHING, account, timeouts, retry: retry === undefined ? undefined : retryWay(retry) };
+}
+
+function retryWay({ statuses, grpc, limit, tryTimeoutMs }: RetryRules): RetryWay {
+  return {
+    limit,
+    tryTimeoutMs,
+    again: (status, code) => isIn(status, statuses) || (code !== undefined && grpc.includes(code)),
+    looksAtGrpc: grpc.length > 0,
+  };
+}
+
+function routeWay({ retryable, timeoutMs, classes }: RouteRules, account: RouteCounters): Way {
+  const retry: RetryWay = {
+    limit: MAX_ROUTE_RETRIES,
+    tryTimeoutMs: undefined,
+    again: (status, code) => isFailure(classes, status, code),
+    looksAtGrpc: true,
+  };
+  return { ...NOTHING, account, headMs: timeoutMs, classes, retry: retryable ? retry : undefined };
+}

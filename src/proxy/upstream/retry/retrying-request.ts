@@ -1,0 +1,421 @@
+import { backoffDelay } from '../../../base/backoff.ts';
+import { appendChunk } from '../../../base/gathered-bytes.ts';
+import type { EndpointState } from '../balancer/endpoint.ts';
+import type { Boundary } from '../../http/failure-boundary.ts';
+import { type FailureKind, ProxyFailure } from '../../http/failures.ts';
+import { type Field, isGrpc, valueOf } from '../../http/fields.ts';
+import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../../http/messages.ts';
+import { RequestTimeouts, type DeadlineKind } from './timeouts.ts';
+import type { RequestPolicy, Way } from './policy.ts';
+import { MAX_UNSEEN, ReplayBody } from './replay-body.ts';
+import { isFailure } from './route-match.ts';
+import { Attempt, type AttemptOwner } from './attempt.ts';
+
+/** Between tries: 25 ms to 250 ms (Linkerd's). */
+const PAUSE = { minMs: 50, maxMs: 250 } as const;
+
+/** What opens a try at an endpoint: a target. */
+export interface AttemptOpener extends Boundary {
+  /** @param avoid endpoints to pass over as long as there are others; the one that is taken is added */
+  openTry(
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    how: { readonly fresh: boolean; readonly avoid: Set<EndpointState> },
+  ): Promise<Upstream>;
+  /** Whether a request that its endpoint has not looked at may be sent again, so long after it came. */
+  mayOpenAgain(elapsedMs: number): boolean;
+  /** The wait before it is. */
+  untilOpenAgain(refusals: number): Promise<void>;
+}
+
+export interface RetryingRequestOptions {
+  readonly opener: AttemptOpener;
+  readonly policy: RequestPolicy;
+  readonly protocol: 'http1' | 'http2';
+  readonly request: OutgoingRequest;
+  /** Whoever asks: it hears of one response. */
+  readonly handler: UpstreamHandler;
+}
+
+/**
+ * One request with deadlines and, maybe, more than one try. Towards whoever asks it is the endpoint; towards each try it is who asks. What could be needed again of the body is kept, and nothing of a response is passed on before it is known to be the one: afterwards there is no other try.
+ */
+export class RetryingRequest implements Upstream, AttemptOwner {
+  readonly #options: RetryingRequestOptions;
+  readonly #way: Way;
+  readonly #deadlines: RequestTimeouts;
+  readonly #startedAt: number;
+  readonly #body: ReplayBody;
+  /** What came when there was neither room to keep it nor anybody to send it to. */
+  #waiting: Buffer[] = [];
+  /** Something of the body has been sent that is not kept. */
+  #unkept = false;
+  #ended: boolean;
+  #trailers: readonly Field[] | undefined;
+  #current: Attempt | undefined;
+  readonly #avoid = new Set<EndpointState>();
+  #count = 0;
+  #refusals = 0;
+  /** The head of a gRPC response whose status may still say that it is not the one. */
+  #held: IncomingResponse | undefined;
+  #answer: { readonly status: number; readonly ms: number } | undefined;
+  /** Of a gRPC response without messages, whose head says it. */
+  #grpcAtHead: number | undefined;
+  #over = false;
+
+  constructor(options: RetryingRequestOptions) {
+    this.#options = options;
+    const { policy, request } = options;
+    this.#way = policy.wayOf(request);
+    this.#startedAt = policy.clock.monotonic();
+    this.#deadlines = new RequestTimeouts(policy.clock, (kind) => this.#safely(() => this.#expired(kind)));
+    this.#ended = request.framing.kind === 'none';
+    // What an endpoint refuses unseen is sent again, whatever the rules.
+    this.#body = new ReplayBody(policy.room, this.#way.retry === undefined ? MAX_UNSEEN : undefined);
+  }
+
+  get endpoint(): string | undefined {
+    return this.#current?.upstream?.endpoint;
+  }
+
+  get tries(): number {
+    return this.#count;
+  }
+
+  begin(): void {
+    const { timeouts, headMs, account, retry } = this.#way;
+    account.requests++;
+    if (retry !== undefined) this.#options.policy.budget.deposit();
+    this.#deadlines.begin('request', timeouts.requestMs);
+    this.#deadlines.begin('head', headMs);
+    this.#deadlines.watchIdle(timeouts.idleMs);
+    this.#try();
+  }
+
+  // --- whoever asks
+
+  write(chunk: Buffer): number {
+    this.#deadlines.touch();
+    if (this.#over) return chunk.length;
+    const open = this.#current?.upstream === undefined ? undefined : this.#current;
+    if (this.#waiting.length === 0 && this.#body.keep(chunk)) {
+      open?.send(chunk, true);
+      return chunk.length;
+    }
+    this.#unkept = true;
+    if (open === undefined) {
+      appendChunk(this.#waiting, chunk);
+      return 0;
+    }
+    this.#body.drop();
+    return open.send(chunk, false);
+  }
+
+  end(trailers: readonly Field[] | undefined): void {
+    this.#deadlines.touch();
+    this.#ended = true;
+    this.#trailers = trailers;
+    if (this.#current?.upstream !== undefined) this.#current.end(trailers, false);
+  }
+
+  consumed(bytes: number): void {
+    this.#deadlines.touch();
+    this.#current?.consumed(bytes);
+  }
+
+  abandon(failed = false): void {
+    this.#finish();
+    this.#current?.giveUp(failed);
+  }
+
+  // --- the try
+
+  onTryInterim(status: number, fields: readonly Field[]): void {
+    this.#deadlines.touch();
+    this.#options.handler.onInterimResponse(status, fields);
+  }
+
+  onTryResponse(one: Attempt, response: IncomingResponse): void {
+    this.#deadlines.touch();
+    this.#deadlines.end('try');
+    this.#deadlines.begin('response', this.#way.timeouts.responseMs);
+    const { status, fields, framing } = response;
+    const grpc = grpcStatus(fields);
+    if (this.#wants(status, grpc)) return this.#again(one, status, grpc);
+    if (framing.kind !== 'none' && grpc === undefined && this.#looksAtTrailers(fields)) this.#held = response;
+    else this.#pass(response);
+  }
+
+  onTryBody(chunk: Buffer): void {
+    this.#deadlines.touch();
+    this.#passHeld();
+    this.#options.handler.onResponseBody(chunk);
+  }
+
+  onTryEnd(one: Attempt, trailers: readonly Field[] | undefined): void {
+    const grpc = grpcStatus(trailers ?? []);
+    const held = this.#held;
+    if (held !== undefined && this.#wants(held.status, grpc)) return this.#again(one, held.status, grpc);
+    this.#passHeld();
+    this.#done(one, grpc);
+    const { handler, opener } = this.#options;
+    try {
+      handler.onResponseEnd(trailers);
+    } catch (error) {
+      // For the try all is well, so nobody else would tell.
+      handler.onFailure(opener.caught(error), false);
+    }
+  }
+
+  onTrySent(bytes: number): void {
+    this.#deadlines.touch();
+    this.#options.handler.onRequestSent(bytes);
+  }
+
+  onTryFlushed(): void {
+    const { retry, timeouts } = this.#way;
+    this.#deadlines.begin('response', timeouts.responseMs);
+    // The last try has all the time: there is nothing to decide any more.
+    if (
+      retry !== undefined &&
+      this.#count <= retry.limit &&
+      this.#answer === undefined &&
+      this.#held === undefined
+    )
+      this.#deadlines.begin('try', retry.tryTimeoutMs);
+  }
+
+  onTryFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
+    if (this.#answer === undefined && !failure.isOurs) {
+      if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
+        // The endpoint has not begun with it: that is the same try, elsewhere.
+        this.#held = undefined;
+        // What comes until then of a body is for the next one.
+        this.#current = undefined;
+        this.#endTry();
+        void this.#openAgain(this.#refusals++);
+        return;
+      }
+      if (this.#wants(failure.status, failure.grpc)) return this.#again(one, failure.status, failure.grpc);
+    }
+    this.#fail(failure);
+  }
+
+  // --- tries
+
+  #mayOpenAgain(): boolean {
+    const { policy, opener } = this.#options;
+    return opener.mayOpenAgain(policy.clock.monotonic() - this.#startedAt);
+  }
+
+  async #openAgain(refusals: number): Promise<void> {
+    const { opener } = this.#options;
+    try {
+      await opener.untilOpenAgain(refusals);
+      if (!this.#over) this.#open(true);
+    } catch (error) {
+      this.#fail(opener.caught(error));
+    }
+  }
+
+  /** Runs what nobody else guards. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const failure = this.#options.opener.caught(error);
+      this.#current?.giveUp(false);
+      this.#fail(failure);
+    }
+  }
+
+  #try(): void {
+    this.#count++;
+    this.#way.account.tries++;
+    this.#deadlines.touch();
+    this.#open(false);
+  }
+
+  #open(fresh: boolean): void {
+    const { opener, protocol, request, policy } = this.#options;
+    const one = new Attempt(this, policy.clock);
+    this.#current = one;
+    opener.openTry(protocol, request, one, { fresh, avoid: this.#avoid }).then(
+      (upstream) =>
+        this.#safely(() => {
+          if (one.opened(upstream) && !this.#over) this.#opened(one);
+        }),
+      (error: unknown) =>
+        this.#safely(() => {
+          if (this.#current === one && !this.#over) this.#fail(opener.caught(error));
+        }),
+    );
+  }
+
+  #opened(one: Attempt): void {
+    for (const chunk of this.#body.chunks) one.send(chunk, true);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    if (waiting.length > 0) this.#body.drop();
+    for (const chunk of waiting) {
+      const sent = one.send(chunk, false);
+      if (sent > 0) this.#options.handler.onRequestSent(sent);
+    }
+    if (this.#ended) one.end(this.#trailers, this.#options.request.framing.kind === 'none');
+  }
+
+  /** Whether that answer, or failure, is asked for again; takes its part of the budget. */
+  #wants(status: number, grpc: number | undefined): boolean {
+    return this.#way.retry?.again(status, grpc) === true && this.#mayTry();
+  }
+
+  #mayTry(): boolean {
+    const { retry, account } = this.#way;
+    let refused: 'unreplayable' | 'exhausted' | 'overBudget' | undefined;
+    if (retry === undefined || !this.#ended || !this.#replayable) refused = 'unreplayable';
+    else if (this.#count > retry.limit) refused = 'exhausted';
+    else if (!this.#options.policy.budget.withdraw()) refused = 'overBudget';
+    if (refused !== undefined) account.retries[refused]++;
+    return refused === undefined;
+  }
+
+  get #replayable(): boolean {
+    return !this.#unkept && this.#body.whole;
+  }
+
+  /** A gRPC response that has begun without its status may end with one that is asked for again. */
+  #looksAtTrailers(fields: readonly Field[]): boolean {
+    const { retry } = this.#way;
+    if (retry?.looksAtGrpc !== true || this.#count > retry.limit || !this.#ended || !this.#replayable)
+      return false;
+    return isGrpc(fields);
+  }
+
+  /** Tries again after a pause. */
+  #again(one: Attempt, status: number, grpc: number | undefined): void {
+    this.#answered(one, status, grpc);
+    one.discard();
+    this.#pause();
+  }
+
+  #pause(): void {
+    const { policy } = this.#options;
+    this.#held = undefined;
+    this.#current = undefined;
+    this.#way.account.retries.sent++;
+    this.#endTry();
+    this.#deadlines.begin('pause', backoffDelay(this.#count - 1, PAUSE, policy.random));
+  }
+
+  #endTry(): void {
+    this.#deadlines.end('try');
+    this.#deadlines.end('response');
+  }
+
+  // --- the answer
+
+  #passHeld(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held !== undefined) this.#pass(held);
+  }
+
+  /** This is the response. */
+  #pass(response: IncomingResponse): void {
+    this.#answer = { status: response.status, ms: this.#elapsed() };
+    this.#body.drop();
+    this.#deadlines.end('head');
+    this.#grpcAtHead = grpcStatus(response.fields);
+    this.#options.handler.onResponse(response);
+  }
+
+  #done(one: Attempt, grpc: number | undefined): void {
+    const { status, ms } = this.#answer ?? { status: 0, ms: this.#elapsed() };
+    const code = grpc ?? this.#grpcAtHead;
+    const failed = isFailure(this.#way.classes, status, code);
+    if (this.#count > 1 && this.#way.retry?.again(status, code) === false)
+      this.#way.account.retries.succeeded++;
+    this.#answered(one, status, code);
+    this.#way.account.response({ status, grpc: code, failed, ms });
+    this.#finish();
+  }
+
+  #answered(one: Attempt, status: number, grpc: number | undefined): void {
+    const failed = isFailure(this.#way.classes, status, grpc);
+    const ms = this.#options.policy.clock.monotonic() - one.startedAt;
+    this.#way.account.answer({ status, grpc, failed, ms });
+  }
+
+  #expired(kind: DeadlineKind): void {
+    if (kind === 'pause') return this.#try();
+    const { account, timeouts, headMs } = this.#way;
+    if (kind === 'try') return this.#tryExpired();
+    account.timeouts[kind === 'head' ? 'request' : kind]++;
+    const within = kind === 'head' ? headMs : timeouts[`${kind}Ms`];
+    const text = `${this.#options.policy.label}: ${WHAT[kind]} within ${within} ms`;
+    this.#current?.giveUp(this.#current.flushed);
+    this.#fail(new ProxyFailure(FAILURE[kind], text));
+  }
+
+  /** A try that may not be repeated is left to go on. */
+  #tryExpired(): void {
+    const one = this.#current;
+    if (one === undefined || !this.#mayTry()) return;
+    this.#way.account.timeouts.try++;
+    this.#answered(one, 504, undefined);
+    one.giveUp(true);
+    this.#pause();
+  }
+
+  #fail(failure: ProxyFailure): void {
+    if (this.#over) return;
+    try {
+      this.#countFailure(failure);
+    } finally {
+      this.#finish();
+      this.#options.handler.onFailure(failure, false);
+    }
+  }
+
+  #countFailure({ status, grpc }: ProxyFailure): void {
+    if (this.#current !== undefined) this.#answered(this.#current, status, undefined);
+    const asked = isGrpc(this.#options.request.fields);
+    this.#way.account.response({
+      status: this.#answer?.status ?? (asked ? 200 : status),
+      grpc: asked ? grpc : undefined,
+      failed: true,
+      ms: this.#answer?.ms ?? this.#elapsed(),
+    });
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#deadlines.endAll();
+    this.#body.drop();
+    this.#waiting = [];
+    this.#held = undefined;
+  }
+
+  #elapsed(): number {
+    return this.#options.policy.clock.monotonic() - this.#startedAt;
+  }
+}
+
+const WHAT = {
+  request: 'no complete response',
+  head: 'no response',
+  response: 'no end of the response',
+  idle: 'nothing moved',
+} as const;
+const FAILURE: Readonly<Record<keyof typeof WHAT, FailureKind>> = {
+  request: 'request timeout',
+  head: 'request timeout',
+  response: 'response timeout',
+  idle: 'idle timeout',
+};
+
+function grpcStatus(fields: readonly Field[]): number | undefined {
+  const text = valueOf(fields, 'grpc-status');
+  return text !== undefined && /^\d{1,2}$/.test(text) ? Number(text) : undefined;
+}

@@ -1,0 +1,70 @@
+import type { PortProtocol } from '../../api/ports/port-protocol.ts';
+import type { Random } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { RequestRules } from '../../policy/requests/request-rules.ts';
+import type { Field } from '../http/fields.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
+import type { Dial } from '../io/dial.ts';
+import type { EndpointPlace } from '../io/endpoint-address.ts';
+import type { ProxyCounters } from '../metrics/counters.ts';
+import type { AccrualSettings } from './balancer/endpoint.ts';
+
+/** Requests that may wait for an endpoint to become ready. */
+export const MAX_WAITING = 1000;
+/** Requests without an answer, and open raw flows, of one target. */
+export const MAX_PENDING = 10_000;
+
+/** How a target is reached, and its limits. */
+export interface TargetOptions {
+  /** `name:port`, for messages and metrics. */
+  readonly label: string;
+  readonly dial: Dial;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly accrual?: AccrualSettings;
+  /** Where retries and timeouts are counted; default nowhere. */
+  readonly counters?: ProxyCounters;
+  /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
+  readonly maxWaiting?: number;
+  /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */
+  readonly maxPending?: number;
+  /** Connections to one endpoint, for HTTP/1 requests and raw flows, that may be being opened; others wait for their turn. Default 128. */
+  readonly maxOpening?: number;
+  /** How long the first request waits for an endpoint to become ready before all fail at once; default 3 s (Linkerd's). */
+  readonly failfastMs?: number;
+  /** How long an unused HTTP/1 connection is kept; default 3 s (Linkerd's). */
+  readonly idleMs?: number;
+  /** Unused connections kept per endpoint; default 100. */
+  readonly maxIdle?: number;
+  /**
+   * All endpoints are proxies (gateways), which are asked by PING whether they are still there. Default false: only those with a mesh
+   * proxy are, because servers of applications may take PINGs for abuse.
+   */
+  readonly proxies?: boolean;
+  /** Connections that are shared with other targets, for endpoints that take streams; default none. */
+  readonly streams?: StreamCarrier;
+}
+
+/** What the Service says of all its endpoints. */
+export interface TargetRules {
+  /** What its pods speak; absent = what the client speaks. */
+  readonly protocol?: PortProtocol;
+  /** Which failures shut an endpoint, and for how long; what is absent is as in `TargetOptions.accrual`. */
+  readonly accrual?: Partial<AccrualSettings>;
+  /** Retries and timeouts; absent = none. */
+  readonly requests?: RequestRules;
+}
+
+/** Connections to endpoints that many targets share: requests travel on them as streams that say which target they are for. */
+export interface StreamCarrier {
+  /** What a stream says of where it goes. */
+  readonly target: Field;
+  /** Whether some endpoint takes streams, as far as is known. */
+  readonly possible: boolean;
+  /** Whether an endpoint takes streams, as far as is known. */
+  takes(endpoint: EndpointPlace): boolean;
+  /** A connection with room for a stream, if there is one now. */
+  ready(endpoint: EndpointPlace): Http2Connection | undefined;
+  /** Sees to it that there is one. @returns false when the endpoint takes no streams @throws ProxyFailure */
+  prepare(endpoint: EndpointPlace): Promise<boolean>;
+}

@@ -1,0 +1,199 @@
+import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { LOCAL_MEMBER } from '../../../../src/api/mirror/federated-members.ts';
+import {
+  decideMember,
+  planMember,
+  type MemberFacts,
+} from '../../../../src/controllers/federated/federated-plan.ts';
+import type { Step } from '../../../../src/controllers/reconcile/steps.ts';
+import { merged } from '../../../support/merge-patch.ts';
+import { memberFacts } from '../../../support/member-facts.ts';
+import { aliveGateway, exportedService, nothing } from '../../../support/mirror-facts.ts';
+
+const planned = (facts: MemberFacts): Step[] => planMember(facts, decideMember(facts));
+const summary = (steps: readonly Step[]) => steps.map(({ verb, kind }) => `${verb} ${kind}`);
+
+/** Carries steps out on a federated Service and its slices, as an API server would. */
+function carryOut(federated: MemberFacts['federated'], steps: readonly Step[]): MemberFacts['federated'] {
+  let { service } = federated;
+  const slices = new Map(federated.slices.map((slice) => [slice.metadata?.name ?? '', slice]));
+  for (const step of steps) {
+    if (step.kind === 'services') {
+      if (step.verb === 'create') service = structuredClone(step.object) as V1Service;
+      else if (step.verb === 'delete') service = undefined;
+      else service = merged(service ?? {}, step.patch) as V1Service;
+      if (service?.metadata !== undefined) Object.assign(service.metadata, { uid: 'fed' });
+    } else if (step.verb === 'create') {
+      slices.set(step.object.metadata?.name ?? '', owned(step.object as V1EndpointSlice));
+    } else if (step.verb === 'delete') {
+      slices.delete(step.target.metadata?.name ?? '');
+    } else {
+      const name = step.target.metadata?.name ?? '';
+      slices.set(name, merged(slices.get(name) ?? {}, step.patch) as V1EndpointSlice);
+    }
+  }
+  return { service, slices: service === undefined ? [] : [...slices.values()], endpoints: undefined };
+}
+
+function owned(slice: V1EndpointSlice): V1EndpointSlice {
+  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name: 'web-federated', uid: 'fed' }];
+  return { ...slice, metadata: { ...slice.metadata, ownerReferences } };
+}
+
+describe('federated membership', () => {
+  const foreign = { ...nothing, service: { metadata: { name: 'web-federated', namespace: 'demo' } } };
+  const cases: readonly [string, Partial<MemberFacts>, string, string][] = [
+    ['an exported member joins', {}, 'join', 'Mirrored'],
+    [
+      'a Service of a user that has the federated name is left alone',
+      { federated: foreign },
+      'keep',
+      'NameConflict',
+    ],
+    [
+      'absence means nothing before the first complete list',
+      { remote: undefined, synced: false },
+      'keep',
+      'NotSynced',
+    ],
+    ['what is no longer a member leaves', { remote: undefined }, 'leave', 'NotExported'],
+    ['a missing namespace is waited for', { namespace: 'absent' }, 'keep', 'MissingNamespace'],
+    [
+      'a headless Service cannot join',
+      { remote: exportedService({ spec: { clusterIP: 'None', ports: [{ port: 80 }] } }) },
+      'leave',
+      'InvalidService',
+    ],
+    ['a relayed union needs a gateway', { union: 'relay', gateway: undefined }, 'leave', 'NoGateway'],
+    ['a relayed union needs egress ports', { union: 'relay' }, 'keep', 'EgressPortsExhausted'],
+    [
+      'a relayed union waits until they are recorded',
+      { union: 'relay', egressUnrecorded: true },
+      'keep',
+      'EgressPortsUnrecorded',
+    ],
+    [
+      'a dead gateway takes only its own members out',
+      {
+        union: 'relay',
+        egressPorts: new Map([['web-federated', { 80: 11_000 }]]),
+        gateway: aliveGateway({ path: 'dead', alive: [] }),
+      },
+      'join',
+      'GatewayDead',
+    ],
+  ];
+  for (const [story, change, action, reason] of cases) {
+    it(story, () => {
+      const verdict = decideMember(memberFacts(change));
+      expect([verdict.action, verdict.reason]).to.deep.equal([action, reason]);
+    });
+  }
+
+  it('is what Linkerd reads: no cluster label, entries in order of joining, the local member apart', () => {
+    let federated = carryOut(nothing, planned(memberFacts()));
+    federated = carryOut(
+      federated,
+      planned(memberFacts({ member: 'north', link: 'links/north', federated, leads: false })),
+    );
+    federated = carryOut(
+      federated,
+      planned(memberFacts({ member: LOCAL_MEMBER, link: undefined, federated })),
+    );
+    expect(federated.service?.metadata?.annotations).to.include({
+      'multicluster.linkerd.io/remote-discovery': 'web@west,web@north',
+      'multicluster.linkerd.io/local-discovery': 'web',
+    });
+    expect(federated.service?.metadata?.labels).to.include({
+      team: 'blue',
+      'mirror.linkerd.io/mirrored-service': 'true',
+    });
+    expect(federated.service?.metadata?.labels).not.to.have.property('mirror.linkerd.io/cluster-name');
+  });
+
+  it('goes with its last member, and not before', () => {
+    let federated = carryOut(nothing, planned(memberFacts()));
+    federated = carryOut(
+      federated,
+      planned(memberFacts({ member: 'north', link: 'links/north', federated, leads: false })),
+    );
+    const westLeaves = planned(memberFacts({ remote: undefined, federated }));
+    expect(summary(westLeaves)).to.deep.equal(['patch services']);
+    federated = carryOut(federated, westLeaves);
+    expect(federated.service?.metadata?.annotations).to.include({
+      'multicluster.linkerd.io/remote-discovery': 'web@north',
+    });
+    const northLeaves = planned(memberFacts({ member: 'north', remote: undefined, federated }));
+    expect(summary(northLeaves)).to.deep.equal(['delete services']);
+  });
+
+  it('gets ports and labels from the member that leads, and from no other', () => {
+    let federated = carryOut(nothing, planned(memberFacts()));
+    const other = exportedService({
+      metadata: { name: 'web', namespace: 'demo', labels: { team: 'red' } },
+      spec: { ports: [{ name: 'http', port: 90 }] },
+    });
+    const north = { member: 'north', link: 'links/north', remote: other };
+    federated = carryOut(federated, planned(memberFacts({ ...north, federated, leads: false })));
+    expect(federated.service?.spec?.ports?.[0]?.port).to.equal(80);
+    expect(federated.service?.metadata?.labels).to.include({ team: 'blue' });
+    federated = carryOut(federated, planned(memberFacts({ ...north, federated, leads: true })));
+    expect(federated.service?.spec?.ports?.[0]?.port).to.equal(90);
+    expect(federated.service?.metadata?.labels).to.include({ team: 'red' });
+  });
+
+  it('has one slice for each relayed cluster, on ports of its own, which the egress finds recorded', () => {
+    const relay = { union: 'relay', egressPorts: new Map([['web-federated', { 80: 11_000 }]]) } as const;
+    let federated = carryOut(nothing, planned(memberFacts(relay)));
+    const north = {
+      ...relay,
+      member: 'north',
+      link: 'links/north',
+      egressPorts: new Map([['web-federated', { 80: 11_001 }]]),
+    };
+    federated = carryOut(federated, planned(memberFacts({ ...north, federated, leads: false })));
+    expect(federated.slices.map((slice) => [slice.metadata?.name, slice.ports?.[0]?.port])).to.deep.equal([
+      ['web-federated-west-linkspan-ipv4', 11_000],
+      ['web-federated-north-linkspan-ipv4', 11_001],
+    ]);
+    expect(federated.service?.metadata?.annotations).to.include({
+      'egress-ports.linkspan.dev/north': '{"80":11001}',
+    });
+    const dead = planned(
+      memberFacts({ ...relay, federated, gateway: aliveGateway({ path: 'dead', alive: [] }) }),
+    );
+    expect(summary(dead)).to.deep.equal(['patch endpointSlices']);
+  });
+
+  it('comes to the same members whatever the order of joining and leaving, and touches no other entry', () => {
+    const clusters = ['west', 'north', 'south'];
+    const events = fc.array(fc.record({ cluster: fc.constantFrom(...clusters), exported: fc.boolean() }), {
+      maxLength: 20,
+    });
+    fc.assert(
+      fc.property(events, (list) => {
+        let federated: MemberFacts['federated'] = nothing;
+        const members = new Set<string>();
+        for (const { cluster, exported } of list) {
+          const facts = memberFacts({
+            member: cluster,
+            link: `links/${cluster}`,
+            federated,
+            ...(exported ? {} : { remote: undefined }),
+            leads: members.size === 0,
+          });
+          federated = carryOut(federated, planned(facts));
+          if (exported) members.add(cluster);
+          else members.delete(cluster);
+          const again = planned({ ...facts, federated });
+          if (again.length > 0) throw new Error(`not settled: ${summary(again).join()}`);
+        }
+        const text = federated.service?.metadata?.annotations?.['multicluster.linkerd.io/remote-discovery'];
+        const entries = text === undefined ? [] : text.split(',');
+        expect(entries.sort()).to.deep.equal([...members].map((cluster) => `web@${cluster}`).sort());
+      }),
+    );
+  });
+});

@@ -1,0 +1,561 @@
+import { expect } from 'chai';
+import { once } from 'node:events';
+import type { AddressInfo, Socket } from 'node:net';
+import tls from 'node:tls';
+import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../../src/api/names.ts';
+import { GatewayPool } from '../../../../src/egress/gateways/gateway-pool.ts';
+import type { Identity } from '../../../../src/identity/sources/identity.ts';
+import {
+  type Authority,
+  createAnchor,
+  createIssuer,
+  issueLeaf,
+} from '../../../../src/identity/authority/issue.ts';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
+import { NO_BOUNDARY } from '../../../../src/proxy/http/failure-boundary.ts';
+import { type Connection, SocketConnection } from '../../../../src/proxy/io/connection.ts';
+import { makeField } from '../../../../src/proxy/http/fields.ts';
+import { tlsConnect } from '../../../../src/proxy/io/dial.ts';
+import { Http2Connection, type Http2User } from '../../../../src/proxy/http2/http2-connection.ts';
+import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
+import { statusField } from '../../../../src/proxy/http2/message.ts';
+import type { Http2Stream } from '../../../../src/proxy/http2/stream.ts';
+import { DialledTunnel } from '../../../../src/proxy/streams/dialled-tunnel.ts';
+import {
+  MAX_STREAMS,
+  STREAM_WINDOWS,
+  targetField,
+  tunnelHead,
+} from '../../../../src/proxy/streams/stream-head.ts';
+import { createLogger } from '../../../../src/telemetry/log.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
+
+const echo = { name: 'echo', port: 7, field: targetField('echo:7') };
+const MINUTE = 60_000;
+/** In virtual time nobody answers as fast as the clock runs. */
+const NEVER = 1e9;
+
+const NOBODY: Http2User = {
+  onRequest: () => undefined,
+  onTooLarge: () => undefined,
+  onStreamClosed: () => undefined,
+  onGoAway: () => undefined,
+  onClosed: () => undefined,
+};
+
+/** A gateway that does what a test says. */
+class ScriptedGateway {
+  readonly server: tls.Server;
+  port = 0;
+  readonly connections: Http2Connection[] = [];
+  readonly sockets: tls.TLSSocket[] = [];
+  /** Names in the certificates that clients have shown. */
+  readonly clients: string[] = [];
+  /** What came on connections with a transport header. */
+  readonly headers: string[] = [];
+  streams = 0;
+  data = '';
+  /** What becomes of a stream; default: a tunnel that gives back what it gets. */
+  onStream: (stream: Http2Stream, connection: Http2Connection) => void = (stream) => answer(stream);
+  maxStreams = 250;
+  readonly #clock: VirtualClock;
+
+  constructor(identity: Identity, alpn: readonly string[], clock: VirtualClock) {
+    this.#clock = clock;
+    const { cert, key, ca } = identity;
+    this.server = tls.createServer({ cert, key, ca, requestCert: true, ALPNProtocols: [...alpn] });
+    this.server.on('secureConnection', (socket) => this.#serve(socket));
+    this.server.on('tlsClientError', () => undefined);
+  }
+
+  async listen(port = 0): Promise<this> {
+    this.server.listen(port, '127.0.0.1');
+    await once(this.server, 'listening');
+    this.port = (this.server.address() as AddressInfo).port;
+    return this;
+  }
+
+  close(): void {
+    for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+  }
+
+  #serve(socket: tls.TLSSocket): void {
+    this.sockets.push(socket);
+    this.clients.push(socket.getPeerX509Certificate()?.subjectAltName ?? '');
+    socket.on('error', () => undefined);
+    if (socket.alpnProtocol !== STREAMS_ALPN) {
+      socket.on('data', (chunk: Buffer) => this.headers.push(chunk.toString('latin1')));
+      return;
+    }
+    const connection: Http2Connection = new Http2Connection(new SocketConnection(socket), {
+      role: 'server',
+      clock: this.#clock,
+      keepAliveMs: NEVER,
+      maxStreams: this.maxStreams,
+      user: {
+        ...NOBODY,
+        onRequest: (stream: Http2Stream) => {
+          this.streams++;
+          this.onStream(stream, connection);
+        },
+      },
+    });
+    this.connections.push(connection);
+    connection.start(Buffer.alloc(0));
+  }
+}
+
+function answer(stream: Http2Stream, standing = true): void {
+  if (standing) stream.head([statusField(200)]);
+  stream.handler = {
+    onInterim: () => undefined,
+    onHead: () => undefined,
+    onData: (_, chunk) => {
+      stream.write(chunk);
+      stream.consumed(chunk.length);
+    },
+    onEnd: () => stream.end(),
+    onSent: () => undefined,
+    onReset: () => undefined,
+  };
+}
+
+/** What somebody hears on a byte connection. */
+class Ear {
+  text = '';
+  ended = false;
+  closed = false;
+  error: Error | undefined;
+  readonly connection: Connection;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+    connection.handler = {
+      onData: (_, chunk) => (this.text += chunk.toString('latin1')),
+      onEnd: () => (this.ended = true),
+      onDrain: () => undefined,
+      onClose: (_, error) => {
+        this.closed = true;
+        this.error = error;
+      },
+    };
+    connection.resume();
+  }
+
+  say(text: string): this {
+    this.connection.send(Buffer.from(text));
+    return this;
+  }
+
+  hears(text: string): Promise<boolean> {
+    return eventually(`"${text}", after "${this.text}"`, () => this.text === text, {
+      timeoutMs: 3000,
+      everyMs: 2,
+    });
+  }
+}
+
+// Everything that leaves a cluster goes over a handful of connections. When they are replaced, by age, by a new certificate, or because a gateway goes, is when flows get lost.
+describe('The connections of an egress to a gateway', () => {
+  let issuer: Authority;
+  let own: Identity;
+  let clock: VirtualClock;
+  let counters: ProxyCounters;
+  let identity: Identity;
+  const listeners = new Set<() => void>();
+  const gateways: ScriptedGateway[] = [];
+  const pools: GatewayPool[] = [];
+
+  before(async () => {
+    issuer = await createIssuer(await createAnchor({}), {});
+    own = await issueLeaf(issuer, { identity: 'gateway.west' });
+  });
+  beforeEach(async () => {
+    clock = new VirtualClock();
+    counters = new ProxyCounters();
+    identity = await issueLeaf(issuer, { identity: 'egress.east' });
+  });
+  afterEach(() => {
+    for (const pool of pools.splice(0)) pool.destroy();
+    for (const gateway of gateways.splice(0)) gateway.close();
+    listeners.clear();
+  });
+
+  async function gatewayOf(alpn: readonly string[], port = 0): Promise<ScriptedGateway> {
+    const gateway = await new ScriptedGateway(own, alpn, clock).listen(port);
+    gateways.push(gateway);
+    return gateway;
+  }
+  const ours = (port = 0) => gatewayOf([STREAMS_ALPN, TRANSPORT_HEADER_ALPN], port);
+  const linkerds = (port = 0) => gatewayOf([TRANSPORT_HEADER_ALPN], port);
+
+  function trunkTo({ port }: ScriptedGateway, streams = true, keepAliveMs = NEVER): GatewayPool {
+    const pool = new GatewayPool(
+      { host: '127.0.0.1', port, identity: 'gateway.west' },
+      {
+        identity: {
+          current: () => identity,
+          subscribe: (listener) => {
+            listeners.add(listener);
+            return () => listeners.delete(listener);
+          },
+          ready: { ok: true, reason: '' },
+          close: () => Promise.resolve(),
+        },
+        counters,
+        clock,
+        random: () => 0.5,
+        log: createLogger({ name: 'trunk', level: 'silent' }),
+        streams,
+        keepAliveMs,
+      },
+    );
+    pools.push(pool);
+    return pool;
+  }
+  const open = async (pool: GatewayPool) => new Ear(await pool.open(echo, 'opaque'));
+  const opened = async (pool: GatewayPool, text = 'x') => {
+    const ear = (await open(pool)).say(text);
+    await ear.hears(text);
+    return ear;
+  };
+
+  it('carry a flow as soon as they stand, and the next one without any handshake', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    for (let count = 0; count < 20; count++) await opened(pool);
+    expect([gateway.sockets.length, gateway.streams]).to.deep.equal([1, 20]);
+    expect(counters.streams).to.deep.equal({ connections: 1, requests: 0, tunnels: 20 });
+  });
+
+  it('half-close, and close when both ends have', async () => {
+    const pool = trunkTo(await ours());
+    const ear = await opened(pool);
+    ear.connection.end();
+    await eventually('it is closed', () => ear.closed);
+    expect([ear.ended, ear.error]).to.deep.equal([true, undefined]);
+  });
+
+  it('fall back on the connection that was just opened when the gateway knows only transport headers', async () => {
+    const gateway = await linkerds();
+    const pool = trunkTo(gateway);
+    for (let count = 1; count <= 3; count++) {
+      await open(pool);
+      await eventually('the header has come', () => gateway.headers.length === count);
+      expect(gateway.sockets.length).to.equal(count);
+    }
+    expect(gateway.headers.every((text) => text.startsWith('transport.l5d.io/v1\r\n\r\n'))).to.equal(true);
+    expect(pool.takesStreams).to.equal(false);
+    expect(await pool.prepare()).to.equal(false);
+  });
+
+  it('at the same moment, to a gateway that nobody knows, do not wait for each other', async () => {
+    const gateway = await linkerds();
+    const pool = trunkTo(gateway);
+    await Promise.all(Array.from({ length: 5 }, () => open(pool)));
+    await eventually('each has its own', () => gateway.headers.length === 5);
+    expect(gateway.sockets.length).to.equal(5);
+  });
+
+  // h2load's first burst, 1,000 requests, made as many handshakes: on a busy machine all of them ran out of time, again and again.
+  for (const [whose, make] of [
+    ['a gateway of ours', ours],
+    ["one of Linkerd's", linkerds],
+  ] as const)
+    it(`of a burst to a gateway that nobody knows, ${whose}, are a few, and serve all`, async () => {
+      const gateway = await make();
+      const pool = trunkTo(gateway);
+      const prepared = await Promise.all(Array.from({ length: 200 }, () => pool.prepare()));
+      expect(new Set(prepared).size).to.equal(1);
+      expect(gateway.sockets.length).to.be.lessThan(6);
+    });
+
+  // One address may be several gateways, and one that is going refuses sooner than the others take: all 200 failed with it.
+  it('of a burst of which some are refused at once serve all the others', async () => {
+    const gateway = await ours();
+    let met = 0;
+    const pool = trunkTo(gateway);
+    gateway.server.prependListener('connection', (socket: Socket) => {
+      if (met++ < 2) socket.destroy();
+    });
+    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => pool.prepare()));
+    expect(tried.filter(({ status }) => status === 'rejected').length).to.be.at.most(2);
+  });
+
+  it('of a burst to a gateway that cannot be reached fail all together, and the next finds it', async () => {
+    const gone = await ours();
+    gone.close();
+    const pool = trunkTo(gone);
+    const tried = await Promise.allSettled(Array.from({ length: 200 }, () => pool.prepare()));
+    expect(new Set(tried.map(({ status }) => status))).to.deep.equal(new Set(['rejected']));
+    await ours(gone.port);
+    expect(await pool.prepare()).to.equal(true);
+  });
+
+  it('without anybody who takes them are not left open', async () => {
+    const gateway = await linkerds();
+    const pool = trunkTo(gateway);
+    await pool.prepare();
+    await eventually('it is open', () => gateway.sockets.length === 1);
+    await clock.advance(4000);
+    await eventually(
+      'it is closed',
+      () => gateway.sockets[0]?.destroyed === true || gateway.sockets[0]?.readableEnded === true,
+    );
+  });
+
+  it('are not offered as shared ones when that is turned off', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway, false);
+    expect(pool.takesStreams).to.equal(false);
+    await open(pool);
+    await eventually('the header has come', () => gateway.headers.length === 1);
+    expect(gateway.connections.length).to.equal(0);
+  });
+
+  it("turn to what the gateway speaks now when it is replaced, by ours or by one of Linkerd's", async () => {
+    const first = await ours();
+    const pool = trunkTo(first);
+    await opened(pool);
+    first.close();
+    const second = await linkerds(first.port);
+    await eventually('the old connection is gone', () => pool.connections.open === 0);
+    await open(pool);
+    await eventually('the header has come', () => second.headers.length === 1);
+    second.close();
+    await ours(first.port);
+    await opened(pool);
+    expect(pool.takesStreams).to.equal(true);
+  });
+
+  it('are more when many flows are in hand, up to a few, and fewer again', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    const flows: Ear[] = [];
+    for (let count = 0; count < 240; count++) {
+      flows.push(await opened(pool));
+      await eventually(
+        'a further one comes in time',
+        () => pool.connections.pooled >= Math.min(4, Math.ceil(flows.length / 64)),
+      );
+    }
+    expect(pool.connections.pooled).to.equal(4);
+    for (const flow of flows) flow.connection.end();
+    await eventually('all are over', () => flows.every(({ closed }) => closed));
+    await clock.advance(2 * MINUTE);
+    await eventually('one is left', () => pool.connections.open === 1);
+    await opened(pool);
+    expect(gateway.sockets.length).to.equal(4);
+  });
+
+  it('are as many as it takes when all are full', async () => {
+    const gateway = await ours();
+    gateway.maxStreams = 10;
+    const pool = trunkTo(gateway);
+    const flows: Ear[] = [];
+    for (let count = 0; count < 65; count++) flows.push(await opened(pool));
+    expect(pool.connections.pooled).to.equal(7);
+    expect(flows.every(({ closed }) => !closed)).to.equal(true);
+  });
+
+  it('to a gateway that takes no streams are not gathered: each try would leave one behind', async () => {
+    const gateway = await ours();
+    gateway.maxStreams = 0;
+    const pool = trunkTo(gateway);
+    for (let count = 0; count < 20; count++) {
+      await pool.prepare();
+      await eventually('its SETTINGS have come', () => pool.connections.pooled === 0);
+    }
+    await eventually('all are closed', () => pool.connections.open === 0);
+  });
+
+  it('are replaced when they are old: flows stay where they are, new ones go to the new', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
+    await clock.advance(10 * MINUTE + 1);
+    await eventually('there are two', () => pool.connections.open === 2);
+    await eventually('one takes flows', () => pool.connections.pooled === 1);
+    await opened(pool);
+    expect(gateway.connections.map(({ active }) => active)).to.deep.equal([1, 1]);
+    await old.say('y').hears('xy');
+    old.connection.end();
+    await eventually('the old one ends with its last flow', () => pool.connections.open === 1);
+  });
+
+  it('stay when they are old and the gateway cannot be reached', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
+    gateway.server.close();
+    await clock.advance(10 * MINUTE + 1);
+    await opened(pool);
+    await old.say('y').hears('xy');
+    expect(pool.connections).to.deep.equal({ pooled: 1, open: 1 });
+  });
+
+  it('show a new certificate as soon as there is one, and lose nothing', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
+    identity = await issueLeaf(issuer, { identity: 'egress2.east' });
+    for (const listener of listeners) listener();
+    await eventually('the gateway has seen it', () => gateway.clients.at(-1) === 'DNS:egress2.east');
+    await eventually('it has taken over', () => pool.connections.pooled === 1 && pool.connections.open === 2);
+    await opened(pool);
+    expect(gateway.connections.map(({ active }) => active)).to.deep.equal([1, 1]);
+    await old.say('y').hears('xy');
+    for (const listener of listeners) listener();
+    expect(gateway.sockets.length, 'the same certificate is no new one').to.equal(2);
+  });
+
+  it('that go away (GOAWAY) keep their flows; what they have not looked at is sent again elsewhere', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    const old = await opened(pool);
+    // The flow's head and first bytes cross the gateway's last word.
+    gateway.connections[0]?.goAway();
+    const crossing = (await open(pool)).say('early ').say('bytes');
+    await crossing.hears('early bytes');
+    await old.say('y').hears('xy');
+    await eventually('there is another', () => pool.connections.pooled === 1);
+  });
+
+  it('that refuse a stream unseen (REFUSED_STREAM) are no error: another takes it, with all that was sent', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    const first = await opened(pool);
+    let refused = 0;
+    gateway.onStream = (stream, connection) => {
+      if (connection !== gateway.connections[0]) return answer(stream);
+      refused++;
+      stream.reset(Http2ErrorCode.REFUSED_STREAM);
+    };
+    const ear = (await open(pool)).say('sent ').say('before');
+    ear.connection.end();
+    await ear.hears('sent before');
+    await eventually('the end has travelled, too', () => ear.closed);
+    expect([ear.ended, ear.error, refused]).to.deep.equal([true, undefined, 1]);
+    await first.say('y').hears('xy');
+    expect([...counters.failures]).to.deep.equal([]);
+  });
+
+  it('keep no more of what is sent early than can be sent again, and make its sender wait', async () => {
+    const gateway = await ours();
+    const streams: Http2Stream[] = [];
+    const held: Buffer[] = [];
+    gateway.onStream = (stream) => {
+      streams.push(stream);
+      answer(stream, false);
+      stream.handler.onData = (_, chunk) => held.push(chunk);
+    };
+    const pool = trunkTo(gateway);
+    const ear = await open(pool);
+    const piece = Buffer.alloc(16 * 1024, 'p');
+    let sent = 1;
+    while (ear.connection.send(piece)) sent++;
+    expect(sent * piece.length).to.be.within(64 * 1024, 192 * 1024);
+    let drained = false;
+    ear.connection.handler.onDrain = () => (drained = true);
+    await eventually('the stream has come', () => streams.length === 1);
+    const [stream] = streams;
+    if (stream === undefined) throw new Error('there is no stream');
+    answer(stream);
+    for (const chunk of held) stream.handler.onData(stream, chunk);
+    await eventually('it may send on', () => drained);
+    await eventually('all of it comes back', () => ear.text.length === sent * piece.length);
+  });
+
+  it('serve a flow though nobody reads any of the others: all the windows of a full connection', async () => {
+    const gateway = await ours();
+    const { streamWindow } = STREAM_WINDOWS;
+    const unread: Http2Stream[] = [];
+    gateway.onStream = (stream) => {
+      answer(stream);
+      if (gateway.streams === MAX_STREAMS) return;
+      unread.push(stream);
+      stream.write(Buffer.alloc(streamWindow + 1000));
+    };
+    const { connection: bytes } = await tlsConnect(
+      {
+        label: 'gateway',
+        account: () => counters.shared,
+        boundary: counters,
+        clock,
+        identity: () => identity,
+        serverName: 'gateway.west',
+        alpn: [STREAMS_ALPN],
+        refuses: () => undefined,
+      },
+      { host: '127.0.0.1', port: gateway.port },
+    );
+    const shared = new Http2Connection(bytes, {
+      role: 'client',
+      clock,
+      user: NOBODY,
+      maxOpened: MAX_STREAMS,
+      keepAliveMs: NEVER,
+      ...STREAM_WINDOWS,
+    });
+    shared.start(Buffer.alloc(0));
+    const begin = () => {
+      const tunnel = new DialledTunnel({
+        boundary: NO_BOUNDARY,
+        head: tunnelHead(echo.field, 'opaque'),
+        remoteAddress: '',
+        withRoom: () => Promise.reject(new Error('there is no other')),
+        onRefused: () => undefined,
+      });
+      tunnel.pause();
+      tunnel.begin(shared);
+      return tunnel;
+    };
+    while (shared.active < MAX_STREAMS - 1) begin();
+    await eventually(
+      'each has all that its window allows',
+      () => unread.length === MAX_STREAMS - 1 && unread.every(({ queued }) => queued === 1000),
+      { timeoutMs: 8000 },
+    );
+    await new Ear(begin()).say('still served').hears('still served');
+    shared.destroy();
+  });
+
+  it('say why there is no tunnel', async () => {
+    const gateway = await ours();
+    gateway.onStream = (stream) =>
+      stream.head([statusField(403), makeField('l5d-proxy-error', 'not you')], true);
+    const pool = trunkTo(gateway);
+    const ear = (await open(pool)).say('x');
+    await eventually('it is over', () => ear.closed);
+    expect(ear.error).to.include({ kind: 'unauthorized', message: 'not you' });
+    expect([...counters.failures]).to.deep.equal([['tcp\tunauthorized', 1]]);
+  });
+
+  it('are thrown away when their gateway is silent, and their flows told', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway, true, 2000);
+    const ear = await opened(pool);
+    // Its machine is gone: the socket is there, nobody answers.
+    for (const socket of gateway.sockets) socket.pause();
+    await clock.advance(8000);
+    await eventually('the flow is told', () => ear.closed);
+    expect(ear.error).to.be.instanceOf(Error);
+    expect(pool.connections.open).to.equal(0);
+    for (const socket of gateway.sockets) socket.destroy();
+    await opened(pool);
+  });
+
+  it('end with their flows when no route needs them any more', async () => {
+    const gateway = await ours();
+    const pool = trunkTo(gateway);
+    const ear = await opened(pool);
+    pool.close();
+    await ear.say('y').hears('xy');
+    expect(pool.connections).to.deep.equal({ pooled: 0, open: 1 });
+    ear.connection.end();
+    await eventually('it is closed', () => pool.connections.open === 0);
+    expect(counters.streams.connections).to.equal(0);
+  });
+});

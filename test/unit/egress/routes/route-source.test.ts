@@ -1,0 +1,141 @@
+import type { V1ConfigMap } from '@kubernetes/client-node';
+import { expect } from 'chai';
+import { type EgressClaim, writeEntry } from '../../../../src/api/egress/egress-record.ts';
+import type { Route } from '../../../../src/egress/routes/routes.ts';
+import { RouteSource } from '../../../../src/egress/routes/route-source.ts';
+import { captureLog } from '../../../support/captured-log.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { FakeCluster } from '../../../support/fake-cluster.ts';
+import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
+
+function link(cluster: string, gatewayAddress = '10.0.0.1') {
+  const spec = { targetClusterName: cluster, gatewayAddress, gatewayPort: '4143', gatewayIdentity: 'gw' };
+  return { metadata: { name: cluster, namespace: 'links' }, spec };
+}
+
+const claim = (cluster: string): EgressClaim => ({
+  mirror: 'demo/web-federated',
+  member: cluster,
+  port: 80,
+  export: 'demo/web',
+  link: `links/${cluster}`,
+  cluster,
+  target: 'web.demo.svc.cluster.local',
+});
+
+function shard(number: number, entries: Readonly<Record<number, EgressClaim>> = {}): V1ConfigMap {
+  const values = Object.entries(entries).map(([port, entry]) => [port, writeEntry(entry) ?? '']);
+  return {
+    metadata: {
+      name: `linkspan-egress-routes-${number}`,
+      namespace: 'links',
+      uid: `shard-${number}`,
+      labels: { 'linkspan.dev/record': 'egress-routes' },
+    },
+    data: Object.fromEntries(values) as Record<string, string>,
+  };
+}
+
+// An egress pod serves every Link: what the record and Links come to ask for must reach it while it runs.
+describe('RouteSource', () => {
+  let cluster: FakeCluster;
+  let clock: VirtualClock;
+  let source: RouteSource;
+  let routes: ReadonlyMap<number, Route> | undefined;
+
+  const seen = (what: string, expected: readonly string[]) =>
+    eventually(what, async () => {
+      await settle();
+      const now = [...(routes?.values() ?? [])].map(
+        ({ label, gateway }) => `${label} ${gateway.addresses.join()}`,
+      );
+      return routes !== undefined && now.sort().join(' | ') === [...expected].sort().join(' | ');
+    });
+
+  beforeEach(() => {
+    cluster = new FakeCluster();
+    clock = new VirtualClock();
+    routes = undefined;
+    source = new RouteSource({
+      client: cluster.client,
+      namespace: 'links',
+      clock,
+      random: () => 0.5,
+      log: captureLog().log,
+      onRoutes: (found) => (routes = found),
+    });
+    cluster.put('links', link('west'));
+    source.start();
+  });
+  afterEach(() => source.stop());
+
+  it('lets nobody else in where the mirror is gone for good, and with it what it and its Namespace have said', async () => {
+    // A Namespace that was deleted took its rules with it, and left ports that everybody could use.
+    const annotations = { 'linkspan.dev/allowed-namespaces': 'shop' };
+    const labels = { 'mirror.linkerd.io/mirrored-service': 'true' };
+    const mirror = { metadata: { name: 'web-federated', namespace: 'demo', labels, annotations } };
+    const allowed = (expected: readonly string[]) =>
+      eventually(expected.join(), async () => {
+        await settle();
+        return routes?.get(12_000)?.allowedNamespaces?.join() === expected.join();
+      });
+    cluster.put('services', mirror);
+    cluster.put('configmaps', shard(0, { 12_000: claim('west') }));
+    await allowed(['shop']);
+    cluster.remove('services', 'demo', 'web-federated');
+    await settle();
+    await clock.advance(9000);
+    await allowed(['shop']);
+    await clock.advance(1001);
+    await allowed([]);
+    cluster.put('services', mirror);
+    await allowed(['shop']);
+  });
+
+  it('follows members that join a federated Service and leave it', async () => {
+    cluster.put('configmaps', shard(0));
+    await seen('no route', []);
+    cluster.put('configmaps', shard(0, { 12_000: claim('west') }));
+    await seen('the first member', ['demo/web-federated@west:80 10.0.0.1']);
+    cluster.put('configmaps', shard(1, { 12_001: claim('north') }));
+    cluster.put('links', link('north', '10.1.0.1'));
+    await seen('both members', [
+      'demo/web-federated@north:80 10.1.0.1',
+      'demo/web-federated@west:80 10.0.0.1',
+    ]);
+    cluster.remove('links', 'links', 'north');
+    await seen('the first alone', ['demo/web-federated@west:80 10.0.0.1']);
+    cluster.put('configmaps', shard(0));
+    await seen('none again', []);
+  });
+
+  it('follows the gateway that the record names for an export', async () => {
+    const gateway = { addresses: ['10.9.0.1'], port: 4143, identity: 'other' };
+    cluster.put('configmaps', shard(0, { 12_000: claim('west') }));
+    await seen("the Link's gateway", ['demo/web-federated@west:80 10.0.0.1']);
+    cluster.put('configmaps', shard(0, { 12_000: { ...claim('west'), gateway } }));
+    await seen('its own gateway', ['demo/web-federated@west:80 10.9.0.1']);
+  });
+
+  // Whoever may write ConfigMaps in a namespace of its own must not be able to add to the record, nor under another name in that of the installation.
+  it('reads the record of the namespace of the installation and no other', async () => {
+    const elsewhere = shard(0, { 12_000: claim('west') });
+    cluster.put('configmaps', { ...elsewhere, metadata: { ...elsewhere.metadata, namespace: 'tenant' } });
+    cluster.put('configmaps', { ...elsewhere, metadata: { ...elsewhere.metadata, name: 'mine' } });
+    cluster.put('configmaps', shard(1, { 12_001: claim('west') }));
+    await seen('that of the installation', ['demo/web-federated@west:80 10.0.0.1']);
+    expect([...(routes?.keys() ?? [])]).to.deep.equal([12_001]);
+  });
+
+  // A new egress pod that took connections before anybody had told it where they go would refuse them all: at the first start after the upgrade.
+  it('is ready once the record is there, and says what it waits for before', async () => {
+    expect(source.ready.reason).to.contain('waiting for mirrors, Links and the record of egress ports');
+    await seen('the lists', []);
+    expect(source.ready.reason).to.contain('waiting for the controller');
+    cluster.put('configmaps', shard(0));
+    await eventually('it is ready', async () => {
+      await settle();
+      return source.ready.ok;
+    });
+  });
+});

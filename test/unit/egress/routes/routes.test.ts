@@ -1,0 +1,192 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { expect } from 'chai';
+import {
+  readShard,
+  type RecordEntry,
+  shardOf,
+  writeEntry,
+} from '../../../../src/api/egress/egress-record.ts';
+import { useSurfaced } from '../../../support/surfaced.ts';
+import { type LinkFields, type Route, routesOf } from '../../../../src/egress/routes/routes.ts';
+
+const westGateway = { addresses: ['10.0.0.1', 'gw.example'], port: 4143, identity: 'gw' };
+const west: LinkFields = {
+  metadata: { name: 'west' },
+  spec: {
+    targetClusterName: 'west',
+    gatewayAddress: '10.0.0.1, gw.example,10.0.0.1',
+    gatewayPort: '4143',
+    gatewayIdentity: 'gw',
+  },
+};
+const north: LinkFields = {
+  metadata: { name: 'north' },
+  spec: {
+    targetClusterName: 'north',
+    gatewayAddress: '10.1.0.1',
+    gatewayPort: '4143',
+    gatewayIdentity: 'gw.north',
+  },
+};
+const northGateway = { addresses: ['10.1.0.1'], port: 4143, identity: 'gw.north' };
+
+function mirror(annotations: Record<string, string> = {}): V1Service {
+  return {
+    metadata: { name: 'web-west', namespace: 'demo', annotations },
+    spec: { ports: [{ port: 80, appProtocol: 'http' }] },
+  };
+}
+
+const web = {
+  mirror: 'demo/web-west',
+  port: 80,
+  export: 'demo/web',
+  link: 'links/west',
+  cluster: 'west',
+  target: 'web.demo.svc.cluster.local',
+};
+
+/** The routes of a record, as it is read from its ConfigMaps. */
+function routes(
+  record: Readonly<Record<number, RecordEntry | string>>,
+  facts: { mirrors?: readonly V1Service[]; links?: Readonly<Record<string, LinkFields>> } = {},
+): Map<number, Route> {
+  const { mirrors = [mirror()], links = { 'links/west': west, 'links/north': north } } = facts;
+  const entries = new Map<number, RecordEntry>();
+  for (const [text, entry] of Object.entries(record)) {
+    const value = typeof entry === 'string' ? entry : (writeEntry(entry) ?? '');
+    for (const [port, found] of readShard(shardOf(Number(text)), { [text]: value })) entries.set(port, found);
+  }
+  return routesOf({
+    record: entries,
+    mirror: (key) => mirrors.find(({ metadata }) => `${metadata?.namespace}/${metadata?.name}` === key),
+    link: (key) => links[key],
+  });
+}
+
+describe('egress routes of the record', () => {
+  const surfaced = useSurfaced();
+
+  it('are what record and Link say together', () => {
+    expect([...routes({ 12_000: web })]).to.deep.equal([
+      [
+        12_000,
+        {
+          label: 'demo/web-west:80',
+          namespace: 'demo',
+          listenPort: 12_000,
+          name: 'web.demo.svc.cluster.local',
+          port: 80,
+          protocol: 'http1',
+          gateway: westGateway,
+        },
+      ],
+    ]);
+  });
+
+  // What one tenant has written must not be able to stop the routes of all others, nor to close its own.
+  it('at which a mistake of ours comes stay as they were, and the others follow', () => {
+    const former = routes({ 12_000: web }).get(12_000);
+    const found = routesOf({
+      record: new Map([
+        [12_000, web],
+        [12_001, { ...web, mirror: 'demo/other-west' }],
+        [12_002, web],
+      ]),
+      mirror: (key) => {
+        if (key === 'demo/web-west') throw new TypeError('a bug');
+        return mirror();
+      },
+      link: () => west,
+      former: (port) => (port === 12_000 ? former : undefined),
+    });
+    expect([...found.keys()].toSorted((a, b) => a - b)).to.deep.equal([12_000, 12_001]);
+    expect(found.get(12_000)).to.equal(former);
+    expect(surfaced.map(({ port }) => port)).to.deep.equal(['12000', '12002']);
+  });
+
+  it('have the retries and timeouts of the mirror, as far as they can be followed', () => {
+    const annotations = { 'retry.linkerd.io/http': '503', 'timeout.linkerd.io/idle': 'long' };
+    const { requests } = routes({ 12_000: web }, { mirrors: [mirror(annotations)] }).get(12_000) ?? {};
+    expect(requests).to.deep.equal({ retry: { statuses: [{ min: 503, max: 503 }], grpc: [], limit: 1 } });
+  });
+
+  // A tenant's mirror, older than the victim's, said "my port is 24307" and got its traffic, tokens included; and two Services could claim all 20,000 ports.
+  it('are not moved, added or led elsewhere by anything that stands on a Service', () => {
+    const all = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [index + 1, 10_000 + index]));
+    const annotations = {
+      'linkspan.dev/egress-ports': JSON.stringify({ ...all, 80: 12_000 }),
+      'linkspan.dev/data-path': 'relay',
+      'mirror.linkerd.io/remote-svc-fq-name': 'evil.tenant.svc.cluster.local',
+      'linkspan.dev/gateway': JSON.stringify({ addresses: ['10.66.0.1'], port: 4143, identity: 'evil' }),
+      'multicluster.linkerd.io/remote-discovery': 'evil@west',
+      'egress-ports.linkspan.dev/west': '{"80":12000}',
+    };
+    const labels = { 'mirror.linkerd.io/mirrored-service': 'true', 'mirror.linkerd.io/cluster-name': 'west' };
+    const evil = (namespace: string, name: string): V1Service => ({
+      metadata: { name, namespace, labels, annotations, creationTimestamp: new Date('2020-01-01') },
+      spec: { ports: [{ port: 80, appProtocol: 'http' }] },
+    });
+    const mirrors = [evil('tenant', 'evil-west'), evil('tenant', 'evil-federated'), evil('demo', 'web-west')];
+    expect([...routes({ 12_000: web }, { mirrors })]).to.deep.equal([...routes({ 12_000: web })]);
+  });
+
+  it("go to the gateway that the record names instead of the Link's", () => {
+    const gateway = { addresses: ['10.9.0.1'], port: 5143, identity: 'other.gw' };
+    const found = routes(
+      { 12_000: { ...web, gateway } },
+      { links: { 'links/west': { spec: { targetClusterName: 'west' } } } },
+    );
+    expect(found.get(12_000)?.gateway).to.deep.equal(gateway);
+  });
+
+  it("are none where the gateway of an export is not known: the Link's may not serve it", () => {
+    expect(routes({ 12_000: { ...web, gateway: null } }).size).to.equal(0);
+  });
+
+  it("go to each cluster of a federated Service through its own Link's gateway", () => {
+    const member = (cluster: string) => ({
+      ...web,
+      mirror: 'demo/web-federated',
+      member: cluster,
+      link: `links/${cluster}`,
+      cluster,
+    });
+    const found = [...routes({ 12_000: member('west'), 12_001: member('north') }).values()];
+    expect(found.map(({ label, gateway }) => [label, gateway])).to.deep.equal([
+      ['demo/web-federated@west:80', westGateway],
+      ['demo/web-federated@north:80', northGateway],
+    ]);
+  });
+
+  const none: [string, RecordEntry | string, Readonly<Record<string, LinkFields>>?][] = [
+    ['a Link', web, {}],
+    ['a Link that still names the cluster', web, { 'links/west': north }],
+    ['a port of the gateway', web, { 'links/west': { spec: { ...west.spec, gatewayPort: 'abc' } } }],
+    ['an address of the gateway', web, { 'links/west': { spec: { ...west.spec, gatewayAddress: ' ,' } } }],
+    ['an identity of the gateway', web, { 'links/west': { spec: { ...west.spec, gatewayIdentity: '' } } }],
+    ['a claim, when it was given back', { mirror: 'demo/web-west', port: 80, freed: 1 }],
+    ['a readable entry', '{"mirror":'],
+    ['an entry of a bearable length', JSON.stringify({ ...web, target: 'x'.repeat(3000) })],
+    ['a target', JSON.stringify({ ...web, target: '' })],
+    [
+      'a readable gateway, where the entry names one',
+      JSON.stringify({ ...web, gateway: { addresses: 'x' } }),
+    ],
+  ];
+  for (const [what, entry, links] of none) {
+    it(`are none without ${what}, and unharmed for others`, () => {
+      const other = { ...web, mirror: 'demo/shop-north', link: 'links/north', cluster: 'north' };
+      const found = routes(
+        { 12_000: entry, 12_001: other },
+        links === undefined ? {} : { links: { ...links, 'links/north': north } },
+      );
+      expect([...found.keys()]).to.deep.equal([12_001]);
+    });
+  }
+
+  it('are none for a port outside of the range, or that stands in another shard than its own', () => {
+    expect(routes({ 80: web, 30_000: web, 9999: web }).size).to.equal(0);
+    expect(readShard(shardOf(12_000) + 1, { 12000: writeEntry(web) ?? '' }).size).to.equal(0);
+  });
+});

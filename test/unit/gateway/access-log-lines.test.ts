@@ -1,0 +1,97 @@
+import { expect } from 'chai';
+import {
+  type AccessLogMode,
+  createAccessLog,
+  parseAccessLogMode,
+} from '../../../src/gateway/access-log-lines.ts';
+import type { AccessEntry } from '../../../src/proxy/metrics/access-log.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+const ENTRY: AccessEntry = {
+  client: 'web.east',
+  target: 'web.demo.svc.cluster.local:80',
+  endpoint: '10.0.0.1:8080',
+  protocol: 'http2',
+  method: 'GET',
+  path: '/login?token=secret',
+  status: 200,
+  grpcStatus: undefined,
+  bytesIn: 10,
+  bytesOut: 20,
+  firstByteMs: 1.23456,
+  totalMs: 2,
+};
+
+describe('The access log', () => {
+  function logOf(mode: AccessLogMode, random = 0.5, query = false) {
+    const lines: string[] = [];
+    const clock = new VirtualClock(0);
+    const log = createAccessLog({
+      mode,
+      query,
+      write: (line) => lines.push(line),
+      clock,
+      random: () => random,
+    });
+    return { log, lines };
+  }
+
+  it('reads its mode', () => {
+    expect(parseAccessLogMode('off')).to.equal('off');
+    expect(parseAccessLogMode('sampled')).to.deep.equal({ share: 0.01 });
+    expect(parseAccessLogMode('sampled:0.25')).to.deep.equal({ share: 0.25 });
+    expect(parseAccessLogMode('sampled:1')).to.deep.equal({ share: 1 });
+    for (const wrong of ['', 'on', 'sampled:', 'sampled:0', 'sampled:2', 'sampled:1e-3', 'sampled:x'])
+      expect(parseAccessLogMode(wrong), wrong).to.equal(undefined);
+  });
+
+  it('wants what its mode says', () => {
+    expect(logOf('off').log.wants(500, 'failfast')).to.equal(false);
+    expect(logOf('all').log.wants(200)).to.equal(true);
+    const { log } = logOf('errors');
+    expect(log.wants(200)).to.equal(false);
+    expect(log.wants(404)).to.equal(false);
+    expect(log.wants(404, 'unknown service')).to.equal(true);
+    expect(log.wants(undefined, 'connection failed')).to.equal(true);
+    expect(log.wants(503)).to.equal(true);
+    expect(log.wants(200, undefined, 5)).to.equal(false);
+    expect(log.wants(200, undefined, 14)).to.equal(true);
+  });
+
+  it('samples what went well and takes every error', () => {
+    expect(logOf({ share: 0.25 }, 0.2).log.wants(200)).to.equal(true);
+    expect(logOf({ share: 0.25 }, 0.3).log.wants(200)).to.equal(false);
+    expect(logOf({ share: 0.25 }, 0.3).log.wants(500)).to.equal(true);
+  });
+
+  it('writes one line of JSON, without the query', () => {
+    const { log, lines } = logOf('all');
+    log.record(ENTRY);
+    expect(lines).to.have.length(1);
+    expect(lines[0]).to.match(/\n$/);
+    expect(JSON.parse(lines[0] ?? '')).to.deep.equal({
+      level: 'info',
+      time: '1970-01-01T00:00:00.000Z',
+      process: 'gateway',
+      client: 'web.east',
+      target: 'web.demo.svc.cluster.local:80',
+      endpoint: '10.0.0.1:8080',
+      protocol: 'http2',
+      method: 'GET',
+      path: '/login',
+      status: 200,
+      bytes_in: 10,
+      bytes_out: 20,
+      first_byte_ms: 1.235,
+      total_ms: 2,
+      msg: 'access',
+    });
+  });
+
+  it('keeps the query when asked to, and no line can be forged by a path', () => {
+    const { log, lines } = logOf('all', 0.5, true);
+    log.record({ ...ENTRY, path: '/a?b=1"\n{"level":"error"}' });
+    expect(lines[0]?.split('\n')).to.have.length(2);
+    expect((JSON.parse(lines[0] ?? '') as { path: string }).path).to.equal('/a?b=1"\n{"level":"error"}');
+  });
+});

@@ -1,0 +1,116 @@
+import { expect } from 'chai';
+import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
+import {
+  countersExposition,
+  publishCounters,
+  serviceOf,
+} from '../../../../src/proxy/metrics/counters-exposition.ts';
+import { Registry } from '../../../../src/telemetry/registry.ts';
+
+const WEB = 'web.demo.svc.cluster.local:8080';
+const OF_WEB =
+  'direction="outbound",authority="web.demo.svc.cluster.local:8080",dst_service="web",dst_namespace="demo"';
+const LISTEN = { host: '0.0.0.0', port: 4143 };
+const SERVER =
+  'target_addr="0.0.0.0:4143",target_ip="0.0.0.0",target_port="4143",srv_group="policy.linkerd.io",srv_kind="server",srv_name="linkerd-gateway",srv_port="4143"';
+
+describe('metrics of the data path', () => {
+  const lines = (counters: ProxyCounters) =>
+    countersExposition(counters.snapshot(), 'inbound', LISTEN).text.split('\n');
+
+  it("count a gateway's requests where Linkerd's boards look for them", () => {
+    const counters = new ProxyCounters();
+    counters.request(WEB);
+    counters.response(WEB, 200, 3, 14);
+    counters.response(WEB, 404, 3);
+    counters.response(WEB, 503, 3);
+    const text = lines(counters);
+    expect(text).to.include(`request_total{${OF_WEB}} 1`);
+    expect(text).to.include(
+      `response_total{${OF_WEB},status_code="200",classification="failure",grpc_status="14"} 1`,
+    );
+    expect(text).to.include(`response_total{${OF_WEB},status_code="404",classification="success"} 1`);
+    expect(text).to.include(`response_total{${OF_WEB},status_code="503",classification="failure"} 1`);
+  });
+
+  it('give latency as a histogram that Prometheus can read', () => {
+    const counters = new ProxyCounters();
+    for (const ms of [0.5, 4, 4, 60_000]) counters.response(WEB, 200, ms);
+    const text = lines(counters);
+    expect(text).to.include('# TYPE response_latency_ms histogram');
+    const of = `${OF_WEB},status_code="200"`;
+    expect(text).to.include(`response_latency_ms_bucket{${of},le="1"} 1`);
+    expect(text).to.include(`response_latency_ms_bucket{${of},le="4"} 3`);
+    expect(text).to.include(`response_latency_ms_bucket{${of},le="50000"} 3`);
+    expect(text).to.include(`response_latency_ms_bucket{${of},le="+Inf"} 4`);
+    expect(text).to.include(`response_latency_ms_sum{${of}} 60008.5`);
+    expect(text).to.include(`response_latency_ms_count{${of}} 4`);
+  });
+
+  it("count connections of clients at Linkerd's server, and of endpoints at their service", () => {
+    const counters = new ProxyCounters();
+    counters.client.begin({ bytesRead: 10, bytesWritten: 20 });
+    counters.endpointOf(WEB).begin({ bytesRead: 1, bytesWritten: 2 });
+    const text = lines(counters);
+    expect(text).to.include(`tcp_open_total{direction="inbound",peer="src",${SERVER},tls="true"} 1`);
+    expect(text).to.include(`tcp_read_bytes_total{direction="inbound",peer="src",${SERVER},tls="true"} 10`);
+    const dst = OF_WEB.replace('direction="outbound"', 'direction="outbound",peer="dst"');
+    expect(text).to.include(`tcp_write_bytes_total{${dst}} 2`);
+  });
+
+  it('tell failures of clients from failures of endpoints', () => {
+    const counters = new ProxyCounters();
+    counters.failure('unknown service');
+    counters.failure('unauthorized', 'tcp');
+    counters.failure('failfast');
+    counters.failure('connect timeout', 'tcp');
+    counters.refuse('bad header');
+    const text = lines(counters);
+    expect(text).to.include('inbound_http_errors_total{error="unknown service"} 1');
+    expect(text).to.include('inbound_tcp_errors_total{error="unauthorized"} 1');
+    expect(text).to.include('inbound_tcp_errors_total{error="bad header"} 1');
+    expect(text).to.include('outbound_http_errors_total{error="failfast"} 1');
+    expect(text).to.include('outbound_tcp_errors_total{error="connect timeout"} 1');
+  });
+
+  it('show who was let in', () => {
+    const counters = new ProxyCounters();
+    counters.authorization('http', true, 'web.east').count++;
+    counters.authorization('tcp', false, 'spiffe://east/a|b', 'policy.linkerd.io/authorizationpolicy/web')
+      .count++;
+    const text = lines(counters);
+    expect(text).to.include(
+      `inbound_http_authz_allow_total{${SERVER},route_group="",route_kind="default",route_name="default",authz_group="",authz_kind="default",authz_name="all-authenticated",tls="true",client_id="web.east"} 1`,
+    );
+    expect(text).to.include(
+      `inbound_tcp_authz_deny_total{${SERVER},authz_group="policy.linkerd.io",authz_kind="authorizationpolicy",authz_name="web",tls="true",client_id="spiffe://east/a|b"} 1`,
+    );
+  });
+
+  it('show transport headers', () => {
+    const counters = new ProxyCounters();
+    counters.header('http2', 'web.demo.svc.cluster.local', 8080, 'web.east');
+    expect(lines(counters)).to.include(
+      'inbound_tcp_transport_header_connections_total{session_protocol="http/2",target_port="8080",target_name="web.demo.svc.cluster.local",client_id="web.east"} 1',
+    );
+  });
+
+  it('of an egress are all outbound', async () => {
+    const counters = new ProxyCounters();
+    const registry = new Registry();
+    publishCounters(registry, counters, 'outbound');
+    counters.client.begin({ bytesRead: 0, bytesWritten: 0 });
+    counters.failure('bad request');
+    const text = await registry.metrics();
+    expect(text).to.contain('tcp_open_total{direction="outbound",peer="src"} 1');
+    expect(text).to.contain('outbound_http_errors_total{error="bad request"} 1');
+    expect(text).not.to.contain('inbound');
+  });
+
+  it('take a service out of a name, also behind the name of a pod', () => {
+    const found = { name: 'db', namespace: 'demo', port: '5432' };
+    expect(serviceOf('db.demo.svc.cluster.local:5432')).to.deep.equal(found);
+    expect(serviceOf('db-0.db.demo.svc.cluster.local:5432')).to.deep.equal(found);
+    expect(serviceOf('example.org:443')).to.equal(undefined);
+  });
+});
