@@ -148,6 +148,6 @@ describe('node-forge', () => {
     const importing = (what: RegExp) => texts.filter(({ text }) => what.test(text)).map(({ file }) => file);
     for (const file of importing(/from 'node-forge'|import\('node-forge/))
       expect(path.dirname(file)).to.equal('identity/import');
-    expect(importing(/['/]identity\/import\//)).to.deep.equal(['cli/identity-import.ts']);
+    expect(importing(/['/]identity\/import\//)).to.deep.equal(['cli/commands/identity-import.ts']);
   });
 });
