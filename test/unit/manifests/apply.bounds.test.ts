@@ -36,7 +36,7 @@ describe('requests about many objects', () => {
       get: (resource: Resource<KubeObject>, ref: ObjectRef) => answer('get', found(resource.kind, ref)),
       create: () => answer('review', { status: { allowed: true } }),
       patch: (resource: Resource<KubeObject>, ref: ObjectRef) => answer('patch', found(resource.kind, ref)),
-      delete: async (resource: Resource<KubeObject>, { name = '' }: ObjectRef, how: { dryRun: boolean }) => {
+      delete: async (resource: Resource<KubeObject>, { name }: ObjectRef, how: { dryRun: boolean }) => {
         await answer(how.dryRun ? 'ask' : 'delete', undefined);
         if (how.dryRun) return;
         if (fails(name)) throw new Error(`no ${name}`);
