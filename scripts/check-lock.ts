@@ -1,7 +1,7 @@
 /**
  * The supply-chain rule of SECURITY.md, run by `npm run check`: every entry of package-lock.json has a SHA-512, no entry comes from
- * anywhere but the registry, package.json pins exact versions, install scripts run for the listed packages only, and base images are
- * named by digest. Prints every violation and exits with 1.
+ * anywhere but the registry, package.json pins exact versions, install scripts run for the listed packages only, base images are named
+ * by digest, and the image has an SBOM. Prints every violation and exits with 1.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -57,19 +57,79 @@ export function manifestViolations(manifest: Manifest): string[] {
   return [...moving, ...scripts];
 }
 
-/** Base images of a Dockerfile without a digest: a tag is whatever its owner says today. */
+/** An instruction of a Dockerfile, with the lines that it goes on in. */
+interface Instruction {
+  readonly name: string;
+  readonly flags: readonly string[];
+  readonly words: readonly string[];
+}
+
+function instructionsOf(dockerfile: string): Instruction[] {
+  const lines = dockerfile
+    .split('\n')
+    .filter((line) => !line.trimStart().startsWith('#'))
+    .join('\n')
+    .replaceAll('\\\n', ' ')
+    .split('\n');
+  return lines
+    .map((line) => line.split(' ').filter((word) => word !== ''))
+    .filter((words) => words.length > 0)
+    .map(([name = '', ...rest]) => ({
+      name: name.toUpperCase(),
+      flags: rest.filter((word) => word.startsWith('--')),
+      words: rest.filter((word) => !word.startsWith('--')),
+    }));
+}
+
+const DIGEST = /@sha256:[0-9a-f]{64}$/;
+
+/**
+ * Images that a Dockerfile builds on or copies from without a digest: a tag is whatever its owner says today, and a variable whatever
+ * who builds says.
+ */
 export function imageViolations(dockerfile: string): string[] {
   const stages = new Set<string>();
   const found: string[] = [];
-  for (const line of dockerfile.split('\n')) {
-    const [instruction, ...words] = line.trim().split(' ');
-    if (instruction?.toUpperCase() !== 'FROM') continue;
-    const [image = '', as, stage = ''] = words.filter((word) => !word.startsWith('--'));
-    if (!stages.has(image) && !image.includes('@sha256:') && !image.startsWith('$'))
+  const see = (image: string) => {
+    if (!stages.has(image) && image !== 'scratch' && !DIGEST.test(image))
       found.push(`Dockerfile: ${image} is not named by digest`);
-    if (as?.toUpperCase() === 'AS') stages.add(stage);
+  };
+  for (const { name, flags, words } of instructionsOf(dockerfile)) {
+    const [image = '', as, stage = ''] = words;
+    if (name === 'FROM') see(image);
+    if (name === 'FROM' && as?.toUpperCase() === 'AS') stages.add(stage);
+    const from = flags.find((flag) => flag.startsWith('--from='));
+    if (name === 'COPY' && from !== undefined) see(from.slice('--from='.length));
   }
   return found;
+}
+
+const SBOM = 'sbom.cdx.json';
+
+/** Whether a Dockerfile makes an SBOM of what is left when the tools of the build are gone, and its last stage has it. */
+export function sbomViolations(dockerfile: string): string[] {
+  const all = instructionsOf(dockerfile);
+  const commands = all
+    .filter(({ name }) => name === 'RUN')
+    .flatMap(({ words }) => words.join(' ').split('&&'));
+  const at = (...parts: readonly string[]) =>
+    commands.findIndex((command) => parts.every((part) => command.includes(part)));
+  const made = at('npm sbom', `> ${SBOM}`);
+  if (made < 0) return [`Dockerfile: no RUN writes ${SBOM} with npm sbom`];
+  const last = all.slice(all.findLastIndex(({ name }) => name === 'FROM'));
+  const copied = last.some(
+    ({ name, flags, words }) =>
+      name === 'COPY' &&
+      flags.some((flag) => flag.startsWith('--from=')) &&
+      words.slice(0, -1).some((word) => word.endsWith(`/${SBOM}`)),
+  );
+  const pruned = at('npm prune');
+  return [
+    ...(pruned < 0 || pruned > made
+      ? [`Dockerfile: ${SBOM} is not made of what is left after npm prune`]
+      : []),
+    ...(copied ? [] : [`Dockerfile: ${SBOM} is not copied into the image`]),
+  ];
 }
 
 if (import.meta.main) {
@@ -80,6 +140,7 @@ if (import.meta.main) {
     ...lockViolations(lock.packages),
     ...manifestViolations(JSON.parse(read('package.json')) as Manifest),
     ...imageViolations(read('Dockerfile')),
+    ...sbomViolations(read('Dockerfile')),
   ];
   for (const line of found) process.stderr.write(`${line}\n`);
   process.exitCode = found.length === 0 ? 0 : 1;

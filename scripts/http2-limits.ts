@@ -16,6 +16,10 @@ import {
   UPDATE_BYTES_SHIFT,
   UPDATES_PER_FRAME,
 } from '../src/proxy/http2/abuse.ts';
+import { HeaderBlock, MAX_BLOCK } from '../src/proxy/http2/header-block.ts';
+import { HpackDecoder } from '../src/proxy/http2/hpack/decoder.ts';
+import { fieldSize } from '../src/proxy/http2/hpack/dynamic-table.ts';
+import { MAX_HEADER_LIST } from '../src/proxy/http2/http2-connection.ts';
 import { freePorts } from '../test/support/free-port.ts';
 import { goClient, GoServer } from '../test/support/go-peers.ts';
 import { grpcio, grpcioServer } from '../test/support/grpcio.ts';
@@ -77,6 +81,27 @@ watch('sentData', (ledger, bytes, dribbled) => {
   ledger.idle = less(ledger.idle);
   ledger.free += UPDATES_PER_FRAME + (bytes >> UPDATE_BYTES_SHIFT);
 });
+
+/** The largest list of fields, header block and number of frames that one took, of what any peer has sent. */
+const heads = { list: 0, block: 0, frames: 0 };
+// oxlint-disable-next-line typescript/unbound-method -- called with its own `this`
+const { decode } = HpackDecoder.prototype;
+HpackDecoder.prototype.decode = function (block, start = 0, end = block.length) {
+  const decoded = decode.call(this, block, start, end);
+  const size = decoded.fields.reduce((sum, field) => sum + fieldSize(field), 0);
+  heads.list = Math.max(heads.list, size);
+  heads.block = Math.max(heads.block, end - start);
+  return decoded;
+};
+// oxlint-disable-next-line typescript/unbound-method -- called with its own `this`
+const { continue: goOn } = HeaderBlock.prototype;
+let frames = 0;
+HeaderBlock.prototype.continue = function (streamId, flags, payload) {
+  heads.frames = Math.max(heads.frames, ++frames);
+  const whole = goOn.call(this, streamId, flags, payload);
+  if (whole) frames = 0;
+  return whole;
+};
 
 const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-limits-'));
 const closing: { close(): unknown }[] = [];
@@ -222,15 +247,16 @@ const GRPCIO_ROWS: readonly Row[] = [
 const factor = (limit: number, used: number) => (used === 0 ? '' : ` (${Math.floor(limit / used)} ×)`);
 let near = false;
 process.stdout.write(
-  '| client or server | WINDOW_UPDATEs of those free | idle frames unpaid | resets unpaid |\n',
+  '| client or server | WINDOW_UPDATEs of those free | idle frames unpaid | resets unpaid | bytes of fields; on the wire |\n',
 );
-process.stdout.write('| --- | --- | --- | --- |\n');
+process.stdout.write('| --- | --- | --- | --- | --- |\n');
 for (const [title, run] of [
   ...CLIENTS,
   ...(noNghttp2 === undefined ? NGHTTP2_ROWS : []),
   ...(noGrpcio === undefined ? GRPCIO_ROWS : []),
 ]) {
   ledgers.clear();
+  Object.assign(heads, { list: 0, block: 0, frames: 0 });
   await run();
   const worst = { idle: 0, resets: 0, updates: 0, free: 0 };
   for (const ledger of ledgers.values()) {
@@ -239,11 +265,12 @@ for (const [title, run] of [
     if (ledger.updates > worst.updates) [worst.updates, worst.free] = [ledger.updates, ledger.free];
   }
   const { idle, resets, updates, free } = worst;
+  near ||= heads.list * ROOM > MAX_HEADER_LIST || heads.block * ROOM > MAX_BLOCK || heads.frames > 0;
   near ||= idle * ROOM > IDLE_FRAME_LIMIT.burst || resets * ROOM > RESET_LIMIT.burst;
   // Those beyond what is free are idle frames, and counted there.
   near ||= updates > FEW && updates <= free && updates * ROOM > free;
   process.stdout.write(
-    `| ${title} | ${updates} of ${free}${updates <= free ? factor(free, updates) : ''} | ${idle}${factor(IDLE_FRAME_LIMIT.burst, idle)} | ${resets}${factor(RESET_LIMIT.burst, resets)} |\n`,
+    `| ${title} | ${updates} of ${free}${updates <= free ? factor(free, updates) : ''} | ${idle}${factor(IDLE_FRAME_LIMIT.burst, idle)} | ${resets}${factor(RESET_LIMIT.burst, resets)} | ${heads.list}${factor(MAX_HEADER_LIST, heads.list)}; ${heads.block}${factor(MAX_BLOCK, heads.block)} |\n`,
   );
 }
 for (const why of absent) if (why !== undefined) process.stdout.write(`left out: ${why}\n`);

@@ -1,160 +1,137 @@
 /**
- * `npm test [-- unit|integration] [--from build|download] [--require-all] [mocha options, such as --grep X]`: gets the programs that
- * the tests need, then runs the unit tests, and the integration tests in a network namespace of their own. Mocha's output is streamed;
- * the last line is `N passed, N failed`. The exit code is 1 when a test failed, none ran, or a mocha process crashed or did not end.
+ * `npm test [-- unit|wire|integration|fast] [FILE…] [--shards N] [--from build|download] [--require-all] [--record] [mocha options, such
+ * as --grep X]`: gets the programs that the tests need, then runs unit tests, tests at the wire (`unit` means both) and integration tests at
+ * the same time, each in some processes (`--shards`: how many for each; default by the machine), those of integration in a network
+ * namespace of their own. A process' output comes in pieces, one for each suite of a file, and the failures of all at the end; of one
+ * process alone it is streamed. The last line is `N passed, N failed`. The exit code is 1 when a test failed, none ran, or a mocha process
+ * crashed or did not end. `--record` keeps how long files took (test/durations.json), by which they are dealt out.
  * Tests whose programs cannot be had here (programs.ts, OPTIONAL) are named at the start and at the end, and not counted; with
  * `--require-all` that is a failure, except of programs that only the machine can have.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, existsSync } from 'node:fs';
+import { type ChildProcess, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { TestSummary } from '../test/support/counting-reporter.ts';
-import { ended } from '../test/testbed/binaries/build.ts';
 import { takeFromFlag } from '../test/testbed/binaries/flags.ts';
 import { type LeftOut, prepare, prepareOptional } from '../test/testbed/binaries/prepare.ts';
 import { NEEDS, OPTIONAL } from '../test/testbed/binaries/programs.ts';
 import { systemPath } from '../test/testbed/binaries/system-path.ts';
 import { orExplain, TestbedError } from '../test/testbed/errors.ts';
 import { needsOfNetns, unshareCommand } from '../test/testbed/netns.ts';
+import { type Asked, chosenFiles, readArguments, type Suite } from './testing/arguments.ts';
+import { type Run, runShard, type ShardResult } from './testing/run-shard.ts';
+import { defaultShards, type Durations, fastOnly, recorded, schedule, type Shard } from './testing/shards.ts';
 
 const root = path.dirname(import.meta.dirname);
-const INTEGRATION = 'test/integration/**/*.test.ts';
-const INTEGRATION_TIMEOUT_MS = 60_000;
-/** How long mocha may go on after its last test; longer means that a test left a socket, a timer or a process open. */
-const LINGER_MS = 20_000;
-/** A suite that takes longer hangs. */
-const STUCK_MS = 20 * 60_000;
-const POLL_MS = 250;
-const suites = ['unit', 'integration'] as const;
-type Suite = (typeof suites)[number];
+const DURATIONS = path.join(root, 'test/durations.json');
 
-/** What all runs of mocha here share. */
-interface Run {
-  readonly options: readonly string[];
-  /** A folder for this run's own files. */
+const running = new Set<ChildProcess>();
+let interrupted = false;
+
+async function main(): Promise<void> {
+  let asked: Asked | undefined;
+  let files = new Map<Suite, string[]>();
+  const understood = await explained(() => {
+    asked = readArguments(takeFromFlag(process.argv.slice(2)), root);
+    files = chosenFiles(asked, root);
+  });
+  if (!understood || asked === undefined) return sayEnd({ passed: 0, failed: 1 });
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'linkspan-test-'));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  handOnSignals();
+  const durations = JSON.parse(readFileSync(DURATIONS, 'utf8')) as Durations;
+  if (asked.fast) files.set('unit', fastOnly(files.get('unit') ?? [], durations));
+  const total = { passed: 0, failed: 0 };
+  const leftOut: LeftOut[] = [];
+  const { requireAll } = asked;
+  // Before the first test, not between the suites: what is missing is said in the first second.
+  const prepared = await explained(async () => {
+    await getPrograms([...files.keys()], requireAll, leftOut);
+  });
+  if (!prepared) {
+    total.failed++;
+    files.delete('integration');
+  }
+  const notHere = new Set<string>(leftOut.flatMap(({ need }) => need.files));
+  for (const [suite, its] of files)
+    files.set(
+      suite,
+      its.filter((file) => !notHere.has(file)),
+    );
+  const results = await runAll(files, { asked, durations, directory, leftOut });
+  for (const { passed, failed } of results) {
+    total.passed += passed;
+    total.failed += failed;
+  }
+  if (asked.record) record(durations, results);
+  if (total.passed + total.failed === 0) process.stdout.write('no test ran\n');
+  sayLeftOut(leftOut);
+  sayEnd(total);
+}
+
+function sayEnd({ passed, failed }: { passed: number; failed: number }): void {
+  process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+}
+
+function handOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      interrupted = true;
+      // While programs are fetched or built there is no mocha that would end, and us with it.
+      if (running.size === 0) process.exit(128 + os.constants.signals[signal]);
+      if (!(process.stdin.isTTY && signal === 'SIGINT')) for (const child of running) child.kill(signal);
+    });
+  }
+}
+
+interface Surroundings {
+  readonly asked: Asked;
+  readonly durations: Durations;
   readonly directory: string;
-  readonly env: NodeJS.ProcessEnv;
   readonly leftOut: readonly LeftOut[];
 }
 
-/** The command of a suite; the runner's own options follow. */
-function commandOf(suite: Suite, leftOut: readonly LeftOut[]): string[] {
-  const mocha = [process.execPath, path.join(root, 'node_modules/mocha/bin/mocha.js')];
-  const ignored = leftOut.flatMap(({ need }) => need.files.flatMap((file) => ['--ignore', file]));
-  if (suite === 'unit') return [...mocha, ...ignored];
-  const netns = [process.execPath, path.join(root, 'test/testbed/run.ts')];
-  const config = ['--no-config', '--extension', 'ts', '--forbid-only', '--forbid-pending'];
-  return [
-    ...netns,
-    ...mocha,
-    ...config,
-    ...ignored,
-    '--timeout',
-    String(INTEGRATION_TIMEOUT_MS),
-    INTEGRATION,
-  ];
-}
-
-let running: ChildProcess | undefined;
-
-async function runSuite(suite: Suite, run: Run): Promise<TestSummary> {
-  const { options, env, leftOut } = run;
-  const summary = path.join(run.directory, suite);
-  const [command = '', ...args] = commandOf(suite, leftOut);
-  const reporter = ['--reporter', path.join(root, 'test/support/counting-reporter.ts')];
-  const child = spawn(
-    command,
-    [...args, ...reporter, '--reporter-option', `summary=${summary}`, ...options],
-    {
-      cwd: root,
-      env,
-      stdio: 'inherit',
-    },
-  );
-  running = child;
-  const exit = ended(child);
-  const lingered = await endLingering(child, exit, summary);
-  const outcome = await exit;
-  running = undefined;
-  const counted = readSummary(summary);
-  const trouble = troubleOf(outcome, counted, lingered);
-  if (trouble === undefined) return counted ?? { passed: 0, failed: 0 };
-  process.stdout.write(`\n${suite} tests: ${trouble}\n`);
-  return { passed: counted?.passed ?? 0, failed: (counted?.failed ?? 0) + 1 };
-}
-
-function troubleOf(outcome: string, counted: TestSummary | undefined, lingered: boolean): string | undefined {
-  if (counted === undefined) return `mocha ended with ${outcome} before its tests were through`;
-  if (lingered)
-    return `mocha went on for ${LINGER_MS / 1000} s after its last test: a test left something open`;
-  if (counted.failed === 0 && outcome !== '0') return `mocha ended with ${outcome} although no test failed`;
-  return undefined;
-}
-
-/** Ends a mocha that is through with its tests, or has hung over one, and does not end by itself. */
-async function endLingering(child: ChildProcess, exit: Promise<string>, summary: string): Promise<boolean> {
-  const start = performance.now();
-  let through: number | undefined;
-  let lingered = false;
-  const timer = setInterval(() => {
-    if (!existsSync(summary) && performance.now() - start < STUCK_MS) return;
-    through ??= performance.now();
-    if (performance.now() - through < LINGER_MS) return;
-    child.kill(lingered ? 'SIGKILL' : 'SIGTERM');
-    lingered = true;
-    through = performance.now() - LINGER_MS / 2;
-  }, POLL_MS);
-  await exit;
-  clearInterval(timer);
-  return lingered;
-}
-
-function readSummary(file: string): TestSummary | undefined {
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as TestSummary) : undefined;
-}
-
-async function main(): Promise<void> {
-  let args: string[] = [];
-  const understood = await explained(() => {
-    args = takeFromFlag(process.argv.slice(2));
-  });
-  if (!understood) return void process.stdout.write('0 passed, 1 failed\n');
-  const requireAll = args.includes('--require-all');
-  const [first, ...rest] = args.filter((arg) => arg !== '--require-all');
-  const only = suites.find((suite) => suite === first);
-  const options = only === undefined && first !== undefined ? [first, ...rest] : rest;
-  const directory = mkdtempSync(path.join(os.tmpdir(), 'linkspan-test-'));
-  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      // While programs are fetched or built there is no mocha that would end, and us with it.
-      if (running === undefined) process.exit(128 + os.constants.signals[signal]);
-      if (!(process.stdin.isTTY && signal === 'SIGINT')) running.kill(signal);
-    });
-  }
-  const chosen = only === undefined ? suites : [only];
-  const total = { passed: 0, failed: 0 };
-  const leftOut: LeftOut[] = [];
-  // Before the first test, not between the suites: what is missing is said in the first second.
-  const prepared = await explained(async () => {
-    await getPrograms(chosen, requireAll, leftOut);
-  });
-  if (!prepared) total.failed++;
+/** Runs all shards, and then says what failed, shard by shard. */
+async function runAll(
+  files: ReadonlyMap<Suite, readonly string[]>,
+  { asked, durations, directory, leftOut }: Surroundings,
+): Promise<ShardResult[]> {
   const machine = OPTIONAL.filter((need) => !leftOut.some((out) => out.need === need)).flatMap(
     (need) => need.machine ?? [],
   );
-  const env = { ...process.env, PATH: systemPath(path.join(directory, 'bin'), { machine }) };
-  for (const suite of chosen) {
-    if (suite === 'integration' && !prepared) continue;
-    const counted = await runSuite(suite, { options, directory, env, leftOut });
-    total.passed += counted.passed;
-    total.failed += counted.failed;
-  }
-  if (total.passed + total.failed === 0) process.stdout.write('no test ran\n');
-  sayLeftOut(leftOut);
-  process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`);
-  process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
+  const shards = asked.shards ?? defaultShards({ cores: os.availableParallelism(), bytes: os.totalmem() });
+  const { together, alone } = schedule(files, { durations, shards });
+  const run: Run = {
+    options: asked.options,
+    directory,
+    env: {
+      ...process.env,
+      PATH: systemPath(path.join(directory, 'bin'), { machine }),
+      // TypeScript without its types, compiled: most processes of the tests load the same files.
+      NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'node-compile-cache'),
+    },
+    shared: together.length + alone.length > 1,
+    running,
+  };
+  const start = performance.now();
+  const runOne = async (shard: Shard): Promise<ShardResult> => {
+    const result = await runShard(shard, run);
+    const seconds = Math.round((performance.now() - start) / 1000);
+    if (run.shared) process.stdout.write(`\n== ${shard.title}: ended after ${seconds} s ==\n\n`);
+    return result;
+  };
+  const results = await Promise.all(together.map(runOne));
+  for (const shard of alone) if (!interrupted) results.push(await runOne(shard));
+  for (const [index, { report }] of results.entries())
+    if (report !== '') process.stdout.write(`\n== ${[...together, ...alone][index]?.title} ==\n${report}`);
+  return results;
+}
+
+function record(before: Durations, results: readonly ShardResult[]): void {
+  const measured = Object.assign({}, ...results.map(({ files }) => files)) as Durations;
+  const kept = recorded(before, measured, (file) => existsSync(path.join(root, file)));
+  writeFileSync(DURATIONS, `${JSON.stringify(kept, undefined, 2)}\n`);
 }
 
 /** Whether it went well; a testbed that cannot be had counts as one failure, so that the last line never looks like a success. */
@@ -171,7 +148,8 @@ async function getPrograms(chosen: readonly Suite[], requireAll: boolean, leftOu
   const integration = chosen.includes('integration');
   if (integration) unshareCommand();
   // First what may be missing: that it is, is said at the start, not after minutes of building the rest.
-  leftOut.push(...(await prepareOptional(OPTIONAL.filter(({ suite }) => chosen.includes(suite)))));
+  const kinds = new Set(chosen.map((suite) => (suite === 'integration' ? suite : 'unit')));
+  leftOut.push(...(await prepareOptional(OPTIONAL.filter(({ suite }) => kinds.has(suite)))));
   sayLeftOut(leftOut);
   // What only the machine can have is not the checkout's to bring.
   const owed = leftOut.filter(({ need }) => need.machine === undefined);

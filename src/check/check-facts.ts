@@ -6,8 +6,9 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
-import { ADMIN_PORT_NAME, MIRRORED_SERVICE_LABEL, OURS, PROBE_PORT_NAME } from '../api/names.ts';
-import { isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
+import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
+import { ADMIN_PORT_NAME, OURS, PROBE_PORT_NAME } from '../api/names.ts';
+import { KubeApiError, type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import {
   configMaps,
   customResourceDefinitions,
@@ -70,13 +71,9 @@ export class CheckFacts {
   }
 
   links(): Promise<readonly LinkObject[]> {
-    this.#links ??= this.client
-      .list(links, { namespace: this.namespace })
-      .then(({ items }) => items)
-      .catch((error: unknown) => {
-        if (isNotFound(error)) return [];
-        throw error;
-      });
+    this.#links ??= orUndefined(this.client.list(links, { namespace: this.namespace })).then(
+      (found) => found?.items ?? [],
+    );
     return this.#links;
   }
 
@@ -99,7 +96,7 @@ export class CheckFacts {
   }
 
   async mirrors(): Promise<readonly V1Service[]> {
-    return (await this.client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` })).items;
+    return (await this.client.list(services, { labelSelector: MIRRORED_SELECTOR })).items;
   }
 
   secret(name: string): Promise<V1Secret | undefined> {
@@ -111,13 +108,8 @@ export class CheckFacts {
   }
 
   /** An object, or undefined where there is none. */
-  async find<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef): Promise<T | undefined> {
-    try {
-      return await this.client.get(resource, ref);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+  find<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef): Promise<T | undefined> {
+    return orUndefined(this.client.get(resource, ref));
   }
 
   /**

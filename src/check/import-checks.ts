@@ -1,7 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { describeError } from '../api/errors/linkspan-error.ts';
 import { memberName } from '../api/mirror/federated-members.ts';
-import { CLUSTER_NAME_LABEL, DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../api/names.ts';
+import { DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../api/names.ts';
 import { keyOf } from '../kube/objects/resource.ts';
 import { decideGateway, readNamedGateways } from '../linking/export-gateways.ts';
 import { parseImportPolicy } from '../api/link/import-policy.ts';
@@ -138,7 +139,7 @@ export function mirrorsAtRisk(
   );
   const none = parseImportPolicy(undefined).policy;
   const lines = mirrors.flatMap((mirror) => {
-    const policy = policies.get(mirror.metadata?.labels?.[CLUSTER_NAME_LABEL] ?? '') ?? none;
+    const policy = policies.get(clusterOf(mirror) ?? '') ?? none;
     const where = `* ${keyOf(mirror)}`;
     const refusal = importRefusal(exportOf(mirror), policy, control);
     if (refusal !== undefined) return [`${where} will be removed: ${refusal.message} (${IMPORT_NAMESPACES})`];
@@ -154,9 +155,9 @@ export function mirrorsAtRisk(
 }
 
 /** The Service over there that a mirror or a federated Service is for, by its name. */
-function exportOf({ metadata }: V1Service): { namespace: string; name: string } {
-  const { namespace = '', name = '', labels } = metadata ?? {};
-  const cluster = labels?.[CLUSTER_NAME_LABEL];
+function exportOf(mirror: V1Service): { namespace: string; name: string } {
+  const { namespace = '', name = '' } = mirror.metadata ?? {};
+  const cluster = clusterOf(mirror);
   const plain = cluster === undefined ? name : name.slice(0, -cluster.length - 1);
   return { namespace, name: memberName(name) ?? plain };
 }

@@ -1,7 +1,8 @@
 import type { V1CustomResourceDefinition, V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import { CLUSTER_NAME_LABEL, CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../api/names.ts';
+import { CONTROLLER_NAME, CREATED_BY, REMOTE_DISCOVERY } from '../api/names.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -313,7 +314,7 @@ export function withoutEndpoints(reports: readonly LinkReport[]): Finding {
 export function orphans(mirrors: readonly V1Service[], links: readonly LinkObject[]): Finding {
   const clusters = new Set(links.map(({ spec }) => spec?.targetClusterName));
   const lines = mirrors.flatMap((mirror) => {
-    const cluster = mirror.metadata?.labels?.[CLUSTER_NAME_LABEL];
+    const cluster = clusterOf(mirror);
     if (cluster === undefined || clusters.has(cluster)) return [];
     if (readAnnotation(mirror.metadata?.annotations, REMOTE_DISCOVERY) !== undefined) return [];
     return [`* mirror service ${keyOf(mirror)} is not part of any Link (cluster ${cluster})`];

@@ -1,8 +1,9 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { readEgressPorts } from '../api/egress/egress-ports.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
-import { CLUSTER_NAME_LABEL, EGRESS_PORTS } from '../api/names.ts';
+import { EGRESS_PORTS } from '../api/names.ts';
 import { keyOf } from '../kube/objects/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
@@ -99,8 +100,8 @@ async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Fin
 }
 
 /** Whether the egress has a port for this mirror of that cluster. */
-function leadsTo({ metadata }: V1Service, cluster: string): boolean {
-  return metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && firstPort(metadata.annotations) !== undefined;
+function leadsTo(mirror: V1Service, cluster: string): boolean {
+  return clusterOf(mirror) === cluster && firstPort(mirror.metadata?.annotations) !== undefined;
 }
 
 async function pathTrouble(
@@ -109,8 +110,8 @@ async function pathTrouble(
   mirror: V1Service,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const { labels, annotations } = mirror.metadata ?? {};
-  const what = `* ${labels?.[CLUSTER_NAME_LABEL] ?? ''} by ${keyOf(mirror)}`;
+  const annotations = mirror.metadata?.annotations;
+  const what = `* ${clusterOf(mirror) ?? ''} by ${keyOf(mirror)}`;
   try {
     const { status, body } = await facts.askPod(pod, firstPort(annotations) ?? 0, '/', signal);
     // Bytes that are no HTTP have come from the application all the same.

@@ -1,5 +1,5 @@
 import { DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
-import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { configMaps } from '../kube/objects/resource.ts';
 
 /**
@@ -10,11 +10,5 @@ export async function linkerdInstalled(
   client: KubeClient,
   namespace = DEFAULT_LINKERD_NAMESPACE,
 ): Promise<boolean> {
-  try {
-    await client.get(configMaps, { namespace, name: 'linkerd-config' });
-    return true;
-  } catch (error) {
-    if (isNotFound(error)) return false;
-    throw error;
-  }
+  return (await orUndefined(client.get(configMaps, { namespace, name: 'linkerd-config' }))) !== undefined;
 }

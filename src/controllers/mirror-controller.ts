@@ -11,7 +11,7 @@ import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../api/egress/egress-ports.ts';
 import { RECORD_SELECTOR } from '../api/egress/egress-record.ts';
-import { MIRRORED_SERVICE_LABEL } from '../api/names.ts';
+import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import type { HostNames } from '../dns/host-names.ts';
 import type { ClusterAccess } from '../kube/client/access.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
@@ -253,13 +253,12 @@ export class MirrorController {
 
   #watchAll(): void {
     const { namespace, egressService } = this.options.settings;
-    const mirrored = `${MIRRORED_SERVICE_LABEL}=true`;
     const { stores } = this.view;
     this.#watch(links, this.links, { namespace });
     this.#watch(leases, this.leases, { namespace, transform: keepMirrorLease });
     this.#watch(configMaps, this.#record, { namespace, labelSelector: RECORD_SELECTOR });
     this.#watch(namespaces, stores.namespaces, { transform: keepNamespaceName });
-    const made = { labelSelector: mirrored, keepManagedFields: true };
+    const made = { labelSelector: MIRRORED_SELECTOR, keepManagedFields: true };
     this.#watch(services, stores.services, { ...made, transform: keepMaker<V1Service> });
     this.#watch(endpointSlices, stores.endpointSlices, { ...made, transform: keepMaker<V1EndpointSlice> });
     this.#watch(endpoints, stores.endpoints, { ...made, transform: keepMaker<V1Endpoints> });

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from '../base/address.ts';
+import { plainName } from '../base/dns-name.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { parseConfig } from '../base/config.ts';
 import { describeError, LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
@@ -16,8 +17,9 @@ import type { Logger } from '../telemetry/log.ts';
 import { faultRules } from '../policy/faults/fault-rules.ts';
 import { parseRate, RATE_FORM, rateLimits } from '../policy/rate-limits/rate-limit-annotations.ts';
 import { portProtocol } from '../api/ports/port-protocol.ts';
+import { targetKey } from '../api/ports/target-key.ts';
 import { readRequestKeys, requestKeys } from '../policy/requests/request-keys.ts';
-import { targetKey, type TargetSource, type TargetSpec } from './target-spec.ts';
+import type { TargetSource, TargetSpec } from './target-spec.ts';
 import { TargetTable } from './target-table.ts';
 
 const DNS_LABELS = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
@@ -26,10 +28,7 @@ function isDnsName(text: string): boolean {
   return text.length <= 253 && DNS_LABELS.test(text);
 }
 
-const dnsName = z
-  .string()
-  .transform((text) => text.toLowerCase().replace(/\.$/, ''))
-  .refine(isDnsName, 'not a DNS name');
+const dnsName = z.string().transform(plainName).refine(isDnsName, 'not a DNS name');
 
 const endpoint = z.string().transform((text, context): TargetEndpoint => {
   try {

@@ -32,17 +32,11 @@ export interface TargetSpec {
 export interface TargetSource {
   /** The target of a name (case and trailing dot do not matter) and Service port. */
   get(name: string, port: number): TargetSpec | undefined;
-  /** Keys (`targetKey`) of all targets. */
+  /** Keys (`targetKey` of src/api/ports/target-key.ts) of all targets. */
   keys(): Iterable<string>;
   /** Calls `listener` with the key of each target that appeared, changed or went. Returns the unsubscriber. */
   subscribe(listener: (key: string) => void): () => void;
   /** Not ok until the first complete set of targets is known; later problems are in the reason while the last good set is served. */
   readonly ready: Health;
   close(): Promise<void>;
-}
-
-/** `name:port`, lower case and without trailing dot: the key of a target. */
-export function targetKey(name: string, port: number): string {
-  const bare = name.endsWith('.') ? name.slice(0, -1) : name;
-  return `${bare.toLowerCase()}:${port}`;
 }

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import { targetKey } from '../api/ports/target-key.ts';
 import { tellAll } from '../base/isolation.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
-import { targetKey, type TargetSpec } from './target-spec.ts';
+import type { TargetSpec } from './target-spec.ts';
 
 /** The targets known now. Listeners hear of a key only when what it stands for has changed. */
 export class TargetTable {

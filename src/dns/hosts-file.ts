@@ -1,18 +1,15 @@
+import { plainName } from '../base/dns-name.ts';
 import { addressBytes } from '../base/ip-ranges.ts';
 
 /** The addresses that a hosts file (hosts(5)) gives a name, in its order; empty: none. Letters' case does not matter, and a dot at the end neither. */
 export function addressesInHosts(text: string, name: string): readonly string[] {
-  const wanted = plain(name);
+  const wanted = plainName(name);
   const found: string[] = [];
   for (const line of text.split('\n')) {
     const comment = line.indexOf('#');
     const [address = '', ...names] = (comment < 0 ? line : line.slice(0, comment)).trim().split(/\s+/);
-    if (names.some((one) => plain(one) === wanted) && addressBytes(address) !== undefined)
+    if (names.some((one) => plainName(one) === wanted) && addressBytes(address) !== undefined)
       found.push(address);
   }
   return found;
-}
-
-function plain(name: string): string {
-  return (name.endsWith('.') ? name.slice(0, -1) : name).toLowerCase();
 }

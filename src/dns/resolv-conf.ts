@@ -1,3 +1,5 @@
+import { withoutFinalDot } from '../base/dns-name.ts';
+
 /** What `resolv.conf` says of names that are not absolute (resolv.conf(5)). */
 export interface SearchRules {
   /** Domains that are tried behind a name, in this order. */
@@ -25,7 +27,7 @@ export function parseSearchRules(text: string): SearchRules {
       if (given !== undefined && /^\d+$/.test(given)) ndots = Math.min(MAX_NDOTS, Number(given));
     }
   }
-  const domains = search.map((domain) => (domain.endsWith('.') ? domain.slice(0, -1) : domain));
+  const domains = search.map(withoutFinalDot);
   return { search: domains.filter((domain) => domain !== '').slice(0, MAX_DOMAINS), ndots };
 }
 

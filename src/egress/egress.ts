@@ -1,3 +1,4 @@
+import { targetKey } from '../api/ports/target-key.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { eachAlone, surface } from '../base/isolation.ts';
 import { type Clock, containedClock, sleep } from '../base/clock.ts';
@@ -201,7 +202,7 @@ export class Egress {
       () => {
         this.#failed.delete(port);
         this.#options.log.info(
-          { port, mirror: route.label, target: `${route.name}:${route.port}` },
+          { port, mirror: route.label, target: targetKey(route.name, route.port) },
           'route served',
         );
       },

@@ -2,6 +2,7 @@ import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { AccessEntry, AccessLog } from '../proxy/metrics/access-log.ts';
 import type { FailureKind } from '../proxy/http/failures.ts';
+import { isFailedAnswer } from '../proxy/http/classify.ts';
 
 /** Which requests are recorded: none, those that failed, these and a share (0 to 1) of the others, all. */
 export type AccessLogMode = 'off' | 'errors' | 'all' | { readonly share: number };
@@ -28,7 +29,6 @@ export interface AccessLogOptions {
   readonly random: Random;
 }
 
-const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
 const NEVER: AccessLog['wants'] = () => false;
 
 /** A structured access log: one line of JSON per request or opaque connection, at its end. */
@@ -49,11 +49,7 @@ function wantsOf(mode: AccessLogMode, random: Random): AccessLog['wants'] {
 
 /** Whatever the gateway refused or could not carry, and what the target itself failed at. */
 function isError(status: number | undefined, failure?: FailureKind, grpc?: number): boolean {
-  return (
-    failure !== undefined ||
-    (status !== undefined && status >= 500) ||
-    (grpc !== undefined && GRPC_FAILURES.has(grpc))
-  );
+  return failure !== undefined || isFailedAnswer(status, grpc);
 }
 
 /** The line, without its end. Times are in milliseconds with three decimals; what is not known is left out. */

@@ -1,6 +1,7 @@
+import { backendOf } from '../api/ports/target-key.ts';
 import type { SocketAddress } from '../base/address.ts';
 import { type CountersSnapshot, addSnapshots, EMPTY_SNAPSHOT } from '../proxy/metrics/counters.ts';
-import { countersExposition, serviceOf } from '../proxy/metrics/counters-exposition.ts';
+import { countersExposition } from '../proxy/metrics/counters-exposition.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/exposition.ts';
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/registry.ts';
@@ -146,12 +147,7 @@ function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version
 
 /** A service is its own backend here; what is no Service of Kubernetes goes by its whole name. */
 function backendLabels(label: string): LabelValues {
-  const colon = label.lastIndexOf(':');
-  const { name, namespace, port } = serviceOf(label) ?? {
-    name: label.slice(0, colon),
-    namespace: '',
-    port: label.slice(colon + 1),
-  };
+  const { name, namespace, port } = backendOf(label);
   const of = (prefix: string) => ({
     [`${prefix}_group`]: 'core',
     [`${prefix}_kind`]: 'Service',

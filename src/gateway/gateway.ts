@@ -1,8 +1,9 @@
+import { serviceOf, targetKey } from '../api/ports/target-key.ts';
 import { eachAlone } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
 import { containedClock, sleep } from '../base/clock.ts';
-import { targetKey, type TargetSource, type TargetSpec } from '../discovery/target-spec.ts';
+import type { TargetSource, TargetSpec } from '../discovery/target-spec.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import { type ConnectionAge, OpenPeers } from '../identity/trust/open-peers.ts';
 import { serve } from '../proxy/downstream/serve.ts';
@@ -12,7 +13,6 @@ import { contained } from '../proxy/http/failure-boundary.ts';
 import type { Connection } from '../proxy/io/connection.ts';
 import type { ProxyFailure } from '../proxy/http/failures.ts';
 import { type Field, makeField } from '../proxy/http/fields.ts';
-import { serviceOf } from '../proxy/metrics/counters-exposition.ts';
 import type { Flow, Session } from '../proxy/downstream/session.ts';
 import { type ClaimedProtocol, clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
 import { MAX_PENDING } from '../proxy/upstream/target-options.ts';

@@ -1,3 +1,4 @@
+import { splitTargetKey } from '../api/ports/target-key.ts';
 import type { TargetSource, TargetSpec } from '../discovery/target-spec.ts';
 import type { Flow } from '../proxy/downstream/session.ts';
 import type { Target } from '../proxy/upstream/target.ts';
@@ -9,8 +10,8 @@ export function update(target: Target, spec: TargetSpec | undefined): void {
 
 /** What is exported by a key (`name:port`), if anything is. */
 export function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {
-  const colon = key.lastIndexOf(':');
-  return targets.get(key.slice(0, colon), Number(key.slice(colon + 1)));
+  const { name, port } = splitTargetKey(key);
+  return targets.get(name, Number(port));
 }
 
 /** Stands for a client that may ask again at any time, so that a service is not forgotten meanwhile. */

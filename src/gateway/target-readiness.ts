@@ -1,4 +1,6 @@
+import { splitTargetKey } from '../api/ports/target-key.ts';
 import type { TargetSource } from '../discovery/target-spec.ts';
+import { lookUp } from './served-target.ts';
 import type { PartHealth } from '../telemetry/admin.ts';
 
 /** A Service, or one port of it, as asked for at `/ready/<namespace>/<service>[?port=]`. */
@@ -27,10 +29,9 @@ export function targetReadiness(targets: TargetSource, question: TargetQuestion)
   const problems: string[] = [];
   let found = false;
   for (const key of targets.keys()) {
-    const port = portOf(key, question);
-    if (port === undefined) continue;
+    if (!isAskedFor(key, question)) continue;
     found = true;
-    const endpoints = targets.get(key.slice(0, key.lastIndexOf(':')), port)?.endpoints ?? [];
+    const endpoints = lookUp(targets, key)?.endpoints ?? [];
     const ready = endpoints.filter((endpoint) => endpoint.ready).length;
     if (ready > 0) continue;
     problems.push(`no ready endpoints for ${key} (${endpoints.length} known, ${ready} ready)`);
@@ -43,12 +44,12 @@ export function targetReadiness(targets: TargetSource, question: TargetQuestion)
   return { status: 404, reason: `${name}${port} is not exported by this cluster` };
 }
 
-/** The port of a key `service.namespace.svc.domain:port` when it is one that was asked for. */
-function portOf(key: string, { namespace, service, port }: TargetQuestion): number | undefined {
-  const [of, in_, svc] = key.split('.', 3);
-  if (of !== service.toLowerCase() || in_ !== namespace.toLowerCase() || svc !== 'svc') return undefined;
-  const found = Number(key.slice(key.lastIndexOf(':') + 1));
-  return port === undefined || port === found ? found : undefined;
+/** Whether a key `service.namespace.svc.domain:port` is of a port that was asked for. */
+function isAskedFor(key: string, { namespace, service, port }: TargetQuestion): boolean {
+  const { name, port: found } = splitTargetKey(key);
+  const [of, in_, svc] = name.split('.', 3);
+  if (of !== service.toLowerCase() || in_ !== namespace.toLowerCase() || svc !== 'svc') return false;
+  return port === undefined || port === Number(found);
 }
 
 /** Of what several processes say, the best: one that has only just started knows less. */

@@ -2,7 +2,7 @@ import type { V1Namespace, V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { HELM_RELEASE_NAME, OURS } from '../api/names.ts';
-import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { isForbidden, type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { deployments, namespaces, secrets } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { readLinkerd } from '../linking/link-gen.ts';
@@ -66,25 +66,11 @@ export async function readInstallation(
   }
 }
 
-async function namespaceOf(client: KubeClient, name: string): Promise<V1Namespace | undefined> {
-  try {
-    return await client.get(namespaces, { name });
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+function namespaceOf(client: KubeClient, name: string): Promise<V1Namespace | undefined> {
+  return orUndefined(client.get(namespaces, { name }));
 }
 
 /** A Secret, or undefined where there is none. */
-export async function secretOf(
-  client: KubeClient,
-  namespace: string,
-  name: string,
-): Promise<V1Secret | undefined> {
-  try {
-    return await client.get(secrets, { namespace, name });
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+export function secretOf(client: KubeClient, namespace: string, name: string): Promise<V1Secret | undefined> {
+  return orUndefined(client.get(secrets, { namespace, name }));
 }

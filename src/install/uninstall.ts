@@ -1,7 +1,7 @@
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
-import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
+import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { inOrder, isOurs, refOf, titleOf } from '../manifests/manifests.ts';
 import { configMaps, type KubeObject, namespaces } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
@@ -59,15 +59,6 @@ export async function readUninstall(client: KubeClient, namespace: string): Prom
 
 async function listLinks(client: KubeClient): Promise<LinkObject[]> {
   return (await orUndefined(client.list(links)))?.items ?? [];
-}
-
-async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
 }
 
 /** Kinds by which people use a namespace. Others belong to one of these, or say nothing about who is there. */

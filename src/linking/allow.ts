@@ -1,5 +1,5 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import type { KubeClient } from '../kube/client/kube-client.ts';
+import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { titleOf } from '../manifests/manifests.ts';
 import {
   clusterRoleBindings,
@@ -8,7 +8,6 @@ import {
   roleBindings,
   serviceAccounts,
 } from '../kube/objects/resource.ts';
-import { find } from './join.ts';
 import type { AccountRef } from './token.ts';
 
 /**
@@ -19,8 +18,8 @@ import type { AccountRef } from './token.ts';
 export async function assertNewAccount(client: KubeClient, account: AccountRef): Promise<void> {
   const { name } = account;
   const [existing, binding] = await Promise.all([
-    find(client, serviceAccounts, account),
-    find(client, clusterRoleBindings, { name }),
+    orUndefined(client.get(serviceAccounts, account)),
+    orUndefined(client.get(clusterRoleBindings, { name })),
   ]);
   if (existing !== undefined)
     throw new LinkspanError('SERVICE_ACCOUNT_EXISTS', `service account ${keyOf(account)} already exists`);

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isMirrored } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import {
@@ -6,8 +7,8 @@ import {
   EXPORT_GATEWAY_NAME,
   EXPORT_GATEWAY_NAMESPACE,
   IMPORT_GATEWAYS,
-  MIRRORED_SERVICE_LABEL,
 } from '../api/names.ts';
+import { plainName } from '../base/dns-name.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { listPages } from '../kube/client/list-pages.ts';
@@ -51,11 +52,11 @@ export function decideGateway(
   if (link.gateway !== undefined && agrees(named, link.gateway)) return { kind: 'link' };
   for (const allowed of link.imports.gateways)
     if (agrees(named, allowed)) {
-      const said = new Set(named.addresses.map(lower));
+      const said = new Set(named.addresses.map(plainName));
       return {
         kind: 'allowed',
         ...allowed,
-        addresses: allowed.addresses.filter((one) => said.has(lower(one))),
+        addresses: allowed.addresses.filter((one) => said.has(plainName(one))),
       };
     }
   return {
@@ -70,11 +71,9 @@ function agrees(
   known: Pick<AllowedGateway, 'addresses' | 'port' | 'identity'>,
 ): boolean {
   if (named.identity !== known.identity || named.port !== known.port) return false;
-  const addresses = new Set(known.addresses.map(lower));
-  return named.addresses.some((address) => addresses.has(lower(address)));
+  const addresses = new Set(known.addresses.map(plainName));
+  return named.addresses.some((address) => addresses.has(plainName(address)));
 }
-
-const lower = (host: string) => host.toLowerCase().replace(/\.$/, '');
 
 /** A gateway in words that another cluster cannot make endless. */
 export function gatewayText({
@@ -96,7 +95,7 @@ export async function readNamedGateways(client: KubeClient): Promise<NamedGatewa
   let pages = 0;
   for await (const page of listPages(client, services, {})) {
     for (const service of page.items) {
-      if (service.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true') continue;
+      if (isMirrored(service)) continue;
       const gateway = annotatedGateway(service);
       if (gateway !== undefined && (counts.has(gateway) || counts.size < MAX_NAMED))
         counts.set(gateway, (counts.get(gateway) ?? 0) + 1);

@@ -2,14 +2,8 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../api/names.ts';
 import { applyAll, type Applied } from '../manifests/apply.ts';
-import { isNotFound, type KubeClient, type KubeClientOptions } from '../kube/client/kube-client.ts';
-import {
-  namespaces,
-  secrets,
-  type KubeObject,
-  type ObjectRef,
-  type Resource,
-} from '../kube/objects/resource.ts';
+import { type KubeClient, type KubeClientOptions, orUndefined } from '../kube/client/kube-client.ts';
+import { namespaces, secrets, type KubeObject } from '../kube/objects/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import { credentialsName } from './link-manifests.ts';
 import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare-link.ts';
@@ -105,11 +99,11 @@ async function readSource(
   const { namespace, linkerdNamespace, credentialsSecret: name } = where;
   const [uid, own, linkerd, linkObjects, ...secretsFound] = await Promise.all([
     clusterUid(client),
-    find(client, namespaces, { name: namespace }),
-    find(client, namespaces, { name: linkerdNamespace }),
+    orUndefined(client.get(namespaces, { name: namespace })),
+    orUndefined(client.get(namespaces, { name: linkerdNamespace })),
     listLinks(client, namespace),
-    find(client, secrets, { namespace, name }),
-    find(client, secrets, { namespace: linkerdNamespace, name }),
+    orUndefined(client.get(secrets, { namespace, name })),
+    orUndefined(client.get(secrets, { namespace: linkerdNamespace, name })),
   ]);
   return {
     uid,
@@ -122,26 +116,7 @@ async function readSource(
 
 /** The Links of a namespace; undefined where the CustomResourceDefinition is missing. */
 export async function listLinks(client: KubeClient, namespace: string): Promise<LinkObject[] | undefined> {
-  try {
-    return (await client.list(links, { namespace })).items;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
-}
-
-/** An object, or undefined when there is none. */
-export async function find<T extends KubeObject>(
-  client: KubeClient,
-  resource: Resource<T>,
-  ref: ObjectRef,
-): Promise<T | undefined> {
-  try {
-    return await client.get(resource, ref);
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  return (await orUndefined(client.list(links, { namespace })))?.items;
 }
 
 /** Whether the controller's Secret is there as it will be written. */

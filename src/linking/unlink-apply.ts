@@ -1,6 +1,6 @@
 import { sleep, type Clock } from '../base/clock.ts';
+import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { MIRRORED_SERVICE_LABEL } from '../api/names.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { services, type KubeObject } from '../kube/objects/resource.ts';
 import {
@@ -50,7 +50,7 @@ async function waitUntilGone(
   const { clusterName, namespace } = request;
   const end = clock.monotonic() + timeoutMs;
   for (;;) {
-    const { items } = await client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` });
+    const { items } = await client.list(services, { labelSelector: MIRRORED_SELECTOR });
     const { mirrors, federated } = remainders(items, clusterName, `${namespace}/${clusterName}`);
     // Memberships stay as they are where another Link takes them over.
     const left = remainderText({ mirrors, federated: facts.heir === undefined ? federated : [] });

@@ -1,16 +1,11 @@
 import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
+import { clusterOf, MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { linkLeaseName } from '../api/lease-names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import {
-  CLUSTER_NAME_LABEL,
-  CREDENTIALS_SECRET_TYPE,
-  LINK_ANNOTATION,
-  MIRRORED_SERVICE_LABEL,
-  REMOTE_DISCOVERY,
-} from '../api/names.ts';
-import type { KubeClient } from '../kube/client/kube-client.ts';
-import { refOf } from '../manifests/manifests.ts';
+import { CREDENTIALS_SECRET_TYPE, LINK_ANNOTATION, REMOTE_DISCOVERY } from '../api/names.ts';
+import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
+import { refOf, stubOfListed } from '../manifests/manifests.ts';
 import {
   clusterRoleBindings,
   clusterRoles,
@@ -25,7 +20,7 @@ import {
   type KubeObject,
   type Resource,
 } from '../kube/objects/resource.ts';
-import { find, listLinks } from './join.ts';
+import { listLinks } from './join.ts';
 import { credentialsName } from './link-manifests.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 
@@ -63,10 +58,12 @@ export async function readUnlink(client: KubeClient, request: UnlinkRequest): Pr
   const heir = all.find(({ metadata, spec }) => metadata?.name !== name && spec?.targetClusterName === name);
   const [legacy, lease, made, ...secretsFound] = await Promise.all([
     readLegacy(client, name, namespace),
-    find(client, leases, { namespace, name: linkLeaseName(name) }),
-    client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` }),
-    find(client, secrets, { namespace, name: link?.spec?.clusterCredentialsSecret ?? credentialsName(name) }),
-    find(client, secrets, { namespace: linkerdNamespace, name: credentialsName(name) }),
+    orUndefined(client.get(leases, { namespace, name: linkLeaseName(name) })),
+    client.list(services, { labelSelector: MIRRORED_SELECTOR }),
+    orUndefined(
+      client.get(secrets, { namespace, name: link?.spec?.clusterCredentialsSecret ?? credentialsName(name) }),
+    ),
+    orUndefined(client.get(secrets, { namespace: linkerdNamespace, name: credentialsName(name) })),
   ]);
   return {
     link,
@@ -88,10 +85,10 @@ export function remainders(
   cluster: string,
   link: string,
 ): Pick<UnlinkFacts, 'mirrors' | 'federated'> {
-  const madeFor = ({ metadata }: V1Service) => {
-    const origin = readAnnotation(metadata?.annotations, LINK_ANNOTATION);
+  const madeFor = (service: V1Service) => {
+    const origin = readAnnotation(service.metadata?.annotations, LINK_ANNOTATION);
     // Linkerd's mirrors say nothing of the Link; ours of another Link are that one's.
-    return metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster && (origin === undefined || origin === link);
+    return clusterOf(service) === cluster && (origin === undefined || origin === link);
   };
   const isMember = ({ metadata }: V1Service) =>
     (readAnnotation(metadata?.annotations, REMOTE_DISCOVERY) ?? '')
@@ -119,16 +116,12 @@ async function readLegacy(client: KubeClient, name: string, namespace: string): 
   const found = await Promise.all(
     candidates.map(async ([resource, object]) => {
       const ref = resource.namespaced ? { namespace, name: object } : { name: object };
-      return (await find(client, resource, ref)) === undefined ? [] : [stub(resource, ref)];
+      return (await orUndefined(client.get(resource, ref))) === undefined
+        ? []
+        : [stubOfListed(resource, ref)];
     }),
   );
   return found.flat();
-}
-
-/** What `kubectl delete` needs to know of an object. */
-export function stub(resource: Resource<KubeObject>, ref: { namespace?: string; name: string }): KubeObject {
-  const { group, version, kind } = resource;
-  return { apiVersion: group === '' ? version : `${group}/${version}`, kind, metadata: { ...ref } };
 }
 
 /** The steps of an unlinking. */
@@ -147,7 +140,7 @@ export interface UnlinkPlan {
 
 /**
  * Decides what goes, and in which order. Pure. Only what exists is named, and nothing that another Link stands for.
- * @param now milliseconds since the epoch
+ * @param now of the API server's clock, milliseconds since the epoch
  * @throws LinkspanError LINK_NOT_FOUND when there is nothing of this Link
  */
 export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: number): UnlinkPlan {
@@ -163,14 +156,14 @@ export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: numb
   const controllerCleansUp = link !== undefined && isOurs(link) && isHeld(lease, now);
   const stays = controllerCleansUp || heir !== undefined;
   return {
-    link: link === undefined ? [] : [stub(links, refOf(link))],
+    link: link === undefined ? [] : [stubOfListed(links, refOf(link))],
     controllerCleansUp,
-    mirrors: stays ? [] : mirrors.map((service) => stub(services, refOf(service))),
+    mirrors: stays ? [] : mirrors.map((service) => stubOfListed(services, refOf(service))),
     rest: [
       ...legacy,
-      ...facts.secrets.map((secret) => stub(secrets, refOf(secret))),
+      ...facts.secrets.map((secret) => stubOfListed(secrets, refOf(secret))),
       // Ours removes its Lease itself.
-      ...(lease === undefined || controllerCleansUp ? [] : [stub(leases, refOf(lease))]),
+      ...(lease === undefined || controllerCleansUp ? [] : [stubOfListed(leases, refOf(lease))]),
     ],
     notes: notesOf(facts, stays),
   };
@@ -207,11 +200,14 @@ function isOurs({ status }: LinkObject): boolean {
   return (status?.conditions ?? []).length > 0;
 }
 
-/** Whether somebody renews the Lease. Clocks may differ by a little. */
+/**
+ * Whether somebody renews the Lease. Its `renewTime` is of its holder's clock, which may be any; when it was last written is of the API
+ * server's, as `now` is.
+ */
 function isHeld(lease: V1Lease | undefined, now: number): boolean {
-  const { holderIdentity, renewTime, leaseDurationSeconds = 30 } = lease?.spec ?? {};
-  if (holderIdentity === undefined || holderIdentity === '' || renewTime === undefined) return false;
-  return now - new Date(renewTime).getTime() < 2000 * leaseDurationSeconds;
+  const { holderIdentity = '', leaseDurationSeconds = 30 } = lease?.spec ?? {};
+  const written = (lease?.metadata?.managedFields ?? []).map(({ time }) => new Date(time ?? 0).getTime());
+  return holderIdentity !== '' && now - Math.max(0, ...written) < 2000 * leaseDurationSeconds;
 }
 
 /** What is left of a Link that is gone, for people; empty when nothing is. */

@@ -9,7 +9,7 @@ import {
   PART_OF,
   PART_OF_LABEL,
 } from '../api/names.ts';
-import { keyOf, type KubeObject, type ObjectRef } from '../kube/objects/resource.ts';
+import { keyOf, type KubeObject, type ObjectRef, type Resource } from '../kube/objects/resource.ts';
 
 /**
  * The objects in a text of YAML or JSON documents; Lists are taken apart, empty documents left out.
@@ -74,16 +74,14 @@ export function refOf({ metadata }: KubeObject): ObjectRef {
 
 /** What `kubectl delete -f -` needs of an object. */
 export function stubOf(object: KubeObject): KubeObject {
-  const { apiVersion = '', kind = '', metadata = {} } = object;
-  const { name, namespace } = metadata;
-  return {
-    apiVersion,
-    kind,
-    metadata: {
-      ...(name === undefined ? {} : { name }),
-      ...(namespace === undefined ? {} : { namespace }),
-    },
-  };
+  const { apiVersion = '', kind = '' } = object;
+  return { apiVersion, kind, metadata: refOf(object) };
+}
+
+/** The same of one that a list has brought, whose items do not say what they are. */
+export function stubOfListed(resource: Resource<KubeObject>, ref: ObjectRef): KubeObject {
+  const { group, version, kind } = resource;
+  return { apiVersion: group === '' ? version : `${group}/${version}`, kind, metadata: { ...ref } };
 }
 
 /** Domains of groups and types that are Linkspan's or those of Linkerd's multicluster extension. */

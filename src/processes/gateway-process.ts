@@ -1,3 +1,4 @@
+import { targetKey } from '../api/ports/target-key.ts';
 import { createServer } from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { sleep, systemClock } from '../base/clock.ts';
@@ -212,7 +213,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
       log.info({ listen: formatAddress(address), identity: identity.current()?.name }, 'gateway listens');
       for (const [index, { name, port, protocol }] of run.listeners.entries())
         log.info(
-          { listen: formatAddress(fixed[index] ?? address), target: `${name}:${port}`, protocol },
+          { listen: formatAddress(fixed[index] ?? address), target: targetKey(name, port), protocol },
           'fixed listener',
         );
     },

@@ -18,52 +18,22 @@ import {
   secrets,
   services,
 } from '../../src/kube/objects/resource.ts';
-import { deniedRights } from '../../src/kube/client/access-review.ts';
 import { links } from '../../src/api/link/link-schema.ts';
-import { type Right, rightsOf } from '../../scripts/generated/rights.ts';
 import { captureLog } from '../support/captured-log.ts';
-import { chartAccounts, CHARTS, helm, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
+import {
+  chartAccounts,
+  CHARTS,
+  helm,
+  MULTICLUSTER,
+  objectsOf,
+  RENDERS,
+  renderChart,
+} from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { expectGolden } from '../support/golden.ts';
 import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
 import { clientAs } from '../support/account-client.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
-
-const HA = ['-f', path.join(CHARTS, 'linkspan/values-ha.yaml')];
-const NODE_PORT = '--set=gateway.serviceType=NodePort,gateway.nodePort=30143,gateway.probe.nodePort=30191';
-/** What people install, by how the golden files are called. */
-const RENDERS: Readonly<Record<string, readonly string[]>> = {
-  default: [],
-  ha: HA,
-  'node-port': [NODE_PORT],
-  'no-gateway': ['--set=gateway.enabled=false,remoteMirrorServiceAccount=false'],
-  'cert-manager': ['--set=identity.source=certManager,egress.clients=false'],
-  linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
-  least: [
-    '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off,gateway.zoneAware=false',
-    '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
-  ],
-  scoped: [
-    '--set=scope.namespaces={shop,pay},identity.source=secrets',
-    '--set=createNamespaceMetadataJob=false',
-  ],
-  everything: [
-    ...HA,
-    '--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup},gateway.handMadeSlices={vms}',
-    '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
-    '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
-    '--set=gateway.trustedRelays={linkspan-egress.linkerd-multicluster.serviceaccount.identity.linkerd.east.example},egress.defaultRelayPolicy=namespace',
-    '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',
-    '--set=gateway.serviceExternalTrafficPolicy=Local,gateway.loadBalancerSourceRanges={10.0.0.0/8},controller.enableHeadlessServices=true',
-    '--set=clusterName=west',
-    '--set-string=identity.anchors.east\\.cluster\\.local=PEM',
-    '--set=controller.import.annotationExports=false,controller.import.steeringMetadata=true,controller.import.learnRanges=false',
-    '--set=controller.import.onlyLabels={app},controller.import.onlyAnnotations={a.example/*},controller.import.protectedNamespaces={vault}',
-    '--set=controller.localMembers.excludedLabels={team},controller.localMembers.excludedAnnotations={a.example/*}',
-    '--set=source.podCIDRs={10.244.0.0/16},source.serviceCIDRs={10.96.0.0/12,fd00:96::/108},source.nodeCIDRs={192.168.0.0/24}',
-    '--set=remoteMirrorServiceAccountName={east,north},priorityClassName=system-cluster-critical,imagePullSecrets[0].name=registry',
-  ],
-};
 
 describe('the chart', () => {
   const closed = closedIn(after);
@@ -226,28 +196,6 @@ describe('the chart', () => {
         expect(await may(client, cannot), String(cannot)).to.equal(false);
     });
 
-    it('each may do what the table says, and nothing of what it says of others', async () => {
-      const rights = rightsOf(objectsOf(await renderChart([])));
-      const accounts = [...new Set(rights.map(({ account: name }) => name))];
-      expect(accounts).to.have.members([
-        'linkspan-controller',
-        'linkspan-signer',
-        'linkerd-gateway',
-        'linkspan-egress',
-        'linkerd-service-mirror-remote-access-default',
-        'linkspan-namespace-metadata',
-      ]);
-      for (const name of accounts) {
-        const client = await account(name);
-        const own = rights.filter((right) => right.account === name);
-        for (const right of rights) {
-          // Whoever may it everywhere may it here.
-          const wanted = own.some((one) => covers(one, right));
-          expect(await reviewed(client, right), `${name}: ${JSON.stringify(right)}`).to.equal(wanted);
-        }
-      }
-    });
-
     it('gateway and egress read what they carry, and write nothing', async () => {
       for (const [name, reads, mayNot] of [
         ['linkerd-gateway', [list(services), list(endpointSlices)], [list(configMaps, MULTICLUSTER)]],
@@ -308,34 +256,6 @@ describe('the chart', () => {
     }
   }
 });
-
-/** Whether the one right holds wherever the other does. */
-function covers(one: Right, other: Right): boolean {
-  return (
-    one.verb === other.verb &&
-    one.group === other.group &&
-    one.resource === other.resource &&
-    (one.namespace === undefined || one.namespace === other.namespace) &&
-    (one.name === undefined || one.name === other.name)
-  );
-}
-
-/** What the API server answers an account that asks whether it may. */
-async function reviewed(
-  client: KubeClient,
-  { namespace, verb, group, resource, name }: Right,
-): Promise<boolean> {
-  const [plural, subresource] = resource.split('/');
-  const attributes = {
-    group,
-    verb,
-    ...(plural === undefined ? {} : { resource: plural }),
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(subresource === undefined ? {} : { subresource }),
-    ...(name === undefined ? {} : { name }),
-  };
-  return (await deniedRights(client, [attributes])).length === 0;
-}
 
 /** Pod Security judges pods, not the Deployments that would make them. */
 function podOf(object: KubeObject): object[] {

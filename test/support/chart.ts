@@ -9,6 +9,42 @@ export const CHARTS = path.join(import.meta.dirname, '../../charts');
 /** The namespace of the extension. */
 export const MULTICLUSTER = 'linkerd-multicluster';
 
+const HA = ['-f', path.join(CHARTS, 'linkspan/values-ha.yaml')];
+const NODE_PORT = '--set=gateway.serviceType=NodePort,gateway.nodePort=30143,gateway.probe.nodePort=30191';
+/** What people install, by how the golden files are called: flags of helm. */
+export const RENDERS: Readonly<Record<string, readonly string[]>> = {
+  default: [],
+  ha: HA,
+  'node-port': [NODE_PORT],
+  'no-gateway': ['--set=gateway.enabled=false,remoteMirrorServiceAccount=false'],
+  'cert-manager': ['--set=identity.source=certManager,egress.clients=false'],
+  linkerd: ['--set=identity.source=linkerd,remoteAccess.linkerd=true'],
+  least: [
+    '--set=identity.source=secrets,gateway.policy=off,gateway.mesh=off,gateway.zoneAware=false',
+    '--set=remoteAccess.tokenSecrets=false,createNamespaceMetadataJob=false,networkPolicy.enabled=true',
+  ],
+  scoped: [
+    '--set=scope.namespaces={shop,pay},identity.source=secrets',
+    '--set=createNamespaceMetadataJob=false',
+  ],
+  everything: [
+    ...HA,
+    '--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup},gateway.handMadeSlices={vms}',
+    '--set=networkPolicy.enabled=true,podMonitor.enabled=true,serviceMonitor.enabled=true,enableNamespaceCreation=true',
+    '--set=networkPolicy.gatewayClients={10.0.0.0/8},gateway.allowTrustDomains={east.example},gateway.exportSelectors={a=b}',
+    '--set=gateway.trustedRelays={linkspan-egress.linkerd-multicluster.serviceaccount.identity.linkerd.east.example},egress.defaultRelayPolicy=namespace',
+    '--set=gateway.listeners[0].name=web,gateway.listeners[0].port=8443,gateway.listeners[0].target=web.shop:80/http',
+    '--set=gateway.serviceExternalTrafficPolicy=Local,gateway.loadBalancerSourceRanges={10.0.0.0/8},controller.enableHeadlessServices=true',
+    '--set=clusterName=west',
+    '--set-string=identity.anchors.east\\.cluster\\.local=PEM',
+    '--set=controller.import.annotationExports=false,controller.import.steeringMetadata=true,controller.import.learnRanges=false',
+    '--set=controller.import.onlyLabels={app},controller.import.onlyAnnotations={a.example/*},controller.import.protectedNamespaces={vault}',
+    '--set=controller.localMembers.excludedLabels={team},controller.localMembers.excludedAnnotations={a.example/*}',
+    '--set=source.podCIDRs={10.244.0.0/16},source.serviceCIDRs={10.96.0.0/12,fd00:96::/108},source.nodeCIDRs={192.168.0.0/24}',
+    '--set=remoteMirrorServiceAccountName={east,north},priorityClassName=system-cluster-critical,imagePullSecrets[0].name=registry',
+  ],
+};
+
 const ACCOUNTS = new Set(['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding']);
 
 /** Runs the testbed's helm. Rejects with what it said when it fails. */

@@ -1,23 +1,54 @@
 import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import Mocha from 'mocha';
+import { END_OF_PIECE } from '../../scripts/testing/pieces.ts';
 
 /** What one mocha process counted; written as JSON to the file of the reporter option `summary`. */
 export interface TestSummary {
   readonly passed: number;
   readonly failed: number;
+  /** How long each file took, hooks included, milliseconds; keys are paths from the root of the repository. */
+  readonly files: Readonly<Record<string, number>>;
 }
 
-/** Mocha's usual output, and the counts in a file: `scripts/test.ts` adds them up instead of reading them from the output. */
+/**
+ * Mocha's usual output, and the counts in a file (option `summary`): `scripts/test.ts` adds them up instead of reading them from the
+ * output. With the option `pieces`, every suite's output ends with a mark.
+ */
 class CountingReporter extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
     super(runner, options);
-    const { summary } = options.reporterOptions as { readonly summary: string };
+    const { summary, pieces } = options.reporterOptions as {
+      readonly summary: string;
+      readonly pieces?: string;
+    };
+    const files = timed(runner);
+    if (pieces !== undefined)
+      runner.on('suite end', (suite) => {
+        if (suite.parent?.root === true) process.stdout.write(END_OF_PIECE);
+      });
     runner.once('end', () => {
-      const counted: TestSummary = { passed: this.stats.passes, failed: this.stats.failures };
+      const { passes: passed, failures: failed } = this.stats;
+      const counted: TestSummary = { passed, failed, files: Object.fromEntries(files) };
       writeFileSync(summary, JSON.stringify(counted));
       setTimeout(sayWhatIsOpen, 10_000).unref();
     });
   }
+}
+
+/** Fills what it returns while the tests run: suites at the top of a file run one after another. */
+function timed(runner: Mocha.Runner): Map<string, number> {
+  const files = new Map<string, number>();
+  let start = 0;
+  runner.on('suite', (suite) => {
+    if (suite.parent?.root === true) start = performance.now();
+  });
+  runner.on('suite end', (suite) => {
+    if (suite.parent?.root !== true || suite.file === undefined) return;
+    const file = path.relative(process.cwd(), suite.file).split(path.sep).join('/');
+    files.set(file, (files.get(file) ?? 0) + Math.round(performance.now() - start));
+  });
+  return files;
 }
 
 /** A process that does not end after its last test is ended by `scripts/test.ts`; what held it is gone then. */

@@ -1,4 +1,4 @@
-import type { MemberFacts } from '../../src/controllers/federated/federated-plan.ts';
+import type { MemberFacts } from '../../src/controllers/federated/member-facts.ts';
 import { TAKES_ALL } from '../../src/controllers/reconcile/importer.ts';
 import { aliveGateway, exportedService, nothing } from './mirror-facts.ts';
 

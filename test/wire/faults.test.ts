@@ -271,7 +271,7 @@ for (const runtime of RUNTIMES) {
         const from = performance.now();
         other.terminate();
         await other.ended();
-        expect(performance.now() - from).to.be.below(5000);
+        expect(performance.now() - from, 'the delay was waited for').to.be.below(30_000);
         expect(await request).to.be.instanceOf(Error);
       } finally {
         waiting.close();

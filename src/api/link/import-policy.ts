@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nearest } from '../../base/config.ts';
+import { withoutFinalDot } from '../../base/dns-name.ts';
 import { IpRanges, neverRemote } from '../../base/ip-ranges.ts';
 import {
   IMPORT_ANNOTATIONS,
@@ -180,7 +181,7 @@ export function isHost(text: string): boolean {
 /** A DNS name whose last part is not a number: resolvers take such text for an address in an odd form (`127.1`, `0x7f.1`). */
 export function isHostName(text: string): boolean {
   if (text.length > 253 || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\.?$/i.test(text)) return false;
-  const labels = text.replace(/\.$/, '').split('.');
+  const labels = withoutFinalDot(text).split('.');
   return !/^(\d+|0x[0-9a-f]*)$/i.test(labels.at(-1) ?? '');
 }
 

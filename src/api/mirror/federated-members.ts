@@ -1,12 +1,11 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { clusterOf, isMirrored } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
 import {
-  CLUSTER_NAME_LABEL,
   FEDERATED_EGRESS_PORTS_GROUP,
   LINK_ANNOTATION,
   LOCAL_DISCOVERY,
   MEMBER_LINK_GROUP,
-  MIRRORED_SERVICE_LABEL,
   REMOTE_DISCOVERY,
   REMOTE_SERVICE_FQ_NAME,
 } from '../names.ts';
@@ -49,12 +48,12 @@ export function memberName(federated: string): string | undefined {
  * has.
  */
 export function isFederated(service: V1Service): boolean {
-  const { labels, annotations = {} } = service.metadata ?? {};
+  const { annotations = {} } = service.metadata ?? {};
   if (markedLater(service)) return false;
   const hasMembers =
     readAnnotation(annotations, REMOTE_DISCOVERY) !== undefined ||
     readAnnotation(annotations, LOCAL_DISCOVERY) !== undefined;
-  const marked = labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === undefined;
+  const marked = isMirrored(service) && clusterOf(service) === undefined;
   return (marked && hasMembers) || (madeByUs(service) && isFederatedByRest(service, hasMembers));
 }
 

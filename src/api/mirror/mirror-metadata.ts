@@ -1,11 +1,10 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
 import {
   OPAQUE_PORTS,
-  CLUSTER_NAME_LABEL,
   COPIED_KEYS,
   LINK_ANNOTATION,
-  MIRRORED_SERVICE_LABEL,
   REMOTE_RESOURCE_VERSION,
   REMOTE_SERVICE_FQ_NAME,
   REMOTE_UID,
@@ -95,16 +94,12 @@ export function bareRules(): CopyRules {
 
 /** Labels that everything made for one target cluster carries; with `originOf` they are what ownership means. */
 export function ownershipLabels(cluster: string): Record<string, string> {
-  return { [MIRRORED_SERVICE_LABEL]: 'true', [CLUSTER_NAME_LABEL]: cluster };
+  return mirrorLabels({ cluster });
 }
 
 /** Whether an object carries the ownership labels of a cluster. */
-export function hasOwnershipLabels(
-  object: { metadata?: { labels?: StringMap } } | undefined,
-  cluster: string,
-): boolean {
-  const labels = object?.metadata?.labels;
-  return labels?.[MIRRORED_SERVICE_LABEL] === 'true' && labels[CLUSTER_NAME_LABEL] === cluster;
+export function hasOwnershipLabels(object: Labelled | undefined, cluster: string): boolean {
+  return isMirrored(object) && clusterOf(object) === cluster;
 }
 
 /** Labels and annotations of a mirror Service. */

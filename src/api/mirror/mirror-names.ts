@@ -1,13 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { clusterOf, headlessMirrorNameOf, isMirrored } from './mirror-labels.ts';
 import { createHash } from 'node:crypto';
 import { readAnnotation } from '../annotations.ts';
-import {
-  CLUSTER_NAME_LABEL,
-  HEADLESS_MIRROR_LABEL,
-  LINK_ANNOTATION,
-  MIRRORED_SERVICE_LABEL,
-  REMOTE_SERVICE_FQ_NAME,
-} from '../names.ts';
+import { LINK_ANNOTATION, REMOTE_SERVICE_FQ_NAME } from '../names.ts';
 import { withoutEnd } from '../../base/text.ts';
 import { madeByUs, markedLater } from './ownership.ts';
 
@@ -108,18 +103,15 @@ function ownedOrigin(service: V1Service, owner: MirrorOwner): Origin | undefined
 
 /** A cluster-name label that somebody changed does not disown a mirror that records our Link. */
 function isOwned(service: V1Service, owner: MirrorOwner): boolean {
-  const { labels, annotations } = service.metadata ?? {};
-  if (labels?.[MIRRORED_SERVICE_LABEL] !== 'true' && !madeByUs(service)) return false;
-  return (
-    labels?.[CLUSTER_NAME_LABEL] === owner.cluster ||
-    readAnnotation(annotations, LINK_ANNOTATION) === owner.link
-  );
+  if (!isMirrored(service) && !madeByUs(service)) return false;
+  const link = readAnnotation(service.metadata?.annotations, LINK_ANNOTATION);
+  return clusterOf(service) === owner.cluster || link === owner.link;
 }
 
 /** Whether the label of endpoint mirrors is there for one of these and for nothing else. */
-function agreesWithLabel({ metadata }: V1Service, { key, host }: Origin, { cluster }: MirrorOwner): boolean {
+function agreesWithLabel(service: V1Service, { key, host }: Origin, { cluster }: MirrorOwner): boolean {
   const headless = host === undefined ? undefined : mirrorName(parseKey(key).name, cluster);
-  return metadata?.labels?.[HEADLESS_MIRROR_LABEL] === headless;
+  return headlessMirrorNameOf(service) === headless;
 }
 
 /** The origin that the annotation records, if the Service's name is the one that goes with it. */
@@ -136,10 +128,10 @@ function recordedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Orig
 }
 
 /** The origin that name and labels say, where the annotation says nothing that could be. */
-function namedOrigin({ metadata }: V1Service, { cluster }: MirrorOwner): Origin | undefined {
-  const { name = '', namespace = '', labels } = metadata ?? {};
+function namedOrigin(service: V1Service, { cluster }: MirrorOwner): Origin | undefined {
+  const { name = '', namespace = '' } = service.metadata ?? {};
   const before = (text: string) => (text.endsWith(`-${cluster}`) ? text.slice(0, -cluster.length - 1) : '');
-  const headless = labels?.[HEADLESS_MIRROR_LABEL];
+  const headless = headlessMirrorNameOf(service);
   if (before(name) === '' || (headless !== undefined && before(headless) === '')) return undefined;
   return headless === undefined
     ? { key: `${namespace}/${before(name)}`, host: undefined }

@@ -49,7 +49,7 @@ export function unlinkCommand(): Command {
 async function unlink(client: KubeClient, settings: Settings): Promise<void> {
   const request: UnlinkRequest = settings;
   const facts = await readUnlink(client, request);
-  const plan = planUnlink(facts, request, systemClock.now());
+  const plan = planUnlink(facts, request, (await client.serverTime()) ?? systemClock.now());
   for (const note of plan.notes) process.stderr.write(`linkspan: ${note}\n`);
   if (!settings.apply) {
     const objects = [...plan.link, ...plan.mirrors, ...plan.rest];

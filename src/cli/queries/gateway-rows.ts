@@ -1,4 +1,4 @@
-import { CLUSTER_NAME_LABEL, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { clusterOf, MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
 import type { LinkReport } from '../../controllers/explain.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { services } from '../../kube/objects/resource.ts';
@@ -16,9 +16,9 @@ export interface GatewayRow {
 /** Services of this cluster that are mirrors, by target cluster. */
 export async function countMirrors(client: KubeClient): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
-  const { items } = await client.list(services, { labelSelector: `${MIRRORED_SERVICE_LABEL}=true` });
-  for (const { metadata } of items) {
-    const cluster = metadata?.labels?.[CLUSTER_NAME_LABEL];
+  const { items } = await client.list(services, { labelSelector: MIRRORED_SELECTOR });
+  for (const mirror of items) {
+    const cluster = clusterOf(mirror);
     if (cluster !== undefined) counts.set(cluster, (counts.get(cluster) ?? 0) + 1);
   }
   return counts;

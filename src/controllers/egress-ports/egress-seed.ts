@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import { type PortRange, readEgressPorts } from '../../api/egress/egress-ports.ts';
 import type { EgressClaim } from '../../api/egress/egress-record.ts';
@@ -10,7 +11,7 @@ import {
   isFederated,
   memberName,
 } from '../../api/mirror/federated-members.ts';
-import { CLUSTER_NAME_LABEL, DATA_PATH, EGRESS_PORTS, MIRROR_GATEWAY } from '../../api/names.ts';
+import { DATA_PATH, EGRESS_PORTS, MIRROR_GATEWAY } from '../../api/names.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { distanceFromHome } from './port-choice.ts';
 import {
@@ -63,7 +64,7 @@ function linksByCluster(links: readonly LinkObject[]): Map<string, Link> {
 }
 
 function claimsOf(service: V1Service, links: ReadonlyMap<string, Link>, range: PortRange): Claimed[] {
-  const cluster = service.metadata?.labels?.[CLUSTER_NAME_LABEL];
+  const cluster = clusterOf(service);
   if (cluster !== undefined) return mirrorClaims(service, links.get(cluster), range);
   if (!isFederated(service)) return [];
   return federatedEntries(service).flatMap((entry) => memberClaims(service, entry, links, range));

@@ -1,4 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import {
@@ -10,19 +11,15 @@ import {
   memberLinkKey,
   memberName,
 } from '../../api/mirror/federated-members.ts';
-import { LOCAL_DISCOVERY, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { LOCAL_DISCOVERY } from '../../api/names.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import { memberClaim, type ClaimState, type DropGuard } from '../removals/drop-guard.ts';
 import type { EgressWish, EgressAllocator } from '../egress-ports/egress-allocator.ts';
 import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { GatewayFacts, ImportFacts, LinkFacts } from '../reconcile/mirror-facts.ts';
-import {
-  decideMember,
-  type MemberFacts,
-  type MemberVerdict,
-  planMember,
-  type Union,
-} from './federated-plan.ts';
+import { planMember } from './federated-plan.ts';
+import { decideMember, type MemberVerdict } from './federated-verdict.ts';
+import type { MemberFacts, Union } from './member-facts.ts';
 import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
 import { QUOTA_RECHECK_MS, TAKES_ALL, type ExistingImport, type Importer } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
@@ -172,7 +169,7 @@ export class FederatedReconciler {
 
   /** As `MirrorReconciler` does: what nothing leads to any more is given back. */
   #settleClaims(key: string, { member, egressPorts }: MemberFacts, { action, reason }: MemberVerdict): void {
-    const gone = action === 'leave' || NOTHING_OF_OURS.has(reason);
+    const gone = action === 'remove' || NOTHING_OF_OURS.has(reason);
     if (action !== 'join' && !gone) return;
     const holder = (name: string) => `${parseKey(key).namespace}/${name}@${member}`;
     const wanted = [...(gone ? [] : egressPorts)].map(
@@ -252,7 +249,7 @@ export class FederatedReconciler {
   #exported(key: string): V1Service | undefined {
     const service = this.#options.members.services.get(key);
     // What mirroring made is no member: it would federate itself.
-    return service?.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true' ? undefined : service;
+    return isMirrored(service) ? undefined : service;
   }
 
   #wish(key: string, remote: V1Service): EgressWish {

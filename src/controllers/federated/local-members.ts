@@ -1,3 +1,4 @@
+import { untilAborted } from '../../base/clock.ts';
 import { LOCAL_LEASE_NAME } from '../../api/lease-names.ts';
 import { LOCAL_MEMBER } from '../../api/mirror/federated-members.ts';
 import { ExportView } from '../../exports/export-view.ts';
@@ -9,7 +10,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import { FederatedReconciler } from './federated-reconciler.ts';
-import { unionFor } from './federated-plan.ts';
+import { unionFor } from './member-facts.ts';
 import { LocalExclusions, type LocalExclusionSettings } from './local-exclusions.ts';
 import { copyRules, type TargetSettings } from '../settings/target-settings.ts';
 import { REFUSED, UNMIRRORED } from '../../api/reasons/mirror-reasons.ts';
@@ -112,10 +113,7 @@ export class LocalMembers {
       () => writer.resync(PRIORITY.bulk),
       () => undefined,
     );
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    await untilAborted(signal);
     unfollow();
     this.#kept = undefined;
     await writer.stop();

@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import {
   clusterOfEntry,
@@ -7,14 +8,16 @@ import {
   memberName,
 } from '../../api/mirror/federated-members.ts';
 import type { Random } from '../../base/backoff.ts';
-import type { Clock } from '../../base/clock.ts';
-import { CLUSTER_NAME_LABEL, LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
+import { type Clock, untilAborted } from '../../base/clock.ts';
+import { LINK_ANNOTATION, MEMBER_LINK_GROUP } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { WorkerPool } from '../../kube/queue/worker-pool.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { apply } from '../reconcile/mirror-apply.ts';
-import { decideMember, type MemberFacts, planMember } from '../federated/federated-plan.ts';
+import { planMember } from '../federated/federated-plan.ts';
+import { decideMember } from '../federated/federated-verdict.ts';
+import type { MemberFacts } from '../federated/member-facts.ts';
 import { TAKES_ALL } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
@@ -62,10 +65,7 @@ export async function collect(options: CollectorOptions): Promise<number> {
     log,
     onError: (key, error) => log.warn({ service: key, err: error }, 'not removed, trying again'),
   });
-  const stopped = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  const stopped = untilAborted(signal);
   try {
     for (const key of leftoversOf(view, owner)) queue.add(key);
     // A key that failed waits outside of `depth`; what it is about is still in the view.
@@ -106,8 +106,9 @@ export function makers(view: LocalView): Map<string, Set<string>> {
     found.set(link, (found.get(link) ?? new Set()).add(cluster));
   };
   const members = `${MEMBER_LINK_GROUP}/`;
-  for (const { metadata } of view.stores.services.list()) {
-    note(readAnnotation(metadata?.annotations, LINK_ANNOTATION), metadata?.labels?.[CLUSTER_NAME_LABEL]);
+  for (const service of view.stores.services.list()) {
+    const { metadata } = service;
+    note(readAnnotation(metadata?.annotations, LINK_ANNOTATION), clusterOf(service));
     for (const key of Object.keys(metadata?.annotations ?? {})) {
       if (!key.startsWith(members)) continue;
       const cluster = key.slice(members.length);

@@ -1,7 +1,7 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { readAnnotation } from '../../api/annotations.ts';
-import type { Timer } from '../../base/clock.ts';
+import { type Timer, untilAborted } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkLeaseName } from '../../api/lease-names.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
@@ -213,7 +213,7 @@ export class LinkController {
     const renewing = this.#startRenewal(access);
     // A Link that was edited to name another cluster leaves the mirrors of the former one behind.
     void this.#collectClusters((cluster) => cluster !== link.targetClusterName, signal);
-    await Promise.all([this.#lead(link, access, signal), aborted(signal).then(renewing)]);
+    await Promise.all([this.#lead(link, access, signal), untilAborted(signal).then(renewing)]);
   }
 
   /** Runs the peer until the signal says that the term is over. */
@@ -224,7 +224,7 @@ export class LinkController {
     this.#peer = peer;
     log.info({ cluster: link.targetClusterName, server: access.server }, 'link started');
     peer.start();
-    await aborted(signal);
+    await untilAborted(signal);
     this.#peer = undefined;
     await peer.stop();
     log.info({ cluster: link.targetClusterName }, 'link stopped');
@@ -263,7 +263,7 @@ export class LinkController {
           (err: unknown) => this.#options.log.warn({ err }, 'lease of a deleted Link not removed'),
         );
       });
-      await aborted(signal);
+      await untilAborted(signal);
     });
     this.#elector = elector;
   }
@@ -313,13 +313,6 @@ export class LinkController {
 
 /** How often a Link's status is compared with what was last written; changes in between are written together. */
 const STATUS_PERIOD_MS = 1000;
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}
 
 function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): Basis {
   const annotations = object.metadata?.annotations;

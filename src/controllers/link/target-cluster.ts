@@ -7,7 +7,7 @@ import { Pace } from '../../kube/budget/pace.ts';
 import { type OverBudget, PeerBudget } from '../../kube/budget/peer-budget.ts';
 import type { PeerReading } from '../../kube/budget/peer-reading.ts';
 import { clientFor } from '../../kube/client/scoped-client.ts';
-import { unionFor } from '../federated/federated-plan.ts';
+import { unionFor } from '../federated/member-facts.ts';
 import { READ_RATE, writeRate } from '../settings/target-budgets.ts';
 import { annotatedGateway } from '../../linking/export-gateways.ts';
 import type { Link } from '../../api/link/link-schema.ts';

@@ -1,15 +1,13 @@
 import type { V1Endpoints, V1EndpointSlice, V1Service, V1ServiceSpec } from '@kubernetes/client-node';
+import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
 import { writeEgressPorts } from '../../api/egress/egress-ports.ts';
 import {
   DATA_PATH,
   EGRESS_PORTS,
-  HEADLESS_MIRROR_LABEL,
   LINK_ANNOTATION,
   MIRROR_GATEWAY,
-  REMOTE_DISCOVERY,
   REMOTE_RESOURCE_VERSION,
   REMOTE_SERVICE_FQ_NAME,
-  REMOTE_SERVICE_LABEL,
   REMOTE_UID,
 } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
@@ -24,7 +22,7 @@ import {
 } from '../objects/mirrored-endpoints.ts';
 import type { GatewayFacts, HostFacts, LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import { formOf, hostAddresses, podPort } from './headless.ts';
-import { bareRules, mirrorMetadata, ownershipLabels } from '../../api/mirror/mirror-metadata.ts';
+import { bareRules, mirrorMetadata } from '../../api/mirror/mirror-metadata.ts';
 import { fullyQualifiedName, mirrorName } from '../../api/mirror/mirror-names.ts';
 import { mirroredPorts, servicePorts, type MirroredPort } from '../objects/mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
@@ -104,7 +102,7 @@ function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
   };
   return {
     service: mirrorService(facts, remote, {
-      labels: { [REMOTE_DISCOVERY]: link.cluster, [REMOTE_SERVICE_LABEL]: key.name },
+      labels: mirrorLabels({ cluster: link.cluster, flat: { cluster: link.cluster, service: key.name } }),
       spec: {
         ports: servicePorts(ports),
         ...(isHeadless(remote) && (link.headless || link.flatEndpoints) ? { clusterIP: 'None' } : {}),
@@ -167,7 +165,7 @@ function hostPart({ facts, remote, ports, path }: Draft, host: HostFacts): Desir
     path: host.ready ? path : 'NoReadyEndpoints',
     local: host.local,
   });
-  const labels = { [HEADLESS_MIRROR_LABEL]: headless };
+  const labels = mirrorLabels({ cluster: link.cluster, headless });
   return {
     service: {
       apiVersion: 'v1',
@@ -175,7 +173,7 @@ function hostPart({ facts, remote, ports, path }: Draft, host: HostFacts): Desir
       metadata: {
         name: host.name,
         namespace: key.namespace,
-        labels: { ...ownershipLabels(link.cluster), ...labels },
+        labels,
         annotations: {
           [REMOTE_SERVICE_FQ_NAME]: fqName,
           [REMOTE_RESOURCE_VERSION]: remote.metadata?.resourceVersion ?? '',

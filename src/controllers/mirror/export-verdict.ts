@@ -1,10 +1,11 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { federatedName } from '../../api/mirror/federated-members.ts';
-import { EXPORTED_LABEL, FEDERATED_LABEL, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { EXPORTED_LABEL, FEDERATED_LABEL } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
 import { portsLeftOut } from '../objects/mirrored-ports.ts';
-import { notMirrorable } from './mirror-verdict.ts';
+import { unmirrorable } from '../policies/checks.ts';
 
 /** Ways to export a Service. */
 export const EXPORT_MODES = ['gateway', 'flat', 'federated'] as const;
@@ -33,10 +34,9 @@ export interface ExportVerdict {
 
 /** Looks at a Service as the controllers of source clusters will, so that what they refuse is known before. Pure. */
 export function exportVerdict(service: V1Service, mode: ExportMode): ExportVerdict {
-  const refusal =
-    service.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true'
-      ? 'it is itself a mirror; export the Service that it stands for'
-      : (notMirrorable(service) ?? federatedRefusal(service, mode));
+  const refusal = isMirrored(service)
+    ? 'it is itself a mirror; export the Service that it stands for'
+    : (unmirrorable(service) ?? federatedRefusal(service, mode));
   return { refusal, warnings: refusal === undefined ? warningsOf(service, mode) : [] };
 }
 

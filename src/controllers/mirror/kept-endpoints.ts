@@ -1,6 +1,7 @@
 import type { V1Endpoint, V1Endpoints, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
+import { isFlatMirror } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
-import { MIRROR_GATEWAY, NOT_READY, REMOTE_DISCOVERY } from '../../api/names.ts';
+import { MIRROR_GATEWAY, NOT_READY } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import {
   desiredSlices,
@@ -42,9 +43,9 @@ export function planKept(facts: MirrorFacts): Step[] {
   if (local.service === undefined || originOf(local.service, link) !== `${key.namespace}/${key.name}`)
     return [];
   const populated = isPopulated(facts);
-  if (local.service.metadata?.labels?.[REMOTE_DISCOVERY] !== undefined)
+  if (isFlatMirror(local.service))
     return link.flatEndpoints && populated !== undefined
-      ? followPods(ownSlices(local), local.service.metadata.name ?? '', facts)
+      ? followPods(ownSlices(local), local.service.metadata?.name ?? '', facts)
       : [];
   const known = populated !== undefined;
   const shared = {

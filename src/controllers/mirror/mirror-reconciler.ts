@@ -1,8 +1,9 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { EgressPorts } from '../../api/egress/egress-ports.ts';
 import type { RecordedGateway } from '../../api/egress/egress-record.ts';
-import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { EXPORT_GATEWAY_NAMESPACE, EXPORTED_LABEL } from '../../api/names.ts';
 import { isHeadless } from '../../exports/endpoint-slices.ts';
 import type { ExportView } from '../../exports/export-view.ts';
 import type { Link } from '../../api/link/link-schema.ts';
@@ -371,16 +372,16 @@ export function isExported(service: V1Service, link: Link): boolean {
  * Whether one of a Link's two mirror selectors matches a Service. What mirroring itself made is no export, whatever labels it got by copying: two clusters that
  * link each other by a label of their own would mirror each other's mirrors for ever.
  */
-export function isLabelled({ metadata }: V1Service, link: Link): boolean {
-  if (metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true') return false;
-  return link.selector.matches(metadata?.labels) || link.remoteDiscoverySelector.matches(metadata?.labels);
+export function isLabelled(service: V1Service, link: Link): boolean {
+  if (isMirrored(service)) return false;
+  const labels = service.metadata?.labels;
+  return link.selector.matches(labels) || link.remoteDiscoverySelector.matches(labels);
 }
 
 /** Whether a Service is exported only by the older annotations. */
 export function isAnnotated(service: V1Service, link: Link): boolean {
-  const { annotations, labels } = service.metadata ?? {};
-  if (link.selector.empty || labels?.[MIRRORED_SERVICE_LABEL] === 'true' || isLabelled(service, link))
-    return false;
+  const annotations = service.metadata?.annotations;
+  if (link.selector.empty || isMirrored(service) || isLabelled(service, link)) return false;
   return (
     readAnnotation(annotations, EXPORTED_LABEL) === 'true' ||
     (readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE) ?? '') !== ''

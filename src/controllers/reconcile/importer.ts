@@ -1,6 +1,8 @@
 import type { V1Service } from '@kubernetes/client-node';
+import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import type { Clock } from '../../base/clock.ts';
-import { CLUSTER_NAME_LABEL, IMPORT_QUOTAS } from '../../api/names.ts';
+import { createdAt } from '../../kube/objects/resource.ts';
+import { IMPORT_QUOTAS } from '../../api/names.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import { metadataBytes } from '../../exports/service-size.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
@@ -70,11 +72,6 @@ export interface ExistingImport {
   readonly relayed: boolean;
 }
 
-function ageOf({ metadata }: V1Service): number {
-  const created = metadata?.creationTimestamp;
-  return created === undefined ? Number.POSITIVE_INFINITY : new Date(created).getTime();
-}
-
 /** What of a mirror's metadata was copied. */
 function recorded({ metadata }: V1Service): V1Service {
   const keys = recordedKeys(metadata?.annotations);
@@ -123,7 +120,7 @@ export class Importer {
 
   /** Enters what exists when the process starts, the oldest first, so that it keeps its room. */
   seed(existing: readonly ExistingImport[]): void {
-    const byAge = [...existing].sort((a, b) => ageOf(a.service) - ageOf(b.service));
+    const byAge = [...existing].sort((a, b) => createdAt(a.service) - createdAt(b.service));
     for (const { claim, service, hosts, relayed } of byAge) {
       const ports = (service.spec?.ports ?? []).length * Math.max(1, hosts);
       this.ledger.admit(claim, {
@@ -187,7 +184,7 @@ export class Importer {
     const made = () =>
       view.stores.namespaces
         .list()
-        .filter(({ metadata }) => metadata?.labels?.[CLUSTER_NAME_LABEL] === cluster)
+        .filter((one) => clusterOf(one) === cluster)
         .map(({ metadata }) => metadata?.name ?? '');
     return this.ledger.admitNamespace(namespace, made, sight);
   }

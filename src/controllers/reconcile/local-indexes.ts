@@ -1,4 +1,5 @@
 import type { V1EndpointSlice, V1Lease, V1Namespace, V1Service } from '@kubernetes/client-node';
+import { clusterLabel, clusterOf, headlessMirrorNameOf } from '../../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import {
   clusterOfEntry,
@@ -6,12 +7,7 @@ import {
   isFederated,
   LOCAL_MEMBER,
 } from '../../api/mirror/federated-members.ts';
-import {
-  CLUSTER_NAME_LABEL,
-  HEADLESS_MIRROR_LABEL,
-  LINK_ANNOTATION,
-  LOCAL_DISCOVERY,
-} from '../../api/names.ts';
+import { LINK_ANNOTATION, LOCAL_DISCOVERY } from '../../api/names.ts';
 import type { StoreChange } from '../../kube/informer/store.ts';
 import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
@@ -33,9 +29,9 @@ export const serviceIndexes = {
   [MEMBER_INDEX]: memberClusters,
 };
 
-function ownersOf({ metadata }: V1Service): string[] {
-  const cluster = metadata?.labels?.[CLUSTER_NAME_LABEL];
-  const link = readAnnotation(metadata?.annotations, LINK_ANNOTATION);
+function ownersOf(service: V1Service): string[] {
+  const cluster = clusterOf(service);
+  const link = readAnnotation(service.metadata?.annotations, LINK_ANNOTATION);
   return [
     ...(cluster === undefined ? [] : [`cluster:${cluster}`]),
     ...(link === undefined ? [] : [`link:${link}`]),
@@ -43,9 +39,9 @@ function ownersOf({ metadata }: V1Service): string[] {
 }
 
 /** The headless mirror that an endpoint mirror belongs to. */
-export function headlessMirrorOf({ metadata }: V1Service): string[] {
-  const headless = metadata?.labels?.[HEADLESS_MIRROR_LABEL];
-  return headless === undefined ? [] : [`${metadata?.namespace ?? ''}/${headless}`];
+export function headlessMirrorOf(service: V1Service): string[] {
+  const headless = headlessMirrorNameOf(service);
+  return headless === undefined ? [] : [`${service.metadata?.namespace ?? ''}/${headless}`];
 }
 
 function memberClusters(service: V1Service): string[] {
@@ -71,12 +67,12 @@ export function servicesOfChange({
 }
 
 /** All that is used of a Namespace: that it exists and is not being deleted, and for which cluster it was made. */
-export function keepNamespaceName({ metadata }: V1Namespace): V1Namespace {
-  const { name, uid, resourceVersion, deletionTimestamp, labels } = metadata ?? {};
-  const cluster = labels?.[CLUSTER_NAME_LABEL];
+export function keepNamespaceName(namespace: V1Namespace): V1Namespace {
+  const { name, uid, resourceVersion, deletionTimestamp } = namespace.metadata ?? {};
+  const cluster = clusterOf(namespace);
   return {
     metadata: {
-      ...(cluster === undefined ? {} : { labels: { [CLUSTER_NAME_LABEL]: cluster } }),
+      ...(cluster === undefined ? {} : { labels: clusterLabel(cluster) }),
       ...(name === undefined ? {} : { name }),
       ...(uid === undefined ? {} : { uid }),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),

@@ -1,7 +1,7 @@
 import { addTo } from '../../base/multimap.ts';
+import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
-import { MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
 import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
@@ -204,9 +204,7 @@ class Overlay<T extends KubeObject> {
 
 /** Whether the store's watch selects the object: namespaces all, of the other kinds what is marked as mirrored. */
 function isWatched(object: KubeObject): boolean {
-  return (
-    object.metadata?.namespace === undefined || object.metadata.labels?.[MIRRORED_SERVICE_LABEL] === 'true'
-  );
+  return object.metadata?.namespace === undefined || isMirrored(object);
 }
 
 function isVersion(object: KubeObject, { resourceVersion }: Written): boolean {

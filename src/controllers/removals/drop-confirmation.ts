@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
+import { type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import { listPages } from '../../kube/client/list-pages.ts';
 import { slowDown } from '../../kube/budget/pace.ts';
 import type { PeerReading } from '../../kube/budget/peer-reading.ts';
@@ -206,12 +206,8 @@ export class DropConfirmation {
     const known = witness()?.metadata;
     if (known === undefined) return true;
     const { namespace = '', name = '', uid } = known;
-    try {
-      return (await remote.get(services, { namespace, name }, { signal })).metadata?.uid === uid;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
-    }
+    const found = await orUndefined(remote.get(services, { namespace, name }, { signal }));
+    return found !== undefined && found.metadata?.uid === uid;
   }
 
   /** The claims that a fresh list has. */

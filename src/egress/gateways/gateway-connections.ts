@@ -1,3 +1,4 @@
+import { targetKey } from '../../api/ports/target-key.ts';
 import type { SocketAddress } from '../../base/address.ts';
 import type { SessionProtocol } from '../../proxy/http/messages.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
@@ -24,7 +25,7 @@ export class GatewayConnections implements StreamCarrier {
     this.#route = route;
     this.#table = table;
     this.#counters = counters;
-    this.target = targetField(`${route.name}:${route.port}`);
+    this.target = targetField(targetKey(route.name, route.port));
   }
 
   /** Takes the addresses as they are now. */

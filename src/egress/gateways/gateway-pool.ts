@@ -1,3 +1,4 @@
+import { targetKey } from '../../api/ports/target-key.ts';
 import { eachAlone } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
@@ -225,7 +226,12 @@ export class GatewayPool implements Http2User {
     if (clock.monotonic() - this.#saidAt < 1000) return;
     this.#saidAt = clock.monotonic();
     log.info(
-      { target: `${name}:${port}`, gateway: this.place.host, kind: failure.kind, reason: failure.message },
+      {
+        target: targetKey(name, port),
+        gateway: this.place.host,
+        kind: failure.kind,
+        reason: failure.message,
+      },
       'flow refused by the gateway',
     );
   }

@@ -1,4 +1,5 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
+import { MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
 import { eachAlone } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
@@ -10,7 +11,7 @@ import {
   shardOfName,
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
-import { ALLOWED_NAMESPACES, MIRRORED_SERVICE_LABEL } from '../../api/names.ts';
+import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
@@ -76,7 +77,7 @@ export class RouteSource {
       ...shared,
       resource: services,
       store: this.#mirrors,
-      labelSelector: `${MIRRORED_SERVICE_LABEL}=true`,
+      labelSelector: MIRRORED_SELECTOR,
     });
     const linkReflector = new Reflector({ ...shared, resource: links, store: this.#links, namespace });
     const record = new Reflector({

@@ -1,3 +1,4 @@
+import { shortTarget } from '../../api/ports/target-key.ts';
 import type { TargetSpec } from '../../discovery/target-spec.ts';
 import { matchesIdentity } from '../../identity/x509/peer-certificate.ts';
 import { ProxyFailure } from '../../proxy/http/failures.ts';
@@ -41,11 +42,11 @@ export function authorize(question: Question): Ruling {
   if (allow?.some((pattern) => matchesIdentity(pattern, client)) === false)
     return refuse(
       'unauthorized',
-      `${shortName(label)}: its allowed clients do not include ${client}`,
+      `${shortTarget(label)}: its allowed clients do not include ${client}`,
       ALLOWED,
     );
   if (policy?.allowed === false)
-    return refuse('unauthorized', `${shortName(label)}: ${policy.reason}`, policy.policy);
+    return refuse('unauthorized', `${shortTarget(label)}: ${policy.reason}`, policy.policy);
   return { failure: undefined, policy: policy?.policy || (allow === undefined ? '' : ALLOWED) };
 }
 
@@ -60,10 +61,5 @@ const TRUST_DOMAIN = 'linkspan.dev/gateway/trust-domain';
 function foreign({ client, label, trustDomains }: Question): string | undefined {
   if (trustDomains?.some((domain) => isOfTrustDomain(client, domain)) !== false) return undefined;
   const domains = trustDomains.join(', ');
-  return `${shortName(label)}: client ${client} is of none of the trust domains that may use this gateway (${domains})`;
-}
-
-/** `web.demo:8080` of `web.demo.svc.cluster.local:8080`. */
-function shortName(label: string): string {
-  return label.replace(/\.svc\.[^:]*/, '');
+  return `${shortTarget(label)}: client ${client} is of none of the trust domains that may use this gateway (${domains})`;
 }

@@ -1,3 +1,4 @@
+import { byAge } from '../../kube/objects/resource.ts';
 import type { Rate, RateLimits, SharedRate } from '../../policy/rate-limits/rate-limits.ts';
 import { isReferenceTo, POLICY_GROUP, type RateLimitPolicy } from '../../api/linkerd/policy-kinds.ts';
 import type { PolicyFacts, Rule } from './policy-rules.ts';
@@ -34,16 +35,6 @@ export function limitsOf(
 
 function limits(ref: NonNullable<RateLimitPolicy['spec']>['targetRef'], server: string): boolean {
   return ref !== undefined && isReferenceTo(ref, POLICY_GROUP, 'Server') && ref.name === server;
-}
-
-function byAge(a: RateLimitPolicy, b: RateLimitPolicy): number {
-  const [left, right] = [ageKey(a), ageKey(b)];
-  return left < right ? -1 : Number(left > right);
-}
-
-function ageKey({ metadata }: RateLimitPolicy): string {
-  const created = metadata?.creationTimestamp;
-  return `${created === undefined ? '~' : new Date(created).toISOString()} ${metadata?.name ?? ''}`;
 }
 
 function rates(

@@ -53,6 +53,15 @@ const is = (error: unknown, status: number): error is KubeApiError =>
   error instanceof KubeApiError && error.status === status;
 
 export const isNotFound = (error: unknown): boolean => is(error, 404);
+/** What an answer brings; undefined where the server says that there is no such thing (404). */
+export async function orUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
 export const isForbidden = (error: unknown): error is KubeApiError => is(error, 403);
 /** 410: a resourceVersion or continue token is too old; list again. */
 export const isGone = (error: unknown): boolean => is(error, 410);

@@ -34,7 +34,15 @@ import { connectionError, type Method, retryDelay } from './retries.ts';
 import { pathOf, queryString, type KubeObject, type ObjectRef, type Resource } from '../objects/resource.ts';
 import { decodeWatch, type WatchEvent } from './watch.ts';
 
-export { isAlreadyExists, isConflict, isForbidden, isGone, isNotFound, KubeApiError } from './api-error.ts';
+export {
+  isAlreadyExists,
+  isConflict,
+  isForbidden,
+  isGone,
+  isNotFound,
+  KubeApiError,
+  orUndefined,
+} from './api-error.ts';
 export type {
   KubeClientOptions,
   ListOptions,

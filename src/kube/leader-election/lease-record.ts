@@ -1,6 +1,7 @@
 import type { V1Lease, V1LeaseSpec } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
 import type { ObjectRef } from '../objects/resource.ts';
+import { compareVersions } from '../objects/resource-version.ts';
 
 /** What one replica knows about a Lease, what follows from it, and what it would write. Asks nobody. */
 export class LeaseRecord {
@@ -48,7 +49,7 @@ export class LeaseRecord {
   isOld({ metadata }: V1Lease): boolean {
     const known = this.#lease?.metadata;
     if (known === undefined || metadata === undefined) return false;
-    return Number(metadata.resourceVersion) < Number(known.resourceVersion);
+    return compareVersions(metadata.resourceVersion ?? '', known.resourceVersion ?? '') < 0;
   }
 
   /** Takes in what the Lease says; undefined when there is none. */

@@ -147,6 +147,23 @@ export function keyOf(object: KubeObject | ObjectRef): string {
   return namespace === undefined || namespace === '' ? (name ?? '') : `${namespace}/${name ?? ''}`;
 }
 
+/** When an object was made, milliseconds since the epoch; Infinity where it does not say. */
+export function createdAt({ metadata }: KubeObject): number {
+  const created = metadata?.creationTimestamp;
+  return created === undefined ? Number.POSITIVE_INFINITY : new Date(created).getTime();
+}
+
+/**
+ * Orders objects by age, the oldest first, as the API server's clock has it, and by name where that is the same: who came first where two
+ * want one thing.
+ */
+export function byAge(a: KubeObject, b: KubeObject): number {
+  const [left, right] = [createdAt(a), createdAt(b)];
+  if (left !== right) return left < right ? -1 : 1;
+  const [one, other] = [a.metadata?.name ?? '', b.metadata?.name ?? ''];
+  return one < other ? -1 : Number(one > other);
+}
+
 /** Path of a collection or of one object, without query. */
 export function pathOf(resource: Resource<KubeObject>, ref: { namespace?: string; name?: string }): string {
   const root = resource.group === '' ? '/api/v1' : `/apis/${resource.group}/${resource.version}`;

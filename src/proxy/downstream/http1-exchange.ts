@@ -1,6 +1,7 @@
 import type { ProxyFailure } from '../http/failures.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
 import { NO_BODY } from '../http/framing.ts';
+import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { Target } from '../upstream/target.ts';
@@ -9,8 +10,8 @@ import type { RequestHead, ResponseHead } from '../http1/head.ts';
 
 const EMPTY = Buffer.alloc(0);
 
-/** What the access log says of a request. */
-export interface RequestRecord {
+/** One request and its response, both in HTTP/1. */
+export class Http1Exchange implements AccessRecord {
   readonly head: RequestHead;
   /** Monotonic milliseconds. */
   readonly startedAt: number;
@@ -18,115 +19,48 @@ export interface RequestRecord {
   firstByteMs: number | undefined;
   /** What the client has been answered. */
   status: number | undefined;
-  bytesIn: number;
-  bytesOut: number;
-  /** Where something stands before the target that made the request wait. */
+  bytesIn = 0;
+  bytesOut = 0;
+  /** Where an admission filter has made it wait. */
   hold: Hold | undefined;
-}
-
-/** One request and its response, both in HTTP/1. */
-export interface Exchange extends RequestRecord {
   readonly requestBody: BodyReader;
   lease: ConnectionLease | undefined;
   response: ResponseHead | undefined;
-  responseBody: BodyReader;
+  responseBody = new BodyReader(NO_BODY);
   /** Bytes of the response's head so far. */
-  held: Buffer;
+  held: Buffer = EMPTY;
   /** Interim responses so far. */
-  interim: number;
+  interim = 0;
   /** Something of the request's body has been sent, so it cannot be sent again. */
-  bodySent: boolean;
-  retried: boolean;
+  bodySent = false;
+  retried = false;
   /** The connection has become the client's own: somebody signs in, or has signed in, on it. */
   personal: boolean;
-}
 
-function newRecord(head: RequestHead, startedAt: number): RequestRecord {
-  return {
-    head,
-    startedAt,
-    firstByteMs: undefined,
-    status: undefined,
-    bytesIn: 0,
-    bytesOut: 0,
-    hold: undefined,
-  };
-}
+  constructor(head: RequestHead, startedAt: number) {
+    this.head = head;
+    this.startedAt = startedAt;
+    this.requestBody = new BodyReader(head.framing);
+    this.personal = head.section.signsConnection;
+  }
 
-export function newExchange(head: RequestHead, startedAt: number): Exchange {
-  return {
-    ...newRecord(head, startedAt),
-    requestBody: new BodyReader(head.framing),
-    lease: undefined,
-    response: undefined,
-    responseBody: new BodyReader(NO_BODY),
-    held: EMPTY,
-    interim: 0,
-    bodySent: false,
-    retried: false,
-    personal: head.section.signsConnection,
-  };
-}
+  get protocol(): 'http1' {
+    return 'http1';
+  }
 
-/** The endpoint that was picked for a request, and after how many tries. */
-interface Asked {
-  readonly endpoint: string | undefined;
-  readonly tries?: number;
-}
+  get method(): string {
+    return this.head.method;
+  }
 
-/** Says in the access log what became of a request. */
-export function recordRequest(
-  session: Session,
-  record: RequestRecord,
-  asked: Asked | undefined,
-  failure?: ProxyFailure,
-): void {
-  if (session.accessLog.wants(record.status, failure?.kind)) writeRecord(session, record, asked, failure);
-}
-
-function writeRecord(
-  { accessLog, clientName, via, target, clock }: Session,
-  record: RequestRecord,
-  asked: Asked | undefined,
-  failure?: ProxyFailure,
-): void {
-  accessLog.record({
-    client: clientName,
-    via,
-    target: target.label,
-    endpoint: asked?.endpoint,
-    tries: asked?.tries,
-    protocol: 'http1',
-    method: record.head.method,
-    path: record.head.target,
-    status: record.status,
-    bytesIn: record.bytesIn,
-    bytesOut: record.bytesOut,
-    firstByteMs: record.firstByteMs,
-    totalMs: clock.monotonic() - record.startedAt,
-    failure: failure?.kind,
-    reason: failure?.message,
-    fault: record.hold?.mark,
-  });
-}
-
-/** The same, of a request that both sides speak HTTP/1 for. @param lease what it was sent on, if anything */
-export function recordExchange(
-  session: Session,
-  exchange: Exchange,
-  lease: ConnectionLease | undefined,
-  failure?: ProxyFailure,
-): void {
-  if (!session.accessLog.wants(exchange.status, failure?.kind)) return;
-  const endpoint = lease?.endpoint;
-  const asked = endpoint === undefined ? undefined : { endpoint: `${endpoint.host}:${endpoint.port}` };
-  writeRecord(session, exchange, asked, failure);
+  get path(): string {
+    return this.head.target;
+  }
 }
 
 /** The head of the answer has come, which is not interim: it is counted, and says how its body ends. */
 export function takeResponse(
   { counters, clock, target }: Session,
-  exchange: Exchange,
+  exchange: Http1Exchange,
   head: ResponseHead,
 ): void {
   const ms = clock.monotonic() - exchange.startedAt;
@@ -146,18 +80,18 @@ export function takeResponse(
  */
 export function recordFailed(
   session: Session,
-  exchange: Exchange,
+  exchange: Http1Exchange,
   lease: ConnectionLease | undefined,
   failure: ProxyFailure,
 ): void {
   const { counters, target, clock } = session;
   exchange.status = failure.status;
   counters.response(target.label, failure.status, clock.monotonic() - exchange.startedAt);
-  recordExchange(session, exchange, lease, failure);
+  recordAccess(session, exchange, lease?.endpoint, failure);
 }
 
 /** The head of a response, saying so where a drill delayed the request. */
-export function marked({ hold }: Exchange, head: string): string {
+export function marked({ hold }: Http1Exchange, head: string): string {
   return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
 }
 
@@ -166,11 +100,11 @@ export function marked({ hold }: Exchange, head: string): string {
  * connection in, which the next request of the client has to find again. An endpoint that speaks HTTP/2 alone
  * knows no such signing in.
  */
-export function needsConnection({ head, personal }: Exchange, { protocol }: Target): boolean {
+export function needsConnection({ head, personal }: Http1Exchange, { protocol }: Target): boolean {
   return head.upgrade !== undefined || (personal && protocol !== 'http2');
 }
 
 /** An unused connection was taken, and nothing has come of it. */
-export function isStale({ lease, response, held, bodySent }: Exchange): boolean {
+export function isStale({ lease, response, held, bodySent }: Http1Exchange): boolean {
   return lease?.reused === true && response === undefined && held.length === 0 && !bodySent;
 }

@@ -1,17 +1,16 @@
 import { IDEMPOTENT } from '../http/messages.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import { ProxyFailure } from '../http/failures.ts';
+import { recordAccess } from './access-record.ts';
 import type { Flow, Session } from './session.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
 import { passOn } from '../http1/body.ts';
 import {
-  type Exchange,
+  Http1Exchange,
   isStale,
   marked,
   needsConnection,
-  newExchange,
-  recordExchange,
   recordFailed,
   takeResponse,
 } from './http1-exchange.ts';
@@ -46,7 +45,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   readonly #client: Connection;
   readonly #responseMemory = new HeadMemory();
   readonly #held = new PipelinedRequests();
-  #exchange: Exchange | undefined;
+  #exchange: Http1Exchange | undefined;
   /** Instead of an exchange, when endpoints speak HTTP/2, or proxies before them do. */
   #translated: TranslatedExchange | undefined;
   /** The request whose connection has become a tunnel. */
@@ -181,7 +180,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
   }
 
-  #failExchange(exchange: Exchange, failure: ProxyFailure): void {
+  #failExchange(exchange: Http1Exchange, failure: ProxyFailure): void {
     const { lease, hold, response } = exchange;
     exchange.lease = undefined;
     // Nothing is known of the endpoint that could be held against it.
@@ -212,7 +211,7 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #begin(head: RequestHead): void {
     const { counters, clock, target, clientName } = this.#session;
-    const exchange = newExchange(head, clock.monotonic());
+    const exchange = new Http1Exchange(head, clock.monotonic());
     this.#exchange = exchange;
     counters.request(target.label);
     const refusal = isServableTarget(head)
@@ -226,7 +225,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     });
   }
 
-  #forward(exchange: Exchange): void {
+  #forward(exchange: Http1Exchange): void {
     const { target } = this.#session;
     const own = this.#own.take(exchange);
     if (own === undefined && target.translates && !needsConnection(exchange, target))
@@ -237,7 +236,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** Endpoints speak HTTP/2, or something that they do is only done so. */
-  #translate(exchange: Exchange): void {
+  #translate(exchange: Http1Exchange): void {
     this.#exchange = undefined;
     this.#translated = new TranslatedExchange(this.#session, exchange, (close, rest) => {
       this.#translated = undefined;
@@ -248,7 +247,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#translated.start(this.#held.take());
   }
 
-  async #lease(exchange: Exchange, fresh: boolean): Promise<void> {
+  async #lease(exchange: Http1Exchange, fresh: boolean): Promise<void> {
     try {
       const lease = await this.#session.target.lease(fresh, 'http1', this.#session.rules.client);
       if (this.#exchange === exchange && !this.#client.closed) return this.#leased(exchange, lease);
@@ -262,7 +261,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
   }
 
-  #leased(exchange: Exchange, lease: ConnectionLease): void {
+  #leased(exchange: Http1Exchange, lease: ConnectionLease): void {
     exchange.lease = lease;
     lease.connection.handler = this;
     if (lease.connection.closed) {
@@ -275,12 +274,12 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#sendHeldBody(exchange, lease);
   }
 
-  #sendHeldBody(exchange: Exchange, lease: ConnectionLease): void {
+  #sendHeldBody(exchange: Http1Exchange, lease: ConnectionLease): void {
     if (exchange.requestBody.done || this.#held.length === 0) return;
     this.#sendBody(exchange, lease, this.#held.take());
   }
 
-  #sendBody(exchange: Exchange, lease: ConnectionLease, chunk: Buffer): void {
+  #sendBody(exchange: Http1Exchange, lease: ConnectionLease, chunk: Buffer): void {
     try {
       const taken = exchange.requestBody.take(chunk);
       if (taken > 0) {
@@ -302,7 +301,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
   }
 
-  #fromTarget(exchange: Exchange, chunk: Buffer): void {
+  #fromTarget(exchange: Http1Exchange, chunk: Buffer): void {
     try {
       if (exchange.response === undefined) this.#responseHead(exchange, chunk);
       else this.#responseBody(exchange, chunk);
@@ -315,7 +314,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
   }
 
-  #responseHead(exchange: Exchange, chunk: Buffer): void {
+  #responseHead(exchange: Http1Exchange, chunk: Buffer): void {
     exchange.held = exchange.held.length === 0 ? chunk : Buffer.concat([exchange.held, chunk]);
     for (let end = headEnd(exchange.held); end >= 0; end = headEnd(exchange.held)) {
       const head = parseResponseHead(exchange.held, exchange.head.method, end, this.#responseMemory);
@@ -332,7 +331,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     }
   }
 
-  #finalHead(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
+  #finalHead(exchange: Http1Exchange, head: ResponseHead, rest: Buffer): void {
     takeResponse(this.#session, exchange, head);
     // Before the request is complete the rest of it stands where the next would begin: the connection ends, and its client must know, or it
     // sends the next one into the end (RFC 9112 section 9.6).
@@ -342,7 +341,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     if (rest.length > 0 || exchange.responseBody.done) this.#responseBody(exchange, rest);
   }
 
-  #responseBody(exchange: Exchange, chunk: Buffer): void {
+  #responseBody(exchange: Http1Exchange, chunk: Buffer): void {
     const taken = exchange.responseBody.take(chunk);
     if (taken > 0) {
       exchange.bytesOut += taken;
@@ -354,10 +353,10 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** The response is complete; what becomes of the two connections? */
-  #finish(exchange: Exchange, spoiled = false): void {
+  #finish(exchange: Http1Exchange, spoiled = false): void {
     const { lease, response, requestBody } = exchange;
     this.#exchange = undefined;
-    recordExchange(this.#session, exchange, lease);
+    recordAccess(this.#session, exchange, lease?.endpoint);
     if (lease !== undefined) {
       if (response?.keepAlive !== true || !requestBody.done || spoiled) lease.connection.destroy();
       else if (exchange.personal) this.#own.keep(lease, this.#session.clock.monotonic());
@@ -374,7 +373,7 @@ export class Http1Session implements ConnectionHandler, Flow {
     else this.#nextRequest();
   }
 
-  #upgrade(exchange: Exchange, head: ResponseHead, rest: Buffer): void {
+  #upgrade(exchange: Http1Exchange, head: ResponseHead, rest: Buffer): void {
     const { lease } = exchange;
     if (lease === undefined || exchange.head.upgrade === undefined)
       throw new HeadError('an upgrade was not asked for');
@@ -384,7 +383,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** The target sends no more, or its connection is gone. */
-  #targetEnded(exchange: Exchange, error: Error | undefined): void {
+  #targetEnded(exchange: Http1Exchange, error: Error | undefined): void {
     if (exchange.response !== undefined && error === undefined && exchange.responseBody.end())
       return this.#finish(exchange, true);
     if (isStale(exchange) && !exchange.retried && IDEMPOTENT.has(exchange.head.method)) {
@@ -400,7 +399,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** The exchange failed on the target's side. */
-  #targetFailed(exchange: Exchange, failure: ProxyFailure): void {
+  #targetFailed(exchange: Http1Exchange, failure: ProxyFailure): void {
     const { lease } = exchange;
     exchange.lease = undefined;
     lease?.connection.destroy();
@@ -410,10 +409,10 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#answer(failure, exchange, lease);
   }
 
-  #cut(failure: ProxyFailure, exchange: Exchange, lease: ConnectionLease | undefined): void {
+  #cut(failure: ProxyFailure, exchange: Http1Exchange, lease: ConnectionLease | undefined): void {
     this.#exchange = undefined;
     this.#session.counters.failure(failure.kind);
-    recordExchange(this.#session, exchange, lease, failure);
+    recordAccess(this.#session, exchange, lease?.endpoint, failure);
     this.#client.abort(failure);
   }
 
@@ -442,11 +441,11 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** The client is gone, or can no longer be answered. */
-  #abort(exchange: Exchange, error: Error | undefined): void {
+  #abort(exchange: Http1Exchange, error: Error | undefined): void {
     this.#exchange = undefined;
     exchange.hold?.cancel();
     const { lease } = exchange;
-    recordExchange(this.#session, exchange, lease);
+    recordAccess(this.#session, exchange, lease?.endpoint);
     if (lease !== undefined) {
       if (exchange.response === undefined) lease.endpoint.abandon();
       lease.connection.destroy();
@@ -455,7 +454,7 @@ export class Http1Session implements ConnectionHandler, Flow {
   }
 
   /** Answers in the target's stead, saying why. */
-  #answer(failure: ProxyFailure, exchange: Exchange | undefined, lease?: ConnectionLease): void {
+  #answer(failure: ProxyFailure, exchange: Http1Exchange | undefined, lease?: ConnectionLease): void {
     if (failure.breaks && exchange !== undefined) return this.#cut(failure, exchange, lease);
     this.#session.counters.failure(failure.kind);
     if (exchange !== undefined) recordFailed(this.#session, exchange, lease, failure);

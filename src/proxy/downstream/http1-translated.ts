@@ -4,10 +4,12 @@ import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD } from '../filters/admission.ts';
 import type { Framing } from '../http/framing.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
+import { applicationProtocol } from '../upstream/transport.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { BodyReader, type BodySink, lastChunk } from '../http1/body.ts';
-import { recordRequest, type RequestRecord } from './http1-exchange.ts';
+import { recordAccess } from './access-record.ts';
+import type { Http1Exchange } from './http1-exchange.ts';
 import { failureResponse } from '../http1/failure-response.ts';
 import { HeadError, type RequestHead } from '../http1/head.ts';
 import { reasonPhrase } from '../http1/reason-phrases.ts';
@@ -25,7 +27,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   readonly #onOver: (close: boolean, rest: Buffer) => void;
   readonly #outgoing: OutgoingRequest;
   readonly #body: BodyReader;
-  readonly #record: RequestRecord;
+  readonly #exchange: Http1Exchange;
   #upstream: Upstream | undefined;
   /** Where it went last, for the access log. */
   #asked: Upstream | undefined;
@@ -42,14 +44,14 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #over = false;
 
   /** @param onOver whether the client's connection is to be closed, and the bytes behind the request */
-  constructor(session: Session, record: RequestRecord, onOver: (close: boolean, rest: Buffer) => void) {
-    const { head } = record;
+  constructor(session: Session, exchange: Http1Exchange, onOver: (close: boolean, rest: Buffer) => void) {
+    const { head } = exchange;
     this.#session = session;
     this.#head = head;
     this.#onOver = onOver;
     this.#body = new BodyReader(head.framing);
     this.#close = !head.keepAlive;
-    this.#record = record;
+    this.#exchange = exchange;
     const { path, authority } = splitTarget(head.target, head.method);
     this.#outgoing = {
       method: head.method,
@@ -94,13 +96,13 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#over = true;
     this.#passed?.drop();
     this.#upstream?.abandon();
-    recordRequest(this.#session, this.#record, this.#asked);
+    recordAccess(this.#session, this.#exchange, this.#asked);
   }
 
   onBodyBytes(chunk: Buffer): void {
     if (!this.#responded && !this.#over) this.#passed ??= new PassedBody(this.#upstream?.mayRefuse === true);
     this.#passed?.keep(chunk);
-    this.#record.bytesIn += chunk.length;
+    this.#exchange.bytesIn += chunk.length;
     const sent = this.#upstream?.write(chunk) ?? 0;
     this.#waiting += chunk.length - sent;
     if (this.#waiting > MAX_WAITING) this.#session.client.pause();
@@ -118,14 +120,14 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   onResponse({ status, fields, framing }: IncomingResponse): void {
     const { counters, clock, target, client, draining } = this.#session;
-    this.#record.status = status;
+    this.#exchange.status = status;
     this.#passed?.drop();
-    this.#record.firstByteMs = clock.monotonic() - this.#record.startedAt;
-    counters.response(target.label, status, this.#record.firstByteMs);
+    this.#exchange.firstByteMs = clock.monotonic() - this.#exchange.startedAt;
+    counters.response(target.label, status, this.#exchange.firstByteMs);
     this.#responded = true;
     if (draining() || client.retired || !this.#body.done) this.#close = true;
     const own = this.#frame(status, framing.kind, valueOf(fields, 'content-length'));
-    if (this.#record.hold !== undefined) own.push(`${FAULT_FIELD}: ${this.#record.hold.mark}`);
+    if (this.#exchange.hold !== undefined) own.push(`${FAULT_FIELD}: ${this.#exchange.hold.mark}`);
     if (this.#close) own.push('connection: close');
     else if (this.#head.minor === 0) own.push('connection: keep-alive');
     client.send(render(status, fields, own));
@@ -145,7 +147,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
 
   onResponseBody(chunk: Buffer): void {
     const { client } = this.#session;
-    this.#record.bytesOut += chunk.length;
+    this.#exchange.bytesOut += chunk.length;
     if (this.#chunked) client.send(Buffer.from(`${chunk.length.toString(16)}\r\n`, 'latin1'));
     const open = client.send(chunk);
     if (this.#chunked) client.send(CRLF);
@@ -194,13 +196,13 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
     this.#over = true;
     this.#passed?.drop();
     this.#session.counters.failure(failure.kind);
-    recordRequest(this.#session, this.#record, this.#asked, failure);
+    recordAccess(this.#session, this.#exchange, this.#asked, failure);
     this.#session.client.abort(failure);
   }
 
   #mayOpenAgain(): boolean {
     const { clock, target } = this.#session;
-    return target.mayOpenAgain(clock.monotonic() - this.#record.startedAt);
+    return target.mayOpenAgain(clock.monotonic() - this.#exchange.startedAt);
   }
 
   /** Sends what an endpoint has not looked at once more. */
@@ -216,7 +218,7 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   async #open(): Promise<void> {
     try {
       const { target } = this.#session;
-      const protocol = target.protocol === 'http2' ? 'http2' : 'http1';
+      const protocol = applicationProtocol(target.protocol, this.#outgoing.version);
       const upstream = await target.open(protocol, this.#outgoing, this, this.#refusals > 0);
       if (this.#over) {
         upstream.abandon();
@@ -264,18 +266,18 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   #answer(failure: ProxyFailure): void {
     const { counters, target, clock, client } = this.#session;
     counters.failure(failure.kind);
-    counters.response(target.label, failure.status, clock.monotonic() - this.#record.startedAt);
+    counters.response(target.label, failure.status, clock.monotonic() - this.#exchange.startedAt);
     if (!this.#body.done || failure.isOurs) this.#close = true;
     const meshed = this.#session.plainClient !== true;
     client.send(failureResponse(failure, this.#head.method === 'HEAD', this.#close, meshed));
-    this.#record.status = failure.status;
+    this.#exchange.status = failure.status;
     this.#finish(failure);
   }
 
   #finish(failure?: ProxyFailure): void {
     this.#over = true;
     this.#passed?.drop();
-    recordRequest(this.#session, this.#record, this.#asked, failure);
+    recordAccess(this.#session, this.#exchange, this.#asked, failure);
     this.#onOver(this.#close, this.#held);
   }
 }

@@ -2,7 +2,8 @@ import type { ProxyFailure } from '../http/failures.ts';
 import type { ConnectionLease } from '../upstream/connection-lease.ts';
 import type { Session } from './session.ts';
 import { spliceConnections } from '../io/splice.ts';
-import { type Exchange, marked, recordExchange } from './http1-exchange.ts';
+import { recordAccess } from './access-record.ts';
+import { type Http1Exchange, marked } from './http1-exchange.ts';
 import type { ResponseHead } from '../http1/head.ts';
 import { renderResponse } from '../http1/render.ts';
 
@@ -12,10 +13,10 @@ import { renderResponse } from '../http1/render.ts';
  */
 export class UpgradedExchange {
   readonly #session: Session;
-  readonly #exchange: Exchange;
+  readonly #exchange: Http1Exchange;
   readonly #lease: ConnectionLease;
 
-  constructor(session: Session, exchange: Exchange, lease: ConnectionLease) {
+  constructor(session: Session, exchange: Http1Exchange, lease: ConnectionLease) {
     this.#session = session;
     this.#exchange = exchange;
     this.#lease = lease;
@@ -40,7 +41,7 @@ export class UpgradedExchange {
       endpoint.succeed(undefined);
       exchange.bytesIn += client.bytesRead - before.in;
       exchange.bytesOut += client.bytesWritten - before.out;
-      recordExchange(this.#session, exchange, this.#lease, failure);
+      recordAccess(this.#session, exchange, this.#lease.endpoint, failure);
     });
     endpoint.accepted();
     if (first.ofClient.length > 0) connection.send(first.ofClient);

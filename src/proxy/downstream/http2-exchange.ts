@@ -4,6 +4,8 @@ import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
 import { PassedBody } from '../upstream/retry/replay-body.ts';
+import { applicationProtocol } from '../upstream/transport.ts';
+import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { Http2ErrorCode } from '../http2/errors.ts';
@@ -11,10 +13,10 @@ import { type Http2Request, ORIG_PROTO, readRequest, statusField } from '../http
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 
 /** One request of an HTTP/2 client, from its head to the last byte of the response. */
-export class Http2Exchange implements StreamHandler, UpstreamHandler {
+export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessRecord {
   readonly #session: Session;
   readonly #stream: Http2Stream;
-  readonly #startedAt: number;
+  readonly startedAt: number;
   #request: Http2Request | undefined;
   #outgoing: OutgoingRequest | undefined;
   #upstream: Upstream | undefined;
@@ -29,20 +31,32 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   /** Bytes that the client has been told are sent, and that are not. */
   #ahead = 0;
   #refusals = 0;
-  /** Where something stands before the target that made the request wait. */
-  #hold: Hold | undefined;
-  #status: number | undefined;
-  #grpcStatus: number | undefined;
-  #firstByteMs: number | undefined;
-  #bytesIn = 0;
-  #bytesOut = 0;
+  /** Where an admission filter has made the request wait. */
+  hold: Hold | undefined;
+  status: number | undefined;
+  grpcStatus: number | undefined;
+  firstByteMs: number | undefined;
+  bytesIn = 0;
+  bytesOut = 0;
   #over = false;
 
   constructor(session: Session, stream: Http2Stream) {
     this.#session = session;
     this.#stream = stream;
-    this.#startedAt = session.clock.monotonic();
+    this.startedAt = session.clock.monotonic();
     stream.handler = this;
+  }
+
+  get protocol(): 'http2' {
+    return 'http2';
+  }
+
+  get method(): string | undefined {
+    return this.#request?.method;
+  }
+
+  get path(): string | undefined {
+    return this.#request?.path;
   }
 
   begin(fields: readonly Field[], ended: boolean): void {
@@ -62,7 +76,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     }
     if (target.filter === undefined) this.#forward(request);
     else
-      this.#hold = target.filter.pass(clientName, request, {
+      this.hold = target.filter.pass(clientName, request, {
         admit: () => this.#safely(() => this.#forward(request)),
         refuse: (failure) => this.#safely(() => this.#answer(failure)),
       });
@@ -72,7 +86,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     const { target } = this.#session;
     const outgoing = this.#translate(request);
     this.#outgoing = outgoing;
-    const upstream = target.openNow(this.#protocol(outgoing), outgoing, this, this.#startedAt);
+    const protocol = applicationProtocol(target.protocol, outgoing.version);
+    const upstream = target.openNow(protocol, outgoing, this, this.startedAt);
     if (upstream === undefined) void this.#open(false);
     else this.#opened(upstream);
   }
@@ -80,7 +95,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   // --- the client
 
   onData(stream: Http2Stream, chunk: Buffer): void {
-    this.#bytesIn += chunk.length;
+    this.bytesIn += chunk.length;
     if (this.#over) {
       stream.consumed(chunk.length);
     } else if (this.#upstream === undefined) {
@@ -92,7 +107,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
 
   /** Passes a part of the body on. What is kept to be sent again is not waited for. */
   #pass(upstream: Upstream, chunk: Buffer): void {
-    if (this.#status === undefined) this.#passed ??= new PassedBody(upstream.mayRefuse === true);
+    if (this.status === undefined) this.#passed ??= new PassedBody(upstream.mayRefuse === true);
     const kept = this.#passed?.keep(chunk) === true;
     const sent = upstream.write(chunk);
     if (kept) this.#ahead += chunk.length - sent;
@@ -136,21 +151,21 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
   }
 
   onResponse({ status, fields, framing, at }: IncomingResponse): void {
-    this.#status = status;
+    this.status = status;
     this.#passed?.drop();
-    this.#firstByteMs = at === undefined ? this.#elapsed() : at - this.#startedAt;
+    this.firstByteMs = at === undefined ? this.#elapsed() : at - this.startedAt;
     const head = [statusField(status)];
     for (const field of fields) head.push(field);
     const version = this.#request?.version ?? 'HTTP/2';
     if (version !== 'HTTP/2') head.push(makeField(ORIG_PROTO, version));
-    if (this.#hold !== undefined) head.push(makeField(FAULT_FIELD, this.#hold.mark));
+    if (this.hold !== undefined) head.push(makeField(FAULT_FIELD, this.hold.mark));
     const ended = framing.kind === 'none';
     if (ended) this.#readGrpc(fields);
     this.#stream.head(head, ended);
   }
 
   onResponseBody(chunk: Buffer): void {
-    this.#bytesOut += chunk.length;
+    this.bytesOut += chunk.length;
     const sent = this.#stream.write(chunk);
     this.#upstream?.consumed(sent);
   }
@@ -167,14 +182,14 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     this.#failed = this.#upstream;
     this.#upstream = undefined;
     if (this.#over) return;
-    if (unprocessed && this.#passed?.whole !== false && this.#status === undefined) {
+    if (unprocessed && this.#passed?.whole !== false && this.status === undefined) {
       const { clock, target } = this.#session;
-      if (target.mayOpenAgain(clock.monotonic() - this.#startedAt)) {
+      if (target.mayOpenAgain(clock.monotonic() - this.startedAt)) {
         void this.#openAgain(this.#refusals++);
         return;
       }
     }
-    if (this.#status === undefined) {
+    if (this.status === undefined) {
       this.#answer(failure);
       return;
     }
@@ -204,13 +219,13 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     try {
       this.#failed?.abandon();
       if (this.#over) return;
-      if (this.#status === undefined) this.#answer(failure);
+      if (this.status === undefined) this.#answer(failure);
       else this.#break(failure);
     } catch (error) {
       this.#session.counters.caught(error);
       this.#over = true;
       this.#passed?.drop();
-      this.#hold?.cancel();
+      this.hold?.cancel();
       this.#stream.reset(Http2ErrorCode.INTERNAL_ERROR);
     }
   }
@@ -235,7 +250,9 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     const outgoing = this.#outgoing;
     if (outgoing === undefined) return;
     try {
-      const upstream = await this.#session.target.open(this.#protocol(outgoing), outgoing, this, fresh);
+      const { target } = this.#session;
+      const protocol = applicationProtocol(target.protocol, outgoing.version);
+      const upstream = await target.open(protocol, outgoing, this, fresh);
       this.#opened(upstream);
     } catch (error) {
       this.#die(this.#session.counters.caught(error));
@@ -266,28 +283,21 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     return { method, path, authority, version, framing, fields, client: rules.client };
   }
 
-  /** What the Service says that its pods speak, else what the client's application speaks. */
-  #protocol({ version }: OutgoingRequest): 'http1' | 'http2' {
-    const { protocol } = this.#session.target;
-    if (protocol === 'http1' || protocol === 'http2') return protocol;
-    return version === 'HTTP/2' ? 'http2' : 'http1';
-  }
-
   #readGrpc(fields: readonly Field[]): void {
     const status = valueOf(fields, 'grpc-status');
-    if (status !== undefined) this.#grpcStatus = Number(status);
+    if (status !== undefined) this.grpcStatus = Number(status);
   }
 
   /** Answers in the target's stead, saying why. */
   #answer(failure: ProxyFailure): void {
     const grpc = isGrpc(this.#request?.fields ?? []);
     if (failure.breaks || (grpc && failure.code !== undefined)) return this.#break(failure);
-    this.#status = failure.status;
+    this.status = failure.status;
     this.#session.counters.failure(failure.kind);
     const message = failure.message.replace(/[^\x20-\x7e]/g, '?');
     if (grpc) {
-      this.#status = 200;
-      this.#grpcStatus = failure.grpc;
+      this.status = 200;
+      this.grpcStatus = failure.grpc;
       const encoded = message.replaceAll('%', '%25');
       this.#stream.head(
         [
@@ -343,43 +353,19 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler {
     if (this.#over) return;
     this.#over = true;
     this.#passed?.drop();
-    this.#hold?.cancel();
+    this.hold?.cancel();
     for (const chunk of this.#held ?? []) this.#stream.consumed(chunk.length);
     this.#held = undefined;
-    if (this.#status !== undefined) {
+    if (this.status !== undefined) {
       const { counters, target } = this.#session;
-      counters.response(target.label, this.#status, this.#firstByteMs ?? this.#elapsed(), this.#grpcStatus);
+      counters.response(target.label, this.status, this.firstByteMs ?? this.#elapsed(), this.grpcStatus);
     }
-    const { accessLog } = this.#session;
-    if (accessLog.wants(this.#status, failure?.kind, this.#grpcStatus)) this.#log(failure);
+    recordAccess(this.#session, this, this.#upstream ?? this.#failed, failure);
   }
 
   /** Milliseconds since the request came. */
   #elapsed(): number {
-    return this.#session.clock.monotonic() - this.#startedAt;
-  }
-
-  #log(failure: ProxyFailure | undefined): void {
-    const { accessLog, target, clientName, via } = this.#session;
-    accessLog.record({
-      client: clientName,
-      via,
-      target: target.label,
-      endpoint: (this.#upstream ?? this.#failed)?.endpoint,
-      tries: (this.#upstream ?? this.#failed)?.tries,
-      protocol: 'http2',
-      method: this.#request?.method,
-      path: this.#request?.path,
-      status: this.#status,
-      grpcStatus: this.#grpcStatus,
-      bytesIn: this.#bytesIn,
-      bytesOut: this.#bytesOut,
-      firstByteMs: this.#firstByteMs,
-      totalMs: this.#elapsed(),
-      failure: failure?.kind,
-      reason: failure?.message,
-      fault: this.#hold?.mark,
-    });
+    return this.#session.clock.monotonic() - this.startedAt;
   }
 }
 

@@ -3,6 +3,7 @@ import { type Connection, type ConnectionHandler, NOBODY } from '../io/connectio
 import { ProxyFailure } from '../http/failures.ts';
 import type { Hold } from '../filters/admission.ts';
 import type { PickedEndpoint } from '../upstream/balancer/endpoint.ts';
+import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Flow, Session } from './session.ts';
 import { spliceConnections, type SpliceWatch } from '../io/splice.ts';
 
@@ -11,10 +12,10 @@ const EMPTY = Buffer.alloc(0);
 const MAX_HELD = 64 * 1024;
 
 /** Carries raw bytes: one connection to an endpoint for one of the client. A server may speak first. */
-export class OpaqueFlow implements Flow, ConnectionHandler {
+export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
   readonly #session: Session;
   readonly #watch: SpliceWatch | undefined;
-  readonly #startedAt: number;
+  readonly startedAt: number;
   /** It has been counted as a raw connection. */
   #counted = false;
   /** The client is somebody else's now. */
@@ -25,13 +26,25 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   /** What came before there was an endpoint. */
   #held: Buffer = EMPTY;
   #clientEnded = false;
-  /** Where something stands before the target that makes the connection wait. */
-  #delay: Hold | undefined;
+  /** Where an admission filter makes the connection wait. */
+  hold: Hold | undefined;
 
   constructor(session: Session, watch?: SpliceWatch) {
     this.#session = session;
     this.#watch = watch;
-    this.#startedAt = session.clock.monotonic();
+    this.startedAt = session.clock.monotonic();
+  }
+
+  get protocol(): 'opaque' {
+    return 'opaque';
+  }
+
+  get bytesIn(): number {
+    return this.#session.client.bytesRead;
+  }
+
+  get bytesOut(): number {
+    return this.#session.client.bytesWritten;
   }
 
   /** @param first bytes that have been read already, and may pass */
@@ -46,12 +59,12 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
     this.#held = first;
     if (target.filter === undefined) return this.#open();
     client.handler = this;
-    this.#delay = target.filter.pass(clientName, undefined, {
+    this.hold = target.filter.pass(clientName, undefined, {
       admit: () => this.#safely(() => this.#open()),
       refuse: (failure) => this.#safely(() => this.#refuse(failure)),
     });
     // A client that leaves is noticed only when it is read from.
-    if (this.#delay !== undefined) client.resume();
+    if (this.hold !== undefined) client.resume();
   }
 
   /** What may pass of what the client has sent, a while after it came. */
@@ -71,7 +84,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   /** Gives the client away, as though nothing had been. Whoever takes it reads from it. */
   leave(): void {
     this.#left = true;
-    this.#delay?.cancel();
+    this.hold?.cancel();
     this.#endpoint?.abandon();
     if (this.#upstream === undefined) return;
     this.#upstream.handler = NOBODY;
@@ -134,8 +147,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
 
   onClose(): void {
     // With an endpoint being connected to, it is seen when there is one.
-    if (this.#delay?.waits !== true) return;
-    this.#delay.cancel();
+    if (this.hold?.waits !== true) return;
+    this.hold.cancel();
     this.#log();
   }
 
@@ -156,7 +169,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   #break(failure: ProxyFailure): void {
     const known = this.#failure !== undefined;
     this.#failure ??= failure;
-    this.#delay?.cancel();
+    this.hold?.cancel();
     this.#endpoint?.abandon();
     this.#upstream?.abort(failure);
     this.#session.client.abort(failure);
@@ -175,8 +188,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   #recheck(): void {
     const refusal = this.#check();
     if (refusal === undefined) return;
-    if (this.#delay?.waits === true) {
-      this.#delay.cancel();
+    if (this.hold?.waits === true) {
+      this.hold.cancel();
       return this.#refuse(refusal);
     }
     this.fail(refusal);
@@ -223,21 +236,6 @@ export class OpaqueFlow implements Flow, ConnectionHandler {
   }
 
   #log(): void {
-    const { accessLog, target, clientName, via, client, clock } = this.#session;
-    if (!accessLog.wants(undefined, this.#failure?.kind)) return;
-    const endpoint = this.#endpoint;
-    accessLog.record({
-      client: clientName,
-      via,
-      target: target.label,
-      endpoint: endpoint === undefined ? undefined : `${endpoint.host}:${endpoint.port}`,
-      protocol: 'opaque',
-      bytesIn: client.bytesRead,
-      bytesOut: client.bytesWritten,
-      totalMs: clock.monotonic() - this.#startedAt,
-      failure: this.#failure?.kind,
-      reason: this.#failure?.message,
-      fault: this.#delay?.mark,
-    });
+    recordAccess(this.#session, this, this.#endpoint, this.#failure);
   }
 }

@@ -2,8 +2,8 @@ import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import { Flag } from './frames.ts';
 
 /** Longest header block as it is on the wire, and how many CONTINUATION frames it may take (CVE-2024-27316: floods of them). */
-const MAX_BLOCK = 64 * 1024;
-const MAX_CONTINUATIONS = 16;
+export const MAX_BLOCK = 64 * 1024;
+export const MAX_CONTINUATIONS = 16;
 const EMPTY = Buffer.alloc(0);
 
 /** Puts a header block together that may come in several frames (RFC 9113 section 4.3). */

@@ -56,7 +56,7 @@ export interface Http2Options {
   readonly connectionWindow?: number;
   /** Unconsumed bytes of all streams together from which the connection window is no longer given back; default 8 MiB. */
   readonly maxUnconsumed?: number;
-  /** Server: streams that a client may have open; default 256. */
+  /** Server: streams that a client may have open; default `MAX_OPEN`. */
   readonly maxStreams?: number;
   /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
   readonly resetLimit?: AbuseLimit;
@@ -78,7 +78,10 @@ export interface Http2Options {
   readonly keepAliveTimeoutMs?: number;
 }
 
-const MAX_HEADER_LIST = 64 * 1024;
+/** Streams that a client may have open; said in SETTINGS. */
+export const MAX_OPEN = 256;
+/** Fields of one head, counted as RFC 9113 section 6.5.2 does (bytes); said in SETTINGS, and more is answered 431. */
+export const MAX_HEADER_LIST = 64 * 1024;
 const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
 const DRAINING = Buffer.from('draining', 'latin1');
 /** How long a client that is told of the end has to answer. */
@@ -132,7 +135,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#budget = new PeerAbuseBudget(options.clock, options.resetLimit);
     this.#streamWindow = options.streamWindow ?? DEFAULT_WINDOW;
     this.#connectionWindow = connectionWindowOf(options.connectionWindow ?? 1024 * 1024);
-    this.#maxStreams = options.maxStreams ?? 256;
+    this.#maxStreams = options.maxStreams ?? MAX_OPEN;
     this.#room = options.maxOpened ?? MAX_OPENED;
     this.#trusted = options.trustedStreams ?? Math.min(this.#room, MAX_OPENED);
     this.#sender = new Sender(bytes, {

@@ -18,7 +18,7 @@ import { HpackEncoder } from './hpack/encoder.ts';
 import type { Http2Stream } from './stream.ts';
 
 /** Unsent bytes at which a peer that makes us answer and does not read is given up. */
-const MAX_UNREAD = 4 * 1024 * 1024;
+export const MAX_UNREAD = 4 * 1024 * 1024;
 /** A DATA frame below this, because the peer's window allows no more, is dribble. */
 const TINY = 128;
 

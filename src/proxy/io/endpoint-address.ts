@@ -15,3 +15,8 @@ export interface EndpointPlace {
   /** Absent: plain. */
   readonly mesh?: MeshPeer;
 }
+
+/** A mesh proxy takes requests for HTTP/1 applications over HTTP/2, unless it does not look into them. */
+export function isUpgrading({ mesh }: EndpointPlace): boolean {
+  return mesh?.opaque === false;
+}

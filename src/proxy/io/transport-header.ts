@@ -1,3 +1,4 @@
+import { withoutFinalDot } from '../../base/dns-name.ts';
 import {
   bytesField,
   bytesOf,
@@ -99,7 +100,7 @@ function decodeName(bytes: Buffer): string {
 
 /** A DNS name in the one spelling that look-ups use: lower case, without the dot at its end; undefined for what is none. */
 export function plainHost(name: string): string | undefined {
-  const plain = name.endsWith('.') ? name.slice(0, -1) : name;
+  const plain = withoutFinalDot(name);
   return plain.length <= MAX_DNS_NAME && DNS_NAME.test(plain) ? plain.toLowerCase() : undefined;
 }
 

@@ -1,3 +1,4 @@
+import { serviceOf } from '../../api/ports/target-key.ts';
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
 import { Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import type { Registry } from '../../telemetry/registry.ts';
@@ -6,6 +7,7 @@ import { type ConnectionCounts, OTHER } from './connection-counters.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { routeFamilies, writeRoutes } from './route-exposition.ts';
 import type { FailureKind } from '../http/failures.ts';
+import { isFailedAnswer } from '../http/classify.ts';
 
 /** Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress. */
 export type Side = 'inbound' | 'outbound';
@@ -134,8 +136,6 @@ const OF_CLIENT: ReadonlySet<string> = new Set<FailureKind>([
   'gateway loop',
 ]);
 
-const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
-
 /** linkerd2-proxy's names of session protocols. */
 const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'http/2', opaque: '' };
 
@@ -169,7 +169,6 @@ export function countersExposition(
       const [label = '', route = ''] = readKey(key);
       return [label, route, numbers] as const;
     }),
-    serviceOf,
   );
   writeConnections(out, snapshot, side, server);
   if (side === 'inbound') {
@@ -196,8 +195,7 @@ function writeRequests(out: Exposition, { targets }: CountersSnapshot): void {
     labelled.values().flatMap(([labels, { responses }]) =>
       Object.entries(responses).map(([key, { count }]) => {
         const { status, grpc } = readResponseKey(Number(key));
-        const failed = status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc));
-        const classification = failed ? 'failure' : 'success';
+        const classification = isFailedAnswer(status, grpc) ? 'failure' : 'success';
         const of = { ...labels, status_code: status === 0 ? OTHER : status, classification };
         return [grpc === undefined ? of : { ...of, grpc_status: grpc }, count] as const;
       }),
@@ -350,18 +348,6 @@ export function targetLabels(label: string): LabelValues {
   const service = serviceOf(label);
   if (service === undefined) return { authority: label };
   return { authority: label, dst_service: service.name, dst_namespace: service.namespace };
-}
-
-/** The Service in `[host.]name.namespace.svc.domain:port`. */
-export function serviceOf(
-  label: string,
-): { readonly name: string; readonly namespace: string; readonly port: string } | undefined {
-  const colon = label.lastIndexOf(':');
-  const parts = label.slice(0, colon).split('.');
-  const at = parts.indexOf('svc', 2);
-  const [name, namespace] = [parts[at - 2], parts[at - 1]];
-  if (at < 0 || name === undefined || namespace === undefined) return undefined;
-  return { name, namespace, port: label.slice(colon + 1) };
 }
 
 /** The gateway's port as Linkerd's chart names it; an egress has many ports. */

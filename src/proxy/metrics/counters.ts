@@ -1,3 +1,5 @@
+import { splitTargetKey, targetKey } from '../../api/ports/target-key.ts';
+import { plainName } from '../../base/dns-name.ts';
 import type { Clock } from '../../base/clock.ts';
 import { ConnectionCounters, type ConnectionCounts, NO_CONNECTIONS, OTHER } from './connection-counters.ts';
 import { type Boundary, internalError } from '../http/failure-boundary.ts';
@@ -164,8 +166,8 @@ export class ProxyCounters implements Boundary {
   /** A transport header has come. */
   header(protocol: string, name: string, port: number, client = ''): void {
     // Case and a trailing dot do not matter to whoever looks the name up, so they must not make series.
-    const plain = (name.endsWith('.') ? name.slice(0, -1) : name).toLowerCase();
-    const known = name === '' || this.#exists(`${plain}:${port}`);
+    const plain = plainName(name);
+    const known = name === '' || this.#exists(targetKey(plain, port));
     const target = known ? keyOf(plain, port) : keyOf(OTHER, 0);
     addBounded(this.headers, keyOf(protocol, target, this.#client(client)), keyOf(protocol, OTHER, 0, OTHER));
   }
@@ -273,8 +275,8 @@ export class ProxyCounters implements Boundary {
     this.#gone.delete(label);
     this.targets.delete(label);
     for (const key of this.#routes.keys()) if (key.startsWith(label + SEPARATOR)) this.#routes.delete(key);
-    const colon = label.lastIndexOf(':');
-    const inKey = SEPARATOR + keyOf(label.slice(0, colon), label.slice(colon + 1)) + SEPARATOR;
+    const { name, port } = splitTargetKey(label);
+    const inKey = SEPARATOR + keyOf(name, port) + SEPARATOR;
     for (const key of this.headers.keys()) if (key.includes(inKey)) this.headers.delete(key);
     for (const counts of [this.rateLimits, this.faults])
       for (const key of counts.keys()) if (key.startsWith(label + SEPARATOR)) counts.delete(key);

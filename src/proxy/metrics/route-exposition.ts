@@ -1,3 +1,4 @@
+import { backendOf } from '../../api/ports/target-key.ts';
 import { type Exposition, type LabelValues, type MetricFamily } from '../../telemetry/exposition.ts';
 import { LATENCY_BUCKETS, readResponseKey, type ResponseNumbers } from './histogram.ts';
 import { readAnswerKey, type RouteCounts } from './route-counters.ts';
@@ -72,18 +73,16 @@ interface Sample {
 /**
  * Writes what was counted of routes.
  * @param routes by target and route
- * @param serviceOf the Service in `name:port`
  */
 export function writeRoutes(
   out: Exposition,
   routes: Iterable<readonly [label: string, route: string, RouteCounts]>,
-  serviceOf: (label: string) => { name: string; namespace: string; port: string } | undefined,
 ): void {
   const samples = [...routes].map(
     ([dst, name, numbers]): Sample => ({
       numbers,
       route: { direction: 'outbound', dst, ...(name === '' ? {} : { rt_route: name }) },
-      retry: retryLabels(dst, name, serviceOf(dst)),
+      retry: retryLabels(dst, name),
     }),
   );
   writeTraffic(out, samples);
@@ -100,17 +99,8 @@ export function writeRoutes(
   );
 }
 
-function retryLabels(
-  dst: string,
-  route: string,
-  service: { readonly name: string; readonly namespace: string; readonly port: string } | undefined,
-): LabelValues {
-  const colon = dst.lastIndexOf(':');
-  const { name, namespace, port } = service ?? {
-    name: dst.slice(0, colon),
-    namespace: '',
-    port: dst.slice(colon + 1),
-  };
+function retryLabels(dst: string, route: string): LabelValues {
+  const { name, namespace, port } = backendOf(dst);
   const plain = route === '';
   return {
     parent_group: 'core',

@@ -1,3 +1,4 @@
+import { splitTargetKey } from '../../api/ports/target-key.ts';
 import { type FailureKind, failures, ProxyFailure } from '../http/failures.ts';
 import { About, type Field, makeField, valueOf } from '../http/fields.ts';
 import type { SessionProtocol } from '../http/messages.ts';
@@ -99,9 +100,9 @@ function isPseudo({ about }: Field): boolean {
 }
 
 function readTarget(target: string | undefined): { readonly name: string; readonly port: number } {
-  const [, host = '', digits = ''] = /^(.+):(\d{1,5})$/.exec(target ?? '') ?? [];
-  const name = plainHost(host);
-  const port = Number(digits);
+  const parts = splitTargetKey(target ?? '');
+  const name = plainHost(parts.name);
+  const port = /^\d{1,5}$/.test(parts.port) ? Number(parts.port) : 0;
   if (name === undefined || port < 1 || port > 65_535)
     throw new ProxyFailure('bad request', 'the stream does not say which service it is for');
   return { name, port };

@@ -1,4 +1,3 @@
-import type { EndpointPlace } from '../io/endpoint-address.ts';
 import type { Connection } from '../io/connection.ts';
 import type { PickedEndpoint } from './balancer/endpoint.ts';
 
@@ -15,8 +14,3 @@ export interface ConnectionLease {
 
 /** What connections are leased for. */
 export type LeasePurpose = 'http1' | 'opaque';
-
-/** A mesh proxy takes requests for HTTP/1 applications over HTTP/2. */
-export function isUpgraded(protocol: 'http1' | 'http2', { mesh }: EndpointPlace): boolean {
-  return protocol === 'http1' && mesh?.opaque === false;
-}

@@ -71,7 +71,7 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
   }
 
   get endpoint(): string {
-    return `${this.#lease.endpoint.host}:${this.#lease.endpoint.port}`;
+    return this.#lease.endpoint.endpoint;
   }
 
   /** Sends the request's head. */

@@ -9,9 +9,9 @@ import { ORIG_PROTO, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import { MALFORMED_LENGTH } from '../http2/stream-table.ts';
 import type { PickedEndpoint } from './balancer/endpoint.ts';
+import { isFailedAnswer } from '../http/classify.ts';
 
 /** gRPC statuses that count against the endpoint (wire protocol 4). */
-const GRPC_FAILURES = new Set(['2', '4', '7', '13', '14', '15']);
 const SCHEME = makeField(':scheme', 'http');
 
 export interface Http2UpstreamOptions {
@@ -52,7 +52,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
   }
 
   get endpoint(): string {
-    return `${this.#options.endpoint.host}:${this.#options.endpoint.port}`;
+    return this.#options.endpoint.endpoint;
   }
 
   /** Sends the request's head. */
@@ -176,7 +176,7 @@ export class Http2Upstream implements Upstream, StreamHandler {
     if (this.#judged) return;
     this.#judged = true;
     const { endpoint } = this.#options;
-    if (status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc))) endpoint.fail();
+    if (isFailedAnswer(status, grpc === undefined ? undefined : Number(grpc))) endpoint.fail();
     else endpoint.succeed(at - this.#startedAt, at);
   }
 

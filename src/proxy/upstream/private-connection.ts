@@ -16,7 +16,7 @@ export class PrivateConnection implements ConnectionHandler {
       connection.destroy();
       return;
     }
-    this.#lease = { endpoint: endpoint.endpoint.begin(), connection, reused: true, since: now };
+    this.#lease = { endpoint: endpoint.state.begin(), connection, reused: true, since: now };
     connection.handler = this;
     connection.resume();
   }

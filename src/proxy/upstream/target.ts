@@ -6,26 +6,16 @@ import { ProxyCounters } from '../metrics/counters.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import { Balancer, type EndpointAddress } from './balancer/balancer.ts';
 import { type PickedEndpoint, DEFAULT_ACCRUAL, type EndpointState } from './balancer/endpoint.ts';
-import { ConnectLimit } from './connect-limit.ts';
 import { ProxyFailure } from '../http/failures.ts';
 import type { Field } from '../http/fields.ts';
 import type { AdmissionFilter } from '../filters/admission.ts';
-import { Http1Upstream } from './http1-request.ts';
-import type { Http2Connection } from '../http2/http2-connection.ts';
-import { Http2Pool } from './http2-pool.ts';
-import { Http2Upstream } from './http2-request.ts';
-import { Http1Pool } from './http1-pool.ts';
+import { EndpointConnections } from './endpoint-connections.ts';
 import { RequestPolicy } from './retry/policy.ts';
 import { RetryingRequest, type AttemptOpener } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
-import { isUpgraded, type ConnectionLease, type LeasePurpose } from './connection-lease.ts';
-import {
-  MAX_PENDING,
-  MAX_WAITING,
-  type StreamCarrier,
-  type TargetOptions,
-  type TargetRules,
-} from './target-options.ts';
+import type { ConnectionLease, LeasePurpose } from './connection-lease.ts';
+import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
+import { someOverHttp2 } from './transport.ts';
 
 const FAILFAST_MS = 3000;
 /** Waits between rounds over endpoints that cannot be connected to (Linkerd's). */
@@ -34,17 +24,15 @@ const RECONNECT = { minMs: 100, maxMs: 500 } as const;
 const REFUSED = { minMs: 2, maxMs: 100 } as const;
 /** After so long without a failure the next one begins an outage of its own. */
 const OUTAGE_OVER_MS = 10_000;
+
 /** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
 export class Target implements AttemptOpener, Boundary {
   readonly label: string;
   readonly #options: TargetOptions;
   readonly #counters: ProxyCounters;
   readonly #balancer: Balancer;
-  readonly #idle: Http1Pool;
-  readonly #connectLimit: ConnectLimit;
+  readonly #connections: EndpointConnections;
   readonly #waiting = new Set<() => void>();
-  readonly #http2: Http2Pool;
-  readonly #now = () => this.#options.clock.monotonic();
   #failingFast = false;
   /** Since when, and when last, no endpoint could be connected to (monotonic milliseconds). */
   #outage: { readonly since: number; last: number } | undefined;
@@ -61,15 +49,7 @@ export class Target implements AttemptOpener, Boundary {
     this.#options = options;
     this.#counters = options.counters ?? new ProxyCounters();
     this.#balancer = new Balancer(options);
-    const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
-    this.#connectLimit = new ConnectLimit(options.maxOpening);
-    this.#idle = new Http1Pool({ clock, idleMs, max: maxIdle });
-    this.#http2 = new Http2Pool({
-      clock,
-      boundary: this.#counters,
-      dial: (endpoint) => dial(endpoint, 'http2'),
-      pings: ({ mesh }) => proxies || mesh !== undefined,
-    });
+    this.#connections = new EndpointConnections(options, this.#counters);
   }
 
   get counts(): { readonly ready: number; readonly known: number } {
@@ -78,8 +58,8 @@ export class Target implements AttemptOpener, Boundary {
 
   /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only a proxy on the way, or they may be sent more than once. */
   get translates(): boolean {
-    if (this.#policy !== undefined || this.#options.streams?.possible === true) return true;
-    return this.protocol === 'http2' || (this.protocol !== 'opaque' && this.#balancer.meshed);
+    if (this.#policy !== undefined) return true;
+    return someOverHttp2(this.protocol, this.#balancer.upgrading, this.#options.streams);
   }
 
   /** Takes the endpoints, and what is said of them all, as they are now; those that wait for one go on. */
@@ -88,9 +68,7 @@ export class Target implements AttemptOpener, Boundary {
     const { accrual = DEFAULT_ACCRUAL } = this.#options;
     this.#balancer.update(addresses, { ...accrual, ...rules.accrual });
     this.#follow(rules.requests);
-    const current = this.#balancer.endpoints;
-    this.#http2.keepOnly(current);
-    this.#idle.keepOnly(current);
+    this.#connections.keepOnly(this.#balancer.endpoints);
     if (this.#balancer.counts.ready === 0) return;
     this.#failingFast = false;
     for (const wake of this.#waiting) wake();
@@ -125,7 +103,7 @@ export class Target implements AttemptOpener, Boundary {
    * @throws ProxyFailure
    */
   lease(fresh: boolean, protocol: LeasePurpose = 'http1', client?: Field): Promise<ConnectionLease> {
-    return this.#balanced((attempt) => this.#leaseOf(attempt, fresh, protocol, client));
+    return this.#balanced((picked) => this.#connections.lease(picked, fresh, protocol, client));
   }
 
   /**
@@ -171,21 +149,9 @@ export class Target implements AttemptOpener, Boundary {
     fresh: boolean,
     avoid?: Set<EndpointState>,
   ): Promise<Upstream> {
-    return this.#balanced(async (attempt) => {
-      avoid?.add(attempt.endpoint);
-      const { streams } = this.#options;
-      if (streams?.takes(attempt.endpoint) === true) {
-        const upstream = await this.#openStream(streams, attempt, request, handler);
-        if (upstream !== undefined) return upstream;
-      }
-      const upgraded = isUpgraded(protocol, attempt.endpoint);
-      if (protocol === 'http1' && !upgraded) {
-        const lease = await this.#leaseOf(attempt, fresh, 'http1', request.client);
-        return this.#http1Upstream(lease, request, handler);
-      }
-      const connection = await this.#http2Connection(attempt);
-      const on = { connection, endpoint: attempt, upgraded, startedAt: undefined };
-      return this.#http2Upstream(on, request, handler);
+    return this.#balanced((picked) => {
+      avoid?.add(picked.state);
+      return this.#connections.open(picked, protocol, request, handler, fresh);
     }, avoid);
   }
 
@@ -199,31 +165,17 @@ export class Target implements AttemptOpener, Boundary {
     if (this.#policy !== undefined) return this.#several(this.#policy, protocol, request, handler);
     const endpoint = this.#pickNow();
     if (endpoint === undefined) return undefined;
-    const { streams } = this.#options;
-    if (streams?.takes(endpoint) === true) {
-      const connection = streams.ready(endpoint);
-      if (connection === undefined) return undefined;
-      this.#outage = undefined;
-      const { target: carried } = streams;
-      const on = { connection, endpoint: endpoint.begin(), upgraded: true, startedAt: now, carried };
-      return this.#http2Upstream(on, request, handler);
-    }
-    const upgraded = isUpgraded(protocol, endpoint);
-    if (protocol === 'http1' && !upgraded) {
-      const lease = this.#leaseIdle(endpoint);
-      return lease === undefined ? undefined : this.#http1Upstream(lease, request, handler);
-    }
-    const connection = this.#http2.take(endpoint);
-    if (connection === undefined) return undefined;
-    this.#outage = undefined;
-    const on = { connection, endpoint: endpoint.begin(), upgraded, startedAt: now };
-    return this.#http2Upstream(on, request, handler);
+    const upstream = this.#connections.openNow(endpoint, protocol, request, handler, now);
+    if (upstream !== undefined) this.#outage = undefined;
+    return upstream;
   }
 
   /** As `lease`, where an unused connection is at hand. */
   leaseNow(): ConnectionLease | undefined {
     const endpoint = this.#pickNow();
-    return endpoint === undefined ? undefined : this.#leaseIdle(endpoint);
+    const lease = endpoint === undefined ? undefined : this.#connections.leaseNow(endpoint);
+    if (lease !== undefined) this.#outage = undefined;
+    return lease;
   }
 
   #pickNow(): EndpointState | undefined {
@@ -231,72 +183,6 @@ export class Target implements AttemptOpener, Boundary {
     if (this.#balancer.pending + this.#waiting.size + this.#retrying >= maxPending) return undefined;
     const picked = this.#balancer.pick();
     return 'none' in picked ? undefined : picked.endpoint;
-  }
-
-  #leaseIdle(endpoint: EndpointState): ConnectionLease | undefined {
-    const connection = this.#idle.take(endpoint);
-    if (connection === undefined) return undefined;
-    this.#outage = undefined;
-    const since = this.#options.clock.monotonic();
-    return { endpoint: endpoint.begin(), connection, reused: true, since };
-  }
-
-  #http1Upstream(lease: ConnectionLease, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
-    const upstream = new Http1Upstream({ lease, target: this, request, handler, now: this.#now });
-    upstream.start();
-    return upstream;
-  }
-
-  /** Undefined where the endpoint turns out to take no streams. */
-  async #openStream(
-    streams: StreamCarrier,
-    attempt: PickedEndpoint,
-    request: OutgoingRequest,
-    handler: UpstreamHandler,
-  ): Promise<Upstream | undefined> {
-    for (;;) {
-      const connection = streams.ready(attempt.endpoint);
-      // Nothing may come between the look for room and its use: many may have waited for the same connection.
-      if (connection !== undefined) {
-        const { target: carried } = streams;
-        const on = { connection, endpoint: attempt, upgraded: true, startedAt: undefined, carried };
-        return this.#http2Upstream(on, request, handler);
-      }
-      if (!(await streams.prepare(attempt.endpoint))) return undefined;
-      attempt.connected();
-    }
-  }
-
-  #http2Upstream(
-    on: {
-      readonly connection: Http2Connection;
-      readonly endpoint: PickedEndpoint;
-      readonly upgraded: boolean;
-      readonly startedAt: number | undefined;
-      readonly carried?: Field;
-    },
-    request: OutgoingRequest,
-    handler: UpstreamHandler,
-  ): Upstream {
-    const { connection, endpoint, upgraded, startedAt, carried } = on;
-    // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind a gateway, the gateway knows.
-    const wrapped = upgraded && carried === undefined;
-    const told =
-      wrapped && request.version === 'HTTP/2' ? { ...request, version: 'HTTP/1.1' as const } : request;
-    const { label } = this;
-    const upstream = new Http2Upstream({
-      label,
-      connection,
-      endpoint,
-      request: told,
-      handler,
-      now: this.#now,
-      startedAt,
-      carried,
-      upgraded,
-    });
-    upstream.start();
-    return upstream;
   }
 
   /** Whether a request that its endpoint has not looked at (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7) may be sent again after so long. */
@@ -312,42 +198,13 @@ export class Target implements AttemptOpener, Boundary {
   }
 
   /** Takes back a connection that can carry another request. */
-  giveBack({ endpoint: { endpoint }, connection }: ConnectionLease): void {
-    if (connection.closed || connection.personal === true || !this.#balancer.has(endpoint))
-      connection.destroy();
-    else this.#idle.put(endpoint, connection);
-  }
-
-  async #leaseOf(
-    attempt: PickedEndpoint,
-    fresh: boolean,
-    protocol: LeasePurpose,
-    client?: Field,
-  ): Promise<ConnectionLease> {
-    const since = () => this.#options.clock.monotonic();
-    const idle = fresh ? undefined : this.#idle.take(attempt.endpoint);
-    if (idle !== undefined) return { endpoint: attempt, connection: idle, reused: true, since: since() };
-    return this.#connectLimit.run(attempt.endpoint, async (waited) => {
-      const back = fresh || !waited ? undefined : this.#idle.take(attempt.endpoint);
-      if (back !== undefined) return { endpoint: attempt, connection: back, reused: true, since: since() };
-      const connection = await this.#options.dial(attempt.endpoint, protocol, client);
-      // Of raw bytes nobody can say more than that they were taken.
-      if (protocol === 'opaque') attempt.accepted();
-      else attempt.connected();
-      return { endpoint: attempt, connection, reused: false, since: since() };
-    });
-  }
-
-  async #http2Connection(attempt: PickedEndpoint): Promise<Http2Connection> {
-    const { endpoint } = attempt;
-    const connection = await this.#http2.connection(endpoint);
-    attempt.connected();
-    return connection;
+  giveBack(lease: ConnectionLease): void {
+    this.#connections.giveBack(lease);
   }
 
   /** Picks endpoints until one can be used. When none can be connected to, begins again for a while: nothing has been sent, and what is being replaced is back in a moment. */
   async #balanced<T>(
-    use: (attempt: PickedEndpoint) => Promise<T>,
+    use: (picked: PickedEndpoint) => Promise<T>,
     avoid?: ReadonlySet<EndpointState>,
   ): Promise<T> {
     this.#admit();
@@ -355,26 +212,26 @@ export class Target implements AttemptOpener, Boundary {
     let last: unknown;
     let round = 0;
     for (;;) {
-      const picked = this.#balancer.pick(tried);
-      if ('none' in picked) {
-        if (picked.none === 'no endpoints') await this.#untilReady();
+      const pick = this.#balancer.pick(tried);
+      if ('none' in pick) {
+        if (pick.none === 'no endpoints') await this.#untilReady();
         // Where there is no other endpoint, one that was to be avoided is better than none.
         else if (last !== undefined && !(await this.#mayTryAgain(round++))) throw last;
         tried = undefined;
         continue;
       }
-      const attempt = picked.endpoint.begin();
+      const picked = pick.endpoint.begin();
       try {
-        const used = await use(attempt);
+        const used = await use(picked);
         this.#outage = undefined;
         return used;
       } catch (error) {
         if (!(error instanceof ProxyFailure) || error.kind === 'internal error') {
-          attempt.abandon();
+          picked.abandon();
           throw this.caught(error);
         }
-        attempt.failConnect();
-        tried = (tried ?? new Set()).add(picked.endpoint);
+        picked.failConnect();
+        tried = (tried ?? new Set()).add(picked.state);
         last = error;
       }
     }

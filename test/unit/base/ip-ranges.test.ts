@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { addressBytes, IpRanges, neverRemote } from '../../../src/base/ip-ranges.ts';
+import { expectUnnoticed } from '../../support/linear-time.ts';
 
 describe('addresses that no other cluster can have', () => {
   // Each of these was, in some product, the form that slipped through a filter for 127.0.0.1 or 169.254.169.254.
@@ -59,10 +60,10 @@ describe('addresses that no other cluster can have', () => {
     it(`${address} is an address like any other`, () => expect(neverRemote(address)).to.equal(undefined));
 
   it('costs no more than its length, whatever the text', () => {
-    const started = performance.now();
-    for (const text of ['1'.repeat(1_000_000), ':'.repeat(1_000_000), '1.'.repeat(500_000)])
+    for (const text of ['1'.repeat(1_000_000), ':'.repeat(1_000_000), '1.'.repeat(500_000)]) {
       expect(neverRemote(text)).to.equal('not an IP address');
-    expect(performance.now() - started).to.be.lessThan(50);
+      expectUnnoticed(() => neverRemote(text), `neverRemote of ${text.slice(0, 2)}…`);
+    }
   });
 });
 

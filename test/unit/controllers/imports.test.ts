@@ -8,7 +8,7 @@ import { IndexedStore } from '../../../src/kube/informer/store.ts';
 import { DEFAULT_POLICY, NamePatterns } from '../../../src/api/link/import-policy.ts';
 import { DropGuard } from '../../../src/controllers/removals/drop-guard.ts';
 import { allocateEgressPorts } from '../../../src/controllers/egress-ports/port-choice.ts';
-import { decideMember } from '../../../src/controllers/federated/federated-plan.ts';
+import { decideMember } from '../../../src/controllers/federated/federated-verdict.ts';
 import { Importer, TAKES_ALL, type ImporterOptions } from '../../../src/controllers/reconcile/importer.ts';
 import { controlNamespaces, importRefusal } from '../../../src/controllers/imports/import-rules.ts';
 import {

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { type TargetSource, type TargetSpec, targetKey } from '../../../src/discovery/target-spec.ts';
+import { targetKey } from '../../../src/api/ports/target-key.ts';
+import type { TargetSource, TargetSpec } from '../../../src/discovery/target-spec.ts';
 import { bestReadiness, targetQuestion, targetReadiness } from '../../../src/gateway/target-readiness.ts';
 
 const endpoint = (ready: boolean) => ({ host: '10.0.0.1', port: 8080, ready });

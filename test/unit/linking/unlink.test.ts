@@ -29,8 +29,13 @@ const ours: LinkObject = {
 };
 const theirs: LinkObject = { metadata: { name: 'west', namespace: 'links' } };
 const lease = (ageMs: number, holder = 'pod-1') => ({
-  metadata: { name: 'service-mirror-write-west', namespace: 'links' },
-  spec: { holderIdentity: holder, leaseDurationSeconds: 30, renewTime: new Date(NOW - ageMs) as never },
+  metadata: {
+    name: 'service-mirror-write-west',
+    namespace: 'links',
+    managedFields: [{ manager: 'node', time: new Date(NOW - ageMs) }],
+  },
+  // Of a clock that is an hour slow: it is not gone by.
+  spec: { holderIdentity: holder, leaseDurationSeconds: 30, renewTime: new Date(NOW - 3_600_000) as never },
 });
 const mirror = (name: string, origin?: string, cluster = 'west'): V1Service => ({
   metadata: {

@@ -29,6 +29,15 @@ describe('import rule', () => {
     expect(violations('base/a.ts', text)).to.have.length(1);
   });
 
+  it('is through with a list of many comments', () => {
+    // Each comment could be read in as many ways as it is long: a chain of policies with a comment a line never came to an end.
+    const chain = Array.from(
+      { length: 40 },
+      (_, n) => `    // Make sure of it, number ${n}.\n    check${n},\n`,
+    );
+    expect(violations('base/a.ts', `export const chain = [\n${chain.join('')}];\n`)).to.deep.equal([]);
+  });
+
   it('holds for imports of types', () => {
     for (const text of [
       `import type { X } from '../cli/x.ts';`,

@@ -10,21 +10,14 @@ import { startTimeOf } from '../../testbed/processes.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
 
-/** Runs `npm test -- unit` on one file of our own making; its last line and exit code are what CI believes. */
+/** Runs `npm test -- unit` on files of our own making; its last line and exit code are what CI believes. */
 function run(
   file: string,
   body: string,
+  ...rest: string[]
 ): { lastLine: string | undefined; status: number | null; output: string } {
   writeFileSync(file, body);
-  const args = [
-    path.join(root, 'scripts/test.ts'),
-    'unit',
-    '--no-config',
-    '--extension',
-    'mjs',
-    '--spec',
-    file,
-  ];
+  const args = [path.join(root, 'scripts/test.ts'), 'unit', file, ...rest];
   const { stdout, status } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root });
   return { lastLine: stdout.trimEnd().split('\n').at(-1), status, output: stdout };
 }
@@ -66,6 +59,97 @@ describe('scripts/test.ts', () => {
     expect(lastLine).to.equal('0 passed, 1 failed');
     expect(status).to.equal(1);
   });
+
+  describe('in several processes', () => {
+    /** Runs a sample beside another file, each in its own process. */
+    function runBoth(body: string, other: string, ...rest: string[]) {
+      const second = path.join(temp(), 'other.mjs');
+      writeFileSync(second, other);
+      return run(file(), body, second, '--shards', '2', ...rest);
+    }
+
+    const passing = `describe('other', () => { it('c', () => {}); });`;
+
+    it('adds up what they counted', () => {
+      const { lastLine, status, output } = runBoth(`it('a', () => {}); it('b', () => {});`, passing);
+      expect(lastLine).to.equal('3 passed, 0 failed');
+      expect(status).to.equal(0);
+      expect(output).to.match(/unit 1 of 2: ended after \d+ s[^]*unit 2 of 2: ended/);
+    });
+
+    it('says what a suite of a file said in one piece, and failures whole and last', () => {
+      // Each writes while the other does: without pieces, lines of both would take turns.
+      const talking = (name: string) => `describe('${name}', () => {
+        for (let n = 0; n < 20; n++) it('${name} ' + n, async () => {
+          process.stdout.write('${name} says ' + n + '\\n');
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          if (n === 19) throw new Error('${name} is wrong');
+        });
+      });`;
+      const { lastLine, output } = runBoth(talking('left'), talking('right'));
+      expect(lastLine).to.equal('38 passed, 2 failed');
+      for (const name of ['left', 'right']) {
+        const lines = output.split('\n');
+        const said = lines.flatMap((line, index) =>
+          line === `${name} says 0` || line === `${name} says 19` ? [index] : [],
+        );
+        const piece = lines.slice(said[0], said[1]).join('\n');
+        expect(piece).not.to.include(name === 'left' ? 'right' : 'left');
+        expect(output.lastIndexOf(`Error: ${name} is wrong`)).to.be.above(output.lastIndexOf('says 19'));
+      }
+    });
+
+    it('counts what others passed when one dies', () => {
+      const { lastLine, status, output } = runBoth(
+        `it('a', () => { process.kill(process.pid, 'SIGKILL'); });`,
+        passing,
+      );
+      expect(output).to.match(/unit \d of 2 tests: mocha ended with SIGKILL before its tests were through/);
+      expect(lastLine).to.equal('1 passed, 1 failed');
+      expect(status).to.equal(1);
+    });
+
+    it('is content when the pattern is met in one of them, and not when in none', () => {
+      expect(runBoth(`it('a', () => {});`, passing, '--grep', 'other')).to.include({
+        lastLine: '1 passed, 0 failed',
+        status: 0,
+      });
+      const none = runBoth(`it('a', () => {});`, passing, '--grep', 'nowhere');
+      expect(none).to.include({ lastLine: '0 passed, 0 failed', status: 1 });
+      expect(none.output).to.include('no test ran');
+    });
+
+    it('ends although a program that a test left behind holds its output open', () => {
+      const { lastLine, status } = runBoth(
+        `import { spawn } from 'node:child_process';
+         it('a', () => { spawn('sleep', ['30'], { stdio: 'inherit', detached: true }).unref(); });`,
+        passing,
+      );
+      expect(lastLine).to.equal('2 passed, 0 failed');
+      expect(status).to.equal(0);
+    });
+
+    it('ends all of them when it is interrupted', async () => {
+      const waiting = (name: string) => `import { writeFileSync } from 'node:fs';
+        it('waits', (done) => { writeFileSync('${path.join(temp(), name)}', String(process.pid)); setTimeout(done, 30_000); }).timeout(60_000);`;
+      writeFileSync(file(), waiting('one'));
+      writeFileSync(path.join(temp(), 'other.mjs'), waiting('two'));
+      const args = ['scripts/test.ts', 'unit', file(), path.join(temp(), 'other.mjs'), '--shards', '2'];
+      const child = spawn(process.execPath, args, { cwd: root, stdio: 'ignore' });
+      const exited = once(child, 'exit');
+      const pids = await eventually('both to run', () =>
+        ['one', 'two'].map((name) => {
+          const pid = Number(readFileSync(path.join(temp(), name), 'utf8'));
+          expect(startTimeOf(pid)).not.to.equal(undefined);
+          return pid;
+        }),
+      );
+      child.kill('SIGTERM');
+      const [code] = await exited;
+      expect(code).to.equal(1);
+      for (const pid of pids) expect(startTimeOf(pid)).to.equal(undefined);
+    });
+  }).timeout(60_000);
 
   it('explains a flag that it does not understand, and its last line is a failure', () => {
     const args = [path.join(root, 'scripts/test.ts'), '--from', 'banana'];

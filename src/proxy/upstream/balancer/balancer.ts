@@ -1,6 +1,6 @@
 import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import type { EndpointPlace } from '../../io/endpoint-address.ts';
+import { type EndpointPlace, isUpgrading } from '../../io/endpoint-address.ts';
 import {
   type AccrualSettings,
   DEFAULT_ACCRUAL,
@@ -43,7 +43,7 @@ export class Balancer {
   #far = new Tier();
   #known = 0;
   #accrual: AccrualSettings;
-  #meshed = false;
+  #upgrading = false;
 
   constructor(options: BalancerOptions) {
     this.#options = options;
@@ -61,8 +61,8 @@ export class Balancer {
   }
 
   /** Some endpoint takes HTTP/1 requests over HTTP/2. */
-  get meshed(): boolean {
-    return this.#meshed;
+  get upgrading(): boolean {
+    return this.#upgrading;
   }
 
   get endpoints(): ReadonlySet<EndpointState> {
@@ -93,10 +93,10 @@ export class Balancer {
     this.#known = addresses.length;
     this.#near = new Tier();
     this.#far = new Tier();
-    this.#meshed = false;
+    this.#upgrading = false;
     for (const endpoint of this.#members) {
       this.#tierOf(endpoint).add(endpoint);
-      if (endpoint.mesh?.opaque === false) this.#meshed = true;
+      if (isUpgrading(endpoint)) this.#upgrading = true;
     }
   }
 

@@ -190,32 +190,30 @@ export type EndpointOutcome = 'served' | 'failed' | 'connected' | 'refused' | 'u
 
 /** One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not count. */
 export class PickedEndpoint {
-  readonly endpoint: EndpointState;
+  /** What the balancer knows of the endpoint. */
+  readonly state: EndpointState;
   /** Of the endpoint, when the attempt began. */
   readonly era: number;
   #over = false;
 
-  constructor(endpoint: EndpointState, era: number) {
-    this.endpoint = endpoint;
+  constructor(state: EndpointState, era: number) {
+    this.state = state;
     this.era = era;
   }
 
-  get host(): string {
-    return this.endpoint.host;
-  }
-
-  get port(): number {
-    return this.endpoint.port;
+  /** `host:port`, for the access log. */
+  get endpoint(): string {
+    return `${this.state.host}:${this.state.port}`;
   }
 
   /** A new connection to the endpoint stands. */
   connected(): void {
-    this.endpoint.learn(this, 'connected', undefined);
+    this.state.learn(this, 'connected', undefined);
   }
 
   /** The endpoint does what it should; the flow goes on, which may be for hours, and is in hand until it ends. */
   accepted(): void {
-    this.endpoint.learn(this, 'served', undefined);
+    this.state.learn(this, 'served', undefined);
   }
 
   /** The first byte of an answer came after `ms`, or a flow ended (`undefined`). @param now monotonic milliseconds, where they are at hand */
@@ -241,7 +239,7 @@ export class PickedEndpoint {
   #end(outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
     if (this.#over) return;
     this.#over = true;
-    this.endpoint.release();
-    this.endpoint.learn(this, outcome, ms, now);
+    this.state.release();
+    this.state.learn(this, outcome, ms, now);
   }
 }

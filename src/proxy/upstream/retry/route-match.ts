@@ -5,6 +5,7 @@ import type {
   ResponseClass,
   ResponseCondition,
 } from '../../../policy/routes/route-rules.ts';
+import { isFailedAnswer } from '../../http/classify.ts';
 
 /** What of a request decides its route. */
 export interface Asked {
@@ -51,9 +52,6 @@ export function isIn(status: number, ranges: readonly StatusRange[]): boolean {
   return false;
 }
 
-/** gRPC statuses that are failures (wire protocol 4). */
-const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
-
 /** Whether a response is a failure: the first class whose condition holds decides, else 5xx and the gRPC statuses that are counted as failures everywhere. */
 export function isFailure(
   classes: readonly ResponseClass[],
@@ -62,7 +60,7 @@ export function isFailure(
 ): boolean {
   const found = classes.find(({ condition }) => holds(condition, status));
   if (found !== undefined) return found.failure;
-  return status >= 500 || (grpc !== undefined && GRPC_FAILURES.has(grpc));
+  return isFailedAnswer(status, grpc);
 }
 
 function holds(condition: ResponseCondition, status: number): boolean {

@@ -8,6 +8,7 @@ import {
 import { DEFAULT_QUOTAS, NamePatterns, parseImportPolicy } from '../../../../src/api/link/import-policy.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
+import { expectUnnoticed } from '../../../support/linear-time.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 
 const gateways = (...list: object[]) => ({ 'linkspan.dev/import-gateways': JSON.stringify(list) });
@@ -101,9 +102,8 @@ describe('the import policy of a Link', () => {
 
   it('matches patterns in no more than their lengths', () => {
     const patterns = new NamePatterns([`${'*a'.repeat(60)}b`]);
-    const started = performance.now();
-    for (let i = 0; i < 100; i++) expect(patterns.matches('a'.repeat(253))).to.equal(false);
-    expect(performance.now() - started).to.be.lessThan(200);
+    expect(patterns.matches('a'.repeat(253))).to.equal(false);
+    expectUnnoticed(() => patterns.matches('a'.repeat(253)), 'patterns.matches');
     for (const [pattern, name, matches] of [
       ['*', '', true],
       ['a*b', 'ab', true],

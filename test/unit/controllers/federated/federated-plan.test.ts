@@ -2,11 +2,9 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { LOCAL_MEMBER } from '../../../../src/api/mirror/federated-members.ts';
-import {
-  decideMember,
-  planMember,
-  type MemberFacts,
-} from '../../../../src/controllers/federated/federated-plan.ts';
+import { planMember } from '../../../../src/controllers/federated/federated-plan.ts';
+import { decideMember } from '../../../../src/controllers/federated/federated-verdict.ts';
+import type { MemberFacts } from '../../../../src/controllers/federated/member-facts.ts';
 import type { Step } from '../../../../src/controllers/reconcile/steps.ts';
 import { merged } from '../../../support/merge-patch.ts';
 import { memberFacts } from '../../../support/member-facts.ts';
@@ -58,15 +56,15 @@ describe('federated membership', () => {
       'keep',
       'NotSynced',
     ],
-    ['what is no longer a member leaves', { remote: undefined }, 'leave', 'NotExported'],
+    ['what is no longer a member leaves', { remote: undefined }, 'remove', 'NotExported'],
     ['a missing namespace is waited for', { namespace: 'absent' }, 'keep', 'MissingNamespace'],
     [
       'a headless Service cannot join',
       { remote: exportedService({ spec: { clusterIP: 'None', ports: [{ port: 80 }] } }) },
-      'leave',
+      'remove',
       'InvalidService',
     ],
-    ['a relayed union needs a gateway', { union: 'relay', gateway: undefined }, 'leave', 'NoGateway'],
+    ['a relayed union needs a gateway', { union: 'relay', gateway: undefined }, 'remove', 'NoGateway'],
     ['a relayed union needs egress ports', { union: 'relay' }, 'keep', 'EgressPortsExhausted'],
     [
       'a relayed union waits until they are recorded',

@@ -7,11 +7,9 @@ import type {
   LocalPart,
   MirrorFacts,
 } from '../../../../src/controllers/reconcile/mirror-facts.ts';
-import {
-  decideMember,
-  planMember,
-  type MemberFacts,
-} from '../../../../src/controllers/federated/federated-plan.ts';
+import { planMember } from '../../../../src/controllers/federated/federated-plan.ts';
+import { decideMember } from '../../../../src/controllers/federated/federated-verdict.ts';
+import type { MemberFacts } from '../../../../src/controllers/federated/member-facts.ts';
 import { TAKES_ALL } from '../../../../src/controllers/reconcile/importer.ts';
 import { isPopulated } from '../../../../src/controllers/mirror/kept-endpoints.ts';
 import { plan } from '../../../../src/controllers/mirror/mirror-plan.ts';

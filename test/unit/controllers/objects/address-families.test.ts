@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { notMirrored } from '../../../../src/check/linkspan-checks.ts';
-import { decideMember } from '../../../../src/controllers/federated/federated-plan.ts';
+import { decideMember } from '../../../../src/controllers/federated/federated-verdict.ts';
 import { serviceStatuses } from '../../../../src/controllers/link/service-statuses.ts';
 import type { MirrorFacts } from '../../../../src/controllers/reconcile/mirror-facts.ts';
 import { decide } from '../../../../src/controllers/mirror/mirror-verdict.ts';

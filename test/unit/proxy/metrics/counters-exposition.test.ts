@@ -1,10 +1,6 @@
 import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
-import {
-  countersExposition,
-  publishCounters,
-  serviceOf,
-} from '../../../../src/proxy/metrics/counters-exposition.ts';
+import { countersExposition, publishCounters } from '../../../../src/proxy/metrics/counters-exposition.ts';
 import { Registry } from '../../../../src/telemetry/registry.ts';
 
 const WEB = 'web.demo.svc.cluster.local:8080';
@@ -105,12 +101,5 @@ describe('metrics of the data path', () => {
     expect(text).to.contain('tcp_open_total{direction="outbound",peer="src"} 1');
     expect(text).to.contain('outbound_http_errors_total{error="bad request"} 1');
     expect(text).not.to.contain('inbound');
-  });
-
-  it('take a service out of a name, also behind the name of a pod', () => {
-    const found = { name: 'db', namespace: 'demo', port: '5432' };
-    expect(serviceOf('db.demo.svc.cluster.local:5432')).to.deep.equal(found);
-    expect(serviceOf('db-0.db.demo.svc.cluster.local:5432')).to.deep.equal(found);
-    expect(serviceOf('example.org:443')).to.equal(undefined);
   });
 });

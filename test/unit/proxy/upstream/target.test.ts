@@ -222,6 +222,6 @@ describe('target', () => {
     const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
     one.update([{ ...here, port }, here]);
     const leases = await Promise.all(Array.from({ length: 4 }, () => one.lease(true)));
-    expect(leases.every(({ endpoint }) => endpoint.port === here.port)).to.equal(true);
+    expect(leases.every(({ endpoint }) => endpoint.state.port === here.port)).to.equal(true);
   });
 });

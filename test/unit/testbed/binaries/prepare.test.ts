@@ -198,9 +198,9 @@ describe('preparing the testbed', () => {
     await prepare(NEEDS.controlPlane, { ...options, answerMs: 200 });
     expect(runs()).to.equal(4);
     expect(server?.asked).to.deep.equal(['/a.tar.gz']);
-    expect(performance.now() - start).to.be.lessThan(5000);
+    expect(performance.now() - start, 'the ten seconds of a default were waited for').to.be.lessThan(10_000);
     expect(said.join('')).to.include('no answer within 0.2 s');
-  });
+  }).timeout(30_000);
 
   it('goes through the proxy of the environment', async () => {
     const options = await from({ '/a.tar.gz': whole });

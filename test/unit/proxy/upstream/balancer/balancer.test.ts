@@ -186,7 +186,7 @@ describe('balancer', () => {
     made.update([{ ...at('a'), mesh: { identity: 'web.demo', port: 4143, opaque: false } }]);
     expect(pick(made)).not.to.equal(plain);
     expect(made.has(plain)).to.equal(false);
-    expect(made.meshed).to.equal(true);
+    expect(made.upgrading).to.equal(true);
   });
 
   it('says when there is nothing to pick from', () => {

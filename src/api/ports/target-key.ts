@@ -1,0 +1,44 @@
+/**
+ * `name:port`, by which gateway, egress, metrics and logs call a port of a Service: made and read here alone.
+ */
+import { plainName } from '../../base/dns-name.ts';
+
+/** The Service that a key is of, and the port as it is written there. */
+export interface ServicePort {
+  readonly name: string;
+  /** Empty for what is no Service of Kubernetes. */
+  readonly namespace: string;
+  readonly port: string;
+}
+
+/** The key of a port: the name in lower case and without trailing dot, and the number. */
+export function targetKey(name: string, port: number): string {
+  return `${plainName(name)}:${port}`;
+}
+
+/** The parts of a key, as they are written; without a colon all of it is the name, and the port is empty. */
+export function splitTargetKey(key: string): { readonly name: string; readonly port: string } {
+  const colon = key.lastIndexOf(':');
+  return colon < 0 ? { name: key, port: '' } : { name: key.slice(0, colon), port: key.slice(colon + 1) };
+}
+
+/** The Service in `[host.]name.namespace.svc.domain:port`; undefined for what is none of Kubernetes. */
+export function serviceOf(key: string): ServicePort | undefined {
+  const { name: whole, port } = splitTargetKey(key);
+  const parts = whole.split('.');
+  const at = parts.indexOf('svc', 2);
+  const [name, namespace] = [parts[at - 2], parts[at - 1]];
+  return at < 0 || name === undefined || namespace === undefined ? undefined : { name, namespace, port };
+}
+
+/** The same, where what is no Service of Kubernetes goes by its whole name. */
+export function backendOf(key: string): ServicePort {
+  return serviceOf(key) ?? { ...splitTargetKey(key), namespace: '' };
+}
+
+/** `web.demo:8080` of `web.demo.svc.cluster.local:8080`, for people. */
+export function shortTarget(key: string): string {
+  const { name, port } = splitTargetKey(key);
+  const end = name.indexOf('.svc.');
+  return `${end < 0 ? name : name.slice(0, end)}:${port}`;
+}

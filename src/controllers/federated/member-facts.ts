@@ -1,0 +1,50 @@
+import type { CopyRules } from '../../api/mirror/mirror-metadata.ts';
+import { federatedEntries, federatedName, LOCAL_MEMBER } from '../../api/mirror/federated-members.ts';
+import { readAnnotation } from '../../api/annotations.ts';
+import { LOCAL_DISCOVERY } from '../../api/names.ts';
+import type { ImportedFacts } from '../policies/check-chain.ts';
+import type { DataPath, LocalPart } from '../reconcile/mirror-facts.ts';
+import type { TargetSettings } from '../settings/target-settings.ts';
+
+/**
+ * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
+ * the egress pods, on a port of each cluster's own; `pods`: the pods' addresses.
+ */
+export type Union = 'none' | 'relay' | 'pods';
+
+/** Everything that decides about the membership of one Service in `<svc>-federated`. */
+export interface MemberFacts extends ImportedFacts {
+  /** The member's cluster, or `LOCAL_MEMBER` for the source cluster itself. */
+  readonly member: string;
+  /** The Link that it came by; undefined for the source cluster's own. */
+  readonly link: string | undefined;
+  readonly rules: CopyRules;
+  readonly createNamespaces: boolean;
+  readonly union: Union;
+  /** The local Service that has the federated name, with all its slices. */
+  readonly federated: LocalPart;
+  /** Clusters among the entries that no Link names and no member is on record for: somebody has written them there. */
+  readonly strangers: readonly string[];
+  /** Whether this member decides labels, annotations and ports: it is local, or its Link is the oldest of all members'. */
+  readonly leads: boolean;
+}
+
+/** Whether the federated Service names this member. */
+export function isMember({ federated, member, key }: MemberFacts): boolean {
+  if (federated.service === undefined) return false;
+  if (member === LOCAL_MEMBER)
+    return readAnnotation(federated.service.metadata?.annotations, LOCAL_DISCOVERY) === key.name;
+  return federatedEntries(federated.service).includes(`${key.name}@${member}`);
+}
+
+/** What the names of a member's slices begin with. A cluster's name has no dot, so the source cluster's own slices have a name that no other can have. */
+export function prefixOf({ key, member }: MemberFacts): string {
+  const service = federatedName(key.name);
+  return member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`;
+}
+
+/** Where federated Services get their endpoints from. */
+export function unionFor(settings: Pick<TargetSettings, 'flatEndpoints'>, dataPath: DataPath): Union {
+  if (settings.flatEndpoints) return 'pods';
+  return dataPath === 'relay' ? 'relay' : 'none';
+}

@@ -1,0 +1,116 @@
+import type { V1Service } from '@kubernetes/client-node';
+import { MAX_SERVICE_NAME } from '../../api/mirror/mirror-names.ts';
+import { IMPORT_QUOTAS } from '../../api/names.ts';
+import { overBudgetOf } from '../../exports/service-size.ts';
+import { mirroredPorts } from '../objects/mirrored-ports.ts';
+import { keep, removal, type Finding, type ImportedFacts, type Subject } from './check-chain.ts';
+
+/** Leaves alone a Service of somebody else that has the name, whatever is exported. */
+export function nameTaken({ remote, key }: ImportedFacts, subject: Subject): Finding | undefined {
+  if (!subject.isForeign) return undefined;
+  return remote === undefined
+    ? keep('NotExported')
+    : keep('NameConflict', `Service ${key.namespace}/${subject.name} is not ours`);
+}
+
+/** Removes what the source's admin does not take, without a word from the target: one that means harm could else keep its mirrors. */
+export function importRefused({ imports: { refusal } }: ImportedFacts): Finding | undefined {
+  return refusal === undefined ? undefined : { action: 'remove', ...refusal };
+}
+
+/** Never acts on ignorance: absence means nothing before the first complete list. */
+export function notSynced({ remote, synced }: ImportedFacts): Finding | undefined {
+  return remote === undefined && !synced ? keep('NotSynced') : undefined;
+}
+
+/** Removes what the target does not export, or no longer. */
+export function notExported(facts: ImportedFacts, subject: Subject): Finding | undefined {
+  return facts.remote === undefined ? removal(facts, subject, { reason: 'NotExported' }) : undefined;
+}
+
+/** Leaves as it is what stands for a Service of which only a part is held: the rest is not known. */
+export function overBudget({ remote }: ImportedFacts): Finding | undefined {
+  const why = overBudgetOf(remote);
+  return why === undefined ? undefined : keep('OverBudgetService', why);
+}
+
+/** Waits for the namespace, or has it made where that is allowed and there is room. */
+export function namespaceMissing(
+  { namespace, key, imports }: ImportedFacts,
+  { createNamespaces }: Subject,
+): Finding | undefined {
+  if (namespace === 'present') return undefined;
+  // Linkerd's words, which people search for.
+  const message =
+    namespace === 'absent' ? 'Namespace does not exist' : `Namespace ${key.namespace} is being deleted`;
+  if (namespace === 'terminating' || !createNamespaces) return keep('MissingNamespace', message);
+  return imports.namespaceAllowed
+    ? { action: 'namespace', reason: 'MissingNamespace', message }
+    : keep('ImportQuotaExceeded', `no further namespace may be made: ${IMPORT_QUOTAS}`);
+}
+
+/** Takes back what stands for a Service that stopped being one that can be mirrored. */
+export function notMirrorable(facts: ImportedFacts, subject: Subject): Finding | undefined {
+  const message = unmirrorable(facts.remote);
+  return message === undefined ? undefined : removal(facts, subject, { reason: 'InvalidService', message });
+}
+
+/** Removes what has no room in the Link's quotas. Before every check that leaves things as they are. */
+export function quotaExceeded(facts: ImportedFacts, subject: Subject): Finding | undefined {
+  const { overQuota: message } = facts.imports;
+  return message === undefined
+    ? undefined
+    : removal(facts, subject, { reason: 'ImportQuotaExceeded', message });
+}
+
+/** Gives slices that are gone altogether a moment to come back: of many Services at once that is a sign of lost data rather than of dead pods. */
+export function slicesLost({ emptiedGraceMs }: ImportedFacts): Finding | undefined {
+  return emptiedGraceMs > 0 ? keep('Mirrored') : undefined;
+}
+
+/** Keeps the endpoints of what the drop guard holds. */
+export function emptyingHeld({ removalsHeld, remoteReady }: ImportedFacts): Finding | undefined {
+  return removalsHeld && remoteReady === 0 ? keep('DropHeld') : undefined;
+}
+
+/** Refuses a name here that no Service can have. */
+export function nameTooLong(_: ImportedFacts, { name }: Subject): Finding | undefined {
+  if (name.length <= MAX_SERVICE_NAME) return undefined;
+  return keep('NameTooLong', `${name} has ${name.length} characters, ${MAX_SERVICE_NAME} are allowed`);
+}
+
+/** Removes what should lead through a gateway where the Link names none. */
+export function noGateway(facts: ImportedFacts, subject: Subject): Finding | undefined {
+  if (!subject.throughGateway || facts.gateway !== undefined) return undefined;
+  const message = 'spec.gatewayAddress of the Link is empty';
+  return removal(facts, subject, { reason: 'NoGateway', message });
+}
+
+/**
+ * Leaves things as they are until the gateway's path is known: a gateway that was dead when we started must not look alive, and a
+ * restart must not take one away that is alive. What has no ready endpoints is emptied in any case.
+ */
+export function gatewayUnknown(
+  { remoteReady, gateway }: ImportedFacts,
+  { throughGateway }: Subject,
+): Finding | undefined {
+  if (!throughGateway || remoteReady === 0) return undefined;
+  return gateway?.path === 'unknown' || gateway?.path === 'resolving' ? keep('GatewayUnknown') : undefined;
+}
+
+/** Waits for egress ports: the range is full, or they do not stand in the record yet. */
+export function egressPortsMissing(
+  { egressPorts, egressUnrecorded }: ImportedFacts,
+  { relayed }: Subject,
+): Finding | undefined {
+  if (relayed.every((name) => egressPorts.has(name))) return undefined;
+  return keep(egressUnrecorded ? 'EgressPortsUnrecorded' : 'EgressPortsExhausted');
+}
+
+/** Why a Service cannot be mirrored at all, for people; undefined where it can. */
+export function unmirrorable(remote: V1Service | undefined): string | undefined {
+  if (remote?.spec?.type === 'ExternalName')
+    return 'it is of type ExternalName, a DNS alias without endpoints';
+  if (remote !== undefined && mirroredPorts(remote).length === 0) return 'it has no TCP port';
+  return undefined;
+}

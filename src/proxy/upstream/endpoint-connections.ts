@@ -1,0 +1,207 @@
+import type { Boundary } from '../http/failure-boundary.ts';
+import type { ProxyFailure } from '../http/failures.ts';
+import type { Field } from '../http/fields.ts';
+import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
+import type { Http2Connection } from '../http2/http2-connection.ts';
+import type { EndpointState, PickedEndpoint } from './balancer/endpoint.ts';
+import { ConnectLimit } from './connect-limit.ts';
+import type { ConnectionLease, LeasePurpose } from './connection-lease.ts';
+import { Http1Pool } from './http1-pool.ts';
+import { Http1Upstream, type RequestedTarget } from './http1-request.ts';
+import { Http2Pool } from './http2-pool.ts';
+import { Http2Upstream } from './http2-request.ts';
+import type { StreamCarrier, TargetOptions } from './target-options.ts';
+import { transportTo } from './transport.ts';
+
+/** An HTTP/2 connection that a request is sent on. */
+interface ChosenConnection {
+  readonly connection: Http2Connection;
+  readonly endpoint: PickedEndpoint;
+  readonly upgraded: boolean;
+  /** When the request came, where there was nothing to wait for. */
+  readonly startedAt: number | undefined;
+  /** Stream mode: the pseudo-header that says what the stream is for. */
+  readonly carried: Field | undefined;
+}
+
+/**
+ * The connections to the endpoints of one target, unused ones and new ones, and the requests that are sent on them.
+ * Which endpoint it is, others have decided.
+ */
+export class EndpointConnections implements RequestedTarget {
+  readonly label: string;
+  readonly #options: TargetOptions;
+  readonly #boundary: Boundary;
+  readonly #idle: Http1Pool;
+  readonly #http2: Http2Pool;
+  readonly #connectLimit: ConnectLimit;
+  readonly #now = () => this.#options.clock.monotonic();
+  #endpoints: ReadonlySet<EndpointState> = new Set();
+
+  constructor(options: TargetOptions, boundary: Boundary) {
+    const { clock, dial, idleMs = 3000, maxIdle = 100, proxies = false } = options;
+    this.label = options.label;
+    this.#options = options;
+    this.#boundary = boundary;
+    this.#connectLimit = new ConnectLimit(options.maxOpening);
+    this.#idle = new Http1Pool({ clock, idleMs, max: maxIdle });
+    this.#http2 = new Http2Pool({
+      clock,
+      boundary,
+      dial: (endpoint) => dial(endpoint, 'http2'),
+      pings: ({ mesh }) => proxies || mesh !== undefined,
+    });
+  }
+
+  /** Closes what is unused to endpoints that are no more; flows under way live on. */
+  keepOnly(endpoints: ReadonlySet<EndpointState>): void {
+    this.#endpoints = endpoints;
+    this.#http2.keepOnly(endpoints);
+    this.#idle.keepOnly(endpoints);
+  }
+
+  caught(error: unknown): ProxyFailure {
+    return this.#boundary.caught(error);
+  }
+
+  /**
+   * Sends a request's head, once there is a connection.
+   * @param protocol what the endpoint's application speaks
+   * @param fresh not on an unused HTTP/1 connection
+   * @throws ProxyFailure
+   */
+  async open(
+    picked: PickedEndpoint,
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    fresh: boolean,
+  ): Promise<Upstream> {
+    const { streams } = this.#options;
+    let transport = transportTo(picked.state, protocol, streams);
+    if (transport === 'stream' && streams !== undefined) {
+      const upstream = await this.#openStream(streams, picked, request, handler);
+      if (upstream !== undefined) return upstream;
+      transport = transportTo(picked.state, protocol, undefined);
+    }
+    if (transport === 'http1') {
+      const lease = await this.lease(picked, fresh, 'http1', request.client);
+      return this.#onLease(lease, request, handler);
+    }
+    const connection = await this.#http2.connection(picked.state);
+    picked.connected();
+    const upgraded = transport === 'upgraded';
+    const chosen = { connection, endpoint: picked, upgraded, startedAt: undefined, carried: undefined };
+    return this.#onStream(chosen, request, handler);
+  }
+
+  /** The same without waiting; undefined where no connection is at hand. @param now monotonic milliseconds */
+  openNow(
+    endpoint: EndpointState,
+    protocol: 'http1' | 'http2',
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+    now: number,
+  ): Upstream | undefined {
+    const { streams } = this.#options;
+    const transport = transportTo(endpoint, protocol, streams);
+    if (transport === 'http1') {
+      const lease = this.leaseNow(endpoint);
+      return lease === undefined ? undefined : this.#onLease(lease, request, handler);
+    }
+    const shared = transport === 'stream' ? streams : undefined;
+    const connection = shared === undefined ? this.#http2.take(endpoint) : shared.ready(endpoint);
+    if (connection === undefined) return undefined;
+    const upgraded = transport !== 'http2';
+    const carried = shared?.target;
+    const chosen = { connection, endpoint: endpoint.begin(), upgraded, startedAt: now, carried };
+    return this.#onStream(chosen, request, handler);
+  }
+
+  /**
+   * A connection for one HTTP/1 request or one raw flow: an unused one or a new one.
+   * @param fresh do not take an unused connection
+   * @param client on whose behalf, where the endpoint is to be told
+   * @throws ProxyFailure
+   */
+  async lease(
+    picked: PickedEndpoint,
+    fresh: boolean,
+    purpose: LeasePurpose,
+    client?: Field,
+  ): Promise<ConnectionLease> {
+    const { state } = picked;
+    const idle = fresh ? undefined : this.#idle.take(state);
+    if (idle !== undefined) return { endpoint: picked, connection: idle, reused: true, since: this.#now() };
+    return this.#connectLimit.run(state, async (waited) => {
+      const back = fresh || !waited ? undefined : this.#idle.take(state);
+      if (back !== undefined) return { endpoint: picked, connection: back, reused: true, since: this.#now() };
+      const connection = await this.#options.dial(state, purpose, client);
+      // Of raw bytes nobody can say more than that they were taken.
+      if (purpose === 'opaque') picked.accepted();
+      else picked.connected();
+      return { endpoint: picked, connection, reused: false, since: this.#now() };
+    });
+  }
+
+  /** As `lease`, where an unused connection is at hand. */
+  leaseNow(endpoint: EndpointState): ConnectionLease | undefined {
+    const connection = this.#idle.take(endpoint);
+    if (connection === undefined) return undefined;
+    return { endpoint: endpoint.begin(), connection, reused: true, since: this.#now() };
+  }
+
+  /** Takes back a connection that can carry another request. */
+  giveBack({ endpoint: { state }, connection }: ConnectionLease): void {
+    if (connection.closed || connection.personal === true || !this.#endpoints.has(state))
+      connection.destroy();
+    else this.#idle.put(state, connection);
+  }
+
+  /** Undefined where the endpoint turns out to take no streams. */
+  async #openStream(
+    streams: StreamCarrier,
+    picked: PickedEndpoint,
+    request: OutgoingRequest,
+    handler: UpstreamHandler,
+  ): Promise<Upstream | undefined> {
+    for (;;) {
+      const connection = streams.ready(picked.state);
+      // Nothing may come between the look for room and its use: many may have waited for the same connection.
+      if (connection !== undefined) {
+        const { target: carried } = streams;
+        const chosen = { connection, endpoint: picked, upgraded: true, startedAt: undefined, carried };
+        return this.#onStream(chosen, request, handler);
+      }
+      if (!(await streams.prepare(picked.state))) return undefined;
+      picked.connected();
+    }
+  }
+
+  #onLease(lease: ConnectionLease, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
+    const upstream = new Http1Upstream({ lease, target: this, request, handler, now: this.#now });
+    upstream.start();
+    return upstream;
+  }
+
+  #onStream(chosen: ChosenConnection, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
+    const { connection, endpoint, upgraded, startedAt, carried } = chosen;
+    // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind a gateway, the gateway knows.
+    const wrapped = upgraded && carried === undefined;
+    const told =
+      wrapped && request.version === 'HTTP/2' ? { ...request, version: 'HTTP/1.1' as const } : request;
+    const upstream = new Http2Upstream({
+      label: this.label,
+      connection,
+      endpoint,
+      request: told,
+      handler,
+      now: this.#now,
+      startedAt,
+      carried,
+      upgraded,
+    });
+    upstream.start();
+    return upstream;
+  }
+}
