@@ -1,3 +1,4 @@
+import PQueue from 'p-queue';
 import type { Clock } from './clock.ts';
 
 export interface SharedWorkOptions {
@@ -16,18 +17,18 @@ export class SharedWork<T> {
   readonly #options: SharedWorkOptions;
   /** Under way, or just done. */
   readonly #known = new Map<string, Promise<T>>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #queue: PQueue;
 
   constructor(options: SharedWorkOptions) {
     this.#options = options;
+    this.#queue = new PQueue({ concurrency: options.concurrency });
   }
 
   /** The outcome of `work`, or of the one for the same key that somebody else has asked for. One that failed is not kept. */
   run(key: string, work: () => Promise<T>): Promise<T> {
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const outcome = this.#inTurn(work);
+    const outcome = this.#queue.add(work);
     this.#known.set(key, outcome);
     const { clock, keepMs } = this.#options;
     outcome.then(
@@ -35,18 +36,5 @@ export class SharedWork<T> {
       () => this.#known.delete(key),
     );
     return outcome;
-  }
-
-  async #inTurn(work: () => Promise<T>): Promise<T> {
-    // A place is handed over rather than given back, so that nobody overtakes those who wait.
-    if (this.#running < this.#options.concurrency) this.#running++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running--;
-      else next();
-    }
   }
 }

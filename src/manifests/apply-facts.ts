@@ -1,5 +1,7 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { inParallel } from '../base/in-parallel.ts';
+import { MAX_CONNECTIONS } from '../kube/client/agents.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf } from './manifests.ts';
 import type { KubeObject, Resource } from '../kube/objects/resource.ts';
@@ -40,14 +42,11 @@ export async function findCandidates(
       versions.map(async (version) => [version, await resourcesOf(client, version, signal)] as const),
     ),
   );
-  const found = await Promise.all(
-    objects.map(async (object) => {
-      const resource = served.get(object.apiVersion ?? '')?.get(object.kind ?? '');
-      const existing =
-        resource === undefined ? undefined : await readObject(client, resource, object, signal);
-      return { object, resource, existing };
-    }),
-  );
+  const found = await inParallel(objects, MAX_CONNECTIONS, async (object) => {
+    const resource = served.get(object.apiVersion ?? '')?.get(object.kind ?? '');
+    const existing = resource === undefined ? undefined : await readObject(client, resource, object, signal);
+    return { object, resource, existing };
+  });
   const missing = new Map(
     found.filter(({ existing }) => existing === undefined).map(({ object }) => [keyOfPart(object), object]),
   );

@@ -1,5 +1,7 @@
 import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { inParallel } from '../base/in-parallel.ts';
+import { MAX_CONNECTIONS } from '../kube/client/agents.ts';
 import type { Candidate } from './apply-facts.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf, titleOf } from './manifests.ts';
@@ -44,9 +46,10 @@ export async function awaitGone(
   const end = clock.monotonic() + waitMs;
   let left: readonly (Candidate & { readonly hold?: string })[] = deleted;
   for (;;) {
-    const looked = await Promise.all(
-      left.map(async (candidate) => ({ ...candidate, hold: await remains(client, candidate) })),
-    );
+    const looked = await inParallel(left, MAX_CONNECTIONS, async (candidate) => ({
+      ...candidate,
+      hold: await remains(client, candidate),
+    }));
     left = looked.flatMap(({ hold, ...candidate }) => (hold === undefined ? [] : [{ ...candidate, hold }]));
     if (left.length === 0) return;
     onWaiting?.(left.map(({ object }) => object));

@@ -1,5 +1,7 @@
 import { systemClock, type Clock } from '../base/clock.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { inParallel } from '../base/in-parallel.ts';
+import { MAX_CONNECTIONS } from '../kube/client/agents.ts';
 import { type AskedManifest, type Candidate, findCandidates, requireRights } from './apply-facts.ts';
 import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';
@@ -115,18 +117,16 @@ async function assertAccepted(
   asked: readonly Candidate[],
   options: ApplyOptions,
 ): Promise<void> {
-  const refusals = await Promise.all(
-    asked.map(async (candidate): Promise<readonly [Candidate, KubeApiError][]> => {
-      try {
-        await patch(client, candidate, { ...options, dryRun: true });
-        return [];
-      } catch (error) {
-        if (!(error instanceof KubeApiError)) throw error;
-        return isBindingOfNewRole(candidate, asked, error) ? [] : [[candidate, error]];
-      }
-    }),
-  );
-  const refused = refusals.flat();
+  const ask = async (candidate: Candidate): Promise<readonly [Candidate, KubeApiError][]> => {
+    try {
+      await patch(client, candidate, { ...options, dryRun: true });
+      return [];
+    } catch (error) {
+      if (!(error instanceof KubeApiError)) throw error;
+      return isBindingOfNewRole(candidate, asked, error) ? [] : [[candidate, error]];
+    }
+  };
+  const refused = (await inParallel(asked, MAX_CONNECTIONS, ask)).flat();
   const [first] = refused;
   if (first === undefined) return;
   const conflicts = refused.every(([, error]) => isConflict(error));
@@ -293,8 +293,8 @@ export interface DeleteOptions {
 }
 
 /**
- * Deletes objects in the opposite order of applying; those that are gone already do not matter. Every deletion is asked about first (rights, and a dry run on the server). An object with a UID is
- * deleted only if it still is that one.
+ * Deletes objects in the opposite order of applying, those of one kind several at once; those that are gone already do not matter. Every deletion is asked about first (rights, and a dry run on the
+ * server). An object with a UID is deleted only if it still is that one.
  * @returns those that were there
  * @throws LinkspanError RIGHTS_MISSING, APPLY_REFUSED before anything is deleted; DELETE_INCOMPLETE when some are still there after `waitMs`; or what the client throws
  */
@@ -311,9 +311,12 @@ export async function deleteAll(
   await requireRights(client, there, ['get', 'delete']);
   await assertDeletable(client, there);
   if (options.dryRun) return there.map(({ object }) => object);
-  for (const candidate of there) {
-    await remove(client, candidate, false);
-    options.onDeleted?.(candidate.object);
+  // Of one kind none needs another, and there may be thousands, such as the mirrors of a Link.
+  for (const ofKind of Map.groupBy(there, ({ object }) => object.kind).values()) {
+    await inParallel(ofKind, MAX_CONNECTIONS, async (candidate) => {
+      await remove(client, candidate, false);
+      options.onDeleted?.(candidate.object);
+    });
   }
   const { waitMs, clock = systemClock } = options;
   if (waitMs !== undefined) await awaitGone(client, there, { ...options, waitMs, clock });
@@ -321,17 +324,15 @@ export async function deleteAll(
 }
 
 async function assertDeletable(client: KubeClient, there: readonly Candidate[]): Promise<void> {
-  const refusals = await Promise.all(
-    there.map(async (candidate) => {
-      try {
-        await remove(client, candidate, true);
-        return [];
-      } catch (error) {
-        if (!(error instanceof KubeApiError)) throw error;
-        return [`${titleOf(candidate.object)}: ${error.answer}`];
-      }
-    }),
-  );
+  const refusals = await inParallel(there, MAX_CONNECTIONS, async (candidate) => {
+    try {
+      await remove(client, candidate, true);
+      return [];
+    } catch (error) {
+      if (!(error instanceof KubeApiError)) throw error;
+      return [`${titleOf(candidate.object)}: ${error.answer}`];
+    }
+  });
   const refused = refusals.flat();
   if (refused.length > 0) throw new LinkspanError('APPLY_REFUSED', `not deletable: ${refused.join('; ')}`);
 }

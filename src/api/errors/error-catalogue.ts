@@ -70,13 +70,25 @@ export const catalogue = {
     'A file could not be written.',
     'Check that the directory may be written to and has room.',
   ),
+  IDENTITY_AMBIGUOUS: entry(
+    'A file holds more than one certificate authority with its key.',
+    'Say --as anchor or --as issuer where there is one of each; else export the one that is meant alone.',
+  ),
+  IDENTITY_CONTAINER_INVALID: entry(
+    'A file that should hold a protected key (PKCS#12, encrypted PEM) is none, is damaged, or is larger than 1 MiB.',
+    'Export it anew as .p12 or .pfx, or as PEM for --cert and --key.',
+  ),
+  IDENTITY_CONTAINER_UNSUPPORTED: entry(
+    'A file is protected in a way that is not read, or that would take longer than anybody waits.',
+    'Protect it anew with AES-256 and SHA-256 and at most 600,000 rounds, which is what `openssl pkcs12 -export` of OpenSSL 3 does.',
+  ),
   IDENTITY_EXPIRED: entry(
     'A certificate of the identity, its chain or its issuer has expired.',
     'Renew the named certificate; a new file is picked up without a restart.',
   ),
   IDENTITY_INVALID: entry(
     'A certificate or key does not parse, is of a kind the mesh cannot use, or carries no name.',
-    'Replace the named file: PEM, ECDSA P-256, with a DNS or URI SAN.',
+    'Replace the named file: PEM, ECDSA P-256 (an authority: or RSA of 2048 bits), a leaf with a DNS or URI SAN.',
   ),
   IDENTITY_KEY_MISMATCH: entry(
     'A private key does not belong to the certificate beside it.',
@@ -93,6 +105,14 @@ export const catalogue = {
   IDENTITY_NOT_YET_VALID: entry(
     'A certificate of the identity, its chain or its issuer is not valid yet.',
     'Check the clock of this machine and of the one that issued the certificate.',
+  ),
+  IDENTITY_PASSWORD_MISSING: entry(
+    'A key is protected by a password, and none was given.',
+    'Give it with --password-file (`-` is stdin) or in LINKSPAN_IMPORT_PASSWORD, or type it at a terminal.',
+  ),
+  IDENTITY_PASSWORD_WRONG: entry(
+    'A password does not open the key that it was given for.',
+    'Give the right one. A file ends with its last character: a second line or a space at the end counts.',
   ),
   IDENTITY_REQUEST_DENIED: entry(
     'The signer refused a CertificateSigningRequest; the message is its own.',

@@ -5,8 +5,9 @@ import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { parseDuration } from '../../base/duration.ts';
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../../api/names.ts';
-import type { PemFile } from '../../identity/authority/pem-files.ts';
 import { clusterTrustDomain } from '../../identity/names/trust-domain.ts';
+import { importCommand } from './identity-import.ts';
+import { writeFiles } from '../output/identity-files.ts';
 import { dnsLabel } from '../flags/link-flags.ts';
 
 /**
@@ -15,10 +16,11 @@ import { dnsLabel } from '../flags/link-flags.ts';
  */
 export function identityCommand(): Command {
   return new Command('identity')
-    .description('make and show trust anchors, issuers and leaf certificates (ECDSA P-256)')
+    .description('make, import and show trust anchors, issuers and leaf certificates')
     .addCommand(anchorCommand())
     .addCommand(issuerCommand())
     .addCommand(leafCommand())
+    .addCommand(importCommand())
     .addCommand(showCommand());
 }
 
@@ -87,7 +89,7 @@ function anchorCommand(): Command {
         lifetimeMs,
         clock: systemClock,
       });
-      await write(flags, anchorFiles(anchor));
+      await writeFiles(flags, anchorFiles(anchor));
     });
 }
 
@@ -121,7 +123,7 @@ function issuerCommand(): Command {
         lifetimeMs,
         clock: systemClock,
       });
-      await write(flags, issuerFiles(issuer));
+      await writeFiles(flags, issuerFiles(issuer));
     });
 }
 
@@ -149,7 +151,7 @@ function leafCommand(): Command {
         flags.identity ?? identityName({ serviceAccount, namespace, controlNamespace, trustDomain });
       const issuer = await readIssuer(flags.issuer);
       const leaf = await issueLeaf(issuer, { identity, lifetimeMs: flags.lifetime, clock: systemClock });
-      await write(flags, identityFiles(leaf));
+      await writeFiles(flags, identityFiles(leaf));
     });
 }
 
@@ -163,16 +165,4 @@ function showCommand(): Command {
       const found = await readPem(path.dirname(file), path.basename(file));
       process.stdout.write(`${describeCertificates(found.text, file, systemClock.now())}\n`);
     });
-}
-
-/** Writes, and prints the path of each file and what the certificate in the last one is. */
-async function write(flags: { out: string; force: boolean }, files: readonly PemFile[]): Promise<void> {
-  const { writePemFiles } = await import('../../identity/authority/pem-files.ts');
-  const { describeCertificates } = await import('../../identity/x509/describe.ts');
-  const paths = await writePemFiles(flags.out, files, { force: flags.force });
-  process.stdout.write(`wrote ${paths.join(', ')}\n`);
-  const own = files.at(-1);
-  const where = paths.at(-1);
-  if (own === undefined || where === undefined) return;
-  process.stdout.write(`${describeCertificates(own.text, where, systemClock.now())}\n`);
 }

@@ -63,6 +63,10 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'identity leaf': [
     'linkspan identity leaf --issuer issuer --out leaf --service-account linkerd-gateway --namespace linkerd-multicluster',
   ],
+  'identity import': [
+    'linkspan identity import --pkcs12 company-ca.p12 --out issuer',
+    'linkspan identity import --cert ca.pem --key ca.key --password-file password --out anchor',
+  ],
   'identity show': ['linkspan identity show anchor/ca.crt'],
   completion: [
     'source <(linkspan completion bash)',

@@ -17,7 +17,7 @@ import {
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_CLUSTER_DOMAIN } from '../../api/names.ts';
-import { checkKey, checkValidity, oneLine, parseCertificates } from '../x509/certificate.ts';
+import { checkKeyBelongs, checkValidity, oneLine, parseCertificates } from '../x509/certificate.ts';
 import type { Identity } from '../sources/identity.ts';
 import { identityKind, requireDomain } from '../names/identity-name.ts';
 import {
@@ -26,7 +26,14 @@ import {
   nameConstraintsOf,
   permits,
 } from '../x509/name-constraints.ts';
-import { generateKeys, P256_SHA256, parsePrivateKey, privateKeyPem, signingKey } from '../x509/keys.ts';
+import {
+  generateKeys,
+  P256_SHA256,
+  parsePrivateKey,
+  privateKeyPem,
+  signatureOf,
+  signingKey,
+} from '../x509/keys.ts';
 
 /** Something that signs certificates: a trust anchor or an issuer under one. */
 export interface Authority {
@@ -175,7 +182,7 @@ export function parseAuthority(files: AuthorityFiles): Authority {
     throw new LinkspanError('IDENTITY_INVALID', `${files.cert.path}: not a certificate authority`);
   }
   const key = parsePrivateKey(files.key.text, files.key.path);
-  checkKey(own, key, files.key.path);
+  checkKeyBelongs(own, key, files.key.path);
   const pemText = (certificates: readonly { x509: { toString(): string } }[]) =>
     certificates.map((certificate) => certificate.x509.toString()).join('');
   return {
@@ -196,14 +203,15 @@ interface ToSign {
 
 async function sign(signer: Authority, request: ToSign): Promise<{ cert: string; notAfter: number }> {
   const parent = new X509Certificate(signer.cert);
+  const key = await signingKey(signer.key, "the issuer's key");
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serial(),
     // The Name object, not its text: some verifiers compare issuer and subject byte by byte.
     issuer: parent.subjectName,
     ...(request.subject === undefined ? {} : { subject: request.subject }),
     publicKey: request.publicKey,
-    signingKey: await signingKey(signer.key, "the issuer's key"),
-    signingAlgorithm: P256_SHA256,
+    signingKey: key,
+    signingAlgorithm: signatureOf(key),
     ...request.times,
     extensions: [
       ...request.extensions,

@@ -32,7 +32,7 @@ export interface IssuerSource {
 }
 
 /**
- * The issuer in a directory: `tls.crt` (its certificate and what stands between it and the anchor), `tls.key` (ECDSA P-256) and `ca.crt` (the trust bundle), as cert-manager keeps
+ * The issuer in a directory: `tls.crt` (its certificate and what stands between it and the anchor), `tls.key` (ECDSA P-256 or RSA) and `ca.crt` (the trust bundle), as cert-manager keeps
  * them; watched. A bad set leaves the last good one in use until that expires, with one coded line in the log.
  */
 export async function openIssuerDir(options: {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { type Authority, parseAuthority } from './issue.ts';
 import type { Identity } from '../sources/identity.ts';
-import { sec1Pem } from '../x509/keys.ts';
+import { traditionalPem } from '../x509/keys.ts';
 import { CA_FILE, CERT_FILE, KEY_FILE } from '../sources/identity-dir.ts';
 
 /** A file to write; a secret one is readable by its owner only, from its first byte on. */
@@ -22,7 +22,7 @@ export const ISSUER_KEY_FILE = 'issuer.key';
 /** `ca.crt`, `ca.key` */
 export function anchorFiles(anchor: Authority): PemFile[] {
   return [
-    { name: ANCHOR_KEY_FILE, text: sec1Pem(anchor.key), secret: true },
+    { name: ANCHOR_KEY_FILE, text: traditionalPem(anchor.key), secret: true },
     { name: CA_FILE, text: anchor.cert },
   ];
 }
@@ -31,7 +31,7 @@ export function anchorFiles(anchor: Authority): PemFile[] {
 export function issuerFiles(issuer: Authority): PemFile[] {
   return [
     { name: CA_FILE, text: issuer.ca },
-    { name: ISSUER_KEY_FILE, text: sec1Pem(issuer.key), secret: true },
+    { name: ISSUER_KEY_FILE, text: traditionalPem(issuer.key), secret: true },
     { name: ISSUER_CERT_FILE, text: issuer.chain },
   ];
 }

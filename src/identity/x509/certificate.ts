@@ -75,9 +75,19 @@ export function checkKey(leaf: Certificate, key: KeyObject, keyFile: string): vo
       hint: 'Issue it with an ECDSA P-256 key (cert-manager: `privateKey.algorithm: ECDSA`, `size: 256`).',
     });
   }
-  if (!leaf.x509.checkPrivateKey(key)) {
-    throw new LinkspanError('IDENTITY_KEY_MISMATCH', `${keyFile} is not the private key of ${leaf.where}`);
-  }
+  checkKeyBelongs(leaf, key, keyFile);
+}
+
+/**
+ * Checks that a private key is that of the certificate, of whatever kind.
+ * @throws LinkspanError IDENTITY_KEY_MISMATCH
+ */
+export function checkKeyBelongs(certificate: Certificate, key: KeyObject, keyFile: string): void {
+  if (certificate.x509.checkPrivateKey(key)) return;
+  throw new LinkspanError(
+    'IDENTITY_KEY_MISMATCH',
+    `${keyFile} is not the private key of ${certificate.where}`,
+  );
 }
 
 /** A way from a leaf to a trust anchor. */
@@ -154,7 +164,8 @@ export function checkChain(
   throw new LinkspanError('IDENTITY_UNTRUSTED', text);
 }
 
-function signed(issuer: Certificate, child: Certificate): boolean {
+/** Is `child` signed by `issuer`, which is an authority? */
+export function signed(issuer: Certificate, child: Certificate): boolean {
   return issuer.x509.ca && child.x509.checkIssued(issuer.x509) && child.x509.verify(issuer.x509.publicKey);
 }
 

@@ -1,4 +1,6 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
+import { inParallel } from '../../base/in-parallel.ts';
+import { MAX_CONNECTIONS } from './agents.ts';
 import type { KubeClient } from './kube-client.ts';
 import { selfSubjectAccessReviews } from '../objects/resource.ts';
 
@@ -7,16 +9,14 @@ export async function deniedRights(
   client: KubeClient,
   needed: readonly V1ResourceAttributes[],
 ): Promise<V1ResourceAttributes[]> {
-  const denied = await Promise.all(
-    needed.map(async (attributes) => {
-      const review = await client.create(selfSubjectAccessReviews, {
-        apiVersion: 'authorization.k8s.io/v1',
-        kind: 'SelfSubjectAccessReview',
-        spec: { resourceAttributes: attributes },
-      });
-      return review.status?.allowed === true ? [] : [attributes];
-    }),
-  );
+  const denied = await inParallel(needed, MAX_CONNECTIONS, async (attributes) => {
+    const review = await client.create(selfSubjectAccessReviews, {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SelfSubjectAccessReview',
+      spec: { resourceAttributes: attributes },
+    });
+    return review.status?.allowed === true ? [] : [attributes];
+  });
   return denied.flat();
 }
 

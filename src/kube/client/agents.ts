@@ -3,6 +3,9 @@ import type { Agent, buildConnector } from 'undici';
 import type { ClusterAccess } from './access.ts';
 import type { Auth } from './auth.ts';
 
+/** Requests at a time of one client, unless it is told otherwise. More that are begun wait in it, and their time runs. */
+export const MAX_CONNECTIONS = 16;
+
 export interface AgentOptions {
   /** Time for an answer; default 10 s. */
   readonly timeoutMs?: number | undefined;
@@ -69,7 +72,7 @@ export class Connections {
 async function openAgents(access: ClusterAccess, options: AgentOptions): Promise<Agents> {
   // By its file, because Bun puts a stand-in of its own, without `request`, in the place of the bare name.
   const undici = await import('undici/index.js');
-  const { timeoutMs = 10_000, maxConnections = 16, lookup } = options;
+  const { timeoutMs = 10_000, maxConnections = MAX_CONNECTIONS, lookup } = options;
   const connect = {
     timeout: 5000,
     ...(lookup === undefined ? {} : { lookup }),

@@ -14,7 +14,7 @@ import {
   createIssuer,
   issueLeaf,
 } from '../../../../src/identity/authority/issue.ts';
-import { privateKeyPem, sec1Pem } from '../../../../src/identity/x509/keys.ts';
+import { privateKeyPem, traditionalPem } from '../../../../src/identity/x509/keys.ts';
 import { identityFiles, writePemFiles } from '../../../../src/identity/authority/pem-files.ts';
 import { captureLog } from '../../../support/captured-log.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -60,7 +60,7 @@ describe('loadIdentity', () => {
 
   it('takes a SEC1 key, with the curve parameters that openssl puts before it', () => {
     const parameters = '-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n';
-    const key = parameters + sec1Pem(good.key);
+    const key = parameters + traditionalPem(good.key);
     expect(loadIdentity(snapshots({ ...good, key }), START).identity.name).to.equal(WEB);
   });
 

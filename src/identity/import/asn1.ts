@@ -1,0 +1,68 @@
+import forge from 'node-forge';
+
+/**
+ * Reading of ASN.1 as programs of many makers write it: PKCS#12 files may be BER (indefinite lengths, octet strings in pieces), which
+ * the strict reader of certificates (`../x509/der.ts`) refuses with reason. What is not there throws `Asn1Error`; the caller knows the file.
+ */
+export class Asn1Error extends Error {
+  override readonly name = 'Asn1Error';
+}
+
+export type Node = forge.asn1.Asn1;
+
+/** The element that fills these bytes. @throws Asn1Error */
+export function parse(bytes: Uint8Array): Node {
+  try {
+    return forge.asn1.fromDer(Buffer.from(bytes).toString('latin1'));
+  } catch (cause) {
+    throw new Asn1Error('no ASN.1', { cause });
+  }
+}
+
+/** The elements inside a constructed one. @throws Asn1Error */
+export function children(node: Node): readonly Node[] {
+  if (typeof node.value === 'string') throw new Asn1Error('a value where a structure has to be');
+  return node.value;
+}
+
+/** The element at this place inside a constructed one. @throws Asn1Error when there is none */
+export function child(node: Node, ...path: readonly number[]): Node {
+  let at = node;
+  for (const index of path) {
+    const next = children(at)[index];
+    if (next === undefined) throw new Asn1Error(`no element ${index}`);
+    at = next;
+  }
+  return at;
+}
+
+/** Bytes of an octet string, whole or in pieces (X.690 section 8.7.3). @throws Asn1Error */
+export function octets(node: Node): Buffer {
+  if (typeof node.value === 'string') return Buffer.from(node.value, 'latin1');
+  return Buffer.concat(node.value.map(octets));
+}
+
+/** An object identifier in dots, such as `1.2.840.113549.1.5.13`. @throws Asn1Error */
+export function identifier(node: Node): string {
+  if (node.type !== forge.asn1.Type.OID || typeof node.value !== 'string')
+    throw new Asn1Error('no identifier');
+  try {
+    return forge.asn1.derToOid(node.value);
+  } catch (cause) {
+    throw new Asn1Error('an identifier with a number that is too large', { cause });
+  }
+}
+
+/** An integer from 0 to 2^53; infinity for a larger one. @throws Asn1Error */
+export function natural(node: Node): number {
+  const bytes = octets(node);
+  if (node.type !== forge.asn1.Type.INTEGER || bytes.length === 0 || (bytes[0] ?? 0) >= 0x80)
+    throw new Asn1Error('no positive integer');
+  const value = BigInt(`0x${bytes.toString('hex')}`);
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.POSITIVE_INFINITY : Number(value);
+}
+
+/** DER of an element. */
+export function encoded(node: Node): Buffer {
+  return Buffer.from(forge.asn1.toDer(node).getBytes(), 'latin1');
+}

@@ -1,0 +1,22 @@
+import { expect } from 'chai';
+import { loadedModules } from '../../support/loaded-modules.ts';
+import { useTempDir } from '../../support/temp-dir.ts';
+
+/** What only some verbs use costs the others nothing: each pod has what it loads in memory for as long as it runs. */
+describe('p-queue', () => {
+  const dir = useTempDir();
+
+  for (const [verb, loads] of [
+    ['gateway', false],
+    ['signer', false],
+    ['controller', true],
+    ['egress', true],
+    ['unlink', true],
+  ] as const)
+    it(`is ${loads ? '' : 'not '}loaded by \`${verb}\``, async function () {
+      this.timeout(30_000);
+      const found = await loadedModules(dir(), [verb, '--help']);
+      expect(found).to.contain(`/src/cli/commands/${verb}.ts`);
+      expect(found.includes('/p-queue/')).to.equal(loads);
+    });
+});
