@@ -55,7 +55,8 @@ const checks: readonly Check[] = [
     const why = notMirrorable(facts.remote);
     return why === undefined ? undefined : removal(facts, 'InvalidService', why);
   },
-  // Before anything that leaves a mirror as it is: what has no room goes.
+  // Stands before the checks that leave a mirror as it is: one that exceeds the quota goes whatever else is
+  // uncertain.
   (facts) =>
     facts.imports.overQuota === undefined
       ? undefined
