@@ -113,7 +113,7 @@ export class StreamSession implements Http2User {
   }
 
   onStreamClosed(): void {
-    // Its exchange or tunnel knows.
+    // The exchange or tunnel of the stream hears of its end itself.
   }
 
   onGoAway(): void {
@@ -136,7 +136,8 @@ export class StreamSession implements Http2User {
     const { counters, connection } = this.#options;
     counters.streams.tunnels++;
     const tunnel = new ServedTunnel(stream, connection.remoteAddress, counters);
-    // Why not is told by what is spoken in it; of raw bytes only the stream itself can tell.
+    // A refusal is told in the HTTP that is spoken in the tunnel; in a raw tunnel only the stream's own
+    // answer can tell, so that waits for the endpoint.
     if (protocol !== 'opaque') tunnel.established();
     context.serve(tunnel, protocol);
     if (ended) tunnel.onEnd();

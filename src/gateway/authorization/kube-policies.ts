@@ -318,7 +318,10 @@ class KubePolicies implements PolicySource {
     return kind.plural === this.#rateLimits.plural && kind.error !== undefined;
   }
 
-  /** Kinds that were installed while traffic flows get until the next look to become known; then they are as unknown as at the start. */
+  /**
+   * Kinds that are installed while traffic flows have until the next look to be listed; after that policies
+   * count as unknown, as at the start, and everybody is refused.
+   */
   #join(): void {
     this.#settle();
     if (this.#state !== 'off') return;
