@@ -53,11 +53,10 @@ function isFixed(line: string, open: Paragraph | undefined): boolean {
 }
 
 function fill(lines: readonly string[], width: number): string[] {
-  const marker = MARKER.exec(lines[0] ?? '')?.[0] ?? '';
-  const text = lines
-    .map((line) => line.trim())
-    .join(' ')
-    .slice(marker.length);
+  const joined = lines.map((line) => line.trim()).join(' ');
+  // Of the whole: a number that ends its line is one as soon as a word stands behind it.
+  const marker = MARKER.exec(joined)?.[0] ?? '';
+  const text = joined.slice(marker.length);
   const parts = text.split(TAGS_IN_LINE);
   return parts.flatMap((part, index) => {
     const indent = index === 0 ? ' '.repeat(marker.length) : '';
