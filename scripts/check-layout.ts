@@ -1,10 +1,12 @@
 /**
  * Where files stand, run by `npm run check`: a unit test stands where what it tests stands, and no two files of src/ have one name.
  * A test has the name of a file or a folder, and may have that of a behaviour behind it: `kube-client.answers.test.ts`. Tests of
- * scripts, benches, the demo and the testbed mirror these. Prints every violation and exits with 1.
+ * scripts, benches, the demo and the testbed mirror these. Every folder of src/ has a header (`folder-headers.ts`). Prints every
+ * violation and exits with 1.
  */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { folderHeaders, sourceTree } from './folder-headers.ts';
 
 /** Tests of the repository as a whole: of no file or folder. */
 const OF_THE_REPO = 'test/unit/repo/';
@@ -37,7 +39,9 @@ function foldersOf(file: string): string[] {
 }
 
 function doubledNames(files: readonly string[]): string[] {
-  const named = files.filter((file) => file.startsWith('src/') && !file.startsWith(VERBS));
+  const named = files.filter(
+    (file) => file.startsWith('src/') && file.endsWith('.ts') && !file.startsWith(VERBS),
+  );
   return [...Map.groupBy(named, (file) => path.posix.basename(file))]
     .filter(([, same]) => same.length > 1)
     .map(([name, same]) => `${name} is the name of ${same.join(' and of ')}`);
@@ -50,7 +54,7 @@ if (import.meta.main) {
       .filter((entry) => entry.isFile())
       .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join('/')),
   );
-  const found = layoutViolations(files);
+  const found = [...layoutViolations(files), ...folderHeaders(sourceTree(root)).problems];
   for (const line of found) process.stderr.write(`${line}\n`);
   process.exitCode = found.length === 0 ? 0 : 1;
 }

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { cliPage } from './generated/cli.ts';
 import { CRD_FOLDERS, crdFiles } from './generated/crds.ts';
 import { errorsPage } from './generated/errors.ts';
-import { layersText } from './generated/layers.ts';
+import { houseText } from './generated/house.ts';
 import { reasonsPage } from './generated/reasons.ts';
 import { rightsTable } from './generated/rights.ts';
 
@@ -25,7 +25,7 @@ export const GENERATED: readonly Generated[] = [
   { file: 'docs/reference/errors.md', text: errorsPage },
   { file: 'docs/reference/reasons.md', text: reasonsPage },
   { file: 'docs/reference/chart.md', text: (now) => withPart(now, 'rights', rightsTable()) },
-  { file: 'docs/architecture.md', text: (now) => withPart(now, 'layers', layersText()) },
+  { file: 'docs/architecture.md', text: (now) => withPart(now, 'house', houseText()) },
   ...CRD_FOLDERS.flatMap((folder) =>
     Object.entries(crdFiles()).map(([name, text]) => ({ file: `${folder}/${name}`, text: () => text })),
   ),

@@ -1,6 +1,7 @@
 /**
- * Time, injected. Nothing outside this file calls `Date.now`, `performance.now` or `setTimeout`, so that
- * back-off, probes and leases can be tested in virtual time (`test/support/virtual-clock.ts`).
+ * Time, injected: back-off, probes, leases and everything else that waits or measures takes a `Clock`, so
+ * that tests run in virtual time (`test/support/virtual-clock.ts`). Beside this file only the time-outs of
+ * sockets are the runtime's own, and the age of a token file that was read (`kube/client/auth.ts`).
  */
 
 /** A pending timer; `cancel` is idempotent. */

@@ -347,7 +347,7 @@ export class MirrorController {
     // What a Link of another namespace has made is not ours to remove.
     if (object === undefined && !key.startsWith(`${this.options.settings.namespace}/`)) return;
     const secret = object === undefined ? undefined : credentialsOf(object);
-    // Asked for; the answer brings the Link back here.
+    // Its Secret is being read for the first time; `onKnown` puts the Link into the queue again.
     if (secret !== undefined && !this.#credentials.knows(secret)) return;
     const run = this.runs.get(key) ?? this.#newRun(key, this.#dependencies);
     await run.update(object, this.secrets, object === undefined ? undefined : olderRival(this.links, object));

@@ -32,7 +32,8 @@ export class PortListener {
   listen(): Promise<void> {
     const { address } = this.#options;
     return new Promise((resolve, reject) => {
-      // Stays: also a connection that could not be accepted is an 'error', which nobody else would hear.
+      // The listener stays after the start: a connection that cannot be accepted is an 'error' too, which
+      // would end the process.
       this.#server.on('error', (error) =>
         reject(
           new LinkspanError(

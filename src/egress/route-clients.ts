@@ -29,9 +29,9 @@ export interface ClientParts {
 const MAX_STRANGERS = 10_000;
 
 /**
- * The client of one connection, and what gateways are told of it: whoever has its address now. A pod that had
- * it before has no network any more when another one gets it, so that what is still said on a connection is
- * said by the heir, whenever that one was heard of; and of an address that nobody has any more, nobody speaks.
+ * The client of one connection, and what gateways are told of it. It is always the pod that has the address
+ * now: another pod gets the address only when the former one has no network any more, so what comes on an
+ * open connection comes from the new owner. While no pod has the address nobody is named.
  */
 export class RelayedClient implements HeadRules {
   readonly host = undefined;
@@ -58,7 +58,10 @@ export class RelayedClient implements HeadRules {
     return (this.#known ??= this.#parts.clients.at(this.address));
   }
 
-  /** A pod that leaves is named only when its address could have been heard of anew. */
+  /**
+   * What gateways are told of the client; undefined: nothing. A pod that is being deleted is named only after
+   * a wait in which the next owner of its address could have become known.
+   */
   get client(): Field | undefined {
     const { who } = this;
     return isSettled(who) || this.#waited ? this.#parts.fields.of(who) : undefined;

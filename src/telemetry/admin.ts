@@ -152,7 +152,8 @@ function isLoopback(address: string | undefined): boolean {
 
 function listen(server: NetServer, address: SocketAddress): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Stays: also a connection that could not be accepted is an 'error', which nobody else would hear.
+    // The listener stays after the start: a connection that cannot be accepted is an 'error' too, which would
+    // end the process.
     server.on('error', (error) => {
       const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
       reject(new LinkspanError('PORT_IN_USE', what, { cause: error }));

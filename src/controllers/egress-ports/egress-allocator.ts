@@ -105,7 +105,8 @@ export class EgressAllocator {
       if (entry === undefined || isFreed(entry)) continue;
       const holder = holderOf(entry);
       const isWanted = wanted.get(holder)?.includes(entry.port) === true;
-      // Of two ports for one, which only a hand can have made, the one that is not used goes.
+      // If a service port has two egress ports (somebody has edited the record), the one that is not in use
+      // is given back.
       if (isWanted && this.#portsOf(holder)[entry.port] === port) continue;
       this.#free(port, entry, freed);
     }
@@ -171,7 +172,7 @@ export class EgressAllocator {
   }
 
   #free(port: number, { mirror, member, port: servicePort }: EgressClaim, freed: number): void {
-    // What nobody has seen needs no time to be forgotten.
+    // A port that never stood in the record was never used, so it need not be kept from others for a while.
     if (this.#shards.recorded.get(port) === undefined) return this.#shards.forget(port);
     this.#shards.put(port, { mirror, ...(member === undefined ? {} : { member }), port: servicePort, freed });
   }
@@ -180,7 +181,7 @@ export class EgressAllocator {
   #portsOf(holder: string): EgressPorts {
     const found: Record<number, number> = {};
     const ports = this.#shards.ofHolder(holder).map((port) => ({ port, entry: this.#shards.get(port) }));
-    // Freed ones first, so that a live one takes their place; of live ones the lowest.
+    // The last one set wins: freed ports first, then live ones, of these the lowest last.
     const rank = (entry: RecordEntry | undefined) => Number(entry !== undefined && !isFreed(entry));
     ports.sort((a, b) => rank(a.entry) - rank(b.entry) || b.port - a.port);
     for (const { port, entry } of ports) if (entry !== undefined) found[entry.port] = port;

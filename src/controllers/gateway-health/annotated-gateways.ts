@@ -66,7 +66,8 @@ export class AnnotatedGateways {
 
   constructor(options: AnnotatedGatewaysOptions) {
     this.#options = options;
-    // The room may have been others': the slices of single Services are watched, too.
+    // Room for a watch also comes free elsewhere: slices that no selector finds share the budget
+    // (`exports/hand-made-slices.ts`).
     this.#unsubscribe = options.limits.budget.whenWatchFits(() => this.#followWaiting());
   }
 

@@ -52,7 +52,7 @@ export class ApiReachability {
     const wasAway = this.#failures >= THRESHOLD;
     this.#error = failed;
     this.#failures = failed === undefined ? 0 : this.#failures + 1;
-    // First the next turn: what the other does must not be the end of it.
+    // The next question is due before `onBack` is called, so that one that throws does not end the questions.
     this.#timer = clock.after(failed === undefined ? PERIOD_MS : RETRY_MS, () => void this.#ask(), {
       unref: true,
     });

@@ -150,7 +150,7 @@ export class GatewayProbes {
     try {
       delayMs = await this.#turn(probed);
     } catch (error) {
-      // Whatever it was, an address that nobody probes any more would stay as it is for ever.
+      // A mistake of ours must not end the probes of an address: its state would never change again.
       surface(error, 'probes of a gateway');
     }
     if (probed.stopping.signal.aborted) return;

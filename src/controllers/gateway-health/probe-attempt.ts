@@ -27,8 +27,8 @@ interface Opened {
 }
 
 /**
- * One try of a probe. Whatever settles it first counts; everything that it opened is closed then, and errors that come later fall on
- * deaf ears.
+ * One try of a probe. The first event that settles it decides; everything that it opened is closed then, and
+ * later errors of that are ignored.
  */
 export class ProbeAttempt {
   readonly answer: Promise<ProbeAnswer>;

@@ -34,7 +34,10 @@ export interface SourceRangesOptions extends RangeSettings {
   readonly onChange: () => void;
 }
 
-/** Nothing may ask before an answer, refused or not, is there. */
+/**
+ * Between tries to learn a kind of object; short at first, because the controller is not ready before each
+ * kind has been read or refused.
+ */
 const BACKOFF = { minMs: 200, maxMs: 30_000 };
 /** How often a kind that may not be read, or does not exist, is asked for again. */
 const AGAIN_MS = 600_000;

@@ -48,7 +48,8 @@ interface Basis {
 }
 
 /**
- * The life of one Link: checks it and its credentials, holds its Lease, runs its Peer while the Lease is held, and removes what it made when it is deleted.
+ * The life of one Link: checks it and its credentials, holds its Lease, runs its `TargetCluster` while the
+ * Lease is held, and removes what it made when it is deleted.
  */
 export class LinkController {
   readonly #options: LinkControllerOptions;
@@ -256,7 +257,7 @@ export class LinkController {
     const elector = this.#newElector(async (signal) => {
       await this.#collectClusters(() => true, signal);
       if (signal.aborted) return;
-      // Not from within the term, which it waits for.
+      // `remove` waits for this term to end, so it cannot be awaited within it.
       setImmediate(() => {
         elector.remove().then(
           () => this.#collected(elector),

@@ -102,7 +102,10 @@ export class LinkStatusWriter {
     this.#failures++;
   }
 
-  /** While a peer is at work only what has become true or false is told at once. */
+  /**
+   * While keys are being worked on, lists and counts are written only now and then; a condition that becomes
+   * true or false is written at once.
+   */
   #canWait(peer: TargetCluster | undefined, status: LinkStatus, previous: LinkStatus | undefined): boolean {
     if (peer === undefined || peer.depth === 0) return false;
     const since = this.#options.clock.monotonic() - this.#writtenAt;
@@ -113,7 +116,7 @@ export class LinkStatusWriter {
     const now = this.#options.clock.monotonic();
     if (this.#settling?.peer !== peer) this.#settling = { peer, until: now + SETTLE_MS };
     const path = peer.gateway?.facts.path;
-    // A Link that cannot be used never knows more than its gateway.
+    // A Link that cannot be used follows its gateway only, and is never synced: it must not wait for that.
     const synced = peer.synced || problem !== undefined;
     const known = synced && peer.depth === 0 && path !== 'unknown' && path !== 'resolving';
     return known || now >= this.#settling.until;
@@ -134,7 +137,7 @@ export class LinkStatusWriter {
   }
 
   #listsOf(peer: TargetCluster, previous: LinkStatus | undefined): Lists {
-    // Half a list would only be written to be written again.
+    // Before the first complete list the old entries stay: half of the new ones would be written twice.
     if (!peer.synced)
       return {
         mirrorServices: previous?.mirrorServices ?? [],

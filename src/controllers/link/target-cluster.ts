@@ -255,7 +255,7 @@ export class TargetCluster {
   resync(priority: number = PRIORITY.bulk): void {
     this.mirrors.resync(priority);
     this.federated.resync(priority);
-    // Also those of which nothing is left but a claim.
+    // Also exports without Service and mirror that still hold an egress port, so that it is given back.
     for (const scope of this.#options.egress.scopes(this.#key)) this.#claimChanged(scope, priority);
   }
 

@@ -160,10 +160,11 @@ export class TokenRenewal {
       this.#renewed++;
       const until = expiresAt === undefined ? undefined : new Date(expiresAt).toISOString();
       log.info({ until }, "token of the target's account renewed");
-      // What was written may have come back as a change of the Secret already.
+      // The watch may have brought the Secret that was just written, or a newer one, already.
       if (this.#secret === secret) this.follow(written);
     } catch (error) {
-      // What was asked for another Secret than the one that is there now is of no interest.
+      // The Secret has been replaced meanwhile: that its old token could not be renewed does not matter any
+      // more.
       if (signal.aborted || this.#secret !== secret) return;
       this.#failed++;
       this.#error = error as Error;

@@ -89,7 +89,7 @@ export function followEndpoints(part: FollowedPart): Step[] {
 function whatIsShown(part: FollowedPart): Shown | undefined {
   const { slices, gateway, relay, exported, populated } = part;
   const current = slices.flatMap(({ endpoints = [] }) => endpoints);
-  // Empty because there were no pods: what has become of them is not known.
+  // The slices were emptied because no pod was ready, and whether some are now is not known: they stay empty.
   const emptied = (reasonOf(slices) ?? 'NoReadyEndpoints') === 'NoReadyEndpoints';
   if (current.length === 0 && populated !== true && emptied) return undefined;
   if (gateway?.path === 'refused')
@@ -164,7 +164,10 @@ export function followPods(
   });
 }
 
-/** Slices are made for their endpoints only: of what is there, nothing else is written. */
+/**
+ * `desiredSlices` and `podSlices` are used here for the endpoints that they give: names and labels are those of
+ * the slices that are there, so whose they are stays empty.
+ */
 const NOBODY = {
   namespace: '',
   service: '',

@@ -20,7 +20,10 @@ import {
 import { parseKey } from '../../api/mirror/mirror-names.ts';
 import { podRefusal, type OwnRanges } from '../imports/remote-addresses.ts';
 
-/** For so long mirrors that exist are kept when the policy refuses many at once: time to take a slip of the pen back. */
+/**
+ * How long mirrors that exist are kept when the policy suddenly refuses many of them: time to undo a mistaken
+ * edit.
+ */
 const HELD_MS = 30_000;
 /** When something that found no room is looked at again: what others give back is no event. */
 export const QUOTA_RECHECK_MS = 30_000;

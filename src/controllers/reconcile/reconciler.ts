@@ -39,7 +39,7 @@ export interface Decision {
   readonly after?: () => void;
 }
 
-/** What stands about a key until something changes. */
+/** What was decided about a key last; it holds until the next decision. */
 export interface Outcome {
   readonly reason: MirrorReason;
   readonly message: string;
@@ -164,7 +164,7 @@ export class Reconciler {
     this.#settle(key, decision);
   }
 
-  /** A name that cannot be is no failure that another try could mend. */
+  /** An invalid name becomes the outcome `NameInvalid`: another try could not mend it. */
   async #apply(steps: readonly Step[]): Promise<ApplyResult | Pick<Outcome, 'reason' | 'message'>> {
     const { client, view, signal } = this.#options;
     try {
@@ -175,7 +175,10 @@ export class Reconciler {
     }
   }
 
-  /** At once the first time; then ever later: whoever changes it again and again would else have us write without end. */
+  /**
+   * Decides a key anew whose objects were not as planned for: at once the first time, then with growing
+   * delay, because somebody who changes them all the time would have us write all the time.
+   */
   #lookAgain(key: string): void {
     const times = this.#stale.get(key) ?? 0;
     this.#stale.set(key, times + 1);

@@ -154,9 +154,9 @@ export class DropConfirmation {
     this.#blindSince = undefined;
     log.warn({ confirmed: confirmed.length }, 'second full list confirms removals');
     tell('DropConfirmed', `a second list confirms that ${confirmed.length} Services are no longer exported`);
-    // Also those that the list still had: they may be too few now to be held.
+    // All that are absent, not only the confirmed ones: what is left may be too little now to be held at all.
     reconsider(guard.absent);
-    // What went absent while the list was under way is in no list yet.
+    // An export may have gone after its part of the list was read: another list has to confirm it.
     if (guard.holding) this.#later(NEXT_LIST_MS);
   }
 
@@ -178,7 +178,7 @@ export class DropConfirmation {
 
   #later(ms: number): void {
     const { clock, guard } = this.#options;
-    // There is one next look, the one that was asked for last.
+    // One timer: a later call takes the place of an earlier one.
     this.#timer?.cancel();
     this.#timer = clock.after(
       ms,
@@ -188,7 +188,7 @@ export class DropConfirmation {
           this.request();
           return;
         }
-        // What is left is little enough to go without a list, or has come back.
+        // Nothing is held any more: what is still absent is little enough to go without a second list.
         this.#options.reconsider(guard.absent);
         void this.learn();
       },

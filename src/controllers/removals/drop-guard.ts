@@ -43,8 +43,10 @@ export function parseClaim(claim: string): { readonly key: string; readonly fede
 export type ClaimState = 'there' | 'absent' | 'emptied';
 
 /**
- * Counts, for one peer, what exists here (claims: mirrors and federated memberships) and what of it the target no longer exports. Kept up to date key by key,
- * so that asking costs nothing however many there are.
+ * Counts, for one peer, what exists here (claims: mirrors and federated memberships) and what of it the
+ * target no longer exports. `note` keeps the sets up to date key by key, so that `held`, which is asked for
+ * each decision, compares three numbers; `absent` and `holding` go through all that is absent, and are for
+ * rare use.
  */
 export class DropGuard {
   readonly #settings: DropGuardSettings;

@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 /** What facts are gathered for: to act on them, or only for somebody to see, which changes nothing at all. */
 export type Sight = 'act' | 'look';
 
-/** How long something has gone on, key by key, so that it can be waited out. */
+/** Periods of grace by key: something that has begun counts only when it has lasted for a while. */
 export class GracePeriods {
   readonly #clock: Clock;
   readonly #ms: number;
@@ -15,7 +15,8 @@ export class GracePeriods {
   }
 
   /**
-   * It goes on: milliseconds until it counts; 0 when it does. The first call for a key begins.
+   * Milliseconds of grace that a key has left; 0: the time is over. The first call for a key begins its
+   * grace.
    * @param sight `look`: nothing begins
    */
   left(key: string, sight: Sight = 'act'): number {
@@ -25,7 +26,10 @@ export class GracePeriods {
     return Math.max(0, since + this.#ms - now);
   }
 
-  /** It is over, or has never been. @param sight `look`: nothing ends */
+  /**
+   * What a key had grace for has ended, or was never there: the next time begins anew.
+   * @param sight `look`: nothing ends
+   */
   end(key: string, sight: Sight = 'act'): void {
     if (sight === 'act') this.#since.delete(key);
   }

@@ -65,7 +65,10 @@ export function clientAmong(pods: readonly PodFacts[]): Client {
     : { kind: 'unknown', reason: 'several pods' };
 }
 
-/** Whether waiting could tell more: the watch is a moment behind the cluster. Pure. */
+/**
+ * Whether it is known well enough who sends from an address. If not, waiting may tell more, because the watch
+ * is a moment behind the cluster. Pure.
+ */
 export function isSettled(client: Client): boolean {
   return client.kind === 'pod' ? !client.leaving : client.reason === 'node' || client.reason === 'unwatched';
 }

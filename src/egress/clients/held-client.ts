@@ -34,6 +34,6 @@ export class HeldClient implements ConnectionHandler {
   }
 
   onClose(): void {
-    // Whoever has waited for it sees that.
+    // The route server looks at `closed` when it has found out who the client is.
   }
 }

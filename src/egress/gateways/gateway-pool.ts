@@ -38,7 +38,7 @@ const KEEP_ALIVE_MS = 2000;
 const KEEP_ALIVE_TIMEOUT_MS = 3000;
 const CONNECTIONS = 'connections to a gateway';
 const EMPTY = Buffer.alloc(0);
-/** The richest first: the gateway picks by its own order, which is the same. */
+/** The protocol that can do most comes first. A gateway picks by an order of its own, which is the same. */
 const STREAMS_FIRST = [STREAMS_CLIENTS_ALPN, STREAMS_ALPN, TRANSPORT_HEADER_ALPN];
 
 /** One address of a gateway. */
@@ -179,13 +179,13 @@ export class GatewayPool implements Http2User<Http2Connection> {
   }
 
   onSettings(connection: Http2Connection, maxStreams: number): void {
-    // It will never have room: kept, there would soon be as many of them as there were tries.
+    // A connection without room for any stream is not kept: each try would leave one more.
     if (maxStreams === 0) this.#retire(connection);
   }
 
   onGoAway(connection: Http2Connection): void {
     this.#pool.delete(connection);
-    // Whoever comes next finds another, or at least one on its way.
+    // The next flow should find a connection, or at least one on its way.
     if (this.#pool.size === 0 && !this.#closed) this.#grow();
   }
 

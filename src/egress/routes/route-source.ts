@@ -24,7 +24,10 @@ import type { Logger } from '../../telemetry/log.ts';
 import { readAllowedNamespaces } from '../clients/relay-rule.ts';
 import { type Route, routesOf } from './routes.ts';
 
-/** A mirror that is deleted is as it was for so long: the controller makes it again, and its clients' connections live on meanwhile. */
+/**
+ * How long what a deleted mirror said still holds, milliseconds: the controller makes the mirror again, and
+ * until then its clients' connections go on.
+ */
 const LATELY_MS = 10_000;
 
 export interface RouteSourceOptions {

@@ -108,7 +108,8 @@ export class MtlsListener {
     });
     server.on('secureConnection', (socket) => this.#safely(socket, () => this.#admit(socket)));
     await new Promise<void>((resolve, reject) => {
-      // Stays: also a connection that could not be accepted is an 'error', which nobody else would hear.
+      // The listener stays after the start: a connection that cannot be accepted is an 'error' too, which
+      // would end the process.
       server.on('error', (error) =>
         reject(
           new LinkspanError(
@@ -136,7 +137,8 @@ export class MtlsListener {
   /** Ends every connection. */
   destroy(): void {
     for (const connection of this.#connections) connection.abort();
-    // Nobody has been told of these, and their handshakes may take longer than the grace.
+    // Connections in their handshake, which no acceptor has seen yet; a handshake may take longer than the
+    // grace.
     for (const { below } of this.#accepted.values()) below.destroy();
   }
 
@@ -155,7 +157,7 @@ export class MtlsListener {
     this.#serverName = identity.name.toLowerCase();
   }
 
-  /** Of a connection that has just been made nothing is known but where it comes from. */
+  /** Takes a new connection in for its handshake; all that is known of it is its address. */
   #accept(socket: Socket): void {
     if (this.#serverName === '') return this.#turnAway(socket, 'no certificate');
     const key = peerKeyOf(socket);

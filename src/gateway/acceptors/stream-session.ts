@@ -114,7 +114,7 @@ export class StreamSession implements Http2User<Http2Connection> {
   }
 
   onStreamClosed(): void {
-    // Its exchange or tunnel knows.
+    // The exchange or tunnel of the stream hears of its end itself.
   }
 
   onGoAway(): void {
@@ -137,7 +137,8 @@ export class StreamSession implements Http2User<Http2Connection> {
     const { counters, connection } = this.#options;
     counters.streams.tunnels++;
     const tunnel = new ServedTunnel(stream, connection.remoteAddress, counters);
-    // Why not is told by what is spoken in it; of raw bytes only the stream itself can tell.
+    // A refusal is told in the HTTP that is spoken in the tunnel; in a raw tunnel only the stream's own
+    // answer can tell, so that waits for the endpoint.
     if (protocol !== 'opaque') tunnel.established();
     context.serve(tunnel, protocol);
     if (ended) tunnel.onEnd();

@@ -60,7 +60,11 @@ export interface KubePoliciesOptions extends WatchParts {
 const LOOK_MS = 20_000;
 /** The same while it does not answer and nothing is known yet. */
 const RETRY_MS = 1000;
-/** Who is connected is told of changes with this delay; requests are judged by what is known when they come. A Server and its policy that are applied together come one after the other, and nobody should be cut off in between. */
+/**
+ * How long changes are gathered before connections that are open are checked again, milliseconds. A Server
+ * and its policy that are applied together arrive one after the other, and between the two nobody should be
+ * cut off. Requests do not wait: each is judged by what is known when it comes.
+ */
 const GATHER_MS = 500;
 const BY_ADDRESS = 'address';
 
@@ -314,7 +318,10 @@ class KubePolicies implements PolicySource {
     return kind.plural === this.#rateLimits.plural && kind.error !== undefined;
   }
 
-  /** Kinds that were installed while traffic flows get until the next look to become known; then they are as unknown as at the start. */
+  /**
+   * Kinds that are installed while traffic flows have until the next look to be listed; after that policies
+   * count as unknown, as at the start, and everybody is refused.
+   */
   #join(): void {
     this.#settle();
     if (this.#state !== 'off') return;

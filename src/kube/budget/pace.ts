@@ -1,6 +1,6 @@
 import { sleep, type Clock } from '../../base/clock.ts';
 
-/** How much may be done at once, and how much lasting. */
+/** A sustained rate, and the burst that may come on top of it. */
 export interface PaceRate {
   readonly perSecond: number;
   readonly burst: number;

@@ -107,7 +107,7 @@ export class PeerBudget implements Weighed {
     const before = this.#watches.get(who)?.open ?? 0;
     this.#watches.set(who, { open, wanted });
     this.#tell();
-    // Not at once: whoever has closed one may have another to open.
+    // Others are told after this turn: whoever has closed a watch may open another in its place at once.
     if (open < before) queueMicrotask(() => this.#tellRoom());
   }
 

@@ -21,7 +21,7 @@ import {
 
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** How to reach an API server and be somebody there. */
+/** How to reach an API server, and as whom. */
 export interface ClusterAccess {
   /** URL of the API server, without a slash at the end. */
   readonly server: string;
@@ -49,7 +49,10 @@ export function isPodAccount(access: ClusterAccess): boolean {
   return access.source === POD_ACCOUNT;
 }
 
-/** The same server, as somebody else: whoever the token is, and nobody that one could be taken for. */
+/**
+ * The same server with this token, and without anything else that says who asks: client certificate, key,
+ * impersonation.
+ */
 export function withBearer(access: ClusterAccess, token: string): ClusterAccess {
   const { impersonate: _somebody, ...server } = access;
   return {
@@ -164,7 +167,7 @@ function fromText(textOfConfig: string, origin: KubeconfigOrigin): ClusterAccess
       origin,
       `has a client ${cert === undefined ? 'key without its certificate' : 'certificate without its key'}`,
     );
-  // Going there without it would end in a time-out, or where nobody meant to go.
+  // Without its proxy the server may not be reachable, or another one may answer at that address.
   if (cluster['proxy-url'])
     throw invalid(origin, `wants the proxy ${cluster['proxy-url']} (proxy-url), which is not supported`);
   return {

@@ -54,7 +54,7 @@ export class Connections {
     if (before === undefined) return;
     this.#leaving.add(before);
     const ended = before.then((agents) => Promise.all([agents.requests.close(), agents.watches.close()]));
-    // Ended by `destroy` meanwhile: that is an end, too.
+    // `destroy` may have ended them meanwhile, which fails here and is no error.
     void ended.catch(() => undefined).finally(() => this.#leaving.delete(before));
   }
 

@@ -63,7 +63,7 @@ export function execPluginAuth(options: ExecPluginOptions): Auth {
     running = run;
     try {
       const found = await run;
-      // Given up meanwhile: another run's are kept.
+      // Given up by `renew` while the program ran: the caller may try them, but they are not kept.
       if (running !== run) return found;
       header = headerOf(found);
       expires = Date.parse(found.expirationTimestamp ?? '') || Number.POSITIVE_INFINITY;

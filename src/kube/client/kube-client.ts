@@ -143,7 +143,7 @@ export class KubeClient {
       if (used > MAX_LIST_BYTES)
         throw tooLarge(`list ${resource.plural}`, 'pages', 'it is too long', { used, of: MAX_LIST_BYTES });
       for (const item of page.items) items.push(item);
-      // All pages are of the first one's moment.
+      // A list in pages is a snapshot: every page is of the version that the first one names.
       if (resourceVersion === '') ({ resourceVersion } = page);
     }
     return { items, resourceVersion };
@@ -249,7 +249,7 @@ export class KubeClient {
   async serverTime(options: CallOptions = {}): Promise<number | undefined> {
     const request = { method: 'GET', path: '/version', ...options } as const;
     return this.#call(request, async (response) => {
-      // Its connection is not worth reading more than this.
+      // Reads the body so that the connection can be used again; one with a longer body is closed instead.
       await response.body.dump({ limit: objectLimits(this.#limits.bytes).bytes });
       const time = Date.parse(String(response.headers['date'] ?? ''));
       return Number.isNaN(time) ? undefined : time;

@@ -263,7 +263,8 @@ export class Reflector<T extends KubeObject> {
       keep: (item: T) => {
         const kept = this.#transform(item);
         if (kept === undefined) return undefined;
-        // What is held already is not held twice, and counts as it is held.
+        // An object that the store has in this very version is taken from there: one copy in memory, counted
+        // once.
         const held = store.unchanged(kept) ?? kept;
         counted?.add(held);
         return held;
@@ -271,7 +272,7 @@ export class Reflector<T extends KubeObject> {
     });
     for await (const page of pages) {
       for (const item of page.items) items.push(item);
-      // All pages are of the first one's moment.
+      // A list in pages is a snapshot: every page is of the version that the first one names.
       if (version === '') version = page.resourceVersion;
       await slowDown(pace, page.bytes, clock, signal);
     }

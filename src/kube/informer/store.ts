@@ -124,7 +124,7 @@ export class IndexedStore<T extends KubeObject> {
       try {
         values = valuesOf(object);
       } catch (error) {
-        // It is found by its key alone.
+        // The object is in no index then, and is found by its key only.
         surface(error, 'indexes of a store', { index: name, key: keyOf(object) });
       }
       yield [name, values];

@@ -168,7 +168,7 @@ export class LeaderElector {
     const end = new AbortController();
     this.#leader = true;
     this.#inTerm = true;
-    // What happened before has been taken into account.
+    // News from before the term has been looked at: it must not end the first pause early.
     this.#woken = false;
     const over = (reason: string) => {
       if (end.signal.aborted) return;
@@ -328,7 +328,8 @@ export class LeaderElector {
     const { namespace, name, identity } = this.#options;
     if (key !== `${namespace}/${name}` || this.#record.isOld(object)) return;
     const lease = type === 'deleted' ? undefined : object;
-    // In a term our own writes are no news; of what another did the next renewal, now, finds the truth.
+    // During a term the watch repeats our own renewals, which are no news. When another has written, the next
+    // renewal, which is woken now, asks the API server what the Lease says.
     if (this.#inTerm && lease?.spec?.holderIdentity === identity) return;
     if (this.#inTerm) this.#known = false;
     else this.#record.saw(lease);

@@ -37,7 +37,10 @@ export function weightOf(value: unknown): number {
   return weight;
 }
 
-/** Characters up to which a string is taken for one that needs two bytes for each, which is not worth looking at. */
+/**
+ * Strings up to this many characters count two bytes for each without being looked at: that costs more than
+ * it would save.
+ */
 const SHORT = 40;
 
 /** Text of Latin-1 takes a byte for each character, any other two. */

@@ -174,7 +174,8 @@ export class WorkQueue {
     this.#running.delete(key);
     const again = this.#again.get(key);
     this.#again.delete(key);
-    // Among the newest such keys would bury what has only just come: bulk work makes one after the other.
+    // As the oldest, for every second take is of the newest: bulk work, of which many keys come again after
+    // each pass, would otherwise always be ahead of a single change.
     if (again !== undefined && !this.#stop.signal.aborted) this.#enqueue(key, again, 'oldest');
     if (this.#priorities.size > 0) this.#pool.offer(this.#member);
     this.#pool.done();
@@ -184,7 +185,8 @@ export class WorkQueue {
   #retryLater(key: string, priority: number): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    // One that was added while it failed waits as well, or a quick failure would spin.
+    // A key that was added again while its handler ran waits for the delay too: else a handler that fails at
+    // once would be called without pause.
     const again = this.#again.get(key) ?? priority;
     this.#again.delete(key);
     const delay = backoffDelay(failures, this.#options.backoff, this.#options.random);

@@ -53,7 +53,7 @@ export class WorkerPool {
     while (this.#running < this.#size) {
       const member = this.#next();
       if (member === undefined) return;
-      // To the end of the round.
+      // The member goes to the end of the line: among equal priorities the one served longest ago is next.
       this.#ready.delete(member);
       this.#ready.add(member);
       this.#running++;
@@ -65,7 +65,7 @@ export class WorkerPool {
     let best: { member: PoolMember; priority: number } | undefined;
     for (const member of this.#ready) {
       const priority = member.nextPriority;
-      // Nothing to do, or at its own bound: it offers itself again.
+      // It has nothing to do or is at its own bound, and calls `offer` when that changes.
       if (priority === undefined) this.#ready.delete(member);
       else if (best === undefined || priority > best.priority) best = { member, priority };
     }

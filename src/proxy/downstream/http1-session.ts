@@ -150,7 +150,10 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#advancing = false;
   }
 
-  /** Runs what nobody else guards. */
+  /**
+   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this
+   * connection.
+   */
   #safely(work: () => void): void {
     try {
       work();
@@ -348,7 +351,7 @@ export class Http1Session implements ConnectionHandler, Flow {
       if (!this.#client.send(passOn(exchange.responseBody, chunk, taken))) exchange.lease?.connection.pause();
     }
     if (!exchange.responseBody.done) return;
-    // More than the response is a response that nobody asked for: such a connection is not used again.
+    // Bytes behind the response answer nothing that was asked: the connection is not used again.
     this.#finish(exchange, taken < chunk.length);
   }
 

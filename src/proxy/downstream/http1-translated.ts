@@ -34,7 +34,10 @@ export class TranslatedExchange implements UpstreamHandler, BodySink {
   /** Bytes that came before there was an endpoint, then those behind the request. */
   #held: Buffer = EMPTY;
   #waiting = 0;
-  /** Of a request with a body, until there is an answer. */
+  /**
+   * The body that was passed on, kept until there is an answer, because an HTTP/2 endpoint may refuse the
+   * request unseen.
+   */
   #passed: PassedBody | undefined;
   #refusals = 0;
   #chunked = false;

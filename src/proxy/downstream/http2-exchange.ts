@@ -26,9 +26,15 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
   #held: Buffer[] | undefined;
   #requestEnded = false;
   #trailers: readonly Field[] | undefined;
-  /** Of a request with a body, until there is an answer. */
+  /**
+   * The body that was passed on, kept until there is an answer, because an HTTP/2 endpoint may refuse the
+   * request unseen.
+   */
   #passed: PassedBody | undefined;
-  /** Bytes that the client has been told are sent, and that are not. */
+  /**
+   * Bytes that count as sent for the client's flow control, because they are kept, and that the endpoint has
+   * not taken yet.
+   */
   #ahead = 0;
   #refusals = 0;
   /** Where an admission filter has made the request wait. */
@@ -203,7 +209,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
     this.#die(failure);
   }
 
-  /** Runs what nobody else guards. */
+  /**
+   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this
+   * request.
+   */
   #safely(work: () => void): void {
     try {
       work();

@@ -67,21 +67,24 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
     if (this.hold !== undefined) client.resume();
   }
 
-  /** What may pass of what the client has sent, a while after it came. */
+  /** Passes bytes of the client on that were kept back until it was known that they may pass. */
   pass(bytes: Buffer): void {
     this.settle();
     if (this.#upstream === undefined) this.#keep(bytes);
     else if (!this.#upstream.send(bytes)) this.#session.client.pause();
   }
 
-  /** It is a raw connection for good. */
+  /** It is known now to be a raw connection, and is counted as one. */
   settle(): void {
     if (this.#counted) return;
     this.#counted = true;
     this.#session.counters.request(this.#session.target.label);
   }
 
-  /** Gives the client away, as though nothing had been. Whoever takes it reads from it. */
+  /**
+   * Ends the flow without touching the client, whose connection turned out to be HTTP: an HTTP session takes
+   * it over and reads from it.
+   */
   leave(): void {
     this.#left = true;
     this.hold?.cancel();
@@ -99,7 +102,7 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
     this.#session.client.abort(failure);
   }
 
-  /** Whether it may be there: the client, and bytes that nobody reads. */
+  /** Why the client may not use the target, or not with raw bytes; undefined: it may. */
   #check(): ProxyFailure | undefined {
     const { check, target } = this.#session;
     const refusal = check(undefined);
@@ -114,7 +117,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
   #open(): void {
     const { client } = this.#session;
     client.handler = this;
-    // Until there is an endpoint, unless somebody wants to see what comes. A connection that does not read may still say that its peer has ended.
+    // The client is not read until there is an endpoint, unless a watch looks at what it sends; that it has
+    // ended is noticed also by a connection that does not read.
     if (this.#watch === undefined) client.pause();
     else client.resume();
     this.#connect().catch((error: unknown) => {
@@ -156,7 +160,9 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
     this.#break(failure);
   }
 
-  /** Runs what nobody else guards. */
+  /**
+   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this flow.
+   */
   #safely(work: () => void): void {
     try {
       work();
@@ -196,7 +202,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
   }
 
   drain(): void {
-    // Nothing can be said to a raw connection; it has the grace to end by itself.
+    // A raw connection has no way to be told: it ends by itself within the grace of the shutdown, or is cut
+    // after it.
   }
 
   #refuse(failure: ProxyFailure): void {
@@ -219,7 +226,8 @@ export class OpaqueFlow implements Flow, ConnectionHandler, AccessRecord {
     this.#upstream = connection;
     this.#endpoint = endpoint;
     client.established();
-    // In hand until it ends, so that endpoints with long connections get fewer new ones.
+    // The endpoint is given back only when the flow ends: long flows count as load, so that endpoints that
+    // have many get fewer new ones.
     const onEnd = (failure: ProxyFailure | undefined) => {
       if (failure !== undefined && this.#failure === undefined) {
         this.#failure = failure;

@@ -105,7 +105,7 @@ export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
     else this.#raw.onCaught(this.#client, failure);
   }
 
-  /** Runs what a timer begins. */
+  /** Runs work of a timer, above which no failure boundary stands: what it throws ends this connection. */
   #safely(work: () => void): void {
     try {
       work();

@@ -63,7 +63,7 @@ export interface Upstream {
 export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /**
- * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying which service the whole connection is for
- * (linkerd2-proxy `transport-header`): a fixed preface, a big-endian u32 length, and a protobuf message.
+ * What is spoken on a connection: HTTP/1 (1.0 and 1.1), HTTP/2, or bytes that nobody looks into. The words
+ * are those of the session protocol in Linkerd's transport header.
  */
 export type SessionProtocol = 'http1' | 'http2' | 'opaque';

@@ -132,7 +132,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     return this.#settingsCame || this.#room.trusting;
   }
 
-  /** What we found the peer guilty of, where it was us who ended the connection. */
+  /** The peer's breach of the protocol, where we have ended the connection for one. */
   get verdict(): ConnectionError | undefined {
     return this.#verdict;
   }
@@ -393,7 +393,10 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#options.user.onGoAway(this);
   }
 
-  /** What the peer is guilty of; or we, of which it is told nothing more. */
+  /**
+   * The error with which the connection ends: the peer's breach of the protocol, or a mistake of ours, of
+   * which the peer is told no more than that.
+   */
   #verdictOf(error: unknown): ConnectionError {
     if (error instanceof ConnectionError) return error;
     if (error instanceof HpackError)

@@ -93,7 +93,8 @@ export class StreamTable implements StreamOwner {
     try {
       return this.#sender.data(stream, chunk);
     } catch (error) {
-      // Whoever sends is another connection's handler as a rule, which has not failed.
+      // The caller is as a rule the handler of another connection: what broke is this connection, not the
+      // caller's.
       this.#options.onBroken(error);
       return chunk.length;
     }

@@ -244,7 +244,8 @@ export class SocketConnection implements Connection {
     }
     this.bytesWritten += length;
     if (this.#writeBuffer !== undefined && !this.#corked) {
-      // What stands before it leaves in the same write.
+      // Small writes gathered in this turn come before this chunk: the socket is corked, so that both leave
+      // in one write at the end of the turn.
       this.#corked = true;
       this.#socket.cork();
       this.#schedule();
@@ -332,7 +333,7 @@ export class SocketConnection implements Connection {
   }
 
   established(): void {
-    // Its peer has seen the handshake.
+    // Only streams have to say so; the peer of a socket knows by the handshake.
   }
 
   end(onSent?: () => void): void {
@@ -378,7 +379,7 @@ export class SocketConnection implements Connection {
   #reset(): void {
     const below = this.#below;
     if (below.destroyed) this.#socket.destroy();
-    // One of its own has nobody who listens.
+    // The socket below a TLS socket has no listener for errors: its error would be an uncaught exception.
     else (below === this.#socket ? below : below.on('error', () => this.#socket.destroy())).resetAndDestroy();
   }
 }

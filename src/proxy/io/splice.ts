@@ -81,7 +81,7 @@ class Tunnel implements ConnectionHandler {
     if (error !== undefined || (!other.closed && !this.#ended.has(connection))) other.abort(error);
     else if (!other.closed) {
       other.end();
-      // It may have been waiting for the one that is gone.
+      // It was paused, maybe, until the side that has closed could take more; nobody would let it go on.
       other.resume();
     }
     if (++this.#closed === 2) this.#onEnd(this.#failure);

@@ -9,6 +9,11 @@ import {
 } from '../../base/protobuf.ts';
 import type { SessionProtocol } from '../http/messages.ts';
 
+/**
+ * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying which
+ * service the whole connection is for (linkerd2-proxy `transport-header`): a fixed preface, a big-endian u32
+ * length, and a protobuf message.
+ */
 export interface TransportHeader {
   /** DNS name of the service; empty when the sender gave none. */
   readonly name: string;

@@ -151,11 +151,11 @@ export abstract class StreamConnection implements Connection, StreamHandler {
   // --- what the stream tells
 
   onInterim(): void {
-    // Nothing comes of it.
+    // An interim response means nothing for a tunnel.
   }
 
   onHead(_stream: Http2Stream, _fields: readonly Field[], _ended: boolean): void {
-    // For whoever has asked for the stream.
+    // Only the end that has opened the stream gets a head of an answer (`DialledTunnel`).
   }
 
   onData(_: Http2Stream, chunk: Buffer): void {

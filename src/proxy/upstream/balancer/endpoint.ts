@@ -122,7 +122,7 @@ export class EndpointState implements EndpointPlace {
       if (decides) this.#probe(undefined);
       return;
     }
-    // With all endpoints ejected requests are tried all the same; that they fail is known.
+    // With all endpoints ejected requests are tried all the same; that one of those fails is nothing new.
     if (this.open || decides) this.#failed(outcome === 'refused', decides);
   }
 
@@ -138,7 +138,10 @@ export class EndpointState implements EndpointPlace {
     this.#parts.total.pending--;
   }
 
-  /** It was ejected for refusing connections, and has taken one: what it does with it is for the other count. */
+  /**
+   * It has taken a connection: if it was ejected for refusing them it opens again, and what it does with
+   * requests is counted apart.
+   */
   #connected(): void {
     this.#connectFailures = 0;
     if (this.#refused) this.#reopen();

@@ -147,7 +147,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     try {
       handler.onResponseEnd(trailers);
     } catch (error) {
-      // For the attempt all is well, so nobody else would tell.
+      // The attempt itself has succeeded and reports no failure, so the handler is told here.
       handler.onFailure(opener.caught(error), false);
     }
   }
@@ -160,7 +160,7 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   onAttemptFlushed(): void {
     const { retry, timeouts } = this.#way;
     this.#deadlines.begin('response', timeouts.responseMs);
-    // The last attempt has all the time: there is nothing to decide any more.
+    // No limit for the last attempt: when it is over there is no other.
     if (
       retry !== undefined &&
       this.#count <= retry.limit &&
@@ -173,9 +173,9 @@ export class RetryingRequest implements Upstream, AttemptOwner {
   onAttemptFailure(one: Attempt, failure: ProxyFailure, unprocessed: boolean): void {
     if (this.#answer === undefined && !failure.isOurs) {
       if (unprocessed && this.#replayable && this.#mayOpenAgain()) {
-        // The endpoint has not begun with it: that is the same attempt, elsewhere.
+        // The endpoint has not looked at the request: sending it to another one is no retry.
         this.#held = undefined;
-        // What comes until then of a body is for the next one.
+        // Parts of the body that arrive before the next try is open are kept for it.
         this.#current = undefined;
         this.#endAttempt();
         void this.#openAgain(this.#refusals++);
@@ -203,7 +203,10 @@ export class RetryingRequest implements Upstream, AttemptOwner {
     }
   }
 
-  /** Runs what nobody else guards. */
+  /**
+   * Runs work of a timer or promise, above which no failure boundary stands: what it throws ends this
+   * request.
+   */
   #safely(work: () => void): void {
     try {
       work();
