@@ -1,7 +1,7 @@
 /**
  * `npm test [-- unit|wire|integration|fast] [FILE…] [--shards N] [--from build|download] [--require-all] [--record] [mocha options, such
  * as --grep X]`: gets the programs that the tests need, then runs unit tests, tests at the wire (`unit` means both) and integration tests at
- * the same time, each in some processes (`--shards`: how many for each; default by the machine), those of integration in a network
+ * the same time, each in some processes (`--shards`: how many; default by the machine), those of integration in a network
  * namespace of their own. A process' output comes in pieces, one for each suite of a file, and the failures of all at the end; of one
  * process alone it is streamed. The last line is `N passed, N failed`. The exit code is 1 when a test failed, none ran, or a mocha process
  * crashed or did not end. `--record` keeps how long files took (test/durations.json), by which they are dealt out.
@@ -97,17 +97,22 @@ async function runAll(
   files: ReadonlyMap<Suite, readonly string[]>,
   { asked, durations, directory, leftOut }: Surroundings,
 ): Promise<ShardResult[]> {
-  const machine = OPTIONAL.filter((need) => !leftOut.some((out) => out.need === need)).flatMap(
+  const programs = OPTIONAL.filter((need) => !leftOut.some((out) => out.need === need)).flatMap(
     (need) => need.machine ?? [],
   );
-  const shards = asked.shards ?? defaultShards({ cores: os.availableParallelism(), bytes: os.totalmem() });
+  const given = asked.shards;
+  const machine = { cores: os.availableParallelism(), bytes: os.totalmem() };
+  const shards =
+    given === undefined
+      ? defaultShards([...files.keys()], machine)
+      : { unit: given, wire: given, integration: given };
   const { together, alone } = schedule(files, { durations, shards });
   const run: Run = {
     options: asked.options,
     directory,
     env: {
       ...process.env,
-      PATH: systemPath(path.join(directory, 'bin'), { machine }),
+      PATH: systemPath(path.join(directory, 'bin'), { machine: programs }),
       // TypeScript without its types, compiled: most processes of the tests load the same files.
       NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'node-compile-cache'),
     },

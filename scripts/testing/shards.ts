@@ -30,13 +30,20 @@ export interface Schedule {
   readonly alone: readonly Shard[];
 }
 
+interface Dealing {
+  readonly durations: Durations;
+  readonly shards: Readonly<Record<Suite, number>>;
+  /** Default `ALONE`. */
+  readonly alone?: readonly string[];
+}
+
 /**
- * Deals the files out: each suite to at most `shards` processes, the longest file first and always to the process that has the least
+ * Deals the files out: each suite to as many processes as `shards` has for it at most, the longest file first and always to the process that has the least
  * to do. Within a process files keep the order in which they were given.
  */
 export function schedule(
   files: ReadonlyMap<Suite, readonly string[]>,
-  { durations, shards, alone = ALONE }: { durations: Durations; shards: number; alone?: readonly string[] },
+  { durations, shards, alone = ALONE }: Dealing,
 ): Schedule {
   const solitary = [...files].flatMap(([suite, its]) =>
     its.filter((file) => alone.includes(file)).map((file) => ({ title: file, suite, files: [file] })),
@@ -45,7 +52,7 @@ export function schedule(
     const dealt = deal(
       its.filter((file) => !alone.includes(file)),
       (file) => durations[file] ?? UNKNOWN_SECONDS[suite],
-      shards,
+      shards[suite],
     );
     return dealt.map((its, index) => ({
       title: dealt.length === 1 ? suite : `${suite} ${index + 1} of ${dealt.length}`,
@@ -78,9 +85,30 @@ export function fastOnly(files: readonly string[], durations: Durations): string
   return files.filter((file) => durations[file] === undefined);
 }
 
-/** How many processes a suite gets: two at least, because most tests wait; an integration shard takes up to 3 GB (two clusters). */
-export function defaultShards(machine: { readonly cores: number; readonly bytes: number }): number {
-  return Math.max(1, Math.min(8, Math.max(2, machine.cores), Math.floor(machine.bytes / 3 / 2 ** 30)));
+export interface Machine {
+  readonly cores: number;
+  /** Memory in all. */
+  readonly bytes: number;
+}
+
+/** What an integration shard takes: two clusters, and one of a file's own. */
+const INTEGRATION_BYTES = 3 * 2 ** 30;
+
+/**
+ * How many processes each suite gets when nobody says. Most tests wait, so integration has one more than there are cores, where there is
+ * memory for it; unit tests, which wait least, get half of the cores while integration tests run, which take longer anyway.
+ */
+export function defaultShards(
+  suites: readonly Suite[],
+  { cores, bytes }: Machine,
+): Readonly<Record<Suite, number>> {
+  const most = Math.min(8, Math.max(2, cores));
+  const fit = Math.max(1, Math.floor(bytes / INTEGRATION_BYTES));
+  return {
+    unit: suites.includes('integration') ? Math.ceil(most / 2) : most,
+    wire: most,
+    integration: Math.min(most + 1, fit),
+  };
 }
 
 /** The durations to keep after a run, in the order of their names: those of files that did not run stay, those of files that are gone go. */

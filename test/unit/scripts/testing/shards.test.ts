@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ALONE, defaultShards, fastOnly, recorded, schedule } from '../../../../scripts/testing/shards.ts';
 
+const each = (shards: number) => ({ unit: shards, wire: shards, integration: shards });
 const root = path.join(import.meta.dirname, '../../../..');
 
 describe('dealing tests out to processes', () => {
@@ -12,7 +13,7 @@ describe('dealing tests out to processes', () => {
   ]);
 
   it('gives every file to one process, the long ones to different ones, in the order of their names', () => {
-    const { together } = schedule(files, { durations: { b: 10, d: 9, e: 2 }, shards: 2, alone: [] });
+    const { together } = schedule(files, { durations: { b: 10, d: 9, e: 2 }, shards: each(2), alone: [] });
     expect(together).to.deep.equal([
       { title: 'unit 1 of 2', suite: 'unit', files: ['a', 'b', 'c'] },
       { title: 'unit 2 of 2', suite: 'unit', files: ['d', 'e'] },
@@ -21,7 +22,7 @@ describe('dealing tests out to processes', () => {
   });
 
   it('runs what measures the machine after all others, each file by itself', () => {
-    const { together, alone } = schedule(files, { durations: {}, shards: 9, alone: ['c', 'x'] });
+    const { together, alone } = schedule(files, { durations: {}, shards: each(9), alone: ['c', 'x'] });
     expect(together.flatMap((shard) => shard.files)).to.have.members(['a', 'b', 'd', 'e']);
     expect(alone).to.deep.equal([
       { title: 'c', suite: 'unit', files: ['c'] },
@@ -30,8 +31,8 @@ describe('dealing tests out to processes', () => {
   });
 
   it('makes no process without a file', () => {
-    expect(schedule(new Map([['wire', []]]), { durations: {}, shards: 3 }).together).to.deep.equal([]);
-    expect(schedule(files, { durations: {}, shards: 99, alone: [] }).together).to.have.length(6);
+    expect(schedule(new Map([['wire', []]]), { durations: {}, shards: each(3) }).together).to.deep.equal([]);
+    expect(schedule(files, { durations: {}, shards: each(99), alone: [] }).together).to.have.length(6);
   });
 
   it('knows where the files are that run alone', () => {
@@ -42,15 +43,25 @@ describe('dealing tests out to processes', () => {
     expect(fastOnly(['a', 'b', 'c'], { b: 1 })).to.deep.equal(['a', 'c']);
   });
 
-  for (const { what, cores, gigabytes, shards } of [
-    { what: 'two processes on one core, because most tests wait', cores: 1, gigabytes: 16, shards: 2 },
-    { what: 'one process a core', cores: 4, gigabytes: 16, shards: 4 },
-    { what: 'no more than eight', cores: 64, gigabytes: 256, shards: 8 },
-    { what: 'no more than there is memory for', cores: 8, gigabytes: 7, shards: 2 },
-    { what: 'one where there is hardly any memory', cores: 8, gigabytes: 1, shards: 1 },
+  const all = ['unit', 'wire', 'integration'] as const;
+  for (const { what, suites = all, cores, gigabytes, shards } of [
+    { what: 'two cores', cores: 2, gigabytes: 16, shards: [1, 2, 3] },
+    { what: 'one core, because most tests wait', cores: 1, gigabytes: 16, shards: [1, 2, 3] },
+    { what: 'four cores', cores: 4, gigabytes: 16, shards: [2, 4, 5] },
+    { what: 'many cores, no more than eight and nine', cores: 64, gigabytes: 256, shards: [4, 8, 9] },
+    { what: 'cores without memory for so many clusters', cores: 8, gigabytes: 7, shards: [4, 8, 2] },
+    { what: 'hardly any memory', cores: 2, gigabytes: 1, shards: [1, 2, 1] },
+    {
+      what: 'two cores without integration',
+      suites: ['unit'] as const,
+      cores: 2,
+      gigabytes: 16,
+      shards: [2, 2, 3],
+    },
   ])
-    it(`gives a suite ${what}`, () => {
-      expect(defaultShards({ cores, bytes: gigabytes * 2 ** 30 })).to.equal(shards);
+    it(`gives each suite its processes on ${what}`, () => {
+      const given = defaultShards(suites, { cores, bytes: gigabytes * 2 ** 30 });
+      expect([given.unit, given.wire, given.integration]).to.deep.equal(shards);
     });
 
   it('keeps what was measured, but not of files that are gone or take no second', () => {
