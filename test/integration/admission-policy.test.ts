@@ -2,6 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/api/names.ts';
 import { KNOWN_SLICE_MAKERS } from '../../src/exports/slice-makers.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { chartAccounts, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -48,7 +49,7 @@ describe('the admission policy of the chart', () => {
 
   before(async () => {
     cluster = closed(await startCluster({ name: 'admission', controllerManager: true }), (one) => one.stop());
-    await cluster.kubectl('create', 'namespace', 'shop');
+    await ensureNamespace(cluster, 'shop');
     await cluster.apply(await chartAccounts());
     const rendered = objectsOf(
       await renderChart(['--set=admissionPolicy.enabled=true,admissionPolicy.writers={backup}']),

@@ -21,7 +21,15 @@ import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
 import { requestToken, tokenFacts } from '../../src/linking/token.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
-import { change, clientOf, find, findCondition, findService, remove } from '../support/cluster-objects.ts';
+import {
+  change,
+  clientOf,
+  ensureNamespace,
+  find,
+  findCondition,
+  findService,
+  remove,
+} from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
@@ -234,7 +242,7 @@ describe('a token of limited life', () => {
     await installCrd(east);
     links = await createNamespace(east, 'tokens');
     ns = await createNamespace(west, 'tokens');
-    await east.kubectl('create', 'namespace', ns);
+    await ensureNamespace(east, ns);
     account = { namespace: ns, name: `mirror-${ns}` };
     await west.apply(remoteAccessManifests({ account, linkerd: false, boundTokens: true, version: 'test' }));
     await exportService(west, ns, 'web', { test: ns });

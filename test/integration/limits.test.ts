@@ -5,6 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { Gateway } from '../../src/gateway/gateway.ts';
 import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
@@ -42,7 +43,7 @@ describe('rate limits and faults of exported Services', () => {
 
   before(async () => {
     cluster = closed(await startCluster({ name: 'limits' }), (one) => one.stop());
-    await cluster.kubectl('create', 'namespace', 'demo');
+    await ensureNamespace(cluster, 'demo');
     await cluster.apply(await chartAccounts());
     await cluster.kubectl('-n', 'demo', 'create', 'serviceaccount', 'default');
     await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(16)] }));

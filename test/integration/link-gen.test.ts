@@ -10,6 +10,7 @@ import { services } from '../../src/kube/objects/resource.ts';
 import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { parseLink, type LinkObject } from '../../src/api/link/link-schema.ts';
 import { parseSelector } from '../../src/kube/objects/label-selector.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { gatewayService, installCrd, read } from '../support/linked-clusters.ts';
 import { linkspan, type Outcome } from '../support/linkspan.ts';
@@ -90,7 +91,7 @@ describe('link-gen on real API servers', () => {
     ({ east, west } = await sharedClusters());
     await installCrd(east);
     ns = await createNamespace(west, 'link-gen');
-    await east.kubectl('create', 'namespace', ns);
+    await ensureNamespace(east, ns);
     await west.apply(targetObjects(ns));
     await ingress([{ ip: '10.200.0.40' }, { hostname: 'gw.west.example.com' }]);
     await eventually('the token Secret is filled', async () => {

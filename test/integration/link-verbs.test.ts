@@ -6,7 +6,14 @@ import { parseAllDocuments } from 'yaml';
 import { secrets, serviceAccounts, services } from '../../src/kube/objects/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
-import { clientOf, find, findLink, findService, remove } from '../support/cluster-objects.ts';
+import {
+  clientOf,
+  ensureNamespace,
+  find,
+  findLink,
+  findService,
+  remove,
+} from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { gatewayService, installCrd, read, startController } from '../support/linked-clusters.ts';
@@ -87,7 +94,7 @@ describe('verbs that join clusters, on real API servers', () => {
   before(async () => {
     ({ east, west } = await sharedClusters());
     ns = await createNamespace(west, 'verbs');
-    await east.kubectl('create', 'namespace', ns);
+    await ensureNamespace(east, ns);
     account = `mirror-${ns}`;
     for (const cluster of [east, west]) await installCrd(cluster);
     await installGateway(west, ns, '10.200.0.40');

@@ -2,6 +2,7 @@ import type { V1EndpointSlice, V1Endpoints, V1Service } from '@kubernetes/client
 import { expect } from 'chai';
 import type { LinkObject } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
@@ -49,7 +50,7 @@ describe('mirroring through the gateway', () => {
     await installCrd(east);
     links = await createNamespace(east, 'links');
     ns = await createNamespace(west, 'app');
-    await east.kubectl('create', 'namespace', ns);
+    await ensureNamespace(east, ns);
     await apply(east, ...linkObjects(west, links, 'west'));
     controller = startController(east, { namespace: links });
   });
@@ -192,7 +193,7 @@ describe('mirroring through the gateway', () => {
     );
     const events = await east.kubectl('-n', links, 'get', 'events', '-o', 'jsonpath={.items[*].reason}');
     expect(events).to.contain('MissingNamespace');
-    await east.kubectl('create', 'namespace', late);
+    await ensureNamespace(east, late);
     await eventually('the mirror appears', () => mirror('web-west', late), wait);
     await west.kubectl('delete', 'namespace', late, '--wait=false');
   });

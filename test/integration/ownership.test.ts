@@ -9,7 +9,7 @@ import {
   services,
 } from '../../src/kube/objects/resource.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
-import { clientOf, find, findService } from '../support/cluster-objects.ts';
+import { clientOf, ensureNamespace, find, findService } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
@@ -55,7 +55,7 @@ describe('what mirroring made, and somebody edits', function () {
     ({ east, west } = await sharedClusters());
     await installCrd(east);
     ns = await createNamespace(west, 'app');
-    await east.kubectl('create', 'namespace', ns);
+    await ensureNamespace(east, ns);
     for (const [cluster, settings] of [
       ['west', { dataPath: 'relay', headless: true }],
       ['north', { dataPath: 'gateway', writeEndpoints: true }],

@@ -10,6 +10,7 @@ import { openKubePolicies } from '../../src/gateway/authorization/kube-policies.
 import type { PolicySource } from '../../src/gateway/authorization/policy-source.ts';
 import { meshNameOf } from '../../src/identity/names/trust-domain.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind, runPod } from '../support/linkerd-objects.ts';
 import { clientAs } from '../support/account-client.ts';
@@ -70,7 +71,7 @@ describe("a gateway in a cluster with Linkerd's policies", () => {
 
   before(async () => {
     cluster = closed(await startCluster({ name: 'policy' }), (one) => one.stop());
-    await cluster.kubectl('create', 'namespace', 'demo');
+    await ensureNamespace(cluster, 'demo');
     await cluster.apply([
       ...(await chartAccounts()),
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'nobody', namespace: MULTICLUSTER } },

@@ -22,6 +22,7 @@ import { identityFiles, writePemFiles } from '../../src/identity/authority/pem-f
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { noNames } from '../support/host-names.ts';
 import { clientAs } from '../support/account-client.ts';
 import { chartAccounts, MULTICLUSTER } from '../support/chart.ts';
@@ -69,7 +70,7 @@ describe('an egress that knows the pods of its cluster', () => {
     ]);
     await cluster.apply(await chartAccounts());
     for (const namespace of ['demo', 'mine', 'shop', 'other']) {
-      await cluster.kubectl('create', 'namespace', namespace);
+      await ensureNamespace(cluster, namespace);
       for (const account of ['default', 'web'])
         await cluster.kubectl('-n', namespace, 'create', 'serviceaccount', account);
     }

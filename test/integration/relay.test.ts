@@ -13,6 +13,7 @@ import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { noNames } from '../support/host-names.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -50,7 +51,7 @@ describe('a plain client reaches an export of another cluster', () => {
     await installCrd(east);
     const links = await createNamespace(east, 'links');
     ns = await createNamespace(west, 'app');
-    await east.kubectl('create', 'namespace', ns);
+    await ensureNamespace(east, ns);
     const origins = await Promise.all([17, 18].map((n) => origin(address(n))));
     closed(origins, () => origins.forEach((server) => server.close()));
     await apply(
@@ -104,7 +105,7 @@ describe('a plain client reaches an export of another cluster', () => {
   // A tenant wrote a victim's port on its own, older mirror, and got the victim's requests with the tokens in them; 20,000 ports on two mirrors left none for anybody.
   it('goes where the record says, whatever a tenant writes on its own mirror, however old that is', async () => {
     const tenant = await createNamespace(west, 'tenant');
-    await east.kubectl('create', 'namespace', tenant);
+    await ensureNamespace(east, tenant);
     const evil = await origin(address(16));
     try {
       await apply(west, ...exportedObjects(tenant, 'evil', { addresses: [address(16)] }));

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { systemClock } from '../../src/base/clock.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { installKinds, linkerdKind } from '../support/linkerd-objects.ts';
@@ -34,7 +35,7 @@ describe('retries and timeouts that a cluster says', () => {
 
   before(async () => {
     cluster = closed(await startCluster({ name: 'requests' }), (one) => one.stop());
-    await cluster.kubectl('create', 'namespace', 'demo');
+    await ensureNamespace(cluster, 'demo');
     await cluster.apply(await chartAccounts());
     await cluster.apply(exportedObjects('demo', 'web', { addresses: [address(19)] }));
     const server = http2.createServer(({ url }, response) => {

@@ -15,7 +15,7 @@ import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';
 import { chartAccounts } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';
-import { findCondition, findService } from '../support/cluster-objects.ts';
+import { ensureNamespace, findCondition, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
@@ -48,7 +48,7 @@ describe('with scope.namespaces', () => {
     [shop, pay, other] = (await Promise.all(
       ['shop', 'pay', 'other'].map(async (prefix) => {
         const name = await createNamespace(east, prefix);
-        await west.kubectl('create', 'namespace', name);
+        await ensureNamespace(west, name);
         return name;
       }),
     )) as [string, string, string];

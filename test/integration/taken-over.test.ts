@@ -18,7 +18,7 @@ import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { configMaps, deployments, secrets, services } from '../../src/kube/objects/resource.ts';
 import { accountIn, forgedLeaf } from '../support/authorities.ts';
 import { MULTICLUSTER } from '../support/chart.ts';
-import { clientOf, find, findLink, findService } from '../support/cluster-objects.ts';
+import { clientOf, ensureNamespace, find, findLink, findService } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
@@ -78,8 +78,8 @@ describe('the guide for a cluster that was taken over', function () {
     origin.listen(0, address(17));
     await once(origin, 'listening');
     const { port } = origin.address() as AddressInfo;
-    await west.kubectl('create', 'namespace', 'demo');
-    await east.kubectl('create', 'namespace', 'demo');
+    await ensureNamespace(west, 'demo');
+    await ensureNamespace(east, 'demo');
     for (const [cluster, name] of [
       [west, 'api'],
       [east, 'web'],
@@ -159,7 +159,7 @@ describe('the guide for a cluster that was taken over', function () {
     // What ran in it does so no more.
     await Promise.all((running.get(east) ?? []).map(stop));
     await east.restart('etcd', { wipe: true });
-    await east.kubectl('create', 'namespace', 'demo');
+    await ensureNamespace(east, 'demo');
     const [install = '', back = '', ...more] = section('6. ');
     expect(more).to.deep.equal([]);
     await shell(install);

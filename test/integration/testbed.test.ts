@@ -1,3 +1,4 @@
+import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,6 +29,32 @@ describe('testbed', () => {
     expect(await east.kubectl('auth', 'can-i', '*', '*', '--all-namespaces')).to.equal('yes\n');
     expect(await west.kubectl('config', 'current-context')).to.equal('west\n');
     expect(JSON.parse(await west.kubectl('get', '--raw', '/version'))).to.include({ gitVersion: 'v1.34.2' });
+  });
+
+  // Objects that are not there are created without kubectl: what kubectl makes of them later must be what it makes of its own.
+  it('applies as kubectl does: what is left out the next time goes, and unknown fields are refused', async () => {
+    const namespace = await createNamespace(west, 'applied');
+    const service = (annotations: object, more: object = {}) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'web', namespace, annotations },
+      spec: { ports: [{ port: 80 }], ...more },
+    });
+    await west.apply(service({ first: 'a', second: 'b' }));
+    await west.apply(service({ second: 'c' }));
+    const get = ['get', 'service', 'web', '-n', namespace, '-o', 'json', '--show-managed-fields'];
+    const { metadata } = JSON.parse(await west.kubectl(...get)) as V1Service;
+    const { 'kubectl.kubernetes.io/last-applied-configuration': _copy, ...annotations } =
+      metadata?.annotations ?? {};
+    expect(annotations).to.deep.equal({ second: 'c' });
+    expect(new Set(metadata?.managedFields?.map(({ manager }) => manager))).to.deep.equal(
+      new Set(['kubectl-client-side-apply']),
+    );
+    const refused = west.apply({ ...service({}, { prots: [] }), metadata: { name: 'typo', namespace } });
+    await refused.then(
+      () => expect.fail('it was taken'),
+      (error: Error) => expect(error.message).to.match(/unknown field "(spec\.)?prots"/),
+    );
   });
 
   it('has a controller manager that puts a token into a service account Secret', async () => {

@@ -2,6 +2,7 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import type { LinkObject } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   apply,
@@ -50,7 +51,7 @@ describe('a target whose API server is away', () => {
     await installCrd(east);
     links = await createNamespace(east, 'links');
     ns = await createNamespace(north, 'north');
-    await east.kubectl('create', 'namespace', ns);
+    await ensureNamespace(east, ns);
     await apply(north, ...exportedObjects(ns, 'web'));
     await apply(east, ...linkObjects(north, links, 'north'));
     controller = startController(east, { namespace: links });

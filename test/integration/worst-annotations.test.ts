@@ -7,6 +7,7 @@ import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import type { TargetSource } from '../../src/discovery/target-spec.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { services } from '../../src/kube/objects/resource.ts';
+import { ensureNamespace } from '../support/cluster-objects.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -46,8 +47,8 @@ describe('a tenant who writes the worst text into annotations of his Service', f
 
   before(async () => {
     cluster = closed(await startCluster({ name: 'worst' }), (one) => one.stop());
-    await cluster.kubectl('create', 'namespace', 'tenant');
-    await cluster.kubectl('create', 'namespace', 'demo');
+    await ensureNamespace(cluster, 'tenant');
+    await ensureNamespace(cluster, 'demo');
     await cluster.apply(exportedObjects('tenant', 'web', { addresses: [address(16)] }));
     await cluster.apply(exportedObjects('demo', 'api', { addresses: [address(16)] }));
     const api = createServer((_, response) => response.end('api'));

@@ -10,6 +10,7 @@ import { NEEDS } from './binaries/programs.ts';
 import { type ClusterProcess, ControlPlane, freePorts } from './control-plane.ts';
 import { TestbedError } from './errors.ts';
 import { address as netnsAddress, inNetns } from './netns.ts';
+import { createUpTo } from './direct-apply.ts';
 import { type ClusterPki, clusterPki } from './pki.ts';
 
 export type { ClusterProcess } from './control-plane.ts';
@@ -41,8 +42,8 @@ export interface Cluster {
   readonly marker: string;
   /** Runs kubectl as the administrator; its standard output. Rejects with what it said when it fails. */
   kubectl(...args: string[]): Promise<string>;
-  /** `kubectl apply -f -` of objects or of YAML text. */
-  apply(manifest: string | object | readonly object[]): Promise<string>;
+  /** `kubectl apply -f -` of objects or of YAML text; objects that are not there yet are created without starting kubectl. */
+  apply(manifest: string | object | readonly object[]): Promise<void>;
   /** Sends a signal to a process: SIGSTOP and SIGCONT, SIGTERM, SIGKILL. */
   signal(process: ClusterProcess, signal: NodeJS.Signals): void;
   /**
@@ -134,7 +135,10 @@ async function boot({ options, files, index, address, pki }: Boot): Promise<Clus
       serviceCidr,
       marker,
       kubectl: (...args) => kubectl(args),
-      apply: (manifest) => kubectl(['apply', '-f', '-'], manifestText(manifest)),
+      apply: async (manifest) => {
+        const left = typeof manifest === 'string' ? manifest : await uncreated(manifest, server, pki);
+        if (left.length > 0) await kubectl(['apply', '-f', '-'], manifestText(left));
+      },
       signal: (process, signal) => plane.signal(process, signal),
       restart: (process, how) => restart(plane, process, how?.wipe ?? false),
       stop,
@@ -199,9 +203,18 @@ contexts:
 `;
 }
 
-function manifestText(manifest: string | object | readonly object[]): string {
-  if (typeof manifest === 'string') return manifest;
-  const items = Array.isArray(manifest) ? (manifest as readonly object[]) : [manifest];
+/** The objects that are kubectl's, after those before them have been created. */
+async function uncreated(
+  manifest: object | readonly object[],
+  server: string,
+  { ca, admin }: ClusterPki,
+): Promise<readonly object[]> {
+  const objects = Array.isArray(manifest) ? (manifest as readonly object[]) : [manifest];
+  return objects.slice(await createUpTo(objects, { server, ca: ca.cert, ...admin }));
+}
+
+function manifestText(items: string | readonly object[]): string {
+  if (typeof items === 'string') return items;
   return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
 }
 

@@ -37,6 +37,6 @@ after('stop the shared clusters', async () => {
 /** Creates a namespace that no other test of this process has, `<prefix>-<n>`, and returns its name. */
 export async function createNamespace(cluster: Cluster, prefix: string): Promise<string> {
   const name = `${prefix}-${++namespaces}`;
-  await cluster.kubectl('create', 'namespace', name);
+  await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
   return name;
 }
