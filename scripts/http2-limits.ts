@@ -86,7 +86,7 @@ watch('sentData', (ledger, bytes, dribbled) => {
 const heads = { list: 0, block: 0, frames: 0 };
 // oxlint-disable-next-line typescript/unbound-method -- called with its own `this`
 const { decode } = HpackDecoder.prototype;
-HpackDecoder.prototype.decode = function (block, start = 0, end = block.length) {
+HpackDecoder.prototype.decode = function (block, start, end) {
   const decoded = decode.call(this, block, start, end);
   const size = decoded.fields.reduce((sum, field) => sum + fieldSize(field), 0);
   heads.list = Math.max(heads.list, size);

@@ -46,6 +46,11 @@ const pages: Readonly<Record<string, (request: Incoming, response: Outgoing, arg
     response.setHeader('content-length', '1000');
     response.write('half', () => setImmediate(() => request.socket.destroy()));
   },
+  /** Answers, and says by GOAWAY that it takes no more, where there is one. */
+  away: (request, response) => {
+    end(response, 'away');
+    if ('stream' in request) request.stream.session?.close();
+  },
   /** Never answers. */
   silence: () => undefined,
 };

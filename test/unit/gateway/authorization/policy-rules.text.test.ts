@@ -44,7 +44,7 @@ const maybe = <T>(writer: Writer, value: T): T | undefined => (writer.has() ? va
 
 /** Reads policies, and what they select, with these texts in each place that a text can stand in. */
 function readPolicies(writer: Writer): void {
-  const { text } = writer;
+  const text = () => writer.text();
   const metadata = () => ({ name: text(), namespace: 'demo', labels: { [text()]: text() } });
   const reference = (kind: string) => ({
     group: writer.has() ? 'policy.linkerd.io' : text(),
