@@ -122,8 +122,7 @@ export class StreamTable implements StreamOwner {
 
   #sendReset(stream: Http2Stream, code: number): void {
     if (stream.closed) return;
-    const reset = numberFrame(FrameType.RST_STREAM, stream.id, code);
-    this.#control(reset);
+    this.#control(numberFrame(FrameType.RST_STREAM, stream.id, code));
     this.#over(stream);
   }
 

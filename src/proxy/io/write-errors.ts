@@ -30,7 +30,8 @@ export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => v
     };
     return guarded;
   };
-  // Called as methods: a bound function costs every write.
+  // A bound function costs every write.
+  // oxlint-disable-next-line typescript/unbound-method -- called as methods, with the socket as `this`
   const { _write: write, _writev: writev } = socket;
   socket._write = (chunk, encoding, done) => {
     if (failed) done();
