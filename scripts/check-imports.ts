@@ -91,7 +91,7 @@ export const forbidden: Readonly<Record<string, readonly RegExp[]>> = {
 };
 
 /** What may stand between `import` and `from`: names, and comments with whatever is in them. */
-const CLAUSE = String.raw`(?:[^'";/]|/\*[\s\S]*?\*/|//[^\n]*)*?`;
+const CLAUSE = String.raw`(?:[^'";/]|/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*\n)*?`;
 const IMPORT = new RegExp(
   String.raw`(?:^|\n)\s*(?:import|export)\b(${CLAUSE})\bfrom\s+['"]([^'"]+)['"]` +
     String.raw`|\bimport\(\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s+['"]([^'"]+)['"]`,
