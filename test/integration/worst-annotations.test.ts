@@ -9,7 +9,6 @@ import type { Route } from '../../src/egress/routes/routes.ts';
 import { RouteSource } from '../../src/egress/routes/route-source.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
 import { services } from '../../src/kube/objects/resource.ts';
-import { ensureNamespace } from '../support/cluster-objects.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
