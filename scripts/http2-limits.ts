@@ -90,7 +90,7 @@ HpackDecoder.prototype.decode = function (block, start, end) {
   const decoded = decode.call(this, block, start, end);
   const size = decoded.fields.reduce((sum, field) => sum + fieldSize(field), 0);
   heads.list = Math.max(heads.list, size);
-  heads.block = Math.max(heads.block, end - start);
+  heads.block = Math.max(heads.block, (end ?? block.length) - (start ?? 0));
   return decoded;
 };
 // oxlint-disable-next-line typescript/unbound-method -- called with its own `this`

@@ -8,7 +8,16 @@ import type { TargetSource } from '../../src/discovery/target-spec.ts';
 import type { Route } from '../../src/egress/routes/routes.ts';
 import { RouteSource } from '../../src/egress/routes/route-source.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
-import { services } from '../../src/kube/objects/resource.ts';
+import {
+  type KubeObject,
+  namespaces,
+  type ObjectRef,
+  pods,
+  type Resource,
+  secrets,
+  services,
+} from '../../src/kube/objects/resource.ts';
+import { links as linkKind } from '../../src/api/link/link-schema.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -121,6 +130,34 @@ describe('a tenant who writes the worst text into annotations of his Service', f
       ).to.equal(true);
   });
 
+  // A pod's owner says on it which of its ports are opaque, skipped, or under which policy.
+  it('holds up nobody with a pod behind the Service', async () => {
+    await cluster.kubectl('-n', 'tenant', 'create', 'serviceaccount', 'default');
+    const pod = { namespace: 'tenant', name: 'web-0' };
+    await cluster.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...pod, labels: { app: 'web', 'linkerd.io/control-plane-ns': 'linkerd' } },
+      spec: {
+        automountServiceAccountToken: false,
+        containers: [
+          { name: 'linkerd-proxy', image: 'none' },
+          { name: 'web', image: 'none', ports: [{ name: 'http', containerPort: 8080 }] },
+        ],
+      },
+    });
+    const found = { podIP: address(16), podIPs: [{ ip: address(16) }], phase: 'Running' };
+    await client.patch(pods, pod, { status: found }, { type: 'merge', subresource: 'status' });
+    await expectNoLag('pods', async () => {
+      for (const [nth, make] of WORST_TEXTS.entries()) {
+        await annotateWith(client, pods, pod, make);
+        // By then the pod has been read, or is in the same turn: its change was the first.
+        await annotate({}, `p${nth}`);
+      }
+      expect(await status()).to.equal(200);
+    });
+  });
+
   it('lets nobody in where the list of clients is too long, and limits nobody else', async () => {
     const list = Array.from({ length: 2000 }, (_, nth) => `client-${nth}`).join();
     const patch = { metadata: { annotations: { [MARK]: list } } };
@@ -131,6 +168,24 @@ describe('a tenant who writes the worst text into annotations of his Service', f
   });
 });
 
+/** Gives an object every annotation that is read, in as many changes as the API server needs, each with the longest text that is read. */
+async function annotateWith<T extends KubeObject>(
+  client: KubeClient,
+  resource: Resource<T>,
+  ref: ObjectRef,
+  make: (length: number) => string,
+): Promise<void> {
+  const imports = ['namespaces', 'names', 'labels', 'annotations', 'gateway-cidrs', 'pod-cidrs', 'quotas'];
+  const all = [...NAMES.map(([name]) => name), ...imports.map((name) => `linkspan.dev/import-${name}`)];
+  const half = Math.ceil(all.length / 2);
+  for (const some of [all.slice(0, half), all.slice(half)]) {
+    const annotations = Object.fromEntries(
+      all.map((name) => [name, some.includes(name) ? make(MAX_ANNOTATION) : null]),
+    );
+    await client.patch(resource, ref, { metadata: { annotations } }, { type: 'merge' });
+  }
+}
+
 // The gateway was tried, the processes of the source were not: a controller reads what both tenants write, the one of the export and the one of its mirror, and an egress the latter.
 describe('a tenant of either cluster who writes the worst text into annotations of an export and of its mirror', function () {
   this.timeout(180_000);
@@ -139,6 +194,9 @@ describe('a tenant of either cluster who writes the worst text into annotations 
   let west: Cluster;
   let ns: string;
   let other: string;
+  /** Where the controller is. */
+  let links: string;
+  let controllerRuns: () => ReadonlyMap<string, unknown>;
   let routes: ReadonlyMap<number, Route> = new Map();
   /** What became of the tenant's export. */
   let outcome: () => unknown;
@@ -147,13 +205,14 @@ describe('a tenant of either cluster who writes the worst text into annotations 
   before(async () => {
     ({ east, west } = await sharedClusters());
     await installCrd(east);
-    const links = await createNamespace(east, 'links');
+    links = await createNamespace(east, 'links');
     ns = await createNamespace(west, 'tenant');
     other = await createNamespace(west, 'other');
     for (const namespace of [ns, other]) await ensureNamespace(east, namespace);
     await apply(east, ...linkObjects(west, links, 'west', ownSelectors(ns)));
     const settings = { namespace: links, dataPath: 'relay' } as const;
     const controller = closed(startController(east, settings), (one) => one.stop());
+    controllerRuns = () => controller.runs;
     outcome = () => controller.runs.get(`${links}/west`)?.peer?.mirrors.reconciler.outcomes.get(`${ns}/web`);
     const routeSource = closed(
       new RouteSource({
@@ -213,6 +272,22 @@ describe('a tenant of either cluster who writes the worst text into annotations 
           wait,
         );
       }));
+
+  it('holds up nobody who reads Links, their Secrets, and namespaces', async () => {
+    await apply(east, ...linkObjects(west, links, 'odd', ownSelectors(other)));
+    const known = () => controllerRuns().has(`${links}/odd`);
+    await eventually('the Link is known', known, wait);
+    await expectNoLag('Links, Secrets and namespaces', async () => {
+      for (const make of WORST_TEXTS)
+        await Promise.all([
+          annotateWith(clientOf(east), linkKind, { namespace: links, name: 'odd' }, make),
+          annotateWith(clientOf(east), secrets, { namespace: links, name: 'cluster-credentials-odd' }, make),
+          annotateWith(clientOf(east), namespaces, { name: ns }, make),
+          annotateWith(clientOf(west), namespaces, { name: ns }, make),
+        ]);
+      await othersGoOn('beside-links');
+    });
+  });
 
   it('holds up nobody who reads the export', () =>
     expectNoLag('the export', async () => {
