@@ -19,11 +19,7 @@ import {
 import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
 import { bareRules, copiedMetadata, hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
-import {
-  COPIED_KEYS,
-  LOCAL_DISCOVERY,
-  REMOTE_DISCOVERY,
-} from '../../api/names.ts';
+import { COPIED_KEYS, LOCAL_DISCOVERY, REMOTE_DISCOVERY } from '../../api/names.ts';
 import { followEndpoints, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
 import {
   createNamespace,
