@@ -31,6 +31,7 @@ export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => v
     return guarded;
   };
   // Called as methods: a bound function costs every write.
+  // oxlint-disable-next-line typescript/unbound-method -- called with the socket
   const { _write: write, _writev: writev } = socket;
   socket._write = (chunk, encoding, done) => {
     if (failed) done();
