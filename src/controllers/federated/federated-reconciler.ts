@@ -20,7 +20,6 @@ import { TAKES_ALL } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import type { GatewayFacts, ImportFacts } from '../reconcile/mirror-facts.ts';
 import { memberClaim } from '../removals/drop-guard.ts';
-import type { Sight } from '../removals/grace-periods.ts';
 import { planMember } from './federated-plan.ts';
 import { decideMember, type MemberVerdict } from './federated-verdict.ts';
 import type { MemberFacts, Union } from './member-facts.ts';
@@ -72,6 +71,15 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
 
   get claimant(): { readonly cluster: string; readonly member: string } {
     return { cluster: this.#options.member, member: this.#options.member };
+  }
+
+  get usualMode(): string {
+    const { union } = this.#options;
+    return `federated, ${union === 'none' ? 'resolved by Linkerd' : union}`;
+  }
+
+  modeOf(): string {
+    return this.usualMode;
   }
 
   claimOf(key: string): string {
@@ -140,7 +148,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
     ];
   }
 
-  facts(seen: SeenFacts, { sight }: { readonly sight: Sight }): MemberFacts {
+  facts(seen: SeenFacts): MemberFacts {
     const { members, view, member, link, rules, createNamespaces, union, gatewayOf } = this.#options;
     const { namespace, name } = seen.key;
     const federated = view.part(namespace, federatedName(name));
@@ -155,7 +163,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
       federated,
       strangers: this.#strangers(federated.service),
       leads: this.#leads(federated.service),
-      imports: this.#imports(`${namespace}/${name}`, seen.remote, federated.service, sight),
+      imports: this.#imports(`${namespace}/${name}`, seen.remote, federated.service),
       gateway: gatewayOf(),
     };
   }
@@ -186,12 +194,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
     return [];
   }
 
-  #imports(
-    key: string,
-    remote: V1Service | undefined,
-    federated: V1Service | undefined,
-    sight: Sight,
-  ): ImportFacts {
+  #imports(key: string, remote: V1Service | undefined, federated: V1Service | undefined): ImportFacts {
     const { importer, union } = this.#options;
     if (importer === undefined) return TAKES_ALL;
     const request = {
@@ -202,7 +205,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
       mirrors: 1,
       egressPorts: union === 'relay' && remote !== undefined ? mirroredPorts(remote).length : 0,
     };
-    return importer.judge(request, sight);
+    return importer.judge(request);
   }
 
   #strangers(service: V1Service | undefined): string[] {

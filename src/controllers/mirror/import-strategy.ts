@@ -5,7 +5,6 @@ import type { EgressWish } from '../egress-ports/egress-allocator.ts';
 import type { Decided, ImportedFacts } from '../policies/check-chain.ts';
 import type { ExistingImport } from '../reconcile/importer.ts';
 import type { Step } from '../reconcile/steps.ts';
-import type { Sight } from '../removals/grace-periods.ts';
 
 /** What the reconciler sees of an export before its strategy adds what is its own. */
 export type SeenFacts = Omit<ImportedFacts, 'gateway' | 'imports' | 'remoteSlices'>;
@@ -48,8 +47,12 @@ export interface ImportStrategy<F extends ImportedFacts, V extends Decided<{ rea
   slicesToLose(key: RemoteKey): readonly V1EndpointSlice[];
   /** Follows what changes here; returns what ends that. */
   follow(noticing: Noticing): (() => void)[];
-  /** @param how `known`: whether its endpoints are; `sight`: with `look` nothing is claimed, and nothing begins or ends */
-  facts(seen: SeenFacts, how: { readonly known: boolean; readonly sight: Sight }): F;
+  /** @param known whether its endpoints are */
+  facts(seen: SeenFacts, known: boolean): F;
+  /** In which of its ways it is imported; for people. */
+  modeOf(facts: F): string;
+  /** The same of what nothing is known about. */
+  readonly usualMode: string;
   /** Names of the Services here that each need egress ports, and what each is called in the target. */
   relayed(facts: F): ReadonlyMap<string, string>;
   /** What is claimed for such a one beside its ports; `gateway`: where it is not the Link's. */
