@@ -45,9 +45,9 @@ export interface FederatedMembersOptions extends WritingOptions {
 export type FederatedReconciler = MirrorReconciler<MemberFacts, MemberVerdict>;
 
 /**
- * Keeps the memberships of one cluster in federated Services: each cluster's reconciler adds and removes its own entry and its own
- * slices, and the oldest member's writes the rest. So nobody has to know all clusters, and replicas that hold different Links work on
- * one Service side by side.
+ * Keeps the memberships of one cluster in federated Services: each cluster's reconciler adds and removes its
+ * own entry and its own slices, and the oldest member's writes the rest. So nobody has to know all clusters,
+ * and replicas that hold different Links work on one Service side by side.
  */
 export function federatedMembers(options: FederatedMembersOptions): FederatedReconciler {
   return new MirrorReconciler<MemberFacts, MemberVerdict>(options, new FederatedMembers(options));
@@ -222,7 +222,10 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
       );
   }
 
-  /** The local member leads; else the one whose Link is the oldest. Links of one age are told apart by name, so that all agree. */
+  /**
+   * The local member leads; else the one whose Link is the oldest. Links of one age are told apart by name,
+   * so that all agree.
+   */
   #leads(service: V1Service | undefined): boolean {
     const { member, ageOf } = this.#options;
     if (member === LOCAL_MEMBER || service === undefined) return true;

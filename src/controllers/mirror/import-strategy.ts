@@ -20,8 +20,8 @@ export interface Noticing {
 }
 
 /**
- * What is different about one kind of import, mirrors or members of federated Services; the rest is `MirrorReconciler`'s. What it is
- * asked for is of one key, `namespace/name` of the export.
+ * What is different about one kind of import, mirrors or members of federated Services; the rest is
+ * `MirrorReconciler`'s. What it is asked for is of one key, `namespace/name` of the export.
  */
 export interface ImportStrategy<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
   /** `mirror` or `federated service`, for the log. */
@@ -59,7 +59,10 @@ export interface ImportStrategy<F extends ImportedFacts, V extends Decided<{ rea
   wish(facts: F): Pick<EgressWish, 'link' | 'gateway'>;
   decide(facts: F): V;
   plan(facts: F, verdict: V): Step[];
-  /** The slices of the Service that stands for it; undefined where the verdict is not that there should be one. */
+  /**
+   * The slices of the Service that stands for it; undefined where the verdict is not that there should be
+   * one.
+   */
   wanted(verdict: V): readonly V1EndpointSlice[] | undefined;
   /** The Service that stands for it, as it is. */
   here(facts: F): V1Service | undefined;

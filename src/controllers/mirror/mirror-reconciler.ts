@@ -23,9 +23,9 @@ import { GracePeriods } from '../removals/grace-periods.ts';
 import type { ImportStrategy } from './import-strategy.ts';
 
 /**
- * How long a Service must be without any slice before its mirror is emptied. kube keeps at least an empty slice; where people or
- * operators make slices, each such Service has a watch of its own, and a target that lost its data shows that one watch after the
- * other: too slowly for the drop guard to see it in time.
+ * How long a Service must be without any slice before its mirror is emptied. kube keeps at least an empty
+ * slice; where people or operators make slices, each such Service has a watch of its own, and a target that
+ * lost its data shows that one watch after the other: too slowly for the drop guard to see it in time.
  */
 export const EMPTIED_GRACE_MS = 5000;
 
@@ -51,9 +51,9 @@ export interface Inspection {
 }
 
 /**
- * Keeps what stands here for the exports of one Link: gathers the facts of a key, has its strategy decide and plan, and claims and
- * gives back what that takes. The strategy says what is mirrored, and as what: mirrors (`mirrorReconciler`) or members of federated
- * Services (`federatedReconciler`).
+ * Keeps what stands here for the exports of one Link: gathers the facts of a key, has its strategy decide and
+ * plan, and claims and gives back what that takes. The strategy says what is mirrored, and as what: mirrors
+ * (`mirrorReconciler`) or members of federated Services (`federatedReconciler`).
  */
 export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
   readonly #options: WritingOptions;
@@ -168,7 +168,10 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     };
   }
 
-  /** The API server chooses the family of a new Service's ClusterIP, which may be one that its endpoints do not have. */
+  /**
+   * The API server chooses the family of a new Service's ClusterIP, which may be one that its endpoints do
+   * not have.
+   */
   #familyChosen(key: string, facts: F, verdict: V): void {
     const slices = this.#strategy.wanted(verdict);
     if (slices === undefined || this.#strategy.here(facts) !== undefined) return;
@@ -177,7 +180,10 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     if (familyGap([{ service, slices }]) !== undefined) this.#reconciler.add(key, PRIORITY.change);
   }
 
-  /** Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the target is known not to export. */
+  /**
+   * Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the
+   * target is known not to export.
+   */
   #settleClaims(key: string, facts: F, verdict: V): void {
     const { remote, synced, egressPorts } = facts;
     const gone =

@@ -32,11 +32,17 @@ export interface ServiceMirrorsOptions extends WritingOptions {
   readonly importer: Importer;
   /** The gateway that an export goes through; undefined where there is none. */
   readonly gatewayOf: (remote: V1Service | undefined) => GatewayFacts | undefined;
-  /** How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its ClusterIP. Milliseconds. */
+  /**
+   * How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its
+   * ClusterIP. Milliseconds.
+   */
   readonly hostGraceMs: number;
 }
 
-/** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
+/**
+ * Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their
+ * endpoint mirrors.
+ */
 export function serviceMirrors(options: ServiceMirrorsOptions): MirrorReconciler<MirrorFacts, Verdict> {
   return new MirrorReconciler<MirrorFacts, Verdict>(options, new ServiceMirrors(options));
 }
@@ -219,7 +225,10 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
   }
 }
 
-/** The gateway that the egress should use instead of the Link's; also its dead addresses, as the egress finds out for itself. */
+/**
+ * The gateway that the egress should use instead of the Link's; also its dead addresses, as the egress finds
+ * out for itself.
+ */
 function recordedGateway({ known, port, identity }: GatewayFacts): RecordedGateway | null {
   return known.length === 0 ? null : { addresses: [...known].sort(), port, identity };
 }
