@@ -1,15 +1,13 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
-import { federatedName, memberName } from '../api/mirror/federated-members.ts';
+import { memberName } from '../api/mirror/federated-members.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { readyAddresses } from './objects/mirrored-endpoints.ts';
-import type { LocalPart } from './reconcile/mirror-facts.ts';
 import type { AddressReport, AddressTry } from './gateway-health/gateway-health.ts';
 import type { LinkController } from './link/link-controller.ts';
 import type { FederatedReconciler } from './federated/federated-reconciler.ts';
-import { modeOf } from './mirror/mirror-verdict.ts';
 import { isAnnotated } from './mirror/selected-exports.ts';
-import { mirrorName, parseKey } from '../api/mirror/mirror-names.ts';
+import { parseKey } from '../api/mirror/mirror-names.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
 import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconcile/reconciler.ts';
@@ -147,9 +145,7 @@ function reportLink(controller: MirrorController, link: string, run: LinkControl
     ...(peer.gateway === undefined ? {} : { gateway: gatewayReport(peer.gateway) }),
     unknownRanges: peer.unknownRanges,
     ...seen,
-    mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) =>
-      modeOf(peer.mirrors.look(key).facts),
-    ),
+    mirrors: services(controller, peer.mirrors.reconciler.outcomes, (key) => peer.mirrors.modeOf(key)),
     federated: services(controller, peer.federated.reconciler.outcomes, () => 'federated'),
   };
 }
@@ -207,19 +203,12 @@ function explainLocal({ localMembers }: MirrorController, key: string): Explanat
 }
 
 function explainMirror(controller: MirrorController, peer: TargetCluster, key: string): Explanation {
-  const { facts, verdict } = peer.mirrors.look(key);
-  const { certain, ...counts } = remoteCounts(peer.exports, key);
+  const { exported } = peer.mirrors.inspect(key);
   return {
     ...common(controller, peer, key),
-    local: mirrorName(facts.key.name, facts.link.cluster),
     kind: 'mirror',
-    exported: facts.remote !== undefined,
-    selectedBy: facts.remote === undefined ? null : selectedBy(peer, facts.remote, facts.flat),
-    mode: modeOf(facts),
-    namespace: facts.namespace,
-    ...reasonOf(peer.mirrors.reconciler.outcomes.get(key), verdict),
-    remote: { ...counts, certain },
-    ...localOf(facts.local),
+    selectedBy: exported === undefined ? null : selectedBy(peer, exported),
+    ...inspected(peer.mirrors, peer.exports, key),
   };
 }
 
@@ -227,19 +216,33 @@ function explainMember(controller: MirrorController, peer: TargetCluster, key: s
   return { ...common(controller, peer, key), ...memberOf(peer.federated, peer.members, key) };
 }
 
-function memberOf(writer: FederatedReconciler, members: TargetCluster['members'], key: string) {
-  const { facts } = writer.look(key);
-  const outcome = writer.reconciler.outcomes.get(key);
+function memberOf(reconciler: FederatedReconciler, members: TargetCluster['members'], key: string) {
+  const found = inspected(reconciler, members, key);
+  const selector = found.exported ? 'federatedServiceSelector' : null;
+  return { ...found, kind: 'federated' as const, selectedBy: selector };
+}
+
+/** What the reconciler keeps of a key, and what the view of the target says of it. */
+function inspected(
+  reconciler: Pick<FederatedReconciler, 'inspect'>,
+  view: TargetCluster['exports'],
+  key: string,
+) {
+  const { exported, outcome, local, namespace, mode, part } = reconciler.inspect(key);
+  const isExported = exported !== undefined;
+  const unknown = isExported ? 'nobody has looked at it yet' : '';
+  const reason = outcome?.reason ?? (view.synced && !isExported ? 'NotExported' : 'NotSynced');
   return {
-    local: federatedName(facts.key.name),
-    kind: 'federated' as const,
-    exported: facts.remote !== undefined,
-    selectedBy: facts.remote === undefined ? null : 'federatedServiceSelector',
-    mode: `federated, ${facts.union === 'none' ? 'resolved by Linkerd' : facts.union}`,
-    namespace: facts.namespace,
-    ...reasonOf(outcome, { reason: outcome?.reason ?? 'NotExported', message: '' }),
-    remote: remoteCounts(members, key),
-    ...localOf(facts.federated),
+    local,
+    exported: isExported,
+    mode,
+    namespace,
+    reason,
+    message: outcome?.message ?? unknown,
+    meaning: mirrorReasons[reason],
+    remote: { ...view.endpointsOf(key), certain: view.endpointsKnown(key) },
+    clusterIP: part.service?.spec?.clusterIP ?? null,
+    endpoints: readyAddresses(part.slices).sort(),
   };
 }
 
@@ -255,22 +258,8 @@ function common(controller: MirrorController, peer: TargetCluster, service: stri
   };
 }
 
-/** A write that failed is known only to the outcome; everything else is decided anew. */
-function reasonOf(outcome: Outcome | undefined, verdict: { reason: MirrorReason; message: string }) {
-  const { reason, message } = outcome?.reason === 'Error' ? outcome : verdict;
-  return { reason, message, meaning: mirrorReasons[reason] };
-}
-
-function remoteCounts(view: TargetCluster['exports'], key: string) {
-  return { ...view.endpointsOf(key), certain: view.endpointsKnown(key) };
-}
-
-function localOf({ service, slices }: LocalPart): Pick<Explanation, 'clusterIP' | 'endpoints'> {
-  return { clusterIP: service?.spec?.clusterIP ?? null, endpoints: readyAddresses(slices).sort() };
-}
-
-function selectedBy(peer: TargetCluster, remote: V1Service, flat: boolean): string {
-  if (flat) return 'remoteDiscoverySelector';
+function selectedBy(peer: TargetCluster, remote: V1Service): string {
+  if (peer.link.remoteDiscoverySelector.matches(remote.metadata?.labels)) return 'remoteDiscoverySelector';
   return isAnnotated(remote, peer.link) ? 'annotation' : 'selector';
 }
 

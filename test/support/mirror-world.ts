@@ -22,6 +22,7 @@ import { federatedMembers } from '../../src/controllers/federated/federated-reco
 import { BY_SERVICE, serviceIndexes, sliceService } from '../../src/controllers/reconcile/local-indexes.ts';
 import { Importer } from '../../src/controllers/reconcile/importer.ts';
 import { LocalView } from '../../src/controllers/reconcile/local-view.ts';
+import type { Inspection } from '../../src/controllers/mirror/mirror-reconciler.ts';
 import { serviceMirrors } from '../../src/controllers/mirror/service-mirrors.ts';
 import { PRIORITY, type Outcome } from '../../src/controllers/reconcile/reconciler.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -193,8 +194,8 @@ export class MirrorWorld {
     this.#mirrors = mirrors;
     this.#parts.push(mirrors, federated, exports, members);
     this.#look = (key) => {
-      mirrors.look(key);
-      federated.look(key);
+      mirrors.inspect(key);
+      federated.inspect(key);
     };
     const claimChanged = ({ export: key, federated: isMember }: ClaimScope) =>
       (isMember ? federated : mirrors).reconciler.add(key, PRIORITY.change);
@@ -219,6 +220,11 @@ export class MirrorWorld {
   /** What was decided about each export. */
   get outcomes(): ReadonlyMap<string, Outcome> {
     return this.#mirrors?.reconciler.outcomes ?? new Map<string, Outcome>();
+  }
+
+  /** What the reconciler of mirrors keeps of an export. */
+  inspect(key: string): Inspection | undefined {
+    return this.#mirrors?.inspect(key);
   }
 
   async happen(what: Happening): Promise<void> {

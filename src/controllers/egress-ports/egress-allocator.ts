@@ -71,13 +71,6 @@ export class EgressAllocator {
     return this.#isRecorded(ports, holderOf(wish)) ? ports : 'unrecorded';
   }
 
-  /** What `allocate` would give; nothing is claimed. */
-  look(wish: EgressWish): Allocation {
-    const ports = this.#choose(wish);
-    if (ports === undefined) return 'exhausted';
-    return this.#isRecorded(ports, holderOf(wish)) ? ports : 'unrecorded';
-  }
-
   #choose({ servicePorts, ...wish }: EgressWish): EgressPorts | undefined {
     const holder = holderOf(wish);
     return allocateEgressPorts(

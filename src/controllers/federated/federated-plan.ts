@@ -34,7 +34,10 @@ import { besideLeaving, deletion, isLeaving, type Step, withoutStranded } from '
 import type { MemberVerdict } from './federated-verdict.ts';
 import { isMember, type MemberFacts, type Membership, prefixOf } from './member-facts.ts';
 
-/** The writes of a membership: its entry and, where it leads, the Service's metadata and ports; and its own slices. */
+/**
+ * The writes of a membership: its entry and, where it leads, the Service's metadata and ports; and its own
+ * slices.
+ */
 export function planMember(facts: MemberFacts, decided: MemberVerdict): Step[] {
   if (decided.action === 'namespace')
     return [createNamespace(facts.key.namespace, memberLabel(facts.member))];
@@ -98,7 +101,10 @@ function entryAnnotations(facts: MemberFacts): Record<string, string> {
   return { ...discovery, ...memberRecord(member, { link: facts.link, egressPorts }) };
 }
 
-/** An entry that nobody stands for: of a cluster that no Link names and none is on record for, or of this member's own under another name. */
+/**
+ * An entry that nobody stands for: of a cluster that no Link names and none is on record for, or of this
+ * member's own under another name.
+ */
 function isStranger({ member, key, strangers }: MemberFacts, entry: string): boolean {
   const cluster = clusterOfEntry(entry);
   return strangers.includes(cluster) || (cluster === member && entry !== memberEntry(key.name, member));

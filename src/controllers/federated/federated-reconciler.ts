@@ -21,7 +21,6 @@ import { TAKES_ALL } from '../reconcile/importer.ts';
 import { MEMBER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import type { GatewayFacts, ImportFacts } from '../reconcile/mirror-facts.ts';
 import { memberClaim } from '../removals/drop-guard.ts';
-import type { Sight } from '../removals/grace-periods.ts';
 import { planMember } from './federated-plan.ts';
 import { decideMember, type MemberVerdict } from './federated-verdict.ts';
 import type { MemberFacts, Union } from './member-facts.ts';
@@ -47,9 +46,9 @@ export interface FederatedMembersOptions extends WritingOptions {
 export type FederatedReconciler = MirrorReconciler<MemberFacts, MemberVerdict>;
 
 /**
- * Keeps the memberships of one cluster in federated Services: each cluster's reconciler adds and removes its own entry and its own
- * slices, and the oldest member's writes the rest. So nobody has to know all clusters, and replicas that hold different Links work on
- * one Service side by side.
+ * Keeps the memberships of one cluster in federated Services: each cluster's reconciler adds and removes its
+ * own entry and its own slices, and the oldest member's writes the rest. So nobody has to know all clusters,
+ * and replicas that hold different Links work on one Service side by side.
  */
 export function federatedMembers(options: FederatedMembersOptions): FederatedReconciler {
   return new MirrorReconciler<MemberFacts, MemberVerdict>(options, new FederatedMembers(options));
@@ -73,6 +72,15 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
 
   get claimant(): { readonly cluster: string; readonly member: string } {
     return { cluster: this.#options.member, member: this.#options.member };
+  }
+
+  get usualMode(): string {
+    const { union } = this.#options;
+    return `federated, ${union === 'none' ? 'resolved by Linkerd' : union}`;
+  }
+
+  modeOf(): string {
+    return this.usualMode;
   }
 
   claimOf(key: string): string {
@@ -141,7 +149,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
     ];
   }
 
-  facts(seen: SeenFacts, { sight }: { readonly sight: Sight }): MemberFacts {
+  facts(seen: SeenFacts): MemberFacts {
     const { members, view, member, link, rules, createNamespaces, union, gatewayOf } = this.#options;
     const { namespace, name } = seen.key;
     const federated = view.part(namespace, federatedName(name));
@@ -156,7 +164,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
       federated,
       strangers: this.#strangers(federated.service),
       leads: this.#leads(federated.service),
-      imports: this.#imports(`${namespace}/${name}`, seen.remote, federated.service, sight),
+      imports: this.#imports(`${namespace}/${name}`, seen.remote, federated.service),
       gateway: gatewayOf(),
     };
   }
@@ -187,12 +195,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
     return [];
   }
 
-  #imports(
-    key: string,
-    remote: V1Service | undefined,
-    federated: V1Service | undefined,
-    sight: Sight,
-  ): ImportFacts {
+  #imports(key: string, remote: V1Service | undefined, federated: V1Service | undefined): ImportFacts {
     const { importer, union } = this.#options;
     if (importer === undefined) return TAKES_ALL;
     const request = {
@@ -203,7 +206,7 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
       mirrors: 1,
       egressPorts: union === 'relay' && remote !== undefined ? mirroredPorts(remote).length : 0,
     };
-    return importer.judge(request, sight);
+    return importer.judge(request);
   }
 
   #strangers(service: V1Service | undefined): string[] {
@@ -217,7 +220,10 @@ class FederatedMembers implements ImportStrategy<MemberFacts, MemberVerdict> {
       );
   }
 
-  /** The local member leads; else the one whose Link is the oldest. Links of one age are told apart by name, so that all agree. */
+  /**
+   * The local member leads; else the one whose Link is the oldest. Links of one age are told apart by name,
+   * so that all agree.
+   */
   #leads(service: V1Service | undefined): boolean {
     const { member, ageOf } = this.#options;
     if (member === LOCAL_MEMBER || service === undefined) return true;

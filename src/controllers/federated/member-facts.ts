@@ -6,8 +6,9 @@ import type { LocalPart } from '../reconcile/mirror-facts.ts';
 import type { TargetSettings } from '../settings/target-settings.ts';
 
 /**
- * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the members from the discovery annotations; `relay`:
- * the egress pods, on a port of each cluster's own; `pods`: the pods' addresses.
+ * What a federated Service gets as endpoints: `none` where Linkerd's destination controller resolves the
+ * members from the discovery annotations; `relay`: the egress pods, on a port of each cluster's own; `pods`:
+ * the pods' addresses.
  */
 export type Union = 'none' | 'relay' | 'pods';
 
@@ -25,9 +26,15 @@ export interface MemberFacts extends ImportedFacts {
   readonly union: Union;
   /** The local Service that has the federated name, with all its slices. */
   readonly federated: LocalPart;
-  /** Clusters among the entries that no Link names and no member is on record for: somebody has written them there. */
+  /**
+   * Clusters among the entries that no Link names and no member is on record for: somebody has written them
+   * there.
+   */
   readonly strangers: readonly string[];
-  /** Whether this member decides labels, annotations and ports: it is local, or its Link is the oldest of all members'. */
+  /**
+   * Whether this member decides labels, annotations and ports: it is local, or its Link is the oldest of all
+   * members'.
+   */
   readonly leads: boolean;
 }
 
@@ -36,7 +43,10 @@ export function isMember({ federated, member, key }: Membership): boolean {
   return federated.service !== undefined && hasMember(federated.service, member, key.name);
 }
 
-/** What the names of a member's slices begin with. A cluster's name has no dot, so the source cluster's own slices have a name that no other can have. */
+/**
+ * What the names of a member's slices begin with. A cluster's name has no dot, so the source cluster's own
+ * slices have a name that no other can have.
+ */
 export function prefixOf({ key, member }: Membership): string {
   const service = federatedName(key.name);
   return member === LOCAL_MEMBER ? `${service}.local` : `${service}-${member}`;

@@ -1,5 +1,4 @@
 import type { ImportQuotas } from '../../api/link/import-policy.ts';
-import type { Sight } from '../removals/grace-periods.ts';
 
 /** What one mirror or membership takes of a Link's quotas. */
 export interface ImportNeed {
@@ -38,15 +37,12 @@ export class ImportLedger {
     return { mirrors: this.#mirrors, egressPorts: this.#egressPorts, metadataBytes: this.#metadataBytes };
   }
 
-  /** Asks for room; what the key held before is given back first. @param sight `look`: nothing is taken or given back */
-  admit(key: string, need: ImportNeed, sight: Sight = 'act'): ImportAdmission {
-    const held = this.#held.get(key);
+  /** Asks for room; what the key held before is given back first. */
+  admit(key: string, need: ImportNeed): ImportAdmission {
     this.release(key);
     const admission = this.#room(need);
     const taken = admission.metadata ? need : { ...need, metadataBytes: 0 };
-    if (sight === 'look') {
-      if (held !== undefined) this.#take(key, held);
-    } else if (admission.exceeded === undefined) this.#take(key, taken);
+    if (admission.exceeded === undefined) this.#take(key, taken);
     return admission;
   }
 
@@ -73,14 +69,13 @@ export class ImportLedger {
   /**
    * Whether one more namespace may be made. One that was admitted stays so.
    * @param made namespaces that exist and were made for this Link
-   * @param sight `look`: none is admitted
    */
-  admitNamespace(name: string, made: () => readonly string[], sight: Sight = 'act'): boolean {
+  admitNamespace(name: string, made: () => readonly string[]): boolean {
     if (this.#namespaces.has(name)) return true;
     if (this.#namespaces.size >= this.#quotas.namespaces) return false;
     const all = new Set([...made(), ...this.#namespaces, name]);
     if (all.size > this.#quotas.namespaces) return false;
-    if (sight === 'act') this.#namespaces.add(name);
+    this.#namespaces.add(name);
     return true;
   }
 

@@ -1,7 +1,7 @@
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
 import type { HostFacts, LinkFacts, LocalPart } from '../reconcile/mirror-facts.ts';
-import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
+import { GracePeriods } from '../removals/grace-periods.ts';
 import { hostsOf } from './headless.ts';
 import type { Importer } from '../reconcile/importer.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
@@ -37,18 +37,17 @@ export class HostMirrors {
   /**
    * Hosts of a headless Service: those over there, those that have only just gone, and the endpoint mirrors of others. While its slices are not known, those that
    * have endpoint mirrors: nobody is missed yet.
-   * @param there `slices`: undefined for what is not mirrored host by host; `sight`: with `look` nobody begins or ceases to be missed
+   * @param there `slices`: undefined for what is not mirrored host by host
    */
   of(
     key: RemoteKey,
     there: {
       readonly known: boolean;
       readonly slices: readonly V1EndpointSlice[] | undefined;
-      readonly sight: Sight;
     },
   ): { hosts: readonly HostFacts[]; formerHosts: readonly LocalPart[] } {
     const existing = this.existing(key);
-    const { slices, known, sight } = there;
+    const { slices, known } = there;
     if (slices === undefined) return { hosts: [], formerHosts: [...existing.values()] };
     if (!known) {
       const kept = [...existing].map(([host, part]) =>
@@ -58,13 +57,13 @@ export class HostMirrors {
     }
     const missedKey = (host: string) => `${key.namespace}/${key.name} ${host}`;
     const wanted = hostsOf(slices);
-    for (const host of wanted.keys()) this.#missed.end(missedKey(host), sight);
+    for (const host of wanted.keys()) this.#missed.end(missedKey(host));
     const present = [...wanted].map(([host, ready]) =>
       this.#host(key, { host, ready, graceMs: 0 }, existing.get(host)),
     );
     const lingering = [...existing.keys()]
       .filter((host) => !wanted.has(host))
-      .map((host) => ({ host, ready: false, graceMs: this.#missed.left(missedKey(host), sight) }))
+      .map((host) => ({ host, ready: false, graceMs: this.#missed.left(missedKey(host)) }))
       .filter(({ graceMs }) => graceMs > 0)
       .map((host) => this.#host(key, host, existing.get(host.host)));
     const hosts = [...present, ...lingering];

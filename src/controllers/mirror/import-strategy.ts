@@ -5,7 +5,6 @@ import type { EgressWish } from '../egress-ports/egress-allocator.ts';
 import type { Decided, ImportedFacts } from '../policies/check-chain.ts';
 import type { ExistingImport } from '../reconcile/importer.ts';
 import type { Step } from '../reconcile/steps.ts';
-import type { Sight } from '../removals/grace-periods.ts';
 
 /** What the reconciler sees of an export before its strategy adds what is its own. */
 export type SeenFacts = Omit<ImportedFacts, 'gateway' | 'imports' | 'remoteSlices'>;
@@ -21,8 +20,8 @@ export interface Noticing {
 }
 
 /**
- * What is different about one kind of import, mirrors or members of federated Services; the rest is `MirrorReconciler`'s. What it is
- * asked for is of one key, `namespace/name` of the export.
+ * What is different about one kind of import, mirrors or members of federated Services; the rest is
+ * `MirrorReconciler`'s. What it is asked for is of one key, `namespace/name` of the export.
  */
 export interface ImportStrategy<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
   /** `mirror` or `federated service`, for the log. */
@@ -48,15 +47,22 @@ export interface ImportStrategy<F extends ImportedFacts, V extends Decided<{ rea
   slicesToLose(key: RemoteKey): readonly V1EndpointSlice[];
   /** Follows what changes here; returns what ends that. */
   follow(noticing: Noticing): (() => void)[];
-  /** @param how `known`: whether its endpoints are; `sight`: with `look` nothing is claimed, and nothing begins or ends */
-  facts(seen: SeenFacts, how: { readonly known: boolean; readonly sight: Sight }): F;
+  /** @param known whether its endpoints are */
+  facts(seen: SeenFacts, known: boolean): F;
+  /** In which of its ways it is imported; for people. */
+  modeOf(facts: F): string;
+  /** The same of what nothing is known about. */
+  readonly usualMode: string;
   /** Names of the Services here that each need egress ports, and what each is called in the target. */
   relayed(facts: F): ReadonlyMap<string, string>;
   /** What is claimed for such a one beside its ports; `gateway`: where it is not the Link's. */
   wish(facts: F): Pick<EgressWish, 'link' | 'gateway'>;
   decide(facts: F): V;
   plan(facts: F, verdict: V): Step[];
-  /** The slices of the Service that stands for it; undefined where the verdict is not that there should be one. */
+  /**
+   * The slices of the Service that stands for it; undefined where the verdict is not that there should be
+   * one.
+   */
   wanted(verdict: V): readonly V1EndpointSlice[] | undefined;
   /** The Service that stands for it, as it is. */
   here(facts: F): V1Service | undefined;

@@ -87,7 +87,10 @@ export function formUnknown(facts: MirrorFacts): Finding | undefined {
     : undefined;
 }
 
-/** Keeps a mirror whose gateway's name cannot be looked up: trouble of the name service is no reason to take away what works. */
+/**
+ * Keeps a mirror whose gateway's name cannot be looked up: trouble of the name service is no reason to take
+ * away what works.
+ */
 export function gatewayUnresolved(
   { remoteReady, gateway }: MirrorFacts,
   { throughGateway, exists }: Subject,

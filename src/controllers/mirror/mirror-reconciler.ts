@@ -9,16 +9,23 @@ import { readyAddresses, type MirrorAddress } from '../objects/mirrored-endpoint
 import { mirroredPorts } from '../objects/mirrored-ports.ts';
 import type { Decided, ImportedFacts } from '../policies/check-chain.ts';
 import { QUOTA_RECHECK_MS, type ExistingImport, type Importer } from '../reconcile/importer.ts';
-import { PRIORITY, Reconciler, type Decision, type ReconcilerOptions } from '../reconcile/reconciler.ts';
+import type { LocalPart, NamespaceState } from '../reconcile/mirror-facts.ts';
+import {
+  PRIORITY,
+  Reconciler,
+  type Decision,
+  type Outcome,
+  type ReconcilerOptions,
+} from '../reconcile/reconciler.ts';
 import { takesSelector } from '../reconcile/steps.ts';
 import type { ClaimState, DropGuard } from '../removals/drop-guard.ts';
-import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
+import { GracePeriods } from '../removals/grace-periods.ts';
 import type { ImportStrategy } from './import-strategy.ts';
 
 /**
- * How long a Service must be without any slice before its mirror is emptied. kube keeps at least an empty slice; where people or
- * operators make slices, each such Service has a watch of its own, and a target that lost its data shows that one watch after the
- * other: too slowly for the drop guard to see it in time.
+ * How long a Service must be without any slice before its mirror is emptied. kube keeps at least an empty
+ * slice; where people or operators make slices, each such Service has a watch of its own, and a target that
+ * lost its data shows that one watch after the other: too slowly for the drop guard to see it in time.
  */
 export const EMPTIED_GRACE_MS = 5000;
 
@@ -31,10 +38,22 @@ export interface WritingOptions extends Omit<ReconcilerOptions, 'what' | 'decide
   readonly egressAddresses: () => readonly MirrorAddress[];
 }
 
+/** What is known of one export and of what stands for it here. */
+export interface Inspection {
+  readonly exported: V1Service | undefined;
+  readonly namespace: NamespaceState;
+  /** Name of the Service here, whether it is there or not. */
+  readonly local: string;
+  readonly part: LocalPart;
+  readonly mode: string;
+  /** What was decided last; undefined: nothing is exported and nothing is here, or nobody has looked yet. */
+  readonly outcome: Outcome | undefined;
+}
+
 /**
- * Keeps what stands here for the exports of one Link: gathers the facts of a key, has its strategy decide and plan, and claims and
- * gives back what that takes. The strategy says what is mirrored, and as what: mirrors (`mirrorReconciler`) or members of federated
- * Services (`federatedReconciler`).
+ * Keeps what stands here for the exports of one Link: gathers the facts of a key, has its strategy decide and
+ * plan, and claims and gives back what that takes. The strategy says what is mirrored, and as what: mirrors
+ * (`mirrorReconciler`) or members of federated Services (`federatedReconciler`).
  */
 export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ readonly action: string }>> {
   readonly #options: WritingOptions;
@@ -101,15 +120,28 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     return this.#strategy.keys();
   }
 
-  /** The facts and the verdict of a key as they are now; for `explain`. Changes nothing. */
-  look(key: string): { readonly facts: F; readonly verdict: V } {
-    const facts = this.#gather(key, 'look');
-    return { facts, verdict: this.#strategy.decide(facts) };
+  /** What is known of a key, and what was decided about it last; for people. Decides nothing. */
+  inspect(key: string): Inspection {
+    const { view } = this.#options;
+    const { namespace, name } = parseKey(key);
+    return {
+      exported: this.#strategy.exported(key),
+      namespace: view.namespace(namespace),
+      local: this.#strategy.localName(name),
+      part: view.part(namespace, this.#strategy.localName(name)),
+      mode: this.modeOf(key),
+      outcome: this.#reconciler.outcomes.get(key),
+    };
+  }
+
+  /** In which of its ways a key was imported when it was last looked at. */
+  modeOf(key: string): string {
+    return this.#reconciler.modeOf(key) ?? this.#strategy.usualMode;
   }
 
   #decide(key: string): Decision {
     const strategy = this.#strategy;
-    const facts = this.#gather(key, 'act');
+    const facts = this.#gather(key);
     const verdict = strategy.decide(facts);
     const steps = strategy.plan(facts, verdict);
     const waits = [
@@ -124,6 +156,7 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
       message: verdict.message,
       notes: verdict.notes,
       local: strategy.localName(facts.key.name),
+      mode: strategy.modeOf(facts),
       steps,
       gone: verdict.reason === 'NotExported' && facts.remote === undefined,
       again: steps.length > 0 && isHalfway,
@@ -135,7 +168,10 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     };
   }
 
-  /** The API server chooses the family of a new Service's ClusterIP, which may be one that its endpoints do not have. */
+  /**
+   * The API server chooses the family of a new Service's ClusterIP, which may be one that its endpoints do
+   * not have.
+   */
   #familyChosen(key: string, facts: F, verdict: V): void {
     const slices = this.#strategy.wanted(verdict);
     if (slices === undefined || this.#strategy.here(facts) !== undefined) return;
@@ -144,7 +180,10 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     if (familyGap([{ service, slices }]) !== undefined) this.#reconciler.add(key, PRIORITY.change);
   }
 
-  /** Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the target is known not to export. */
+  /**
+   * Egress ports that nothing leads to any more are given back, by the rules by which mirrors go: when the
+   * target is known not to export.
+   */
   #settleClaims(key: string, facts: F, verdict: V): void {
     const { remote, synced, egressPorts } = facts;
     const gone =
@@ -161,15 +200,15 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     this.#options.egress.settle(scope, new Map(wanted));
   }
 
-  /** @param sight `look`: no port is claimed, no grace begins or ends */
-  #gather(text: string, sight: Sight): F {
+  /** Claims with the facts what is to be acted on: egress ports, room in quotas, the beginning of a grace. */
+  #gather(text: string): F {
     const { view, guard, egressAddresses } = this.#options;
     const { exports } = this.#strategy;
     const key = parseKey(text);
     const remote = this.#strategy.exported(text);
     const claim = this.#claimState(text, remote);
-    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text, sight) : 0;
-    if (claim !== 'emptied') this.#emptied.end(text, sight);
+    const emptiedGraceMs = claim === 'emptied' ? this.#emptied.left(text) : 0;
+    if (claim !== 'emptied') this.#emptied.end(text);
     const known = emptiedGraceMs === 0 && exports.endpointsKnown(text);
     const seen = {
       key,
@@ -183,18 +222,17 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
       egressPorts: new Map<string, EgressPorts>(),
       egressUnrecorded: true,
     };
-    const facts = this.#strategy.facts(seen, { known, sight });
+    const facts = this.#strategy.facts(seen, known);
     const relayed = this.#strategy.relayed(facts);
     // Only what nothing else keeps from being mirrored, the import policy among it, claims ports.
     if (relayed.size === 0 || this.#strategy.decide(facts).reason !== 'EgressPortsUnrecorded') return facts;
-    return { ...facts, ...this.#egressPorts(text, facts, relayed, sight) };
+    return { ...facts, ...this.#egressPorts(text, facts, relayed) };
   }
 
   #egressPorts(
     key: string,
     facts: F,
     relayed: ReadonlyMap<string, string>,
-    sight: Sight,
   ): Pick<ImportedFacts, 'egressPorts' | 'egressUnrecorded'> {
     const { egress } = this.#options;
     const egressPorts = new Map<string, EgressPorts>();
@@ -207,7 +245,7 @@ export class MirrorReconciler<F extends ImportedFacts, V extends Decided<{ reado
     };
     for (const [name, target] of relayed) {
       const asked = { ...wish, mirror: `${facts.key.namespace}/${name}`, target };
-      const ports = sight === 'look' ? egress.look(asked) : egress.allocate(asked);
+      const ports = egress.allocate(asked);
       if (ports === 'unrecorded') egressUnrecorded = true;
       else if (ports !== 'exhausted') egressPorts.set(name, ports);
     }

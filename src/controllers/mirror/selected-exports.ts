@@ -3,14 +3,17 @@ import { isExportedByAnnotation } from '../../api/exports/export-marks.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 
-/** Whether a Link mirrors a Service: by label, or by the older annotations where the view lets those through. */
+/**
+ * Whether a Link mirrors a Service: by label, or by the older annotations where the view lets those through.
+ */
 export function isExported(service: V1Service, link: Link): boolean {
   return isLabelled(service, link) || isAnnotated(service, link);
 }
 
 /**
- * Whether one of a Link's two mirror selectors matches a Service. What mirroring itself made is no export, whatever labels it got by
- * copying: two clusters that link each other by a label of their own would mirror each other's mirrors for ever.
+ * Whether one of a Link's two mirror selectors matches a Service. What mirroring itself made is no export,
+ * whatever labels it got by copying: two clusters that link each other by a label of their own would mirror
+ * each other's mirrors for ever.
  */
 export function isLabelled(service: V1Service, link: Link): boolean {
   if (isMirrored(service)) return false;

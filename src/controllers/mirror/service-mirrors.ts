@@ -16,13 +16,12 @@ import type { Importer } from '../reconcile/importer.ts';
 import { OWNER_INDEX, servicesOfChange } from '../reconcile/local-indexes.ts';
 import type { GatewayFacts, ImportFacts, LinkFacts, MirrorFacts } from '../reconcile/mirror-facts.ts';
 import type { Step } from '../reconcile/steps.ts';
-import type { Sight } from '../removals/grace-periods.ts';
 import { relayedTargets } from './desired-mirror.ts';
 import { HostMirrors } from './host-mirrors.ts';
 import type { ImportStrategy, Noticing, SeenFacts } from './import-strategy.ts';
 import { plan } from './mirror-plan.ts';
 import { MirrorReconciler, type WritingOptions } from './mirror-reconciler.ts';
-import { decide, type Verdict } from './mirror-verdict.ts';
+import { decide, modeOf, type Verdict } from './mirror-verdict.ts';
 import { isExported } from './selected-exports.ts';
 
 /** What the mirrors of one Link are kept by. */
@@ -33,11 +32,17 @@ export interface ServiceMirrorsOptions extends WritingOptions {
   readonly importer: Importer;
   /** The gateway that an export goes through; undefined where there is none. */
   readonly gatewayOf: (remote: V1Service | undefined) => GatewayFacts | undefined;
-  /** How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its ClusterIP. Milliseconds. */
+  /**
+   * How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its
+   * ClusterIP. Milliseconds.
+   */
   readonly hostGraceMs: number;
 }
 
-/** Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their endpoint mirrors. */
+/**
+ * Keeps the mirrors of one Link: `<svc>-<cluster>`, through the gateway or flat, headless ones with their
+ * endpoint mirrors.
+ */
 export function serviceMirrors(options: ServiceMirrorsOptions): MirrorReconciler<MirrorFacts, Verdict> {
   return new MirrorReconciler<MirrorFacts, Verdict>(options, new ServiceMirrors(options));
 }
@@ -48,6 +53,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
   readonly countsRefusals = true;
   readonly decide = decide;
   readonly plan = plan;
+  readonly modeOf = modeOf;
   readonly relayed = relayedTargets;
   readonly #options: ServiceMirrorsOptions;
   readonly #hosts: HostMirrors;
@@ -63,6 +69,10 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
 
   get claimant(): { readonly cluster: string } {
     return { cluster: this.#options.facts.cluster };
+  }
+
+  get usualMode(): string {
+    return this.#options.facts.dataPath;
   }
 
   claimOf(key: string): string {
@@ -128,7 +138,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
     ];
   }
 
-  facts(seen: SeenFacts, { known, sight }: { readonly known: boolean; readonly sight: Sight }): MirrorFacts {
+  facts(seen: SeenFacts, known: boolean): MirrorFacts {
     const { exports, view, facts: link, gatewayOf } = this.#options;
     const { key, remote } = seen;
     const remoteSlices = exports.slicesOf(`${key.namespace}/${key.name}`);
@@ -140,10 +150,10 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
       remoteSlices,
       flat,
       local: view.part(key.namespace, this.localName(key.name)),
-      ...this.#hosts.of(key, { known, slices, sight }),
+      ...this.#hosts.of(key, { known, slices }),
       gateway: gatewayOf(remote),
     };
-    return { ...facts, imports: this.#imports(facts, sight) };
+    return { ...facts, imports: this.#imports(facts) };
   }
 
   wish({ link, gateway }: MirrorFacts) {
@@ -171,7 +181,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
   }
 
   /** What the import policy says, with the room that the mirror takes as it would be. */
-  #imports(facts: Omit<MirrorFacts, 'imports'>, sight: Sight): ImportFacts {
+  #imports(facts: Omit<MirrorFacts, 'imports'>): ImportFacts {
     const { key, remote, local, hosts } = facts;
     const text = `${key.namespace}/${key.name}`;
     const ports = remote === undefined ? 0 : mirroredPorts(remote).length;
@@ -183,7 +193,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
       mirrors: 1 + hosts.length,
       egressPorts: relayedTargets(facts).size * ports,
     };
-    return this.#options.importer.judge(request, sight);
+    return this.#options.importer.judge(request);
   }
 
   #isFlat(remote: V1Service | undefined): boolean {
@@ -215,7 +225,10 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
   }
 }
 
-/** The gateway that the egress should use instead of the Link's; also its dead addresses, as the egress finds out for itself. */
+/**
+ * The gateway that the egress should use instead of the Link's; also its dead addresses, as the egress finds
+ * out for itself.
+ */
 function recordedGateway({ known, port, identity }: GatewayFacts): RecordedGateway | null {
   return known.length === 0 ? null : { addresses: [...known].sort(), port, identity };
 }

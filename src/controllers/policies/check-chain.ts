@@ -3,10 +3,10 @@ import type { ImportNote } from '../imports/import-rules.ts';
 import type { NamespaceState, PathFacts, RemoteFacts } from '../reconcile/mirror-facts.ts';
 
 /**
- * Policies decide what is done about one export: named checks over the same facts, in chains (the model is cert-manager's
- * `internal/controller/certificates/policies`). What all chains share stands in `checks.ts`; each kind of import has its chain, with
- * the checks of its own, where it lives: `mirror/mirror-policies.ts`, `federated/federated-policies.ts`. All of it is pure: no I/O,
- * no clock.
+ * Policies decide what is done about one export: named checks over the same facts, in chains (the model is
+ * cert-manager's `internal/controller/certificates/policies`). What all chains share stands in `checks.ts`;
+ * each kind of import has its chain, with the checks of its own, where it lives: `mirror/mirror-policies.ts`,
+ * `federated/federated-policies.ts`. All of it is pure: no I/O, no clock.
  */
 
 /** The facts that every kind of import has. */
@@ -43,7 +43,10 @@ export interface Finding {
   readonly message: string;
 }
 
-/** What is decided about an export: what a check has found, or else what should be here (`T`), which has an action of its own. */
+/**
+ * What is decided about an export: what a check has found, or else what should be here (`T`), which has an
+ * action of its own.
+ */
 export type Decided<T> = Omit<Finding, 'action'> & {
   /** What of the export the import policy left out. */
   readonly notes?: readonly ImportNote[];

@@ -13,7 +13,10 @@ export function nameTaken({ remote, key }: ImportedFacts, subject: Subject): Fin
     : keep('NameConflict', `Service ${key.namespace}/${subject.name} is not ours`);
 }
 
-/** Removes what the source's admin does not take, without a word from the target: one that means harm could else keep its mirrors. */
+/**
+ * Removes what the source's admin does not take, without a word from the target: one that means harm could
+ * else keep its mirrors.
+ */
 export function importRefused({ imports: { refusal } }: ImportedFacts): Finding | undefined {
   return refusal === undefined ? undefined : { action: 'remove', ...refusal };
 }
@@ -63,7 +66,10 @@ export function quotaExceeded(facts: ImportedFacts, subject: Subject): Finding |
     : removal(facts, subject, { reason: 'ImportQuotaExceeded', message });
 }
 
-/** Gives slices that are gone altogether a moment to come back: of many Services at once that is a sign of lost data rather than of dead pods. */
+/**
+ * Gives slices that are gone altogether a moment to come back: of many Services at once that is a sign of
+ * lost data rather than of dead pods.
+ */
 export function slicesLost({ emptiedGraceMs }: ImportedFacts): Finding | undefined {
   return emptiedGraceMs > 0 ? keep('Mirrored') : undefined;
 }
@@ -87,8 +93,9 @@ export function noGateway(facts: ImportedFacts, subject: Subject): Finding | und
 }
 
 /**
- * Leaves things as they are until the gateway's path is known: a gateway that was dead when we started must not look alive, and a
- * restart must not take one away that is alive. What has no ready endpoints is emptied in any case.
+ * Leaves things as they are until the gateway's path is known: a gateway that was dead when we started must
+ * not look alive, and a restart must not take one away that is alive. What has no ready endpoints is emptied
+ * in any case.
  */
 export function gatewayUnknown(
   { remoteReady, gateway }: ImportedFacts,

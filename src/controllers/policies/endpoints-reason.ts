@@ -6,7 +6,10 @@ import type { PathFacts, RemoteFacts } from '../reconcile/mirror-facts.ts';
 import { isLeaving } from '../reconcile/steps.ts';
 import { allRefused } from './kept-out.ts';
 
-/** Where the endpoints of a Service here come from: the target's pods, its gateway, the egress pods, or nobody writes any. */
+/**
+ * Where the endpoints of a Service here come from: the target's pods, its gateway, the egress pods, or nobody
+ * writes any.
+ */
 export type EndpointsFrom = 'pods' | 'gateway' | 'egress' | 'nobody';
 
 /** Why endpoints get no address that may be used; `Mirrored` where they do. */
@@ -31,7 +34,9 @@ export interface Written {
   /** Why its endpoints get no address that may be used; `Mirrored` where they do. */
   readonly path: MirrorReason;
   readonly gateway: PathFacts['gateway'];
-  /** Every Service that stands for it, with the slices that it shall have; asked for only where it matters. */
+  /**
+   * Every Service that stands for it, with the slices that it shall have; asked for only where it matters.
+   */
   readonly parts: () => readonly ServiceWithSlices[];
   /** What stands here under the names, whether it is written or not. */
   readonly here: readonly (V1Service | undefined)[];

@@ -7,7 +7,7 @@ import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import { metadataBytes } from '../../exports/service-size.ts';
 import type { DropGuard } from '../removals/drop-guard.ts';
 import type { ImportFacts } from './mirror-facts.ts';
-import { GracePeriods, type Sight } from '../removals/grace-periods.ts';
+import { GracePeriods } from '../removals/grace-periods.ts';
 import { ImportLedger } from '../imports/import-ledger.ts';
 import { importRefusal, type Refusal } from '../imports/import-rules.ts';
 import type { LocalView } from './local-view.ts';
@@ -134,11 +134,8 @@ export class Importer {
     }
   }
 
-  /**
-   * What the policy says about one Service, room in the quotas included.
-   * @param sight `act`: the room is taken; `look`: nothing changes
-   */
-  judge(request: ImportRequest, sight: Sight): ImportFacts {
+  /** What the policy says about one Service, room in the quotas included, which is taken. */
+  judge(request: ImportRequest): ImportFacts {
     const { policy, own } = this.#options;
     const { key, claim, remote, exists } = request;
     // What is here is judged without a word from the target, which may not be reachable, or not say one.
@@ -146,20 +143,20 @@ export class Importer {
     const takes = remote !== undefined && refusal === undefined;
     const common = {
       refusal,
-      heldMs: refusal !== undefined && exists ? this.#heldMs(key, sight) : 0,
+      heldMs: refusal !== undefined && exists ? this.#heldMs(key) : 0,
       podRefusal: (address: string) => podRefusal(address, policy, own),
     };
     if (!takes) {
       // What is kept although it is exported no more keeps its room.
-      if (sight === 'act' && (refusal !== undefined || !exists)) this.ledger.release(claim);
+      if (refusal !== undefined || !exists) this.ledger.release(claim);
       return { ...common, namespaceAllowed: false, overQuota: undefined, metadataAllowed: true };
     }
     const { mirrors, egressPorts } = request;
     const need = { mirrors, egressPorts, metadataBytes: this.#bytes(remote) };
-    const { exceeded, metadata } = this.ledger.admit(claim, need, sight);
+    const { exceeded, metadata } = this.ledger.admit(claim, need);
     return {
       ...common,
-      namespaceAllowed: this.#namespaceAllowed(key, sight),
+      namespaceAllowed: this.#namespaceAllowed(key),
       overQuota:
         exceeded === undefined
           ? undefined
@@ -180,7 +177,7 @@ export class Importer {
   }
 
   /** Counted only where a namespace would be made. */
-  #namespaceAllowed(key: string, sight: Sight): boolean {
+  #namespaceAllowed(key: string): boolean {
     const { view, cluster, createNamespaces } = this.#options;
     const { namespace } = parseKey(key);
     if (!createNamespaces || view.namespace(namespace) !== 'absent') return true;
@@ -189,11 +186,11 @@ export class Importer {
         .list()
         .filter((one) => clusterOf(one) === cluster)
         .map(({ metadata }) => metadata?.name ?? '');
-    return this.ledger.admitNamespace(namespace, made, sight);
+    return this.ledger.admitNamespace(namespace, made);
   }
 
-  #heldMs(key: string, sight: Sight): number {
+  #heldMs(key: string): number {
     if (!this.#options.guard.tooMany(this.#refused.size)) return 0;
-    return this.#held.left(key, sight);
+    return this.#held.left(key);
   }
 }

@@ -28,6 +28,8 @@ export interface Decision {
   readonly notes?: readonly ImportNote[] | undefined;
   /** Name of the Service in the source cluster. */
   readonly local: string;
+  /** In which of its ways it is imported; for people. */
+  readonly mode: string;
   readonly steps: readonly Step[];
   /** Nothing is exported and nothing is here: the key can be forgotten. */
   readonly gone: boolean;
@@ -56,7 +58,7 @@ export interface ReconcilerOptions {
   readonly what: string;
   /**
    * Gathers the facts of a key and decides. What is to be acted on may be claimed with it: egress ports, room in
-   * quotas, the beginning of a grace. (`look` of the writers does none of that.)
+   * quotas, the beginning of a grace.
    */
   readonly decide: (key: string) => Decision;
   /** Told when the outcome of a key has changed. */
@@ -79,6 +81,8 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #queue: WorkQueue;
   readonly #outcomes = new Map<string, Outcome>();
+  /** The mode of each key as it was last looked at, also of those that could not be written. */
+  readonly #modes = new Map<string, string>();
   /** How often in a row a key was found to be other than it was planned for. */
   readonly #stale = new Map<string, number>();
   #revision = 0;
@@ -108,6 +112,11 @@ export class Reconciler {
   /** What was decided about each key. */
   get outcomes(): ReadonlyMap<string, Outcome> {
     return this.#outcomes;
+  }
+
+  /** In which of its ways a key was imported when it was last looked at; undefined: it was not, or is gone. */
+  modeOf(key: string): string | undefined {
+    return this.#modes.get(key);
   }
 
   /** Changes whenever an outcome does. */
@@ -142,6 +151,7 @@ export class Reconciler {
     const { decide, log, what, pace } = this.#options;
     const decision = decide(key);
     const { steps, reason } = decision;
+    this.#modes.set(key, decision.mode);
     if (steps.length > 0) {
       pace?.spend(steps.length);
       const result = await this.#apply(steps);
@@ -189,6 +199,7 @@ export class Reconciler {
   #settle(key: string, decision: Decision): void {
     this.#stale.delete(key);
     if (decision.gone) {
+      this.#modes.delete(key);
       if (this.#outcomes.delete(key)) this.#revision++;
       return;
     }

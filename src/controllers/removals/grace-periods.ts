@@ -1,9 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 
-/** What facts are gathered for: to act on them, or only for somebody to see, which changes nothing at all. */
-export type Sight = 'act' | 'look';
-
-/** Periods of grace by key: something that has begun counts only when it has lasted for a while. */
+/** How long something has gone on, key by key, so that it can be waited out. */
 export class GracePeriods {
   readonly #clock: Clock;
   readonly #ms: number;
@@ -14,23 +11,16 @@ export class GracePeriods {
     this.#ms = ms;
   }
 
-  /**
-   * Milliseconds of grace that a key has left; 0: the time is over. The first call for a key begins its
-   * grace.
-   * @param sight `look`: nothing begins
-   */
-  left(key: string, sight: Sight = 'act'): number {
+  /** It goes on: milliseconds until it counts; 0 when it does. The first call for a key begins. */
+  left(key: string): number {
     const now = this.#clock.monotonic();
     const since = this.#since.get(key) ?? now;
-    if (sight === 'act') this.#since.set(key, since);
+    this.#since.set(key, since);
     return Math.max(0, since + this.#ms - now);
   }
 
-  /**
-   * What a key had grace for has ended, or was never there: the next time begins anew.
-   * @param sight `look`: nothing ends
-   */
-  end(key: string, sight: Sight = 'act'): void {
-    if (sight === 'act') this.#since.delete(key);
+  /** It is over, or has never been. */
+  end(key: string): void {
+    this.#since.delete(key);
   }
 }

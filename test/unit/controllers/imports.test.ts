@@ -72,10 +72,15 @@ function newImporter(change: Partial<ImporterOptions> = {}) {
     ...change,
   });
   const look = (key: string, more: Partial<Parameters<Importer['judge']>[0]> = {}) =>
-    importer.judge(
-      { key, claim: key, remote: exportedService(), exists: false, mirrors: 1, egressPorts: 0, ...more },
-      'act',
-    );
+    importer.judge({
+      key,
+      claim: key,
+      remote: exportedService(),
+      exists: false,
+      mirrors: 1,
+      egressPorts: 0,
+      ...more,
+    });
   return { importer, clock, view, guard, look };
 }
 
