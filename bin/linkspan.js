@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Starts Linkspan on Node 26 wherever it is called from. Plain JavaScript, because the Node that reads this file
-// may be too old to run TypeScript; in that case the Node that the project brings (npm packages `node-<platform>-<arch>`,
-// which the package `node` would fetch outside the lock file) takes over.
+// Starts Linkspan on Node 26 wherever it is called from. Plain JavaScript, because the Node that reads this
+// file may be too old to run TypeScript; in that case the Node that the project brings (npm packages
+// `node-<platform>-<arch>`, which the package `node` would fetch outside the lock file) takes over.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import module, { createRequire } from 'node:module';
@@ -18,12 +18,14 @@ const compiled = path.join(root, 'dist/cli/main.js');
 const installed = root.split(path.sep).includes('node_modules');
 const entry = existsSync(source) && !installed ? source : compiled;
 
-// Compiled code, and TypeScript stripped of its types, is kept in the system's folder for temporary files: the next start is faster and 20 MB smaller. Old Nodes and Bun have no such cache.
+// Compiled code, and TypeScript stripped of its types, is kept in the system's folder for temporary files:
+// the next start is faster and 20 MB smaller. Old Nodes and Bun have no such cache.
 module.enableCompileCache?.();
 
 if (process.versions.bun || Number(process.versions.node.split('.')[0]) >= REQUIRED_MAJOR) {
-  // What loading leaves behind would make the young generation grow to 16 MB and stay so. Processes that carry traffic are let go of it once they have started (src/processes/lifecycle.ts); the controller waits for
-  // API servers most of its life, so that a small heap is worth more to it than fast code.
+  // What loading leaves behind would make the young generation grow to 16 MB and stay so. Processes that
+  // carry traffic are let go of it once they have started (src/processes/lifecycle.ts); the controller waits
+  // for API servers most of its life, so that a small heap is worth more to it than fast code.
   if (!process.versions.bun) setFlagsFromString('--optimize-for-size');
   await import(pathToFileURL(entry).href);
 } else {

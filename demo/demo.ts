@@ -1,7 +1,8 @@
 /**
- * `npm run demo [-- --keep] [--from build|download]`: a request crosses two clusters on this machine, with nothing but Node. Two real
- * control planes (etcd and API server, downloaded or built the first time), a gateway, a controller and an egress run in a network
- * namespace of their own; `--keep` leaves them up to play with.
+ * `npm run demo [-- --keep] [--from build|download]`: a request crosses two clusters on this machine, with
+ * nothing but Node. Two real control planes (etcd and API server, downloaded or built the first time), a
+ * gateway, a controller and an egress run in a network namespace of their own; `--keep` leaves them up to
+ * play with.
  */
 import type { V1EndpointSlice } from '@kubernetes/client-node';
 import type { ChildProcess } from 'node:child_process';
@@ -160,7 +161,10 @@ async function prepareWest(west: Cluster, gatewayIdentity: string): Promise<void
   await isReady('gateway', `http://${HOSTS.gateway}:4191/ready`);
 }
 
-/** What a controller manager would do: puts a token of the remote access account into the Secret that asks for one. */
+/**
+ * What a controller manager would do: puts a token of the remote access account into the Secret that asks for
+ * one.
+ */
 async function fillToken(west: Cluster): Promise<void> {
   const token = (
     await west.kubectl('-n', MULTICLUSTER, 'create', 'token', REMOTE_ACCESS, '--duration=24h')

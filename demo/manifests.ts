@@ -84,7 +84,9 @@ export function gatewayService(identity: string): object {
   };
 }
 
-/** A Service without pods, and the EndpointSlice that says where its processes are: there is no kubelet here. */
+/**
+ * A Service without pods, and the EndpointSlice that says where its processes are: there is no kubelet here.
+ */
 export function serviceOfProcesses(
   name: string,
   ns: string,

@@ -85,8 +85,8 @@ export async function until<T>(
 }
 
 /**
- * Gets another terminal into the network namespace of a process. Everybody is root inside a user namespace of their own: that of
- * `unshare -rn` is known by its map of a single user.
+ * Gets another terminal into the network namespace of a process. Everybody is root inside a user namespace of
+ * their own: that of `unshare -rn` is known by its map of a single user.
  */
 export function enterCommand(pid: number, uidMap: string): string {
   const ownUsers = uidMap.trim().split(/\s+/)[2] === '1';

@@ -1,4 +1,7 @@
-/** The sample web service of the demo: answers with what it sees of the request. `node demo/web.ts <host:port> <name>` */
+/**
+ * The sample web service of the demo: answers with what it sees of the request.
+ * `node demo/web.ts <host:port> <name>`
+ */
 import { createServer } from 'node:http';
 import { parseAddress } from '../src/base/address.ts';
 

@@ -1,7 +1,8 @@
 /**
- * Nothing of the repo is cited that is not there, run by `npm run check`: files and folders (`src/base/clock.ts`, in docs also `base/clock.ts`
- * and `clock.ts`), links between pages with their anchors, pages of docs/adr (`ADR 0016`), sections of docs/reference/wire-protocol.md
- * (`wire protocol 1.3`), and scripts of package.json (`npm run check`). Prints every violation and exits with 1.
+ * Nothing of the repo is cited that is not there, run by `npm run check`: files and folders
+ * (`src/base/clock.ts`, in docs also `base/clock.ts` and `clock.ts`), links between pages with their anchors,
+ * pages of docs/adr (`ADR 0016`), sections of docs/reference/wire-protocol.md (`wire protocol 1.3`), and
+ * scripts of package.json (`npm run check`). Prints every violation and exits with 1.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -21,7 +22,10 @@ const URL_OF_OURS = 'https://github.com/linkspan/linkspan/blob/main/';
 const ROOTED =
   /(?<![\w./@<>$*-])((?:src|docs|scripts|charts|test|bench|demo|crds|bin|kind-configs)\/[\w.-]+(?:\/[\w.-]+)*\/?)(#[\w-]+)?/g;
 const FROM_ROOT = /^(src|docs|scripts|charts|test|bench|demo|crds|bin|kind-configs)\//;
-/** These begin nothing but paths of ours; the others are also names of objects (`demo/web`) and of folders elsewhere. */
+/**
+ * These begin nothing but paths of ours; the others are also names of objects (`demo/web`) and of folders
+ * elsewhere.
+ */
 const OURS_ALONE = /^(src|docs|scripts)\//;
 const EXTENSION = /\.(ts|js|md|ya?ml|json|go|py|mod|sum|tpl)$/;
 /** A file by a part of its path, or by its name. */

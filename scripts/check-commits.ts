@@ -1,6 +1,6 @@
 /**
- * `npm run check:commits -- main..HEAD`: the commits of a range have the form of CONTRIBUTING.md. Merges are left out. Prints what is
- * not so and exits with 1.
+ * `npm run check:commits -- main..HEAD`: the commits of a range have the form of CONTRIBUTING.md. Merges are
+ * left out. Prints what is not so and exits with 1.
  */
 import { execFileSync } from 'node:child_process';
 

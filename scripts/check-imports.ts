@@ -1,15 +1,16 @@
 /**
- * The import rule of docs/architecture.md: imports point down only, folders of one layer do not know each other, and there are no circles of
- * files or folders but those listed here, which may only shrink. Imports of types count as any other: who needs a type knows the file.
- * Run by `npm run check`; prints every violation and exits with 1. `node scripts/check-imports.ts --circles` prints the circles that there are.
+ * The import rule of docs/architecture.md: imports point down only, folders of one layer do not know each
+ * other, and there are no circles of files or folders but those listed here, which may only shrink. Imports
+ * of types count as any other: who needs a type knows the file. Run by `npm run check`; prints every
+ * violation and exits with 1. `node scripts/check-imports.ts --circles` prints the circles that there are.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { circlesOf, circleViolations, type Graph, type KnownCircles, wayAround } from './circles.ts';
 
 /**
- * Layers from top to bottom. A file may import its own folder and any folder of a lower layer. A folder within another may stand
- * in a layer of its own; of two that fit, the deeper one counts.
+ * Layers from top to bottom. A file may import its own folder and any folder of a lower layer. A folder
+ * within another may stand in a layer of its own; of two that fit, the deeper one counts.
  */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
@@ -29,7 +30,8 @@ export const layers: readonly (readonly string[])[] = [
 
 /** Imports against that order: of one file by another. */
 export const exceptions: readonly (readonly [from: string, to: string])[] = [
-  // In whose name objects are written where nobody says another, and which annotations are too long: both for every user of kube.
+  // In whose name objects are written where nobody says another, and which annotations are too long: both for
+  // every user of kube.
   ['kube/client/kube-client.ts', 'api/names.ts'],
   ['kube/informer/overlong-annotations.ts', 'api/annotations.ts'],
 ];
@@ -86,15 +88,19 @@ const WITHOUT_SOCKETS = [
 ] as const;
 const SOCKETS = [/^node:(net|tls|http|https|http2|dgram)$/, /^undici$/];
 
-/** Packages and built-ins that a folder must not know: `proxy` nothing of Kubernetes, reconcilers nothing of sockets. */
+/**
+ * Packages and built-ins that a folder must not know: `proxy` nothing of Kubernetes, reconcilers nothing of
+ * sockets.
+ */
 export const forbidden: Readonly<Record<string, readonly RegExp[]>> = {
   proxy: [/^@kubernetes\//, /^undici$/, /^node:https?$/, /^node:http2$/, /^node:stream$/, /^(\.\.\/)+kube\//],
   ...Object.fromEntries(WITHOUT_SOCKETS.map((folder) => [`controllers/${folder}`, SOCKETS])),
 };
 
 /**
- * What may stand between `import` and `from`: names, and comments with whatever is in them. A comment can be read in one way only:
- * where an `export` is followed by many of them, and by no `from`, time would else grow with the power of their number.
+ * What may stand between `import` and `from`: names, and comments with whatever is in them. A comment can be
+ * read in one way only: where an `export` is followed by many of them, and by no `from`, time would else grow
+ * with the power of their number.
  */
 const CLAUSE = String.raw`(?:[^'";/]|/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*(?=\n))*?`;
 const IMPORT = new RegExp(
@@ -163,7 +169,9 @@ function isWithin(folder: string, other: string): boolean {
   return folder === other || folder.startsWith(`${other}/`);
 }
 
-/** The folder by which a file has its place in the layers: the deepest that is named there, else the topmost. */
+/**
+ * The folder by which a file has its place in the layers: the deepest that is named there, else the topmost.
+ */
 function roomOf(file: string, among: readonly (readonly string[])[] = layers): string {
   const rooms = among.flat().filter((room) => isWithin(path.posix.dirname(file), room));
   return rooms.toSorted((a, b) => b.length - a.length)[0] ?? file.split('/')[0] ?? '';
@@ -226,7 +234,9 @@ function checkTree(sources: ReadonlyMap<string, string>): string[] {
   ];
 }
 
-/** Each circle with its members, and for each member a way around; edges that are of types only are marked. */
+/**
+ * Each circle with its members, and for each member a way around; edges that are of types only are marked.
+ */
 function describeCircles(sources: ReadonlyMap<string, string>): string {
   const { files, folders, typesOnly } = graphsOf(sources);
   const line = (graph: Graph, node: string) =>

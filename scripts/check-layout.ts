@@ -1,8 +1,8 @@
 /**
- * Where files stand, run by `npm run check`: a unit test stands where what it tests stands, and no two files of src/ have one name.
- * A test has the name of a file or a folder, and may have that of a behaviour behind it: `kube-client.answers.test.ts`. Tests of
- * scripts, benches, the demo and the testbed mirror these. Every folder of src/ has a header (`folder-headers.ts`). Prints every
- * violation and exits with 1.
+ * Where files stand, run by `npm run check`: a unit test stands where what it tests stands, and no two files
+ * of src/ have one name. A test has the name of a file or a folder, and may have that of a behaviour behind
+ * it: `kube-client.answers.test.ts`. Tests of scripts, benches, the demo and the testbed mirror these. Every
+ * folder of src/ has a header (`folder-headers.ts`). Prints every violation and exits with 1.
  */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

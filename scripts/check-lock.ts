@@ -1,7 +1,8 @@
 /**
- * The supply-chain rule of SECURITY.md, run by `npm run check`: every entry of package-lock.json has a SHA-512, no entry comes from
- * anywhere but the registry, package.json pins exact versions, install scripts run for the listed packages only, base images are named
- * by digest, and the image has an SBOM. Prints every violation and exits with 1.
+ * The supply-chain rule of SECURITY.md, run by `npm run check`: every entry of package-lock.json has a
+ * SHA-512, no entry comes from anywhere but the registry, package.json pins exact versions, install scripts
+ * run for the listed packages only, base images are named by digest, and the image has an SBOM. Prints every
+ * violation and exits with 1.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -22,8 +23,8 @@ interface Manifest {
 }
 
 /**
- * Packages whose install scripts may run: bun's puts the binary that its platform's package brought (in the lock file, with its hash)
- * where `node_modules/.bin` looks.
+ * Packages whose install scripts may run: bun's puts the binary that its platform's package brought (in the
+ * lock file, with its hash) where `node_modules/.bin` looks.
  */
 const MAY_RUN_SCRIPTS = new Set(['bun']);
 const EXACT = /^\d+\.\d+\.\d+$/;
@@ -84,8 +85,8 @@ function instructionsOf(dockerfile: string): Instruction[] {
 const DIGEST = /@sha256:[0-9a-f]{64}$/;
 
 /**
- * Images that a Dockerfile builds on or copies from without a digest: a tag is whatever its owner says today, and a variable whatever
- * who builds says.
+ * Images that a Dockerfile builds on or copies from without a digest: a tag is whatever its owner says today,
+ * and a variable whatever who builds says.
  */
 export function imageViolations(dockerfile: string): string[] {
   const stages = new Set<string>();
@@ -106,7 +107,10 @@ export function imageViolations(dockerfile: string): string[] {
 
 const SBOM = 'sbom.cdx.json';
 
-/** Whether a Dockerfile makes an SBOM of what is left when the tools of the build are gone, and its last stage has it. */
+/**
+ * Whether a Dockerfile makes an SBOM of what is left when the tools of the build are gone, and its last stage
+ * has it.
+ */
 export function sbomViolations(dockerfile: string): string[] {
   const all = instructionsOf(dockerfile);
   const commands = all

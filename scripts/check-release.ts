@@ -1,13 +1,17 @@
 /**
- * What a release agrees on (RELEASE.md). Part of `npm run check`: package.json, its lock file and both charts have one version, and
- * CHANGELOG.md has the form of Keep a Changelog. `npm run check:release -- 0.2.0`: also, this is that version, and the changelog has a dated
- * section of it and nothing that is unreleased. Prints every violation and exits with 1.
+ * What a release agrees on (RELEASE.md). Part of `npm run check`: package.json, its lock file and both charts
+ * have one version, and CHANGELOG.md has the form of Keep a Changelog. `npm run check:release -- 0.2.0`:
+ * also, this is that version, and the changelog has a dated section of it and nothing that is unreleased.
+ * Prints every violation and exits with 1.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
 
-/** Headings that a version may have, in this order (https://keepachangelog.com/en/1.1.0/), and ours at the end of it. */
+/**
+ * Headings that a version may have, in this order (https://keepachangelog.com/en/1.1.0/), and ours at the end
+ * of it.
+ */
 export const HEADINGS = [
   'Added',
   'Changed',

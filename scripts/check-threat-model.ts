@@ -1,7 +1,8 @@
 /**
- * Holds docs/threat-model.md against the tests, run by `npm run check`: every actor has a section, every row of its table names what
- * the actor may and must not do, and at least one test that shows it, as a link whose text is the title of a test or of a group of
- * tests (or a part of it) and whose target is the file. Prints every row that is not so and exits with 1.
+ * Holds docs/threat-model.md against the tests, run by `npm run check`: every actor has a section, every row
+ * of its table names what the actor may and must not do, and at least one test that shows it, as a link whose
+ * text is the title of a test or of a group of tests (or a part of it) and whose target is the file. Prints
+ * every row that is not so and exits with 1.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';

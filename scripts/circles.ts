@@ -1,4 +1,6 @@
-/** Circles of a graph of imports: who reaches whom and is reached by it. Pure; scripts/check-imports.ts asks. */
+/**
+ * Circles of a graph of imports: who reaches whom and is reached by it. Pure; scripts/check-imports.ts asks.
+ */
 
 /** Nodes, and what each imports; targets that are no nodes are left out of account. */
 export type Graph = ReadonlyMap<string, ReadonlySet<string>>;
@@ -55,8 +57,8 @@ export function wayAround(graph: Graph, start: string): string[] {
 }
 
 /**
- * What has to be done, one line each: circles that are not within a known one, and members of known ones that are in no circle any
- * more (so that nobody can put them back).
+ * What has to be done, one line each: circles that are not within a known one, and members of known ones that
+ * are in no circle any more (so that nobody can put them back).
  */
 export function circleViolations(what: string, graph: Graph, known: KnownCircles): string[] {
   const circles = circlesOf(graph);

@@ -1,7 +1,8 @@
 /**
- * The header of each folder of src/: a README.md, because that is what every browser of a repository shows beside the files.
- * It says what the folder is for, what it may know (**Knows:**), and where to begin (**Start with:**). The house section of
- * docs/architecture.md is made of their first sentences (`generated/house.ts`); `check-layout.ts` names those that are missing.
+ * The header of each folder of src/: a README.md, because that is what every browser of a repository shows
+ * beside the files. It says what the folder is for, what it may know (**Knows:**), and where to begin
+ * (**Start with:**). The house section of docs/architecture.md is made of their first sentences
+ * (`generated/house.ts`); `check-layout.ts` names those that are missing.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * `npm run generate` writes what the code says into docs/, crds/ and the chart of the CRDs. `npm run check:generated` (`--check`), part of
- * `npm run check`, writes nothing: it names what differs and exits with 1.
+ * `npm run generate` writes what the code says into docs/, crds/ and the chart of the CRDs.
+ * `npm run check:generated` (`--check`), part of `npm run check`, writes nothing: it names what differs and
+ * exits with 1.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,8 +1,9 @@
 /**
- * `node scripts/http2-limits.ts`: how near real clients and servers come to the limits of HTTP/2 (docs/adr/0016-http2-limits.md). A
- * gateway and an egress in this process, Go's programs at both ends (`npm run testbed:prepare -- go-peers`), nghttp2's and grpcio where
- * this machine has them (else it says so), and a ledger beside each connection's budget. Exit code 1 when one comes nearer than a tenth
- * of a limit.
+ * `node scripts/http2-limits.ts`: how near real clients and servers come to the limits of HTTP/2
+ * (docs/adr/0016-http2-limits.md). A gateway and an egress in this process, Go's programs at both ends
+ * (`npm run testbed:prepare -- go-peers`), nghttp2's and grpcio where this machine has them (else it says
+ * so), and a ledger beside each connection's budget. Exit code 1 when one comes nearer than a tenth of a
+ * limit.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +34,10 @@ const ROOM = 10;
 /** Below this many WINDOW_UPDATEs their share says nothing. */
 const FEW = 100;
 
-/** What one connection's peer has used: tokens that were not paid back at the worst moment, and WINDOW_UPDATEs of those that are free. */
+/**
+ * What one connection's peer has used: tokens that were not paid back at the worst moment, and WINDOW_UPDATEs
+ * of those that are free.
+ */
 interface Ledger {
   idle: number;
   resets: number;
@@ -54,7 +58,10 @@ function ledgerOf(budget: PeerAbuseBudget): Ledger {
   return found;
 }
 
-/** Runs `note` before the method; what comes back per second is not counted, so that the figure is not of this machine. */
+/**
+ * Runs `note` before the method; what comes back per second is not counted, so that the figure is not of this
+ * machine.
+ */
 function watch<
   K extends 'spendIdleFrame' | 'spendReset' | 'streamDone' | 'earn' | 'sentData' | 'spendWindowUpdate',
 >(name: K, note: (ledger: Ledger, ...args: Parameters<PeerAbuseBudget[K]>) => void): void {

@@ -1,5 +1,6 @@
 /**
- * Puts what the image holds into a folder: `node scripts/image-context.ts DIR`. The Dockerfile does the same for people with Docker; this is for image builders that take a directory.
+ * Puts what the image holds into a folder: `node scripts/image-context.ts DIR`. The Dockerfile does the same
+ * for people with Docker; this is for image builders that take a directory.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';

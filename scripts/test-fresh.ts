@@ -1,8 +1,9 @@
 /**
- * `npm run test:fresh [-- --from build|download] [--keep]`: what a newcomer meets. Clones the commit that is checked out into an empty
- * folder and runs README's two commands there as a machine that has only Go, git and Node would: home, caches of Go, npm and testbed
- * and the folder for temporary files are empty, and nothing of this shell's npm or testbed settings is handed on. Prints how long each
- * took; exits with 1 when one failed.
+ * `npm run test:fresh [-- --from build|download] [--keep]`: what a newcomer meets. Clones the commit that is
+ * checked out into an empty folder and runs README's two commands there as a machine that has only Go, git
+ * and Node would: home, caches of Go, npm and testbed and the folder for temporary files are empty, and
+ * nothing of this shell's npm or testbed settings is handed on. Prints how long each took; exits with 1 when
+ * one failed.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';

@@ -1,12 +1,14 @@
 /**
- * `npm test [-- unit|wire|integration|fast] [FILE…] [--shards N] [--from build|download] [--require-all] [--record] [mocha options, such
- * as --grep X]`: gets the programs that the tests need, then runs unit tests, tests at the wire (`unit` means both) and integration tests at
- * the same time, each in some processes (`--shards`: how many; default by the machine), those of integration in a network
- * namespace of their own. A process' output comes in pieces, one for each suite of a file, and the failures of all at the end; of one
- * process alone it is streamed. The last line is `N passed, N failed`. The exit code is 1 when a test failed, none ran, or a mocha process
- * crashed or did not end. `--record` keeps how long files took (test/durations.json), by which they are dealt out.
- * Tests whose programs cannot be had here (programs.ts, OPTIONAL) are named at the start and at the end, and not counted; with
- * `--require-all` that is a failure, except of programs that only the machine can have.
+ * `npm test [-- unit|wire|integration|fast] [FILE…] [--shards N] [--from build|download] [--require-all]
+ * [--record] [mocha options, such as --grep X]`: gets the programs that the tests need, then runs unit tests,
+ * tests at the wire (`unit` means both) and integration tests at the same time, each in some processes
+ * (`--shards`: how many; default by the machine), those of integration in a network namespace of their own. A
+ * process' output comes in pieces, one for each suite of a file, and the failures of all at the end; of one
+ * process alone it is streamed. The last line is `N passed, N failed`. The exit code is 1 when a test failed,
+ * none ran, or a mocha process crashed or did not end. `--record` keeps how long files took
+ * (test/durations.json), by which they are dealt out. Tests whose programs cannot be had here (programs.ts,
+ * OPTIONAL) are named at the start and at the end, and not counted; with `--require-all` that is a failure,
+ * except of programs that only the machine can have.
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -139,7 +141,10 @@ function record(before: Durations, results: readonly ShardResult[]): void {
   writeFileSync(DURATIONS, `${JSON.stringify(kept, undefined, 2)}\n`);
 }
 
-/** Whether it went well; a testbed that cannot be had counts as one failure, so that the last line never looks like a success. */
+/**
+ * Whether it went well; a testbed that cannot be had counts as one failure, so that the last line never looks
+ * like a success.
+ */
 async function explained(step: () => void | Promise<void>): Promise<boolean> {
   let well = false;
   await orExplain(async () => {

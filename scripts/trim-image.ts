@@ -1,6 +1,6 @@
 /**
- * Takes out of an image's folder what no process reads, types, source maps, texts: `node scripts/trim-image.ts DIR`. Licences stay. The Dockerfile and
- * `image:context` both run it.
+ * Takes out of an image's folder what no process reads, types, source maps, texts:
+ * `node scripts/trim-image.ts DIR`. Licences stay. The Dockerfile and `image:context` both run it.
  */
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';

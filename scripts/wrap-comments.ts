@@ -1,6 +1,7 @@
 /**
- * `npm run format:comments` wraps comments at 110 columns, as `biome format` wraps code: it writes the files that have wider ones
- * and names them. `npm run check:comments` (`--check`), part of `npm run check`, writes nothing, names each line and exits with 1.
+ * `npm run format:comments` wraps comments at 110 columns, as `biome format` wraps code: it writes the files
+ * that have wider ones and names them. `npm run check:comments` (`--check`), part of `npm run check`, writes
+ * nothing, names each line and exits with 1.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -38,7 +38,11 @@ export interface BenchOptions {
   readonly say: (text: string) => void;
 }
 
-/** Runs `bench.py` (see its README): every round visits every gateway once for each metric, after a round that does not count. @throws Error when it fails */
+/**
+ * Runs `bench.py` (see its README): every round visits every gateway once for each metric, after a round that
+ * does not count.
+ * @throws Error when it fails
+ */
 export async function benchPy(stage: Stage, options: BenchOptions): Promise<Samples> {
   const { peers, products, metrics, rounds, seconds, workers = 1, env = {}, say } = options;
   const out = path.join(stage.work, 'results.json');

@@ -5,7 +5,10 @@ import type { NewFlowsResult } from './new-flows.ts';
 import { RUNTIMES, type Runtime } from './stage.ts';
 import { number, type Row, times, verdict } from './verdicts.ts';
 
-/** New raw flows from our own egress, in stream mode and with a connection each: both by `new-flows.ts`, each round on a gateway of its own. */
+/**
+ * New raw flows from our own egress, in stream mode and with a connection each: both by `new-flows.ts`, each
+ * round on a gateway of its own.
+ */
 export function newFlowsRow({
   rounds,
   seconds,
@@ -43,7 +46,8 @@ export function newFlowsRow({
 function perCpu(mode: 'streams' | 'header', runtime: Runtime, seconds: number): number {
   const script = path.join(import.meta.dirname, 'new-flows.ts');
   const args = [script, '--mode', mode, '--runtime', runtime, '--cpu', '0', '--seconds', String(seconds)];
-  // On a machine that is busy with something else a handshake may take longer than a connection may: such a run says nothing.
+  // On a machine that is busy with something else a handshake may take longer than a connection may: such a
+  // run says nothing.
   const text = attempt(() =>
     execFileSync('taskset', ['-c', '1', process.execPath, ...args], { encoding: 'utf8' }),
   );

@@ -7,7 +7,10 @@ import { IDENTITY, RUNTIMES, type Runtime, type Stage, startProduct } from './st
 import { costRow, type Row } from './verdicts.ts';
 import { opaqueEcho } from './opaque-echo.ts';
 
-/** Through the transport header, as other clusters' proxies come: the same load generators, which a shim makes say it. */
+/**
+ * Through the transport header, as other clusters' proxies come: the same load generators, which a shim makes
+ * say it.
+ */
 export async function throughHeader(
   stage: Stage,
   shared: Pick<BenchOptions, 'rounds' | 'seconds' | 'say'>,
@@ -51,7 +54,10 @@ export async function throughHeader(
   ];
 }
 
-/** The same working folder, but with the shim of ours in place of the one that only gives a client certificate. */
+/**
+ * The same working folder, but with the shim of ours in place of the one that only gives a client
+ * certificate.
+ */
 function withShim(stage: Stage): Stage {
   const work = path.join(stage.work, 'shimmed');
   mkdirSync(path.join(work, 'bin'), { recursive: true });

@@ -1,11 +1,15 @@
 /**
- * `node bench/gateway/new-flows.ts`: how many new raw flows a gateway takes per second of its CPU, from our own egress: in stream mode, and with a new mTLS connection each.
+ * `node bench/gateway/new-flows.ts`: how many new raw flows a gateway takes per second of its CPU, from our
+ * own egress: in stream mode, and with a new mTLS connection each.
  *
- * Each flow is opened as the egress opens it (`src/egress/gateways/gateway-pool.ts`), carries one byte to an echo server behind the gateway and back, and is closed by both ends. The egress and the echo server are this process; only the gateway's CPU
- * counts. Prints one line of JSON: `{"flows", "seconds", "gatewayCpuSeconds"}`.
+ * Each flow is opened as the egress opens it (`src/egress/gateways/gateway-pool.ts`), carries one byte to an
+ * echo server behind the gateway and back, and is closed by both ends. The egress and the echo server are
+ * this process; only the gateway's CPU counts. Prints one line of JSON:
+ * `{"flows", "seconds", "gatewayCpuSeconds"}`.
  *
- * Without `--gateway` it starts one (`--runtime node|bun`, default node) for itself, pinned to `--cpu` if given. To use one that runs: `--gateway 127.0.0.1:4143 --pid N --gateway-identity NAME --target NAME:PORT` and
- * `--cert --key --ca` files; what stands behind must echo.
+ * Without `--gateway` it starts one (`--runtime node|bun`, default node) for itself, pinned to `--cpu` if
+ * given. To use one that runs: `--gateway 127.0.0.1:4143 --pid N --gateway-identity NAME --target NAME:PORT`
+ * and `--cert --key --ca` files; what stands behind must echo.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -150,7 +154,8 @@ async function main(): Promise<void> {
   const run = {
     streams: values.mode === 'streams',
     seconds: Number(values.seconds),
-    // As many as keep a gateway busy; handshakes in greater number would wait longer than a connection may take.
+    // As many as keep a gateway busy; handshakes in greater number would wait longer than a connection may
+    // take.
     concurrency: Number(values.concurrency ?? (values.mode === 'streams' ? 64 : 8)),
   };
   const print = (result: NewFlowsResult) => void process.stdout.write(`${JSON.stringify(result)}\n`);

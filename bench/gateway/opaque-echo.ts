@@ -13,7 +13,10 @@ const CONNECTIONS = 8;
 /** The origin's port for raw bytes, and what makes it echo (`origin.c`). */
 const ORIGIN = 9002;
 
-/** CPU microseconds that a gateway spends on 16 kB there and back, over eight raw connections that each wait for their echo. */
+/**
+ * CPU microseconds that a gateway spends on 16 kB there and back, over eight raw connections that each wait
+ * for their echo.
+ */
 export async function opaqueEcho(
   stage: Stage,
   pid: number,

@@ -1,6 +1,8 @@
 /**
- * `npm run bench:gateway [-- PART…] [--rounds N] [--seconds N] [--json FILE]`: what the gateway does with a second of CPU, against haproxy and Envoy in the same run. Metrics, balancing and
- * authorization are on. Parts: speed, latency, memory, header, flows, workers; default all. Needs what `install.sh` of ../shared/gateway-bench brings.
+ * `npm run bench:gateway [-- PART…] [--rounds N] [--seconds N] [--json FILE]`: what the gateway does with a
+ * second of CPU, against haproxy and Envoy in the same run. Metrics, balancing and authorization are on.
+ * Parts: speed, latency, memory, header, flows, workers; default all. Needs what `install.sh` of
+ * ../shared/gateway-bench brings.
  */
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';

@@ -7,7 +7,10 @@ import path from 'node:path';
 
 const root = path.join(import.meta.dirname, '../..');
 
-/** Who the load generators and the gateways are: names of one mesh, so that the gateway has something to authorize. */
+/**
+ * Who the load generators and the gateways are: names of one mesh, so that the gateway has something to
+ * authorize.
+ */
 export const IDENTITY = (account: string) => `${account}.bench.serviceaccount.identity.linkerd.cluster.local`;
 
 /** Ports of the origins, which `bench.py` starts (its constants). */
@@ -26,7 +29,8 @@ export interface Stage {
 }
 
 /**
- * A working folder for `bench.py`: its tools as they were installed, and certificates whose names a mesh would give.
+ * A working folder for `bench.py`: its tools as they were installed, and certificates whose names a mesh
+ * would give.
  * @throws Error saying what to install
  */
 export function prepare(): Stage {
@@ -124,7 +128,11 @@ export interface Product {
   stop(): Promise<void>;
 }
 
-/** Starts the product with three fixed listeners before the three origins; metrics, balancing and authorization are on, as always. @param cpu to be pinned to; undefined = not pinned */
+/**
+ * Starts the product with three fixed listeners before the three origins; metrics, balancing and
+ * authorization are on, as always.
+ * @param cpu to be pinned to; undefined = not pinned
+ */
 export async function startProduct(
   stage: Stage,
   runtime: Runtime,

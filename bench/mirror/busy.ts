@@ -7,7 +7,10 @@ const ADDRESSES = 5;
 const BULK = farLabel('bulk');
 const NO_BULK = { 'bench.linkspan.dev/export': null };
 
-/** Single Services exported one after the other while thousands are imported: over another Link, and from the same target. */
+/**
+ * Single Services exported one after the other while thousands are imported: over another Link, and from the
+ * same target.
+ */
 export async function busy(stage: Stage): Promise<Measurement[]> {
   const far = await stage.far();
   const { bulk, services, busySingles: count } = stage.sizes;
@@ -46,7 +49,10 @@ interface Singles {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** Exports one by one from the first mirror of the import to its last. @returns how long each took, milliseconds */
+/**
+ * Exports one by one from the first mirror of the import to its last.
+ * @returns how long each took, milliseconds
+ */
 async function exportDuring(stage: Stage, { cluster, link, singles, labels }: Singles): Promise<number[]> {
   const { watch, sizes } = stage;
   // Singles of the same Link are counted with the others.

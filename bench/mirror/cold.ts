@@ -2,7 +2,10 @@ import type { Stage } from './stage.ts';
 import { apiCalls, describeWrites, mirrorWrites, writesBetween } from './support/api-calls.ts';
 import { mean, type Measurement } from './support/results.ts';
 
-/** A thousand exported Services and nothing mirrored: from the start of the controller's process until every mirror has its endpoints. */
+/**
+ * A thousand exported Services and nothing mirrored: from the start of the controller's process until every
+ * mirror has its endpoints.
+ */
 export async function cold(stage: Stage): Promise<Measurement[]> {
   const { watch, client, sizes } = stage;
   const count = sizes.services;

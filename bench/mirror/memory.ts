@@ -6,8 +6,9 @@ import type { Measurement } from './support/results.ts';
 const ADDRESSES = 5;
 
 /**
- * Resident memory of a controller that has mirrored a thousand Services, and of one whose target has ten thousand of which few are exported. The large
- * target is a stub, which answers in pages as an API server does: making it for real takes longer than all the rest.
+ * Resident memory of a controller that has mirrored a thousand Services, and of one whose target has ten
+ * thousand of which few are exported. The large target is a stub, which answers in pages as an API server
+ * does: making it for real takes longer than all the rest.
  */
 export async function memory(stage: Stage): Promise<Measurement[]> {
   const { services, huge, few } = stage.sizes;

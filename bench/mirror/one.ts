@@ -6,7 +6,10 @@ import { type Measurement, percentile } from './support/results.ts';
 
 const RAW_ROUNDS = 50;
 
-/** One more Service exported while a thousand are mirrored and nothing else happens; again and again, one after the other. */
+/**
+ * One more Service exported while a thousand are mirrored and nothing else happens; again and again, one
+ * after the other.
+ */
 export async function one(stage: Stage): Promise<Measurement[]> {
   const { target, sizes, watch } = stage;
   const pairs = await stage.made(target, { prefix: 'single', count: sizes.singles });
@@ -27,7 +30,10 @@ export async function one(stage: Stage): Promise<Measurement[]> {
   return [measure(0.5, 30), measure(0.99, 100)];
 }
 
-/** The same chain without a controller: label in the target, Service in the source, slice in the source, watch event. */
+/**
+ * The same chain without a controller: label in the target, Service in the source, slice in the source, watch
+ * event.
+ */
 async function rawChain({ client, target, watch, gateway }: Stage): Promise<number[]> {
   const times: number[] = [];
   const ref = { namespace: 'default', name: 'kubernetes' };

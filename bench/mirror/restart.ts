@@ -3,10 +3,16 @@ import type { Stage } from './stage.ts';
 import { apiCalls, describeWrites, total, writesBetween } from './support/api-calls.ts';
 import type { Measurement } from './support/results.ts';
 
-/** How long after it is synced writes are still counted: longer than the controller takes to write a status that it was not sure of. */
+/**
+ * How long after it is synced writes are still counted: longer than the controller takes to write a status
+ * that it was not sure of.
+ */
 const AFTERMATH_MS = 7000;
 
-/** SIGTERM and start again with everything mirrored: how soon all has been looked at, and that nothing is written for it. */
+/**
+ * SIGTERM and start again with everything mirrored: how soon all has been looked at, and that nothing is
+ * written for it.
+ */
 export async function restart(stage: Stage): Promise<Measurement[]> {
   await stage.mirrored();
   await stage.stopController();

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:mirror [-- NAME…] [--quick] [--json FILE] [--cpu-prof DIR]`: what mirroring costs, on real API servers on this machine, against what
- * plain requests cost in the same run. Prints one table. Exit code 1 when a benchmark could not be run.
+ * `npm run bench:mirror [-- NAME…] [--quick] [--json FILE] [--cpu-prof DIR]`: what mirroring costs, on real
+ * API servers on this machine, against what plain requests cost in the same run. Prints one table. Exit code
+ * 1 when a benchmark could not be run.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';

@@ -67,7 +67,10 @@ export interface Stubs {
 /** Exports of the `far` cluster are labelled with this, by the Link that is to import them. */
 export const farLabel = (link: string): Record<string, string> => ({ 'bench.linkspan.dev/export': link });
 
-/** What the benchmarks of one run share: two control planes, the exports, the gateway, and the one controller that runs at a time. */
+/**
+ * What the benchmarks of one run share: two control planes, the exports, the gateway, and the one controller
+ * that runs at a time.
+ */
 export class Stage {
   readonly sizes: Sizes;
   readonly source: Cluster;
@@ -237,7 +240,8 @@ export class Stage {
   }
 
   /**
-   * Exports one Service and waits for its mirror with endpoints. kube labels the slice when it sees the Service's label; both are sent at once here.
+   * Exports one Service and waits for its mirror with endpoints. kube labels the slice when it sees the
+   * Service's label; both are sent at once here.
    * @returns milliseconds from sending the patch until the watch has shown the endpoints
    */
   async exportOne(

@@ -6,7 +6,9 @@ import { EXPORTED } from './support/objects.ts';
 import { inParallel, timed } from './support/parallel.ts';
 import { mean, type Measurement } from './support/results.ts';
 
-/** A thousand labels taken away by parallel requests: from the first of them until the last mirror is gone. */
+/**
+ * A thousand labels taken away by parallel requests: from the first of them until the last mirror is gone.
+ */
 export async function unexport(stage: Stage): Promise<Measurement[]> {
   const { watch, target, sizes } = stage;
   const count = sizes.services;

@@ -1,7 +1,7 @@
 /**
- * Wraps the text of one comment: its lines without the marks (`//`, ` * `) in, the same out. A paragraph in which some line is too
- * long is filled anew; every other stays as it is. Lists and @tags are paragraphs of their own; fenced and indented code, tables,
- * and what is behind `@example` are left alone.
+ * Wraps the text of one comment: its lines without the marks (`//`, ` * `) in, the same out. A paragraph in
+ * which some line is too long is filled anew; every other stays as it is. Lists and @tags are paragraphs of
+ * their own; fenced and indented code, tables, and what is behind `@example` are left alone.
  */
 
 /** A line that begins a paragraph of its own: a list item, or a tag. */

@@ -1,6 +1,6 @@
 /**
- * Where the comments of a TypeScript file are. Strings, templates and regular expressions are followed as far as it takes to
- * tell what is in them from a comment: tests hold whole programs in templates.
+ * Where the comments of a TypeScript file are. Strings, templates and regular expressions are followed as far
+ * as it takes to tell what is in them from a comment: tests hold whole programs in templates.
  */
 
 /** A comment by its place in the text. */

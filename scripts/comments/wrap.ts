@@ -1,4 +1,7 @@
-/** Wraps the comments of a TypeScript file at 110 columns. Nothing but comments changes, and of those only what is too wide. */
+/**
+ * Wraps the comments of a TypeScript file at 110 columns. Nothing but comments changes, and of those only
+ * what is too wide.
+ */
 import { codeOf, type Comment, commentsOf } from './scanner.ts';
 import { TAGS_IN_LINE, wrapText } from './paragraphs.ts';
 

@@ -1,4 +1,7 @@
-/** The house section of docs/architecture.md: what each folder of src/ is for, by its README.md, and the import rule, by check-imports.ts. */
+/**
+ * The house section of docs/architecture.md: what each folder of src/ is for, by its README.md, and the
+ * import rule, by check-imports.ts.
+ */
 import path from 'node:path';
 import { apart, exceptions, inside, layers } from '../check-imports.ts';
 import { type FolderHeader, folderHeaders, type SourceTree, sourceTree } from '../folder-headers.ts';
@@ -7,7 +10,8 @@ const code = (name: string) => `\`${name}\``;
 const order = (rows: readonly (readonly string[])[]) => rows.map((row) => code(row.join(' | '))).join(' → ');
 
 /**
- * Every folder with the first sentence of its header, from the top layer down, and which may import which, in Markdown.
+ * Every folder with the first sentence of its header, from the top layer down, and which may import which, in
+ * Markdown.
  * @throws Error that names every folder without a header, or with one that says too little
  */
 export function houseText(tree: SourceTree = sourceTree(path.join(import.meta.dirname, '../..'))): string {

@@ -44,7 +44,8 @@ function callProblem({ callee, arguments: [pattern, flags] = [] }: EsNode): stri
 }
 
 /**
- * No text of a stranger may cost more than its length, so every regular expression in `src/` is one whose time is linear, and is written down where it can be judged. What cannot be is read by index, or by
+ * No text of a stranger may cost more than its length, so every regular expression in `src/` is one whose
+ * time is linear, and is written down where it can be judged. What cannot be is read by index, or by
  * `src/base/linear-regex.ts` where people write the expression.
  */
 const linearRegexes = {
@@ -100,8 +101,9 @@ const readAnnotations = {
 };
 
 /**
- * `void promise.then(f)` says that nobody waits, and leaves a rejection to nobody: the process ends with it, maybe while
- * it is being stopped. Whoever means it says what becomes of a rejection, by a second argument or `catch`.
+ * `void promise.then(f)` says that nobody waits, and leaves a rejection to nobody: the process ends with it,
+ * maybe while it is being stopped. Whoever means it says what becomes of a rejection, by a second argument or
+ * `catch`.
  */
 const handledThen = {
   meta: {

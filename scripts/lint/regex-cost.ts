@@ -1,18 +1,27 @@
 import { type Node, parseRegex, type Range } from '../../src/base/regex-syntax.ts';
 
 /**
- * Whether JavaScript's engine, which tries one way after another, can need more steps for a regular expression than the text has characters. Its ways through a text are the
- * paths of an automaton with one state for each character of the expression (Glushkov's). Two questions are asked of it (Weber and Seidl, "On the degree of ambiguity of finite automata",
- * 1991; Weideman et al., "Analyzing matching time behavior of backtracking regular expression matchers", 2016):
+ * Whether JavaScript's engine, which tries one way after another, can need more steps for a regular
+ * expression than the text has characters. Its ways through a text are the paths of an automaton with one
+ * state for each character of the expression (Glushkov's). Two questions are asked of it (Weber and Seidl,
+ * "On the degree of ambiguity of finite automata", 1991; Weideman et al., "Analyzing matching time behavior
+ * of backtracking regular expression matchers", 2016):
  *
- * - Does a state reach itself by two paths of the same text, as in `(a+)+`? Then each more of that text doubles the ways.
- * - Do two states repeat the same text, and lead from one to the other by it, as in `\s*[^"]*`? Then where one ends and the other begins can be anywhere: quadratic, cubic with a third.
+ * - Does a state reach itself by two paths of the same text, as in `(a+)+`? Then each more of that text
+ *   doubles the ways.
+ * - Do two states repeat the same text, and lead from one to the other by it, as in `\s*[^"]*`? Then where
+ *   one ends and the other begins can be anywhere: quadratic, cubic with a third.
  *
- * An expression that is not bound to the start is tried from every character on, which is a repetition of anything in front of it: `\s+$` is quadratic, too. What follows is not looked at
- * but for one thing: where the second repetition may as well be the end of the match, the first way succeeds and none is tried again (`\d+`).
+ * An expression that is not bound to the start is tried from every character on, which is a repetition of
+ * anything in front of it: `\s+$` is quadratic, too. What follows is not looked at but for one thing: where
+ * the second repetition may as well be the end of the match, the first way succeeds and none is tried again
+ * (`\d+`).
  */
 
-/** How often what is counted exactly, as in `\d{4}`, is written out; more often, and between two bounds, counts as without bound. */
+/**
+ * How often what is counted exactly, as in `\d{4}`, is written out; more often, and between two bounds,
+ * counts as without bound.
+ */
 const MAX_COUNT = 4;
 /** States of one expression; the questions cost up to their third power. */
 const MAX_STATES = 160;
@@ -33,7 +42,10 @@ export function regexProblem(pattern: string, flags: string): string | undefined
   return automaton.exponential() ?? automaton.polynomial();
 }
 
-/** Reads what of JavaScript's syntax is also that of `base/regex-syntax.ts`. @throws RegexError for the rest, such as look-around and back-references */
+/**
+ * Reads what of JavaScript's syntax is also that of `base/regex-syntax.ts`.
+ * @throws RegexError for the rest, such as look-around and back-references
+ */
 function readPattern(pattern: string, flags: string): Node {
   // RE2 reads them as classes that hold a "]".
   const plain = pattern.replaceAll('[^]', '[\\s\\S]');
@@ -90,7 +102,10 @@ interface Way {
 const NOTHING: Part = { empty: 1, first: [], last: [], final: [], finalEmpty: true };
 
 class Automaton {
-  /** For each state the characters that lead to it, as a set of intervals between all the bounds that the expression has. */
+  /**
+   * For each state the characters that lead to it, as a set of intervals between all the bounds that the
+   * expression has.
+   */
   readonly #chars: bigint[] = [];
   /** For each state those that may follow, with in how many ways. */
   readonly #next: Map<number, number>[] = [];
@@ -247,7 +262,8 @@ class Automaton {
 
   #loop(of: Node, min: number): Part {
     const once = this.#build(of);
-    // A turn that takes no character ends a repetition, but those that must be: which of them take one can be chosen.
+    // A turn that takes no character ends a repetition, but those that must be: which of them take one can be
+    // chosen.
     this.#link(once.last, once.first, once.empty > 0 && min > 1 ? 2 : 1);
     return { ...once, empty: 1, finalEmpty: true };
   }

@@ -3,7 +3,10 @@
 /** The counting reporter writes it behind every suite at the top of a file. */
 export const END_OF_PIECE = '\x1e';
 
-/** Cuts a stream of text into what one suite said each; the rest, mocha's list of failures, is kept until the end. */
+/**
+ * Cuts a stream of text into what one suite said each; the rest, mocha's list of failures, is kept until the
+ * end.
+ */
 export class Pieces {
   #rest = '';
   readonly #print: (piece: string) => void;

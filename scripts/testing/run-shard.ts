@@ -8,12 +8,18 @@ import type { Shard } from './shards.ts';
 
 const root = path.join(import.meta.dirname, '../..');
 const INTEGRATION_TIMEOUT_MS = 60_000;
-/** How long mocha may go on after its last test; longer means that a test left a socket, a timer or a process open. */
+/**
+ * How long mocha may go on after its last test; longer means that a test left a socket, a timer or a process
+ * open.
+ */
 const LINGER_MS = 20_000;
 /** A shard that takes longer hangs. */
 const STUCK_MS = 20 * 60_000;
 const POLL_MS = 250;
-/** How long output of a process that has ended may come; a program that a test left behind holds the pipe for ever. */
+/**
+ * How long output of a process that has ended may come; a program that a test left behind holds the pipe for
+ * ever.
+ */
 const DRAIN_MS = 2000;
 
 /** What all shards of a run have in common. */
@@ -30,7 +36,9 @@ export interface Run {
 }
 
 export interface ShardResult extends TestSummary {
-  /** What is to be said after all tests: mocha's count and its failures, empty where that was said already. */
+  /**
+   * What is to be said after all tests: mocha's count and its failures, empty where that was said already.
+   */
   readonly report: string;
 }
 

@@ -7,8 +7,9 @@ const UNKNOWN_SECONDS = { unit: 0.2, wire: 1, integration: 10 } as const satisfi
 const KEPT_SECONDS = 1;
 
 /**
- * Files that measure how fast something is, or how much memory it takes, so that no other test may run beside them. They come last, one
- * process after the other. Each costs its whole length: what counts CPU of its own thread, or a ratio, need not be here.
+ * Files that measure how fast something is, or how much memory it takes, so that no other test may run beside
+ * them. They come last, one process after the other. Each costs its whole length: what counts CPU of its own
+ * thread, or a ratio, need not be here.
  */
 export const ALONE: readonly string[] = [];
 
@@ -38,8 +39,9 @@ interface Dealing {
 }
 
 /**
- * Deals the files out: each suite to as many processes as `shards` has for it at most, the longest file first and always to the process that has the least
- * to do. Within a process files keep the order in which they were given.
+ * Deals the files out: each suite to as many processes as `shards` has for it at most, the longest file first
+ * and always to the process that has the least to do. Within a process files keep the order in which they
+ * were given.
  */
 export function schedule(
   files: ReadonlyMap<Suite, readonly string[]>,
@@ -95,8 +97,9 @@ export interface Machine {
 const INTEGRATION_BYTES = 3 * 2 ** 30;
 
 /**
- * How many processes each suite gets when nobody says. Most tests wait, so integration has one more than there are cores, where there is
- * memory for it; unit tests, which wait least, get half of the cores while integration tests run, which take longer anyway.
+ * How many processes each suite gets when nobody says. Most tests wait, so integration has one more than
+ * there are cores, where there is memory for it; unit tests, which wait least, get half of the cores while
+ * integration tests run, which take longer anyway.
  */
 export function defaultShards(
   suites: readonly Suite[],
@@ -111,7 +114,10 @@ export function defaultShards(
   };
 }
 
-/** The durations to keep after a run, in the order of their names: those of files that did not run stay, those of files that are gone go. */
+/**
+ * The durations to keep after a run, in the order of their names: those of files that did not run stay, those
+ * of files that are gone go.
+ */
 export function recorded(
   before: Durations,
   milliseconds: Readonly<Record<string, number>>,

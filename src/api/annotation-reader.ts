@@ -24,7 +24,10 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 
 /** Timers of JavaScript are 31 bits of milliseconds. */
 const MAX_TIME = 0x7fffffff;
 
-/** Milliseconds of a time as Linkerd's policy controller reads it: whole numbers with one unit of `ms s m h d`, or `0`; zero is no limit. */
+/**
+ * Milliseconds of a time as Linkerd's policy controller reads it: whole numbers with one unit of
+ * `ms s m h d`, or `0`; zero is no limit.
+ */
 export function parseTime(text: string): number | undefined {
   if (text === '0') return 0;
   const [, amount = '', unit = ''] = /^(\d{1,15})(ms|s|m|h|d)$/.exec(text) ?? [];

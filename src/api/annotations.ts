@@ -11,7 +11,10 @@ export const MAX_ANNOTATION = 4 * KIB;
 const CLIENT_LIST = 16 * KIB;
 /** With a few characters for each port or cluster. */
 const OWN_LIST = 64 * KIB;
-/** All annotations of an object together: the API server takes no more (apimachinery `TotalAnnotationSizeLimitB`). */
+/**
+ * All annotations of an object together: the API server takes no more (apimachinery
+ * `TotalAnnotationSizeLimitB`).
+ */
 const ALL_OF_AN_OBJECT = 256 * KIB;
 
 const TRAFFIC_LIMITS = Object.fromEntries(
@@ -19,8 +22,9 @@ const TRAFFIC_LIMITS = Object.fromEntries(
 ) as Readonly<Record<TrafficAnnotation, number>>;
 
 /**
- * Every annotation that Linkspan reads of any object, and how long its value may be. One that is not here cannot be read (`readAnnotation` does not take its name), so that each has a limit and
- * is tried with worst-case text by the tests.
+ * Every annotation that Linkspan reads of any object, and how long its value may be. One that is not here
+ * cannot be read (`readAnnotation` does not take its name), so that each has a limit and is tried with
+ * worst-case text by the tests.
  */
 export const ANNOTATION_LIMITS = {
   // Of exported Services, and of their mirrors, which have them by copying.
@@ -77,7 +81,8 @@ export type AnnotationName =
   | `${keyof typeof ANNOTATION_GROUP_LIMITS}/${string}`;
 
 /**
- * The value of an annotation; undefined where there is none. One that is longer than its limit counts as empty: it is there, and says nothing (an empty `allowed-clients` lets nobody in), and the rest of the
+ * The value of an annotation; undefined where there is none. One that is longer than its limit counts as
+ * empty: it is there, and says nothing (an empty `allowed-clients` lets nobody in), and the rest of the
  * object counts. Reflectors name it in the log.
  */
 export function readAnnotation(

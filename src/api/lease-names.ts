@@ -1,6 +1,6 @@
 /**
- * Names of the Leases under which one replica alone writes (docs/reference/mirrors.md). They are Linkerd's own, so that its service
- * mirror and ours never write for the same Link at the same time.
+ * Names of the Leases under which one replica alone writes (docs/reference/mirrors.md). They are Linkerd's
+ * own, so that its service mirror and ours never write for the same Link at the same time.
  */
 
 const LINK_LEASE = 'service-mirror-write-';

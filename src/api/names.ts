@@ -1,6 +1,7 @@
 /**
- * Labels, annotations and well-known names: the contract with users, with Linkerd's own components and between our processes.
- * Linkerd's are listed in linkerd2 `pkg/k8s/labels.go`; ours live under `linkspan.dev`.
+ * Labels, annotations and well-known names: the contract with users, with Linkerd's own components and
+ * between our processes. Linkerd's are listed in linkerd2 `pkg/k8s/labels.go`; ours live under
+ * `linkspan.dev`.
  */
 
 /** Label on a Service in the target cluster; `true` = through the gateway, `remote-discovery` = flat. */
@@ -9,13 +10,16 @@ export const EXPORTED_LABEL = 'mirror.linkerd.io/exported';
 export const FEDERATED_LABEL = 'mirror.linkerd.io/federated';
 
 /**
- * The older way to export, as annotations of the Service in the target cluster (Linkerd 2.8): through the gateway Service
- * `<gateway-ns>/<gateway-name>`, name default `linkerd-gateway`.
+ * The older way to export, as annotations of the Service in the target cluster (Linkerd 2.8): through the
+ * gateway Service `<gateway-ns>/<gateway-name>`, name default `linkerd-gateway`.
  */
 export const EXPORT_GATEWAY_NAMESPACE = 'mirror.linkerd.io/gateway-ns';
 export const EXPORT_GATEWAY_NAME = 'mirror.linkerd.io/gateway-name';
 
-/** Label on a flat mirror: the cluster whose API server Linkerd's destination controller asks for the endpoints. On a federated Service the same key is an annotation: `<svc>@<cluster>,…`, in order of joining. */
+/**
+ * Label on a flat mirror: the cluster whose API server Linkerd's destination controller asks for the
+ * endpoints. On a federated Service the same key is an annotation: `<svc>@<cluster>,…`, in order of joining.
+ */
 export const REMOTE_DISCOVERY = 'multicluster.linkerd.io/remote-discovery';
 /** Label on a flat mirror: name of the remote Service. */
 export const REMOTE_SERVICE_LABEL = 'multicluster.linkerd.io/remote-service';
@@ -24,7 +28,10 @@ export const LOCAL_DISCOVERY = 'multicluster.linkerd.io/local-discovery';
 /** Label on an endpoint mirror: name of the headless mirror that it belongs to. */
 export const HEADLESS_MIRROR_LABEL = 'mirror.linkerd.io/headless-mirror-svc-name';
 
-/** Longest name of a cluster of which a mirror `<svc>-<cluster>` can have a name: 63 characters, one of them the Service's. */
+/**
+ * Longest name of a cluster of which a mirror `<svc>-<cluster>` can have a name: 63 characters, one of them
+ * the Service's.
+ */
 export const MAX_CLUSTER_NAME = 61;
 
 /** Label on everything that mirroring made; always `true`. */
@@ -33,7 +40,10 @@ export const MIRRORED_SERVICE_LABEL = 'mirror.linkerd.io/mirrored-service';
 export const CLUSTER_NAME_LABEL = 'mirror.linkerd.io/cluster-name';
 /** Annotation on a mirror: resourceVersion of the remote Service it was made from. */
 export const REMOTE_RESOURCE_VERSION = 'mirror.linkerd.io/remote-resource-version';
-/** Annotation on a mirror and its endpoints: `<svc>.<ns>.svc.<targetClusterDomain>`; Linkerd's destination controller sends it as authority. */
+/**
+ * Annotation on a mirror and its endpoints: `<svc>.<ns>.svc.<targetClusterDomain>`; Linkerd's destination
+ * controller sends it as authority.
+ */
 export const REMOTE_SERVICE_FQ_NAME = 'mirror.linkerd.io/remote-svc-fq-name';
 /** Annotation on a mirror's endpoints: the TLS identity that the client must demand of the gateway. */
 export const REMOTE_GATEWAY_IDENTITY = 'mirror.linkerd.io/remote-gateway-identity';
@@ -47,7 +57,10 @@ export const GATEWAY_MARKER = 'mirror.linkerd.io/multicluster-gateway';
 /** Port names of the gateway Service. */
 export const GATEWAY_PORT_NAME = 'mc-gateway';
 export const PROBE_PORT_NAME = 'mc-probe';
-/** Port of our pods for operators: metrics, diagnostics, the log level. On no Service of type LoadBalancer; it ends in `-admin`, by which the Prometheus of linkerd-viz picks ports. */
+/**
+ * Port of our pods for operators: metrics, diagnostics, the log level. On no Service of type LoadBalancer; it
+ * ends in `-admin`, by which the Prometheus of linkerd-viz picks ports.
+ */
 export const ADMIN_PORT_NAME = 'linkspan-admin';
 
 /** Type of the Secrets that hold a remote cluster's kubeconfig; the data key is `kubeconfig`. */
@@ -58,7 +71,10 @@ export const DESTINATION_CLUSTER_NAME_LABEL = 'multicluster.linkerd.io/cluster-n
 export const DESTINATION_TRUST_DOMAIN = 'multicluster.linkerd.io/trust-domain';
 export const DESTINATION_CLUSTER_DOMAIN = 'multicluster.linkerd.io/cluster-domain';
 
-/** Annotation on a Service or pod: ports that carry opaque bytes, as numbers, ranges and port names. Always copied to mirrors. */
+/**
+ * Annotation on a Service or pod: ports that carry opaque bytes, as numbers, ranges and port names. Always
+ * copied to mirrors.
+ */
 export const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
 /** Label on everything that belongs to the extension; value `multicluster`. */
@@ -79,33 +95,68 @@ export function isOfExtension({
 
 /** Annotation on a Link: who wrote it, `<product>/cli <version>`. */
 export const CREATED_BY = 'linkerd.io/created-by';
-/** Annotation on the credentials Secret of a Link: life of its token, a duration such as `24h`. The controller renews the token before it expires; without it nothing is renewed. */
+/**
+ * Annotation on the credentials Secret of a Link: life of its token, a duration such as `24h`. The controller
+ * renews the token before it expires; without it nothing is renewed.
+ */
 export const TOKEN_TTL = 'linkspan.dev/token-ttl';
-/** Annotation on a mirror: `namespace/name` of the Link that it was made for, so that what a deleted Link leaves behind is known to be ours. */
+/**
+ * Annotation on a mirror: `namespace/name` of the Link that it was made for, so that what a deleted Link
+ * leaves behind is known to be ours.
+ */
 export const LINK_ANNOTATION = 'linkspan.dev/link';
-/** Group of annotations on a federated Service: `members.linkspan.dev/<cluster>` is the Link (`namespace/name`) that a member came by. */
+/**
+ * Group of annotations on a federated Service: `members.linkspan.dev/<cluster>` is the Link
+ * (`namespace/name`) that a member came by.
+ */
 export const MEMBER_LINK_GROUP = 'members.linkspan.dev';
-/** Annotation on an account for source clusters and on the Links that use it: namespaces of the target that it may read, separated by commas; without it all. */
+/**
+ * Annotation on an account for source clusters and on the Links that use it: namespaces of the target that it
+ * may read, separated by commas; without it all.
+ */
 export const READABLE_NAMESPACES = 'linkspan.dev/readable-namespaces';
-/** Annotation on a Link: UID of the target's `default/kubernetes` Service that a person has accepted after the cluster was rebuilt. */
+/**
+ * Annotation on a Link: UID of the target's `default/kubernetes` Service that a person has accepted after the
+ * cluster was rebuilt.
+ */
 export const ACCEPTED_CLUSTER = 'linkspan.dev/accept-cluster';
 /** Annotation on a Link or, on a mirror, what was decided: `gateway` or `relay`. */
 export const DATA_PATH = 'linkspan.dev/data-path';
 /** Annotation on a mirror: UID of the remote Service it was made from. */
 export const REMOTE_UID = 'linkspan.dev/remote-uid';
-/** Annotation on a mirror: comma-separated keys of labels and annotations copied from the remote Service, so that they can be taken back. */
+/**
+ * Annotation on a mirror: comma-separated keys of labels and annotations copied from the remote Service, so
+ * that they can be taken back.
+ */
 export const COPIED_KEYS = 'linkspan.dev/copied-keys';
-/** Written by us onto our own copy of a Service that is more than one may be; the value says why. Never written to a cluster. */
+/**
+ * Written by us onto our own copy of a Service that is more than one may be; the value says why. Never
+ * written to a cluster.
+ */
 export const OVER_BUDGET = 'linkspan.dev/over-budget';
-/** Annotation on a mirror's endpoints: why it has none, or why those that it has are not ready: a reason, or which addresses do not answer. For people. */
+/**
+ * Annotation on a mirror's endpoints: why it has none, or why those that it has are not ready: a reason, or
+ * which addresses do not answer. For people.
+ */
 export const NOT_READY = 'linkspan.dev/not-ready';
-/** Annotation on a relay mirror: egress port for each service port, JSON `{"<service port>": <egress port>}`. */
+/**
+ * Annotation on a relay mirror: egress port for each service port, JSON `{"<service port>": <egress port>}`.
+ */
 export const EGRESS_PORTS = 'linkspan.dev/egress-ports';
-/** Group of annotations on a relayed federated Service: `egress-ports.linkspan.dev/<cluster>` holds the egress port of each service port for that cluster. */
+/**
+ * Group of annotations on a relayed federated Service: `egress-ports.linkspan.dev/<cluster>` holds the egress
+ * port of each service port for that cluster.
+ */
 export const FEDERATED_EGRESS_PORTS_GROUP = 'egress-ports.linkspan.dev';
-/** Annotation on a relay mirror whose export names a gateway other than the Link's: JSON `{"addresses":["10.0.0.1"],"port":4143,"identity":"…"}`. */
+/**
+ * Annotation on a relay mirror whose export names a gateway other than the Link's: JSON
+ * `{"addresses":["10.0.0.1"],"port":4143,"identity":"…"}`.
+ */
 export const MIRROR_GATEWAY = 'linkspan.dev/gateway';
-/** Annotation on an exported Service in the target: comma-separated identities (`*` as first label is a wildcard) that may use it; absent = the whole trust domain. */
+/**
+ * Annotation on an exported Service in the target: comma-separated identities (`*` as first label is a
+ * wildcard) that may use it; absent = the whole trust domain.
+ */
 export const ALLOWED_CLIENTS = 'linkspan.dev/allowed-clients';
 
 /**
@@ -114,14 +165,24 @@ export const ALLOWED_CLIENTS = 'linkspan.dev/allowed-clients';
  */
 export const ALLOWED_NAMESPACES = 'linkspan.dev/allowed-namespaces';
 
-/** Annotations on an exported Service in the target: how much may come through each gateway, from all clients, from each, and from those named (`<identity>=<rate>,…`). Rates: `100/s burst 200`. */
+/**
+ * Annotations on an exported Service in the target: how much may come through each gateway, from all clients,
+ * from each, and from those named (`<identity>=<rate>,…`). Rates: `100/s burst 200`.
+ */
 export const RATE_LIMIT = 'linkspan.dev/rate-limit';
 export const RATE_LIMIT_PER_CLIENT = 'linkspan.dev/rate-limit-per-client';
 export const RATE_LIMIT_CLIENTS = 'linkspan.dev/rate-limit-clients';
-/** Annotation on an exported Service in the target: faults that a drill injects, JSON; followed where the gateway allows it. */
+/**
+ * Annotation on an exported Service in the target: faults that a drill injects, JSON; followed where the
+ * gateway allows it.
+ */
 export const FAULTS = 'linkspan.dev/faults';
 
-/** Linkerd's annotations on Services and pods: ports whose bytes are not looked at, ports that do not pass the proxy, the proxy's own port, and who may use ports that no Server selects (the injector copies it from the namespace). */
+/**
+ * Linkerd's annotations on Services and pods: ports whose bytes are not looked at, ports that do not pass the
+ * proxy, the proxy's own port, and who may use ports that no Server selects (the injector copies it from the
+ * namespace).
+ */
 export const SKIPPED_INBOUND_PORTS = 'config.linkerd.io/skip-inbound-ports';
 export const INBOUND_PORT = 'config.linkerd.io/inbound-port';
 export const DEFAULT_INBOUND_POLICY = 'config.linkerd.io/default-inbound-policy';
@@ -130,7 +191,10 @@ export const DEFAULT_INBOUND_POLICY = 'config.linkerd.io/default-inbound-policy'
 export const ACCOUNT_NAME = 'kubernetes.io/service-account.name';
 /** Annotation that Helm puts on what it installs. */
 export const HELM_RELEASE_NAME = 'meta.helm.sh/release-name';
-/** Labels that only controllers write on Services and their endpoints: what is mirrored, from where. The chart's admission policy lets nobody else set them. */
+/**
+ * Labels that only controllers write on Services and their endpoints: what is mirrored, from where. The
+ * chart's admission policy lets nobody else set them.
+ */
 export const MIRROR_LABELS: readonly string[] = [
   MIRRORED_SERVICE_LABEL,
   CLUSTER_NAME_LABEL,
@@ -155,7 +219,10 @@ export const MIRROR_ANNOTATIONS: readonly string[] = [
 ];
 /** Groups of such annotations, one for each member of a federated Service. */
 export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, FEDERATED_EGRESS_PORTS_GROUP];
-/** What annotations of a Link begin with that say what the source takes from the target (ADR 0027, docs/reference/link.md). */
+/**
+ * What annotations of a Link begin with that say what the source takes from the target (ADR 0027,
+ * docs/reference/link.md).
+ */
 export const IMPORT_CONTROL_PREFIX = 'linkspan.dev/import-';
 /** Namespaces and Services that are taken: comma-separated, `*` for any characters. */
 export const IMPORT_NAMESPACES = 'linkspan.dev/import-namespaces';
@@ -163,10 +230,16 @@ export const IMPORT_NAMES = 'linkspan.dev/import-names';
 /** Labels and annotations that are copied: keys and `<group>/*`, comma-separated. */
 export const IMPORT_LABELS = 'linkspan.dev/import-labels';
 export const IMPORT_ANNOTATIONS = 'linkspan.dev/import-annotations';
-/** Ranges of the target's pods, for flat mirrors; ranges that gateway addresses may lie in although they are the source's own. */
+/**
+ * Ranges of the target's pods, for flat mirrors; ranges that gateway addresses may lie in although they are
+ * the source's own.
+ */
 export const IMPORT_POD_CIDRS = 'linkspan.dev/import-pod-cidrs';
 export const IMPORT_GATEWAY_CIDRS = 'linkspan.dev/import-gateway-cidrs';
-/** Gateways that exports may name by annotation: JSON `[{"addresses":["10.0.0.1"],"port":4143,"identity":"…"}]`. */
+/**
+ * Gateways that exports may name by annotation: JSON
+ * `[{"addresses":["10.0.0.1"],"port":4143,"identity":"…"}]`.
+ */
 export const IMPORT_GATEWAYS = 'linkspan.dev/import-gateways';
 /** How much is taken: `mirrors=500,egress-ports=1000,namespaces=5,metadata-bytes=1000000`. */
 export const IMPORT_QUOTAS = 'linkspan.dev/import-quotas';
@@ -195,7 +268,10 @@ export const DEFAULT_EGRESS_NAME = 'linkspan-egress';
 export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
 /** ALPN protocol of Linkerd's transport header. */
 export const TRANSPORT_HEADER_ALPN = 'transport.l5d.io/v1';
-/** ALPN protocol of stream mode between our own egress and gateway: HTTP/2 whose streams each say what they are for (ADR 0017). The version is that of the wire format. */
+/**
+ * ALPN protocol of stream mode between our own egress and gateway: HTTP/2 whose streams each say what they
+ * are for (ADR 0017). The version is that of the wire format.
+ */
 export const STREAMS_ALPN = 'linkspan.dev/v1';
 /**
  * The same where streams also say on whose behalf (ADR 0031). A gateway offers it only when it believes some
@@ -224,7 +300,10 @@ export const MULTICLUSTER_DOMAINS: readonly string[] = [
   'mirror.linkerd.io',
   'multicluster.linkerd.io',
 ];
-/** Labels and annotations that only they write. Not those by which people export: the objects that have them are the people's. */
+/**
+ * Labels and annotations that only they write. Not those by which people export: the objects that have them
+ * are the people's.
+ */
 export const MULTICLUSTER_KEYS: readonly string[] = [
   MIRRORED_SERVICE_LABEL,
   DESTINATION_CLUSTER_NAME_LABEL,
@@ -232,7 +311,10 @@ export const MULTICLUSTER_KEYS: readonly string[] = [
   LINK_ANNOTATION,
 ];
 
-/** What a metric calls the rules that let a client in: the annotation of a Service, or the trust domain of the gateway. */
+/**
+ * What a metric calls the rules that let a client in: the annotation of a Service, or the trust domain of the
+ * gateway.
+ */
 export const ALLOWED_BY_ANNOTATION = 'linkspan.dev/annotation/allowed-clients';
 export const ALLOWED_BY_TRUST_DOMAIN = 'linkspan.dev/gateway/trust-domain';
 

@@ -13,8 +13,8 @@ export interface BackoffOptions {
 }
 
 /**
- * Delay in milliseconds before retry number `attempt` (0 = the first retry): exponential, capped, and jittered
- * downwards so that many peers do not come back in one wave.
+ * Delay in milliseconds before retry number `attempt` (0 = the first retry): exponential, capped, and
+ * jittered downwards so that many peers do not come back in one wave.
  */
 export function backoffDelay(attempt: number, options: BackoffOptions, random: Random): number {
   const grown = options.minMs * (options.factor ?? 2) ** Math.min(attempt, 60);

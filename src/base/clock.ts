@@ -15,7 +15,9 @@ export interface Clock {
   now(): number;
   /** Monotonic milliseconds; only differences mean anything. */
   monotonic(): number;
-  /** Runs `fn` once after `ms` milliseconds. The timer never keeps the process alive on its own when `unref`. */
+  /**
+   * Runs `fn` once after `ms` milliseconds. The timer never keeps the process alive on its own when `unref`.
+   */
   after(ms: number, fn: () => void, options?: { unref?: boolean }): Timer;
 }
 

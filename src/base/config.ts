@@ -2,8 +2,8 @@ import type { z } from 'zod';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 
 /**
- * Parses configuration once, at the edge. Every problem is reported with the name of the setting; an unknown key is an error that
- * names the nearest valid one.
+ * Parses configuration once, at the edge. Every problem is reported with the name of the setting; an unknown
+ * key is an error that names the nearest valid one.
  *
  * @param where what the value came from, for the message: `flags`, a file's path
  * @param nameOf how a setting is called there; default its path in the file
@@ -39,7 +39,8 @@ function describeIssue(
 }
 
 /**
- * The same for the flags of a verb: a setting is named as the flag that was typed (`clusterName` is `--cluster-name`).
+ * The same for the flags of a verb: a setting is named as the flag that was typed (`clusterName` is
+ * `--cluster-name`).
  * @throws LinkspanError CONFIG_INVALID
  */
 export function parseFlags<S extends z.ZodType>(schema: S, flags: unknown, verb: string): z.output<S> {

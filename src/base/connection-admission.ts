@@ -15,9 +15,11 @@ interface Stranger {
 }
 
 /**
- * Who may come in while it is not known who they are: over all ports of a process, so many as the memory bears. There is no limit for one address: a whole cluster may come from one (its NAT). Only where
- * there is no more room somebody has to go, and that is the one who has waited longest of the address that has most of it: whoever floods drives out themselves, and a client of the same address needs
- * the place for a round trip or two only, so that it is through before its turn comes.
+ * Who may come in while it is not known who they are: over all ports of a process, so many as the memory
+ * bears. There is no limit for one address: a whole cluster may come from one (its NAT). Only where there is
+ * no more room somebody has to go, and that is the one who has waited longest of the address that has most of
+ * it: whoever floods drives out themselves, and a client of the same address needs the place for a round trip
+ * or two only, so that it is through before its turn comes.
  */
 export class ConnectionAdmission {
   readonly #limits: AdmissionLimits;
@@ -40,7 +42,8 @@ export class ConnectionAdmission {
   /**
    * Somebody has connected.
    * @param evict called when they have to make room; the place is free then
-   * @returns undefined when there is no room at all: every connection belongs to somebody who has proven who they are
+   * @returns undefined when there is no room at all: every connection belongs to somebody who has proven who
+   * they are
    */
   enter(address: string, evict: () => void): Ticket | undefined {
     const { handshakes, connections } = this.#limits;
@@ -102,7 +105,9 @@ export class ConnectionAdmission {
   }
 }
 
-/** Shares by how many strangers they have. A share moves by one at a time, so that every step costs the same. */
+/**
+ * Shares by how many strangers they have. A share moves by one at a time, so that every step costs the same.
+ */
 class SharesBySize {
   readonly #bySize: Set<string>[] = [];
   #largest = 0;

@@ -19,8 +19,9 @@ export function formatDuration(ms: number): string {
 }
 
 /**
- * Milliseconds of a Go duration (`3s`, `1m30s`, `500ms`) or of a bare number of seconds, as Linkerd's annotations hold them
- * (`mirror.linkerd.io/probe-period: "3"`). Also accepts `d`. Undefined when the text is no duration or is negative.
+ * Milliseconds of a Go duration (`3s`, `1m30s`, `500ms`) or of a bare number of seconds, as Linkerd's
+ * annotations hold them (`mirror.linkerd.io/probe-period: "3"`). Also accepts `d`. Undefined when the text is
+ * no duration or is negative.
  */
 export function parseDuration(text: string): number | undefined {
   const trimmed = text.trim();

@@ -32,10 +32,11 @@ export interface WatchedFiles {
 }
 
 /**
- * Reads a small set of files and keeps reading them. The *directory* is watched, because a ConfigMap or Secret mount swaps a
- * symbolic link in it and editors rename over the file: a watch on the file itself would stay with the old inode. A slow poll
- * stands behind it for what no event tells of: a symbolic link into another directory, a directory that appears later or is
- * replaced, a file system without events. Contents are compared, not time stamps, so `onChange` means a change.
+ * Reads a small set of files and keeps reading them. The *directory* is watched, because a ConfigMap or
+ * Secret mount swaps a symbolic link in it and editors rename over the file: a watch on the file itself would
+ * stay with the old inode. A slow poll stands behind it for what no event tells of: a symbolic link into
+ * another directory, a directory that appears later or is replaced, a file system without events. Contents
+ * are compared, not time stamps, so `onChange` means a change.
  */
 export async function watchFiles(options: WatchFilesOptions): Promise<WatchedFiles> {
   const set = new WatchedSet(options);
@@ -118,7 +119,10 @@ class WatchedSet implements WatchedFiles {
     this.#options.onChange(now);
   }
 
-  /** Watches the directory that has the name now; without one, or without events to be had, the poll alone must do. */
+  /**
+   * Watches the directory that has the name now; without one, or without events to be had, the poll alone
+   * must do.
+   */
   async #watchDirectory(): Promise<void> {
     const identity = await directoryIdentity(this.#options.directory);
     if (identity === this.#watched || this.#closed) return;

@@ -2,8 +2,8 @@
 const KEPT_BYTES = 64 * 1024;
 
 /**
- * Bytes that arrive in pieces of any size, in one buffer that doubles. A sender of single bytes costs what it sends; a list of the pieces would cost an object
- * of a hundred bytes for each.
+ * Bytes that arrive in pieces of any size, in one buffer that doubles. A sender of single bytes costs what it
+ * sends; a list of the pieces would cost an object of a hundred bytes for each.
  */
 export class GatheredBytes {
   #buffer: Buffer = Buffer.alloc(0);
@@ -43,8 +43,9 @@ export class GatheredBytes {
 const SMALL = 512;
 
 /**
- * Puts a part behind those that wait. Small ones are joined: each costs more than 100 bytes beside what is in it, and windows and limits
- * count bytes only, so whoever sends byte by byte would take a hundred times what he may.
+ * Puts a part behind those that wait. Small ones are joined: each costs more than 100 bytes beside what is in
+ * it, and windows and limits count bytes only, so whoever sends byte by byte would take a hundred times what
+ * he may.
  */
 export function appendChunk(parts: Buffer[], chunk: Buffer): void {
   const last = parts.at(-1);

@@ -1,8 +1,8 @@
 import PQueue from 'p-queue';
 
 /**
- * Does something with every item, `limit` of them at once, begun in order of the list. After a failure nothing
- * more is begun.
+ * Does something with every item, `limit` of them at once, begun in order of the list. After a failure
+ * nothing more is begun.
  * @returns outcomes in order of the items
  * @throws the first failure, when what was under way has ended: nothing goes on behind the back of whoever
  * catches it

@@ -1,7 +1,10 @@
 import { isIP } from 'node:net';
 import { before } from './text.ts';
 
-/** An IP address as its 16 bytes; IPv4 in the form that IPv6 maps it to (`::ffff:a.b.c.d`, RFC 4291 2.5.5.2), so that both families compare alike. */
+/**
+ * An IP address as its 16 bytes; IPv4 in the form that IPv6 maps it to (`::ffff:a.b.c.d`, RFC 4291 2.5.5.2),
+ * so that both families compare alike.
+ */
 type Bytes = Uint8Array;
 
 interface Range {
@@ -17,8 +20,8 @@ const MAPPED_BITS = 96;
 const MAPPED_PREFIX = '::ffff:';
 
 /**
- * The bytes of an address; undefined for everything that is not one in its strict form: no leading zeros or missing parts (`127.1`, `0177.0.0.1`, which resolvers take), no zone
- * (`fe80::1%eth0`), no blanks.
+ * The bytes of an address; undefined for everything that is not one in its strict form: no leading zeros or
+ * missing parts (`127.1`, `0177.0.0.1`, which resolvers take), no zone (`fe80::1%eth0`), no blanks.
  */
 export function addressBytes(text: string): Bytes | undefined {
   if (text.length > MAX_TEXT || text.includes('%')) return undefined;
@@ -40,8 +43,8 @@ export function addressBytes(text: string): Bytes | undefined {
 }
 
 /**
- * Who an address belongs to, as far as addresses tell: itself (`::ffff:1.2.3.4` is 1.2.3.4), and of IPv6 its /64, of which one machine may have every address. A text that is no address is
- * itself. Pure.
+ * Who an address belongs to, as far as addresses tell: itself (`::ffff:1.2.3.4` is 1.2.3.4), and of IPv6 its
+ * /64, of which one machine may have every address. A text that is no address is itself. Pure.
  */
 export function shareOf(address: string): string {
   // Asked for every connection, so that the usual forms are not taken apart.
@@ -72,7 +75,10 @@ function ipv6Groups(text: string): number[] {
   return [...head, ...Array.from({ length: 8 - head.length - rest.length }, () => 0), ...rest];
 }
 
-/** A set of address ranges in CIDR notation. A lookup costs one step for each prefix length that occurs, however many ranges there are (each node of a cluster has its own). */
+/**
+ * A set of address ranges in CIDR notation. A lookup costs one step for each prefix length that occurs,
+ * however many ranges there are (each node of a cluster has its own).
+ */
 export class IpRanges {
   /** The ranges' texts as they were given. */
   readonly texts: readonly string[];
@@ -132,7 +138,10 @@ function masked(bytes: Bytes, bits: number): string {
   return key;
 }
 
-/** What no address of another cluster can be, whatever the network (IANA special-purpose registries, RFC 6890), and the metadata services of clouds. */
+/**
+ * What no address of another cluster can be, whatever the network (IANA special-purpose registries, RFC
+ * 6890), and the metadata services of clouds.
+ */
 const NEVER: readonly (readonly [what: string, ranges: IpRanges])[] = [
   ['unspecified', new IpRanges(['0.0.0.0/8', '::/128'])],
   ['loopback', new IpRanges(['127.0.0.0/8', '::1/128'])],
@@ -146,14 +155,18 @@ const NEVER: readonly (readonly [what: string, ranges: IpRanges])[] = [
   ],
 ];
 
-/** Forms in which IPv6 carries an IPv4 address, and where it stands: compatible (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056). Mapped ones compare as IPv4 anyway. */
+/**
+ * Forms in which IPv6 carries an IPv4 address, and where it stands: compatible (RFC 4291), NAT64 (RFC 6052),
+ * 6to4 (RFC 3056). Mapped ones compare as IPv4 anyway.
+ */
 const CARRIERS: readonly (readonly [ranges: IpRanges, offset: number])[] = [
   [new IpRanges(['::/96', '64:ff9b::/96']), 12],
   [new IpRanges(['2002::/16']), 2],
 ];
 
 /**
- * Every address that a text stands for: itself, and the IPv4 address that it carries. Empty where the text is no address in its strict form.
+ * Every address that a text stands for: itself, and the IPv4 address that it carries. Empty where the text is
+ * no address in its strict form.
  */
 export function addressForms(text: string): readonly Bytes[] {
   const bytes = addressBytes(text);
@@ -166,7 +179,10 @@ export function addressForms(text: string): readonly Bytes[] {
   return [bytes, carried];
 }
 
-/** What an address is that no other cluster can have (`loopback`, `link-local`, …); undefined: it is none of these. Text that is no address is `not an IP address`. */
+/**
+ * What an address is that no other cluster can have (`loopback`, `link-local`, …); undefined: it is none of
+ * these. Text that is no address is `not an IP address`.
+ */
 export function neverRemote(text: string): string | undefined {
   const forms = addressForms(text);
   if (forms.length === 0) return 'not an IP address';

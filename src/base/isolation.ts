@@ -10,8 +10,9 @@ const toProcess: Sink = (error) =>
 let sink: Sink = toProcess;
 
 /**
- * Says who hears of mistakes that were contained: the last resort of the process (`telemetry/last-resort.ts`),
- * which logs and counts them. Must not throw. @returns what puts the former one back
+ * Says who hears of mistakes that were contained: the last resort of the process
+ * (`telemetry/last-resort.ts`), which logs and counts them. Must not throw.
+ * @returns what puts the former one back
  */
 export function surfaceTo(next: Sink): () => void {
   const former = sink;
@@ -30,8 +31,8 @@ export function surface(error: unknown, what: string, fields: Readonly<Record<st
 }
 
 /**
- * Does something for each of the items, which are different people's: what one of them throws keeps no other from
- * its turn.
+ * Does something for each of the items, which are different people's: what one of them throws keeps no other
+ * from its turn.
  * @param what constant, for the log
  * @param caught default: `surface`; must not throw
  */

@@ -1,8 +1,11 @@
 import { type Node, parseRegex, type Range, RegexError } from './regex-syntax.ts';
 
 /**
- * Regular expressions of strangers. JavaScript's own backtrack: `(a+)+$` stops a process for minutes. These are compiled to a nondeterministic automaton whose reachable sets of states are kept as they are met, so that matching takes time in
- * proportion to the text (and, at worst, to the pattern). The syntax is that of RE2 and Rust's `regex` as far as paths need it: literals, `.`, classes, groups, alternation, repetition, `^ $ \A \z`, `(?i)`; no look-around, no back-references, no word boundaries.
+ * Regular expressions of strangers. JavaScript's own backtrack: `(a+)+$` stops a process for minutes. These
+ * are compiled to a nondeterministic automaton whose reachable sets of states are kept as they are met, so
+ * that matching takes time in proportion to the text (and, at worst, to the pattern). The syntax is that of
+ * RE2 and Rust's `regex` as far as paths need it: literals, `.`, classes, groups, alternation, repetition,
+ * `^ $ \A \z`, `(?i)`; no look-around, no back-references, no word boundaries.
  */
 
 /** Steps that a pattern may compile to. */
@@ -25,7 +28,10 @@ export interface LinearRegex {
   test(text: string, effort?: Effort): boolean;
 }
 
-/** Work that is left to several expressions together, in steps of an automaton of about 50 ns; below zero: used up. */
+/**
+ * Work that is left to several expressions together, in steps of an automaton of about 50 ns; below zero:
+ * used up.
+ */
 export interface Effort {
   left: number;
 }

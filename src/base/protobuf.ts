@@ -21,7 +21,10 @@ export function varintOf({ number, varint }: ProtobufField): bigint {
   return varint;
 }
 
-/** The value of a field that is known to be bytes, a string or a message. @throws ProtobufError as `varintOf` */
+/**
+ * The value of a field that is known to be bytes, a string or a message.
+ * @throws ProtobufError as `varintOf`
+ */
 export function bytesOf({ number, bytes }: ProtobufField): Buffer {
   if (bytes === undefined) throw new ProtobufError(`field ${number} is not length-delimited`);
   return bytes;
@@ -30,7 +33,8 @@ export function bytesOf({ number, bytes }: ProtobufField): Buffer {
 const MAX_FIELD = 0x1fff_ffff;
 
 /**
- * The fields of a message in the order in which they stand. Unknown ones come too, and are skipped by whoever does not know them (protobuf encoding guide).
+ * The fields of a message in the order in which they stand. Unknown ones come too, and are skipped by whoever
+ * does not know them (protobuf encoding guide).
  * @throws ProtobufError
  */
 export function* readFields(message: Buffer): Generator<ProtobufField> {

@@ -10,8 +10,9 @@ export interface SharedWorkOptions {
 }
 
 /**
- * Work that anybody may ask for, and that costs more than asking: done once for all who ask for the same at the same time or shortly after, and a few at a time. So a page of an admin port makes no
- * more work than its period allows, however often it is asked for.
+ * Work that anybody may ask for, and that costs more than asking: done once for all who ask for the same at
+ * the same time or shortly after, and a few at a time. So a page of an admin port makes no more work than its
+ * period allows, however often it is asked for.
  */
 export class SharedWork<T> {
   readonly #options: SharedWorkOptions;
@@ -24,7 +25,10 @@ export class SharedWork<T> {
     this.#queue = new PQueue({ concurrency: options.concurrency });
   }
 
-  /** The outcome of `work`, or of the one for the same key that somebody else has asked for. One that failed is not kept. */
+  /**
+   * The outcome of `work`, or of the one for the same key that somebody else has asked for. One that failed
+   * is not kept.
+   */
   run(key: string, work: () => Promise<T>): Promise<T> {
     const known = this.#known.get(key);
     if (known !== undefined) return known;

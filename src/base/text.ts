@@ -1,4 +1,7 @@
-/** A text without the characters `char` at its end. An expression such as `/\/+$/` would look for its end from each of them on. */
+/**
+ * A text without the characters `char` at its end. An expression such as `/\/+$/` would look for its end from
+ * each of them on.
+ */
 export function withoutEnd(text: string, char: string): string {
   let end = text.length;
   while (end > 0 && text[end - 1] === char) end--;

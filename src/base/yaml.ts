@@ -4,8 +4,9 @@ import { type Document, isCollection, parseDocument, visit } from 'yaml';
 const MAX_YAML = 1024 * 1024;
 
 /**
- * The value of a YAML text that somebody else has written. Keys that are lists or maps are refused: nobody needs them, and the library writes each out as text again for every level around it, so that
- * 100 bytes of `? ? ?` take it longer than anybody waits.
+ * The value of a YAML text that somebody else has written. Keys that are lists or maps are refused: nobody
+ * needs them, and the library writes each out as text again for every level around it, so that 100 bytes of
+ * `? ? ?` take it longer than anybody waits.
  * @throws Error that says what is wrong, and where
  */
 export function parseYaml(text: string): unknown {

@@ -8,10 +8,11 @@ import { type LinkObject, readableNamespaces } from '../api/link/link-schema.ts'
 import type { CheckFacts } from './check-facts.ts';
 
 /**
- * Asks the target of a Link with the Link's own credentials, from where this program runs. Each target has a time of its own, shorter than that of the check: one that
- * hangs must not hide what the others say.
+ * Asks the target of a Link with the Link's own credentials, from where this program runs. Each target has a
+ * time of its own, shorter than that of the check: one that hangs must not hide what the others say.
  * @returns undefined where the Secret does not exist
- * @throws LinkspanError KUBE_UNREACHABLE when nothing comes within the time; what `use` and the credentials throw
+ * @throws LinkspanError KUBE_UNREACHABLE when nothing comes within the time; what `use` and the credentials
+ * throw
  */
 export async function askTarget<T>(
   facts: CheckFacts,

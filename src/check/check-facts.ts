@@ -30,7 +30,9 @@ export interface GatewayTries {
   readonly failures: readonly string[];
 }
 
-/** What the checks look at: read when it is first asked for, and again after `forget`, which a retry wants. */
+/**
+ * What the checks look at: read when it is first asked for, and again after `forget`, which a retry wants.
+ */
 export class CheckFacts {
   readonly client: KubeClient;
   readonly namespace: string;

@@ -1,7 +1,10 @@
 import { sleep, type Clock } from '../base/clock.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 
-/** What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to add. */
+/**
+ * What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to
+ * add.
+ */
 export type Finding =
   | { readonly result: 'success' | 'skipped'; readonly text?: string }
   | {
@@ -17,7 +20,10 @@ export interface Check {
   readonly id: string;
   /** What is true when it passes. */
   readonly text: string;
-  /** What a failure means: `fatal` ends its category (and the run, where the API server does not answer), `warning` leaves the whole a success. */
+  /**
+   * What a failure means: `fatal` ends its category (and the run, where the API server does not answer),
+   * `warning` leaves the whole a success.
+   */
   readonly severity: 'fatal' | 'error' | 'warning';
   /** Whether what is wrong may be right in a moment: asked again until `--wait` is over. */
   readonly retried?: boolean;

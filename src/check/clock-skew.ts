@@ -5,10 +5,16 @@ import { type Finding, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
-/** Tokens and certificates have times in them: clocks further apart make good ones look expired, or not yet valid. Milliseconds. */
+/**
+ * Tokens and certificates have times in them: clocks further apart make good ones look expired, or not yet
+ * valid. Milliseconds.
+ */
 const SKEW_MS = 5000;
 
-/** The time of an API server (whole seconds, undefined: it does not say), and this machine's before and after it was asked; milliseconds since the epoch. */
+/**
+ * The time of an API server (whole seconds, undefined: it does not say), and this machine's before and after
+ * it was asked; milliseconds since the epoch.
+ */
 export interface ClockReading {
   readonly whose: string;
   readonly before: number;
@@ -16,7 +22,10 @@ export interface ClockReading {
   readonly after: number;
 }
 
-/** Asks the cluster's own API server, and the targets' as far as they can be reached: whether they can is for other checks. */
+/**
+ * Asks the cluster's own API server, and the targets' as far as they can be reached: whether they can is for
+ * other checks.
+ */
 export async function clockSkew(
   facts: CheckFacts,
   clock: Clock,

@@ -40,7 +40,10 @@ export function importChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-/** What `check --pre` warns of before defaults that are safer than Linkerd's, or than those of an earlier version, take hold. */
+/**
+ * What `check --pre` warns of before defaults that are safer than Linkerd's, or than those of an earlier
+ * version, take hold.
+ */
 export function importPreChecks(facts: CheckFacts): Check[] {
   return [
     {

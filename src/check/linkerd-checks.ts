@@ -34,7 +34,9 @@ const NO_PROXY: Finding = {
   text: "Linkspan's pods speak mTLS themselves: they have no proxy",
 };
 
-/** The checks of `linkerd multicluster check`, in its order, under its ids: what reads its output reads ours. */
+/**
+ * The checks of `linkerd multicluster check`, in its order, under its ids: what reads its output reads ours.
+ */
 export function linkerdChecks(facts: CheckFacts): Category {
   const checks = [...linkChecks(facts), ...controllerChecks(facts), ...mirrorChecks(facts), ...proxyChecks()];
   return { name: 'linkerd-multicluster', checks };
@@ -217,7 +219,9 @@ export function linkVersions(links: readonly LinkObject[], version: string): Fin
   );
 }
 
-/** Asks as the controller does. A target that only the source's pods can reach is the controller's to judge. */
+/**
+ * Asks as the controller does. A target that only the source's pods can reach is the controller's to judge.
+ */
 async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<string[]> {
   const cluster = link.spec?.targetClusterName ?? '';
   try {
@@ -265,7 +269,10 @@ async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): P
   return passed;
 }
 
-/** Undefined where the account may not read them, which is the rule, or the target cannot be reached from here. */
+/**
+ * Undefined where the account may not read them, which is the rule, or the target cannot be reached from
+ * here.
+ */
 async function targetRoots(facts: CheckFacts, link: LinkObject): Promise<ReadonlySet<string> | undefined> {
   try {
     return await askTarget(facts, link, (client) => trustRoots(client, facts));
@@ -302,7 +309,10 @@ export function deadGateways(links: readonly LinkObject[]): Finding {
   return unless(lines);
 }
 
-/** With the reason, which Linkerd's does not have. Flat and federated ones have none of their own, as with Linkerd. */
+/**
+ * With the reason, which Linkerd's does not have. Flat and federated ones have none of their own, as with
+ * Linkerd.
+ */
 export function withoutEndpoints(reports: readonly LinkReport[]): Finding {
   const lines = reports.flatMap(({ cluster, mirrors = [] }) =>
     mirrors

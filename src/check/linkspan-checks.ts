@@ -202,7 +202,10 @@ function lifeLeft(what: string, leftMs: number, soonMs: number): { line: string;
   return [{ line: `* ${what} ${bad ? `has expired ${time} ago` : `expires in ${time}`}`, bad }];
 }
 
-/** Reasons of conditions that are Unknown because the Link says so: it names no gateway, or asks for no probes. */
+/**
+ * Reasons of conditions that are Unknown because the Link says so: it names no gateway, or asks for no
+ * probes.
+ */
 const BY_CHOICE: ReadonlySet<string> = new Set(['NoGateway', 'NotProbed']);
 
 export function badConditions(links: readonly LinkObject[]): Finding {

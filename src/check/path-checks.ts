@@ -7,7 +7,9 @@ import { keyOf } from '../kube/objects/resource.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
 import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 
-/** Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old. */
+/**
+ * Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old.
+ */
 export function pathChecks(facts: CheckFacts): Check[] {
   return [
     {
@@ -39,7 +41,10 @@ async function gatewayProbes(facts: CheckFacts): Promise<Finding> {
   return links.length === 0 ? skipped('no links with a gateway') : triesFinding(await facts.tryGateways());
 }
 
-/** What controllers say of the requests they have sent. Those of several replicas for one address that fail alike are one line. */
+/**
+ * What controllers say of the requests they have sent. Those of several replicas for one address that fail
+ * alike are one line.
+ */
 export function triesFinding({ tries, failures }: GatewayTries): Finding {
   const lines = tries.flatMap(({ cluster, address, ok, message }) =>
     ok ? [] : [`* ${cluster} (${address}): ${message}`],
@@ -81,8 +86,9 @@ function withGateway(links: readonly LinkObject[]): LinkObject[] {
 }
 
 /**
- * A real request: to the port that an egress pod has for a mirror, through the API server's pod proxy, from there through the gateway to a pod of the target. What the
- * application answers does not matter, that it was the application does.
+ * A real request: to the port that an egress pod has for a mirror, through the API server's pod proxy, from
+ * there through the gateway to a pod of the target. What the application answers does not matter, that it was
+ * the application does.
  */
 async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Finding> {
   const links = withGateway(await facts.links());

@@ -25,7 +25,10 @@ export interface PreOptions {
   readonly clock: Clock;
   /** Version of helm, for people. @throws LinkspanError HELM_MISSING */
   readonly helm: () => Promise<string>;
-  /** Tries the installation: everything that is installed is rendered, and shown to the API server in a dry run. */
+  /**
+   * Tries the installation: everything that is installed is rendered, and shown to the API server in a dry
+   * run.
+   */
   readonly tryInstall: () => Promise<Trial>;
 }
 

@@ -11,7 +11,10 @@ const PLACES = (where: { readonly namespace: string; readonly linkerdNamespace: 
   { namespace: where.linkerdNamespace, name: 'linkerd-identity-trust-roots' },
 ];
 
-/** The certificates of a cluster's trust anchors, by fingerprint; undefined where none are published, or they may not be read. */
+/**
+ * The certificates of a cluster's trust anchors, by fingerprint; undefined where none are published, or they
+ * may not be read.
+ */
 export async function trustRoots(
   client: KubeClient,
   where: { readonly namespace: string; readonly linkerdNamespace: string },
@@ -24,7 +27,10 @@ export async function trustRoots(
   return undefined;
 }
 
-/** The anchors of other trust domains that this cluster has, by fingerprint. What does not parse is the business of `linkspan-trust-domains`. */
+/**
+ * The anchors of other trust domains that this cluster has, by fingerprint. What does not parse is the
+ * business of `linkspan-trust-domains`.
+ */
 export async function boundRoots(facts: CheckFacts): Promise<readonly string[]> {
   const found = await facts.configMap({ namespace: facts.namespace, name: ANCHORS_CONFIG_MAP });
   return Object.values(boundIn(found?.data)).flatMap((pem) => {

@@ -33,8 +33,8 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
 };
 
 /**
- * Every verb of the CLI, in the order in which `--help` lists them. Each is loaded when it is asked for: a gateway that loads what only the controller needs would keep it in memory for as long as it
- * runs.
+ * Every verb of the CLI, in the order in which `--help` lists them. Each is loaded when it is asked for: a
+ * gateway that loads what only the controller needs would keep it in memory for as long as it runs.
  */
 export const verbs: Readonly<Record<string, () => Promise<Verb>>> = Object.fromEntries(
   Object.entries(loaders).map(([name, load]) => [
@@ -49,7 +49,10 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = Object.fromE
 /** Verbs for machines. */
 export const HIDDEN: ReadonlySet<string> = new Set(['complete', 'label-namespace']);
 
-/** The verb that a command line names, or all of them: for the list of verbs, and for a guess at what was meant. */
+/**
+ * The verb that a command line names, or all of them: for the list of verbs, and for a guess at what was
+ * meant.
+ */
 export async function verbsFor(asked: string | undefined): Promise<Verb[]> {
   const one = asked === undefined || !Object.hasOwn(verbs, asked) ? undefined : verbs[asked];
   return Promise.all((one === undefined ? Object.values(verbs) : [one]).map((load) => load()));

@@ -4,7 +4,10 @@ import { BUDGETS } from '../kube/budget/peer-budget.ts';
 import { countNotes, countOutcomes, countReasons } from './link/link-conditions.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
 
-/** Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's (`target_cluster_name`). Probes have their own (`probe-metrics.ts`). */
+/**
+ * Publishes what the controller knows, read when Prometheus asks; label names are Linkerd's
+ * (`target_cluster_name`). Probes have their own (`probe-metrics.ts`).
+ */
 export function publishMirrorMetrics(registry: Registry, controller: MirrorController): void {
   const gauge = (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => {
     const metric: Gauge = new Gauge({
@@ -135,7 +138,10 @@ function budgets(
   );
 }
 
-/** What import policies left out of mirrors that are there, what quotas are taken, and which ranges of this cluster are not known. */
+/**
+ * What import policies left out of mirrors that are there, what quotas are taken, and which ranges of this
+ * cluster are not known.
+ */
 function imports(
   gauge: (name: string, help: string, labels: string[], collect: (gauge: Gauge) => void) => void,
   { runs, ranges }: MirrorController,

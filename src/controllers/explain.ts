@@ -12,7 +12,10 @@ import type { TargetCluster } from './link/target-cluster.ts';
 import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconcile/reconciler.ts';
 
-/** In the place of a Link, and of a cluster, of what lives in the source cluster itself. No Link is called so: theirs have a namespace. */
+/**
+ * In the place of a Link, and of a cluster, of what lives in the source cluster itself. No Link is called so:
+ * theirs have a namespace.
+ */
 export const LOCAL = 'local';
 
 /** What one replica knows of one Link; `GET /mirrors` of the controller's admin port. */
@@ -83,7 +86,10 @@ export interface Explanation {
   readonly lastWordSeconds: number | null;
 }
 
-/** Every Link with all its Services, as this replica knows them, and behind them this cluster's own members of federated Services, if there are any. */
+/**
+ * Every Link with all its Services, as this replica knows them, and behind them this cluster's own members of
+ * federated Services, if there are any.
+ */
 export function reportLinks(controller: MirrorController): LinkReport[] {
   const found = [...controller.runs]
     .map(([key, run]) => reportLink(controller, key, run))
@@ -175,8 +181,9 @@ function services(
 }
 
 /**
- * What became of a name: it may be the remote Service's, the mirror's (`<svc>-<cluster>`) or the federated Service's. One explanation for each Link that this
- * replica keeps, whether the Service is exported or not, and one for this cluster's own member of a federated Service.
+ * What became of a name: it may be the remote Service's, the mirror's (`<svc>-<cluster>`) or the federated
+ * Service's. One explanation for each Link that this replica keeps, whether the Service is exported or not,
+ * and one for this cluster's own member of a federated Service.
  */
 export function explainName(controller: MirrorController, namespace: string, name: string): Explanation[] {
   const found: Explanation[] = [];

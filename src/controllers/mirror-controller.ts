@@ -62,7 +62,10 @@ import type { TargetDependencies } from './settings/target-dependencies.ts';
 export interface MirrorControllerSettings extends TargetSettings {
   /** Namespace of the Links, their Secrets and Leases, and of the egress Service. */
   readonly namespace: string;
-  /** Namespaces of this cluster that mirrors are made in, where the account may do so in some only; default all. */
+  /**
+   * Namespaces of this cluster that mirrors are made in, where the account may do so in some only; default
+   * all.
+   */
   readonly namespaces?: readonly string[] | undefined;
   /** Service whose EndpointSlices are the egress pods. */
   readonly egressService: string;
@@ -75,13 +78,19 @@ export interface MirrorControllerSettings extends TargetSettings {
   readonly localExclusions: LocalExclusionSettings;
   /** Requests that all peers together may have under way at the source cluster's API server. */
   readonly totalConcurrency: number;
-  /** How long a Lease holds after its last renewal, milliseconds: within that time a replica that was killed is replaced. */
+  /**
+   * How long a Lease holds after its last renewal, milliseconds: within that time a replica that was killed
+   * is replaced.
+   */
   readonly leaseMs: number;
 }
 
 /** A write that takes longer than this is stuck: every request has its own, much shorter, limit. */
 const WEDGED_MS = 300_000;
-/** How much longer a replica waits before it takes a free Lease, for each that it holds: so that replicas share the Links. One alone takes all soon enough. */
+/**
+ * How much longer a replica waits before it takes a free Lease, for each that it holds: so that replicas
+ * share the Links. One alone takes all soon enough.
+ */
 const CLAIM_DELAY_MS = 100;
 const MAX_CLAIM_DELAY_MS = 1200;
 
@@ -98,7 +107,8 @@ export interface MirrorControllerOptions {
 }
 
 /**
- * The mirror controller: one process for all Links. It keeps what the source cluster holds, and one `LinkController` per Link; the rest happens there.
+ * The mirror controller: one process for all Links. It keeps what the source cluster holds, and one
+ * `LinkController` per Link; the rest happens there.
  */
 export class MirrorController {
   readonly options: MirrorControllerOptions;
@@ -158,7 +168,8 @@ export class MirrorController {
     });
     this.ranges = new SourceRanges({
       ...settings.ranges,
-      // Nodes and ServiceCIDRs are the whole cluster's: who may look into some namespaces only is told by flags.
+      // Nodes and ServiceCIDRs are the whole cluster's: who may look into some namespaces only is told by
+      // flags.
       learn: settings.ranges.learn && (settings.namespaces ?? []).length === 0,
       client: this.client,
       clock,

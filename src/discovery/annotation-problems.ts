@@ -1,6 +1,8 @@
 import type { Logger } from '../telemetry/log.ts';
 
-/** Says in the log what is wrong with the annotations of Services: once, and again when it is something else. */
+/**
+ * Says in the log what is wrong with the annotations of Services: once, and again when it is something else.
+ */
 export class AnnotationProblems {
   readonly #log: Logger;
   /** What was said last, by Service. */

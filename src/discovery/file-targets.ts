@@ -43,7 +43,10 @@ const endpoint = z.string().transform((text, context): TargetEndpoint => {
   return z.NEVER;
 });
 
-/** `*`, `*.rest`, a DNS-like identity or a URI: what `matchesIdentity` of src/identity/x509/peer-certificate.ts takes. */
+/**
+ * `*`, `*.rest`, a DNS-like identity or a URI: what `matchesIdentity` of
+ * src/identity/x509/peer-certificate.ts takes.
+ */
 const identityPattern = z
   .string()
   .refine(
@@ -208,8 +211,8 @@ export interface FileTargetsOptions {
 }
 
 /**
- * Targets from a watched YAML file, for a gateway without Kubernetes. A file that breaks while it is in use leaves the last good
- * targets in place, with one coded line in the log.
+ * Targets from a watched YAML file, for a gateway without Kubernetes. A file that breaks while it is in use
+ * leaves the last good targets in place, with one coded line in the log.
  * @throws LinkspanError TARGETS_INVALID when the file is not good at the start
  */
 export async function openFileTargets(options: FileTargetsOptions): Promise<TargetSource> {

@@ -36,7 +36,10 @@ export interface KubeTargetsOptions {
   readonly exportSelectors?: readonly string[];
   /** The gateway's zone, where endpoints have hints for zones; absent = hints do not matter. */
   readonly zone?: string | undefined;
-  /** Pods with a Linkerd proxy are spoken to as their mesh does; absent = everybody is spoken to plainly, and no pods are watched. */
+  /**
+   * Pods with a Linkerd proxy are spoken to as their mesh does; absent = everybody is spoken to plainly, and
+   * no pods are watched.
+   */
   readonly mesh?: MeshSettings | undefined;
   /** Where slices made by hand are served; default `NO_HAND_MADE_SLICES`. */
   readonly handMadeSlices?: HandMadeSlicesAllowed;
@@ -50,15 +53,18 @@ export interface KubeTargetsOptions {
 }
 
 /**
- * Targets from the cluster that the gateway stands in: every TCP port of every exported Service and, where that is
- * headless, of each of its pods that has a host name. Starts watching at once. While the API
- * server cannot be reached, the last known targets are served.
+ * Targets from the cluster that the gateway stands in: every TCP port of every exported Service and, where
+ * that is headless, of each of its pods that has a host name. Starts watching at once. While the API server
+ * cannot be reached, the last known targets are served.
  */
 export function openKubeTargets(options: KubeTargetsOptions): TargetSource {
   return new KubeTargets(options);
 }
 
-/** How long a Service's first address family must have been without endpoints, while the other has some, before the other is used: their slices are written one after the other. */
+/**
+ * How long a Service's first address family must have been without endpoints, while the other has some,
+ * before the other is used: their slices are written one after the other.
+ */
 const FAMILY_HOLD_MS = 1000;
 
 class KubeTargets implements TargetSource {
@@ -163,7 +169,8 @@ class KubeTargets implements TargetSource {
       else this.#hosts.set(key, hosts);
       return serviceTargets(service, slices, clusterDomain, view);
     }
-    // Not knowing the endpoints (slices relabelled, a watch just begun) is no reason to send nobody anywhere, nor to forget a host.
+    // Not knowing the endpoints (slices relabelled, a watch just begun) is no reason to send nobody anywhere,
+    // nor to forget a host.
     const lastingHosts = this.#hosts.get(key);
     const targets = serviceTargets(service, slices, clusterDomain, { ...view, lastingHosts });
     return targets.map((target) => ({

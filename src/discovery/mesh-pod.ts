@@ -14,7 +14,10 @@ const VARIABLES = new Set([LISTEN_VARIABLE, TRUST_DOMAIN_VARIABLE, NAME_VARIABLE
 const KEPT = [OPAQUE_PORTS, SKIPPED_INBOUND_PORTS, INBOUND_PORT] as const;
 const DEFAULT_INBOUND_PORT = 4143;
 
-/** What is kept of a meshed pod; there may be tens of thousands. Pods that have ended, and those without a proxy or an address, are not kept. */
+/**
+ * What is kept of a meshed pod; there may be tens of thousands. Pods that have ended, and those without a
+ * proxy or an address, are not kept.
+ */
 export function storedMeshPod(pod: V1Pod): V1Pod | undefined {
   const { name, namespace, uid, resourceVersion, labels, annotations } = pod.metadata ?? {};
   const proxy = proxyOf(pod);
@@ -36,7 +39,9 @@ export function storedMeshPod(pod: V1Pod): V1Pod | undefined {
   };
 }
 
-/** It has, or will have, addresses of its own that something answers at. A node's address is not its pods'. */
+/**
+ * It has, or will have, addresses of its own that something answers at. A node's address is not its pods'.
+ */
 function isReachable(pod: V1Pod): boolean {
   const { phase } = pod.status ?? {};
   if (phase === 'Succeeded' || phase === 'Failed' || pod.spec?.hostNetwork === true) return false;
@@ -51,7 +56,9 @@ export function addressesOf({ status }: V1Pod): string[] {
 }
 
 /**
- * How another proxy of the mesh speaks to a port of a meshed pod, by what Linkerd's destination service would tell it (linkerd2 `endpoint_translator.go`); undefined = plainly, as where the pod leaves the port out of the mesh. Pure.
+ * How another proxy of the mesh speaks to a port of a meshed pod, by what Linkerd's destination service would
+ * tell it (linkerd2 `endpoint_translator.go`); undefined = plainly, as where the pod leaves the port out of
+ * the mesh. Pure.
  * @param trustDomain where the pod's proxy does not say it
  */
 export function meshEndpoint(pod: V1Pod, port: number, trustDomain: string): MeshEndpoint | undefined {

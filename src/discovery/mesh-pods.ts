@@ -15,11 +15,16 @@ import type { Logger } from '../telemetry/log.ts';
 import { addressesOf, meshEndpoint, storedMeshPod } from './mesh-pod.ts';
 
 export interface MeshSettings {
-  /** Namespace of the control plane whose pods are spoken to as a mesh; those of another one are plain, as for Linkerd's proxies. */
+  /**
+   * Namespace of the control plane whose pods are spoken to as a mesh; those of another one are plain, as for
+   * Linkerd's proxies.
+   */
   readonly controlNamespace: string;
   /** Of pods whose proxy does not say it. */
   readonly trustDomain: string;
-  /** Whether to look first if Linkerd is installed, and to watch nothing as long as it is not; default false. */
+  /**
+   * Whether to look first if Linkerd is installed, and to watch nothing as long as it is not; default false.
+   */
   readonly detect?: boolean;
 }
 
@@ -36,7 +41,8 @@ const LINKERD_API = `/apis/${POLICY_GROUP}`;
 const LOOK_AGAIN_MS = 60_000;
 
 /**
- * The pods of a cluster that have a Linkerd proxy, by address. One watch, selected by label at the API server, so that a cluster without Linkerd costs nothing.
+ * The pods of a cluster that have a Linkerd proxy, by address. One watch, selected by label at the API
+ * server, so that a cluster without Linkerd costs nothing.
  */
 export class MeshPods {
   readonly #options: MeshPodsOptions;
@@ -72,12 +78,16 @@ export class MeshPods {
 
   /** How to speak to a port of the pod at an address; undefined = plainly. */
   endpoint(address: string, port: number): MeshEndpoint | undefined {
-    // For a moment two pods may have an address: one that has ended without the watch having said so. The younger one has it.
+    // For a moment two pods may have an address: one that has ended without the watch having said so. The
+    // younger one has it.
     const pod = newest(this.#store.byIndex(BY_ADDRESS, address));
     return pod === undefined ? undefined : meshEndpoint(pod, port, this.#options.trustDomain);
   }
 
-  /** Ok once the pods are known, or that there are none; and when they cannot be had, for then others must not wait for them: the reason says so. */
+  /**
+   * Ok once the pods are known, or that there are none; and when they cannot be had, for then others must not
+   * wait for them: the reason says so.
+   */
   get ready(): Health {
     const { synced, error } = this.#reflector;
     if (this.#installed === false || synced) return { ok: true, reason: '' };

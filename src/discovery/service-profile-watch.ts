@@ -18,8 +18,10 @@ export interface ServiceProfilesOptions extends WatchParts {
 }
 
 /**
- * Linkerd's ServiceProfiles, as long as their kind is installed: noticed within 20 s, without a restart. A profile is that of the Service in its own namespace whose DNS name it has. Retries and timeouts are no condition for serving, so nothing waits for them, and what was known last holds while the API
- * server is away.
+ * Linkerd's ServiceProfiles, as long as their kind is installed: noticed within 20 s, without a restart. A
+ * profile is that of the Service in its own namespace whose DNS name it has. Retries and timeouts are no
+ * condition for serving, so nothing waits for them, and what was known last holds while the API server is
+ * away.
  */
 export class ServiceProfiles {
   readonly #options: ServiceProfilesOptions;
@@ -30,7 +32,9 @@ export class ServiceProfiles {
   #looking: Promise<void> = Promise.resolve();
   #complained = false;
 
-  /** @param onChange hears the key (`namespace/name`) of each Service whose profile has come, changed or gone */
+  /**
+   * @param onChange hears the key (`namespace/name`) of each Service whose profile has come, changed or gone
+   */
   constructor(options: ServiceProfilesOptions, onChange: (service: string) => void) {
     this.#options = options;
     this.#kind = new WatchedKind<ServiceProfile>(

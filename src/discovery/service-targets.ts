@@ -27,10 +27,11 @@ export interface TargetView extends EndpointView {
 }
 
 /**
- * The targets that an exported Service stands for: one for each TCP port, with the endpoints that its slices give; and where it is headless,
- * one more for each port and each host name of its pods, `<host>.<svc>.<ns>.svc.<domain>`, which is what endpoint mirrors ask for
- * (linkerd2 service-mirror `createEndpointMirrorService`). The Service's port number names the port, for hosts too.
- * Pure: the same Service and slices give the same targets in the same order.
+ * The targets that an exported Service stands for: one for each TCP port, with the endpoints that its slices
+ * give; and where it is headless, one more for each port and each host name of its pods,
+ * `<host>.<svc>.<ns>.svc.<domain>`, which is what endpoint mirrors ask for (linkerd2 service-mirror
+ * `createEndpointMirrorService`). The Service's port number names the port, for hosts too. Pure: the same
+ * Service and slices give the same targets in the same order.
  */
 export function serviceTargets(
   service: V1Service,
@@ -99,7 +100,10 @@ function tcpPorts(
     });
 }
 
-/** Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody in: it was meant to restrict. */
+/**
+ * Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody
+ * in: it was meant to restrict.
+ */
 export function allowedClients(service: V1Service): string[] | undefined {
   const list = readAnnotation(service.metadata?.annotations, ALLOWED_CLIENTS);
   return list === undefined ? undefined : listItems(list);

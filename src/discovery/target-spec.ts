@@ -14,13 +14,18 @@ export interface TargetSpec {
   readonly port: number;
   /** In a stable order: an unchanged set compares equal. Empty when nobody answers. */
   readonly endpoints: readonly TargetEndpoint[];
-  /** What the port speaks (`portProtocol`): how endpoints are spoken to, and which bytes may come for them. Absent = nobody says; clients are looked at. */
+  /**
+   * What the port speaks (`portProtocol`): how endpoints are spoken to, and which bytes may come for them.
+   * Absent = nobody says; clients are looked at.
+   */
   readonly protocol?: PortProtocol;
   /** Which failures eject an endpoint; absent = the gateway's own rules. */
   readonly accrual?: AccrualRules;
   /** Retries and timeouts; absent = none. */
   readonly requests?: RequestRules;
-  /** Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody. */
+  /**
+   * Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody.
+   */
   readonly allow?: readonly string[];
   /** How much may come; absent = as much as likes. */
   readonly limits?: RateLimits;
@@ -28,15 +33,22 @@ export interface TargetSpec {
   readonly faults?: readonly FaultRule[];
 }
 
-/** Everything that may be reached through a gateway: a target that is not in here does not exist for clients. */
+/**
+ * Everything that may be reached through a gateway: a target that is not in here does not exist for clients.
+ */
 export interface TargetSource {
   /** The target of a name (case and trailing dot do not matter) and Service port. */
   get(name: string, port: number): TargetSpec | undefined;
   /** Keys (`targetKey` of src/api/ports/target-key.ts) of all targets. */
   keys(): Iterable<string>;
-  /** Calls `listener` with the key of each target that appeared, changed or went. Returns the unsubscriber. */
+  /**
+   * Calls `listener` with the key of each target that appeared, changed or went. Returns the unsubscriber.
+   */
   subscribe(listener: (key: string) => void): () => void;
-  /** Not ok until the first complete set of targets is known; later problems are in the reason while the last good set is served. */
+  /**
+   * Not ok until the first complete set of targets is known; later problems are in the reason while the last
+   * good set is served.
+   */
   readonly ready: Health;
   close(): Promise<void>;
 }

@@ -1,6 +1,9 @@
 import { isIPv6 } from 'node:net';
 
-/** What was said of one kind of address (A or AAAA) of a name. `none`: that there are none. `failed`: nothing; nobody knows. */
+/**
+ * What was said of one kind of address (A or AAAA) of a name. `none`: that there are none. `failed`: nothing;
+ * nobody knows.
+ */
 export type FamilyAnswer =
   | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly ttlMs: number }
   | { readonly kind: 'none' }
@@ -12,7 +15,8 @@ export interface NameAnswer {
 }
 
 /**
- * Asks for a name once. Everything that can go wrong with the name is in the answer; what is thrown counts as failed for both families.
+ * Asks for a name once. Everything that can go wrong with the name is in the answer; what is thrown counts as
+ * failed for both families.
  * @param signal when it is aborted nobody waits any more, and nothing more may be sent
  */
 export type LookUp = (name: string, signal: AbortSignal) => Promise<NameAnswer>;

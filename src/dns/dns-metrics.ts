@@ -2,7 +2,10 @@ import { Exposition, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/registry.ts';
 import type { HostNames } from './host-names.ts';
 
-/** What is published of host names. Not by name: the log says which. `docs/reference/metrics.md` lists the same. */
+/**
+ * What is published of host names. Not by name: the log says which. `docs/reference/metrics.md` lists the
+ * same.
+ */
 export const hostNameFamilies = {
   names: {
     name: 'linkspan_host_names',

@@ -2,7 +2,10 @@ import { addressBytes } from '../base/ip-ranges.ts';
 import type { FollowedName, HostNames } from './host-names.ts';
 import { MAX_ADDRESSES } from './known-addresses.ts';
 
-/** Why an address that a host stands for cannot be used; undefined: it can. An address that was given as such is its own host. */
+/**
+ * Why an address that a host stands for cannot be used; undefined: it can. An address that was given as such
+ * is its own host.
+ */
 export type AddressRefusal = (address: string, host: string) => string | undefined;
 
 export interface HostAddressesOptions {
@@ -15,8 +18,9 @@ export interface HostAddressesOptions {
 }
 
 /**
- * The addresses of a gateway: those that were given, and those of its names as `HostNames` keeps them. Sorted and without duplicates, so that equal sets compare equal. An address that is refused is as if it were not there, each time anew: a name that resolves to something else a
- * moment later gains nothing by it.
+ * The addresses of a gateway: those that were given, and those of its names as `HostNames` keeps them. Sorted
+ * and without duplicates, so that equal sets compare equal. An address that is refused is as if it were not
+ * there, each time anew: a name that resolves to something else a moment later gains nothing by it.
  */
 export class HostAddresses {
   readonly #options: HostAddressesOptions;
@@ -29,7 +33,9 @@ export class HostAddresses {
     this.#hosts = options.hosts.slice(0, MAX_ADDRESSES);
   }
 
-  /** Begins to follow the names. `onChange` is called before this returns where something is known already. */
+  /**
+   * Begins to follow the names. `onChange` is called before this returns where something is known already.
+   */
   start(): void {
     for (const host of new Set(this.#hosts))
       if (!isAddress(host))
@@ -79,7 +85,10 @@ function unique(addresses: readonly string[]): string[] {
   return [...new Set(addresses)].sort();
 }
 
-/** Whether a host needs no look-up. What only looks like an address (`127.1`) is looked up, and what comes of it judged. */
+/**
+ * Whether a host needs no look-up. What only looks like an address (`127.1`) is looked up, and what comes of
+ * it judged.
+ */
 function isAddress(host: string): boolean {
   return addressBytes(host) !== undefined;
 }

@@ -16,9 +16,15 @@ import {
 
 /** How long one look-up may take, with all search domains and name servers, milliseconds. */
 export const LOOK_UP_MS = 10_000;
-/** When a name that could not be resolved is asked for again, milliseconds; the wait doubles. One of which addresses are known waits `MIN_TTL_MS` at least. */
+/**
+ * When a name that could not be resolved is asked for again, milliseconds; the wait doubles. One of which
+ * addresses are known waits `MIN_TTL_MS` at least.
+ */
 const RETRY = { minMs: 1000, maxMs: 15_000 };
-/** Names are asked for so much later than their TTL says, at most, as a share of it: those that came together part. */
+/**
+ * Names are asked for so much later than their TTL says, at most, as a share of it: those that came together
+ * part.
+ */
 const SPREAD = 0.1;
 
 export interface HostNamesOptions {
@@ -68,8 +74,11 @@ interface Entry {
 }
 
 /**
- * The host names of a process: each is looked up once for all who follow it, again when its TTL ends, and no more when nobody follows it. Nothing is shared between names, so that one whose name server does not answer waits alone: one look-up at a time each, of
- * `LOOK_UP_MS` at most. Its last addresses stay until there are others. How many names there may be is bounded by those who name them: 64 hosts for each gateway that the administrator has allowed.
+ * The host names of a process: each is looked up once for all who follow it, again when its TTL ends, and no
+ * more when nobody follows it. Nothing is shared between names, so that one whose name server does not answer
+ * waits alone: one look-up at a time each, of `LOOK_UP_MS` at most. Its last addresses stay until there are
+ * others. How many names there may be is bounded by those who name them: 64 hosts for each gateway that the
+ * administrator has allowed.
  */
 export class HostNames {
   readonly #options: HostNamesOptions;
@@ -83,7 +92,8 @@ export class HostNames {
 
   /**
    * Keeps a name up to date until `stop`. What another has learned about it is there at once.
-   * @param onChange called whenever its addresses have changed, and after its first look-up; never from within this call
+   * @param onChange called whenever its addresses have changed, and after its first look-up; never from
+   * within this call
    */
   follow(host: string, onChange: () => void): FollowedName {
     return this.#join(host, { onChange, follows: true });

@@ -1,6 +1,9 @@
 import { type FamilyAnswer, hasAddresses, type NameAnswer } from './answer.ts';
 
-/** Addresses of one name that are used: each is probed, dialled, and stands in mirrors. A name of a DNS that is not ours may have thousands. */
+/**
+ * Addresses of one name that are used: each is probed, dialled, and stands in mirrors. A name of a DNS that
+ * is not ours may have thousands.
+ */
 export const MAX_ADDRESSES = 64;
 /** Bounds of a TTL: a name server may neither make us ask all the time nor be believed for long. */
 export const MIN_TTL_MS = 5_000;
@@ -15,8 +18,10 @@ export interface KnownAddresses {
 export const NOTHING_KNOWN: KnownAddresses = { ipv4: [], ipv6: [] };
 
 /**
- * What is known after an answer. Where nobody answers, or for one family nobody does, what was known stays. That there are no addresses of one family is believed where there are some of the other; that there are none at all is not, because who makes a
- * record anew takes the old one away first, and trouble with names takes nothing away that works: whether an address does, probes and connections say.
+ * What is known after an answer. Where nobody answers, or for one family nobody does, what was known stays.
+ * That there are no addresses of one family is believed where there are some of the other; that there are
+ * none at all is not, because who makes a record anew takes the old one away first, and trouble with names
+ * takes nothing away that works: whether an address does, probes and connections say.
  */
 export function learned(known: KnownAddresses, answer: NameAnswer): KnownAddresses {
   if (!hasAddresses(answer)) return known;

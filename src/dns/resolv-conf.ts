@@ -14,7 +14,10 @@ const MAX_NDOTS = 15;
 /** As many as Kubernetes lets a pod have. */
 const MAX_DOMAINS = 32;
 
-/** Reads `search`, `domain` (the last of both holds) and `options ndots:n`; everything else is c-ares' business. */
+/**
+ * Reads `search`, `domain` (the last of both holds) and `options ndots:n`; everything else is c-ares'
+ * business.
+ */
 export function parseSearchRules(text: string): SearchRules {
   let search: readonly string[] = [];
   let ndots = DEFAULT_NDOTS;

@@ -18,10 +18,14 @@ const HOSTS_TTL_MS = 30_000;
 /** How long a file that was read is not read again, milliseconds. */
 const FILE_MS = 5_000;
 /**
- * Time of one query at one name server, and how often it is sent; the time doubles up to the maximum. A name server that is dead costs a second, so that the next one's answer is there within two.
+ * Time of one query at one name server, and how often it is sent; the time doubles up to the maximum. A name
+ * server that is dead costs a second, so that the next one's answer is there within two.
  */
 const QUERY = { timeout: 1000, tries: 3, maxTimeout: 2000 };
-/** How long one family's addresses wait for an answer about the other: some name servers never answer for AAAA. */
+/**
+ * How long one family's addresses wait for an answer about the other: some name servers never answer for
+ * AAAA.
+ */
 const OTHER_FAMILY_MS = 1000;
 /** Codes of c-ares that mean that there is nothing, said by whoever has to know, or of no name at all. */
 const NONE_CODES = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME', 'ERR_INVALID_ARG_TYPE']);
@@ -39,8 +43,11 @@ export interface SystemLookUpOptions {
 }
 
 /**
- * Looks names up as the system does, in files first: `/etc/hosts`, then the name servers of `/etc/resolv.conf`, with its search domains and `ndots`, for A and AAAA. c-ares does the asking and not getaddrinfo, which has no TTL and two threads for all names of
- * the process (ADR 0032). Every look-up has a channel of its own: sockets, source ports and timers that no other name's silence touches, and that it leaves behind when it is over.
+ * Looks names up as the system does, in files first: `/etc/hosts`, then the name servers of
+ * `/etc/resolv.conf`, with its search domains and `ndots`, for A and AAAA. c-ares does the asking and not
+ * getaddrinfo, which has no TTL and two threads for all names of the process (ADR 0032). Every look-up has a
+ * channel of its own: sockets, source ports and timers that no other name's silence touches, and that it
+ * leaves behind when it is over.
  */
 export function systemLookUp(options: SystemLookUpOptions): LookUp {
   const files = new Files(options);

@@ -35,7 +35,10 @@ export interface EgressOptions
   readonly streams?: boolean;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
-  /** How connections to gateways grow old; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are replaced sooner. */
+  /**
+   * How connections to gateways grow old; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are replaced
+   * sooner.
+   */
   readonly connectionAge?: ConnectionAge;
 }
 
@@ -46,8 +49,9 @@ const ROUTES = 'routes of the egress';
 const TRIES = { concurrency: 4, keepMs: 1000 };
 
 /**
- * The relay for clients without a mesh: a listener for each mirrored port, mTLS and the transport header towards the gateways. Routes come and go; a port that is taken by somebody else keeps
- * only its own route waiting.
+ * The relay for clients without a mesh: a listener for each mirrored port, mTLS and the transport header
+ * towards the gateways. Routes come and go; a port that is taken by somebody else keeps only its own route
+ * waiting.
  */
 export class Egress {
   readonly counters: ProxyCounters;
@@ -103,7 +107,10 @@ export class Egress {
     return [...this.#servers.keys()].filter((port) => !this.#failed.has(port));
   }
 
-  /** May traffic be sent here? A single port that cannot be bound does not make the others unusable; the reason names it. */
+  /**
+   * May traffic be sent here? A single port that cannot be bound does not make the others unusable; the
+   * reason names it.
+   */
   get ready(): Health {
     if (this.#draining) return { ok: false, reason: 'shutting down' };
     const { identity } = this.#options;
@@ -123,7 +130,10 @@ export class Egress {
     this.#tellLeaving(routes);
   }
 
-  /** Makes what is served on a port what it should be. A mistake there harms no other port, and is tried again. */
+  /**
+   * Makes what is served on a port what it should be. A mistake there harms no other port, and is tried
+   * again.
+   */
   #settle(port: number): void {
     const route = this.#routes.get(port);
     const server = this.#servers.get(port);
@@ -159,7 +169,10 @@ export class Egress {
     );
   }
 
-  /** Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the admin port. Those who ask at the same time share it. */
+  /**
+   * Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the
+   * admin port. Those who ask at the same time share it.
+   */
   async tryGateways(): Promise<GatewayTry[]> {
     const places = new Map<string, GatewayEndpoint>();
     for (const { places: own } of this.#servers.values())

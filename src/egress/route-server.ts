@@ -25,16 +25,21 @@ import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
 import type { GatewayPools } from './gateways/gateway-pools.ts';
 
 /**
- * A client that is quiet for so long (milliseconds) may be waiting for a server to speak first. Nothing but time is lost where it does not: it is looked at all the same. Shorter would open connections in vain for clients that
- * connect ahead of their requests, longer keep those waiting that nobody has told us about.
+ * A client that is quiet for so long (milliseconds) may be waiting for a server to speak first. Nothing but
+ * time is lost where it does not: it is looked at all the same. Shorter would open connections in vain for
+ * clients that connect ahead of their requests, longer keep those waiting that nobody has told us about.
  */
 const QUIET_MS = 500;
 const EMPTY = Buffer.alloc(0);
-/** Time for what is under way for a client that may not use the mirror any more, or whose mirror has gone; as for peers that are not trusted any more. */
+/**
+ * Time for what is under way for a client that may not use the mirror any more, or whose mirror has gone; as
+ * for peers that are not trusted any more.
+ */
 const WITHDRAWN_GRACE_MS = DISTRUST_GRACE_MS;
 /**
- * No other cluster has such an address (loopback, link-local, a cloud's metadata service, …): what a gateway's name resolves to is not the word of whoever wrote the name into the Link. The source's own ranges, which the
- * controller refuses too, are left to mTLS: nobody there proves the gateway's identity.
+ * No other cluster has such an address (loopback, link-local, a cloud's metadata service, …): what a
+ * gateway's name resolves to is not the word of whoever wrote the name into the Link. The source's own
+ * ranges, which the controller refuses too, are left to mTLS: nobody there proves the gateway's identity.
  */
 const REFUSAL: AddressRefusal = (address, host) => (address === host ? undefined : neverRemote(address));
 
@@ -57,7 +62,8 @@ export interface RouteServerOptions {
 }
 
 /**
- * Serves one route: a listening port, and for each session protocol the gateways as a balanced target, because without stream mode the header that opens a connection says the protocol.
+ * Serves one route: a listening port, and for each session protocol the gateways as a balanced target,
+ * because without stream mode the header that opens a connection says the protocol.
  */
 export class RouteServer {
   #route: Route;
@@ -108,7 +114,10 @@ export class RouteServer {
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
 
-  /** Takes the route as it is now, which differs in what is said of requests and clients at most. What throws leaves the former one. */
+  /**
+   * Takes the route as it is now, which differs in what is said of requests and clients at most. What throws
+   * leaves the former one.
+   */
   follow(route: Route): void {
     const former = this.#route;
     if (isDeepStrictEqual(route, former)) return;
@@ -122,7 +131,10 @@ export class RouteServer {
     }
   }
 
-  /** Who may use it may have changed: requests are checked one by one, raw connections now, and whatever else is under way for those who may not has `WITHDRAWN_GRACE_MS`. */
+  /**
+   * Who may use it may have changed: requests are checked one by one, raw connections now, and whatever else
+   * is under way for those who may not has `WITHDRAWN_GRACE_MS`.
+   */
   reconsider(): void {
     this.#clients.follow(this.#route);
     for (const flow of this.#flows.keys()) contained(this.#options.counters, () => flow.recheck());
@@ -130,7 +142,8 @@ export class RouteServer {
   }
 
   /**
-   * What has become of a route that is closed here: another server has it, and says who may use it, or nobody has, so that nothing lets anybody use it.
+   * What has become of a route that is closed here: another server has it, and says who may use it, or nobody
+   * has, so that nothing lets anybody use it.
    * @param now of the same mirror and port
    */
   left(now: Route | undefined): void {
@@ -143,7 +156,9 @@ export class RouteServer {
     this.reconsider();
   }
 
-  /** The rule may be put back meanwhile, so those whom it shuts out are looked for anew when the time is over. */
+  /**
+   * The rule may be put back meanwhile, so those whom it shuts out are looked for anew when the time is over.
+   */
   #endLater(): void {
     if (this.#withdrawal !== undefined || !this.#shutOut().some(() => true)) return;
     this.#withdrawal = this.#options.clock.after(

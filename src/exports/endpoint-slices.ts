@@ -25,8 +25,8 @@ export interface EndpointView {
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 /**
- * Whether kube keeps this Service's slices (from `spec.selector`, headless or not) or somebody else does, by hand. The API server
- * turns an empty selector into none.
+ * Whether kube keeps this Service's slices (from `spec.selector`, headless or not) or somebody else does, by
+ * hand. The API server turns an empty selector into none.
  */
 export function hasPodSelector(service: V1Service): boolean {
   return Object.keys(service.spec?.selector ?? {}).length > 0;
@@ -37,12 +37,18 @@ export function isExternalName(service: V1Service): boolean {
   return service.spec?.type === 'ExternalName';
 }
 
-/** Whether a Service is headless: DNS gives its pods' addresses, and a pod that has a host name has a name of its own there. */
+/**
+ * Whether a Service is headless: DNS gives its pods' addresses, and a pod that has a host name has a name of
+ * its own there.
+ */
 export function isHeadless(service: V1Service | undefined): boolean {
   return service?.spec?.clusterIP === 'None';
 }
 
-/** The slices as each host name sees them, with its own endpoints only. Endpoints without a host name are in none; sorted by name. */
+/**
+ * The slices as each host name sees them, with its own endpoints only. Endpoints without a host name are in
+ * none; sorted by name.
+ */
 export function slicesByHost(slices: readonly V1EndpointSlice[]): Map<string, V1EndpointSlice[]> {
   const hosts = new Map<string, V1EndpointSlice[]>();
   for (const slice of slices) {
@@ -74,7 +80,10 @@ export function countEndpoints(service: V1Service, slices: readonly V1EndpointSl
   return { ready, known: addresses.size };
 }
 
-/** Where one port of a Service is answered, sorted by address; an endpoint that is in two slices for a moment is there once. */
+/**
+ * Where one port of a Service is answered, sorted by address; an endpoint that is in two slices for a moment
+ * is there once.
+ */
 export function portEndpoints(
   service: V1Service,
   port: V1ServicePort,
@@ -134,7 +143,8 @@ export function firstFamily(service: V1Service): Family {
 }
 
 /**
- * The Service's first IP family, or the other one where only that has endpoints: a dual-stack pod is in the slices of both and is still one pod.
+ * The Service's first IP family, or the other one where only that has endpoints: a dual-stack pod is in the
+ * slices of both and is still one pod.
  */
 export function usedFamily(service: V1Service, slices: readonly V1EndpointSlice[]): Family {
   const first = firstFamily(service);
@@ -154,8 +164,9 @@ function familySlices(
 }
 
 /**
- * Which endpoints may get traffic: the ready ones (`ready` is true or unknown), and where there is none, those that still serve while
- * they terminate (KEP-1669): better than failing while a rollout replaces all pods.
+ * Which endpoints may get traffic: the ready ones (`ready` is true or unknown), and where there is none,
+ * those that still serve while they terminate (KEP-1669): better than failing while a rollout replaces all
+ * pods.
  */
 function usability(slices: readonly V1EndpointSlice[]): (endpoint: V1Endpoint) => boolean {
   const isReady = (endpoint: V1Endpoint) => endpoint.conditions?.ready !== false;
@@ -165,8 +176,9 @@ function usability(slices: readonly V1EndpointSlice[]): (endpoint: V1Endpoint) =
 }
 
 /**
- * The port number behind a Service port: slices carry the Service port's *name* and the number that `targetPort` came to, which may
- * differ from slice to slice. A slice port without number stands for every port.
+ * The port number behind a Service port: slices carry the Service port's *name* and the number that
+ * `targetPort` came to, which may differ from slice to slice. A slice port without number stands for every
+ * port.
  */
 function portNumber(slice: V1EndpointSlice, port: V1ServicePort): number | undefined {
   const match = (slice.ports ?? []).find(

@@ -26,7 +26,10 @@ export type { ServiceEndpoints } from './endpoint-slices.ts';
 
 export interface ExportViewOptions {
   readonly client: KubeClient;
-  /** Label selectors, as the API server reads them; an object that any of them matches is exported. Empty ones match nothing. */
+  /**
+   * Label selectors, as the API server reads them; an object that any of them matches is exported. Empty ones
+   * match nothing.
+   */
   readonly selectors: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
@@ -37,8 +40,9 @@ export interface ExportViewOptions {
     readonly serviceMetadata: number;
   };
   /**
-   * Exports that no label says (annotations). When given, all Services are watched, and what neither a selector nor this says is exported is
-   * dropped on arrival. The slices of a Service that only this exports lack the selector's labels: each such Service has a watch of its own.
+   * Exports that no label says (annotations). When given, all Services are watched, and what neither a
+   * selector nor this says is exported is dropped on arrival. The slices of a Service that only this exports
+   * lack the selector's labels: each such Service has a watch of its own.
    */
   readonly unfiltered?: {
     /** Whether one of `selectors` matches. */
@@ -49,7 +53,10 @@ export interface ExportViewOptions {
 }
 
 const BY_SERVICE = 'service';
-/** How long a slice that lost a label stays, when its Service's label moved from one selector to another: the two watches are not in step. */
+/**
+ * How long a slice that lost a label stays, when its Service's label moved from one selector to another: the
+ * two watches are not in step.
+ */
 const MOVE_GRACE_MS = 5_000;
 /** Slices that may be on the move at once; those beyond are gone at once. */
 const MAX_MOVING = 1000;
@@ -64,12 +71,12 @@ interface Part<T extends KubeObject> {
 }
 
 /**
- * The exported Services of one cluster and their endpoints, watched with selectors that the API server applies, so that a cluster of
- * ten thousand Services of which ten are exported costs ten.
+ * The exported Services of one cluster and their endpoints, watched with selectors that the API server
+ * applies, so that a cluster of ten thousand Services of which ten are exported costs ten.
  *
- * kube's endpointslice controller copies a Service's labels to its slices, headless or not (k8s.io/endpointslice `setEndpointSliceLabels`),
- * so the same selectors find the slices. Slices made by hand for a Service without `spec.selector` usually lack them: each such
- * Service has a watch of its own.
+ * kube's endpointslice controller copies a Service's labels to its slices, headless or not
+ * (k8s.io/endpointslice `setEndpointSliceLabels`), so the same selectors find the slices. Slices made by hand
+ * for a Service without `spec.selector` usually lack them: each such Service has a watch of its own.
  */
 export class ExportView {
   /** Exported Services: the union over all selectors. */
@@ -87,7 +94,8 @@ export class ExportView {
     this.#options = options;
     const { client, clock, random, log } = options;
     const selectors = new Set(options.selectors.filter((selector) => selector.trim() !== ''));
-    // Without a selector, one watch sees every Service, so that a label moved from one selector to another is no event at all.
+    // Without a selector, one watch sees every Service, so that a label moved from one selector to another is
+    // no event at all.
     const watched = options.unfiltered === undefined ? [...selectors] : [''];
     this.#serviceParts = watched.map((selector) => this.#servicePart(selector));
     this.#sliceParts = [...selectors].map((selector) => this.#slicePart(selector));
@@ -115,7 +123,8 @@ export class ExportView {
 
   start(): void {
     for (const reflector of this.#reflectors()) reflector.start();
-    // Endpoints that were listed before the last of the watches was synced are known only now. Rejects when it is stopped first.
+    // Endpoints that were listed before the last of the watches was synced are known only now. Rejects when
+    // it is stopped first.
     this.whenSynced().then(
       () => this.services.keys().forEach((key) => this.#tell(key)),
       () => undefined,
@@ -148,8 +157,9 @@ export class ExportView {
   }
 
   /**
-   * Whether `endpointsOf` and `slicesOf` are what the cluster says, so that none means none. kube keeps at least an empty slice for every
-   * Service with a selector (a placeholder): without any, its slices have not been labelled or seen yet.
+   * Whether `endpointsOf` and `slicesOf` are what the cluster says, so that none means none. kube keeps at
+   * least an empty slice for every Service with a selector (a placeholder): without any, its slices have not
+   * been labelled or seen yet.
    */
   endpointsKnown(key: string): boolean {
     const service = this.services.get(key);
@@ -169,7 +179,10 @@ export class ExportView {
     await Promise.all(this.#reflectors().map((reflector) => reflector.whenSynced(signal)));
   }
 
-  /** `clock.now()` of the oldest of the last words of all watches: everything here is at least as new. Undefined before each has had one. */
+  /**
+   * `clock.now()` of the oldest of the last words of all watches: everything here is at least as new.
+   * Undefined before each has had one.
+   */
   get lastHeard(): number | undefined {
     const words = this.#reflectors().map((reflector) => reflector.lastHeard);
     let oldest: number | undefined;
@@ -180,7 +193,10 @@ export class ExportView {
     return oldest;
   }
 
-  /** Resumes every watch at once: the API server was away, and some connection may be dead without having said so. */
+  /**
+   * Resumes every watch at once: the API server was away, and some connection may be dead without having said
+   * so.
+   */
   refresh(): void {
     for (const reflector of this.#reflectors()) reflector.refresh();
     this.#handMade.refresh();
@@ -192,7 +208,10 @@ export class ExportView {
     return this.#handMade.error;
   }
 
-  /** Calls `listener` with the key of a Service whose object, slices or knowledge of endpoints has changed. Returns the unsubscriber. */
+  /**
+   * Calls `listener` with the key of a Service whose object, slices or knowledge of endpoints has changed.
+   * Returns the unsubscriber.
+   */
   subscribe(listener: (key: string) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -239,7 +258,10 @@ export class ExportView {
     return [...this.#serviceParts, ...this.#sliceParts].map(({ reflector }) => reflector);
   }
 
-  /** Whether its slices are in the watches of the selectors: kube has made them and given them the labels of a Service that is exported by label. */
+  /**
+   * Whether its slices are in the watches of the selectors: kube has made them and given them the labels of a
+   * Service that is exported by label.
+   */
   #hasLabelledSlices(service: V1Service): boolean {
     return hasPodSelector(service) && (this.#options.unfiltered?.selected(service) ?? true);
   }
@@ -266,7 +288,8 @@ export class ExportView {
       if (this.#hasLabelledSlices(held) || isExternalName(held)) this.#handMade.forget(key);
       else this.#handMade.follow(key);
     } else if (this.#serviceParts.length > 1) {
-      // Gone, or its label moved to another selector, whose watch is behind: no deletion until the API server has said which.
+      // Gone, or its label moved to another selector, whose watch is behind: no deletion until the API server
+      // has said which.
       this.#confirmations.add(key);
       return;
     } else {
@@ -275,7 +298,9 @@ export class ExportView {
     this.#tell(key);
   }
 
-  /** Asks each selector about this one Service. A list without resourceVersion is as new as any watch event. */
+  /**
+   * Asks each selector about this one Service. A list without resourceVersion is as new as any watch event.
+   */
   async #confirmGone(key: string, signal: AbortSignal): Promise<void> {
     const [namespace = '', name = ''] = key.split('/');
     for (const part of this.#serviceParts) {
@@ -312,7 +337,10 @@ export class ExportView {
     if (this.services.get(owner) !== undefined) this.#tell(owner);
   }
 
-  /** The Service is still exported, but no longer by this selector: its slices were relabelled rather than deleted. */
+  /**
+   * The Service is still exported, but no longer by this selector: its slices were relabelled rather than
+   * deleted.
+   */
   #movesWithService(selector: string, owner: string): boolean {
     if (this.#serviceParts.length < 2 || this.services.get(owner) === undefined) return false;
     return this.#serviceParts.find((part) => part.selector === selector)?.store.get(owner) === undefined;

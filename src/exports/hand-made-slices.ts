@@ -30,8 +30,9 @@ interface Watch {
 }
 
 /**
- * Slices that no label selector finds: of Services without `spec.selector` (whoever made them, a person, an operator, kube's endpointslicemirroring,
- * need not have copied the Service's labels), and of Services that are exported by annotation. One small watch for each, while it is followed.
+ * Slices that no label selector finds: of Services without `spec.selector` (whoever made them, a person, an
+ * operator, kube's endpointslicemirroring, need not have copied the Service's labels), and of Services that
+ * are exported by annotation. One small watch for each, while it is followed.
  */
 export class HandMadeSlices {
   readonly #options: HandMadeSlicesOptions;
@@ -95,7 +96,9 @@ export class HandMadeSlices {
     return this.#watches.get(key)?.store.list() ?? [];
   }
 
-  /** Last words of the watches that have had one; a watch that has just begun does not make the others old. */
+  /**
+   * Last words of the watches that have had one; a watch that has just begun does not make the others old.
+   */
   lastWords(): number[] {
     return [...this.#watches.values()].flatMap(({ reflector }) => reflector.lastHeard ?? []);
   }

@@ -7,8 +7,10 @@ const MAX_PORTS = 1000;
 type StringMap = Readonly<Record<string, string>>;
 
 /**
- * A Service that alone is more than one may be, cut down to what says that it is exported, with the reason in an annotation of ours: so that one Service costs its peer no more than that, and its mirror is
- * left alone rather than the whole Link. Others come back as they are, without that annotation if somebody has written it over there.
+ * A Service that alone is more than one may be, cut down to what says that it is exported, with the reason in
+ * an annotation of ours: so that one Service costs its peer no more than that, and its mirror is left alone
+ * rather than the whole Link. Others come back as they are, without that annotation if somebody has written
+ * it over there.
  * @param maxMetadata bytes of labels and annotations together
  */
 export function withinSize(service: V1Service, maxMetadata: number): V1Service {

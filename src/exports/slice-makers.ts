@@ -7,10 +7,13 @@ export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 export const SELECTOR_SLICES = 'endpointslice-controller.k8s.io';
 
 /**
- * Those whose slices are believed without being asked: kube's controller (k8s.io/endpointslice, `controllerName`), which makes them from the pods that a Service selects, and Linkerd's, which makes them from
- * ExternalWorkloads (linkerd2 `external-workload/endpoints_controller.go`, `managedBy`). The label can be written by whoever may write slices; the chart's admission policy keeps it to these.
+ * Those whose slices are believed without being asked: kube's controller (k8s.io/endpointslice,
+ * `controllerName`), which makes them from the pods that a Service selects, and Linkerd's, which makes them
+ * from ExternalWorkloads (linkerd2 `external-workload/endpoints_controller.go`, `managedBy`). The label can
+ * be written by whoever may write slices; the chart's admission policy keeps it to these.
  *
- * Not kube's `endpointslicemirroring-controller.k8s.io`: it copies Endpoints that somebody has written by hand (those of kube's own controller it leaves alone), addresses and all.
+ * Not kube's `endpointslicemirroring-controller.k8s.io`: it copies Endpoints that somebody has written by
+ * hand (those of kube's own controller it leaves alone), addresses and all.
  */
 export const KNOWN_SLICE_MAKERS: readonly string[] = [
   SELECTOR_SLICES,
@@ -20,7 +23,10 @@ export const KNOWN_SLICE_MAKERS: readonly string[] = [
 /** In which namespaces slices that anybody else made are served too; the gateway's `--hand-made-slices`. */
 export type HandMadeSlicesAllowed = (namespace: string) => boolean;
 
-/** Nowhere: whoever may write a slice could otherwise send other clusters' requests to any address, past the rules of who owns it. */
+/**
+ * Nowhere: whoever may write a slice could otherwise send other clusters' requests to any address, past the
+ * rules of who owns it.
+ */
 export const NO_HAND_MADE_SLICES: HandMadeSlicesAllowed = () => false;
 
 /** Reads `none`, `all`, or names of namespaces. */
@@ -30,7 +36,9 @@ export function handMadeSlicesIn(namespaces: readonly string[]): HandMadeSlicesA
   return (namespace) => allowed.has(namespace);
 }
 
-/** Whether a slice is one that somebody made by hand, also as Endpoints, or a program that nobody here knows. */
+/**
+ * Whether a slice is one that somebody made by hand, also as Endpoints, or a program that nobody here knows.
+ */
 export function isHandMade({ metadata }: V1EndpointSlice): boolean {
   return !KNOWN_SLICE_MAKERS.includes(metadata?.labels?.[MANAGED_BY_LABEL] ?? '');
 }

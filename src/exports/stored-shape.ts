@@ -2,7 +2,10 @@ import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from './slice-makers.ts';
 
-/** What is kept of an exported Service: name, labels, annotations, spec. Thousands of them are held for each peer. The reflector has taken off managedFields and kubectl's copy. */
+/**
+ * What is kept of an exported Service: name, labels, annotations, spec. Thousands of them are held for each
+ * peer. The reflector has taken off managedFields and kubectl's copy.
+ */
 export function storedService(service: V1Service): V1Service {
   const { name, namespace, uid, resourceVersion, labels, annotations, deletionTimestamp } =
     service.metadata ?? {};
@@ -20,7 +23,10 @@ export function storedService(service: V1Service): V1Service {
   };
 }
 
-/** What is kept of a slice: whose it is and who made it, ports, and of each endpoint address, conditions, host name, zone and the zones that it is for. */
+/**
+ * What is kept of a slice: whose it is and who made it, ports, and of each endpoint address, conditions, host
+ * name, zone and the zones that it is for.
+ */
 export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
   const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
   const kept = Object.fromEntries(

@@ -17,7 +17,10 @@ export interface TargetEndpoint {
   readonly ready: boolean;
   /** `topology.kubernetes.io/zone`, where known. */
   readonly zone?: string;
-  /** It is for clients in the gateway's own zone, by the hints of its slice; others are used when none of these can be. */
+  /**
+   * It is for clients in the gateway's own zone, by the hints of its slice; others are used when none of
+   * these can be.
+   */
   readonly preferred?: true;
   /** Absent: it is spoken to plainly. */
   readonly mesh?: MeshEndpoint;

@@ -6,7 +6,8 @@ export interface HintedEndpoint {
 }
 
 /**
- * Which endpoints are for clients in `zone`, by kube-proxy's rule (KEP-2433, KEP-4444; Services with `trafficDistribution` or topology-aware routing): hints count only where every ready endpoint has some and
+ * Which endpoints are for clients in `zone`, by kube-proxy's rule (KEP-2433, KEP-4444; Services with
+ * `trafficDistribution` or topology-aware routing): hints count only where every ready endpoint has some and
  * one of those is for this zone. Where they do not, none is preferred, and all are equal. Pure.
  */
 export function preferredByZone(endpoints: readonly HintedEndpoint[], zone: string | undefined): boolean[] {

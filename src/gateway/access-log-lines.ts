@@ -52,7 +52,9 @@ function isError(status: number | undefined, failure?: FailureKind, grpc?: numbe
   return failure !== undefined || isFailedAnswer(status, grpc);
 }
 
-/** The line, without its end. Times are in milliseconds with three decimals; what is not known is left out. */
+/**
+ * The line, without its end. Times are in milliseconds with three decimals; what is not known is left out.
+ */
 export function accessLine(entry: AccessEntry, now: number, query: boolean): string {
   const mark = query ? -1 : (entry.path?.indexOf('?') ?? -1);
   return JSON.stringify({

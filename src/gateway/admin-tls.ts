@@ -8,13 +8,19 @@ import type { Logger } from '../telemetry/log.ts';
 const HANDSHAKE_MS = 10_000;
 
 /**
- * mTLS on the admin port, as the service mirror of another cluster probes it through its client proxy (wire protocol 1.8): TLS 1.3, server name = our identity, no ALPN.
+ * mTLS on the admin port, as the service mirror of another cluster probes it through its client proxy (wire
+ * protocol 1.8): TLS 1.3, server name = our identity, no ALPN.
  *
- * A client certificate is asked for and verified when it is given, but not demanded: the same pages are there without TLS, so demanding one would protect nothing, and a cluster whose trust anchors
- * have not been exchanged yet could not tell "not ready" from "not trusted". A wrong certificate is refused: whoever presents one believes to be known here.
+ * A client certificate is asked for and verified when it is given, but not demanded: the same pages are there
+ * without TLS, so demanding one would protect nothing, and a cluster whose trust anchors have not been
+ * exchanged yet could not tell "not ready" from "not trusted". A wrong certificate is refused: whoever
+ * presents one believes to be known here.
  */
 export function adminTls(identity: IdentitySource, log: Logger): TlsLayer {
-  /** Connections in their handshake by the address of the client: the server says only which TLS socket came of it. */
+  /**
+   * Connections in their handshake by the address of the client: the server says only which TLS socket came
+   * of it.
+   */
   const waiting = new Map<string, { readonly tcp: Socket; readonly onPlain: (socket: Socket) => void }>();
   let serverName = '';
   const server = tls.createServer({
@@ -23,7 +29,8 @@ export function adminTls(identity: IdentitySource, log: Logger): TlsLayer {
     rejectUnauthorized: false,
     allowPartialTrustChain: true,
     handshakeTimeout: HANDSHAKE_MS,
-    // A client that asks for somebody else is not answered; one that cannot ask (SPIFFE identities are no server names) is.
+    // A client that asks for somebody else is not answered; one that cannot ask (SPIFFE identities are no
+    // server names) is.
     SNICallback: (name, callback) =>
       name.toLowerCase() === serverName ? callback(null) : callback(new Error('unknown server name')),
   });

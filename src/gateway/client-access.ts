@@ -49,7 +49,8 @@ export class ClientAccess {
   }
 
   /**
-   * Asked for each request: everything but the request itself is worked out once, and again when something has changed.
+   * Asked for each request: everything but the request itself is worked out once, and again when something
+   * has changed.
    * @param head undefined: of a raw connection
    */
   check(head: { readonly fields: readonly Field[] } | undefined): ProxyFailure | undefined {

@@ -14,10 +14,13 @@ export interface EndpointDialOptions extends DialOptions {
 }
 
 /**
- * How a gateway reaches the pods of its own cluster: plainly, and where a pod has a mesh proxy as another proxy of the mesh would (wire protocol 1.1 and 1.4).
+ * How a gateway reaches the pods of its own cluster: plainly, and where a pod has a mesh proxy as another
+ * proxy of the mesh would (wire protocol 1.1 and 1.4).
  *
- * HTTP goes to the application's own port inside mTLS, without ALPN; the proxy looks inside. What it must not look into (raw flows, and all that goes to an opaque port) goes to the
- * proxy's port with a transport header that names the application's port and nothing else, so that a server that speaks first is not kept waiting for a detection to time out.
+ * HTTP goes to the application's own port inside mTLS, without ALPN; the proxy looks inside. What it must not
+ * look into (raw flows, and all that goes to an opaque port) goes to the proxy's port with a transport header
+ * that names the application's port and nothing else, so that a server that speaks first is not kept waiting
+ * for a detection to time out.
  */
 export function endpointDial(options: EndpointDialOptions): Dial {
   const plain = plainDial(options);

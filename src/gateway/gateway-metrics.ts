@@ -40,7 +40,10 @@ export const EMPTY_REPORT: GatewayReport = {
   processErrors: NO_PROCESS_ERRORS,
 };
 
-/** What several processes tell together. Each of them balances over the same endpoints, so those are not added but the best view is taken. */
+/**
+ * What several processes tell together. Each of them balances over the same endpoints, so those are not added
+ * but the best view is taken.
+ */
 export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
   const balancers: Record<string, BalancerCounts> = { ...a.balancers };
   for (const [label, counts] of Object.entries(b.balancers)) {

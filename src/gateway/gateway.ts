@@ -51,11 +51,15 @@ export interface GatewayOptions extends InternalErrorLogOptions {
   readonly detectTimeoutMs?: number;
   /** Where sessions say what they carried; default nowhere. */
   readonly accessLog?: AccessLog;
-  /** What the cluster says about who may use what, beside the exported Services themselves; default nothing. */
+  /**
+   * What the cluster says about who may use what, beside the exported Services themselves; default nothing.
+   */
   readonly policies?: PolicySource;
   /** Trust domains beside the gateway's own whose identities may come in; default none. */
   readonly allowTrustDomains?: readonly string[];
-  /** How connections, of clients and to pods with a mesh proxy, grow old; default `DEFAULT_CONNECTION_AGE`. */
+  /**
+   * How connections, of clients and to pods with a mesh proxy, grow old; default `DEFAULT_CONNECTION_AGE`.
+   */
   readonly connectionAge?: ConnectionAge;
   /** Let our own egress carry all its flows on a few connections (stream mode); default true. */
   readonly streams?: boolean;
@@ -64,10 +68,16 @@ export interface GatewayOptions extends InternalErrorLogOptions {
 }
 
 const EMPTY = Buffer.alloc(0);
-/** Who says that its bytes are none of HTTP has looked for long enough already, or knows: a server that speaks first is not kept waiting. It is looked at all the same. */
+/**
+ * Who says that its bytes are none of HTTP has looked for long enough already, or knows: a server that speaks
+ * first is not kept waiting. It is looked at all the same.
+ */
 const QUIET_MS = 0;
 
-/** A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported Service it wants, and is balanced over its endpoints. */
+/**
+ * A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported
+ * Service it wants, and is balanced over its endpoints.
+ */
 export class Gateway {
   readonly counters: ProxyCounters;
   readonly #options: GatewayOptions;
@@ -121,7 +131,10 @@ export class Gateway {
     return this.#services.balancers;
   }
 
-  /** @returns the bound addresses: that of `listen`, and those of the fixed listeners @throws LinkspanError PORT_IN_USE */
+  /**
+   * @returns the bound addresses: that of `listen`, and those of the fixed listeners
+   * @throws LinkspanError PORT_IN_USE
+   */
   async start(): Promise<readonly [SocketAddress, ...SocketAddress[]]> {
     const bound: SocketAddress[] = [];
     try {

@@ -58,7 +58,10 @@ export class Presence implements Flow {
   }
 }
 
-/** The services that clients ask a gateway for: each with its balancer, kept as long as it is exported or somebody is connected for it. */
+/**
+ * The services that clients ask a gateway for: each with its balancer, kept as long as it is exported or
+ * somebody is connected for it.
+ */
 export class ServiceTable {
   readonly #options: ServiceTableOptions;
   readonly #entries = new Map<string, ServiceEntry>();
@@ -128,7 +131,10 @@ export class ServiceTable {
     this.#forgetUnused(entry);
   }
 
-  /** What was let in before and may not be there now is ended; requests are checked one by one. @param namespace undefined: of all */
+  /**
+   * What was let in before and may not be there now is ended; requests are checked one by one.
+   * @param namespace undefined: of all
+   */
   policiesChanged(namespace: string | undefined): void {
     for (const entry of this.#entries.values())
       if (namespace === undefined || entry.namespace === namespace) this.#recheck(entry.flows);

@@ -21,8 +21,9 @@ export function targetQuestion(path: readonly string[], query: URLSearchParams):
 }
 
 /**
- * Whether an exported Service could take a request now: 200 when each of its ports (or the one asked for) has a ready endpoint, 503 with the reason when one has not, 404 when it is not exported. By what
- * discovery says; that an endpoint fails its requests shows in the metrics. Pure.
+ * Whether an exported Service could take a request now: 200 when each of its ports (or the one asked for) has
+ * a ready endpoint, 503 with the reason when one has not, 404 when it is not exported. By what discovery
+ * says; that an endpoint fails its requests shows in the metrics. Pure.
  */
 export function targetReadiness(targets: TargetSource, question: TargetQuestion): PartHealth {
   const name = `${question.namespace}/${question.service}`;

@@ -56,7 +56,10 @@ export function helmError(stderr: string): LinkspanError {
   return new LinkspanError('CHART_FAILED', `helm: ${said}`);
 }
 
-/** Keys instead of JSON pointers: `- at '/gateway/port': got string, want integer` is `gateway.port: got string, want integer`. Older helms write keys themselves. */
+/**
+ * Keys instead of JSON pointers: `- at '/gateway/port': got string, want integer` is
+ * `gateway.port: got string, want integer`. Older helms write keys themselves.
+ */
 function schemaProblems(lines: readonly string[]): string[] {
   return lines
     .filter((line) => line.startsWith('- ') && !line.endsWith(': validation failed'))
@@ -74,7 +77,10 @@ function schemaProblems(lines: readonly string[]): string[] {
 /** What stands behind the key of a value that the chart does not have. */
 const UNKNOWN = ': the chart has no such value';
 
-/** Adds to `unknown value` errors the key that was probably meant. @param keys of the chart's default values, dotted */
+/**
+ * Adds to `unknown value` errors the key that was probably meant.
+ * @param keys of the chart's default values, dotted
+ */
 export function withNearestKeys(error: unknown, keys: readonly string[]): unknown {
   if (!(error instanceof LinkspanError) || error.code !== 'VALUES_INVALID') return error;
   const message = error.message

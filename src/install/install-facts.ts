@@ -20,7 +20,10 @@ export interface InstallFacts {
   readonly helmRelease: string | undefined;
   /** Whether a Deployment of Linkspan is there. */
   readonly deployed: boolean;
-  /** The Pod Security Standard that the namespace enforces, where it is there and says so: others' pods in it may need it as it is. */
+  /**
+   * The Pod Security Standard that the namespace enforces, where it is there and says so: others' pods in it
+   * may need it as it is.
+   */
   readonly podSecurity: string | undefined;
   /** Undefined where Linkerd's control plane is not installed. */
   readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
@@ -31,7 +34,10 @@ const ADMISSION_POLICY = 'ValidatingAdmissionPolicy';
 
 /** Label of a namespace: the Pod Security Standard that its pods must meet. */
 export const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
-/** @throws LinkspanError RIGHTS_MISSING when the user may not look; VALUES_INVALID, LINKERD_CONFIG_INVALID; or what the client throws (KUBE_UNREACHABLE, …) */
+/**
+ * @throws LinkspanError RIGHTS_MISSING when the user may not look; VALUES_INVALID, LINKERD_CONFIG_INVALID; or
+ * what the client throws (KUBE_UNREACHABLE, …)
+ */
 export async function readInstallation(
   client: KubeClient,
   namespace: string,

@@ -43,8 +43,10 @@ export function assertSameValues(facts: InstallFacts, wanted: Values, options: S
 }
 
 /**
- * What the cluster itself says about values, below all that a person gives: where Linkerd is installed, gateway and egress get their certificates from it, so that meshed clients and other Linkerd
- * clusters trust them, and other clusters' Linkerd may read what Linkerd's own account lets it read (flat mirrors, `linkerd multicluster check`).
+ * What the cluster itself says about values, below all that a person gives: where Linkerd is installed,
+ * gateway and egress get their certificates from it, so that meshed clients and other Linkerd clusters trust
+ * them, and other clusters' Linkerd may read what Linkerd's own account lets it read (flat mirrors,
+ * `linkerd multicluster check`).
  */
 export function clusterValues(facts: InstallFacts, ownIssuer: boolean): Values {
   if (facts.linkerd === undefined) return {};

@@ -21,7 +21,10 @@ export interface IssuerFacts {
   readonly secret: V1Secret | undefined;
 }
 
-/** `given`: from files. `kept`: what the cluster has stays. `made`: anchor and issuer are new. `values`: the values themselves hold it. `none`: certificates come from elsewhere. */
+/**
+ * `given`: from files. `kept`: what the cluster has stays. `made`: anchor and issuer are new. `values`: the
+ * values themselves hold it. `none`: certificates come from elsewhere.
+ */
 export interface IssuerPlan {
   readonly from: 'given' | 'kept' | 'made' | 'values' | 'none';
   /** For rendering only; never kept among the values. */
@@ -41,7 +44,8 @@ export function issuerSecretName(values: Values): string | undefined {
 }
 
 /**
- * Where the issuer comes from: files that are given, what the cluster has, the values, and else a new one under a new trust anchor, as Linkerd's `install` does.
+ * Where the issuer comes from: files that are given, what the cluster has, the values, and else a new one
+ * under a new trust anchor, as Linkerd's `install` does.
  * @throws LinkspanError IDENTITY_… when what is given or what is there cannot be used
  */
 export async function planIssuer(
@@ -73,7 +77,9 @@ export function trustDomainIn(values: Values): string {
   return clusterTrustDomain(text('identityTrustDomain') ?? DEFAULT_CLUSTER_DOMAIN, text('clusterName'));
 }
 
-/** What is kept for `upgrade` never holds the issuer when the cluster does: it may have been renewed there. */
+/**
+ * What is kept for `upgrade` never holds the issuer when the cluster does: it may have been renewed there.
+ */
 export function withoutIssuer(values: Values): Values {
   return ISSUER_VALUES.reduce<Values>(withoutValue, values);
 }

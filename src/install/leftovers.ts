@@ -4,7 +4,10 @@ import { titleOf } from '../manifests/manifests.ts';
 import type { KubeObject, Resource } from '../kube/objects/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 
-/** Every kind that the chart and the CLI make, by group and version. A test holds it against what the chart renders. */
+/**
+ * Every kind that the chart and the CLI make, by group and version. A test holds it against what the chart
+ * renders.
+ */
 export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
   v1: ['Namespace', 'ServiceAccount', 'Secret', 'ConfigMap', 'Service'],
   'apps/v1': ['Deployment'],
@@ -27,7 +30,10 @@ export interface Installed {
   readonly unseen: readonly string[];
 }
 
-/** Everything in the cluster that carries Linkspan's label, of the kinds that are installed. What belongs to another object (a pod to its Deployment) goes with that and is left out. */
+/**
+ * Everything in the cluster that carries Linkspan's label, of the kinds that are installed. What belongs to
+ * another object (a pod to its Deployment) goes with that and is left out.
+ */
 export async function findInstalled(client: KubeClient): Promise<Installed> {
   const unseen: string[] = [];
   const lists = await Promise.all(
@@ -58,8 +64,9 @@ async function listOurs(
 }
 
 /**
- * What an earlier version or other values have installed and the new manifests no longer have. Only what the chart made counts (its objects say of which release they are): accounts of `allow` stay,
- * and so does an issuer, whose key nobody can make again. Pure.
+ * What an earlier version or other values have installed and the new manifests no longer have. Only what the
+ * chart made counts (its objects say of which release they are): accounts of `allow` stay, and so does an
+ * issuer, whose key nobody can make again. Pure.
  * @param home namespace of the installation
  */
 export function leftovers(
@@ -72,7 +79,8 @@ export function leftovers(
     const { labels = {}, namespace } = object.metadata ?? {};
     if (labels['app.kubernetes.io/instance'] === undefined || labels['app.kubernetes.io/name'] !== 'linkspan')
       return false;
-    // Rights are given in other namespaces too (scope.namespaces), and must not outlive the value that asked for them.
+    // Rights are given in other namespaces too (scope.namespaces), and must not outlive the value that asked
+    // for them.
     if (namespace !== undefined && namespace !== home && !RIGHTS.has(object.kind ?? '')) return false;
     if ((object as { type?: string }).type === 'kubernetes.io/tls') return false;
     return !names.has(titleOf(object));

@@ -20,7 +20,10 @@ export interface InstallRequest {
   readonly flagValues: Values;
   readonly helmFlags: HelmValueFlags;
   readonly issuerFiles: IssuerFiles | undefined;
-  /** Trust domains that are to be trusted no more: their anchors (`identity.anchors`) and `gateway.allowTrustDomains`. */
+  /**
+   * Trust domains that are to be trusted no more: their anchors (`identity.anchors`) and
+   * `gateway.allowTrustDomains`.
+   */
   readonly distrusted: readonly string[];
   readonly force: boolean;
   readonly helm: Helm;
@@ -50,7 +53,8 @@ const UNSEEN: InstallFacts = {
 /**
  * Makes the manifests; writes nothing.
  * @param client undefined with `--ignore-cluster`: nothing is looked at
- * @throws LinkspanError HELM_…, VALUES_INVALID, INSTALLED_OTHERWISE, NOT_INSTALLED, RIGHTS_MISSING, IDENTITY_…, KUBERNETES_TOO_OLD, or what the client throws
+ * @throws LinkspanError HELM_…, VALUES_INVALID, INSTALLED_OTHERWISE, NOT_INSTALLED, RIGHTS_MISSING,
+ * IDENTITY_…, KUBERNETES_TOO_OLD, or what the client throws
  */
 export async function prepare(client: KubeClient | undefined, request: InstallRequest): Promise<Prepared> {
   const { namespace, helm, version } = request;
@@ -94,7 +98,10 @@ async function valuesFor(facts: InstallFacts, request: InstallRequest): Promise<
   return gatherValues(helm, base, helmFlags);
 }
 
-/** @throws LinkspanError CONFIG_INVALID when a trust domain of its own is asked for where Linkerd's identity service says which it is */
+/**
+ * @throws LinkspanError CONFIG_INVALID when a trust domain of its own is asked for where Linkerd's identity
+ * service says which it is
+ */
 function assertOwnDomain(values: Values): void {
   if (!valueAt(values, 'clusterName') || valueAt(values, 'identity.source') !== 'linkerd') return;
   throw new LinkspanError(
@@ -130,7 +137,10 @@ function issuerNotes(
   ];
 }
 
-/** Values without what trusts some domains: their anchors, and that the gateway lets them in. @throws LinkspanError CONFIG_INVALID when nothing does */
+/**
+ * Values without what trusts some domains: their anchors, and that the gateway lets them in.
+ * @throws LinkspanError CONFIG_INVALID when nothing does
+ */
 function withoutDomains(values: Values, domains: readonly string[]): Values {
   if (domains.length === 0) return values;
   const identity = (values['identity'] ?? {}) as Values;

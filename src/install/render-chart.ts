@@ -73,7 +73,10 @@ function relabelled(object: KubeObject): KubeObject {
   return { ...object, metadata: { ...metadata, labels } };
 }
 
-/** The extension's namespace: Linkerd's CLI finds it by its label, and its pods pass the restricted Pod Security Standard. */
+/**
+ * The extension's namespace: Linkerd's CLI finds it by its label, and its pods pass the restricted Pod
+ * Security Standard.
+ */
 export function namespaceObject(name: string, podSecurity = 'restricted'): KubeObject {
   const labels = {
     [EXTENSION_LABEL]: 'multicluster',

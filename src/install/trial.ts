@@ -8,8 +8,9 @@ import { type KubeObject, pods } from '../kube/objects/resource.ts';
 import { type InstallRequest, prepare } from './prepare-install.ts';
 
 /**
- * Does what `install --apply` does, up to where it would write: everything is rendered and shown to the API server in a dry run. The pods of the Deployments are shown to it too, because it looks at
- * a Deployment without asking what its pods may (Pod Security, quotas): they would be missing later, without a word.
+ * Does what `install --apply` does, up to where it would write: everything is rendered and shown to the API
+ * server in a dry run. The pods of the Deployments are shown to it too, because it looks at a Deployment
+ * without asking what its pods may (Pod Security, quotas): they would be missing later, without a word.
  * @returns what an installation would be refused for, and what the API server warned about
  */
 export async function tryInstall(
@@ -45,7 +46,10 @@ async function refusedPod(client: KubeClient, object: KubeObject): Promise<strin
   }
 }
 
-/** A user who may not make pods, or a namespace so new that it has no account, is not told what the rules say of them. */
+/**
+ * A user who may not make pods, or a namespace so new that it has no account, is not told what the rules say
+ * of them.
+ */
 function isRefusal(error: unknown): error is KubeApiError {
   if (!(error instanceof KubeApiError) || !isForbidden(error)) return false;
   return !/cannot (create|patch) |error looking up service account/.test(error.answer);

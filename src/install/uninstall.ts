@@ -61,7 +61,9 @@ async function listLinks(client: KubeClient): Promise<LinkObject[]> {
   return (await orUndefined(client.list(links)))?.items ?? [];
 }
 
-/** Kinds by which people use a namespace. Others belong to one of these, or say nothing about who is there. */
+/**
+ * Kinds by which people use a namespace. Others belong to one of these, or say nothing about who is there.
+ */
 const USED_BY: Readonly<Record<string, readonly string[]>> = {
   v1: ['Pod', 'Service', 'Secret', 'ConfigMap', 'ServiceAccount', 'PersistentVolumeClaim'],
   'apps/v1': ['Deployment', 'StatefulSet', 'DaemonSet'],
@@ -91,7 +93,10 @@ async function othersIn(
   return lists.flat(2).filter((object) => !known.has(titleOf(object)) && !isPartOfNamespace(object));
 }
 
-/** What every namespace has, what belongs to another object, and what Linkspan itself keeps there (credentials of Links that are gone). */
+/**
+ * What every namespace has, what belongs to another object, and what Linkspan itself keeps there (credentials
+ * of Links that are gone).
+ */
 function isPartOfNamespace(object: KubeObject): boolean {
   const { name, ownerReferences = [] } = object.metadata ?? {};
   return (

@@ -66,7 +66,8 @@ function isMap(value: unknown): value is Values {
 }
 
 /**
- * `base` with what helm's value flags say on top. helm reads them itself, by a chart that prints its values: there is one way to understand `--set a.b[1]=c\,d`.
+ * `base` with what helm's value flags say on top. helm reads them itself, by a chart that prints its values:
+ * there is one way to understand `--set a.b[1]=c\,d`.
  * @throws LinkspanError VALUES_INVALID, HELM_MISSING
  */
 export async function gatherValues(helm: Helm, base: Values, flags: HelmValueFlags): Promise<Values> {

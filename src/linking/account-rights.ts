@@ -5,7 +5,10 @@ import { keyOf } from '../kube/objects/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import type { AccountRef } from './token.ts';
 
-/** What whoever mirrors must be able to read in the target cluster. @param namespaces where; undefined: everywhere */
+/**
+ * What whoever mirrors must be able to read in the target cluster.
+ * @param namespaces where; undefined: everywhere
+ */
 export function mirroringRights(namespaces: readonly string[] | undefined): V1ResourceAttributes[] {
   const read = (group: string, resource: string): V1ResourceAttributes[] =>
     ['list', 'watch'].flatMap((verb) => inEach(namespaces, { group, resource, verb }));
@@ -20,7 +23,10 @@ function inEach(
   return namespaces?.map((namespace) => ({ ...right, namespace })) ?? [right];
 }
 
-/** What the account of a Link must be able to do in the target cluster; the right to renew its token comes last. */
+/**
+ * What the account of a Link must be able to do in the target cluster; the right to renew its token comes
+ * last.
+ */
 export function neededRights(
   account: AccountRef,
   renewsItself: boolean,
@@ -37,7 +43,8 @@ export function neededRights(
 /**
  * Asks the target whether an account may do what a Link needs of it, before anything depends on it.
  * @param client of the target, with the account's own token
- * @throws LinkspanError ACCOUNT_RIGHTS_MISSING with everything that it may not, or what the client throws (KUBE_UNAUTHORIZED: the token is no good)
+ * @throws LinkspanError ACCOUNT_RIGHTS_MISSING with everything that it may not, or what the client throws
+ * (KUBE_UNAUTHORIZED: the token is no good)
  */
 export async function assertRights(
   client: KubeClient,

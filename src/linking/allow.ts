@@ -11,8 +11,9 @@ import {
 import type { AccountRef } from './token.ts';
 
 /**
- * Makes sure that an account is new: a second consumer with the account of the first could not be told from it, nor be cut off alone. Its cluster-wide binding is
- * looked at too: with one name in two namespaces the second would take the rights of the first away.
+ * Makes sure that an account is new: a second consumer with the account of the first could not be told from
+ * it, nor be cut off alone. Its cluster-wide binding is looked at too: with one name in two namespaces the
+ * second would take the rights of the first away.
  * @throws LinkspanError SERVICE_ACCOUNT_EXISTS
  */
 export async function assertNewAccount(client: KubeClient, account: AccountRef): Promise<void> {
@@ -33,7 +34,8 @@ export async function assertNewAccount(client: KubeClient, account: AccountRef):
 }
 
 /**
- * The rights that an earlier run of `allow` gave an account, and this one does not: narrower means narrower. Also those of the whole cluster, when it reads some namespaces only from now on.
+ * The rights that an earlier run of `allow` gave an account, and this one does not: narrower means narrower.
+ * Also those of the whole cluster, when it reads some namespaces only from now on.
  * @param manifests what it has from now on
  * @returns bindings first, then what they bind; empty where there is nothing to take back
  */

@@ -5,7 +5,10 @@ import { withoutEnd } from '../base/text.ts';
 /** Names that Docker gives the machine it runs on. */
 const THIS_MACHINE = new Set(['localhost', 'kubernetes.docker.internal', 'host.docker.internal']);
 
-/** Why pods of another cluster cannot reach an API server at this URL; undefined where nothing speaks against it. */
+/**
+ * Why pods of another cluster cannot reach an API server at this URL; undefined where nothing speaks against
+ * it.
+ */
 export function unreachableFromPods(server: string): string | undefined {
   const host = (URL.parse(server)?.hostname ?? '').replace(/^\[|\]$/g, '').toLowerCase();
   if (isLoopback(host) || THIS_MACHINE.has(host) || host.endsWith('.localhost'))
@@ -23,7 +26,8 @@ function isLoopback(host: string): boolean {
 }
 
 /**
- * The address under which the source cluster's pods reach the target's API server: what a person says, else the kubeconfig's.
+ * The address under which the source cluster's pods reach the target's API server: what a person says, else
+ * the kubeconfig's.
  * @param inCluster whether the kubeconfig is a pod's own account, whose address is a ClusterIP
  * @throws LinkspanError API_SERVER_ADDRESS_LOCAL where the kubeconfig's cannot work for them
  */

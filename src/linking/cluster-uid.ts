@@ -1,7 +1,10 @@
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { services } from '../kube/objects/resource.ts';
 
-/** What tells one cluster from another: the UID of its `default/kubernetes` Service, made with its etcd. Undefined where it may not be read, or is not there yet. */
+/**
+ * What tells one cluster from another: the UID of its `default/kubernetes` Service, made with its etcd.
+ * Undefined where it may not be read, or is not there yet.
+ */
 export async function clusterUid(client: KubeClient, signal?: AbortSignal): Promise<string | undefined> {
   try {
     const ref = { namespace: 'default', name: 'kubernetes' };

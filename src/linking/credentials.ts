@@ -40,14 +40,20 @@ export function accessFromSecret(secret: V1Secret): ClusterAccess {
   }
 }
 
-/** Whether two ways to reach a cluster differ in nothing but the token: a client of the one goes on with the token of the other. */
+/**
+ * Whether two ways to reach a cluster differ in nothing but the token: a client of the one goes on with the
+ * token of the other.
+ */
 export function differsInToken(a: ClusterAccess, b: ClusterAccess): boolean {
   if (a.bearer === undefined || b.bearer === undefined) return false;
   const rest = (access: ClusterAccess) => ({ ...access, auth: undefined, bearer: undefined });
   return isDeepStrictEqual(rest(a), rest(b));
 }
 
-/** The kubeconfig with another token for the user of its current context; everything else stays as it was written. */
+/**
+ * The kubeconfig with another token for the user of its current context; everything else stays as it was
+ * written.
+ */
 export function kubeconfigWithToken(kubeconfig: string, token: string): string {
   const document = parseDocument(kubeconfig);
   const {

@@ -21,7 +21,8 @@ export type GatewayDecision =
   | { readonly kind: 'refused'; readonly message: string };
 
 /**
- * Whether the source's admin has allowed a gateway that an export names. What the target says of it only picks one that the admin wrote down: addresses, port and identity that are used are the admin's. Pure.
+ * Whether the source's admin has allowed a gateway that an export names. What the target says of it only
+ * picks one that the admin wrote down: addresses, port and identity that are used are the admin's. Pure.
  * @param gateway `namespace/name`, for the message
  */
 export function decideGateway(
@@ -45,7 +46,9 @@ export function decideGateway(
   };
 }
 
-/** One port, one identity, and an address in common: others that a load balancer has got since are not used. */
+/**
+ * One port, one identity, and an address in common: others that a load balancer has got since are not used.
+ */
 function agrees(
   named: TargetGatewayFacts,
   known: Pick<AllowedGateway, 'addresses' | 'port' | 'identity'>,
@@ -69,7 +72,11 @@ export function gatewayText({
 export const MAX_NAMED = 32;
 const MAX_PAGES = 200;
 
-/** Reads which gateways the exports of a target name. Every Service is looked at, as annotations cannot be selected by. @throws what the client throws */
+/**
+ * Reads which gateways the exports of a target name. Every Service is looked at, as annotations cannot be
+ * selected by.
+ * @throws what the client throws
+ */
 export async function readNamedGateways(client: KubeClient): Promise<NamedGateway[]> {
   const counts = new Map<string, number>();
   let pages = 0;
@@ -102,7 +109,10 @@ async function readOne(
   }
 }
 
-/** What `link` writes down of a target's named gateways: those that are not the Link's own, with addresses that another cluster can have. */
+/**
+ * What `link` writes down of a target's named gateways: those that are not the Link's own, with addresses
+ * that another cluster can have.
+ */
 export function gatewaysToAllow(
   named: readonly NamedGateway[],
   own: Pick<AllowedGateway, 'addresses' | 'port' | 'identity'> | undefined,

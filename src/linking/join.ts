@@ -14,7 +14,11 @@ import { linkRefusal, type SourceFacts } from './source-verdict.ts';
 export interface Direction {
   readonly target: Cluster;
   readonly source: Cluster;
-  /** What is asked for, once it is known whether the source has a Linkerd control plane that wants credentials too. @throws LinkspanError when the two do not go together */
+  /**
+   * What is asked for, once it is known whether the source has a Linkerd control plane that wants credentials
+   * too.
+   * @throws LinkspanError when the two do not go together
+   */
   readonly request: (linkerdInSource: boolean) => LinkRequest;
   readonly rebuilt: boolean;
   readonly force: boolean;
@@ -28,7 +32,10 @@ export interface PreparedLink {
   readonly manifests: readonly KubeObject[];
   /** The Link as it is, if there is one. */
   readonly existing: LinkObject | undefined;
-  /** Whether a controller that knows the Link already has to take other credentials up: what its status says is then about the old ones. */
+  /**
+   * Whether a controller that knows the Link already has to take other credentials up: what its status says
+   * is then about the old ones.
+   */
   readonly replacesCredentials: boolean;
 }
 
@@ -66,7 +73,9 @@ export async function prepareLink(
 }
 
 /**
- * Applies a Link and its Secrets in the source. A Link that is there gets the new spec as a whole: applied field by field, labels of its former selectors would stay for as long as the one who wrote them (`kubectl apply`) owns them.
+ * Applies a Link and its Secrets in the source. A Link that is there gets the new spec as a whole: applied
+ * field by field, labels of its former selectors would stay for as long as the one who wrote them
+ * (`kubectl apply`) owns them.
  * @throws what the API server refuses; with `dryRun` that is all that happens
  */
 export async function applyLink(prepared: PreparedLink, dryRun: boolean): Promise<Applied[]> {

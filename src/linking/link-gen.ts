@@ -55,7 +55,8 @@ export interface TargetFacts {
 
 /**
  * Reads what a Link needs from the target cluster.
- * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, LINKERD_CONFIG_INVALID, SERVICE_ACCOUNT_MISSING, SERVICE_ACCOUNT_TOKEN_MISSING, TOKEN_REFUSED, or what the client throws
+ * @throws LinkspanError GATEWAY_NOT_FOUND, GATEWAY_INCOMPLETE, LINKERD_CONFIG_INVALID,
+ * SERVICE_ACCOUNT_MISSING, SERVICE_ACCOUNT_TOKEN_MISSING, TOKEN_REFUSED, or what the client throws
  */
 export async function gatherTargetFacts(client: KubeClient, options: GatherOptions): Promise<TargetFacts> {
   const [uid, gateway, linkerd] = await Promise.all([
@@ -94,7 +95,10 @@ async function readToken(client: KubeClient, options: GatherOptions): Promise<st
   return tokenOf(items, serviceAccount, namespace);
 }
 
-/** The bearer token of a ServiceAccount, from whichever token Secret names it. @throws LinkspanError SERVICE_ACCOUNT_TOKEN_MISSING */
+/**
+ * The bearer token of a ServiceAccount, from whichever token Secret names it.
+ * @throws LinkspanError SERVICE_ACCOUNT_TOKEN_MISSING
+ */
 export function tokenOf(candidates: readonly V1Secret[], serviceAccount: string, namespace: string): string {
   const own = candidates.filter(
     ({ metadata }) => readAnnotation(metadata?.annotations, ACCOUNT_NAME) === serviceAccount,
@@ -127,7 +131,10 @@ async function readGateway(client: KubeClient, options: LinkGatewayOptions): Pro
   }
 }
 
-/** The gateway's facts from its Service: annotations, named ports, addresses. @throws LinkspanError GATEWAY_INCOMPLETE */
+/**
+ * The gateway's facts from its Service: annotations, named ports, addresses.
+ * @throws LinkspanError GATEWAY_INCOMPLETE
+ */
 export function gatewayFacts(service: V1Service, options: LinkGatewayOptions): TargetGatewayFacts {
   const name = `${options.name}.${options.namespace}`;
   const incomplete = (what: string) => new LinkspanError('GATEWAY_INCOMPLETE', `gateway ${name} ${what}`);
@@ -151,7 +158,10 @@ export function gatewayFacts(service: V1Service, options: LinkGatewayOptions): T
   };
 }
 
-/** `3` → `3s`, as Linkerd's Links have it: its controller takes Go's durations only, which have a unit and know no days. */
+/**
+ * `3` → `3s`, as Linkerd's Links have it: its controller takes Go's durations only, which have a unit and
+ * know no days.
+ */
 function probePeriod(text: string): string | undefined {
   const ms = parseDuration(text);
   if (ms === undefined || ms === 0) return undefined;
@@ -176,7 +186,10 @@ function reachablePort(
   return port.nodePort;
 }
 
-/** What Linkerd's control plane says of its cluster; undefined where it is not installed. @throws LinkspanError LINKERD_CONFIG_INVALID */
+/**
+ * What Linkerd's control plane says of its cluster; undefined where it is not installed.
+ * @throws LinkspanError LINKERD_CONFIG_INVALID
+ */
 export async function readLinkerd(client: KubeClient, namespace: string): Promise<TargetFacts['linkerd']> {
   try {
     const config = await client.get(configMaps, { namespace, name: 'linkerd-config' });

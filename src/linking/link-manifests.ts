@@ -68,7 +68,8 @@ export function credentialsName(clusterName: string): string {
 }
 
 /**
- * The objects that are applied to the source cluster: the controller's Secret, the destination controller's Secret, the Link.
+ * The objects that are applied to the source cluster: the controller's Secret, the destination controller's
+ * Secret, the Link.
  * @throws LinkspanError LINK_INVALID when no controller could use such a Link, before somebody applies it
  */
 export function linkManifests(facts: LinkManifestFacts): KubeObject[] {

@@ -30,7 +30,10 @@ export interface LinkRequest {
   readonly clusterDomain: string | undefined;
   readonly trustDomain: string | undefined;
   readonly destinationCredentials: boolean;
-  /** Whether the gateways that the target's exports name by annotation now go into the Link's list of allowed ones. */
+  /**
+   * Whether the gateways that the target's exports name by annotation now go into the Link's list of allowed
+   * ones.
+   */
   readonly importGateways: boolean;
   /** Life of the token, milliseconds; undefined: it never ends. */
   readonly tokenTtlMs: number | undefined;
@@ -44,8 +47,10 @@ export interface Cluster {
 }
 
 /**
- * Reads in the target what a Link needs. The account's rights are checked where a Link that lacks them would come to nothing.
- * @param thorough whether mirroring's rights are checked too, and not only that a token of limited life can be renewed
+ * Reads in the target what a Link needs. The account's rights are checked where a Link that lacks them would
+ * come to nothing.
+ * @param thorough whether mirroring's rights are checked too, and not only that a token of limited life can
+ * be renewed
  * @throws LinkspanError as `gatherTargetFacts` and `assertRights` do, or API_SERVER_ADDRESS_LOCAL
  */
 export async function readTarget(

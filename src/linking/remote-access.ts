@@ -7,7 +7,8 @@ import type { AccountRef } from './token.ts';
 const READ = ['get', 'list', 'watch'];
 
 /**
- * What a source cluster may do in a target: read what is exported, nothing else. Endpoints say what slices say; Linkerd's mirror controller lists them and ends after 60 s if it may not
+ * What a source cluster may do in a target: read what is exported, nothing else. Endpoints say what slices
+ * say; Linkerd's mirror controller lists them and ends after 60 s if it may not
  * (test/integration/linkerd-programs.test.ts).
  */
 export const MIRROR_RULES: readonly V1PolicyRule[] = [
@@ -16,8 +17,10 @@ export const MIRROR_RULES: readonly V1PolicyRule[] = [
 ];
 
 /**
- * What a source that runs Linkerd wants beside that: its destination controller for flat mirrors, its `check` for the trust anchors
- * (linkerd2 `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`, less the right to write Events: the account stays one that reads).
+ * What a source that runs Linkerd wants beside that: its destination controller for flat mirrors, its `check`
+ * for the trust anchors (linkerd2
+ * `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`, less the right
+ * to write Events: the account stays one that reads).
  */
 export const LINKERD_RULES: readonly V1PolicyRule[] = [
   { apiGroups: [''], resources: ['pods'], verbs: READ },
@@ -36,7 +39,10 @@ export interface RemoteAccess {
   readonly account: AccountRef;
   /** Also what Linkerd in the source reads; it reads it everywhere, so not together with `namespaces`. */
   readonly linkerd: boolean;
-  /** Tokens of limited life, which the account may renew for itself, instead of a token Secret that never expires. */
+  /**
+   * Tokens of limited life, which the account may renew for itself, instead of a token Secret that never
+   * expires.
+   */
   readonly boundTokens: boolean;
   /** Namespaces that it may read, with a Role in each; undefined: all. */
   readonly namespaces?: readonly string[] | undefined;

@@ -68,7 +68,9 @@ function own({ links = [] }: SourceFacts, { clusterName }: WantedLink): LinkObje
   return links.find(({ metadata }) => metadata?.name === clusterName);
 }
 
-/** The name stands for a cluster already, and this is another one: its mirrors would be taken for this one's. */
+/**
+ * The name stands for a cluster already, and this is another one: its mirrors would be taken for this one's.
+ */
 function otherCluster(source: SourceFacts, wanted: WantedLink): LinkspanError | undefined {
   const known = own(source, wanted)?.status?.targetClusterUID;
   if (wanted.rebuilt || known === undefined || wanted.targetUid === undefined) return undefined;

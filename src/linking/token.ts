@@ -2,7 +2,10 @@ import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { keyOf, serviceAccounts, type KubeObject } from '../kube/objects/resource.ts';
 
-/** Shortest life of a token that API servers grant (`expirationSeconds` of a TokenRequest must not be below 600). */
+/**
+ * Shortest life of a token that API servers grant (`expirationSeconds` of a TokenRequest must not be below
+ * 600).
+ */
 export const MIN_TOKEN_TTL_MS = 600_000;
 
 /** A ServiceAccount. */
@@ -11,13 +14,19 @@ export interface AccountRef {
   readonly name: string;
 }
 
-/** authentication.k8s.io/v1; client-node's type demands audiences, for which the API server's own are the default. */
+/**
+ * authentication.k8s.io/v1; client-node's type demands audiences, for which the API server's own are the
+ * default.
+ */
 interface TokenRequest extends KubeObject {
   readonly spec: { readonly expirationSeconds: number };
   readonly status?: { readonly token?: string };
 }
 
-/** What a ServiceAccount's token says about itself. It is read, not verified: verifying is the API server's. Times in milliseconds since the epoch, of the target's clock. */
+/**
+ * What a ServiceAccount's token says about itself. It is read, not verified: verifying is the API server's.
+ * Times in milliseconds since the epoch, of the target's clock.
+ */
 export interface TokenFacts {
   readonly account: AccountRef | undefined;
   readonly issuedAt: number | undefined;
@@ -25,7 +34,9 @@ export interface TokenFacts {
   readonly expiresAt: number | undefined;
 }
 
-/** Reads the claims of a token (RFC 7519). Never throws: any other kind of token says nothing about itself. */
+/**
+ * Reads the claims of a token (RFC 7519). Never throws: any other kind of token says nothing about itself.
+ */
 export function tokenFacts(token: string): TokenFacts {
   const claims = claimsOf(token);
   const [, namespace, name] =
@@ -50,8 +61,10 @@ function claimsOf(token: string): Readonly<Record<string, unknown>> {
 }
 
 /**
- * Asks the API server for a token of limited life (the TokenRequest API). It may grant a shorter life than was asked for.
- * @throws LinkspanError SERVICE_ACCOUNT_MISSING, TOKEN_REFUSED when this account may not `create` serviceaccounts/token, or what the client throws
+ * Asks the API server for a token of limited life (the TokenRequest API). It may grant a shorter life than
+ * was asked for.
+ * @throws LinkspanError SERVICE_ACCOUNT_MISSING, TOKEN_REFUSED when this account may not `create`
+ * serviceaccounts/token, or what the client throws
  */
 export async function requestToken(
   client: KubeClient,

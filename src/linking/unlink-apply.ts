@@ -24,8 +24,10 @@ export interface UnlinkOptions {
 }
 
 /**
- * Unlinks: the Link, then what it made (by the controller where one runs, so that federated Services are put right too), then its credentials.
- * @throws LinkspanError UNLINK_INCOMPLETE when something is still there in the end; or what the API server refuses, before anything is deleted
+ * Unlinks: the Link, then what it made (by the controller where one runs, so that federated Services are put
+ * right too), then its credentials.
+ * @throws LinkspanError UNLINK_INCOMPLETE when something is still there in the end; or what the API server
+ * refuses, before anything is deleted
  */
 export async function applyUnlink(
   request: UnlinkRequest,

@@ -138,7 +138,8 @@ export interface UnlinkPlan {
 }
 
 /**
- * Decides what goes, and in which order. Pure. Only what exists is named, and nothing that another Link stands for.
+ * Decides what goes, and in which order. Pure. Only what exists is named, and nothing that another Link
+ * stands for.
  * @param now of the API server's clock, milliseconds since the epoch
  * @throws LinkspanError LINK_NOT_FOUND when there is nothing of this Link
  */
@@ -200,8 +201,8 @@ function isOurs({ status }: LinkObject): boolean {
 }
 
 /**
- * Whether somebody renews the Lease. Its `renewTime` is of its holder's clock, which may be any; when it was last written is of the API
- * server's, as `now` is.
+ * Whether somebody renews the Lease. Its `renewTime` is of its holder's clock, which may be any; when it was
+ * last written is of the API server's, as `now` is.
  */
 function isHeld(lease: V1Lease | undefined, now: number): boolean {
   const { holderIdentity = '', leaseDurationSeconds = 30 } = lease?.spec ?? {};

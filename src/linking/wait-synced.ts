@@ -6,7 +6,10 @@ import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { LINK_CONDITIONS, type Condition } from '../api/link/link-status.ts';
 
 const POLL_MS = 500;
-/** For so long a Link whose credentials were replaced must look well: what its status says at first may be about the old ones. */
+/**
+ * For so long a Link whose credentials were replaced must look well: what its status says at first may be
+ * about the old ones.
+ */
 const HOLD_MS = 7000;
 
 /** Where a Link stands. */
@@ -39,7 +42,10 @@ function currentConditions({ metadata, status }: LinkObject): Condition[] {
   );
 }
 
-/** Whether a Link is not yet what it can be. A dead gateway and Services that cannot be mirrored stay so, however long one waits. */
+/**
+ * Whether a Link is not yet what it can be. A dead gateway and Services that cannot be mirrored stay so,
+ * however long one waits.
+ */
 function blocks({ type, status, reason }: Condition): boolean {
   if (type === 'GatewayAlive') return reason === 'Waiting';
   if (type === 'Synced') return status !== 'True' && reason !== 'SomeNotMirrored';

@@ -29,7 +29,8 @@ interface Crd extends KubeObject {
 
 /**
  * What the API server knows of each object: the resource of its kind, and the object that is there.
- * @throws LinkspanError KIND_NOT_SERVED with every kind that neither the API server nor a CRD of the set has; KUBE_FORBIDDEN becomes "nothing there": the rights are asked about next
+ * @throws LinkspanError KIND_NOT_SERVED with every kind that neither the API server nor a CRD of the set has;
+ * KUBE_FORBIDDEN becomes "nothing there": the rights are asked about next
  */
 export async function findCandidates(
   client: KubeClient,

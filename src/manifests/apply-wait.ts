@@ -11,7 +11,10 @@ import { resourcesOf } from '../kube/client/served-kinds.ts';
 /** Time between two looks, milliseconds. */
 const POLL_MS = 200;
 
-/** Waits until the kind of a new CRD is served. @throws LinkspanError KIND_NOT_SERVED when it is not in time */
+/**
+ * Waits until the kind of a new CRD is served.
+ * @throws LinkspanError KIND_NOT_SERVED when it is not in time
+ */
 export async function awaitServed(
   client: KubeClient,
   { apiVersion = '', kind = '' }: KubeObject,
@@ -31,7 +34,10 @@ export async function awaitServed(
   }
 }
 
-/** Waits until all of them are gone. @throws LinkspanError DELETE_INCOMPLETE with what is left, and the finalizers that hold it */
+/**
+ * Waits until all of them are gone.
+ * @throws LinkspanError DELETE_INCOMPLETE with what is left, and the finalizers that hold it
+ */
 export async function awaitGone(
   client: KubeClient,
   deleted: readonly Candidate[],

@@ -33,12 +33,14 @@ export interface Applied {
 }
 
 /**
- * Applies objects, all or nothing: who the user is, whose the objects are that are there already, and whether the API server would take each (a dry run on the server) is known before anything is
- * written. Objects whose Namespace or CRD comes with them can only be asked about once that is there: it is made first, and taken away again when they are refused. With `dryRun` those are left
- * unasked.
+ * Applies objects, all or nothing: who the user is, whose the objects are that are there already, and whether
+ * the API server would take each (a dry run on the server) is known before anything is written. Objects whose
+ * Namespace or CRD comes with them can only be asked about once that is there: it is made first, and taken
+ * away again when they are refused. With `dryRun` those are left unasked.
  *
  * Order: Namespaces, CRDs, accounts, RBAC, configuration, the rest.
- * @throws LinkspanError KIND_NOT_SERVED, RIGHTS_MISSING, APPLY_FOREIGN, APPLY_CONFLICT, APPLY_REFUSED, all before anything is written; APPLY_INCOMPLETE when writing itself fails; or what the client throws
+ * @throws LinkspanError KIND_NOT_SERVED, RIGHTS_MISSING, APPLY_FOREIGN, APPLY_CONFLICT, APPLY_REFUSED, all
+ * before anything is written; APPLY_INCOMPLETE when writing itself fails; or what the client throws
  */
 export async function applyAll(
   client: KubeClient,
@@ -85,7 +87,8 @@ function assertOurs(found: readonly Candidate[], options: ApplyOptions): void {
     throw new LinkspanError('APPLY_REFUSED', `being deleted: ${list(leaving)}`, {
       hint: 'Wait until it is gone, and repeat the command.',
     });
-  // The mark stays, whoever writes; a dry run does not tell, since its field is taken over only when it is written.
+  // The mark stays, whoever writes; a dry run does not tell, since its field is taken over only when it is
+  // written.
   const immutable = found.filter(({ existing }) => isImmutable(existing));
   if (immutable.length > 0)
     throw new LinkspanError('APPLY_REFUSED', `immutable: ${list(immutable)}`, {
@@ -137,8 +140,9 @@ async function assertAccepted(
 }
 
 /**
- * The API server looks at the rules of a binding's role before it lets somebody without the right to `bind` grant it; a role that is not there yet cannot be looked at. The dry run of the role itself
- * has asked the same: nobody makes a role with more rights than one's own.
+ * The API server looks at the rules of a binding's role before it lets somebody without the right to `bind`
+ * grant it; a role that is not there yet cannot be looked at. The dry run of the role itself has asked the
+ * same: nobody makes a role with more rights than one's own.
  */
 function isBindingOfNewRole(
   { object }: Candidate,
@@ -159,7 +163,8 @@ function refusalText(error: KubeApiError): string {
 }
 
 /**
- * One apply. Fields that an installer of the same manifests keeps are taken over; those of anybody else (a person's `kubectl scale`, an autoscaler) are a conflict.
+ * One apply. Fields that an installer of the same manifests keeps are taken over; those of anybody else (a
+ * person's `kubectl scale`, an autoscaler) are a conflict.
  */
 async function patch(
   client: KubeClient,
@@ -190,7 +195,10 @@ function isOnlyWithInstallers({ causes }: KubeApiError): boolean {
   return isWithInstallers(conflicts.map(({ message = '' }) => message));
 }
 
-/** Takes over the fields that installers have written, so that those which are no longer in the manifest go. A Namespace is shared: its other labels stay. */
+/**
+ * Takes over the fields that installers have written, so that those which are no longer in the manifest go. A
+ * Namespace is shared: its other labels stay.
+ */
 async function adopt(client: KubeClient, candidate: Candidate, options: ApplyOptions): Promise<void> {
   const { existing, resource } = candidate;
   if (existing === undefined || resource === undefined || existing.kind === 'Namespace') return;
@@ -204,7 +212,10 @@ async function adopt(client: KubeClient, candidate: Candidate, options: ApplyOpt
   await client.patch(resource, refOf(existing), body, { type: 'json', fieldManager: options.fieldManager });
 }
 
-/** Applies the Namespaces and CRDs that are new and that other objects need; `made` has those that were, also when it throws. */
+/**
+ * Applies the Namespaces and CRDs that are new and that other objects need; `made` has those that were, also
+ * when it throws.
+ */
 async function makePrerequisites(
   client: KubeClient,
   found: readonly Candidate[],
@@ -293,10 +304,12 @@ export interface DeleteOptions {
 }
 
 /**
- * Deletes objects in the opposite order of applying, those of one kind several at once; those that are gone already do not matter. Every deletion is asked about first (rights, and a dry run on the
- * server). An object with a UID is deleted only if it still is that one.
+ * Deletes objects in the opposite order of applying, those of one kind several at once; those that are gone
+ * already do not matter. Every deletion is asked about first (rights, and a dry run on the server). An object
+ * with a UID is deleted only if it still is that one.
  * @returns those that were there
- * @throws LinkspanError RIGHTS_MISSING, APPLY_REFUSED before anything is deleted; DELETE_INCOMPLETE when some are still there after `waitMs`; or what the client throws
+ * @throws LinkspanError RIGHTS_MISSING, APPLY_REFUSED before anything is deleted; DELETE_INCOMPLETE when some
+ * are still there after `waitMs`; or what the client throws
  */
 export async function deleteAll(
   client: KubeClient,

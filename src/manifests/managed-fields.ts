@@ -5,8 +5,8 @@ import { MANAGER } from '../api/names.ts';
 const INSTALLERS: ReadonlySet<string> = new Set(['kubectl', 'kubectl-client-side-apply', 'helm', 'linkspan']);
 
 /**
- * Whether conflicts (messages of an API server) are with installers only, or with our own controller: what it writes of such an object (a renewed token) it writes anew, so that a person's word goes
- * first.
+ * Whether conflicts (messages of an API server) are with installers only, or with our own controller: what it
+ * writes of such an object (a renewed token) it writes anew, so that a person's word goes first.
  */
 export function isWithInstallers(messages: readonly string[]): boolean {
   // `kubectl scale` is of the same name as `kubectl apply --server-side`, but writes by a subresource.
@@ -18,8 +18,10 @@ export function isWithInstallers(messages: readonly string[]): boolean {
 }
 
 /**
- * Who owns which field once `manager` has taken over what installers have written, so that fields which the new manifest no longer has go when it is applied: with their old owner they would stay
- * (a container of the old Deployment beside the new one). As kubectl does it when it changes from client-side to server-side apply.
+ * Who owns which field once `manager` has taken over what installers have written, so that fields which the
+ * new manifest no longer has go when it is applied: with their old owner they would stay (a container of the
+ * old Deployment beside the new one). As kubectl does it when it changes from client-side to server-side
+ * apply.
  * @returns undefined when there is nothing to take over
  */
 export function adoptedFields(

@@ -83,8 +83,9 @@ export function stubOfListed(resource: Resource<KubeObject>, ref: ObjectRef): Ku
 }
 
 /**
- * Whether an object that is there belongs to Linkspan or to Linkerd's multicluster extension, so that it may be changed: by its labels and annotations, by its type or group, or because `fieldManager`
- * has written it before.
+ * Whether an object that is there belongs to Linkspan or to Linkerd's multicluster extension, so that it may
+ * be changed: by its labels and annotations, by its type or group, or because `fieldManager` has written it
+ * before.
  */
 export function isOurs(existing: KubeObject, fieldManager: string): boolean {
   const { labels = {}, annotations = {}, managedFields = [] } = existing.metadata ?? {};

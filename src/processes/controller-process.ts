@@ -113,7 +113,10 @@ function explain(controller: MirrorController, query: URLSearchParams): Explanat
   return explainName(controller, query.get('namespace') ?? 'default', query.get('name') ?? '');
 }
 
-/** Asks until the API server can say whether Linkerd is there; undefined when the process was stopped meanwhile. */
+/**
+ * Asks until the API server can say whether Linkerd is there; undefined when the process was stopped
+ * meanwhile.
+ */
 async function detectMesh(options: ControllerProcess, signal: AbortSignal): Promise<boolean | undefined> {
   const { access, log, dataPath, namespace } = options;
   const client = new KubeClient(access, { clock: systemClock, random: Math.random });

@@ -12,11 +12,15 @@ const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const ZONE_TIMEOUT_MS = 5000;
 
 /**
- * Which pods are spoken to as a mesh; undefined = none. An identity that our own controller has issued is one that Linkerd's proxies have no reason to trust: such a gateway has to be told.
+ * Which pods are spoken to as a mesh; undefined = none. An identity that our own controller has issued is one
+ * that Linkerd's proxies have no reason to trust: such a gateway has to be told.
  */
 export function meshSettings(
   settings: {
-    /** Whether pods are looked at for proxies of a mesh; `auto`: where the gateway has an identity of that mesh. */
+    /**
+     * Whether pods are looked at for proxies of a mesh; `auto`: where the gateway has an identity of that
+     * mesh.
+     */
     readonly mesh: 'auto' | 'on' | 'off';
     /** Where the gateway's own identity comes from. */
     readonly identity: 'dir' | 'linkerd' | 'csr';
@@ -31,7 +35,10 @@ export function meshSettings(
   return { ...own, detect: mesh === 'auto' };
 }
 
-/** The zone of the node that `NODE_NAME` names (downward API `spec.nodeName`); undefined where that is not known. */
+/**
+ * The zone of the node that `NODE_NAME` names (downward API `spec.nodeName`); undefined where that is not
+ * known.
+ */
 export async function ownZone(
   client: KubeClient,
   env: NodeJS.ProcessEnv,

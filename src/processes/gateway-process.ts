@@ -93,7 +93,10 @@ export async function runAlone(run: GatewayRun): Promise<void> {
   }
 }
 
-/** One of several processes on the same port. It listens when it is ready, so that a replaced worker never refuses what the others would have served. */
+/**
+ * One of several processes on the same port. It listens when it is ready, so that a replaced worker never
+ * refuses what the others would have served.
+ */
 export async function runWorker(run: GatewayRun): Promise<void> {
   // Signals from a terminal reach every process of the group; the parent says when to stop.
   process.on('SIGINT', () => undefined);
@@ -116,7 +119,9 @@ export async function runWorker(run: GatewayRun): Promise<void> {
   }
 }
 
-/** Several processes on the same port; this one serves the admin port for all of them and carries no traffic. */
+/**
+ * Several processes on the same port; this one serves the admin port for all of them and carries no traffic.
+ */
 export async function runWorkers(run: GatewayRun): Promise<void> {
   for (const address of [run.listen, ...run.listeners.map((listener) => listener.address)]) {
     if (address.port === 0)
@@ -242,7 +247,8 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
-  // It is reached from other networks through the load balancer: what is exported, and to whom, is not for everybody there.
+  // It is reached from other networks through the load balancer: what is exported, and to whom, is not for
+  // everybody there.
   const probe = await startAdmin({
     address: run.probe,
     reasons: false,

@@ -55,7 +55,10 @@ interface Running {
   stop(): Promise<void>;
 }
 
-/** Signs and publishes the trust anchors, when there is an --issuer-dir. What issues is loaded only then: the ASN.1 library takes 48 MB. */
+/**
+ * Signs and publishes the trust anchors, when there is an --issuer-dir. What issues is loaded only then: the
+ * ASN.1 library takes 48 MB.
+ */
 async function startSigner(options: SignerProcess, registry: Registry): Promise<Running | undefined> {
   const { access, log, issuerDir } = options;
   if (issuerDir === undefined) return undefined;

@@ -11,8 +11,9 @@ export const MAX_ADMIN_HEAD_BYTES = 16 * 1024;
 export const IDLE_MS = 75_000;
 
 /**
- * Serves a connection whose client speaks HTTP/2 with prior knowledge, as Linkerd's proxies do towards each other; a request that says `l5d-orig-proto` is HTTP/1.1 to whoever made it, and is answered
- * so (wire protocol 1.8 and 2). Every session is small: one prober needs one stream.
+ * Serves a connection whose client speaks HTTP/2 with prior knowledge, as Linkerd's proxies do towards each
+ * other; a request that says `l5d-orig-proto` is HTTP/1.1 to whoever made it, and is answered so (wire
+ * protocol 1.8 and 2). Every session is small: one prober needs one stream.
  */
 export function serveHttp2(socket: Socket, pages: AdminPages, local: boolean): void {
   const session = http2.performServerHandshake(socket, {

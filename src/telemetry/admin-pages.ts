@@ -66,7 +66,8 @@ interface Page {
 }
 
 /**
- * What an admin port answers, apart from how the question came. Bodies are the ones that Linkerd's proxy gives (`ready\n`, `not ready\n` with the reason behind it, `live\n`).
+ * What an admin port answers, apart from how the question came. Bodies are the ones that Linkerd's proxy
+ * gives (`ready\n`, `not ready\n` with the reason behind it, `live\n`).
  */
 export class AdminPages {
   readonly #content: AdminContent;
@@ -125,7 +126,10 @@ export class AdminPages {
   }
 }
 
-/** Metrics, written once for all who ask while they are being written, with a turn for everything else after each piece. */
+/**
+ * Metrics, written once for all who ask while they are being written, with a turn for everything else after
+ * each piece.
+ */
 class MetricsPage {
   readonly #registry: Registry;
   #scrape: Promise<Scrape> | undefined;

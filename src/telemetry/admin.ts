@@ -21,12 +21,18 @@ const TLS_HANDSHAKE = 0x16;
 const FIRST_BYTES_MS = 10_000;
 /** Whatever a client does, its connection ends after this time: the bound for those that trickle. */
 const MAX_AGE_MS = 600_000;
-/** Beyond it one makes room, as before a handshake (`ConnectionAdmission`): nobody can lock probes out by holding connections open or by opening them fast. */
+/**
+ * Beyond it one makes room, as before a handshake (`ConnectionAdmission`): nobody can lock probes out by
+ * holding connections open or by opening them fast.
+ */
 const MAX_CONNECTIONS = 256;
 
 /** Ends TLS on a connection whose first byte asks for it. */
 export interface TlsLayer {
-  /** Takes a socket from which nothing has been consumed; calls `onPlain` with what is inside once the handshake is done. */
+  /**
+   * Takes a socket from which nothing has been consumed; calls `onPlain` with what is inside once the
+   * handshake is done.
+   */
   accept(socket: Socket, onPlain: (socket: Socket) => void): void;
   close(): void;
 }
@@ -46,8 +52,9 @@ export interface AdminServer {
 }
 
 /**
- * Server for operators and probes: HTTP/1 and HTTP/2 (prior knowledge), plain and, with `tls`, inside TLS; the first bytes decide. Not the data path, so Node's own HTTP is good enough. Heads and bodies are
- * small, slow clients are cut off, and the oldest connection makes room for a new one.
+ * Server for operators and probes: HTTP/1 and HTTP/2 (prior knowledge), plain and, with `tls`, inside TLS;
+ * the first bytes decide. Not the data path, so Node's own HTTP is good enough. Heads and bodies are small,
+ * slow clients are cut off, and the oldest connection makes room for a new one.
  * @throws LinkspanError PORT_IN_USE
  */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
@@ -107,7 +114,8 @@ class AdminPort {
   #serve(socket: Socket, local: boolean, tls: TlsLayer | undefined): void {
     socket.setTimeout(FIRST_BYTES_MS, () => socket.destroy());
     peek(socket, (first) => {
-      // Whoever takes the connection over has times of its own; this socket may not even see the bytes any more.
+      // Whoever takes the connection over has times of its own; this socket may not even see the bytes any
+      // more.
       socket.setTimeout(0);
       if (first[0] === TLS_HANDSHAKE) {
         if (tls === undefined) socket.destroy();
@@ -122,7 +130,10 @@ class AdminPort {
   }
 }
 
-/** Whether the client of an HTTP/1 socket is on this machine; a TLS socket would have to be asked for its inner one. */
+/**
+ * Whether the client of an HTTP/1 socket is on this machine; a TLS socket would have to be asked for its
+ * inner one.
+ */
 const locals = new WeakMap<Socket, boolean>();
 
 /** Calls `use` with the first bytes once they tell the protocol, and leaves them to be read. */

@@ -19,10 +19,12 @@ export interface HistogramCounts {
 const PIECE_LINES = 250;
 
 /**
- * Prometheus' text format, from numbers that were counted elsewhere. For what is counted on the data path: prom-client's objects cost a lookup by label hash on every increment.
+ * Prometheus' text format, from numbers that were counted elsewhere. For what is counted on the data path:
+ * prom-client's objects cost a lookup by label hash on every increment.
  *
- * Nothing is written before it is asked for, piece by piece: tens of thousands of lines in one go would stop the traffic of a process for as long. So samples
- * should be iterables that make them when they are taken, not lists.
+ * Nothing is written before it is asked for, piece by piece: tens of thousands of lines in one go would stop
+ * the traffic of a process for as long. So samples should be iterables that make them when they are taken,
+ * not lists.
  */
 export class Exposition {
   readonly #families: (() => Iterable<readonly string[]>)[] = [];

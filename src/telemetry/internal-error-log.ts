@@ -16,10 +16,10 @@ export interface InternalErrorLogOptions {
 }
 
 /**
- * The log of exceptions that nobody foresaw. Whoever has found one in the data path can cause it as often as he
- * likes, so there are 20 lines a minute, and one for each place in the code that has not been heard of; those
- * left out are counted, and said at the end of the minute. With texts as long as a log takes (`errorFields`)
- * that is 3 MB an hour at the most, and some hundred kB in practice.
+ * The log of exceptions that nobody foresaw. Whoever has found one in the data path can cause it as often as
+ * he likes, so there are 20 lines a minute, and one for each place in the code that has not been heard of;
+ * those left out are counted, and said at the end of the minute. With texts as long as a log takes
+ * (`errorFields`) that is 3 MB an hour at the most, and some hundred kB in practice.
  */
 export class InternalErrorLog {
   readonly #options: InternalErrorLogOptions;
@@ -33,7 +33,8 @@ export class InternalErrorLog {
   }
 
   /**
-   * Writes a line with the stack, or counts it. Never throws, whatever it is given: nobody is left to catch it.
+   * Writes a line with the stack, or counts it. Never throws, whatever it is given: nobody is left to catch
+   * it.
    * @param message constant: what became of what it happened in
    */
   say(error: unknown, message: string, fields: Readonly<Record<string, string>> = {}): void {
@@ -86,7 +87,9 @@ export function flowErrors(options: InternalErrorLogOptions): (error: unknown) =
   return (error) => lines.say(error, 'internal error, its flow was ended');
 }
 
-/** Where it was thrown: the line of its stack behind the text, which a peer may have written, lines and all. */
+/**
+ * Where it was thrown: the line of its stack behind the text, which a peer may have written, lines and all.
+ */
 function placeOf(error: unknown): string {
   if (!(error instanceof Error) || error.stack === undefined) return typeof error;
   const { message, name, stack } = error;

@@ -30,12 +30,13 @@ export interface HostProcess {
 }
 
 /**
- * The last resort of a process that serves: what its parts did not catch ends up here, is counted, and stands in
- * the log with its stack. Nobody outside is told anything.
+ * The last resort of a process that serves: what its parts did not catch ends up here, is counted, and stands
+ * in the log with its stack. Nobody outside is told anything.
  *
- * From `goOn` on the process does not end by it, so that nobody who can reach the process can end it, or have it
- * end again and again, with all that it carries (ADR 0033). Before, while it reads nothing but its own flags and
- * files, it ends with exit code 1: Kubernetes starts it again, which a start that came to a halt would prevent.
+ * From `goOn` on the process does not end by it, so that nobody who can reach the process can end it, or have
+ * it end again and again, with all that it carries (ADR 0033). Before, while it reads nothing but its own
+ * flags and files, it ends with exit code 1: Kubernetes starts it again, which a start that came to a halt
+ * would prevent.
  */
 export class LastResort {
   readonly #log: InternalErrorLog;

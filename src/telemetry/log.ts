@@ -3,8 +3,8 @@ import { codeOf, LinkspanError, messageOf } from '../api/errors/linkspan-error.t
 import type { LogLevel } from './admin-pages.ts';
 
 /**
- * Structured log. The message is a constant; everything that varies is a field. One line per decision that changes the world.
- * Levels in use: error, warn, info, debug.
+ * Structured log. The message is a constant; everything that varies is a field. One line per decision that
+ * changes the world. Levels in use: error, warn, info, debug.
  */
 export type Logger = PinoLogger;
 
@@ -17,7 +17,10 @@ export interface LogOptions {
   destination?: { write(line: string): void };
 }
 
-/** A JSON logger whose `err` field carries code, hint and cause of Linkspan errors, and never a stack for expected ones. */
+/**
+ * A JSON logger whose `err` field carries code, hint and cause of Linkspan errors, and never a stack for
+ * expected ones.
+ */
 export function createLogger(options: LogOptions): Logger {
   const settings = {
     level: options.level,
@@ -52,8 +55,8 @@ const MAX_MESSAGE = 4096;
 const MAX_STACK = 8192;
 
 /**
- * The log fields of an error: message, code, hint and facts; the stack only where nobody foresaw it. What is too
- * long is cut.
+ * The log fields of an error: message, code, hint and facts; the stack only where nobody foresaw it. What is
+ * too long is cut.
  */
 export function errorFields(error: unknown): Record<string, unknown> {
   const message = cut(messageOf(error), MAX_MESSAGE);

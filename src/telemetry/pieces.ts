@@ -16,7 +16,10 @@ export function lengthOf(pieces: Pieces): number {
   return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }
 
-/** Writes a body and ends it, at the pace of whoever reads it and with turns for others in between. Resolves also when the reader goes away. */
+/**
+ * Writes a body and ends it, at the pace of whoever reads it and with turns for others in between. Resolves
+ * also when the reader goes away.
+ */
 export async function writePieces(out: Writable, pieces: Pieces): Promise<void> {
   for (const [at, piece] of pieces.entries()) {
     if (out.destroyed) return;

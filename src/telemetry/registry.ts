@@ -30,8 +30,9 @@ export class Registry extends PromRegistry {
 }
 
 /**
- * A fresh metrics registry with the process's default metrics. One per process, handed down: nothing registers globally.
- * Hot paths count in plain numbers and publish them in a metric's `collect`, or as text (`Registry.addText`).
+ * A fresh metrics registry with the process's default metrics. One per process, handed down: nothing
+ * registers globally. Hot paths count in plain numbers and publish them in a metric's `collect`, or as text
+ * (`Registry.addText`).
  */
 export function createRegistry(): Registry {
   const registry = new Registry();

@@ -7,7 +7,10 @@ const TENANT = 'tenant';
 /** Of the egress' own range: any port that is not the mirror's. */
 const STOLEN = '{"80":10001}';
 
-/** What a tenant of either cluster, and a target that was taken over, would try: with the rights that they have, in a running installation. */
+/**
+ * What a tenant of either cluster, and a target that was taken over, would try: with the rights that they
+ * have, in a running installation.
+ */
 export async function checkHostile(run: Run): Promise<void> {
   await checkTenant(run);
   await checkClients(run);

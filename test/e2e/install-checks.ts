@@ -144,7 +144,10 @@ export async function removeWorkloads({ namespace }: Run, context: Context): Pro
   );
 }
 
-/** Runs `linkspan check`: how many checks passed, and what it warns of. @throws Error with all that it printed when one did not */
+/**
+ * Runs `linkspan check`: how many checks passed, and what it warns of.
+ * @throws Error with all that it printed when one did not
+ */
 async function greenCheck({ linkspan }: Run, context: Context, ...flags: string[]): Promise<string> {
   try {
     const lines = (await linkspan('check', ...flags, ...context.flags)).split('\n');

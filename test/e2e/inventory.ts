@@ -14,7 +14,9 @@ const TRANSIENT = new Set([
   'pods.metrics.k8s.io',
 ]);
 
-/** Every object of every kind in a cluster, as `namespace kind/name`, but for what comes and goes by itself. */
+/**
+ * Every object of every kind in a cluster, as `namespace kind/name`, but for what comes and goes by itself.
+ */
 export async function inventory(context: Context): Promise<Set<string>> {
   const kinds = (await context.kubectl('api-resources', '--verbs=list', '-o', 'name'))
     .split('\n')

@@ -15,7 +15,8 @@ interface LoadOptions {
 /**
  * Does `action` while a plain pod asks for `url` without pause, from before it to a moment after it.
  * @param allowed so many requests may fail; default none
- * @param forMs those that fail in so many milliseconds from the beginning of the action do not count; default none
+ * @param forMs those that fail in so many milliseconds from the beginning of the action do not count; default
+ * none
  * @returns what was seen, in words
  * @throws Error when more failed, with the first of them
  */

@@ -38,7 +38,9 @@ export async function checkRollouts(run: Run): Promise<void> {
     });
 }
 
-/** Members in both clusters answer under one name, and the local ones alone when the other cluster is dead. */
+/**
+ * Members in both clusters answer under one name, and the local ones alone when the other cluster is dead.
+ */
 export async function checkFederated(run: Run): Promise<void> {
   const { source, target, system, namespace, nodeImage, check, until, curl, rolledOut } = run;
   const answering = async (wanted: number) => {

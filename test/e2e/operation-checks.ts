@@ -8,9 +8,15 @@ import type { Run } from './session.ts';
 
 const URL = 'http://web-target/';
 const DEPLOYMENTS = { gateway: 'linkerd-gateway', egress: 'linkspan-egress' } as const;
-/** Until kube-proxy has taken a pod out that is no more: the pod's and the slices' controllers, and up to a second between two syncs. */
+/**
+ * Until kube-proxy has taken a pod out that is no more: the pod's and the slices' controllers, and up to a
+ * second between two syncs.
+ */
 const KUBE_PROXY_MS = 4000;
-/** Two thirds of the shortest life that API servers give a token, when the controller renews it, and some more. */
+/**
+ * Two thirds of the shortest life that API servers give a token, when the controller renews it, and some
+ * more.
+ */
 const RENEWAL_MS = 430_000;
 
 /** What people do to an installation that is in use, and what happens to it. Clients must not notice. */
@@ -43,7 +49,8 @@ export async function checkOperations(
   await check('deleting an egress pod fails no request', () =>
     underLoad(run, { url: URL }, () => loseOne(run, source.context, 'egress', deletePods)),
   );
-  // Nothing stands between clients and the egress but kube-proxy, which goes on sending them to a pod that is no more until it is told.
+  // Nothing stands between clients and the egress but kube-proxy, which goes on sending them to a pod that is
+  // no more until it is told.
   await check(`killing an egress pod fails nothing once kube-proxy knows (${KUBE_PROXY_MS / 1000} s)`, () =>
     underLoad(run, { url: URL, forMs: KUBE_PROXY_MS }, () =>
       loseOne(run, source.context, 'egress', killPods),

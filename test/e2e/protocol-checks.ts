@@ -8,7 +8,10 @@ interface Outcome {
   readonly why: string;
 }
 
-/** Every session type from a plain pod in the source, through egress and gateway, to pods in the target and back, byte for byte. */
+/**
+ * Every session type from a plain pod in the source, through egress and gateway, to pods in the target and
+ * back, byte for byte.
+ */
 export async function checkProtocols(run: Run): Promise<void> {
   const { source, target, namespace, nodeImage, check, until, rolledOut } = run;
   await target.apply(protocolManifests(namespace, nodeImage));

@@ -31,7 +31,10 @@ export class Report {
     process.stdout.write(`${seconds(performance.now() - this.#began)} s  ${text}\n`);
   }
 
-  /** Does a step and writes down what `probe` returns, or what it throws, which goes on to the caller only where the rest is of no use without it. */
+  /**
+   * Does a step and writes down what `probe` returns, or what it throws, which goes on to the caller only
+   * where the rest is of no use without it.
+   */
   async step(what: string, probe: () => Promise<string>): Promise<void> {
     const began = performance.now();
     const done = (passed: boolean, detail: string) => {

@@ -1,6 +1,8 @@
 /**
- * `npm run e2e -- --source east --target west`: the whole path in real pods of any two clusters that kubectl has contexts for. Needs images that both clusters can pull or already have: of Linkspan
- * (`--image`), with a `node` that runs TypeScript (`--node-image`) and with curl (`--curl-image`). Prints a table of what it did at the end; `--report FILE` writes it as Markdown.
+ * `npm run e2e -- --source east --target west`: the whole path in real pods of any two clusters that kubectl
+ * has contexts for. Needs images that both clusters can pull or already have: of Linkspan (`--image`), with a
+ * `node` that runs TypeScript (`--node-image`) and with curl (`--curl-image`). Prints a table of what it did
+ * at the end; `--report FILE` writes it as Markdown.
  */
 import { parseArgs } from 'node:util';
 import { Context } from './clusters.ts';

@@ -10,7 +10,10 @@ export interface Setting {
   readonly target: Context;
   /** Of Linkspan. */
   readonly image: string;
-  /** With a `node` that runs TypeScript (22.18 or later): what the pods of the tests run in, whatever Linkspan's own image has. */
+  /**
+   * With a `node` that runs TypeScript (22.18 or later): what the pods of the tests run in, whatever
+   * Linkspan's own image has.
+   */
   readonly nodeImage: string;
   readonly curlImage: string;
   /** The `helm` program. */
@@ -30,7 +33,10 @@ export interface Run extends Setting {
   readonly say: (text: string) => void;
   /** Waits for a condition; failures of the probe count as "not yet". */
   readonly until: (probe: () => Promise<boolean>, timeoutMs?: number) => Promise<void>;
-  /** The body of a page that the plain curl pod of a cluster asks for; default: the source's. Rejects when the answer is an error. */
+  /**
+   * The body of a page that the plain curl pod of a cluster asks for; default: the source's. Rejects when the
+   * answer is an error.
+   */
   readonly curl: (url: string, from?: Context) => Promise<string>;
   /** Runs the CLI as people do; what it prints. */
   readonly linkspan: (...args: string[]) => Promise<string>;

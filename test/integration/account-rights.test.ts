@@ -37,8 +37,9 @@ const NEVER: readonly Omit<Right, 'account' | 'namespace'>[] = [
 ];
 
 /**
- * What an account may not do is tried with its token, for each way to install that the documentation has a column for: rights that only one of
- * them needs are not left standing in another, and those of one account, name or namespace are not another's.
+ * What an account may not do is tried with its token, for each way to install that the documentation has a
+ * column for: rights that only one of them needs are not left standing in another, and those of one account,
+ * name or namespace are not another's.
  */
 describe('the accounts of the chart', function () {
   this.timeout(180_000);
@@ -108,7 +109,9 @@ describe('the accounts of the chart', function () {
   }
 });
 
-/** What to try: each right once, where somebody has it, in a namespace where nobody does, and in all of them. */
+/**
+ * What to try: each right once, where somebody has it, in a namespace where nobody does, and in all of them.
+ */
 function tries(rights: readonly Right[]): Right[] {
   const found = new Map<string, Right>();
   // Forty ConfigMaps of one kind: the first and the last.
@@ -149,7 +152,9 @@ const attributesOf = ({ namespace, verb, group, resource, name }: Right) => {
 const denied = (client: KubeClient, rights: readonly Right[]) =>
   deniedRights(client, rights.map(attributesOf));
 
-/** Whether an account is let do it: it does it, where that is one request, and asks whether it may, elsewhere. */
+/**
+ * Whether an account is let do it: it does it, where that is one request, and asks whether it may, elsewhere.
+ */
 async function mayDo(client: KubeClient, right: Right): Promise<boolean> {
   const attempt = attemptOf(client, right);
   if (attempt === undefined) return (await denied(client, [right])).length === 0;

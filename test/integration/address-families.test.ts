@@ -14,7 +14,10 @@ import { apply, installCrd, linkObjects, startController } from '../support/link
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
-/** EKS clusters are IPv6-only; a mirror whose ClusterIP no endpoint has the family of was `Mirrored`, and kube-proxy sent nothing. Here the other way round. */
+/**
+ * EKS clusters are IPv6-only; a mirror whose ClusterIP no endpoint has the family of was `Mirrored`, and
+ * kube-proxy sent nothing. Here the other way round.
+ */
 describe('a gateway without an address of the family that ClusterIPs have', () => {
   let east: Cluster;
   let links: string;

@@ -32,7 +32,8 @@ const bindingOf = (namespace: string, user: string) => ({
   subjects: [{ kind: 'User', name: user, apiGroup: 'rbac.authorization.k8s.io' }],
 });
 
-// The second line behind the record: labels and annotations that steer controllers are not the tenants' to write.
+// The second line behind the record: labels and annotations that steer controllers are not the tenants' to
+// write.
 describe('the admission policy of the chart', () => {
   let cluster: Cluster;
   const closed = closedIn(after);
@@ -217,7 +218,8 @@ describe('the admission policy of the chart', () => {
     expect(await as(kubes, 'patch', 'endpointslice', 'kubes', '--type=merge', '-p', ports)).to.contain(
       'patched',
     );
-    // Only addresses were looked at: kube's own slice could lead to any port of a pod, or stand for another Service.
+    // Only addresses were looked at: kube's own slice could lead to any port of a pod, or stand for another
+    // Service.
     for (const change of [
       { endpoints: [{ addresses: ['10.66.0.1'] }] },
       { endpoints: null },

@@ -12,8 +12,9 @@ import { eventually } from '../support/eventually.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 
 /**
- * An installation that is refused in its middle leaves a cluster that nobody knows the state of. All of a set is asked about before any of it is written, whose an object is that has the same name is
- * looked at, and what had to be made for the asking is taken away again.
+ * An installation that is refused in its middle leaves a cluster that nobody knows the state of. All of a set
+ * is asked about before any of it is written, whose an object is that has the same name is looked at, and
+ * what had to be made for the asking is taken away again.
  */
 describe('objects that are applied and deleted together', () => {
   let cluster: Cluster;
@@ -114,7 +115,8 @@ describe('objects that are applied and deleted together', () => {
   });
 
   it('refuses to write what is immutable before anything is written, and says what helps', async () => {
-    // bitnami/sealed-secrets#1395: other tools make Secrets immutable. `link` said "repeat the command: it completes what is there", which it never did.
+    // bitnami/sealed-secrets#1395: other tools make Secrets immutable. `link` said "repeat the command: it
+    // completes what is there", which it never did.
     const fixed = { ...settings('frozen', 'fixed'), immutable: true };
     await applyAll(clientOf(cluster), [namespace('frozen'), fixed], { ...options, fieldManager: 'kubectl' });
     for (const force of [false, true]) {

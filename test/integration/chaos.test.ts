@@ -23,8 +23,9 @@ const wait = { timeoutMs: 100_000, everyMs: 100 };
 const COUNT = 24;
 
 /**
- * What happens to API servers in production: they stall, restart, lose their data, cut watches, answer with errors. Whatever happened, afterwards the mirrors
- * equal the exports, and meanwhile nothing that carries traffic was taken away.
+ * What happens to API servers in production: they stall, restart, lose their data, cut watches, answer with
+ * errors. Whatever happened, afterwards the mirrors equal the exports, and meanwhile nothing that carries
+ * traffic was taken away.
  */
 describe('mirroring through chaos', function () {
   this.timeout(180_000);

@@ -15,7 +15,10 @@ import { type Cluster, startCluster } from '../testbed/cluster.ts';
 
 const NS = 'linkerd-multicluster';
 
-/** A person runs `check` when something is wrong: it has to end, name what is wrong, and not be put off by the first thing that is. */
+/**
+ * A person runs `check` when something is wrong: it has to end, name what is wrong, and not be put off by the
+ * first thing that is.
+ */
 describe('linkspan check', () => {
   const closed = closedIn(after);
   let cluster: Cluster;

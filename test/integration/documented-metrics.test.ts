@@ -35,7 +35,8 @@ class Program extends RuntimeProcess {
   }
 }
 
-// The pages of gateway and egress were compared with declarations, those of controller and signer with nothing.
+// The pages of gateway and egress were compared with declarations, those of controller and signer with
+// nothing.
 describe('docs/reference/metrics.md against controller and signer', () => {
   const dir = useTempDir();
   let east: Cluster;

@@ -26,7 +26,10 @@ interface Endpoint {
   readonly zone?: string;
 }
 
-/** What the target cluster says about its endpoints reaches the requests: read from a real API server, seen at the processes that answer. */
+/**
+ * What the target cluster says about its endpoints reaches the requests: read from a real API server, seen at
+ * the processes that answer.
+ */
 describe('endpoints as the target cluster says', () => {
   let west: Cluster;
   let ns: string;

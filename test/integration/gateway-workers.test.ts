@@ -139,7 +139,8 @@ for (const runtime of runtimes) {
       expect(log).to.contain('draining').and.not.to.contain('killed');
     });
 
-    // Workers that outlive their parent would hold the port with an old certificate and old settings, and nobody would notice.
+    // Workers that outlive their parent would hold the port with an old certificate and old settings, and
+    // nobody would notice.
     it('leaves no worker behind when the parent is killed', async () => {
       const workers = childrenOf(pid);
       expect(workers).to.have.length(2);

@@ -17,7 +17,10 @@ import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { timeoutMs: 15_000 };
 
-/** The gateway as a process of its own finds what it serves in a real API server: labels, slices and ports as they change. */
+/**
+ * The gateway as a process of its own finds what it serves in a real API server: labels, slices and ports as
+ * they change.
+ */
 for (const runtime of RUNTIMES) {
   describe(`A gateway on ${runtime} at a real API server`, () => {
     const dir = useTempDir();

@@ -26,8 +26,8 @@ options ndots:5
 const QUERIES = 8;
 const wait = { timeoutMs: 30_000, everyMs: 50 };
 
-// Cloud load balancers have host names. One Link with 300 mirrored ports asked for one name 160 times a second, and
-// one name whose name server was silent kept the mirrors of every other Link down for minutes.
+// Cloud load balancers have host names. One Link with 300 mirrored ports asked for one name 160 times a
+// second, and one name whose name server was silent kept the mirrors of every other Link down for minutes.
 describe('gateways with host names', () => {
   let origin: Origin;
   let server: NameServer;
@@ -121,8 +121,8 @@ describe('gateways with host names', () => {
   });
 });
 
-// getaddrinfo, by which Node connects to a host name, has two threads for the whole process: a Link whose API server's
-// name nobody answered for kept the controller from those of all other Links.
+// getaddrinfo, by which Node connects to a host name, has two threads for the whole process: a Link whose API
+// server's name nobody answered for kept the controller from those of all other Links.
 describe('an API server with a host name', () => {
   it('is followed while those of 30 other Links get no answer', async () => {
     const { east, west } = await sharedClusters();

@@ -250,7 +250,8 @@ describe('identities from CertificateSigningRequests', () => {
     );
   });
 
-  // Step by step, with one workload that is slow to renew and one that is new: they must be able to speak to each other at every step.
+  // Step by step, with one workload that is slow to renew and one that is new: they must be able to speak to
+  // each other at every step.
   it('outlive the rotation of the issuer and its anchors', async () => {
     const issuer = await openIssuer();
     await startSigner(issuer);

@@ -27,7 +27,10 @@ import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { timeoutMs: 30_000, everyMs: 50 };
 
-/** Somebody in the target cluster means harm, and may write there what he likes: what a source takes is the word of its own admin. */
+/**
+ * Somebody in the target cluster means harm, and may write there what he likes: what a source takes is the
+ * word of its own admin.
+ */
 describe('a target that means harm', () => {
   let east: Cluster;
   let west: Cluster;
@@ -66,7 +69,8 @@ describe('a target that means harm', () => {
   });
 
   it('cannot steer the source: keys of external-dns, Argo CD, Cilium and kube-proxy stay behind, and that is said', async () => {
-    // A target's Service told the external-dns of the source to point login.bank.example at an address of the target's choice.
+    // A target's Service told the external-dns of the source to point login.bank.example at an address of the
+    // target's choice.
     await put('dns', {
       labels: { 'service.kubernetes.io/service-proxy-name': 'none', tier: 'web' },
       annotations: {
@@ -200,7 +204,8 @@ describe('a target that means harm', () => {
     });
 
     it("cannot have the controller's prober send its requests to loopback, or anywhere", async () => {
-      // The prober sent `GET /admin/delete?all=true` to 127.0.0.1 twice a second, because a Service over there said so.
+      // The prober sent `GET /admin/delete?all=true` to 127.0.0.1 twice a second, because a Service over
+      // there said so.
       await putGateway('127.0.0.1', port, '/admin/delete?all=true');
       await put('evil', {
         ...named,
@@ -295,7 +300,8 @@ describe('a target that means harm', () => {
     after(() => restart());
 
     it("cannot give its mirror the source's own ClusterIPs as pods, nor addresses outside of the Link's range", async () => {
-      // Clients of the mirror were sent to a Service of their own cluster, past every policy that is meant for them.
+      // Clients of the mirror were sent to a Service of their own cluster, past every policy that is meant
+      // for them.
       const [a, b] = east.serviceCidr.split('.');
       const own = `${a ?? ''}.${b ?? ''}.0.1`;
       const ready = (ip: string) => ({ addresses: [ip], conditions: { ready: true } });

@@ -29,8 +29,9 @@ interface Kubeconfig {
 }
 
 /**
- * What people do first, and what goes wrong first: a cluster that has something already, an installation that was cut short, values that the next version must not forget, and an uninstall that takes
- * what is not its own. Nothing may be written by halves.
+ * What people do first, and what goes wrong first: a cluster that has something already, an installation that
+ * was cut short, values that the next version must not forget, and an uninstall that takes what is not its
+ * own. Nothing may be written by halves.
  */
 describe('install, upgrade and uninstall', () => {
   let cluster: Cluster;

@@ -33,7 +33,10 @@ const CRDS = [
   linkerdKind(GROUP, 'HTTPLocalRateLimitPolicy', 'httplocalratelimitpolicies', 'v1alpha1'),
 ];
 
-/** Limits and drills are begun and ended by people with kubectl: what they write holds from the next request on, without a restart, with the account of the manifest. */
+/**
+ * Limits and drills are begun and ended by people with kubectl: what they write holds from the next request
+ * on, without a restart, with the account of the manifest.
+ */
 describe('rate limits and faults of exported Services', () => {
   let cluster: Cluster;
   let gateway: Gateway;

@@ -21,7 +21,10 @@ import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 const root = path.join(import.meta.dirname, '../..');
 const ACCOUNT = 'linkerd-service-mirror-remote-access-default';
 
-/** What somebody who runs Linkspan in `namespace` has there: an account that may read Services, its token Secret, a gateway. */
+/**
+ * What somebody who runs Linkspan in `namespace` has there: an account that may read Services, its token
+ * Secret, a gateway.
+ */
 function targetObjects(namespace: string): object[] {
   const role = `${ACCOUNT}-${namespace}`;
   return [

@@ -28,8 +28,9 @@ const PROGRAMS = [...LINKERD.programs, 'helm'] as const;
 const wait = { timeoutMs: 30_000, everyMs: 100 };
 
 /**
- * Somebody swaps one side, or one program. What we write must be read by Linkerd's own programs, and what they write by ours: here they are themselves (test/testbed/linkerd says which version), not
- * our reading of their source.
+ * Somebody swaps one side, or one program. What we write must be read by Linkerd's own programs, and what
+ * they write by ours: here they are themselves (test/testbed/linkerd says which version), not our reading of
+ * their source.
  */
 describe("Linkerd's own programs", function () {
   const closed = closedIn(after);
@@ -80,7 +81,10 @@ describe("Linkerd's own programs", function () {
     await once(probe.listen(4191, GATEWAY), 'listening');
   });
 
-  /** What Linkerd's multicluster commands look for of a control plane: its CRDs and its configuration. Its pods are not started. */
+  /**
+   * What Linkerd's multicluster commands look for of a control plane: its CRDs and its configuration. Its
+   * pods are not started.
+   */
   async function installLinkerd(cluster: Cluster, issuer: Authority): Promise<void> {
     await cluster.apply(await linkerd(cluster, 'install', '--crds'));
     const files = issuerFiles(issuer);
@@ -338,7 +342,10 @@ interface Snapshot {
   readonly endpoints: Pick<V1ObjectMeta, 'labels' | 'annotations'> & Pick<V1Endpoints, 'subsets'>;
 }
 
-/** Ours may say more. It writes a slice itself, so that kube is told not to make one of the Endpoints, and copies no annotation of kubectl's. */
+/**
+ * Ours may say more. It writes a slice itself, so that kube is told not to make one of the Endpoints, and
+ * copies no annotation of kubectl's.
+ */
 function expectAllOf(ours: Snapshot, theirs: Snapshot): void {
   const { 'kubectl.kubernetes.io/last-applied-configuration': _kubectls, ...annotations } =
     theirs.annotations;

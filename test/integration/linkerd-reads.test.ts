@@ -21,7 +21,10 @@ import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 
 const wait = { timeoutMs: 20_000, everyMs: 50 };
 
-/** Linkerd's `check`, `gateways` and destination controller look for mirrors by labels and annotations: those of a source with our controller must be what they look for. */
+/**
+ * Linkerd's `check`, `gateways` and destination controller look for mirrors by labels and annotations: those
+ * of a source with our controller must be what they look for.
+ */
 describe("objects of a source cluster, as Linkerd's other programs look for them", () => {
   let east: Cluster;
   let west: Cluster;
@@ -55,7 +58,8 @@ describe("objects of a source cluster, as Linkerd's other programs look for them
     );
     await exportService(west, ns, 'web', { test: ns, federated: true });
     await exportService(west, ns, 'flat', { test: ns, as: 'flat' });
-    // Where Linkerd is installed the controller writes Endpoints too; probes have nobody to ask here, so the path must not depend on them.
+    // Where Linkerd is installed the controller writes Endpoints too; probes have nobody to ask here, so the
+    // path must not depend on them.
     await east.kubectl(
       '-n',
       links,

@@ -19,8 +19,9 @@ const wait = { timeoutMs: 20_000, everyMs: 50 };
 const GATEWAY = '10.200.0.19';
 
 /**
- * Somebody runs Linkerd's multicluster extension and swaps the controller. What Linkerd's one has made must go on to work as it is: a mirror that is deleted and made anew gets
- * another ClusterIP, and clients that have resolved the old one fail.
+ * Somebody runs Linkerd's multicluster extension and swaps the controller. What Linkerd's one has made must
+ * go on to work as it is: a mirror that is deleted and made anew gets another ClusterIP, and clients that
+ * have resolved the old one fail.
  */
 describe('objects that Linkerd made', () => {
   let east: Cluster;
@@ -120,7 +121,10 @@ describe('objects that Linkerd made', () => {
   }
 });
 
-/** As Linkerd's service mirror writes them (linkerd2 b24cd4059, `multicluster/service-mirror/cluster_watcher.go` and `cluster_watcher_headless.go`). */
+/**
+ * As Linkerd's service mirror writes them (linkerd2 b24cd4059,
+ * `multicluster/service-mirror/cluster_watcher.go` and `cluster_watcher_headless.go`).
+ */
 function madeByLinkerd(namespace: string): object[] {
   const labels = {
     'mirror.linkerd.io/mirrored-service': 'true',

@@ -148,7 +148,8 @@ describe('mirroring through the gateway', () => {
   });
 
   it('puts back whatever a hand has done to the spec of a mirror, in each form that a Service can have', async () => {
-    // `externalIPs`, `externalName` and `publishNotReadyAddresses` stayed behind; with source ranges the API server would not take the mirror back.
+    // `externalIPs`, `externalName` and `publishNotReadyAddresses` stayed behind; with source ranges the API
+    // server would not take the mirror back.
     const edits: object[] = [
       { externalIPs: ['192.0.2.9'], externalTrafficPolicy: 'Local' },
       { publishNotReadyAddresses: true, selector: { app: 'x' } },

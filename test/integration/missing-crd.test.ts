@@ -5,7 +5,10 @@ import { linkspan } from '../support/linkspan.ts';
 import { type Cluster, startCluster } from '../testbed/cluster.ts';
 import { sharedClusters } from '../testbed/shared.ts';
 
-/** A chart whose CRDs were left out must not give a crash loop that says "not found": the controller waits, says which kind is missing and what to do, and goes on when it is there. */
+/**
+ * A chart whose CRDs were left out must not give a crash loop that says "not found": the controller waits,
+ * says which kind is missing and what to do, and goes on when it is there.
+ */
 describe('a source cluster without the Link CRD', () => {
   let bare: Cluster;
 

@@ -143,7 +143,8 @@ describe('modes of mirrors', () => {
           'shop',
       );
       await settled('it leads', async () => (await service(name))?.spec?.ports?.[0]?.port === 70);
-      // Linkerd's --excluded-labels of the local service mirror: what a Link keeps out came back by the member that is here.
+      // Linkerd's --excluded-labels of the local service mirror: what a Link keeps out came back by the
+      // member that is here.
       const team = async () => (await service(name))?.metadata?.labels?.['team'];
       expect(await team()).to.equal('home');
       const west = { namespace: links, name: 'west' };

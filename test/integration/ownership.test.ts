@@ -30,7 +30,10 @@ interface Edit {
 /** Keys by which others find our objects, beside those that are our own. */
 const SLICE_LABELS = ['kubernetes.io/service-name', 'endpointslice.kubernetes.io/managed-by'];
 
-/** Each label and annotation that only controllers write, once edited, once taken away where it is there and put there where it is not. */
+/**
+ * Each label and annotation that only controllers write, once edited, once taken away where it is there and
+ * put there where it is not.
+ */
 function editsOf({ metadata }: KubeObject, more: readonly string[]): Edit[] {
   const groups = MIRROR_ANNOTATION_GROUPS.flatMap((group) => [`${group}/west`, `${group}/elsewhere`]);
   const keys: [Where, string][] = [
@@ -43,7 +46,8 @@ function editsOf({ metadata }: KubeObject, more: readonly string[]): Edit[] {
   });
 }
 
-// An edit of `remote-svc-fq-name` by hand left a mirror wrong for ever: it was taken for somebody else's. So did many others, of slices and Endpoints too.
+// An edit of `remote-svc-fq-name` by hand left a mirror wrong for ever: it was taken for somebody else's. So
+// did many others, of slices and Endpoints too.
 describe('what mirroring made, and somebody edits', function () {
   this.timeout(180_000);
   let east: Cluster;
@@ -147,7 +151,8 @@ describe('what mirroring made, and somebody edits', function () {
       });
     }
     const before = await Promise.all(own.map((name) => findService(east, ns, name)));
-    // First nothing is exported under these names, which removes mirrors; then something is, which makes them.
+    // First nothing is exported under these names, which removes mirrors; then something is, which makes
+    // them.
     await exportService(west, ns, 'mark', { test: `${ns}-west`, federated: true });
     await eventually('what came later is mirrored', () => findService(east, ns, 'mark-west'), wait);
     await exportService(west, ns, 'mine', { test: `${ns}-west`, federated: true });

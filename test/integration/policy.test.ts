@@ -60,7 +60,10 @@ const policy = (namespace: string, name: string, of: string, ...refs: [kind: str
     requiredAuthenticationRefs: refs.map(([kind, ref]) => ({ group: GROUP, kind, name: ref })),
   });
 
-/** Who may use what in a cluster with Linkerd, from the first CRD to the last, as the account of the manifest: the gateway is where the client is still known. */
+/**
+ * Who may use what in a cluster with Linkerd, from the first CRD to the last, as the account of the manifest:
+ * the gateway is where the client is still known.
+ */
 describe("a gateway in a cluster with Linkerd's policies", () => {
   let cluster: Cluster;
   let gateway: Gateway;

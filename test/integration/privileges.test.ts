@@ -29,7 +29,8 @@ const log = createLogger({ name: 'privileges', level: process.env['LINKSPAN_TEST
 const shared = { clock: systemClock, random: Math.random, log };
 
 /**
- * The controller reads what foreign API servers send. Its account could read every Secret of the namespace, the issuer's key among them, and held that key in a volume too: whoever got into that one process was
+ * The controller reads what foreign API servers send. Its account could read every Secret of the namespace,
+ * the issuer's key among them, and held that key in a volume too: whoever got into that one process was
  * everybody in the mesh.
  */
 describe('Secrets and the controller', () => {

@@ -24,7 +24,10 @@ import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 const wait = { timeoutMs: 20_000, everyMs: 50 };
 const PORT = 14_191;
 
-/** Linkerd believes in gateways that were dead when it started, and takes 9 s to see one die: for all that time a dead cluster gets traffic. */
+/**
+ * Linkerd believes in gateways that were dead when it started, and takes 9 s to see one die: for all that
+ * time a dead cluster gets traffic.
+ */
 describe('a gateway that is probed', () => {
   let east: Cluster;
   let west: Cluster;
@@ -142,7 +145,8 @@ describe('a gateway that is probed', () => {
     expect(await version()).to.equal(before);
   });
 
-  // A Link whose credentials or fields went wrong had no probes: the gateway that died meanwhile went on getting traffic.
+  // A Link whose credentials or fields went wrong had no probes: the gateway that died meanwhile went on
+  // getting traffic.
   it('is probed, too, where the Link itself cannot be used, and over a restart', async () => {
     const secret = { namespace: links, name: 'cluster-credentials-west' };
     const kubeconfig = (text: string) => ({ data: { kubeconfig: Buffer.from(text).toString('base64') } });

@@ -35,7 +35,10 @@ const wait = { timeoutMs: 15_000, everyMs: 50 };
 const log = createLogger({ name: 'relay', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 
-/** The whole path of a plain client: mirror → egress → mTLS → gateway → the process behind the export, each found through real API servers. */
+/**
+ * The whole path of a plain client: mirror → egress → mTLS → gateway → the process behind the export, each
+ * found through real API servers.
+ */
 describe('a plain client reaches an export of another cluster', () => {
   let east: Cluster;
   let west: Cluster;
@@ -102,7 +105,8 @@ describe('a plain client reaches an export of another cluster', () => {
     await eventually('it answers', ask, wait);
   });
 
-  // A tenant wrote a victim's port on its own, older mirror, and got the victim's requests with the tokens in them; 20,000 ports on two mirrors left none for anybody.
+  // A tenant wrote a victim's port on its own, older mirror, and got the victim's requests with the tokens in
+  // them; 20,000 ports on two mirrors left none for anybody.
   it('goes where the record says, whatever a tenant writes on its own mirror, however old that is', async () => {
     const tenant = await createNamespace(west, 'tenant');
     await ensureNamespace(east, tenant);
@@ -165,7 +169,8 @@ describe('a plain client reaches an export of another cluster', () => {
     expect(refusal).to.contain('is not exported by this cluster');
   });
 
-  // Last, as it ends the gateway: what `linkspan check` asks every egress pod must tell a way that works from one that does not.
+  // Last, as it ends the gateway: what `linkspan check` asks every egress pod must tell a way that works from
+  // one that does not.
   it('can say whether it reaches the gateway now, and why not', async () => {
     const [good, ...more] = await egress.tryGateways();
     expect(more).to.deep.equal([]);

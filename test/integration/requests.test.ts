@@ -21,7 +21,11 @@ const HOST = 'web.demo.svc.cluster.local';
 
 const SERVICE_PROFILE = linkerdKind('linkerd.io', 'ServiceProfile', 'serviceprofiles', 'v1alpha2');
 
-/** Who sets retries at the Service that is mirrored expects them for clients of every cluster, at the next request, as the account of the manifest: an edit that takes effect at a restart is one that is made in vain in a bad hour. */
+/**
+ * Who sets retries at the Service that is mirrored expects them for clients of every cluster, at the next
+ * request, as the account of the manifest: an edit that takes effect at a restart is one that is made in vain
+ * in a bad hour.
+ */
 describe('retries and timeouts that a cluster says', () => {
   let cluster: Cluster;
   let client: MeshClient;

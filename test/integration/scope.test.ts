@@ -32,7 +32,10 @@ const wait = { timeoutMs: 20_000, everyMs: 50 };
 const log = createLogger({ name: 'scope', level: process.env['LINKSPAN_TEST_LOG'] ?? 'silent' });
 const shared = { clock: systemClock, random: Math.random, log };
 
-/** A team that has some namespaces of a cluster could not import into them without somebody granting writes to every Service of the cluster. */
+/**
+ * A team that has some namespaces of a cluster could not import into them without somebody granting writes to
+ * every Service of the cluster.
+ */
 describe('with scope.namespaces', () => {
   const dir = useTempDir();
   const opened = closedIn(afterEach);
@@ -118,7 +121,8 @@ describe('with scope.namespaces', () => {
     await eventually('a later export', () => serves(shop, 'late'), wait);
   });
 
-  // The accounts of other clusters could read every Service and every address of a cluster of which one team exports from two namespaces.
+  // The accounts of other clusters could read every Service and every address of a cluster of which one team
+  // exports from two namespaces.
   it('source clusters read those namespaces and no others, and their Links work with that', async () => {
     const scope = `scope.namespaces={${shop},${pay}},identity.source=secrets,remoteAccess.tokenSecrets=false`;
     await west.apply(await chartAccounts(home, [`--set=${scope}`]));

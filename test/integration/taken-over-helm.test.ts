@@ -19,8 +19,8 @@ const EAST = 'east.cluster.local';
 const SOUTH = 'south.cluster.local';
 
 /**
- * Who has installed with Helm takes the anchor away with Helm. The command stood on the page and had never been run: Helm gives back what
- * `--reuse-values` has and `null` takes away.
+ * Who has installed with Helm takes the anchor away with Helm. The command stood on the page and had never
+ * been run: Helm gives back what `--reuse-values` has and `null` takes away.
  */
 describe('the guide for a cluster that was taken over, with Helm', function () {
   this.timeout(120_000);

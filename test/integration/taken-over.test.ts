@@ -46,8 +46,10 @@ function commandsOf(page: string): ReadonlyMap<string, readonly string[]> {
 }
 
 /**
- * East was taken over, and somebody has its API server, its issuer's key and the token that it reads west with. What the guide says to do in that hour has to work as it stands there: nobody tries
- * commands for the first time then. So they are taken from the page and run, by a shell, and after each step what it promises is tried with everything that was east's.
+ * East was taken over, and somebody has its API server, its issuer's key and the token that it reads west
+ * with. What the guide says to do in that hour has to work as it stands there: nobody tries commands for the
+ * first time then. So they are taken from the page and run, by a shell, and after each step what it promises
+ * is tried with everything that was east's.
  */
 describe('the guide for a cluster that was taken over', function () {
   this.timeout(120_000);
@@ -199,7 +201,10 @@ describe('the guide for a cluster that was taken over', function () {
     return said;
   }
 
-  /** Runs commands as a person pastes them; each has to succeed. `check` finds no pods here, so it alone may say that something is wrong. */
+  /**
+   * Runs commands as a person pastes them; each has to succeed. `check` finds no pods here, so it alone may
+   * say that something is wrong.
+   */
   function shell(commands: string): Promise<string> {
     const text = commands.replaceAll(/^(linkspan check .*)$/gm, '{ $1 || true; }');
     return new Promise((resolve, reject) => {
@@ -215,7 +220,10 @@ describe('the guide for a cluster that was taken over', function () {
     });
   }
 
-  /** `linkspan`, `kubectl` and a kubeconfig with both contexts, as a person has them. There are no nodes, so nothing becomes ready and nobody waits for it. */
+  /**
+   * `linkspan`, `kubectl` and a kubeconfig with both contexts, as a person has them. There are no nodes, so
+   * nothing becomes ready and nobody waits for it.
+   */
   async function environment(): Promise<NodeJS.ProcessEnv> {
     const { kubectl, helm } = binaries(['kubectl', 'helm']);
     const bin = path.join(dir, 'bin');

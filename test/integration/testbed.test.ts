@@ -31,7 +31,8 @@ describe('testbed', () => {
     expect(JSON.parse(await west.kubectl('get', '--raw', '/version'))).to.include({ gitVersion: 'v1.34.2' });
   });
 
-  // Objects that are not there are created without kubectl: what kubectl makes of them later must be what it makes of its own.
+  // Objects that are not there are created without kubectl: what kubectl makes of them later must be what it
+  // makes of its own.
   it('applies as kubectl does: what is left out the next time goes, and unknown fields are refused', async () => {
     const namespace = await createNamespace(west, 'applied');
     const service = (annotations: object, more: object = {}) => ({

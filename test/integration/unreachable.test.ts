@@ -18,8 +18,9 @@ import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 const wait = { timeoutMs: 45_000, everyMs: 100 };
 
 /**
- * An API server that is away says nothing about the Services behind it. Istio empties endpoints then, and a controller that takes an empty answer for the truth deletes mirrors that carry
- * traffic: what is known must be kept, its age shown, and everything caught up with when the API server is back.
+ * An API server that is away says nothing about the Services behind it. Istio empties endpoints then, and a
+ * controller that takes an empty answer for the truth deletes mirrors that carry traffic: what is known must
+ * be kept, its age shown, and everything caught up with when the API server is back.
  */
 describe('a target whose API server is away', () => {
   let east: Cluster;

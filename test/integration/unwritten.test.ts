@@ -24,8 +24,8 @@ class ControllerProcess extends RuntimeProcess {
   }
 }
 
-// A controller whose account may not write status, or whom a webhook refuses, left conditions that stood still for
-// ever; with Events it was the same; and nobody but readers of debug logs could know.
+// A controller whose account may not write status, or whom a webhook refuses, left conditions that stood
+// still for ever; with Events it was the same; and nobody but readers of debug logs could know.
 describe('what a controller knows and cannot write', () => {
   let east: Cluster;
   let west: Cluster;

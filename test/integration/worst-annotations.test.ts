@@ -43,7 +43,10 @@ const wait = { timeoutMs: 20_000, everyMs: 50 };
 const captured = captureLog();
 const shared = { clock: systemClock, random: Math.random, log: captured.log };
 const GATEWAY = 'gateway.west';
-/** Characters of a text that is too long for every annotation but the record of copied keys; half as many as may be, because some take two bytes. */
+/**
+ * Characters of a text that is too long for every annotation but the record of copied keys; half as many as
+ * may be, because some take two bytes.
+ */
 const LONG = 120_000;
 /** The last annotation of a change, by which it is seen that the change has come. */
 const MARK = 'linkspan.dev/allowed-clients';
@@ -54,8 +57,9 @@ const NAMES: readonly (readonly [name: string, limit: number])[] = [
   ...Object.entries(ANNOTATION_GROUP_LIMITS).map(([group, limit]) => [`${group}/west`, limit] as const),
 ];
 
-// Who may patch one Service of one namespace stopped every gateway of the cluster with an annotation, and again after each restart, because the list came again. Nobody else may notice what
-// a tenant writes, whichever annotation it is in.
+// Who may patch one Service of one namespace stopped every gateway of the cluster with an annotation, and
+// again after each restart, because the list came again. Nobody else may notice what a tenant writes,
+// whichever annotation it is in.
 describe('a tenant who writes the worst text into annotations of his Service', function () {
   this.timeout(120_000);
   let cluster: Cluster;
@@ -90,7 +94,9 @@ describe('a tenant who writes the worst text into annotations of his Service', f
     return (await other.request('http1', 'api.demo.svc.cluster.local', { path: '/' })).status;
   }
 
-  /** Gives the tenant's Service these annotations and none besides, and waits until the gateway has seen them. */
+  /**
+   * Gives the tenant's Service these annotations and none besides, and waits until the gateway has seen them.
+   */
   async function annotate(annotations: Readonly<Record<string, string>>, nth: string): Promise<void> {
     const gone = Object.fromEntries(NAMES.map(([name]) => [name, null]));
     const patch = { metadata: { annotations: { ...gone, ...annotations, [MARK]: `client-${nth}` } } };
@@ -168,7 +174,10 @@ describe('a tenant who writes the worst text into annotations of his Service', f
   });
 });
 
-/** Gives an object every annotation that is read, in as many changes as the API server needs, each with the longest text that is read. */
+/**
+ * Gives an object every annotation that is read, in as many changes as the API server needs, each with the
+ * longest text that is read.
+ */
 async function annotateWith<T extends KubeObject>(
   client: KubeClient,
   resource: Resource<T>,
@@ -186,7 +195,8 @@ async function annotateWith<T extends KubeObject>(
   }
 }
 
-// The gateway was tried, the processes of the source were not: a controller reads what both tenants write, the one of the export and the one of its mirror, and an egress the latter.
+// The gateway was tried, the processes of the source were not: a controller reads what both tenants write,
+// the one of the export and the one of its mirror, and an egress the latter.
 describe('a tenant of either cluster who writes the worst text into annotations of an export and of its mirror', function () {
   this.timeout(180_000);
   const OURS = 'mirror.linkerd.io/remote-svc-fq-name';
@@ -296,7 +306,8 @@ describe('a tenant of either cluster who writes the worst text into annotations 
           const mark = `${nth}-${names[0]?.[0]}`;
           await annotate(west, 'web', { ...ofText(names, make(MAX_ANNOTATION)), 'example.com/mark': mark });
           if (nth % 10 > 0) continue;
-          // With one that says that it is exported through a gateway that there is not it is another's word, and nothing is copied.
+          // With one that says that it is exported through a gateway that there is not it is another's word,
+          // and nothing is copied.
           if (names.some(([one]) => one === 'mirror.linkerd.io/gateway-ns')) continue;
           const seen = async () => {
             const found = (await findService(east, ns, 'web-west'))?.metadata?.annotations?.[

@@ -11,7 +11,10 @@ import { generateKeys, P256_SHA256, privateKeyPem, signingKey } from '../../src/
 import type { Identity } from '../../src/identity/sources/identity.ts';
 import { type Authority, createAnchor, createIssuer } from '../../src/identity/authority/issue.ts';
 
-/** The authority of one cluster as `identity anchor --cluster` and `identity issuer --cluster` make it: it may name its own trust domain only. */
+/**
+ * The authority of one cluster as `identity anchor --cluster` and `identity issuer --cluster` make it: it may
+ * name its own trust domain only.
+ */
 export async function ownAuthority(trustDomain: string): Promise<Authority> {
   const options = { trustDomain, constrained: true };
   return createIssuer(await createAnchor(options), options);
@@ -27,7 +30,10 @@ export function accountIn(trustDomain: string, account = 'web', namespace = 'dem
   return `${account}.${namespace}.serviceaccount.identity.linkerd.${trustDomain}`;
 }
 
-/** A leaf for a name that its issuer may not give, as somebody makes it who has stolen the key: our own code refuses to. */
+/**
+ * A leaf for a name that its issuer may not give, as somebody makes it who has stolen the key: our own code
+ * refuses to.
+ */
 export function forgedLeaf(issuer: Authority, identity: string): Promise<Identity> {
   return leafOf(issuer, [identity]);
 }

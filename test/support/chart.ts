@@ -65,7 +65,10 @@ export function objectsOf(text: string): KubeObject[] {
     .filter((object) => object !== null);
 }
 
-/** The namespace, accounts and rules that the chart installs, with further values: what they do not grant must not be needed. */
+/**
+ * The namespace, accounts and rules that the chart installs, with further values: what they do not grant must
+ * not be needed.
+ */
 export async function chartAccounts(
   namespace = MULTICLUSTER,
   flags: readonly string[] = [],

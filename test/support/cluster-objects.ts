@@ -16,7 +16,10 @@ import type { Cluster } from '../testbed/cluster.ts';
 
 const clients = new WeakMap<Cluster, KubeClient>();
 
-/** A client of the cluster's administrator, one for each cluster; its connections do not keep the process alive for long. */
+/**
+ * A client of the cluster's administrator, one for each cluster; its connections do not keep the process
+ * alive for long.
+ */
 export function clientOf(cluster: Cluster): KubeClient {
   const known = clients.get(cluster);
   if (known !== undefined) return known;

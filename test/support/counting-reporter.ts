@@ -7,13 +7,15 @@ import { END_OF_PIECE } from '../../scripts/testing/pieces.ts';
 export interface TestSummary {
   readonly passed: number;
   readonly failed: number;
-  /** How long each file took, hooks included, milliseconds; keys are paths from the root of the repository. */
+  /**
+   * How long each file took, hooks included, milliseconds; keys are paths from the root of the repository.
+   */
   readonly files: Readonly<Record<string, number>>;
 }
 
 /**
- * Mocha's usual output, and the counts in a file (option `summary`): `scripts/test.ts` adds them up instead of reading them from the
- * output. With the option `pieces`, every suite's output ends with a mark.
+ * Mocha's usual output, and the counts in a file (option `summary`): `scripts/test.ts` adds them up instead
+ * of reading them from the output. With the option `pieces`, every suite's output ends with a mark.
  */
 class CountingReporter extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
@@ -51,7 +53,9 @@ function timed(runner: Mocha.Runner): Map<string, number> {
   return files;
 }
 
-/** A process that does not end after its last test is ended by `scripts/test.ts`; what held it is gone then. */
+/**
+ * A process that does not end after its last test is ended by `scripts/test.ts`; what held it is gone then.
+ */
 function sayWhatIsOpen(): void {
   process.stdout.write(`still open: ${process.getActiveResourcesInfo().join(', ')}\n`);
   const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles?: () => object[] };

@@ -1,4 +1,6 @@
-/** `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM. */
+/**
+ * `egress-program.ts CONFIG`: an egress with routes from a file instead of a cluster, until it gets SIGTERM.
+ */
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
 import type { PodFacts } from '../../src/egress/clients/client.ts';

@@ -1,6 +1,6 @@
 /**
- * To be loaded before a program that serves: gives it mistakes that no part of it catches, 50 with each signal.
- * SIGUSR2: exceptions out of timers; SIGHUP: promises that are rejected and that nobody waits for.
+ * To be loaded before a program that serves: gives it mistakes that no part of it catches, 50 with each
+ * signal. SIGUSR2: exceptions out of timers; SIGHUP: promises that are rejected and that nobody waits for.
  */
 export const MARK = 'the words of a peer';
 export const MISTAKES = 50;

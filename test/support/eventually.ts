@@ -1,6 +1,7 @@
 /**
- * Waits until `probe` returns without throwing (and not `false`/`undefined`), and returns what it returned. Tests wait on
- * conditions with this; they never sleep. On time-out the last failure is thrown with `what` in front.
+ * Waits until `probe` returns without throwing (and not `false`/`undefined`), and returns what it returned.
+ * Tests wait on conditions with this; they never sleep. On time-out the last failure is thrown with `what` in
+ * front.
  */
 export async function eventually<T>(
   what: string,

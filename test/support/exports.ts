@@ -23,7 +23,10 @@ export interface ExportOptions {
   readonly ports?: readonly object[];
 }
 
-/** A Service and its slice, as kube would make it from a Service with a selector: labels copied, managed by its controller. */
+/**
+ * A Service and its slice, as kube would make it from a Service with a selector: labels copied, managed by
+ * its controller.
+ */
 export function exportObjects(namespace: string, name: string, options: ExportOptions): object[] {
   const exported = { gateway: options.test, flat: `${options.test}-flat`, nothing: undefined }[
     options.as ?? 'gateway'

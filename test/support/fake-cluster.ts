@@ -34,9 +34,10 @@ interface Watcher {
 }
 
 /**
- * The part of an API server that list and watch need, in memory and without a socket: label selectors of the form `a=b,c=d`, the
- * field `metadata.name`, one resourceVersion for the whole cluster, and a watch that says DELETED for an object that leaves its selector. A test
- * can hold the watches of a selector back, or let calls fail, to get the orders of events that a real server gives once in a thousand times.
+ * The part of an API server that list and watch need, in memory and without a socket: label selectors of the
+ * form `a=b,c=d`, the field `metadata.name`, one resourceVersion for the whole cluster, and a watch that says
+ * DELETED for an object that leaves its selector. A test can hold the watches of a selector back, or let
+ * calls fail, to get the orders of events that a real server gives once in a thousand times.
  */
 export class FakeCluster {
   readonly #objects = new Map<string, KubeObject>();
@@ -245,7 +246,10 @@ export class FakeCluster {
   }
 }
 
-/** Puts a write into a watch, as the API server says it: DELETED also for what leaves the selector, with the version of that write. */
+/**
+ * Puts a write into a watch, as the API server says it: DELETED also for what leaves the selector, with the
+ * version of that write.
+ */
 function offer({ plural, options, queue }: Watcher, change: Change): void {
   if (plural !== change.plural) return;
   const { before, after, version } = change;

@@ -32,7 +32,10 @@ export interface FakeIdentityServiceOptions {
   readonly port?: number;
 }
 
-/** Linkerd's identity service, in small: checks token and name, signs the request with a test issuer. Mutable fields make it lie. */
+/**
+ * Linkerd's identity service, in small: checks token and name, signs the request with a test issuer. Mutable
+ * fields make it lie.
+ */
 export class FakeIdentityService {
   readonly requests: CertifyRequest[] = [];
   issuer: Authority;

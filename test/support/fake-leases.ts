@@ -17,8 +17,8 @@ export interface Fate {
 }
 
 /**
- * The Leases of an API server, in memory: resourceVersions, conflicts, preconditions, and requests that take long, fail, or are carried out although their
- * caller has long given up. Deaf to signals, as a server is.
+ * The Leases of an API server, in memory: resourceVersions, conflicts, preconditions, and requests that take
+ * long, fail, or are carried out although their caller has long given up. Deaf to signals, as a server is.
  */
 export class FakeLeases {
   readonly #clock: Clock;

@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 
 /**
- * Ports for programs that are told theirs: below those that systems give to connections (Linux 32768, others 49152), so that no client
- * sits on one when the program comes to it, and apart from those of tests that run in other processes at the same time.
+ * Ports for programs that are told theirs: below those that systems give to connections (Linux 32768, others
+ * 49152), so that no client sits on one when the program comes to it, and apart from those of tests that run
+ * in other processes at the same time.
  */
 const FIRST = 10_000;
 const EACH = 240;

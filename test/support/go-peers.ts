@@ -66,7 +66,9 @@ export class GoServer {
   }
 }
 
-/** The ways by which a client reaches a service: a plain port of the egress, and an mTLS port of the gateway. */
+/**
+ * The ways by which a client reaches a service: a plain port of the egress, and an mTLS port of the gateway.
+ */
 export const WAYS = ['egress', 'gateway'] as const;
 export type Way = (typeof WAYS)[number];
 

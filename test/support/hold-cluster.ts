@@ -1,4 +1,7 @@
-/** Starts a cluster, prints where it is as one JSON line, and holds it until this process is killed. For the test of the clean-up. */
+/**
+ * Starts a cluster, prints where it is as one JSON line, and holds it until this process is killed. For the
+ * test of the clean-up.
+ */
 import path from 'node:path';
 import { startCluster } from '../testbed/cluster.ts';
 

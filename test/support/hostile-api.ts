@@ -3,7 +3,10 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { systemClock, type Timer } from '../../src/base/clock.ts';
 
-/** What an API server does that means harm, to whoever lists its Services; everything else it answers in order. */
+/**
+ * What an API server does that means harm, to whoever lists its Services; everything else it answers in
+ * order.
+ */
 export type Hostility =
   /** One answer that never ends, of small Services. */
   | 'endless body'
@@ -42,7 +45,10 @@ let fittingVersion = 0;
 const BYTE_MS = 50;
 const CHANGE_MS = 5;
 
-/** An API server in this process that makes up what it serves while it is asked, so that it costs nothing here however much it is. */
+/**
+ * An API server in this process that makes up what it serves while it is asked, so that it costs nothing here
+ * however much it is.
+ */
 export async function hostileApi(hostility: Hostility): Promise<HostileApi> {
   let lists = 0;
   let told = 0;

@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import { MAX_LAG_MS } from './loop-lag.ts';
 
-/** Sizes of the texts, each eight times the one before: what takes minutes for the largest fails at a small one instead of hanging. */
+/**
+ * Sizes of the texts, each eight times the one before: what takes minutes for the largest fails at a small
+ * one instead of hanging.
+ */
 const SIZES = [500, 4000, 32_000];
 /** What one call may take, whatever the size, milliseconds of CPU: nobody notices it. */
 const UNNOTICED_MS = 10;
@@ -9,8 +12,9 @@ const UNNOTICED_MS = 10;
 const MAX_RATIO = 24;
 
 /**
- * Asserts that a function takes time in proportion to the length of the text that it makes and reads, or so little that it does not matter. Best of several, by this thread's CPU time, so that other work of
- * the machine does not count.
+ * Asserts that a function takes time in proportion to the length of the text that it makes and reads, or so
+ * little that it does not matter. Best of several, by this thread's CPU time, so that other work of the
+ * machine does not count.
  * @param run works on a text of about `length` characters
  */
 export function expectLinear(run: (length: number) => unknown, what: string): void {
@@ -39,7 +43,10 @@ export function expectUnnoticed(run: () => unknown, what: string): void {
 /** CPU time is told in ticks of some milliseconds: what is measured lasts for several. */
 const LONG_ENOUGH_MS = 40;
 
-/** Milliseconds of CPU that one call takes, the least of some measurements; of one that is hardly noticed, its time by the clock. */
+/**
+ * Milliseconds of CPU that one call takes, the least of some measurements; of one that is hardly noticed, its
+ * time by the clock.
+ */
 export function bestOf(measurements: number, run: () => unknown): number {
   const start = performance.now();
   run();

@@ -55,7 +55,10 @@ export async function read<T>(cluster: Cluster, ...args: string[]): Promise<T | 
   return text.trim() === '' ? undefined : (JSON.parse(text) as T);
 }
 
-/** The Secret and the Link that join `target` to a source, as link-gen prints them, with the target's admin account. */
+/**
+ * The Secret and the Link that join `target` to a source, as link-gen prints them, with the target's admin
+ * account.
+ */
 export function linkObjects(
   target: Cluster,
   namespace: string,
@@ -149,7 +152,9 @@ export function exportedObjects(
   ];
 }
 
-/** Starts a controller in this process; stop it with `stop()`. Logs go to stderr with LINKSPAN_TEST_LOG=info. */
+/**
+ * Starts a controller in this process; stop it with `stop()`. Logs go to stderr with LINKSPAN_TEST_LOG=info.
+ */
 export function startController(
   source: Cluster,
   settings: Partial<MirrorControllerSettings> & { namespace: string },

@@ -2,7 +2,8 @@ import { KubeConfig, type V1Secret, type V1Service } from '@kubernetes/client-no
 import type { KubeObject } from '../../src/kube/objects/resource.ts';
 
 /**
- * How Linkerd reads what we write, by its own rules and words (linkerd2 edge-26.8.3: `multicluster/cmd/link-gen.go`, `pkg/multicluster`, `controller/api/destination/watcher/cluster_store.go`,
+ * How Linkerd reads what we write, by its own rules and words (linkerd2 edge-26.8.3:
+ * `multicluster/cmd/link-gen.go`, `pkg/multicluster`, `controller/api/destination/watcher/cluster_store.go`,
  * `multicluster/cmd/check.go`). It shares no code with ours: what it takes, Linkerd takes.
  */
 
@@ -44,7 +45,11 @@ function goDuration(text: string): void {
     throw new Error(`time: invalid duration "${text}"`);
 }
 
-/** What Linkerd's controller and CLI take from a Link as the API server returns it: texts where they want texts, and numbers within them. @throws Error with their words */
+/**
+ * What Linkerd's controller and CLI take from a Link as the API server returns it: texts where they want
+ * texts, and numbers within them.
+ * @throws Error with their words
+ */
 export function controllerReads(link: KubeObject): void {
   const { spec } = link as { spec?: Record<string, unknown> };
   if (spec === undefined) throw new Error("Field 'spec' is missing");
@@ -72,7 +77,11 @@ export function controllerReads(link: KubeObject): void {
   if (/\s/.test(text(spec, 'gatewayAddress'))) throw new Error('no such host');
 }
 
-/** What the mirror controller takes from its Secret: client-go's reading of the kubeconfig, here by client-node. @throws Error */
+/**
+ * What the mirror controller takes from its Secret: client-go's reading of the kubeconfig, here by
+ * client-node.
+ * @throws Error
+ */
 export function controllerCredentials(secret: V1Secret): { server: string; token: string; ca: string } {
   const encoded = secret.data?.['kubeconfig'];
   if (encoded === undefined)
@@ -87,7 +96,10 @@ export function controllerCredentials(secret: V1Secret): { server: string; token
   return { server: cluster.server, token: user.token ?? '', ca: cluster.caData ?? '' };
 }
 
-/** The cluster that Linkerd's destination controller adds for a Secret of its namespace. @throws Error with its words when it passes it over */
+/**
+ * The cluster that Linkerd's destination controller adds for a Secret of its namespace.
+ * @throws Error with its words when it passes it over
+ */
 export function destinationAdds(secret: V1Secret): {
   cluster: string;
   trustDomain: string;

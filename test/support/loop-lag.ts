@@ -5,7 +5,8 @@ export const MAX_LAG_MS = 50;
 const TURNS = 3;
 
 /**
- * Asserts that the event loop is never held up for longer than `MAX_LAG_MS` while something is done. It is done up to three times: what is slow each time is no accident.
+ * Asserts that the event loop is never held up for longer than `MAX_LAG_MS` while something is done. It is
+ * done up to three times: what is slow each time is no accident.
  */
 export async function expectNoLag(what: string, act: () => Promise<unknown>): Promise<void> {
   const seen: number[] = [];
@@ -17,7 +18,10 @@ export async function expectNoLag(what: string, act: () => Promise<unknown>): Pr
   expect.fail(`${what}: the event loop was held up for ${seen.join(', ')} ms`);
 }
 
-/** The longest work that was done without a break, milliseconds of this thread's CPU: what the machine does besides does not count. */
+/**
+ * The longest work that was done without a break, milliseconds of this thread's CPU: what the machine does
+ * besides does not count.
+ */
 async function lagDuring(act: () => Promise<unknown>): Promise<number> {
   let longest = 0;
   let last = cpuMs();

@@ -2,7 +2,10 @@ import type { MemberFacts } from '../../src/controllers/federated/member-facts.t
 import { TAKES_ALL } from '../../src/controllers/reconcile/importer.ts';
 import { aliveGateway, exportedService, nothing } from './mirror-facts.ts';
 
-/** Facts of `demo/web` of cluster west, a member of `web-federated`, synced, nothing local yet; override what the case is about. */
+/**
+ * Facts of `demo/web` of cluster west, a member of `web-federated`, synced, nothing local yet; override what
+ * the case is about.
+ */
 export function memberFacts(change: Partial<MemberFacts> = {}): MemberFacts {
   return {
     key: { namespace: 'demo', name: 'web' },

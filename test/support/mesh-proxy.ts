@@ -19,8 +19,9 @@ export interface Hello {
 }
 
 /**
- * The inbound side of a pod's Linkerd proxy, as far as a client can tell it from the real one: mTLS under its own name, then a transport header, or HTTP/1 or HTTP/2 by the first bytes. The application behind
- * it is one page that says as JSON what the proxy would have told it, and gives raw bytes back behind a greeting.
+ * The inbound side of a pod's Linkerd proxy, as far as a client can tell it from the real one: mTLS under its
+ * own name, then a transport header, or HTTP/1 or HTTP/2 by the first bytes. The application behind it is one
+ * page that says as JSON what the proxy would have told it, and gives raw bytes back behind a greeting.
  */
 export class MeshProxy {
   readonly port: number;

@@ -41,7 +41,9 @@ export function aliveGateway(change: Partial<GatewayFacts> = {}): GatewayFacts {
 /** Nothing local. */
 export const nothing: LocalPart = { service: undefined, slices: [], endpoints: undefined };
 
-/** Facts of `demo/web` of cluster west, exported, synced, nothing local yet; override what the case is about. */
+/**
+ * Facts of `demo/web` of cluster west, exported, synced, nothing local yet; override what the case is about.
+ */
 export function mirrorFacts(change: Partial<MirrorFacts> = {}): MirrorFacts {
   return {
     key: { namespace: 'demo', name: 'web' },

@@ -21,7 +21,10 @@ const RESPONSE = 0x8180;
 /** A pointer to the name at offset 12, that of the question. */
 const QUESTION_NAME = 0xc00c;
 
-/** A name server on a loopback address that says what a test tells it to, and keeps what it was asked. UDP only. */
+/**
+ * A name server on a loopback address that says what a test tells it to, and keeps what it was asked. UDP
+ * only.
+ */
 export class NameServer {
   /** Every query so far: `A gw.example.test`. */
   readonly queries: string[] = [];

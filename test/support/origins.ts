@@ -12,7 +12,10 @@ export interface Origin {
 }
 
 type Incoming = http.IncomingMessage | http2.Http2ServerRequest;
-/** What both kinds of response have in common: the compatibility API of HTTP/2 is typed otherwise, but does the same. */
+/**
+ * What both kinds of response have in common: the compatibility API of HTTP/2 is typed otherwise, but does
+ * the same.
+ */
 type Outgoing = http.ServerResponse;
 
 /** What an application does, over HTTP/1 and HTTP/2 alike. */
@@ -72,7 +75,9 @@ function answer(request: Incoming, response: Outgoing, name: string): void {
   }
 }
 
-/** An application that speaks HTTP/1. An `Upgrade: echo` becomes a connection that gives back what it gets. */
+/**
+ * An application that speaks HTTP/1. An `Upgrade: echo` becomes a connection that gives back what it gets.
+ */
 export async function http1Origin(name = 'http1'): Promise<Origin> {
   let count = 0;
   const server = http.createServer((request, response) => {
@@ -150,7 +155,10 @@ function grpc(stream: http2.ServerHttp2Stream, path: string): void {
   stream.pipe(stream);
 }
 
-/** Raw bytes: speaks first if there is a greeting, gives back what it gets, and ends when the client has ended. */
+/**
+ * Raw bytes: speaks first if there is a greeting, gives back what it gets, and ends when the client has
+ * ended.
+ */
 export async function rawOrigin(greeting = ''): Promise<Origin> {
   let count = 0;
   const sockets = new Set<net.Socket>();

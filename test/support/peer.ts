@@ -21,7 +21,11 @@ export class Peer {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Its nth line, from 0, as soon as it is there. @param timeoutMs default 10 s @throws when it ends without it */
+  /**
+   * Its nth line, from 0, as soon as it is there.
+   * @param timeoutMs default 10 s
+   * @throws when it ends without it
+   */
   async line<T>(nth: number, timeoutMs?: number): Promise<T> {
     const text = await eventually(
       `line ${nth} of a program`,
@@ -35,7 +39,10 @@ export class Peer {
     return JSON.parse(text) as T;
   }
 
-  /** Writes a line to a program that answers each with one, and waits up to a minute for the answer. One question at a time. */
+  /**
+   * Writes a line to a program that answers each with one, and waits up to a minute for the answer. One
+   * question at a time.
+   */
   ask<T>(question: unknown): Promise<T> {
     this.#child.stdin?.write(`${JSON.stringify(question)}\n`);
     return this.line<T>(this.#asked++, 60_000);

@@ -1,5 +1,6 @@
 /**
- * A program of tests: peers for the API servers of its arguments (`<cluster>=<url>`), which mirror into a source cluster in memory, and what stands about each on standard output, a line of JSON every tenth of a
+ * A program of tests: peers for the API servers of its arguments (`<cluster>=<url>`), which mirror into a
+ * source cluster in memory, and what stands about each on standard output, a line of JSON every tenth of a
  * second. The tests give it a small heap.
  */
 import type { V1ConfigMap } from '@kubernetes/client-node';

@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { ServiceClient } from './service-client.ts';
 
-/** A client without a mesh: it connects to the egress' port of a service, and knows nothing of any of this. */
+/**
+ * A client without a mesh: it connects to the egress' port of a service, and knows nothing of any of this.
+ */
 export class PlainClient extends ServiceClient {
   readonly #ports: ReadonlyMap<string, number>;
   readonly #sockets = new Set<net.Socket>();

@@ -1,4 +1,7 @@
-/** `node prepare-demo.ts <server> <sha512>`: a process that prepares what the demo needs from that server's /a.tar.gz. */
+/**
+ * `node prepare-demo.ts <server> <sha512>`: a process that prepares what the demo needs from that server's
+ * /a.tar.gz.
+ */
 import { prepare } from '../testbed/binaries/prepare.ts';
 import { NEEDS } from '../testbed/binaries/programs.ts';
 

@@ -5,8 +5,9 @@ import { localGateway } from './local-gateway.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /**
- * A watch that says nothing for an hour, at a real gRPC server (`peers.Peers/Watch`): gRPC's servers end the connection of who asks by PING
- * more often than every five minutes, and with it the streams of everybody. The hour is the gateway's. Fails when the watch ends.
+ * A watch that says nothing for an hour, at a real gRPC server (`peers.Peers/Watch`): gRPC's servers end the
+ * connection of who asks by PING more often than every five minutes, and with it the streams of everybody.
+ * The hour is the gateway's. Fails when the watch ends.
  */
 export async function watchForAnHour(port: number): Promise<void> {
   const clock = new VirtualClock(Date.now());

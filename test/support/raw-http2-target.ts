@@ -33,7 +33,11 @@ export interface RawTarget {
   close(): void;
 }
 
-/** An HTTP/2 application that answers each request with the frames that `script` gives; it never follows a rule that it is not told to. @param waits each is answered when all of it is there, not at its head */
+/**
+ * An HTTP/2 application that answers each request with the frames that `script` gives; it never follows a
+ * rule that it is not told to.
+ * @param waits each is answered when all of it is there, not at its head
+ */
 export async function rawHttp2Target(
   script: (request: RawRequest) => readonly Buffer[],
   waits = false,

@@ -25,7 +25,10 @@ const GET: readonly (readonly [string, string])[] = [
 
 /** An HTTP/2 client that may do everything that a well-behaved one never does. */
 export class RawHttp2 implements FrameSink {
-  /** What came: `HEADERS 1 200`, `RST 1 CANCEL`, `GOAWAY 3 PROTOCOL_ERROR`, `DATA 1 5 end`, `SETTINGS`, `PING ack`, … */
+  /**
+   * What came: `HEADERS 1 200`, `RST 1 CANCEL`, `GOAWAY 3 PROTOCOL_ERROR`, `DATA 1 5 end`, `SETTINGS`,
+   * `PING ack`, …
+   */
   readonly heard: string[] = [];
   dataBytes = 0;
   closed = false;

@@ -47,7 +47,10 @@ export abstract class RuntimeProcess {
     return this.#log;
   }
 
-  /** Waits until `heard` finds in the log what it looks for; rejects with the log when the process ends before. */
+  /**
+   * Waits until `heard` finds in the log what it looks for; rejects with the log when the process ends
+   * before.
+   */
   protected async says<T>(what: string, heard: (log: string) => T): Promise<NonNullable<T>> {
     return eventually(
       what,

@@ -27,7 +27,11 @@ export interface ScriptedOrigin {
 /** Answers a request of which the head has come; how many there were for its path, this one included. */
 export type Script = (response: http.ServerResponse, request: SeenRequest, nth: number) => void;
 
-/** An application that does what a test says, over HTTP/1 or HTTP/2. @param script called when the whole request has come; `early` is called at its head and answers by returning true */
+/**
+ * An application that does what a test says, over HTTP/1 or HTTP/2.
+ * @param script called when the whole request has come; `early` is called at its head and answers by
+ * returning true
+ */
 export async function scriptedOrigin(
   kind: 'http1' | 'http2',
   script: Script,

@@ -4,7 +4,10 @@ import http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { SessionProtocol } from '../../src/proxy/http/messages.ts';
 
-/** What a client of a gateway says and hears. `http1-upgraded` is what a Linkerd proxy makes of an HTTP/1 request: HTTP/2 with `l5d-orig-proto`. */
+/**
+ * What a client of a gateway says and hears. `http1-upgraded` is what a Linkerd proxy makes of an HTTP/1
+ * request: HTTP/2 with `l5d-orig-proto`.
+ */
 export type ClientKind = 'http1' | 'http2' | 'http1-upgraded';
 
 export interface Request {
@@ -24,7 +27,10 @@ export interface Response {
   readonly interim: readonly number[];
 }
 
-/** Asks services with Node's own HTTP/1 and HTTP/2: an independent opinion on our wire. How they are reached is a subclass' business. */
+/**
+ * Asks services with Node's own HTTP/1 and HTTP/2: an independent opinion on our wire. How they are reached
+ * is a subclass' business.
+ */
 export abstract class ServiceClient {
   readonly #sessions = new Map<string, http2.ClientHttp2Session>();
 

@@ -1,4 +1,7 @@
-/** A ServiceAccount's token as an API server would issue it, unsigned: for code that reads claims. Times in milliseconds since the epoch. */
+/**
+ * A ServiceAccount's token as an API server would issue it, unsigned: for code that reads claims. Times in
+ * milliseconds since the epoch.
+ */
 export function serviceAccountToken(options: {
   readonly issuedAt: number;
   /** Undefined: it never ends. */

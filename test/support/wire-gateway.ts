@@ -27,7 +27,10 @@ export async function oldAuthority(): Promise<Authority> {
   return createIssuer(await createAnchor({ clock: LONG_AGO }), { clock: LONG_AGO });
 }
 
-/** A gateway in this process that a test reaches over real sockets: its services and its identity can be replaced, and its every refusal is counted. */
+/**
+ * A gateway in this process that a test reaches over real sockets: its services and its identity can be
+ * replaced, and its every refusal is counted.
+ */
 export class WireGateway {
   readonly gateway: Gateway;
   readonly authority: Authority;

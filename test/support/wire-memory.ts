@@ -4,7 +4,10 @@ import { runInNewContext } from 'node:vm';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** Bytes that this process holds for JavaScript: its heap and the buffers beside it, after what nobody needs has been collected. */
+/**
+ * Bytes that this process holds for JavaScript: its heap and the buffers beside it, after what nobody needs
+ * has been collected.
+ */
 export function heldBytes(): number {
   collect();
   const { heapUsed, external } = process.memoryUsage();

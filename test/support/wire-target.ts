@@ -36,7 +36,10 @@ export class Heard {
   }
 }
 
-/** A target of which the test decides every byte, and that keeps every byte it is sent: what a gateway forwards is judged here. */
+/**
+ * A target of which the test decides every byte, and that keeps every byte it is sent: what a gateway
+ * forwards is judged here.
+ */
 export class WireTarget {
   readonly port: number;
   readonly connections: Heard[] = [];
@@ -47,7 +50,10 @@ export class WireTarget {
     this.port = port;
   }
 
-  /** @param onConnection what it does with a connection; `onText` is called with all that has come whenever more does */
+  /**
+   * @param onConnection what it does with a connection; `onText` is called with all that has come whenever
+   * more does
+   */
   static async start(
     onText: (connection: Heard, text: string) => void = () => undefined,
     onConnection: (connection: Heard) => void = () => undefined,
@@ -85,7 +91,10 @@ export class WireTarget {
   }
 }
 
-/** Answers each request whose head has come, once. @param answer text of the whole response, by request target */
+/**
+ * Answers each request whose head has come, once.
+ * @param answer text of the whole response, by request target
+ */
 export function answering(
   answer: (path: string, connection: Heard) => string,
 ): (connection: Heard, text: string) => void {

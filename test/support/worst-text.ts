@@ -1,4 +1,7 @@
-/** Units of which some text, repeated, has been too much for some parser: for each kind of reader what it has to look at again and again. */
+/**
+ * Units of which some text, repeated, has been too much for some parser: for each kind of reader what it has
+ * to look at again and again.
+ */
 const REPEATED = [
   ' ',
   '\t',
@@ -60,7 +63,10 @@ const WRAPPED: readonly (readonly [before: string, unit: string, after: string])
 /** How many of the texts, the last ones, are a repetition in what makes a parser hope to the end. */
 export const WRAPPED_TEXTS = WRAPPED.length;
 
-/** Makers of texts of about `length` characters (latin1, without line ends) that are as bad as they can be for those who read them. */
+/**
+ * Makers of texts of about `length` characters (latin1, without line ends) that are as bad as they can be for
+ * those who read them.
+ */
 export const WORST_TEXTS: readonly ((length: number) => string)[] = [
   ...REPEATED.map(
     (unit) => (length: number) => unit.repeat(Math.ceil(length / unit.length)).slice(0, length),

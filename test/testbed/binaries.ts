@@ -1,6 +1,6 @@
 /**
- * The programs of the testbed, by name, as `prepare` left them: nothing is fetched or built here, because tests and demo ask from
- * inside a network namespace that no server can be reached from.
+ * The programs of the testbed, by name, as `prepare` left them: nothing is fetched or built here, because
+ * tests and demo ask from inside a network namespace that no server can be reached from.
  */
 import { TestbedError } from './errors.ts';
 import { find, findGo } from './binaries/places.ts';

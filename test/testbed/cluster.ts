@@ -1,4 +1,7 @@
-/** Embedded control planes: a real etcd and kube-apiserver, and a kube-controller-manager when asked, in about three seconds. */
+/**
+ * Embedded control planes: a real etcd and kube-apiserver, and a kube-controller-manager when asked, in about
+ * three seconds.
+ */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -18,9 +21,15 @@ export type { ClusterProcess } from './control-plane.ts';
 export interface ClusterOptions {
   /** Name of the kubeconfig's context, cluster and user. */
   readonly name: string;
-  /** Also run kube-controller-manager: service account tokens, EndpointSlices of selectors, namespace deletion, garbage collection. Default false. */
+  /**
+   * Also run kube-controller-manager: service account tokens, EndpointSlices of selectors, namespace
+   * deletion, garbage collection. Default false.
+   */
   readonly controllerManager?: boolean;
-  /** What the API server listens on; default the namespace's next 10.200.0.x, or 127.0.0.1 outside the namespace. */
+  /**
+   * What the API server listens on; default the namespace's next 10.200.0.x, or 127.0.0.1 outside the
+   * namespace.
+   */
   readonly address?: string;
   /** Put behind the testbed's own flags, so that they win. */
   readonly apiServerFlags?: readonly string[];
@@ -42,13 +51,17 @@ export interface Cluster {
   readonly marker: string;
   /** Runs kubectl as the administrator; its standard output. Rejects with what it said when it fails. */
   kubectl(...args: string[]): Promise<string>;
-  /** `kubectl apply -f -` of objects or of YAML text; objects that are not there yet are created without starting kubectl. */
+  /**
+   * `kubectl apply -f -` of objects or of YAML text; objects that are not there yet are created without
+   * starting kubectl.
+   */
   apply(manifest: string | object | readonly object[]): Promise<void>;
   /** Sends a signal to a process: SIGSTOP and SIGCONT, SIGTERM, SIGKILL. */
   signal(process: ClusterProcess, signal: NodeJS.Signals): void;
   /**
-   * Kills a process and starts it anew on the same address; resolves when it serves. With `wipe`, which is for etcd, everything
-   * is stopped, all data forgotten and everything started: a cluster rebuilt from nothing behind the same address and credentials.
+   * Kills a process and starts it anew on the same address; resolves when it serves. With `wipe`, which is
+   * for etcd, everything is stopped, all data forgotten and everything started: a cluster rebuilt from
+   * nothing behind the same address and credentials.
    */
   restart(process: ClusterProcess, options?: { readonly wipe?: boolean }): Promise<void>;
   /** Kills all processes and removes all files. May be called twice. */
@@ -59,8 +72,9 @@ const BOOT_ATTEMPTS = 3;
 let started = 0;
 
 /**
- * Starts a control plane and waits until it is ready. When this process ends, however it ends, nothing of the cluster stays.
- * Logs lie in the cluster's directory, or in `$LINKSPAN_TESTBED_LOGS` when that is set, where they survive.
+ * Starts a control plane and waits until it is ready. When this process ends, however it ends, nothing of the
+ * cluster stays. Logs lie in the cluster's directory, or in `$LINKSPAN_TESTBED_LOGS` when that is set, where
+ * they survive.
  * @throws TestbedError TESTBED_NOT_PREPARED | TESTBED_BOOT_FAILED (with the last lines of the logs)
  */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {

@@ -165,7 +165,8 @@ export class ControlPlane {
       'kube-controller-manager': () => [
         `--kubeconfig=${file('kubeconfig')}`,
         '--secure-port=0',
-        // Acts as the administrator: accounts of its own (--use-service-account-credentials) cost 4 s more at every boot.
+        // Acts as the administrator: accounts of its own (--use-service-account-credentials) cost 4 s more at
+        // every boot.
         '--leader-elect=false',
         `--root-ca-file=${file('ca.crt')}`,
         `--service-account-private-key-file=${file('service-account.key')}`,
@@ -250,7 +251,10 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** Ports that are free right now; somebody may still take one before its process does, and the boot is tried again then. */
+/**
+ * Ports that are free right now; somebody may still take one before its process does, and the boot is tried
+ * again then.
+ */
 export async function freePorts(address: string): Promise<Ports> {
   const open = await Promise.all([address, '127.0.0.1', '127.0.0.1'].map(listen));
   const [api = 0, client = 0, peer = 0] = open.map(({ port }) => port);

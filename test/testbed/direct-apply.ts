@@ -1,6 +1,6 @@
 /**
- * Writes objects that are not there yet as `kubectl apply` does, without starting it: a program that takes longer to start than an API
- * server takes to answer, and that tests would start by the hundred.
+ * Writes objects that are not there yet as `kubectl apply` does, without starting it: a program that takes
+ * longer to start than an API server takes to answer, and that tests would start by the hundred.
  */
 import { request, Agent } from 'node:https';
 
@@ -65,8 +65,9 @@ export function withLastApplied(object: Applied): Applied {
 }
 
 /**
- * Creates objects in their order, up to the first that is there already, that is refused, or whose kind is not known here: that one and
- * those behind it are kubectl's. @returns how many were created
+ * Creates objects in their order, up to the first that is there already, that is refused, or whose kind is
+ * not known here: that one and those behind it are kubectl's.
+ * @returns how many were created
  */
 export async function createUpTo(objects: readonly object[], as: Administrator): Promise<number> {
   const agent = new Agent({ keepAlive: true, ca: as.ca, cert: as.cert, key: as.key });

@@ -1,4 +1,7 @@
-/** What can go wrong before a test even starts. These codes are the testbed's own: the product's catalogue does not hold them. */
+/**
+ * What can go wrong before a test even starts. These codes are the testbed's own: the product's catalogue
+ * does not hold them.
+ */
 export type TestbedErrorCode =
   /** A binary is neither given nor cached, and there is no way to get it: no Go, or no Go and no way out. */
   | 'TESTBED_NO_BINARIES'
@@ -36,12 +39,18 @@ export class TestbedError extends Error {
   }
 }
 
-/** Whether the file system said it: no right, no room, not a folder. What the network says comes as fetch's own errors. */
+/**
+ * Whether the file system said it: no right, no room, not a folder. What the network says comes as fetch's
+ * own errors.
+ */
 export function isFileError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string';
 }
 
-/** Runs a script's `main` so that a testbed error is one clear message and exit code 1 instead of a stack trace. */
+/**
+ * Runs a script's `main` so that a testbed error is one clear message and exit code 1 instead of a stack
+ * trace.
+ */
 export async function orExplain(main: () => Promise<void>): Promise<void> {
   try {
     await main();

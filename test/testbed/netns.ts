@@ -1,7 +1,7 @@
 /**
- * A network namespace of our own with 10.x addresses on `lo`: API servers refuse loopback addresses in Endpoints, so what the tests
- * run has to be reachable at addresses that look like a network's, without touching the machine's own interfaces. Works for root
- * and, through a user namespace, for everybody else.
+ * A network namespace of our own with 10.x addresses on `lo`: API servers refuse loopback addresses in
+ * Endpoints, so what the tests run has to be reachable at addresses that look like a network's, without
+ * touching the machine's own interfaces. Works for root and, through a user namespace, for everybody else.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
@@ -12,7 +12,10 @@ import type { BinaryName } from './binaries/programs.ts';
 import { TestbedError } from './errors.ts';
 import { findExecutable } from './processes.ts';
 
-/** `setup:<tool>` for the first process inside, which puts the addresses on lo; `ready` for everything it starts. */
+/**
+ * `setup:<tool>` for the first process inside, which puts the addresses on lo; `ready` for everything it
+ * starts.
+ */
 const MARKER = 'LINKSPAN_TESTBED_NETNS';
 const ADDRESSES = 20;
 const LIFELINE_FD = 3;
@@ -42,9 +45,10 @@ export function address(n: number): string {
 }
 
 /**
- * Returns when this process is in the namespace. Otherwise runs the same script with the same arguments inside one, hands signals on
- * to it, and exits with its code; it never returns then. Ends the inner process too when the outer one is killed.
- * `needs` is what the script will ask for inside, where nothing can be fetched: it is made sure of out here.
+ * Returns when this process is in the namespace. Otherwise runs the same script with the same arguments
+ * inside one, hands signals on to it, and exits with its code; it never returns then. Ends the inner process
+ * too when the outer one is killed. `needs` is what the script will ask for inside, where nothing can be
+ * fetched: it is made sure of out here.
  * @throws TestbedError TESTBED_NETNS_REFUSED, and what `prepare` throws
  */
 export async function reexecInNetns(needs: readonly BinaryName[]): Promise<void> {
@@ -70,7 +74,10 @@ export function needsOfNetns(env: NodeJS.ProcessEnv = process.env): BinaryName[]
   return ipCommand(env) === undefined ? ['loopback'] : [];
 }
 
-/** Hands signals on to the child and waits for it. Resolves to the exit code that this process should end with. */
+/**
+ * Hands signals on to the child and waits for it. Resolves to the exit code that this process should end
+ * with.
+ */
 export function handOver(child: ChildProcess): Promise<number> {
   // On a terminal, ^C reaches the whole process group anyway; a second SIGINT would mean "at once".
   const terminal = process.stdin.isTTY;
@@ -114,7 +121,9 @@ function setUpInside(): void {
   holdLifeline();
 }
 
-/** The outer process holds the other end of this pipe: when it is killed, the inner one must not go on alone. */
+/**
+ * The outer process holds the other end of this pipe: when it is killed, the inner one must not go on alone.
+ */
 function holdLifeline(): void {
   const lifeline = new Socket({ fd: LIFELINE_FD, readable: true, writable: false });
   lifeline.on('error', () => {});

@@ -32,7 +32,10 @@ export interface ClusterPki {
   readonly serviceAccount: { readonly key: string; readonly publicKey: string };
 }
 
-/** Makes the authority and certificates of a cluster that is reached at `addresses` and has `serviceIp` as `kubernetes.default`. */
+/**
+ * Makes the authority and certificates of a cluster that is reached at `addresses` and has `serviceIp` as
+ * `kubernetes.default`.
+ */
 export async function clusterPki(
   name: string,
   addresses: readonly string[],

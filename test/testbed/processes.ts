@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * When a process started, in clock ticks since boot, or undefined when it is gone (or a zombie). A pid together with this names one
- * process for good, because pids are used again.
+ * When a process started, in clock ticks since boot, or undefined when it is gone (or a zombie). A pid
+ * together with this names one process for good, because pids are used again.
  */
 export function startTimeOf(pid: number): string | undefined {
   try {
@@ -17,7 +17,9 @@ export function startTimeOf(pid: number): string | undefined {
   }
 }
 
-/** The pids of all living processes whose environment holds `entry` (`NAME=value`), and which we may look at. */
+/**
+ * The pids of all living processes whose environment holds `entry` (`NAME=value`), and which we may look at.
+ */
 export function processesWith(entry: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

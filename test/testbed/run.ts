@@ -1,4 +1,7 @@
-/** `node test/testbed/run.ts COMMAND [ARGUMENT...]` runs a command in the testbed's network namespace and ends with its exit code. */
+/**
+ * `node test/testbed/run.ts COMMAND [ARGUMENT...]` runs a command in the testbed's network namespace and ends
+ * with its exit code.
+ */
 import { spawn } from 'node:child_process';
 import { orExplain } from './errors.ts';
 import { NEEDS } from './binaries/programs.ts';

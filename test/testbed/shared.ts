@@ -11,8 +11,8 @@ let clusters: Promise<SharedClusters> | undefined;
 let namespaces = 0;
 
 /**
- * East and west, with controller managers, booted once per mocha process and stopped after its last test. Call it in a `before` hook;
- * chaos (`signal`, `restart`) is for clusters of a test's own.
+ * East and west, with controller managers, booted once per mocha process and stopped after its last test.
+ * Call it in a `before` hook; chaos (`signal`, `restart`) is for clusters of a test's own.
  */
 export function sharedClusters(): Promise<SharedClusters> {
   clusters ??= start();

@@ -1,10 +1,11 @@
 /**
- * Cleans up behind one cluster: `node watchdog.ts MARKER DIRECTORY`. It holds the read end of a pipe whose write end only the
- * starting process holds; when that process ends, in whatever way (SIGKILL included), the pipe closes, and every process that
- * carries MARKER in its environment is killed and DIRECTORY removed. `Cluster.stop()` closes the same pipe: there is one way to clean up.
+ * Cleans up behind one cluster: `node watchdog.ts MARKER DIRECTORY`. It holds the read end of a pipe whose
+ * write end only the starting process holds; when that process ends, in whatever way (SIGKILL included), the
+ * pipe closes, and every process that carries MARKER in its environment is killed and DIRECTORY removed.
+ * `Cluster.stop()` closes the same pipe: there is one way to clean up.
  *
- * Processes are found by the marker that they inherit, not by a list of pids: so there is no moment between a process being
- * started and being listed, and a pid that was used again for something else is never hit.
+ * Processes are found by the marker that they inherit, not by a list of pids: so there is no moment between a
+ * process being started and being listed, and a pid that was used again for something else is never hit.
  */
 import { existsSync, rmSync } from 'node:fs';
 import { processesWith } from './processes.ts';

@@ -26,7 +26,9 @@ const PLAIN = new Set([
   'group',
 ]);
 
-/** What people set is what they can read about: values.yaml is the reference, the schema what refuses a slip. */
+/**
+ * What people set is what they can read about: values.yaml is the reference, the schema what refuses a slip.
+ */
 describe('values.yaml of the chart', () => {
   const values = parseDocument(read('values.yaml')).contents;
   const keys: string[] = [];

@@ -7,7 +7,10 @@ import { rawHttp2Target } from '../support/raw-http2-target.ts';
 const CALLS = 'calls.demo.svc.cluster.local';
 const GRPC = [['content-type', 'application/grpc']] as const;
 
-/** grpc-go's server cancels a call whose deadline is over (RST_STREAM, CANCEL); its client takes that for the deadline. It was told UNAVAILABLE before the first message, which clients try again, and INTERNAL after it. */
+/**
+ * grpc-go's server cancels a call whose deadline is over (RST_STREAM, CANCEL); its client takes that for the
+ * deadline. It was told UNAVAILABLE before the first message, which clients try again, and INTERNAL after it.
+ */
 describe('A call that its server cancels', () => {
   const closed = closedIn(afterEach);
   let local: LocalGateway;

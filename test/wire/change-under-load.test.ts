@@ -10,8 +10,8 @@ const ECHO = 'echo.demo.svc.cluster.local';
 const WORKERS = 4;
 
 /**
- * Pods come and go and certificates are renewed all day. What is not in flight on something that dies must not notice: a gateway that drops a request at each rollout is one that nobody can roll anything out
- * behind.
+ * Pods come and go and certificates are renewed all day. What is not in flight on something that dies must
+ * not notice: a gateway that drops a request at each rollout is one that nobody can roll anything out behind.
  */
 describe('changes under load', function () {
   this.timeout(60_000);
@@ -187,7 +187,8 @@ describe('changes under load', function () {
       const { cert, key } = await leafUnder(authority, ca, 'client.east');
       return { cert, key, ca };
     };
-    // First everybody trusts both, then everybody's leaf changes, then the old anchor goes (Linkerd's own way to do it).
+    // First everybody trusts both, then everybody's leaf changes, then the old anchor goes (Linkerd's own way
+    // to do it).
     gateway.rotate(await leafUnder(gateway.authority, both, 'gateway.west'));
     settings = await as(gateway.authority, both);
     await load.goesOn();

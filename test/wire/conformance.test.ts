@@ -24,7 +24,10 @@ const PAIRS: readonly (readonly [ClientKind, string, 'http1' | 'http2'])[] = [
   ['http1-upgraded', 'only2', 'http2'],
 ];
 
-/** Everything that a session may be, on both runtimes: one row that fails here is an application that works in its own cluster and breaks when it is reached from another. */
+/**
+ * Everything that a session may be, on both runtimes: one row that fails here is an application that works in
+ * its own cluster and breaks when it is reached from another.
+ */
 for (const runtime of RUNTIMES) {
   describe(`Conformance on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-conformance-'));
@@ -199,7 +202,8 @@ for (const runtime of RUNTIMES) {
     ] as const)
       it(`${kind}: requests are spread over the endpoints of ${name}`, async () => {
         const names = new Set<unknown>();
-        // One after another may rightly all go to one endpoint, when the other's first answer was slow: more and more at once may not.
+        // One after another may rightly all go to one endpoint, when the other's first answer was slow: more
+        // and more at once may not.
         for (let atOnce = 1; atOnce <= 256 && names.size < 2; atOnce *= 2) {
           const ask = () => client.request(kind, service(name), { path: '/hello' });
           const responses = await Promise.all(Array.from({ length: atOnce }, ask));

@@ -17,8 +17,9 @@ const GRACE_MS = 4000;
 const GET = 'GET /hello HTTP/1.1\r\nhost: x\r\n\r\n';
 
 /**
- * A connection is let in once, on a certificate that lives a day and an anchor that may be taken away. What is open must end too, and must not break anybody's request for it: clients are told, in the words
- * of their protocol, and only what cannot be told, or does not listen, is cut.
+ * A connection is let in once, on a certificate that lives a day and an anchor that may be taken away. What
+ * is open must end too, and must not break anybody's request for it: clients are told, in the words of their
+ * protocol, and only what cannot be told, or does not listen, is cut.
  */
 describe('the end of connections that nobody ends', () => {
   let origin: Origin;

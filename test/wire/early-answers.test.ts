@@ -24,7 +24,10 @@ const PIECE = Buffer.alloc(64 * 1024, 'u');
 /** Tries of each kind, and how many of them at once; the report was seen in one of two to one of eight. */
 const TRIES = 100;
 const AT_ONCE = 10;
-/** Says no at the head of a request, and goes away with the rest of it unread, which makes the kernel send a reset. */
+/**
+ * Says no at the head of a request, and goes away with the rest of it unread, which makes the kernel send a
+ * reset.
+ */
 const ANSWER = 'HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 8\r\n\r\ntoo big\n';
 
 /** All that a client has got, who sends as fast as it is let until the answer has come. */
@@ -54,8 +57,9 @@ async function uploadOver1(socket: net.Socket, upload: number): Promise<string> 
 }
 
 /**
- * A target may answer before it has read the whole of a request, and close: 413, 401, 503. What it still has to read makes its kernel send a reset behind the answer; whoever then
- * writes hears of the reset before it has read the answer, and said 502 (RFC 9112 sections 9.5 and 9.6).
+ * A target may answer before it has read the whole of a request, and close: 413, 401, 503. What it still has
+ * to read makes its kernel send a reset behind the answer; whoever then writes hears of the reset before it
+ * has read the answer, and said 502 (RFC 9112 sections 9.5 and 9.6).
  */
 for (const runtime of RUNTIMES)
   describe(`An error on one half of a connection does not hide the other, on ${runtime}`, () => {
@@ -155,8 +159,8 @@ for (const runtime of RUNTIMES)
         expect(counts).to.deep.equal({ 'HTTP/1.1 413': TRIES });
       });
 
-    // What waits for an answer that may still be there waited half a minute for peers that had only gone: on Bun a gateway's cost of a
-    // handshake grew tenfold.
+    // What waits for an answer that may still be there waited half a minute for peers that had only gone: on
+    // Bun a gateway's cost of a handshake grew tenfold.
     it('peers that only go away leave nothing behind', async function () {
       this.timeout(60_000);
       const open = async () =>

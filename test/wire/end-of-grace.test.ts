@@ -13,7 +13,11 @@ import { WireClient } from '../support/wire-client.ts';
 
 const RAW = 'raw.demo.svc.cluster.local';
 
-/** The end of the grace is the end: a gateway was there until it was killed when a raw connection to a silent target was open, ten seconds for a client that had not shaken hands, and the whole grace for an HTTP/2 client that answers no PING. */
+/**
+ * The end of the grace is the end: a gateway was there until it was killed when a raw connection to a silent
+ * target was open, ten seconds for a client that had not shaken hands, and the whole grace for an HTTP/2
+ * client that answers no PING.
+ */
 describe('A gateway that has been told to end', () => {
   const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-grace-'));
   after(() => rmSync(dir, { recursive: true }));

@@ -60,11 +60,14 @@ const PARTS: readonly (abstract new (...args: never[]) => object)[] = [
   GatewayPool,
   HeldClient,
 ];
-/** What the stories below have called at least, of each way; those of age and drain are in tests of their own. */
+/**
+ * What the stories below have called at least, of each way; those of age and drain are in tests of their own.
+ */
 const LEAST = 55;
 /**
- * Of those, what hardly more than one story calls. Not called by anybody who is on the wire: `onDrain` of who has sent nothing, what both
- * ends of HTTP/2 share and only the other hears, and `onCaught`, which is where these exceptions go.
+ * Of those, what hardly more than one story calls. Not called by anybody who is on the wire: `onDrain` of who
+ * has sent nothing, what both ends of HTTP/2 share and only the other hears, and `onCaught`, which is where
+ * these exceptions go.
  */
 const ALSO = {
   'a gateway': ['OpaqueFlow.onClose'],
@@ -95,7 +98,10 @@ const UNKNOWN = '127.0.0.9';
 /** Fields that are too large, though not on the wire: the same one again and again. */
 const LONG = Array.from({ length: 50 }, () => ['x-long', 'a'.repeat(1500)] as const);
 
-/** What says that all is over is thrown in when it has been heard: nothing comes after it that could end a flow. */
+/**
+ * What says that all is over is thrown in when it has been heard: nothing comes after it that could end a
+ * flow.
+ */
 const LAST_WORD = /\.on(Close|Closed|StreamClosed|Reset|Failure|TryFailure)$/;
 
 const handlersOf = (prototype: Prototype) =>
@@ -103,8 +109,9 @@ const handlersOf = (prototype: Prototype) =>
 const prototypeOf = (part: (typeof PARTS)[number]) => part.prototype as Prototype;
 
 /**
- * The table of `internal-errors.test.ts` has what each flow hears. This has every handler that there is, also of classes that come later: wherever an
- * exception is thrown, its flow ends, it is counted, and the process and the others go on.
+ * The table of `internal-errors.test.ts` has what each flow hears. This has every handler that there is, also
+ * of classes that come later: wherever an exception is thrown, its flow ends, it is counted, and the process
+ * and the others go on.
  */
 for (const way of ['a gateway', 'an egress and a gateway'] as const)
   describe(`An exception in any handler of ${way}`, () => {
@@ -163,7 +170,10 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
 
     const counted = () => relay.local.gateway.counters.internalErrors + relay.egress.counters.internalErrors;
 
-    /** One request; what becomes of it does not matter here, as long as it comes to an end and tells nothing. @returns its status */
+    /**
+     * One request; what becomes of it does not matter here, as long as it comes to an end and tells nothing.
+     * @returns its status
+     */
     async function request(
       kind: ClientKind,
       name: string,

@@ -21,7 +21,11 @@ const KINDS = [
   ['http1', 'two'],
 ] as const;
 
-/** A drill asks what clients do when a service is slow, fails or breaks off. It must do that and nothing else, show that it was it, hurt no endpoint's name, and be over when it is over, even with the person gone who began it. */
+/**
+ * A drill asks what clients do when a service is slow, fails or breaks off. It must do that and nothing else,
+ * show that it was it, hurt no endpoint's name, and be over when it is over, even with the person gone who
+ * began it.
+ */
 for (const runtime of RUNTIMES) {
   describe(`Fault injection on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-faults-'));

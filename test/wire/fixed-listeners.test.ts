@@ -16,7 +16,10 @@ import { http1Origin, http2Origin, type Origin, rawOrigin } from '../support/ori
 
 const service = (name: string) => `${name}.demo.svc.cluster.local`;
 
-/** A VM, an ingress and a load generator speak mTLS and know nothing of transport headers: what they reach must be the one service of the port, with the same proof of who they are. */
+/**
+ * A VM, an ingress and a load generator speak mTLS and know nothing of transport headers: what they reach
+ * must be the one service of the port, with the same proof of who they are.
+ */
 for (const runtime of RUNTIMES) {
   describe(`Fixed listeners on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-fixed-'));

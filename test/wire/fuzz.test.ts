@@ -107,7 +107,10 @@ const messages = fc.tuple(heads(START_LINES), text(...BODY_PARTS)).map(([head, b
 
 type Verdict<T> = { readonly value: T } | 'refused' | 'incomplete';
 
-/** What `parse` makes of a head that comes in pieces, and what is behind it; anything but its own error comes through. */
+/**
+ * What `parse` makes of a head that comes in pieces, and what is behind it; anything but its own error comes
+ * through.
+ */
 function headOf<T>(parse: (head: Buffer) => T, given: readonly Buffer[]): Verdict<{ head: T; rest: string }> {
   let held = Buffer.alloc(0);
   try {
@@ -125,7 +128,10 @@ function headOf<T>(parse: (head: Buffer) => T, given: readonly Buffer[]): Verdic
   return 'incomplete';
 }
 
-/** Parsers stand before everything else, and everybody can send them anything: what they throw ends the process, where they loop it hangs, and what they misread is forwarded. */
+/**
+ * Parsers stand before everything else, and everybody can send them anything: what they throw ends the
+ * process, where they loop it hangs, and what they misread is forwarded.
+ */
 describe('HTTP/1 parsers under any bytes', () => {
   it('request heads: only their own error, the same result however split, and what passes is rendered so that it reads the same', () => {
     fc.assert(
@@ -176,7 +182,10 @@ describe('HTTP/1 parsers under any bytes', () => {
     );
   });
 
-  /** Chunked coding as RFC 9112 section 7.1 writes it, for the whole of a body at once: another way to the same answer. */
+  /**
+   * Chunked coding as RFC 9112 section 7.1 writes it, for the whole of a body at once: another way to the
+   * same answer.
+   */
   const CHUNK = /^([0-9a-fA-F]{1,13})(?:;[^\r\n\0]*)?\r\n/;
   function model(whole: string): Verdict<{ body: string; length: number }> {
     let at = 0;
@@ -371,7 +380,10 @@ describe('transport header under any bytes', () => {
   });
 });
 
-/** The same over the wire, with Node's own parser as the target: whatever a client sends, each request that the target sees has been looked at by the gateway. */
+/**
+ * The same over the wire, with Node's own parser as the target: whatever a client sends, each request that
+ * the target sees has been looked at by the gateway.
+ */
 describe('HTTP/1 streams of any bytes through the gateway', () => {
   const WEB = 'web.demo.svc.cluster.local';
   let gateway: WireGateway;
@@ -389,8 +401,8 @@ describe('HTTP/1 streams of any bytes through the gateway', () => {
       request.on('end', () => response.end('ok'));
     });
     server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
-      // Node takes not all methods and paths that others do. Everything else is something that the gateway forwarded and the next parser cannot
-      // read.
+      // Node takes not all methods and paths that others do. Everything else is something that the gateway
+      // forwarded and the next parser cannot read.
       const head = error.rawPacket?.toString('latin1') ?? '';
       const strict =
         (error.code === 'HPE_INVALID_METHOD' || error.code === 'HPE_INVALID_URL') &&

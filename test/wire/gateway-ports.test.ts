@@ -8,8 +8,9 @@ import { useTempDir } from '../support/temp-dir.ts';
 const WEB = 'web.demo.svc.cluster.local';
 
 /**
- * The port for probes is on the load balancer. It showed everything: `/metrics` names all services and who uses them, `/ready/<namespace>/<service>` tells anybody what is exported, and no NetworkPolicy could
- * close that without closing the probes.
+ * The port for probes is on the load balancer. It showed everything: `/metrics` names all services and who
+ * uses them, `/ready/<namespace>/<service>` tells anybody what is exported, and no NetworkPolicy could close
+ * that without closing the probes.
  */
 for (const runtime of RUNTIMES) {
   describe(`ports of a gateway on ${runtime}`, function () {

@@ -7,13 +7,19 @@ import { goClient, GoServer, openWays, type Outcome, WAYS, type Ways } from '../
 import { watchForAnHour } from '../support/quiet-watch.ts';
 import { RUNTIMES } from '../support/runtime-process.ts';
 
-/** What becomes of a gRPC client's calls: those that are to be answered, and those that run into their deadline. */
+/**
+ * What becomes of a gRPC client's calls: those that are to be answered, and those that run into their
+ * deadline.
+ */
 interface Calls {
   readonly good: Outcome;
   readonly late: Outcome;
 }
 
-/** grpc-go at both ends: its calls give up at deadlines, its servers take few streams where they are told to, and end what they refuse while the client still sends. */
+/**
+ * grpc-go at both ends: its calls give up at deadlines, its servers take few streams where they are told to,
+ * and end what they refuse while the client still sends.
+ */
 for (const runtime of RUNTIMES) {
   describe(`grpc-go on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-grpc-'));

@@ -12,7 +12,10 @@ import { RUNTIMES } from '../support/runtime-process.ts';
 const KB = 1024;
 const MB = 1_000_000;
 
-/** Bytes per read, bytes per answer, answers, and how many at a time. Those with small reads were cut off as a flood after some megabytes. */
+/**
+ * Bytes per read, bytes per answer, answers, and how many at a time. Those with small reads were cut off as a
+ * flood after some megabytes.
+ */
 const DOWNLOADS: readonly (readonly [buffer: number, bytes: number, count: number, atOnce: number])[] = [
   [4 * KB, 30 * MB, 1, 1],
   [8 * KB, 60 * MB, 1, 1],
@@ -21,7 +24,10 @@ const DOWNLOADS: readonly (readonly [buffer: number, bytes: number, count: numbe
   [4 * KB, 64_000, 1000, 16],
 ];
 
-/** Go's `net/http` is what many clients, servers and ingresses are made of. It credits each read of 4 KiB and more on its own, ends what it answers early, and refuses streams beyond what it has said. */
+/**
+ * Go's `net/http` is what many clients, servers and ingresses are made of. It credits each read of 4 KiB and
+ * more on its own, ends what it answers early, and refuses streams beyond what it has said.
+ */
 for (const runtime of RUNTIMES) {
   describe(`Go's HTTP/2 on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-go-'));
@@ -108,7 +114,10 @@ interface EarlyServer extends Origin {
   readonly open: () => number;
 }
 
-/** Node's own server: reads the first bytes of an upload, answers, and leaves the rest of it to the client (RFC 9113 section 8.1). */
+/**
+ * Node's own server: reads the first bytes of an upload, answers, and leaves the rest of it to the client
+ * (RFC 9113 section 8.1).
+ */
 async function earlyServer(): Promise<EarlyServer> {
   let count = 0;
   const streams = new Set<http2.ServerHttp2Stream>();

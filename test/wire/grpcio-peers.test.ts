@@ -59,7 +59,10 @@ const jobs = [
   ],
 ] as const;
 
-/** C-core is what gRPC is in Python, Ruby, C++ and PHP: its servers end connections for PINGs and refuse streams, its clients give up at deadlines. */
+/**
+ * C-core is what gRPC is in Python, Ruby, C++ and PHP: its servers end connections for PINGs and refuse
+ * streams, its clients give up at deadlines.
+ */
 for (const runtime of RUNTIMES)
   describe(`grpcio on ${runtime}`, () => {
     const closed = closedIn(after);

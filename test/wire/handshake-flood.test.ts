@@ -19,8 +19,9 @@ const MAX_GROWTH = 20 * 1024 * 1024;
 const MAX_WAVES = 4;
 
 /**
- * The gateway's port is open to whoever reaches the load balancer. Connections that never say a word were held for 10 s each, up to 100,000 of them: 25,000 took all the memory that the chart allows, and
- * the kernel killed the gateway with every flow on it.
+ * The gateway's port is open to whoever reaches the load balancer. Connections that never say a word were
+ * held for 10 s each, up to 100,000 of them: 25,000 took all the memory that the chart allows, and the kernel
+ * killed the gateway with every flow on it.
  */
 for (const runtime of RUNTIMES) {
   describe(`silent connections to a gateway on ${runtime}`, function () {
@@ -81,7 +82,8 @@ for (const runtime of RUNTIMES) {
         await eventually('the others are gone', () => sockets.size <= HANDSHAKES);
         return residentBytes(gateway.pid);
       };
-      // The first ones make what a process keeps anyway, room for garbage; what is lost with each wave never ends.
+      // The first ones make what a process keeps anyway, room for garbage; what is lost with each wave never
+      // ends.
       let before = await wave();
       let growth = Number.POSITIVE_INFINITY;
       let waves = 1;

@@ -40,8 +40,10 @@ class Peers extends RuntimeProcess {
 }
 
 /**
- * A target whose API server means harm took the controller's memory (an endless body: 2.2 GB in half a minute, outside of the heap; endless pages: 589 MB), and with it every other Link and the signer of
- * certificates. Each case is a controller's peers with a heap of 256 MiB, one target that is hostile and one that is in order.
+ * A target whose API server means harm took the controller's memory (an endless body: 2.2 GB in half a
+ * minute, outside of the heap; endless pages: 589 MB), and with it every other Link and the signer of
+ * certificates. Each case is a controller's peers with a heap of 256 MiB, one target that is hostile and one
+ * that is in order.
  */
 describe('a target whose API server is hostile', function () {
   this.timeout(200_000);
@@ -104,11 +106,13 @@ describe('a target whose API server is hostile', function () {
     });
   }
 
-  // Each change was written as it came: the source's API server, and the Links that waited for their turn with it, paid for a target that never holds still.
+  // Each change was written as it came: the source's API server, and the Links that waited for their turn
+  // with it, paid for a target that never holds still.
   it('200 changes a second: are written as slowly as one Link may, however many there are', async () => {
     const { peers, apis } = await start('200 changes a second');
     const [api] = apis;
-    // A hundred mirrors with a slice each, and as many changes as may come at once (peers-program.ts: 400, then one a second).
+    // A hundred mirrors with a slice each, and as many changes as may come at once (peers-program.ts: 400,
+    // then one a second).
     await peers.line('what may come at once is written', (line) => line.writes > 400);
     const [writes, changes, began] = [peers.lines.at(-1)?.writes ?? 0, api?.changes ?? 0, performance.now()];
     await eventually('600 more changes have been told', () => (api?.changes ?? 0) > changes + 600, {
@@ -123,7 +127,8 @@ describe('a target whose API server is hostile', function () {
   it('all of them at once: all are parked, the others go on', async () => {
     const { peers, change } = await start(...cases.map(([hostility]) => hostility));
     const expected = cases.map(([, budget]) => budget);
-    // Together they want more than all may have, so that one of them may be parked for that before it is over a budget of its own.
+    // Together they want more than all may have, so that one of them may be parked for that before it is over
+    // a budget of its own.
     await peers.line('they are parked', (line) =>
       expected.every((budget, at) => [budget, 'total'].includes(line.peers[`hostile-${at}`]?.over)),
     );

@@ -19,8 +19,10 @@ const many = (count: number, line: (n: number) => string) =>
   Array.from({ length: count }, (_, n) => line(n)).join('\r\n');
 
 /**
- * Two HTTP parsers in a row that disagree about where a request ends let an attacker hide a second one in the first: it reaches the target as somebody else, past every policy. So what can be framed in two ways
- * is refused, and the proof is what arrives at the target's socket: nothing at all, or at least no complete request.
+ * Two HTTP parsers in a row that disagree about where a request ends let an attacker hide a second one in the
+ * first: it reaches the target as somebody else, past every policy. So what can be framed in two ways is
+ * refused, and the proof is what arrives at the target's socket: nothing at all, or at least no complete
+ * request.
  */
 describe('HTTP/1 request smuggling', () => {
   let gateway: WireGateway;
@@ -217,7 +219,8 @@ describe('HTTP/1 request smuggling', () => {
   });
 
   it('puts no second answer into one that has begun', async () => {
-    // The target answers before it has read all; what the client sends then is malformed. A 400 in the middle of the first answer would be read as its body, or as another answer.
+    // The target answers before it has read all; what the client sends then is malformed. A 400 in the middle
+    // of the first answer would be read as its body, or as another answer.
     const early = await WireTarget.start(
       answering(() => 'HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf'),
     );

@@ -101,7 +101,8 @@ describe('HTTP/1 at the gateway', () => {
     });
 
     it('that are pipelined by the thousand, and answered here, do not nest', async () => {
-      // Each is refused at once, as a loop. A parser that calls itself for the next one ends the whole process with the stack.
+      // Each is refused at once, as a loop. A parser that calls itself for the next one ends the whole
+      // process with the stack.
       let slow: Heard | undefined;
       script = (connection) => (slow = connection);
       const client = await open();
@@ -196,7 +197,8 @@ describe('HTTP/1 at the gateway', () => {
     });
 
     it('that are answered before they are complete are told that the connection ends', async () => {
-      // A client that was not told put the connection among its unused ones, and lost its next request to the end: 502, once in 100 uploads.
+      // A client that was not told put the connection among its unused ones, and lost its next request to the
+      // end: 502, once in 100 uploads.
       script = answering(() => ok('enough'));
       const client = await open();
       client.send('POST /a HTTP/1.1\r\ncontent-length: 6\r\n\r\nabc');
@@ -206,7 +208,8 @@ describe('HTTP/1 at the gateway', () => {
     });
 
     it('are carried on to their end when the answer has begun before, also on a connection that closes then', async () => {
-      // A streaming echo: with `connection: close` the gateway once dropped what came behind the response's head, and both sides waited for ever.
+      // A streaming echo: with `connection: close` the gateway once dropped what came behind the response's
+      // head, and both sides waited for ever.
       script = (connection, text) => {
         const pieces = text.split('\r\n\r\n').slice(1).join('\r\n\r\n');
         if (connection.answered++ === 0)
@@ -308,7 +311,10 @@ describe('HTTP/1 at the gateway', () => {
     });
   });
 
-  /** A target that was taken over, or is broken, must not be able to answer other clients' requests, nor make cut answers look whole. */
+  /**
+   * A target that was taken over, or is broken, must not be able to answer other clients' requests, nor make
+   * cut answers look whole.
+   */
   describe('answers of a target that', () => {
     const wrong: readonly (readonly [story: string, answer: string])[] = [
       [
@@ -380,7 +386,8 @@ describe('HTTP/1 at the gateway', () => {
     });
 
     it('come twice: the second is not for anybody', async () => {
-      // Response splitting: what is left on a connection would be the answer to the request of the next client.
+      // Response splitting: what is left on a connection would be the answer to the request of the next
+      // client.
       script = answering((path) => (path === '/a' ? ok('first') + ok('poison') : ok('honest')));
       const attacker = await open();
       await attacker.send(get('/a')).hears(/first$/);
@@ -510,7 +517,10 @@ describe('HTTP/1 at the gateway', () => {
   });
 });
 
-/** Opaque bytes have no framing at all: how a connection ends is all that either side knows about whether it has everything. */
+/**
+ * Opaque bytes have no framing at all: how a connection ends is all that either side knows about whether it
+ * has everything.
+ */
 describe('raw bytes at the gateway', () => {
   let gateway: WireGateway;
   let target: WireTarget;
@@ -581,7 +591,8 @@ describe('raw bytes at the gateway', () => {
   });
 
   it('are reset at the target when it sends and nobody is there to read it', async () => {
-    // The client has gone properly, both ways. A target that streams would otherwise send to nowhere for as long as it likes; one that was made to wait would wait for ever.
+    // The client has gone properly, both ways. A target that streams would otherwise send to nowhere for as
+    // long as it likes; one that was made to wait would wait for ever.
     const { client, heard } = await flow();
     client.socket.pause();
     const timer = setInterval(() => heard.socket.write(Buffer.alloc(65_536)), 1);
@@ -601,7 +612,8 @@ describe('raw bytes at the gateway', () => {
   });
 
   it('are probed when nothing is said: a peer that vanished is found out', async () => {
-    // Without probes a client machine that lost its power holds its connection, and one to the target, for ever.
+    // Without probes a client machine that lost its power holds its connection, and one to the target, for
+    // ever.
     const { client } = await flow();
     expect(await keepAliveTimers(gateway.port), 'from the client').to.be.greaterThan(0);
     expect(await keepAliveTimers(target.port, 'remote'), 'to the target').to.be.greaterThan(0);
@@ -609,7 +621,9 @@ describe('raw bytes at the gateway', () => {
   });
 });
 
-/** Connections at (or to) a local port on which the kernel has a keep-alive timer (`/proc/net/tcp`: tr = 2). */
+/**
+ * Connections at (or to) a local port on which the kernel has a keep-alive timer (`/proc/net/tcp`: tr = 2).
+ */
 async function keepAliveTimers(port: number, side: 'local' | 'remote' = 'local'): Promise<number> {
   const { readFile } = await import('node:fs/promises');
   const hex = port.toString(16).toUpperCase().padStart(4, '0');

@@ -14,7 +14,10 @@ import { useTempDir } from '../support/temp-dir.ts';
 const WEB = 'web.demo.svc.cluster.local';
 const WEB1 = 'web1.demo.svc.cluster.local';
 
-/** The gateway stands in the open. Whoever holds a certificate of the mesh, a broken client or one that has been taken over, can send it any bytes; the others must not notice. */
+/**
+ * The gateway stands in the open. Whoever holds a certificate of the mesh, a broken client or one that has
+ * been taken over, can send it any bytes; the others must not notice.
+ */
 describe('HTTP/2 under attack', () => {
   let origin: Origin;
   let origin1: Origin;
@@ -113,7 +116,10 @@ describe('HTTP/2 under attack', () => {
   });
 
   describe('header bombs', () => {
-    /** A few bytes that name a large table entry a thousand times are megabytes when they are decoded (CVE-2016-6581). */
+    /**
+     * A few bytes that name a large table entry a thousand times are megabytes when they are decoded
+     * (CVE-2016-6581).
+     */
     it('are answered 431 without being kept, and the connection goes on', async () => {
       const attacker = await open();
       const bomb = attacker.block(RawHttp2.get([['x-bomb', 'b'.repeat(1900)]]));
@@ -428,7 +434,10 @@ describe('HTTP/2 under attack', () => {
   });
 });
 
-/** A window of zero, or a socket that nobody empties: what such a client asks for must wait at the target, not in our memory. */
+/**
+ * A window of zero, or a socket that nobody empties: what such a client asks for must wait at the target, not
+ * in our memory.
+ */
 describe('HTTP/2 clients that read nothing', () => {
   const dir = useTempDir();
   const MB = 1024 * 1024;

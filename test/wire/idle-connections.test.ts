@@ -20,7 +20,10 @@ const WIDTH = 20;
 /** Far above what is seen (about 50 kB), far below what would take a gateway down. */
 const MAX_PER_CONNECTION = 200 * 1024;
 
-/** Every proxy of the other clusters keeps a connection to each service it has called lately. They are idle nearly always, and must cost next to nothing. */
+/**
+ * Every proxy of the other clusters keeps a connection to each service it has called lately. They are idle
+ * nearly always, and must cost next to nothing.
+ */
 for (const runtime of RUNTIMES) {
   describe(`${CONNECTIONS} idle connections to one gateway process on ${runtime}`, function () {
     this.timeout(FULL ? 300_000 : 60_000);

@@ -39,7 +39,10 @@ const TEXT = 'internal error of the proxy; its log says which\n';
 
 /** What the client does. `to2`: HTTP/1 to a service that speaks HTTP/2; `tried`: to one with retries. */
 type Kind = 'http1' | 'to2' | 'tried1' | 'http2' | 'to1' | 'tried2' | 'grpc' | 'raw';
-/** What it hears: an answer in the target's stead, a connection or stream that breaks off, or all, because only who watched has failed. */
+/**
+ * What it hears: an answer in the target's stead, a connection or stream that breaks off, or all, because
+ * only who watched has failed.
+ */
 type Heard = 'answer' | 'cut' | 'whole';
 /** Where the exception is thrown, from the method of that name, once. */
 type Row = readonly [part: object, method: string, kinds: readonly Kind[], heard: Heard];
@@ -49,7 +52,10 @@ const HTTP2: readonly Kind[] = ['http2', 'to1', 'tried2', 'grpc'];
 const RAW: readonly Kind[] = ['raw'];
 const HTTP = [...HTTP1, ...HTTP2];
 const ANY = [...HTTP, ...RAW];
-/** Before it is known what is spoken. (Node's HTTP/2 client does not notice that a connection of half-closes has ended.) */
+/**
+ * Before it is known what is spoken. (Node's HTTP/2 client does not notice that a connection of half-closes
+ * has ended.)
+ */
 const ENTRY = [...HTTP1, ...RAW];
 
 /** What a gateway is asked through directly, as Linkerd's proxies do. */
@@ -176,7 +182,10 @@ const nameOf = (part: Row[0]) =>
         ? part.name
         : 'clients';
 
-/** A mistake in one line of ours must cost the one flow that met it. It cost every flow of the process, or the endpoint that had nothing to do with it, and told its text to whoever asked. */
+/**
+ * A mistake in one line of ours must cost the one flow that met it. It cost every flow of the process, or the
+ * endpoint that had nothing to do with it, and told its text to whoever asked.
+ */
 for (const [way, rows] of [
   ['a gateway', AT_GATEWAY],
   ['an egress and a gateway', THROUGH_EGRESS],

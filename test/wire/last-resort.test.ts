@@ -26,8 +26,8 @@ interface Line {
   readonly err?: { readonly message: string; readonly stack?: string };
 }
 
-// A mistake in a timer, or a promise that nobody waits for, ended the process: one request of one client could
-// end all flows of a worker, and the next one those of its successor.
+// A mistake in a timer, or a promise that nobody waits for, ended the process: one request of one client
+// could end all flows of a worker, and the next one those of its successor.
 for (const runtime of RUNTIMES)
   describe(`what no part of a process catches on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-last-'));

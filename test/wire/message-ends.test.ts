@@ -39,10 +39,10 @@ const fieldsOf = (method: string, path: string): readonly (readonly [string, str
 ];
 
 /**
- * A target that speaks HTTP/2 says where a message ends by frames; an HTTP/1 client by its head alone. What a target says wrongly became
- * a second answer on the client's connection, a body that the next answer was taken for, or an upgrade that
- * nobody had asked for. The table of all ways to end is `message-ends-table.test.ts`; here is what has no
- * place in it.
+ * A target that speaks HTTP/2 says where a message ends by frames; an HTTP/1 client by its head alone. What a
+ * target says wrongly became a second answer on the client's connection, a body that the next answer was
+ * taken for, or an upgrade that nobody had asked for. The table of all ways to end is
+ * `message-ends-table.test.ts`; here is what has no place in it.
  */
 describe('How a message ends is decided here', () => {
   let target: RawTarget;

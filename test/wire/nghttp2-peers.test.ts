@@ -28,8 +28,9 @@ const loads: readonly (readonly [
 ];
 
 /**
- * A burst of nghttp2's load generator comes before the server's SETTINGS, and its server refuses what is beyond them: 120 of 200 requests
- * were 502. It has no client certificates, so this is the way through egress and gateway.
+ * A burst of nghttp2's load generator comes before the server's SETTINGS, and its server refuses what is
+ * beyond them: 120 of 200 requests were 502. It has no client certificates, so this is the way through egress
+ * and gateway.
  */
 for (const runtime of RUNTIMES)
   describe(`nghttp2 on ${runtime}: h2load through egress and gateway to nghttpd`, () => {

@@ -9,8 +9,9 @@ const WEB = 'web.demo.svc.cluster.local';
 const FLOOD = 5000;
 
 /**
- * A Go server that credited each small read was cut off by a limit of ours, and then shut for failing, so that what was left of its
- * requests failed as well: a limit is our decision, and says nothing of who is at the other end.
+ * A Go server that credited each small read was cut off by a limit of ours, and then shut for failing, so
+ * that what was left of its requests failed as well: a limit is our decision, and says nothing of who is at
+ * the other end.
  */
 describe('An endpoint whose connection a limit of ours has ended', () => {
   let target: RawTarget;

@@ -51,7 +51,10 @@ class Answers {
   }
 }
 
-/** A server of HTTP/2, which greets whoever connects before that has said anything; it tells what it was asked. */
+/**
+ * A server of HTTP/2, which greets whoever connects before that has said anything; it tells what it was
+ * asked.
+ */
 class Greeting {
   readonly server = http2.createServer();
   sessions = 0;
@@ -73,7 +76,11 @@ class Greeting {
   }
 }
 
-/** An application believes `l5d-client-id`, has virtual hosts and limits. Whoever says that its bytes are none of HTTP, in a header or by waiting, by a long or an odd first line, was read by nobody: it could be anybody, ask any host, and as often as it liked. */
+/**
+ * An application believes `l5d-client-id`, has virtual hosts and limits. Whoever says that its bytes are none
+ * of HTTP, in a header or by waiting, by a long or an odd first line, was read by nobody: it could be
+ * anybody, ask any host, and as often as it liked.
+ */
 for (const runtime of RUNTIMES) {
   describe(`What a port speaks, on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-speaks-'));

@@ -13,7 +13,10 @@ const FIELD = 'l5d-proxy-connection';
 const named = (name: string) => `${name}.demo.svc.cluster.local`;
 const KINDS: readonly ClientKind[] = ['http1', 'http2', 'http1-upgraded'];
 
-/** What comes of each, and whether the client's proxy is to end its application's connection (wire protocol 1.6). */
+/**
+ * What comes of each, and whether the client's proxy is to end its application's connection (wire protocol
+ * 1.6).
+ */
 const CASES: readonly (readonly [name: string, status: number, grpc: string, closes: boolean])[] = [
   ['good', 200, '', false],
   ['nowhere', 404, '5', false],

@@ -17,7 +17,10 @@ const named = (name: string) => `${name}.demo.svc.cluster.local`;
 /** So slow that nothing is earned back while a test runs. */
 const FOUR = '1/h burst 4';
 
-/** One cluster's batch job asks a thousand times a second and takes a service down for everybody else's clusters: each client must have its own limit, hear when to come again, and cost the service nothing. */
+/**
+ * One cluster's batch job asks a thousand times a second and takes a service down for everybody else's
+ * clusters: each client must have its own limit, hear when to come again, and cost the service nothing.
+ */
 for (const runtime of RUNTIMES) {
   describe(`Rate limits on ${runtime}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-limits-'));

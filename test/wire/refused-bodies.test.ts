@@ -29,8 +29,9 @@ const RULES: Readonly<Record<string, RequestRules | undefined>> = {
 };
 
 /**
- * Servers of C-core (grpcio) count a stream for a moment after its end, and refuse the next that a busy client begins: with 5 streams and
- * 80 callers 1 to 3 of 100 calls were UNAVAILABLE, because only requests without a body were sent again, and each call has one.
+ * Servers of C-core (grpcio) count a stream for a moment after its end, and refuse the next that a busy
+ * client begins: with 5 streams and 80 callers 1 to 3 of 100 calls were UNAVAILABLE, because only requests
+ * without a body were sent again, and each call has one.
  */
 describe('A request that its endpoint has read and refuses unseen', () => {
   const closed = closedIn(afterEach);

@@ -100,7 +100,9 @@ const script =
     known[request.path.split('/')[1] ?? '']?.(response, request, nth);
 
 /**
- * A pod that is being replaced answers 503 for a moment. Whoever asked for retries gets its answer from another pod; and in a bad hour the retries must not become the load that keeps the service down, nor may a request be done twice that was not meant to, nor a client wait for ever.
+ * A pod that is being replaced answers 503 for a moment. Whoever asked for retries gets its answer from
+ * another pod; and in a bad hour the retries must not become the load that keeps the service down, nor may a
+ * request be done twice that was not meant to, nor a client wait for ever.
  */
 for (const runtime of RUNTIMES) {
   describe(`Retries and timeouts on ${runtime}`, () => {

@@ -15,7 +15,10 @@ import { WireClient } from '../support/wire-client.ts';
 
 const NAME = 'ntlm.demo.svc.cluster.local';
 
-/** NTLM and Negotiate sign in a connection and not a request: whoever came next on a pooled one was answered as whoever had signed in before (RFC 4559 section 6). */
+/**
+ * NTLM and Negotiate sign in a connection and not a request: whoever came next on a pooled one was answered
+ * as whoever had signed in before (RFC 4559 section 6).
+ */
 describe('A connection on which somebody has signed in', () => {
   let server: net.Server;
   let local: LocalGateway;

@@ -13,7 +13,11 @@ const UNSAID = 'unsaid.demo.svc.cluster.local';
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 const REQUEST = 'GET / HTTP/1.1\r\nhost: admin\r\nl5d-client-id: admin.ops\r\n\r\n';
 
-/** Who waits long enough was taken for one that does not speak HTTP, and was read by nobody from then on: a pool that connects ahead of its requests by accident, and whoever likes on purpose. Time decides when a connection is opened, and nothing else. */
+/**
+ * Who waits long enough was taken for one that does not speak HTTP, and was read by nobody from then on: a
+ * pool that connects ahead of its requests by accident, and whoever likes on purpose. Time decides when a
+ * connection is opened, and nothing else.
+ */
 describe('A client that is silent for a while', () => {
   let clock: VirtualClock;
   let target: WireTarget;

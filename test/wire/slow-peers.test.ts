@@ -53,8 +53,9 @@ class Source {
 }
 
 /**
- * A proxy stands between a fast and a slow side. If it reads what the other side does not take, one client on a bad line (or one that means it) and a large download take all of the gateway's memory, and with
- * it everybody's connections.
+ * A proxy stands between a fast and a slow side. If it reads what the other side does not take, one client on
+ * a bad line (or one that means it) and a large download take all of the gateway's memory, and with it
+ * everybody's connections.
  */
 describe('slow clients and slow targets', function () {
   this.timeout(FULL ? 600_000 : 60_000);

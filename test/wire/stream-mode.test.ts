@@ -16,7 +16,10 @@ import type { ClientKind } from '../support/service-client.ts';
 
 const service = (name: string) => `${name}.demo.svc.cluster.local`;
 
-/** Who runs on what, and whether the gateway speaks stream mode: one that does not stands for Linkerd's, and for one of ours before it could. */
+/**
+ * Who runs on what, and whether the gateway speaks stream mode: one that does not stands for Linkerd's, and
+ * for one of ours before it could.
+ */
 const PAIRS: readonly (readonly [egress: Runtime, gateway: Runtime, mode: 'streams' | 'header'])[] = [
   ['node', 'node', 'streams'],
   ['bun', 'bun', 'streams'],
@@ -34,7 +37,10 @@ const KINDS: readonly (readonly [ClientKind, string, string])[] = [
 /** What an origin saw of each kind of request, by mode: both ways must look the same to it. */
 const seen: Record<'streams' | 'header', Map<string, unknown>> = { streams: new Map(), header: new Map() };
 
-/** An application that works through one gateway and breaks through the next, because of how the egress reached it, is the worst kind of surprise: nobody has changed anything. Every protocol, in both modes. */
+/**
+ * An application that works through one gateway and breaks through the next, because of how the egress
+ * reached it, is the worst kind of surprise: nobody has changed anything. Every protocol, in both modes.
+ */
 for (const [egressRuntime, gatewayRuntime, mode] of PAIRS) {
   describe(`A plain client through an egress on ${egressRuntime} and a gateway on ${gatewayRuntime}, ${mode}`, () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'linkspan-streams-'));

@@ -28,7 +28,11 @@ const at = (
   endpoints: [{ host: '127.0.0.1', port: origin.port, ready: true }],
 });
 
-/** All flows of an egress are on a few connections. What one of them does (read nothing, send without end, break off, by the thousand) must not be felt by any other; that would be an outage of everything because of one client. */
+/**
+ * All flows of an egress are on a few connections. What one of them does (read nothing, send without end,
+ * break off, by the thousand) must not be felt by any other; that would be an outage of everything because of
+ * one client.
+ */
 describe('Flows that share a connection between egress and gateway', function () {
   // Hundreds of flows, each with handshakes of its own clients: on a busy machine they take their time.
   this.timeout(60_000);
@@ -171,8 +175,9 @@ describe('Flows that share a connection between egress and gateway', function ()
     );
   });
 
-  // One client that reset each request in the packet of its head, which it may 1,000 times on each of its connections, was passed on as
-  // it came: the gateway took the egress for an attacker, and ended the connection with all that was on it.
+  // One client that reset each request in the packet of its head, which it may 1,000 times on each of its
+  // connections, was passed on as it came: the gateway took the egress for an attacker, and ended the
+  // connection with all that was on it.
   it('go on when one gives up thousands of requests as it makes them', async () => {
     const neighbour = await open(raw);
     neighbour.on('error', () => undefined);
@@ -280,7 +285,8 @@ describe('Flows that share a connection between egress and gateway', function ()
   });
 
   describe('when the egress shuts down', () => {
-    // The next request of a busy client is on its way while the connection looks idle: closing it at once would lose that one.
+    // The next request of a busy client is on its way while the connection looks idle: closing it at once
+    // would lose that one.
     it('answers what is on its way on kept connections, and says that it was the last', async () => {
       await relay.close();
       relay = await startRelay({ specs: specs(), services: [{ name: web }], egress: { graceMs: 10_000 } });

@@ -23,7 +23,9 @@ const tunnel = (target: string, session = 'opaque'): Fields => [
   [':session', session],
 ];
 
-// Whoever can say in a header where a request goes can reach what he was never let in to. In stream mode header fields say just that, so nobody but an egress of ours may be able to say them, and what they say is checked like the header of a whole connection.
+// Whoever can say in a header where a request goes can reach what he was never let in to. In stream mode
+// header fields say just that, so nobody but an egress of ours may be able to say them, and what they say is
+// checked like the header of a whole connection.
 describe('Streams that say where they go', () => {
   let gateway: WireGateway;
   let echo: Origin;
@@ -210,7 +212,8 @@ describe('Streams that say where they go', () => {
   });
 });
 
-// A client of the egress has no mesh and no identity of its own; it must not be able to borrow the egress' to get elsewhere.
+// A client of the egress has no mesh and no identity of its own; it must not be able to borrow the egress' to
+// get elsewhere.
 describe('A plain client that says where its request is to go', () => {
   let relay: Relay;
   let web: Origin;

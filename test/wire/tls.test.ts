@@ -23,8 +23,9 @@ const DETECT_MS = 300;
 const GET = 'GET /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
 
 /**
- * The gateway's port is open to the world. Who gets through a handshake is believed to be whom the certificate says, and may reach every exported service: one case that is let in by mistake
- * opens a cluster to everybody, and one that holds the port opens it to nobody.
+ * The gateway's port is open to the world. Who gets through a handshake is believed to be whom the
+ * certificate says, and may reach every exported service: one case that is let in by mistake opens a cluster
+ * to everybody, and one that holds the port opens it to nobody.
  */
 describe('TLS at the gateway', () => {
   let gateway: WireGateway;
@@ -167,14 +168,16 @@ describe('TLS at the gateway', () => {
     expect(await client.send(GET).whole()).to.match(/^HTTP\/1\.1 200 /);
   });
 
-  // Names of hosts are the same in any case (RFC 6066 section 3); who wrote his gateway's in capitals was refused.
+  // Names of hosts are the same in any case (RFC 6066 section 3); who wrote his gateway's in capitals was
+  // refused.
   it('takes a client that asks for it in capitals', async () => {
     const client = await gateway.open(WEB, 'http1', { servername: 'Gateway.WEST' });
     expect(await client.send(GET).whole()).to.match(/^HTTP\/1\.1 200 /);
   });
 
   it('nobody comes in on a handshake of before', async () => {
-    // A session ticket stands for one: its client's certificate is not shown and not looked at, though it may have expired, or its anchor be gone.
+    // A session ticket stands for one: its client's certificate is not shown and not looked at, though it may
+    // have expired, or its anchor be gone.
     const client = await gateway.open(WEB, 'http1');
     let ticket: Buffer | undefined;
     client.socket.on('session', (session: Buffer) => (ticket = session));
@@ -196,7 +199,9 @@ describe('TLS at the gateway', () => {
     await othersAreServed();
   });
 
-  /** Slowloris: who begins a handshake and does not end it holds memory and a file descriptor, for nothing. */
+  /**
+   * Slowloris: who begins a handshake and does not end it holds memory and a file descriptor, for nothing.
+   */
   describe('handshakes that are never finished', () => {
     /** The first bytes of a client that is let in otherwise. */
     async function clientHello(): Promise<Buffer> {

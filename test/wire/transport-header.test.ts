@@ -24,8 +24,9 @@ const named = (name: string) =>
   `12${Buffer.from([name.length]).toString('hex')}${Buffer.from(name, 'latin1').toString('hex')}`;
 
 /**
- * The header decides where a whole connection goes. The network cuts it anywhere; a gateway that needs it in one piece breaks one connection in a thousand, where nobody finds out why. One that guesses at a
- * broken header carries bytes to a service that they were not meant for.
+ * The header decides where a whole connection goes. The network cuts it anywhere; a gateway that needs it in
+ * one piece breaks one connection in a thousand, where nobody finds out why. One that guesses at a broken
+ * header carries bytes to a service that they were not meant for.
  */
 describe('transport header at the gateway', () => {
   let gateway: WireGateway;

@@ -24,8 +24,9 @@ const CLIENT = accountIn(WEST, 'api', 'payments');
 const GET = 'GET /hello HTTP/1.1\r\nhost: x\r\n\r\n';
 
 /**
- * East was taken over: its issuer's key, its workloads' certificates. West has to go on knowing its own workloads from what east says of itself, whatever runtime it is on: both do the handshake with
- * a TLS of their own (OpenSSL, BoringSSL).
+ * East was taken over: its issuer's key, its workloads' certificates. West has to go on knowing its own
+ * workloads from what east says of itself, whatever runtime it is on: both do the handshake with a TLS of
+ * their own (OpenSSL, BoringSSL).
  */
 for (const runtime of RUNTIMES) {
   describe(`trust between clusters, on ${runtime}`, () => {
@@ -110,7 +111,8 @@ for (const runtime of RUNTIMES) {
     });
 
     it("refuses a leaf of east's issuer that has west's account as its second name", async () => {
-      // A certificate with two names is not whom the other side wishes it to be; here it is refused for what its issuer may not name.
+      // A certificate with two names is not whom the other side wishes it to be; here it is refused for what
+      // its issuer may not name.
       expect(await asked(await leafOf(east, [accountIn(EAST), CLIENT]))).to.equal('');
       expect(await asked(await leafOf(north, [accountIn(NORTH), CLIENT]))).to.equal('HTTP/1.1 200');
       expect(await asked(await leafOf(north, [CLIENT, accountIn(NORTH)]))).to.equal('');

@@ -12,7 +12,10 @@ const GET = 'GET /hello HTTP/1.1\r\nhost: x\r\n\r\n';
 /** Requests of the honest client, of which half go over one connection and half over a new one each. */
 const REQUESTS = 60;
 
-/** One client attacks, with whatever it can reach the port with; others must not fail for it. How much slower they get is printed only: it depends on the machine, and the attackers run in this process, too. */
+/**
+ * One client attacks, with whatever it can reach the port with; others must not fail for it. How much slower
+ * they get is printed only: it depends on the machine, and the attackers run in this process, too.
+ */
 describe('while one client attacks, others are served', function () {
   this.timeout(60_000);
   let gateway: WireGateway;

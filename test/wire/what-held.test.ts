@@ -23,7 +23,10 @@ describe('What held in a review: the way to a Service', () => {
     origin.close();
   });
 
-  /** The status of a request to a name, as a mesh client says it in the transport header; `closed` where the connection ends without one. */
+  /**
+   * The status of a request to a name, as a mesh client says it in the transport header; `closed` where the
+   * connection ends without one.
+   */
   async function statusOf(name: string, port: number, request: string): Promise<string> {
     const client = new WireClient(await local.client.connect(name, port, 'http1'));
     client.send(request);

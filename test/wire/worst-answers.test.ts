@@ -27,8 +27,8 @@ const TEXTS = [...worstTexts(8000), ...worstTexts(60_000).slice(-WRAPPED_TEXTS)]
 const OK: readonly [string, string] = [':status', '200'];
 
 /**
- * What comes behind a body, from a target that speaks HTTP/2, from a relay that names its clients, and at the ports that people and
- * probes ask was in no test of worst texts: heads of requests were.
+ * What comes behind a body, from a target that speaks HTTP/2, from a relay that names its clients, and at the
+ * ports that people and probes ask was in no test of worst texts: heads of requests were.
  */
 describe('text that is as bad as can be holds up nobody, wherever else it comes', function () {
   this.timeout(120_000);

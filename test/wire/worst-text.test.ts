@@ -43,8 +43,9 @@ const TEXTS = [...worstTexts(8000), ...worstTexts(60_000).slice(-WRAPPED_TEXTS)]
 const FEW_TEXTS = worstTexts(8000).slice(-WRAPPED_TEXTS);
 const textsFor = (field: string) => (isRead(makeField(field, '')) ? TEXTS : FEW_TEXTS);
 
-// One `Forwarded` field of 6 KB, from a pod of another cluster without any credentials, kept a gateway from everything else for minutes: the text was tried as one thing after another. Whatever is
-// sent, and wherever, the others must not feel it; what the answer is does not matter here.
+// One `Forwarded` field of 6 KB, from a pod of another cluster without any credentials, kept a gateway from
+// everything else for minutes: the text was tried as one thing after another. Whatever is sent, and wherever,
+// the others must not feel it; what the answer is does not matter here.
 describe('text that is as bad as can be holds up nobody', function () {
   this.timeout(120_000);
   let gateway: WireGateway;

@@ -4,7 +4,10 @@ import type { KubeClient } from '../../../src/kube/client/kube-client.ts';
 export type ApiCalls = ReadonlyMap<string, number>;
 
 const WRITES = new Set(['POST', 'PUT', 'PATCH', 'APPLY', 'DELETE', 'DELETECOLLECTION']);
-/** What the controller writes. API servers write others themselves (flow control, roles, their own Leases), which is not the product's doing. */
+/**
+ * What the controller writes. API servers write others themselves (flow control, roles, their own Leases),
+ * which is not the product's doing.
+ */
 const WRITTEN = new Set([
   'services',
   'endpointslices',
@@ -16,7 +19,10 @@ const WRITTEN = new Set([
   'events',
 ]);
 
-/** Reads `apiserver_request_total` of an API server: the truth about what was asked of it, whoever counts otherwise. */
+/**
+ * Reads `apiserver_request_total` of an API server: the truth about what was asked of it, whoever counts
+ * otherwise.
+ */
 export async function apiCalls(client: KubeClient): Promise<ApiCalls> {
   return parseCalls(String(await client.raw('GET', '/metrics')));
 }

@@ -32,7 +32,10 @@ const PATIENCE_CHECK_MS = 1000;
 /** Why something that was waited for did not come. */
 export class NeverSeen extends Error {}
 
-/** Watches everything mirrored in the source cluster, so that a moment is the arrival of a watch event and never a poll. */
+/**
+ * Watches everything mirrored in the source cluster, so that a moment is the arrival of a watch event and
+ * never a poll.
+ */
 export class MirrorWatch {
   readonly #tallies = new Map<string, Tally>();
   readonly #waiters = new Set<Waiter>();
@@ -96,7 +99,8 @@ export class MirrorWatch {
   }
 
   /**
-   * When the condition holds: `performance.now()` at the event that made it true, or now. A slow machine is waited for, a standstill is not.
+   * When the condition holds: `performance.now()` at the event that made it true, or now. A slow machine is
+   * waited for, a standstill is not.
    * @throws NeverSeen when nothing at all has been seen for `patienceMs`, default one minute
    */
   until(what: string, holds: () => boolean, patienceMs = 60_000): Promise<number> {

@@ -45,8 +45,8 @@ export interface ExportOptions {
 }
 
 /**
- * Services of a target cluster as users have them, with a selector, and the slices that kube's endpointslice controller would make of
- * them: the Service's labels copied, under that controller's name.
+ * Services of a target cluster as users have them, with a selector, and the slices that kube's endpointslice
+ * controller would make of them: the Service's labels copied, under that controller's name.
  */
 export function exportPairs({ prefix, count, labels = {}, addresses = 1 }: ExportOptions): Pair[] {
   return Array.from({ length: count }, (_, n) => {
@@ -81,8 +81,8 @@ export function exportPairs({ prefix, count, labels = {}, addresses = 1 }: Expor
 }
 
 /**
- * What the controller would write for as many exports, byte for byte but for names and origin: `cluster-name` is `raw`, and the Link is one
- * that no controller of the run keeps.
+ * What the controller would write for as many exports, byte for byte but for names and origin: `cluster-name`
+ * is `raw`, and the Link is one that no controller of the run keeps.
  */
 export function mirrorPairs(count: number, gateway: string): Pair[] {
   return Array.from({ length: count }, (_, n) => {

@@ -1,4 +1,7 @@
-/** Requests that are under way at once wherever the benchmarks make many: the limit that the product is measured against. */
+/**
+ * Requests that are under way at once wherever the benchmarks make many: the limit that the product is
+ * measured against.
+ */
 export const PARALLEL = 32;
 
 /** Does something with every item, 32 at once, in order of the list. Rejects with the first failure. */

@@ -9,8 +9,9 @@ import {
 import { PARALLEL } from './parallel.ts';
 
 /**
- * Requests and nothing else, over as many connections as there are requests under way, which stay open. What is measured against must not share
- * the faults of the product's own client. (undici closes a connection after a DELETE with a body unless `reset` is false.)
+ * Requests and nothing else, over as many connections as there are requests under way, which stay open. What
+ * is measured against must not share the faults of the product's own client. (undici closes a connection
+ * after a DELETE with a body unless `reset` is false.)
  */
 export class PlainClient {
   readonly #server: string;

@@ -19,7 +19,10 @@ export interface Program {
   readonly port: number;
 }
 
-/** `NAME=value` that the watchdog of a cluster looks for: what carries it ends with this process, however this process ends. */
+/**
+ * `NAME=value` that the watchdog of a cluster looks for: what carries it ends with this process, however this
+ * process ends.
+ */
 export function markedEnv(marker: string): NodeJS.ProcessEnv {
   const [name = '', ...value] = marker.split('=');
   return { ...process.env, [name]: value.join('=') };
@@ -117,7 +120,10 @@ export class ControllerProcess {
     return sums;
   }
 
-  /** Waits until all peers (so many) have heard everything and nothing waits to be looked at; `performance.now()` of that. */
+  /**
+   * Waits until all peers (so many) have heard everything and nothing waits to be looked at;
+   * `performance.now()` of that.
+   */
   async idle(peers: number): Promise<number> {
     const end = performance.now() + 60_000;
     for (;;) {

@@ -4,7 +4,10 @@ import { mirrorPairs } from './objects.ts';
 import { inParallel, timed } from './parallel.ts';
 import type { PlainClient } from './plain-client.ts';
 
-/** The limit of this machine at this moment: seconds that plain requests, 32 at once and nothing else, take for as many pairs of Service and slice. */
+/**
+ * The limit of this machine at this moment: seconds that plain requests, 32 at once and nothing else, take
+ * for as many pairs of Service and slice.
+ */
 export interface RawTimes {
   readonly create: number;
   /** Taking the endpoints of every slice away, one patch each. */
@@ -12,7 +15,10 @@ export interface RawTimes {
   readonly remove: number;
 }
 
-/** Creates, patches and deletes pairs of the same bodies as mirrors in namespaces of their own. No controller may run meanwhile. */
+/**
+ * Creates, patches and deletes pairs of the same bodies as mirrors in namespaces of their own. No controller
+ * may run meanwhile.
+ */
 export async function rawRound(client: PlainClient, count: number, gateway: string): Promise<RawTimes> {
   const pairs = mirrorPairs(count, gateway);
   const written: Pair[] = [];

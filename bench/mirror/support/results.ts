@@ -2,7 +2,10 @@
 
 export type Unit = 's' | 'ms' | 'MB' | 'writes';
 
-/** What must be reached: an absolute limit, a multiple of the raw time of the same run, or so many seconds beyond it. */
+/**
+ * What must be reached: an absolute limit, a multiple of the raw time of the same run, or so many seconds
+ * beyond it.
+ */
 export type Target =
   | { readonly kind: 'max'; readonly max: number }
   | { readonly kind: 'ratio'; readonly max: number }

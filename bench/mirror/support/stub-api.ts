@@ -1,7 +1,9 @@
 /**
- * `node stub-api.ts PKI ADDRESS CLUSTERS EXPORTED OTHERS ADDRESSES`: as many API servers as asked for in one process, each below a path of its own
- * (`/s0`, `/s1`, …), with `server.crt` and `server.key` of the folder PKI, each with so many exported and so many other Services, their slices having so many addresses. It lists (in pages) and watches
- * these two kinds, filtered by label and field selectors, and keeps watches open with bookmarks; nothing ever changes and nothing can be written.
+ * `node stub-api.ts PKI ADDRESS CLUSTERS EXPORTED OTHERS ADDRESSES`: as many API servers as asked for in one
+ * process, each below a path of its own (`/s0`, `/s1`, …), with `server.crt` and `server.key` of the folder
+ * PKI, each with so many exported and so many other Services, their slices having so many addresses. It lists
+ * (in pages) and watches these two kinds, filtered by label and field selectors, and keeps watches open with
+ * bookmarks; nothing ever changes and nothing can be written.
  */
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';

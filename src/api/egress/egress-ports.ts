@@ -7,10 +7,16 @@ export interface PortRange {
 /** Below node ports (30000) and the kernel's ephemeral range (32768), above the well-known. */
 export const DEFAULT_EGRESS_RANGE: PortRange = { first: 10_000, last: 29_999 };
 
-/** Service port → egress port, as the annotations `linkspan.dev/egress-ports` (mirror) and `egress-ports.linkspan.dev/<cluster>` (federated Service) hold it: JSON. */
+/**
+ * Service port → egress port, as the annotations `linkspan.dev/egress-ports` (mirror) and
+ * `egress-ports.linkspan.dev/<cluster>` (federated Service) hold it: JSON.
+ */
 export type EgressPorts = Readonly<Record<number, number>>;
 
-/** Reads such an annotation; entries that are no ports are left out, and what is no map at all counts as empty: it is made anew. */
+/**
+ * Reads such an annotation; entries that are no ports are left out, and what is no map at all counts as
+ * empty: it is made anew.
+ */
 export function readEgressPorts(text: string | undefined): EgressPorts {
   try {
     const value: unknown = JSON.parse(text ?? '{}');

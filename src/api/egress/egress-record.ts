@@ -1,11 +1,16 @@
 import { DEFAULT_EGRESS_RANGE, isPort } from './egress-ports.ts';
 
 /**
- * The record of egress ports: which port of the egress leads where. The controller alone writes it, as ConfigMaps in the installation's namespace, one for each shard
- * of the port range; the egress listens on and dials what stands there and nothing else (ADR 0024). Each entry is one port: the key is the number, the value JSON.
+ * The record of egress ports: which port of the egress leads where. The controller alone writes it, as
+ * ConfigMaps in the installation's namespace, one for each shard of the port range; the egress listens on and
+ * dials what stands there and nothing else (ADR 0024). Each entry is one port: the key is the number, the
+ * value JSON.
  */
 
-/** Shards of the range: 500 ports of at most 2 KiB each stay below the 1 MiB that a ConfigMap may have. Changing it would give a port two homes. */
+/**
+ * Shards of the range: 500 ports of at most 2 KiB each stay below the 1 MiB that a ConfigMap may have.
+ * Changing it would give a port two homes.
+ */
 export const EGRESS_SHARDS = 40;
 /** Longest value of a port, UTF-16 units. */
 export const MAX_ROUTE_LENGTH = 2048;
@@ -16,7 +21,10 @@ export const RECORD_LABEL = 'linkspan.dev/record';
 export const RECORD_VALUE = 'egress-routes';
 export const RECORD_SELECTOR = `${RECORD_LABEL}=${RECORD_VALUE}`;
 const SHARD_PREFIX = 'linkspan-egress-routes-';
-/** How long a port that was given back goes to nobody else: rules of kube-proxy that still lead there are gone by then. */
+/**
+ * How long a port that was given back goes to nobody else: rules of kube-proxy that still lead there are gone
+ * by then.
+ */
 export const FREED_HOLD_MS = 120_000;
 
 /** A gateway by its addresses, as an entry names one other than the Link's. */
@@ -45,7 +53,9 @@ export interface EgressClaim {
   readonly gateway?: RecordedGateway | null;
 }
 
-/** A port that was given back, and when (milliseconds since the epoch): for a while it is kept from others. */
+/**
+ * A port that was given back, and when (milliseconds since the epoch): for a while it is kept from others.
+ */
 export interface FreedPort {
   readonly mirror: string;
   readonly member?: string;

@@ -1,7 +1,8 @@
 /**
- * Every error code of the product: what it means and what to do. Codes are API: they appear in messages, logs and docs,
- * are never renamed, and a retired code is never used again. `test/unit/api/errors/error-catalogue.test.ts` compares this
- * table with `docs/reference/errors.md` in both directions.
+ * Every error code of the product: what it means and what to do. Codes are API: they appear in messages, logs
+ * and docs, are never renamed, and a retired code is never used again.
+ * `test/unit/api/errors/error-catalogue.test.ts` compares this table with `docs/reference/errors.md` in both
+ * directions.
  *
  * One folder's codes stand together; keep them sorted inside their block.
  */

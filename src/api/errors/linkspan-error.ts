@@ -4,8 +4,8 @@ import { catalogue, type ErrorCode } from './error-catalogue.ts';
 export type ErrorFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /**
- * The one error class of the product. `code` is stable and documented in `docs/reference/errors.md`; the message says what was
- * wrong and where; `hint` says what to do (from the catalogue unless given).
+ * The one error class of the product. `code` is stable and documented in `docs/reference/errors.md`; the
+ * message says what was wrong and where; `hint` says what to do (from the catalogue unless given).
  *
  * @example throw new LinkspanError('KUBECONFIG_INVALID', `${file}: no context named "west"`, { fields: { file } })
  */
@@ -38,7 +38,10 @@ export function describeError(error: unknown): string {
   return messageOf(error);
 }
 
-/** Node's advice of what to do with Node where a certificate is not trusted; whose certificate it is, who throws knows better. */
+/**
+ * Node's advice of what to do with Node where a certificate is not trusted; whose certificate it is, who
+ * throws knows better.
+ */
 const NODE_ADVICE = '; if the root CA is installed locally, try running Node.js with --use-system-ca';
 
 function withoutAdvice(message: string): string {

@@ -44,7 +44,10 @@ export function isExportedByAnnotation({ metadata }: V1Service): boolean {
 /** Longest `namespace/name` that a Service can have. */
 const MAX_KEY = 317;
 
-/** The gateway that an export names by annotation, `namespace/name`; undefined when it goes through the Link's. Text that can be no Service's name is none. */
+/**
+ * The gateway that an export names by annotation, `namespace/name`; undefined when it goes through the
+ * Link's. Text that can be no Service's name is none.
+ */
 export function annotatedGateway(service: V1Service): string | undefined {
   const annotations = service.metadata?.annotations;
   const namespace = readAnnotation(annotations, EXPORT_GATEWAY_NAMESPACE);
@@ -53,12 +56,17 @@ export function annotatedGateway(service: V1Service): string | undefined {
   return `${namespace}/${name}`.slice(0, MAX_KEY);
 }
 
-/** Annotations that say whether and how a Service is exported; without them it would look as if it were not. */
+/**
+ * Annotations that say whether and how a Service is exported; without them it would look as if it were not.
+ */
 const EXPORT_KEYS = [EXPORTED_LABEL, EXPORT_GATEWAY_NAMESPACE, EXPORT_GATEWAY_NAME] as const;
 /** What they name are DNS names. */
 const MAX_NAME = 253;
 
-/** What is left of the annotations of a Service that is more than one may be: how it is exported, and why it was cut down. */
+/**
+ * What is left of the annotations of a Service that is more than one may be: how it is exported, and why it
+ * was cut down.
+ */
 export function overBudgetAnnotations(
   annotations: Annotations | undefined,
   why: string,
@@ -70,7 +78,9 @@ export function overBudgetAnnotations(
   return { ...Object.fromEntries(kept), [OVER_BUDGET]: why };
 }
 
-/** The Service without that mark, which only we may set: an export does not say itself that it is too large. */
+/**
+ * The Service without that mark, which only we may set: an export does not say itself that it is too large.
+ */
 export function withoutOverBudget(service: V1Service): V1Service {
   if (overBudgetOf(service) === undefined) return service;
   const { [OVER_BUDGET]: _, ...annotations } = service.metadata?.annotations ?? {};

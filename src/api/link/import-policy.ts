@@ -15,7 +15,10 @@ import {
 } from '../names.ts';
 import { listItems } from '../../base/text.ts';
 
-/** What a source cluster takes from the target of one Link: the annotations `linkspan.dev/import-*` of the Link (ADR 0027). Without any: the defaults. */
+/**
+ * What a source cluster takes from the target of one Link: the annotations `linkspan.dev/import-*` of the
+ * Link (ADR 0027). Without any: the defaults.
+ */
 export interface ImportPolicy {
   /** Namespaces that mirrors may be made in; undefined: all but the protected ones. */
   readonly namespaces: NamePatterns | undefined;
@@ -26,7 +29,10 @@ export interface ImportPolicy {
   readonly annotation: ((key: string) => boolean) | undefined;
   /** Where the target's pods are; undefined: anywhere but where no other cluster's pods can be. */
   readonly podCidrs: IpRanges | undefined;
-  /** Where gateway addresses may lie although they are in a range of the source's own (a tunnel's Service), for host names too. */
+  /**
+   * Where gateway addresses may lie although they are in a range of the source's own (a tunnel's Service),
+   * for host names too.
+   */
   readonly gatewayCidrs: IpRanges;
   /** Gateways beside the Link's own that exports may name by annotation. */
   readonly gateways: readonly AllowedGateway[];
@@ -75,7 +81,10 @@ const MAX_TEXT = 4096;
 /** The list of gateways is the one that may be long. */
 const MAX_GATEWAYS_TEXT = 32_768;
 
-/** Names with `*` for any characters; matched by index, so that no pattern costs more than its length times the name's. */
+/**
+ * Names with `*` for any characters; matched by index, so that no pattern costs more than its length times
+ * the name's.
+ */
 export class NamePatterns {
   readonly #exact: ReadonlySet<string>;
   readonly #patterns: readonly string[];
@@ -95,7 +104,10 @@ export class NamePatterns {
   }
 }
 
-/** `*` matches any characters, also none. Greedy with one point of return: quadratic at worst, in lengths that Kubernetes bounds. */
+/**
+ * `*` matches any characters, also none. Greedy with one point of return: quadratic at worst, in lengths that
+ * Kubernetes bounds.
+ */
 function matchesPattern(pattern: string, name: string): boolean {
   let at = 0;
   let star = -1;
@@ -172,13 +184,19 @@ const gatewaySchema = z.strictObject({
   probePort: port.optional(),
 });
 
-/** A host name, or an address that another cluster can have. What looks like an address to resolvers alone (`127.1`, `2130706433`) is neither. */
+/**
+ * A host name, or an address that another cluster can have. What looks like an address to resolvers alone
+ * (`127.1`, `2130706433`) is neither.
+ */
 export function isHost(text: string): boolean {
   if (neverRemote(text) === undefined) return true;
   return isHostName(text);
 }
 
-/** A DNS name whose last part is not a number: resolvers take such text for an address in an odd form (`127.1`, `0x7f.1`). */
+/**
+ * A DNS name whose last part is not a number: resolvers take such text for an address in an odd form
+ * (`127.1`, `0x7f.1`).
+ */
 export function isHostName(text: string): boolean {
   if (text.length > 253 || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\.?$/i.test(text)) return false;
   const labels = withoutFinalDot(text).split('.');
@@ -229,8 +247,8 @@ const READERS: Readonly<Record<string, Reader>> = {
 };
 
 /**
- * The import policy that the annotations of a Link say. A policy that cannot be read is a problem, never the default: what was meant to be closed must not be open. So is an
- * annotation of this group that nobody knows.
+ * The import policy that the annotations of a Link say. A policy that cannot be read is a problem, never the
+ * default: what was meant to be closed must not be open. So is an annotation of this group that nobody knows.
  */
 export function parseImportPolicy(annotations: Readonly<Record<string, string>> | undefined): {
   readonly policy: ImportPolicy;
@@ -273,8 +291,9 @@ export function importAnnotations(
 }
 
 /**
- * Test for lists of label and annotation keys (`Link.spec.excludedLabels`, `excludedAnnotations`, allow lists): each entry is a key, or `<group>/*` for every key of exactly that group. (Linkerd takes
- * the group as a bare prefix, so that `evil.io/*` also drops `evil.iot/b`.)
+ * Test for lists of label and annotation keys (`Link.spec.excludedLabels`, `excludedAnnotations`, allow
+ * lists): each entry is a key, or `<group>/*` for every key of exactly that group. (Linkerd takes the group
+ * as a bare prefix, so that `evil.io/*` also drops `evil.iot/b`.)
  */
 export function keyTest(entries: readonly string[]): (key: string) => boolean {
   const groups = new Set(entries.filter((entry) => entry.endsWith('/*')).map((entry) => entry.slice(0, -2)));

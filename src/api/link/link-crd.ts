@@ -8,7 +8,10 @@ type Schema = Record<string, unknown>;
 const string = (description: string, more: Schema = {}): Schema => ({ type: 'string', description, ...more });
 const strings = (description: string): Schema => ({ type: 'array', description, items: { type: 'string' } });
 
-/** Which of Linkerd's fields a version has (linkerd2 `multicluster/charts/linkerd-multicluster/templates/link-crd.yaml`). */
+/**
+ * Which of Linkerd's fields a version has (linkerd2
+ * `multicluster/charts/linkerd-multicluster/templates/link-crd.yaml`).
+ */
 interface Version {
   readonly name: 'v1alpha1' | 'v1alpha2' | 'v1alpha3';
   readonly federated: boolean;
@@ -23,7 +26,10 @@ const VERSIONS: readonly Version[] = [
   { name: 'v1alpha3', federated: true, exclusions: true, status: true, storage: true },
 ];
 
-/** The CustomResourceDefinition `links.multicluster.linkerd.io`; `crds/` holds it as YAML and a test compares the two. */
+/**
+ * The CustomResourceDefinition `links.multicluster.linkerd.io`; `crds/` holds it as YAML and a test compares
+ * the two.
+ */
 export function linkCrd(): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',

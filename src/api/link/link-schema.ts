@@ -17,7 +17,10 @@ import { type ImportPolicy, isHost, isHostName, keyTest, parseImportPolicy } fro
 import { parseSelector, type Selector } from '../../kube/objects/label-selector.ts';
 import type { LinkStatus } from './link-status.ts';
 
-/** `spec` of a Link, field for field as Linkerd's CRD has it (v1alpha1 – v1alpha3); everything is optional and numbers are strings. */
+/**
+ * `spec` of a Link, field for field as Linkerd's CRD has it (v1alpha1 – v1alpha3); everything is optional and
+ * numbers are strings.
+ */
 export interface LinkSpec {
   readonly targetClusterName?: string;
   readonly targetClusterDomain?: string;
@@ -62,7 +65,10 @@ export const links: Resource<LinkObject> = {
   namespaced: true,
 };
 
-/** Annotations that `parseLink` reads, beside those of the import policy: a Link with another value is another Link. */
+/**
+ * Annotations that `parseLink` reads, beside those of the import policy: a Link with another value is another
+ * Link.
+ */
 export const LINK_ANNOTATIONS = [DATA_PATH, ACCEPTED_CLUSTER, READABLE_NAMESPACES] as const;
 
 /** A Link, checked and in the forms that the rest of the program works with. */
@@ -88,9 +94,15 @@ export interface Link {
   readonly excludedAnnotation: (key: string) => boolean;
   /** The annotation `linkspan.dev/data-path`; undefined = the controller's default. */
   readonly dataPath: 'gateway' | 'relay' | undefined;
-  /** The annotation `linkspan.dev/accept-cluster`: the rebuilt cluster (UID of its `default/kubernetes` Service) that a person has accepted. */
+  /**
+   * The annotation `linkspan.dev/accept-cluster`: the rebuilt cluster (UID of its `default/kubernetes`
+   * Service) that a person has accepted.
+   */
   readonly acceptedUid: string | undefined;
-  /** The annotation `linkspan.dev/readable-namespaces`: where in the target the account may look; undefined: everywhere. */
+  /**
+   * The annotation `linkspan.dev/readable-namespaces`: where in the target the account may look; undefined:
+   * everywhere.
+   */
   readonly readableNamespaces: readonly string[] | undefined;
   /** What the source takes from the target: the annotations `linkspan.dev/import-*`. */
   readonly imports: ImportPolicy;
@@ -198,7 +210,8 @@ const specSchema = z.object({
 type ParsedSpec = z.output<typeof specSchema>;
 
 /**
- * Checks a Link. Never throws: whatever somebody put into the object, the answer is a Link or a list of what is wrong with it.
+ * Checks a Link. Never throws: whatever somebody put into the object, the answer is a Link or a list of what
+ * is wrong with it.
  */
 export function parseLink(object: LinkObject): LinkVerdict {
   const parsed = specSchema.safeParse(object.spec ?? {});
@@ -283,7 +296,8 @@ function addressList(said: string): string[] {
 }
 
 /**
- * The gateway of a Link of which nothing else need be right, for who only goes there: the egress serves on while a person corrects a selector. Undefined where it names none, or not all of it.
+ * The gateway of a Link of which nothing else need be right, for who only goes there: the egress serves on
+ * while a person corrects a selector. Undefined where it names none, or not all of it.
  */
 export function gatewayOfSpec(spec: LinkSpec | undefined): LinkGateway | undefined {
   const { gatewayAddress = '', gatewayPort, gatewayIdentity: identity = '' } = spec ?? {};
@@ -298,7 +312,9 @@ export function namesGateway({ spec }: LinkObject): boolean {
   return (spec?.gatewayAddress ?? '') !== '';
 }
 
-/** The namespaces that an account's or a Link's annotation names; undefined: it has none, and may read all. */
+/**
+ * The namespaces that an account's or a Link's annotation names; undefined: it has none, and may read all.
+ */
 export function readableNamespaces(annotations: Annotations | undefined): string[] | undefined {
   const named = readAnnotation(annotations, READABLE_NAMESPACES);
   return named === undefined ? undefined : [...new Set(listItems(named))];

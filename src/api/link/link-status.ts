@@ -91,14 +91,18 @@ export interface LinkStatus {
   readonly conditions?: readonly Condition[];
   /** Mirrors that exist for this Link. */
   readonly mirrorCount?: number;
-  /** UID of the target's `default/kubernetes` Service: by it a cluster that was rebuilt is told from one that lost its exports. */
+  /**
+   * UID of the target's `default/kubernetes` Service: by it a cluster that was rebuilt is told from one that
+   * lost its exports.
+   */
   readonly targetClusterUID?: string;
   readonly mirrorServices?: readonly ServiceStatus[];
   readonly federatedServices?: readonly ServiceStatus[];
 }
 
 /**
- * The conditions to write: those that are wanted, each with the time of its last change of status, and those of other types that are there already.
+ * The conditions to write: those that are wanted, each with the time of its last change of status, and those
+ * of other types that are there already.
  * @param now milliseconds since the epoch
  */
 export function nextConditions(

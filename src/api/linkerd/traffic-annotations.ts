@@ -1,6 +1,7 @@
 /**
- * Annotations on a Service by which people say how its requests are treated (wire protocol 3.3 and 3.4): Linkerd's, each with its older spelling where there is one, the first that is there holds; and ours where Linkerd has
- * none. What they mean is read in src/policy.
+ * Annotations on a Service by which people say how its requests are treated (wire protocol 3.3 and 3.4):
+ * Linkerd's, each with its older spelling where there is one, the first that is there holds; and ours where
+ * Linkerd has none. What they mean is read in src/policy.
  */
 
 /** Which answers are tried again. */

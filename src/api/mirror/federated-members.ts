@@ -53,8 +53,8 @@ export function memberName(federated: string): string | undefined {
 }
 
 /**
- * Whether a Service is a federated one that mirroring made: labelled so, of no single cluster, and with members. One that we made is so too while somebody has edited one of these away or added what a mirror
- * has.
+ * Whether a Service is a federated one that mirroring made: labelled so, of no single cluster, and with
+ * members. One that we made is so too while somebody has edited one of these away or added what a mirror has.
  */
 export function isFederated(service: V1Service): boolean {
   const { annotations = {} } = service.metadata ?? {};
@@ -133,7 +133,10 @@ export function memberClusters(service: V1Service): string[] {
   return [...clusters];
 }
 
-/** What a federated Service records of one member: the Link (`namespace/name`) that it came by, its egress ports. */
+/**
+ * What a federated Service records of one member: the Link (`namespace/name`) that it came by, its egress
+ * ports.
+ */
 export interface MemberRecord {
   readonly link?: string | undefined;
   readonly egressPorts?: EgressPorts | undefined;
@@ -164,7 +167,10 @@ export function memberEgressPortsOf(service: V1Service, member: string): EgressP
   return readEgressPorts(readAnnotation(service.metadata?.annotations, egressPortsKey(member)));
 }
 
-/** All that is recorded of Links, by cluster. The member in the source cluster came by none, whatever somebody has written. */
+/**
+ * All that is recorded of Links, by cluster. The member in the source cluster came by none, whatever somebody
+ * has written.
+ */
 export function memberLinks(service: V1Service): { readonly cluster: string; readonly link: string }[] {
   return memberLinkLabels(service).flatMap((cluster) => {
     const link = cluster === LOCAL_LABEL ? undefined : memberLinkOf(service, cluster);

@@ -21,7 +21,10 @@ export interface Annotated {
   readonly metadata?: { readonly annotations?: Annotations } | undefined;
 }
 
-/** How traffic reaches a target's gateway: directly (meshed clients), or through local egress pods (plain clients). */
+/**
+ * How traffic reaches a target's gateway: directly (meshed clients), or through local egress pods (plain
+ * clients).
+ */
 export type DataPath = 'gateway' | 'relay';
 
 /** How the target knows what a mirror stands for, and the Link that it was made for. */
@@ -118,7 +121,10 @@ export function egressPortsOf(mirror: Annotated): EgressPorts {
   return readEgressPorts(readAnnotation(mirror.metadata?.annotations, EGRESS_PORTS));
 }
 
-/** The gateway that a mirror names instead of the Link's; null: one that cannot be read. Undefined: the Link's. */
+/**
+ * The gateway that a mirror names instead of the Link's; null: one that cannot be read. Undefined: the
+ * Link's.
+ */
 export function ownGatewayOf(mirror: Annotated | undefined): RecordedGateway | null | undefined {
   const text = readAnnotation(mirror?.metadata?.annotations, MIRROR_GATEWAY);
   if (text === undefined) return undefined;

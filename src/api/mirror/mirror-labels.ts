@@ -41,7 +41,9 @@ export function clusterLabel(cluster: string): Record<string, string> {
   return { [CLUSTER_NAME_LABEL]: cluster };
 }
 
-/** Whether an object is labelled as one that mirroring made. Anybody can write that: ownership asks for more. */
+/**
+ * Whether an object is labelled as one that mirroring made. Anybody can write that: ownership asks for more.
+ */
 export function isMirrored(object: Labelled | undefined): boolean {
   return object?.metadata?.labels?.[MIRRORED_SERVICE_LABEL] === 'true';
 }

@@ -16,13 +16,19 @@ export interface CopyRules {
   /** The controller's allow lists; undefined: everything that is not excluded. */
   readonly allowedLabel?: KeyTest | undefined;
   readonly allowedAnnotation?: KeyTest | undefined;
-  /** Keys that steer the source's own machinery: left out where no allow list decides. Undefined: there are none. */
+  /**
+   * Keys that steer the source's own machinery: left out where no allow list decides. Undefined: there are
+   * none.
+   */
   readonly steering?: KeyTest | undefined;
 }
 
 type StringMap = Readonly<Record<string, string>>;
 
-/** Groups whose keys describe the source of a mirror; copied, they would make one cluster's bookkeeping look like another's. */
+/**
+ * Groups whose keys describe the source of a mirror; copied, they would make one cluster's bookkeeping look
+ * like another's.
+ */
 export const NEVER_COPIED_GROUPS: readonly string[] = [...MULTICLUSTER_DOMAINS, ...MIRROR_ANNOTATION_GROUPS];
 /** Copied by nobody's word, be it `--steering-metadata`. */
 export const NEVER_COPIED_ANNOTATIONS: ReadonlySet<string> = new Set([
@@ -45,7 +51,8 @@ export function copiedAnnotations(
   rules: CopyRules,
 ): Record<string, string> {
   return pick(annotations, (key) => {
-    // Even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the same).
+    // Even when it is excluded: without it a client's proxy would misread the protocol (Linkerd does the
+    // same).
     if (key === OPAQUE_PORTS) return true;
     if (NEVER_COPIED_ANNOTATIONS.has(key) || inGroup(key, NEVER_COPIED_GROUPS)) return false;
     if (rules.excludedAnnotation(key)) return false;
@@ -80,7 +87,9 @@ export function bareRules(): CopyRules {
   };
 }
 
-/** Labels that everything made for one target cluster carries; with `originOf` they are what ownership means. */
+/**
+ * Labels that everything made for one target cluster carries; with `originOf` they are what ownership means.
+ */
 export function ownershipLabels(cluster: string): Record<string, string> {
   return mirrorLabels({ cluster });
 }
@@ -106,7 +115,10 @@ export function mirrorMetadata(
   };
 }
 
-/** What is copied from a Service, with the record of the copied keys, by which it is taken back when it goes over there. */
+/**
+ * What is copied from a Service, with the record of the copied keys, by which it is taken back when it goes
+ * over there.
+ */
 export function copiedMetadata(
   remote: V1Service,
   rules: CopyRules,
@@ -126,7 +138,10 @@ export function recordedKeys(annotations: StringMap | undefined): ReadonlySet<st
   return new Set((readAnnotation(annotations, COPIED_KEYS) ?? '').split(',').filter((key) => key !== ''));
 }
 
-/** Keys that a mirror which another controller made, without a record, has from its export: they are taken back like recorded ones. Values that differ are somebody's own. */
+/**
+ * Keys that a mirror which another controller made, without a record, has from its export: they are taken
+ * back like recorded ones. Values that differ are somebody's own.
+ */
 export function inheritedKeys(local: V1Service, remote: V1Service | undefined): string[] {
   if (readAnnotation(local.metadata?.annotations, COPIED_KEYS) !== undefined) return [];
   const same = (here: StringMap | undefined, there: StringMap | undefined) =>
@@ -142,7 +157,10 @@ function inGroup(key: string, groups: readonly string[]): boolean {
   return slash > 0 && groups.includes(key.slice(0, slash));
 }
 
-/** What is no text, as another cluster's API server may send it, is nobody's: a mirror with it would be refused, again and again. */
+/**
+ * What is no text, as another cluster's API server may send it, is nobody's: a mirror with it would be
+ * refused, again and again.
+ */
 function pick(map: StringMap | undefined, wanted: KeyTest): Record<string, string> {
   return Object.fromEntries(
     Object.entries<unknown>(map ?? {}).filter(

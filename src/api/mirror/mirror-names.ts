@@ -35,15 +35,19 @@ export function keyOfObject({
   return `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
 }
 
-/** Name of the mirror of `service` for a cluster: `<svc>-<cluster>`. May be longer than a Service name can be. */
+/**
+ * Name of the mirror of `service` for a cluster: `<svc>-<cluster>`. May be longer than a Service name can be.
+ */
 export function mirrorName(service: string, cluster: string): string {
   return `${service}-${cluster}`;
 }
 
 /**
- * Name of the endpoint mirror of one host of a headless Service: Linkerd's `<host>-<cluster>` where that is free and can be a Service's name; where two headless Services of one
- * namespace have pods of the same host name, where a host's begins with a digit (pods' may, RFC 1123; Services' may not, RFC 1035), and where it would be too long, a name with a hash, the same
- * each time: `<host>-<hash>-<cluster>`, or without a host or a cluster that leave no room. Clients never see it: they use `<host>.<svc>-<cluster>`.
+ * Name of the endpoint mirror of one host of a headless Service: Linkerd's `<host>-<cluster>` where that is
+ * free and can be a Service's name; where two headless Services of one namespace have pods of the same host
+ * name, where a host's begins with a digit (pods' may, RFC 1123; Services' may not, RFC 1035), and where it
+ * would be too long, a name with a hash, the same each time: `<host>-<hash>-<cluster>`, or without a host or
+ * a cluster that leave no room. Clients never see it: they use `<host>.<svc>-<cluster>`.
  */
 export function endpointMirrorName(
   host: string,
@@ -66,7 +70,10 @@ export function fullyQualifiedName(key: RemoteKey, clusterDomain: string): strin
   return `${key.name}.${key.namespace}.svc.${clusterDomain}`;
 }
 
-/** What a local Service is to an owner: the mirror of a remote Service, or the endpoint mirror of one host of a headless one. */
+/**
+ * What a local Service is to an owner: the mirror of a remote Service, or the endpoint mirror of one host of
+ * a headless one.
+ */
 export interface Origin {
   /** The remote Service, `namespace/name`. */
   readonly key: string;
@@ -74,13 +81,19 @@ export interface Origin {
   readonly host: string | undefined;
 }
 
-/** The remote Service (`namespace/name`) that a local Service is the mirror of; undefined when it is none of this owner. */
+/**
+ * The remote Service (`namespace/name`) that a local Service is the mirror of; undefined when it is none of
+ * this owner.
+ */
 export function originOf(service: V1Service, owner: MirrorOwner): string | undefined {
   const origin = ownedOrigin(service, owner);
   return origin?.host === undefined ? origin?.key : undefined;
 }
 
-/** The host and the remote headless Service that a local Service is the endpoint mirror of, if it is one of this owner. */
+/**
+ * The host and the remote headless Service that a local Service is the endpoint mirror of, if it is one of
+ * this owner.
+ */
 export function hostOriginOf(
   service: V1Service,
   owner: MirrorOwner,
@@ -90,8 +103,10 @@ export function hostOriginOf(
 }
 
 /**
- * Label, recorded origin and name must all agree: a copy that somebody made under another name, or a Service of a user that merely has the name `<svc>-<cluster>` or our labels, is not ours and is never
- * changed or deleted (Linkerd deletes those). Of what we made ourselves, any one of them may have been edited by hand: it is still ours, by the marks that are left, and is put right.
+ * Label, recorded origin and name must all agree: a copy that somebody made under another name, or a Service
+ * of a user that merely has the name `<svc>-<cluster>` or our labels, is not ours and is never changed or
+ * deleted (Linkerd deletes those). Of what we made ourselves, any one of them may have been edited by hand:
+ * it is still ours, by the marks that are left, and is put right.
  */
 function ownedOrigin(service: V1Service, owner: MirrorOwner): Origin | undefined {
   if (markedLater(service) || !isOwned(service, owner)) return undefined;

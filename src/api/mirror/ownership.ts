@@ -2,15 +2,20 @@ import type { V1ManagedFieldsEntry, V1ObjectMeta } from '@kubernetes/client-node
 import { MANAGER, MIRRORED_SERVICE_LABEL } from '../names.ts';
 
 /**
- * Who made an object, by what the API server keeps of each writer (`metadata.managedFields`). Labels and annotations can be edited one by one by whoever may write the object; that it was us who made it stays on
- * record as long as one field is still ours, and a person who only puts our labels on an object of their own does not get there. It is no proof against malice, and need not be: who may write an object may
- * as well delete it and make another (ADR 0024).
+ * Who made an object, by what the API server keeps of each writer (`metadata.managedFields`). Labels and
+ * annotations can be edited one by one by whoever may write the object; that it was us who made it stays on
+ * record as long as one field is still ours, and a person who only puts our labels on an object of their own
+ * does not get there. It is no proof against malice, and need not be: who may write an object may as well
+ * delete it and make another (ADR 0024).
  */
 const BY_US: V1ManagedFieldsEntry[] = [{ manager: MANAGER }];
 /** Of Services whose mark somebody else has put on than who made them. */
 const MARKED_LATER: V1ManagedFieldsEntry[] = [{ manager: '' }];
 
-/** What is kept of `managedFields` of an object that mirroring looks at: one of two constants, or nothing. Changes the object. */
+/**
+ * What is kept of `managedFields` of an object that mirroring looks at: one of two constants, or nothing.
+ * Changes the object.
+ */
 export function keepMaker<T extends { metadata?: V1ObjectMeta }>(object: T): T {
   const { metadata } = object;
   if (metadata?.managedFields === undefined) return object;
@@ -25,7 +30,10 @@ export function madeByUs(object: { metadata?: V1ObjectMeta } | undefined): boole
   return (object?.metadata?.managedFields ?? []).some(({ manager }) => manager === MANAGER);
 }
 
-/** Whether an object was made by one and marked as mirrored by another, neither of which were we: a user's own, whatever its labels say. */
+/**
+ * Whether an object was made by one and marked as mirrored by another, neither of which were we: a user's
+ * own, whatever its labels say.
+ */
 export function markedLater(object: { metadata?: V1ObjectMeta }): boolean {
   return object.metadata?.managedFields?.[0]?.manager === '';
 }

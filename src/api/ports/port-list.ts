@@ -10,7 +10,8 @@ const KEPT_LISTS = 32;
 const lists = new Map<string, PortList>();
 
 /**
- * Whether a port is in a list as Linkerd's annotations hold it: numbers (`3306`), ranges (`8000-8100`) and port names, comma-separated.
+ * Whether a port is in a list as Linkerd's annotations hold it: numbers (`3306`), ranges (`8000-8100`) and
+ * port names, comma-separated.
  * @param names the port's names, if it has any
  */
 export function isListed(list: string, port: number, names: readonly string[]): boolean {

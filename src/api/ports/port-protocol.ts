@@ -3,7 +3,9 @@ import { readAnnotation } from '../annotations.ts';
 import { OPAQUE_PORTS } from '../names.ts';
 import { isListed } from './port-list.ts';
 
-/** What is said of one TCP port, wherever it is said: a Service, a mirror, a pod, an entry of a targets file. */
+/**
+ * What is said of one TCP port, wherever it is said: a Service, a mirror, a pod, an entry of a targets file.
+ */
 export interface PortFacts {
   readonly port: number;
   /** Names that lists of ports may call it by; default none. */
@@ -16,13 +18,15 @@ export interface PortFacts {
 }
 
 /**
- * Ports that Linkerd takes for opaque where nothing is said (`proxy.opaquePorts` of its chart): SMTP, submission, MySQL, its Galera port, PostgreSQL, Redis, Elasticsearch's transport, memcached. Their servers speak first, or
- * what they speak is no HTTP.
+ * Ports that Linkerd takes for opaque where nothing is said (`proxy.opaquePorts` of its chart): SMTP,
+ * submission, MySQL, its Galera port, PostgreSQL, Redis, Elasticsearch's transport, memcached. Their servers
+ * speak first, or what they speak is no HTTP.
  */
 const DEFAULT_OPAQUE_PORTS = '25,587,3306,4444,5432,6379,9300,11211';
 
 /**
- * `appProtocol` values whose bytes are known: Kubernetes' own (KEP-3726), IANA's service names, Linkerd's, and those that other meshes made usual. TLS is opaque: nobody on the way has a key to look inside.
+ * `appProtocol` values whose bytes are known: Kubernetes' own (KEP-3726), IANA's service names, Linkerd's,
+ * and those that other meshes made usual. TLS is opaque: nobody on the way has a key to look inside.
  */
 const APP_PROTOCOLS: ReadonlyMap<string, PortProtocol> = new Map([
   ...all('http1', 'http', 'kubernetes.io/ws', 'ws'),
@@ -37,8 +41,10 @@ const APP_PROTOCOLS: ReadonlyMap<string, PortProtocol> = new Map([
 ]);
 
 /**
- * What a TCP port speaks; undefined where nothing that is known to us is said, and connections have to be looked at one by one. The one place that decides it, for gateway and egress. Of several words the first of these holds:
- * a targets file; the annotation's list, as in Linkerd; `appProtocol`; and where neither the annotation nor a known `appProtocol` is there, Linkerd's default opaque ports. Pure.
+ * What a TCP port speaks; undefined where nothing that is known to us is said, and connections have to be
+ * looked at one by one. The one place that decides it, for gateway and egress. Of several words the first of
+ * these holds: a targets file; the annotation's list, as in Linkerd; `appProtocol`; and where neither the
+ * annotation nor a known `appProtocol` is there, Linkerd's default opaque ports. Pure.
  */
 export function portProtocol({
   port,
@@ -55,7 +61,10 @@ export function portProtocol({
   return opaquePorts === undefined && isListed(DEFAULT_OPAQUE_PORTS, port, []) ? 'opaque' : undefined;
 }
 
-/** The same of a Service's port, by its number; a number that the Service does not have is judged by the annotation and by itself. Mirrors carry both, copied from over there. */
+/**
+ * The same of a Service's port, by its number; a number that the Service does not have is judged by the
+ * annotation and by itself. Mirrors carry both, copied from over there.
+ */
 export function servicePortProtocol({ metadata, spec }: V1Service, port: number): PortProtocol | undefined {
   const found = spec?.ports?.find((one) => one.port === port && (one.protocol ?? 'TCP') === 'TCP');
   return portProtocol({

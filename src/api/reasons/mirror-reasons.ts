@@ -1,6 +1,7 @@
 /**
- * Why a mirror or a federated membership is as it is. These words are API: the same one stands in conditions, Events, log fields, metric labels,
- * `linkspan explain` and `docs/reference/reasons.md` (a test compares). `Mirrored`, `InvalidService`, `Error` and `MissingNamespace` are Linkerd's.
+ * Why a mirror or a federated membership is as it is. These words are API: the same one stands in conditions,
+ * Events, log fields, metric labels, `linkspan explain` and `docs/reference/reasons.md` (a test compares).
+ * `Mirrored`, `InvalidService`, `Error` and `MissingNamespace` are Linkerd's.
  */
 export const mirrorReasons = {
   Mirrored: 'The mirror Service and its endpoints are as they should be.',
@@ -78,7 +79,9 @@ export const REFUSED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'GatewayNotAllowed',
 ]);
 
-/** Reasons that mean that an exported Service has no mirror, or a member no place in its federated Service. */
+/**
+ * Reasons that mean that an exported Service has no mirror, or a member no place in its federated Service.
+ */
 export const UNMIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'BeingDeleted',
   'EgressPortsExhausted',
@@ -92,7 +95,10 @@ export const UNMIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'OverBudgetService',
 ]);
 
-/** Reasons that mean that nothing of ours stands, or can stand, where the mirror or the federated Service would: what was claimed for it is given back. */
+/**
+ * Reasons that mean that nothing of ours stands, or can stand, where the mirror or the federated Service
+ * would: what was claimed for it is given back.
+ */
 export const NOTHING_OF_OURS: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'MissingNamespace',
   'NameConflict',

@@ -12,7 +12,10 @@ export type ProbeReason = keyof typeof probeReasons;
 /** How a gateway is asked: HTTP/1.1 in the clear, or mTLS with prior-knowledge HTTP/2 (wire protocol 1.8). */
 export type ProbeWay = 'http1' | 'mtls';
 
-/** What one probe found. `latencyMs` is the time from its beginning to its outcome, connecting and every try included. */
+/**
+ * What one probe found. `latencyMs` is the time from its beginning to its outcome, connecting and every try
+ * included.
+ */
 export type ProbeOutcome =
   | { readonly ok: true; readonly latencyMs: number; readonly via: ProbeWay }
   | {

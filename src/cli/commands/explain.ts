@@ -85,7 +85,10 @@ function explainer(kind: string) {
   );
 }
 
-/** Why a Link is as it is, from its conditions and what its controller says. @throws LinkspanError LINK_NOT_FOUND */
+/**
+ * Why a Link is as it is, from its conditions and what its controller says.
+ * @throws LinkspanError LINK_NOT_FOUND
+ */
 async function explainLink(
   client: KubeClient,
   flags: ControllerFlags & { readonly output: Output },
@@ -110,7 +113,10 @@ interface ServiceFlags extends ControllerFlags {
   readonly output: Output;
 }
 
-/** Asks the controllers about a Service and gives back the text. @throws LinkspanError CONTROLLER_NOT_FOUND */
+/**
+ * Asks the controllers about a Service and gives back the text.
+ * @throws LinkspanError CONTROLLER_NOT_FOUND
+ */
 async function explainService(client: KubeClient, flags: ServiceFlags, name: string): Promise<string> {
   const query = new URLSearchParams({ namespace: flags.namespace, name });
   const [asked, { answers: links }] = await Promise.all([

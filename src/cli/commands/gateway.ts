@@ -188,7 +188,10 @@ export function gatewayCommand(): Command {
     .action((_, command: Command) => run(layeredSettings(schema, command, process.env, VARIABLES)));
 }
 
-/** One process, or a parent and its workers; a worker finds the same settings and knows by its environment what it is. */
+/**
+ * One process, or a parent and its workers; a worker finds the same settings and knows by its environment
+ * what it is.
+ */
 async function run(settings: Settings): Promise<void> {
   tuneForTraffic();
   const worker = workerNumber(process.env);

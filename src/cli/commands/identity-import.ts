@@ -31,7 +31,10 @@ const schema = z
   });
 type Settings = z.output<typeof schema>;
 
-/** `linkspan identity import`: an authority that somebody else made. node-forge is loaded here and by no other verb. */
+/**
+ * `linkspan identity import`: an authority that somebody else made. node-forge is loaded here and by no other
+ * verb.
+ */
 export function importCommand(): Command {
   return new Command('import')
     .description(
@@ -95,7 +98,10 @@ async function opener(flags: Settings): Promise<(password: string | undefined) =
   return (password) => ({ keys: [{ key: readKeyPem(text, key, password), id: undefined }], certificates });
 }
 
-/** With the password that was given, or without one; and where it turns out that one is needed, with what is typed. */
+/**
+ * With the password that was given, or without one; and where it turns out that one is needed, with what is
+ * typed.
+ */
 async function withPassword<T>(
   sources: PasswordSources,
   what: string,

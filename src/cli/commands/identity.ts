@@ -11,8 +11,8 @@ import { writeFiles } from '../output/identity-files.ts';
 import { dnsLabel } from '../flags/link-flags.ts';
 
 /**
- * `linkspan identity`: a trust anchor, an issuer and leaf certificates in files. What issues is loaded when it is needed: the ASN.1
- * library takes longer to load than most verbs to run.
+ * `linkspan identity`: a trust anchor, an issuer and leaf certificates in files. What issues is loaded when
+ * it is needed: the ASN.1 library takes longer to load than most verbs to run.
  */
 export function identityCommand(): Command {
   return new Command('identity')

@@ -7,7 +7,10 @@ import { clusterFlags, withClient, withClusterFlags } from '../flags/cluster-fla
 
 const schema = z.strictObject(clusterFlags);
 
-/** `linkspan label-namespace NAME`: what the chart's hook runs, since Helm itself makes namespaces without labels. Linkerd's CLI finds the namespace by this one. */
+/**
+ * `linkspan label-namespace NAME`: what the chart's hook runs, since Helm itself makes namespaces without
+ * labels. Linkerd's CLI finds the namespace by this one.
+ */
 export function labelNamespaceCommand(): Command {
   const command = new Command('label-namespace')
     .description("label a namespace as that of the extension (run by the chart's hook)")

@@ -22,7 +22,9 @@ const schema = z.strictObject({
 });
 type Settings = z.output<typeof schema>;
 
-/** `linkspan link-gen`: prints what a source cluster needs to reach the target cluster of the current context. */
+/**
+ * `linkspan link-gen`: prints what a source cluster needs to reach the target cluster of the current context.
+ */
 export function linkGenCommand(): Command {
   const command = new Command('link-gen').description(
     'print the Secrets and the Link that join this (target) cluster to a source cluster',

@@ -31,7 +31,10 @@ import {
 import { manifestFormat, manifestText } from '../output/output.ts';
 import { Progress, toned } from '../output/terminal.ts';
 
-/** Flags of Linkerd's `link` that set up its controller, which is a Deployment of the chart here: taken and ignored, so that scripts go on working. */
+/**
+ * Flags of Linkerd's `link` that set up its controller, which is a Deployment of the chart here: taken and
+ * ignored, so that scripts go on working.
+ */
 const IGNORED = {
   controlPlaneVersion: '--control-plane-version <version>',
   serviceMirrorRetryLimit: '--service-mirror-retry-limit <n>',
@@ -66,7 +69,10 @@ const schema = z.strictObject({
 });
 type Settings = z.output<typeof schema>;
 
-/** `linkspan link`: joins two clusters: applies in the source what `link-gen` prints for the target, and waits until it works. */
+/**
+ * `linkspan link`: joins two clusters: applies in the source what `link-gen` prints for the target, and waits
+ * until it works.
+ */
 export function linkCommand(): Command {
   const command = new Command('link').description(
     'link a target cluster (--context) into a source cluster (--source-context): apply the Secrets and the Link there, and wait until mirrors are complete',

@@ -22,7 +22,10 @@ const schema = z.strictObject({
   output: z.enum(['table', 'wide', 'json', 'yaml'], { error: 'must be table, wide, json or yaml' }),
 });
 
-/** `linkspan links`: every Link and how it is. The table asks the API server only, and all of it works when no controller runs. */
+/**
+ * `linkspan links`: every Link and how it is. The table asks the API server only, and all of it works when no
+ * controller runs.
+ */
 export function linksCommand(): Command {
   const command = new Command('links')
     .description('list the Links of this (source) cluster and how each is')

@@ -24,7 +24,9 @@ const schema = z
   });
 type Settings = z.output<typeof schema>;
 
-/** `linkspan signer`: what must not be near other clusters: the issuer's key, and who may read which Secret. */
+/**
+ * `linkspan signer`: what must not be near other clusters: the issuer's key, and who may read which Secret.
+ */
 export function signerCommand(): Command {
   return new Command('signer')
     .description(

@@ -28,7 +28,10 @@ const schema = z.strictObject({
 /** Versions, for programs. */
 export interface Versions {
   readonly client: string;
-  /** By component of the pods' image: controller, gateway, egress; and the Link CRD's stored version. Absent with `--client`. */
+  /**
+   * By component of the pods' image: controller, gateway, egress; and the Link CRD's stored version. Absent
+   * with `--client`.
+   */
   readonly server?: Readonly<Record<string, string>>;
   /** Why the server's are not known. */
   readonly problem?: string;

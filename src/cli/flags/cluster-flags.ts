@@ -128,7 +128,10 @@ export function accessOf(flags: ClusterFlags): ClusterAccess {
   };
 }
 
-/** Access to the cluster that the flags name, and a client of it, to be closed. @throws LinkspanError KUBECONFIG_… */
+/**
+ * Access to the cluster that the flags name, and a client of it, to be closed.
+ * @throws LinkspanError KUBECONFIG_…
+ */
 export function openCluster(flags: ClusterFlags): { access: ClusterAccess; client: KubeClient } {
   const log = createLogger({
     name: 'cli',

@@ -57,7 +57,10 @@ export type InstallSettings = z.output<z.ZodObject<typeof installFlags>>;
 
 const many = (next: string, before: readonly string[] | undefined) => [...(before ?? []), next];
 
-/** Adds the flags of `installFlags`. Those that stand for values have no default of their own: the chart's, or what `upgrade` finds, stays. */
+/**
+ * Adds the flags of `installFlags`. Those that stand for values have no default of their own: the chart's, or
+ * what `upgrade` finds, stays.
+ */
 export function withInstallFlags(command: Command): Command {
   const flagged = withClusterFlags(command, 'own')
     .option('-n, --namespace <ns>', 'namespace of the extension', DEFAULT_NAMESPACE)
@@ -156,7 +159,10 @@ function defined(values: Values): Values {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }
 
-/** Certificates only: a file with a key in it is a slip that would end up in a ConfigMap. @throws LinkspanError CONFIG_INVALID, IDENTITY_… */
+/**
+ * Certificates only: a file with a key in it is a slip that would end up in a ConfigMap.
+ * @throws LinkspanError CONFIG_INVALID, IDENTITY_…
+ */
 async function anchorValues(bindings: readonly string[]): Promise<Values> {
   const anchors: Record<string, string> = {};
   for (const text of bindings) {

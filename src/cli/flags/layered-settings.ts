@@ -5,7 +5,10 @@ import type { z } from 'zod';
 import { nearest, parseConfig } from '../../base/config.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 
-/** What Kubernetes puts into the environment of every pod for Services of its namespace; a Service named like our prefix must not look like a setting. */
+/**
+ * What Kubernetes puts into the environment of every pod for Services of its namespace; a Service named like
+ * our prefix must not look like a setting.
+ */
 const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$/;
 /** The same, with a port's name behind it. */
 const NAMED_PORT_LINK = '_SERVICE_PORT_';
@@ -17,8 +20,9 @@ interface Layered {
 }
 
 /**
- * The settings of a verb from, in this order of precedence: its flags, the environment (`<prefix><FLAG>`, as in `LINKSPAN_GATEWAY_LOG_LEVEL` for `--log-level`), the YAML file of `--config` (keys as in
- * the schema: `logLevel`), the flags' defaults. Unknown keys are refused, naming the nearest.
+ * The settings of a verb from, in this order of precedence: its flags, the environment (`<prefix><FLAG>`, as
+ * in `LINKSPAN_GATEWAY_LOG_LEVEL` for `--log-level`), the YAML file of `--config` (keys as in the schema:
+ * `logLevel`), the flags' defaults. Unknown keys are refused, naming the nearest.
  * @param flags what commander parsed, defaults included
  * @throws LinkspanError CONFIG_INVALID, CONFIG_UNREADABLE
  */

@@ -163,7 +163,10 @@ export function linkRequest(settings: LinkSettings, destinationCredentials: bool
   };
 }
 
-/** What a person should know of the gateways that go into a Link's list: they are the target's words until somebody has looked at them. */
+/**
+ * What a person should know of the gateways that go into a Link's list: they are the target's words until
+ * somebody has looked at them.
+ */
 export function gatewayNotes(manifests: readonly KubeObject[]): string[] {
   const annotations = manifests.find(({ kind }) => kind === links.kind)?.metadata?.annotations;
   return parseImportPolicy(annotations).policy.gateways.map(
@@ -172,7 +175,10 @@ export function gatewayNotes(manifests: readonly KubeObject[]): string[] {
   );
 }
 
-/** Linkerd's destination controller takes in Secrets that come and go, not those that change: it would go on with a token that has expired. */
+/**
+ * Linkerd's destination controller takes in Secrets that come and go, not those that change: it would go on
+ * with a token that has expired.
+ */
 export function refuseRenewedDestination(tokenTtl: number | undefined, destination: boolean): void {
   if (tokenTtl === undefined || !destination) return;
   throw new LinkspanError(

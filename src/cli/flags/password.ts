@@ -11,7 +11,10 @@ export interface Keyboard extends Readable {
   setRawMode(on: boolean): unknown;
 }
 
-/** Where a password may come from. None of it is an argument, which everybody on the machine could read with `ps`. */
+/**
+ * Where a password may come from. None of it is an argument, which everybody on the machine could read with
+ * `ps`.
+ */
 export interface PasswordSources {
   /** `-` is stdin. */
   readonly file: string | undefined;
@@ -56,8 +59,8 @@ export async function readAtMost(stream: Readable, limit: number): Promise<Buffe
 }
 
 /**
- * Asks at a terminal, without showing what is typed. Undefined when there is no terminal, or when the question is given up (Ctrl-C,
- * Ctrl-D).
+ * Asks at a terminal, without showing what is typed. Undefined when there is no terminal, or when the
+ * question is given up (Ctrl-C, Ctrl-D).
  */
 export async function askPassword(
   { stdin, stderr }: Pick<PasswordSources, 'stdin' | 'stderr'>,

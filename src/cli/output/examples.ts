@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
 
-/** Command lines that work as they stand, by verb (`identity anchor` is a verb of a verb): the end of each help, in the program and in docs/reference/cli.md. Whoever adds a verb adds its line. */
+/**
+ * Command lines that work as they stand, by verb (`identity anchor` is a verb of a verb): the end of each
+ * help, in the program and in docs/reference/cli.md. Whoever adds a verb adds its line.
+ */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   install: [
     'linkspan install --context east | kubectl apply --context east -f -',

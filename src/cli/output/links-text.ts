@@ -7,7 +7,9 @@ export function linksText(rows: readonly LinkRow[]): string {
   return withTroubles(rows, HEAD, cells);
 }
 
-/** The same with what controllers say: how old the last word of the target is, and when the credentials end. */
+/**
+ * The same with what controllers say: how old the last word of the target is, and when the credentials end.
+ */
 export function wideLinksText(rows: readonly LinkRow[]): string {
   return withTroubles(rows, [...HEAD, 'LAST WORD', 'CREDENTIALS UNTIL'], (row) => [
     ...cells(row),

@@ -3,12 +3,18 @@ import { styleText } from 'node:util';
 /** How a word is told apart on a terminal. */
 export type Tone = 'green' | 'yellow' | 'red' | 'bold' | 'dim';
 
-/** The text in a colour where `stream` is a terminal that shows one; as it is elsewhere, and with `NO_COLOR` (https://no-color.org). */
+/**
+ * The text in a colour where `stream` is a terminal that shows one; as it is elsewhere, and with `NO_COLOR`
+ * (https://no-color.org).
+ */
 export function toned(tone: Tone, text: string, stream: NodeJS.WritableStream = process.stdout): string {
   return styleText(tone, text, { stream });
 }
 
-/** One line that says what is being waited for, rewritten in place; on a terminal only, so that logs and pipes stay clean. */
+/**
+ * One line that says what is being waited for, rewritten in place; on a terminal only, so that logs and pipes
+ * stay clean.
+ */
 export class Progress {
   readonly #stream: NodeJS.WriteStream;
   #shown = false;
@@ -17,7 +23,10 @@ export class Progress {
     this.#stream = stream;
   }
 
-  /** Replaces what was shown. Longer texts are cut to the terminal's width: a line that wraps cannot be rewritten. */
+  /**
+   * Replaces what was shown. Longer texts are cut to the terminal's width: a line that wraps cannot be
+   * rewritten.
+   */
   show(text: string): void {
     if (!this.#stream.isTTY) return;
     this.#stream.write(`\r\u001b[K${text.slice(0, Math.max(1, this.#stream.columns - 1))}`);

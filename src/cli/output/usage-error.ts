@@ -3,7 +3,8 @@ import { nearest } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
 /**
- * What commander found wrong with a command line, in the one form that errors have here: the nearest word that exists, and which help to read.
+ * What commander found wrong with a command line, in the one form that errors have here: the nearest word
+ * that exists, and which help to read.
  * @param args what stands behind the program's name
  */
 export function usageError(error: CommanderError, program: Command, args: readonly string[]): LinkspanError {
@@ -23,7 +24,10 @@ function plainMessage(text: string): string {
   return text.endsWith('.') ? text.slice(0, -1) : text;
 }
 
-/** Commander looks for what must be there first, and so would call a misspelt flag a missing one; and it finds no name near to `--flag=value`. */
+/**
+ * Commander looks for what must be there first, and so would call a misspelt flag a missing one; and it finds
+ * no name near to `--flag=value`.
+ */
 const FLAGS_FIRST = new Set([
   'commander.missingMandatoryOptionValue',
   'commander.missingArgument',

@@ -40,8 +40,8 @@ export interface ControllerFlags {
 }
 
 /**
- * Asks every controller replica that holds a Lease a question: through the API server's pod proxy, so that a kubeconfig is all that is needed (it takes
- * `get` on `pods/proxy`), or directly at the given URLs.
+ * Asks every controller replica that holds a Lease a question: through the API server's pod proxy, so that a
+ * kubeconfig is all that is needed (it takes `get` on `pods/proxy`), or directly at the given URLs.
  * @throws LinkspanError CONTROLLER_NOT_FOUND when no replica answers
  */
 export async function askControllers<T>(

@@ -36,7 +36,8 @@ export interface LinkRow {
 
 /**
  * Every Link of the controllers' namespace.
- * @param ask whether the controllers are asked for what the API server does not know; that they do not answer is no error
+ * @param ask whether the controllers are asked for what the API server does not know; that they do not answer
+ * is no error
  * @throws LinkspanError LINK_CRD_MISSING
  */
 export async function gatherLinks(

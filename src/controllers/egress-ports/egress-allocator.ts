@@ -33,8 +33,9 @@ export interface EgressAllocatorOptions extends Omit<EgressShardsOptions, 'onCha
 }
 
 /**
- * Which mirror holds which egress port, over all Links. The record in the installation's namespace says so (ADR 0024), never what stands on a Service: the first claim of a port has it. A port counts
- * for a mirror only when it is recorded, as until then another replica may get it.
+ * Which mirror holds which egress port, over all Links. The record in the installation's namespace says so
+ * (ADR 0024), never what stands on a Service: the first claim of a port has it. A port counts for a mirror
+ * only when it is recorded, as until then another replica may get it.
  */
 export class EgressAllocator {
   readonly #shards: EgressShards;
@@ -89,7 +90,10 @@ export class EgressAllocator {
     });
   }
 
-  /** Gives back what is held for an export and is not wanted any more. @param wanted service ports by holder */
+  /**
+   * Gives back what is held for an export and is not wanted any more.
+   * @param wanted service ports by holder
+   */
   settle(scope: ClaimScope, wanted: ReadonlyMap<string, readonly number[]>): void {
     const { recorded, pending } = this.#shards;
     const freed = this.#options.clock.now();
@@ -144,8 +148,9 @@ export class EgressAllocator {
   }
 
   /**
-   * A Link is no longer this replica's: nothing more of it will be written. Resolves when what is under way has ended, or after 2 s: a write that arrives later is still bound to what it was decided on, so it
-   * takes nothing from who has the Link now.
+   * A Link is no longer this replica's: nothing more of it will be written. Resolves when what is under way
+   * has ended, or after 2 s: a write that arrives later is still bound to what it was decided on, so it takes
+   * nothing from who has the Link now.
    */
   async abandon(link: string): Promise<void> {
     const { pending, recorded } = this.#shards;

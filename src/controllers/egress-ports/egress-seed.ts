@@ -20,10 +20,16 @@ import {
   parseKey,
 } from '../../api/mirror/mirror-names.ts';
 
-/** Ports further from where the controller would have looked first than this were not chosen by it: at half of the range in use it never had to go that far. */
+/**
+ * Ports further from where the controller would have looked first than this were not chosen by it: at half of
+ * the range in use it never had to go that far.
+ */
 const MAX_DISTANCE = 256;
 
-/** A claim that an annotation makes, and how far its port is from the one that the controller would have tried first. */
+/**
+ * A claim that an annotation makes, and how far its port is from the one that the controller would have tried
+ * first.
+ */
 interface Claimed {
   readonly port: number;
   readonly distance: number;
@@ -31,9 +37,11 @@ interface Claimed {
 }
 
 /**
- * The record that an installation starts with that has none: what its mirrors' annotations say, as far as the controller itself would have chosen it. Anybody who may write a Service could have
- * written the annotation, so where a claim leads is worked out from the name of the mirror and the Link, never read; a port goes to the one whose hash is nearest to it, so that nobody takes the port of another by
- * writing it down; and a gateway of its own is unknown until the target says it. Pure.
+ * The record that an installation starts with that has none: what its mirrors' annotations say, as far as the
+ * controller itself would have chosen it. Anybody who may write a Service could have written the annotation,
+ * so where a claim leads is worked out from the name of the mirror and the Link, never read; a port goes to
+ * the one whose hash is nearest to it, so that nobody takes the port of another by writing it down; and a
+ * gateway of its own is unknown until the target says it. Pure.
  */
 export function seedClaims(
   services: readonly V1Service[],
@@ -106,7 +114,10 @@ function memberClaims(
   return claimedPorts(service, memberEgressPortsOf(service, cluster), claim, range);
 }
 
-/** Of the Service's own ports, those for which the annotation names a port that the controller may have chosen. */
+/**
+ * Of the Service's own ports, those for which the annotation names a port that the controller may have
+ * chosen.
+ */
 function claimedPorts(
   service: V1Service,
   recorded: EgressPorts,

@@ -25,13 +25,19 @@ import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { EgressTable } from './egress-table.ts';
 
-/** How long changes of a shard are gathered before it is written: a thousand new mirrors are a few writes of each. */
+/**
+ * How long changes of a shard are gathered before it is written: a thousand new mirrors are a few writes of
+ * each.
+ */
 const GATHER_MS = 10;
 /** Shards that are written at once. */
 const WRITERS = 8;
 /** How long a record that was taken away is not made again: an uninstall takes it away a moment before us. */
 const REMAKE_MS = 10_000;
-/** The shard whose existence says that the record is the authority: it is made last of those that the first start makes. */
+/**
+ * The shard whose existence says that the record is the authority: it is made last of those that the first
+ * start makes.
+ */
 const MARK = 0;
 
 export interface EgressShardsOptions {
@@ -40,7 +46,10 @@ export interface EgressShardsOptions {
   readonly namespace: string;
   /** The record's ConfigMaps, which a reflector keeps. */
   readonly store: IndexedStore<V1ConfigMap>;
-  /** What stands of a port has changed, or what was to be written of it cannot be: what it was for and is for now. */
+  /**
+   * What stands of a port has changed, or what was to be written of it cannot be: what it was for and is for
+   * now.
+   */
   readonly onChange: (port: number, entries: readonly RecordEntry[]) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -48,8 +57,9 @@ export interface EgressShardsOptions {
 }
 
 /**
- * The record's ConfigMaps: what stands in them, and what is to be written. Every write is bound to the resourceVersion of the shard that it was decided on, so of two replicas that want one port the first
- * has it and the other learns so.
+ * The record's ConfigMaps: what stands in them, and what is to be written. Every write is bound to the
+ * resourceVersion of the shard that it was decided on, so of two replicas that want one port the first has it
+ * and the other learns so.
  */
 export class EgressShards {
   /** What stands in the record. */
@@ -207,7 +217,9 @@ export class EgressShards {
     return this.pending.ports().some((port) => shardOf(port) !== MARK);
   }
 
-  /** Values by key; null takes a key away: freed entries that have served their time go with the next write. */
+  /**
+   * Values by key; null takes a key away: freed entries that have served their time go with the next write.
+   */
   #dataOf(shard: number, changes: ReadonlyMap<number, RecordEntry>): Record<string, string | null> {
     const data: Record<string, string | null> = {};
     const now = this.#options.clock.now();

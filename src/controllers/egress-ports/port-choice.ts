@@ -1,8 +1,9 @@
 import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../../api/egress/egress-ports.ts';
 
 /**
- * Egress ports for the service ports of one mirror: those it has stay, new ones are placed by a hash of mirror and port, so that a mirror which is
- * deleted and made again gets the ports it had. Undefined when the range is full.
+ * Egress ports for the service ports of one mirror: those it has stay, new ones are placed by a hash of
+ * mirror and port, so that a mirror which is deleted and made again gets the ports it had. Undefined when the
+ * range is full.
  *
  * @param mirror `namespace/name` of the mirror Service
  * @param taken whether another mirror holds that port
@@ -35,8 +36,8 @@ export function allocateEgressPorts(
 }
 
 /**
- * How far a port is from the one that a mirror's port is first given, in the direction in which the next free one is looked for: 0 where nothing was in the way.
- * Undefined for a port outside of the range.
+ * How far a port is from the one that a mirror's port is first given, in the direction in which the next free
+ * one is looked for: 0 where nothing was in the way. Undefined for a port outside of the range.
  */
 export function distanceFromHome(
   mirror: string,

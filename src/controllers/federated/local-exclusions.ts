@@ -4,7 +4,10 @@ import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { LinkObject } from '../../api/link/link-schema.ts';
 import type { CopyRules, KeyTest } from '../../api/mirror/mirror-metadata.ts';
 
-/** What a person has said about the source cluster's own members of federated Services; what is undefined, the Links say. */
+/**
+ * What a person has said about the source cluster's own members of federated Services; what is undefined, the
+ * Links say.
+ */
 export interface LocalExclusionSettings {
   readonly label: KeyTest | undefined;
   readonly annotation: KeyTest | undefined;
@@ -16,8 +19,9 @@ interface Lists {
 }
 
 /**
- * Which labels and annotations of the source cluster's own members no federated Service gets. No Link stands for them, so without a word of their own what any Link excludes holds: the local member leads, and
- * what a Link keeps out of this cluster's Services would else come back by it as soon as the two have one name.
+ * Which labels and annotations of the source cluster's own members no federated Service gets. No Link stands
+ * for them, so without a word of their own what any Link excludes holds: the local member leads, and what a
+ * Link keeps out of this cluster's Services would else come back by it as soon as the two have one name.
  */
 export class LocalExclusions {
   readonly #links: IndexedStore<LinkObject>;
@@ -40,7 +44,10 @@ export class LocalExclusions {
     excludedAnnotation: (key) => (this.#settings.annotation ?? this.#annotation)(key),
   };
 
-  /** Calls `listener` when another key may be excluded now; a Link's status is no reason. Returns the unsubscriber. */
+  /**
+   * Calls `listener` when another key may be excluded now; a Link's status is no reason. Returns the
+   * unsubscriber.
+   */
   follow(listener: () => void): () => void {
     return this.#links.subscribe('local members: what Links exclude', () => {
       const lists = listsOf(this.#links);

@@ -35,7 +35,9 @@ export interface KeptMembers {
   readonly members: ExportView;
 }
 
-/** The members of federated Services that live in the source cluster itself; one replica at a time keeps them. */
+/**
+ * The members of federated Services that live in the source cluster itself; one replica at a time keeps them.
+ */
 export class LocalMembers {
   readonly #options: LocalMembersOptions;
   readonly #elector: LeaderElector;
@@ -90,7 +92,8 @@ export class LocalMembers {
       member: LOCAL_MEMBER,
       link: undefined,
       members,
-      // The API server that says what is here is the one that is written to: there is nothing to be held back for.
+      // The API server that says what is here is the one that is written to: there is nothing to be held back
+      // for.
       guard: new DropGuard({ fraction: 1 }),
       importer: undefined,
       rules: { ...copyRules(settings), ...exclusions.rules },

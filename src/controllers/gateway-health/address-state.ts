@@ -8,7 +8,8 @@ import type { ProbeOutcome, ProbeReason } from '../../api/reasons/probe-outcome.
  * - accepted but silent: dead after 1.65 s + 3 × 2 s + 2 × 250 ms = 8.15 s;
  * - back again: alive within 2.25 s, when it comes back just after a probe was sent into the void.
  *
- * Linkerd probes once a period and lets each probe take its own timeout, which is 30 s by default: a silent gateway is in use for 100 s.
+ * Linkerd probes once a period and lets each probe take its own timeout, which is 30 s by default: a silent
+ * gateway is in use for 100 s.
  */
 
 /** `unknown` until the first verdict; never alive without an answer, never dead on a guess. */
@@ -83,14 +84,16 @@ export function newAddress(now: number): AddressRecord {
   };
 }
 
-/** Milliseconds for one probe: the Link's timeout, but at most two thirds of the period, and at least 200 ms. */
+/**
+ * Milliseconds for one probe: the Link's timeout, but at most two thirds of the period, and at least 200 ms.
+ */
 export function probeTimeoutMs(timing: ProbeTiming): number {
   return Math.max(MIN_TIMEOUT_MS, Math.min(timing.timeoutMs, Math.floor((timing.periodMs * 2) / 3)));
 }
 
 /**
- * The longest time from the death of an alive address to its verdict, for probes that take `probeMs` to fail: 0 when connections are
- * refused, `probeTimeoutMs` when it is silent.
+ * The longest time from the death of an alive address to its verdict, for probes that take `probeMs` to fail:
+ * 0 when connections are refused, `probeTimeoutMs` when it is silent.
  */
 export function longestDetectionMs(timing: ProbeTiming, probeMs: number): number {
   const threshold = thresholdOf(timing);
@@ -120,8 +123,8 @@ function missed(facts: AddressFacts, outcome: ProbeOutcome & { ok: false }): Add
 }
 
 /**
- * The pace counts from the beginning of a probe, so that slow answers do not stretch it. A failure that decides nothing yet is followed
- * up after `RETRY_MS`; a dead address is left alone for as long at least.
+ * The pace counts from the beginning of a probe, so that slow answers do not stretch it. A failure that
+ * decides nothing yet is followed up after `RETRY_MS`; a dead address is left alone for as long at least.
  */
 function delayMs({ timing, outcome, jitter }: AddressFacts, state: GatewayAddressState): number {
   const rest = paceMs(timing, jitter) - outcome.latencyMs;

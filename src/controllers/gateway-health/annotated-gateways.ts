@@ -52,8 +52,9 @@ interface Followed {
 }
 
 /**
- * The gateways that exports name by annotation: each is a Service of the target, watched as long as an export uses it. What it says is compared with the Link's own gateway and the Link's list, and never used
- * itself: where no answer of the source's admin fits, nothing is resolved, probed or mirrored.
+ * The gateways that exports name by annotation: each is a Service of the target, watched as long as an export
+ * uses it. What it says is compared with the Link's own gateway and the Link's list, and never used itself:
+ * where no answer of the source's admin fits, nothing is resolved, probed or mirrored.
  */
 export class AnnotatedGateways {
   readonly #options: AnnotatedGatewaysOptions;

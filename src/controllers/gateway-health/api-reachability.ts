@@ -10,8 +10,9 @@ const RETRY_MS = 2000;
 const THRESHOLD = 2;
 
 /**
- * Whether the target's API server answers. A watch cannot tell: behind a partition it stays open and silent for minutes. Asks for `/version`, which every
- * account may read; any answer counts, also a refusal, unless it says that it does not know us: an open watch outlives the token that it was begun with.
+ * Whether the target's API server answers. A watch cannot tell: behind a partition it stays open and silent
+ * for minutes. Asks for `/version`, which every account may read; any answer counts, also a refusal, unless
+ * it says that it does not know us: an open watch outlives the token that it was begun with.
  */
 export class ApiReachability {
   readonly #options: { client: KubeClient; clock: Clock; onBack: () => void };
@@ -20,7 +21,9 @@ export class ApiReachability {
   #failures = 0;
   #error: Error | undefined;
 
-  /** @param options.client a client of its own, with a short time-out and one try; `onBack`: it answers again */
+  /**
+   * @param options.client a client of its own, with a short time-out and one try; `onBack`: it answers again
+   */
   constructor(options: { client: KubeClient; clock: Clock; onBack: () => void }) {
     this.#options = options;
   }

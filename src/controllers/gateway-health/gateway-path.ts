@@ -11,7 +11,9 @@ export interface GatewayPathOptions {
   readonly hosts: readonly string[];
   readonly port: number;
   readonly identity: string;
-  /** Undefined: not probed, every address counts as alive (as with Linkerd when `probeSpec.path` is empty). */
+  /**
+   * Undefined: not probed, every address counts as alive (as with Linkerd when `probeSpec.path` is empty).
+   */
   readonly probe: LinkProbe | undefined;
   /** Whether this is the gateway of one export rather than the Link's. */
   readonly own: boolean;
@@ -22,7 +24,9 @@ export interface GatewayPathOptions {
   readonly onChange: (worse: boolean) => void;
 }
 
-/** The way to one gateway: its addresses, resolved again by their TTL, and whether each answers its probes. */
+/**
+ * The way to one gateway: its addresses, resolved again by their TTL, and whether each answers its probes.
+ */
 export class GatewayPath {
   readonly #options: GatewayPathOptions;
   readonly #addresses: HostAddresses;

@@ -34,7 +34,10 @@ export interface AddressProbeReport {
   readonly checked: number | undefined;
 }
 
-/** Who counts probes. `gateway` tells apart a gateway's probes and those that replace them after an edit of the Link. */
+/**
+ * Who counts probes. `gateway` tells apart a gateway's probes and those that replace them after an edit of
+ * the Link.
+ */
 export interface ProbeObserver {
   started(cluster: string, gateway: object): void;
   probed(cluster: string, outcome: ProbeOutcome): void;
@@ -65,7 +68,9 @@ interface ProbedAddress {
   timer: Timer | undefined;
 }
 
-/** Probes the gateway of one Link: each address on its own, one probe at a time for each, none after `stop`. */
+/**
+ * Probes the gateway of one Link: each address on its own, one probe at a time for each, none after `stop`.
+ */
 export class GatewayProbes {
   readonly #options: GatewayProbesOptions;
   readonly #addresses = new Map<string, ProbedAddress>();

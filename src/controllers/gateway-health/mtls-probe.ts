@@ -21,9 +21,10 @@ export interface MtlsTarget {
 }
 
 /**
- * One `GET` as Linkerd's own client proxy sends it (wire protocol 1.8): TLS 1.3 with our leaf, SNI = the gateway's identity, no ALPN, then
- * HTTP/2 with prior knowledge and `l5d-orig-proto: HTTP/1.1`. The chain must end at an anchor that may vouch for the identity, and
- * the identity must be the certificate's (`identityIn`).
+ * One `GET` as Linkerd's own client proxy sends it (wire protocol 1.8): TLS 1.3 with our leaf, SNI = the
+ * gateway's identity, no ALPN, then HTTP/2 with prior knowledge and `l5d-orig-proto: HTTP/1.1`. The chain
+ * must end at an anchor that may vouch for the identity, and the identity must be the certificate's
+ * (`identityIn`).
  * @param now milliseconds since the epoch
  */
 export function tryMtls(

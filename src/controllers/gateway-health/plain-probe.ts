@@ -14,7 +14,10 @@ import {
 /** First bytes of a TLS alert record: how a TLS server answers a request in the clear. */
 const TLS_ALERT = [0x15, 0x03] as const;
 
-/** One `GET` over HTTP/1.1 in the clear on a connection of its own. The head of the response is the answer; the body is not read. */
+/**
+ * One `GET` over HTTP/1.1 in the clear on a connection of its own. The head of the response is the answer;
+ * the body is not read.
+ */
 export function tryPlain(
   target: { readonly host: string; readonly port: number; readonly path: string },
   dial: Dialer,

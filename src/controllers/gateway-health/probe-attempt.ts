@@ -16,7 +16,10 @@ export type ProbeAnswer =
   | {
       readonly reason: ProbeReason;
       readonly message: string;
-      /** What was seen is what a peer does that speaks the other way: mTLS to the plain try, no TLS to the other. */
+      /**
+       * What was seen is what a peer does that speaks the other way: mTLS to the plain try, no TLS to the
+       * other.
+       */
       readonly otherWay?: boolean;
     };
 

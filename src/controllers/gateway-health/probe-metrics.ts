@@ -8,8 +8,8 @@ const CLUSTER = 'target_cluster_name';
 const LATENCY_BUCKETS_MS = [1, 10, 100, 1000, 10_000].flatMap((unit) => [1, 2, 3, 4, 5].map((n) => n * unit));
 
 /**
- * What the probes of gateways found, under Linkerd's names. Unlike there, every probe counts in `gateway_probes`, and nothing stays
- * behind of a cluster whose Link has gone.
+ * What the probes of gateways found, under Linkerd's names. Unlike there, every probe counts in
+ * `gateway_probes`, and nothing stays behind of a cluster whose Link has gone.
  */
 export class ProbeMetrics implements ProbeObserver {
   readonly #alive: Gauge;

@@ -21,7 +21,10 @@ export interface ProbeTarget {
 
 export interface ProberOptions {
   readonly clock: Clock;
-  /** What to show where mTLS is demanded; asked for each probe, so that a renewed certificate serves the next one. */
+  /**
+   * What to show where mTLS is demanded; asked for each probe, so that a renewed certificate serves the next
+   * one.
+   */
   readonly identity: () => Identity | undefined;
   /** Default plain TCP. */
   readonly dial?: Dialer;
@@ -33,12 +36,13 @@ const MAX_REMEMBERED = 4096;
 const ASKED = { concurrency: 8, keepMs: 1000 };
 
 /**
- * Sends probes. Success is exactly status 200, as with Linkerd. The first try is HTTP/1.1 in the clear; where the gateway demands mTLS
- * (401, 403, a TLS alert, or a connection that is accepted and closed without an answer) the same probe goes on with mTLS at once. What
- * worked last for an address is tried first the next time.
+ * Sends probes. Success is exactly status 200, as with Linkerd. The first try is HTTP/1.1 in the clear; where
+ * the gateway demands mTLS (401, 403, a TLS alert, or a connection that is accepted and closed without an
+ * answer) the same probe goes on with mTLS at once. What worked last for an address is tried first the next
+ * time.
  *
- * A gateway that is known to speak mTLS and proves another identity is not asked in the clear again: whoever took over its address must
- * not pass for it by speaking plainly.
+ * A gateway that is known to speak mTLS and proves another identity is not asked in the clear again: whoever
+ * took over its address must not pass for it by speaking plainly.
  */
 export class Prober {
   readonly #clock: Clock;
@@ -55,13 +59,19 @@ export class Prober {
     this.#asked = new SharedWork({ clock: options.clock, ...ASKED });
   }
 
-  /** One probe for somebody who asks. Those who ask for the same at the same time share it, and only a few are under way at once. */
+  /**
+   * One probe for somebody who asks. Those who ask for the same at the same time share it, and only a few are
+   * under way at once.
+   */
   probeForAsker(target: ProbeTarget): Promise<ProbeOutcome> {
     const key = `${authorityOf(target)} ${target.path} ${target.identity}`;
     return this.#asked.run(key, () => this.probe(target));
   }
 
-  /** Sends one probe. Never rejects; nothing of it is open when it resolves. `signal` ends it early, with `ProbeTimeout`. */
+  /**
+   * Sends one probe. Never rejects; nothing of it is open when it resolves. `signal` ends it early, with
+   * `ProbeTimeout`.
+   */
   async probe(target: ProbeTarget, signal?: AbortSignal): Promise<ProbeOutcome> {
     const start = this.#clock.monotonic();
     const deadline = new Deadline(this.#clock, target.timeoutMs, signal);
@@ -115,7 +125,8 @@ class Deadline {
   constructor(clock: Clock, timeoutMs: number, outer: AbortSignal | undefined) {
     this.#outer = outer;
     const late = () => this.#ended.abort(new Error(`no complete answer within ${timeoutMs} ms`));
-    // After a pause of this process the answer may lie in the socket already: it is read before the time counts as over.
+    // After a pause of this process the answer may lie in the socket already: it is read before the time
+    // counts as over.
     this.#timer = clock.after(timeoutMs, () => setImmediate(late), { unref: true });
     if (outer?.aborted === true) this.#stop();
     outer?.addEventListener('abort', this.#stop);

@@ -44,8 +44,9 @@ export interface CollectorOptions {
 }
 
 /**
- * Removes everything that a Link made and that no Link stands for any more: mirrors, endpoint mirrors and places in federated Services. Only what records
- * this very Link is taken: mirrors of another installation, or of Linkerd, are not ours to remove. Resolves when nothing is left, or when the signal aborts.
+ * Removes everything that a Link made and that no Link stands for any more: mirrors, endpoint mirrors and
+ * places in federated Services. Only what records this very Link is taken: mirrors of another installation,
+ * or of Linkerd, are not ours to remove. Resolves when nothing is left, or when the signal aborts.
  */
 export async function collect(options: CollectorOptions): Promise<number> {
   const { view, owner, client, signal, pool, concurrency, clock, random, log } = options;
@@ -95,7 +96,10 @@ export function leftoversOf(view: LocalView, owner: MirrorOwner): string[] {
   return present.map(keyOfObject);
 }
 
-/** What is here by the Links that made it: for each (`namespace/name`) the clusters of its mirrors and federated members. */
+/**
+ * What is here by the Links that made it: for each (`namespace/name`) the clusters of its mirrors and
+ * federated members.
+ */
 export function makers(view: LocalView): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>();
   const note = (link: string | undefined, cluster: string | undefined) => {

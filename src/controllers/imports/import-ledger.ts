@@ -17,8 +17,9 @@ export interface ImportAdmission {
 }
 
 /**
- * What one Link's mirrors take of its quotas. First come, first served: who has room keeps it, so that exports that come later, however many, take nothing away. What exists here when the
- * process starts is entered first, by age.
+ * What one Link's mirrors take of its quotas. First come, first served: who has room keeps it, so that
+ * exports that come later, however many, take nothing away. What exists here when the process starts is
+ * entered first, by age.
  */
 export class ImportLedger {
   readonly #quotas: ImportQuotas;

@@ -32,12 +32,18 @@ const CONTROL_NAMESPACES = [
   'linkerd-buoyant',
 ];
 
-/** The protected namespaces of a source cluster beside those that begin with `kube-`. `own`: where Linkspan and Linkerd are installed here. */
+/**
+ * The protected namespaces of a source cluster beside those that begin with `kube-`. `own`: where Linkspan
+ * and Linkerd are installed here.
+ */
 export function controlNamespaces(own: readonly string[]): ReadonlySet<string> {
   return new Set([...CONTROL_NAMESPACES, ...own]);
 }
 
-/** Whether nothing is mirrored into a namespace unless the policy names it: control namespaces, and `kube-…`, which Kubernetes reserves for itself. */
+/**
+ * Whether nothing is mirrored into a namespace unless the policy names it: control namespaces, and `kube-…`,
+ * which Kubernetes reserves for itself.
+ */
 export function isProtected(namespace: string, control: ReadonlySet<string>): boolean {
   return namespace.startsWith('kube-') || control.has(namespace);
 }

@@ -38,7 +38,8 @@ export function podRefusal(
 }
 
 /**
- * Why an address of a gateway cannot be used; undefined: it can. Where a range of the source's own is meant (a tunnel's Service), the policy says so: what stands in a Link or its list was once the target's word too,
+ * Why an address of a gateway cannot be used; undefined: it can. Where a range of the source's own is meant
+ * (a tunnel's Service), the policy says so: what stands in a Link or its list was once the target's word too,
  * when somebody linked. Pure.
  */
 export function gatewayRefusal(

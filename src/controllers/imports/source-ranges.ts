@@ -56,8 +56,10 @@ interface Source<T extends KubeObject> {
 }
 
 /**
- * The source cluster's own pod, Service and node ranges: what flags say, and what Nodes (`spec.podCIDRs`, addresses), ServiceCIDRs (Kubernetes 1.33) and the slice of `default/kubernetes` say where they may be read. No address that a target
- * names may lie in them. Ranges that are not known are told (`unknown`), for `linkspan check`.
+ * The source cluster's own pod, Service and node ranges: what flags say, and what Nodes (`spec.podCIDRs`,
+ * addresses), ServiceCIDRs (Kubernetes 1.33) and the slice of `default/kubernetes` say where they may be
+ * read. No address that a target names may lie in them. Ranges that are not known are told (`unknown`), for
+ * `linkspan check`.
  */
 export class SourceRanges implements OwnRanges {
   readonly #options: SourceRangesOptions;
@@ -225,7 +227,8 @@ export class SourceRanges implements OwnRanges {
   #isKnown(kind: OwnRange): boolean {
     if (this.#options.given[kind].length > 0) return true;
     if (this.#ranges[kind].empty || (kind !== 'service' && this.#nodes.store.size === 0)) return false;
-    // A network that gives pods other addresses than the nodes' ranges leaves these empty, at least on some nodes.
+    // A network that gives pods other addresses than the nodes' ranges leaves these empty, at least on some
+    // nodes.
     return kind !== 'pod' || this.#nodes.store.list().every(({ spec }) => (spec?.podCIDRs ?? []).length > 0);
   }
 

@@ -1,9 +1,11 @@
 import type { KeyTest } from '../../api/mirror/mirror-metadata.ts';
 
 /**
- * Domains of labels and annotations by which a Service steers machinery of the cluster that it is in: copied onto a mirror, another cluster's words would make DNS records, certificates, load balancers and
- * addresses here, take the mirror from kube-proxy, or have a GitOps tool or a package manager take it for its own. A domain stands for its subdomains too. By what they steer; docs/reference/mirrors.md has the
- * list for people, and a test compares.
+ * Domains of labels and annotations by which a Service steers machinery of the cluster that it is in: copied
+ * onto a mirror, another cluster's words would make DNS records, certificates, load balancers and addresses
+ * here, take the mirror from kube-proxy, or have a GitOps tool or a package manager take it for its own. A
+ * domain stands for its subdomains too. By what they steer; docs/reference/mirrors.md has the list for
+ * people, and a test compares.
  */
 export const STEERING_DOMAINS: Readonly<Record<string, readonly string[]>> = {
   'DNS records': [
@@ -128,14 +130,18 @@ export const STEERING_KEYS: readonly string[] = [
 ];
 
 /**
- * Domains of which only the domain itself steers: under `kubernetes.io` are `app.kubernetes.io` and others that describe.
+ * Domains of which only the domain itself steers: under `kubernetes.io` are `app.kubernetes.io` and others
+ * that describe.
  */
 const WITHOUT_SUBDOMAINS: ReadonlySet<string> = new Set(['kubernetes.io']);
 
 const domains = new Set(Object.values(STEERING_DOMAINS).flat());
 const keys = new Set(STEERING_KEYS);
 
-/** Whether a label or annotation steers the machinery of the cluster that it is in. Costs a step for each dot of its group. */
+/**
+ * Whether a label or annotation steers the machinery of the cluster that it is in. Costs a step for each dot
+ * of its group.
+ */
 export const isSteering: KeyTest = (key) => {
   const slash = key.indexOf('/');
   if (slash <= 0) return false;

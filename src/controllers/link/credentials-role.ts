@@ -20,9 +20,11 @@ const GRANTS_MANAGER = 'linkspan-signer';
 const BACKOFF = { minMs: 500, maxMs: 10_000 };
 
 /**
- * What the controller may do with Secrets: read those that a Link names, by name, and change those whose token it is to renew. A Secret counts only if its type says that it is for this, so that no Link makes
- * a way to the issuer's key or to another token. Pure; sorted, so that the same facts are the same rules.
- * @param credentials Secrets of type `mirror.linkerd.io/remote-kubeconfig`, of which the data is not looked at
+ * What the controller may do with Secrets: read those that a Link names, by name, and change those whose
+ * token it is to renew. A Secret counts only if its type says that it is for this, so that no Link makes a
+ * way to the issuer's key or to another token. Pure; sorted, so that the same facts are the same rules.
+ * @param credentials Secrets of type `mirror.linkerd.io/remote-kubeconfig`, of which the data is not looked
+ * at
  */
 export function credentialsRules(
   linkObjects: readonly LinkObject[],
@@ -55,8 +57,9 @@ export interface CredentialsRoleOptions {
 }
 
 /**
- * Keeps the controller's rights on Secrets at what the Links need, whoever made them: RBAC knows names, and the chart cannot know those of Links that come later. Runs in the signer, which no other cluster
- * talks to. Any number of replicas may run: they write the same.
+ * Keeps the controller's rights on Secrets at what the Links need, whoever made them: RBAC knows names, and
+ * the chart cannot know those of Links that come later. Runs in the signer, which no other cluster talks to.
+ * Any number of replicas may run: they write the same.
  */
 export class CredentialsRole {
   readonly #options: CredentialsRoleOptions;

@@ -4,7 +4,10 @@ import type { ClusterAccess } from '../../kube/client/access.ts';
 import type { LinkReason } from '../../api/link/link-status.ts';
 import { tokenFacts } from '../../linking/token.ts';
 
-/** Credentials that nobody renews are warned of when a third of their life is left, and this long before their end at the most: milliseconds. */
+/**
+ * Credentials that nobody renews are warned of when a third of their life is left, and this long before their
+ * end at the most: milliseconds.
+ */
 const WARN_SHARE = 1 / 3;
 const WARN_AT_MOST_MS = 14 * 86_400_000;
 
@@ -16,7 +19,10 @@ export interface Expiry {
   readonly expiresAt: number;
 }
 
-/** When the credentials of a kubeconfig end; undefined where nothing says so (a token Secret's token never ends). */
+/**
+ * When the credentials of a kubeconfig end; undefined where nothing says so (a token Secret's token never
+ * ends).
+ */
 export function expiryOf(access: Pick<ClusterAccess, 'bearer' | 'cert'>): Expiry | undefined {
   if (access.bearer !== undefined) {
     const { issuedAt, expiresAt } = tokenFacts(access.bearer);

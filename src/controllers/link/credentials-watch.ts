@@ -19,7 +19,10 @@ export interface CredentialsWatchOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Told when it is known for the first time whether there is a Secret of that name that may be read; changes after it are the store's. */
+  /**
+   * Told when it is known for the first time whether there is a Secret of that name that may be read; changes
+   * after it are the store's.
+   */
   readonly onKnown: (name: string) => void;
 }
 
@@ -30,8 +33,8 @@ interface Watched {
 }
 
 /**
- * The Secrets that Links name, each watched by its name: so the account needs no right to any other Secret. What was read stays until the API server says that it is gone; a right that is lost is no such
- * word.
+ * The Secrets that Links name, each watched by its name: so the account needs no right to any other Secret.
+ * What was read stays until the API server says that it is gone; a right that is lost is no such word.
  */
 export class CredentialsWatch {
   readonly #options: CredentialsWatchOptions;

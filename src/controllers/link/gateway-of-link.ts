@@ -4,8 +4,10 @@ import { parseLink, type Link, type LinkObject } from '../../api/link/link-schem
 import { parseSelector } from '../../kube/objects/label-selector.ts';
 
 /**
- * As much of a Link as is needed to know whether its gateway is dead, where it cannot be used as it is: the cluster, the gateway, how it is probed, the data path and the import policy must be right;
- * nothing else of it is read. Fit for following a gateway's life only, with `noAccess`: what is exported is not known, which is another thing than that nothing is.
+ * As much of a Link as is needed to know whether its gateway is dead, where it cannot be used as it is: the
+ * cluster, the gateway, how it is probed, the data path and the import policy must be right; nothing else of
+ * it is read. Fit for following a gateway's life only, with `noAccess`: what is exported is not known, which
+ * is another thing than that nothing is.
  * @returns undefined: it names no gateway, or nobody knows which
  */
 export function gatewayOfLink(object: LinkObject): Link | undefined {
@@ -14,7 +16,10 @@ export function gatewayOfLink(object: LinkObject): Link | undefined {
   return { ...link, selector: UNKNOWN, remoteDiscoverySelector: UNKNOWN, federatedServiceSelector: UNKNOWN };
 }
 
-/** A Link without selectors is synced at once, and its mirrors would go: this one waits for a list that never comes. */
+/**
+ * A Link without selectors is synced at once, and its mirrors would go: this one waits for a list that never
+ * comes.
+ */
 const UNKNOWN = parseSelector({ matchLabels: { [ON_NOTHING]: 'true' } });
 
 function readable(object: LinkObject): Link | undefined {

@@ -48,7 +48,10 @@ type Make = (
   message?: string,
 ) => WantedCondition;
 
-/** The conditions of a Link: what is true of its credentials, of the target's API, of the gateway's path and of its mirrors. Pure. */
+/**
+ * The conditions of a Link: what is true of its credentials, of the target's API, of the gateway's path and
+ * of its mirrors. Pure.
+ */
 export function linkConditions(situation: LinkSituation, generation: number): WantedCondition[] {
   const { problem, peer } = situation;
   const condition: Make = (type, status, reason, message = '') => ({

@@ -92,7 +92,9 @@ export class LinkController {
     return this.#access && expiryOf(this.#access);
   }
 
-  /** How the renewal of its token goes, while this replica holds the Link's Lease and the Secret asks for it. */
+  /**
+   * How the renewal of its token goes, while this replica holds the Link's Lease and the Secret asks for it.
+   */
   get renewals(): TokenRenewal['counts'] | undefined {
     return this.#renewal?.active === true ? this.#renewal.counts : undefined;
   }
@@ -107,7 +109,10 @@ export class LinkController {
     return this.#status.failure;
   }
 
-  /** Takes in the Link as it is now (undefined = deleted) and the Secrets; restarts the peer when anything that it depends on has changed. */
+  /**
+   * Takes in the Link as it is now (undefined = deleted) and the Secrets; restarts the peer when anything
+   * that it depends on has changed.
+   */
   async update(
     object: LinkObject | undefined,
     secrets: IndexedStore<V1Secret>,
@@ -138,7 +143,10 @@ export class LinkController {
     await this.#halt();
   }
 
-  /** Where nothing but the token has changed, the peer goes on with the new one: a renewal is no reason to list everything again. */
+  /**
+   * Where nothing but the token has changed, the peer goes on with the new one: a renewal is no reason to
+   * list everything again.
+   */
   #takeToken(basis: Basis, secret: V1Secret | undefined): boolean {
     const before = this.#basis;
     if (secret === undefined || before === undefined || this.#elector === undefined) return false;
@@ -184,7 +192,10 @@ export class LinkController {
     this.#scheduleStatus();
   }
 
-  /** A Link that cannot be used says all the same where its gateway is: nobody may be sent there when it is dead. */
+  /**
+   * A Link that cannot be used says all the same where its gateway is: nobody may be sent there when it is
+   * dead.
+   */
   #followGateway(object: LinkObject, rival: string | undefined, problem: LinkspanError): void {
     const link = rival === undefined ? gatewayOfLink(object) : undefined;
     if (link === undefined) void this.#writeStatus();
@@ -280,7 +291,8 @@ export class LinkController {
     const made = makers(view).get(key) ?? new Set<string>();
     for (const cluster of new Set([...made, ...(egress.links().get(key) ?? [])])) {
       const owner = { link: key, cluster };
-      // Where another Link names the cluster, its peer takes the mirrors and their egress ports over as they are.
+      // Where another Link names the cluster, its peer takes the mirrors and their egress ports over as they
+      // are.
       if (!wanted(cluster) || isLinked(cluster)) continue;
       const { concurrency } = settings;
       if (leftoversOf(view, owner).length > 0)
@@ -312,7 +324,9 @@ export class LinkController {
   }
 }
 
-/** How often a Link's status is compared with what was last written; changes in between are written together. */
+/**
+ * How often a Link's status is compared with what was last written; changes in between are written together.
+ */
 const STATUS_PERIOD_MS = 1000;
 
 function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string | undefined): Basis {
@@ -330,7 +344,10 @@ function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string
   };
 }
 
-/** Everything that must hold before a Link can run. @throws LinkspanError with the first thing that does not */
+/**
+ * Everything that must hold before a Link can run.
+ * @throws LinkspanError with the first thing that does not
+ */
 function check(
   object: LinkObject,
   secret: V1Secret | undefined,

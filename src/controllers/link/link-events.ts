@@ -12,7 +12,9 @@ import {
 } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 
-/** What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once. */
+/**
+ * What people are told of a Link: its Events, and the log lines that go with them. Each piece of news once.
+ */
 export class LinkEvents {
   readonly #link: Link;
   readonly #events: EventRecorder;
@@ -44,7 +46,10 @@ export class LinkEvents {
     this.#told.delete(`PortsLeftOut ${key}`);
   }
 
-  /** What came of a Service's mirror. Told when it is not there, or what of it was left out, and why, once for each reason. */
+  /**
+   * What came of a Service's mirror. Told when it is not there, or what of it was left out, and why, once for
+   * each reason.
+   */
   outcome(key: string, outcome: Outcome, before: Outcome | undefined): void {
     this.#notes(key, outcome, before);
     const { reason, message, local } = outcome;
@@ -56,7 +61,8 @@ export class LinkEvents {
     }
     if (!UNMIRRORED.has(reason) && !REFUSED.has(reason) && reason !== 'ImportHeld') return;
     this.#log.warn({ service: key, reason, mirror: local, why: message }, 'service not mirrored');
-    // A server that was away is the condition's to tell; what it refuses stays so until a person does something.
+    // A server that was away is the condition's to tell; what it refuses stays so until a person does
+    // something.
     if (reason === 'Error' && outcome.refused !== true) return;
     const why = message === '' ? reason : `${reason}: ${message}`;
     this.warn(reason, `${key} of cluster ${this.#link.targetClusterName} is not mirrored: ${why}`);

@@ -10,9 +10,15 @@ import { linkConditions } from './link-conditions.ts';
 import type { TargetCluster } from './target-cluster.ts';
 import { serviceStatuses } from './service-statuses.ts';
 
-/** How long a peer that has just started may take to know where it stands before its status is written as it is. */
+/**
+ * How long a peer that has just started may take to know where it stands before its status is written as it
+ * is.
+ */
 const SETTLE_MS = 5000;
-/** While mirrors are being written the lists are told this often: many Links at once would otherwise spend the API server on their status. */
+/**
+ * While mirrors are being written the lists are told this often: many Links at once would otherwise spend the
+ * API server on their status.
+ */
 const BUSY_PERIOD_MS = 10_000;
 
 /** What the status is made from. */
@@ -25,8 +31,9 @@ interface Situation {
 type Lists = Pick<LinkStatus, 'mirrorServices' | 'federatedServices'>;
 
 /**
- * Writes the status of one Link, everything that has changed since the last time in one patch, and nothing when nothing has. A restart that finds all as it was
- * writes nothing either: until it knows where it stands, what an earlier process wrote is left alone.
+ * Writes the status of one Link, everything that has changed since the last time in one patch, and nothing
+ * when nothing has. A restart that finds all as it was writes nothing either: until it knows where it stands,
+ * what an earlier process wrote is left alone.
  */
 export class LinkStatusWriter {
   readonly #options: { local: KubeClient; clock: Clock; log: Logger };
@@ -48,7 +55,9 @@ export class LinkStatusWriter {
     return this.#failures;
   }
 
-  /** Why the Link's status is older than what is known here: it could not be written. Undefined: it is not. */
+  /**
+   * Why the Link's status is older than what is known here: it could not be written. Undefined: it is not.
+   */
   get failure(): Error | undefined {
     return this.#failure;
   }

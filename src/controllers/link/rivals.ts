@@ -16,7 +16,8 @@ export function ageOf(links: IndexedStore<LinkObject>, cluster: string): string 
 }
 
 /**
- * Another Link that names the same target cluster and comes first: two must not write the same mirrors. The older one does; one that is not right itself comes after all that are.
+ * Another Link that names the same target cluster and comes first: two must not write the same mirrors. The
+ * older one does; one that is not right itself comes after all that are.
  */
 export function olderRival(links: IndexedStore<LinkObject>, object: LinkObject): string | undefined {
   const own = candidate(object);
@@ -47,7 +48,10 @@ function comesFirst(a: Candidate, b: Candidate): boolean {
   return a.right === b.right ? isOlder(a.link, b.link) : a.right;
 }
 
-/** Keys of the Links for which a change of one of them may decide who comes first: itself, and all that name its cluster, or the one that it named. */
+/**
+ * Keys of the Links for which a change of one of them may decide who comes first: itself, and all that name
+ * its cluster, or the one that it named.
+ */
 export function sharingCluster(
   links: IndexedStore<LinkObject>,
   { key, object, previous }: StoreChange<LinkObject>,

@@ -5,8 +5,9 @@ import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 
 /**
- * Entries of one list of a Link's status. An entry takes about 350 bytes and etcd refuses objects over 1.5 MiB, so the lists of thousands of Services are cut:
- * those in trouble come first, and `mirrorCount` and the conditions count them all.
+ * Entries of one list of a Link's status. An entry takes about 350 bytes and etcd refuses objects over 1.5
+ * MiB, so the lists of thousands of Services are cut: those in trouble come first, and `mirrorCount` and the
+ * conditions count them all.
  */
 export const MAX_LISTED = 500;
 
@@ -15,7 +16,10 @@ const LINKERD_MESSAGES: Partial<Record<MirrorReason, string>> = {
   MissingNamespace: 'Namespace does not exist',
 };
 
-/** Reasons that mean that the mirror is there and as it should be; also one whose target has no ready endpoints, or that only some clients can use. */
+/**
+ * Reasons that mean that the mirror is there and as it should be; also one whose target has no ready
+ * endpoints, or that only some clients can use.
+ */
 const MIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
   'Mirrored',
   'NoReadyEndpoints',
@@ -23,8 +27,8 @@ const MIRRORED: ReadonlySet<MirrorReason> = new Set<MirrorReason>([
 ]);
 
 /**
- * `status.mirrorServices` or `status.federatedServices` in Linkerd's shape: one condition `Mirrored` for each Service. Entries that stay the same keep their
- * transition time.
+ * `status.mirrorServices` or `status.federatedServices` in Linkerd's shape: one condition `Mirrored` for each
+ * Service. Entries that stay the same keep their transition time.
  */
 export function serviceStatuses(outcomes: ReadonlyMap<string, Outcome>): ServiceStatus[] {
   const entries = [...outcomes].filter(([, { reason }]) => reason !== 'NotSynced');

@@ -45,8 +45,9 @@ export interface TargetClusterOptions extends TargetDependencies {
 }
 
 /**
- * One Link at work: watches one target cluster and keeps its mirrors and its memberships in federated Services. Each peer has its own queues and its own
- * connections to the target, so that a cluster that hangs, floods or lies slows down nobody else.
+ * One Link at work: watches one target cluster and keeps its mirrors and its memberships in federated
+ * Services. Each peer has its own queues and its own connections to the target, so that a cluster that hangs,
+ * floods or lies slows down nobody else.
  */
 export class TargetCluster {
   readonly #options: TargetClusterOptions;
@@ -239,7 +240,10 @@ export class TargetCluster {
     );
   }
 
-  /** Everything that happens is an event here; this is for the case that we are wrong about that. It writes nothing where nothing differs. */
+  /**
+   * Everything that happens is an event here; this is for the case that we are wrong about that. It writes
+   * nothing where nothing differs.
+   */
   #resyncLater(): void {
     this.#resyncTimer = this.#options.clock.after(
       RESYNC_MS,

@@ -37,10 +37,16 @@ export function openViews(
   };
 }
 
-/** `/version` is a few hundred bytes, and asked for by itself: whether the API answers is told apart from whether its answers fit. */
+/**
+ * `/version` is a few hundred bytes, and asked for by itself: whether the API answers is told apart from
+ * whether its answers fit.
+ */
 const REACHABILITY_LIMITS = { bytes: 64 * 1024, ms: 10_000 };
 
-/** The client that finds out whether a target's API answers: a connection of its own, a short time-out, one try. */
+/**
+ * The client that finds out whether a target's API answers: a connection of its own, a short time-out, one
+ * try.
+ */
 export function reachabilityClient(access: ClusterAccess, common: KubeClientOptions): KubeClient {
   const limits = REACHABILITY_LIMITS;
   return new KubeClient(access, { ...common, timeoutMs: 5000, maxTries: 1, maxConnections: 1, limits });

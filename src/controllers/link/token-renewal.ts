@@ -47,8 +47,8 @@ export function renewalWish(secret: V1Secret): RenewalWish | undefined {
 }
 
 /**
- * Milliseconds until a token is renewed: at two thirds of its life by the target's clock, and never later than two thirds of its life from now, whatever the
- * clocks say.
+ * Milliseconds until a token is renewed: at two thirds of its life by the target's clock, and never later
+ * than two thirds of its life from now, whatever the clocks say.
  */
 export function tokenRenewalDelayMs(wish: Pick<RenewalWish, 'issuedAt' | 'expiresAt'>, now: number): number {
   const life = Math.max(0, wish.expiresAt - wish.issuedAt);
@@ -65,8 +65,9 @@ export interface TokenRenewalOptions {
 }
 
 /**
- * Keeps the token of one Link's Secret alive: asks the target for a new one with the one that is there, and writes it into the Secret, from where it is taken up
- * like any other change. Tried again with back-off for ever: clocks may differ about when the old one has expired.
+ * Keeps the token of one Link's Secret alive: asks the target for a new one with the one that is there, and
+ * writes it into the Secret, from where it is taken up like any other change. Tried again with back-off for
+ * ever: clocks may differ about when the old one has expired.
  */
 export class TokenRenewal {
   readonly #options: TokenRenewalOptions;
@@ -173,7 +174,10 @@ export class TokenRenewal {
     }
   }
 
-  /** Writes it, only over what was seen; undefined when somebody else was faster: the change that they made is on its way here. */
+  /**
+   * Writes it, only over what was seen; undefined when somebody else was faster: the change that they made is
+   * on its way here.
+   */
   async #write(secret: V1Secret, token: string): Promise<V1Secret | undefined> {
     const { namespace = '', name = '', resourceVersion } = secret.metadata ?? {};
     const kubeconfig = Buffer.from(secret.data?.[CREDENTIALS_SECRET_KEY] ?? '', 'base64').toString('utf8');

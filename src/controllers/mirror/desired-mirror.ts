@@ -75,8 +75,9 @@ function gatewayPart(draft: Draft): DesiredPart {
 }
 
 /**
- * A flat mirror. Linkerd's destination controller finds the pods by the two labels; slices are for clusters without it. Session affinity and traffic
- * distribution are copied, because kube-proxy or the client's proxy sees the pods themselves.
+ * A flat mirror. Linkerd's destination controller finds the pods by the two labels; slices are for clusters
+ * without it. Session affinity and traffic distribution are copied, because kube-proxy or the client's proxy
+ * sees the pods themselves.
  */
 function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
   const { link, key } = facts;
@@ -114,15 +115,19 @@ function flatPart({ facts, remote, ports, path }: Draft): DesiredPart {
 }
 
 /**
- * What a flat mirror's `trafficDistribution` is: `PreferClose` for every wish that means nearness, for which newer targets have names that older sources refuse (KEP-3015: `PreferSameZone` is
- * another name for it; the node of a client is never the pod's). What is not known here is left out.
+ * What a flat mirror's `trafficDistribution` is: `PreferClose` for every wish that means nearness, for which
+ * newer targets have names that older sources refuse (KEP-3015: `PreferSameZone` is another name for it; the
+ * node of a client is never the pod's). What is not known here is left out.
  */
 function distributionOf({ spec }: V1Service): string | undefined {
   const near = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
   return near.includes(spec?.trafficDistribution ?? '') ? 'PreferClose' : undefined;
 }
 
-/** A headless mirror: DNS answers with the ClusterIPs of its endpoint mirrors, under the host names of the pods. */
+/**
+ * A headless mirror: DNS answers with the ClusterIPs of its endpoint mirrors, under the host names of the
+ * pods.
+ */
 function headlessPart({ facts, remote, ports, path }: Draft): DesiredPart {
   const name = mirrorName(facts.key.name, facts.link.cluster);
   const wanted: EndpointsWanted = {
@@ -209,7 +214,10 @@ function throughGateway(facts: MirrorFacts, part: PartDraft): EndpointsWanted {
 
 const toAddress = (ip: string): MirrorAddress => ({ ip });
 
-/** The addresses that are alive, and those not heard of yet that are in use: a restart of the controller takes nobody away. */
+/**
+ * The addresses that are alive, and those not heard of yet that are in use: a restart of the controller takes
+ * nobody away.
+ */
 export function gatewayAddresses(gateway: GatewayFacts | undefined, local: LocalPart): string[] {
   if (gateway === undefined) return [];
   const inUse = new Set(readyAddresses(local.slices));
@@ -231,7 +239,8 @@ function annotationsOfPath(
 
 /** The gateway that the egress should use instead of the Link's. */
 function gatewayInstead({ known, port, identity }: GatewayFacts): RecordedGateway {
-  // Also those that are dead now: the egress finds out for itself, and the mirror need not be written each time.
+  // Also those that are dead now: the egress finds out for itself, and the mirror need not be written each
+  // time.
   return { addresses: [...known].sort(), port, identity };
 }
 

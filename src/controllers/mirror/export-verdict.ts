@@ -10,13 +10,19 @@ import { unmirrorable } from '../policies/checks.ts';
 /** Room that a name should leave for `-<cluster>`: shorter cluster names than this are rare. */
 const SUFFIX_ROOM = 9;
 
-/** What an export would come to. `refusal`: nothing would ever be mirrored; `warnings`: something that a person should know. */
+/**
+ * What an export would come to. `refusal`: nothing would ever be mirrored; `warnings`: something that a
+ * person should know.
+ */
 export interface ExportVerdict {
   readonly refusal: string | undefined;
   readonly warnings: readonly string[];
 }
 
-/** Looks at a Service as the controllers of source clusters will, so that what they refuse is known before. Pure. */
+/**
+ * Looks at a Service as the controllers of source clusters will, so that what they refuse is known before.
+ * Pure.
+ */
 export function exportVerdict(service: V1Service, mode: ExportMode): ExportVerdict {
   const refusal = isMirrored(service)
     ? 'it is itself a mirror; export the Service that it stands for'

@@ -5,7 +5,10 @@ import type { MirrorAddress } from '../objects/mirrored-endpoints.ts';
 import type { MirrorFacts } from '../reconcile/mirror-facts.ts';
 import type { MirroredPort } from '../objects/mirrored-ports.ts';
 
-/** Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. What is no DNS label (no API server of today gives such) would be refused here, and counts as none. */
+/**
+ * Host names in a headless Service's slices, sorted, and whether a pod of that name is ready. What is no DNS
+ * label (no API server of today gives such) would be refused here, and counts as none.
+ */
 export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean> {
   const found = new Map<string, boolean>();
   for (const { hostname, conditions } of slices.flatMap((slice) => slice.endpoints ?? [])) {
@@ -16,12 +19,15 @@ export function hostsOf(slices: readonly V1EndpointSlice[]): Map<string, boolean
 }
 
 /**
- * The form of a mirror that does not lead to pods: `headless` with an endpoint mirror for each host, or `ordinary` with a ClusterIP of its own. It cannot be changed in place, and
- * clients keep the ClusterIP: so it changes only for endpoints that say otherwise.
+ * The form of a mirror that does not lead to pods: `headless` with an endpoint mirror for each host, or
+ * `ordinary` with a ClusterIP of its own. It cannot be changed in place, and clients keep the ClusterIP: so
+ * it changes only for endpoints that say otherwise.
  * - Pods with host names (a StatefulSet's): headless. A host that is only missed for a moment counts.
  * - Endpoints without any: ordinary, as Linkerd does. Nobody could be named by DNS.
- * - No endpoints at all: what the mirror is; one that is not there yet becomes headless, which it most likely will be.
- * - Slices not listed yet: an ordinary mirror stays as it is; anything else is `unknown`, and nothing is decided.
+ * - No endpoints at all: what the mirror is; one that is not there yet becomes headless, which it most likely
+ *   will be.
+ * - Slices not listed yet: an ordinary mirror stays as it is; anything else is `unknown`, and nothing is
+ *   decided.
  */
 export function formOf({ remote, remoteReady, remoteSlices, link, hosts, local }: FormFacts): Form {
   if (!link.headless || !isHeadless(remote)) return 'ordinary';
@@ -41,7 +47,10 @@ export function hostAddresses(hosts: MirrorFacts['hosts']): MirrorAddress[] {
   });
 }
 
-/** The port on which the pods answer a service port: what the slices say, else the target port. Clients of a headless Service dial pods. */
+/**
+ * The port on which the pods answer a service port: what the slices say, else the target port. Clients of a
+ * headless Service dial pods.
+ */
 export function podPort(slices: readonly V1EndpointSlice[], port: MirroredPort): number {
   for (const slice of slices) {
     const match = (slice.ports ?? []).find(

@@ -17,7 +17,10 @@ export interface HostMirrorsOptions {
   readonly view: LocalView;
   readonly importer: Importer;
   readonly clock: Clock;
-  /** How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its ClusterIP. Milliseconds. */
+  /**
+   * How long the endpoint mirror of a host that is gone stays: a pod of a StatefulSet that restarts keeps its
+   * ClusterIP. Milliseconds.
+   */
   readonly hostGraceMs: number;
 }
 
@@ -35,8 +38,8 @@ export class HostMirrors {
   }
 
   /**
-   * Hosts of a headless Service: those over there, those that have only just gone, and the endpoint mirrors of others. While its slices are not known, those that
-   * have endpoint mirrors: nobody is missed yet.
+   * Hosts of a headless Service: those over there, those that have only just gone, and the endpoint mirrors
+   * of others. While its slices are not known, those that have endpoint mirrors: nobody is missed yet.
    * @param there `slices`: undefined for what is not mirrored host by host
    */
   of(

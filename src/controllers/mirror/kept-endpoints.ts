@@ -34,8 +34,10 @@ export interface FollowedPart {
 }
 
 /**
- * The writes of a mirror that is otherwise left as it is (not synced, over a budget, held back, without egress ports, …): whatever keeps its Service from being written, nobody may be sent to pods, gateways or egress pods
- * that are dead, and what comes back is used again. Only readiness and addresses of slices that are there follow, on the ports that they have. What is not known takes nothing away, and fills nothing.
+ * The writes of a mirror that is otherwise left as it is (not synced, over a budget, held back, without
+ * egress ports, …): whatever keeps its Service from being written, nobody may be sent to pods, gateways or
+ * egress pods that are dead, and what comes back is used again. Only readiness and addresses of slices that
+ * are there follow, on the ports that they have. What is not known takes nothing away, and fills nothing.
  */
 export function planKept(facts: MirrorFacts): Step[] {
   const { local, link, key, hosts, formerHosts } = facts;
@@ -68,7 +70,10 @@ export function planKept(facts: MirrorFacts): Step[] {
   ];
 }
 
-/** Whether pods are there: known not to be, some known to be, or neither (while a loss of all of them is not believed yet). */
+/**
+ * Whether pods are there: known not to be, some known to be, or neither (while a loss of all of them is not
+ * believed yet).
+ */
 export function isPopulated({ remoteReady, removalsHeld, emptiedGraceMs }: RemoteFacts): boolean | undefined {
   if (remoteReady === undefined || emptiedGraceMs > 0) return undefined;
   if (remoteReady > 0) return true;
@@ -109,7 +114,10 @@ function isBehindDead({ gateway, slices }: Pick<FollowedPart, 'gateway' | 'slice
   return gateway?.path === 'dead' || (isUnsure(gateway) && reasonOf(slices) === 'GatewayDead');
 }
 
-/** An address that has not been heard of stays as it is. While the export is not known, so does one that may be another gateway's. */
+/**
+ * An address that has not been heard of stays as it is. While the export is not known, so does one that may
+ * be another gateway's.
+ */
 function throughGateway(
   current: readonly V1Endpoint[],
   gateway: GatewayFacts,
@@ -165,8 +173,8 @@ export function followPods(
 }
 
 /**
- * `desiredSlices` and `podSlices` are used here for the endpoints that they give: names and labels are those of
- * the slices that are there, so whose they are stays empty.
+ * `desiredSlices` and `podSlices` are used here for the endpoints that they give: names and labels are those
+ * of the slices that are there, so whose they are stays empty.
  */
 const NOBODY = {
   namespace: '',

@@ -43,8 +43,9 @@ export const isMirrorKey: RemovableKey = (key, where) => {
 };
 
 /**
- * The writes that turn what is there into what the verdict wants, in order. No writes when nothing differs. Fields and metadata that are not ours
- * (added by other controllers or by people) are left alone, and so are objects without our labels.
+ * The writes that turn what is there into what the verdict wants, in order. No writes when nothing differs.
+ * Fields and metadata that are not ours (added by other controllers or by people) are left alone, and so are
+ * objects without our labels.
  */
 export function plan(facts: MirrorFacts, verdict: Verdict): Step[] {
   const { link, key, local, hosts, formerHosts } = facts;
@@ -121,7 +122,8 @@ function headlessDiffers(actual: V1Service, desired: V1Service): boolean {
 }
 
 /**
- * What the API server fills in for the fields of a mirror's spec that are ours: all that say where its traffic goes or who may send to it. How many address families it has (`ipFamilyPolicy`, `ipFamilies`) is
+ * What the API server fills in for the fields of a mirror's spec that are ours: all that say where its
+ * traffic goes or who may send to it. How many address families it has (`ipFamilyPolicy`, `ipFamilies`) is
  * the cluster's or a person's to say.
  */
 const SPEC_DEFAULTS = {
@@ -263,8 +265,8 @@ export interface MetadataPatch {
 }
 
 /**
- * The part of a merge patch that sets what is wanted and takes back what was once copied; undefined when nothing differs but the recorded
- * resourceVersion. Keys that others added stay.
+ * The part of a merge patch that sets what is wanted and takes back what was once copied; undefined when
+ * nothing differs but the recorded resourceVersion. Keys that others added stay.
  */
 export function metadataPatch(
   actual: V1ObjectMeta | undefined,
@@ -286,7 +288,10 @@ export function metadataPatch(
   };
 }
 
-/** Whether the recorded resourceVersion is one that the remote Service had, as far as anybody can tell, and not what a hand wrote. */
+/**
+ * Whether the recorded resourceVersion is one that the remote Service had, as far as anybody can tell, and
+ * not what a hand wrote.
+ */
 function isFormerVersion(actual: StringMap, desired: StringMap): boolean {
   const [is, wanted] = [remoteVersionOf(actual) ?? '', remoteVersionOf(desired)];
   return wanted !== undefined && /^\d{1,20}$/.test(is) && compareVersions(is, wanted) <= 0;

@@ -8,9 +8,12 @@ export interface ServiceWithSlices {
 }
 
 /**
- * What keeps kube-proxy from sending anything to a Service that has endpoints: it has a ClusterIP of one address family, and no ready endpoint of that one (an IPv6-only source and a gateway with an
- * IPv4 address, or the other way round). Clients with a Linkerd proxy dial the endpoints themselves; whether these can be reached, the probes of the gateway say.
- * @returns a sentence; undefined where there is nothing to say: the API server has not chosen a family yet, the Service has no ClusterIP, no endpoint is ready, or one is of its family
+ * What keeps kube-proxy from sending anything to a Service that has endpoints: it has a ClusterIP of one
+ * address family, and no ready endpoint of that one (an IPv6-only source and a gateway with an IPv4 address,
+ * or the other way round). Clients with a Linkerd proxy dial the endpoints themselves; whether these can be
+ * reached, the probes of the gateway say.
+ * @returns a sentence; undefined where there is nothing to say: the API server has not chosen a family yet,
+ * the Service has no ClusterIP, no endpoint is ready, or one is of its family
  */
 export function familyGap(parts: readonly ServiceWithSlices[]): string | undefined {
   for (const { service, slices } of parts) {

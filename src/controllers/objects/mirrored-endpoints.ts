@@ -10,12 +10,17 @@ import { shortList } from '../imports/import-rules.ts';
 import type { MirroredPort } from './mirrored-ports.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
-/** Label on Endpoints that keeps kube's EndpointSliceMirroring controller from making a second slice of them. */
+/**
+ * Label on Endpoints that keeps kube's EndpointSliceMirroring controller from making a second slice of them.
+ */
 export const SKIP_MIRROR_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
 /** Longest name of an EndpointSlice (an RFC 1123 subdomain). */
 const MAX_SLICE_NAME = 253;
 
-/** One address that a mirror's traffic is sent to: a gateway address, an egress pod, or the ClusterIP of an endpoint mirror. */
+/**
+ * One address that a mirror's traffic is sent to: a gateway address, an egress pod, or the ClusterIP of an
+ * endpoint mirror.
+ */
 export interface MirrorAddress {
   readonly ip: string;
   readonly nodeName?: string;
@@ -23,12 +28,17 @@ export interface MirrorAddress {
   readonly hostname?: string;
 }
 
-/** Whose endpoints they are; no name for slices that Linkerd does not resolve, no identity where they are no gateway's. */
+/**
+ * Whose endpoints they are; no name for slices that Linkerd does not resolve, no identity where they are no
+ * gateway's.
+ */
 export interface EndpointsOwner extends EndpointsSaid {
   readonly namespace: string;
   /** The Service in the source cluster. */
   readonly service: string;
-  /** What the names of the slices begin with; the Service's name where only one cluster writes slices for it. */
+  /**
+   * What the names of the slices begin with; the Service's name where only one cluster writes slices for it.
+   */
   readonly prefix: string;
   readonly cluster: string;
   /** Further labels. */
@@ -38,7 +48,10 @@ export interface EndpointsOwner extends EndpointsSaid {
 /** What the endpoints of one Service should be. */
 export interface EndpointsWanted extends EndpointsOwner {
   readonly addresses: readonly MirrorAddress[];
-  /** Addresses that would be used and must not be now: they are shown, as not ready, for people and as Linkerd does. */
+  /**
+   * Addresses that would be used and must not be now: they are shown, as not ready, for people and as Linkerd
+   * does.
+   */
   readonly withdrawn: readonly MirrorAddress[];
   readonly ports: readonly MirroredPort[];
   /** Port on the addresses for a service port: the gateway's own, or the egress port. */
@@ -46,8 +59,9 @@ export interface EndpointsWanted extends EndpointsOwner {
 }
 
 /**
- * What the endpoints of a Service show of its addresses. Behind a gateway that does not answer they stay, not ready, as Linkerd leaves them: whoever looks sees what would be there. What is refused, or has
- * no pods behind it, shows nothing, as with Linkerd.
+ * What the endpoints of a Service show of its addresses. Behind a gateway that does not answer they stay, not
+ * ready, as Linkerd leaves them: whoever looks sees what would be there. What is refused, or has no pods
+ * behind it, shows nothing, as with Linkerd.
  * @param path why nothing can be sent to them; `Mirrored` where it can
  * @param dead further addresses, which do not answer
  */
@@ -77,8 +91,9 @@ export function sliceName(prefix: string, family: Family): string {
 }
 
 /**
- * The EndpointSlices of a mirror: one for IPv4 always (empty when there is no address, which says "known to have none"), one for IPv6 when there are
- * such addresses. The owner reference is set when the slice is written, because it needs the mirror's UID.
+ * The EndpointSlices of a mirror: one for IPv4 always (empty when there is no address, which says "known to
+ * have none"), one for IPv6 when there are such addresses. The owner reference is set when the slice is
+ * written, because it needs the mirror's UID.
  */
 export function desiredSlices(wanted: EndpointsWanted): V1EndpointSlice[] {
   const all = [...wanted.addresses.map(endpoint), ...wanted.withdrawn.map(withdrawnEndpoint)];
@@ -131,17 +146,19 @@ function endpoint(address: MirrorAddress): V1Endpoint {
 }
 
 /**
- * Not ready, nor one that still serves while it ends: kube-proxy falls back to those when none is ready, and what says nothing of `serving` counts as ready
- * (KEP-1672).
+ * Not ready, nor one that still serves while it ends: kube-proxy falls back to those when none is ready, and
+ * what says nothing of `serving` counts as ready (KEP-1672).
  */
 function withdrawnEndpoint(address: MirrorAddress): V1Endpoint {
   return { ...endpoint(address), conditions: { ready: false, serving: false, terminating: false } };
 }
 
 /**
- * Slices with the addresses of the pods themselves, for networks where pods reach each other: one for each slice of the remote Service, so that a
- * change over there is one write here. TCP ports only; slices of other types than IPv4 and IPv6, which kube-proxy ignores too, are left out.
- * @param zoneHints sets the hint that keeps traffic in the endpoint's zone, for a Service with `trafficDistribution`
+ * Slices with the addresses of the pods themselves, for networks where pods reach each other: one for each
+ * slice of the remote Service, so that a change over there is one write here. TCP ports only; slices of other
+ * types than IPv4 and IPv6, which kube-proxy ignores too, are left out.
+ * @param zoneHints sets the hint that keeps traffic in the endpoint's zone, for a Service with
+ * `trafficDistribution`
  */
 export function podSlices(
   owner: EndpointsOwner,
@@ -191,8 +208,9 @@ function podEndpoint(from: V1Endpoint, zoneHints: boolean): V1Endpoint {
 }
 
 /**
- * The Endpoints object of a mirror, for Linkerd control planes that still read Endpoints and for `linkerd multicluster check`. It is labelled so
- * that kube does not mirror it into a second slice (docs/adr: EndpointSlices first).
+ * The Endpoints object of a mirror, for Linkerd control planes that still read Endpoints and for
+ * `linkerd multicluster check`. It is labelled so that kube does not mirror it into a second slice (docs/adr:
+ * EndpointSlices first).
  */
 export function desiredEndpoints(wanted: EndpointsWanted): V1Endpoints {
   const ports = wanted.ports.map((port) => ({ name: port.name, port: wanted.portOf(port) }));

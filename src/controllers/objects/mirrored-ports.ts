@@ -9,7 +9,10 @@ export interface MirroredPort {
   readonly appProtocol: string | undefined;
 }
 
-/** The ports of a Service that can be mirrored: TCP only, because nothing carries UDP or SCTP through a gateway. */
+/**
+ * The ports of a Service that can be mirrored: TCP only, because nothing carries UDP or SCTP through a
+ * gateway.
+ */
 export function mirroredPorts(service: V1Service): MirroredPort[] {
   return (service.spec?.ports ?? []).filter(isTcp).map((port) => ({
     name: port.name ?? '',

@@ -88,7 +88,10 @@ export class Importer {
   readonly ledger: ImportLedger;
   readonly #options: ImporterOptions;
   readonly #held: GracePeriods;
-  /** Bytes of metadata that are copied, by the object as the watch gave it: a key is looked at more often than its Service changes. */
+  /**
+   * Bytes of metadata that are copied, by the object as the watch gave it: a key is looked at more often than
+   * its Service changes.
+   */
   readonly #sizes = new WeakMap<V1Service, number>();
   /** Keys of mirrors that exist and that the policy refuses. */
   readonly #refused = new Set<string>();
@@ -105,7 +108,10 @@ export class Importer {
     return importRefusal(parseKey(key), policy, controlNamespaces);
   }
 
-  /** Whether an endpoint mirror may have a host's own name: not where the policy lists names, and this is none of them. */
+  /**
+   * Whether an endpoint mirror may have a host's own name: not where the policy lists names, and this is none
+   * of them.
+   */
   takesHost(namespace: string, host: string): boolean {
     const { names } = this.#options.policy;
     return names === undefined || names.matches(host) || names.matches(`${namespace}/${host}`);

@@ -52,7 +52,10 @@ export function servicesOfChange({
   return new Set([...(previous === undefined ? [] : sliceService(previous)), ...sliceService(object)]);
 }
 
-/** All that is used of a Namespace: that it exists and is not being deleted, and for which cluster it was made. */
+/**
+ * All that is used of a Namespace: that it exists and is not being deleted, and for which cluster it was
+ * made.
+ */
 export function keepNamespaceName(namespace: V1Namespace): V1Namespace {
   const { name, uid, resourceVersion, deletionTimestamp } = namespace.metadata ?? {};
   const cluster = clusterOf(namespace);

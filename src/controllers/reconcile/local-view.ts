@@ -10,7 +10,9 @@ import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './lo
 import { keepMaker } from '../../api/mirror/ownership.ts';
 import type { Kind, MirrorObject } from './steps.ts';
 
-/** How long what a write answered is trusted over the watch, which should have told us the same long before. */
+/**
+ * How long what a write answered is trusted over the watch, which should have told us the same long before.
+ */
 const OVERLAY_TTL_MS = 30_000;
 
 /** What the source cluster holds, as far as mirrors are concerned. Stores are filled by reflectors. */
@@ -34,8 +36,8 @@ interface Written {
 }
 
 /**
- * The local stores with our own writes laid over them until the watch has caught up, so that a key that is handled again at once does not repeat
- * its writes.
+ * The local stores with our own writes laid over them until the watch has caught up, so that a key that is
+ * handled again at once does not repeat its writes.
  */
 export class LocalView {
   readonly stores: LocalStores;
@@ -90,7 +92,10 @@ export class LocalView {
     return namespace.metadata?.deletionTimestamp === undefined ? 'present' : 'terminating';
   }
 
-  /** Whether a change that a store is telling of at this moment is only the echo of a write that we know of: no news. */
+  /**
+   * Whether a change that a store is telling of at this moment is only the echo of a write that we know of:
+   * no news.
+   */
   isEcho(kind: Kind, object: KubeObject): boolean {
     return this.#overlay(kind).echo === object;
   }
@@ -174,7 +179,8 @@ class Overlay<T extends KubeObject> {
     this.#forget(key);
     const group = this.#grouping?.groupsOf(object)[0];
     const { uid = '', resourceVersion = '' } = object.metadata ?? {};
-    // The watch was faster than the answer: it has shown this write, and maybe the deletion that followed it. Of others' objects it shows nothing.
+    // The watch was faster than the answer: it has shown this write, and maybe the deletion that followed it.
+    // Of others' objects it shows nothing.
     const shown = now !== undefined && isWatched(now);
     if (shown && compareVersions(this.#store.version, resourceVersion) >= 0) return;
     this.#written.set(key, { object: now as MirrorObject | undefined, uid, resourceVersion, until, group });
@@ -202,7 +208,10 @@ class Overlay<T extends KubeObject> {
   }
 }
 
-/** Whether the store's watch selects the object: namespaces all, of the other kinds what is marked as mirrored. */
+/**
+ * Whether the store's watch selects the object: namespaces all, of the other kinds what is marked as
+ * mirrored.
+ */
 function isWatched(object: KubeObject): boolean {
   return object.metadata?.namespace === undefined || isMirrored(object);
 }

@@ -28,7 +28,10 @@ const resources: Record<Kind, Resource<MirrorObject>> = {
   namespaces: namespaces as Resource<MirrorObject>,
 };
 
-/** `stale`: what is there is not what was planned for; it has been looked at again and the key should be decided anew. */
+/**
+ * `stale`: what is there is not what was planned for; it has been looked at again and the key should be
+ * decided anew.
+ */
 export type ApplyResult = 'done' | 'stale';
 
 export interface Applier {
@@ -39,12 +42,15 @@ export interface Applier {
 }
 
 /**
- * Carries out a plan, one step after the other. Every patch and deletion is bound to the object that the plan was made for (resourceVersion,
- * UID), so a change by anybody else in between is noticed and never overwritten.
+ * Carries out a plan, one step after the other. Every patch and deletion is bound to the object that the plan
+ * was made for (resourceVersion, UID), so a change by anybody else in between is noticed and never
+ * overwritten.
  *
- * A step that the API server refuses (a policy, a webhook, a limit) keeps nothing else from being written: endpoints follow the pods whatever becomes of their Service, and one host's mirror
- * does not wait for another's. Only what needs the refused one is left out.
- * @throws KubeApiError the first refusal, after the rest was carried out; or at once when the API server cannot be reached or takes nothing now. The caller tries again
+ * A step that the API server refuses (a policy, a webhook, a limit) keeps nothing else from being written:
+ * endpoints follow the pods whatever becomes of their Service, and one host's mirror does not wait for
+ * another's. Only what needs the refused one is left out.
+ * @throws KubeApiError the first refusal, after the rest was carried out; or at once when the API server
+ * cannot be reached or takes nothing now. The caller tries again
  */
 export async function apply(applier: Applier, steps: readonly Step[]): Promise<ApplyResult> {
   const done = new Progress();
@@ -63,7 +69,10 @@ export async function apply(applier: Applier, steps: readonly Step[]): Promise<A
   return done.stale ? 'stale' : 'done';
 }
 
-/** Ports follow although the Service's labels or annotations are refused: writes the spec alone, where the refused patch has both. */
+/**
+ * Ports follow although the Service's labels or annotations are refused: writes the spec alone, where the
+ * refused patch has both.
+ */
 async function isSpecTaken(applier: Applier, step: Step): Promise<boolean> {
   if (step.verb !== 'patch' || step.kind !== 'services') return false;
   const { spec, metadata } = step.patch as { spec?: object; metadata?: object };
@@ -76,7 +85,10 @@ async function isSpecTaken(applier: Applier, step: Step): Promise<boolean> {
   }
 }
 
-/** Whether the server has answered about this very write, and may answer otherwise about another: not that it is overloaded or knows us no more. */
+/**
+ * Whether the server has answered about this very write, and may answer otherwise about another: not that it
+ * is overloaded or knows us no more.
+ */
 export function isRefusal(error: unknown): error is KubeApiError {
   return error instanceof KubeApiError && ![401, 429, 503, 504].includes(error.status);
 }
@@ -150,7 +162,8 @@ function serviceOf(kind: Kind, { metadata }: MirrorObject): string {
 function withoutPorts(step: Step & { verb: 'patch' }): Step | undefined {
   const { ports: _, subsets, ...rest } = step.patch as { ports?: unknown; subsets?: Subsets | null };
   const old = (step.target as V1Endpoints).subsets?.[0]?.ports;
-  // The subsets of Endpoints are addresses and ports in one. Where there were none, there is nothing to withdraw.
+  // The subsets of Endpoints are addresses and ports in one. Where there were none, there is nothing to
+  // withdraw.
   const kept = subsets?.map((subset) => ({ ...subset, ports: old }));
   const patch =
     subsets === undefined || (subsets !== null && old === undefined)
@@ -204,7 +217,8 @@ async function lookAgain({ client, view, signal }: Applier, step: Step): Promise
 }
 
 /**
- * A slice that is in the way of a new one: one of ours whose label somebody has edited, by which it is found as its Service's, is deleted; one that is found the next time may stay.
+ * A slice that is in the way of a new one: one of ours whose label somebody has edited, by which it is found
+ * as its Service's, is deleted; one that is found the next time may stay.
  * @returns false where it is not ours
  */
 async function makeRoom(

@@ -25,8 +25,9 @@ export interface GatewayFacts {
   readonly identity: string;
   readonly port: number;
   /**
-   * `resolving`: its name is being looked up for the first time; `unresolved`: it has no known address; `unknown`: no address has answered its first
-   * probe yet; `alive`: at least one answers; `dead`: none does; `refused`: the import policy takes none of its addresses.
+   * `resolving`: its name is being looked up for the first time; `unresolved`: it has no known address;
+   * `unknown`: no address has answered its first probe yet; `alive`: at least one answers; `dead`: none does;
+   * `refused`: the import policy takes none of its addresses.
    */
   readonly path: 'resolving' | 'unresolved' | 'refused' | 'unknown' | 'alive' | 'dead';
   /** Why the import policy refuses the gateway or all its addresses (`refused`), or some of them. */
@@ -52,7 +53,10 @@ export interface HostFacts {
   readonly host: string;
   /** Name of its endpoint mirror. */
   readonly name: string;
-  /** Whether the pod of that name is ready; one that is not keeps its mirror, so that its ClusterIP stays, without endpoints. */
+  /**
+   * Whether the pod of that name is ready; one that is not keeps its mirror, so that its ClusterIP stays,
+   * without endpoints.
+   */
   readonly ready: boolean;
   /** For how long its mirror still stays although it is gone; 0 while it is there. */
   readonly graceMs: number;
@@ -65,7 +69,10 @@ export type NamespaceState = 'present' | 'absent' | 'terminating';
 export interface ImportFacts {
   /** Why it is not taken at all. */
   readonly refusal: Refusal | undefined;
-  /** For how long a mirror that exists still stays although the policy refuses it, because many would go at once; 0 when it goes now. */
+  /**
+   * For how long a mirror that exists still stays although the policy refuses it, because many would go at
+   * once; 0 when it goes now.
+   */
   readonly heldMs: number;
   /** Whether its namespace may be made, where it would be. */
   readonly namespaceAllowed: boolean;
@@ -101,7 +108,10 @@ export interface PathFacts {
   readonly gateway: GatewayFacts | undefined;
   /** Ready egress pods (relay). */
   readonly egress: readonly MirrorAddress[];
-  /** Egress port of each service port, by name of the mirror (relay); a mirror that is not in it has none: the range is full, or they are not recorded yet. */
+  /**
+   * Egress port of each service port, by name of the mirror (relay); a mirror that is not in it has none: the
+   * range is full, or they are not recorded yet.
+   */
   readonly egressPorts: ReadonlyMap<string, EgressPorts>;
   /** Whether ports are still to stand in the record: until then nothing may lead to them. */
   readonly egressUnrecorded: boolean;
@@ -110,7 +120,10 @@ export interface PathFacts {
 /** Everything that decides about one mirror; gathered before, so that the verdict is a pure function. */
 export interface MirrorFacts extends RemoteFacts, PathFacts {
   readonly link: LinkFacts;
-  /** Whether the export asks for a flat mirror (`remoteDiscoverySelector`) rather than one through the gateway. */
+  /**
+   * Whether the export asks for a flat mirror (`remoteDiscoverySelector`) rather than one through the
+   * gateway.
+   */
   readonly flat: boolean;
   readonly namespace: NamespaceState;
   /** The local object that has the mirror's name, if one is known, and its endpoints. */

@@ -11,7 +11,10 @@ import type { LocalView } from './local-view.ts';
 import type { Step } from './steps.ts';
 import type { MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 
-/** Priorities of the queue: what takes traffic away from the dead overtakes what is new, and that overtakes bulk mirroring. */
+/**
+ * Priorities of the queue: what takes traffic away from the dead overtakes what is new, and that overtakes
+ * bulk mirroring.
+ */
 export const PRIORITY = { bulk: 0, change: 10, withdrawal: 20 } as const;
 
 /** How long a name conflict waits before it is looked at again; the other object is not ours to watch. */
@@ -47,7 +50,10 @@ export interface Outcome {
   readonly message: string;
   readonly notes?: readonly ImportNote[];
   readonly local: string;
-  /** Of an `Error`: whether the API server has refused the write (a quota, a policy, a right), rather than not been there. */
+  /**
+   * Of an `Error`: whether the API server has refused the write (a quota, a policy, a right), rather than not
+   * been there.
+   */
   readonly refused?: boolean;
   /** Milliseconds since the epoch: since when this is the reason. */
   readonly since: number;
@@ -57,8 +63,8 @@ export interface ReconcilerOptions {
   /** `mirror` or `federated service`, for the log. */
   readonly what: string;
   /**
-   * Gathers the facts of a key and decides. What is to be acted on may be claimed with it: egress ports, room in
-   * quotas, the beginning of a grace.
+   * Gathers the facts of a key and decides. What is to be acted on may be claimed with it: egress ports, room
+   * in quotas, the beginning of a grace.
    */
   readonly decide: (key: string) => Decision;
   /** Told when the outcome of a key has changed. */
@@ -76,7 +82,10 @@ export interface ReconcilerOptions {
   readonly log: Logger;
 }
 
-/** Facts → verdict → plan → apply for keys of one kind: works through a queue of them and remembers what was decided about each. */
+/**
+ * Facts → verdict → plan → apply for keys of one kind: works through a queue of them and remembers what was
+ * decided about each.
+ */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #queue: WorkQueue;
@@ -114,7 +123,9 @@ export class Reconciler {
     return this.#outcomes;
   }
 
-  /** In which of its ways a key was imported when it was last looked at; undefined: it was not, or is gone. */
+  /**
+   * In which of its ways a key was imported when it was last looked at; undefined: it was not, or is gone.
+   */
   modeOf(key: string): string | undefined {
     return this.#modes.get(key);
   }

@@ -16,7 +16,10 @@ import { hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
 export type Kind = 'services' | 'endpointSlices' | 'endpoints' | 'namespaces';
 export type MirrorObject = V1Service | V1EndpointSlice | V1Endpoints | V1Namespace;
 
-/** One write. Patches are JSON merge patches (RFC 7396) and, like deletions, bound to the very object that was seen. */
+/**
+ * One write. Patches are JSON merge patches (RFC 7396) and, like deletions, bound to the very object that was
+ * seen.
+ */
 export type Step =
   | { readonly verb: 'create'; readonly kind: Kind; readonly object: MirrorObject }
   | { readonly verb: 'patch'; readonly kind: Kind; readonly target: MirrorObject; readonly patch: object }
@@ -32,7 +35,10 @@ export function isLeaving(object: MirrorObject | undefined): boolean {
   return object?.metadata?.deletionTimestamp !== undefined;
 }
 
-/** What may still be written beside a Service that is being deleted: endpoints that are there follow. What was made now would go with it, or stay behind. */
+/**
+ * What may still be written beside a Service that is being deleted: endpoints that are there follow. What was
+ * made now would go with it, or stay behind.
+ */
 export function besideLeaving(steps: readonly Step[]): Step[] {
   return steps.filter(({ verb, kind }) => verb !== 'create' && kind !== 'services');
 }
@@ -52,7 +58,10 @@ export function contentPatch<T extends MirrorObject>(
   return Object.fromEntries(differing.map((field) => [field, desired[field] ?? null]));
 }
 
-/** The API server fills in what is unset (`nodePort: null`, `conditions.serving`); compared is what we would write. */
+/**
+ * The API server fills in what is unset (`nodePort: null`, `conditions.serving`); compared is what we would
+ * write.
+ */
 export function plain(value: unknown): unknown {
   const normalized: unknown = JSON.parse(JSON.stringify(value ?? []));
   return normalized;
@@ -66,8 +75,9 @@ export function ownSlices(part: LocalPart): V1EndpointSlice[] {
 }
 
 /**
- * Deletes the slices that kube made of pods here while a hand had given a mirror a selector: kube leaves them when the selector is gone (k8s.io/endpointslice: without one a Service is not looked at), and
- * clients would go on being sent to these pods. While the selector is there kube would only make them anew.
+ * Deletes the slices that kube made of pods here while a hand had given a mirror a selector: kube leaves them
+ * when the selector is gone (k8s.io/endpointslice: without one a Service is not looked at), and clients would
+ * go on being sent to these pods. While the selector is there kube would only make them anew.
  */
 export function withoutStranded({ service, slices }: LocalPart): Step[] {
   if (service === undefined || Object.keys(service.spec?.selector ?? {}).length > 0) return [];

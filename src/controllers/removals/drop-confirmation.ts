@@ -13,7 +13,10 @@ import type { EventReason } from '../../api/reasons/mirror-reasons.ts';
 
 /** How long after a failed or refused confirmation the next one follows. */
 const RETRY_MS = 15_000;
-/** Where the target's identity cannot be read, or was not known before, the second list waits this long: time alone has to tell a mistake from intent. */
+/**
+ * Where the target's identity cannot be read, or was not known before, the second list waits this long: time
+ * alone has to tell a mistake from intent.
+ */
 const BLIND_DELAY_MS = 30_000;
 const BLIND_RETRY_MS = 3000;
 /** Between two lists of one removal that is still going on. */
@@ -28,7 +31,10 @@ export interface DropConfirmationOptions {
   readonly selectors: readonly string[];
   /** The guard's keys of what a listed Service stands for. */
   readonly claimsOf: (service: V1Service) => readonly string[];
-  /** A Service of the target as it is known here, undefined: none is. The same one over there shows that what is known is of the cluster that answers. */
+  /**
+   * A Service of the target as it is known here, undefined: none is. The same one over there shows that what
+   * is known is of the cluster that answers.
+   */
   readonly witness: () => V1Service | undefined;
   /** UID of the target's `default/kubernetes` Service as it was last time; undefined: not known. */
   readonly knownUid: string | undefined;
@@ -43,9 +49,11 @@ export interface DropConfirmationOptions {
 }
 
 /**
- * Decides whether removals that the drop guard holds may go on. A second full list alone cannot tell an emptied cluster from an intended unexport, so the
- * target's identity is looked at too: the UID of its `default/kubernetes` Service is made with its etcd. In the same cluster a second list confirms at once; in a
- * cluster that was rebuilt, removals stay held until the exports are back or a person accepts the new cluster on the Link.
+ * Decides whether removals that the drop guard holds may go on. A second full list alone cannot tell an
+ * emptied cluster from an intended unexport, so the target's identity is looked at too: the UID of its
+ * `default/kubernetes` Service is made with its etcd. In the same cluster a second list confirms at once; in
+ * a cluster that was rebuilt, removals stay held until the exports are back or a person accepts the new
+ * cluster on the Link.
  */
 export class DropConfirmation {
   readonly #options: DropConfirmationOptions;
@@ -65,14 +73,17 @@ export class DropConfirmation {
     return this.#uid;
   }
 
-  /** The UID of the cluster that has taken the place of the known one, while removals are held because of it. */
+  /**
+   * The UID of the cluster that has taken the place of the known one, while removals are held because of it.
+   */
   get replacedBy(): string | undefined {
     return this.#replacedBy;
   }
 
   /**
-   * Learns the target's identity, unless removals are held: then it is what has to be confirmed. A cluster that has none of what is known from it may have taken the place of the one that was listed
-   * since: its identity is not learnt. Never throws.
+   * Learns the target's identity, unless removals are held: then it is what has to be confirmed. A cluster
+   * that has none of what is known from it may have taken the place of the one that was listed since: its
+   * identity is not learnt. Never throws.
    */
   async learn(): Promise<void> {
     const { guard, signal, log } = this.#options;
@@ -93,7 +104,9 @@ export class DropConfirmation {
     }
   }
 
-  /** Exports have changed: where a cluster that was rebuilt has them back, it is the one to know from now on. */
+  /**
+   * Exports have changed: where a cluster that was rebuilt has them back, it is the one to know from now on.
+   */
   recheck(): void {
     const { guard } = this.#options;
     if (this.#replacedBy === undefined || guard.holding) return;

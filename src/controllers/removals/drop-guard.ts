@@ -8,8 +8,8 @@ export interface DropGuardSettings {
 }
 
 /**
- * Whether removals must be held: so many of a peer's mirrors have lost their Service at once that a mistake over there (an emptied etcd, a
- * selector that stopped matching, a restored backup) is likelier than intent.
+ * Whether removals must be held: so many of a peer's mirrors have lost their Service at once that a mistake
+ * over there (an emptied etcd, a selector that stopped matching, a restored backup) is likelier than intent.
  *
  * @param mirrors how many mirrors of the peer exist
  * @param absent how many of them the target no longer exports
@@ -25,7 +25,10 @@ export function removalsHeld(
 
 const MEMBER_PREFIX = 'federated ';
 
-/** The guard's key of a federated membership; that of a mirror is the key of its Service. Memberships and mirrors of one Service are two claims. */
+/**
+ * The guard's key of a federated membership; that of a mirror is the key of its Service. Memberships and
+ * mirrors of one Service are two claims.
+ */
 export function memberClaim(key: string): string {
   return MEMBER_PREFIX + key;
 }
@@ -37,8 +40,9 @@ export function parseClaim(claim: string): { readonly key: string; readonly fede
 }
 
 /**
- * What has become of an export whose mirror exists: `there`; `absent`, no longer exported; `emptied`: its EndpointSlices are all gone, which kube never lets happen
- * to a Service with a selector, while the mirror has endpoints to lose.
+ * What has become of an export whose mirror exists: `there`; `absent`, no longer exported; `emptied`: its
+ * EndpointSlices are all gone, which kube never lets happen to a Service with a selector, while the mirror
+ * has endpoints to lose.
  */
 export type ClaimState = 'there' | 'absent' | 'emptied';
 
@@ -59,7 +63,9 @@ export class DropGuard {
     this.#settings = settings;
   }
 
-  /** Takes note of a key: whether something of ours exists for it here, and what has become of it over there. */
+  /**
+   * Takes note of a key: whether something of ours exists for it here, and what has become of it over there.
+   */
   note(key: string, claimed: boolean, state: ClaimState): void {
     const lost = claimed && state !== 'there';
     const put = (set: Set<string>, wanted: boolean) => (wanted ? set.add(key) : set.delete(key));
@@ -100,7 +106,8 @@ export class DropGuard {
   }
 
   /**
-   * A second list has shown what the same cluster still exports: everything else may go, and what is exported without slices may be emptied.
+   * A second list has shown what the same cluster still exports: everything else may go, and what is exported
+   * without slices may be emptied.
    * @returns the keys that may go on
    */
   confirm(present: ReadonlySet<string>): readonly string[] {

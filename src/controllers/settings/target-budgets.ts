@@ -2,7 +2,10 @@ import { type AnswerLimits, ANSWER_LIMITS, MAX_PAGES } from '../../kube/client/a
 import type { PaceRate } from '../../kube/budget/pace.ts';
 import type { PeerLimits } from '../../kube/budget/peer-budget.ts';
 
-/** What one linked cluster may make the controller hold, read and write; flags `--max-…` of `linkspan controller`. */
+/**
+ * What one linked cluster may make the controller hold, read and write; flags `--max-…` of
+ * `linkspan controller`.
+ */
 export interface TargetBudgets {
   readonly answer: AnswerLimits;
   /** Pages of one list. */
@@ -19,7 +22,10 @@ export interface TargetBudgets {
 
 const MIB = 1024 * 1024;
 
-/** 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a container of 512 MiB gives Node, has room for twice `bytes`, which is `total`. */
+/**
+ * 10,000 Services with three endpoints each take about half of these. A heap of 256 MiB, which is what a
+ * container of 512 MiB gives Node, has room for twice `bytes`, which is `total`.
+ */
 export const TARGET_BUDGETS: TargetBudgets = {
   answer: ANSWER_LIMITS,
   pages: MAX_PAGES,
@@ -37,7 +43,10 @@ export const TARGET_BUDGETS: TargetBudgets = {
   changesPerSecond: 100,
 };
 
-/** What may come at once counts for so many seconds of what may come lasting: a first list of 10,000 Services, whose mirrors are up to three objects each, is no flood. */
+/**
+ * What may come at once counts for so many seconds of what may come lasting: a first list of 10,000 Services,
+ * whose mirrors are up to three objects each, is no flood.
+ */
 const BURST_SECONDS = 400;
 
 /** How fast a peer's changes may be written. */
@@ -45,5 +54,8 @@ export function writeRate({ changesPerSecond }: TargetBudgets): PaceRate {
   return { perSecond: changesPerSecond, burst: changesPerSecond * BURST_SECONDS };
 }
 
-/** How fast a peer may be read, in events of up to 4 KiB: 8 MiB a second lasting, which is a tenth of a CPU, and 160 MiB at once. */
+/**
+ * How fast a peer may be read, in events of up to 4 KiB: 8 MiB a second lasting, which is a tenth of a CPU,
+ * and 160 MiB at once.
+ */
 export const READ_RATE: PaceRate = { perSecond: 2000, burst: 40_000 };

@@ -21,7 +21,9 @@ export interface TargetSettings {
   readonly allowedAnnotation: ((key: string) => boolean) | undefined;
   /** Whether labels and annotations that steer the source's own machinery are copied too. */
   readonly steeringMetadata: boolean;
-  /** Namespaces that nothing is mirrored into unless a Link names them, beside those that begin with `kube-`. */
+  /**
+   * Namespaces that nothing is mirrored into unless a Link names them, beside those that begin with `kube-`.
+   */
   readonly controlNamespaces: ReadonlySet<string>;
   readonly dropGuard: DropGuardSettings;
   /** Keys of one peer that are worked on at once: its share of the pool. */
@@ -46,7 +48,10 @@ export function linkFacts(link: Link, settings: TargetSettings): LinkFacts {
   };
 }
 
-/** What may be copied: what a Link's import policy lists, else the controller's allow lists, else all that does not steer the source's machinery; less what the Link excludes. */
+/**
+ * What may be copied: what a Link's import policy lists, else the controller's allow lists, else all that
+ * does not steer the source's machinery; less what the Link excludes.
+ */
 export function copyRules(
   settings: Pick<TargetSettings, 'allowedLabel' | 'allowedAnnotation' | 'steeringMetadata'>,
   link?: Pick<Link, 'excludedLabel' | 'excludedAnnotation' | 'imports'>,

@@ -12,7 +12,10 @@ import type { Route } from '../routes/routes.ts';
 import type { GatewayPool } from './gateway-pool.ts';
 import type { GatewayPools } from './gateway-pools.ts';
 
-/** How one route reaches the addresses of its gateway: which pools of connections it holds, and what its streams say of where they go. */
+/**
+ * How one route reaches the addresses of its gateway: which pools of connections it holds, and what its
+ * streams say of where they go.
+ */
 export class GatewayConnections implements StreamCarrier {
   readonly target: Field;
   readonly #route: Route;

@@ -19,7 +19,10 @@ import { MAX_STREAMS, STREAM_WINDOWS, tunnelHead } from '../../proxy/streams/str
 import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
-/** Streams in hand on every connection from which one more is opened, and how many connections that may make. Beyond, connections are opened only when all are full. */
+/**
+ * Streams in hand on every connection from which one more is opened, and how many connections that may make.
+ * Beyond, connections are opened only when all are full.
+ */
 const GROW_AT = 32;
 const MAX_GROWN = 4;
 /** Handshakes at a time with a gateway of which it is not known whether it takes streams. */
@@ -74,8 +77,9 @@ export interface FlowTarget {
 }
 
 /**
- * The way to one gateway address: a few mTLS connections whose streams the flows of all routes share, where the gateway is one of ours; a connection with a transport header for each flow where it is not. Which of both the gateway
- * says in each handshake (ALPN), so nothing is lost by asking.
+ * The way to one gateway address: a few mTLS connections whose streams the flows of all routes share, where
+ * the gateway is one of ours; a connection with a transport header for each flow where it is not. Which of
+ * both the gateway says in each handshake (ALPN), so nothing is lost by asking.
  */
 export class GatewayPool implements Http2User<Http2Connection> {
   readonly place: GatewayEndpoint;
@@ -128,7 +132,11 @@ export class GatewayPool implements Http2User<Http2Connection> {
     return best;
   }
 
-  /** Sees to it that there is a connection with room. @returns false when the gateway takes no streams @throws ProxyFailure */
+  /**
+   * Sees to it that there is a connection with room.
+   * @returns false when the gateway takes no streams
+   * @throws ProxyFailure
+   */
   async prepare(): Promise<boolean> {
     if (this.#mode === 'unknown') await this.#look();
     else if (this.#mode === 'streams') await this.#connectTogether();
@@ -252,9 +260,9 @@ export class GatewayPool implements Http2User<Http2Connection> {
   }
 
   /**
-   * A handshake that says who is there. The first few wait for nobody else's. The rest of a burst waits for the first of these that
-   * succeeds: when each of a thousand has its own, all of them run out of time; and one address may be several gateways, of which one
-   * refuses at once.
+   * A handshake that says who is there. The first few wait for nobody else's. The rest of a burst waits for
+   * the first of these that succeeds: when each of a thousand has its own, all of them run out of time; and
+   * one address may be several gateways, of which one refuses at once.
    */
   #look(): Promise<void> {
     if (this.#looks.size >= MAX_LOOKS) return firstThrough(this.#looks);

@@ -1,7 +1,9 @@
 import { eachAlone } from '../../base/isolation.ts';
 import { type GatewayEndpoint, GatewayPool, type GatewayPoolOptions } from './gateway-pool.ts';
 
-/** The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for. */
+/**
+ * The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for.
+ */
 export class GatewayPools {
   readonly #options: GatewayPoolOptions;
   readonly #pools = new Map<string, { readonly pool: GatewayPool; users: number }>();

@@ -19,7 +19,9 @@ export interface GatewayTry {
   readonly latencyMs: number;
 }
 
-/** Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows. */
+/**
+ * Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows.
+ */
 export async function tryGateway(
   { host, port, identity: name }: GatewayEndpoint,
   options: { readonly identity: IdentitySource; readonly clock: Clock },

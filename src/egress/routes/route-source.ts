@@ -41,8 +41,8 @@ export interface RouteSourceOptions {
 }
 
 /**
- * Watches the record of egress ports and the Links, and tells the routes they ask for; mirrors only for what they say of their own clients' requests. While the API server is away the last
- * known routes stay.
+ * Watches the record of egress ports and the Links, and tells the routes they ask for; mirrors only for what
+ * they say of their own clients' requests. While the API server is away the last known routes stay.
  */
 export class RouteSource {
   readonly #record = new IndexedStore<V1ConfigMap>();

@@ -38,7 +38,10 @@ export interface Route {
 export interface RouteFacts {
   /** The controller's record: which port leads where. */
   readonly record: ReadonlyMap<number, RecordEntry>;
-  /** The Services that the record names, by `namespace/name`, as far as they are there: what they say of protocols and requests concerns their own clients only. */
+  /**
+   * The Services that the record names, by `namespace/name`, as far as they are there: what they say of
+   * protocols and requests concerns their own clients only.
+   */
   readonly mirror: (key: string) => V1Service | undefined;
   /** Links by `namespace/name`; every field may be missing or wrong. */
   readonly link: (key: string) => LinkObject | undefined;
@@ -47,8 +50,9 @@ export interface RouteFacts {
 }
 
 /**
- * The routes that the record and the Links ask for, by the port they listen on. What stands on Services opens no port and leads nowhere else (ADR 0024). Pure; whatever is incomplete gives
- * no route and harms no other. One at which an exception comes stays as it was.
+ * The routes that the record and the Links ask for, by the port they listen on. What stands on Services opens
+ * no port and leads nowhere else (ADR 0024). Pure; whatever is incomplete gives no route and harms no other.
+ * One at which an exception comes stays as it was.
  */
 export function routesOf(facts: RouteFacts): Map<number, Route> {
   const routes = new Map<number, Route>();
@@ -83,9 +87,13 @@ function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: Route
   };
 }
 
-/** What a mirror says of its own clients: whoever may write in its namespace decides about them, and about nothing else. */
+/**
+ * What a mirror says of its own clients: whoever may write in its namespace decides about them, and about
+ * nothing else.
+ */
 function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 'allowedNamespaces'> {
-  // Nothing leads here where there is no mirror, and what it, or its Namespace, has said of clients is not known: nobody else is let in.
+  // Nothing leads here where there is no mirror, and what it, or its Namespace, has said of clients is not
+  // known: nobody else is let in.
   if (mirror === undefined) return { allowedNamespaces: [] };
   const annotations = mirror.metadata?.annotations;
   const { requests } = readRequestAnnotations(annotations);

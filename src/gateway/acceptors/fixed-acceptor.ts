@@ -43,7 +43,10 @@ export interface FixedAcceptorOptions {
   readonly onArrival: (arrival: Arrival) => void;
 }
 
-/** The way in for ordinary mTLS clients (VMs, an ingress, load generators): no transport header, any server name. */
+/**
+ * The way in for ordinary mTLS clients (VMs, an ingress, load generators): no transport header, any server
+ * name.
+ */
 export class FixedAcceptor implements Acceptor {
   readonly alpn: readonly string[];
   readonly alpnRequired = false;

@@ -38,7 +38,10 @@ export interface HeaderAcceptorOptions {
   readonly namesClients?: boolean;
 }
 
-/** The way in of other clusters: the client's first bytes say what it wants (wire protocol 1.3), or each of its streams does. */
+/**
+ * The way in of other clusters: the client's first bytes say what it wants (wire protocol 1.3), or each of
+ * its streams does.
+ */
 export class HeaderAcceptor implements Acceptor {
   readonly alpn: readonly string[];
   readonly alpnRequired = true;

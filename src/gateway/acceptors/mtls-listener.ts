@@ -43,7 +43,8 @@ export interface ListenerOptions {
 }
 
 /**
- * Nobody resumes a session: a ticket would bring a client back without its certificate being looked at, hours after it has expired or its anchor has gone. Linkerd's proxies resume none either.
+ * Nobody resumes a session: a ticket would bring a client back without its certificate being looked at, hours
+ * after it has expired or its anchor has gone. Linkerd's proxies resume none either.
  */
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 
@@ -54,11 +55,16 @@ interface Accepted {
   readonly ticket: Ticket;
 }
 
-/** A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire protocol 1.4). */
+/**
+ * A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire
+ * protocol 1.4).
+ */
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
-  /** All of them, and those that have not come through their handshake; by the address and port of the client. */
+  /**
+   * All of them, and those that have not come through their handshake; by the address and port of the client.
+   */
   readonly #accepted = new Map<Socket | string, Accepted>();
   /** Connections that were ended here in their handshake and of which the server has not told yet. */
   #dropped = 0;
@@ -142,7 +148,10 @@ export class MtlsListener {
     for (const { below } of this.#accepted.values()) below.destroy();
   }
 
-  /** New connections get the new certificate; open ones live on, as long as their clients are trusted (`OpenPeers`). */
+  /**
+   * New connections get the new certificate; open ones live on, as long as their clients are trusted
+   * (`OpenPeers`).
+   */
   #renew(identity: Identity | undefined): void {
     if (identity === undefined || this.#server === undefined) return;
     const { cert, key, ca } = identity;
@@ -216,7 +225,9 @@ export class MtlsListener {
     }
   }
 
-  /** Why the anchor at the end of the client's chain may not name the client: it is bound to another domain. */
+  /**
+   * Why the anchor at the end of the client's chain may not name the client: it is bound to another domain.
+   */
   #foreign(socket: tls.TLSSocket): string | undefined {
     const { identity, clock } = this.#options;
     const own = identity.current();
@@ -226,7 +237,8 @@ export class MtlsListener {
 
   #drop(socket: Socket, reason: string, detail = ''): void {
     this.#refuse(reason, detail);
-    // A client that offered no ALPN is in the middle of its own handshake; errors of a socket that is thrown away are of no interest.
+    // A client that offered no ALPN is in the middle of its own handshake; errors of a socket that is thrown
+    // away are of no interest.
     socket.on('error', () => undefined);
     socket.destroy();
   }
@@ -237,7 +249,10 @@ export class MtlsListener {
   }
 }
 
-/** What a TCP socket and the TLS socket above it have in common: on Bun they are one; Node tells of the one first and then of the other. */
+/**
+ * What a TCP socket and the TLS socket above it have in common: on Bun they are one; Node tells of the one
+ * first and then of the other.
+ */
 function peerKeyOf(socket: Socket): Socket | string {
   if (!TLS_BELOW) return socket;
   const { remoteAddress, remotePort } = socket;

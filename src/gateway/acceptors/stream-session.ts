@@ -23,8 +23,8 @@ import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
- * Contexts of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill our
- * memory.
+ * Contexts of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill
+ * our memory.
  */
 const MAX_NAMED = 10_000;
 
@@ -53,7 +53,10 @@ export interface StreamSessionOptions {
   readonly context: (name: string, port: number, client: string | undefined) => StreamContext;
 }
 
-/** A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a tunnel, and is authorized as a connection for that service would be. */
+/**
+ * A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a
+ * tunnel, and is authorized as a connection for that service would be.
+ */
 export class StreamSession implements Http2User<Http2Connection> {
   readonly #options: StreamSessionOptions;
   readonly #connection: Http2Connection;

@@ -22,7 +22,10 @@ interface Shared {
   readonly users: Set<Target>;
 }
 
-/** The filters of all targets. Limits of one key have one state, whichever targets they stand before, and keep it as long as they say the same. */
+/**
+ * The filters of all targets. Limits of one key have one state, whichever targets they stand before, and keep
+ * it as long as they say the same.
+ */
 export class AdmissionFilters {
   readonly #options: AdmissionFiltersOptions;
   readonly #filters = new Map<Target, AdmissionFilter>();

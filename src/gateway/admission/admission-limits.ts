@@ -3,7 +3,10 @@ import { memoryLimit } from '../../base/memory-limit.ts';
 
 /** Share of the memory for connections that have proven nothing. */
 const HANDSHAKE_SHARE = 1 / 8;
-/** What a connection costs before its handshake is done (17 KiB measured on Node, with what the kernel holds for it). */
+/**
+ * What a connection costs before its handshake is done (17 KiB measured on Node, with what the kernel holds
+ * for it).
+ */
 const HANDSHAKE_BYTES = 20 * 1024;
 /** Share of the memory for all connections. */
 const CONNECTION_SHARE = 3 / 4;
@@ -16,7 +19,8 @@ const MOST_CONNECTIONS = 100_000;
 const LEAST_CONNECTIONS = 256;
 
 /**
- * What fits into the memory: at the usual 512 MiB 3,276 connections before their handshake and, on Node, 5,782 in all. Pure.
+ * What fits into the memory: at the usual 512 MiB 3,276 connections before their handshake and, on Node,
+ * 5,782 in all. Pure.
  * @param memoryBytes that all `workers` have together
  */
 export function admissionLimits(

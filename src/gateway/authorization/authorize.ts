@@ -28,7 +28,11 @@ export interface Ruling {
   readonly policy: string;
 }
 
-/** Whether a client's requests and connections may pass the gateway, whatever they hold: `passedBefore` looks at that. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's policies. Pure. */
+/**
+ * Whether a client's requests and connections may pass the gateway, whatever they hold: `passedBefore` looks
+ * at that. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's
+ * policies. Pure.
+ */
 export function authorize(question: Question): Ruling {
   const { own, client, label, spec, policy } = question;
   const refuse = (kind: 'unknown service' | 'unauthorized', reason: string, by = '') => ({

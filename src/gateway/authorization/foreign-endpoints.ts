@@ -1,11 +1,15 @@
 import { addTo } from '../../base/multimap.ts';
 
-/** Beyond so many addresses all are forgotten but those asked for again: what is remembered of endpoints that are long gone must not grow for ever. */
+/**
+ * Beyond so many addresses all are forgotten but those asked for again: what is remembered of endpoints that
+ * are long gone must not grow for ever.
+ */
 const MAX_ADDRESSES = 20_000;
 
 /**
- * Which namespaces' targets have endpoints that belong to others: pods of another namespace, or addresses at which nobody is known to be. Where their rules may change by what happens elsewhere. Ordinary
- * Services, whose endpoints are pods of their own namespace, are in none.
+ * Which namespaces' targets have endpoints that belong to others: pods of another namespace, or addresses at
+ * which nobody is known to be. Where their rules may change by what happens elsewhere. Ordinary Services,
+ * whose endpoints are pods of their own namespace, are in none.
  */
 export class ForeignEndpoints {
   /** Namespace of the pods → those of the targets. */
@@ -28,7 +32,10 @@ export class ForeignEndpoints {
     return this.#users.get(owner) ?? new Set();
   }
 
-  /** Namespaces whose targets have an address at which nobody was known; asked when somebody is, so that they are told once. */
+  /**
+   * Namespaces whose targets have an address at which nobody was known; asked when somebody is, so that they
+   * are told once.
+   */
   waitingFor(address: string): ReadonlySet<string> {
     const found = this.#waiting.get(address) ?? new Set();
     this.#waiting.delete(address);

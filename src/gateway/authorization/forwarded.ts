@@ -1,9 +1,15 @@
 import { About, type Field, isBlank } from '../../proxy/http/fields.ts';
 
-/** What Linkerd's proxies leave unquoted: RFC 9110 tokens, and the `:` and `/` of addresses and SPIFFE IDs. */
+/**
+ * What Linkerd's proxies leave unquoted: RFC 9110 tokens, and the `:` and `/` of addresses and SPIFFE IDs.
+ */
 const PLAIN = /^[\w!#$%&'*+.^`|~:/-]+$/;
 
-/** The `Forwarded` element (RFC 7239) of a request that has passed the gateway, as Linkerd's gateway writes it. An identity whose characters could end its value is quoted, so that nobody's name says more than who it is. */
+/**
+ * The `Forwarded` element (RFC 7239) of a request that has passed the gateway, as Linkerd's gateway writes
+ * it. An identity whose characters could end its value is quoted, so that nobody's name says more than who it
+ * is.
+ */
 export function forwardedElement(own: string, client: string, host: string): string {
   return `by=${value(own)};for=${value(client)};host=${value(host)};proto=https`;
 }
@@ -13,9 +19,11 @@ function value(text: string): string {
 }
 
 /**
- * Whether some `Forwarded` element (RFC 7239) says that this gateway has had the request: every element of every field, quoted or not, in any case. Linkerd looks at the first `by` of each field only, so an
- * intermediary that merges fields defeats it. A pair is looked for behind every separator, also behind those in quotes: with a quote that it never closes a client could hide from us what we have added.
- * Takes time in proportion to the text, whatever it is.
+ * Whether some `Forwarded` element (RFC 7239) says that this gateway has had the request: every element of
+ * every field, quoted or not, in any case. Linkerd looks at the first `by` of each field only, so an
+ * intermediary that merges fields defeats it. A pair is looked for behind every separator, also behind those
+ * in quotes: with a quote that it never closes a client could hide from us what we have added. Takes time in
+ * proportion to the text, whatever it is.
  */
 export function passedBefore(own: string, fields: readonly Field[]): boolean {
   for (const { about, value: text } of fields) {
@@ -44,7 +52,10 @@ function isBy(text: string, start: number, own: string): boolean {
   return said.trim().toLowerCase() === own.toLowerCase();
 }
 
-/** A quoted string (RFC 9110 section 5.6.4), without its quotes and escapes. @param start behind the first quote */
+/**
+ * A quoted string (RFC 9110 section 5.6.4), without its quotes and escapes.
+ * @param start behind the first quote
+ */
 function quoted(text: string, start: number): string {
   let said = '';
   for (let at = start; at < text.length && text[at] !== '"'; at++) {

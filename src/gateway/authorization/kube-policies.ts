@@ -51,9 +51,14 @@ export interface KubePoliciesOptions extends WatchParts {
   readonly setting: () => PolicySetting;
   /** Absent: the gateway does not run in a pod, so no Server can select it. */
   readonly own: OwnPod | undefined;
-  /** Whether Servers of the targets count, or only those of the gateway itself (as with Linkerd's gateway). */
+  /**
+   * Whether Servers of the targets count, or only those of the gateway itself (as with Linkerd's gateway).
+   */
   readonly targets: boolean;
-  /** How often the API server is asked which kinds it serves; default 20 s. A removal is believed at the second look. */
+  /**
+   * How often the API server is asked which kinds it serves; default 20 s. A removal is believed at the
+   * second look.
+   */
   readonly lookMs?: number;
 }
 
@@ -69,8 +74,9 @@ const GATHER_MS = 500;
 const BY_ADDRESS = 'address';
 
 /**
- * Linkerd's policies of the cluster that the gateway stands in. Watches them where their kinds are installed, notices within a minute when that changes, and refuses everybody until it knows. While
- * the API server cannot be reached, the last known policies hold.
+ * Linkerd's policies of the cluster that the gateway stands in. Watches them where their kinds are installed,
+ * notices within a minute when that changes, and refuses everybody until it knows. While the API server
+ * cannot be reached, the last known policies hold.
  */
 export function openKubePolicies(options: KubePoliciesOptions): PolicySource {
   return new KubePolicies(options);
@@ -272,7 +278,10 @@ class KubePolicies implements PolicySource {
     });
   }
 
-  /** Something has come to an address, or gone from it, that targets had without anybody knowing what is there. */
+  /**
+   * Something has come to an address, or gone from it, that targets had without anybody knowing what is
+   * there.
+   */
   #arrived(address: string): void {
     for (const namespace of this.#strangers.waitingFor(address)) this.#bump(namespace);
   }
@@ -313,7 +322,10 @@ class KubePolicies implements PolicySource {
     this.#enter(this.#servers.watched ? 'on' : 'off');
   }
 
-  /** Limits that cannot be read do not keep everybody out, as who may come in is known without them; `ready` says so. */
+  /**
+   * Limits that cannot be read do not keep everybody out, as who may come in is known without them; `ready`
+   * says so.
+   */
   #spared(kind: WatchedKind<KubeObject>): boolean {
     return kind.plural === this.#rateLimits.plural && kind.error !== undefined;
   }

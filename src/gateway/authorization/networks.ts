@@ -16,7 +16,10 @@ interface Address {
   readonly value: bigint;
 }
 
-/** Whether an address is in one of the networks and in none of that one's exceptions. A network of which any part is no network holds nobody. Pure. */
+/**
+ * Whether an address is in one of the networks and in none of that one's exceptions. A network of which any
+ * part is no network holds nobody. Pure.
+ */
 export function inNetworks(networks: readonly Network[], address: string): boolean {
   const client = parseIp(address);
   if (client === undefined) return false;

@@ -5,8 +5,10 @@ import type { PolicyFacts, Rule } from './policy-rules.ts';
 import { accountIdentity, type PolicySetting } from './policy-verdict.ts';
 
 /**
- * The limits of the Servers among the rules of a target: of each the HTTPLocalRateLimitPolicy that names it, the oldest where several do (the others are in conflict, says Linkerd's controller). Limits are those of the Server: targets behind the same
- * one share them. Rates that are no positive numbers do not limit, as in Linkerd's proxy. Pure.
+ * The limits of the Servers among the rules of a target: of each the HTTPLocalRateLimitPolicy that names it,
+ * the oldest where several do (the others are in conflict, says Linkerd's controller). Limits are those of
+ * the Server: targets behind the same one share them. Rates that are no positive numbers do not limit, as in
+ * Linkerd's proxy. Pure.
  */
 export function limitsOf(
   facts: Pick<PolicyFacts, 'rateLimits'>,

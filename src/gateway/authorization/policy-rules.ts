@@ -43,15 +43,22 @@ export type Rule =
   /** Of a workload's port that no Server selects. */
   | { readonly kind: 'default'; readonly policy: string };
 
-/** Names of the gateway's port: Linkerd's gateway is a proxy's inbound port, and Linkerd's chart selects it as such. */
+/**
+ * Names of the gateway's port: Linkerd's gateway is a proxy's inbound port, and Linkerd's chart selects it as
+ * such.
+ */
 const OWN_PORT_NAMES: readonly string[] = ['linkerd-proxy', 'mc-gateway'];
 
 /**
- * What has to allow a client of a target: each Server that selects one of its endpoints and, for endpoints without, the default policy of their pods. In a fixed order, none twice. Pure.
+ * What has to allow a client of a target: each Server that selects one of its endpoints and, for endpoints
+ * without, the default policy of their pods. In a fixed order, none twice. Pure.
  *
- * The Servers are those of the namespace that the pod is in, which need not be the Service's: a slice made by hand can name any pod, and its owner's rules hold.
+ * The Servers are those of the namespace that the pod is in, which need not be the Service's: a slice made by
+ * hand can name any pod, and its owner's rules hold.
  *
- * Where none of the addresses is known as a pod (a pod so new that its endpoints were heard of first, or endpoints made by hand), every Server of the namespace that could mean the port counts: what is not known is not let through.
+ * Where none of the addresses is known as a pod (a pod so new that its endpoints were heard of first, or
+ * endpoints made by hand), every Server of the namespace that could mean the port counts: what is not known
+ * is not let through.
  */
 export function rulesFor(facts: PolicyFacts, { namespace, endpoints }: Destination): Rule[] {
   const found = new Set<Server>();

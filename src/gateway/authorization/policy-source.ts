@@ -11,9 +11,15 @@ export interface PolicySource {
   verdict(spec: TargetSpec, namespace: string, client: PolicyClient): PolicyVerdict;
   /** How much these policies let come to a target. */
   limits(spec: TargetSpec, namespace: string): readonly RateLimits[];
-  /** Calls `listener` with the namespace whose targets a change may concern; undefined = all. Returns the unsubscriber. */
+  /**
+   * Calls `listener` with the namespace whose targets a change may concern; undefined = all. Returns the
+   * unsubscriber.
+   */
   subscribe(listener: (namespace: string | undefined) => void): () => void;
-  /** Not ok until the first complete set of policies is known; later problems are in the reason while the last known ones hold. */
+  /**
+   * Not ok until the first complete set of policies is known; later problems are in the reason while the last
+   * known ones hold.
+   */
   readonly ready: Health;
   close(): Promise<void>;
 }

@@ -37,7 +37,10 @@ export interface PolicyVerdict {
 /** Nothing restricts. */
 export const UNRESTRICTED: PolicyVerdict = { allowed: true, policy: '', reason: '' };
 
-/** Whether every one of the rules allows a client. It is allowed by what the last rule says, so put the most specific ones last; it is refused by the first that does not allow it. Pure. */
+/**
+ * Whether every one of the rules allows a client. It is allowed by what the last rule says, so put the most
+ * specific ones last; it is refused by the first that does not allow it. Pure.
+ */
 export function policyVerdict(
   facts: PolicyFacts,
   rules: readonly Rule[],
@@ -123,7 +126,10 @@ function defaultVerdict(policy: string, client: PolicyClient, setting: PolicySet
   };
 }
 
-/** Policies that are known by name only. Whoever gets this far is authenticated. One that is not known allows nobody. */
+/**
+ * Policies that are known by name only. Whoever gets this far is authenticated. One that is not known allows
+ * nobody.
+ */
 function defaultAllows(policy: string, { address }: PolicyClient, setting: PolicySetting): boolean {
   switch (policy) {
     case 'all-authenticated':
@@ -141,7 +147,10 @@ function defaultAllows(policy: string, { address }: PolicyClient, setting: Polic
   }
 }
 
-/** Whether a policy is about a Server. One about a route only does not count: it lets through less than the whole Server. */
+/**
+ * Whether a policy is about a Server. One about a route only does not count: it lets through less than the
+ * whole Server.
+ */
 function targets({ metadata, spec }: AuthorizationPolicy, server: Server): boolean {
   const target = spec?.targetRef ?? {};
   if (isReferenceTo(target, POLICY_GROUP, 'Server')) return target.name === server.metadata?.name;
@@ -170,7 +179,9 @@ function policyAllows(
   });
 }
 
-/** Identities of a MeshTLSAuthentication; none when it does not exist, or refers to what is not understood. */
+/**
+ * Identities of a MeshTLSAuthentication; none when it does not exist, or refers to what is not understood.
+ */
 function patternsOf(
   facts: PolicyFacts,
   namespace: string,
@@ -213,7 +224,10 @@ function authorizationAllows(
   );
 }
 
-/** Of this cluster: an account of the same name elsewhere is the same only where clusters share a trust domain. */
+/**
+ * Of this cluster: an account of the same name elsewhere is the same only where clusters share a trust
+ * domain.
+ */
 export function accountIdentity(name: string, namespace: string, setting: PolicySetting): string {
   return `${name}.${namespace}.serviceaccount.identity.${setting.controlNamespace}.${setting.trustDomain}`;
 }

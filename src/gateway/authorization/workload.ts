@@ -14,7 +14,10 @@ export interface Workload {
   readonly defaultPolicy: string | undefined;
 }
 
-/** What is kept of a pod; there may be tens of thousands. Pods that have ended, or have no address yet, are not kept. */
+/**
+ * What is kept of a pod; there may be tens of thousands. Pods that have ended, or have no address yet, are
+ * not kept.
+ */
 export function storedPolicyPod({ metadata, spec, status }: V1Pod): V1Pod | undefined {
   const ips = status?.podIPs ?? (status?.podIP === undefined ? [] : [{ ip: status.podIP }]);
   if (ips.length === 0 || status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined;

@@ -50,11 +50,13 @@ interface Slot {
 }
 
 /**
- * Worker processes that share the gateway's port (SO_REUSEPORT), seen as one. One that ends is replaced after a growing delay; what it has counted is kept, so counters never go backwards. One that has
- * hung is killed and replaced.
+ * Worker processes that share the gateway's port (SO_REUSEPORT), seen as one. One that ends is replaced after
+ * a growing delay; what it has counted is kept, so counters never go backwards. One that has hung is killed
+ * and replaced.
  *
- * The gateway is ready when at least one worker is: the kernel gives connections only to workers that listen, and a worker listens only when it is ready. Were all demanded, the crash of one would take
- * the whole cluster's exports away.
+ * The gateway is ready when at least one worker is: the kernel gives connections only to workers that listen,
+ * and a worker listens only when it is ready. Were all demanded, the crash of one would take the whole
+ * cluster's exports away.
  */
 export class Workers implements GatewayAdminView {
   readonly #options: WorkersOptions;
@@ -87,7 +89,11 @@ export class Workers implements GatewayAdminView {
     return { ready, wanted: this.#slots.length, restarts: this.#restarts };
   }
 
-  /** Starts the first worker alone, so that what is wrong with the configuration is said once, then the others. @throws LinkspanError WORKER_FAILED */
+  /**
+   * Starts the first worker alone, so that what is wrong with the configuration is said once, then the
+   * others.
+   * @throws LinkspanError WORKER_FAILED
+   */
   async start(): Promise<void> {
     const [first, ...others] = this.#slots;
     if (first === undefined) return;
@@ -126,7 +132,10 @@ export class Workers implements GatewayAdminView {
     late.cancel();
   }
 
-  /** Shared by all who ask at the same time: a flood of questions at the admin port must not become one at the workers. */
+  /**
+   * Shared by all who ask at the same time: a flood of questions at the admin port must not become one at the
+   * workers.
+   */
   ready(): Promise<Health> {
     this.#asking.ready ??= this.#askReady().finally(() => delete this.#asking.ready);
     return this.#asking.ready;

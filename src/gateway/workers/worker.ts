@@ -82,7 +82,10 @@ export interface ParentLine {
   close(): Promise<void>;
 }
 
-/** Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and it would go on holding the port. */
+/**
+ * Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and
+ * it would go on holding the port.
+ */
 export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
   const orphaned = () => process.exit(1);
   process.on('disconnect', orphaned);

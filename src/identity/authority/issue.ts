@@ -41,7 +41,10 @@ export interface Authority {
   readonly cert: string;
   /** PEM of its PKCS#8 private key. */
   readonly key: string;
-  /** PEM of what a leaf has to carry besides itself: this certificate and those above it, without the anchor. Empty for an anchor. */
+  /**
+   * PEM of what a leaf has to carry besides itself: this certificate and those above it, without the anchor.
+   * Empty for an anchor.
+   */
   readonly chain: string;
   /** PEM bundle of the trust anchors. */
   readonly ca: string;
@@ -50,13 +53,21 @@ export interface Authority {
 }
 
 export interface AuthorityOptions {
-  /** Common name; default `root.linkerd.<trust domain>` or `identity.linkerd.<trust domain>`, as Linkerd's documentation makes them. */
+  /**
+   * Common name; default `root.linkerd.<trust domain>` or `identity.linkerd.<trust domain>`, as Linkerd's
+   * documentation makes them.
+   */
   readonly name?: string;
   /** Default `cluster.local`. */
   readonly trustDomain?: string;
-  /** Whether it, and what it signs, may name identities of the trust domain and below only (nameConstraints, critical); default false. */
+  /**
+   * Whether it, and what it signs, may name identities of the trust domain and below only (nameConstraints,
+   * critical); default false.
+   */
   readonly constrained?: boolean;
-  /** Milliseconds from now, cut to the signer's own end; default 10 years for an anchor, 1 year for an issuer. */
+  /**
+   * Milliseconds from now, cut to the signer's own end; default 10 years for an anchor, 1 year for an issuer.
+   */
   readonly lifetimeMs?: number;
   readonly clock?: Clock;
 }
@@ -80,7 +91,9 @@ const DAY_MS = 86_400_000;
 const DEFAULT_LIFETIME_MS = { anchor: 3650 * DAY_MS, issuer: 365 * DAY_MS, leaf: DAY_MS } as const;
 const MAX_LIFETIME_MS = 100 * 365 * DAY_MS;
 
-/** A self-signed trust anchor (P-256, path length 1), fit for `linkerd install --identity-trust-anchors-file`. */
+/**
+ * A self-signed trust anchor (P-256, path length 1), fit for `linkerd install --identity-trust-anchors-file`.
+ */
 export async function createAnchor(options: AuthorityOptions = {}): Promise<Authority> {
   const keys = await generateKeys();
   const times = validity('anchor', options);
@@ -130,8 +143,8 @@ export async function createIssuer(anchor: Authority, options: AuthorityOptions 
 }
 
 /**
- * A leaf certificate for both ends of a connection. Without `publicKey` a new key pair is made and the result is a whole identity;
- * with it the key stays where it is.
+ * A leaf certificate for both ends of a connection. Without `publicKey` a new key pair is made and the result
+ * is a whole identity; with it the key stays where it is.
  * @throws LinkspanError CONFIG_INVALID for a name that is no identity, IDENTITY_EXPIRED when the issuer has
  */
 export function issueLeaf(issuer: Authority, options: LeafOptions): Promise<Identity>;
@@ -172,7 +185,8 @@ export interface AuthorityFiles {
 }
 
 /**
- * An authority from files: an anchor, or an issuer with its certificate (and any intermediates behind it) and the trust bundle.
+ * An authority from files: an anchor, or an issuer with its certificate (and any intermediates behind it) and
+ * the trust bundle.
  * @throws LinkspanError IDENTITY_INVALID, IDENTITY_KEY_MISMATCH
  */
 export function parseAuthority(files: AuthorityFiles): Authority {
@@ -222,7 +236,10 @@ async function sign(signer: Authority, request: ToSign): Promise<{ cert: string;
   return { cert: pemOf(certificate), notAfter: request.times.notAfter.getTime() };
 }
 
-/** An authority of path length 0 may sign leaves only: what it signed as an issuer would be refused by everyone. */
+/**
+ * An authority of path length 0 may sign leaves only: what it signed as an issuer would be refused by
+ * everyone.
+ */
 function requireRoomBelow(anchor: Authority): void {
   const limits = new X509Certificate(anchor.cert).getExtension(BasicConstraintsExtension);
   if (limits?.pathLength !== 0) return;
@@ -261,7 +278,10 @@ function requirePermitted(issuer: Authority, identity: string): void {
   }
 }
 
-/** The SAN is critical because the subject is empty (RFC 5280 section 4.2.1.6); an identity may be longer than a common name's 64. */
+/**
+ * The SAN is critical because the subject is empty (RFC 5280 section 4.2.1.6); an identity may be longer than
+ * a common name's 64.
+ */
 function leafUse(
   kind: 'dns' | 'uri',
   identity: string,
@@ -283,7 +303,10 @@ interface Validity {
   readonly notAfter: Date;
 }
 
-/** From a little before now to `lifetimeMs` from now, but not beyond the signer: what outlives its issuer is refused anyway. */
+/**
+ * From a little before now to `lifetimeMs` from now, but not beyond the signer: what outlives its issuer is
+ * refused anyway.
+ */
 function validity(
   kind: keyof typeof DEFAULT_LIFETIME_MS,
   options: { lifetimeMs?: number; clock?: Clock },

@@ -32,8 +32,9 @@ export interface IssuerSource {
 }
 
 /**
- * The issuer in a directory: `tls.crt` (its certificate and what stands between it and the anchor), `tls.key` (ECDSA P-256 or RSA) and `ca.crt` (the trust bundle), as cert-manager keeps
- * them; watched. A bad set leaves the last good one in use until that expires, with one coded line in the log.
+ * The issuer in a directory: `tls.crt` (its certificate and what stands between it and the anchor), `tls.key`
+ * (ECDSA P-256 or RSA) and `ca.crt` (the trust bundle), as cert-manager keeps them; watched. A bad set leaves
+ * the last good one in use until that expires, with one coded line in the log.
  */
 export async function openIssuerDir(options: {
   readonly dir: string;
@@ -148,7 +149,8 @@ async function loadIssuer(
 }
 
 /**
- * An issuer whose key is that of its certificate, whose certificate is valid now and leads to one of the trust anchors, and which may name identities of the trust domain.
+ * An issuer whose key is that of its certificate, whose certificate is valid now and leads to one of the
+ * trust anchors, and which may name identities of the trust domain.
  * @throws LinkspanError IDENTITY_…
  */
 export async function verifiedIssuer(

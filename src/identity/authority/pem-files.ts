@@ -46,8 +46,8 @@ export function identityFiles(identity: Identity): PemFile[] {
 }
 
 /**
- * Writes files into a directory, which is made if need be; each appears whole or not at all. A file that already has the same
- * content is left alone; nothing is written when any other file is in the way.
+ * Writes files into a directory, which is made if need be; each appears whole or not at all. A file that
+ * already has the same content is left alone; nothing is written when any other file is in the way.
  * @returns paths of all files, in the order given
  * @throws LinkspanError FILE_EXISTS (unless `force`), FILE_NOT_WRITTEN
  */

@@ -1,8 +1,9 @@
 import forge from 'node-forge';
 
 /**
- * Reading of ASN.1 as programs of many makers write it: PKCS#12 files may be BER (indefinite lengths, octet strings in pieces), which
- * the strict reader of certificates (`../x509/der.ts`) refuses with reason. What is not there throws `Asn1Error`; the caller knows the file.
+ * Reading of ASN.1 as programs of many makers write it: PKCS#12 files may be BER (indefinite lengths, octet
+ * strings in pieces), which the strict reader of certificates (`../x509/der.ts`) refuses with reason. What is
+ * not there throws `Asn1Error`; the caller knows the file.
  */
 export class Asn1Error extends Error {
   override readonly name = 'Asn1Error';

@@ -8,7 +8,9 @@ import { decrypt, type Password, Rounds } from './password-based.ts';
 import { passwordMissing } from './pkcs12.ts';
 
 const ENCRYPTED = 'ENCRYPTED PRIVATE KEY';
-/** Header of OpenSSL's own encryption of PEM (RFC 1421 section 4.6.1.1, as `openssl rsa -aes256` writes it). */
+/**
+ * Header of OpenSSL's own encryption of PEM (RFC 1421 section 4.6.1.1, as `openssl rsa -aes256` writes it).
+ */
 const PROC_TYPE = '\nProc-Type: 4,ENCRYPTED';
 
 /** What the traditional form was encrypted with: by node:crypto, for keys of both kinds, */
@@ -17,7 +19,8 @@ const BY_OPENSSL = new Set(['AES-128-CBC', 'AES-192-CBC', 'AES-256-CBC', 'DES-ED
 const BY_NODE_FORGE = new Set(['DES-CBC', 'RC2-40-CBC', 'RC2-64-CBC', 'RC2-128-CBC']);
 
 /**
- * A private key from PEM, encrypted or not: PKCS#8 (`ENCRYPTED PRIVATE KEY`) and OpenSSL's traditional form (`Proc-Type: 4,ENCRYPTED`).
+ * A private key from PEM, encrypted or not: PKCS#8 (`ENCRYPTED PRIVATE KEY`) and OpenSSL's traditional form
+ * (`Proc-Type: 4,ENCRYPTED`).
  * @param where the file, for messages
  * @throws LinkspanError IDENTITY_PASSWORD_MISSING, IDENTITY_PASSWORD_WRONG, IDENTITY_CONTAINER_INVALID,
  * IDENTITY_CONTAINER_UNSUPPORTED, IDENTITY_INVALID

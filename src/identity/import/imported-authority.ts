@@ -11,7 +11,10 @@ export type AuthorityKind = 'anchor' | 'issuer';
 export interface ImportOptions {
   /** The file that keys and certificates come from, for messages. */
   readonly where: string;
-  /** Trust bundle (PEM) that the authority leads to; default: the self-signed certificate at the end of its chain. */
+  /**
+   * Trust bundle (PEM) that the authority leads to; default: the self-signed certificate at the end of its
+   * chain.
+   */
   readonly bundle?: { readonly path: string; readonly text: string };
   /** Default: an anchor where it is self-signed, an issuer where it is not. */
   readonly as?: AuthorityKind;
@@ -28,14 +31,17 @@ export interface ImportedAuthority {
 
 /** Longest chain that is followed. */
 const MAX_CHAIN = 8;
-/** Digests of signatures that TLS libraries refuse above a leaf, as OpenSSL's names of algorithms hold them. */
+/**
+ * Digests of signatures that TLS libraries refuse above a leaf, as OpenSSL's names of algorithms hold them.
+ */
 const BROKEN_DIGESTS = ['sha1', 'md5', 'md4', 'md2'];
 
 /**
- * The authority among keys and certificates, and its chain: which certificate is its own is told by the key, what stands above it by
- * signatures, never by order or names. What it gives is verified as what `linkspan identity anchor` and `issuer` make.
- * @throws LinkspanError IDENTITY_INVALID, IDENTITY_KEY_MISMATCH, IDENTITY_AMBIGUOUS, IDENTITY_UNTRUSTED, IDENTITY_EXPIRED,
- * IDENTITY_NOT_YET_VALID
+ * The authority among keys and certificates, and its chain: which certificate is its own is told by the key,
+ * what stands above it by signatures, never by order or names. What it gives is verified as what
+ * `linkspan identity anchor` and `issuer` make.
+ * @throws LinkspanError IDENTITY_INVALID, IDENTITY_KEY_MISMATCH, IDENTITY_AMBIGUOUS, IDENTITY_UNTRUSTED,
+ * IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID
  */
 export async function importedAuthority(
   material: KeyMaterial,
@@ -106,7 +112,10 @@ function pairsOf({ keys, certificates }: KeyMaterial, where: string): Pair[] {
   );
 }
 
-/** Without what is in the list a second time, as files have it that were made from a key, its certificate and a whole chain. */
+/**
+ * Without what is in the list a second time, as files have it that were made from a key, its certificate and
+ * a whole chain.
+ */
 function distinct(certificates: KeyMaterial['certificates']): KeyMaterial['certificates'] {
   return certificates.filter(
     ({ x509 }, index) => certificates.findIndex((other) => other.x509.raw.equals(x509.raw)) === index,
@@ -136,7 +145,10 @@ function ownPair(pairs: readonly Pair[], { where, as }: ImportOptions): Pair {
   throw new LinkspanError('IDENTITY_AMBIGUOUS', text);
 }
 
-/** From an issuer up: what stands between it and a certificate of the bundle, or the self-signed one at the end, where it is found. */
+/**
+ * From an issuer up: what stands between it and a certificate of the bundle, or the self-signed one at the
+ * end, where it is found.
+ */
 function chainOf(
   own: Certificate,
   all: readonly Certificate[],

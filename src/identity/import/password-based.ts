@@ -4,15 +4,18 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { Asn1Error, child, children, identifier, natural, type Node, octets } from './asn1.ts';
 
 /**
- * Rounds of key derivation that are done for one file, all its keys and certificates together: a million takes a few seconds, OpenSSL
- * writes 2,048 a piece, OWASP advises 600,000.
+ * Rounds of key derivation that are done for one file, all its keys and certificates together: a million
+ * takes a few seconds, OpenSSL writes 2,048 a piece, OWASP advises 600,000.
  */
 export const MAX_ROUNDS = 2_000_000;
 
 /** A password as text, or `undefined` for none at all, which PKCS#12 tells from the empty one. */
 export type Password = string | undefined;
 
-/** What has been done for a file, so that one that asks for more than anybody waits for is refused before it is begun. */
+/**
+ * What has been done for a file, so that one that asks for more than anybody waits for is refused before it
+ * is begun.
+ */
 export class Rounds {
   readonly where: string;
   #left = MAX_ROUNDS;
@@ -112,7 +115,10 @@ function legacyCipher(scheme: string, parameters: Node, password: Password): for
   }
 }
 
-/** By node:crypto: node-forge derives the key thirty times slower, and takes passwords of one byte a character only. */
+/**
+ * By node:crypto: node-forge derives the key thirty times slower, and takes passwords of one byte a character
+ * only.
+ */
 function decryptPbes2(
   parameters: Node,
   data: Buffer,

@@ -15,10 +15,15 @@ import { decrypt, macAgrees, type Password, Rounds } from './password-based.ts';
 
 /** Longest file that is read, bytes: a key and a chain of certificates take 10 KiB. */
 export const MAX_CONTAINER = 1024 * 1024;
-/** Keys and certificates of a file: nobody's authority has more, and each has to be compared with the others. */
+/**
+ * Keys and certificates of a file: nobody's authority has more, and each has to be compared with the others.
+ */
 const MAX_KEPT = 64;
 
-/** Private keys and certificates, and which of them the file's maker says belong together (attribute localKeyID, in hex). */
+/**
+ * Private keys and certificates, and which of them the file's maker says belong together (attribute
+ * localKeyID, in hex).
+ */
 export interface KeyMaterial {
   readonly keys: readonly { readonly key: KeyObject; readonly id: string | undefined }[];
   readonly certificates: readonly { readonly x509: X509Certificate; readonly id: string | undefined }[];
@@ -36,8 +41,8 @@ const CERTIFICATE_BAG = `${BAG}3`;
 const NESTED_BAG = `${BAG}6`;
 
 /**
- * Reads a PKCS#12 file (.p12, .pfx; RFC 7292). Without `password` it is opened as one with an empty password or none: files without
- * keys to hide are made so.
+ * Reads a PKCS#12 file (.p12, .pfx; RFC 7292). Without `password` it is opened as one with an empty password
+ * or none: files without keys to hide are made so.
  * @param where the file, for messages
  * @throws LinkspanError IDENTITY_PASSWORD_MISSING, IDENTITY_PASSWORD_WRONG, IDENTITY_CONTAINER_INVALID,
  * IDENTITY_CONTAINER_UNSUPPORTED

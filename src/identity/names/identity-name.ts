@@ -18,8 +18,10 @@ const SUBDOMAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-
 const SPIFFE = /^spiffe:\/\/[a-z0-9._-]{1,255}(?:\/[A-Za-z0-9._-]+)+$/;
 
 /**
- * Linkerd's name of a workload: `<sa>.<ns>.serviceaccount.identity.<control-ns>.<trust-domain>` (linkerd2 pkg/identity).
- * @throws LinkspanError CONFIG_INVALID when a part is no Kubernetes name or the whole is longer than a DNS name may be
+ * Linkerd's name of a workload: `<sa>.<ns>.serviceaccount.identity.<control-ns>.<trust-domain>` (linkerd2
+ * pkg/identity).
+ * @throws LinkspanError CONFIG_INVALID when a part is no Kubernetes name or the whole is longer than a DNS
+ * name may be
  */
 export function identityName(workload: WorkloadName): string {
   const control = workload.controlNamespace ?? DEFAULT_LINKERD_NAMESPACE;
@@ -57,7 +59,10 @@ function requireForm(what: string, value: string, form: RegExp): void {
 
 const USERNAME = /^system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)$/;
 
-/** The service account behind a Kubernetes user name or a token's subject, `system:serviceaccount:<ns>:<name>`; undefined for anybody else. */
+/**
+ * The service account behind a Kubernetes user name or a token's subject,
+ * `system:serviceaccount:<ns>:<name>`; undefined for anybody else.
+ */
 export function serviceAccountOf(
   username: string,
 ): { readonly namespace: string; readonly serviceAccount: string } | undefined {

@@ -6,7 +6,10 @@ export interface MeshName {
 
 const MARKER = '.serviceaccount.identity.';
 
-/** Reads an identity of Linkerd's form, `<account>.<namespace>.serviceaccount.identity.<control namespace>.<trust domain>`; undefined for any other name. */
+/**
+ * Reads an identity of Linkerd's form, `<account>.<namespace>.serviceaccount.identity.<control
+ * namespace>.<trust domain>`; undefined for any other name.
+ */
 export function meshNameOf(identity: string): MeshName | undefined {
   const end = identity.length;
   // The last marker that has both behind it.
@@ -40,13 +43,19 @@ function endOf(text: string, ...marks: readonly string[]): number {
   }, text.length);
 }
 
-/** The trust domain that an identity says: in Linkerd's form, or as the host of its URI (SPIFFE); undefined where it says none. Pure. */
+/**
+ * The trust domain that an identity says: in Linkerd's form, or as the host of its URI (SPIFFE); undefined
+ * where it says none. Pure.
+ */
 export function trustDomainOf(identity: string): string | undefined {
   const host = hostOf(identity);
   return host === undefined ? meshNameOf(identity)?.trustDomain : host || undefined;
 }
 
-/** Whether an identity is of a trust domain: it says so in Linkerd's form or as SPIFFE ID, or is another name below it. Pure. */
+/**
+ * Whether an identity is of a trust domain: it says so in Linkerd's form or as SPIFFE ID, or is another name
+ * below it. Pure.
+ */
 export function isOfTrustDomain(identity: string, domain: string): boolean {
   const wanted = domain.toLowerCase();
   if (/^spiffe:\/\//i.test(identity)) return hostOf(identity) === wanted;
@@ -55,7 +64,10 @@ export function isOfTrustDomain(identity: string, domain: string): boolean {
   return said === undefined ? identity.toLowerCase().endsWith(`.${wanted}`) : said === wanted;
 }
 
-/** Whether an identity is of a domain or of one below it: what an anchor that is bound to the domain may vouch for. Pure. */
+/**
+ * Whether an identity is of a domain or of one below it: what an anchor that is bound to the domain may vouch
+ * for. Pure.
+ */
 export function isBelowDomain(identity: string, domain: string): boolean {
   const at = trustDomainOf(identity) ?? identity.toLowerCase();
   const wanted = domain.toLowerCase();
@@ -63,7 +75,9 @@ export function isBelowDomain(identity: string, domain: string): boolean {
 }
 
 /**
- * The trust domains whose identities may come in: the gateway's own, by its name, and those that were named. Undefined = whoever the trust anchors vouch for, which is so where the gateway's name says no domain and none was named. Pure.
+ * The trust domains whose identities may come in: the gateway's own, by its name, and those that were named.
+ * Undefined = whoever the trust anchors vouch for, which is so where the gateway's name says no domain and
+ * none was named. Pure.
  * @param own the gateway's identity
  */
 export function trustDomains(own: string, named: readonly string[]): readonly string[] | undefined {
@@ -73,7 +87,8 @@ export function trustDomains(own: string, named: readonly string[]): readonly st
 }
 
 /**
- * The trust domain of a cluster: the shared one, or with a name of its own one below it. The same in the chart (`linkspan.trustDomain`).
+ * The trust domain of a cluster: the shared one, or with a name of its own one below it. The same in the
+ * chart (`linkspan.trustDomain`).
  * @param shared the domain of clusters that have no name of their own
  */
 export function clusterTrustDomain(shared: string, cluster: string | undefined): string {

@@ -56,15 +56,21 @@ export type SignerVerdict =
     }
   | { readonly allowed: false; readonly reason: DenialReason; readonly message: string };
 
-/** Life of a certificate when none is asked for, and the shortest that may be asked for; Kubernetes itself takes nothing below ten minutes. */
+/**
+ * Life of a certificate when none is asked for, and the shortest that may be asked for; Kubernetes itself
+ * takes nothing below ten minutes.
+ */
 const DEFAULT_SECONDS = 24 * 3600;
 const MIN_SECONDS = 600;
-/** Nothing revokes a leaf but the end of its life, so the operator says how long that may be, not who asks. */
+/**
+ * Nothing revokes a leaf but the end of its life, so the operator says how long that may be, not who asks.
+ */
 const DEFAULT_MAX_MS = 24 * 3_600_000;
 
 /**
- * May the requester be who the certificate would say? Only its own service account's identity, and nothing else in the certificate: the rules of Linkerd's identity service
- * (linkerd2 pkg/identity, `checkCSR`) with the account taken from Kubernetes' word instead of a token. Pure.
+ * May the requester be who the certificate would say? Only its own service account's identity, and nothing
+ * else in the certificate: the rules of Linkerd's identity service (linkerd2 pkg/identity, `checkCSR`) with
+ * the account taken from Kubernetes' word instead of a token. Pure.
  */
 export function signerVerdict(facts: CsrFacts, rules: SignerRules): SignerVerdict {
   const identity = identityOfRequester(facts.username, rules);

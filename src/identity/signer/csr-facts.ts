@@ -35,7 +35,8 @@ function derOf(text: string): Buffer<ArrayBuffer> {
   const base64 = BLOCK.exec(text)?.[1];
   if (base64 === undefined) throw new Error('not one PEM block');
   const der = Buffer.from(base64, 'base64');
-  // The library takes bytes behind the request, and lengths that are wrong by a little, for what they might have meant.
+  // The library takes bytes behind the request, and lengths that are wrong by a little, for what they might
+  // have meant.
   const whole = readElement(der, 0, der.length);
   if (whole?.end !== der.length || readElements(der, whole.start, whole.end)?.length !== 3) {
     throw new Error('not one DER element of three parts');

@@ -35,8 +35,8 @@ const BACKOFF = { minMs: 500, maxMs: 30_000 };
 const CONCURRENCY = 4;
 
 /**
- * What is to be done, from what stands in the request already. A request that somebody approved by hand although it may not be is never signed: approval cannot be taken
- * back, so it fails.
+ * What is to be done, from what stands in the request already. A request that somebody approved by hand
+ * although it may not be is never signed: approval cannot be taken back, so it fails.
  */
 export function signerStep(csr: Csr, allowed: boolean): SignerStep {
   const has = (type: string) => csr.status?.conditions?.some((condition) => condition.type === type) === true;
@@ -47,8 +47,10 @@ export function signerStep(csr: Csr, allowed: boolean): SignerStep {
 }
 
 /**
- * Signs the CertificateSigningRequests of signer `linkspan.dev/workload` whose requester may be who they ask to be, and denies the others. Any number of replicas may
- * run: each write names the version that was decided on, so that of two only one comes through, and the other sees its work. Requests of other signers are not even read.
+ * Signs the CertificateSigningRequests of signer `linkspan.dev/workload` whose requester may be who they ask
+ * to be, and denies the others. Any number of replicas may run: each write names the version that was decided
+ * on, so that of two only one comes through, and the other sees its work. Requests of other signers are not
+ * even read.
  */
 export class Signer {
   /** Certificates issued, and requests denied by reason, since the start. */

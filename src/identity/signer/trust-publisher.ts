@@ -23,12 +23,17 @@ export interface TrustPublisherOptions {
 
 const BACKOFF = { minMs: 500, maxMs: 30_000 };
 /**
- * How long a bundle that somebody else wrote stays before it is put right. In the middle of a rotation replicas see their new files up to two minutes apart, and must not
- * write against each other in a tight loop.
+ * How long a bundle that somebody else wrote stays before it is put right. In the middle of a rotation
+ * replicas see their new files up to two minutes apart, and must not write against each other in a tight
+ * loop.
  */
 const DRIFT_MS = 30_000;
 
-/** Keeps the issuer's trust bundle, and which trust domain it is for, in the ConfigMap `linkspan-trust`, from where people take it to other clusters: written when the issuer changes, at once when it is missing, and after a while when it was altered. */
+/**
+ * Keeps the issuer's trust bundle, and which trust domain it is for, in the ConfigMap `linkspan-trust`, from
+ * where people take it to other clusters: written when the issuer changes, at once when it is missing, and
+ * after a while when it was altered.
+ */
 export class TrustPublisher {
   readonly #options: TrustPublisherOptions;
   readonly #queue: WorkQueue;

@@ -11,7 +11,10 @@ import { pem } from '../x509/keys.ts';
 import type { IssuedLeaf, LeafIssuer, LeafRequest } from './requested-identity.ts';
 
 export interface CsrIssuerOptions {
-  /** Of the cluster whose controller signs, as the service account whose identity it is. Closed with the issuer. */
+  /**
+   * Of the cluster whose controller signs, as the service account whose identity it is. Closed with the
+   * issuer.
+   */
   readonly client: KubeClient;
   readonly controlNamespace: string;
   readonly trustDomain: string;
@@ -137,7 +140,10 @@ class CsrIssuer implements LeafIssuer {
     }
   }
 
-  /** Best effort, and not asked for again by an account that may not: the cluster deletes old requests by itself after an hour (kube-controller-manager, csrcleaner). */
+  /**
+   * Best effort, and not asked for again by an account that may not: the cluster deletes old requests by
+   * itself after an hour (kube-controller-manager, csrcleaner).
+   */
   async #delete(name: string, signal: AbortSignal): Promise<void> {
     const { client, log } = this.#options;
     if (this.#mayNotDelete) return;

@@ -10,7 +10,10 @@ import { identityIn, isIdentity } from '../x509/peer-certificate.ts';
 
 export interface UnaryCall {
   readonly address: SocketAddress;
-  /** Whom the server must prove to be, and by which anchors; undefined = plain text, which is for loopback only. */
+  /**
+   * Whom the server must prove to be, and by which anchors; undefined = plain text, which is for loopback
+   * only.
+   */
   readonly server: { readonly identity: string; readonly anchors: string } | undefined;
   /** `/package.Service/Method` */
   readonly path: string;
@@ -28,10 +31,12 @@ const MAX_ANSWER = 1 << 20;
 const FRAME_HEAD = 5;
 
 /**
- * One gRPC call on a connection of its own, as Linkerd's proxy makes it: TLS 1.3 without ALPN, SNI = the server's identity, verified by chain and identity, HTTP/2 with prior
- * knowledge. This is the only call of its kind and comes a few times a day; a gRPC library would be the larger part of the program (ADR 0014).
+ * One gRPC call on a connection of its own, as Linkerd's proxy makes it: TLS 1.3 without ALPN, SNI = the
+ * server's identity, verified by chain and identity, HTTP/2 with prior knowledge. This is the only call of
+ * its kind and comes a few times a day; a gRPC library would be the larger part of the program (ADR 0014).
  * @returns the answer's message
- * @throws LinkspanError IDENTITY_SERVICE_UNREACHABLE, IDENTITY_SERVICE_REFUSED (with `grpcStatus`), IDENTITY_SERVICE_GARBLED
+ * @throws LinkspanError IDENTITY_SERVICE_UNREACHABLE, IDENTITY_SERVICE_REFUSED (with `grpcStatus`),
+ * IDENTITY_SERVICE_GARBLED
  */
 export async function callUnary(call: UnaryCall): Promise<Buffer> {
   const { clock, timeoutMs = TIMEOUT_MS } = call;
@@ -77,7 +82,8 @@ function open({ address, server }: UnaryCall): Socket {
 }
 
 /**
- * The connection as bytes, whatever is below: Bun's http2 refuses a TLS socket that has negotiated no ALPN, and Linkerd's inbound proxy negotiates none on this port.
+ * The connection as bytes, whatever is below: Bun's http2 refuses a TLS socket that has negotiated no ALPN,
+ * and Linkerd's inbound proxy negotiates none on this port.
  */
 function withoutTls(socket: Socket): Duplex {
   const bytes = new Duplex({

@@ -24,8 +24,9 @@ export interface IdentityDirOptions {
 }
 
 /**
- * Reads and watches the identity in a directory. A set is taken only when all of it is good; a bad or missing one leaves the last
- * good one in use, with one coded line in the log and in `ready.reason`. Never fails: what is missing now is picked up when it appears.
+ * Reads and watches the identity in a directory. A set is taken only when all of it is good; a bad or missing
+ * one leaves the last good one in use, with one coded line in the log and in `ready.reason`. Never fails:
+ * what is missing now is picked up when it appears.
  */
 export async function openIdentityDir(options: IdentityDirOptions): Promise<IdentitySource> {
   const source = new IdentityDir(options);

@@ -14,7 +14,10 @@ export interface IdentityStateOptions {
   readonly failed: 'the new one was refused' | 'renewal failed';
 }
 
-/** The last good identity, why there is no newer one, and who wants to know. Every source of identities keeps one; a bad set never replaces a good one. */
+/**
+ * The last good identity, why there is no newer one, and who wants to know. Every source of identities keeps
+ * one; a bad set never replaces a good one.
+ */
 export class IdentityState {
   readonly #options: IdentityStateOptions;
   readonly #listeners = new Set<() => void>();

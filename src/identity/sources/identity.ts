@@ -8,7 +8,10 @@ export interface BoundAnchors {
   readonly pem: string;
 }
 
-/** A workload's identity: what it presents in an mTLS handshake and whom it trusts. Always consistent: verified as one set. */
+/**
+ * A workload's identity: what it presents in an mTLS handshake and whom it trusts. Always consistent:
+ * verified as one set.
+ */
 export interface Identity {
   /** First DNS or URI SAN of the leaf; what the peer sees. */
   readonly name: string;
@@ -26,11 +29,16 @@ export interface Identity {
 
 /** Where a process gets its identity from. A new leaf or a new trust bundle arrives without a restart. */
 export interface IdentitySource {
-  /** The last good identity; undefined until there has been one. Never half of an old and half of a new set. */
+  /**
+   * The last good identity; undefined until there has been one. Never half of an old and half of a new set.
+   */
   current(): Identity | undefined;
   /** Calls `listener` when `current()` or `ready` has changed. Returns the unsubscriber. */
   subscribe(listener: () => void): () => void;
-  /** Not ok while there is no identity or it has expired; otherwise the reason tells of trouble ahead (empty when there is none). */
+  /**
+   * Not ok while there is no identity or it has expired; otherwise the reason tells of trouble ahead (empty
+   * when there is none).
+   */
   readonly ready: Health;
   close(): Promise<void>;
 }

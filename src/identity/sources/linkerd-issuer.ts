@@ -16,7 +16,10 @@ export const DEFAULT_IDENTITY_TOKEN = '/var/run/secrets/tokens/linkerd-identity-
 
 export interface LinkerdIssuerOptions {
   readonly address: SocketAddress;
-  /** Identity that the service must prove; not asked for at a loopback address, which is spoken to in the clear, as Linkerd's proxy does. */
+  /**
+   * Identity that the service must prove; not asked for at a loopback address, which is spoken to in the
+   * clear, as Linkerd's proxy does.
+   */
   readonly serverIdentity: string;
   /** Read anew for each request: kubelet renews it. */
   readonly tokenFile: string;
@@ -83,7 +86,10 @@ async function readToken(file: string): Promise<string> {
   return text;
 }
 
-/** The identity of the service account that a token says it is of; whether that is true is for the identity service to check. */
+/**
+ * The identity of the service account that a token says it is of; whether that is true is for the identity
+ * service to check.
+ */
 function nameIn(token: string, { tokenFile, controlNamespace, trustDomain }: LinkerdIssuerOptions): string {
   let subject: unknown;
   try {

@@ -35,7 +35,8 @@ export interface IdentityParts {
 }
 
 /**
- * An identity verified as one set: it parses, the key belongs to the leaf, the leaf names an identity, and its chain leads to the bundle, all of it valid at `now`.
+ * An identity verified as one set: it parses, the key belongs to the leaf, the leaf names an identity, and
+ * its chain leads to the bundle, all of it valid at `now`.
  * @throws LinkspanError IDENTITY_…
  */
 export function verifyIdentity({ cert, key, ca }: IdentityParts, now: number): LoadedIdentity {
@@ -57,8 +58,8 @@ export interface IdentityRefusal {
 }
 
 /**
- * What `/ready` says about an identity. Not ok without one and when it has expired; ok with a reason when less than a fifth of its life is left, and while what
- * should replace it is refused.
+ * What `/ready` says about an identity. Not ok without one and when it has expired; ok with a reason when
+ * less than a fifth of its life is left, and while what should replace it is refused.
  * @param loaded the last good set
  * @param failed how the source says that a new set could not be had: `the new one was refused`
  */

@@ -47,13 +47,18 @@ export interface RequestedIdentityOptions {
 }
 
 const RETRY = { minMs: 500, maxMs: 30_000 };
-/** How often the time is looked at while nothing is to be done: a machine that slept has a leaf to renew although no timer has run out. */
+/**
+ * How often the time is looked at while nothing is to be done: a machine that slept has a leaf to renew
+ * although no timer has run out.
+ */
 const LOOK_MS = 15_000;
 
 /**
- * An identity whose key is made here, in memory, and whose certificate is asked for and renewed at 70 % of its life, each time for a new key. What does not verify
- * (chain, name, time) is refused and the old leaf kept. New trust anchors are taken at once when the leaf in use leads to one of them; when it does not, the old set
- * stays until there is a leaf that does, which is asked for at once. Owns, and closes, its issuer and anchors.
+ * An identity whose key is made here, in memory, and whose certificate is asked for and renewed at 70 % of
+ * its life, each time for a new key. What does not verify (chain, name, time) is refused and the old leaf
+ * kept. New trust anchors are taken at once when the leaf in use leads to one of them; when it does not, the
+ * old set stays until there is a leaf that does, which is asked for at once. Owns, and closes, its issuer and
+ * anchors.
  */
 export function openRequestedIdentity(options: RequestedIdentityOptions): IdentitySource {
   const source = new RequestedIdentity(options);

@@ -12,11 +12,16 @@ import { parseCertificates } from '../x509/certificate.ts';
 import { CA_FILE, presentFile } from './identity-dir.ts';
 import type { PemText } from './loaded-identity.ts';
 
-/** Keys of a ConfigMap that may hold the bundle: ours, and that of Linkerd's `linkerd-identity-trust-roots`. */
+/**
+ * Keys of a ConfigMap that may hold the bundle: ours, and that of Linkerd's `linkerd-identity-trust-roots`.
+ */
 const CONFIG_MAP_KEYS = [CA_FILE, 'ca-bundle.crt'] as const;
 const BACKOFF = { minMs: 500, maxMs: 30_000 };
 
-/** Where the trust bundle comes from. A new one arrives without a restart; a bad one never replaces a good one. */
+/**
+ * Where the trust bundle comes from. A new one arrives without a restart; a bad one never replaces a good
+ * one.
+ */
 export interface TrustAnchors {
   /** The last good bundle; undefined until there has been one. */
   current(): PemText | undefined;
@@ -88,7 +93,8 @@ export async function openAnchorsFile(file: string, clock: Clock): Promise<Trust
 }
 
 /**
- * The ConfigMap that a flag's `configmap:<namespace>/<name>` names; undefined where its value is of another form.
+ * The ConfigMap that a flag's `configmap:<namespace>/<name>` names; undefined where its value is of another
+ * form.
  * @param flag for the message
  * @throws LinkspanError CONFIG_INVALID
  */
@@ -111,7 +117,10 @@ export interface AnchorsConfigMapOptions {
   readonly random: Random;
 }
 
-/** A bundle in a ConfigMap (key `ca.crt`, or `ca-bundle.crt` as in Linkerd's), read and watched through the API server. Starts at once. */
+/**
+ * A bundle in a ConfigMap (key `ca.crt`, or `ca-bundle.crt` as in Linkerd's), read and watched through the
+ * API server. Starts at once.
+ */
 export function openAnchorsConfigMap(options: AnchorsConfigMapOptions): TrustAnchors {
   const bundle = new Bundle();
   const following = followConfigMap(options, (read) => bundle.set(() => bundleOf(read(), options.ref)));

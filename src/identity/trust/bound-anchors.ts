@@ -21,7 +21,9 @@ export interface BoundAnchorsSource {
   current(): readonly BoundAnchors[];
   /** What cannot be read; empty when all is well. */
   readonly problem: string;
-  /** Whether it is known what there is; a source that has not been read yet may hold anchors of any domain. */
+  /**
+   * Whether it is known what there is; a source that has not been read yet may hold anchors of any domain.
+   */
   readonly known: boolean;
   subscribe(listener: () => void): () => void;
   close(): Promise<void>;
@@ -31,7 +33,8 @@ export interface BoundAnchorsSource {
 export const ANCHORS_KEY_ENDING = '.crt';
 
 /**
- * The anchors of one domain in a PEM file, watched. While it has never been readable nobody may name the domain.
+ * The anchors of one domain in a PEM file, watched. While it has never been readable nobody may name the
+ * domain.
  * @throws LinkspanError CONFIG_INVALID when the domain is no DNS name
  */
 export async function openBoundFile(
@@ -51,7 +54,10 @@ export async function openBoundFile(
   };
 }
 
-/** The anchors in a ConfigMap, a key for each domain (`<domain>.crt`), watched through the API server. One that is not there holds none. */
+/**
+ * The anchors in a ConfigMap, a key for each domain (`<domain>.crt`), watched through the API server. One
+ * that is not there holds none.
+ */
 export function openBoundConfigMap(options: AnchorsConfigMapOptions): BoundAnchorsSource {
   const where = `ConfigMap ${keyOf(options.ref)}`;
   const listeners = new Set<() => void>();
@@ -88,7 +94,10 @@ export function openBoundConfigMap(options: AnchorsConfigMapOptions): BoundAncho
   };
 }
 
-/** What stands in a ConfigMap; a key that does not parse keeps what it held before, so that a slip cuts nobody off. */
+/**
+ * What stands in a ConfigMap; a key that does not parse keeps what it held before, so that a slip cuts nobody
+ * off.
+ */
 function anchorsIn(
   found: V1ConfigMap | undefined,
   where: string,
@@ -115,7 +124,10 @@ function anchorsIn(
   return { current, problem: problems.join('; ') };
 }
 
-/** An identity whose trust is its own anchors and those that are bound to other domains. Owns, and closes, all of them. */
+/**
+ * An identity whose trust is its own anchors and those that are bound to other domains. Owns, and closes, all
+ * of them.
+ */
 export function withBoundAnchors(
   base: IdentitySource,
   sources: readonly BoundAnchorsSource[],
@@ -196,7 +208,10 @@ class BoundIdentity implements IdentitySource {
     tellAll('listeners of an identity', this.#listeners);
   }
 
-  /** Nothing is believed before all bindings are known: an anchor of our own could vouch for a domain that is bound to others. */
+  /**
+   * Nothing is believed before all bindings are known: an anchor of our own could vouch for a domain that is
+   * bound to others.
+   */
   #merge(): void {
     const base = this.#base.current();
     if (base === undefined || this.#sources.some(({ known }) => !known)) return;

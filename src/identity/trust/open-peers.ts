@@ -9,18 +9,24 @@ import { lostTrust, trustOf } from './trust.ts';
 
 /** How connections end that nobody has ended. */
 export interface ConnectionAge {
-  /** Age at which a connection is asked to take nothing new, milliseconds, give or take a tenth; 0 = never. */
+  /**
+   * Age at which a connection is asked to take nothing new, milliseconds, give or take a tenth; 0 = never.
+   */
   readonly maxAgeMs: number;
   /** Time for what is under way then, milliseconds. */
   readonly graceMs: number;
 }
 
 /**
- * An hour, and a day for what cannot be told or does not end: raw bytes, a download, a stream. A day is the life of a leaf certificate: no connection rests longer than that on what its peer has proven.
+ * An hour, and a day for what cannot be told or does not end: raw bytes, a download, a stream. A day is the
+ * life of a leaf certificate: no connection rests longer than that on what its peer has proven.
  */
 export const DEFAULT_CONNECTION_AGE: ConnectionAge = { maxAgeMs: 3_600_000, graceMs: 86_400_000 };
 
-/** Time for what is under way on a connection whose peer is not trusted any more. With the time for looking through all connections it stays below ten seconds. */
+/**
+ * Time for what is under way on a connection whose peer is not trusted any more. With the time for looking
+ * through all connections it stays below ten seconds.
+ */
 export const DISTRUST_GRACE_MS = 5000;
 /** Connections whose chains are looked at in one turn of the event loop. */
 const BATCH = 32;
@@ -59,8 +65,9 @@ export interface OpenPeersOptions {
 }
 
 /**
- * Connections whose peers have proven who they are. They end when what they rest on is gone: the trust anchors have changed and no longer vouch for the peer (gently, and within ten seconds), or the
- * connection has grown old (gently, and in the end for good).
+ * Connections whose peers have proven who they are. They end when what they rest on is gone: the trust
+ * anchors have changed and no longer vouch for the peer (gently, and within ten seconds), or the connection
+ * has grown old (gently, and in the end for good).
  */
 export class OpenPeers {
   readonly #options: OpenPeersOptions;

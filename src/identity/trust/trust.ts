@@ -15,8 +15,10 @@ const MAX_KEPT = 1000;
 const MAX_CHAIN = 8;
 
 /**
- * Whom the trust anchors may vouch for. Anchors that are bound to a domain vouch for it and for the domains below it that have none of their own; the others, which are our own cluster's, for our own
- * domain and for every domain that no anchor is bound to. So a partner's authority, bound to its domain, can name nobody of ours; and a single bundle for all clusters, as Linkerd has it, goes on working.
+ * Whom the trust anchors may vouch for. Anchors that are bound to a domain vouch for it and for the domains
+ * below it that have none of their own; the others, which are our own cluster's, for our own domain and for
+ * every domain that no anchor is bound to. So a partner's authority, bound to its domain, can name nobody of
+ * ours; and a single bundle for all clusters, as Linkerd has it, goes on working.
  */
 export class Trust {
   readonly #settings: TrustSettings;
@@ -39,7 +41,8 @@ export class Trust {
   }
 
   /**
-   * Why a certificate is not to be believed; undefined = it is. Signatures, validity and name constraints along some way to an anchor that may vouch for the certificate's identity.
+   * Why a certificate is not to be believed; undefined = it is. Signatures, validity and name constraints
+   * along some way to an anchor that may vouch for the certificate's identity.
    * @param above what its holder has sent besides, in any order
    * @param now milliseconds since the epoch
    */
@@ -117,8 +120,9 @@ export function trustOf(settings: TrustSettings): Trust {
 }
 
 /**
- * Why the peer of a connection whose handshake is done is not to be believed; undefined = it is. The runtime has verified that its chain ends at one of the anchors; what is left is whether that one may
- * vouch for this name, and whether it is the name that was meant.
+ * Why the peer of a connection whose handshake is done is not to be believed; undefined = it is. The runtime
+ * has verified that its chain ends at one of the anchors; what is left is whether that one may vouch for this
+ * name, and whether it is the name that was meant.
  * @param expected whom we mean; undefined = whoever it is
  */
 export function peerRefusalOf(
@@ -134,7 +138,10 @@ export function peerRefusalOf(
   return trustOf(settings).simple ? undefined : lostTrust(socket, settings, now);
 }
 
-/** The same in full, also where no anchor is bound: for a connection that was believed once, with the anchors as they are now. */
+/**
+ * The same in full, also where no anchor is bound: for a connection that was believed once, with the anchors
+ * as they are now.
+ */
 export function lostTrust(socket: TLSSocket, settings: TrustSettings, now: number): string | undefined {
   const leaf = socket.getPeerX509Certificate();
   return leaf === undefined

@@ -21,8 +21,9 @@ const EXTENSION_REQUEST = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e]
 const SUBJECT_ALT_NAME = [0x55, 0x1d, 0x11];
 
 /**
- * Makes a new P-256 key and a request with an empty subject and one DNS SAN, the identity: what Linkerd's identity service and our signer accept
- * (linkerd2 pkg/identity/service.go, `checkCSR`). Written here byte by byte, because the ASN.1 library costs a gateway 48 MB of memory for these 250 bytes (ADR 0014).
+ * Makes a new P-256 key and a request with an empty subject and one DNS SAN, the identity: what Linkerd's
+ * identity service and our signer accept (linkerd2 pkg/identity/service.go, `checkCSR`). Written here byte by
+ * byte, because the ASN.1 library costs a gateway 48 MB of memory for these 250 bytes (ADR 0014).
  * @param identity a DNS-like identity (`identityName`)
  */
 export function makeCertificateRequest(identity: string): CertificateRequest {

@@ -63,8 +63,8 @@ export function checkValidity(certificate: Certificate, now: number, what: strin
 }
 
 /**
- * Checks that the key belongs to the leaf, and that both are of a kind that Linkerd's proxies can do a handshake with: their TLS
- * has no RSA-PSS, so an RSA leaf never works with them.
+ * Checks that the key belongs to the leaf, and that both are of a kind that Linkerd's proxies can do a
+ * handshake with: their TLS has no RSA-PSS, so an RSA leaf never works with them.
  * @throws LinkspanError IDENTITY_KEY_MISMATCH, IDENTITY_INVALID
  */
 export function checkKey(leaf: Certificate, key: KeyObject, keyFile: string): void {
@@ -98,8 +98,8 @@ export interface AnchorPath {
 }
 
 /**
- * Every way that signatures lead from `leaf` through `intermediates` to one of `anchors`. Each certificate is walked through once, so a
- * chain that somebody has made to be searched costs little.
+ * Every way that signatures lead from `leaf` through `intermediates` to one of `anchors`. Each certificate is
+ * walked through once, so a chain that somebody has made to be searched costs little.
  */
 export function anchorPaths(
   leaf: Certificate,
@@ -126,8 +126,9 @@ export function anchorPaths(
 }
 
 /**
- * Checks one way to an anchor: every certificate on it valid at `now`, and every name of the leaf permitted by each authority's name
- * constraints, which runtimes' TLS checks too, along the way that it has found by itself.
+ * Checks one way to an anchor: every certificate on it valid at `now`, and every name of the leaf permitted
+ * by each authority's name constraints, which runtimes' TLS checks too, along the way that it has found by
+ * itself.
  * @throws LinkspanError IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID, IDENTITY_UNTRUSTED
  */
 export function checkPath(leaf: Certificate, { anchor, between }: AnchorPath, now: number): void {
@@ -146,8 +147,9 @@ export function checkPath(leaf: Certificate, { anchor, between }: AnchorPath, no
 }
 
 /**
- * Follows the signatures from `leaf` through `intermediates` to one of `anchors`, every certificate valid at `now`, every name permitted.
- * A wrong chain would fail in every handshake with a message that says much less.
+ * Follows the signatures from `leaf` through `intermediates` to one of `anchors`, every certificate valid at
+ * `now`, every name permitted. A wrong chain would fail in every handshake with a message that says much
+ * less.
  * @throws LinkspanError IDENTITY_UNTRUSTED, IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID
  */
 export function checkChain(

@@ -1,4 +1,7 @@
-/** One DER element (X.690 section 8.1): its tag byte and the bounds of its content inside the buffer it was read from. */
+/**
+ * One DER element (X.690 section 8.1): its tag byte and the bounds of its content inside the buffer it was
+ * read from.
+ */
 export interface DerElement {
   readonly tag: number;
   readonly start: number;
@@ -11,8 +14,8 @@ export const TAG_OID = 0x06;
 export const TAG_SEQUENCE = 0x30;
 
 /**
- * The element at `offset` that ends at or before `limit`; undefined for anything that is not one well-formed element of definite
- * length there: DER knows no other, and whoever sends it gets no second guess.
+ * The element at `offset` that ends at or before `limit`; undefined for anything that is not one well-formed
+ * element of definite length there: DER knows no other, and whoever sends it gets no second guess.
  */
 export function readElement(bytes: Uint8Array, offset: number, limit: number): DerElement | undefined {
   const tag = bytes[offset];

@@ -9,13 +9,17 @@ import {
 
 /** `[3]` of TBSCertificate: the extensions. */
 const TAG_EXTENSIONS = 0xa3;
-/** GeneralName choices, RFC 5280 section 4.2.1.6: dNSName `[2]` and uniformResourceIdentifier `[6]`, both IA5String. */
+/**
+ * GeneralName choices, RFC 5280 section 4.2.1.6: dNSName `[2]` and uniformResourceIdentifier `[6]`, both
+ * IA5String.
+ */
 export const TAG_DNS_NAME = 0x82;
 export const TAG_URI = 0x86;
 
 /**
- * The value of an extension of a certificate (DER): the SEQUENCE in its OCTET STRING. `malformed` for one that is there and is no
- * such thing, undefined for one that is not there, and for bytes that are no certificate.
+ * The value of an extension of a certificate (DER): the SEQUENCE in its OCTET STRING. `malformed` for one
+ * that is there and is no such thing, undefined for one that is not there, and for bytes that are no
+ * certificate.
  * @param oid content of its OID
  */
 export function extensionValue(

@@ -10,7 +10,9 @@ const KEY_LABELS = ['PRIVATE KEY', 'EC PRIVATE KEY', 'RSA PRIVATE KEY'];
 
 /** How RSA authorities sign: Linkerd's proxies verify PKCS #1 v1.5 and no RSA-PSS. */
 const RSA_SHA256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
-/** Bits of an RSA authority's modulus that Linkerd's proxies verify with (ring's RSA_PKCS1_2048_8192_SHA256). */
+/**
+ * Bits of an RSA authority's modulus that Linkerd's proxies verify with (ring's RSA_PKCS1_2048_8192_SHA256).
+ */
 const RSA_BITS = { least: 2048, most: 8192 } as const;
 
 /** A new P-256 key pair; the private key can be exported, because it has to be written down somewhere. */
@@ -24,8 +26,8 @@ export async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
 }
 
 /**
- * The older form of a PKCS#8 PEM, SEC1 (`EC PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`): older Linkerds' issuers read their key in
- * no other (linkerd2 pkg/tls/codec.go).
+ * The older form of a PKCS#8 PEM, SEC1 (`EC PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`): older Linkerds'
+ * issuers read their key in no other (linkerd2 pkg/tls/codec.go).
  */
 export function traditionalPem(pkcs8: string): string {
   const key = createPrivateKey(pkcs8);
@@ -33,8 +35,8 @@ export function traditionalPem(pkcs8: string): string {
 }
 
 /**
- * Reads a private key from PEM: PKCS#8 or the older SEC1 (`EC PRIVATE KEY`, openssl ecparam and step write it) and PKCS#1
- * (`RSA PRIVATE KEY`, cert-manager writes it).
+ * Reads a private key from PEM: PKCS#8 or the older SEC1 (`EC PRIVATE KEY`, openssl ecparam and step write
+ * it) and PKCS#1 (`RSA PRIVATE KEY`, cert-manager writes it).
  * @param where the file, for the message
  * @throws LinkspanError IDENTITY_INVALID
  */
@@ -61,7 +63,8 @@ export function parsePrivateKey(text: string, where: string): KeyObject {
 
 /**
  * The key of an authority as WebCrypto signs with it.
- * @throws LinkspanError IDENTITY_INVALID when it is none that every peer verifies with: ECDSA P-256, RSA of 2048 to 8192 bits
+ * @throws LinkspanError IDENTITY_INVALID when it is none that every peer verifies with: ECDSA P-256, RSA of
+ * 2048 to 8192 bits
  */
 export function signingKey(text: string, where: string): Promise<webcrypto.CryptoKey> {
   const key = parsePrivateKey(text, where);

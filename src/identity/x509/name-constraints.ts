@@ -30,8 +30,9 @@ const UNREADABLE: NameConstraints = {
 };
 
 /**
- * The constraints in a certificate (DER); undefined where it has none. Those that do not parse forbid everything. Kinds of names that
- * are no identities (addresses, directory names) are the business of whoever verifies the chain.
+ * The constraints in a certificate (DER); undefined where it has none. Those that do not parse forbid
+ * everything. Kinds of names that are no identities (addresses, directory names) are the business of whoever
+ * verifies the chain.
  */
 export function nameConstraintsOf(der: Uint8Array): NameConstraints | undefined {
   const value = extensionValue(der, NAME_CONSTRAINTS);
@@ -61,7 +62,10 @@ function read(der: Uint8Array, list: DerElement): Subtrees | 'malformed' {
   return { dns, uri };
 }
 
-/** Whether an authority with these constraints may give this name (DNS-like or a URI), as RFC 5280 section 4.2.1.10 has it and OpenSSL does it. Pure. */
+/**
+ * Whether an authority with these constraints may give this name (DNS-like or a URI), as RFC 5280 section
+ * 4.2.1.10 has it and OpenSSL does it. Pure.
+ */
 export function permits({ permitted, excluded }: NameConstraints, name: string): boolean {
   const host = hostOf(name);
   const inside = (roots: Subtrees) =>
@@ -85,8 +89,10 @@ function isHost(host: string, root: string): boolean {
 }
 
 /**
- * The value of the extension for an authority of one trust domain: DNS names of the domain and below, and URIs (`spiffe://…`) whose host is that. Both kinds have to be there: a kind without a constraint
- * is free. To be marked critical (RFC 5280): OpenSSL, Go and rustls know it, and who does not must not believe such an issuer.
+ * The value of the extension for an authority of one trust domain: DNS names of the domain and below, and
+ * URIs (`spiffe://…`) whose host is that. Both kinds have to be there: a kind without a constraint is free.
+ * To be marked critical (RFC 5280): OpenSSL, Go and rustls know it, and who does not must not believe such an
+ * issuer.
  */
 export function encodeNameConstraints(domain: string): Buffer {
   const subtree = (tag: number, text: string) =>

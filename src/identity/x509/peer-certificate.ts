@@ -13,12 +13,14 @@ const DNS_NAME = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]
 const URI = /^[a-z][a-z0-9+.-]*:\/\/[\x21-\x7e]+$/i;
 
 /**
- * The names in a certificate (DER): its DNS and URI SANs in the order in which the certificate has them. The first one is who the
- * peer is (`identityIn`), the others only say what else its issuer has written. Names that could not be told from another identity in a log or a pattern (wildcards, control
- * characters) are left out. Empty for a certificate without such a name and for bytes that are no certificate.
+ * The names in a certificate (DER): its DNS and URI SANs in the order in which the certificate has them. The
+ * first one is who the peer is (`identityIn`), the others only say what else its issuer has written. Names
+ * that could not be told from another identity in a log or a pattern (wildcards, control characters) are left
+ * out. Empty for a certificate without such a name and for bytes that are no certificate.
  *
- * Only meaningful for a certificate whose chain has been verified. Read straight from the DER: it happens once per connection,
- * and text forms such as `subjectAltName` of node:crypto have been ambiguous (CVE-2021-44532).
+ * Only meaningful for a certificate whose chain has been verified. Read straight from the DER: it happens
+ * once per connection, and text forms such as `subjectAltName` of node:crypto have been ambiguous
+ * (CVE-2021-44532).
  */
 export function peerIdentities(der: Uint8Array): string[] {
   const names = subjectAltNames(der);
@@ -33,9 +35,9 @@ export function peerIdentities(der: Uint8Array): string[] {
 }
 
 /**
- * Who the holder of a certificate (DER) is: its first DNS or URI SAN, and no other of its names; undefined when it has none. The one
- * rule for both ends of a connection, which is that of Linkerd's proxies for their clients: a certificate that could be either of
- * two would be whom the other side wants it to be.
+ * Who the holder of a certificate (DER) is: its first DNS or URI SAN, and no other of its names; undefined
+ * when it has none. The one rule for both ends of a connection, which is that of Linkerd's proxies for their
+ * clients: a certificate that could be either of two would be whom the other side wants it to be.
  */
 export function identityIn(der: Uint8Array): string | undefined {
   return peerIdentities(der)[0];
@@ -48,8 +50,9 @@ export function isIdentity(der: Uint8Array, expected: string): boolean {
 }
 
 /**
- * The peer's certificate (DER); undefined when it has shown none. Each runtime has a cheap way and a dear one: Node's old object form costs more than its handshake's own JavaScript, Bun makes its
- * X509Certificate out of just that object.
+ * The peer's certificate (DER); undefined when it has shown none. Each runtime has a cheap way and a dear
+ * one: Node's old object form costs more than its handshake's own JavaScript, Bun makes its X509Certificate
+ * out of just that object.
  */
 export function peerCertificate(socket: TLSSocket): Uint8Array | undefined {
   if (process.versions.bun === undefined) return socket.getPeerX509Certificate()?.raw;
@@ -65,10 +68,11 @@ function subjectAltNames(der: Uint8Array): DerElement[] {
 }
 
 /**
- * Does `identity` fall under `pattern`? A pattern is an identity itself (`web.demo.serviceaccount.identity.linkerd.cluster.local`,
- * `spiffe://domain/path`), `*` for every identity, or `*.rest` for every DNS-like identity that has at least one label in front of
- * `rest`, as in Linkerd's MeshTLSAuthentication. DNS-like identities compare without case, URIs exactly. A URI never matches a
- * DNS pattern, whatever its path ends with.
+ * Does `identity` fall under `pattern`? A pattern is an identity itself
+ * (`web.demo.serviceaccount.identity.linkerd.cluster.local`, `spiffe://domain/path`), `*` for every identity,
+ * or `*.rest` for every DNS-like identity that has at least one label in front of `rest`, as in Linkerd's
+ * MeshTLSAuthentication. DNS-like identities compare without case, URIs exactly. A URI never matches a DNS
+ * pattern, whatever its path ends with.
  */
 export function matchesIdentity(pattern: string, identity: string): boolean {
   if (identity === '') return false;

@@ -7,8 +7,8 @@ export interface PaceRate {
 }
 
 /**
- * A token bucket that may go into debt: work is paid for when its price is known, and the next piece waits until the debt is paid. So nothing is refused, and whoever asks for more than its rate
- * gets its rate.
+ * A token bucket that may go into debt: work is paid for when its price is known, and the next piece waits
+ * until the debt is paid. So nothing is refused, and whoever asks for more than its rate gets its rate.
  */
 export class Pace {
   readonly #clock: Clock;
@@ -46,7 +46,8 @@ export class Pace {
 const BYTES_PER_TOKEN = 4096;
 
 /**
- * Pays for something that was read, and waits where it came faster than the pace. While nobody reads, the connection fills up and the server waits too.
+ * Pays for something that was read, and waits where it came faster than the pace. While nobody reads, the
+ * connection fills up and the server waits too.
  * @param bytes of it, as it came; undefined where that is not known
  * @param pace undefined: as fast as it comes
  */

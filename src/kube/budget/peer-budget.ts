@@ -40,8 +40,8 @@ export interface OverBudget {
 type Sums = Partial<Record<BudgetName, number>>;
 
 /**
- * What one peer makes this process hold, against limits. Knows nothing of sockets or time: whoever takes objects in asks before. Each collection that is held has a
- * share; the sum over the shares counts.
+ * What one peer makes this process hold, against limits. Knows nothing of sockets or time: whoever takes
+ * objects in asks before. Each collection that is held has a share; the sum over the shares counts.
  */
 export class PeerBudget implements Weighed {
   readonly limits: PeerLimits;
@@ -133,7 +133,8 @@ export class PeerBudget implements Weighed {
   }
 
   /**
-   * Whether a share may hold so much, beside what the others hold. What all may have together binds who takes more than before only: when one more peer comes, nobody has to give anything up.
+   * Whether a share may hold so much, beside what the others hold. What all may have together binds who takes
+   * more than before only: when one more peer comes, nobody has to give anything up.
    * @param before bytes that the peer had
    * @throws LinkspanError PEER_OVER_BUDGET
    */
@@ -155,7 +156,10 @@ export class BudgetShare<T extends KubeObject> {
   readonly #costOf: (object: T) => Cost;
   readonly #onChange: () => void;
   #held = new Held();
-  /** Bytes of the list that is being read. Most of its objects are those that are held, so the larger of the two counts. */
+  /**
+   * Bytes of the list that is being read. Most of its objects are those that are held, so the larger of the
+   * two counts.
+   */
   #listed = 0;
   /** What counts of it in the peer's bytes. */
   #counted = 0;

@@ -7,12 +7,12 @@ export interface Weighed {
 }
 
 /**
- * What all peers together may make this process hold, in bytes; each has a budget of its own beside that, and a dozen of those are
- * more than the heap.
+ * What all peers together may make this process hold, in bytes; each has a budget of its own beside that, and
+ * a dozen of those are more than the heap.
  *
- * Half of it is guaranteed, in equal parts, so that no peer can be kept out by others; the other half is for whoever needs more,
- * first come, first served. When one more peer comes, the guaranteed parts get smaller: nobody has to give anything up, and for as
- * long as that lasts up to half as much again may be held.
+ * Half of it is guaranteed, in equal parts, so that no peer can be kept out by others; the other half is for
+ * whoever needs more, first come, first served. When one more peer comes, the guaranteed parts get smaller:
+ * nobody has to give anything up, and for as long as that lasts up to half as much again may be held.
  */
 export class TotalBudget {
   readonly limit: number;
@@ -61,7 +61,12 @@ export class TotalBudget {
   }
 }
 
-/** A share of the heap for what other clusters make us hold; the rest is for our own cluster, and for what is under way. @param heap bytes that the heap may have @param memory bytes that the process may have */
+/**
+ * A share of the heap for what other clusters make us hold; the rest is for our own cluster, and for what is
+ * under way.
+ * @param heap bytes that the heap may have
+ * @param memory bytes that the process may have
+ */
 export function ownTotal(heap: number, memory: number): number {
   return Math.floor(Math.min(heap / 2, memory / 4));
 }

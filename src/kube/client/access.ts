@@ -35,7 +35,10 @@ export interface ClusterAccess {
   readonly skipVerify: boolean;
   /** Headers of each request; re-read or renewed where the kubeconfig says so. */
   readonly auth: Auth;
-  /** The token that the kubeconfig itself holds, for what it says about itself: whose it is and when it expires. */
+  /**
+   * The token that the kubeconfig itself holds, for what it says about itself: whose it is and when it
+   * expires.
+   */
   readonly bearer: string | undefined;
   /** Whom to be taken for instead; our own account must have the right to `impersonate`. */
   readonly impersonate?: { readonly user: string; readonly groups: readonly string[] };
@@ -82,14 +85,20 @@ export function anonymousAccess(url: string): ClusterAccess {
   };
 }
 
-/** Where a kubeconfig is. `default` is the files of $KUBECONFIG together, else the pod's own account when there is one, else ~/.kube/config. */
+/**
+ * Where a kubeconfig is. `default` is the files of $KUBECONFIG together, else the pod's own account when
+ * there is one, else ~/.kube/config.
+ */
 export type AccessSource =
   | { readonly file: string; readonly context?: string }
   | { readonly text: string; readonly source: string; readonly context?: string }
   | { readonly inCluster: true }
   | { readonly default: true; readonly context?: string };
 
-/** Entries by name. What they hold is checked when it is used: one broken entry leaves the other contexts usable, as in kubectl. */
+/**
+ * Entries by name. What they hold is checked when it is used: one broken entry leaves the other contexts
+ * usable, as in kubectl.
+ */
 const text = z.string().nullish();
 const clusterSchema = z.looseObject({
   server: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
@@ -116,8 +125,9 @@ type Cluster = z.output<typeof clusterSchema>;
 type User = z.output<typeof userSchema>;
 
 /**
- * Reads how to reach a cluster. The usual kubeconfigs (tokens, certificates, the pod's own account) are read here; @kubernetes/client-node, which costs
- * 85 MB of memory when it is loaded, is only loaded for users with auth providers.
+ * Reads how to reach a cluster. The usual kubeconfigs (tokens, certificates, the pod's own account) are read
+ * here; @kubernetes/client-node, which costs 85 MB of memory when it is loaded, is only loaded for users with
+ * auth providers.
  * @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID
  */
 export function loadAccess(from: AccessSource): ClusterAccess {
@@ -240,7 +250,8 @@ function authOf(user: User, cluster: Cluster, origin: KubeconfigOrigin): Auth {
       cluster: clusterInfo(cluster, origin),
       failed: (what, cause) => invalid(origin, what, cause),
     });
-  // Only what is used, and with its files where they are: the library reads all of a kubeconfig, from the working directory.
+  // Only what is used, and with its files where they are: the library reads all of a kubeconfig, from the
+  // working directory.
   const alone = {
     'current-context': 'used',
     contexts: [{ name: 'used', context: { cluster: 'used', user: 'used' } }],

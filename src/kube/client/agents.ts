@@ -3,7 +3,10 @@ import type { Agent, buildConnector } from 'undici';
 import type { ClusterAccess } from './access.ts';
 import type { Auth } from './auth.ts';
 
-/** Requests at a time of one client, unless it is told otherwise. More that are begun wait in it, and their time runs. */
+/**
+ * Requests at a time of one client, unless it is told otherwise. More that are begun wait in it, and their
+ * time runs.
+ */
 export const MAX_CONNECTIONS = 16;
 
 export interface AgentOptions {

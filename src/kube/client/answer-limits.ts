@@ -2,17 +2,29 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
 /** Limits of what is read from one API server, whoever it may be. Every client has them. */
 export interface AnswerLimits {
-  /** Bytes of one answer; default 16 MiB. Of a list one page counts: pages that would be longer are asked for in smaller ones. */
+  /**
+   * Bytes of one answer; default 16 MiB. Of a list one page counts: pages that would be longer are asked for
+   * in smaller ones.
+   */
   readonly bytes: number;
-  /** Time for one whole answer, from the request to its last byte, milliseconds; default 60 s. Watches have their own. */
+  /**
+   * Time for one whole answer, from the request to its last byte, milliseconds; default 60 s. Watches have
+   * their own.
+   */
   readonly ms: number;
 }
 
 export const ANSWER_LIMITS: AnswerLimits = { bytes: 16 * 1024 * 1024, ms: 60_000 };
 
-/** Bytes of one object as JSON. etcd holds at most 1.5 MiB of one, as Protobuf for the kinds of Kubernetes itself. */
+/**
+ * Bytes of one object as JSON. etcd holds at most 1.5 MiB of one, as Protobuf for the kinds of Kubernetes
+ * itself.
+ */
 export const MAX_OBJECT_BYTES = 4 * 1024 * 1024;
-/** Values (fields, elements) of one object. A slice of 1,000 endpoints, the most that kube writes, has about 25,000. */
+/**
+ * Values (fields, elements) of one object. A slice of 1,000 endpoints, the most that kube writes, has about
+ * 25,000.
+ */
 export const MAX_OBJECT_VALUES = 100_000;
 /** How deep an object may be nested. */
 export const MAX_OBJECT_DEPTH = 128;
@@ -24,14 +36,20 @@ export const MAX_REFUSAL_BYTES = 256 * 1024;
 export const MAX_PAGES = 10_000;
 /** Bytes of a list that is read as a whole rather than page by page. */
 export const MAX_LIST_BYTES = 256 * 1024 * 1024;
-/** Pieces in which a body may come, beside one for so many bytes: the chunks of HTTP cost time, however short they are. */
+/**
+ * Pieces in which a body may come, beside one for so many bytes: the chunks of HTTP cost time, however short
+ * they are.
+ */
 const MAX_PIECES = 20_000;
 const BYTES_PER_PIECE = 64;
 
 /** Which limit of an answer is passed; `object` can be no matter of the size of a page. */
 export type AnswerLimit = 'answer' | 'object' | 'pages';
 
-/** @throws LinkspanError KUBE_ANSWER_TOO_LARGE; its field `limit` says which limit, `used` and `of` the numbers */
+/**
+ * @throws LinkspanError KUBE_ANSWER_TOO_LARGE; its field `limit` says which limit, `used` and `of` the
+ * numbers
+ */
 export function tooLarge(
   what: string,
   limit: AnswerLimit,

@@ -1,7 +1,10 @@
 import type { ErrorCode } from '../../api/errors/error-catalogue.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
-/** One thing that a Status complains of: a field that is invalid, or that another manager holds (server-side apply). */
+/**
+ * One thing that a Status complains of: a field that is invalid, or that another manager holds (server-side
+ * apply).
+ */
 export interface StatusCause {
   readonly reason?: string;
   readonly message?: string;
@@ -11,7 +14,10 @@ export interface StatusCause {
 /** Longest text of a server that goes into messages, conditions and logs. */
 const MAX_WORDS = 1024;
 
-/** An API server's refusal: its HTTP status and the reason of its Status object (`NotFound`, `AlreadyExists`, `Expired`, …). */
+/**
+ * An API server's refusal: its HTTP status and the reason of its Status object (`NotFound`, `AlreadyExists`,
+ * `Expired`, …).
+ */
 export class KubeApiError extends LinkspanError {
   readonly status: number;
   readonly reason: string;
@@ -108,7 +114,9 @@ export function wordsOf(value: unknown, otherwise: string): string {
   return typeof value === 'string' ? value : otherwise;
 }
 
-/** The texts of `Warning` headers: `299 - "text"` (RFC 7234 section 5.5), several in one header or in several. */
+/**
+ * The texts of `Warning` headers: `299 - "text"` (RFC 7234 section 5.5), several in one header or in several.
+ */
 export function warningsOf(header: string | readonly string[] | undefined): string[] {
   const texts = typeof header === 'string' ? [header] : (header ?? []);
   return texts.flatMap((text) =>

@@ -5,13 +5,19 @@ import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 
 /** Who we are for an API server. */
 export interface Auth {
-  /** The Authorization header of the next request; undefined when a client certificate or nothing says who we are. */
+  /**
+   * The Authorization header of the next request; undefined when a client certificate or nothing says who we
+   * are.
+   */
   authorization(): Promise<string | undefined>;
-  /** The client certificate of the next connection, where it is not the kubeconfig's own; undefined = none. */
+  /**
+   * The client certificate of the next connection, where it is not the kubeconfig's own; undefined = none.
+   */
   certificate?(): Promise<ClientCertificate | undefined>;
   /**
-   * The server has answered 401 to a request with this Authorization header. Returns whether the next one will be another, so that the request is worth sending once more; no more often than every
-   * 10 s, because a plugin may ask a person. Absent where nothing can be got anew.
+   * The server has answered 401 to a request with this Authorization header. Returns whether the next one
+   * will be another, so that the request is worth sending once more; no more often than every 10 s, because a
+   * plugin may ask a person. Absent where nothing can be got anew.
    */
   renew?(refused: string | undefined): boolean;
 }
@@ -20,8 +26,9 @@ export interface Auth {
 const RENEW_PAUSE_MS = 10_000;
 
 /**
- * What `Auth.renew` does: forgets the credentials that were refused, unless others have come meanwhile.
- * Made of what forgets them; called with the header that was refused, and the one that is kept (undefined while there is none).
+ * What `Auth.renew` does: forgets the credentials that were refused, unless others have come meanwhile. Made
+ * of what forgets them; called with the header that was refused, and the one that is kept (undefined while
+ * there is none).
  */
 export function renewal(
   clock: Pick<Clock, 'monotonic'>,
@@ -53,7 +60,10 @@ export function staticAuth(header: string | undefined): Auth {
   return { authorization: () => Promise.resolve(header) };
 }
 
-/** A bearer token that can be replaced while clients go on using it: requests that begin afterwards carry the new one. */
+/**
+ * A bearer token that can be replaced while clients go on using it: requests that begin afterwards carry the
+ * new one.
+ */
 export class BearerAuth implements Auth {
   #token: string;
 
@@ -70,7 +80,10 @@ export class BearerAuth implements Auth {
   }
 }
 
-/** A bearer token from a file that somebody renews (a pod's service account). The last token that could be read is kept. */
+/**
+ * A bearer token from a file that somebody renews (a pod's service account). The last token that could be
+ * read is kept.
+ */
 export function tokenFileAuth(file: string): Auth {
   let header: string | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
@@ -98,7 +111,10 @@ export function tokenFileAuth(file: string): Auth {
   };
 }
 
-/** Auth providers (OIDC and the like), by @kubernetes/client-node, loaded when first needed. Renewal is the library's. */
+/**
+ * Auth providers (OIDC and the like), by @kubernetes/client-node, loaded when first needed. Renewal is the
+ * library's.
+ */
 export function pluginAuth(kubeconfig: string, context: string, source: string): Auth {
   let loaded: Promise<KubeConfig> | undefined;
   const load = async (): Promise<KubeConfig> => {

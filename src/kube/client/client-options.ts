@@ -13,7 +13,10 @@ export interface KubeClientOptions {
   readonly timeoutMs?: number;
   /** Connections for requests, beside those of watches; default 16. */
   readonly maxConnections?: number;
-  /** Looks the server's host name up; default getaddrinfo, which has two threads for all names of the process: a name server that is silent holds up everybody. */
+  /**
+   * Looks the server's host name up; default getaddrinfo, which has two threads for all names of the process:
+   * a name server that is silent holds up everybody.
+   */
   readonly lookup?: LookupFunction;
   /** Tries of a request that may be repeated; default 4. */
   readonly maxTries?: number;
@@ -28,7 +31,10 @@ export interface CallOptions {
 
 /** Of every write. */
 export interface WriteOptions extends CallOptions {
-  /** Told of what the API server warns about (its `Warning` headers): deprecated versions, pods that a Pod Security Standard would refuse, … */
+  /**
+   * Told of what the API server warns about (its `Warning` headers): deprecated versions, pods that a Pod
+   * Security Standard would refuse, …
+   */
   readonly onWarning?: (text: string) => void;
   /** Everything but the writing: the server says whether it would take it. */
   readonly dryRun?: boolean;
@@ -43,13 +49,19 @@ export interface ListOptions<T = KubeObject> extends CallOptions {
   readonly limit?: number;
   readonly continueToken?: string;
   readonly resourceVersion?: string;
-  /** What is kept of each object, called while the answer arrives; undefined leaves it out. Default: all of it. What it throws ends the list. */
+  /**
+   * What is kept of each object, called while the answer arrives; undefined leaves it out. Default: all of
+   * it. What it throws ends the list.
+   */
   readonly keep?: (object: T) => T | undefined;
 }
 
 export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continueToken' | 'keep'> {
   readonly resourceVersion: string;
-  /** After how many seconds the server should end the watch; a watch that is still open well after that is dead. */
+  /**
+   * After how many seconds the server should end the watch; a watch that is still open well after that is
+   * dead.
+   */
   readonly timeoutSeconds: number;
 }
 

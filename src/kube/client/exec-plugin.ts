@@ -35,7 +35,10 @@ type Credential = z.output<typeof credentialSchema>['status'];
 
 export interface ExecPluginOptions {
   readonly exec: ExecConfig;
-  /** Folder of the kubeconfig: a command with a folder in it starts from there, one without is looked for on the PATH. */
+  /**
+   * Folder of the kubeconfig: a command with a folder in it starts from there, one without is looked for on
+   * the PATH.
+   */
   readonly directory: string;
   /** The cluster, for plugins that ask for it (`provideClusterInfo`). */
   readonly cluster: Readonly<Record<string, unknown>>;
@@ -46,8 +49,10 @@ export interface ExecPluginOptions {
 }
 
 /**
- * Credentials by a program (KEP-541, `client.authentication.k8s.io`), as kubectl gets them: a token, a client certificate, or both, kept until they expire. What the program says to people, such as where to log
- * in, goes to stderr as it comes; where there is a terminal it may ask. What a server refuses (401) is got anew, as by client-go.
+ * Credentials by a program (KEP-541, `client.authentication.k8s.io`), as kubectl gets them: a token, a client
+ * certificate, or both, kept until they expire. What the program says to people, such as where to log in,
+ * goes to stderr as it comes; where there is a terminal it may ask. What a server refuses (401) is got anew,
+ * as by client-go.
  * @throws what `failed` makes when the program cannot be run, fails, or answers with something else
  */
 export function execPluginAuth(options: ExecPluginOptions): Auth {

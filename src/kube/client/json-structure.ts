@@ -11,8 +11,9 @@ const STRUCTURE = new Uint8Array(256);
 for (const byte of [OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST, COMMA]) STRUCTURE[byte] = 1;
 
 /**
- * Follows the structure of JSON text (RFC 8259), split anywhere, without building anything: how deep it is, and how many values it has. Text of a few bytes for
- * each value (`{},{},…`) takes twenty times its length when it is parsed, so its values are counted before.
+ * Follows the structure of JSON text (RFC 8259), split anywhere, without building anything: how deep it is,
+ * and how many values it has. Text of a few bytes for each value (`{},{},…`) takes twenty times its length
+ * when it is parsed, so its values are counted before.
  */
 export class JsonStructure {
   /** Objects and lists that are open. */

@@ -74,8 +74,9 @@ const PATCH_TYPES = {
 const WATCH_GRACE_MS = 15_000;
 
 /**
- * A client of one API server: keep-alive connections of its own, a time-out for every try, bounded and jittered retries, `Retry-After` honoured. Requests that might
- * have been carried out already (a POST whose connection broke) are not repeated.
+ * A client of one API server: keep-alive connections of its own, a time-out for every try, bounded and
+ * jittered retries, `Retry-After` honoured. Requests that might have been carried out already (a POST whose
+ * connection broke) are not repeated.
  */
 export class KubeClient {
   readonly #access: ClusterAccess;
@@ -166,7 +167,8 @@ export class KubeClient {
   }
 
   /**
-   * Creates under an object: a ServiceAccount's `token` (its answer is the TokenRequest with its status). Nothing is stored, so that it may be tried again.
+   * Creates under an object: a ServiceAccount's `token` (its answer is the TokenRequest with its status).
+   * Nothing is stored, so that it may be tried again.
    */
   async createUnder<T extends KubeObject, B extends KubeObject>(
     resource: Resource<T>,
@@ -238,14 +240,20 @@ export class KubeClient {
     return held ? (answer as T) : undefined;
   }
 
-  /** A request to any path, for what has no resource: `/version`, `/readyz`. JSON is parsed, other text comes as it is. */
+  /**
+   * A request to any path, for what has no resource: `/version`, `/readyz`. JSON is parsed, other text comes
+   * as it is.
+   */
   raw(method: 'GET', path: string, options: CallOptions = {}): Promise<unknown> {
     return this.#call({ method, path, ...options }, (response, what) =>
       readAnswer(response, what, anyLimits(this.#limits.bytes)),
     );
   }
 
-  /** What the server's clock says (`Date` of an answer, in whole seconds), milliseconds since the epoch; undefined where it does not say. */
+  /**
+   * What the server's clock says (`Date` of an answer, in whole seconds), milliseconds since the epoch;
+   * undefined where it does not say.
+   */
   async serverTime(options: CallOptions = {}): Promise<number | undefined> {
     const request = { method: 'GET', path: '/version', ...options } as const;
     return this.#call(request, async (response) => {
@@ -258,7 +266,8 @@ export class KubeClient {
 
   /**
    * The events after `resourceVersion`, until the server ends the watch.
-   * @throws KubeApiError with status 410 when that version is too old; LinkspanError KUBE_WATCH_BROKEN when the stream is not what it should be
+   * @throws KubeApiError with status 410 when that version is too old; LinkspanError KUBE_WATCH_BROKEN when
+   * the stream is not what it should be
    */
   async *watch<T extends KubeObject>(
     resource: Resource<T>,

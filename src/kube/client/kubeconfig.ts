@@ -24,10 +24,15 @@ export interface KubeconfigOrigin {
   readonly context: string | undefined;
 }
 
-/** Longest kubeconfig: a Secret holds at most 1 MiB, and people's files with hundreds of clusters are smaller. */
+/**
+ * Longest kubeconfig: a Secret holds at most 1 MiB, and people's files with hundreds of clusters are smaller.
+ */
 const MAX_LENGTH = 4 * 1024 * 1024;
 
-/** Names of the contexts in the kubeconfig that people use. @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID */
+/**
+ * Names of the contexts in the kubeconfig that people use.
+ * @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID
+ */
 export function contextNames(): string[] {
   const { text: textOfConfig, source } = personsKubeconfig();
   return (parseText(textOfConfig, { source, directory: undefined, context: undefined }).contexts ?? []).map(
@@ -44,7 +49,11 @@ export interface ConfigText {
   readonly directory: string;
 }
 
-/** The kubeconfig that kubectl takes without `--kubeconfig`: the files of $KUBECONFIG together, else ~/.kube/config. @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID */
+/**
+ * The kubeconfig that kubectl takes without `--kubeconfig`: the files of $KUBECONFIG together, else
+ * ~/.kube/config.
+ * @throws LinkspanError KUBECONFIG_UNREADABLE, KUBECONFIG_INVALID
+ */
 export function personsKubeconfig(): ConfigText {
   const named = (process.env['KUBECONFIG'] ?? '').split(path.delimiter).filter((file) => file !== '');
   const files = [...new Set(named)];
@@ -64,8 +73,9 @@ export function readConfig(file: string): ConfigText {
 }
 
 /**
- * Several kubeconfigs as one: the first to name a cluster, a user, a context or the current context has it, and relative paths start from the folder of the file that they are in
- * (kubernetes.io "Organizing Cluster Access Using kubeconfig Files", "Merging kubeconfig files").
+ * Several kubeconfigs as one: the first to name a cluster, a user, a context or the current context has it,
+ * and relative paths start from the folder of the file that they are in (kubernetes.io "Organizing Cluster
+ * Access Using kubeconfig Files", "Merging kubeconfig files").
  */
 function merged(configs: readonly ConfigText[]): ConfigText {
   const parts = configs.map((config) => withAbsolutePaths(config));

@@ -22,9 +22,11 @@ export interface PagedLister {
 }
 
 /**
- * The pages of a list, one after the other. A page that is over the limit of one answer, or does not arrive in time, is asked for with a quarter of the objects, so that large
- * objects or a slow line are no fault; the last page that fits sets the size of those after it.
- * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_ANSWER_TOO_SLOW when the smallest page does not fit or there is no end of pages
+ * The pages of a list, one after the other. A page that is over the limit of one answer, or does not arrive
+ * in time, is asked for with a quarter of the objects, so that large objects or a slow line are no fault; the
+ * last page that fits sets the size of those after it.
+ * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_ANSWER_TOO_SLOW when the smallest page does not fit or
+ * there is no end of pages
  */
 export async function* listPages<T extends KubeObject>(
   client: PagedLister,

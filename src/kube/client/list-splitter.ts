@@ -10,8 +10,9 @@ const IN_ITEMS = 2;
 const MAX_ENVELOPE = 64 * 1024;
 
 /**
- * Cuts the answer to a list into its objects while it arrives, so that a page is never in memory as a whole: each object is parsed, reduced to what is kept of
- * it, and forgotten. Bytes, values and depth of one object are limited before it is parsed.
+ * Cuts the answer to a list into its objects while it arrives, so that a page is never in memory as a whole:
+ * each object is parsed, reduced to what is kept of it, and forgotten. Bytes, values and depth of one object
+ * are limited before it is parsed.
  */
 export class ListSplitter {
   readonly #what: string;
@@ -87,7 +88,10 @@ export class ListSplitter {
     at.blank = next + 1;
   }
 
-  /** Parses the objects that are complete, those of one piece together: V8 remembers the shape of the one before, which halves the time. */
+  /**
+   * Parses the objects that are complete, those of one piece together: V8 remembers the shape of the one
+   * before, which halves the time.
+   */
   #parse(chunk: Buffer, at: Places): void {
     if (at.batchEnd === 0) return;
     let bytes = chunk.subarray(at.batch, at.batchEnd);

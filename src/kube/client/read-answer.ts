@@ -25,7 +25,8 @@ export interface ListAnswer {
 }
 
 /**
- * Reads an answer that is no list: JSON is parsed, other text comes as it is. Leaving in the middle closes the connection.
+ * Reads an answer that is no list: JSON is parsed, other text comes as it is. Leaving in the middle closes
+ * the connection.
  * @param limits most bytes and, of JSON, values that it may have
  * @throws LinkspanError KUBE_ANSWER_TOO_LARGE, KUBE_GARBLED
  */

@@ -27,9 +27,13 @@ const MAX_WAITING = 64;
 const FIXED_VERSION = '1';
 
 /**
- * A client whose account may look into some namespaces only (RoleBindings, no ClusterRoleBinding). What asks for objects of all namespaces gets those of these: lists one after the other, watches side by side. The namespaces themselves are not asked for: they are those that were named.
+ * A client whose account may look into some namespaces only (RoleBindings, no ClusterRoleBinding). What asks
+ * for objects of all namespaces gets those of these: lists one after the other, watches side by side. The
+ * namespaces themselves are not asked for: they are those that were named.
  *
- * A watch of several namespaces is no single history, so it is never resumed: whoever would go on from an event of one could miss older ones of another. Then the answer is "gone" (410), upon which a Reflector lists again.
+ * A watch of several namespaces is no single history, so it is never resumed: whoever would go on from an
+ * event of one could miss older ones of another. Then the answer is "gone" (410), upon which a Reflector
+ * lists again.
  */
 export class ScopedKubeClient extends KubeClient {
   readonly #scope: readonly string[];
@@ -73,7 +77,10 @@ export class ScopedKubeClient extends KubeClient {
     yield* this.#side(resource, options);
   }
 
-  /** One page of one namespace after the other, so that whoever counts pages and objects counts these: the API server may be another cluster's, and its pages without end. */
+  /**
+   * One page of one namespace after the other, so that whoever counts pages and objects counts these: the API
+   * server may be another cluster's, and its pages without end.
+   */
   async #page<T extends KubeObject>(resource: Resource<T>, options: ListOptions<T>): Promise<ListResult<T>> {
     const { continueToken, ...rest } = options;
     const at: Place = continueToken === undefined ? { index: 0 } : (JSON.parse(continueToken) as Place);

@@ -4,7 +4,10 @@ import type { KubeObject, Resource } from '../objects/resource.ts';
 /** Versions that are read where an API server serves several, the first that it has. */
 const KNOWN_VERSIONS = ['v1beta3', 'v1beta2', 'v1beta1', 'v1alpha2', 'v1alpha1'];
 
-/** Which kinds (plural) of an API group an API server serves, and in which version to read them. Empty where the group is not installed. */
+/**
+ * Which kinds (plural) of an API group an API server serves, and in which version to read them. Empty where
+ * the group is not installed.
+ */
 export async function servedKinds(
   client: KubeClient,
   group: string,
@@ -33,7 +36,9 @@ export async function servedKinds(
   return found;
 }
 
-/** The kinds of one group and version (`apps/v1`, `v1`), by kind. Empty where the API server does not have it. */
+/**
+ * The kinds of one group and version (`apps/v1`, `v1`), by kind. Empty where the API server does not have it.
+ */
 export async function resourcesOf(
   client: KubeClient,
   apiVersion: string,

@@ -25,8 +25,9 @@ const MAX_BLANK_LINES = 1000;
 
 /**
  * Turns the bytes of a watch into events: one JSON object a line, however the bytes are split.
- * @throws KubeApiError for an ERROR event (410 when the resourceVersion is too old); LinkspanError KUBE_WATCH_BROKEN for a line that is no
- *   event, or a stream that ends in the middle of one: nothing is ever dropped in silence; KUBE_ANSWER_TOO_LARGE for one larger than any object
+ * @throws KubeApiError for an ERROR event (410 when the resourceVersion is too old); LinkspanError
+ * KUBE_WATCH_BROKEN for a line that is no event, or a stream that ends in the middle of one: nothing is ever
+ * dropped in silence; KUBE_ANSWER_TOO_LARGE for one larger than any object
  */
 export async function* decodeWatch<T extends KubeObject>(
   chunks: AsyncIterable<Uint8Array>,

@@ -47,8 +47,8 @@ interface Waiting {
 }
 
 /**
- * Writes core/v1 Events in order, one at a time, at most 20 a second, never failing its caller. The same thing said again about the same object raises a count:
- * before it is written, and for ten minutes after.
+ * Writes core/v1 Events in order, one at a time, at most 20 a second, never failing its caller. The same
+ * thing said again about the same object raises a count: before it is written, and for ten minutes after.
  */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -102,7 +102,10 @@ export class EventRecorder {
     this.#writing ??= this.#drain();
   }
 
-  /** Resolves when everything recorded so far has been written or given up; what is not written after `withinMs` (default 3 s) is dropped. */
+  /**
+   * Resolves when everything recorded so far has been written or given up; what is not written after
+   * `withinMs` (default 3 s) is dropped.
+   */
   async flush(withinMs = 3000): Promise<void> {
     const writing = this.#writing;
     if (writing === undefined) return;

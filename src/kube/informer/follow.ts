@@ -11,14 +11,18 @@ export interface FollowOptions<T extends KubeObject> {
   readonly signal: AbortSignal;
 }
 
-/** A watch of one object is begun anew after so long, from a fresh read: one on a dead connection is not believed for longer. */
+/**
+ * A watch of one object is begun anew after so long, from a fresh read: one on a dead connection is not
+ * believed for longer.
+ */
 const WATCH_SECONDS = 60;
 /** A watch that ends sooner has not been one; it is not begun again at once. */
 const SHORT_MS = 1000;
 
 /**
- * One object as it is now, and again after each change; undefined while it does not exist. Goes on until the signal aborts or the consumer leaves. Selects by
- * name, so that an account needs `list` and `watch` for this one name only (RBAC `resourceNames`); a Reflector asks for more than that.
+ * One object as it is now, and again after each change; undefined while it does not exist. Goes on until the
+ * signal aborts or the consumer leaves. Selects by name, so that an account needs `list` and `watch` for this
+ * one name only (RBAC `resourceNames`); a Reflector asks for more than that.
  * @throws LinkspanError KUBE_…: whatever went wrong once; begin again after a while
  */
 export async function* follow<T extends KubeObject>(
@@ -43,7 +47,10 @@ export async function* follow<T extends KubeObject>(
   }
 }
 
-/** As `follow`, through failures of every kind: each is told, and after a while it begins again. Resolves when the signal has aborted. */
+/**
+ * As `follow`, through failures of every kind: each is told, and after a while it begins again. Resolves when
+ * the signal has aborted.
+ */
 export async function keepFollowing<T extends KubeObject>(
   options: FollowOptions<T> & { readonly random: Random; readonly backoff: BackoffOptions },
   told: {

@@ -2,7 +2,10 @@ import { overlongAnnotations } from '../../api/annotations.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { keyOf, type KubeObject } from '../objects/resource.ts';
 
-/** Says in the log which annotations of the objects of one kind are too long to be read: once, and again when they are others. */
+/**
+ * Says in the log which annotations of the objects of one kind are too long to be read: once, and again when
+ * they are others.
+ */
 export class OverlongAnnotations {
   readonly #log: Logger;
   readonly #resource: string;

@@ -20,7 +20,10 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Strips what is not used; undefined leaves the object out. Runs after managedFields and kubectl's last-applied copy are gone. */
+  /**
+   * Strips what is not used; undefined leaves the object out. Runs after managedFields and kubectl's
+   * last-applied copy are gone.
+   */
   readonly transform?: (object: T) => T | undefined;
   /** Leaves managedFields for `transform`, which then has to strip them itself; default false. */
   readonly keepManagedFields?: boolean;
@@ -32,11 +35,17 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly pageSize?: number;
   /** Pages of one list; default 10,000. */
   readonly maxPages?: number;
-  /** What may be held; default: everything. Over it nothing is taken in and the collection is listed anew after a long back-off: see `BudgetShare.over`. */
+  /**
+   * What may be held; default: everything. Over it nothing is taken in and the collection is listed anew
+   * after a long back-off: see `BudgetShare.over`.
+   */
   readonly budget?: BudgetShare<T>;
   /** How fast it may be read; default: as fast as it comes. */
   readonly pace?: Pace;
-  /** A watch on which nothing was heard for so long is taken for dead and resumed, milliseconds; default 100 s. API servers send bookmarks about every minute. */
+  /**
+   * A watch on which nothing was heard for so long is taken for dead and resumed, milliseconds; default 100
+   * s. API servers send bookmarks about every minute.
+   */
   readonly silenceMs?: number;
 }
 
@@ -45,7 +54,10 @@ const BACKOFF = { minMs: 200, maxMs: 30_000 };
 const OVER_BACKOFF = { minMs: 10_000, maxMs: 600_000 };
 /** A watch that held this long was healthy: the next failure starts with the shortest delay again. */
 const HEALTHY_MS = 10_000;
-/** A watch that ends sooner than this without a word is a failure: what answers is not an API server in order, and would be asked in a tight loop. */
+/**
+ * A watch that ends sooner than this without a word is a failure: what answers is not an API server in order,
+ * and would be asked in a tight loop.
+ */
 const SHORT_MS = 1000;
 const SILENCE_MS = 100_000;
 /** Why a watch that is to be resumed is ended. */
@@ -54,10 +66,12 @@ const WATCH_SECONDS = { min: 300, max: 600 };
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 /**
- * Keeps a store equal to a collection of an API server: lists it in pages, then watches, for ever, whatever goes wrong in between.
+ * Keeps a store equal to a collection of an API server: lists it in pages, then watches, for ever, whatever
+ * goes wrong in between.
  *
- * A list becomes visible as a whole and only when it is complete; a failure leaves the store as it is. So what is absent from a store that is
- * `synced` was absent over there at `lastHeard`, and nobody has to act on ignorance.
+ * A list becomes visible as a whole and only when it is complete; a failure leaves the store as it is. So
+ * what is absent from a store that is `synced` was absent over there at `lastHeard`, and nobody has to act on
+ * ignorance.
  */
 export class Reflector<T extends KubeObject> {
   readonly #options: ReflectorOptions<T>;
@@ -121,14 +135,17 @@ export class Reflector<T extends KubeObject> {
   }
 
   /**
-   * Ends the watch and resumes it on a new request from the version that was heard last: for when the connection is known, or suspected, to be dead. Lists nothing
-   * again and is no error. A wait after a failure ends at once.
+   * Ends the watch and resumes it on a new request from the version that was heard last: for when the
+   * connection is known, or suspected, to be dead. Lists nothing again and is no error. A wait after a
+   * failure ends at once.
    */
   refresh(): void {
     this.#turn.abort(RESUME);
   }
 
-  /** Resolves with the first complete list; rejects when the signal aborts or the reflector is stopped before. */
+  /**
+   * Resolves with the first complete list; rejects when the signal aborts or the reflector is stopped before.
+   */
   whenSynced(signal?: AbortSignal): Promise<void> {
     if (this.#synced) return Promise.resolve();
     if (this.#stop.signal.aborted) return Promise.reject(this.#stop.signal.reason as Error);
@@ -207,7 +224,10 @@ export class Reflector<T extends KubeObject> {
     return isOverLimit(error) || codeOf(error) === 'PEER_OVER_BUDGET';
   }
 
-  /** Takes nothing in for a while. What the store holds stays; the next look is a list, because what would fit now is not in the events that did not. */
+  /**
+   * Takes nothing in for a while. What the store holds stays; the next look is a list, because what would fit
+   * now is not in the events that did not.
+   */
   async #park(over: LinkspanError): Promise<void> {
     const { log, resource, client, budget, clock, random } = this.#options;
     this.#version = undefined;
@@ -230,8 +250,9 @@ export class Reflector<T extends KubeObject> {
   }
 
   /**
-   * Whether the server is still at or past a version. One whose data was restored or lost begins again at a lower one, takes a watch from the future without a
-   * word, and says nothing until it has caught up: what the store holds would be wrong for hours. Reads one key that need not exist.
+   * Whether the server is still at or past a version. One whose data was restored or lost begins again at a
+   * lower one, takes a watch from the future without a word, and says nothing until it has caught up: what
+   * the store holds would be wrong for hours. Reads one key that need not exist.
    */
   async #historyGoesOn(version: string): Promise<boolean> {
     const { client, resource, namespace, log } = this.#options;

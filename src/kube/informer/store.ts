@@ -25,7 +25,10 @@ export class IndexedStore<T extends KubeObject> {
     for (const name of this.#functions.keys()) this.#indexes.set(name, new Map());
   }
 
-  /** resourceVersion up to which the store is known to follow its collection; empty before the first list. The reflector sets it, before it tells of the change. */
+  /**
+   * resourceVersion up to which the store is known to follow its collection; empty before the first list. The
+   * reflector sets it, before it tells of the change.
+   */
   version = '';
 
   get size(): number {
@@ -66,8 +69,8 @@ export class IndexedStore<T extends KubeObject> {
   }
 
   /**
-   * Calls `listener` after every change. What it throws is surfaced with its name, and harms nobody else: neither
-   * other listeners nor whoever fills the store.
+   * Calls `listener` after every change. What it throws is surfaced with its name, and harms nobody else:
+   * neither other listeners nor whoever fills the store.
    * @param name whose it is and what it does, constant, for the log
    * @returns what ends the subscription
    */

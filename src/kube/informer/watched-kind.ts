@@ -15,7 +15,10 @@ export interface WatchParts {
 
 const BY_NAMESPACE = 'namespace';
 
-/** One kind of object that may or may not be installed: watched while it is. What is known is kept through everything but its removal. */
+/**
+ * One kind of object that may or may not be installed: watched while it is. What is known is kept through
+ * everything but its removal.
+ */
 export class WatchedKind<T extends KubeObject> {
   readonly store: IndexedStore<T>;
   readonly #parts: WatchParts;
@@ -92,7 +95,10 @@ export class WatchedKind<T extends KubeObject> {
     reflector.start();
   }
 
-  /** The API server does not serve the kind. Believed when it is said twice in a row: an API server that has just started may not serve everything yet. */
+  /**
+   * The API server does not serve the kind. Believed when it is said twice in a row: an API server that has
+   * just started may not serve everything yet.
+   */
   async missing(): Promise<void> {
     this.#missed++;
     if (this.#reflector === undefined || this.#missed < 2) return;

@@ -16,19 +16,36 @@ export interface LeaderElectionOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Does the work of a term; must end soon after the signal aborts. No other replica writes before that, nor before the Lease has run out. */
+  /**
+   * Does the work of a term; must end soon after the signal aborts. No other replica writes before that, nor
+   * before the Lease has run out.
+   */
   readonly onTerm: (signal: AbortSignal) => Promise<void>;
-  /** The namespace's Leases, kept by a reflector. With it a follower asks the API server nothing, and learns of a released Lease at once. Default: it asks every `retryMs`. */
+  /**
+   * The namespace's Leases, kept by a reflector. With it a follower asks the API server nothing, and learns
+   * of a released Lease at once. Default: it asks every `retryMs`.
+   */
   readonly store?: IndexedStore<V1Lease>;
-  /** Others may take the Lease when its holder has not renewed it for so long; default 30 s (client-go's and Linkerd's). */
+  /**
+   * Others may take the Lease when its holder has not renewed it for so long; default 30 s (client-go's and
+   * Linkerd's).
+   */
   readonly durationMs?: number;
-  /** The holder gives up when it could not renew for so long; must be below `durationMs`, default half of it. */
+  /**
+   * The holder gives up when it could not renew for so long; must be below `durationMs`, default half of it.
+   */
   readonly renewDeadlineMs?: number;
   /** Time between renewals; default a sixth of `durationMs` (5 s). */
   readonly renewMs?: number;
-  /** Time until the next try after a failure, and between a follower's questions without a store; default 2 s, less for a short Lease. */
+  /**
+   * Time until the next try after a failure, and between a follower's questions without a store; default 2 s,
+   * less for a short Lease.
+   */
   readonly retryMs?: number;
-  /** How long to wait before a free Lease is taken that another held last; default 0. Replicas that hold more wait longer, and so share the Leases. */
+  /**
+   * How long to wait before a free Lease is taken that another held last; default 0. Replicas that hold more
+   * wait longer, and so share the Leases.
+   */
   readonly claimDelayMs?: () => number;
 }
 
@@ -39,9 +56,11 @@ type Outcome = 'held' | 'lost' | 'failed';
 const RELEASE_MS = 5000;
 
 /**
- * Leader election over a coordination.k8s.io/v1 Lease, with client-go's rules, so that it excludes Linkerd's own controller too. Every write is bound to the
- * resourceVersion that is known, so stale knowledge costs a conflict and never a second holder. Clocks of different machines are never compared: a Lease has run
- * out when this replica has seen it unchanged for its whole duration, and the holder counts its own time from before it asked.
+ * Leader election over a coordination.k8s.io/v1 Lease, with client-go's rules, so that it excludes Linkerd's
+ * own controller too. Every write is bound to the resourceVersion that is known, so stale knowledge costs a
+ * conflict and never a second holder. Clocks of different machines are never compared: a Lease has run out
+ * when this replica has seen it unchanged for its whole duration, and the holder counts its own time from
+ * before it asked.
  */
 export class LeaderElector {
   readonly #options: LeaderElectionOptions;
@@ -84,7 +103,10 @@ export class LeaderElector {
     this.#running ??= this.#follow();
   }
 
-  /** Ends the term, waits for its work to end, and gives the Lease back so that another replica takes over at once. */
+  /**
+   * Ends the term, waits for its work to end, and gives the Lease back so that another replica takes over at
+   * once.
+   */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('stopped'));
     // A term ends with its work, and renews as ever until then.
@@ -92,7 +114,10 @@ export class LeaderElector {
     await this.#running;
   }
 
-  /** Like `stop`, and deletes the Lease if this replica holds it: for when there is nothing left that it guards. */
+  /**
+   * Like `stop`, and deletes the Lease if this replica holds it: for when there is nothing left that it
+   * guards.
+   */
   async remove(): Promise<void> {
     this.#removing = true;
     await this.stop();
@@ -231,7 +256,10 @@ export class LeaderElector {
     if (!work.ended) late();
   }
 
-  /** Writes this replica into the Lease: one request, unless what is known proves stale. Ends at `until` (monotonic) at the latest. */
+  /**
+   * Writes this replica into the Lease: one request, unless what is known proves stale. Ends at `until`
+   * (monotonic) at the latest.
+   */
   async #hold(until: number): Promise<Outcome> {
     const { client, clock } = this.#options;
     // So that a request that hangs leaves time for another.
@@ -277,7 +305,10 @@ export class LeaderElector {
     this.#known = true;
   }
 
-  /** Ends the holding, after the work: releases the Lease, and deletes it where it is to be removed. Best effort; otherwise it runs out. */
+  /**
+   * Ends the holding, after the work: releases the Lease, and deletes it where it is to be removed. Best
+   * effort; otherwise it runs out.
+   */
   async #giveBack(): Promise<void> {
     const { clock, log, name } = this.#options;
     const limit = this.#limit(clock.monotonic() + RELEASE_MS);

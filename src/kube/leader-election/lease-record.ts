@@ -31,8 +31,8 @@ export class LeaseRecord {
   }
 
   /**
-   * Milliseconds until the Lease may be taken; 0 or less when it is free. One that was deleted while somebody held it counts as held until it would have run
-   * out: its holder may not know yet.
+   * Milliseconds until the Lease may be taken; 0 or less when it is free. One that was deleted while somebody
+   * held it counts as held until it would have run out: its holder may not know yet.
    */
   get freeInMs(): number {
     if (this.#observed === undefined) return 0;
@@ -43,8 +43,8 @@ export class LeaseRecord {
   }
 
   /**
-   * Whether an object is from before what is known: a watch tells our own writes late. Versions are compared as numbers (KEP-5504); ones that are none count as
-   * new, which costs a conflict at most.
+   * Whether an object is from before what is known: a watch tells our own writes late. Versions are compared
+   * as numbers (KEP-5504); ones that are none count as new, which costs a conflict at most.
    */
   isOld({ metadata }: V1Lease): boolean {
     const known = this.#lease?.metadata;

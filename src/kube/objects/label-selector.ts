@@ -29,8 +29,8 @@ export class Selector {
   }
 
   /**
-   * The form that the API server's `labelSelector` parameter takes: `a=b,c in (x,y),!d`. To the API server an empty text selects everything, so the
-   * empty selector prints a requirement that nothing can meet.
+   * The form that the API server's `labelSelector` parameter takes: `a=b,c in (x,y),!d`. To the API server an
+   * empty text selects everything, so the empty selector prints a requirement that nothing can meet.
    */
   toString(): string {
     if (this.empty) return NOTHING;
@@ -39,8 +39,9 @@ export class Selector {
 }
 
 /**
- * The fewest selector texts that together select what any of these selects: selectors that ask for values of one and the same label become one
- * (`exported in (true,remote-discovery)`), so that one watch serves both and a label that changes from one to the other is no gap between two watches.
+ * The fewest selector texts that together select what any of these selects: selectors that ask for values of
+ * one and the same label become one (`exported in (true,remote-discovery)`), so that one watch serves both
+ * and a label that changes from one to the other is no gap between two watches.
  */
 export function unionOf(selectors: readonly Selector[]): string[] {
   const values = new Map<string, Set<string>>();
@@ -64,7 +65,8 @@ export function unionOf(selectors: readonly Selector[]): string[] {
 
 /**
  * Parses a LabelSelector object.
- * @throws Error with a sentence that says what is wrong; `parseLink` turns it into a problem with the field's name
+ * @throws Error with a sentence that says what is wrong; `parseLink` turns it into a problem with the field's
+ * name
  */
 export function parseSelector(selector: V1LabelSelector | undefined): Selector {
   // Linkerd's CRD checks nothing below matchLabels, so anything may stand there.
@@ -94,7 +96,8 @@ function parseRequirement(expression: unknown): Requirement {
 }
 
 /**
- * Parses the form of the command line, as kubectl takes it: `a=b`, `a!=b`, `c in (x,y)`, `c notin (x)`, `d`, `!d`, comma-separated.
+ * Parses the form of the command line, as kubectl takes it: `a=b`, `a!=b`, `c in (x,y)`, `c notin (x)`, `d`,
+ * `!d`, comma-separated.
  * @throws Error that names the part that is no requirement
  */
 export function parseSelectorText(text: string): V1LabelSelector {

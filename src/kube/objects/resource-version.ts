@@ -1,8 +1,9 @@
 import type { KubeObject } from './resource.ts';
 
 /**
- * The newest version of one object among copies from several watches, by resourceVersion: a decimal number that grows with every
- * write in the cluster (KEP-5504), compared without turning it into a JavaScript number. The first of equals; undefined when there is none.
+ * The newest version of one object among copies from several watches, by resourceVersion: a decimal number
+ * that grows with every write in the cluster (KEP-5504), compared without turning it into a JavaScript
+ * number. The first of equals; undefined when there is none.
  */
 export function newest<T extends KubeObject>(copies: readonly (T | undefined)[]): T | undefined {
   let best: T | undefined;

@@ -154,8 +154,8 @@ export function createdAt({ metadata }: KubeObject): number {
 }
 
 /**
- * Orders objects by age, the oldest first, as the API server's clock has it, and by name where that is the same: who came first where two
- * want one thing.
+ * Orders objects by age, the oldest first, as the API server's clock has it, and by name where that is the
+ * same: who came first where two want one thing.
  */
 export function byAge(a: KubeObject, b: KubeObject): number {
   const [left, right] = [createdAt(a), createdAt(b)];

@@ -16,7 +16,8 @@ const COMMON_FIELDS: ReadonlySet<string> = new Set(
 );
 
 /**
- * About how many bytes of memory a parsed JSON value takes while it is held. Bounds memory, so it errs upwards; objects come from `JSON.parse` of text whose depth is limited.
+ * About how many bytes of memory a parsed JSON value takes while it is held. Bounds memory, so it errs
+ * upwards; objects come from `JSON.parse` of text whose depth is limited.
  */
 export function weightOf(value: unknown): number {
   if (typeof value === 'string') return stringWeight(value);

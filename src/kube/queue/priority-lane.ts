@@ -4,7 +4,10 @@ interface Node {
   newer: Node | undefined;
 }
 
-/** The waiting keys of one priority. A doubly linked list: every operation is O(1), also leaving from the middle. */
+/**
+ * The waiting keys of one priority. A doubly linked list: every operation is O(1), also leaving from the
+ * middle.
+ */
 export class PriorityLane {
   readonly #nodes = new Map<string, Node>();
   #oldest: Node | undefined;
@@ -44,8 +47,8 @@ export class PriorityLane {
   }
 
   /**
-   * Takes the oldest key, next time the newest, and so on: a single change is served soon although 5,000 others wait, while the oldest still advance and
-   * none waits for ever.
+   * Takes the oldest key, next time the newest, and so on: a single change is served soon although 5,000
+   * others wait, while the oldest still advance and none waits for ever.
    */
   take(): string | undefined {
     const node = this.#newestNext ? this.#newest : this.#oldest;

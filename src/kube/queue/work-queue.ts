@@ -16,19 +16,28 @@ export interface WorkQueueOptions {
   readonly log: Logger;
   /** Told about every failure; default: a warning in the log. The key is tried again in any case. */
   readonly onError?: (key: string, error: unknown) => void;
-  /** Shared with other queues, which bounds them together; `concurrency` is then this queue's share at most. Default: a place per `concurrency`. */
+  /**
+   * Shared with other queues, which bounds them together; `concurrency` is then this queue's share at most.
+   * Default: a place per `concurrency`.
+   */
   readonly pool?: WorkerPool;
-  /** How fast keys may be begun: while it is in debt, none is. The handler pays for what it does. Default: at once. */
+  /**
+   * How fast keys may be begun: while it is in debt, none is. The handler pays for what it does. Default: at
+   * once.
+   */
   readonly pace?: Pick<Pace, 'waitMs'>;
 }
 
 /**
- * A queue of keys, not events: a key that is added many times is handled once. No key is handled twice at the same time; one that is added while it is being
- * handled is handled again after. Higher priorities go first; among equal ones the oldest and the newest waiting key take turns, so that a single change is
- * served soon although thousands wait, and the oldest still advance. A take costs O(number of priorities in use), whatever waits. A key whose handler fails
- * comes back with its priority after a growing delay, for ever: nothing is dropped.
+ * A queue of keys, not events: a key that is added many times is handled once. No key is handled twice at the
+ * same time; one that is added while it is being handled is handled again after. Higher priorities go first;
+ * among equal ones the oldest and the newest waiting key take turns, so that a single change is served soon
+ * although thousands wait, and the oldest still advance. A take costs O(number of priorities in use),
+ * whatever waits. A key whose handler fails comes back with its priority after a growing delay, for ever:
+ * nothing is dropped.
  *
- * p-queue bounds concurrency of independent promises but knows neither keys nor raised priorities, which are the point here.
+ * p-queue bounds concurrency of independent promises but knows neither keys nor raised priorities, which are
+ * the point here.
  */
 export class WorkQueue {
   readonly #options: WorkQueueOptions;
@@ -63,7 +72,10 @@ export class WorkQueue {
     return this.#priorities.size + this.#running.size;
   }
 
-  /** For how long the key that is being worked on longest has been, milliseconds; 0 when none is. A liveness check looks at it. */
+  /**
+   * For how long the key that is being worked on longest has been, milliseconds; 0 when none is. A liveness
+   * check looks at it.
+   */
   get oldestRunningMs(): number {
     const [started] = this.#running.values();
     return started === undefined ? 0 : this.#options.clock.monotonic() - started;

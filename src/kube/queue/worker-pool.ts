@@ -7,8 +7,9 @@ export interface PoolMember {
 }
 
 /**
- * Bounds how much is done at once over many queues. A free place goes to the queue whose waiting work has the highest priority; among equals to the one that
- * was served longest ago, so that a queue with one key is served within one round although another has 10,000. Choosing costs O(queues that have work).
+ * Bounds how much is done at once over many queues. A free place goes to the queue whose waiting work has the
+ * highest priority; among equals to the one that was served longest ago, so that a queue with one key is
+ * served within one round although another has 10,000. Choosing costs O(queues that have work).
  */
 export class WorkerPool {
   readonly #size: number;
@@ -27,7 +28,9 @@ export class WorkerPool {
     return this.#running;
   }
 
-  /** A member has work. It begins in a later microtask, so that what is added in one turn is seen together. */
+  /**
+   * A member has work. It begins in a later microtask, so that what is added in one turn is seen together.
+   */
   offer(member: PoolMember): void {
     this.#ready.add(member);
     if (this.#scheduled || this.#running >= this.#size) return;

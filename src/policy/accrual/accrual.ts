@@ -25,8 +25,8 @@ const DEFAULTS: AccrualRules = { maxFailures: 7, minPenaltyMs: 1000, maxPenaltyM
 const NOTHING_WRONG: ReadAccrual = { problems: [] };
 
 /**
- * Reads `balancer.linkerd.io/failure-accrual` and what belongs to it. A value that is wrong gives way to its default, because a slip in one annotation must not take a Service's
- * protection away, nor the Service. Pure.
+ * Reads `balancer.linkerd.io/failure-accrual` and what belongs to it. A value that is wrong gives way to its
+ * default, because a slip in one annotation must not take a Service's protection away, nor the Service. Pure.
  */
 export function readAccrual(annotations: Annotations = {}): ReadAccrual {
   const mode = readAnnotation(annotations, FAILURE_ACCRUAL)?.trim();

@@ -14,7 +14,9 @@ export interface ReadFaults {
 const NONE: ReadFaults = { rules: [], problems: [] };
 
 /**
- * The annotations `linkspan.dev/faults` of Services. Whether a rule ends too late is judged when its text is first seen, and remembered as long as the text is the same: what was refused must not begin by itself hours later.
+ * The annotations `linkspan.dev/faults` of Services. Whether a rule ends too late is judged when its text is
+ * first seen, and remembered as long as the text is the same: what was refused must not begin by itself hours
+ * later.
  */
 export class FaultAnnotations {
   readonly #clock: Clock;
@@ -47,7 +49,10 @@ const NOT_ALLOWED: ReadFaults = {
   problems: [`${FAULTS} has no effect: the gateway was started without --allow-fault-injection`],
 };
 
-/** Reads the rules of an annotation. One that is wrong injects nothing. Pure. @param now milliseconds since the epoch */
+/**
+ * Reads the rules of an annotation. One that is wrong injects nothing. Pure.
+ * @param now milliseconds since the epoch
+ */
 export function readFaults(text: string, now: number): ReadFaults {
   const problem = (what: string): ReadFaults => ({
     rules: [],

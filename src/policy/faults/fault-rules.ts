@@ -7,7 +7,10 @@ const MAX_DELAY_MS = 60_000;
 const MAX_RULES = 16;
 const MAX_HEADERS = 8;
 
-/** What HTTP clients are told for a gRPC status, and the reverse (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md). */
+/**
+ * What HTTP clients are told for a gRPC status, and the reverse
+ * (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
+ */
 const HTTP_OF_GRPC: Readonly<Record<number, number>> = {
   1: 499,
   3: 400,
@@ -69,7 +72,8 @@ const whole = (low: number, high: number) =>
 const percentError = 'not a number that is more than 0 and at most 100';
 
 /**
- * The rules of a drill as people write them: `[{ "until": "2026-11-24T12:00:00Z", "percent": 10, "headers": { "x-drill": "yes" }, "delay": "200ms", "jitter": "100ms", "abort": { "status": 503 } }]`.
+ * The rules of a drill as people write them: `[{ "until": "2026-11-24T12:00:00Z", "percent": 10, "headers": {
+ * "x-drill": "yes" }, "delay": "200ms", "jitter": "100ms", "abort": { "status": 503 } }]`.
  * @param now what "24 h ahead" is counted from, milliseconds since the epoch
  */
 export function faultRules(now: number) {
@@ -133,7 +137,10 @@ function bothStatuses({ status, grpc }: { status?: number | undefined; grpc?: nu
   };
 }
 
-/** What a drill does to some of the requests for a service. A rule does at least one of `delayMs`, `abort` and `reset`. */
+/**
+ * What a drill does to some of the requests for a service. A rule does at least one of `delayMs`, `abort` and
+ * `reset`.
+ */
 export interface FaultRule {
   /** Milliseconds since the epoch; from then on there is no such rule. */
   readonly until: number;

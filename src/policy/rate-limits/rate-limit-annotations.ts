@@ -23,7 +23,8 @@ const NOTHING: ReadRateLimits = { problems: [] };
 export const RATE_FORM = 'a rate such as 100/s, 30/m or "100/s burst 200"';
 
 /**
- * Reads the annotations `linkspan.dev/rate-limit…` of a Service. One that cannot be read limits nothing and leaves the others as they are. All ports and pods of the Service share its limits. Pure.
+ * Reads the annotations `linkspan.dev/rate-limit…` of a Service. One that cannot be read limits nothing and
+ * leaves the others as they are. All ports and pods of the Service share its limits. Pure.
  * @param key `namespace/name` of the Service
  */
 export function readRateLimits(annotations: Annotations | undefined, key: string): ReadRateLimits {
@@ -92,7 +93,8 @@ function readOverrides(text: string | undefined, problems: string[]): SharedRate
 }
 
 /**
- * Reads `100`, `100/s`, `30/m`, `10/h`, each with or without ` burst 200`. Without, a second's worth may come at once, at least 1.
+ * Reads `100`, `100/s`, `30/m`, `10/h`, each with or without ` burst 200`. Without, a second's worth may come
+ * at once, at least 1.
  * @returns undefined when it is none of these, 0, or more than a million a second
  */
 export function parseRate(text: string): Rate | undefined {

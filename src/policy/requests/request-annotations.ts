@@ -15,7 +15,9 @@ const ALL: ReadonlySet<string> = new Set([...RETRY_ANNOTATIONS, ...TIMEOUT_ANNOT
 const NOTHING: ReadRequests = { problems: [] };
 
 /**
- * Reads what a Service says of retries and timeouts. A value that is wrong is left out, and what else is said holds: a slip in one annotation must not take the others away. Any retry annotation that can be followed turns retries on. Pure.
+ * Reads what a Service says of retries and timeouts. A value that is wrong is left out, and what else is said
+ * holds: a slip in one annotation must not take the others away. Any retry annotation that can be followed
+ * turns retries on. Pure.
  */
 export function readRequestAnnotations(annotations: Annotations = {}): ReadRequests {
   if (!Object.keys(annotations).some((key) => ALL.has(key))) return NOTHING;

@@ -16,7 +16,10 @@ import { readServiceProfile } from './service-profile.ts';
 
 const text = z.union([z.string(), z.number()]).transform(String);
 
-/** Keys of a service in the file of `--targets` about retries and timeouts: the annotations' names and values, and the `spec` of a ServiceProfile. */
+/**
+ * Keys of a service in the file of `--targets` about retries and timeouts: the annotations' names and values,
+ * and the `spec` of a ServiceProfile.
+ */
 export const requestKeys = {
   retry: z
     .strictObject({
@@ -37,7 +40,10 @@ export const requestKeys = {
 
 type RequestKeys = z.output<z.ZodObject<typeof requestKeys>>;
 
-/** What these keys say, and what is wrong with them under the names that the file has; nothing is done instead, because a file is refused as a whole. */
+/**
+ * What these keys say, and what is wrong with them under the names that the file has; nothing is done
+ * instead, because a file is refused as a whole.
+ */
 export function readRequestKeys({ retry = {}, timeout = {}, profile }: RequestKeys): ReadRequests {
   const { budget = {} } = retry;
   const said: Readonly<Record<string, readonly [key: string, value: string | undefined]>> = {

@@ -1,5 +1,6 @@
 /**
- * What a Service says of retries and timeouts of its requests, as plain data: discovery reads it, the proxy core follows it. Linkerd's semantics (wire protocol 3.4).
+ * What a Service says of retries and timeouts of its requests, as plain data: discovery reads it, the proxy
+ * core follows it. Linkerd's semantics (wire protocol 3.4).
  */
 
 import type { BudgetRules, RetryRules } from '../retries/retry-rules.ts';
@@ -12,6 +13,9 @@ export interface RequestRules {
   readonly timeouts?: TimeoutRules;
   /** Absent = `DEFAULT_BUDGET`. */
   readonly budget?: BudgetRules;
-  /** The first that matches counts; then `retry` and `timeouts` do not hold for any request (a ServiceProfile replaces the annotations). */
+  /**
+   * The first that matches counts; then `retry` and `timeouts` do not hold for any request (a ServiceProfile
+   * replaces the annotations).
+   */
   readonly routes?: readonly RouteRules[];
 }

@@ -62,7 +62,8 @@ const responseMatch = z.object({
 });
 
 /**
- * Reads the `spec` of a ServiceProfile. A route that is wrong is left out, and the others hold. A profile without routes says nothing of requests: the annotations hold then. Pure.
+ * Reads the `spec` of a ServiceProfile. A route that is wrong is left out, and the others hold. A profile
+ * without routes says nothing of requests: the annotations hold then. Pure.
  */
 export function readServiceProfile(value: unknown): ReadRequests {
   const parsed = spec.safeParse(value ?? {});
@@ -150,7 +151,10 @@ function below(depth: number): number {
   return depth + 1;
 }
 
-/** As linkerd2-proxy does it: the whole path must match, unless the pattern says `^` or `$` itself. @throws RegexError */
+/**
+ * As linkerd2-proxy does it: the whole path must match, unless the pattern says `^` or `$` itself.
+ * @throws RegexError
+ */
 function anchored(pattern: string): string {
   const trimmed = pattern.trim();
   const head = trimmed.startsWith('^') ? '' : '^';

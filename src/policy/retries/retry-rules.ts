@@ -4,7 +4,10 @@ export interface StatusRange {
   readonly max: number;
 }
 
-/** Which answers are asked for again, and how often. A try that takes too long, and one that the endpoint refused unprocessed, is repeated whatever these lists say. */
+/**
+ * Which answers are asked for again, and how often. A try that takes too long, and one that the endpoint
+ * refused unprocessed, is repeated whatever these lists say.
+ */
 export interface RetryRules {
   readonly statuses: readonly StatusRange[];
   /** gRPC statuses. */
@@ -15,12 +18,18 @@ export interface RetryRules {
   readonly tryTimeoutMs?: number;
 }
 
-/** How many retries a target bears: `ratio` of its requests, and `minPerSecond` on top, both counted over `ttlMs`. */
+/**
+ * How many retries a target bears: `ratio` of its requests, and `minPerSecond` on top, both counted over
+ * `ttlMs`.
+ */
 export interface BudgetRules {
   readonly ratio: number;
   readonly minPerSecond: number;
   readonly ttlMs: number;
 }
 
-/** What Linkerd takes where a ServiceProfile does not say (destination `defaultRetryBudget`); here for annotations too. */
+/**
+ * What Linkerd takes where a ServiceProfile does not say (destination `defaultRetryBudget`); here for
+ * annotations too.
+ */
 export const DEFAULT_BUDGET: BudgetRules = { ratio: 0.2, minPerSecond: 10, ttlMs: 10_000 };

@@ -33,12 +33,15 @@ import { UpgradedExchange } from './http1-upgraded.ts';
 
 /** Bytes of pipelined requests that are held before the client is made to wait. */
 const MAX_HELD = 64 * 1024;
-/** When the process is to end, a connection without a request is given this long: one on its way would be lost. */
+/**
+ * When the process is to end, a connection without a request is given this long: one on its way would be
+ * lost.
+ */
 const DRAIN_IDLE_MS = 1000;
 
 /**
- * An HTTP/1 connection of a client. Each request is balanced on its own; heads are parsed and rewritten, bodies pass as the bytes that came. Pipelined requests are answered
- * one after the other.
+ * An HTTP/1 connection of a client. Each request is balanced on its own; heads are parsed and rewritten,
+ * bodies pass as the bytes that came. Pipelined requests are answered one after the other.
  */
 export class Http1Session implements ConnectionHandler, Flow {
   readonly #session: Session;
@@ -137,7 +140,10 @@ export class Http1Session implements ConnectionHandler, Flow {
     this.#sendBody(exchange, exchange.lease, chunk);
   }
 
-  /** Begins the next request when its head is complete. A loop, because thousands of pipelined requests may be answered here, one at once after the other. */
+  /**
+   * Begins the next request when its head is complete. A loop, because thousands of pipelined requests may be
+   * answered here, one at once after the other.
+   */
   #nextRequest(): void {
     if (this.#advancing) return;
     this.#advancing = true;
@@ -295,7 +301,8 @@ export class Http1Session implements ConnectionHandler, Flow {
         this.#finish(exchange);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
-      // The target must not take what came so far for a whole request, nor the client a second answer for the rest of the first.
+      // The target must not take what came so far for a whole request, nor the client a second answer for the
+      // rest of the first.
       if (exchange.response !== undefined) return this.#abort(exchange, error);
       lease.endpoint.abandon();
       lease.connection.destroy();
@@ -336,8 +343,8 @@ export class Http1Session implements ConnectionHandler, Flow {
 
   #finalHead(exchange: Http1Exchange, head: ResponseHead, rest: Buffer): void {
     takeResponse(this.#session, exchange, head);
-    // Before the request is complete the rest of it stands where the next would begin: the connection ends, and its client must know, or it
-    // sends the next one into the end (RFC 9112 section 9.6).
+    // Before the request is complete the rest of it stands where the next would begin: the connection ends,
+    // and its client must know, or it sends the next one into the end (RFC 9112 section 9.6).
     const last = this.#session.draining() || this.#client.retired || !exchange.requestBody.done;
     this.#closing = last || !exchange.head.keepAlive || head.framing.kind === 'until close';
     this.#client.sendText(marked(exchange, renderResponse(head, exchange.head.minor, this.#closing)));

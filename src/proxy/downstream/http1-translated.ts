@@ -20,7 +20,10 @@ const EMPTY = Buffer.alloc(0);
 /** Body bytes that may wait for a slow endpoint before the client has to wait, too. */
 const MAX_WAITING = 64 * 1024;
 
-/** A request of an HTTP/1 client for endpoints of which some speak HTTP/2, or have a mesh proxy that does: its body is taken out of its framing, the response's is put into one. */
+/**
+ * A request of an HTTP/1 client for endpoints of which some speak HTTP/2, or have a mesh proxy that does: its
+ * body is taken out of its framing, the response's is put into one.
+ */
 export class TranslatedExchange implements UpstreamHandler, BodySink {
   readonly #session: Session;
   readonly #head: RequestHead;
@@ -290,7 +293,10 @@ function lowerCase(field: Field): Field {
   return name === about.text ? field : new Field(about.text, value, about);
 }
 
-/** HTTP/2 has no reason phrases, and some clients take an answer without one for none (h2load, whose parser then says nothing of the status). */
+/**
+ * HTTP/2 has no reason phrases, and some clients take an answer without one for none (h2load, whose parser
+ * then says nothing of the status).
+ */
 function render(status: number, fields: readonly Field[], own: readonly string[]): Buffer {
   const lines = [`HTTP/1.1 ${status} ${reasonPhrase(status)}`];
   const bodiless = status < 200 || status === 204;

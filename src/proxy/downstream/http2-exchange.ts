@@ -286,7 +286,8 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
   #translate(request: Http2Request): OutgoingRequest {
     const { rules } = this.#session;
     const { method, path, version, framing } = request;
-    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets an authority of HTTP/2 pass, wire protocol 1.5.)
+    // One rule with HTTP/1: which virtual host a client gets is not its own choice. (Linkerd's gateway lets
+    // an authority of HTTP/2 pass, wire protocol 1.5.)
     const authority = rules.host ?? request.authority;
     const fields = requestFields(request.fields, rules);
     return { method, path, authority, version, framing, fields, client: rules.client };
@@ -343,7 +344,10 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
     this.#stream.end();
   }
 
-  /** What a mesh proxy at the other end reads and keeps from its application; an application of ours is told why, too. */
+  /**
+   * What a mesh proxy at the other end reads and keeps from its application; an application of ours is told
+   * why, too.
+   */
   #forProxy(failure: ProxyFailure, message: string): Field[] {
     const error = makeField('l5d-proxy-error', message);
     const leaves = failure.leaves && this.#session.plainClient !== true;

@@ -24,14 +24,20 @@ export interface Session {
   readonly clientName: string;
   /** The relay that has said so, for the access log; absent where the client has proven it itself. */
   readonly via?: string | undefined;
-  /** The client is an application and no proxy: it is not asked by PING whether it is still there. Default false. */
+  /**
+   * The client is an application and no proxy: it is not asked by PING whether it is still there. Default
+   * false.
+   */
   readonly plainClient?: boolean;
   readonly clock: Clock;
 }
 
 /** A client connection that is being served. */
 export interface Flow {
-  /** What may pass has changed: ends what was let in before and could not come in now. Requests are checked one by one, this is for tunnels. */
+  /**
+   * What may pass has changed: ends what was let in before and could not come in now. Requests are checked
+   * one by one, this is for tunnels.
+   */
   recheck(): void;
   /** The process is shutting down: the client is told to send nothing new. */
   drain(): void;
@@ -43,7 +49,10 @@ export interface Parties {
   readonly clock: Clock;
   /** Takes what is thrown before there is a session. */
   readonly boundary: Boundary;
-  /** Where nothing is said of a port, a client that is quiet for so long (milliseconds) gets a connection to an endpoint, which may be one that speaks first. */
+  /**
+   * Where nothing is said of a port, a client that is quiet for so long (milliseconds) gets a connection to
+   * an endpoint, which may be one that speaks first.
+   */
   readonly quietMs: number;
   /** What it is when it speaks that. */
   session(protocol: SessionProtocol): Session;

@@ -9,16 +9,22 @@ import type { Flow, Parties } from './session.ts';
 import type { SpliceWatch } from '../io/splice.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** How long the beginning of what looks like a request waits for the rest of its first line, before it is passed on as bytes: Linkerd's detection timeout. */
+/**
+ * How long the beginning of what looks like a request waits for the rest of its first line, before it is
+ * passed on as bytes: Linkerd's detection timeout.
+ */
 const LINE_MS = 10_000;
 /** When the process is to end, a connection that has not said anything is given this long. */
 const DRAIN_IDLE_MS = 1000;
 
 /**
- * A connection of which its first bytes decide what it is. HTTP goes the way of HTTP whenever it comes: neither how long the client waits before nor in which pieces it sends it makes it anything else.
+ * A connection of which its first bytes decide what it is. HTTP goes the way of HTTP whenever it comes:
+ * neither how long the client waits before nor in which pieces it sends it makes it anything else.
  *
- * Where a port is said to speak HTTP that is all; what is no HTTP is answered so. Where nothing is said, a client that is quiet may be waiting for a server that speaks first, so it is connected to one after
- * `quietMs`, and looked at all the same until its first line is complete: a request gives that connection up, and one that comes when bytes have passed already (either way) is not let through.
+ * Where a port is said to speak HTTP that is all; what is no HTTP is answered so. Where nothing is said, a
+ * client that is quiet may be waiting for a server that speaks first, so it is connected to one after
+ * `quietMs`, and looked at all the same until its first line is complete: a request gives that connection up,
+ * and one that comes when bytes have passed already (either way) is not let through.
  */
 export class UndecidedFlow implements Flow, ConnectionHandler, SpliceWatch {
   readonly #parties: Parties;

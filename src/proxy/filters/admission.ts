@@ -31,8 +31,9 @@ export interface AdmissionFilterOptions {
 }
 
 /**
- * What stands before a target, for every request and every new raw connection that may use it: rate limits, then the faults of a drill. It is passed before an endpoint is picked, so nothing that happens here counts against one, and
- * nothing of it is tried again here.
+ * What stands before a target, for every request and every new raw connection that may use it: rate limits,
+ * then the faults of a drill. It is passed before an endpoint is picked, so nothing that happens here counts
+ * against one, and nothing of it is tried again here.
  */
 export class AdmissionFilter {
   readonly #options: AdmissionFilterOptions;

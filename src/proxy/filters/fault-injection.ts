@@ -11,7 +11,8 @@ export function unexpired(rules: readonly FaultRule[], now: number): readonly Fa
 }
 
 /**
- * The first rule that meets a request and whose die falls so; later ones get what earlier ones leave. Raw connections have no fields and cannot be answered, so only rules without `headers` and `abort` meet them.
+ * The first rule that meets a request and whose die falls so; later ones get what earlier ones leave. Raw
+ * connections have no fields and cannot be answered, so only rules without `headers` and `abort` meet them.
  */
 export function chooseFault(
   rules: readonly FaultRule[],

@@ -28,10 +28,13 @@ export interface RateLimiterOptions {
 }
 
 /**
- * The state of one set of limits. A request counts against the limit of its client and against that of all only if both let it through, so that one who asks too much takes nothing from the others.
+ * The state of one set of limits. A request counts against the limit of its client and against that of all
+ * only if both let it through, so that one who asks too much takes nothing from the others.
  *
- * Its memory is bounded: of clients only those are remembered that have asked of late, because a bucket that is full again is as good as a new one. When there are too many of these, those who come new share one
- * bucket. Nobody is forgotten to make room, so a client cannot get rid of its own past by coming under many names.
+ * Its memory is bounded: of clients only those are remembered that have asked of late, because a bucket that
+ * is full again is as good as a new one. When there are too many of these, those who come new share one
+ * bucket. Nobody is forgotten to make room, so a client cannot get rid of its own past by coming under many
+ * names.
  */
 export class RateLimiter {
   readonly limits: RateLimits;

@@ -1,6 +1,9 @@
 import type { Rate } from '../../policy/rate-limits/rate-limits.ts';
 
-/** What the arithmetic of a moment may be wrong by, milliseconds: who comes exactly when it may is let through. */
+/**
+ * What the arithmetic of a moment may be wrong by, milliseconds: who comes exactly when it may is let
+ * through.
+ */
 const ROUNDING_MS = 1e-3;
 
 /** A rate as its limiter calculates with it. */
@@ -12,7 +15,10 @@ export class BucketPace {
   /** How far ahead of that a burst may be, milliseconds. */
   readonly toleranceMs: number;
 
-  /** @param shares how many share the rate; this is the pace of one of them. Each can have a burst of at least 1 */
+  /**
+   * @param shares how many share the rate; this is the pace of one of them. Each can have a burst of at least
+   * 1
+   */
   constructor(rate: Rate, shares = 1) {
     this.rate = rate;
     this.intervalMs = (1000 * shares) / rate.perSecond;
@@ -21,8 +27,9 @@ export class BucketPace {
 }
 
 /**
- * The generic cell rate algorithm (ITU-T I.371; Linkerd's proxies limit by it, too): a token bucket that is one number, the moment at which it is full again. In any time t no more than `burst + t × perSecond`
- * are let through, and whoever comes no faster than the rate always is.
+ * The generic cell rate algorithm (ITU-T I.371; Linkerd's proxies limit by it, too): a token bucket that is
+ * one number, the moment at which it is full again. In any time t no more than `burst + t × perSecond` are
+ * let through, and whoever comes no faster than the rate always is.
  */
 export class TokenBucket {
   readonly pace: BucketPace;

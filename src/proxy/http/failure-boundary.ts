@@ -1,14 +1,15 @@
 import { ProxyFailure } from './failures.ts';
 
 /**
- * The failure boundary of the data path. An exception that nobody foresaw (a mistake of ours, anywhere in what
- * carries a flow) ends the flow in which it came, and nothing else: it is told to its peer as `internal error`
- * with a text that never changes, logged once with its stack, counted once, and no endpoint is blamed for it.
+ * The failure boundary of the data path. An exception that nobody foresaw (a mistake of ours, anywhere in
+ * what carries a flow) ends the flow in which it came, and nothing else: it is told to its peer as
+ * `internal error` with a text that never changes, logged once with its stack, counted once, and no endpoint
+ * is blamed for it.
  */
 export interface Boundary {
   /**
-   * An exception has been caught. What is foreseen (a `ProxyFailure`) is given back as it is; everything else is
-   * counted and logged, once however many boundaries it passes. Never throws.
+   * An exception has been caught. What is foreseen (a `ProxyFailure`) is given back as it is; everything else
+   * is counted and logged, once however many boundaries it passes. Never throws.
    * @returns what the flow ends with
    */
   caught(error: unknown): ProxyFailure;

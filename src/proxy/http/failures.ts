@@ -1,8 +1,8 @@
 /**
- * Everything that can go wrong between a client and a target, as one table (wire protocol 1.6): what an HTTP and a gRPC client are told, and the word under which it is
- * counted. Raw clients are disconnected.
- * `close`: a mesh proxy is asked to end its application's connection, so that the next one may find another replica; the connection that the request came on is kept wherever
- * it is known where the request ends.
+ * Everything that can go wrong between a client and a target, as one table (wire protocol 1.6): what an HTTP
+ * and a gRPC client are told, and the word under which it is counted. Raw clients are disconnected. `close`:
+ * a mesh proxy is asked to end its application's connection, so that the next one may find another replica;
+ * the connection that the request came on is kept wherever it is known where the request ends.
  */
 export const failures = {
   'bad request': { status: 400, grpc: 13, close: true },
@@ -40,8 +40,8 @@ export interface FailureTerms {
   /** Nothing is answered: the connection, or with HTTP/2 the stream, is broken. */
   readonly breaks?: boolean;
   /**
-   * HTTP/2: the error code with which a client's stream is broken, default INTERNAL_ERROR. A gRPC client is told by it alone, also where
-   * nothing has been answered: to it a CANCEL at its deadline is the deadline.
+   * HTTP/2: the error code with which a client's stream is broken, default INTERNAL_ERROR. A gRPC client is
+   * told by it alone, also where nothing has been answered: to it a CANCEL at its deadline is the deadline.
    */
   readonly code?: number;
 }

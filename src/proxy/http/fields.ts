@@ -1,8 +1,14 @@
-/** What a field name means to a proxy, as bits: looked up once for each name, so that a request costs no look-ups. */
+/**
+ * What a field name means to a proxy, as bits: looked up once for each name, so that a request costs no
+ * look-ups.
+ */
 export const About = {
   /** `:method` and the like. */
   PSEUDO: 1,
-  /** Belongs to one hop (RFC 9110 section 7.6.1); Transfer-Encoding apart, which says how the message is framed. */
+  /**
+   * Belongs to one hop (RFC 9110 section 7.6.1); Transfer-Encoding apart, which says how the message is
+   * framed.
+   */
   HOP: 1 << 1,
   /** Transfer-Encoding. */
   CODING: 1 << 2,
@@ -19,7 +25,10 @@ export const About = {
   COOKIE: 1 << 10,
   /** A Connection option must not be able to remove it. */
   UNREMOVABLE: 1 << 11,
-  /** Never put into a compression table, by us or by who passes it on: short secrets could be guessed by what compresses (RFC 7541 section 7.1.3). */
+  /**
+   * Never put into a compression table, by us or by who passes it on: short secrets could be guessed by what
+   * compresses (RFC 7541 section 7.1.3).
+   */
   SECRET: 1 << 12,
   /** Its values hardly come again: they would push out of a compression table what does. */
   UNREPEATED: 1 << 13,
@@ -103,8 +112,9 @@ function bitsOf(text: string): number {
 const RESERVED = About.PROXY | HOP | About.CODING | About.LENGTH | About.HOST | About.FORWARDED;
 
 /**
- * Of a name that differs from another in `_` for `-` only. CGI, WSGI and their like read both as one variable (`HTTP_L5D_CLIENT_ID`), whichever comes last or first: beside a name that somebody relies on it is a forgery of it, and goes
- * where that one may not be set by others; where others may, it goes everywhere.
+ * Of a name that differs from another in `_` for `-` only. CGI, WSGI and their like read both as one variable
+ * (`HTTP_L5D_CLIENT_ID`), whichever comes last or first: beside a name that somebody relies on it is a
+ * forgery of it, and goes where that one may not be set by others; where others may, it goes everywhere.
  */
 function doubleBits(original: string): number {
   const bits = BITS[original] ?? bitsOf(original);
@@ -129,7 +139,10 @@ export function isRead({ about }: Field): boolean {
   return (about.bits & READ) !== 0;
 }
 
-/** Whether a field would be read here and is longer than anybody needs it: its message is refused before that is done. */
+/**
+ * Whether a field would be read here and is longer than anybody needs it: its message is refused before that
+ * is done.
+ */
 export function isTooLongToRead(about: FieldName, value: string): boolean {
   return (about.bits & READ) !== 0 && value.length > MAX_READ_VALUE;
 }
@@ -147,7 +160,10 @@ export function fieldName(lower: string): FieldName {
   return name;
 }
 
-/** A header field of an HTTP message: its name as it came, in lower case, and its value without surrounding blanks, one character per byte. */
+/**
+ * A header field of an HTTP message: its name as it came, in lower case, and its value without surrounding
+ * blanks, one character per byte.
+ */
 export class Field {
   readonly name: string;
   readonly value: string;
@@ -169,7 +185,10 @@ export class Field {
   }
 }
 
-/** Whether a field is for the next hop although a Connection option names it. @param options of the message's Connection field */
+/**
+ * Whether a field is for the next hop although a Connection option names it.
+ * @param options of the message's Connection field
+ */
 export function stays({ about }: Field, options: ReadonlySet<string>): boolean {
   return options.size === 0 || (about.bits & About.UNREMOVABLE) !== 0 || !options.has(about.text);
 }
@@ -199,7 +218,10 @@ export function valueOf(fields: readonly Field[], name: string): string | undefi
 }
 
 const LOWER_TOKEN = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-/** Visible characters, blanks within and obs-text; no control characters, so no CR, LF or NUL (RFC 9113 section 8.2.1, RFC 9110 section 5.5). */
+/**
+ * Visible characters, blanks within and obs-text; no control characters, so no CR, LF or NUL (RFC 9113
+ * section 8.2.1, RFC 9110 section 5.5).
+ */
 // oxlint-disable-next-line no-control-regex -- control characters are what this is about
 const FIELD_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
 
@@ -223,7 +245,10 @@ export function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-/** Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's trick (RFC 9110 section 6.5.1). */
+/**
+ * Fields that say how a message is framed or routed; in trailers they would come too late, or be somebody's
+ * trick (RFC 9110 section 6.5.1).
+ */
 const NOT_IN_TRAILERS = new Set([
   'transfer-encoding',
   'content-length',
@@ -236,7 +261,10 @@ const NOT_IN_TRAILERS = new Set([
   'forwarded',
 ]);
 
-/** The fields of a trailer section that may be believed and passed on: none that a proxy or a hop sets, nor what could be taken for one. */
+/**
+ * The fields of a trailer section that may be believed and passed on: none that a proxy or a hop sets, nor
+ * what could be taken for one.
+ */
 export function trailerFields(fields: readonly Field[]): Field[] {
   return fields.filter(({ about }) => !NOT_IN_TRAILERS.has(about.text) && !(about.bits & OF_PROXIES));
 }
@@ -257,8 +285,8 @@ export function connectionOptions(fields: readonly Field[]): ReadonlySet<string>
 }
 
 /**
- * Whether fields begin, or go on with, a way to sign in that holds for a whole connection: whoever sends on that
- * connection later is taken for whoever signed in (NTLM, Negotiate; RFC 4559 section 6).
+ * Whether fields begin, or go on with, a way to sign in that holds for a whole connection: whoever sends on
+ * that connection later is taken for whoever signed in (NTLM, Negotiate; RFC 4559 section 6).
  */
 export function signsConnection(fields: readonly Field[]): boolean {
   for (const { about, value } of fields)

@@ -11,7 +11,10 @@ import {
 const TE_TRAILERS = makeField('te', 'trailers');
 const NOT_FORWARDED = About.HOP | About.CODING;
 
-/** The fields that an endpoint gets of a request: those of one hop and those that only proxies may set (`l5d-…`) are taken away, ours are added. */
+/**
+ * The fields that an endpoint gets of a request: those of one hop and those that only proxies may set
+ * (`l5d-…`) are taken away, ours are added.
+ */
 export function requestFields(fields: readonly Field[], rules: HeadRules): Field[] {
   const options = connectionOptions(fields);
   const kept: Field[] = [];
@@ -45,7 +48,10 @@ export function endToEnd(fields: readonly Field[]): Field[] {
 export interface HeadRules {
   /** Replaces the Host field; undefined leaves the client's. */
   readonly host: string | undefined;
-  /** Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but proxies may send. */
+  /**
+   * Fields to add behind those of the client: some continue what it sent (`forwarded`), the others nobody but
+   * proxies may send.
+   */
   readonly added: readonly Field[];
   /**
    * Who asks, for a next hop that believes us (`:client` of stream mode); absent where nobody is named. Read

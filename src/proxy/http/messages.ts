@@ -2,7 +2,10 @@ import type { ProxyFailure } from './failures.ts';
 import type { Field } from './fields.ts';
 import type { Framing } from './framing.ts';
 
-/** The HTTP version that a client speaks, or spoke before a proxy carried its request over HTTP/2 (`l5d-orig-proto`). */
+/**
+ * The HTTP version that a client speaks, or spoke before a proxy carried its request over HTTP/2
+ * (`l5d-orig-proto`).
+ */
 export type HttpVersion = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
 
 /** A request on its way to an endpoint, whatever is spoken there. */
@@ -43,23 +46,34 @@ export interface UpstreamHandler {
   onFailure(failure: ProxyFailure, unprocessed: boolean): void;
 }
 
-/** One request at an endpoint, over HTTP/1 or HTTP/2. The endpoint's account is kept here too: its user only says when it gives up. */
+/**
+ * One request at an endpoint, over HTTP/1 or HTTP/2. The endpoint's account is kept here too: its user only
+ * says when it gives up.
+ */
 export interface Upstream {
   /** `host:port` of the endpoint; undefined between two tries. */
   readonly endpoint: string | undefined;
   /** Tries so far, where there may be several. */
   readonly tries?: number;
-  /** It may refuse unseen what it has been sent of a body (HTTP/2), and leaves it to its user to send that again; default no. */
+  /**
+   * It may refuse unseen what it has been sent of a body (HTTP/2), and leaves it to its user to send that
+   * again; default no.
+   */
   readonly mayRefuse?: boolean;
   /** @returns how many bytes have been sent; the others follow and are told by `onRequestSent` */
   write(chunk: Buffer): number;
   end(trailers: readonly Field[] | undefined): void;
   consumed(bytes: number): void;
-  /** The client is gone, or has been answered otherwise. The handler hears nothing more. @param failed by the endpoint's doing: it has taken too long */
+  /**
+   * The client is gone, or has been answered otherwise. The handler hears nothing more.
+   * @param failed by the endpoint's doing: it has taken too long
+   */
   abandon(failed?: boolean): void;
 }
 
-/** Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2). */
+/**
+ * Requests that may be sent again when an unused connection turned out to be closed (RFC 9110 section 9.2.2).
+ */
 export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /**

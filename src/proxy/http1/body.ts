@@ -27,8 +27,10 @@ export interface BodySink {
 }
 
 /**
- * Finds the end of a message body. Bytes are passed on as they are; this only counts. Chunked framing is checked byte by byte, because the next hop will read it again and must come to the same
- * end: bare LF, missing digits, sizes over 2^52 and endless lines are refused. Trailers are header fields, and treated like them: not passed on as bytes, but said anew (`passOn`).
+ * Finds the end of a message body. Bytes are passed on as they are; this only counts. Chunked framing is
+ * checked byte by byte, because the next hop will read it again and must come to the same end: bare LF,
+ * missing digits, sizes over 2^52 and endless lines are refused. Trailers are header fields, and treated like
+ * them: not passed on as bytes, but said anew (`passOn`).
  */
 export class BodyReader {
   readonly #framing: Framing['kind'];
@@ -175,7 +177,8 @@ export class BodyReader {
 }
 
 /**
- * The bytes that the next hop gets of those that were taken: as they came, but the trailers without what may not be in them.
+ * The bytes that the next hop gets of those that were taken: as they came, but the trailers without what may
+ * not be in them.
  * @param taken what `take(chunk)` has just returned
  * @throws HeadError when the trailers are malformed
  */

@@ -11,7 +11,8 @@ import {
 import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
 
 /**
- * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy that guesses lets requests be smuggled past it.
+ * HTTP/1 message heads, parsed strictly (RFC 9112). Whatever could be read in two ways is refused: a proxy
+ * that guesses lets requests be smuggled past it.
  */
 export class HeadError extends Error {
   override readonly name = 'HeadError';
@@ -48,7 +49,9 @@ export interface ResponseHead {
 /** Longest head, start line and blank line included. */
 export const MAX_HEAD = 64 * 1024;
 const MAX_FIELDS = 200;
-/** Of a response: an application may set very many cookies. What they take in memory is bounded by `MAX_HEAD`. */
+/**
+ * Of a response: an application may set very many cookies. What they take in memory is bounded by `MAX_HEAD`.
+ */
 const MAX_RESPONSE_FIELDS = 2000;
 /** Interim responses to one request: more are an endless stream, not hints. */
 export const MAX_INTERIM = 32;
@@ -63,7 +66,10 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?
 const EMPTY = Buffer.alloc(0);
 const BLANK_LINE = Buffer.from('\r\n\r\n', 'latin1');
 
-/** Where the head in `bytes` ends (behind its blank line), or -1 while it is incomplete. @throws HeadError when it is too long */
+/**
+ * Where the head in `bytes` ends (behind its blank line), or -1 while it is incomplete.
+ * @throws HeadError when it is too long
+ */
 export function headEnd(bytes: Buffer): number {
   const at = bytes.indexOf(BLANK_LINE);
   if (at >= 0 && at + 4 <= MAX_HEAD) return at + 4;
@@ -94,7 +100,10 @@ export class FieldSection {
     this.#coding = transferCoding(fields);
   }
 
-  /** What Transfer-Encoding or Content-Length say about the body; undefined when there is neither. @throws HeadError */
+  /**
+   * What Transfer-Encoding or Content-Length say about the body; undefined when there is neither.
+   * @throws HeadError
+   */
   framing(minor: 0 | 1): Framing | undefined {
     const length = this.#length;
     const coding = this.#coding;
@@ -173,8 +182,9 @@ function count(fields: readonly Field[], bit: number): number {
 }
 
 /**
- * The protocol that is asked for. HTTP/2 is not: inside such a tunnel requests would reach the target that nobody has looked at, with whatever identity they claim. Upgrades are requests
- * that a server may ignore (RFC 9110 section 7.8); linkerd2-proxy takes this one away, too.
+ * The protocol that is asked for. HTTP/2 is not: inside such a tunnel requests would reach the target that
+ * nobody has looked at, with whatever identity they claim. Upgrades are requests that a server may ignore
+ * (RFC 9110 section 7.8); linkerd2-proxy takes this one away, too.
  */
 function upgradeOf(fields: readonly Field[]): string | undefined {
   const asked = fields.filter(({ about }) => about.bits & About.UPGRADE).map(({ value }) => value);

@@ -64,7 +64,8 @@ function responseLines({ status, fields, section }: ResponseHead): string {
     const { bits } = field.about;
     if (bits & About.UPGRADE && status === 101) lines += `connection: upgrade\r\nupgrade: ${field.value}\r\n`;
     if (bits & About.HOP || !stays(field, section.options)) continue;
-    // These never have a body, whatever the target says; who reads on must not wait for one, nor take what follows for it (RFC 9110 section 8.6).
+    // These never have a body, whatever the target says; who reads on must not wait for one, nor take what
+    // follows for it (RFC 9110 section 8.6).
     if (bodiless && bits & SAYS_LENGTH) continue;
     lines += line(field);
   }
@@ -75,7 +76,9 @@ function line({ name, value }: Field): string {
   return `${name}: ${value}\r\n`;
 }
 
-/** Whether a request target is one that an origin server can be asked for; CONNECT and authority-form are not. */
+/**
+ * Whether a request target is one that an origin server can be asked for; CONNECT and authority-form are not.
+ */
 export function isServableTarget(head: RequestHead): boolean {
   if (head.method === 'CONNECT') return false;
   return (
@@ -89,8 +92,8 @@ const SCHEME = /^https?:\/\//i;
 const PATH_OR_QUERY = /[/?]/;
 
 /**
- * Absolute-form is turned into origin-form and its authority wins over Host (RFC 9112 section 3.2.2). OPTIONS of a whole
- * server is asterisk-form behind a proxy (section 3.2.4).
+ * Absolute-form is turned into origin-form and its authority wins over Host (RFC 9112 section 3.2.2). OPTIONS
+ * of a whole server is asterisk-form behind a proxy (section 3.2.4).
  */
 export function splitTarget(target: string, method: string): { path: string; authority: string | undefined } {
   const scheme = SCHEME.exec(target)?.[0];

@@ -33,8 +33,8 @@ const CHECKS: Readonly<Record<number, Check>> = {
 };
 
 /**
- * Refuses a frame, neither HEADERS nor DATA, that is no valid one of its type (RFC 9113 section 6). Unknown types
- * are ignored (section 4.1).
+ * Refuses a frame, neither HEADERS nor DATA, that is no valid one of its type (RFC 9113 section 6). Unknown
+ * types are ignored (section 4.1).
  * @throws ConnectionError
  */
 export function assertControlFrame(type: number, flags: number, streamId: number, payload: Buffer): void {

@@ -50,8 +50,8 @@ export interface FrameSink {
 }
 
 /**
- * Finds frames in bytes that come in any pieces. DATA is passed on piece by piece without being copied or waited for; other frames are given whole. The caller may stop
- * it from within a call by `stop()`.
+ * Finds frames in bytes that come in any pieces. DATA is passed on piece by piece without being copied or
+ * waited for; other frames are given whole. The caller may stop it from within a call by `stop()`.
  */
 export class FrameReader {
   readonly #sink: FrameSink;

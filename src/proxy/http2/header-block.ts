@@ -1,7 +1,10 @@
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 import { Flag } from './frames.ts';
 
-/** Longest header block as it is on the wire, and how many CONTINUATION frames it may take (CVE-2024-27316: floods of them). */
+/**
+ * Longest header block as it is on the wire, and how many CONTINUATION frames it may take (CVE-2024-27316:
+ * floods of them).
+ */
 export const MAX_BLOCK = 64 * 1024;
 export const MAX_CONTINUATIONS = 16;
 const EMPTY = Buffer.alloc(0);
@@ -30,7 +33,11 @@ export class HeaderBlock {
     return this.#endStream;
   }
 
-  /** A HEADERS frame with its payload in `bytes[start, end)`. @returns whether the block ends here @throws ConnectionError */
+  /**
+   * A HEADERS frame with its payload in `bytes[start, end)`.
+   * @returns whether the block ends here
+   * @throws ConnectionError
+   */
   begin(streamId: number, flags: number, bytes: Buffer, start: number, end: number): boolean {
     this.#strip(flags, bytes, start, end);
     this.#endStream = (flags & Flag.END_STREAM) !== 0;

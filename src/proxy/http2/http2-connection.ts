@@ -31,7 +31,10 @@ import { StreamTable } from './stream-table.ts';
 
 /** Streams that a client may have open; said in SETTINGS. */
 export const MAX_OPEN = 256;
-/** Fields of one head, counted as RFC 9113 section 6.5.2 does (bytes); said in SETTINGS, and more is answered 431. */
+/**
+ * Fields of one head, counted as RFC 9113 section 6.5.2 does (bytes); said in SETTINGS, and more is
+ * answered 431.
+ */
 export const MAX_HEADER_LIST = 64 * 1024;
 const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
 const DRAINING = Buffer.from('draining', 'latin1');
@@ -41,8 +44,8 @@ const DRAIN_MS = 1000;
 const MAX_OPENED = 100;
 
 /**
- * One HTTP/2 connection at frame level, either end of it (RFC 9113). It keeps the peer to the protocol and within limits; what streams are for is their
- * handlers' business.
+ * One HTTP/2 connection at frame level, either end of it (RFC 9113). It keeps the peer to the protocol and
+ * within limits; what streams are for is their handlers' business.
  */
 export class Http2Connection implements ConnectionHandler, FrameSink {
   /** Client: streams may say on whose behalf they are. */
@@ -180,7 +183,10 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     return this.#streams.open(fields, end, handler);
   }
 
-  /** Server: takes no new streams; ends when those under way are done (RFC 9113 section 6.8: first a warning, then the last id). */
+  /**
+   * Server: takes no new streams; ends when those under way are done (RFC 9113 section 6.8: first a warning,
+   * then the last id).
+   */
   goAway(): void {
     if (this.#goingAway || this.#failed || this.#closed) return;
     this.#goingAway = true;

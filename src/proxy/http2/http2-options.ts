@@ -25,13 +25,22 @@ export interface Http2Options<C> {
   readonly role: 'client' | 'server';
   readonly clock: Clock;
   readonly user: Http2User<C>;
-  /** Takes what the users of streams throw, each of which loses its own; default none: it breaks the connection. */
+  /**
+   * Takes what the users of streams throw, each of which loses its own; default none: it breaks the
+   * connection.
+   */
   readonly boundary?: Boundary;
   /** Bytes that the peer may send on a stream before they are consumed; default 65,535 (Linkerd's). */
   readonly streamWindow?: number;
-  /** The same for the whole connection; default 1 MiB (Linkerd's). It is given back on arrival, so that unread streams do not stall others. */
+  /**
+   * The same for the whole connection; default 1 MiB (Linkerd's). It is given back on arrival, so that unread
+   * streams do not stall others.
+   */
   readonly connectionWindow?: number;
-  /** Unconsumed bytes of all streams together from which the connection window is no longer given back; default 8 MiB. */
+  /**
+   * Unconsumed bytes of all streams together from which the connection window is no longer given back;
+   * default 8 MiB.
+   */
   readonly maxUnconsumed?: number;
   /** Server: streams that a client may have open; default 256. */
   readonly maxStreams?: number;
@@ -44,12 +53,16 @@ export interface Http2Options<C> {
   readonly namesClients?: boolean;
   /** Client: streams to open at a time, if the peer allows as many; default 100. */
   readonly maxOpened?: number;
-  /** Client: streams to open before the peer's SETTINGS have come, which may allow fewer (RFC 9113 section 5.1.2); default 100. */
+  /**
+   * Client: streams to open before the peer's SETTINGS have come, which may allow fewer (RFC 9113 section
+   * 5.1.2); default 100.
+   */
   readonly trustedStreams?: number;
   /**
-   * Silence after which the peer is asked by PING whether it is still there, and how long it may take to answer; default 10 s each
-   * (Linkerd's chart: 10 s and 3 s). `off` towards applications: gRPC's servers end the connections of those who ask more often than
-   * every five minutes (gRPC's keepalive guide, server enforcement); there TCP's keep-alive notices.
+   * Silence after which the peer is asked by PING whether it is still there, and how long it may take to
+   * answer; default 10 s each (Linkerd's chart: 10 s and 3 s). `off` towards applications: gRPC's servers end
+   * the connections of those who ask more often than every five minutes (gRPC's keepalive guide, server
+   * enforcement); there TCP's keep-alive notices.
    */
   readonly keepAliveMs?: number | 'off';
   readonly keepAliveTimeoutMs?: number;

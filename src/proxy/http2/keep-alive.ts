@@ -10,7 +10,10 @@ export interface KeepAliveOptions {
   readonly onDead: () => void;
 }
 
-/** Notices a peer that is gone without a word: a node that lost its power, a firewall that forgot the connection. */
+/**
+ * Notices a peer that is gone without a word: a node that lost its power, a firewall that forgot the
+ * connection.
+ */
 export class KeepAlive {
   readonly #options: KeepAliveOptions;
   #timer: Timer | undefined;

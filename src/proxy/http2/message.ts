@@ -127,7 +127,9 @@ function isAuthority(text: string): boolean {
   return true;
 }
 
-/** A length that an HTTP/1 target would believe and that is not the body's lets requests be smuggled past us. */
+/**
+ * A length that an HTTP/1 target would believe and that is not the body's lets requests be smuggled past us.
+ */
 function lengthProblem({ length, lengths }: RequestReader, ended: boolean): string | undefined {
   if (length === undefined) return undefined;
   if (lengths > 1) return 'there is more than one Content-Length';
@@ -164,7 +166,10 @@ export function statusField(status: number): Field {
 /** No body adds up to this. */
 export const MALFORMED_LENGTH = -1;
 
-/** The Content-Length that body bytes must add up to; `MALFORMED_LENGTH` for one that is none, or is said twice. */
+/**
+ * The Content-Length that body bytes must add up to; `MALFORMED_LENGTH` for one that is none, or is said
+ * twice.
+ */
 export function bodyLengthOf(fields: readonly Field[]): number | undefined {
   let found: string | undefined;
   for (const { about, value } of fields) {

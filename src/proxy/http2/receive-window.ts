@@ -11,8 +11,9 @@ export interface ReceiveWindowOptions {
 }
 
 /**
- * What a peer may send on a whole connection (RFC 9113 section 5.2). It is given back on arrival, so that a stream
- * that nobody reads does not stall the others, as long as what nobody has taken yet stays within bounds.
+ * What a peer may send on a whole connection (RFC 9113 section 5.2). It is given back on arrival, so that a
+ * stream that nobody reads does not stall the others, as long as what nobody has taken yet stays within
+ * bounds.
  */
 export class ReceiveWindow {
   readonly #options: ReceiveWindowOptions;

@@ -4,7 +4,9 @@ import { DEFAULT_WINDOW, MAX_WINDOW, Setting } from './frames.ts';
 /** What the peer has asked for (RFC 9113 section 6.5.2). */
 export interface RemoteSettings {
   headerTableSize: number;
-  /** The smallest that was said in the last frame: the next header block has to say so (RFC 7541 section 4.2). */
+  /**
+   * The smallest that was said in the last frame: the next header block has to say so (RFC 7541 section 4.2).
+   */
   leastHeaderTableSize: number;
   maxConcurrentStreams: number;
   initialWindow: number;

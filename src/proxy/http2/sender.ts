@@ -30,8 +30,8 @@ export interface SenderEvents {
 }
 
 /**
- * The sending half of an HTTP/2 connection: flow control per stream and connection (RFC 9113 section 5.2), and back pressure of the socket.
- * Streams that have to wait take turns, a frame each.
+ * The sending half of an HTTP/2 connection: flow control per stream and connection (RFC 9113 section 5.2),
+ * and back pressure of the socket. Streams that have to wait take turns, a frame each.
  */
 export class Sender {
   readonly encoder = new HpackEncoder();
@@ -41,7 +41,10 @@ export class Sender {
   #window = DEFAULT_WINDOW;
   #congested = false;
   #waiting = new Set<Http2Stream>();
-  /** Where the header of the DATA frame is that was written last, and how many bytes had been written behind it. */
+  /**
+   * Where the header of the DATA frame is that was written last, and how many bytes had been written behind
+   * it.
+   */
   #last: WriteBuffer | undefined;
   #lastAt = 0;
   #lastEnd = 0;
@@ -52,7 +55,10 @@ export class Sender {
     this.#events = events;
   }
 
-  /** Sends what flow control does not count. @throws ConnectionError ENHANCE_YOUR_CALM when the peer reads nothing */
+  /**
+   * Sends what flow control does not count.
+   * @throws ConnectionError ENHANCE_YOUR_CALM when the peer reads nothing
+   */
   control(bytes: Buffer): void {
     this.#written(this.#bytes.send(bytes));
   }
@@ -169,8 +175,9 @@ export class Sender {
   }
 
   /**
-   * Makes the frame that was written last, if it is this stream's and still here, the end of the stream. That nothing was written since
-   * is told by the count of bytes: a write buffer is used again, for other frames at the same places.
+   * Makes the frame that was written last, if it is this stream's and still here, the end of the stream. That
+   * nothing was written since is told by the count of bytes: a write buffer is used again, for other frames
+   * at the same places.
    */
   #endLast(stream: Http2Stream): boolean {
     const writeBuffer = this.#last;

@@ -1,6 +1,9 @@
 import { ConnectionError, Http2ErrorCode } from './errors.ts';
 
-/** Which streams of a connection have begun, and who may begin one (RFC 9113 section 5.1.1): clients alone, with odd ids that grow. */
+/**
+ * Which streams of a connection have begun, and who may begin one (RFC 9113 section 5.1.1): clients alone,
+ * with odd ids that grow.
+ */
 export class StreamIds {
   readonly #role: 'client' | 'server';
   #lastPeer = 0;
@@ -27,7 +30,10 @@ export class StreamIds {
     return id;
   }
 
-  /** Whether HEADERS of a stream that is not open begin one; else it is over. @throws ConnectionError where none may begin */
+  /**
+   * Whether HEADERS of a stream that is not open begin one; else it is over.
+   * @throws ConnectionError where none may begin
+   */
   mayBegin(id: number): boolean {
     // A response to a stream that we have given up.
     if (this.#role === 'client' && id % 2 === 1 && id < this.#next) return false;

@@ -4,8 +4,9 @@ interface Numbered {
 }
 
 /**
- * The open streams of a connection by their id: a hash table with linear probing. Not a `Map`, which leaves a trail: V8 keeps a pointer from each table that it has outgrown to the next, and
- * with streams coming and going dead tables of the old generation held half of all requests through every young collection.
+ * The open streams of a connection by their id: a hash table with linear probing. Not a `Map`, which leaves a
+ * trail: V8 keeps a pointer from each table that it has outgrown to the next, and with streams coming and
+ * going dead tables of the old generation held half of all requests through every young collection.
  */
 export class StreamMap<S extends Numbered> {
   #slots: (S | undefined)[] = Array.from({ length: 64 });

@@ -21,7 +21,10 @@ export class StreamRoom {
     this.#trusted = this.#max;
   }
 
-  /** What is asked of a peer that takes so many. @param allowed by its SETTINGS; undefined: they have not come */
+  /**
+   * What is asked of a peer that takes so many.
+   * @param allowed by its SETTINGS; undefined: they have not come
+   */
   limit(allowed: number | undefined): number {
     return Math.min(allowed ?? this.#trusted, this.#max);
   }
@@ -41,7 +44,10 @@ export class StreamRoom {
     if (this.#reserved > 0) this.#reserved--;
   }
 
-  /** A peer that refuses a stream has as many as it wants, whatever its settings say. @param open that one included */
+  /**
+   * A peer that refuses a stream has as many as it wants, whatever its settings say.
+   * @param open that one included
+   */
   refused(open: number): void {
     this.#max = Math.max(1, Math.min(this.#max, open - 1));
   }

@@ -40,7 +40,10 @@ export interface StreamTableOptions {
 
 const ONE = 0x31;
 
-/** The streams of one HTTP/2 connection: their life (RFC 9113 section 5.1) and what they, and all together, may send us (section 5.2). */
+/**
+ * The streams of one HTTP/2 connection: their life (RFC 9113 section 5.1) and what they, and all together,
+ * may send us (section 5.2).
+ */
 export class StreamTable implements StreamOwner {
   readonly #options: StreamTableOptions;
   readonly #sender: Sender;
@@ -259,7 +262,10 @@ export class StreamTable implements StreamOwner {
     }
   }
 
-  /** The peer has changed its initial window: that of every stream changes with it (RFC 9113 section 6.9.2). @throws ConnectionError */
+  /**
+   * The peer has changed its initial window: that of every stream changes with it (RFC 9113 section 6.9.2).
+   * @throws ConnectionError
+   */
   growWindows(growth: number): void {
     if (growth === 0) return;
     for (const stream of this.#streams.values()) {
@@ -327,7 +333,8 @@ export class StreamTable implements StreamOwner {
     const status = valueOf(fields, ':status') ?? '';
     if (status !== '200' && /^1\d\d$/.test(status)) {
       this.#options.budget.spendIdleFrame();
-      // HTTP/2 has no upgrades (RFC 9113 section 8.6): an HTTP/1 client would take what follows for another protocol.
+      // HTTP/2 has no upgrades (RFC 9113 section 8.6): an HTTP/1 client would take what follows for another
+      // protocol.
       if (status === '101')
         this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, 'a response is 101'));
       else if (end)

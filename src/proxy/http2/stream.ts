@@ -13,9 +13,15 @@ export interface StreamHandler {
   onEnd(stream: Http2Stream, trailers: readonly Field[] | undefined): void;
   /** So many bytes that `write` had to hold back have been sent. */
   onSent(stream: Http2Stream, bytes: number): void;
-  /** The stream is over before its time: reset by the peer, or its connection is gone. @param unprocessed the peer has done nothing with it, so it may be tried again */
+  /**
+   * The stream is over before its time: reset by the peer, or its connection is gone.
+   * @param unprocessed the peer has done nothing with it, so it may be tried again
+   */
   onReset(stream: Http2Stream, code: number, unprocessed: boolean): void;
-  /** The handler itself threw: it ends what it carries with this failure. Who has no such method loses the stream. */
+  /**
+   * The handler itself threw: it ends what it carries with this failure. Who has no such method loses the
+   * stream.
+   */
   onCaught?(stream: Http2Stream, failure: ProxyFailure): void;
 }
 
@@ -85,7 +91,10 @@ export class Http2Stream {
     this.receiveWindow = windows.receive;
   }
 
-  /** The head of the peer's message has come. @param expected bytes that its body must have, where it says so */
+  /**
+   * The head of the peer's message has come.
+   * @param expected bytes that its body must have, where it says so
+   */
   begins(expected: number | undefined, ended: boolean): void {
     this.headCame = true;
     this.expected = expected;
@@ -110,7 +119,10 @@ export class Http2Stream {
     this.#owner.sendHead(this, fields, end);
   }
 
-  /** Sends body bytes as flow control allows. @returns how many have been sent; the others follow and are told by `onSent` */
+  /**
+   * Sends body bytes as flow control allows.
+   * @returns how many have been sent; the others follow and are told by `onSent`
+   */
   write(chunk: Buffer): number {
     if (this.closed || this.localEnded) return chunk.length;
     return this.#owner.sendData(this, chunk);

@@ -5,7 +5,10 @@ import type { ProxyFailure } from '../http/failures.ts';
 import { MAX_ROOM, type WriteBuffer, takeWriteBuffer } from './write-buffer.ts';
 import { outliveWriteErrors } from './write-errors.ts';
 
-/** What a connection tells whoever uses it now. One object serves for many connections and requests: no closure per request. */
+/**
+ * What a connection tells whoever uses it now. One object serves for many connections and requests: no
+ * closure per request.
+ */
 export interface ConnectionHandler {
   onData(connection: Connection, chunk: Buffer): void;
   /** The peer sends no more (half-close). */
@@ -14,11 +17,14 @@ export interface ConnectionHandler {
   onDrain(connection: Connection): void;
   /** Nothing comes or goes any more. */
   onClose(connection: Connection, error: Error | undefined): void;
-  /** Nothing new is to begin on the connection, as `Connection.retire` says; what cannot be told so has no such method. */
+  /**
+   * Nothing new is to begin on the connection, as `Connection.retire` says; what cannot be told so has no
+   * such method.
+   */
   onRetire?(connection: Connection): void;
   /**
-   * The handler itself threw, on what one of its connections told: it ends what it carries with this failure. Who
-   * has no such method loses the connection.
+   * The handler itself threw, on what one of its connections told: it ends what it carries with this failure.
+   * Who has no such method loses the connection.
    */
   onCaught?(connection: Connection, failure: ProxyFailure): void;
 }
@@ -35,11 +41,14 @@ export function endCarried(connection: Connection, boundary: Boundary, failure: 
   }
 }
 
-/** A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by probes after this much silence; Linkerd's default. */
+/**
+ * A peer that vanished without a word (its machine is gone, a firewall forgot the connection) is found out by
+ * probes after this much silence; Linkerd's default.
+ */
 const KEEP_ALIVE_MS = 10_000;
 /**
- * How long a connection that cannot be written to any more may be silent before it is given up: what its kernel holds is read
- * before, and Bun tells of nothing else. And how long where nobody reads from it.
+ * How long a connection that cannot be written to any more may be silent before it is given up: what its
+ * kernel holds is read before, and Bun tells of nothing else. And how long where nobody reads from it.
  */
 const SILENT_MS = 1000;
 const UNREAD_MS = 30_000;
@@ -50,13 +59,19 @@ export const NOBODY: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}
 /** TLS is a layer over a socket of its own, which alone can be reset; on Bun both are one. */
 export const TLS_BELOW = process.versions['bun'] === undefined;
 
-/** Chunks up to this size are copied together with what is sent beside them: one write costs more than the copy. */
+/**
+ * Chunks up to this size are copied together with what is sent beside them: one write costs more than the
+ * copy.
+ */
 const COPY_LIMIT = 4096;
 
 /** @param errno such as `ECONNRESET` */
 export type CloseListener = (errno: string | undefined) => void;
 
-/** A byte connection, as narrow as the data path needs: no stream is piped, large chunks go through as they came. A socket of its own, or a stream of a shared one. */
+/**
+ * A byte connection, as narrow as the data path needs: no stream is piped, large chunks go through as they
+ * came. A socket of its own, or a stream of a shared one.
+ */
 export interface Connection {
   handler: ConnectionHandler;
   readonly bytesRead: number;
@@ -84,15 +99,16 @@ export interface Connection {
   /** Sends text, one byte per character. @returns as `send` */
   sendText(text: string): boolean;
   /**
-   * Room to write into, so that nothing has to be copied: at `at` of its `bytes`. `sent` says how much was written.
+   * Room to write into, so that nothing has to be copied: at `at` of its `bytes`. `sent` says how much was
+   * written.
    * @param bytes at most `MAX_ROOM`
    */
   room(bytes: number): WriteBuffer;
   /** So many bytes have been written into the `room`. @returns as `send` */
   sent(bytes: number): boolean;
   /**
-   * Whether what was written at that place of a `room` may still be changed. Only of what was written last: memory that was given on is
-   * used again, and the same place of it holds something else then.
+   * Whether what was written at that place of a `room` may still be changed. Only of what was written last:
+   * memory that was given on is used again, and the same place of it holds something else then.
    */
   isUnsent(writeBuffer: WriteBuffer, at: number): boolean;
   /** Gives everything on now. */
@@ -101,7 +117,10 @@ export interface Connection {
   resume(): void;
   /** What the peer wants this connection for stands. A stream says so to the peer; on a socket it shows. */
   established(): void;
-  /** Sends what is waiting, then says that no more comes; the other direction stays open. @param onSent called when the peer's kernel, or ours, has all of it */
+  /**
+   * Sends what is waiting, then says that no more comes; the other direction stays open.
+   * @param onSent called when the peer's kernel, or ours, has all of it
+   */
   end(onSent?: () => void): void;
   /** Asks whoever uses it to begin nothing new on it, and to end it when what is under way is done. */
   retire(): void;
@@ -111,7 +130,10 @@ export interface Connection {
   abort(error?: Error): void;
 }
 
-/** A connection over a public `net` or `tls` socket. What is sent in one turn of the event loop leaves in one write. Works the same on Node and on Bun. */
+/**
+ * A connection over a public `net` or `tls` socket. What is sent in one turn of the event loop leaves in one
+ * write. Works the same on Node and on Bun.
+ */
 export class SocketConnection implements Connection {
   handler: ConnectionHandler = NOBODY;
   bytesRead = 0;
@@ -387,7 +409,10 @@ export class SocketConnection implements Connection {
 /** SocketConnections that have something to send at the end of this turn of the event loop. */
 let unflushed: SocketConnection[] = [];
 
-/** All sockets that are ready are read in one turn, and what comes of it is sent at its end: requests of many clients go to an endpoint in one write. */
+/**
+ * All sockets that are ready are read in one turn, and what comes of it is sent at its end: requests of many
+ * clients go to an endpoint in one write.
+ */
 function flushSoon(connection: SocketConnection): void {
   if (unflushed.push(connection) === 1) setImmediate(flushAll);
 }

@@ -43,9 +43,15 @@ export interface TlsOptions<Own extends TlsIdentity = TlsIdentity> extends DialO
   readonly identity: () => Own | undefined;
   /** Server name to ask for; with Linkerd this is the identity that is expected. */
   readonly serverName: string;
-  /** Protocols to offer (ALPN), the preferred one first; absent: none is offered, as Linkerd's proxies do to an application's port. */
+  /**
+   * Protocols to offer (ALPN), the preferred one first; absent: none is offered, as Linkerd's proxies do to
+   * an application's port.
+   */
   readonly alpn?: readonly string[];
-  /** Why the peer is not whom we mean, or not to be believed; undefined = it is. Its chain has been verified to end at one of the anchors of `own`, which is what we have shown. */
+  /**
+   * Why the peer is not whom we mean, or not to be believed; undefined = it is. Its chain has been verified
+   * to end at one of the anchors of `own`, which is what we have shown.
+   */
   readonly refuses: (socket: tls.TLSSocket, own: Own) => string | undefined;
   /** Told of each connection whose peer is believed. */
   readonly onProven?: (connection: Connection, socket: tls.TLSSocket) => void;
@@ -66,7 +72,8 @@ export function tlsDial<Own extends TlsIdentity>(options: TlsDialOptions<Own>): 
 }
 
 /**
- * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the expected identity; host names play no part (wire protocol 1.2).
+ * TLS 1.3 with both sides proven. The certificate's chain must end at the trust anchors and it must hold the
+ * expected identity; host names play no part (wire protocol 1.2).
  * @returns the connection, paused, and what its peer has picked of the protocols that were offered
  * @throws ProxyFailure `connection failed` or `connect timeout`; `internal error` for what nobody foresaw
  */

@@ -1,4 +1,7 @@
-/** A mesh proxy beside an endpoint: it wants mTLS, and takes HTTP/1 as HTTP/2 with `l5d-orig-proto` (wire protocol 1.1). */
+/**
+ * A mesh proxy beside an endpoint: it wants mTLS, and takes HTTP/1 as HTTP/2 with `l5d-orig-proto` (wire
+ * protocol 1.1).
+ */
 export interface MeshPeer {
   /** What its certificate must say; also the server name to ask for. */
   readonly identity: string;

@@ -1,5 +1,6 @@
 /**
- * What the first bytes of a client show. `likely` and `unlikely`: they may still turn out to be a request line; a client of HTTP would begin like that, or hardly.
+ * What the first bytes of a client show. `likely` and `unlikely`: they may still turn out to be a request
+ * line; a client of HTTP would begin like that, or hardly.
  */
 export type ProtocolSight = 'http1' | 'http2' | 'opaque' | 'likely' | 'unlikely';
 
@@ -7,14 +8,20 @@ const HTTP2_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 const VERSION = Buffer.from('http/', 'latin1');
 const LF = 0x0a;
 const SLASH = 0x2f;
-/** Methods (IANA's registry, the usual ones of it): a client that has sent the beginning of one is given time for the rest. */
+/**
+ * Methods (IANA's registry, the usual ones of it): a client that has sent the beginning of one is given time
+ * for the rest.
+ */
 const METHODS: readonly string[] =
   'GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE PRI PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY'.split(
     ' ',
   );
 const LONGEST = Math.max(...METHODS.map(({ length }) => length));
 
-/** Kinds of bytes: of a token (RFC 9110 section 5.6.2), and what lenient servers take for blanks, which is more than RFC 9112 has. */
+/**
+ * Kinds of bytes: of a token (RFC 9110 section 5.6.2), and what lenient servers take for blanks, which is
+ * more than RFC 9112 has.
+ */
 const TOKEN = 1;
 const BLANK = 2;
 const KINDS = new Uint8Array(256);
@@ -25,10 +32,13 @@ for (const code of [0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x1c, 0x1d, 0x1e, 0x1f, 0x20, 
   KINDS[code] = BLANK;
 
 /**
- * Reads the first line of a client, and says as soon as it can whether that begins a request of HTTP. Each byte is looked at once, in whatever pieces it comes, so what is said depends neither on those nor on how long the line is.
+ * Reads the first line of a client, and says as soon as it can whether that begins a request of HTTP. Each
+ * byte is looked at once, in whatever pieces it comes, so what is said depends neither on those nor on how
+ * long the line is.
  *
- * It errs to one side: what a lenient server could take for a request is HTTP here (blank lines before it, blanks of any kind between its words, `http/1.1`, the bare `GET /` of HTTP/0.9, any token as method), and is then read
- * strictly. Nothing else ends the doubt than the end of the line, or a method that is no token.
+ * It errs to one side: what a lenient server could take for a request is HTTP here (blank lines before it,
+ * blanks of any kind between its words, `http/1.1`, the bare `GET /` of HTTP/0.9, any token as method), and
+ * is then read strictly. Nothing else ends the doubt than the end of the line, or a method that is no token.
  */
 export class FirstLine {
   /** Bytes of the preface of HTTP/2 that have come; -1 = it is none. */
@@ -109,7 +119,10 @@ export class FirstLine {
     return this.#version > VERSION.length;
   }
 
-  /** The first line is one of HTTP/1 by the looks of it; whether it is the preface of HTTP/2 the bytes behind it say. */
+  /**
+   * The first line is one of HTTP/1 by the looks of it; whether it is the preface of HTTP/2 the bytes behind
+   * it say.
+   */
   #request(): ProtocolSight {
     return this.#preface >= 0 ? 'likely' : 'http1';
   }
@@ -117,7 +130,10 @@ export class FirstLine {
 
 const SETTINGS = 4;
 
-/** Whether a server that speaks first speaks HTTP: SETTINGS, with which those of HTTP/2 begin (RFC 9113 section 3.4) and many before their client has, or an answer that nobody has asked for. */
+/**
+ * Whether a server that speaks first speaks HTTP: SETTINGS, with which those of HTTP/2 begin (RFC 9113
+ * section 3.4) and many before their client has, or an answer that nobody has asked for.
+ */
 export function isHttpServer(first: Buffer): boolean {
   if (first.toString('latin1', 0, 7) === 'HTTP/1.') return true;
   return first.length >= 9 && first[3] === SETTINGS && first.readUInt32BE(5) === 0;

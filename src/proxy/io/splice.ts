@@ -5,15 +5,20 @@ import type { ProxyFailure } from '../http/failures.ts';
 export interface SpliceWatch {
   /** Nothing more is to be looked at. */
   readonly over: boolean;
-  /** @returns what may pass now, with what has been kept back; undefined = nothing. The tunnel may be somebody else's by then. */
+  /**
+   * @returns what may pass now, with what has been kept back; undefined = nothing. The tunnel may be somebody
+   * else's by then.
+   */
   look(from: Connection, chunk: Buffer): Buffer | undefined;
   /** That side sends no more. @returns what has been kept back of it, and may pass */
   rest(from: Connection): Buffer | undefined;
 }
 
 /**
- * Copies bytes both ways between two connections, half-closes included, each side only as fast as the other reads.
- * @param onEnd called once, when both connections are closed; with the failure, where it was a mistake of ours
+ * Copies bytes both ways between two connections, half-closes included, each side only as fast as the other
+ * reads.
+ * @param onEnd called once, when both connections are closed; with the failure, where it was a mistake of
+ * ours
  * @param watch who looks at them, if anybody
  */
 export function spliceConnections(a: Connection, b: Connection, onEnd: TunnelEnd, watch?: SpliceWatch): void {
@@ -58,7 +63,8 @@ class Tunnel implements ConnectionHandler {
 
   #pass(connection: Connection, chunk: Buffer): void {
     const other = this.#other(connection);
-    // Nobody is there to read it. A kernel answers that with a reset; reading on would carry all that is left, to nowhere.
+    // Nobody is there to read it. A kernel answers that with a reset; reading on would carry all that is
+    // left, to nowhere.
     if (other.closed) connection.abort();
     else if (!other.send(chunk)) connection.pause();
   }
@@ -76,8 +82,9 @@ class Tunnel implements ConnectionHandler {
 
   onClose(connection: Connection, error: Error | undefined): void {
     const other = this.#other(connection);
-    // A reset is passed on as one: a half-read answer must not look complete. So is an end that we have made, at the end of the grace: a peer
-    // that waits for more would hold the other connection, and the process, for ever.
+    // A reset is passed on as one: a half-read answer must not look complete. So is an end that we have made,
+    // at the end of the grace: a peer that waits for more would hold the other connection, and the process,
+    // for ever.
     if (error !== undefined || (!other.closed && !this.#ended.has(connection))) other.abort(error);
     else if (!other.closed) {
       other.end();

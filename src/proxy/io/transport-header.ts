@@ -10,9 +10,9 @@ import {
 import type { SessionProtocol } from '../http/messages.ts';
 
 /**
- * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying which
- * service the whole connection is for (linkerd2-proxy `transport-header`): a fixed preface, a big-endian u32
- * length, and a protobuf message.
+ * Linkerd's transport header: the first bytes of a connection whose ALPN is `transport.l5d.io/v1`, saying
+ * which service the whole connection is for (linkerd2-proxy `transport-header`): a fixed preface, a
+ * big-endian u32 length, and a protobuf message.
  */
 export interface TransportHeader {
   /** DNS name of the service; empty when the sender gave none. */
@@ -22,7 +22,9 @@ export interface TransportHeader {
   readonly protocol: SessionProtocol;
 }
 
-/** A header that is not one; the connection is closed without an answer, since nobody agreed on a protocol. */
+/**
+ * A header that is not one; the connection is closed without an answer, since nobody agreed on a protocol.
+ */
 export class HeaderError extends Error {
   override readonly name = 'HeaderError';
 }
@@ -72,7 +74,10 @@ export class TransportHeaderDecoder {
   }
 }
 
-/** @throws HeaderError also where a field has another wire type than it has at Linkerd, as `prost` refuses it there */
+/**
+ * @throws HeaderError also where a field has another wire type than it has at Linkerd, as `prost` refuses it
+ * there
+ */
 function decodeMessage(message: Buffer): TransportHeader {
   try {
     return readMessage(message);
@@ -103,7 +108,10 @@ function decodeName(bytes: Buffer): string {
   return host;
 }
 
-/** A DNS name in the one spelling that look-ups use: lower case, without the dot at its end; undefined for what is none. */
+/**
+ * A DNS name in the one spelling that look-ups use: lower case, without the dot at its end; undefined for
+ * what is none.
+ */
 export function plainHost(name: string): string | undefined {
   const plain = withoutFinalDot(name);
   return plain.length <= MAX_DNS_NAME && DNS_NAME.test(plain) ? plain.toLowerCase() : undefined;

@@ -5,7 +5,10 @@ const MAX_FREE = 64;
 
 const free: WriteBuffer[] = [];
 
-/** Memory in which small writes of one connection are put together. It is used again when the socket is done with all of it. */
+/**
+ * Memory in which small writes of one connection are put together. It is used again when the socket is done
+ * with all of it.
+ */
 export class WriteBuffer {
   readonly bytes: Buffer = Buffer.allocUnsafeSlow(MAX_ROOM);
   /** Where the next byte goes. */
@@ -31,7 +34,10 @@ export class WriteBuffer {
     return bytes;
   }
 
-  /** For the socket. One function for all writes of the buffer. @param error after a failed write nobody knows whether the memory is still looked at */
+  /**
+   * For the socket. One function for all writes of the buffer.
+   * @param error after a failed write nobody knows whether the memory is still looked at
+   */
   readonly written = (error?: Error | null): void => {
     this.#pending--;
     if (error) this.#spoiled = true;

@@ -6,11 +6,11 @@ type Done = (error?: Error | null) => void;
 const ON_BUN = process.versions['bun'] !== undefined;
 
 /**
- * Keeps a write that fails from ending a socket. A peer that answers and closes without having read everything makes
- * its kernel send a reset behind the answer: writes fail from then on, while the answer is still to be read (RFC 9112
- * sections 9.5 and 9.6). The runtimes destroy a socket at the first failed write, with all that its kernel holds.
- * What is written from then on is thrown away; reading ends as ever, by the end of the stream or its own
- * error.
+ * Keeps a write that fails from ending a socket. A peer that answers and closes without having read
+ * everything makes its kernel send a reset behind the answer: writes fail from then on, while the answer is
+ * still to be read (RFC 9112 sections 9.5 and 9.6). The runtimes destroy a socket at the first failed write,
+ * with all that its kernel holds. What is written from then on is thrown away; reading ends as ever, by the
+ * end of the stream or its own error.
  * @param onFailed told of the first failure, at once
  */
 export function outliveWriteErrors(socket: Socket, onFailed: (error: Error) => void): void {

@@ -37,7 +37,8 @@ export interface AccessEntry {
 }
 
 /**
- * Where sessions say what they carried. Call `wants` once at the end of a request; only when it says so build an entry and `record` it. With the log off this costs one call.
+ * Where sessions say what they carried. Call `wants` once at the end of a request; only when it says so build
+ * an entry and `record` it. With the log off this costs one call.
  */
 export interface AccessLog {
   /** Whether this request is to be recorded. Draws a random number when sampling, so ask once. */

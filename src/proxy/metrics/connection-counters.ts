@@ -1,4 +1,7 @@
-/** Stands for services that do not exist here, clients beyond the first few, and whatever else is too much to count one by one. */
+/**
+ * Stands for services that do not exist here, clients beyond the first few, and whatever else is too much to
+ * count one by one.
+ */
 export const OTHER = 'other';
 /** Kinds of closing that are counted one by one. */
 const MAX_ERRNOS = 32;
@@ -45,7 +48,9 @@ export class ConnectionCounters {
     return this.#live.size;
   }
 
-  /** Counts a connection from now on until it closes, with the code of the error that ends it, if one does. */
+  /**
+   * Counts a connection from now on until it closes, with the code of the error that ends it, if one does.
+   */
   follow(connection: Closing): void {
     this.begin(connection);
     connection.whenClosed((errno) => this.end(connection, errno));

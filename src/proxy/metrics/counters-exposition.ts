@@ -10,7 +10,9 @@ import { routeFamilies, writeRoutes } from './route-exposition.ts';
 import type { FailureKind } from '../http/failures.ts';
 import { isFailedAnswer } from '../http/classify.ts';
 
-/** Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress. */
+/**
+ * Where a process stands: `inbound` is a gateway (clients come from other clusters), `outbound` an egress.
+ */
 export type Side = 'inbound' | 'outbound';
 
 const REQUEST = ['direction', 'authority', 'dst_service', 'dst_namespace'];
@@ -27,7 +29,10 @@ const counter = (name: string, labels: readonly string[], help: string): MetricF
   help,
 });
 
-/** What the data path publishes: the names and labels of linkerd2-proxy, as far as they say anything here. `docs/reference/metrics.md` lists the same. */
+/**
+ * What the data path publishes: the names and labels of linkerd2-proxy, as far as they say anything here.
+ * `docs/reference/metrics.md` lists the same.
+ */
 export const families = {
   request: counter('request_total', REQUEST, 'Requests, and opaque connections.'),
   response: counter(
@@ -141,7 +146,8 @@ const OF_CLIENT: ReadonlySet<string> = new Set<FailureKind>([
 const PROTOCOLS: Readonly<Record<string, string>> = { http1: 'http/1', http2: 'http/2', opaque: '' };
 
 /**
- * Publishes what the data path has counted under the names that Linkerd's proxy uses. Costs nothing until somebody asks.
+ * Publishes what the data path has counted under the names that Linkerd's proxy uses. Costs nothing until
+ * somebody asks.
  * @param accounts where the numbers come from: this process, or the sum over several
  * @param listen the address clients connect to, where there is one
  */
@@ -344,7 +350,10 @@ function headerLabels(key: string): LabelValues {
   return { session_protocol: PROTOCOLS[protocol] ?? protocol, target_port, target_name, client_id };
 }
 
-/** `authority`, and the Service where the name is one of Kubernetes (with or without a pod's host name in front). */
+/**
+ * `authority`, and the Service where the name is one of Kubernetes (with or without a pod's host name in
+ * front).
+ */
 export function targetLabels(label: string): LabelValues {
   const service = serviceOf(label);
   if (service === undefined) return { authority: label };

@@ -42,7 +42,10 @@ export interface StreamCounts {
   readonly tunnels: number;
 }
 
-/** Everything that was counted, as plain JSON: what a worker process tells its parent. All numbers but `open` only grow. */
+/**
+ * Everything that was counted, as plain JSON: what a worker process tells its parent. All numbers but `open`
+ * only grow.
+ */
 export interface CountersSnapshot {
   readonly targets: Readonly<
     Record<
@@ -74,7 +77,10 @@ export interface CountersSnapshot {
 }
 
 export interface CountersOptions {
-  /** Whether a service (`name:port`) exists; one that does not is counted under `other`, so that nobody can make series by asking for names. Default: all exist. */
+  /**
+   * Whether a service (`name:port`) exists; one that does not is counted under `other`, so that nobody can
+   * make series by asking for names. Default: all exist.
+   */
   known?(target: string): boolean;
   /** Told of exceptions that nobody foresaw, for the log. */
   readonly onCaught?: (error: unknown) => void;
@@ -82,7 +88,10 @@ export interface CountersOptions {
   readonly clock?: Clock;
 }
 
-/** What the data path counts, in plain numbers; published when somebody asks (`counters-exposition.ts`). One per process. */
+/**
+ * What the data path counts, in plain numbers; published when somebody asks (`counters-exposition.ts`). One
+ * per process.
+ */
 export class ProxyCounters implements Boundary {
   readonly targets = new Map<string, TargetCounters>();
   readonly failures = new Map<string, number>();
@@ -122,7 +131,10 @@ export class ProxyCounters implements Boundary {
     observe(this.#target(target).responses, responseKey(status, grpc), ms);
   }
 
-  /** Requests of a target to which retries or timeouts apply. @param route of its ServiceProfile; empty where none is meant */
+  /**
+   * Requests of a target to which retries or timeouts apply.
+   * @param route of its ServiceProfile; empty where none is meant
+   */
   route(target: string, route: string): RouteCounters {
     const key = keyOf(target, route.replaceAll(SEPARATOR, ' '));
     const bounded = this.#routes.has(key) || this.#takes(target, this.#routes) ? key : keyOf(OTHER, '');

@@ -16,8 +16,9 @@ export interface RouteCounts {
 }
 
 /**
- * What became of the wish to try again. `sent`: a retry was sent; `succeeded`: and its answer was one to pass on; `exhausted`: as many were sent as may be; `overBudget`: the target bears no more; `unreplayable`: the body was too large, not complete, or there was no room to
- * keep it.
+ * What became of the wish to try again. `sent`: a retry was sent; `succeeded`: and its answer was one to pass
+ * on; `exhausted`: as many were sent as may be; `overBudget`: the target bears no more; `unreplayable`: the
+ * body was too large, not complete, or there was no room to keep it.
  */
 export type RetryOutcome = 'sent' | 'succeeded' | 'exhausted' | 'overBudget' | 'unreplayable';
 

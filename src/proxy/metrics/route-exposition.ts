@@ -22,7 +22,10 @@ const histogram = (name: string, help: string): MetricFamily => ({
   help,
 });
 
-/** What is published of services with retries, timeouts or a ServiceProfile: linkerd2-proxy's names where it has them. */
+/**
+ * What is published of services with retries, timeouts or a ServiceProfile: linkerd2-proxy's names where it
+ * has them.
+ */
 export const routeFamilies = {
   routeRequest: counter('route_request_total', ROUTE, 'Requests, by route of the ServiceProfile.'),
   routeResponse: counter('route_response_total', ANSWER, 'Responses as clients get them, after retries.'),

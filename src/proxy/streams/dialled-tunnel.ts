@@ -9,7 +9,10 @@ import type { Http2Stream } from '../http2/stream.ts';
 import { readTunnelRefusal } from './stream-head.ts';
 import { StreamConnection } from './stream-connection.ts';
 
-/** Bytes that are sent before the peer has answered; they are kept so long, to be sent again where it has not looked at the stream. */
+/**
+ * Bytes that are sent before the peer has answered; they are kept so long, to be sent again where it has not
+ * looked at the stream.
+ */
 const EARLY = 64 * 1024;
 /** Connections that may turn a stream away without having looked at it. */
 const MAX_TRIES = 4;
@@ -28,7 +31,10 @@ export interface TunnelOptions {
   readonly onRefused: (failure: ProxyFailure) => void;
 }
 
-/** The egress' end of a tunnel. Data follows the head at once; a peer that turns the stream away unseen (GOAWAY, REFUSED_STREAM) costs nothing but another try. */
+/**
+ * The egress' end of a tunnel. Data follows the head at once; a peer that turns the stream away unseen
+ * (GOAWAY, REFUSED_STREAM) costs nothing but another try.
+ */
 export class DialledTunnel extends StreamConnection {
   /** Its head says on whose behalf it is, or that this is not known. */
   readonly personal = true;

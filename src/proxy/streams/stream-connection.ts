@@ -17,8 +17,9 @@ import { type WriteBuffer, takeWriteBuffer } from '../io/write-buffer.ts';
 const HIGH_WATER = 64 * 1024;
 
 /**
- * A byte connection that is a stream of a shared HTTP/2 connection: DATA frames are its bytes, END_STREAM its half-close, RST_STREAM its abort, and the stream's window what the peer may send while nobody reads. What it tells
- * it tells as a socket would: never from within a call of its user.
+ * A byte connection that is a stream of a shared HTTP/2 connection: DATA frames are its bytes, END_STREAM its
+ * half-close, RST_STREAM its abort, and the stream's window what the peer may send while nobody reads. What
+ * it tells it tells as a socket would: never from within a call of its user.
  */
 export abstract class StreamConnection implements Connection, StreamHandler {
   handler: ConnectionHandler = NOBODY;

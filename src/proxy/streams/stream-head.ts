@@ -6,7 +6,8 @@ import { statusField } from '../http2/message.ts';
 import { plainHost } from '../io/transport-header.ts';
 
 /**
- * Stream mode's own pseudo-headers (ADR 0017). No client can forge them: a name with a colon in front cannot be said in HTTP/1, and unknown ones make an HTTP/2 request malformed everywhere but here. Nor do they
+ * Stream mode's own pseudo-headers (ADR 0017). No client can forge them: a name with a colon in front cannot
+ * be said in HTTP/1, and unknown ones make an HTTP/2 request malformed everywhere but here. Nor do they
  * travel on: pseudo-headers are read, never copied.
  */
 const TARGET = ':target';
@@ -141,11 +142,15 @@ const KINDS = new Map<number, FailureKind>([
   [504, 'failfast'],
 ]);
 
-/** Streams of one connection in stream mode, on either end. A client that needs more opens another connection. */
+/**
+ * Streams of one connection in stream mode, on either end. A client that needs more opens another connection.
+ */
 export const MAX_STREAMS = 250;
 
 /**
- * A stream gets 5 MB/s over a round trip of 50 ms (ADR 0016). What all streams of a connection together may hold unread is more than `MAX_STREAMS` times their windows, so that flows that nobody reads never stall the others.
+ * A stream gets 5 MB/s over a round trip of 50 ms (ADR 0016). What all streams of a connection together may
+ * hold unread is more than `MAX_STREAMS` times their windows, so that flows that nobody reads never stall the
+ * others.
  */
 export const STREAM_WINDOWS = {
   streamWindow: 256 * 1024,
@@ -153,5 +158,8 @@ export const STREAM_WINDOWS = {
   maxUnconsumed: 64 * 1024 * 1024,
 } as const;
 
-/** Streams that an egress may reset before they are done: many clients of its own are behind it, and any of them may go away at any time. */
+/**
+ * Streams that an egress may reset before they are done: many clients of its own are behind it, and any of
+ * them may go away at any time.
+ */
 export const STREAM_RESETS = { burst: 10_000, perSecond: 1000 } as const;

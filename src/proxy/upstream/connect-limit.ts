@@ -2,8 +2,8 @@ import type { EndpointState } from './balancer/endpoint.ts';
 import { ProxyFailure } from '../http/failures.ts';
 
 /**
- * Connections to one endpoint that may be on their way to be opened, for one service. Ones that take 100 ms (another
- * cluster, with a handshake) come 1,280 a second so.
+ * Connections to one endpoint that may be on their way to be opened, for one service. Ones that take 100 ms
+ * (another cluster, with a handshake) come 1,280 a second so.
  */
 export const MAX_OPENING = 128;
 
@@ -21,9 +21,9 @@ interface EndpointQueue {
 }
 
 /**
- * Opens connections to endpoints, to each a limited number at a time: one that takes long to accept, or never does, must not
- * cost a socket for each request that waits for it. Nothing has been sent for those whose turn has not come: when a
- * connection cannot be opened they are told so, too, and may go elsewhere.
+ * Opens connections to endpoints, to each a limited number at a time: one that takes long to accept, or never
+ * does, must not cost a socket for each request that waits for it. Nothing has been sent for those whose turn
+ * has not come: when a connection cannot be opened they are told so, too, and may go elsewhere.
  */
 export class ConnectLimit {
   readonly #max: number;

@@ -25,8 +25,8 @@ interface ChosenConnection {
 }
 
 /**
- * The connections to the endpoints of one target, unused ones and new ones, and the requests that are sent on them.
- * Which endpoint it is, others have decided.
+ * The connections to the endpoints of one target, unused ones and new ones, and the requests that are sent on
+ * them. Which endpoint it is, others have decided.
  */
 export class EndpointConnections implements RequestedTarget {
   readonly label: string;
@@ -186,7 +186,8 @@ export class EndpointConnections implements RequestedTarget {
 
   #onStream(chosen: ChosenConnection, request: OutgoingRequest, handler: UpstreamHandler): Upstream {
     const { connection, endpoint, upgraded, startedAt, carried } = chosen;
-    // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind a gateway, the gateway knows.
+    // What the application speaks is what its proxy is told, whatever the client spoke; what it speaks behind
+    // a gateway, the gateway knows.
     const wrapped = upgraded && carried === undefined;
     const told =
       wrapped && request.version === 'HTTP/2' ? { ...request, version: 'HTTP/1.1' as const } : request;

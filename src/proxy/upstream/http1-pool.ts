@@ -10,7 +10,10 @@ export interface Http1PoolOptions {
   readonly max: number;
 }
 
-/** The unused HTTP/1 connections to the endpoints of one target. One timer for all: they come and go with every request. */
+/**
+ * The unused HTTP/1 connections to the endpoints of one target. One timer for all: they come and go with
+ * every request.
+ */
 export class Http1Pool {
   readonly #options: Http1PoolOptions;
   /** The one used last is at the end. */

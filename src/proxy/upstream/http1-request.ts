@@ -213,7 +213,8 @@ export class Http1Upstream implements Upstream, ConnectionHandler, BodySink {
     if (this.#handler === undefined) return;
     this.#handler = undefined;
     const signed = this.#response?.section.signsConnection === true || signsConnection(this.#request.fields);
-    // Requests of HTTP/2 are nobody's connection's: where somebody has signed in, nothing more is sent (RFC 4559 section 6).
+    // Requests of HTTP/2 are nobody's connection's: where somebody has signed in, nothing more is sent (RFC
+    // 4559 section 6).
     if (this.#response?.keepAlive === true && this.#requestDone && !spoiled && !signed)
       this.#target.giveBack(this.#lease);
     else this.#lease.connection.destroy();

@@ -8,8 +8,8 @@ import type { Http2User } from '../http2/http2-options.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
- * A stream gets 5 MB/s over a round trip of 50 ms. What a hundred streams that nobody reads may hold stays below the bound for the connection, so that they never stall the
- * others.
+ * A stream gets 5 MB/s over a round trip of 50 ms. What a hundred streams that nobody reads may hold stays
+ * below the bound for the connection, so that they never stall the others.
  */
 const WINDOWS = {
   streamWindow: 256 * 1024,
@@ -17,8 +17,8 @@ const WINDOWS = {
   maxUnconsumed: 32 * 1024 * 1024,
 } as const;
 /**
- * Streams on a connection whose SETTINGS have not come, to an endpoint that has never said how many it takes: a burst before that is
- * refused by servers that take few, and clients give up.
+ * Streams on a connection whose SETTINGS have not come, to an endpoint that has never said how many it takes:
+ * a burst before that is refused by servers that take few, and clients give up.
  */
 const TRUSTED_STREAMS = 1;
 /** A server that says nothing for so long is believed to have no limit (RFC 9113 section 6.5.2). */
@@ -61,8 +61,8 @@ interface EndpointPool {
 }
 
 /**
- * The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all clients share them; where
- * there is no room they get it in the order in which they came.
+ * The HTTP/2 connections to the endpoints of one target: as many to each as its streams need. Streams of all
+ * clients share them; where there is no room they get it in the order in which they came.
  */
 export class Http2Pool implements Http2User<Http2Connection> {
   readonly #options: Http2PoolOptions;
@@ -80,7 +80,10 @@ export class Http2Pool implements Http2User<Http2Connection> {
     return pool === undefined || pool.waiting.length > 0 ? undefined : withRoom(pool);
   }
 
-  /** The same, with the room kept for a stream that is opened on it next: each opening gives one place back that was kept. */
+  /**
+   * The same, with the room kept for a stream that is opened on it next: each opening gives one place back
+   * that was kept.
+   */
   take(endpoint: EndpointState): Http2Connection | undefined {
     const found = this.ready(endpoint);
     found?.reserve();
@@ -146,7 +149,10 @@ export class Http2Pool implements Http2User<Http2Connection> {
     if (endpoint !== undefined) this.#forget(connection, endpoint);
   }
 
-  /** Dials as often as those who wait need, a few at a time, and not for those whom a connection that is being settled may serve. */
+  /**
+   * Dials as often as those who wait need, a few at a time, and not for those whom a connection that is being
+   * settled may serve.
+   */
   #dialForWaiting(endpoint: EndpointState, pool: EndpointPool): void {
     const unsettled = [...pool.connections].filter(({ settled, spent }) => !settled && !spent).length;
     const wanted = Math.ceil(pool.waiting.length / (pool.streams ?? EXPECTED_STREAMS));
@@ -162,7 +168,8 @@ export class Http2Pool implements Http2User<Http2Connection> {
       pool.made++;
       this.#connected(bytes, endpoint, pool);
     } catch (error) {
-      // Where others keep coming there is always another dial under way: who was there before this one does not wait for theirs.
+      // Where others keep coming there is always another dial under way: who was there before this one does
+      // not wait for theirs.
       const before = pool.made === made ? pool.waiting.findIndex(({ nth }) => nth >= waited) : 0;
       const left = pool.dials === 0 || before < 0 ? pool.waiting.length : before;
       // The balancer decides where they go next.
@@ -197,7 +204,10 @@ export class Http2Pool implements Http2User<Http2Connection> {
     this.#serve(endpoint, pool);
   }
 
-  /** An endpoint that takes no streams is as one that cannot be connected to: no number of connections would have room. */
+  /**
+   * An endpoint that takes no streams is as one that cannot be connected to: no number of connections would
+   * have room.
+   */
   #takesNone(connection: Http2Connection, { host, port }: EndpointState, pool: EndpointPool): void {
     pool.streams = undefined;
     pool.connections.delete(connection);

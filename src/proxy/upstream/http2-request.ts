@@ -24,7 +24,10 @@ export interface Http2UpstreamOptions {
   readonly now: () => number;
   /** When the request came, where there was nothing to wait for. */
   readonly startedAt: number | undefined;
-  /** Tell the endpoint's proxy what was spoken before (`l5d-orig-proto`), for HTTP/1 requests: it gives them to its application as such. */
+  /**
+   * Tell the endpoint's proxy what was spoken before (`l5d-orig-proto`), for HTTP/1 requests: it gives them
+   * to its application as such.
+   */
   readonly upgraded: boolean;
   /** Stream mode: the pseudo-header that says what the stream is for. */
   readonly carried?: Field | undefined;
@@ -98,7 +101,8 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#judge(status, ended ? valueOf(fields, 'grpc-status') : undefined, at);
     const framing = ended || bodiless ? NO_BODY : framingOf(stream.expected);
     this.#handler?.onResponse({ status, fields: responseFields(fields), framing, at });
-    // What an endpoint sends behind a response that has no body is nobody's: to an HTTP/1 client it would be the next response.
+    // What an endpoint sends behind a response that has no body is nobody's: to an HTTP/1 client it would be
+    // the next response.
     if (ended || bodiless) this.#end(undefined);
   }
 
@@ -122,7 +126,8 @@ export class Http2Upstream implements Upstream, StreamHandler {
       code === Http2ErrorCode.PROTOCOL_ERROR ? 'bad target response' : 'connection failed';
     if (verdict === undefined) {
       const text = `${label}: the endpoint ended the stream with ${errorName(code)}`;
-      // A server that gives a call up at its deadline cancels it; to a gRPC client that is the deadline, and anything else a fault.
+      // A server that gives a call up at its deadline cancels it; to a gRPC client that is the deadline, and
+      // anything else a fault.
       const terms = code === Http2ErrorCode.CANCEL ? { code } : undefined;
       return this.#fail(new ProxyFailure(kind, text, undefined, terms), unprocessed || this.#mayRepeat());
     }
@@ -137,7 +142,10 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#fail(new ProxyFailure(kind, text), unprocessed);
   }
 
-  /** As over HTTP/1: an unused connection was taken at the moment that it was lost, and nothing has come of it (RFC 9110 section 9.2.2). */
+  /**
+   * As over HTTP/1: an unused connection was taken at the moment that it was lost, and nothing has come of it
+   * (RFC 9110 section 9.2.2).
+   */
   #mayRepeat(): boolean {
     const { connection, request } = this.#options;
     const unanswered = !this.#judged && connection.closed && this.#onUnused;
@@ -156,7 +164,10 @@ export class Http2Upstream implements Upstream, StreamHandler {
     this.#fail(new ProxyFailure('bad target response', `${label}: the response is malformed`), false);
   }
 
-  /** The response is complete. What has not been sent of the request is not wanted any more, nor what the endpoint still sends. */
+  /**
+   * The response is complete. What has not been sent of the request is not wanted any more, nor what the
+   * endpoint still sends.
+   */
   #end(trailers: readonly Field[] | undefined): void {
     const handler = this.#handler;
     const stream = this.#stream;
@@ -192,8 +203,8 @@ export class Http2Upstream implements Upstream, StreamHandler {
 }
 
 /**
- * Whether a response's length fits what its head says of its body (RFC 9113 section 8.1.1). An HTTP/1 client would wait for what does not
- * come, or take the next response for it.
+ * Whether a response's length fits what its head says of its body (RFC 9113 section 8.1.1). An HTTP/1 client
+ * would wait for what does not come, or take the next response for it.
  * @param expected its Content-Length; undefined = none
  */
 function endsWell(expected: number | undefined, ended: boolean, bodiless: boolean): boolean {

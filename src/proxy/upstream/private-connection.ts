@@ -2,8 +2,9 @@ import type { ConnectionHandler } from '../io/connection.ts';
 import type { ConnectionLease } from './connection-lease.ts';
 
 /**
- * The connection to an endpoint that has become one client's own. It counts as a request in hand while it lies unused,
- * so that those who hold many are within the limit of the target; a client has one at most, and it ends with the client.
+ * The connection to an endpoint that has become one client's own. It counts as a request in hand while it
+ * lies unused, so that those who hold many are within the limit of the target; a client has one at most, and
+ * it ends with the client.
  */
 export class PrivateConnection implements ConnectionHandler {
   #lease: ConnectionLease | undefined;

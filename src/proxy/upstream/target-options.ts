@@ -26,19 +26,28 @@ export interface TargetOptions {
   readonly counters?: ProxyCounters;
   /** Requests that may wait for an endpoint; more are refused (`load shed`). Default 1,000. */
   readonly maxWaiting?: number;
-  /** Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default 10,000. */
+  /**
+   * Requests without an answer and raw flows that may be under way; more are refused (`load shed`). Default
+   * 10,000.
+   */
   readonly maxPending?: number;
-  /** Connections to one endpoint, for HTTP/1 requests and raw flows, that may be being opened; others wait for their turn. Default 128. */
+  /**
+   * Connections to one endpoint, for HTTP/1 requests and raw flows, that may be being opened; others wait for
+   * their turn. Default 128.
+   */
   readonly maxOpening?: number;
-  /** How long the first request waits for an endpoint to become ready before all fail at once; default 3 s (Linkerd's). */
+  /**
+   * How long the first request waits for an endpoint to become ready before all fail at once; default 3 s
+   * (Linkerd's).
+   */
   readonly failfastMs?: number;
   /** How long an unused HTTP/1 connection is kept; default 3 s (Linkerd's). */
   readonly idleMs?: number;
   /** Unused connections kept per endpoint; default 100. */
   readonly maxIdle?: number;
   /**
-   * All endpoints are proxies (gateways), which are asked by PING whether they are still there. Default false: only those with a mesh
-   * proxy are, because servers of applications may take PINGs for abuse.
+   * All endpoints are proxies (gateways), which are asked by PING whether they are still there. Default
+   * false: only those with a mesh proxy are, because servers of applications may take PINGs for abuse.
    */
   readonly proxies?: boolean;
   /** Connections that are shared with other targets, for endpoints that take streams; default none. */
@@ -55,7 +64,10 @@ export interface TargetRules {
   readonly requests?: RequestRules;
 }
 
-/** Connections to endpoints that many targets share: requests travel on them as streams that say which target they are for. */
+/**
+ * Connections to endpoints that many targets share: requests travel on them as streams that say which target
+ * they are for.
+ */
 export interface StreamCarrier {
   /** What a stream says of where it goes. */
   readonly target: Field;

@@ -26,7 +26,10 @@ const REFUSED = { minMs: 2, maxMs: 100 } as const;
 /** After so long without a failure the next one begins an outage of its own. */
 const OUTAGE_OVER_MS = 10_000;
 
-/** A service that requests are balanced over: its endpoints, its unused connections, and what happens when there are none. */
+/**
+ * A service that requests are balanced over: its endpoints, its unused connections, and what happens when
+ * there are none.
+ */
 export class Target implements AttemptOpener, Boundary {
   readonly label: string;
   readonly #options: TargetOptions;
@@ -57,7 +60,10 @@ export class Target implements AttemptOpener, Boundary {
     return this.#balancer.counts;
   }
 
-  /** Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its application speaks that or only a proxy on the way, or they may be sent more than once. */
+  /**
+   * Requests of HTTP/1 clients are to be sent with `open`: some endpoint takes them over HTTP/2, whether its
+   * application speaks that or only a proxy on the way, or they may be sent more than once.
+   */
   get translates(): boolean {
     if (this.#policy !== undefined) return true;
     return someOverHttp2(this.protocol, this.#balancer.upgrading, this.#options.streams);
@@ -96,8 +102,8 @@ export class Target implements AttemptOpener, Boundary {
   }
 
   /**
-   * A connection to an endpoint: an unused one or a new one. An endpoint that cannot be connected to is passed over for another; nothing has been sent yet, so that is
-   * always safe.
+   * A connection to an endpoint: an unused one or a new one. An endpoint that cannot be connected to is
+   * passed over for another; nothing has been sent yet, so that is always safe.
    * @param fresh do not take an unused connection
    * @param protocol `opaque`: a raw flow, which is in hand until it ends
    * @param client on whose behalf, where the endpoint is to be told
@@ -108,7 +114,8 @@ export class Target implements AttemptOpener, Boundary {
   }
 
   /**
-   * Sends a request's head to an endpoint whose application speaks `protocol`; the rest goes through the `Upstream`. A mesh proxy in front of it gets HTTP/1 requests over HTTP/2.
+   * Sends a request's head to an endpoint whose application speaks `protocol`; the rest goes through the
+   * `Upstream`. A mesh proxy in front of it gets HTTP/1 requests over HTTP/2.
    * @param fresh do not take an unused HTTP/1 connection
    * @throws ProxyFailure
    */
@@ -156,7 +163,10 @@ export class Target implements AttemptOpener, Boundary {
     }, avoid);
   }
 
-  /** The same without waiting, where a connection is at hand; undefined = it takes `open`. @param now monotonic milliseconds */
+  /**
+   * The same without waiting, where a connection is at hand; undefined = it takes `open`.
+   * @param now monotonic milliseconds
+   */
   openNow(
     protocol: 'http1' | 'http2',
     request: OutgoingRequest,
@@ -186,12 +196,18 @@ export class Target implements AttemptOpener, Boundary {
     return 'none' in picked ? undefined : picked.endpoint;
   }
 
-  /** Whether a request that its endpoint has not looked at (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7) may be sent again after so long. */
+  /**
+   * Whether a request that its endpoint has not looked at (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7) may
+   * be sent again after so long.
+   */
   mayOpenAgain(elapsedMs: number): boolean {
     return elapsedMs < (this.#options.failfastMs ?? FAILFAST_MS);
   }
 
-  /** The wait before it is: none at first, then as between rounds over endpoints that cannot be connected to. @param refusals there have been before */
+  /**
+   * The wait before it is: none at first, then as between rounds over endpoints that cannot be connected to.
+   * @param refusals there have been before
+   */
   async untilOpenAgain(refusals: number): Promise<void> {
     if (refusals === 0) return;
     const { clock, random } = this.#options;
@@ -203,7 +219,10 @@ export class Target implements AttemptOpener, Boundary {
     this.#connections.giveBack(lease);
   }
 
-  /** Picks endpoints until one can be used. When none can be connected to, begins again for a while: nothing has been sent, and what is being replaced is back in a moment. */
+  /**
+   * Picks endpoints until one can be used. When none can be connected to, begins again for a while: nothing
+   * has been sent, and what is being replaced is back in a moment.
+   */
   async #balanced<T>(
     use: (picked: PickedEndpoint) => Promise<T>,
     avoid?: ReadonlySet<EndpointState>,
@@ -248,7 +267,10 @@ export class Target implements AttemptOpener, Boundary {
     throw new ProxyFailure('load shed', text);
   }
 
-  /** Waits a little. False once no endpoint could be connected to for the failfast time: from then on everybody fails at the first round. */
+  /**
+   * Waits a little. False once no endpoint could be connected to for the failfast time: from then on
+   * everybody fails at the first round.
+   */
   async #mayTryAgain(round: number): Promise<boolean> {
     const { clock, random, failfastMs = FAILFAST_MS } = this.#options;
     const now = clock.monotonic();

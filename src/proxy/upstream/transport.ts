@@ -39,7 +39,10 @@ export function someOverHttp2(
   return said === 'http2' || (said !== 'opaque' && upgrading);
 }
 
-/** What the endpoints' application speaks: what the Service says, else what the client's application does. Pure. */
+/**
+ * What the endpoints' application speaks: what the Service says, else what the client's application does.
+ * Pure.
+ */
 export function applicationProtocol(said: PortProtocol | undefined, version: HttpVersion): 'http1' | 'http2' {
   if (said === 'http1' || said === 'http2') return said;
   return version === 'HTTP/2' ? 'http2' : 'http1';

@@ -1,7 +1,9 @@
 /**
- * `load.mts URL WORKERS`: asks without pause until a moment after its standard input ends, half of the workers on connections that they keep, half with a new one each
- * time. Prints a line when the first was answered, and at the end a LoadResult as JSON. A failed request is not asked again, but for one that met a kept connection which was just being closed: nothing of it had been answered,
- * and every client with a pool does so.
+ * `load.mts URL WORKERS`: asks without pause until a moment after its standard input ends, half of the
+ * workers on connections that they keep, half with a new one each time. Prints a line when the first was
+ * answered, and at the end a LoadResult as JSON. A failed request is not asked again, but for one that met a
+ * kept connection which was just being closed: nothing of it had been answered, and every client with a pool
+ * does so.
  */
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';

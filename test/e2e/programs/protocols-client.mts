@@ -1,6 +1,7 @@
 /**
- * `protocols-client.mts HOST REQUESTS BYTES`: a plain client of protocols.mts. Sends random bodies, compares what comes back, and prints as JSON for each protocol how
- * many of how many were right and the median time in milliseconds.
+ * `protocols-client.mts HOST REQUESTS BYTES`: a plain client of protocols.mts. Sends random bodies, compares
+ * what comes back, and prints as JSON for each protocol how many of how many were right and the median time
+ * in milliseconds.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';

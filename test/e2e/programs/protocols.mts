@@ -1,4 +1,7 @@
-/** An application of every kind in one process, all of which echo: HTTP/1 with upgrades (8080), HTTP/2 with gRPC (8081), raw bytes (8082), a server that speaks first (8083). */
+/**
+ * An application of every kind in one process, all of which echo: HTTP/1 with upgrades (8080), HTTP/2 with
+ * gRPC (8081), raw bytes (8082), a server that speaks first (8083).
+ */
 import http from 'node:http';
 import http2, { type ServerHttp2Stream } from 'node:http2';
 import net from 'node:net';

@@ -1,7 +1,7 @@
 /**
- * Where etcd, kube-apiserver and kubectl can be downloaded: the archives that controller-tools publishes for envtest, with the SHA-512
- * of its envtest-releases.yaml at 434758187dddcaf646276fbe2c2ba40ff4e859d5; and the Kubernetes release's own files, whose sums are
- * published beside them.
+ * Where etcd, kube-apiserver and kubectl can be downloaded: the archives that controller-tools publishes for
+ * envtest, with the SHA-512 of its envtest-releases.yaml at 434758187dddcaf646276fbe2c2ba40ff4e859d5; and the
+ * Kubernetes release's own files, whose sums are published beside them.
  */
 import { ENVTEST_VERSION, KUBERNETES_VERSION } from './programs.ts';
 

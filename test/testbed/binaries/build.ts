@@ -18,7 +18,8 @@ export interface Build {
 
 /**
  * Builds one program; `file` is there, whole, afterwards.
- * @throws TestbedError TESTBED_NO_MODULE when the module proxy does not hand out what it needs | TESTBED_BUILD_FAILED
+ * @throws TestbedError TESTBED_NO_MODULE when the module proxy does not hand out what it needs |
+ * TESTBED_BUILD_FAILED
  */
 export async function build({ name, file, go, env, progress }: Build): Promise<void> {
   const partial = `${file}.${process.pid}.partial`;

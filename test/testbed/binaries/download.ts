@@ -1,4 +1,7 @@
-/** A download whose sum is known before it is believed: into a file beside the target, which is renamed when it is whole and right. */
+/**
+ * A download whose sum is known before it is believed: into a file beside the target, which is renamed when
+ * it is whole and right.
+ */
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -15,7 +18,10 @@ const ANSWER_MS = 10_000;
 const STALL_MS = 20_000;
 /** What a cut download is tried in all. */
 const TRIES = 3;
-/** The largest file here, kube-apiserver's archive, has about 60 MB; more than this is nothing that we asked for. */
+/**
+ * The largest file here, kube-apiserver's archive, has about 60 MB; more than this is nothing that we asked
+ * for.
+ */
 const LARGEST = 1 << 29;
 /** A published sum, its file's name behind it perhaps, is no longer than this. */
 const LARGEST_SUM = 1024;
@@ -35,9 +41,11 @@ export interface DownloadOptions {
 class CutError extends Error {}
 
 /**
- * Fetches `file` to `to`, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. A cut or stalled body is fetched
- * again, three times in all; a server that does not answer or refuses is not asked again.
- * @throws TestbedError TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM; what the file system said as it is; nothing is left at `to` then
+ * Fetches `file` to `to`, through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. A cut or
+ * stalled body is fetched again, three times in all; a server that does not answer or refuses is not asked
+ * again.
+ * @throws TestbedError TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM; what the file system said as it is;
+ * nothing is left at `to` then
  */
 export async function download(file: RemoteFile, to: string, options: DownloadOptions): Promise<void> {
   const agent = proxyAgent(file.url, options);
@@ -118,7 +126,8 @@ async function ask(url: string, agent: Dispatcher, options: DownloadOptions): Pr
   const control = new AbortController();
   const late = setTimeout(() => control.abort(new Error(`no answer within ${answerMs / 1000} s`)), answerMs);
   try {
-    // Sums are of the file as it is: a server that calls a .tar.gz an encoding would have it decoded on the way.
+    // Sums are of the file as it is: a server that calls a .tar.gz an encoding would have it decoded on the
+    // way.
     const headers = { 'accept-encoding': 'identity' };
     const response = await fetch(url, { dispatcher: agent, signal: control.signal, headers });
     if (response.ok) return response;

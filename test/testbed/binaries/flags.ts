@@ -1,8 +1,8 @@
 import { TestbedError } from '../errors.ts';
 
 /**
- * Takes `--from build|download` out of a command's arguments and puts it into `LINKSPAN_TESTBED_FROM`, where everything that this
- * process starts sees it too. Returns the other arguments.
+ * Takes `--from build|download` out of a command's arguments and puts it into `LINKSPAN_TESTBED_FROM`, where
+ * everything that this process starts sees it too. Returns the other arguments.
  * @throws TestbedError TESTBED_BAD_FLAG
  */
 export function takeFromFlag(args: readonly string[], env: NodeJS.ProcessEnv = process.env): string[] {
@@ -17,7 +17,8 @@ export function takeFromFlag(args: readonly string[], env: NodeJS.ProcessEnv = p
 }
 
 /**
- * The same for a command that takes nothing beside these flags, so that a slip of the pen does not start minutes of work.
+ * The same for a command that takes nothing beside these flags, so that a slip of the pen does not start
+ * minutes of work.
  * @returns those that were given
  * @throws TestbedError TESTBED_BAD_FLAG
  */

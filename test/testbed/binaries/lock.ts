@@ -8,8 +8,8 @@ const POLL_MS = 200;
 const UNWRITTEN_MS = 2000;
 
 /**
- * Takes a lock file that names its owner by pid and start time; one whose owner is gone is taken over. Returns what releases it.
- * `what` is for the one line that says what is waited for.
+ * Takes a lock file that names its owner by pid and start time; one whose owner is gone is taken over.
+ * Returns what releases it. `what` is for the one line that says what is waited for.
  */
 export async function lock(file: string, progress: Progress, what: string): Promise<() => Promise<void>> {
   let said = false;
@@ -56,7 +56,9 @@ function holderLives(file: string): boolean {
   }
 }
 
-/** Two waiters may both find the owner gone: only the one that renames the very file it read takes it away. */
+/**
+ * Two waiters may both find the owner gone: only the one that renames the very file it read takes it away.
+ */
 async function takeAway(file: string): Promise<void> {
   const aside = `${file}.${process.pid}.stale`;
   try {

@@ -7,7 +7,10 @@ import { MACHINE_PROGRAMS, type MachineProgram } from './programs.ts';
 
 /** Where Debian puts programs; a PATH may lack some of it. */
 const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin', '/usr/bin', '/bin'];
-/** Prints the interpreter's own file: a version manager's `python3` is a script that needs programs of its own. */
+/**
+ * Prints the interpreter's own file: a version manager's `python3` is a script that needs programs of its
+ * own.
+ */
 const GRPCIO_HERE = 'import grpc, sys; print(sys.executable)';
 
 /** The folders of the PATH, and those of the system. */
@@ -15,7 +18,10 @@ export function machineFolders(env: NodeJS.ProcessEnv = process.env): string[] {
   return [...(env['PATH'] ?? '').split(':'), ...SYSTEM_FOLDERS];
 }
 
-/** The program's file; undefined = this machine does not have it. @param folders default: those of this process */
+/**
+ * The program's file; undefined = this machine does not have it.
+ * @param folders default: those of this process
+ */
 export function findOnMachine(name: MachineProgram, folders = machineFolders()): string | undefined {
   const found = findExecutable(name, folders, isExecutable);
   if (found !== undefined || name !== 'python3-grpcio') return found;

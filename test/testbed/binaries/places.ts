@@ -1,4 +1,6 @@
-/** Where programs lie: given by a person, downloaded, or built. Looking only; `prepare.ts` fetches and builds. */
+/**
+ * Where programs lie: given by a person, downloaded, or built. Looking only; `prepare.ts` fetches and builds.
+ */
 import { createHash } from 'node:crypto';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import os from 'node:os';
@@ -35,7 +37,10 @@ export function fromOf(env: NodeJS.ProcessEnv): From {
   return given === 'build' || given === 'download' ? given : 'auto';
 }
 
-/** The program's file in the first place that has it: `$KUBEBUILDER_ASSETS`, what was downloaded, what was built. */
+/**
+ * The program's file in the first place that has it: `$KUBEBUILDER_ASSETS`, what was downloaded, what was
+ * built.
+ */
 export function find(name: BinaryName, env: NodeJS.ProcessEnv): Found | undefined {
   for (const place of places(name, env)) {
     const file = findExecutable(name, [place.folder], isExecutable);
@@ -66,7 +71,10 @@ export function downloadDirectory(kind: 'archive' | 'release', env: NodeJS.Proce
   return path.join(cacheRoot(env), `${folder}-${process.platform}-${process.arch}`);
 }
 
-/** Where a module's programs are kept: `$LINKSPAN_TESTBED_CACHE`, else `<cache root>/<stamp of sources, flags and platform>`. */
+/**
+ * Where a module's programs are kept: `$LINKSPAN_TESTBED_CACHE`, else
+ * `<cache root>/<stamp of sources, flags and platform>`.
+ */
 export function cacheDirectory(env: NodeJS.ProcessEnv = process.env, module: GoModule = kubernetes): string {
   const given = env['LINKSPAN_TESTBED_CACHE'];
   if (given !== undefined && given !== '') return path.resolve(given);

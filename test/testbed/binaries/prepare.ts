@@ -1,6 +1,7 @@
 /**
- * Gets what is missing of the testbed's programs before anything needs them: downloads what is published, builds the rest with Go.
- * `npm run testbed:prepare [-- --from build|download] [NAME…]` does it ahead of time; without names, for all that `npm test` needs.
+ * Gets what is missing of the testbed's programs before anything needs them: downloads what is published,
+ * builds the rest with Go. `npm run testbed:prepare [-- --from build|download] [NAME…]` does it ahead of
+ * time; without names, for all that `npm test` needs.
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -27,8 +28,9 @@ import { unpack } from './unpack.ts';
 
 export interface PrepareOptions {
   /**
-   * Default `process.env`. Looked at: `KUBEBUILDER_ASSETS`, `LINKSPAN_TESTBED_FROM` (auto, build, download), `LINKSPAN_TESTBED_CACHE`,
-   * `LINKSPAN_TESTBED_GO`, `XDG_CACHE_HOME`, `HOME`, `PATH`; proxies by `HTTPS_PROXY` and its like.
+   * Default `process.env`. Looked at: `KUBEBUILDER_ASSETS`, `LINKSPAN_TESTBED_FROM` (auto, build, download),
+   * `LINKSPAN_TESTBED_CACHE`, `LINKSPAN_TESTBED_GO`, `XDG_CACHE_HOME`, `HOME`, `PATH`; proxies by
+   * `HTTPS_PROXY` and its like.
    */
   readonly env?: NodeJS.ProcessEnv;
   /** Where progress goes; default stderr. */
@@ -48,10 +50,11 @@ interface Context extends Required<Omit<PrepareOptions, 'downloads' | 'answerMs'
 }
 
 /**
- * Makes sure that all the named programs are there; says where each comes from. What can be downloaded is built with Go only where
- * there is no way out, or what came is not what it should be.
- * @throws TestbedError TESTBED_NO_BINARIES (no way to have them: at once where that is known at once) | TESTBED_BUILD_FAILED |
- * TESTBED_NO_MODULE | TESTBED_CACHE_UNUSABLE; with `--from download` also TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM
+ * Makes sure that all the named programs are there; says where each comes from. What can be downloaded is
+ * built with Go only where there is no way out, or what came is not what it should be.
+ * @throws TestbedError TESTBED_NO_BINARIES (no way to have them: at once where that is known at once) |
+ * TESTBED_BUILD_FAILED | TESTBED_NO_MODULE | TESTBED_CACHE_UNUSABLE; with `--from download` also
+ * TESTBED_DOWNLOAD_FAILED | TESTBED_WRONG_SUM
  */
 export async function prepare(names: readonly BinaryName[], options: PrepareOptions = {}): Promise<void> {
   const env = options.env ?? process.env;
@@ -77,7 +80,10 @@ export async function prepare(names: readonly BinaryName[], options: PrepareOpti
   saySources(names, context);
 }
 
-/** Takes a program out of the cache that is not what was put there. What a person gives (KUBEBUILDER_ASSETS) is theirs. */
+/**
+ * Takes a program out of the cache that is not what was put there. What a person gives (KUBEBUILDER_ASSETS)
+ * is theirs.
+ */
 async function discardChanged(name: BinaryName, context: Context): Promise<void> {
   const found = find(name, context.env);
   if (found === undefined || found.given) return;
@@ -105,8 +111,8 @@ export interface LeftOut {
 }
 
 /**
- * Prepares what may be missing. Resolves to what could not be had because there is no Go, the module proxy does not hand it out or this
- * machine does not have it; a build that fails is an error as everywhere.
+ * Prepares what may be missing. Resolves to what could not be had because there is no Go, the module proxy
+ * does not hand it out or this machine does not have it; a build that fails is an error as everywhere.
  */
 export async function prepareOptional(
   needs: readonly OptionalNeed[],

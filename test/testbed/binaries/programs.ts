@@ -1,7 +1,7 @@
 /**
- * The one list of programs that the demo, the tests and the benchmarks run: where each can come from, and who needs it. Whatever is
- * not here is not there either: tests run with a PATH that holds these programs only (`systemPath`), and ask for built ones by a
- * name of this list.
+ * The one list of programs that the demo, the tests and the benchmarks run: where each can come from, and who
+ * needs it. Whatever is not here is not there either: tests run with a PATH that holds these programs only
+ * (`systemPath`), and ask for built ones by a name of this list.
  */
 import path from 'node:path';
 
@@ -50,8 +50,8 @@ const helm: GoModule = {
 };
 
 /**
- * Linkerd's own programs, for tests of what they make of our objects: the newest version of its module that the Go module proxy
- * gives out (edge-23.4.3 and a few commits).
+ * Linkerd's own programs, for tests of what they make of our objects: the newest version of its module that
+ * the Go module proxy gives out (edge-23.4.3 and a few commits).
  */
 const linkerd: GoModule = {
   directory: path.join(modules, 'linkerd'),
@@ -59,7 +59,10 @@ const linkerd: GoModule = {
   ldflags: '-s -w',
 };
 
-/** Go's own HTTP/2 and gRPC as clients and servers, in one small program of ours: what many applications are made of. */
+/**
+ * Go's own HTTP/2 and gRPC as clients and servers, in one small program of ours: what many applications are
+ * made of.
+ */
 const peers: GoModule = {
   directory: path.join(modules, 'peers'),
   sources: ['go.mod', 'go.sum', 'main.go', 'count.go', 'http.go', 'grpc.go'],
@@ -71,7 +74,10 @@ export interface Program {
   readonly module: GoModule;
   /** The Go package that makes it. */
   readonly package: string;
-  /** `archive`: envtest's archive (archives.ts). `release`: the Kubernetes release's own file with its published sum. */
+  /**
+   * `archive`: envtest's archive (archives.ts). `release`: the Kubernetes release's own file with its
+   * published sum.
+   */
   readonly download?: 'archive' | 'release';
   /** What a person can do who has neither Go nor a way out; default: KUBEBUILDER_ASSETS. */
   readonly otherwise?: string;
@@ -111,8 +117,9 @@ export const programs = {
 export type BinaryName = keyof typeof programs;
 
 /**
- * Programs that no Go module makes and no archive here has, each with the package that brings it (Debian, Ubuntu). The machine has them
- * or not; tests that need them are left out by name where it does not. CI tries to install them.
+ * Programs that no Go module makes and no archive here has, each with the package that brings it (Debian,
+ * Ubuntu). The machine has them or not; tests that need them are left out by name where it does not. CI tries
+ * to install them.
  */
 export const MACHINE_PROGRAMS = {
   nghttpd: 'nghttp2-server',
@@ -182,6 +189,9 @@ export const OPTIONAL: readonly OptionalNeed[] = [PEERS, NGHTTP2, GRPCIO, LINKER
 /** Programs of the machine that tests and testbed start by name. The first ones they cannot do without. */
 export const SYSTEM_PROGRAMS = {
   required: ['sh', 'env', 'git', 'unshare', 'true'],
-  /** `ip` puts addresses on lo (else `loopback`); the others make the unit tests' programs of shell scripts, and stand in the commands of guides that are run. */
+  /**
+   * `ip` puts addresses on lo (else `loopback`); the others make the unit tests' programs of shell scripts,
+   * and stand in the commands of guides that are run.
+   */
   used: ['ip', 'nsenter', 'sleep', 'chmod', 'cat', 'bash', 'grep'],
 } as const;

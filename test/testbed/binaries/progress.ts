@@ -17,7 +17,10 @@ export interface RunningProgress {
 
 const EVERY_MS = 15_000;
 
-/** One line that counts the seconds on a terminal; a line every 15 s elsewhere. `howFar` is asked for each of them. */
+/**
+ * One line that counts the seconds on a terminal; a line every 15 s elsewhere. `howFar` is asked for each of
+ * them.
+ */
 export function startProgress(
   out: Progress,
   what: string,
@@ -58,7 +61,10 @@ export function duration(seconds: number): string {
   return seconds < 120 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`;
 }
 
-/** What is left, in seconds, of something that has come `done` of `total` far in `elapsedMs`; undefined while that says nothing. */
+/**
+ * What is left, in seconds, of something that has come `done` of `total` far in `elapsedMs`; undefined while
+ * that says nothing.
+ */
 export function timeLeft(done: number, total: number, elapsedMs: number): number | undefined {
   if (total <= 0 || done <= 0 || done / total < 0.02) return undefined;
   return (Math.max(0, total - done) / done) * (elapsedMs / 1000);

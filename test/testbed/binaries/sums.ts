@@ -1,4 +1,7 @@
-/** What a program in the cache was when it was put there, so that nothing else is run in its place: half of it after a power cut, a disk that rots, somebody who tried something. */
+/**
+ * What a program in the cache was when it was put there, so that nothing else is run in its place: half of it
+ * after a power cut, a disk that rots, somebody who tried something.
+ */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { chmod, open, rename, rm, writeFile } from 'node:fs/promises';
@@ -11,7 +14,10 @@ const looked = new Map<
   { readonly size: number; readonly mtimeMs: number; readonly right: boolean }
 >();
 
-/** Puts a finished file in its place as a program. Its sum is there before it is, and both are on the disk. @param partial beside `file` */
+/**
+ * Puts a finished file in its place as a program. Its sum is there before it is, and both are on the disk.
+ * @param partial beside `file`
+ */
 export async function install(partial: string, file: string): Promise<void> {
   await chmod(partial, 0o755);
   await flush(partial);
@@ -20,8 +26,9 @@ export async function install(partial: string, file: string): Promise<void> {
 }
 
 /**
- * Whether a program is what was put there; read once for each size and time of change in a process. One without a sum is from a
- * version that kept none, which renamed whole files into place only: its sum is taken down now.
+ * Whether a program is what was put there; read once for each size and time of change in a process. One
+ * without a sum is from a version that kept none, which renamed whole files into place only: its sum is taken
+ * down now.
  */
 export async function isAsInstalled(file: string): Promise<boolean> {
   const { size, mtimeMs } = statSync(file);

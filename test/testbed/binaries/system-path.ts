@@ -13,8 +13,9 @@ export interface SystemPathOptions {
 }
 
 /**
- * Makes a folder with links to Node and to those programs of the machine that the list names, and returns it as a PATH. What tests
- * start with this PATH is what the list has: a test that calls for anything else fails on every machine, not only on a bare one.
+ * Makes a folder with links to Node and to those programs of the machine that the list names, and returns it
+ * as a PATH. What tests start with this PATH is what the list has: a test that calls for anything else fails
+ * on every machine, not only on a bare one.
  */
 export function systemPath(
   folder: string,

@@ -8,8 +8,8 @@ import { TestbedError } from '../errors.ts';
 import { install } from './sums.ts';
 
 /**
- * Takes the files with the given base names out of a .tar.gz into a folder, executable, each renamed into place when it is whole.
- * Nothing else of the archive, no path, link or mode, is looked at.
+ * Takes the files with the given base names out of a .tar.gz into a folder, executable, each renamed into
+ * place when it is whole. Nothing else of the archive, no path, link or mode, is looked at.
  * @throws TestbedError TESTBED_DOWNLOAD_FAILED when one is not in it
  */
 export async function unpack(archive: string, names: readonly string[], folder: string): Promise<void> {

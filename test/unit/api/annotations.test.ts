@@ -7,7 +7,10 @@ import {
   readAnnotation,
 } from '../../../src/api/annotations.ts';
 
-/** A tenant writes whatever the API server takes, 256 KiB, and gateways read it at each update. With the limits taken out every test of texts passed as before. */
+/**
+ * A tenant writes whatever the API server takes, 256 KiB, and gateways read it at each update. With the
+ * limits taken out every test of texts passed as before.
+ */
 describe('a text that somebody else has written into an annotation', () => {
   for (const [name, limit] of [
     ...(Object.entries(ANNOTATION_LIMITS) as [AnnotationName, number][]),

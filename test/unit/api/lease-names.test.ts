@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { isMirrorLease, linkLeaseName, LOCAL_LEASE_NAME } from '../../../src/api/lease-names.ts';
 
-// Linkerd's service mirror and ours would both write if their Leases had different names (linkerd2 `multicluster/service-mirror`).
+// Linkerd's service mirror and ours would both write if their Leases had different names (linkerd2
+// `multicluster/service-mirror`).
 describe('names of Leases', () => {
   it('are those of Linkerd', () => {
     expect(linkLeaseName('west')).to.equal('service-mirror-write-west');

@@ -66,7 +66,8 @@ describe('watchFiles', () => {
     }
   });
 
-  // kubelet: a -> ..data/a, and ..data -> ..2026_01 is swapped for ..2026_02. No file of the watched names is touched.
+  // kubelet: a -> ..data/a, and ..data -> ..2026_01 is swapped for ..2026_02. No file of the watched names is
+  // touched.
   it('sees the swap of a ConfigMap mount', async () => {
     for (const [version, text] of Object.entries({ '..v1': 'one', '..v2': 'two' })) {
       await mkdir(path.join(dir(), version));

@@ -4,7 +4,8 @@ import { addressBytes, IpRanges, neverRemote } from '../../../src/base/ip-ranges
 import { expectUnnoticed } from '../../support/linear-time.ts';
 
 describe('addresses that no other cluster can have', () => {
-  // Each of these was, in some product, the form that slipped through a filter for 127.0.0.1 or 169.254.169.254.
+  // Each of these was, in some product, the form that slipped through a filter for 127.0.0.1 or
+  // 169.254.169.254.
   const never: readonly (readonly [string, string])[] = [
     ['127.0.0.1', 'loopback'],
     ['127.255.255.254', 'loopback'],

@@ -4,7 +4,10 @@ import { linearRegex, type LinearRegex } from '../../../src/base/linear-regex.ts
 import { RegexError } from '../../../src/base/regex-syntax.ts';
 import { bestOf } from '../../support/linear-time.ts';
 
-/** Patterns of what both this and JavaScript know, over few characters so that they meet; small, because JavaScript backtracks. */
+/**
+ * Patterns of what both this and JavaScript know, over few characters so that they meet; small, because
+ * JavaScript backtracks.
+ */
 const { pattern } = fc.letrec<{ pattern: string; sequence: string; part: string; atom: string }>((tie) => ({
   atom: fc.oneof(
     { maxDepth: 2, withCrossShrink: true },
@@ -107,7 +110,8 @@ describe('linearRegex', () => {
       expect(() => linearRegex(wrong)).to.throw(RegexError);
     });
 
-  // One ServiceProfile of a tenant, and one path of a stranger, would stop the gateway of the whole cluster for minutes.
+  // One ServiceProfile of a tenant, and one path of a stranger, would stop the gateway of the whole cluster
+  // for minutes.
   for (const [bad, path] of [
     ['^(a+)+$', `${'a'.repeat(2000)}b`],
     ['^(a|aa|aaa)*$', `${'a'.repeat(2000)}b`],

@@ -2,7 +2,10 @@ import { expect } from 'chai';
 import { SharedWork } from '../../../src/base/shared-work.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
-/** `/try` of an admin port made a TLS handshake with every gateway for each request: whoever reached the port made the process work as much as they liked. */
+/**
+ * `/try` of an admin port made a TLS handshake with every gateway for each request: whoever reached the port
+ * made the process work as much as they liked.
+ */
 describe('work that is shared by all who ask for it', () => {
   function start() {
     const clock = new VirtualClock();

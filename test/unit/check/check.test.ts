@@ -366,7 +366,8 @@ describe('slices made by hand', () => {
     expect(unservedLines(slices, exports, handMadeSlicesIn(['all']))).to.deep.equal([]);
   });
 
-  // Linkerd's gateway serves them: that ours would not was in the guide, and in the check that comes after it has taken over.
+  // Linkerd's gateway serves them: that ours would not was in the guide, and in the check that comes after it
+  // has taken over.
   it('are told of before our gateway takes the place of another, and where it is there by what it serves', async () => {
     const lists = new Map<unknown, readonly object[]>([
       [endpointSlices, [slice('shop', 'db')]],

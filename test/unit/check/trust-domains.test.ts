@@ -6,7 +6,10 @@ import { freeAuthority, ownAuthority } from '../../support/authorities.ts';
 const EAST = 'east.cluster.local';
 const WEST = 'west.cluster.local';
 
-/** Who may vouch for whom is spread over a Secret, two ConfigMaps and the Links: a slip there is either an outage, or a partner who can be anybody and nobody sees it. */
+/**
+ * Who may vouch for whom is spread over a Secret, two ConfigMaps and the Links: a slip there is either an
+ * outage, or a partner who can be anybody and nobody sees it.
+ */
 describe('trust problems', () => {
   let east: Authority;
   let west: Authority;

@@ -2,7 +2,10 @@ import { expect } from 'chai';
 import { loadedModules } from '../../support/loaded-modules.ts';
 import { useTempDir } from '../../support/temp-dir.ts';
 
-/** What only some verbs use costs the others nothing: each pod has what it loads in memory for as long as it runs. */
+/**
+ * What only some verbs use costs the others nothing: each pod has what it loads in memory for as long as it
+ * runs.
+ */
 describe('p-queue', () => {
   const dir = useTempDir();
 

@@ -17,7 +17,10 @@ const lease = (link: string, pod: string) => ({
 });
 const leaseList = (...items: object[]) => ({ kind: 'LeaseList', metadata: { resourceVersion: '1' }, items });
 
-/** Somebody who looks for what is wrong meets API servers and controllers that say nothing: the verbs end all the same, and tell what they know. */
+/**
+ * Somebody who looks for what is wrong meets API servers and controllers that say nothing: the verbs end all
+ * the same, and tell what they know.
+ */
 describe('verbs that read, where somebody is silent', function () {
   this.timeout(60_000);
   const tempDir = useTempDir();

@@ -126,7 +126,8 @@ describe('what a Link takes', () => {
   it('goes, when it is refused, whatever the target says', () => {
     const facts = mirrorFacts();
     const refused = { ...TAKES_ALL, refusal: { reason: 'ImportNameRefused', message: 'no' } as const };
-    // Also while the drop guard holds removals: it waits for a second list, which a hostile target never gives.
+    // Also while the drop guard holds removals: it waits for a second list, which a hostile target never
+    // gives.
     const mirrored = { ...facts, local: stored(desiredFor(facts)), imports: refused, removalsHeld: true };
     expect(decide(mirrored)).to.include({ action: 'remove', reason: 'ImportNameRefused' });
     expect(plan(mirrored, decide(mirrored)).map(({ verb, kind }) => `${verb} ${kind}`)).to.deep.equal([

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { enterCommand } from '../../../demo/steps.ts';
 
-/** `npm run demo -- --keep` prints commands that people paste; inside its namespace everybody's user id is 0. */
+/**
+ * `npm run demo -- --keep` prints commands that people paste; inside its namespace everybody's user id is 0.
+ */
 describe('the command that enters the kept demo', () => {
   it('enters the user namespace too where a user without rights started it', () => {
     const command = enterCommand(7, '         0       1000          1\n');

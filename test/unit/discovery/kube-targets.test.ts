@@ -81,7 +81,8 @@ describe('openKubeTargets', () => {
     expect([...targets.keys()]).to.deep.equal([`${NAME}:80`, `${NAME}:81`]);
   });
 
-  // Whoever may write slices in one namespace sent other clusters' requests to any address that the gateway reaches: nodes, the API server, pods of others.
+  // Whoever may write slices in one namespace sent other clusters' requests to any address that the gateway
+  // reaches: nodes, the API server, pods of others.
   it('serves no slice that neither kube nor Linkerd has made, and says so', async () => {
     const byHand = (change: Partial<NonNullable<V1EndpointSlice['metadata']>>) => {
       const made = slice(['10.66.0.1'], [80]);
@@ -226,7 +227,8 @@ describe('openKubeTargets', () => {
     expect(said()).to.have.length(1);
   });
 
-  // kube writes the slices of the two families one after the other: in between a Service seems to have changed its family, and every connection would be made anew, twice.
+  // kube writes the slices of the two families one after the other: in between a Service seems to have
+  // changed its family, and every connection would be made anew, twice.
   describe('with a dual-stack Service', () => {
     const dual = (): V1Service => {
       const plain = service([80]);
@@ -376,7 +378,8 @@ describe('openKubeTargets', () => {
       await seen('the end', () => [...targets.keys()].length === 0);
     });
 
-    // Slices follow their Service's labels a moment later: clients of one pod must not hear "no such service" in between.
+    // Slices follow their Service's labels a moment later: clients of one pod must not hear "no such service"
+    // in between.
     it('keeps hosts and their endpoints while it does not know the new ones', async () => {
       cluster.put('endpointslices', pods({ 'web-0': '10.0.0.1' }, {} as typeof EXPORTED));
       cluster.put('services', headless([80, 81]));

@@ -25,7 +25,8 @@ function route(listenPort: number, address = '127.0.0.2'): Route {
   };
 }
 
-// Members join and leave federated Services all day. A listener that was reopened for no reason would cut the clients of every other route.
+// Members join and leave federated Services all day. A listener that was reopened for no reason would cut the
+// clients of every other route.
 describe('the listeners of an egress', () => {
   const surfaced = useSurfaced();
   let egress: Egress;
@@ -142,7 +143,8 @@ describe('the listeners of an egress', () => {
     expect(egress.ready).to.deep.equal({ ok: true, reason: '' });
   });
 
-  // One route at which something threw kept all behind it from being opened, closed or changed, until the next change of anything.
+  // One route at which something threw kept all behind it from being opened, closed or changed, until the
+  // next change of anything.
   for (const what of ['opened', 'changed', 'closed'] as const)
     it(`follow all routes but the one that cannot be ${what}, and that one later`, async () => {
       const [first, second, third] = [route(at(0)), route(at(1)), route(at(2))];

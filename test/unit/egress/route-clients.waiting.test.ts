@@ -110,7 +110,8 @@ describe('a client that is not known yet', () => {
     expect(client.client?.value).to.equal(`x.a.${EAST}`);
   });
 
-  // Kept for the life of a connection, what was last heard of an address gave its heir the rights of whoever had it before: the word of a new pod may come later than its first connection.
+  // Kept for the life of a connection, what was last heard of an address gave its heir the rights of whoever
+  // had it before: the word of a new pod may come later than its first connection.
   it('is the heir of an address as soon as that one is heard of, on open connections too', async () => {
     clients.set(ADDRESS, pod('a', 'x'));
     const open = routeClients(guarded).meet(connection, false) as RelayedClient;

@@ -139,7 +139,8 @@ describe('ExportView', () => {
     expect(view.endpointsKnown('demo/web')).to.equal(true);
   });
 
-  // Without this a mirror would lose its endpoints whenever a Service is labelled a moment before its slices are.
+  // Without this a mirror would lose its endpoints whenever a Service is labelled a moment before its slices
+  // are.
   it('does not take a Service whose slices have not been seen for one without endpoints', async () => {
     cluster.put('services', service('web', labelsOf(A)));
     await open([A]);

@@ -14,7 +14,8 @@ describe('zone hints', () => {
     expect(preferredByZone([at(['a']), at(['b']), at(['b', 'a'])], 'a')).to.deep.equal([true, false, true]);
   });
 
-  // While a slice is being filled some endpoints have no hints yet: following those of the others would put the whole load of a zone on one pod.
+  // While a slice is being filled some endpoints have no hints yet: following those of the others would put
+  // the whole load of a zone on one pod.
   it('do not count while a ready endpoint has none', () => {
     expect(preferredByZone([at(['a']), at([])], 'a')).to.deep.equal([false, false]);
     expect(preferredByZone([at(['a']), at([], false)], 'a'), 'an unready one has none').to.deep.equal([

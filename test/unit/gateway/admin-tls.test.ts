@@ -14,7 +14,10 @@ import { eventually } from '../../support/eventually.ts';
 const GATEWAY = 'linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local';
 const PROBER = 'linkspan-controller.linkspan.serviceaccount.identity.linkerd.cluster.local';
 
-/** Bun's HTTP/2 client wants ALPN, Linkerd's proxy and our prober (which runs on Node) offer none: these are the bytes that they send. */
+/**
+ * Bun's HTTP/2 client wants ALPN, Linkerd's proxy and our prober (which runs on Node) offer none: these are
+ * the bytes that they send.
+ */
 const REQUEST = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
   frame(4, 0, 0, Buffer.alloc(0)),

@@ -9,7 +9,10 @@ import { type Relay, startRelay } from '../../support/relay.ts';
 
 const named = (name: string) => `${name}.demo.svc.cluster.local`;
 
-/** Limits and faults hold for our own egress as for everybody else, whether its flows are streams or connections. */
+/**
+ * Limits and faults hold for our own egress as for everybody else, whether its flows are streams or
+ * connections.
+ */
 for (const streams of [true, false]) {
   describe(`Limits and faults for an egress, ${streams ? 'stream mode' : 'transport header'}`, () => {
     const origins: Origin[] = [];

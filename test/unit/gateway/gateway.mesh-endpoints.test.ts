@@ -16,7 +16,10 @@ interface Facts {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A pod's proxy with the policy "meshed clients only" refuses whoever does not come as a proxy of the mesh does; what it does not look into has to be named. */
+/**
+ * A pod's proxy with the policy "meshed clients only" refuses whoever does not come as a proxy of the mesh
+ * does; what it does not look into has to be named.
+ */
 describe('gateway before meshed pods', () => {
   let gateway: LocalGateway;
   let proxy: MeshProxy;
@@ -110,7 +113,8 @@ describe('gateway before meshed pods', () => {
   it('sends HTTP to an opaque port as the bytes that the application reads', async () => {
     serve([meshed(true)]);
     const { status } = await gateway.client.request('http1', NAME, { path: '/' });
-    // The fake application greets first, which is no HTTP: that it was asked in its own protocol is what counts.
+    // The fake application greets first, which is no HTTP: that it was asked in its own protocol is what
+    // counts.
     expect(status).to.equal(502);
     expect(proxy.hellos[0]?.header).to.deep.equal({ name: '', port: proxy.port, protocol: 'opaque' });
   });

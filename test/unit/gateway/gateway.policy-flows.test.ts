@@ -197,7 +197,10 @@ describe('a gateway of other trust domains', () => {
   });
 });
 
-/** What targets believe about their clients comes in these fields; one that a client could write itself would make it whoever it likes. */
+/**
+ * What targets believe about their clients comes in these fields; one that a client could write itself would
+ * make it whoever it likes.
+ */
 describe('fields that say who the client is', () => {
   const SPOOFED = {
     'l5d-client-id': 'admin.west',

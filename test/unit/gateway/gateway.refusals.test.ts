@@ -13,7 +13,10 @@ import { fixedIdentity } from '../../support/fixed-identity.ts';
 const ALPN = 'transport.l5d.io/v1';
 const LOCKED = 'locked.demo.svc.cluster.local';
 
-/** The gateway stands in the open: whoever cannot prove who he is, or does not speak its protocol, learns nothing, and others are served as before. */
+/**
+ * The gateway stands in the open: whoever cannot prove who he is, or does not speak its protocol, learns
+ * nothing, and others are served as before.
+ */
 describe('gateway', () => {
   let gateway: Gateway;
   let origin: Server;

@@ -49,7 +49,8 @@ describe('the helm program', () => {
     expect(await codeFrom(gatherValues(failing, {}, NO_FLAGS))).to.equal('CHART_FAILED');
   });
 
-  // It held in a review: arguments are read by everybody on the machine, and the Secret with the values by `upgrade`.
+  // It held in a review: arguments are read by everybody on the machine, and the Secret with the values by
+  // `upgrade`.
   it('gets the key of an issuer by its input only, and nothing that is kept has it', async () => {
     const runs: { readonly args: readonly string[]; readonly input: string | undefined }[] = [];
     const helm: Helm = {

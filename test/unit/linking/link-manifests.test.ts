@@ -4,7 +4,10 @@ import { linkManifests } from '../../../src/linking/link-manifests.ts';
 import { type LinkObject, parseLink } from '../../../src/api/link/link-schema.ts';
 import { linkFacts } from '../../support/link-facts.ts';
 
-/** A Link whose account may read some namespaces has to say so, or its controller asks for all and gets nothing. */
+/**
+ * A Link whose account may read some namespaces has to say so, or its controller asks for all and gets
+ * nothing.
+ */
 describe('where a Link may read', () => {
   const link = (change: Parameters<typeof linkFacts>[0]): LinkObject => {
     const found = linkManifests(linkFacts(change)).find(({ kind }) => kind === 'Link');

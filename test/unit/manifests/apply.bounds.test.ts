@@ -13,7 +13,9 @@ const BOUND = 16;
  * deleted, it deleted one after the other.
  */
 describe('requests about many objects', () => {
-  /** An API server that has every object and answers a turn of the loop later; `fails` says which deletions. */
+  /**
+   * An API server that has every object and answers a turn of the loop later; `fails` says which deletions.
+   */
   function start(fails: (name: string) => boolean = () => false) {
     const log = { underWay: 0, most: {} as Record<string, number>, deleted: [] as string[] };
     const answer = async <T>(verb: string, value: T): Promise<T> => {

@@ -10,7 +10,10 @@ const request = (...lines: string[]) =>
 const response = (...lines: string[]) =>
   parseResponseHead(Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), 'GET');
 
-/** Two proxies that disagree about where a request ends let an attacker put a second one into somebody else's connection. What can be read in two ways is refused. */
+/**
+ * Two proxies that disagree about where a request ends let an attacker put a second one into somebody else's
+ * connection. What can be read in two ways is refused.
+ */
 describe('HTTP/1 heads that could smuggle', () => {
   const heads: readonly [string, string[]][] = [
     [

@@ -6,7 +6,10 @@ import { parse } from 'yaml';
 
 const root = path.join(import.meta.dirname, '../../..');
 
-/** A new beginning was once written over half of `.ci/run`: it ended with a syntax error, and nothing was checked or tested. */
+/**
+ * A new beginning was once written over half of `.ci/run`: it ended with a syntax error, and nothing was
+ * checked or tested.
+ */
 describe('continuous integration', () => {
   it('is a script that bash can read to its end', () => {
     const { status, stderr } = spawnSync('bash', ['-n', path.join(root, '.ci/run')], { encoding: 'utf8' });

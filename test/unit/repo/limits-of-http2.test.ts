@@ -70,7 +70,8 @@ function rowsOf(page: string): Row[] {
 
 const numberOf = (text: string) => Number(text.replaceAll(',', ''));
 
-// The row of 64 KiB of fields said 8 x where 10 x were asked for, and nobody noticed; a constant that moves would have left all of it behind.
+// The row of 64 KiB of fields said 8 x where 10 x were asked for, and nobody noticed; a constant that moves
+// would have left all of it behind.
 describe("the table of HTTP/2's limits", () => {
   const rows = rowsOf(readFileSync(path.join(root, PAGE), 'utf8'));
 

@@ -11,7 +11,10 @@ import { root } from '../../support/runtime-process.ts';
 
 const hash = `sha512-${'A'.repeat(86)}==`;
 
-/** 29 entries of the lock file had no hash, and Node itself came outside it: whoever answered for the registry ran code here. */
+/**
+ * 29 entries of the lock file had no hash, and Node itself came outside it: whoever answered for the registry
+ * ran code here.
+ */
 describe('what is installed', () => {
   it('is refused without a SHA-512', () => {
     expect(lockViolations({ '': {}, 'node_modules/a': { version: '1.0.0' } })[0]).to.match(

@@ -86,7 +86,10 @@ const CLAIM = {
 };
 const GATEWAY = { name: 'gw', namespace: 'mc', addresses: ['10.0.0.1'], port: undefined };
 
-/** Everything that is done with the annotations of a Service, wherever it stands, and of a pod, a Link, a Secret. */
+/**
+ * Everything that is done with the annotations of a Service, wherever it stands, and of a pod, a Link, a
+ * Secret.
+ */
 function readAll(annotations: Record<string, string>): void {
   const metadata = { name: 'web', namespace: 'demo', uid: 'u', resourceVersion: '1', annotations };
   const ports = [80, 443, 8080].map((port) => ({ name: `p${port}`, port, targetPort: port }));
@@ -191,7 +194,9 @@ const listOf = (text: string) =>
   });
 const POLICY = ['namespaces', 'names', 'labels', 'annotations', 'pod-cidrs', 'gateway-cidrs', 'quotas'];
 
-/** Every reader of text that a tenant, a pod, a certificate or another cluster has written, by what it reads. */
+/**
+ * Every reader of text that a tenant, a pod, a certificate or another cluster has written, by what it reads.
+ */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a rate': parseRate,
   'a list of ports': (text) => isListed(text, 80, ['http']),
@@ -296,7 +301,8 @@ describe('text of tenants, pods and other clusters', function () {
   this.timeout(60_000);
   const { stackTraceLimit } = Error;
 
-  // Mocha has stack traces of any length made, and parsers that go down into each other make an error at each level.
+  // Mocha has stack traces of any length made, and parsers that go down into each other make an error at each
+  // level.
   before(() => {
     Error.stackTraceLimit = 10;
   });
@@ -304,7 +310,8 @@ describe('text of tenants, pods and other clusters', function () {
     Error.stackTraceLimit = stackTraceLimit;
   });
 
-  // An annotation on one Service of one tenant stopped every gateway of the cluster, again after each restart: reading it took the square of its length.
+  // An annotation on one Service of one tenant stopped every gateway of the cluster, again after each
+  // restart: reading it took the square of its length.
   describe('is read in time that is in proportion to its length', () => {
     for (const [what, read] of Object.entries(readers))
       it(what, () => {

@@ -13,7 +13,10 @@ const BASE = {
 const of = (file: string, text: string) =>
   citationViolations(new Map(Object.entries({ ...BASE, [file]: text })));
 
-/** Sixteen comments cited sections of a page that no reader of the repo has, and architecture.md two files of a folder outside. */
+/**
+ * Sixteen comments cited sections of a page that no reader of the repo has, and architecture.md two files of
+ * a folder outside.
+ */
 describe('citations', () => {
   it('of files are of files that are there, by path, end of path or name', () => {
     const good = '/** See `src/base/clock.ts`, `base/clock.ts`, `clock.ts`, src/base and docs/adr/. */';

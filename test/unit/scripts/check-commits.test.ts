@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import { messageViolations } from '../../../scripts/check-commits.ts';
 
-/** Of 257 commits 144 had subjects that no short view of git shows whole (up to 267 characters), and hardly one a body. */
+/**
+ * Of 257 commits 144 had subjects that no short view of git shows whole (up to 267 characters), and hardly
+ * one a body.
+ */
 describe('messages of commits', () => {
   const good =
     'Withdrawals go on under every verdict\n\nA mirror that was kept kept its dead endpoints, too.\n';

@@ -30,7 +30,8 @@ describe('import rule', () => {
   });
 
   it('is through with a list of many comments', () => {
-    // Each comment could be read in as many ways as it is long: a chain of policies with a comment a line never came to an end.
+    // Each comment could be read in as many ways as it is long: a chain of policies with a comment a line
+    // never came to an end.
     const chain = Array.from(
       { length: 40 },
       (_, n) => `    // Make sure of it, number ${n}.\n    check${n},\n`,
@@ -83,7 +84,10 @@ describe('imports of a file', () => {
   });
 });
 
-/** The linter's rule looks away from types, so thirteen files of the data path, each of which needs all others to be understood, passed it. */
+/**
+ * The linter's rule looks away from types, so thirteen files of the data path, each of which needs all others
+ * to be understood, passed it.
+ */
 describe('circles', () => {
   const graph = (edges: Record<string, string>) =>
     new Map(Object.entries(edges).map(([from, to]) => [from, new Set(to.split(' '))]));

@@ -15,7 +15,10 @@ const read =
   (file: string) =>
     ({ ...BASE, ...other })[file] ?? '';
 
-/** A release is a number in six places and a section that a person writes; one of them forgotten is found by the users. */
+/**
+ * A release is a number in six places and a section that a person writes; one of them forgotten is found by
+ * the users.
+ */
 describe('a release', () => {
   it('has one version in all files', () => {
     expect(versionViolations(read())).to.deep.equal([]);

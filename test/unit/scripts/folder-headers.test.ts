@@ -4,7 +4,9 @@ import { folderHeaders } from '../../../scripts/folder-headers.ts';
 const header = (folder: string, start = 'a.ts') =>
   `# ${folder}\n\nWhat it is for,\nin \`a.ts\`. And more.\n\n**Knows:** nothing.\n\n**Start with:** \`${start}\`.\n`;
 
-/** A stranger opens a folder of thirty files and has to guess where to begin, and what may be imported there. */
+/**
+ * A stranger opens a folder of thirty files and has to guess where to begin, and what may be imported there.
+ */
 describe('the header of a folder', () => {
   it('gives its first sentence, of each folder of src/ and of src/ itself', () => {
     const tree = new Map([

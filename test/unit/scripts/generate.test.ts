@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { GENERATED, stale, withPart } from '../../../scripts/generate.ts';
 
-/** Pages that say what the code says were compared by five tests in five ways, each naming another command. */
+/**
+ * Pages that say what the code says were compared by five tests in five ways, each naming another command.
+ */
 describe('what is generated', () => {
   it('is named when it is not what the code says, with the text that it should have', async () => {
     const files = { 'docs/a.md': 'old', 'docs/b.md': 'good' };

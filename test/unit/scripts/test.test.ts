@@ -213,7 +213,10 @@ describe('scripts/test.ts', () => {
     }
   });
 
-  /** Runs the integration suite where everything is there but Linkerd's programs, which the module proxy refuses. */
+  /**
+   * Runs the integration suite where everything is there but Linkerd's programs, which the module proxy
+   * refuses.
+   */
   function withoutLinkerd(...args: string[]): { status: number | null; lines: string[] } {
     const assets = path.join(temp(), 'assets');
     mkdirSync(assets);

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { freePort, freePorts, portsOf } from '../../support/free-port.ts';
 
-// Tests that ran beside each other were given one port: it was free when the first asked, and again when the second did.
+// Tests that ran beside each other were given one port: it was free when the first asked, and again when the
+// second did.
 describe('free ports', () => {
   it('are given once', async () => {
     const ports = [...(await freePorts(20)), await freePort()];

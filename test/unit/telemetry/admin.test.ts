@@ -169,7 +169,8 @@ describe('The admin port', () => {
     expect(await raw('\x16\x03\x01\x00\x05hello')).to.equal('');
   });
 
-  // Somebody who opens connections and says nothing must not keep kubelet's probe out: the pod would be restarted.
+  // Somebody who opens connections and says nothing must not keep kubelet's probe out: the pod would be
+  // restarted.
   it('makes room for a new connection by closing the oldest', async () => {
     const silent = Array.from({ length: 300 }, () => net.connect(admin.address.port, '127.0.0.1'));
     for (const socket of silent) socket.resume().on('error', () => undefined);
@@ -178,7 +179,8 @@ describe('The admin port', () => {
     for (const socket of silent) socket.destroy();
   });
 
-  // Whoever opened connections faster than kubelet's probe took drove the probe out: the oldest went, whoever it was.
+  // Whoever opened connections faster than kubelet's probe took drove the probe out: the oldest went, whoever
+  // it was.
   it('makes room at the cost of the address that has most connections', async () => {
     const from = (localAddress: string) => {
       const socket = net.connect({ port: admin.address.port, host: '127.0.0.1', localAddress });

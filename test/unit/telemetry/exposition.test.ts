@@ -26,7 +26,10 @@ function accountsOf(services: number): ProxyCounters {
   return counters;
 }
 
-/** A scrape of 1,000 services stopped all traffic of a gateway for up to 1.3 s: the text was made, copied and written in one go. */
+/**
+ * A scrape of 1,000 services stopped all traffic of a gateway for up to 1.3 s: the text was made, copied and
+ * written in one go.
+ */
 describe('a scrape of 1,000 services with 3 statuses each', () => {
   const counters = accountsOf(SERVICES);
   const lines = (text: string) => text.split('\n').length - 1;

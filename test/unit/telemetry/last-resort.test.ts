@@ -14,7 +14,8 @@ describe('the last resort of a process', () => {
     return { lastResort, lines, exits, host };
   };
 
-  // A start that came to a halt by an exception would stay there for ever, never ready, and nobody would begin it again.
+  // A start that came to a halt by an exception would stay there for ever, never ready, and nobody would
+  // begin it again.
   it('ends a process that has read nothing from others yet', () => {
     const { lines, exits, host } = begin();
     host.emit('uncaughtException', new Error('first'));

@@ -12,7 +12,8 @@ const service = (name: string) => ({
   metadata: { name, namespace: 'shop' },
 });
 
-// Tests started kubectl, which takes longer to start than an API server to answer, for every object that they lay out.
+// Tests started kubectl, which takes longer to start than an API server to answer, for every object that they
+// lay out.
 describe('applying without kubectl', () => {
   let server: Server | undefined;
   afterEach(() => server?.close());

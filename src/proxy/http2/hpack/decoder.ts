@@ -12,7 +12,10 @@ import { HuffmanDecoder } from './huffman.ts';
 import { plainLiterals, secretLiterals } from './literal-cache.ts';
 import { FIRST_DYNAMIC, STATIC_FIELDS } from './static-table.ts';
 
-/** The header block cannot be decoded: the connection's table is lost (RFC 9113 section 4.3: COMPRESSION_ERROR). */
+/**
+ * The header block cannot be decoded: the connection's table is lost (RFC 9113 section 4.3:
+ * COMPRESSION_ERROR).
+ */
 export class HpackError extends Error {
   override readonly name = 'HpackError';
 }
@@ -22,13 +25,16 @@ export interface DecodedFields {
   readonly fields: Field[];
   /** The list was larger than allowed; `fields` holds its beginning only. */
   readonly tooLarge: boolean;
-  /** Why the list is malformed (RFC 9113 section 8.2.1), if it is: a name in upper case, a control character in a value. */
+  /**
+   * Why the list is malformed (RFC 9113 section 8.2.1), if it is: a name in upper case, a control character
+   * in a value.
+   */
   readonly malformed: string | undefined;
 }
 
 /**
- * Decodes header blocks of one connection (RFC 7541). Fields that come from a table are the same objects each time, so a request like the last one
- * costs one look-up per field.
+ * Decodes header blocks of one connection (RFC 7541). Fields that come from a table are the same objects each
+ * time, so a request like the last one costs one look-up per field.
  */
 export class HpackDecoder {
   readonly #table: DynamicTable;
@@ -125,7 +131,10 @@ export class HpackDecoder {
     return field;
   }
 
-  /** An integer with a prefix of `bits` bits (RFC 7541 section 5.1); more than 2^28 is nobody's honest length or index. */
+  /**
+   * An integer with a prefix of `bits` bits (RFC 7541 section 5.1); more than 2^28 is nobody's honest length
+   * or index.
+   */
   #integer(bits: number): number {
     const mask = (1 << bits) - 1;
     let value = this.#byte() & mask;

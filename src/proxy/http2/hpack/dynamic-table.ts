@@ -7,7 +7,10 @@ export function fieldSize(field: Field): number {
   return field.about.text.length + field.value.length + FIELD_OVERHEAD;
 }
 
-/** The dynamic table (RFC 7541 section 2.3.2): a first-in, first-out list of bounded size. A ring, so that nothing is moved. */
+/**
+ * The dynamic table (RFC 7541 section 2.3.2): a first-in, first-out list of bounded size. A ring, so that
+ * nothing is moved.
+ */
 export class DynamicTable {
   #ring: (Field | undefined)[] = Array.from({ length: 64 });
   #head = 0;

@@ -14,7 +14,10 @@ export class HpackEncoder {
   /** Insertion numbers of the fields in the dynamic table, by name and value. */
   readonly #inserted = new Map<FieldName, Map<string, number>>();
   #insertions = 0;
-  /** Sizes to announce at the start of the next block: the smallest since the last one, then the present (RFC 7541 section 4.2). */
+  /**
+   * Sizes to announce at the start of the next block: the smallest since the last one, then the present (RFC
+   * 7541 section 4.2).
+   */
   #announce: number[] = [];
   #out: Buffer = EMPTY;
   #at = 0;
@@ -23,7 +26,10 @@ export class HpackEncoder {
     this.#table = new DynamicTable(MAX_CAPACITY, (field) => this.#evicted(field));
   }
 
-  /** The peer's SETTINGS_HEADER_TABLE_SIZE. @param least the smallest of those that it has said on the way there */
+  /**
+   * The peer's SETTINGS_HEADER_TABLE_SIZE.
+   * @param least the smallest of those that it has said on the way there
+   */
   setMaxCapacity(size: number, least = size): void {
     if (least < size) this.setMaxCapacity(least);
     const capacity = Math.min(size, MAX_CAPACITY);
@@ -94,7 +100,9 @@ export class HpackEncoder {
     if (values?.size === 0) this.#inserted.delete(field.about);
   }
 
-  /** @param kept it comes once, for the table. Otherwise what Huffman code saves in bytes costs more in time. */
+  /**
+   * @param kept it comes once, for the table. Otherwise what Huffman code saves in bytes costs more in time.
+   */
   #literal({ about, value }: Field, bits: number, pattern: number, kept = false): void {
     this.#integer(about.staticIndex, bits, pattern);
     if (about.staticIndex === 0) this.#string(about.text, kept);

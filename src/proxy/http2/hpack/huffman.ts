@@ -1,6 +1,6 @@
 /**
- * The Huffman code of HPACK (RFC 7541 appendix B). It is canonical: codes of one length follow each other in the order of their symbols, and
- * shorter codes come first, so the lengths are all there is to know.
+ * The Huffman code of HPACK (RFC 7541 appendix B). It is canonical: codes of one length follow each other in
+ * the order of their symbols, and shorter codes come first, so the lengths are all there is to know.
  */
 const LENGTHS: readonly number[] = [
   13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28,
@@ -33,8 +33,9 @@ function canonicalCodes(): Uint32Array {
 }
 
 /**
- * Decoding goes by half bytes: a state is an inner node of the code's tree, and no code is shorter than five bits, so a half byte completes one symbol at most.
- * Each step holds the next state (low 9 bits), the symbol plus one (9 bits), and whether the input may end there.
+ * Decoding goes by half bytes: a state is an inner node of the code's tree, and no code is shorter than five
+ * bits, so a half byte completes one symbol at most. Each step holds the next state (low 9 bits), the symbol
+ * plus one (9 bits), and whether the input may end there.
  */
 const MAY_END = 1 << 18;
 const FAILED = 1 << 19;

@@ -7,8 +7,8 @@ interface Entry {
 }
 
 /**
- * Literal fields that have been decoded and found well-formed, by their bytes: paths of gRPC methods, tokens and the like come again and again without being put into a connection's table. A slot
- * holds what came last.
+ * Literal fields that have been decoded and found well-formed, by their bytes: paths of gRPC methods, tokens
+ * and the like come again and again without being put into a connection's table. A slot holds what came last.
  */
 export class LiteralCache {
   readonly #entries: (Entry | undefined)[];
@@ -23,7 +23,10 @@ export class LiteralCache {
     this.#maxBytes = maxBytes;
   }
 
-  /** The field of that name whose value is in `bytes[start, end)`. @param form of the literal: Huffman code or not, never to be indexed or not */
+  /**
+   * The field of that name whose value is in `bytes[start, end)`.
+   * @param form of the literal: Huffman code or not, never to be indexed or not
+   */
   // oxlint-disable-next-line max-params -- asked for each literal field; an object would be the costliest part of it
   get(
     about: FieldName,

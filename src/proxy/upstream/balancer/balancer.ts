@@ -30,8 +30,9 @@ export type Pick = { readonly endpoint: EndpointState } | { readonly none: 'no e
 const NONE_TRIED: ReadonlySet<EndpointState> = new Set();
 
 /**
- * Power of two choices over Peak-EWMA: of two endpoints drawn at random the one with less load. Endpoints that fail are left out for a growing time (ejected) and then probed by one
- * request. An update keeps what is known of the endpoints that stay.
+ * Power of two choices over Peak-EWMA: of two endpoints drawn at random the one with less load. Endpoints
+ * that fail are left out for a growing time (ejected) and then probed by one request. An update keeps what is
+ * known of the endpoints that stay.
  */
 export class Balancer {
   readonly #options: BalancerOptions;
@@ -74,7 +75,10 @@ export class Balancer {
     return this.#members.has(endpoint);
   }
 
-  /** Takes the endpoints as they are now. @param accrual for all of them, those that stay included; absent = the balancer's own */
+  /**
+   * Takes the endpoints as they are now.
+   * @param accrual for all of them, those that stay included; absent = the balancer's own
+   */
   update(addresses: readonly EndpointAddress[], accrual?: AccrualSettings): void {
     this.#accrual = accrual ?? this.#options.accrual ?? DEFAULT_ACCRUAL;
     const next = new Map<string, EndpointState>();
@@ -110,8 +114,8 @@ export class Balancer {
   }
 
   /**
-   * With every endpoint ejected, the one that is due first is tried all the same: failing by rule would turn a bad minute of the target into an outage. Where all are being probed, the one
-   * that has least in hand.
+   * With every endpoint ejected, the one that is due first is tried all the same: failing by rule would turn
+   * a bad minute of the target into an outage. Where all are being probed, the one that has least in hand.
    */
   #floor(tried: ReadonlySet<EndpointState>): EndpointState | undefined {
     const near = this.#near.first(tried);

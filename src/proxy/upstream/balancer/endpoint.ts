@@ -12,11 +12,19 @@ export interface EwmaSettings {
 
 /** Consecutive-failure accrual; defaults are Linkerd's. */
 export interface AccrualSettings {
-  /** Failures in a row that eject an endpoint; default 7. Failed connects count alone with `maxConnectFailures`. */
+  /**
+   * Failures in a row that eject an endpoint; default 7. Failed connects count alone with
+   * `maxConnectFailures`.
+   */
   readonly maxFailures: number;
-  /** Failed connects in a row that eject an endpoint; default 1: an endpoint that refuses is not a fast one. */
+  /**
+   * Failed connects in a row that eject an endpoint; default 1: an endpoint that refuses is not a fast one.
+   */
   readonly maxConnectFailures: number;
-  /** First time that an ejected endpoint waits, milliseconds; default 1,000. It doubles with each failed probation. */
+  /**
+   * First time that an ejected endpoint waits, milliseconds; default 1,000. It doubles with each failed
+   * probation.
+   */
   readonly minPenaltyMs: number;
   /** Longest such time, milliseconds, before jitter; default 60,000. */
   readonly maxPenaltyMs: number;
@@ -33,7 +41,10 @@ export const DEFAULT_ACCRUAL: AccrualSettings = {
   jitter: 0.5,
 };
 
-/** `open`: takes requests. `ejected`: failed, and waits, or is being probed. `probation`: its time is over, the next request decides. */
+/**
+ * `open`: takes requests. `ejected`: failed, and waits, or is being probed. `probation`: its time is over,
+ * the next request decides.
+ */
 export type Breaker = 'open' | 'ejected' | 'probation';
 
 export interface EndpointParts {
@@ -47,7 +58,10 @@ export interface EndpointParts {
   readonly total: { pending: number };
 }
 
-/** One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be trusted. */
+/**
+ * One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be
+ * trusted.
+ */
 export class EndpointState implements EndpointPlace {
   readonly host: string;
   readonly port: number;
@@ -111,7 +125,10 @@ export class EndpointState implements EndpointPlace {
     return attempt;
   }
 
-  /** What an attempt has shown. For `PickedEndpoint` only. @param ms time to the first byte of the answer, where it counts */
+  /**
+   * What an attempt has shown. For `PickedEndpoint` only.
+   * @param ms time to the first byte of the answer, where it counts
+   */
   learn(attempt: PickedEndpoint, outcome: EndpointOutcome, ms: number | undefined, now?: number): void {
     if (ms !== undefined) this.#observe(ms, now ?? this.#parts.clock.monotonic());
     if (attempt.era !== this.#era) return;
@@ -186,12 +203,16 @@ export class EndpointState implements EndpointPlace {
 }
 
 /**
- * What an attempt has shown of its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or not at all. `connected`: it has taken a connection. `refused`: it
- * could not be connected to. `unknown`: the client went away first.
+ * What an attempt has shown of its endpoint. `served`: it answered, well. `failed`: with a failure (5xx), or
+ * not at all. `connected`: it has taken a connection. `refused`: it could not be connected to. `unknown`: the
+ * client went away first.
  */
 export type EndpointOutcome = 'served' | 'failed' | 'connected' | 'refused' | 'unknown';
 
-/** One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not count. */
+/**
+ * One request or flow at an endpoint, from when it was picked. It ends once; what is said afterwards does not
+ * count.
+ */
 export class PickedEndpoint {
   /** What the balancer knows of the endpoint. */
   readonly state: EndpointState;
@@ -214,12 +235,17 @@ export class PickedEndpoint {
     this.state.learn(this, 'connected', undefined);
   }
 
-  /** The endpoint does what it should; the flow goes on, which may be for hours, and is in hand until it ends. */
+  /**
+   * The endpoint does what it should; the flow goes on, which may be for hours, and is in hand until it ends.
+   */
   accepted(): void {
     this.state.learn(this, 'served', undefined);
   }
 
-  /** The first byte of an answer came after `ms`, or a flow ended (`undefined`). @param now monotonic milliseconds, where they are at hand */
+  /**
+   * The first byte of an answer came after `ms`, or a flow ended (`undefined`).
+   * @param now monotonic milliseconds, where they are at hand
+   */
   succeed(ms: number | undefined, now?: number): void {
     this.#end('served', ms, now);
   }

@@ -3,7 +3,8 @@ import type { Clock } from '../../../base/clock.ts';
 import type { EndpointState } from './endpoint.ts';
 
 /**
- * Endpoints that are as good as each other, sorted by what their breakers say, so that picking one looks at two and not at all. Moving one costs a search, and happens only when it is ejected or opened.
+ * Endpoints that are as good as each other, sorted by what their breakers say, so that picking one looks at
+ * two and not at all. Moving one costs a search, and happens only when it is ejected or opened.
  */
 export class Tier {
   readonly #open: EndpointState[] = [];
@@ -30,7 +31,8 @@ export class Tier {
   }
 
   /**
-   * An endpoint to use: one whose time has come is proven at once, because waiting for chance would keep it out for long; else of two that are open, drawn at random, the one with less load.
+   * An endpoint to use: one whose time has come is proven at once, because waiting for chance would keep it
+   * out for long; else of two that are open, drawn at random, the one with less load.
    */
   pick(tried: ReadonlySet<EndpointState>, clock: Clock, random: Random): EndpointState | undefined {
     // Most services have nothing to choose, and need no clock.
@@ -54,7 +56,10 @@ export class Tier {
     return this.#ejected.find((endpoint) => !tried.has(endpoint));
   }
 
-  /** The same, for a request that some endpoints have refused already: the first two beyond a random place that it has not tried. */
+  /**
+   * The same, for a request that some endpoints have refused already: the first two beyond a random place
+   * that it has not tried.
+   */
   #untried(from: number, tried: ReadonlySet<EndpointState>, now: number): EndpointState | undefined {
     let first: EndpointState | undefined;
     for (let step = 0; step < this.#open.length; step++) {

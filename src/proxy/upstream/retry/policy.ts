@@ -12,11 +12,17 @@ import { RetryBudget } from './budget.ts';
 import { PROCESS_ROOM, type ReplayRoom } from './replay-body.ts';
 import { type Asked, isFailure, isIn, requestTest, withoutQuery } from './route-match.ts';
 
-/** Retries of a retryable route of a ServiceProfile. Linkerd goes on as long as the budget bears it, which with a target that fails for good is for ever. */
+/**
+ * Retries of a retryable route of a ServiceProfile. Linkerd goes on as long as the budget bears it, which
+ * with a target that fails for good is for ever.
+ */
 const MAX_ROUTE_RETRIES = 5;
 /** Paths beyond are of no route: nobody's regular expression is meant for them. */
 const MAX_PATH = 2048;
-/** What finding the route of a request may cost, over all of them: some 20 ms. 256 routes of usual expressions and a path of 2,000 characters take half of it. */
+/**
+ * What finding the route of a request may cost, over all of them: some 20 ms. 256 routes of usual expressions
+ * and a path of 2,000 characters take half of it.
+ */
 const MAX_EFFORT = 400_000;
 
 /** Whether and how often a request is tried again. */
@@ -102,7 +108,8 @@ export class RequestPolicy {
       const asked = { method, path: withoutQuery(path), effort };
       for (const { matches, way } of this.#routes) {
         const found = matches(asked);
-        // Expressions that take longer are meant to; a test that was given up is no answer, least of all where its opposite was asked for.
+        // Expressions that take longer are meant to; a test that was given up is no answer, least of all
+        // where its opposite was asked for.
         if (effort.left < 0) break;
         if (found) return way;
       }

@@ -1,6 +1,9 @@
 /** Bytes of a request's body that are kept to be sent again (Linkerd's `max_request_bytes`). */
 export const MAX_REPLAY = 64 * 1024;
-/** The same of a request that is sent again only where its endpoint has not looked at it: most bodies are small, and a copy of each costs. */
+/**
+ * The same of a request that is sent again only where its endpoint has not looked at it: most bodies are
+ * small, and a copy of each costs.
+ */
 export const MAX_UNSEEN = 16 * 1024;
 /** The same of all requests of this process together. */
 export const MAX_REPLAYS = 32 * 1024 * 1024;
@@ -36,8 +39,9 @@ export const PROCESS_ROOM = new ReplayRoom();
 const MIN_PIECE = 256;
 
 /**
- * The body of one request so far, as long as it can be sent again. In a few pieces, however small the parts are that it came in: a piece
- * of memory costs 150 bytes beside what is in it, and whoever sends a body byte by byte must not make us hold that for each.
+ * The body of one request so far, as long as it can be sent again. In a few pieces, however small the parts
+ * are that it came in: a piece of memory costs 150 bytes beside what is in it, and whoever sends a body byte
+ * by byte must not make us hold that for each.
  */
 export class ReplayBody {
   readonly #room: ReplayRoom;
@@ -65,7 +69,11 @@ export class ReplayBody {
     return [...this.#pieces.slice(0, -1), last.subarray(0, last.length - this.#free)];
   }
 
-  /** Keeps a copy: what is read from a connection is part of a larger piece of memory. @returns false when the body cannot be sent again any more; what was kept is still in `chunks` until `drop` */
+  /**
+   * Keeps a copy: what is read from a connection is part of a larger piece of memory.
+   * @returns false when the body cannot be sent again any more; what was kept is still in `chunks` until
+   * `drop`
+   */
   keep(chunk: Buffer): boolean {
     const pieces = this.#pieces;
     const { length } = chunk;
@@ -78,7 +86,10 @@ export class ReplayBody {
     return true;
   }
 
-  /** Most bodies come in one part; where there are more, each piece is as long as all before it. @returns whether there is room */
+  /**
+   * Most bodies come in one part; where there are more, each piece is as long as all before it.
+   * @returns whether there is room
+   */
   #extend(pieces: Buffer[], needed: number): boolean {
     const last = pieces.at(-1);
     const wanted = Math.min(Math.max(this.#length, MIN_PIECE), this.#max - this.#length);
@@ -103,7 +114,10 @@ export class ReplayBody {
   }
 }
 
-/** What has been passed on of a request's body, until its endpoint begins to answer: an endpoint may refuse unseen what it has read (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7), and each call of gRPC has a body. */
+/**
+ * What has been passed on of a request's body, until its endpoint begins to answer: an endpoint may refuse
+ * unseen what it has read (REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7), and each call of gRPC has a body.
+ */
 export class PassedBody {
   #body: ReplayBody | undefined;
   #over: boolean;

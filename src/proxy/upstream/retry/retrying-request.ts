@@ -23,7 +23,9 @@ export interface RetryingRequestOptions {
 }
 
 /**
- * One request with deadlines and, maybe, more than one attempt. Towards whoever asks it is the endpoint; towards each attempt it is who asks. What could be needed again of the body is kept, and nothing of a response is passed on before it is known to be the one: afterwards there is no other attempt.
+ * One request with deadlines and, maybe, more than one attempt. Towards whoever asks it is the endpoint;
+ * towards each attempt it is who asks. What could be needed again of the body is kept, and nothing of a
+ * response is passed on before it is known to be the one: afterwards there is no other attempt.
  */
 export class RetryingRequest implements Upstream, AttemptOwner {
   readonly #options: RetryingRequestOptions;

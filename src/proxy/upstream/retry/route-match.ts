@@ -52,7 +52,10 @@ export function isIn(status: number, ranges: readonly StatusRange[]): boolean {
   return false;
 }
 
-/** Whether a response is a failure: the first class whose condition holds decides, else 5xx and the gRPC statuses that are counted as failures everywhere. */
+/**
+ * Whether a response is a failure: the first class whose condition holds decides, else 5xx and the gRPC
+ * statuses that are counted as failures everywhere.
+ */
 export function isFailure(
   classes: readonly ResponseClass[],
   status: number,

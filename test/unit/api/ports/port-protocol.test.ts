@@ -5,7 +5,10 @@ import {
   type PortFacts,
 } from '../../../../src/api/ports/port-protocol.ts';
 
-/** Gateway and egress once had a table each. Where they differed, what one took for HTTP the other passed on unread. */
+/**
+ * Gateway and egress once had a table each. Where they differed, what one took for HTTP the other passed on
+ * unread.
+ */
 describe('What a port speaks', () => {
   const table: readonly [facts: PortFacts, protocol: string | undefined, why: string][] = [
     [{ port: 80 }, undefined, 'nothing is said'],

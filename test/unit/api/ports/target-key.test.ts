@@ -24,7 +24,8 @@ describe('the key of a target', () => {
     expect(serviceOf('example.org:443')).to.equal(undefined);
   });
 
-  // What is too much to count by itself is counted under `other`, and its routes were those of a service `othe`.
+  // What is too much to count by itself is counted under `other`, and its routes were those of a service
+  // `othe`.
   it('of what is no Service is its whole name', () => {
     expect(backendOf('example.org:443')).to.deep.equal({ name: 'example.org', namespace: '', port: '443' });
     expect(backendOf('other')).to.deep.equal({ name: 'other', namespace: '', port: '' });

@@ -8,8 +8,9 @@ import { linkspan } from '../../../support/linkspan.ts';
 import { useTempDir } from '../../../support/temp-dir.ts';
 
 /**
- * Right after an installation pods are still starting, and `linkspan check` waits for them. Its `--timeout`, which is for one check, ended
- * the client of all of them after that time, and everything that was asked later said "The client is destroyed".
+ * Right after an installation pods are still starting, and `linkspan check` waits for them. Its `--timeout`,
+ * which is for one check, ended the client of all of them after that time, and everything that was asked
+ * later said "The client is destroyed".
  */
 describe('`linkspan check`', () => {
   const temp = useTempDir();

@@ -12,7 +12,8 @@ const MAIN = path.resolve(import.meta.dirname, '../../../../src/cli/main.ts');
 
 describe('a controller that is stopped', () => {
   const dir = useTempDir();
-  // It waited for lists that then never came, and SIGTERM made a crash of that: exit code 1 and a stack, Events and connections left open.
+  // It waited for lists that then never came, and SIGTERM made a crash of that: exit code 1 and a stack,
+  // Events and connections left open.
   for (const answers of ['nothing', 'that it knows no Links'] as const)
     it(`before it has synced ends well (the API server answers ${answers})`, async function () {
       this.timeout(30_000);

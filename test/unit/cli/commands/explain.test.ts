@@ -40,7 +40,9 @@ const report = {
   mirrors: [],
 };
 
-/** A word in a condition is of use to somebody at night only if one command says what it means and what to do. */
+/**
+ * A word in a condition is of use to somebody at night only if one command says what it means and what to do.
+ */
 describe('linkspan explain', () => {
   it('says of every reason where it is met, what it means and what to do', () => {
     for (const [, table] of REASON_TABLES)

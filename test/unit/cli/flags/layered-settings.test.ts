@@ -106,7 +106,8 @@ describe('Settings from file, environment and flags', () => {
     expect(settings(['--config', file('# nothing\n')]).grace).to.equal(30);
   });
 
-  // A Service named linkspan-gateway in the pod's namespace puts these into its environment; refusing them would be a crash loop that nobody understands.
+  // A Service named linkspan-gateway in the pod's namespace puts these into its environment; refusing them
+  // would be a crash loop that nobody understands.
   it("do not take Kubernetes' service links for settings", () => {
     const env = {
       LINKSPAN_GATEWAY_SERVICE_HOST: '10.0.0.1',

@@ -3,7 +3,10 @@ import { readVersion } from '../../../../src/base/version.ts';
 import { linkspan } from '../../../support/linkspan.ts';
 import { expectGolden } from '../../../support/golden.ts';
 
-/** Scripts go by the exit code, people by the one line: a typing error must name itself and what was probably meant. */
+/**
+ * Scripts go by the exit code, people by the one line: a typing error must name itself and what was probably
+ * meant.
+ */
 describe('wrong usage', function () {
   // Each is a process of its own, and unknown verbs load all of them.
   this.timeout(60_000);

@@ -112,7 +112,8 @@ async function play(
 describe('egress ports that are held', function () {
   this.timeout(120_000);
 
-  // Facts were gathered by claiming: who looked at a Service that is never mirrored, or unexported one, used the ports up.
+  // Facts were gathered by claiming: who looked at a Service that is never mirrored, or unexported one, used
+  // the ports up.
   it('are those that stand on Services, whatever was looked at, made, refused or taken away', async () => {
     let most = 0;
     await fc.assert(

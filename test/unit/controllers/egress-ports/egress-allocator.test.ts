@@ -115,7 +115,8 @@ describe('the record of egress ports', () => {
     expect((await replica()).allocate(wish('web'))).to.deep.equal(ports);
   });
 
-  // Two replicas that own different Links chose one port at the same moment, and both mirrors led to it: one cluster's clients got the other's service.
+  // Two replicas that own different Links chose one port at the same moment, and both mirrors led to it: one
+  // cluster's clients got the other's service.
   it('gives a port to one of two replicas that want it at once, and another to the other', async () => {
     const range = { first: 10_000, last: 10_001 };
     const [a, b] = [await replica(range), await replica(range)];
@@ -141,7 +142,8 @@ describe('the record of egress ports', () => {
     expect(new Set(heard)).to.deep.equal(new Set(['demo/web']));
   });
 
-  // A thousand new mirrors must not be a thousand writes of objects of 100 KB that every egress pod and every replica gets to hear of.
+  // A thousand new mirrors must not be a thousand writes of objects of 100 KB that every egress pod and every
+  // replica gets to hear of.
   it('writes a thousand new mirrors with a few writes of each shard', async () => {
     const allocator = await replica();
     for (let index = 0; index < 1000; index++)

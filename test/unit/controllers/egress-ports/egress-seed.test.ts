@@ -51,7 +51,8 @@ describe('the first record of an installation that has none', () => {
     ]);
   });
 
-  // Whoever writes a victim's port on its own mirror before the upgrade must not get it by the upgrade, however old its mirror is.
+  // Whoever writes a victim's port on its own mirror before the upgrade must not get it by the upgrade,
+  // however old its mirror is.
   it('gives a port that two claim to the one that the controller would have given it', () => {
     const victim = mirror('payments', 'api-west');
     const port = home('payments/api-west');

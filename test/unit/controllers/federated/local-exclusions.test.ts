@@ -10,7 +10,10 @@ function link(name: string, spec: object, status = {}): LinkObject {
   return { metadata: { namespace: 'links', name }, spec, status };
 }
 
-/** Linkerd's local service mirror has `--excluded-labels` and `--excluded-annotations`; here nothing kept a key of a local member from its federated Service. */
+/**
+ * Linkerd's local service mirror has `--excluded-labels` and `--excluded-annotations`; here nothing kept a
+ * key of a local member from its federated Service.
+ */
 describe('what local members do not pass on', () => {
   it('is what any Link excludes, as Links come, change and go, whatever else is wrong with them', () => {
     const links = new IndexedStore<LinkObject>();

@@ -42,8 +42,8 @@ function after(outcomes: string, timing = LINK): AddressRecord {
 }
 
 /**
- * Lives through time as the gateway `at` each moment does: what it answers to a probe that begins then (a probe that it is silent to takes the
- * probe's timeout). Returns when the state became `wanted`.
+ * Lives through time as the gateway `at` each moment does: what it answers to a probe that begins then (a
+ * probe that it is silent to takes the probe's timeout). Returns when the state became `wanted`.
  */
 function timeUntil(options: {
   readonly timing: ProbeTiming;
@@ -136,7 +136,8 @@ describe('when a gateway address is probed', () => {
   }
 });
 
-// The promise to users: refused within 3 s, silent within 10 s, back within one period, with a Link's defaults and at the worst moment.
+// The promise to users: refused within 3 s, silent within 10 s, back within one period, with a Link's
+// defaults and at the worst moment.
 describe("the worst cases with a Link's defaults", () => {
   const silent = missed('ProbeTimeout', probeTimeoutMs(LINK));
   /** The gateway dies right after it has answered a probe; the jitter is as long as it gets. */

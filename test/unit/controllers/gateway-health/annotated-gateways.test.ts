@@ -86,7 +86,8 @@ async function start(
 
 describe('gateways that exports name by annotation', () => {
   it('are nobody to probe, and have no address, as long as the admin has not allowed them', async () => {
-    // GET /admin/delete?all=true went to 127.0.0.1:6379, a hundred times a second, because a Service in the target said so.
+    // GET /admin/delete?all=true went to 127.0.0.1:6379, a hundred times a second, because a Service in the
+    // target said so.
     const { annotated, put, clock, asked } = await start();
     await put(door('door', '127.0.0.1'));
     annotated.use('evil/web', 'evil/door');

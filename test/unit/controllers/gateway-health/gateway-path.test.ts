@@ -5,7 +5,10 @@ import { gatewayRefusal } from '../../../../src/controllers/imports/remote-addre
 import { listedNames } from '../../../support/host-names.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
-/** A path to a gateway whose names resolve to what the test says, and the addresses that were ever given to the prober. */
+/**
+ * A path to a gateway whose names resolve to what the test says, and the addresses that were ever given to
+ * the prober.
+ */
 function newPath(hosts: readonly string[], answers: Record<string, string[]>) {
   const clock = new VirtualClock();
   const probed = new Set<string>();
@@ -53,7 +56,8 @@ describe('a host name of a gateway', () => {
     path.stop();
   });
 
-  // The controller asked for IPv4 and stopped: a gateway whose IPv4 address answered nothing was dead, whatever its IPv6 address did.
+  // The controller asked for IPv4 and stopped: a gateway whose IPv4 address answered nothing was dead,
+  // whatever its IPv6 address did.
   it('is probed, and gets endpoints, at its addresses of both families', async () => {
     const { path, clock, probed } = newPath(['gw.example.com', 'gw6.example.com'], {
       'gw.example.com': ['203.0.113.7', 'fd00:200::7'],

@@ -115,7 +115,8 @@ const TLS_HANDSHAKE = 0x16;
 const FORBIDDEN = 'HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n';
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nready\n';
 
-// The probe decides whether traffic flows to a cluster. Whatever a broken, hostile or half-dead gateway does on the wire, it must come back in time with one word for it, and leave nothing open.
+// The probe decides whether traffic flows to a cluster. Whatever a broken, hostile or half-dead gateway does
+// on the wire, it must come back in time with one word for it, and leave nothing open.
 describe('one probe of a gateway address', () => {
   let issuer: Authority;
   let own: Identity;

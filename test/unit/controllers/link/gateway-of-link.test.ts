@@ -21,7 +21,9 @@ function link(name: string, spec: object = {}, annotations: Record<string, strin
   } as LinkObject;
 }
 
-/** A Link with one wrong field had no probes: its gateway died, and its mirrors went on sending traffic there. */
+/**
+ * A Link with one wrong field had no probes: its gateway died, and its mirrors went on sending traffic there.
+ */
 describe('what a Link that cannot be used says of its gateway', () => {
   const probed = (object: LinkObject) => gatewayOfLink(object)?.probe;
   const asWritten = { path: '/ready', port: 4191, periodMs: 5000, timeoutMs: 2000, failureThreshold: 4 };
@@ -79,7 +81,9 @@ describe('what a Link that cannot be used says of its gateway', () => {
     expect([a, b].map((object) => olderRival(store, object))).to.deep.equal([undefined, 'a']);
   });
 
-  /** The younger of two waited for ever when the older became wrong, and went on writing when that was mended. */
+  /**
+   * The younger of two waited for ever when the older became wrong, and went on writing when that was mended.
+   */
   it('is looked at again when another Link of the same cluster has changed', () => {
     const store = new IndexedStore<LinkObject>();
     const told: string[][] = [];

@@ -5,7 +5,10 @@ import type { Outcome } from '../../../../src/controllers/reconcile/reconciler.t
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { MirrorWorld } from '../../../support/mirror-world.ts';
 
-/** cloudnative-pg#1028: what a quota refused stood in the log and in the status, and whoever looked at Events saw nothing; only verdicts had one. */
+/**
+ * cloudnative-pg#1028: what a quota refused stood in the log and in the status, and whoever looked at Events
+ * saw nothing; only verdicts had one.
+ */
 describe('Events of a Link about a write that failed', () => {
   const error: Outcome = { reason: 'Error', message: 'exceeded quota: few', local: 'web-west', since: 0 };
 

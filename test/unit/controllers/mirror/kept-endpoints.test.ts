@@ -137,7 +137,10 @@ function usable({ local, hosts, formerHosts }: MirrorFacts): string[] {
 
 const RUNS = Number(process.env['LINKSPAN_PROPERTY_RUNS'] ?? 400);
 const WAYS = ['gateway', 'relay', 'gateway headless', 'relay headless'];
-/** Every verdict that stops writing, where there is a mirror of ours. (One whose name is too long, or somebody else's, there is not.) */
+/**
+ * Every verdict that stops writing, where there is a mirror of ours. (One whose name is too long, or somebody
+ * else's, there is not.)
+ */
 const KEEPING: MirrorReason[] = [
   'DropHeld',
   'EgressPortsExhausted',
@@ -152,7 +155,8 @@ const KEEPING: MirrorReason[] = [
 ];
 
 /**
- * kyverno#7378 was one refused write; these are the verdicts that write nothing by themselves. A Service over its budget, without egress ports, or not synced since a restart kept sending its clients to pods and
+ * kyverno#7378 was one refused write; these are the verdicts that write nothing by themselves. A Service over
+ * its budget, without egress ports, or not synced since a restart kept sending its clients to pods and
  * gateways that had died.
  */
 describe('a mirror that is left as it is', () => {

@@ -33,7 +33,10 @@ const shown = (slices: readonly V1EndpointSlice[]) =>
   slices.flatMap(({ endpoints = [] }) => endpoints.flatMap(({ addresses }) => addresses));
 const why = ({ metadata }: { metadata?: V1EndpointSlice['metadata'] }) => metadata?.annotations?.[NOT_READY];
 
-/** Linkerd moves the addresses behind a dead gateway to `notReadyAddresses`; here they vanished, and nobody saw in the endpoints what would be there, or why it was not. */
+/**
+ * Linkerd moves the addresses behind a dead gateway to `notReadyAddresses`; here they vanished, and nobody
+ * saw in the endpoints what would be there, or why it was not.
+ */
 describe('addresses that must not be used now', () => {
   it('stay in the slices as not ready, and in Endpoints where Linkerd puts them, with the reason', () => {
     const facts = mirrorFacts({ gateway: dead, link: { ...link, writeEndpoints: true } });

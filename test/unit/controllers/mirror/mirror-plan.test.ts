@@ -189,7 +189,8 @@ describe('mirror plan', () => {
   });
 
   it('takes back what diverts addresses to the mirror, or names what is not its own', () => {
-    // `externalIPs` of a mirror make kube-proxy divert these addresses everywhere (CVE-2020-8554); they stayed, as did others.
+    // `externalIPs` of a mirror make kube-proxy divert these addresses everywhere (CVE-2020-8554); they
+    // stayed, as did others.
     const before = written(mirrorFacts());
     const fields = {
       externalIPs: ['192.0.2.9'],

@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import { MirrorWorld } from '../../../support/mirror-world.ts';
 
-/** `mirrors` gathered facts and ran the verdict of every Service to print one word, its mode; `explain` did so to say what had been decided already. */
+/**
+ * `mirrors` gathered facts and ran the verdict of every Service to print one word, its mode; `explain` did so
+ * to say what had been decided already.
+ */
 describe('what a reconciler keeps', () => {
   let world: MirrorWorld;
 

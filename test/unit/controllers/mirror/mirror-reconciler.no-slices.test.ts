@@ -7,8 +7,9 @@ import { usableAddresses } from '../../../support/usable-addresses.ts';
 const KEY = 'demo/db';
 
 /**
- * kube keeps at least an empty slice for every Service with a selector. For one without, people make slices, or nobody does: it was not known whether its mirror, which gets
- * addresses before its slices are listed, gives them up.
+ * kube keeps at least an empty slice for every Service with a selector. For one without, people make slices,
+ * or nobody does: it was not known whether its mirror, which gets addresses before its slices are listed,
+ * gives them up.
  */
 describe('an export without selector', () => {
   let world: MirrorWorld;

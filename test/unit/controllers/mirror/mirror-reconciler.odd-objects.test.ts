@@ -78,7 +78,8 @@ const odd = (tree: Tree) =>
     .map(([path, other]) => withOther(tree, path, other));
 
 /**
- * An API server checks what it is given; one that means harm gives what it likes. Whatever stands in one object, those beside it are mirrored, and go on being so.
+ * An API server checks what it is given; one that means harm gives what it likes. Whatever stands in one
+ * object, those beside it are mirrored, and go on being so.
  */
 describe('objects of a target that are of no shape that there is', () => {
   useSurfaced();

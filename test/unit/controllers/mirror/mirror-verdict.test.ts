@@ -371,7 +371,8 @@ describe('mirror verdict', () => {
     });
 
     it('keeps the form that a mirror has until its endpoints say otherwise', () => {
-      // linkerd2#10916: pods of a Deployment have no host name; at each restart of the controller, and without pods, the mirror got another ClusterIP.
+      // linkerd2#10916: pods of a Deployment have no host name; at each restart of the controller, and
+      // without pods, the mirror got another ClusterIP.
       const local = (clusterIP: string) => {
         const was = clusterIP === 'None' ? written({ ...facts, hosts: [] }) : written(mirrorFacts());
         return {

@@ -23,7 +23,10 @@ const v4 = aliveGateway();
 const v6 = aliveGateway({ known: ['fd00::1'], alive: ['fd00::1'] });
 const both = aliveGateway({ known: ['10.0.0.1', 'fd00::1'], alive: ['10.0.0.1', 'fd00::1'] });
 
-/** An IPv6-only source, and a gateway with an IPv4 address: the mirror was `Mirrored`, everything "as it should be", and kube-proxy sent nothing (EKS clusters are IPv6-only). */
+/**
+ * An IPv6-only source, and a gateway with an IPv4 address: the mirror was `Mirrored`, everything "as it
+ * should be", and kube-proxy sent nothing (EKS clusters are IPv6-only).
+ */
 describe('a mirror and its endpoints of different address families', () => {
   const cases: [string, MirrorFacts, string][] = [
     ['IPv6 only, gateway IPv4', withFamilies(mirrorFacts({ gateway: v4 }), 'IPv6'), 'AddressFamilyMismatch'],

@@ -14,7 +14,10 @@ import { VirtualClock } from '../../../support/virtual-clock.ts';
 const metadata = { name: 'web-west', namespace: 'demo' };
 const port = (name: string) => ({ name, port: 4143, protocol: 'TCP' });
 
-/** Endpoints have addresses and ports in one: where the Service's new ports were refused (kyverno#7378), a dead address stayed in Endpoints, though not in the slices. */
+/**
+ * Endpoints have addresses and ports in one: where the Service's new ports were refused (kyverno#7378), a
+ * dead address stayed in Endpoints, though not in the slices.
+ */
 describe('Endpoints of a Service whose new ports are refused', () => {
   const cases: [string, V1Endpoints['subsets'] | null, V1Endpoints['subsets'] | null][] = [
     [

@@ -6,7 +6,10 @@ import { createLogger } from '../../../../src/telemetry/log.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
-/** An emptied etcd answers a second list as emptily as the first: only the cluster's identity tells it from an intended unexport. */
+/**
+ * An emptied etcd answers a second list as emptily as the first: only the cluster's identity tells it from an
+ * intended unexport.
+ */
 describe('confirmation of held removals', () => {
   function start(
     options: { knownUid?: string; acceptedUid?: string; exported?: string[]; witness?: V1Service } = {},
@@ -138,7 +141,8 @@ describe('confirmation of held removals', () => {
     expect(confirmed).to.deep.equal(['demo/s0', 'demo/s1', 'demo/s2']);
   });
 
-  // Its exports were there again before anybody looked at the guard: the Link said for ever that another cluster had taken the target's place.
+  // Its exports were there again before anybody looked at the guard: the Link said for ever that another
+  // cluster had taken the target's place.
   it('is not needed when the known cluster itself is back', async () => {
     const { clock, confirmation, guard, is } = start({ knownUid: 'one' });
     is('two');
@@ -151,7 +155,8 @@ describe('confirmation of held removals', () => {
     expect([confirmation.uid, confirmation.replacedBy]).to.deep.equal(['one', undefined]);
   });
 
-  // The identity was read after the first list; wiped in between, the new cluster was taken for the known one, and its empty list confirmed everything.
+  // The identity was read after the first list; wiped in between, the new cluster was taken for the known
+  // one, and its empty list confirmed everything.
   it('does not take a cluster for the known one that has nothing of what is known', async () => {
     const witness = { metadata: { namespace: 'demo', name: 's0', uid: 'old' } };
     const { clock, confirmation, confirmed, guard, is, target } = start({ witness });
@@ -167,7 +172,8 @@ describe('confirmation of held removals', () => {
     expect(confirmed).to.deep.equal([]);
   });
 
-  // Identity, then list: wiped between the two, the list of the new cluster confirmed removals in the name of the old one.
+  // Identity, then list: wiped between the two, the list of the new cluster confirmed removals in the name of
+  // the old one.
   it('does not come from a list during which the cluster was replaced', async () => {
     const { clock, confirmation, confirmed, is, target } = start({ knownUid: 'one' });
     is('one');

@@ -122,7 +122,8 @@ describe('what is said of the clients of a mirror', () => {
     return socket.resume();
   }
 
-  // Only raw connections were ended: a download or a stream of events of somebody who was shut out went on for ever.
+  // Only raw connections were ended: a download or a stream of events of somebody who was shut out went on
+  // for ever.
   it('ends an answer that is under way within ten seconds, and no other', async function () {
     this.timeout(20_000);
     clients.set(FRIEND, pod('friends', 'web'));
@@ -160,7 +161,8 @@ describe('what is said of the clients of a mirror', () => {
     await eventually('it is ended', () => ended(socket));
   });
 
-  // Links are replaced, and gateways move: neither takes anything from those who may use the mirror, whose flows are on the former way. What is said of the clients has to reach them there.
+  // Links are replaced, and gateways move: neither takes anything from those who may use the mirror, whose
+  // flows are on the former way. What is said of the clients has to reach them there.
   it('reaches those who came by a former way of the mirror, and takes nothing from them else', async function () {
     this.timeout(20_000);
     const socket = await open('raw');

@@ -158,7 +158,8 @@ class Ear {
   }
 }
 
-// Everything that leaves a cluster goes over a handful of connections. When they are replaced, by age, by a new certificate, or because a gateway goes, is when flows get lost.
+// Everything that leaves a cluster goes over a handful of connections. When they are replaced, by age, by a
+// new certificate, or because a gateway goes, is when flows get lost.
 describe('The connections of an egress to a gateway', () => {
   let issuer: Authority;
   let own: Identity;
@@ -260,7 +261,8 @@ describe('The connections of an egress to a gateway', () => {
     expect(gateway.sockets.length).to.equal(5);
   });
 
-  // h2load's first burst, 1,000 requests, made as many handshakes: on a busy machine all of them ran out of time, again and again.
+  // h2load's first burst, 1,000 requests, made as many handshakes: on a busy machine all of them ran out of
+  // time, again and again.
   for (const [whose, make] of [
     ['a gateway of ours', ours],
     ["one of Linkerd's", linkerds],
@@ -273,7 +275,8 @@ describe('The connections of an egress to a gateway', () => {
       expect(gateway.sockets.length).to.be.lessThan(6);
     });
 
-  // One address may be several gateways, and one that is going refuses sooner than the others take: all 200 failed with it.
+  // One address may be several gateways, and one that is going refuses sooner than the others take: all 200
+  // failed with it.
   it('of a burst of which some are refused at once serve all the others', async () => {
     const gateway = await ours();
     let met = 0;

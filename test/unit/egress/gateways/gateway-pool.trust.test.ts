@@ -21,7 +21,10 @@ const EAST = 'east.cluster.local';
 const WEST = 'west.cluster.local';
 const GATEWAY = accountIn(WEST, 'linkerd-gateway', 'linkerd-multicluster');
 
-/** The egress sends every client's requests, with their tokens, to whom it takes for west's gateway. A partner's authority, or a certificate that has west's name among others, must not be enough for that. */
+/**
+ * The egress sends every client's requests, with their tokens, to whom it takes for west's gateway. A
+ * partner's authority, or a certificate that has west's name among others, must not be enough for that.
+ */
 describe('whom the egress takes for a gateway', () => {
   const closed = closedIn(afterEach);
   let ours: Authority;

@@ -117,7 +117,8 @@ describe('RouteSource', () => {
     await seen('its own gateway', ['demo/web-federated@west:80 10.9.0.1']);
   });
 
-  // Whoever may write ConfigMaps in a namespace of its own must not be able to add to the record, nor under another name in that of the installation.
+  // Whoever may write ConfigMaps in a namespace of its own must not be able to add to the record, nor under
+  // another name in that of the installation.
   it('reads the record of the namespace of the installation and no other', async () => {
     const elsewhere = shard(0, { 12_000: claim('west') });
     cluster.put('configmaps', { ...elsewhere, metadata: { ...elsewhere.metadata, namespace: 'tenant' } });
@@ -127,7 +128,8 @@ describe('RouteSource', () => {
     expect([...(routes?.keys() ?? [])]).to.deep.equal([12_001]);
   });
 
-  // A new egress pod that took connections before anybody had told it where they go would refuse them all: at the first start after the upgrade.
+  // A new egress pod that took connections before anybody had told it where they go would refuse them all: at
+  // the first start after the upgrade.
   it('is ready once the record is there, and says what it waits for before', async () => {
     expect(source.ready.reason).to.contain('waiting for mirrors, Links and the record of egress ports');
     await seen('the lists', []);

@@ -112,7 +112,8 @@ describe('egress routes of the record', () => {
     expect(requests).to.deep.equal({ retry: { statuses: [{ min: 503, max: 503 }], grpc: [], limit: 1 } });
   });
 
-  // A tenant's mirror, older than the victim's, said "my port is 24307" and got its traffic, tokens included; and two Services could claim all 20,000 ports.
+  // A tenant's mirror, older than the victim's, said "my port is 24307" and got its traffic, tokens included;
+  // and two Services could claim all 20,000 ports.
   it('are not moved, added or led elsewhere by anything that stands on a Service', () => {
     const all = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [index + 1, 10_000 + index]));
     const annotations = {

@@ -36,7 +36,8 @@ describe('whether a request has been here, by what its Forwarded fields say', ()
     }
   });
 
-  // `by=<blanks>"a"b` took the gateway 48 s for 3,200 blanks: three repetitions of an expression could each take them. One request without credentials stopped all.
+  // `by=<blanks>"a"b` took the gateway 48 s for 3,200 blanks: three repetitions of an expression could each
+  // take them. One request without credentials stopped all.
   it('takes time in proportion to the text', () => {
     const texts: ((n: number) => string)[] = [
       (n) => `by=${' '.repeat(n)}"a"b`,

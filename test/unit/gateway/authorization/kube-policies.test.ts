@@ -26,7 +26,10 @@ const object = (name: string, fields: object, labels: Record<string, string> = {
   ...fields,
 });
 
-/** Policies come, go and cannot be read while traffic flows; at no moment may a gateway take "not known" for "none". */
+/**
+ * Policies come, go and cannot be read while traffic flows; at no moment may a gateway take "not known" for
+ * "none".
+ */
 describe('policies as they are installed and taken away', () => {
   let cluster: FakeCluster;
   let clock: VirtualClock;
@@ -124,7 +127,8 @@ describe('policies as they are installed and taken away', () => {
     expect([policies.ready.ok, allowed()]).to.deep.equal([false, false]);
   });
 
-  // A tenant wrote a slice that named payments' database, exported its own Service, and the gateway asked the rules of the tenant's namespace only.
+  // A tenant wrote a slice that named payments' database, exported its own Service, and the gateway asked the
+  // rules of the tenant's namespace only.
   it('are those of the namespace that a pod is in, whoever has named its address in a slice', async () => {
     served = KINDS;
     await open();

@@ -34,7 +34,10 @@ const SETTING = {
 };
 const HOST = '10.0.0.1';
 
-/** Texts for one place after the other, and whether what is optional is there: as the schemas of the kinds let a tenant write. */
+/**
+ * Texts for one place after the other, and whether what is optional is there: as the schemas of the kinds let
+ * a tenant write.
+ */
 interface Writer {
   text(): string;
   has(): boolean;
@@ -133,7 +136,8 @@ function readPolicies(writer: Writer): void {
   limitsOf(facts, rules, SETTING);
 }
 
-// Any tenant who may write policies of a namespace writes what every gateway of the cluster reads at each request.
+// Any tenant who may write policies of a namespace writes what every gateway of the cluster reads at each
+// request.
 describe('text in policies and in what they select', function () {
   this.timeout(60_000);
 

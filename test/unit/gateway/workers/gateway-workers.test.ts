@@ -132,7 +132,8 @@ describe('Workers of a gateway', () => {
     expect(report.processErrors).to.deep.equal({ exceptions: 13, rejections: 6, contained: 9 });
   });
 
-  // Prometheus takes a counter that goes backwards for a restart of everything, and shows a rate that never was.
+  // Prometheus takes a counter that goes backwards for a restart of everything, and shows a rate that never
+  // was.
   it('keep the counters of one that was killed', async () => {
     await start();
     for (const worker of spawned) worker.counters.request(WEB);
@@ -193,7 +194,8 @@ describe('Workers of a gateway', () => {
     expect((await workers.counts()).restarts).to.equal(4);
   });
 
-  // A worker that hangs still gets its share of the connections from the kernel: every third client would wait for ever.
+  // A worker that hangs still gets its share of the connections from the kernel: every third client would
+  // wait for ever.
   it('that hang are killed', async () => {
     await start();
     at(1).silent = true;

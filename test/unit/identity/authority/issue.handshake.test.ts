@@ -62,7 +62,8 @@ async function handshake(server: Identity, client: Identity): Promise<Seen> {
   }
 }
 
-// What is issued here has to be good enough for OpenSSL on both ends: a wrong extension or a missing intermediate shows only in a handshake.
+// What is issued here has to be good enough for OpenSSL on both ends: a wrong extension or a missing
+// intermediate shows only in a handshake.
 describe('a mutual TLS 1.3 handshake with issued leaves', () => {
   it('shows each side the identity of the other', async () => {
     const { server, client } = await pair();

@@ -44,7 +44,8 @@ describe('a PKCS#12 file', () => {
     // PBES2 with AES-256 and an HMAC of SHA-256: what OpenSSL 3 makes.
     ['ec-issuer.p12', 'secret', 'ec', 3],
     ['rsa-anchor.p12', 'secret', 'rsa', 1],
-    // 3DES, RC2 of 40 bits and SHA-1: what OpenSSL 1, Java 8 and Windows make. OpenSSL 3 itself reads it no more.
+    // 3DES, RC2 of 40 bits and SHA-1: what OpenSSL 1, Java 8 and Windows make. OpenSSL 3 itself reads it no
+    // more.
     ['legacy-rsa-issuer.p12', 'secret', 'rsa', 2],
     ['other-ciphers.p12', 'secret', 'ec', 3],
     ['not-encrypted.p12', 'secret', 'ec', 3],
@@ -98,7 +99,8 @@ describe('a PKCS#12 file', () => {
     expect(code).to.equal('IDENTITY_CONTAINER_INVALID');
   });
 
-  // Bits of it changed, whichever, and no MAC that would notice: what comes out is keys and certificates, or an error of ours.
+  // Bits of it changed, whichever, and no MAC that would notice: what comes out is keys and certificates, or
+  // an error of ours.
   for (const name of ['not-encrypted.p12', 'legacy-umlaut.p12']) {
     it(`that is damaged anywhere fails with a code: ${name}`, function () {
       this.timeout(60_000);
@@ -127,7 +129,9 @@ describe('a PKCS#12 file', () => {
   });
 });
 
-/** Somebody hands you a file that keeps you waiting for a year: rounds are counted before the first is done. */
+/**
+ * Somebody hands you a file that keeps you waiting for a year: rounds are counted before the first is done.
+ */
 describe('the rounds of key derivation of a PKCS#12 file', () => {
   const pfx = () => parse(bytesOf('ec-issuer.p12'));
   const setRounds = (node: Node, rounds: number) => {

@@ -101,7 +101,8 @@ describe('mayBe', () => {
     fc.assert(fc.property(any, (csr) => void expect(signerVerdict(csr, RULES).allowed).to.equal(false)));
   });
 
-  // Nothing ends a leaf but its life: that is not for whoever asks to choose, least of all for who has stolen a token.
+  // Nothing ends a leaf but its life: that is not for whoever asks to choose, least of all for who has stolen
+  // a token.
   it('keeps the life within ten minutes and what the operator allows, which is a day where nothing is said', () => {
     const DAY_MS = 86_400_000;
     const life = fc.oneof(fc.integer(), fc.integer({ min: 600, max: 100 * 86_400 }));

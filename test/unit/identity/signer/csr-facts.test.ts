@@ -115,7 +115,8 @@ describe('readCsr', () => {
     expect(await decide(await foreign([web], { algorithm: rsa }))).to.equal('KeyNotAllowed');
   });
 
-  // Nothing of the request but the key gets into the certificate, so that asking for a certificate authority gives a leaf.
+  // Nothing of the request but the key gets into the certificate, so that asking for a certificate authority
+  // gives a leaf.
   it('is not impressed by other extensions', async () => {
     const more = [new BasicConstraintsExtension(true, 5, true)];
     expect(await decide(await foreign([{ type: 'dns', value: WEB }], { more }))).to.equal(WEB);

@@ -140,7 +140,8 @@ describe('loadIdentity', () => {
     expect(refusal(good, START - HOUR).code).to.equal('IDENTITY_NOT_YET_VALID');
   });
 
-  // cert-manager issues RSA by default; Linkerd's proxies end such a handshake with an alert that names nothing.
+  // cert-manager issues RSA by default; Linkerd's proxies end such a handshake with an alert that names
+  // nothing.
   it('refuses an RSA leaf and says what to ask for', async () => {
     const algorithm = {
       name: 'RSASSA-PKCS1-v1_5',

@@ -53,7 +53,10 @@ class FakeAnchors extends Fake implements BoundAnchorsSource {
   }
 }
 
-/** Bindings come from another place than the identity, at another time. What is believed in between must never be more than what is believed in the end. */
+/**
+ * Bindings come from another place than the identity, at another time. What is believed in between must never
+ * be more than what is believed in the end.
+ */
 describe('an identity with anchors that are bound to domains', () => {
   const closed = closedIn(afterEach);
   const dir = useTempDir();

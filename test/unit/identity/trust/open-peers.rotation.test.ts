@@ -30,7 +30,8 @@ const [oldAnchor, newAnchor] = await Promise.all([
 const [oldIssuer, newIssuer] = await Promise.all([createIssuer(oldAnchor), createIssuer(newAnchor)]);
 const both = oldAnchor.ca + newAnchor.ca;
 
-// The three steps of a rotation, in the order in which an operator takes them, with clients that are ahead and behind: none of them may cost a connection.
+// The three steps of a rotation, in the order in which an operator takes them, with clients that are ahead
+// and behind: none of them may cost a connection.
 describe('rotation of a gateway that reads files', () => {
   const dir = useTempDir();
   let source: IdentitySource;

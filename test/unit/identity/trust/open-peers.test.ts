@@ -35,8 +35,8 @@ class Watched {
 }
 
 /**
- * A cluster was taken over and its anchor removed: whoever holds one of its connections open must not go on for as long as it likes. And nobody else's connection may break for that, nor when a leaf is
- * renewed.
+ * A cluster was taken over and its anchor removed: whoever holds one of its connections open must not go on
+ * for as long as it likes. And nobody else's connection may break for that, nor when a leaf is renewed.
  */
 describe('open peers', () => {
   const surfaced = useSurfaced();
@@ -122,7 +122,8 @@ describe('open peers', () => {
     expect(own.told).to.deep.equal([]);
   });
 
-  // One connection that could not be looked at, or would not end, kept all behind it open, trust withdrawn or not.
+  // One connection that could not be looked at, or would not end, kept all behind it open, trust withdrawn or
+  // not.
   it('end one by one: a mistake at one of them harms no other, and lets none stay', async () => {
     const peers = open();
     const [first, second, third] = [new Watched(), new Watched(), new Watched()];

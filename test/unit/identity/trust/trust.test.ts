@@ -19,7 +19,10 @@ const certificates = (pem: string) =>
     (block) => new X509Certificate(block),
   );
 
-/** A partner's certificate authority is in the bundle so that its gateway can be spoken to. It must not follow that the partner, or who has taken it over, is believed to be a workload of ours. */
+/**
+ * A partner's certificate authority is in the bundle so that its gateway can be spoken to. It must not follow
+ * that the partner, or who has taken it over, is believed to be a workload of ours.
+ */
 describe('trust', () => {
   let ours: Authority;
   let west: Authority;

@@ -19,7 +19,10 @@ import { accountIn, freeAuthority, ownAuthority } from '../../../support/authori
 const WEST = 'west.cluster.local';
 const NONE = { dns: [], uri: [] };
 
-/** A cluster's issuer is a key on that cluster. Without constraints whoever takes the cluster over can be anybody in every cluster that trusts its anchor. */
+/**
+ * A cluster's issuer is a key on that cluster. Without constraints whoever takes the cluster over can be
+ * anybody in every cluster that trusts its anchor.
+ */
 describe('name constraints', () => {
   it('of an issuer and an anchor for one cluster stand in their certificates, marked critical', async () => {
     const issuer = await ownAuthority(WEST);

@@ -38,7 +38,10 @@ function service(name: string, namespace = 'demo', ports = 1, note = ''): V1Serv
   };
 }
 
-/** A target that exports without end was taken in until the memory was gone, and one that changed without end was written until others starved. */
+/**
+ * A target that exports without end was taken in until the memory was gone, and one that changed without end
+ * was written until others starved.
+ */
 describe('the budget of a peer', () => {
   const closing: (() => Promise<unknown>)[] = [];
   afterEach(async () => {

@@ -27,7 +27,10 @@ function service(name: string, bytes: number): V1Service {
   };
 }
 
-/** Each Link had 64 MiB, and the heap room for two: three targets that were taken over, or a dozen large ones, ended mirroring for all. */
+/**
+ * Each Link had 64 MiB, and the heap room for two: three targets that were taken over, or a dozen large ones,
+ * ended mirroring for all.
+ */
 describe('the budget of all peers together', () => {
   const closing: (() => Promise<unknown>)[] = [];
   let clock: VirtualClock;
@@ -154,7 +157,10 @@ describe('the budget of all peers together', () => {
     expect([budget.bytes, total.used]).to.deep.equal([0, 0]);
   });
 
-  /** One more Link made every part smaller, and parked Links that had fitted at their next event, whatever it was. */
+  /**
+   * One more Link made every part smaller, and parked Links that had fitted at their next event, whatever it
+   * was.
+   */
   it('lets those go on who have more than their part since others came, as long as they take no more', async () => {
     const total = new TotalBudget(4 * MIB);
     const large = [0, 1, 2].map(() => link(total, 50, 20_000));
@@ -180,7 +186,10 @@ describe('the budget of all peers together', () => {
     expect(budget.over?.budget).to.equal('total');
   });
 
-  /** A target that broke each list off after its first pages, and then was away, kept what others might have had. */
+  /**
+   * A target that broke each list off after its first pages, and then was away, kept what others might have
+   * had.
+   */
   it('counts nothing of a list that has failed', async () => {
     const total = new TotalBudget(MIB);
     let failed = 0;

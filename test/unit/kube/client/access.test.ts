@@ -210,7 +210,8 @@ describe('kubeconfig that names files', () => {
   });
 
   describe('with a plugin, as kubectl runs it', () => {
-    // teleport#3691, fabric8io/kubernetes-client#5608: certificates were dropped, and requests anonymous; relative paths were another folder's.
+    // teleport#3691, fabric8io/kubernetes-client#5608: certificates were dropped, and requests anonymous;
+    // relative paths were another folder's.
     const answer = (status: object) =>
       JSON.stringify({ kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1', status });
     const plugin = (script: string) => ({

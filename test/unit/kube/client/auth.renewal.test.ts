@@ -14,7 +14,10 @@ import { eventually } from '../../../support/eventually.ts';
 import { useTempDir } from '../../../support/temp-dir.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
-/** A token that was taken back before its time (a person logged out elsewhere, a key was rotated): client-go asks the plugin again after a 401; here every request failed until the token's own end. */
+/**
+ * A token that was taken back before its time (a person logged out elsewhere, a key was rotated): client-go
+ * asks the plugin again after a 401; here every request failed until the token's own end.
+ */
 describe('credentials that an API server refuses', () => {
   const directory = useTempDir();
   let server: Server;
@@ -119,7 +122,8 @@ console.log(JSON.stringify({ status: { token: 't' + n } }));
     }
   });
 
-  // Two runs at once, the slower one of credentials that had been given up: it was taken for the newer, and a refusal of the newer found nothing to forget, until the token's own end.
+  // Two runs at once, the slower one of credentials that had been given up: it was taken for the newer, and a
+  // refusal of the newer found nothing to forget, until the token's own end.
   it('are those of the run that was begun last, whichever ends last', async () => {
     const [count, go] = ['count', 'go'].map((name) => path.join(directory(), name)) as [string, string];
     writeFileSync(count, '0');

@@ -14,7 +14,10 @@ import { eventually } from '../../../support/eventually.ts';
 
 const MIB = 1024 * 1024;
 
-/** `response.body.text()` took whatever an API server sent: what is in an answer, how long it is and how long it takes has limits now, and what is within them is read as before. */
+/**
+ * `response.body.text()` took whatever an API server sent: what is in an answer, how long it is and how long
+ * it takes has limits now, and what is within them is read as before.
+ */
 describe('answers of API servers', () => {
   const closing: (() => Promise<unknown>)[] = [];
   afterEach(async () => {

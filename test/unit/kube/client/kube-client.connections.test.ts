@@ -6,7 +6,10 @@ import { anonymousAccess } from '../../../../src/kube/client/access.ts';
 import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 
-/** A TLS handshake costs both sides more than the request: removing 1,000 mirrors over 2,000 connections took four times as long as it should. */
+/**
+ * A TLS handshake costs both sides more than the request: removing 1,000 mirrors over 2,000 connections took
+ * four times as long as it should.
+ */
 describe('connections to an API server', () => {
   let server: Server;
   let client: KubeClient;

@@ -8,7 +8,10 @@ import { anonymousAccess } from '../../../../src/kube/client/access.ts';
 import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { services } from '../../../../src/kube/objects/resource.ts';
 
-/** istio#15911, kiali#4594: behind Rancher's proxy the CA is the proxy's. Node's advice ("try running Node.js with --use-system-ca") led people astray: no pod's flags help. */
+/**
+ * istio#15911, kiali#4594: behind Rancher's proxy the CA is the proxy's. Node's advice ("try running Node.js
+ * with --use-system-ca") led people astray: no pod's flags help.
+ */
 describe('an API server whose certificate the kubeconfig does not trust', () => {
   let server: Server;
   let url: string;

@@ -14,7 +14,9 @@ const service = (namespace: string, name: string, resourceVersion: string) => ({
 const event = (namespace: string, name: string, version: string) =>
   `${JSON.stringify({ type: 'ADDED', object: service(namespace, name, version) })}\n`;
 
-/** What an account with rights in some namespaces sees must be all of them, in an order that loses nothing. */
+/**
+ * What an account with rights in some namespaces sees must be all of them, in an order that loses nothing.
+ */
 describe('ScopedKubeClient', () => {
   const opened = closedIn(afterEach);
 

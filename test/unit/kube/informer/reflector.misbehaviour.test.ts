@@ -21,7 +21,10 @@ const event = (type: string, object: object) => `${JSON.stringify({ type, object
 const gone = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' };
 const hang: Script = () => undefined;
 
-/** What an API server, or whatever stands in front of it, does on a bad day: nothing of it may lose, invent or resurrect an object. */
+/**
+ * What an API server, or whatever stands in front of it, does on a bad day: nothing of it may lose, invent or
+ * resurrect an object.
+ */
 describe('an API server that misbehaves', () => {
   const closing: (() => Promise<unknown>)[] = [];
   afterEach(async () => {

@@ -22,7 +22,10 @@ interface Event {
   readonly object: V1Service;
 }
 
-/** An API server whose watches say only what the test lets them say; a silent one stays open, as a half-dead connection does. */
+/**
+ * An API server whose watches say only what the test lets them say; a silent one stays open, as a half-dead
+ * connection does.
+ */
 class QuietServer {
   readonly clock = new VirtualClock();
   readonly store = new IndexedStore<V1Service>();
@@ -150,7 +153,10 @@ describe('an object that a reflector cannot read', () => {
   });
 });
 
-/** A connection that a partition has cut without a reset looks like a quiet one: for ten minutes the store would tell the past as the present. */
+/**
+ * A connection that a partition has cut without a reset looks like a quiet one: for ten minutes the store
+ * would tell the past as the present.
+ */
 describe('reflector on a silent watch', () => {
   let server: QuietServer;
   afterEach(() => server.reflector.stop());

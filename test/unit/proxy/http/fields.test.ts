@@ -18,7 +18,10 @@ const DOUBLES = [
   'proxy_authorization',
 ];
 
-/** CGI and WSGI make one variable of `l5d-client-id` and `l5d_client_id`: an application that reads the variable reads whichever came last, which is the client's to choose. */
+/**
+ * CGI and WSGI make one variable of `l5d-client-id` and `l5d_client_id`: an application that reads the
+ * variable reads whichever came last, which is the client's to choose.
+ */
 describe('Fields whose names look like another to some servers', () => {
   const kept = (names: readonly string[], take: typeof trailerFields) =>
     take(names.map((name) => makeField(name, 'x'))).map(({ lower }) => lower);

@@ -9,7 +9,10 @@ import { HpackEncoder } from '../../../../src/proxy/http2/hpack/encoder.ts';
 import { readRequest } from '../../../../src/proxy/http2/message.ts';
 import { initialRemoteSettings, readSettings } from '../../../../src/proxy/http2/remote-settings.ts';
 
-/** Small things that one side says and the other is entitled to hear: each was lost, refused or changed on the way. */
+/**
+ * Small things that one side says and the other is entitled to hear: each was lost, refused or changed on the
+ * way.
+ */
 describe('what is said of a message', () => {
   const rendered = (head: string) =>
     renderRequest(parseRequestHead(Buffer.from(`${head}\r\n\r\n`, 'latin1')), { host: undefined, added: [] });

@@ -4,14 +4,17 @@ import { IDLE_FRAME_LIMIT, PeerAbuseBudget, RESET_LIMIT } from '../../../../src/
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
 /**
- * A Go program that downloads, or a Go server that takes an upload, credits each small read; that was taken for a flood, the connection
- * was ended after a few megabytes, and other clients' requests with it. What a peer says of bytes that we have sent carries something.
+ * A Go program that downloads, or a Go server that takes an upload, credits each small read; that was taken
+ * for a flood, the connection was ended after a few megabytes, and other clients' requests with it. What a
+ * peer says of bytes that we have sent carries something.
  */
 describe('what a peer may do on an HTTP/2 connection', () => {
   let budget: PeerAbuseBudget;
   beforeEach(() => (budget = new PeerAbuseBudget(new VirtualClock())));
 
-  /** Frames of `size` bytes, each credited in steps of `step` bytes, for the stream and for the connection. */
+  /**
+   * Frames of `size` bytes, each credited in steps of `step` bytes, for the stream and for the connection.
+   */
   function transfer(frames: number, size: number, step: number): void {
     for (let frame = 0; frame < frames; frame++) {
       budget.sentData(size, false);

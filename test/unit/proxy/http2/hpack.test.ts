@@ -12,7 +12,10 @@ const encoded = (encoder: HpackEncoder, fields: readonly Field[]) => {
 };
 const pairs = (fields: readonly Field[]) => fields.map(({ name, value }) => `${name}: ${value}`);
 
-/** A table that is out of step gives one client the headers of another. The vectors are the RFC's own; the properties look where vectors do not. */
+/**
+ * A table that is out of step gives one client the headers of another. The vectors are the RFC's own; the
+ * properties look where vectors do not.
+ */
 describe('HPACK', () => {
   it('decodes the requests of RFC 7541 appendix C.4', () => {
     const decoder = new HpackDecoder();

@@ -47,8 +47,8 @@ function read(bytes: Buffer): Map<number, { bytes: number; ends: number }> {
 }
 
 /**
- * Now and then a Go client waited for ever for the end of an answer: END_STREAM was put on a frame of another stream, which lay
- * at the same place of memory that had been used again meanwhile.
+ * Now and then a Go client waited for ever for the end of an answer: END_STREAM was put on a frame of another
+ * stream, which lay at the same place of memory that had been used again meanwhile.
  */
 describe('what an HTTP/2 connection sends', () => {
   const IDS = [1, 3, 5];
@@ -93,7 +93,8 @@ describe('what an HTTP/2 connection sends', () => {
     await fc.assert(story, { numRuns: 300 });
   });
 
-  // Windows count bytes, and each part that waited cost 110 more: an 8 MiB window of a client was 900 MB of the gateway.
+  // Windows count bytes, and each part that waited cost 110 more: an 8 MiB window of a client was 900 MB of
+  // the gateway.
   it('waits in few parts, however small they come', async () => {
     const socket = new Taken();
     const sender = new Sender(new SocketConnection(socket), { onEndSent() {}, onDataSent() {} });

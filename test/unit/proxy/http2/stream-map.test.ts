@@ -2,7 +2,10 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { StreamMap } from '../../../../src/proxy/http2/stream-map.ts';
 
-/** A stream that is not found is a request without an answer; one that is found under another's id is somebody else's answer. */
+/**
+ * A stream that is not found is a request without an answer; one that is found under another's id is somebody
+ * else's answer.
+ */
 describe('the table of streams', () => {
   const step = fc.record({
     id: fc

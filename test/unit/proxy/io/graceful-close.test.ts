@@ -3,7 +3,10 @@ import type { Connection } from '../../../../src/proxy/io/connection.ts';
 import { closeGracefully } from '../../../../src/proxy/io/graceful-close.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
-/** A client that uploads slowly and reads only at the end was cut two seconds after the answer, and the reset took the answer with it (RFC 9112 section 9.6). */
+/**
+ * A client that uploads slowly and reads only at the end was cut two seconds after the answer, and the reset
+ * took the answer with it (RFC 9112 section 9.6).
+ */
 describe('a connection that has been answered', () => {
   /** Ends one whose peer sends a byte in every second of so many. @returns seconds until it was destroyed */
   async function heldFor(sendsFor: number, error?: Error): Promise<number> {

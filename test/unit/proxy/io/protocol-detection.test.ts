@@ -3,7 +3,10 @@ import fc from 'fast-check';
 import { FirstLine, isHttpServer, type ProtocolSight } from '../../../../src/proxy/io/protocol-detection.ts';
 import { clientProtocolOf } from '../../../../src/proxy/downstream/client-protocol.ts';
 
-/** What a client says that it speaks, and what it sends, must not be able to take a request past those who read requests. */
+/**
+ * What a client says that it speaks, and what it sends, must not be able to take a request past those who
+ * read requests.
+ */
 describe('the first line of a client', () => {
   const cases: readonly [text: string, sight: ProtocolSight][] = [
     ['GET / HTTP/1.1\r\n', 'http1'],

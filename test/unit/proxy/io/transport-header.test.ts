@@ -80,7 +80,8 @@ describe('transport header', () => {
     ['a port over 65535', framed(Buffer.from('08ffff7f', 'hex'))],
     ['no port', framed(Buffer.alloc(0))],
     ['a name that is none', framed(Buffer.from('08501203612f62', 'hex'))],
-    // A port of 4 bytes, a name or a protocol that is a number: whatever was meant, port 80 without a name was taken.
+    // A port of 4 bytes, a name or a protocol that is a number: whatever was meant, port 80 without a name
+    // was taken.
     ['a port that is bytes', framed(Buffer.from('08500a0150', 'hex'))],
     ['a port of fixed width', framed(Buffer.from('08500d50000000', 'hex'))],
     ['a name that is a number', framed(Buffer.from('08501001', 'hex'))],

@@ -5,7 +5,10 @@ import { type Connection, SocketConnection } from '../../../../src/proxy/io/conn
 import { Http1Pool } from '../../../../src/proxy/upstream/http1-pool.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
-/** A connection whose peer is trusted no more, or that has grown old, must not carry the next request only because it lay unused at that moment. */
+/**
+ * A connection whose peer is trusted no more, or that has grown old, must not carry the next request only
+ * because it lay unused at that moment.
+ */
 describe('unused connections', () => {
   const endpoint = {} as EndpointState;
   const pool = () => new Http1Pool({ clock: new VirtualClock(), idleMs: 3000, max: 10 });

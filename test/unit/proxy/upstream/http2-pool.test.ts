@@ -24,7 +24,10 @@ const HEAD = [':method GET', ':scheme http', ':path /', ':authority x'].map((lin
 });
 const HOUR_MS = 3_600_000;
 
-/** A burst of requests met servers that take few streams: what came before their SETTINGS was refused, and clients saw 502. */
+/**
+ * A burst of requests met servers that take few streams: what came before their SETTINGS was refused, and
+ * clients saw 502.
+ */
 describe('HTTP/2 connections to endpoints', () => {
   const closed = closedIn(afterEach);
   let clock: VirtualClock;
@@ -107,7 +110,8 @@ describe('HTTP/2 connections to endpoints', () => {
       expect(sockets.length).to.be.at.most(100 / most + 8);
     });
 
-  // What clients give up at once was reset at once, which others who share the connection were ended for, with the client that did it.
+  // What clients give up at once was reset at once, which others who share the connection were ended for,
+  // with the client that did it.
   it('give up no stream while it is so young that this looks like an attack, and keep its room until then', async () => {
     const server = http2.createServer({ settings: { maxConcurrentStreams: 2 } });
     const came: http2.ServerHttp2Stream[] = [];
@@ -231,8 +235,9 @@ describe('HTTP/2 connections to endpoints', () => {
   });
 
   /**
-   * gRPC's servers (grpc-go, grpc-java, C-core) end the connection of a client that sends a PING more often than every five minutes
-   * without data, at the third; the quiet streams of all clients went with it after 80 s.
+   * gRPC's servers (grpc-go, grpc-java, C-core) end the connection of a client that sends a PING more often
+   * than every five minutes without data, at the third; the quiet streams of all clients went with it after
+   * 80 s.
    */
   describe('are asked whether they are still there', () => {
     async function pingsInAnHour(pings: boolean): Promise<number> {

@@ -90,7 +90,8 @@ describe('target', () => {
       ({ connection } = await one.lease(true));
     });
 
-    // Each request that waited for an endpoint that accepts nothing had a socket of its own: 10,000 of one client, and the process had no more files.
+    // Each request that waited for an endpoint that accepts nothing had a socket of its own: 10,000 of one
+    // client, and the process had no more files.
     it('opens a bounded number of connections at once, and gives the others theirs in turn', async () => {
       const one = slow({ maxOpening: 3 });
       one.update([here]);
@@ -164,7 +165,8 @@ describe('target', () => {
     await eventually('it is closed', () => Promise.resolve(again.connection.closed));
   });
 
-  // A gateway, or the one pod of a service, that is being replaced refuses for a second. Nothing has been sent by then, so there is no reason to fail anybody.
+  // A gateway, or the one pod of a service, that is being replaced refuses for a second. Nothing has been
+  // sent by then, so there is no reason to fail anybody.
   it('tries again for 3 s when no endpoint can be connected to', async () => {
     let refusals = 3;
     const dial: TargetOptions['dial'] = (endpoint) => {

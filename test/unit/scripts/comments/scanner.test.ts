@@ -3,7 +3,9 @@ import { codeOf, commentsOf } from '../../../../scripts/comments/scanner.ts';
 
 const found = (text: string) => commentsOf(text).map(({ start, end }) => text.slice(start, end));
 
-/** What looks like a comment in a string is somebody's program, or an address; wrapped it would be another. */
+/**
+ * What looks like a comment in a string is somebody's program, or an address; wrapped it would be another.
+ */
 describe('where comments are', () => {
   for (const [what, text, comments] of [
     ['both kinds', 'a(); // one\n/* two\n * lines */ b();', ['// one', '/* two\n * lines */']],

@@ -1,7 +1,10 @@
 import { expect } from 'chai';
 import { rendered, type Right, rightsOf } from '../../../../scripts/generated/rights.ts';
 
-/** Who may do what is what a reader of the docs decides by whether to install this at all. It stood there in words, and was wrong. */
+/**
+ * Who may do what is what a reader of the docs decides by whether to install this at all. It stood there in
+ * words, and was wrong.
+ */
 describe('rights of the accounts', () => {
   const of = (render: string, account: string) =>
     rightsOf(rendered(render)).filter((right) => right.account === account);

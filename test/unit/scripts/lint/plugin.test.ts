@@ -47,7 +47,8 @@ describe('the linter', () => {
     expect(foundLines('read-annotations', lines)).to.deep.equal([2, 3, 6, 7]);
   });
 
-  // A controller that was stopped before its first sync crashed: what it waited for was rejected, and nobody had said what then.
+  // A controller that was stopped before its first sync crashed: what it waited for was rejected, and nobody
+  // had said what then.
   it('refuses to leave a rejection to nobody', () => {
     const lines = [
       'declare const one: Promise<void>;',

@@ -4,7 +4,8 @@ import { regexProblem } from '../../../../scripts/lint/regex-cost.ts';
 const problem = ({ source, flags }: RegExp) => regexProblem(source, flags);
 
 describe('the lint rule for regular expressions', () => {
-  // One of these stopped every gateway of a cluster with 6 KB of one header field, the other with an annotation on a tenant's Service.
+  // One of these stopped every gateway of a cluster with 6 KB of one header field, the other with an
+  // annotation on a tenant's Service.
   const attacked: readonly [string, RegExp][] = [
     ['Forwarded', /^\s*by\s*=\s*"?([^"]*)"?\s*$/i],
     ['linkspan.dev/rate-limit', /^\s*(\d+(?:\.\d+)?)\s*(?:\/\s*([smh]))?(?:\s+burst\s+(\d+))?\s*$/],

@@ -13,7 +13,8 @@ describe('flags of the repo’s commands', () => {
     expect(taken('--from=download')).to.deep.equal([[], 'download']);
   });
 
-  // `npm run demo -- --keeep` and `test:fresh -- --form=build` began minutes of work as if nothing had been said.
+  // `npm run demo -- --keeep` and `test:fresh -- --form=build` began minutes of work as if nothing had been
+  // said.
   it('are refused where they are unknown, before anything begins', () => {
     for (const arg of ['--keeep', '--form=build', 'west', '--from=', '--from=nowhere'])
       expect(() => taken(arg), arg).to.throw(/there is no flag|--from/);

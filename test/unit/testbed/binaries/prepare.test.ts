@@ -21,7 +21,10 @@ import { TestbedError } from '../../../testbed/errors.ts';
 const CUT_AFTER = 40;
 const sha512 = (data: Buffer) => createHash('sha512').update(data).digest('hex');
 
-/** Newcomers have neither binaries nor, perhaps, Go; what they get must be what was published, from wherever it can be had. */
+/**
+ * Newcomers have neither binaries nor, perhaps, Go; what they get must be what was published, from wherever
+ * it can be had.
+ */
 describe('preparing the testbed', () => {
   const temp = useTempDir();
   let directory: string;
@@ -377,7 +380,8 @@ describe('preparing the testbed', () => {
     }).timeout(30_000);
   });
 
-  // What lay in the cache was run, whatever had become of it: half of a program after a power cut, or another one.
+  // What lay in the cache was run, whatever had become of it: half of a program after a power cut, or another
+  // one.
   for (const [what, change] of [
     ['half of it', (content: Buffer) => content.subarray(0, 4)],
     ['something else of the same length', (content: Buffer) => Buffer.from(content.map((byte) => byte ^ 1))],

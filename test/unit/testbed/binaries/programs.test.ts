@@ -40,7 +40,8 @@ describe('the list of programs', () => {
     expect(unlisted).to.deep.equal([]);
   });
 
-  // A path went past the list, and past the PATH that is made of it: /usr/bin/openssl is on this machine and not on the next.
+  // A path went past the list, and past the PATH that is made of it: /usr/bin/openssl is on this machine and
+  // not on the next.
   it('has no way round it by a path', () => {
     const known = new Set(['test/testbed/netns.ts', 'test/testbed/binaries/places.ts']);
     const paths = matches(MACHINE, tests).filter(([file]) => !known.has(file));

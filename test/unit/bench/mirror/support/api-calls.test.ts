@@ -9,7 +9,10 @@ import {
 const request = (verb: string, resource: string, count: number, subresource = '', code = 200) =>
   `apiserver_request_total{code="${code}",component="apiserver",dry_run="",group="",resource="${resource}",scope="resource",subresource="${subresource}",verb="${verb}",version="v1"} ${count}`;
 
-/** A benchmark that miscounts writes would let a controller that rewrites everything pass for one that writes nothing. */
+/**
+ * A benchmark that miscounts writes would let a controller that rewrites everything pass for one that writes
+ * nothing.
+ */
 describe('writes counted by an API server', () => {
   const before = parseCalls([request('POST', 'services', 5)].join('\n'));
 

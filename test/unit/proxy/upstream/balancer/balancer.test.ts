@@ -87,7 +87,8 @@ describe('balancer', () => {
     expect(pick(made)).to.equal(bad);
   });
 
-  // With 50 requests in hand when an endpoint breaks, seven eject it; the other 43 said the same moment's truth six times more, and a second became a minute.
+  // With 50 requests in hand when an endpoint breaks, seven eject it; the other 43 said the same moment's
+  // truth six times more, and a second became a minute.
   it('counts what was under way when an endpoint was ejected no second time, for or against it', () => {
     const { made, clock } = balancer('a', 'b');
     const bad = pick(made);

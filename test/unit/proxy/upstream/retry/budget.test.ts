@@ -27,7 +27,8 @@ describe('retry budget', () => {
     expect(budget.withdraw()).to.equal(true);
   });
 
-  // A service that fails gets its load, and no more than the share on top, whatever the order in which things come.
+  // A service that fails gets its load, and no more than the share on top, whatever the order in which things
+  // come.
   it('never bears more than its share and its minimum, over any time', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -24,7 +24,8 @@ function policyOf(conditions: readonly object[]): RequestPolicy {
 const wayOf = (policy: RequestPolicy, path: string) =>
   policy.wayOf({ method: 'GET', path } as Parameters<RequestPolicy['wayOf']>[0]);
 
-// The expressions of a ServiceProfile are its owner's, and each is linear in the path; but 256 of them, each as hard as can be, took 2.6 s of the gateway for one request.
+// The expressions of a ServiceProfile are its owner's, and each is linear in the path; but 256 of them, each
+// as hard as can be, took 2.6 s of the gateway for one request.
 describe('routes whose expressions are as hard as can be', () => {
   it('cost a request no more than others notice', () => {
     const policy = policyOf(Array.from({ length: 256 }, () => ({ pathRegex: HARD })));

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { MAX_UNSEEN, ReplayBody, ReplayRoom } from '../../../../../src/proxy/upstream/retry/replay-body.ts';
 
-// A body that came byte by byte cost 170 times its length to keep, and the room counted its bytes: 32 MiB were 5 GB.
+// A body that came byte by byte cost 170 times its length to keep, and the room counted its bytes: 32 MiB
+// were 5 GB.
 describe('what is kept of a body', () => {
   const bytes = Buffer.from(Array.from({ length: MAX_UNSEEN + 1 }, (_, at) => at % 251));
 

@@ -283,7 +283,8 @@ describe('tries of a request', () => {
     expect(second.left, 'after a second').to.equal('client');
   });
 
-  // What came of a body in the wait after a refusal went to the try that had been refused, and the next try got a body without it.
+  // What came of a body in the wait after a refusal went to the try that had been refused, and the next try
+  // got a body without it.
   it('send a whole body again, of which some came while they waited to', async () => {
     const wait = Promise.withResolvers<void>();
     again = wait.promise;
