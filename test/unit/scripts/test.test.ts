@@ -75,7 +75,8 @@ describe('scripts/test.ts', () => {
       expect(lastLine).to.equal('3 passed, 0 failed');
       expect(status).to.equal(0);
       // Whichever ends first.
-      for (const shard of [1, 2]) expect(output).to.match(new RegExp(`unit ${shard} of 2: ended after \\d+ s`));
+      for (const shard of [1, 2])
+        expect(output).to.match(new RegExp(`unit ${shard} of 2: ended after \\d+ s`));
     });
 
     it('says what a suite of a file said in one piece, and failures whole and last', () => {

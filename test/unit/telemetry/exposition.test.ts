@@ -71,7 +71,8 @@ describe('a scrape of 1,000 services with 3 statuses each', () => {
     const all = lines(countersExposition(snapshot, 'inbound', LISTEN).text);
     expect(bestOf(10, () => counters.snapshot())).to.be.below(MAX_SLICE_MS);
     expect((bestOf(10, write) / all) * MAX_LINES).to.be.below(MAX_SLICE_MS);
-    // Twenty times all lines: little of this thread's time, and much by the clock where others have the processor.
+    // Twenty times all lines: little of this thread's time, and much by the clock where others have the
+    // processor.
   }).timeout(60_000);
 
   const request = (acceptEncoding: string): AdminRequest => ({
