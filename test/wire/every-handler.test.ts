@@ -220,6 +220,10 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
       return came === bytes;
     }
 
+    /** Time for what a story has thrown in to be met; which handlers have to be met is asked at the end. */
+    const heard = (fired: () => boolean) =>
+      eventually('it is heard of', fired, { timeoutMs: LEFT_MS }).catch(() => undefined);
+
     async function leave(kind: 'http1' | 'http2' | 'raw', fired: () => boolean): Promise<void> {
       if (kind === 'http2') {
         const stream = (await client.session('two')).request({ ':method': 'POST', ':path': '/echo' });
@@ -240,11 +244,8 @@ for (const way of ['a gateway', 'an egress and a gateway'] as const)
         await Promise.race([once(socket, 'data'), once(socket, 'close')]).catch(() => undefined);
         socket.destroy();
       }
-      await eventually('it is heard of', fired, { timeoutMs: LEFT_MS }).catch(() => undefined);
+      await heard(fired);
     }
-
-    const heard = (fired: () => boolean) =>
-      eventually('it is heard of', fired, { timeoutMs: LEFT_MS }).catch(() => undefined);
 
     /** Signs in, and has the target do something to the connection that is the client's own now. */
     async function signIn(then: (own: net.Socket) => void, fired: () => boolean): Promise<void> {

@@ -26,15 +26,6 @@ export function parseKey(key: string): RemoteKey {
   return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }
 
-/** `namespace/name` of an object. */
-export function keyOfObject({
-  metadata,
-}: {
-  metadata?: { namespace?: string | undefined; name?: string | undefined };
-}): string {
-  return `${metadata?.namespace ?? ''}/${metadata?.name ?? ''}`;
-}
-
 /**
  * Name of the mirror of `service` for a cluster: `<svc>-<cluster>`. May be longer than a Service name can be.
  */

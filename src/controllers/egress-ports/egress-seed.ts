@@ -1,3 +1,4 @@
+import { keyOf } from '../../kube/objects/resource.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { egressPortsOf, isRelayed, ownGatewayOf } from '../../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
@@ -12,13 +13,7 @@ import {
 } from '../../api/mirror/federated-members.ts';
 import { isOlder, parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { distanceFromHome } from './port-choice.ts';
-import {
-  fullyQualifiedName,
-  hostOriginOf,
-  keyOfObject,
-  originOf,
-  parseKey,
-} from '../../api/mirror/mirror-names.ts';
+import { fullyQualifiedName, hostOriginOf, originOf, parseKey } from '../../api/mirror/mirror-names.ts';
 
 /**
  * Ports further from where the controller would have looked first than this were not chosen by it: at half of
@@ -124,7 +119,7 @@ function claimedPorts(
   partial: Omit<EgressClaim, 'mirror' | 'port'>,
   range: PortRange,
 ): Claimed[] {
-  const mirror = keyOfObject(service);
+  const mirror = keyOf(service);
   return (service.spec?.ports ?? []).flatMap(({ port: servicePort }) => {
     const port = recorded[servicePort];
     if (port === undefined) return [];

@@ -1,3 +1,4 @@
+import { keyOf } from '../../kube/objects/resource.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import {
   clusterOfEntry,
@@ -20,13 +21,7 @@ import { apply } from '../reconcile/mirror-apply.ts';
 import { leave } from '../federated/federated-plan.ts';
 import { MEMBER_INDEX, OWNER_INDEX } from '../reconcile/local-indexes.ts';
 import type { LocalView } from '../reconcile/local-view.ts';
-import {
-  hostOriginOf,
-  keyOfObject,
-  type MirrorOwner,
-  originOf,
-  parseKey,
-} from '../../api/mirror/mirror-names.ts';
+import { hostOriginOf, type MirrorOwner, originOf, parseKey } from '../../api/mirror/mirror-names.ts';
 import { removePart } from '../mirror/mirror-plan.ts';
 import { isLeaving, type Step } from '../reconcile/steps.ts';
 
@@ -93,7 +88,7 @@ export function leftoversOf(view: LocalView, owner: MirrorOwner): string[] {
     // What somebody's finalizer holds goes when that is gone.
     return now !== undefined && !isLeaving(now);
   });
-  return present.map(keyOfObject);
+  return present.map(keyOf);
 }
 
 /**

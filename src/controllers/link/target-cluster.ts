@@ -1,3 +1,4 @@
+import { keyOf } from '../../kube/objects/resource.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import type { Timer } from '../../base/clock.ts';
 import type { ExportView } from '../../exports/export-view.ts';
@@ -26,7 +27,6 @@ import type { TargetDependencies } from '../settings/target-dependencies.ts';
 import { LinkEvents } from './link-events.ts';
 import { isAnnotated, isExported } from '../mirror/selected-exports.ts';
 import { serviceMirrors } from '../mirror/service-mirrors.ts';
-import { keyOfObject } from '../../api/mirror/mirror-names.ts';
 import { linkFacts, type TargetSettings } from '../settings/target-settings.ts';
 import { openViews, reachabilityClient } from './target-views.ts';
 import { PRIORITY, type Outcome } from '../reconcile/reconciler.ts';
@@ -391,7 +391,7 @@ export class TargetCluster {
 }
 
 function claimsOf(service: V1Service, link: Link): string[] {
-  const key = keyOfObject(service);
+  const key = keyOf(service);
   const mirror = isExported(service, link) ? [key] : [];
   return link.federatedServiceSelector.matches(service.metadata?.labels)
     ? [...mirror, memberClaim(key)]

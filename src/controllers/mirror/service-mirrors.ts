@@ -1,9 +1,9 @@
+import { keyOf } from '../../kube/objects/resource.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { RecordedGateway } from '../../api/egress/egress-record.ts';
 import type { Link } from '../../api/link/link-schema.ts';
 import {
   hostOriginOf,
-  keyOfObject,
   mirrorName,
   originOf,
   parseKey,
@@ -129,7 +129,7 @@ class ServiceMirrors implements ImportStrategy<MirrorFacts, Verdict> {
         else touched(key);
       }),
       view.stores.endpoints.subscribe('mirrors: Endpoints', ({ object }) => {
-        if (!view.isEcho('endpoints', object)) partChanged(keyOfObject(object));
+        if (!view.isEcho('endpoints', object)) partChanged(keyOf(object));
       }),
       view.stores.endpointSlices.subscribe('mirrors: EndpointSlices', (change) => {
         if (view.isEcho('endpointSlices', change.object)) return;

@@ -65,6 +65,21 @@ class Bundle {
   }
 }
 
+/** What users see of a bundle, and of what fills it. */
+function anchorsOf(bundle: Bundle, source: { close(): Promise<void> }): TrustAnchors {
+  return {
+    current: () => bundle.current,
+    get problem() {
+      return bundle.problem;
+    },
+    subscribe: (listener) => bundle.subscribe(listener),
+    close: async () => {
+      bundle.close();
+      await source.close();
+    },
+  };
+}
+
 /** A bundle in a file, such as a mounted ConfigMap's; watched. */
 export async function openAnchorsFile(file: string, clock: Clock): Promise<TrustAnchors> {
   const bundle = new Bundle();
@@ -79,17 +94,7 @@ export async function openAnchorsFile(file: string, clock: Clock): Promise<Trust
   });
   const [first] = files.current;
   if (first !== undefined) bundle.set(() => presentFile(first));
-  return {
-    current: () => bundle.current,
-    get problem() {
-      return bundle.problem;
-    },
-    subscribe: (listener) => bundle.subscribe(listener),
-    close: async () => {
-      bundle.close();
-      await files.close();
-    },
-  };
+  return anchorsOf(bundle, files);
 }
 
 /**
@@ -124,17 +129,7 @@ export interface AnchorsConfigMapOptions {
 export function openAnchorsConfigMap(options: AnchorsConfigMapOptions): TrustAnchors {
   const bundle = new Bundle();
   const following = followConfigMap(options, (read) => bundle.set(() => bundleOf(read(), options.ref)));
-  return {
-    current: () => bundle.current,
-    get problem() {
-      return bundle.problem;
-    },
-    subscribe: (listener) => bundle.subscribe(listener),
-    close: async () => {
-      bundle.close();
-      await following.close();
-    },
-  };
+  return anchorsOf(bundle, following);
 }
 
 /**
