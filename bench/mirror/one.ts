@@ -1,4 +1,4 @@
-import { endpointSlices, keyOf, services } from '../../src/kube/objects/resource.ts';
+import { endpointSlices, keyOf, services } from '../../src/api/kubernetes/resource.ts';
 import { clientOf } from '../../test/support/cluster-objects.ts';
 import type { Stage } from './stage.ts';
 import { EXPORTED, mirrorPairs } from './support/objects.ts';

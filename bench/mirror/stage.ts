@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { isAlreadyExists, type KubeClient } from '../../src/kube/client/kube-client.ts';
-import { endpointSlices, namespaces, secrets, services } from '../../src/kube/objects/resource.ts';
+import { endpointSlices, namespaces, secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { links } from '../../src/api/link/link-schema.ts';
 import { clientOf } from '../../test/support/cluster-objects.ts';
 import { eventually } from '../../test/support/eventually.ts';

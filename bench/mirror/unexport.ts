@@ -1,5 +1,5 @@
 import { EXPORTED_LABEL } from '../../src/api/names.ts';
-import { services } from '../../src/kube/objects/resource.ts';
+import { services } from '../../src/api/kubernetes/resource.ts';
 import { clientOf } from '../../test/support/cluster-objects.ts';
 import type { Stage } from './stage.ts';
 import { EXPORTED } from './support/objects.ts';

@@ -61,7 +61,7 @@ function layersText(): string {
   return [
     `Imports point down only: ${order(layers)}.`,
     ...within,
-    `Against that only: ${against}.`,
+    ...(against === '' ? [] : [`Against that only: ${against}.`]),
     `Of what is around them nothing: ${apart.map(code).join(', ')}.`,
   ]
     .map((line) => `- ${line}`)

@@ -3,7 +3,7 @@ import type { V1PolicyRule, V1RoleBinding } from '@kubernetes/client-node';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import type { KubeObject } from '../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../src/api/kubernetes/resource.ts';
 
 const ROOT = path.join(import.meta.dirname, '../..');
 

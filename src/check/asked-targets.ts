@@ -1,7 +1,7 @@
 import { systemClock, sleep } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
-import { secrets } from '../kube/objects/resource.ts';
+import { secrets } from '../api/kubernetes/resource.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { accessFromSecret } from '../linking/credentials.ts';
 import { type LinkObject, readableNamespaces } from '../api/link/link-schema.ts';

@@ -20,7 +20,7 @@ import {
   type Resource,
   secrets,
   services,
-} from '../kube/objects/resource.ts';
+} from '../api/kubernetes/resource.ts';
 import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
 
 /** What controllers say of requests they have just sent. */

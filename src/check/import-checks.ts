@@ -3,7 +3,7 @@ import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { describeError } from '../api/errors/linkspan-error.ts';
 import { memberName } from '../api/mirror/federated-members.ts';
 import { DEFAULT_NAMESPACE, IMPORT_GATEWAYS, IMPORT_NAMESPACES } from '../api/names.ts';
-import { keyOf } from '../kube/objects/resource.ts';
+import { keyOf } from '../api/kubernetes/resource.ts';
 import { decideGateway, readNamedGateways } from '../linking/export-gateways.ts';
 import { parseImportPolicy } from '../api/link/import-policy.ts';
 import { parseLink, type LinkObject } from '../api/link/link-schema.ts';

@@ -19,7 +19,7 @@ import {
   roleBindings,
   roles,
   serviceAccounts,
-} from '../kube/objects/resource.ts';
+} from '../api/kubernetes/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../linking/account-rights.ts';
 import type { LinkReport } from '../controllers/explain.ts';

@@ -3,7 +3,7 @@ import { type LinkObject, namesGateway } from '../api/link/link-schema.ts';
 import { egressPortsOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
-import { keyOf } from '../kube/objects/resource.ts';
+import { keyOf } from '../api/kubernetes/resource.ts';
 import { type Check, type Finding, skipped, unless } from './check.ts';
 import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 

@@ -3,7 +3,7 @@ import { EXTENSION_LABEL, isOfExtension } from '../api/names.ts';
 import { LINK_CRD, links } from '../api/link/link-schema.ts';
 import type { ErrorCode } from '../api/errors/error-catalogue.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
-import { namespaces } from '../kube/objects/resource.ts';
+import { namespaces } from '../api/kubernetes/resource.ts';
 import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { clockSkew } from './clock-skew.ts';

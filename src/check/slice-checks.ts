@@ -1,5 +1,5 @@
 import type { V1Deployment, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { endpointSlices, keyOf, services } from '../kube/objects/resource.ts';
+import { endpointSlices, keyOf, services } from '../api/kubernetes/resource.ts';
 import { MANAGER } from '../api/names.ts';
 import { SERVICE_NAME_LABEL } from '../exports/endpoint-slices.ts';
 import { DEFAULT_EXPORT_SELECTORS } from '../discovery/kube-targets.ts';

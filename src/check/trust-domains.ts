@@ -13,7 +13,7 @@ import { type Certificate, oneLine, parseCertificates } from '../identity/x509/c
 import { nameConstraintsOf, permits } from '../identity/x509/name-constraints.ts';
 import { isBelowDomain, trustDomainOf } from '../identity/names/trust-domain.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
-import { services } from '../kube/objects/resource.ts';
+import { services } from '../api/kubernetes/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
 import { type Check, type Finding, passed, skipped } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';

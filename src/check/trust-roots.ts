@@ -1,7 +1,7 @@
 import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { parseCertificates } from '../identity/x509/certificate.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
-import { configMaps } from '../kube/objects/resource.ts';
+import { configMaps } from '../api/kubernetes/resource.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { boundIn } from './trust-domains.ts';
 

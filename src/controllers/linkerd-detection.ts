@@ -1,6 +1,6 @@
 import { DEFAULT_LINKERD_NAMESPACE } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
-import { configMaps } from '../kube/objects/resource.ts';
+import { configMaps } from '../api/kubernetes/resource.ts';
 
 /**
  * Whether Linkerd's control plane is installed: its ConfigMap `linkerd-config` is there. Decides

@@ -23,7 +23,7 @@ import {
   leases,
   namespaces,
   services,
-} from '../kube/objects/resource.ts';
+} from '../api/kubernetes/resource.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
 import { WorkQueue } from '../kube/queue/work-queue.ts';
@@ -31,7 +31,7 @@ import { WorkerPool } from '../kube/queue/worker-pool.ts';
 import { TotalBudget } from '../kube/budget/total-budget.ts';
 import { ageOf, olderRival, sharingCluster } from './link/rivals.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
-import type { Selector } from '../kube/objects/label-selector.ts';
+import type { Selector } from '../api/kubernetes/label-selector.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { CredentialsWatch } from './link/credentials-watch.ts';

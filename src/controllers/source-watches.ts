@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import type { IndexedStore } from '../kube/informer/store.ts';
-import type { KubeObject, Resource } from '../kube/objects/resource.ts';
+import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 

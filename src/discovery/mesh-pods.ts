@@ -8,7 +8,7 @@ import type { MeshEndpoint } from '../exports/target-endpoint.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import { newest } from '../kube/objects/resource-version.ts';
-import { pods } from '../kube/objects/resource.ts';
+import { pods } from '../api/kubernetes/resource.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';

@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
 import { newest } from '../kube/objects/resource-version.ts';
-import { endpointSlices, services, type KubeObject } from '../kube/objects/resource.ts';
+import { endpointSlices, services, type KubeObject } from '../api/kubernetes/resource.ts';
 import { IndexedStore, type StoreChange } from '../kube/informer/store.ts';
 import { WorkQueue } from '../kube/queue/work-queue.ts';
 import type { PeerReading } from '../kube/budget/peer-reading.ts';

@@ -5,7 +5,7 @@ import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { BudgetShare } from '../kube/budget/peer-budget.ts';
 import { type PeerReading, reflectorLimits } from '../kube/budget/peer-reading.ts';
 import { Reflector } from '../kube/informer/reflector.ts';
-import { endpointSlices } from '../kube/objects/resource.ts';
+import { endpointSlices } from '../api/kubernetes/resource.ts';
 import { IndexedStore } from '../kube/informer/store.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';

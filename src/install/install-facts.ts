@@ -3,7 +3,7 @@ import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { HELM_RELEASE_NAME, OURS } from '../api/names.ts';
 import { isForbidden, type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
-import { deployments, namespaces, secrets } from '../kube/objects/resource.ts';
+import { deployments, namespaces, secrets } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { readLinkerd } from '../linking/link-gen.ts';
 import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';

@@ -1,7 +1,7 @@
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { OURS } from '../api/names.ts';
 import { titleOf } from '../manifests/manifests.ts';
-import type { KubeObject, Resource } from '../kube/objects/resource.ts';
+import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
-import type { KubeObject } from '../kube/objects/resource.ts';
+import type { KubeObject } from '../api/kubernetes/resource.ts';
 import { OLDEST_KUBERNETES } from './charts.ts';
 import { type InstallFacts, readInstallation, secretOf } from './install-facts.ts';
 import type { Helm } from './helm.ts';

@@ -3,7 +3,7 @@ import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { OURS } from '../api/names.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
-import { deployments, pods } from '../kube/objects/resource.ts';
+import { deployments, pods } from '../api/kubernetes/resource.ts';
 
 const POLL_MS = 1000;
 

@@ -1,6 +1,6 @@
 import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { parseManifests } from '../manifests/manifests.ts';
-import type { KubeObject } from '../kube/objects/resource.ts';
+import type { KubeObject } from '../api/kubernetes/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';
 import { POD_SECURITY } from './install-facts.ts';
 import { stringify } from 'yaml';

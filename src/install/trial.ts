@@ -4,7 +4,7 @@ import { CLI_MANAGER } from '../api/names.ts';
 import { applyAll } from '../manifests/apply.ts';
 import { isForbidden, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf, titleOf } from '../manifests/manifests.ts';
-import { type KubeObject, pods } from '../kube/objects/resource.ts';
+import { type KubeObject, pods } from '../api/kubernetes/resource.ts';
 import { type InstallRequest, prepare } from './prepare-install.ts';
 
 /**

@@ -3,7 +3,7 @@ import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { inOrder, isOurs, refOf, titleOf } from '../manifests/manifests.ts';
-import { configMaps, type KubeObject, namespaces } from '../kube/objects/resource.ts';
+import { configMaps, type KubeObject, namespaces } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { type LinkObject, links } from '../api/link/link-schema.ts';
 import { findInstalled, type Installed } from './leftovers.ts';

@@ -1,7 +1,7 @@
 import type { V1ResourceAttributes } from '@kubernetes/client-node';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
-import { keyOf } from '../kube/objects/resource.ts';
+import { keyOf } from '../api/kubernetes/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import type { AccountRef } from './token.ts';
 

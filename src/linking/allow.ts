@@ -7,7 +7,7 @@ import {
   keyOf,
   roleBindings,
   serviceAccounts,
-} from '../kube/objects/resource.ts';
+} from '../api/kubernetes/resource.ts';
 import type { AccountRef } from './token.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
-import { services } from '../kube/objects/resource.ts';
+import { services } from '../api/kubernetes/resource.ts';
 
 /**
  * What tells one cluster from another: the UID of its `default/kubernetes` Service, made with its etcd.

@@ -4,7 +4,7 @@ import { parseDocument } from 'yaml';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../api/names.ts';
 import { loadAccess, type ClusterAccess } from '../kube/client/access.ts';
-import { keyOf } from '../kube/objects/resource.ts';
+import { keyOf } from '../api/kubernetes/resource.ts';
 
 /** What helps a Secret of another type. */
 const TYPE_STAYS =

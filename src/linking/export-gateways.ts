@@ -6,7 +6,7 @@ import { plainName } from '../base/dns-name.ts';
 import { neverRemote } from '../base/ip-ranges.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { listPages } from '../kube/client/list-pages.ts';
-import { services } from '../kube/objects/resource.ts';
+import { services } from '../api/kubernetes/resource.ts';
 import { isHostName, type AllowedGateway } from '../api/link/import-policy.ts';
 import { gatewayFacts } from './link-gen.ts';
 import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';

@@ -3,7 +3,7 @@ import { readAnnotation } from '../api/annotations.ts';
 import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../api/names.ts';
 import { applyAll, type Applied } from '../manifests/apply.ts';
 import { type KubeClient, type KubeClientOptions, orUndefined } from '../kube/client/kube-client.ts';
-import { namespaces, secrets, type KubeObject } from '../kube/objects/resource.ts';
+import { namespaces, secrets, type KubeObject } from '../api/kubernetes/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import { credentialsName } from './link-manifests.ts';
 import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare-link.ts';

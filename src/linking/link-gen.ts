@@ -14,7 +14,7 @@ import {
 } from '../api/names.ts';
 import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
-import { configMaps, secrets, serviceAccounts, services } from '../kube/objects/resource.ts';
+import { configMaps, secrets, serviceAccounts, services } from '../api/kubernetes/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
 import { readableNamespaces } from '../api/link/link-schema.ts';

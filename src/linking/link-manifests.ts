@@ -13,7 +13,7 @@ import {
   READABLE_NAMESPACES,
   TOKEN_TTL,
 } from '../api/names.ts';
-import type { KubeObject } from '../kube/objects/resource.ts';
+import type { KubeObject } from '../api/kubernetes/resource.ts';
 import { writeGateways, type AllowedGateway } from '../api/link/import-policy.ts';
 import { links, parseLink, type LinkObject, type LinkSpec } from '../api/link/link-schema.ts';
 

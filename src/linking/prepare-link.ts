@@ -3,7 +3,7 @@ import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { isPodAccount, withBearer, type ClusterAccess } from '../kube/client/access.ts';
 import { trustDomainOf } from '../identity/names/trust-domain.ts';
 import { isForbidden, KubeClient, type KubeClientOptions } from '../kube/client/kube-client.ts';
-import type { KubeObject } from '../kube/objects/resource.ts';
+import type { KubeObject } from '../api/kubernetes/resource.ts';
 import { assertRights, neededRights } from './account-rights.ts';
 import { apiServerAddress } from './api-address.ts';
 import { gatewaysToAllow, readNamedGateways } from './export-gateways.ts';

@@ -1,7 +1,7 @@
 import type { V1PolicyRule } from '@kubernetes/client-node';
 import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
 import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL, READABLE_NAMESPACES } from '../api/names.ts';
-import type { KubeObject } from '../kube/objects/resource.ts';
+import type { KubeObject } from '../api/kubernetes/resource.ts';
 import type { AccountRef } from './token.ts';
 
 const READ = ['get', 'list', 'watch'];

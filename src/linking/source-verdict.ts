@@ -2,7 +2,7 @@ import type { V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CREATED_BY, CREDENTIALS_SECRET_TYPE, DESTINATION_CLUSTER_NAME_LABEL } from '../api/names.ts';
-import { keyOf } from '../kube/objects/resource.ts';
+import { keyOf } from '../api/kubernetes/resource.ts';
 import { type LinkObject, links as linkResource } from '../api/link/link-schema.ts';
 
 /** What a source cluster holds already, as far as a new Link cares. */

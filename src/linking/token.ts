@@ -1,6 +1,6 @@
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
-import { keyOf, serviceAccounts, type KubeObject } from '../kube/objects/resource.ts';
+import { keyOf, serviceAccounts, type KubeObject } from '../api/kubernetes/resource.ts';
 
 /**
  * Shortest life of a token that API servers grant (`expirationSeconds` of a TokenRequest must not be below

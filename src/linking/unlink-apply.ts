@@ -2,7 +2,7 @@ import { sleep, type Clock } from '../base/clock.ts';
 import { MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
-import { services, type KubeObject } from '../kube/objects/resource.ts';
+import { services, type KubeObject } from '../api/kubernetes/resource.ts';
 import {
   remainders,
   remainderText,

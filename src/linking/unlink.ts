@@ -20,7 +20,7 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../kube/objects/resource.ts';
+} from '../api/kubernetes/resource.ts';
 import { listLinks } from './join.ts';
 import { credentialsName } from './link-manifests.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';

@@ -1,7 +1,7 @@
 import { sleep, type Clock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
-import { keyOf } from '../kube/objects/resource.ts';
+import { keyOf } from '../api/kubernetes/resource.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { LINK_CONDITIONS, type Condition } from '../api/link/link-status.ts';
 

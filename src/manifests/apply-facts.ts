@@ -4,7 +4,7 @@ import { inParallel } from '../base/in-parallel.ts';
 import { MAX_CONNECTIONS } from '../kube/client/agents.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf } from './manifests.ts';
-import type { KubeObject, Resource } from '../kube/objects/resource.ts';
+import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 

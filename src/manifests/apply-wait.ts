@@ -5,7 +5,7 @@ import { MAX_CONNECTIONS } from '../kube/client/agents.ts';
 import type { Candidate } from './apply-facts.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { refOf, titleOf } from './manifests.ts';
-import type { KubeObject, Resource } from '../kube/objects/resource.ts';
+import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 
 /** Time between two looks, milliseconds. */

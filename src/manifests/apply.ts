@@ -7,7 +7,7 @@ import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/c
 import { awaitGone, awaitServed } from './apply-wait.ts';
 import { adoptedFields, isWithInstallers } from './managed-fields.ts';
 import { inOrder, isOurs, refOf, titleOf } from './manifests.ts';
-import type { KubeObject } from '../kube/objects/resource.ts';
+import type { KubeObject } from '../api/kubernetes/resource.ts';
 
 export interface ApplyOptions {
   /** Owner of the fields that are written (server-side apply). */

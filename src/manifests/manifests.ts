@@ -7,7 +7,7 @@ import {
   PART_OF_LABEL,
 } from '../api/names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { keyOf, type KubeObject, type ObjectRef, type Resource } from '../kube/objects/resource.ts';
+import { keyOf, type KubeObject, type ObjectRef, type Resource } from '../api/kubernetes/resource.ts';
 
 /**
  * The objects in a text of YAML or JSON documents; Lists are taken apart, empty documents left out.

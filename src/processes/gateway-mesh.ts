@@ -3,7 +3,7 @@ import type { MeshSettings } from '../discovery/mesh-pods.ts';
 import { meshNameOf } from '../identity/names/trust-domain.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
-import { nodes } from '../kube/objects/resource.ts';
+import { nodes } from '../api/kubernetes/resource.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';

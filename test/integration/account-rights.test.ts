@@ -3,7 +3,7 @@ import { type Right, rightsOf } from '../../scripts/generated/rights.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { deniedRights } from '../../src/kube/client/access-review.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
-import type { KubeObject, Resource } from '../../src/kube/objects/resource.ts';
+import type { KubeObject, Resource } from '../../src/api/kubernetes/resource.ts';
 import { clientAs } from '../support/account-client.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { chartAccounts, MULTICLUSTER, objectsOf, RENDERS, renderChart } from '../support/chart.ts';

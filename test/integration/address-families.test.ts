@@ -7,7 +7,7 @@ import {
   findCondition,
   findService,
 } from '../support/cluster-objects.ts';
-import { services } from '../../src/kube/objects/resource.ts';
+import { services } from '../../src/api/kubernetes/resource.ts';
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';

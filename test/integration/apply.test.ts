@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { applyAll, deleteAll, type ApplyOptions } from '../../src/manifests/apply.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
-import { configMaps, namespaces, services, type KubeObject } from '../../src/kube/objects/resource.ts';
+import { configMaps, namespaces, services, type KubeObject } from '../../src/api/kubernetes/resource.ts';
 import { parseManifests } from '../../src/manifests/manifests.ts';
 import { change, clientOf, find } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { events, services } from '../../src/kube/objects/resource.ts';
+import { events, services } from '../../src/api/kubernetes/resource.ts';
 import { TARGET_BUDGETS } from '../../src/controllers/settings/target-budgets.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, ensureNamespace, findCondition, findService, remove } from '../support/cluster-objects.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { secrets, services } from '../../src/kube/objects/resource.ts';
+import { secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {

@@ -17,7 +17,7 @@ import {
   roles,
   secrets,
   services,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import { links } from '../../src/api/link/link-schema.ts';
 import { captureLog } from '../support/captured-log.ts';
 import {

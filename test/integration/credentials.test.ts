@@ -16,7 +16,7 @@ import {
   secrets,
   services,
   serviceAccounts,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import { accessFromSecret } from '../../src/linking/credentials.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
 import { requestToken, tokenFacts } from '../../src/linking/token.ts';

@@ -7,7 +7,7 @@ import { createAnchor, createIssuer } from '../../src/identity/authority/issue.t
 import { pem } from '../../src/identity/x509/keys.ts';
 import { writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
-import { certificateSigningRequests, secrets } from '../../src/kube/objects/resource.ts';
+import { certificateSigningRequests, secrets } from '../../src/api/kubernetes/resource.ts';
 import { remoteAccessManifests } from '../../src/linking/remote-access.ts';
 import { requestToken } from '../../src/linking/token.ts';
 import { change, clientOf, ensureNamespace } from '../support/cluster-objects.ts';

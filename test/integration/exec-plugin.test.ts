@@ -5,7 +5,7 @@ import { parse, stringify } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
-import { namespaces } from '../../src/kube/objects/resource.ts';
+import { namespaces } from '../../src/api/kubernetes/resource.ts';
 import { useTempDir } from '../support/temp-dir.ts';
 import { sharedClusters } from '../testbed/shared.ts';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { namespaces, services } from '../../src/kube/objects/resource.ts';
+import { namespaces, services } from '../../src/api/kubernetes/resource.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {
   change,

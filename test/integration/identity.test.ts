@@ -18,7 +18,7 @@ import { Signer } from '../../src/identity/signer/signer.ts';
 import { openAnchorsConfigMap } from '../../src/identity/sources/trust-anchors.ts';
 import { TrustPublisher } from '../../src/identity/signer/trust-publisher.ts';
 import type { KubeClient } from '../../src/kube/client/kube-client.ts';
-import { certificateSigningRequests, configMaps } from '../../src/kube/objects/resource.ts';
+import { certificateSigningRequests, configMaps } from '../../src/api/kubernetes/resource.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientOf, find } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';

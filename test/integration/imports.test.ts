@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { secrets, services } from '../../src/kube/objects/resource.ts';
+import { secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { links as linkKind } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { refusedImports, unknownRanges } from '../../src/check/import-checks.ts';

@@ -11,7 +11,7 @@ import {
   secrets,
   serviceAccounts,
   services,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import { parseManifests, titleOf } from '../../src/manifests/manifests.ts';
 import { storedValues, valueAt } from '../../src/install/values.ts';
 import { change, find, remove } from '../support/cluster-objects.ts';

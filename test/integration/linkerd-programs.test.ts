@@ -7,7 +7,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseManifests } from '../../src/manifests/manifests.ts';
-import { endpoints, services } from '../../src/kube/objects/resource.ts';
+import { endpoints, services } from '../../src/api/kubernetes/resource.ts';
 import { links } from '../../src/api/link/link-schema.ts';
 import { createAnchor, createIssuer, type Authority } from '../../src/identity/authority/issue.ts';
 import { closedIn } from '../support/closed-in.ts';

@@ -1,6 +1,6 @@
 import type { V1Endpoints, V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { endpoints, leases, services } from '../../src/kube/objects/resource.ts';
+import { endpoints, leases, services } from '../../src/api/kubernetes/resource.ts';
 import { links as linkResource } from '../../src/api/link/link-schema.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import {

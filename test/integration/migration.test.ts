@@ -11,7 +11,7 @@ import {
 import { eventually } from '../support/eventually.ts';
 import { exportService, ownSelectors } from '../support/exports.ts';
 import { apply, installCrd, linkObjects, startController } from '../support/linked-clusters.ts';
-import { services } from '../../src/kube/objects/resource.ts';
+import { services } from '../../src/api/kubernetes/resource.ts';
 import type { Cluster } from '../testbed/cluster.ts';
 import { createNamespace, sharedClusters } from '../testbed/shared.ts';
 

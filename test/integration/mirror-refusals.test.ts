@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { endpointSlices, services } from '../../src/kube/objects/resource.ts';
+import { endpointSlices, services } from '../../src/api/kubernetes/resource.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { change, ensureNamespace, findAddresses, findService } from '../support/cluster-objects.ts';
 import { eventually } from '../support/eventually.ts';

@@ -7,7 +7,7 @@ import {
   type KubeObject,
   type Resource,
   services,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import type { MirrorController } from '../../src/controllers/mirror-controller.ts';
 import { clientOf, ensureNamespace, find, findService } from '../support/cluster-objects.ts';
 import { closedIn } from '../support/closed-in.ts';

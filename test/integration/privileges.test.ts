@@ -8,7 +8,7 @@ import { TOKEN_TTL } from '../../src/api/names.ts';
 import { createAnchor, createIssuer } from '../../src/identity/authority/issue.ts';
 import { writePemFiles } from '../../src/identity/authority/pem-files.ts';
 import { isForbidden, type KubeClient } from '../../src/kube/client/kube-client.ts';
-import { configMaps, roles, secrets } from '../../src/kube/objects/resource.ts';
+import { configMaps, roles, secrets } from '../../src/api/kubernetes/resource.ts';
 import { CredentialsRole } from '../../src/controllers/link/credentials-role.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { clientAs, kubeconfigAs } from '../support/account-client.ts';

@@ -6,7 +6,7 @@ import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../src/api/names.
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { openKubeTargets } from '../../src/discovery/kube-targets.ts';
 import { isForbidden, KubeClient } from '../../src/kube/client/kube-client.ts';
-import { endpointSlices, pods, secrets, services } from '../../src/kube/objects/resource.ts';
+import { endpointSlices, pods, secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { clientFor } from '../../src/kube/client/scoped-client.ts';
 import { clusterUid } from '../../src/linking/cluster-uid.ts';
 import { CredentialsRole } from '../../src/controllers/link/credentials-role.ts';

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { configMaps, deployments } from '../../src/kube/objects/resource.ts';
+import { configMaps, deployments } from '../../src/api/kubernetes/resource.ts';
 import { createAnchor } from '../../src/identity/authority/issue.ts';
 import { CHARTS, helm, MULTICLUSTER } from '../support/chart.ts';
 import { closedIn } from '../support/closed-in.ts';

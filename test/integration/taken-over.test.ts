@@ -15,7 +15,7 @@ import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../src/api/names.ts';
 import { type Authority, parseAuthority } from '../../src/identity/authority/issue.ts';
 import { loadAccess } from '../../src/kube/client/access.ts';
 import { KubeClient } from '../../src/kube/client/kube-client.ts';
-import { configMaps, deployments, secrets, services } from '../../src/kube/objects/resource.ts';
+import { configMaps, deployments, secrets, services } from '../../src/api/kubernetes/resource.ts';
 import { accountIn, forgedLeaf } from '../support/authorities.ts';
 import { MULTICLUSTER } from '../support/chart.ts';
 import { clientOf, ensureNamespace, find, findLink, findService } from '../support/cluster-objects.ts';

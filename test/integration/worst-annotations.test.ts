@@ -16,7 +16,7 @@ import {
   type Resource,
   secrets,
   services,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import { links as linkKind } from '../../src/api/link/link-schema.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { closedIn } from '../support/closed-in.ts';

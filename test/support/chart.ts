@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
-import type { KubeObject } from '../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../src/api/kubernetes/resource.ts';
 import { binaries } from '../testbed/binaries.ts';
 
 export const CHARTS = path.join(import.meta.dirname, '../../charts');

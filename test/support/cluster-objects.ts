@@ -9,7 +9,7 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import { links, type LinkObject } from '../../src/api/link/link-schema.ts';
 import type { Condition } from '../../src/api/link/link-status.ts';
 import type { Cluster } from '../testbed/cluster.ts';

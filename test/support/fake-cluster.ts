@@ -1,6 +1,6 @@
 import { statusError } from '../../src/kube/client/api-error.ts';
 import type { KubeClient } from '../../src/kube/client/kube-client.ts';
-import type { KubeObject, ObjectRef, Resource } from '../../src/kube/objects/resource.ts';
+import type { KubeObject, ObjectRef, Resource } from '../../src/api/kubernetes/resource.ts';
 
 interface WatchOptions {
   resourceVersion?: string;

@@ -1,7 +1,7 @@
 import type { V1Lease } from '@kubernetes/client-node';
 import { sleep, type Clock } from '../../src/base/clock.ts';
 import { statusError } from '../../src/kube/client/api-error.ts';
-import { keyOf, type KubeObject, type ObjectRef, type Resource } from '../../src/kube/objects/resource.ts';
+import { keyOf, type KubeObject, type ObjectRef, type Resource } from '../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../src/kube/informer/store.ts';
 
 type Verb = 'get' | 'create' | 'replace' | 'delete';

@@ -1,5 +1,5 @@
 import { KubeConfig, type V1Secret, type V1Service } from '@kubernetes/client-node';
-import type { KubeObject } from '../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../src/api/kubernetes/resource.ts';
 
 /**
  * How Linkerd reads what we write, by its own rules and words (linkerd2 edge-26.8.3:

@@ -10,7 +10,7 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../src/kube/informer/store.ts';
 import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';
 import { parseLink } from '../../src/api/link/link-schema.ts';

@@ -18,7 +18,7 @@ import {
   namespaces,
   type Resource,
   services,
-} from '../../src/kube/objects/resource.ts';
+} from '../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../src/kube/informer/store.ts';
 import { TotalBudget } from '../../src/kube/budget/total-budget.ts';
 import { WorkerPool } from '../../src/kube/queue/worker-pool.ts';

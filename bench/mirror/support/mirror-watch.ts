@@ -8,7 +8,7 @@ import {
   services,
   type KubeObject,
   type Resource,
-} from '../../../src/kube/objects/resource.ts';
+} from '../../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../../src/kube/informer/store.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 

@@ -5,7 +5,7 @@ import {
   type ObjectRef,
   pathOf,
   type Resource,
-} from '../../../src/kube/objects/resource.ts';
+} from '../../../src/api/kubernetes/resource.ts';
 import { PARALLEL } from './parallel.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { endpointSlices, services, type ObjectRef } from '../../../src/kube/objects/resource.ts';
+import { endpointSlices, services, type ObjectRef } from '../../../src/api/kubernetes/resource.ts';
 import type { Pair } from './objects.ts';
 import { mirrorPairs } from './objects.ts';
 import { inParallel, timed } from './parallel.ts';

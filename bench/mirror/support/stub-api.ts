@@ -10,8 +10,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import type { KubeObject } from '../../../src/kube/objects/resource.ts';
-import { parseSelector, parseSelectorText } from '../../../src/kube/objects/label-selector.ts';
+import type { KubeObject } from '../../../src/api/kubernetes/resource.ts';
+import { parseSelector, parseSelectorText } from '../../../src/api/kubernetes/label-selector.ts';
 import { EXPORTED, exportPairs } from './objects.ts';
 
 const VERSION = '1000';

@@ -12,9 +12,9 @@ import {
 } from '../names.ts';
 import { isDnsLabel, listItems } from '../../base/text.ts';
 import { neverRemote } from '../../base/ip-ranges.ts';
-import type { Resource } from '../../kube/objects/resource.ts';
+import type { Resource } from '../kubernetes/resource.ts';
 import { type ImportPolicy, isHost, isHostName, keyTest, parseImportPolicy } from './import-policy.ts';
-import { parseSelector, type Selector } from '../../kube/objects/label-selector.ts';
+import { parseSelector, type Selector } from '../kubernetes/label-selector.ts';
 import type { LinkStatus } from './link-status.ts';
 
 /**

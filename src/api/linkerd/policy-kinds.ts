@@ -1,5 +1,5 @@
 import type { V1LabelSelector } from '@kubernetes/client-node';
-import type { KubeObject } from '../../kube/objects/resource.ts';
+import type { KubeObject } from '../kubernetes/resource.ts';
 
 /** Linkerd's API group for who may speak to whom. */
 export const POLICY_GROUP = 'policy.linkerd.io';

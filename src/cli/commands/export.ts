@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
-import { services } from '../../kube/objects/resource.ts';
+import { services } from '../../api/kubernetes/resource.ts';
 import { exportVerdict } from '../../controllers/mirror/export-verdict.ts';
 import { clusterFlags, withClient, withClusterFlags } from '../flags/cluster-flags.ts';
 

@@ -12,7 +12,7 @@ import { renderCrds } from '../../install/render-chart.ts';
 import { type Applied, applyAll, deleteAll } from '../../manifests/apply.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { titleOf } from '../../manifests/manifests.ts';
-import type { KubeObject } from '../../kube/objects/resource.ts';
+import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import { withClient } from '../flags/cluster-flags.ts';
 import {
   installFlags,

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { EXTENSION_LABELS, EXTENSION_SELECTOR } from '../../api/names.ts';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
-import { namespaces } from '../../kube/objects/resource.ts';
+import { namespaces } from '../../api/kubernetes/resource.ts';
 import { clusterFlags, withClient, withClusterFlags } from '../flags/cluster-flags.ts';
 
 const schema = z.strictObject(clusterFlags);

@@ -4,7 +4,7 @@ import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { titleOf } from '../../manifests/manifests.ts';
-import { keyOf } from '../../kube/objects/resource.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
 import { applyLink, prepareLink, type Direction, type PreparedLink } from '../../linking/join.ts';
 import type { Cluster } from '../../linking/prepare-link.ts';
 import { waitUntilSynced } from '../../linking/wait-synced.ts';

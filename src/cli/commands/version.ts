@@ -6,7 +6,7 @@ import { parseFlags } from '../../base/config.ts';
 import { codeOf, messageOf } from '../../api/errors/linkspan-error.ts';
 import { readVersion } from '../../base/version.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { customResourceDefinitions, deployments } from '../../kube/objects/resource.ts';
+import { customResourceDefinitions, deployments } from '../../api/kubernetes/resource.ts';
 import {
   clusterFlags,
   timeoutFlag,

@@ -8,7 +8,7 @@ import { isDnsLabel, listItems } from '../../base/text.ts';
 import { loadAccess, type ClusterAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
 import { createLogger } from '../../telemetry/log.ts';
-import { parseSelector, parseSelectorText, type Selector } from '../../kube/objects/label-selector.ts';
+import { parseSelector, parseSelectorText, type Selector } from '../../api/kubernetes/label-selector.ts';
 
 /** A duration such as `30s`; milliseconds. */
 export const durationFlag = z.string().transform((text, context) => {

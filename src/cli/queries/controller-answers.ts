@@ -6,7 +6,7 @@ import { listItems } from '../../base/text.ts';
 import type { LinkReport } from '../../controllers/explain.ts';
 import { anonymousAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
-import { leases } from '../../kube/objects/resource.ts';
+import { leases } from '../../api/kubernetes/resource.ts';
 
 /** Where the controller's admin port listens in its pods (the default of `--admin`). */
 const ADMIN_PORT = 9999;

@@ -1,7 +1,7 @@
 import { clusterOf, MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
 import type { LinkReport } from '../../controllers/explain.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { services } from '../../kube/objects/resource.ts';
+import { services } from '../../api/kubernetes/resource.ts';
 
 /** One gateway, with the keys of `linkerd multicluster gateways -o json`. */
 export interface GatewayRow {

@@ -8,7 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { type ImportRefusal, refusalsOf } from '../../check/import-checks.ts';
 import type { LinkReport } from '../../controllers/explain.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
-import { leases } from '../../kube/objects/resource.ts';
+import { leases } from '../../api/kubernetes/resource.ts';
 import { askControllers, type ControllerFlags, mergeReports } from './controller-answers.ts';
 
 /** One Link, for programs. */

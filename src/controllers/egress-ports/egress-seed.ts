@@ -1,4 +1,4 @@
-import { keyOf } from '../../kube/objects/resource.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { egressPortsOf, isRelayed, ownGatewayOf } from '../../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';

@@ -19,7 +19,7 @@ import {
 import { PART_OF, PART_OF_LABEL } from '../../api/names.ts';
 import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
-import { configMaps } from '../../kube/objects/resource.ts';
+import { configMaps } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Logger } from '../../telemetry/log.ts';

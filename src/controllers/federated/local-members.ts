@@ -5,7 +5,7 @@ import { ExportView } from '../../exports/export-view.ts';
 import { LeaderElector } from '../../kube/leader-election/leader-election.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { LinkObject } from '../../api/link/link-schema.ts';
-import { unionOf, type Selector } from '../../kube/objects/label-selector.ts';
+import { unionOf, type Selector } from '../../api/kubernetes/label-selector.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { DropGuard } from '../removals/drop-guard.ts';
 import type { TargetDependencies } from '../settings/target-dependencies.ts';

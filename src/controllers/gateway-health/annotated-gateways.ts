@@ -7,7 +7,7 @@ import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { BudgetShare } from '../../kube/budget/peer-budget.ts';
 import { type PeerReading, reflectorLimits } from '../../kube/budget/peer-reading.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { services } from '../../kube/objects/resource.ts';
+import { services } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import { decideGateway, MAX_NAMED } from '../../linking/export-gateways.ts';
 import { gatewayFacts } from '../../linking/link-gen.ts';

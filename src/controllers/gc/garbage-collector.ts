@@ -1,4 +1,4 @@
-import { keyOf } from '../../kube/objects/resource.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import {
   clusterOfEntry,

@@ -13,7 +13,7 @@ import {
   type KubeObject,
   type Resource,
   type ServiceCidr,
-} from '../../kube/objects/resource.ts';
+} from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { OWN_RANGES, type OwnRange, type OwnRanges } from './remote-addresses.ts';

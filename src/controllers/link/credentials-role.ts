@@ -8,7 +8,7 @@ import { CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { keyOf, roles, secrets, type KubeObject } from '../../kube/objects/resource.ts';
+import { keyOf, roles, secrets, type KubeObject } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Health } from '../../telemetry/admin.ts';

@@ -3,7 +3,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
-import { keyOf, secrets } from '../../kube/objects/resource.ts';
+import { keyOf, secrets } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 

@@ -1,7 +1,7 @@
 import { ON_NOTHING, READABLE_NAMESPACES } from '../../api/names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
-import { parseSelector } from '../../kube/objects/label-selector.ts';
+import { parseSelector } from '../../api/kubernetes/label-selector.ts';
 
 /**
  * As much of a Link as is needed to know whether its gateway is dead, where it cannot be used as it is: the

@@ -1,4 +1,4 @@
-import { keyOf } from '../../kube/objects/resource.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import type { Timer } from '../../base/clock.ts';
 import type { ExportView } from '../../exports/export-view.ts';

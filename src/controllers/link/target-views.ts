@@ -2,7 +2,7 @@ import { ExportView, type ExportViewOptions } from '../../exports/export-view.ts
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { KubeClient, type KubeClientOptions } from '../../kube/client/kube-client.ts';
 import type { Link } from '../../api/link/link-schema.ts';
-import { unionOf } from '../../kube/objects/label-selector.ts';
+import { unionOf } from '../../api/kubernetes/label-selector.ts';
 import { isAnnotated, isLabelled } from '../mirror/selected-exports.ts';
 
 /** What is watched of a target. */

@@ -6,7 +6,7 @@ import { parseDuration } from '../../base/duration.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { CREDENTIALS_SECRET_KEY, TOKEN_TTL } from '../../api/names.ts';
 import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
-import { keyOf, secrets } from '../../kube/objects/resource.ts';
+import { keyOf, secrets } from '../../api/kubernetes/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { accessFromSecret, kubeconfigWithToken } from '../../linking/credentials.ts';
 import { MIN_TOKEN_TTL_MS, requestToken, tokenFacts, type AccountRef } from '../../linking/token.ts';

@@ -1,4 +1,4 @@
-import { keyOf } from '../../kube/objects/resource.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import type { RecordedGateway } from '../../api/egress/egress-record.ts';
 import type { Link } from '../../api/link/link-schema.ts';

@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { clusterOf } from '../../api/mirror/mirror-labels.ts';
 import type { Clock } from '../../base/clock.ts';
-import { createdAt } from '../../kube/objects/resource.ts';
+import { createdAt } from '../../api/kubernetes/resource.ts';
 import { IMPORT_QUOTAS } from '../../api/names.ts';
 import type { ImportPolicy } from '../../api/link/import-policy.ts';
 import { metadataBytes } from '../../exports/service-size.ts';

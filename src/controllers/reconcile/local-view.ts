@@ -3,7 +3,7 @@ import { isMirrored } from '../../api/mirror/mirror-labels.ts';
 import type { V1Endpoints, V1EndpointSlice, V1Namespace, V1Service } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
-import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
+import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore } from '../../kube/informer/store.ts';
 import type { LocalPart, NamespaceState } from './mirror-facts.ts';
 import { BY_SERVICE, HEADLESS_INDEX, headlessMirrorOf, sliceService } from './local-indexes.ts';

@@ -14,7 +14,7 @@ import {
   services,
   type ObjectRef,
   type Resource,
-} from '../../kube/objects/resource.ts';
+} from '../../api/kubernetes/resource.ts';
 import { SERVICE_NAME_LABEL } from '../../exports/endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from '../../exports/slice-makers.ts';
 import type { LocalView } from './local-view.ts';

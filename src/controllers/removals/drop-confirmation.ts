@@ -5,7 +5,7 @@ import { type KubeClient, orUndefined } from '../../kube/client/kube-client.ts';
 import { listPages } from '../../kube/client/list-pages.ts';
 import { slowDown } from '../../kube/budget/pace.ts';
 import type { PeerReading } from '../../kube/budget/peer-reading.ts';
-import { services } from '../../kube/objects/resource.ts';
+import { services } from '../../api/kubernetes/resource.ts';
 import { clusterUid } from '../../linking/cluster-uid.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { DropGuard } from './drop-guard.ts';

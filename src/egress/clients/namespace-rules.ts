@@ -4,7 +4,7 @@ import { readAnnotation } from '../../api/annotations.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { namespaces } from '../../kube/objects/resource.ts';
+import { namespaces } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { PodClientsOptions } from './pod-clients.ts';

@@ -17,7 +17,7 @@ import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { configMaps, keyOf, services } from '../../kube/objects/resource.ts';
+import { configMaps, keyOf, services } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';

@@ -4,7 +4,7 @@ import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
 import type { TargetSpec } from '../../discovery/target-spec.ts';
-import { keyOf, type KubeObject } from '../../kube/objects/resource.ts';
+import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 import { servedKinds } from '../../kube/client/served-kinds.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { limitsOf } from './policy-rate-limits.ts';

@@ -1,4 +1,4 @@
-import { byAge } from '../../kube/objects/resource.ts';
+import { byAge } from '../../api/kubernetes/resource.ts';
 import type { Rate, RateLimits, SharedRate } from '../../policy/rate-limits/rate-limits.ts';
 import { isReferenceTo, POLICY_GROUP, type RateLimitPolicy } from '../../api/linkerd/policy-kinds.ts';
 import type { PolicyFacts, Rule } from './policy-rules.ts';

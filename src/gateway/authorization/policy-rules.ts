@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/objects/resource.ts';
+import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import { selects } from './label-match.ts';
 import type {
   AuthorizationPolicy,

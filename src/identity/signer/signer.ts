@@ -4,7 +4,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
-import { certificateSigningRequests } from '../../kube/objects/resource.ts';
+import { certificateSigningRequests } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Health } from '../../telemetry/admin.ts';

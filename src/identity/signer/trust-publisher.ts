@@ -4,7 +4,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
-import { configMaps, keyOf } from '../../kube/objects/resource.ts';
+import { configMaps, keyOf } from '../../api/kubernetes/resource.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { CA_FILE } from '../sources/identity-dir.ts';

@@ -4,7 +4,7 @@ import { sleep, type Clock } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { isForbidden, type KubeClient } from '../../kube/client/kube-client.ts';
 import { follow } from '../../kube/informer/follow.ts';
-import { certificateSigningRequests, type KubeObject, type Resource } from '../../kube/objects/resource.ts';
+import { certificateSigningRequests, type KubeObject, type Resource } from '../../api/kubernetes/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { identityName, serviceAccountOf } from '../names/identity-name.ts';
 import { pem } from '../x509/keys.ts';

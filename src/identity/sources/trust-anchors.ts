@@ -7,7 +7,7 @@ import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { type WatchedFiles, watchFiles } from '../../base/file-watch.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
-import { configMaps, keyOf, type ObjectRef } from '../../kube/objects/resource.ts';
+import { configMaps, keyOf, type ObjectRef } from '../../api/kubernetes/resource.ts';
 import { parseCertificates } from '../x509/certificate.ts';
 import { CA_FILE, presentFile } from './identity-dir.ts';
 import type { PemText } from './loaded-identity.ts';

@@ -2,7 +2,7 @@ import type { V1ConfigMap } from '@kubernetes/client-node';
 import { tellAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
-import { keyOf } from '../../kube/objects/resource.ts';
+import { keyOf } from '../../api/kubernetes/resource.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { parseCertificates } from '../x509/certificate.ts';

@@ -2,7 +2,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { AnswerLimit } from '../client/answer-limits.ts';
 import type { TotalBudget, Weighed } from './total-budget.ts';
 import { weightOf } from '../objects/weight.ts';
-import { keyOf, type KubeObject } from '../objects/resource.ts';
+import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 
 /** What adds up over the objects that are held of one peer. */
 export const BUDGETS = [

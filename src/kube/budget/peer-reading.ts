@@ -1,6 +1,6 @@
 import type { Pace } from './pace.ts';
 import type { BudgetShare, Cost, PeerBudget } from './peer-budget.ts';
-import type { KubeObject } from '../objects/resource.ts';
+import type { KubeObject } from '../../api/kubernetes/resource.ts';
 
 /** How one peer may be read, by all that read it together. */
 export interface PeerReading {

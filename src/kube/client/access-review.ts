@@ -2,7 +2,7 @@ import type { V1ResourceAttributes } from '@kubernetes/client-node';
 import { inParallel } from '../../base/in-parallel.ts';
 import { MAX_CONNECTIONS } from './agents.ts';
 import type { KubeClient } from './kube-client.ts';
-import { selfSubjectAccessReviews } from '../objects/resource.ts';
+import { selfSubjectAccessReviews } from '../../api/kubernetes/resource.ts';
 
 /** Asks the API server which of these the client's user may not do; nothing is stored. */
 export async function deniedRights(

@@ -3,7 +3,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { AnswerLimits } from './answer-limits.ts';
-import type { KubeObject } from '../objects/resource.ts';
+import type { KubeObject } from '../../api/kubernetes/resource.ts';
 
 export interface KubeClientOptions {
   readonly clock: Clock;

@@ -31,7 +31,13 @@ import type {
   WatchOptions,
 } from './client-options.ts';
 import { connectionError, type Method, retryDelay } from './retries.ts';
-import { pathOf, queryString, type KubeObject, type ObjectRef, type Resource } from '../objects/resource.ts';
+import {
+  pathOf,
+  queryString,
+  type KubeObject,
+  type ObjectRef,
+  type Resource,
+} from '../../api/kubernetes/resource.ts';
 import { decodeWatch, type WatchEvent } from './watch.ts';
 
 export {

@@ -1,7 +1,7 @@
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { isOverLimit, MAX_PAGES, tooLarge } from './answer-limits.ts';
 import type { ListOptions, ListResult } from './client-options.ts';
-import type { KubeObject, Resource } from '../objects/resource.ts';
+import type { KubeObject, Resource } from '../../api/kubernetes/resource.ts';
 
 export interface PagesOptions<T> extends Omit<ListOptions<T>, 'limit' | 'continueToken'> {
   /** Objects per page; default 500. */

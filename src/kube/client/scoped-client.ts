@@ -9,7 +9,11 @@ import {
   type WatchEvent,
   type WatchOptions,
 } from './kube-client.ts';
-import { namespaces as namespaceKind, type KubeObject, type Resource } from '../objects/resource.ts';
+import {
+  namespaces as namespaceKind,
+  type KubeObject,
+  type Resource,
+} from '../../api/kubernetes/resource.ts';
 
 /** Where a list of several namespaces goes on. */
 interface Place {

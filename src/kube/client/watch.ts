@@ -9,7 +9,7 @@ import {
 } from './answer-limits.ts';
 import { KubeApiError, wordsOf } from './api-error.ts';
 import { JsonStructure } from './json-structure.ts';
-import type { KubeObject } from '../objects/resource.ts';
+import type { KubeObject } from '../../api/kubernetes/resource.ts';
 
 /** One event of a watch. A bookmark's object carries only a resourceVersion. */
 export interface WatchEvent<T> {

@@ -2,7 +2,7 @@ import type { CoreV1Event, V1ObjectReference } from '@kubernetes/client-node';
 import { sleep, type Clock } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { isNotFound, type KubeClient } from '../client/kube-client.ts';
-import { events } from '../objects/resource.ts';
+import { events } from '../../api/kubernetes/resource.ts';
 
 /** Something worth telling whoever looks at an object (`kubectl describe`). */
 export interface EventNote {

@@ -1,7 +1,7 @@
 import { backoffDelay, type BackoffOptions, type Random } from '../../base/backoff.ts';
 import { sleep, type Clock } from '../../base/clock.ts';
 import type { KubeClient } from '../client/kube-client.ts';
-import type { KubeObject, ObjectRef, Resource } from '../objects/resource.ts';
+import type { KubeObject, ObjectRef, Resource } from '../../api/kubernetes/resource.ts';
 
 export interface FollowOptions<T extends KubeObject> {
   readonly client: KubeClient;

@@ -1,6 +1,6 @@
 import { overlongAnnotations } from '../../api/annotations.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { keyOf, type KubeObject } from '../objects/resource.ts';
+import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 
 /**
  * Says in the log which annotations of the objects of one kind are too long to be read: once, and again when

@@ -10,7 +10,7 @@ import { slowDown, type Pace } from '../budget/pace.ts';
 import type { BudgetShare } from '../budget/peer-budget.ts';
 import { compareVersions } from '../objects/resource-version.ts';
 import { OverlongAnnotations } from './overlong-annotations.ts';
-import { keyOf, type KubeObject, type Resource } from '../objects/resource.ts';
+import { keyOf, type KubeObject, type Resource } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore } from './store.ts';
 
 export interface ReflectorOptions<T extends KubeObject> {

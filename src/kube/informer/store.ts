@@ -1,6 +1,6 @@
 import { surface } from '../../base/isolation.ts';
 import { addTo, removeFrom } from '../../base/multimap.ts';
-import { keyOf, type KubeObject } from '../objects/resource.ts';
+import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 
 /** A difference that a store has just taken in. */
 export interface StoreChange<T> {

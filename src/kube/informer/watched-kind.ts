@@ -2,7 +2,7 @@ import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { KubeClient } from '../client/kube-client.ts';
 import { Reflector } from './reflector.ts';
-import type { KubeObject, Resource } from '../objects/resource.ts';
+import type { KubeObject, Resource } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from './store.ts';
 import type { Logger } from '../../telemetry/log.ts';
 

@@ -4,7 +4,7 @@ import { sleep, type Clock, type Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../client/kube-client.ts';
 import { LeaseRecord } from './lease-record.ts';
-import { leases } from '../objects/resource.ts';
+import { leases } from '../../api/kubernetes/resource.ts';
 import type { IndexedStore, StoreChange } from '../informer/store.ts';
 
 export interface LeaderElectionOptions {

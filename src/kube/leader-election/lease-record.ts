@@ -1,6 +1,6 @@
 import type { V1Lease, V1LeaseSpec } from '@kubernetes/client-node';
 import type { Clock } from '../../base/clock.ts';
-import type { ObjectRef } from '../objects/resource.ts';
+import type { ObjectRef } from '../../api/kubernetes/resource.ts';
 import { compareVersions } from '../objects/resource-version.ts';
 
 /** What one replica knows about a Lease, what follows from it, and what it would write. Asks nobody. */

@@ -1,4 +1,4 @@
-import type { KubeObject } from './resource.ts';
+import type { KubeObject } from '../../api/kubernetes/resource.ts';
 
 /**
  * The newest version of one object among copies from several watches, by resourceVersion: a decimal number

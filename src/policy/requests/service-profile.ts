@@ -11,7 +11,7 @@ import type {
   RouteRules,
 } from '../routes/route-rules.ts';
 import type { RequestRules } from './request-rules.ts';
-import type { KubeObject } from '../../kube/objects/resource.ts';
+import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import type { ReadRequests } from './request-annotations.ts';
 
 /** `linkerd.io/v1alpha2` ServiceProfile, as far as it is read; everything in it is a stranger's word. */

@@ -32,7 +32,7 @@ import {
 import { triesFinding } from '../../../src/check/path-checks.ts';
 import { preChecks } from '../../../src/check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
-import { endpointSlices, services } from '../../../src/kube/objects/resource.ts';
+import { endpointSlices, services } from '../../../src/api/kubernetes/resource.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import type { LinkReport } from '../../../src/controllers/explain.ts';
 import { expectGolden } from '../../support/golden.ts';

@@ -5,7 +5,7 @@ import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
 import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
 import { parseManifests, titleOf } from '../../../src/manifests/manifests.ts';
-import type { KubeObject } from '../../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../../src/api/kubernetes/resource.ts';
 import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
 
 const HOME = 'linkerd-multicluster';

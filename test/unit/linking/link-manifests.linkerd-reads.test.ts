@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import type { KubeObject } from '../../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../../src/api/kubernetes/resource.ts';
 import { gatewayFacts } from '../../../src/linking/link-gen.ts';
 import { linkManifests } from '../../../src/linking/link-manifests.ts';
 import {

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { READABLE_NAMESPACES, REMOTE_ACCESS_ACCOUNT } from '../../../src/api/names.ts';
-import type { KubeObject } from '../../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../../src/api/kubernetes/resource.ts';
 import { remoteAccessManifests } from '../../../src/linking/remote-access.ts';
 import { rightsOf } from '../../../scripts/generated/rights.ts';
 import { objectsOf } from '../../support/chart.ts';

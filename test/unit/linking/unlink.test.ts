@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
-import { keyOf, type KubeObject } from '../../../src/kube/objects/resource.ts';
+import { keyOf, type KubeObject } from '../../../src/api/kubernetes/resource.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
 import { planUnlink, remainders, type UnlinkFacts, type UnlinkRequest } from '../../../src/linking/unlink.ts';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { applyAll, deleteAll } from '../../../src/manifests/apply.ts';
 import type { KubeClient } from '../../../src/kube/client/kube-client.ts';
-import type { KubeObject, ObjectRef, Resource } from '../../../src/kube/objects/resource.ts';
+import type { KubeObject, ObjectRef, Resource } from '../../../src/api/kubernetes/resource.ts';
 import { settle } from '../../support/virtual-clock.ts';
 
 /** What a client has under way at once; more only wait in it, and the time for an answer runs meanwhile. */

@@ -41,7 +41,7 @@ import { unreachableFromPods } from '../../../src/linking/api-address.ts';
 import { accessFromSecret } from '../../../src/linking/credentials.ts';
 import { gatewayFacts, linkerdFacts, tokenOf } from '../../../src/linking/link-gen.ts';
 import { parseLink } from '../../../src/api/link/link-schema.ts';
-import { parseSelectorText } from '../../../src/kube/objects/label-selector.ts';
+import { parseSelectorText } from '../../../src/api/kubernetes/label-selector.ts';
 import { tokenFacts } from '../../../src/linking/token.ts';
 import { remainders } from '../../../src/linking/unlink.ts';
 import { annotatedGateway } from '../../../src/api/exports/export-marks.ts';

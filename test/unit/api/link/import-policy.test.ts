@@ -9,7 +9,7 @@ import { DEFAULT_QUOTAS, NamePatterns, parseImportPolicy } from '../../../../src
 import { parseLink } from '../../../../src/api/link/link-schema.ts';
 import { FakeCluster } from '../../../support/fake-cluster.ts';
 import { expectUnnoticed } from '../../../support/linear-time.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 
 const gateways = (...list: object[]) => ({ 'linkspan.dev/import-gateways': JSON.stringify(list) });
 const door = { addresses: ['10.1.1.1', 'lb.example.com'], port: 5143, identity: 'side.door' };

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { keyTest } from '../../../../src/api/link/import-policy.ts';
 import { parseLink, type LinkSpec } from '../../../../src/api/link/link-schema.ts';
-import { parseSelector, parseSelectorText } from '../../../../src/kube/objects/label-selector.ts';
+import { parseSelector, parseSelectorText } from '../../../../src/api/kubernetes/label-selector.ts';
 import { nextConditions } from '../../../../src/api/link/link-status.ts';
 
 const good: LinkSpec = {

@@ -15,7 +15,7 @@ import {
   writeEntry,
 } from '../../../../src/api/egress/egress-record.ts';
 import { Reflector } from '../../../../src/kube/informer/reflector.ts';
-import { configMaps } from '../../../../src/kube/objects/resource.ts';
+import { configMaps } from '../../../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import {
   type Allocation,

@@ -2,7 +2,7 @@ import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget } from '../../../../src/kube/budget/peer-budget.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 import { MAX_NAMED } from '../../../../src/linking/export-gateways.ts';
 import { TARGET_BUDGETS, READ_RATE } from '../../../../src/controllers/settings/target-budgets.ts';
 import { parseLink } from '../../../../src/api/link/link-schema.ts';

@@ -8,7 +8,7 @@ import {
   serviceCidrs,
   type KubeObject,
   type Resource,
-} from '../../../../src/kube/objects/resource.ts';
+} from '../../../../src/api/kubernetes/resource.ts';
 import { ownRangeOf } from '../../../../src/controllers/imports/remote-addresses.ts';
 import { SourceRanges, type RangeSettings } from '../../../../src/controllers/imports/source-ranges.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';

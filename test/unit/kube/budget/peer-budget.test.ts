@@ -7,7 +7,7 @@ import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { Pace } from '../../../../src/kube/budget/pace.ts';
 import { PeerBudget, type PeerLimits } from '../../../../src/kube/budget/peer-budget.ts';
 import { Reflector } from '../../../../src/kube/informer/reflector.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import { weightOf } from '../../../../src/kube/objects/weight.ts';
 import { WorkQueue } from '../../../../src/kube/queue/work-queue.ts';

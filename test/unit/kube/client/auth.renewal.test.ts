@@ -9,7 +9,7 @@ import { anonymousAccess, loadAccess } from '../../../../src/kube/client/access.
 import { renewal } from '../../../../src/kube/client/auth.ts';
 import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { execPluginAuth } from '../../../../src/kube/client/exec-plugin.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { useTempDir } from '../../../support/temp-dir.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';

@@ -8,7 +8,7 @@ import { loadAccess } from '../../../../src/kube/client/access.ts';
 import { KubeClient, KubeApiError } from '../../../../src/kube/client/kube-client.ts';
 import { listPages } from '../../../../src/kube/client/list-pages.ts';
 import { ListSplitter } from '../../../../src/kube/client/list-splitter.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 import { decodeWatch } from '../../../../src/kube/client/watch.ts';
 import { eventually } from '../../../support/eventually.ts';
 

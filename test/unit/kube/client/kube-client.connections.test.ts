@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { anonymousAccess } from '../../../../src/kube/client/access.ts';
 import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 
 /**
  * A TLS handshake costs both sides more than the request: removing 1,000 mirrors over 2,000 connections took

@@ -6,7 +6,7 @@ import { LinkspanError, messageOf } from '../../../../src/api/errors/linkspan-er
 import { createAnchor, createIssuer, issueLeaf } from '../../../../src/identity/authority/issue.ts';
 import { anonymousAccess } from '../../../../src/kube/client/access.ts';
 import { KubeClient } from '../../../../src/kube/client/kube-client.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 
 /**
  * istio#15911, kiali#4594: behind Rancher's proxy the CA is the proxy's. Node's advice ("try running Node.js

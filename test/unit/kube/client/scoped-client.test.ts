@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { anonymousAccess } from '../../../../src/kube/client/access.ts';
 import { isForbidden, isGone } from '../../../../src/kube/client/kube-client.ts';
-import { namespaces, services } from '../../../../src/kube/objects/resource.ts';
+import { namespaces, services } from '../../../../src/api/kubernetes/resource.ts';
 import { listPages } from '../../../../src/kube/client/list-pages.ts';
 import { ScopedKubeClient } from '../../../../src/kube/client/scoped-client.ts';
 import { closedIn } from '../../../support/closed-in.ts';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { LinkspanError } from '../../../../src/api/errors/linkspan-error.ts';
 import { decodeWatch } from '../../../../src/kube/client/watch.ts';
-import type { KubeObject } from '../../../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../../../src/api/kubernetes/resource.ts';
 import { WORST_TEXTS } from '../../../support/worst-text.ts';
 
 /** As many as a run in CI bears; `LINKSPAN_FUZZ=20` runs twenty times as many. */

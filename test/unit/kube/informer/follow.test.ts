@@ -7,7 +7,7 @@ import type {
   WatchOptions,
 } from '../../../../src/kube/client/kube-client.ts';
 import { follow } from '../../../../src/kube/informer/follow.ts';
-import { configMaps } from '../../../../src/kube/objects/resource.ts';
+import { configMaps } from '../../../../src/api/kubernetes/resource.ts';
 import { settle, VirtualClock } from '../../../support/virtual-clock.ts';
 
 const map = (text: string): V1ConfigMap => ({ metadata: { name: 'a', namespace: 'b' }, data: { text } });

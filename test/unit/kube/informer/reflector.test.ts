@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events';
 import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
 import type { KubeClient } from '../../../../src/kube/client/kube-client.ts';
 import { Reflector } from '../../../../src/kube/informer/reflector.ts';
-import { services } from '../../../../src/kube/objects/resource.ts';
+import { services } from '../../../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
 import { eventually } from '../../../support/eventually.ts';

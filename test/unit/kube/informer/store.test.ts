@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { KubeObject } from '../../../../src/kube/objects/resource.ts';
+import type { KubeObject } from '../../../../src/api/kubernetes/resource.ts';
 import { IndexedStore } from '../../../../src/kube/informer/store.ts';
 import { useSurfaced } from '../../../support/surfaced.ts';
 
