@@ -1,12 +1,8 @@
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer, isIPv4, type Server as NetServer, type Socket } from 'node:net';
 import { ConnectionAdmission } from '../base/connection-admission.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
+import { http } from '../base/node-http.ts';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import { IDLE_MS, MAX_ADMIN_HEAD_BYTES, readBody, serveHttp2 } from './admin-http2.ts';
@@ -175,7 +171,7 @@ function listen(server: NetServer, address: SocketAddress): Promise<void> {
 
 /** Never listens itself: it is handed connections. */
 function httpServer(pages: AdminPages): Server {
-  const server = createHttpServer(
+  const server = http.createServer(
     { requireHostHeader: false, maxHeaderSize: MAX_ADMIN_HEAD_BYTES, keepAliveTimeout: IDLE_MS },
     (request, response) => void respond(pages, request, response),
   );

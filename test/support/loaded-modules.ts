@@ -8,7 +8,7 @@ const program = path.join(import.meta.dirname, '../../bin/linkspan.js');
 /**
  * Runs the CLI in a process of its own, which must succeed, with a hook that writes down what is loaded.
  * @param dir an empty folder for the hook and its list
- * @returns the URLs of all modules, one a line
+ * @returns the URLs of all modules, and `NativeModule …` for what is Node's own, one a line
  */
 export async function loadedModules(
   dir: string,
@@ -28,7 +28,8 @@ export async function loadedModules(
          appendFileSync(list, url + '\\n');
          return next(url, context);
        },
-     });`,
+     });
+     process.on('exit', () => appendFileSync(list, process.moduleLoadList.join('\\n') + '\\n'));`,
   );
   const options = { env: { ...process.env, ...env, NODE_OPTIONS: `--import ${hook}` } };
   const failure = await new Promise<string>((resolve) => {

@@ -1,5 +1,5 @@
-import http from 'node:http';
 import type { Socket } from 'node:net';
+import { http } from '../../base/node-http.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import {
   type ProbeAnswer,

@@ -23,3 +23,20 @@ describe('p-queue', () => {
       expect(found.includes('/p-queue/')).to.equal(loads);
     });
 });
+
+/**
+ * `import http from 'node:http'` makes Node load its own undici, for the `WebSocket` that it exports there: 16 MB
+ * in each pod (src/base/node-http.ts).
+ */
+describe("Node's own undici", () => {
+  const dir = useTempDir();
+
+  for (const verb of ['controller', 'gateway', 'egress', 'signer', 'links'])
+    it(`is not loaded by \`${verb}\``, async function () {
+      this.timeout(30_000);
+      const found = await loadedModules(dir(), [verb, '--help']);
+      expect(found).to.contain(`/src/cli/commands/${verb}.ts`);
+      expect(found).to.contain('NativeModule net');
+      expect(found).not.to.contain('internal/deps/undici');
+    });
+});
