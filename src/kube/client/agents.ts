@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net';
 import type { Agent, buildConnector } from 'undici';
 import type { ClusterAccess } from './access.ts';
 import type { Auth } from './auth.ts';
+import { loadUndici, type UndiciParts } from './undici-parts.ts';
 
 /**
  * Requests at a time of one client, unless it is told otherwise. More that are begun wait in it, and their
@@ -31,9 +32,9 @@ const WATCH_HEADERS_MS = 15_000;
 export class Connections {
   readonly #access: ClusterAccess;
   readonly #options: AgentOptions;
-  #current: Promise<Agents> | undefined;
+  #current: Agents | undefined;
   /** Those that take nothing new, until what is under way has ended. */
-  readonly #leaving = new Set<Promise<Agents>>();
+  readonly #leaving = new Set<Agents>();
 
   constructor(access: ClusterAccess, options: AgentOptions) {
     this.#access = access;
@@ -45,9 +46,9 @@ export class Connections {
     return this.#current !== undefined;
   }
 
-  async of(by: keyof Agents): Promise<Agent> {
+  of(by: keyof Agents): Agent {
     this.#current ??= openAgents(this.#access, this.#options);
-    return (await this.#current)[by];
+    return this.#current[by];
   }
 
   /** New ones for what begins from now on; requests under way go on to their end. */
@@ -56,25 +57,21 @@ export class Connections {
     this.#current = undefined;
     if (before === undefined) return;
     this.#leaving.add(before);
-    const ended = before.then((agents) => Promise.all([agents.requests.close(), agents.watches.close()]));
+    const ended = Promise.all([before.requests.close(), before.watches.close()]);
     // `destroy` may have ended them meanwhile, which fails here and is no error.
     void ended.catch(() => undefined).finally(() => this.#leaving.delete(before));
   }
 
   /** Ends all. Requests under way fail. */
   async destroy(): Promise<void> {
-    const all = await Promise.all([
-      ...this.#leaving,
-      ...(this.#current === undefined ? [] : [this.#current]),
-    ]);
+    const all = [...this.#leaving, ...(this.#current === undefined ? [] : [this.#current])];
     await Promise.all(all.flatMap((agents) => [agents.requests.destroy(), agents.watches.destroy()]));
   }
 }
 
-/** Loads undici only here: a gateway that reads its targets from a file has no use for its 15 MB. */
-async function openAgents(access: ClusterAccess, options: AgentOptions): Promise<Agents> {
-  // By its file, because Bun puts a stand-in of its own, without `request`, in the place of the bare name.
-  const undici = await import('undici/index.js');
+/** Loads undici only here: a gateway that reads its targets from a file has no use for its 6 MB. */
+function openAgents(access: ClusterAccess, options: AgentOptions): Agents {
+  const undici = loadUndici();
   const { timeoutMs = 10_000, maxConnections = MAX_CONNECTIONS, lookup } = options;
   const connect = {
     timeout: 5000,
@@ -104,7 +101,7 @@ async function openAgents(access: ClusterAccess, options: AgentOptions): Promise
 
 /** Where a plugin gives the client certificate, each connection asks for it: it may have been renewed. */
 function connectorOf(
-  undici: { readonly buildConnector: typeof buildConnector },
+  undici: UndiciParts,
   connect: buildConnector.BuildOptions,
   auth: Auth,
 ): buildConnector.BuildOptions | buildConnector.connector {

@@ -400,7 +400,7 @@ export class KubeClient {
     request: Request,
     what: string,
   ): Promise<Dispatcher.ResponseData> {
-    const agent = await this.#connections.of(by);
+    const agent = this.#connections.of(by);
     this.#options.log?.debug({ method: request.method, path: request.path }, 'request to the API server');
     const url = new URL(this.#access.server);
     const prefix = url.pathname === '/' ? '' : url.pathname;
