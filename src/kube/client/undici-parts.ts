@@ -8,10 +8,10 @@ export interface UndiciParts {
 }
 
 /**
- * Loads the parts of undici that make requests, by their files: the whole has `fetch`, `WebSocket`, caches and
- * mocks, which cost a process 5 MB and 50 ms more. A newer undici that moves them fails here, and in every
- * test of the client; the lock file pins the version. (Bun puts a stand-in of its own, without `request`, in
- * the place of the bare name.)
+ * Loads the parts of undici that make requests, by their files: the whole has `fetch`, `WebSocket`, caches
+ * and mocks, which cost a process 5 MB and 50 ms more. A newer undici that moves them fails here, and in
+ * every test of the client; the lock file pins the version. (Bun puts a stand-in of its own, without
+ * `request`, in the place of the bare name.)
  */
 export function loadUndici(): UndiciParts {
   const load = createRequire(import.meta.url);

@@ -25,8 +25,8 @@ describe('p-queue', () => {
 });
 
 /**
- * `import http from 'node:http'` makes Node load its own undici, for the `WebSocket` that it exports there: 16 MB
- * in each pod (src/base/node-http.ts).
+ * `import http from 'node:http'` makes Node load its own undici, for the `WebSocket` that it exports there:
+ * 16 MB in each pod (src/base/node-http.ts).
  */
 describe("Node's own undici", () => {
   const dir = useTempDir();
