@@ -5,7 +5,7 @@ import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
  * What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to
  * add.
  */
-export type Finding =
+export type CheckFinding =
   | { readonly result: 'success' | 'skipped'; readonly text?: string }
   | {
       readonly result: 'warning' | 'error';
@@ -15,7 +15,7 @@ export type Finding =
     };
 
 /** One question to a cluster. */
-export interface Check {
+export interface ClusterCheck {
   /** Anchor of its hint, and its name for programs. */
   readonly id: string;
   /** What is true when it passes. */
@@ -28,19 +28,19 @@ export interface Check {
   /** Whether what is wrong may be right in a moment: asked again until `--wait` is over. */
   readonly retried?: boolean;
   /** Throws what it could not find out. */
-  run(signal: AbortSignal): Promise<Finding>;
+  run(signal: AbortSignal): Promise<CheckFinding>;
 }
 
 export interface Category {
   readonly name: string;
-  readonly checks: readonly Check[];
+  readonly checks: readonly ClusterCheck[];
 }
 
 /** A check and what came of it. */
 export interface CheckOutcome {
   readonly category: string;
-  readonly check: Check;
-  readonly finding: Finding;
+  readonly check: ClusterCheck;
+  readonly finding: CheckFinding;
 }
 
 export interface RunOptions {
@@ -56,22 +56,22 @@ export interface RunOptions {
 
 const RETRY_MS = 2000;
 
-export const passed: Finding = { result: 'success' };
+export const passed: CheckFinding = { result: 'success' };
 
 /** There was nothing to look at, and why. */
-export const skipped = (text: string): Finding => ({ result: 'skipped', text });
+export const skipped = (text: string): CheckFinding => ({ result: 'skipped', text });
 
 /** More lines than this help nobody. */
 export const MAX_LINES = 20;
 
 /** A warning of the first lines, and how many there are beyond. @param where the others are shown */
-export function shortened(lines: readonly string[], where: string): Finding {
+export function shortened(lines: readonly string[], where: string): CheckFinding {
   const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: ${where}`] : [];
   return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
 }
 
 /** Nothing to say when there are no lines, else a failure of the check's own severity. */
-export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): Finding {
+export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): CheckFinding {
   return lines.length === 0 ? passed : { result, text: lines.join('\n') };
 }
 
@@ -94,7 +94,7 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
   return success;
 }
 
-async function settle(check: Check, end: number, options: RunOptions): Promise<Finding> {
+async function settle(check: ClusterCheck, end: number, options: RunOptions): Promise<CheckFinding> {
   for (;;) {
     const finding = await once(check, options);
     const bad = finding.result === 'error' || finding.result === 'warning';
@@ -104,14 +104,14 @@ async function settle(check: Check, end: number, options: RunOptions): Promise<F
   }
 }
 
-async function once(check: Check, { timeoutMs, clock }: RunOptions): Promise<Finding> {
+async function once(check: ClusterCheck, { timeoutMs, clock }: RunOptions): Promise<CheckFinding> {
   const late = new AbortController();
   const result = check.severity === 'warning' ? 'warning' : 'error';
   try {
     return await Promise.race([
       check.run(late.signal),
       sleep(clock, timeoutMs, late.signal).then(
-        (): Finding => ({ result, text: `no answer within ${timeoutMs / 1000} s`, unreachable: true }),
+        (): CheckFinding => ({ result, text: `no answer within ${timeoutMs / 1000} s`, unreachable: true }),
       ),
     ]);
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { type Finding, skipped, unless } from './check.ts';
+import { type CheckFinding, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
@@ -30,7 +30,7 @@ export async function clockSkew(
   facts: CheckFacts,
   clock: Clock,
   links: readonly LinkObject[],
-): Promise<Finding> {
+): Promise<CheckFinding> {
   const read = async (whose: string, client: KubeClient): Promise<ClockReading> => {
     const before = clock.now();
     const server = await client.serverTime();
@@ -46,7 +46,7 @@ export async function clockSkew(
 }
 
 /** Pure. The answer may have been stamped at any time between question and answer, and has whole seconds. */
-export function skewFinding(readings: readonly ClockReading[]): Finding {
+export function skewFinding(readings: readonly ClockReading[]): CheckFinding {
   if (readings.every(({ server }) => server === undefined)) return skipped('no API server says its time');
   return unless(
     readings.flatMap(({ whose, before, server, after }) => {

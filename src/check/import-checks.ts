@@ -11,12 +11,12 @@ import type { LinkReport } from '../controllers/explain.ts';
 import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isSteering } from '../controllers/imports/steering.ts';
-import { type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, passed, shortened, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
 /** What import policies refuse (ADR 0027), and whether they know what they should. */
-export function importChecks(facts: CheckFacts): Check[] {
+export function importChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-imports',
@@ -44,7 +44,7 @@ export function importChecks(facts: CheckFacts): Check[] {
  * What `check --pre` warns of before defaults that are safer than Linkerd's, or than those of an earlier
  * version, take hold.
  */
-export function importPreChecks(facts: CheckFacts): Check[] {
+export function importPreChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-imports',
@@ -57,7 +57,7 @@ export function importPreChecks(facts: CheckFacts): Check[] {
 }
 
 /** Which Services, and parts of them, are refused, and why. Pure. */
-export function refusedImports(reports: readonly LinkReport[]): Finding {
+export function refusedImports(reports: readonly LinkReport[]): CheckFinding {
   const lines = reports.flatMap((report) =>
     refusalsOf(report).map(
       ({ service, reason, why }) => `* ${service} of ${report.cluster}: ${reason}: ${why}`,
@@ -84,7 +84,7 @@ export function refusalsOf({ mirrors = [], federated = [] }: LinkReport): Import
 }
 
 /** Which ranges the controllers do not know. Pure. */
-export function unknownRanges(reports: readonly LinkReport[]): Finding {
+export function unknownRanges(reports: readonly LinkReport[]): CheckFinding {
   const unknown = [...new Set(reports.flatMap((report) => report.unknownRanges ?? []))].sort();
   if (unknown.length === 0) return passed;
   const lines = unknown.map((line) => `* ${line}`);
@@ -94,7 +94,7 @@ export function unknownRanges(reports: readonly LinkReport[]): Finding {
 }
 
 /** Exports of each target whose annotations name gateways that its Link does not allow. */
-function exportGateways(facts: CheckFacts, id: string): Check {
+function exportGateways(facts: CheckFacts, id: string): ClusterCheck {
   return {
     id,
     text: 'gateways that exports name by annotation are allowed by their Links',
@@ -132,7 +132,7 @@ export function mirrorsAtRisk(
   mirrors: readonly V1Service[],
   links: readonly LinkObject[],
   { namespace, linkerdNamespace }: Pick<CheckFacts, 'namespace' | 'linkerdNamespace'>,
-): Finding {
+): CheckFinding {
   const control = controlNamespaces([namespace, linkerdNamespace, DEFAULT_NAMESPACE]);
   const policies = new Map(
     links.map(({ metadata, spec }) => [

@@ -7,7 +7,15 @@ import type { LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
-import { type Category, type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
+import {
+  type Category,
+  type ClusterCheck,
+  type CheckFinding,
+  passed,
+  shortened,
+  skipped,
+  unless,
+} from './check.ts';
 import { clockSkew } from './clock-skew.ts';
 import { adminPortOf, type CheckFacts, isRunning } from './check-facts.ts';
 import { importChecks } from './import-checks.ts';
@@ -37,7 +45,7 @@ export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
   return { name: 'linkspan', checks };
 }
 
-function partChecks(facts: CheckFacts, clock: Clock): Check[] {
+function partChecks(facts: CheckFacts, clock: Clock): ClusterCheck[] {
   return [
     rolledOut(facts, 'linkspan-controller-ready', 'controller replicas are ready', CONTROLLER_NAME),
     rolledOut(facts, 'linkspan-signer-ready', 'signer replicas are ready', SIGNER_DEPLOYMENT),
@@ -80,7 +88,7 @@ function partChecks(facts: CheckFacts, clock: Clock): Check[] {
   ];
 }
 
-function linkChecks(facts: CheckFacts): Check[] {
+function linkChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-link-conditions',
@@ -108,7 +116,7 @@ function linkChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-function rolledOut(facts: CheckFacts, id: string, text: string, which: string): Check {
+function rolledOut(facts: CheckFacts, id: string, text: string, which: string): ClusterCheck {
   return {
     id,
     text,
@@ -130,7 +138,7 @@ function rolledOut(facts: CheckFacts, id: string, text: string, which: string): 
 }
 
 /** By the condition that the controller keeps: it knows the end of what it uses. */
-export function expiring(links: readonly LinkObject[]): Finding {
+export function expiring(links: readonly LinkObject[]): CheckFinding {
   const bad = new Set(['CredentialsExpiring', 'CredentialsExpired', 'RenewalFailed']);
   return unless(
     links.flatMap(({ metadata, status }) => {
@@ -144,7 +152,7 @@ export function expiring(links: readonly LinkObject[]): Finding {
 }
 
 /** @param now milliseconds since the epoch */
-async function certificates(facts: CheckFacts, now: number, signal: AbortSignal): Promise<Finding> {
+async function certificates(facts: CheckFacts, now: number, signal: AbortSignal): Promise<CheckFinding> {
   const lines: { readonly line: string; readonly bad: boolean }[] = [];
   for (const { what, pem } of await publishedCertificates(facts))
     for (const { notBefore, notAfter, x509 } of parseCertificates(pem, what)) {
@@ -208,7 +216,7 @@ function lifeLeft(what: string, leftMs: number, soonMs: number): { line: string;
  */
 const BY_CHOICE: ReadonlySet<string> = new Set(['NoGateway', 'NotProbed']);
 
-export function badConditions(links: readonly LinkObject[]): Finding {
+export function badConditions(links: readonly LinkObject[]): CheckFinding {
   if (links.length === 0) return skipped('no links detected');
   return unless(
     links.flatMap(({ metadata, status }) => {
@@ -223,14 +231,14 @@ export function badConditions(links: readonly LinkObject[]): Finding {
 }
 
 /** What a controller knows of a Link and nobody else can see. */
-export function unwritten(reports: readonly LinkReport[]): Finding {
+export function unwritten(reports: readonly LinkReport[]): CheckFinding {
   return unless(
     reports.flatMap(({ link, unwritten: what = [] }) => what.map((text) => `* ${link}: ${text}`)),
     'warning',
   );
 }
 
-export function notMirrored(reports: readonly LinkReport[]): Finding {
+export function notMirrored(reports: readonly LinkReport[]): CheckFinding {
   const fine = new Set(['Mirrored', 'NotExported']);
   const lines = reports.flatMap(({ cluster, mirrors = [], federated = [] }) =>
     [...mirrors, ...federated]

@@ -4,13 +4,13 @@ import { egressPortsOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { keyOf } from '../api/kubernetes/resource.ts';
-import { type Check, type Finding, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, skipped, unless } from './check.ts';
 import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 
 /**
  * Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old.
  */
-export function pathChecks(facts: CheckFacts): Check[] {
+export function pathChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-gateway-probe',
@@ -36,7 +36,7 @@ export function pathChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-async function gatewayProbes(facts: CheckFacts): Promise<Finding> {
+async function gatewayProbes(facts: CheckFacts): Promise<CheckFinding> {
   const links = withGateway(await facts.links());
   return links.length === 0 ? skipped('no links with a gateway') : triesFinding(await facts.tryGateways());
 }
@@ -45,7 +45,7 @@ async function gatewayProbes(facts: CheckFacts): Promise<Finding> {
  * What controllers say of the requests they have sent. Those of several replicas for one address that fail
  * alike are one line.
  */
-export function triesFinding({ tries, failures }: GatewayTries): Finding {
+export function triesFinding({ tries, failures }: GatewayTries): CheckFinding {
   const lines = tries.flatMap(({ cluster, address, ok, message }) =>
     ok ? [] : [`* ${cluster} (${address}): ${message}`],
   );
@@ -56,13 +56,13 @@ export function triesFinding({ tries, failures }: GatewayTries): Finding {
 }
 
 /** What an egress pod says of a gateway (`GET /try`). */
-interface EgressTry {
+interface EgressDialResult {
   readonly gateway: string;
   readonly ok: boolean;
   readonly message: string;
 }
 
-async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<Finding> {
+async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<CheckFinding> {
   const pods = (await facts.pods('egress')).filter(isRunning);
   if (pods.length === 0) return skipped('there is no egress: clients go to the gateway by their own proxies');
   return unless((await Promise.all(pods.map((pod) => egressTrouble(facts, pod, signal)))).flat());
@@ -73,7 +73,7 @@ async function egressTrouble(facts: CheckFacts, pod: V1Pod, signal: AbortSignal)
   try {
     const { status, body } = await facts.askPod(name, adminPortOf(pod), '/try', signal);
     if (status !== 200) return [`* ${name} does not say: ${status}: ${body.trim().slice(0, 200)}`];
-    return (JSON.parse(body) as EgressTry[]).flatMap(({ gateway, ok, message }) =>
+    return (JSON.parse(body) as EgressDialResult[]).flatMap(({ gateway, ok, message }) =>
       ok ? [] : [`* ${name} to ${gateway}: ${message}`],
     );
   } catch (error) {
@@ -90,7 +90,7 @@ function withGateway(links: readonly LinkObject[]): LinkObject[] {
  * there through the gateway to a pod of the target. What the application answers does not matter, that it was
  * the application does.
  */
-async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Finding> {
+async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<CheckFinding> {
   const links = withGateway(await facts.links());
   if (links.length === 0) return skipped('no links with a gateway');
   const pod = (await facts.pods('egress')).find(isRunning)?.metadata?.name;

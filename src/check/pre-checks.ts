@@ -4,14 +4,14 @@ import { LINK_CRD, links } from '../api/link/link-schema.ts';
 import type { ErrorCode } from '../api/errors/error-catalogue.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { namespaces } from '../api/kubernetes/resource.ts';
-import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
+import { type Category, type ClusterCheck, type CheckFinding, passed, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { clockSkew } from './clock-skew.ts';
 import { importPreChecks } from './import-checks.ts';
 import { slicePreChecks } from './slice-checks.ts';
 
 /** How an installation would end that writes nothing. */
-export interface Trial {
+export interface InstallDryRun {
   /** Why it would be refused; undefined: it would not. */
   readonly error: Error | undefined;
   /** What the API server warned about. */
@@ -29,7 +29,7 @@ export interface PreOptions {
    * Tries the installation: everything that is installed is rendered, and shown to the API server in a dry
    * run.
    */
-  readonly tryInstall: () => Promise<Trial>;
+  readonly dryRunInstall: () => Promise<InstallDryRun>;
 }
 
 /** The sleep action of preStop hooks is on by default from here on. */
@@ -37,9 +37,9 @@ const OLDEST = [1, 30] as const;
 
 /** What an installation needs, before anything is written. */
 export function preChecks(facts: CheckFacts, options: PreOptions): Category {
-  let trial: Promise<Trial> | undefined;
+  let trial: Promise<InstallDryRun> | undefined;
   // One trial for all that ask for it.
-  const tried = () => (trial ??= options.tryInstall());
+  const tried = () => (trial ??= options.dryRunInstall());
   return {
     name: 'pre-linkspan-setup',
     checks: [
@@ -52,7 +52,7 @@ export function preChecks(facts: CheckFacts, options: PreOptions): Category {
   };
 }
 
-function serverChecks(facts: CheckFacts): Check[] {
+function serverChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-api',
@@ -96,7 +96,7 @@ function serverChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): Check[] {
+function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-namespace',
@@ -139,8 +139,8 @@ const SAID_BY: Readonly<Record<string, readonly ErrorCode[]>> = {
   others: ['HELM_MISSING', 'KUBERNETES_TOO_OLD'],
 };
 
-function trialChecks(tried: () => Promise<Trial>): Check[] {
-  const refusal = (id: string, text: string): Check => ({
+function trialChecks(tried: () => Promise<InstallDryRun>): ClusterCheck[] {
+  const refusal = (id: string, text: string): ClusterCheck => ({
     id,
     text,
     severity: 'error',
@@ -173,7 +173,7 @@ function trialChecks(tried: () => Promise<Trial>): Check[] {
 }
 
 /** What a check says of a refusal that may be another one's. Pure. */
-function verdictOf(error: Error | undefined, id: string): Finding {
+function verdictOf(error: Error | undefined, id: string): CheckFinding {
   if (error === undefined) return passed;
   const code = codeOf(error);
   if (code !== undefined && SAID_BY[id]?.includes(code) === true)

@@ -10,13 +10,13 @@ import {
   KNOWN_SLICE_MAKERS,
   MANAGED_BY_LABEL,
 } from '../exports/slice-makers.ts';
-import { type Check, type Finding, MAX_LINES, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, MAX_LINES, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 
 const FLAG = '--hand-made-slices';
 
 /** Exports whose endpoints somebody keeps by hand: the gateway does not serve these unless it is told to. */
-export function sliceChecks(facts: CheckFacts): Check[] {
+export function sliceChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-hand-made-slices',
@@ -31,7 +31,7 @@ export function sliceChecks(facts: CheckFacts): Check[] {
 }
 
 /** What `check --pre` warns of: Linkerd's gateway serves any slice, and ours comes in its place. */
-export function slicePreChecks(facts: CheckFacts): Check[] {
+export function slicePreChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-hand-made-slices',
@@ -49,7 +49,7 @@ async function gatewayOf(facts: CheckFacts): Promise<V1Deployment | undefined> {
 }
 
 /** @param gateway undefined where it is still to come: with the default, which serves none */
-async function unserved(facts: CheckFacts, gateway: V1Deployment | undefined): Promise<Finding> {
+async function unserved(facts: CheckFacts, gateway: V1Deployment | undefined): Promise<CheckFinding> {
   const isServed = handMadeSlicesIn(gateway === undefined ? [] : namespacesOf(gateway));
   const known = [...KNOWN_SLICE_MAKERS, MANAGER].join(',');
   const labelSelector = `${SERVICE_NAME_LABEL},${MANAGED_BY_LABEL} notin (${known})`;

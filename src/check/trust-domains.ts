@@ -15,7 +15,7 @@ import { isBelowDomain, trustDomainOf } from '../identity/names/trust-domain.ts'
 import { isForbidden } from '../kube/client/kube-client.ts';
 import { services } from '../api/kubernetes/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { type Check, type Finding, passed, skipped } from './check.ts';
+import { type ClusterCheck, type CheckFinding, passed, skipped } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 
 /** Who may vouch for whom, as a cluster has it. */
@@ -133,12 +133,12 @@ function mayName({ x509 }: Certificate, domain: string): boolean {
 }
 
 /** The check of all that. */
-export function trustDomainCheck(facts: CheckFacts): Check {
+export function trustDomainCheck(facts: CheckFacts): ClusterCheck {
   return {
     id: 'linkspan-trust-domains',
     text: 'trust anchors can vouch for those that they should, and for nobody else',
     severity: 'error',
-    run: async (): Promise<Finding> => {
+    run: async (): Promise<CheckFinding> => {
       const found = await readTrust(facts);
       if (found === undefined) return skipped("this cluster's trust anchors are not in a ConfigMap");
       const lines = trustProblems(found);

@@ -3,13 +3,13 @@ import { exportSelector } from '../api/exports/export-marks.ts';
 import { eachAlone } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { addTo, removeFrom } from '../base/multimap.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAccrual } from '../policy/accrual/accrual.ts';
 import { AnnotationProblems } from './annotation-problems.ts';
-import { AddressUsers } from './address-users.ts';
 import { FaultAnnotations } from '../policy/faults/fault-annotations.ts';
 import { type Family, firstFamily, usedFamily } from '../exports/endpoint-slices.ts';
 import { ExportView } from '../exports/export-view.ts';
@@ -236,5 +236,25 @@ class KubeTargets implements TargetSource {
       ...((service === undefined ? undefined : this.#profiles.of(key))?.problems ?? []),
     ];
     this.#problems.tell(key, problems);
+  }
+}
+
+/** Which Services have an address among their endpoints. */
+class AddressUsers {
+  readonly #addresses = new Map<string, ReadonlySet<string>>();
+  readonly #services = new Map<string, Set<string>>();
+
+  /** Makes `addresses` those of a Service. */
+  set(service: string, addresses: ReadonlySet<string>): void {
+    const former = this.#addresses.get(service) ?? new Set();
+    for (const address of former) if (!addresses.has(address)) removeFrom(this.#services, address, service);
+    for (const address of addresses) addTo(this.#services, address, service);
+    if (addresses.size === 0) this.#addresses.delete(service);
+    else this.#addresses.set(service, addresses);
+  }
+
+  /** The Services that have any of these addresses. */
+  of(addresses: readonly string[]): Set<string> {
+    return new Set(addresses.flatMap((address) => [...(this.#services.get(address) ?? [])]));
   }
 }

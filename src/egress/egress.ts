@@ -17,7 +17,7 @@ import type { RelayPolicy } from './clients/relay-rule.ts';
 import type { ClientParts } from './route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes/routes.ts';
-import { type GatewayTry, tryGateway } from './gateways/gateway-try.ts';
+import { type GatewayDialResult, checkGatewayDial } from './gateways/gateway-dial-check.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
 
@@ -46,7 +46,7 @@ export interface EgressOptions
 const RETRY_LISTEN_MS = 2000;
 const ROUTES = 'routes of the egress';
 /** Handshakes of `/try` at once, and how long an outcome is good for others who ask. */
-const TRIES = { concurrency: 4, keepMs: 1000 };
+const DIAL_CHECKS = { concurrency: 4, keepMs: 1000 };
 
 /**
  * The relay for clients without a mesh: a listener for each mirrored port, mTLS and the transport header
@@ -72,7 +72,7 @@ export class Egress {
   /** Ports that are not what they should be, by a mistake of ours. */
   readonly #unsettled = new Set<number>();
   #routes: ReadonlyMap<number, Route> = new Map();
-  readonly #tries: SharedWork<GatewayTry>;
+  readonly #dialChecks: SharedWork<GatewayDialResult>;
   #draining = false;
 
   constructor(options: EgressOptions) {
@@ -99,7 +99,7 @@ export class Egress {
       strangers: new Set(),
     };
     this.#unsubscribe = this.#parts.namespaces.subscribe((namespace) => this.#reconsider(namespace));
-    this.#tries = new SharedWork({ clock: options.clock, ...TRIES });
+    this.#dialChecks = new SharedWork({ clock: options.clock, ...DIAL_CHECKS });
   }
 
   /** Ports that are served. */
@@ -164,7 +164,7 @@ export class Egress {
     eachAlone(
       ROUTES,
       this.#leaving,
-      (server) => server.left(byLabel.get(server.route.label)),
+      (server) => server.replacedBy(byLabel.get(server.route.label)),
       (error, { route }) => surface(error, ROUTES, { port: String(route.listenPort) }),
     );
   }
@@ -173,12 +173,15 @@ export class Egress {
    * Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the
    * admin port. Those who ask at the same time share it.
    */
-  async tryGateways(): Promise<GatewayTry[]> {
-    const places = new Map<string, GatewayEndpoint>();
-    for (const { places: own } of this.#servers.values())
-      for (const place of own) places.set(`${place.host} ${place.port} ${place.identity}`, place);
+  async tryGateways(): Promise<GatewayDialResult[]> {
+    const endpoints = new Map<string, GatewayEndpoint>();
+    for (const { gatewayEndpoints } of this.#servers.values())
+      for (const endpoint of gatewayEndpoints)
+        endpoints.set(`${endpoint.host} ${endpoint.port} ${endpoint.identity}`, endpoint);
     return Promise.all(
-      [...places].map(([key, place]) => this.#tries.run(key, () => tryGateway(place, this.#options))),
+      [...endpoints].map(([key, endpoint]) =>
+        this.#dialChecks.run(key, () => checkGatewayDial(endpoint, this.#options)),
+      ),
     );
   }
 

@@ -9,7 +9,7 @@ export interface PortListenerOptions {
   readonly counters: ProxyCounters;
   /** It takes no more connections, and the last one has ended. */
   readonly onLeft: () => void;
-  readonly onArrival: (client: Connection) => void;
+  readonly onConnection: (client: Connection) => void;
 }
 
 /** One port of the egress: plain TCP from clients that know nothing of any of this. */
@@ -59,7 +59,7 @@ export class PortListener {
   }
 
   #admit(socket: net.Socket): void {
-    const { counters, onArrival } = this.#options;
+    const { counters, onConnection } = this.#options;
     const connection = new SocketConnection(socket, counters);
     this.#connections.add(connection);
     counters.client.follow(connection);
@@ -68,7 +68,7 @@ export class PortListener {
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });
     try {
-      onArrival(connection);
+      onConnection(connection);
     } catch (error) {
       endCarried(connection, counters, counters.caught(error));
     }

@@ -4,12 +4,19 @@ import type { Connection } from '../proxy/io/connection.ts';
 import { ProxyFailure } from '../proxy/http/failures.ts';
 import type { Field } from '../proxy/http/fields.ts';
 import type { Route } from './routes/routes.ts';
-import { type Client, type Clients, isSettled, podAddress } from './clients/client.ts';
+import {
+  awaitClient,
+  type Client,
+  type Clients,
+  isSettled,
+  MAY_KNOW_MS,
+  MUST_KNOW_MS,
+  podAddress,
+} from './clients/client.ts';
 import type { ClientFields } from './clients/client-fields.ts';
 import type { NamespaceRules } from './clients/namespace-rules.ts';
 import type { RefusedClients } from './clients/refusals.ts';
 import { allowedNamespaces, relayRefusalOf, refusalText, type RelayPolicy } from './clients/relay-rule.ts';
-import { MAY_KNOW_MS, MUST_KNOW_MS, settle } from './clients/settle.ts';
 
 /** What the routes of an egress have in common about their clients. */
 export interface ClientParts {
@@ -68,12 +75,12 @@ export class RelayedClient implements HeadRules {
   }
 
   /** It has been waited for. */
-  waited(): void {
+  waitEnded(): void {
     this.#waited = true;
   }
 
   /** Its connection has ended. */
-  left(): void {
+  disconnected(): void {
     this.#unwatch?.();
     this.#unwatch = () => undefined;
   }
@@ -101,21 +108,21 @@ export class RouteClients {
 
   /**
    * The client of a new connection.
-   * @param told whether its gateway wants to know who it is
+   * @param named whether its gateway wants to know who the client is
    * @returns a promise where that is worth waiting for
    */
-  meet({ remoteAddress }: Connection, told: boolean): RelayedClient | Promise<RelayedClient> {
+  identify({ remoteAddress }: Connection, named: boolean): RelayedClient | Promise<RelayedClient> {
     const { clients, strangers } = this.#parts;
     const client = new RelayedClient(remoteAddress, this.#parts);
     const mustKnow = this.#namespaces !== undefined;
-    if (!mustKnow && !told) return client;
+    if (!mustKnow && !named) return client;
     const who = clients.at(remoteAddress);
     if (isSettled(who)) return client;
     const address = podAddress(remoteAddress);
     if (!mustKnow && who.kind === 'unknown' && strangers.has(address)) return client;
     const ms = mustKnow && who.kind === 'unknown' ? MUST_KNOW_MS : MAY_KNOW_MS;
-    return settle(clients, address, { clock: this.#clock, ms }).then((found) => {
-      client.waited();
+    return awaitClient(clients, address, { clock: this.#clock, ms }).then((found) => {
+      client.waitEnded();
       if (found.kind === 'pod') strangers.delete(address);
       else this.#remember(address);
       return client;
@@ -123,7 +130,7 @@ export class RouteClients {
   }
 
   /** Whether a client may use the route as it is now. Unlike `check` it counts nothing. */
-  lets(client: RelayedClient): boolean {
+  allows(client: RelayedClient): boolean {
     return relayRefusalOf(this.#namespaces, client.who) === undefined;
   }
 

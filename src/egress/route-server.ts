@@ -16,7 +16,7 @@ import type { Flow, Session } from '../proxy/downstream/session.ts';
 import { clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
 import { Target } from '../proxy/upstream/target.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { HeldClient } from './clients/held-client.ts';
+import { PendingConnection } from './clients/pending-connection.ts';
 import { type ClientParts, RelayedClient, RouteClients } from './route-clients.ts';
 import { GatewayConnections } from './gateways/gateway-connections.ts';
 import { PortListener } from './port-listener.ts';
@@ -44,7 +44,7 @@ const WITHDRAWN_GRACE_MS = DISTRUST_GRACE_MS;
 const REFUSAL: AddressRefusal = (address, host) => (address === host ? undefined : neverRemote(address));
 
 /** Who has been let in. */
-interface Let {
+interface AdmittedClient {
   readonly client: Connection;
   readonly who: RelayedClient;
 }
@@ -73,7 +73,7 @@ export class RouteServer {
   readonly #targets: Record<SessionProtocol, Target>;
   readonly #hosts: HostAddresses;
   readonly #gateways: GatewayConnections;
-  readonly #flows = new Map<Flow, Let>();
+  readonly #flows = new Map<Flow, AdmittedClient>();
   readonly #clients: RouteClients;
   #stopped = false;
   /** Looks again at what may not be there any more. */
@@ -100,7 +100,7 @@ export class RouteServer {
       address: { host: options.listenAddress, port: route.listenPort },
       counters: options.counters,
       onLeft: () => this.#gateways.release(),
-      onArrival: (client) => this.#arrived(client),
+      onConnection: (client) => this.#accept(client),
     });
   }
 
@@ -109,7 +109,7 @@ export class RouteServer {
   }
 
   /** Addresses of the gateway, as they are known now. */
-  get places(): GatewayEndpoint[] {
+  get gatewayEndpoints(): GatewayEndpoint[] {
     const { identity } = this.#route.gateway;
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
@@ -146,7 +146,7 @@ export class RouteServer {
    * has, so that nothing lets anybody use it.
    * @param now of the same mirror and port
    */
-  left(now: Route | undefined): void {
+  replacedBy(now: Route | undefined): void {
     this.#gone = now === undefined;
     if (now === undefined) return this.#endLater();
     const { allowedNamespaces, ...rest } = this.#route;
@@ -172,8 +172,8 @@ export class RouteServer {
     );
   }
 
-  #shutOut(): IteratorObject<Let> {
-    return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.lets(who));
+  #shutOut(): IteratorObject<AdmittedClient> {
+    return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.allows(who));
   }
 
   get size(): number {
@@ -230,16 +230,16 @@ export class RouteServer {
     });
   }
 
-  #arrived(client: Connection): void {
-    const met = this.#clients.meet(client, this.#gateways.namesClients);
-    if (met instanceof RelayedClient) return this.#serve(client, met, EMPTY);
-    const held = new HeldClient(client);
+  #accept(client: Connection): void {
+    const identified = this.#clients.identify(client, this.#gateways.namesClients);
+    if (identified instanceof RelayedClient) return this.#serve(client, identified, EMPTY);
+    const pending = new PendingConnection(client);
     const { counters } = this.#options;
-    met
+    identified
       .then((who) => {
-        if (client.closed) return who.left();
-        this.#serve(client, who, held.bytes);
-        held.tellEnd();
+        if (client.closed) return who.disconnected();
+        this.#serve(client, who, pending.bytes);
+        pending.tellEnd();
       })
       .catch((error: unknown) => endCarried(client, counters, counters.caught(error)));
   }
@@ -264,7 +264,7 @@ export class RouteServer {
     this.#flows.set(flow, { client, who });
     client.whenClosed(() => {
       this.#flows.delete(flow);
-      who.left();
+      who.disconnected();
     });
     who.onChange = () => {
       flow.recheck();

@@ -4,13 +4,13 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import type { Gateway } from './gateway.ts';
 import type { GatewayReport } from './gateway-metrics.ts';
-import { type TargetQuestion, targetReadiness } from './target-readiness.ts';
+import { type ReadinessQuery, targetReadiness } from './target-readiness.ts';
 
 /** What a gateway shows on its admin port, whether it is one process or several. */
 export interface GatewayAdminView {
   ready(): Health | Promise<Health>;
   report(): GatewayReport | Promise<GatewayReport>;
-  targetReady(question: TargetQuestion): PartHealth | Promise<PartHealth>;
+  targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
 }
 

@@ -3,7 +3,7 @@ import { trustDomains } from '../identity/names/trust-domain.ts';
 import type { ProxyFailure } from '../proxy/http/failures.ts';
 import type { Field } from '../proxy/http/fields.ts';
 import type { Counter, ProxyCounters } from '../proxy/metrics/counters.ts';
-import { authorize, loopFailure, type Ruling } from './authorization/authorize.ts';
+import { authorize, loopFailure, type AuthorizationVerdict } from './authorization/authorize.ts';
 import { passedBefore } from './authorization/forwarded.ts';
 import type { PolicySource } from './authorization/policy-source.ts';
 import type { ServiceEntry, ServiceTable } from './service-table.ts';
@@ -18,7 +18,7 @@ export interface AccessFacts {
 }
 
 /** Who is at the other end of a connection, and what for. */
-export interface AccessQuestion {
+export interface AccessRequest {
   /** The gateway's own identity. */
   readonly own: string;
   /** Identity that the client has proven, or that a trusted relay gives it. */
@@ -32,7 +32,7 @@ export interface AccessQuestion {
 interface Decision {
   readonly spec: TargetSpec | undefined;
   readonly version: number;
-  readonly ruling: Ruling;
+  readonly ruling: AuthorizationVerdict;
   http: Counter | undefined;
   tcp: Counter | undefined;
 }
@@ -40,10 +40,10 @@ interface Decision {
 /** Whether one client may use one service, with the last decision about it. */
 export class ClientAccess {
   readonly #facts: AccessFacts;
-  readonly #question: AccessQuestion;
+  readonly #question: AccessRequest;
   #last: Decision | undefined;
 
-  constructor(facts: AccessFacts, question: AccessQuestion) {
+  constructor(facts: AccessFacts, question: AccessRequest) {
     this.#facts = facts;
     this.#question = question;
   }
@@ -74,7 +74,7 @@ export class ClientAccess {
     return passedBefore(own, head.fields) ? loopFailure(entry.label) : undefined;
   }
 
-  #rule(): Ruling {
+  #rule(): AuthorizationVerdict {
     const { policies, allowTrustDomains = [] } = this.#facts;
     const { own, client, address, entry } = this.#question;
     const { spec, namespace, label } = entry;

@@ -22,11 +22,11 @@ import { forwardedElement } from './authorization/forwarded.ts';
 import { FixedAcceptor, type FixedListener } from './acceptors/fixed-acceptor.ts';
 import { AdmissionFilters } from './admission/admission-filters.ts';
 import { type AccessFacts, ClientAccess } from './client-access.ts';
-import { lookUp, Presence, type ServiceEntry, ServiceTable } from './service-table.ts';
-import { type Arrival, HeaderAcceptor } from './acceptors/header-acceptor.ts';
+import { lookUp, ServiceReference, type ServiceEntry, ServiceTable } from './service-table.ts';
+import { type AuthenticatedConnection, HeaderAcceptor } from './acceptors/header-acceptor.ts';
 import { type Acceptor, MtlsListener } from './acceptors/mtls-listener.ts';
 import { NO_POLICIES, type PolicySource } from './authorization/policy-source.ts';
-import { type Asking, askingVia, TrustedRelays } from './authorization/trusted-relays.ts';
+import { type RequestingClient, clientVia, TrustedRelays } from './authorization/trusted-relays.ts';
 import { StreamSession, type StreamContext } from './acceptors/stream-session.ts';
 
 export interface GatewayOptions extends InternalErrorLogOptions {
@@ -180,21 +180,23 @@ export class Gateway {
       reusePort,
       admission: new ConnectionAdmission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
     };
-    const onArrival = (arrival: Arrival) => this.#arrived(arrival);
+    const onAuthenticated = (connection: AuthenticatedConnection) => this.#accept(connection);
     const open = (address: SocketAddress, acceptor: Acceptor) =>
       new MtlsListener({ ...shared, address, acceptor });
     const onStreams = streams
       ? (connection: Connection, client: string, agreed: boolean) => this.#streams(connection, client, agreed)
       : undefined;
     const namesClients = this.#relays.any;
-    const accepting = { counters, clock, log, onArrival, timeoutMs, onStreams, namesClients };
+    const accepting = { counters, clock, log, onAuthenticated, timeoutMs, onStreams, namesClients };
     return [
       open(listen, new HeaderAcceptor(accepting)),
-      ...listeners.map((listener) => open(listener.address, new FixedAcceptor({ listener, onArrival }))),
+      ...listeners.map((listener) =>
+        open(listener.address, new FixedAcceptor({ listener, onAuthenticated })),
+      ),
     ];
   }
 
-  #arrived({ connection, clientIdentity, header, first }: Arrival): void {
+  #accept({ connection, clientIdentity, header, first }: AuthenticatedConnection): void {
     if (header.name === '') {
       // A gateway stands for other services only; a header without a name would mean the gateway's own ports.
       this.counters.refuse('nameless header');
@@ -210,7 +212,7 @@ export class Gateway {
   /** A connection of our own egress. */
   #streams(connection: Connection, relay: string, namesClients: boolean): void {
     const { clock, targets, log } = this.#options;
-    const clients = this.#relays.wordOf(relay, namesClients);
+    const clients = this.#relays.clientNamesFrom(relay, namesClients);
     log.debug({ client: relay, clients }, 'connection in stream mode accepted');
     const session = new StreamSession({
       connection,
@@ -218,7 +220,7 @@ export class Gateway {
       counters: this.counters,
       clients,
       exported: (name, port) => targets.get(name, port) !== undefined,
-      context: (name, port, client) => this.#context(connection, askingVia(relay, client), { name, port }),
+      context: (name, port, client) => this.#context(connection, clientVia(relay, client), { name, port }),
     });
     this.#streamSessions.add(session);
     connection.whenClosed(() => this.#streamSessions.delete(session));
@@ -228,11 +230,11 @@ export class Gateway {
 
   #context(
     connection: Connection,
-    asking: Asking,
+    asking: RequestingClient,
     asked: { readonly name: string; readonly port: number },
   ): StreamContext {
     const { entry, session } = this.#session(connection, asking, asked);
-    const presence = new Presence();
+    const presence = new ServiceReference();
     entry.flows.add(presence);
     return {
       session,
@@ -244,7 +246,7 @@ export class Gateway {
   /** What a client needs to be served a service. */
   #session(
     client: Connection,
-    { identity: clientIdentity, via }: Asking,
+    { identity: clientIdentity, via }: RequestingClient,
     asked: { readonly name: string; readonly port: number },
   ): { readonly entry: ServiceEntry; readonly session: Session } {
     const { clock, identity, accessLog = NO_ACCESS_LOG } = this.#options;

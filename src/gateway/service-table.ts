@@ -48,7 +48,7 @@ export function lookUp(targets: TargetSource, key: string): TargetSpec | undefin
 }
 
 /** Stands for a client that may ask again at any time, so that a service is not forgotten meanwhile. */
-export class Presence implements Flow {
+export class ServiceReference implements Flow {
   recheck(): void {
     // Requests are checked one by one.
   }

@@ -4,7 +4,7 @@ import { lookUp } from './service-table.ts';
 import type { PartHealth } from '../telemetry/admin.ts';
 
 /** A Service, or one port of it, as asked for at `/ready/<namespace>/<service>[?port=]`. */
-export interface TargetQuestion {
+export interface ReadinessQuery {
   readonly namespace: string;
   readonly service: string;
   /** Absent: every port of the Service. */
@@ -12,7 +12,7 @@ export interface TargetQuestion {
 }
 
 /** Reads the question out of a path below `/ready/`; undefined when it is none. */
-export function targetQuestion(path: readonly string[], query: URLSearchParams): TargetQuestion | undefined {
+export function readinessQuery(path: readonly string[], query: URLSearchParams): ReadinessQuery | undefined {
   const [namespace, service, ...rest] = path;
   if (!namespace || !service || rest.length > 0) return undefined;
   const port = query.get('port');
@@ -25,7 +25,7 @@ export function targetQuestion(path: readonly string[], query: URLSearchParams):
  * a ready endpoint, 503 with the reason when one has not, 404 when it is not exported. By what discovery
  * says; that an endpoint fails its requests shows in the metrics. Pure.
  */
-export function targetReadiness(targets: TargetSource, question: TargetQuestion): PartHealth {
+export function targetReadiness(targets: TargetSource, question: ReadinessQuery): PartHealth {
   const name = `${question.namespace}/${question.service}`;
   const problems: string[] = [];
   let found = false;
@@ -46,7 +46,7 @@ export function targetReadiness(targets: TargetSource, question: TargetQuestion)
 }
 
 /** Whether a key `service.namespace.svc.domain:port` is of a port that was asked for. */
-function isAskedFor(key: string, { namespace, service, port }: TargetQuestion): boolean {
+function isAskedFor(key: string, { namespace, service, port }: ReadinessQuery): boolean {
   const { name, port: found } = splitTargetKey(key);
   const [of, in_, svc] = name.split('.', 3);
   if (of !== service.toLowerCase() || in_ !== namespace.toLowerCase() || svc !== 'svc') return false;

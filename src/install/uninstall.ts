@@ -2,11 +2,11 @@ import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
-import { inOrder, isOurs, refOf, titleOf } from '../manifests/manifests.ts';
+import { inOrder, isMulticlusterObject, refOf, titleOf } from '../manifests/manifests.ts';
 import { configMaps, type KubeObject, namespaces } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { type LinkObject, links } from '../api/link/link-schema.ts';
-import { findInstalled, type Installed } from './leftovers.ts';
+import { findInstalled, type Installed } from './installed-objects.ts';
 
 /** What a cluster has that an uninstall has to look at. */
 export interface UninstallFacts {
@@ -103,7 +103,7 @@ function isPartOfNamespace(object: KubeObject): boolean {
     ownerReferences.length > 0 ||
     (object.kind === 'ConfigMap' && name === 'kube-root-ca.crt') ||
     (object.kind === 'ServiceAccount' && name === 'default') ||
-    isOurs(object, CLI_MANAGER)
+    isMulticlusterObject(object, CLI_MANAGER)
   );
 }
 

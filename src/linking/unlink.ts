@@ -21,7 +21,7 @@ import {
   type KubeObject,
   type Resource,
 } from '../api/kubernetes/resource.ts';
-import { listLinks } from './join.ts';
+import { listLinks } from './link-apply.ts';
 import { credentialsName } from './link-manifests.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 
@@ -153,7 +153,7 @@ export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: numb
     );
   }
   const { link, legacy, lease, mirrors, heir } = facts;
-  const controllerCleansUp = link !== undefined && isOurs(link) && isHeld(lease, now);
+  const controllerCleansUp = link !== undefined && isKeptByLinkspan(link) && isHeld(lease, now);
   const stays = controllerCleansUp || heir !== undefined;
   return {
     link: link === undefined ? [] : [stubOfListed(links, refOf(link))],
@@ -196,7 +196,7 @@ function known({ linkNames }: UnlinkFacts): string {
 }
 
 /** Linkerd's controller writes no conditions, and leaves everything behind. */
-function isOurs({ status }: LinkObject): boolean {
+function isKeptByLinkspan({ status }: LinkObject): boolean {
   return (status?.conditions ?? []).length > 0;
 }
 

@@ -6,7 +6,7 @@ import { type AskedManifest, type Candidate, findCandidates, requireRights } fro
 import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';
 import { adoptedFields, isWithInstallers } from './managed-fields.ts';
-import { inOrder, isOurs, refOf, titleOf } from './manifests.ts';
+import { inOrder, isMulticlusterObject, refOf, titleOf } from './manifests.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 
 export interface ApplyOptions {
@@ -98,7 +98,9 @@ function assertOurs(found: readonly Candidate[], options: ApplyOptions): void {
   const foreign = found.filter(
     // A Namespace holds what many have put there: labels are added, nothing is taken.
     ({ existing }) =>
-      existing !== undefined && existing.kind !== 'Namespace' && !isOurs(existing, options.fieldManager),
+      existing !== undefined &&
+      existing.kind !== 'Namespace' &&
+      !isMulticlusterObject(existing, options.fieldManager),
   );
   if (foreign.length > 0)
     throw new LinkspanError(

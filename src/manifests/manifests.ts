@@ -87,7 +87,7 @@ export function stubOfListed(resource: Resource<KubeObject>, ref: ObjectRef): Ku
  * be changed: by its labels and annotations, by its type or group, or because `fieldManager` has written it
  * before.
  */
-export function isOurs(existing: KubeObject, fieldManager: string): boolean {
+export function isMulticlusterObject(existing: KubeObject, fieldManager: string): boolean {
   const { labels = {}, annotations = {}, managedFields = [] } = existing.metadata ?? {};
   return (
     isOfExtension(existing) ||

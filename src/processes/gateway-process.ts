@@ -12,7 +12,7 @@ import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
 import type { PolicySource } from '../gateway/authorization/policy-source.ts';
-import { targetQuestion } from '../gateway/target-readiness.ts';
+import { readinessQuery } from '../gateway/target-readiness.ts';
 import { answerParent, forkWorker } from '../gateway/workers/worker.ts';
 import { Workers } from '../gateway/workers/gateway-workers.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
@@ -260,7 +260,7 @@ async function openAdmin(
     registry,
     ready: () => view.ready(),
     readyPart: (path, query) => {
-      const question = targetQuestion(path, query);
+      const question = readinessQuery(path, query);
       if (question !== undefined) return view.targetReady(question);
       return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
     },

@@ -11,7 +11,7 @@ import { linkspanChecks } from '../../check/linkspan-checks.ts';
 import { preChecks, type PreOptions } from '../../check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, type Paint, summaryText } from '../../check/report.ts';
 import { helmProgram } from '../../install/helm.ts';
-import { tryInstall } from '../../install/trial.ts';
+import { dryRunInstall } from '../../install/dry-run.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { GatewayTry, LinkReport } from '../../controllers/explain.ts';
 import { askControllers, controllerFlags, mergeReports } from '../queries/controller-answers.ts';
@@ -123,8 +123,8 @@ function preOptions(client: KubeClient, flags: Settings): PreOptions {
   return {
     clock: systemClock,
     helm: async () => `helm ${(await helm.run(['version', '--short'])).trim()}`,
-    tryInstall: () =>
-      tryInstall(client, {
+    dryRunInstall: () =>
+      dryRunInstall(client, {
         verb: 'install',
         namespace: flags.namespace,
         linkerdNamespace: flags.linkerdNamespace,

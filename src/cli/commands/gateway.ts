@@ -6,6 +6,7 @@ import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import { openFileTargets } from '../../discovery/file-targets.ts';
 import { openKubeTargets } from '../../discovery/kube-targets.ts';
+import { handMadeSlicesIn } from '../../exports/slice-makers.ts';
 import { parseAccessLogMode } from '../../gateway/access-log-lines.ts';
 import { parseFixedListener } from '../../gateway/acceptors/fixed-acceptor.ts';
 import { NO_POLICIES } from '../../gateway/authorization/policy-source.ts';
@@ -26,7 +27,6 @@ import {
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
-import { endpointFlags } from '../flags/endpoint-flags.ts';
 import { admissionFlags, admissionOf, withAdmissionFlags } from '../flags/admission-flags.ts';
 import { policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
 import { tuneForTraffic } from '../../processes/lifecycle.ts';
@@ -83,7 +83,10 @@ const schema = z
     clusterDomain: z.string(),
     namespaces: namespacesFlag,
     exportSelector: z.array(z.string()).optional(),
-    ...endpointFlags,
+    mesh: z.enum(['auto', 'on', 'off']),
+    zone: z.string().min(1).optional(),
+    handMadeSlices: z.array(z.string().min(1)).default([]).transform(handMadeSlicesIn),
+    maxPending: z.coerce.number().int().min(1),
     grace: z.coerce.number().min(0),
     workers,
     ...streamsFlag,

@@ -5,8 +5,8 @@ import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { titleOf } from '../../manifests/manifests.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
-import { applyLink, prepareLink, type Direction, type PreparedLink } from '../../linking/join.ts';
-import type { Cluster } from '../../linking/prepare-link.ts';
+import { applyLink, prepareLink, type Direction, type PreparedLink } from '../../linking/link-apply.ts';
+import type { Cluster } from '../../linking/link-request.ts';
 import { waitUntilSynced } from '../../linking/wait-synced.ts';
 import {
   clusterFlags,

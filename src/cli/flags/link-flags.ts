@@ -15,7 +15,7 @@ import { isDnsLabel } from '../../base/text.ts';
 import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import { gatewayText } from '../../linking/export-gateways.ts';
 import { parseImportPolicy } from '../../api/link/import-policy.ts';
-import type { LinkRequest } from '../../linking/prepare-link.ts';
+import type { LinkRequest } from '../../linking/link-request.ts';
 import { links } from '../../api/link/link-schema.ts';
 import { parseSelector, parseSelectorText } from '../../api/kubernetes/label-selector.ts';
 import { MIN_TOKEN_TTL_MS } from '../../linking/token.ts';

@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts';
 import type { Health } from '../../telemetry/admin.ts';
 
 /**
@@ -71,6 +72,36 @@ export function clientAmong(pods: readonly PodFacts[]): Client {
  */
 export function isSettled(client: Client): boolean {
   return client.kind === 'pod' ? !client.leaving : client.reason === 'node' || client.reason === 'unwatched';
+}
+
+/**
+ * How long a connection waits for its client to become known where it has to be: kubelets tell the API server
+ * of an address a second or two after the pod has it. Milliseconds.
+ */
+export const MUST_KNOW_MS = 3000;
+/** The same where an unknown client may use the route too, and where a pod with its address is leaving. */
+export const MAY_KNOW_MS = 1000;
+
+/**
+ * Waits until it is known well enough who sends from an address (`isSettled`), for `ms` milliseconds at most.
+ * @returns what is known then
+ */
+export function awaitClient(
+  clients: Clients,
+  address: string,
+  { clock, ms }: { readonly clock: Clock; readonly ms: number },
+): Promise<Client> {
+  return new Promise((resolve) => {
+    const end = () => {
+      timer.cancel();
+      unwatch();
+      resolve(clients.at(address));
+    };
+    const timer = clock.after(ms, end, { unref: true });
+    const unwatch = clients.watch(address, () => {
+      if (isSettled(clients.at(address))) end();
+    });
+  });
 }
 
 /**

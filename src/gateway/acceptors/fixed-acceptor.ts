@@ -2,7 +2,7 @@ import type { SocketAddress } from '../../base/address.ts';
 import { parseAddress } from '../../base/address.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
-import type { Arrival } from './header-acceptor.ts';
+import type { AuthenticatedConnection } from './header-acceptor.ts';
 import type { Acceptor } from './mtls-listener.ts';
 
 /** A port for clients that do not say what they want: it stands for one service. */
@@ -40,7 +40,7 @@ export function parseFixedListener(text: string, clusterDomain: string): FixedLi
 
 export interface FixedAcceptorOptions {
   readonly listener: FixedListener;
-  readonly onArrival: (arrival: Arrival) => void;
+  readonly onAuthenticated: (connection: AuthenticatedConnection) => void;
 }
 
 /**
@@ -59,9 +59,9 @@ export class FixedAcceptor implements Acceptor {
   }
 
   admit(connection: Connection, clientIdentity: string, alpn: string | undefined): void {
-    const { listener, onArrival } = this.#options;
+    const { listener, onAuthenticated } = this.#options;
     const { name, port } = listener;
     const protocol = alpn === undefined ? listener.protocol : alpn === 'h2' ? 'http2' : 'http1';
-    onArrival({ connection, clientIdentity, header: { name, port, protocol }, first: EMPTY });
+    onAuthenticated({ connection, clientIdentity, header: { name, port, protocol }, first: EMPTY });
   }
 }

@@ -12,7 +12,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import type { Acceptor } from './mtls-listener.ts';
 
 /** A connection whose client has proven who it is, and what it is for. */
-export interface Arrival {
+export interface AuthenticatedConnection {
   readonly connection: Connection;
   readonly clientIdentity: string;
   readonly header: Omit<TransportHeader, 'protocol'> & { readonly protocol: ClaimedProtocol };
@@ -24,7 +24,7 @@ export interface HeaderAcceptorOptions {
   readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly onArrival: (arrival: Arrival) => void;
+  readonly onAuthenticated: (connection: AuthenticatedConnection) => void;
   /** Time for the header. */
   readonly timeoutMs: number;
   /**
@@ -87,7 +87,7 @@ class HeaderWait implements ConnectionHandler {
       const { header, rest } = decoded;
       const clientIdentity = this.#clientIdentity;
       this.#options.counters.header(header.protocol, header.name, header.port, clientIdentity);
-      this.#options.onArrival({ connection, clientIdentity, header, first: rest });
+      this.#options.onAuthenticated({ connection, clientIdentity, header, first: rest });
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       this.#refuse(connection, 'bad header', error.message);

@@ -7,7 +7,7 @@ import type { PolicyVerdict } from './policy-verdict.ts';
 import { isOfTrustDomain } from '../../identity/names/trust-domain.ts';
 
 /** What decides whether a request may pass. */
-export interface Question {
+export interface AuthorizationFacts {
   readonly own: string;
   readonly client: string;
   /** `name:port` of what is asked for. */
@@ -21,7 +21,7 @@ export interface Question {
 }
 
 /** What was decided. */
-export interface Ruling {
+export interface AuthorizationVerdict {
   /** Why the request may not pass; undefined = it may. */
   readonly failure: ProxyFailure | undefined;
   /** `group/kind/name` of what decided; empty = the rule that every identity of the trust domain may. */
@@ -33,7 +33,7 @@ export interface Ruling {
  * at that. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's
  * policies. Pure.
  */
-export function authorize(question: Question): Ruling {
+export function authorize(question: AuthorizationFacts): AuthorizationVerdict {
   const { own, client, label, spec, policy } = question;
   const refuse = (kind: 'unknown service' | 'unauthorized', reason: string, by = '') => ({
     failure: new ProxyFailure(kind, reason),
@@ -59,7 +59,7 @@ export function loopFailure(label: string): ProxyFailure {
   return new ProxyFailure('gateway loop', `${label} was sent back to the gateway it came from`);
 }
 
-function foreign({ client, label, trustDomains }: Question): string | undefined {
+function foreign({ client, label, trustDomains }: AuthorizationFacts): string | undefined {
   if (trustDomains?.some((domain) => isOfTrustDomain(client, domain)) !== false) return undefined;
   const domains = trustDomains.join(', ');
   return `${shortTarget(label)}: client ${client} is of none of the trust domains that may use this gateway (${domains})`;

@@ -25,7 +25,7 @@ import {
   type PolicyFacts,
   type Rule,
   rulesFor,
-  strangersOf,
+  foreignDependenciesOf,
 } from './policy-rules.ts';
 import type { PolicySource } from './policy-source.ts';
 import { ForeignEndpoints } from './foreign-endpoints.ts';
@@ -205,7 +205,10 @@ class KubePolicies implements PolicySource {
     ];
     this.#rules.set(spec, { version, rules });
     if (targets)
-      this.#strangers.note(namespace, strangersOf(this.#facts, { namespace, endpoints: spec.endpoints }));
+      this.#strangers.note(
+        namespace,
+        foreignDependenciesOf(this.#facts, { namespace, endpoints: spec.endpoints }),
+      );
     return rules;
   }
 

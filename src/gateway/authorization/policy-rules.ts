@@ -99,7 +99,7 @@ export function gatewayRules(facts: PolicyFacts, { namespace, name, port }: OwnP
 }
 
 /** What a target's rules depend on outside of its own namespace. Pure. */
-export function strangersOf(
+export function foreignDependenciesOf(
   facts: PolicyFacts,
   { namespace, endpoints }: Destination,
 ): { readonly namespaces: ReadonlySet<string>; readonly unknown: ReadonlySet<string> } {

@@ -5,7 +5,7 @@ import { ProxyFailure } from '../../proxy/http/failures.ts';
 export type ClientNames = 'none' | 'ignored' | 'believed';
 
 /** Who asks, and the relay that says so. */
-export interface Asking {
+export interface RequestingClient {
   readonly identity: string;
   /** Absent: the client has proven it itself. */
   readonly via?: string | undefined;
@@ -32,7 +32,7 @@ export class TrustedRelays {
   }
 
   /** What its `:client` is worth. @param agreed whether its connection may have any */
-  wordOf(relay: string, agreed: boolean): ClientNames {
+  clientNamesFrom(relay: string, agreed: boolean): ClientNames {
     if (!agreed) return 'none';
     return this.#identities.has(relay.toLowerCase()) ? 'believed' : 'ignored';
   }
@@ -44,7 +44,7 @@ export class TrustedRelays {
  * @throws ProxyFailure `unauthorized` when the relay names somebody who is none of its own: falling back to
  * the relay's identity could let in more than that client may
  */
-export function askingVia(relay: string, client: string | undefined): Asking {
+export function clientVia(relay: string, client: string | undefined): RequestingClient {
   if (client === undefined) return { identity: relay };
   if (mayRelay(relay, client)) return { identity: client, via: relay };
   throw new ProxyFailure('unauthorized', `${relay} may only speak for workloads of its own trust domain`);

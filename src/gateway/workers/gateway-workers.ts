@@ -7,8 +7,8 @@ import type { ProcessErrors } from '../../telemetry/last-resort.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { GatewayAdminView } from '../admin-view.ts';
 import { addReports, EMPTY_REPORT, type GatewayReport, type WorkerCounts } from '../gateway-metrics.ts';
-import { bestReadiness, type TargetQuestion } from '../target-readiness.ts';
-import type { WorkerQuestion, Told, WorkerEvents, WorkerHandle } from './worker.ts';
+import { bestReadiness, type ReadinessQuery } from '../target-readiness.ts';
+import type { WorkerQuestion, WorkerMessage, WorkerEvents, WorkerHandle } from './worker.ts';
 
 /** Time in which a worker answers, for a question that somebody waits for. */
 const ANSWER_MS = 2000;
@@ -146,7 +146,7 @@ export class Workers implements GatewayAdminView {
     return this.#asking.report;
   }
 
-  async targetReady(target: TargetQuestion): Promise<PartHealth> {
+  async targetReady(target: ReadinessQuery): Promise<PartHealth> {
     const answers = await this.#askAll({ ask: 'target', target });
     return bestReadiness(answers.filter((answer) => answer !== undefined) as PartHealth[]);
   }
@@ -209,7 +209,7 @@ export class Workers implements GatewayAdminView {
     slot.timer = undefined;
     slot.startedAt = clock.monotonic();
     const handle = this.#options.spawn(slot.number, {
-      onMessage: (told: Told) => {
+      onMessage: (told: WorkerMessage) => {
         // A late word of one that has been replaced.
         if (slot.handle !== handle) return;
         if ('id' in told) this.#answered(slot, told.id, told.answer);

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import type { GatewayAdminView } from '../admin-view.ts';
 import type { GatewayReport } from '../gateway-metrics.ts';
-import type { TargetQuestion } from '../target-readiness.ts';
+import type { ReadinessQuery } from '../target-readiness.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
 /** Set in the environment of worker processes: their number, from 1. */
@@ -11,17 +11,17 @@ export const WORKER_VARIABLE = 'LINKSPAN_WORKER';
 export type WorkerQuestion =
   | { readonly ask: 'ready' }
   | { readonly ask: 'report' }
-  | { readonly ask: 'target'; readonly target: TargetQuestion }
+  | { readonly ask: 'target'; readonly target: ReadinessQuery }
   | { readonly ask: 'level'; readonly level: string };
 
 /** From the parent. */
-export interface AskedWorker {
+export interface WorkerRequest {
   readonly id: number;
   readonly question: WorkerQuestion;
 }
 
 /** To the parent: an answer, or what it should know unasked. */
-export type Told =
+export type WorkerMessage =
   | { readonly id: number; readonly answer: unknown }
   | { readonly event: 'started' }
   | { readonly event: 'last'; readonly report: GatewayReport };
@@ -30,12 +30,12 @@ export type Told =
 export interface WorkerHandle {
   readonly pid: number | undefined;
   /** Never throws: one that is gone does not hear. */
-  send(asked: AskedWorker): void;
+  send(asked: WorkerRequest): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
 export interface WorkerEvents {
-  onMessage(told: Told): void;
+  onMessage(told: WorkerMessage): void;
   /** Called once. */
   onExit(how: string): void;
 }
@@ -62,7 +62,7 @@ export function forkWorker(number: number, events: WorkerEvents): WorkerHandle {
     if (!exited) events.onExit(how);
     exited = true;
   };
-  child.on('message', (message) => events.onMessage(message as Told));
+  child.on('message', (message) => events.onMessage(message as WorkerMessage));
   child.on('exit', (code, signal) => exit(signal === null ? `exit code ${code ?? 0}` : signal));
   child.on('error', (error) => exit(error.message));
   return {
@@ -75,7 +75,7 @@ export function forkWorker(number: number, events: WorkerEvents): WorkerHandle {
 }
 
 /** A worker's line to its parent. */
-export interface ParentLine {
+export interface ParentChannel {
   /** The worker has all it needs and is going to serve. */
   started(): void;
   /** Tells the last numbers and hangs up. */
@@ -86,11 +86,11 @@ export interface ParentLine {
  * Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and
  * it would go on holding the port.
  */
-export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
+export function answerParent(view: GatewayAdminView, log: Logger): ParentChannel {
   const orphaned = () => process.exit(1);
   process.on('disconnect', orphaned);
   const send = process.send?.bind(process);
-  const tell = (told: Told) =>
+  const tell = (told: WorkerMessage) =>
     new Promise<void>((resolve) => {
       if (send === undefined || !process.connected) resolve();
       else send(told, undefined, undefined, () => resolve());
@@ -107,7 +107,7 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
     await tell({ id, answer });
   };
   process.on('message', (message) => {
-    const { id, question } = message as AskedWorker;
+    const { id, question } = message as WorkerRequest;
     void reply(id, question);
   });
   return {

@@ -4,7 +4,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { parsePrivateKey } from '../x509/keys.ts';
 import { pemBlocks } from '../x509/pem-blocks.ts';
 import { Asn1Error, child, encoded, octets, parse } from './asn1.ts';
-import { decrypt, type Password, Rounds } from './password-based.ts';
+import { decrypt, type Password, KeyDerivationBudget } from './password-based.ts';
 import { passwordMissing } from './pkcs12.ts';
 
 const ENCRYPTED = 'ENCRYPTED PRIVATE KEY';
@@ -46,7 +46,7 @@ function readPkcs8(block: string, where: string, password: string): KeyObject | 
   let plain: Buffer | undefined;
   try {
     const info = parse(Buffer.from(base64, 'base64'));
-    plain = decrypt(child(info, 0), octets(child(info, 1)), password, new Rounds(where));
+    plain = decrypt(child(info, 0), octets(child(info, 1)), password, new KeyDerivationBudget(where));
   } catch (cause) {
     if (!(cause instanceof Asn1Error)) throw cause;
     throw new LinkspanError('IDENTITY_CONTAINER_INVALID', `${where}: the encrypted key is damaged`, {

@@ -1,7 +1,7 @@
 import { createDecipheriv, createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto';
 import forge from 'node-forge';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { Asn1Error, child, children, identifier, natural, type Node, octets } from './asn1.ts';
+import { Asn1Error, child, children, identifier, natural, type Asn1Node, octets } from './asn1.ts';
 
 /**
  * Rounds of key derivation that are done for one file, all its keys and certificates together: a million
@@ -16,7 +16,7 @@ export type Password = string | undefined;
  * What has been done for a file, so that one that asks for more than anybody waits for is refused before it
  * is begun.
  */
-export class Rounds {
+export class KeyDerivationBudget {
   readonly where: string;
   #left = MAX_ROUNDS;
 
@@ -44,7 +44,7 @@ export class Rounds {
 
 /** The part of node-forge that its types leave out. */
 interface LegacyPbe {
-  getCipherForPKCS12PBE(oid: string, params: Node, password: Password | null): forge.cipher.BlockCipher;
+  getCipherForPKCS12PBE(oid: string, params: Asn1Node, password: Password | null): forge.cipher.BlockCipher;
   generatePkcs12Key(
     password: Password | null,
     salt: forge.util.ByteBuffer,
@@ -90,10 +90,10 @@ const MAC_DIGESTS: Readonly<Record<string, () => forge.md.MessageDigest>> = {
  * @throws LinkspanError IDENTITY_CONTAINER_UNSUPPORTED; Asn1Error
  */
 export function decrypt(
-  algorithm: Node,
+  algorithm: Asn1Node,
   data: Buffer,
   password: Password,
-  rounds: Rounds,
+  rounds: KeyDerivationBudget,
 ): Buffer | undefined {
   const scheme = identifier(child(algorithm, 0));
   const parameters = child(algorithm, 1);
@@ -107,7 +107,7 @@ export function decrypt(
 }
 
 /** @throws Asn1Error for parameters that node-forge does not understand */
-function legacyCipher(scheme: string, parameters: Node, password: Password): forge.cipher.BlockCipher {
+function legacyCipher(scheme: string, parameters: Asn1Node, password: Password): forge.cipher.BlockCipher {
   try {
     return pbe.getCipherForPKCS12PBE(scheme, parameters, password ?? null);
   } catch (cause) {
@@ -120,10 +120,10 @@ function legacyCipher(scheme: string, parameters: Node, password: Password): for
  * only.
  */
 function decryptPbes2(
-  parameters: Node,
+  parameters: Asn1Node,
   data: Buffer,
   password: Password,
-  rounds: Rounds,
+  rounds: KeyDerivationBudget,
 ): Buffer | undefined {
   const derivation = identifier(child(parameters, 0, 0));
   if (derivation !== PBKDF2) rounds.unsupported(`key derivation ${derivation}`);
@@ -151,7 +151,12 @@ function decryptPbes2(
  * Whether a PKCS#12's MAC (RFC 7292 section 4, MacData) is that of its contents with this password.
  * @throws LinkspanError IDENTITY_CONTAINER_UNSUPPORTED; Asn1Error
  */
-export function macAgrees(mac: Node, contents: Buffer, password: Password, rounds: Rounds): boolean {
+export function macAgrees(
+  mac: Asn1Node,
+  contents: Buffer,
+  password: Password,
+  rounds: KeyDerivationBudget,
+): boolean {
   const algorithm = identifier(child(mac, 0, 0, 0));
   const digest = (MAC_DIGESTS[algorithm] ?? rounds.unsupported(`message authentication ${algorithm}`))();
   const expected = octets(child(mac, 0, 1));

@@ -7,11 +7,11 @@ import {
   encoded,
   identifier,
   natural,
-  type Node,
+  type Asn1Node,
   octets,
   parse,
 } from './asn1.ts';
-import { decrypt, macAgrees, type Password, Rounds } from './password-based.ts';
+import { decrypt, macAgrees, type Password, KeyDerivationBudget } from './password-based.ts';
 
 /** Longest file that is read, bytes: a key and a chain of certificates take 10 KiB. */
 export const MAX_CONTAINER = 1024 * 1024;
@@ -48,7 +48,7 @@ const NESTED_BAG = `${BAG}6`;
  * IDENTITY_CONTAINER_UNSUPPORTED
  */
 export function readPkcs12(bytes: Uint8Array, where: string, password: Password): KeyMaterial {
-  const rounds = new Rounds(where);
+  const rounds = new KeyDerivationBudget(where);
   // "" may have been taken for no password at all by whoever made the file.
   const tried = password === undefined || password === '' ? ['', undefined] : [password];
   try {
@@ -75,7 +75,7 @@ export function passwordMissing(where: string): LinkspanError {
 interface Pfx {
   readonly contents: Buffer;
   /** MacData; undefined where nothing tells a wrong password but what it leads to. */
-  readonly mac: Node | undefined;
+  readonly mac: Asn1Node | undefined;
 }
 
 function opened(bytes: Uint8Array): Pfx {
@@ -95,11 +95,11 @@ class OtherPassword extends Error {
 class Reading {
   readonly #pfx: Pfx;
   readonly #password: Password;
-  readonly #rounds: Rounds;
+  readonly #rounds: KeyDerivationBudget;
   readonly #keys: KeyMaterial['keys'][number][] = [];
   readonly #certificates: KeyMaterial['certificates'][number][] = [];
 
-  constructor(pfx: Pfx, password: Password, rounds: Rounds) {
+  constructor(pfx: Pfx, password: Password, rounds: KeyDerivationBudget) {
     this.#pfx = pfx;
     this.#password = password;
     this.#rounds = rounds;
@@ -118,7 +118,7 @@ class Reading {
     return { keys: this.#keys, certificates: this.#certificates };
   }
 
-  #contents(info: Node): void {
+  #contents(info: Asn1Node): void {
     const kind = identifier(child(info, 0));
     const value = child(info, 1, 0);
     if (kind === DATA) this.#bags(parse(octets(value)));
@@ -126,12 +126,12 @@ class Reading {
     else this.#rounds.unsupported(`content of kind ${kind}`);
   }
 
-  #bags(list: Node): void {
+  #bags(list: Asn1Node): void {
     for (const bag of children(list)) this.#bag(bag);
   }
 
   /** Bags of other kinds (revocation lists, secrets) are nothing that an authority needs. */
-  #bag(bag: Node): void {
+  #bag(bag: Asn1Node): void {
     const kind = identifier(child(bag, 0));
     const value = child(bag, 1, 0);
     const id = localKeyId(bag);
@@ -146,7 +146,7 @@ class Reading {
   }
 
   /** @throws OtherPassword where only that can be the reason */
-  #decrypted(algorithm: Node, data: Node): Node {
+  #decrypted(algorithm: Asn1Node, data: Asn1Node): Asn1Node {
     const plain = decrypt(algorithm, octets(data), this.#password, this.#rounds);
     try {
       if (plain !== undefined) return parse(plain);
@@ -163,7 +163,7 @@ class Reading {
   }
 
   /** By node:crypto and not node-forge, which knows RSA alone. */
-  #key(info: Node): KeyObject {
+  #key(info: Asn1Node): KeyObject {
     try {
       return createPrivateKey({ key: encoded(info), format: 'der', type: 'pkcs8' });
     } catch (cause) {
@@ -185,7 +185,7 @@ function certificateOf(der: Buffer): X509Certificate {
   }
 }
 
-function localKeyId(bag: Node): string | undefined {
+function localKeyId(bag: Asn1Node): string | undefined {
   const [, , attributes] = children(bag);
   if (attributes === undefined) return undefined;
   const found = children(attributes).find((one) => identifier(child(one, 0)) === LOCAL_KEY_ID);

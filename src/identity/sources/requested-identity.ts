@@ -8,7 +8,6 @@ import { makeCertificateRequest } from '../x509/certificate-request.ts';
 import type { Identity, IdentitySource } from './identity.ts';
 import { IdentityState } from './identity-state.ts';
 import { type LoadedIdentity, verifyIdentity } from './loaded-identity.ts';
-import { renewalDelayMs } from './renewal.ts';
 import type { TrustAnchors } from './trust-anchors.ts';
 
 /** What an issuer gave. */
@@ -52,6 +51,23 @@ const RETRY = { minMs: 500, maxMs: 30_000 };
  * although no timer has run out.
  */
 const LOOK_MS = 15_000;
+
+/**
+ * Share of what is left of a leaf's life after which it is renewed, and the bounds of the wait: Linkerd's
+ * (`IDENTITY_MIN_REFRESH`, `IDENTITY_MAX_REFRESH`).
+ */
+const RENEW_SHARE = 0.7;
+const MIN_RENEWAL_MS = 10_000;
+const MAX_RENEWAL_MS = 24 * 3_600_000;
+
+/**
+ * Milliseconds from now until a leaf that has just been issued is renewed: 70 % of its life, at least 10 s,
+ * at most 24 h.
+ * @param notAfter end of its validity, milliseconds since the epoch
+ */
+export function renewalDelayMs(now: number, notAfter: number): number {
+  return Math.min(MAX_RENEWAL_MS, Math.max(MIN_RENEWAL_MS, (notAfter - now) * RENEW_SHARE));
+}
 
 /**
  * An identity whose key is made here, in memory, and whose certificate is asked for and renewed at 70 % of

@@ -69,7 +69,7 @@ async function listOurs(
  * issuer, whose key nobody can make again. Pure.
  * @param home namespace of the installation
  */
-export function leftovers(
+export function prunable(
   installed: readonly KubeObject[],
   wanted: readonly KubeObject[],
   home: string,

@@ -6,7 +6,7 @@ import { type KubeClient, type KubeClientOptions, orUndefined } from '../kube/cl
 import { namespaces, secrets, type KubeObject } from '../api/kubernetes/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import { credentialsName } from './link-manifests.ts';
-import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare-link.ts';
+import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './link-request.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { linkRefusal, type SourceFacts } from './source-verdict.ts';
 

@@ -9,7 +9,7 @@ import { tlsConnect } from '../../proxy/io/dial.ts';
 import type { GatewayEndpoint } from './gateway-pool.ts';
 
 /** Whether a gateway can be reached as flows reach it. */
-export interface GatewayTry {
+export interface GatewayDialResult {
   /** `host:port`. */
   readonly gateway: string;
   readonly identity: string;
@@ -22,13 +22,13 @@ export interface GatewayTry {
 /**
  * Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows.
  */
-export async function tryGateway(
+export async function checkGatewayDial(
   { host, port, identity: name }: GatewayEndpoint,
   options: { readonly identity: IdentitySource; readonly clock: Clock },
-): Promise<GatewayTry> {
+): Promise<GatewayDialResult> {
   const { clock, identity } = options;
   const start = clock.monotonic();
-  const outcome = (message: string): GatewayTry => ({
+  const outcome = (message: string): GatewayDialResult => ({
     gateway: `${host}:${port}`,
     identity: name,
     ok: message === '',

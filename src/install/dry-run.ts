@@ -13,7 +13,7 @@ import { type InstallRequest, prepare } from './prepare-install.ts';
  * without asking what its pods may (Pod Security, quotas): they would be missing later, without a word.
  * @returns what an installation would be refused for, and what the API server warned about
  */
-export async function tryInstall(
+export async function dryRunInstall(
   client: KubeClient,
   request: InstallRequest,
 ): Promise<{ error: Error | undefined; warnings: string[]; refusedPods: string[] }> {

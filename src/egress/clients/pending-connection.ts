@@ -4,7 +4,7 @@ import type { Connection, ConnectionHandler } from '../../proxy/io/connection.ts
  * A connection whose client is being found out: nothing is read, and what comes all the same is kept for
  * whoever serves it.
  */
-export class HeldClient implements ConnectionHandler {
+export class PendingConnection implements ConnectionHandler {
   /** What has been read. */
   bytes: Buffer = Buffer.alloc(0);
   readonly #connection: Connection;
