@@ -1,7 +1,7 @@
-/** Where mistakes go that nobody else is told of; see `surfaceTo`. */
+/** Where contained internal errors are reported; see `surfaceTo`. */
 type Sink = (error: unknown, fields: Readonly<Record<string, string>>) => void;
 
-/** Without anybody to tell: the process is told, and ends unless it knows better. */
+/** While no sink is set: raised as uncaught, which ends the process unless it has a handler. */
 const toProcess: Sink = (error) =>
   queueMicrotask(() => {
     throw error;
@@ -10,9 +10,10 @@ const toProcess: Sink = (error) =>
 let sink: Sink = toProcess;
 
 /**
- * Says who hears of mistakes that were contained: the last resort of the process
- * (`telemetry/last-resort.ts`), which logs and counts them. Must not throw.
- * @returns what puts the former one back
+ * Sets where contained internal errors are reported: the last resort of the process
+ * (`telemetry/last-resort.ts`), which logs and counts them.
+ * @param next must not throw
+ * @returns what puts the former sink back
  */
 export function surfaceTo(next: Sink): () => void {
   const former = sink;
@@ -23,18 +24,19 @@ export function surfaceTo(next: Sink): () => void {
 }
 
 /**
- * Hands a mistake of ours on, so that it is in the log with its stack and counted, and goes on. Never throws.
- * @param what whose it is, constant, for the log
+ * Reports an internal error, an exception that is a bug of ours, to be logged with its stack and counted; the
+ * caller then goes on. Never throws.
+ * @param what the part of the program it happened in, a constant, for the log
  */
 export function surface(error: unknown, what: string, fields: Readonly<Record<string, string>> = {}): void {
   sink(error, { what, ...fields });
 }
 
 /**
- * Does something for each of the items, which are different people's: what one of them throws keeps no other
- * from its turn.
+ * Calls `work` for each item so that an exception at one of them does not keep the others from their turn.
+ * For items that belong to different Services, connections or clusters.
  * @param what constant, for the log
- * @param caught default: `surface`; must not throw
+ * @param caught gets what an item threw; must not throw itself; default `surface`
  */
 export function eachAlone<T>(
   what: string,
@@ -51,7 +53,10 @@ export function eachAlone<T>(
   }
 }
 
-/** Tells listeners; one that throws harms only itself. @param what whose listeners, constant, for the log */
+/**
+ * Calls every listener; one that throws does not affect the others.
+ * @param what whose listeners they are, a constant, for the log
+ */
 export function tellAll<A extends unknown[]>(
   what: string,
   listeners: Iterable<(...args: A) => void>,
