@@ -20,7 +20,7 @@ import { nameConstraintsOf, permits } from '../x509/name-constraints.ts';
 /** How often validity is looked at again, milliseconds. */
 const RECHECK_MS = 15_000;
 
-/** An issuer that can change under way. */
+/** An issuer that may be replaced while the process runs. */
 export interface IssuerSource {
   /** The last good issuer, while it is valid. */
   current(): Authority | undefined;
@@ -32,13 +32,13 @@ export interface IssuerSource {
 }
 
 /**
- * The issuer in a directory: `tls.crt` (its certificate and what stands between it and the anchor), `tls.key`
+ * The issuer in a directory: `tls.crt` (its certificate, then intermediates up to the anchor), `tls.key`
  * (ECDSA P-256 or RSA) and `ca.crt` (the trust bundle), as cert-manager keeps them; watched. A bad set leaves
  * the last good one in use until that expires, with one coded line in the log.
  */
 export async function openIssuerDir(options: {
   readonly dir: string;
-  /** Of the identities that it is to sign; undefined: not looked at. */
+  /** Trust domain whose identities the issuer must be permitted to name; undefined: not checked. */
   readonly trustDomain?: string;
   readonly clock: Clock;
   readonly log: Logger;

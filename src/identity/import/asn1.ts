@@ -1,9 +1,9 @@
 import forge from 'node-forge';
 
 /**
- * Reading of ASN.1 as programs of many makers write it: PKCS#12 files may be BER (indefinite lengths, octet
- * strings in pieces), which the strict reader of certificates (`../x509/der.ts`) refuses with reason. What is
- * not there throws `Asn1Error`; the caller knows the file.
+ * Thrown where an ASN.1 structure is not as expected; the caller adds the file's name. This file reads BER,
+ * because PKCS#12 files of some programs have indefinite lengths and octet strings in pieces, which the
+ * strict reader of certificates (`../x509/der.ts`) refuses.
  */
 export class Asn1Error extends Error {
   override readonly name = 'Asn1Error';
@@ -11,7 +11,7 @@ export class Asn1Error extends Error {
 
 export type Asn1Node = forge.asn1.Asn1;
 
-/** The element that fills these bytes. @throws Asn1Error */
+/** The one element that these bytes hold, with nothing behind it. @throws Asn1Error */
 export function parse(bytes: Uint8Array): Asn1Node {
   try {
     return forge.asn1.fromDer(Buffer.from(bytes).toString('latin1'));

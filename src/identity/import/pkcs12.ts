@@ -15,9 +15,7 @@ import { decrypt, macAgrees, type Password, KeyDerivationBudget } from './passwo
 
 /** Longest file that is read, bytes: a key and a chain of certificates take 10 KiB. */
 export const MAX_CONTAINER = 1024 * 1024;
-/**
- * Keys and certificates of a file: nobody's authority has more, and each has to be compared with the others.
- */
+/** Most keys and certificates of a file: no authority has more, and each is compared with every other. */
 const MAX_KEPT = 64;
 
 /**
@@ -41,15 +39,15 @@ const CERTIFICATE_BAG = `${BAG}3`;
 const NESTED_BAG = `${BAG}6`;
 
 /**
- * Reads a PKCS#12 file (.p12, .pfx; RFC 7292). Without `password` it is opened as one with an empty password
- * or none: files without keys to hide are made so.
+ * Reads a PKCS#12 file (.p12, .pfx; RFC 7292). Without `password` an empty password and none at all are
+ * tried, as files have them that hold no secret keys.
  * @param where the file, for messages
  * @throws LinkspanError IDENTITY_PASSWORD_MISSING, IDENTITY_PASSWORD_WRONG, IDENTITY_CONTAINER_INVALID,
  * IDENTITY_CONTAINER_UNSUPPORTED
  */
 export function readPkcs12(bytes: Uint8Array, where: string, password: Password): KeyMaterial {
   const rounds = new KeyDerivationBudget(where);
-  // "" may have been taken for no password at all by whoever made the file.
+  // Some programs write no password at all where an empty one was given.
   const tried = password === undefined || password === '' ? ['', undefined] : [password];
   try {
     const pfx = opened(bytes);
@@ -71,10 +69,10 @@ export function passwordMissing(where: string): LinkspanError {
   return new LinkspanError('IDENTITY_PASSWORD_MISSING', `${where}: it is protected by a password`);
 }
 
-/** A PKCS#12 file before a password is needed. */
+/** The parts of a PKCS#12 file that can be read without a password. */
 interface Pfx {
   readonly contents: Buffer;
-  /** MacData; undefined where nothing tells a wrong password but what it leads to. */
+  /** MacData; where it is missing, a wrong password shows only when decrypting fails. */
   readonly mac: Asn1Node | undefined;
 }
 
@@ -82,12 +80,12 @@ function opened(bytes: Uint8Array): Pfx {
   if (bytes.length > MAX_CONTAINER) throw new Asn1Error(`more than ${MAX_CONTAINER} bytes`);
   const [version, authSafe, mac] = children(parse(bytes));
   if (version === undefined || authSafe === undefined || natural(version) !== 3) throw new Asn1Error('PFX');
-  // Signed with a key instead of a password: nobody makes these.
+  // Files in public-key integrity mode (signed instead of protected by a password) do not occur in practice.
   if (identifier(child(authSafe, 0)) !== DATA) throw new Asn1Error('contents are not bound by a password');
   return { contents: octets(child(authSafe, 1, 0)), mac };
 }
 
-/** Thrown inside a reading, where the password turns out to be another one. */
+/** Thrown while a file is read, when the password turns out to be wrong. */
 class OtherPassword extends Error {
   override readonly name = 'OtherPassword';
 }
@@ -105,7 +103,7 @@ class Reading {
     this.#rounds = rounds;
   }
 
-  /** Undefined when the password is another one. @throws LinkspanError, Asn1Error */
+  /** Undefined when the password is wrong. @throws LinkspanError, Asn1Error */
   material(): KeyMaterial | undefined {
     const { mac, contents } = this.#pfx;
     if (mac !== undefined && !macAgrees(mac, contents, this.#password, this.#rounds)) return undefined;
@@ -130,7 +128,7 @@ class Reading {
     for (const bag of children(list)) this.#bag(bag);
   }
 
-  /** Bags of other kinds (revocation lists, secrets) are nothing that an authority needs. */
+  /** Bags of other kinds (revocation lists, secrets) are skipped: an authority needs none of them. */
   #bag(bag: Asn1Node): void {
     const kind = identifier(child(bag, 0));
     const value = child(bag, 1, 0);
@@ -145,13 +143,13 @@ class Reading {
       this.#rounds.unsupported(`a file with more than ${MAX_KEPT} keys and certificates`);
   }
 
-  /** @throws OtherPassword where only that can be the reason */
+  /** @throws OtherPassword where only a wrong password can be the reason */
   #decrypted(algorithm: Asn1Node, data: Asn1Node): Asn1Node {
     const plain = decrypt(algorithm, octets(data), this.#password, this.#rounds);
     try {
       if (plain !== undefined) return parse(plain);
     } catch (error) {
-      // By chance the padding was right.
+      // A wrong password whose padding happened to look right.
       if (!(error instanceof Asn1Error)) throw error;
     }
     if (this.#pfx.mac === undefined) throw new OtherPassword();
@@ -162,7 +160,7 @@ class Reading {
     );
   }
 
-  /** By node:crypto and not node-forge, which knows RSA alone. */
+  /** Read by node:crypto, because node-forge knows RSA keys only. */
   #key(info: Asn1Node): KeyObject {
     try {
       return createPrivateKey({ key: encoded(info), format: 'der', type: 'pkcs8' });
