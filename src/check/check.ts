@@ -2,7 +2,7 @@ import { sleep, type Clock } from '../base/clock.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 
 /**
- * What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to
+ * Result of a check. `text` has one line for each finding; empty for a check that passed and has nothing to
  * add.
  */
 export type CheckFinding =
@@ -10,24 +10,24 @@ export type CheckFinding =
   | {
       readonly result: 'warning' | 'error';
       readonly text: string;
-      /** The API server did not answer at all. */
+      /** Set when the API server did not answer at all. */
       readonly unreachable?: true;
     };
 
-/** One question to a cluster. */
+/** One check of a cluster. */
 export interface ClusterCheck {
-  /** Anchor of its hint, and its name for programs. */
+  /** Name for programs, and anchor of its hint's URL. */
   readonly id: string;
-  /** What is true when it passes. */
+  /** The statement that is true when it passes. */
   readonly text: string;
   /**
    * What a failure means: `fatal` ends its category (and the run, where the API server does not answer),
    * `warning` leaves the whole a success.
    */
   readonly severity: 'fatal' | 'error' | 'warning';
-  /** Whether what is wrong may be right in a moment: asked again until `--wait` is over. */
+  /** Whether a failure may pass with time, so that it is retried until `--wait` is over; default false. */
   readonly retried?: boolean;
-  /** Throws what it could not find out. */
+  /** Runs it. @throws the error that kept it from a result */
   run(signal: AbortSignal): Promise<CheckFinding>;
 }
 
@@ -36,7 +36,7 @@ export interface Category {
   readonly checks: readonly ClusterCheck[];
 }
 
-/** A check and what came of it. */
+/** A check and its result. */
 export interface CheckOutcome {
   readonly category: string;
   readonly check: ClusterCheck;
@@ -45,12 +45,12 @@ export interface CheckOutcome {
 
 export interface RunOptions {
   readonly clock: Clock;
-  /** For one check, milliseconds: nothing that hangs may hang the whole. */
+  /** Timeout of one check, milliseconds. */
   readonly timeoutMs: number;
-  /** How long retried checks are asked again, all together. */
+  /** How long checks are retried, milliseconds, all together. */
   readonly waitMs: number;
   readonly onOutcome: (outcome: CheckOutcome) => void;
-  /** Told of a check that will be asked again: what was learned before is old by then. */
+  /** Called before a check is retried; facts that were read before are to be read again. */
   readonly onWaiting: (text: string) => void;
 }
 
@@ -58,19 +58,19 @@ const RETRY_MS = 2000;
 
 export const passed: CheckFinding = { result: 'success' };
 
-/** There was nothing to look at, and why. */
+/** Result where there was nothing to check, with the reason. */
 export const skipped = (text: string): CheckFinding => ({ result: 'skipped', text });
 
-/** More lines than this help nobody. */
+/** Most lines of a result that are shown. */
 export const MAX_LINES = 20;
 
-/** A warning of the first lines, and how many there are beyond. @param where the others are shown */
+/** A warning with the first lines and the number of the others. @param where the others are shown */
 export function shortened(lines: readonly string[], where: string): CheckFinding {
   const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: ${where}`] : [];
   return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
 }
 
-/** Nothing to say when there are no lines, else a failure of the check's own severity. */
+/** Passed where there are no lines, else a failure with them. */
 export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): CheckFinding {
   return lines.length === 0 ? passed : { result, text: lines.join('\n') };
 }
@@ -85,9 +85,9 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
       options.onOutcome({ category: name, check, finding });
       if (finding.result !== 'error') continue;
       success = false;
-      // Every further check would take its whole time to say the same.
+      // Every further check would wait for its timeout and fail for the same reason.
       if (check.severity === 'fatal' && finding.unreachable === true) return false;
-      // What follows in the category would only say the same again.
+      // The rest of the category depends on this check.
       if (check.severity === 'fatal') break;
     }
   }

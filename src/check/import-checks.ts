@@ -15,7 +15,9 @@ import { type ClusterCheck, type CheckFinding, passed, shortened, skipped, unles
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
-/** What import policies refuse (ADR 0027), and whether they know what they should. */
+/**
+ * Checks of import policies (ADR 0027): what they refuse, and whether the source's address ranges are known.
+ */
 export function importChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
@@ -41,8 +43,8 @@ export function importChecks(facts: CheckFacts): ClusterCheck[] {
 }
 
 /**
- * What `check --pre` warns of before defaults that are safer than Linkerd's, or than those of an earlier
- * version, take hold.
+ * Warnings of `check --pre` before an installation whose defaults are stricter than Linkerd's or an earlier
+ * version's.
  */
 export function importPreChecks(facts: CheckFacts): ClusterCheck[] {
   return [
@@ -56,7 +58,7 @@ export function importPreChecks(facts: CheckFacts): ClusterCheck[] {
   ];
 }
 
-/** Which Services, and parts of them, are refused, and why. Pure. */
+/** Which exports, and parts of them, are refused, and why. Pure. */
 export function refusedImports(reports: readonly LinkReport[]): CheckFinding {
   const lines = reports.flatMap((report) =>
     refusalsOf(report).map(
@@ -66,15 +68,15 @@ export function refusedImports(reports: readonly LinkReport[]): CheckFinding {
   return shortened(lines, 'linkspan mirrors');
 }
 
-/** What the import policy of one Link kept out: a Service as a whole, or a part of its mirror. */
+/** One refusal by a Link's import policy: of a Service as a whole, or of a part of its mirror. */
 export interface ImportRefusal {
-  /** Over there, `namespace/name`. */
+  /** The exported Service in the target, `namespace/name`. */
   readonly service: string;
   readonly reason: string;
   readonly why: string;
 }
 
-/** What the import policy of this Link keeps out now. Pure. */
+/** The current refusals by a Link's import policy. Pure. */
 export function refusalsOf({ mirrors = [], federated = [] }: LinkReport): ImportRefusal[] {
   return [...mirrors, ...federated].flatMap(({ service, reason, message, leftOut = [] }) =>
     REFUSED.has(reason) || reason === 'ImportHeld'
@@ -83,7 +85,7 @@ export function refusalsOf({ mirrors = [], federated = [] }: LinkReport): Import
   );
 }
 
-/** Which ranges the controllers do not know. Pure. */
+/** Which address ranges of the source the controllers do not know. Pure. */
 export function unknownRanges(reports: readonly LinkReport[]): CheckFinding {
   const unknown = [...new Set(reports.flatMap((report) => report.unknownRanges ?? []))].sort();
   if (unknown.length === 0) return passed;
@@ -111,7 +113,7 @@ function exportGateways(facts: CheckFacts, id: string): ClusterCheck {
 async function namedGateways(facts: CheckFacts, object: LinkObject): Promise<string[]> {
   const parsed = parseLink(object);
   const name = object.metadata?.name ?? '';
-  // Other checks say what is wrong with it.
+  // Invalid Links are reported by other checks.
   if (!parsed.ok) return [];
   try {
     const named = (await askTarget(facts, object, readNamedGateways)) ?? [];
@@ -127,7 +129,7 @@ async function namedGateways(facts: CheckFacts, object: LinkObject): Promise<str
   }
 }
 
-/** Mirrors that the defaults, or the policies of the Links, would remove or change. Pure. */
+/** Existing mirrors that the default import policy, or those of the Links, would remove or change. Pure. */
 export function mirrorsAtRisk(
   mirrors: readonly V1Service[],
   links: readonly LinkObject[],
@@ -157,7 +159,7 @@ export function mirrorsAtRisk(
   return shortened(lines, 'docs/guides/migrate-from-linkerd.md');
 }
 
-/** The Service over there that a mirror or a federated Service is for, by its name. */
+/** The target's Service that a mirror or federated Service stands for, by its name. */
 function exportOf(mirror: V1Service): { namespace: string; name: string } {
   const { namespace = '', name = '' } = mirror.metadata ?? {};
   const cluster = clusterOf(mirror);

@@ -35,14 +35,15 @@ const NO_PROXY: CheckFinding = {
 };
 
 /**
- * The checks of `linkerd multicluster check`, in its order, under its ids: what reads its output reads ours.
+ * The checks of `linkerd multicluster check`, in its order and under its ids, for programs that read its
+ * output.
  */
 export function linkerdChecks(facts: CheckFacts): Category {
   const checks = [...linkChecks(facts), ...controllerChecks(facts), ...mirrorChecks(facts), ...proxyChecks()];
   return { name: 'linkerd-multicluster', checks };
 }
 
-/** A check of what Links there are. */
+/** A check that looks at all Links. */
 function ofLinks(
   facts: CheckFacts,
   check: Omit<ClusterCheck, 'run'>,
@@ -57,7 +58,7 @@ function ofLinks(
   };
 }
 
-/** One of an older Linkerd has Links that nobody here can see: in a version that is not read. */
+/** Fails for the CRD of an older Linkerd, which lacks the version of Links that Linkspan reads. */
 export function crdFinding(crd: V1CustomResourceDefinition | undefined): CheckFinding {
   const remedy = 'linkspan install --crds | kubectl apply -f -';
   const served = (crd?.spec.versions ?? []).filter((version) => version.served).map(({ name }) => name);
@@ -181,7 +182,7 @@ function mirrorChecks(facts: CheckFacts): ClusterCheck[] {
   ];
 }
 
-/** Linkerd's last three: there is nothing to look at. */
+/** Linkerd's checks of its own proxies, which are skipped: Linkspan has none. */
 function proxyChecks(): ClusterCheck[] {
   return [
     ['l5d-multicluster-proxy-healthy', 'multicluster extension proxies are healthy'],
@@ -190,7 +191,7 @@ function proxyChecks(): ClusterCheck[] {
   ].map(([id = '', text = '']) => ({ id, text, severity: 'warning', run: () => Promise.resolve(NO_PROXY) }));
 }
 
-/** Linkerd lists the clusters of good Links too. */
+/** Lists the clusters of valid Links too, as Linkerd does. */
 export function validLinks(links: readonly LinkObject[]): CheckFinding {
   const problems = links.flatMap((link) => {
     const verdict = parseLink(link);
@@ -205,7 +206,9 @@ export function validLinks(links: readonly LinkObject[]): CheckFinding {
   };
 }
 
-/** Links of another version's CLI may lack fields. Links that somebody wrote by hand say nothing. */
+/**
+ * Warns of Links that another version's CLI made, which may lack fields. Hand-written Links have no version.
+ */
 export function linkVersions(links: readonly LinkObject[], version: string): CheckFinding {
   return unless(
     links.flatMap(({ metadata }) => {
@@ -220,7 +223,8 @@ export function linkVersions(links: readonly LinkObject[], version: string): Che
 }
 
 /**
- * Asks as the controller does. A target that only the source's pods can reach is the controller's to judge.
+ * Checks the Link's credentials and rights as the controller does. Targets that cannot be reached from here
+ * are left to the controller's own report.
  */
 async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<string[]> {
   const cluster = link.spec?.targetClusterName ?? '';
@@ -270,8 +274,8 @@ async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): P
 }
 
 /**
- * Undefined where the account may not read them, which is the rule, or the target cannot be reached from
- * here.
+ * Trust anchors of the target; undefined where the account may not read them, which is usual, or the target
+ * cannot be reached from here.
  */
 async function targetRoots(facts: CheckFacts, link: LinkObject): Promise<ReadonlySet<string> | undefined> {
   try {
@@ -297,7 +301,7 @@ async function missingRbac(facts: CheckFacts): Promise<CheckFinding> {
   );
 }
 
-/** By the condition, which the probes of the controller keep. */
+/** Gateways that are not alive, by the condition that the controller's probes keep. */
 export function deadGateways(links: readonly LinkObject[]): CheckFinding {
   const lines = links.filter(namesGateway).flatMap(({ spec, status }) => {
     const condition = status?.conditions?.find(({ type }) => type === 'GatewayAlive');
@@ -310,8 +314,8 @@ export function deadGateways(links: readonly LinkObject[]): CheckFinding {
 }
 
 /**
- * With the reason, which Linkerd's does not have. Flat and federated ones have none of their own, as with
- * Linkerd.
+ * Mirrors without endpoints, with the reason, which Linkerd's check lacks. Not flat and federated ones, which
+ * have no endpoints of their own, as with Linkerd.
  */
 export function withoutEndpoints(reports: readonly LinkReport[]): CheckFinding {
   const lines = reports.flatMap(({ cluster, mirrors = [] }) =>

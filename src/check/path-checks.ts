@@ -8,7 +8,7 @@ import { type ClusterCheck, type CheckFinding, skipped, unless } from './check.t
 import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 
 /**
- * Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old.
+ * Checks that send requests now, on the paths that traffic takes, because a condition may be some probes old.
  */
 export function pathChecks(facts: CheckFacts): ClusterCheck[] {
   return [
@@ -42,8 +42,8 @@ async function gatewayProbes(facts: CheckFacts): Promise<CheckFinding> {
 }
 
 /**
- * What controllers say of the requests they have sent. Those of several replicas for one address that fail
- * alike are one line.
+ * The result of the probes that controllers have just sent. Equal failures of several replicas for one
+ * address are one line.
  */
 export function triesFinding({ tries, failures }: GatewayTries): CheckFinding {
   const lines = tries.flatMap(({ cluster, address, ok, message }) =>
@@ -55,7 +55,7 @@ export function triesFinding({ tries, failures }: GatewayTries): CheckFinding {
   return unless([...new Set([...lines, ...silent])]);
 }
 
-/** What an egress pod says of a gateway (`GET /try`). */
+/** An egress pod's answer about one gateway (`GET /try`). */
 interface EgressDialResult {
   readonly gateway: string;
   readonly ok: boolean;
@@ -87,8 +87,8 @@ function withGateway(links: readonly LinkObject[]): LinkObject[] {
 
 /**
  * A real request: to the port that an egress pod has for a mirror, through the API server's pod proxy, from
- * there through the gateway to a pod of the target. What the application answers does not matter, that it was
- * the application does.
+ * there through the gateway to a pod of the target. Any answer of the application passes; only an answer of a
+ * proxy on the path fails.
  */
 async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<CheckFinding> {
   const links = withGateway(await facts.links());
@@ -117,11 +117,11 @@ async function pathTrouble(
   const what = `* ${clusterOf(mirror) ?? ''} by ${keyOf(mirror)}`;
   try {
     const { status, body } = await facts.askPod(pod, firstPort(mirror) ?? 0, '/', signal);
-    // Bytes that are no HTTP have come from the application all the same.
+    // A malformed response has come from the application, which may not speak HTTP.
     if (![502, 503, 504].includes(status) || body.includes('malformed HTTP')) return [];
     return [`${what}: ${status}: ${body.trim().slice(0, 200)}`];
   } catch (error) {
-    // An answer that is not what its type says is the application's too.
+    // A response whose body does not match its content type is the application's too.
     return codeOf(error) === 'KUBE_GARBLED' ? [] : [`${what}: ${messageOf(error)}`];
   }
 }

@@ -46,7 +46,7 @@ import {
 } from '../flags/identity-flags.ts';
 import { layeredSettings } from '../flags/layered-settings.ts';
 
-/** Beyond it more workers only cost memory. */
+/** Most workers; more would only cost memory. */
 const MAX_WORKERS = 256;
 
 const workers = z.string().transform((text, context) => {
@@ -112,7 +112,7 @@ const schema = z
   .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
 
-/** How the environment calls the flags: `LINKSPAN_GATEWAY_LOG_LEVEL`. */
+/** Prefix of the environment variables for flags: `LINKSPAN_GATEWAY_LOG_LEVEL`. */
 const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
@@ -192,8 +192,8 @@ export function gatewayCommand(): Command {
 }
 
 /**
- * One process, or a parent and its workers; a worker finds the same settings and knows by its environment
- * what it is.
+ * Runs one process, or a parent with workers. Workers have the same settings, and know by an environment
+ * variable that they are workers.
  */
 async function run(settings: Settings): Promise<void> {
   tuneForTraffic();

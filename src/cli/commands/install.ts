@@ -145,7 +145,7 @@ async function ready(client: KubeClient, { namespace }: InstallRequest, flags: S
   }
 }
 
-/** What was done, in a line. */
+/** One line about what was done. */
 function summary(applied: readonly Applied[], prepared: Prepared, request: InstallRequest): string {
   const where = `Linkspan ${request.version} in ${request.namespace}`;
   if (request.verb === 'upgrade') return `${where}: upgraded`;
