@@ -25,37 +25,39 @@ export interface EgressOptions
   extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'parts'>,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
-  /** Who sends from the addresses of this cluster; default nobody is told apart. */
+  /** Finds clients by their address; default: none is known. */
   readonly clients?: Clients;
-  /** What Namespaces say of their mirrors; default nothing. */
+  /** Annotations of Namespaces about their mirrors; default none. */
   readonly namespaceRules?: NamespaceRules;
-  /** Whose clients may use mirrors of which neither they nor their Namespace say it; default everybody's. */
+  /** Who may use mirrors where neither they nor their Namespace have an annotation; default all. */
   readonly relayPolicy?: RelayPolicy;
-  /** Let flows share connections to gateways that can do so (stream mode); default true. */
+  /** Whether flows share connections to gateways that support it (stream mode); default true. */
   readonly streams?: boolean;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
   /**
-   * How connections to gateways grow old; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are replaced
-   * sooner.
+   * Maximum age of connections to gateways; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are
+   * replaced sooner.
    */
   readonly connectionAge?: ConnectionAge;
 }
 
-/** How soon a port that could not be bound is tried again. */
+/** How soon a port that could not be bound is tried again, milliseconds. */
 const RETRY_LISTEN_MS = 2000;
 const ROUTES = 'routes of the egress';
-/** Handshakes of `/try` at once, and how long an outcome is good for others who ask. */
+/**
+ * Handshakes of `/try` at the same time, and how long a result is shared with further requests, milliseconds.
+ */
 const DIAL_CHECKS = { concurrency: 4, keepMs: 1000 };
 
 /**
  * The relay for clients without a mesh: a listener for each mirrored port, mTLS and the transport header
- * towards the gateways. Routes come and go; a port that is taken by somebody else keeps only its own route
- * waiting.
+ * towards the gateways. Routes are added and removed while it runs; a port that another program has delays
+ * only its own route.
  */
 export class Egress {
   readonly counters: ProxyCounters;
-  /** Clients that were refused here. */
+  /** Counters of refused clients. */
   readonly refused: RefusedClients;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
@@ -63,13 +65,13 @@ export class Egress {
   readonly #parts: ClientParts;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
-  /** Of the routes that there are. */
+  /** Labels of the current routes. */
   #labels: ReadonlySet<string> = new Set();
   readonly #servers = new Map<number, RouteServer>();
-  /** Routes that are gone, with flows that are not. */
+  /** Servers of closed routes that still have flows. */
   readonly #leaving = new Set<RouteServer>();
   readonly #failed = new Map<number, string>();
-  /** Ports that are not what they should be, by a mistake of ours. */
+  /** Ports whose last update failed by an internal error, to be tried again. */
   readonly #unsettled = new Set<number>();
   #routes: ReadonlyMap<number, Route> = new Map();
   readonly #dialChecks: SharedWork<GatewayDialResult>;
@@ -102,13 +104,13 @@ export class Egress {
     this.#dialChecks = new SharedWork({ clock: options.clock, ...DIAL_CHECKS });
   }
 
-  /** Ports that are served. */
+  /** Ports that are listened on. */
   get ports(): number[] {
     return [...this.#servers.keys()].filter((port) => !this.#failed.has(port));
   }
 
   /**
-   * May traffic be sent here? A single port that cannot be bound does not make the others unusable; the
+   * Whether clients can be served. A single port that cannot be bound does not make the egress unready; the
    * reason names it.
    */
   get ready(): Health {
@@ -119,21 +121,18 @@ export class Egress {
     return { ok: true, reason: [...this.#failed.values(), ...unsettled].join('; ') };
   }
 
-  /** Makes the listeners those of these routes. */
+  /** Opens, updates and closes listeners so that these routes are served. */
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
     this.#routes = routes;
     this.#labels = new Set([...routes.values()].map(({ label }) => label));
-    // First those that go: what comes may want what they hold.
+    // Existing ports first: new routes may need what they release.
     for (const port of this.#servers.keys()) this.#settle(port);
     for (const port of routes.keys()) if (!this.#servers.has(port)) this.#settle(port);
     this.#tellLeaving(routes);
   }
 
-  /**
-   * Makes what is served on a port what it should be. A mistake there harms no other port, and is tried
-   * again.
-   */
+  /** Brings one port in line with its route. An internal error affects no other port, and is tried again. */
   #settle(port: number): void {
     const route = this.#routes.get(port);
     const server = this.#servers.get(port);
@@ -156,7 +155,7 @@ export class Egress {
     }
   }
 
-  /** Flows on a port that has been closed are let in by what lets in those of their mirror now. */
+  /** Applies the current rules of a mirror to flows of its port that has been closed. */
   #tellLeaving(routes: ReadonlyMap<number, Route>): void {
     for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
     if (this.#leaving.size === 0) return;
@@ -170,8 +169,8 @@ export class Egress {
   }
 
   /**
-   * Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the
-   * admin port. Those who ask at the same time share it.
+   * Opens a connection to every gateway address, with mTLS as for flows, and closes it; for `GET /try` of the
+   * admin port. Concurrent requests share the work.
    */
   async tryGateways(): Promise<GatewayDialResult[]> {
     const endpoints = new Map<string, GatewayEndpoint>();
@@ -185,7 +184,7 @@ export class Egress {
     );
   }
 
-  /** Takes nothing new, lets what is under way end within the grace, then ends it. */
+  /** Accepts nothing new, waits for the flows to end within the grace period, then cuts them. */
   async stop(): Promise<void> {
     this.#draining = true;
     this.#unsubscribe();
@@ -261,7 +260,7 @@ function mistakeAt(port: number): string {
   return `port ${port}: internal error, see the log`;
 }
 
-/** Whether connections that were made for one are good for the other. */
+/** Whether two routes lead to the same place, so that existing connections can go on. */
 function sameWay(a: Route, b: Route): boolean {
   const { requests, allowedNamespaces } = a;
   const said = { requests, allowedNamespaces };

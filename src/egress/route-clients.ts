@@ -18,7 +18,7 @@ import type { NamespaceRules } from './clients/namespace-rules.ts';
 import type { RefusedClients } from './clients/refusals.ts';
 import { allowedNamespaces, relayRefusalOf, refusalText, type RelayPolicy } from './clients/relay-rule.ts';
 
-/** What the routes of an egress have in common about their clients. */
+/** What all routes of an egress share to identify and admit clients. */
 export interface ClientParts {
   readonly clients: Clients;
   readonly fields: ClientFields;
@@ -26,25 +26,25 @@ export interface ClientParts {
   readonly policy: RelayPolicy;
   readonly namespaces: NamespaceRules;
   /**
-   * Addresses that were waited for in vain: they are no pods' (machines outside, translated addresses), and
-   * need not wait again where they may come in unknown.
+   * Addresses that stayed unknown after a wait: they are no pods' (machines outside, translated addresses),
+   * so further connections do not wait where unknown clients are admitted.
    */
   readonly strangers: Set<string>;
 }
 
-/** Strangers that are remembered. */
+/** Most such addresses that are remembered. */
 const MAX_STRANGERS = 10_000;
 
 /**
- * The client of one connection, and what gateways are told of it. It is always the pod that has the address
- * now: another pod gets the address only when the former one has no network any more, so what comes on an
- * open connection comes from the new owner. While no pod has the address nobody is named.
+ * The client of one connection, and the name that gateways are given for it. It is always the pod that has
+ * the address now: another pod gets the address only when the former one has no network any more, so that
+ * data on an open connection is from the new owner. While no pod has the address, no client is named.
  */
 export class RelayedClient implements HeadRules {
   readonly host = undefined;
   readonly added = [];
   readonly address: string;
-  /** Called when it may be another. */
+  /** Called when the client may have changed. */
   onChange: () => void = () => undefined;
   readonly #parts: ClientParts;
   #known: Client | undefined;
@@ -56,7 +56,7 @@ export class RelayedClient implements HeadRules {
     this.#parts = parts;
   }
 
-  /** As far as is known now. */
+  /** The client by what is known now. */
   get who(): Client {
     this.#unwatch ??= this.#parts.clients.watch(this.address, () => {
       this.#known = undefined;
@@ -66,27 +66,27 @@ export class RelayedClient implements HeadRules {
   }
 
   /**
-   * What gateways are told of the client; undefined: nothing. A pod that is being deleted is named only after
-   * a wait in which the next owner of its address could have become known.
+   * The field `:client` for gateways; undefined: none. A pod that is being deleted is named only after a wait
+   * in which the next owner of its address could have become known.
    */
   get client(): Field | undefined {
     const { who } = this;
     return isSettled(who) || this.#waited ? this.#parts.fields.of(who) : undefined;
   }
 
-  /** It has been waited for. */
+  /** Records that the wait for the client to become known is over. */
   waitEnded(): void {
     this.#waited = true;
   }
 
-  /** Its connection has ended. */
+  /** Stops watching the address, when the connection has closed. */
   disconnected(): void {
     this.#unwatch?.();
     this.#unwatch = () => undefined;
   }
 }
 
-/** Who may use one route. */
+/** Identifies the clients of one route, and decides which may use it. */
 export class RouteClients {
   readonly #parts: ClientParts;
   readonly #clock: Clock;
@@ -99,7 +99,7 @@ export class RouteClients {
     this.follow(route);
   }
 
-  /** Takes the route, and what its namespace says, as they are now. */
+  /** Takes over the route's and its namespace's current settings. */
   follow({ label, namespace, allowedNamespaces: own }: Route): void {
     const { namespaces, policy } = this.#parts;
     this.#label = label;

@@ -19,14 +19,17 @@ export interface PodClientsOptions {
 }
 
 const BY_ADDRESS = 'address';
-/** A page of whole pods is about a megabyte of JSON, and traffic waits while it is read. */
+/**
+ * Pods in one page of a list: whole pods of this number are about a megabyte of JSON, and traffic waits while
+ * it is parsed.
+ */
 const PAGE_SIZE = 100;
-/** Pods that have ended keep their address in their status, and somebody else has it by then. */
+/** Field selector: pods that have ended still show their address, which may be another pod's by then. */
 const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
 
 /**
- * Who sends from the addresses of this cluster, by its pods: of each account, addresses and whether it is
- * leaving, and nothing else, are kept. While the API server is away what was known last holds.
+ * Finds clients by the pods of this cluster. Of each pod only account, addresses and whether it is being
+ * deleted are stored. While the API server cannot be reached the last known pods hold.
  */
 export class PodClients implements Clients {
   readonly #store = new IndexedStore<V1Pod>({ [BY_ADDRESS]: podAddresses });
@@ -48,14 +51,12 @@ export class PodClients implements Clients {
     });
   }
 
-  /** Pods that are known. */
+  /** Number of known pods. */
   get size(): number {
     return this.#store.size;
   }
 
-  /**
-   * Ready also when the pods cannot be had: those who need to know are refused then, and all others served.
-   */
+  /** Ready also when pods cannot be listed: then only clients that have to be known are refused. */
   get ready(): Health {
     const { synced, error } = this.#reflector;
     if (synced) return { ok: true, reason: '' };
@@ -91,8 +92,8 @@ export class PodClients implements Clients {
 }
 
 /**
- * What is kept of a pod; there may be tens of thousands. Those without an address yet, and those that have
- * ended, are nobody. Pure.
+ * The parts of a pod that are stored; there may be tens of thousands. Undefined for pods without an address
+ * yet, and for those that have ended. Pure.
  */
 export function storedClientPod({ metadata = {}, spec, status = {} }: V1Pod): V1Pod | undefined {
   const podIPs = addressesOf(status);
