@@ -5,7 +5,7 @@ import type { Connection } from '../../proxy/io/connection.ts';
 import type { AuthenticatedConnection } from './header-acceptor.ts';
 import type { Acceptor } from './mtls-listener.ts';
 
-/** A port for clients that do not say what they want: it stands for one service. */
+/** Settings of a port that stands for one service, for clients that send no transport header. */
 export interface FixedListener {
   readonly address: SocketAddress;
   /** DNS name of the service, as a transport header would have it. */
@@ -19,7 +19,7 @@ const EMPTY = Buffer.alloc(0);
 const FORM = /^(.+)=([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?):(\d{1,5})(?:\/(http|opaque))?$/i;
 
 /**
- * Reads `0.0.0.0:8443=web.demo:80` or `…/opaque`. Two labels are a Service of this cluster.
+ * Reads `0.0.0.0:8443=web.demo:80` or `…/opaque`. A name of two labels is a Service of this cluster.
  * @throws LinkspanError CONFIG_INVALID
  */
 export function parseFixedListener(text: string, clusterDomain: string): FixedListener {
@@ -44,8 +44,8 @@ export interface FixedAcceptorOptions {
 }
 
 /**
- * The way in for ordinary mTLS clients (VMs, an ingress, load generators): no transport header, any server
- * name.
+ * Accepts ordinary mTLS clients (VMs, an ingress, load generators): without a transport header, with any
+ * server name.
  */
 export class FixedAcceptor implements Acceptor {
   readonly alpn: readonly string[];
