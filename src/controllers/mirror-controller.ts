@@ -332,14 +332,14 @@ export class MirrorController {
 
   #lease() {
     const { leaseMs } = this.options.settings;
-    const luck = (this.options.random() * CLAIM_DELAY_MS) / 2;
+    const jitter = (this.options.random() * CLAIM_DELAY_MS) / 2;
     return {
       store: this.leases,
       durationMs: leaseMs,
       renewDeadlineMs: leaseMs / 2,
       claimDelayMs: () => {
         const held = [...this.runs.values()].filter((run) => run.leader).length;
-        return Math.min(MAX_CLAIM_DELAY_MS, CLAIM_DELAY_MS * held + luck);
+        return Math.min(MAX_CLAIM_DELAY_MS, CLAIM_DELAY_MS * held + jitter);
       },
     };
   }

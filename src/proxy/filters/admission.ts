@@ -7,7 +7,7 @@ import { ProxyFailure } from '../http/failures.ts';
 import { chooseFault, type FilteredHead, unexpired } from './fault-injection.ts';
 import type { Excess, RateLimiter } from './rate-limiter.ts';
 
-/** Field of every response that a drill has delayed or made: `delay` or `abort`. */
+/** Field of every response that an injected fault has delayed or made: `delay` or `abort`. */
 export const FAULT_FIELD = 'linkspan-injected-fault';
 /** Requests and raw connections of one target that may be delayed at the same time; more are refused. */
 const MAX_HELD = 1000;
@@ -32,7 +32,7 @@ export interface AdmissionFilterOptions {
 
 /**
  * What stands before a target, for every request and every new raw connection that may use it: rate limits,
- * then the faults of a drill. It is passed before an endpoint is picked, so nothing that happens here counts
+ * then injected faults. It is passed before an endpoint is picked, so nothing that happens here counts
  * against one, and nothing of it is tried again here.
  */
 export class AdmissionFilter {
