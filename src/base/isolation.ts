@@ -1,4 +1,4 @@
-/** Where contained internal errors are reported; see `surfaceTo`. */
+/** Where contained internal errors are reported; see `reportContainedTo`. */
 type Sink = (error: unknown, fields: Readonly<Record<string, string>>) => void;
 
 /** While no sink is set: raised as uncaught, which ends the process unless it has a handler. */
@@ -15,7 +15,7 @@ let sink: Sink = toProcess;
  * @param next must not throw
  * @returns what puts the former sink back
  */
-export function surfaceTo(next: Sink): () => void {
+export function reportContainedTo(next: Sink): () => void {
   const former = sink;
   sink = next;
   return () => {
@@ -28,7 +28,11 @@ export function surfaceTo(next: Sink): () => void {
  * caller then goes on. Never throws.
  * @param what the part of the program it happened in, a constant, for the log
  */
-export function surface(error: unknown, what: string, fields: Readonly<Record<string, string>> = {}): void {
+export function reportContained(
+  error: unknown,
+  what: string,
+  fields: Readonly<Record<string, string>> = {},
+): void {
   sink(error, { what, ...fields });
 }
 
@@ -36,13 +40,13 @@ export function surface(error: unknown, what: string, fields: Readonly<Record<st
  * Calls `work` for each item so that an exception at one of them does not keep the others from their turn.
  * For items that belong to different Services, connections or clusters.
  * @param what constant, for the log
- * @param caught gets what an item threw; must not throw itself; default `surface`
+ * @param caught gets what an item threw; must not throw itself; default `reportContained`
  */
-export function eachAlone<T>(
+export function forEachIsolated<T>(
   what: string,
   items: Iterable<T>,
   work: (item: T) => void,
-  caught: (error: unknown, item: T) => void = (error) => surface(error, what),
+  caught: (error: unknown, item: T) => void = (error) => reportContained(error, what),
 ): void {
   for (const item of items) {
     try {
@@ -57,10 +61,10 @@ export function eachAlone<T>(
  * Calls every listener; one that throws does not affect the others.
  * @param what whose listeners they are, a constant, for the log
  */
-export function tellAll<A extends unknown[]>(
+export function notifyAll<A extends unknown[]>(
   what: string,
   listeners: Iterable<(...args: A) => void>,
   ...args: A
 ): void {
-  eachAlone(what, listeners, (listener) => listener(...args));
+  forEachIsolated(what, listeners, (listener) => listener(...args));
 }

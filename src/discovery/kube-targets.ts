@@ -1,6 +1,6 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { exportSelector } from '../api/exports/export-marks.ts';
-import { eachAlone } from '../base/isolation.ts';
+import { forEachIsolated } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { addTo, removeFrom } from '../base/multimap.ts';
@@ -139,7 +139,7 @@ class KubeTargets implements TargetSource {
   }
 
   #meshChanged(addresses: readonly string[]): void {
-    eachAlone('targets at an address', this.#users.of(addresses), (key) => this.#update(key));
+    forEachIsolated('targets at an address', this.#users.of(addresses), (key) => this.#update(key));
   }
 
   #update(key: string): void {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { targetKey } from '../api/ports/target-key.ts';
-import { tellAll } from '../base/isolation.ts';
+import { notifyAll } from '../base/isolation.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
 import type { TargetSpec } from './target-spec.ts';
 
@@ -44,7 +44,7 @@ export class TargetTable {
     });
     for (const key of gone) if (this.#targets.delete(key)) changed.push(key);
     // After all changes, so that a listener that reads another target sees its new state.
-    for (const key of changed) tellAll('listeners of targets', this.#listeners, key);
+    for (const key of changed) notifyAll('listeners of targets', this.#listeners, key);
     return keys;
   }
 

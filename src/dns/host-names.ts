@@ -1,5 +1,5 @@
 import { isIPv6, type LookupFunction } from 'node:net';
-import { eachAlone } from '../base/isolation.ts';
+import { forEachIsolated } from '../base/isolation.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
@@ -211,7 +211,7 @@ export class HostNames {
     entry.timer = clock.after(ms, () => this.#due(entry), { unref: true });
     this.#judge(entry, answer);
     if (first || before !== allOf(entry.known).join())
-      eachAlone('users of a host name', entry.users, (user) => user.onChange());
+      forEachIsolated('users of a host name', entry.users, (user) => user.onChange());
   }
 
   /** The answer, or `failed` after `LOOK_UP_MS`, even where the look-up ignores its signal. */

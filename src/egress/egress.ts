@@ -1,6 +1,6 @@
 import { targetKey } from '../api/ports/target-key.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { eachAlone, surface } from '../base/isolation.ts';
+import { forEachIsolated, reportContained } from '../base/isolation.ts';
 import { type Clock, containedClock, sleep } from '../base/clock.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { SharedWork } from '../base/shared-work.ts';
@@ -143,7 +143,7 @@ export class Egress {
       else if (server !== undefined && route !== undefined) server.follow(route);
       else if (route !== undefined) this.#open(port, route);
     } catch (error) {
-      surface(error, ROUTES, { port: String(port) });
+      reportContained(error, ROUTES, { port: String(port) });
       this.#unsettled.add(port);
       const again = () => {
         if (!this.#unsettled.has(port) || this.#draining) return;
@@ -160,11 +160,11 @@ export class Egress {
     for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
     if (this.#leaving.size === 0) return;
     const byLabel = new Map([...routes.values()].map((route) => [route.label, route]));
-    eachAlone(
+    forEachIsolated(
       ROUTES,
       this.#leaving,
       (server) => server.replacedBy(byLabel.get(server.route.label)),
-      (error, { route }) => surface(error, ROUTES, { port: String(route.listenPort) }),
+      (error, { route }) => reportContained(error, ROUTES, { port: String(route.listenPort) }),
     );
   }
 
@@ -188,18 +188,18 @@ export class Egress {
   async stop(): Promise<void> {
     this.#draining = true;
     this.#unsubscribe();
-    eachAlone(ROUTES, this.#servers, ([port, server]) => this.#close(port, server));
+    forEachIsolated(ROUTES, this.#servers, ([port, server]) => this.#close(port, server));
     const deadline = this.#clock.monotonic() + (this.#options.graceMs ?? 30_000);
     const open = () => [...this.#leaving].reduce((sum, server) => sum + server.size, 0);
     while (open() > 0 && this.#clock.monotonic() < deadline) await sleep(this.#clock, 50);
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
-    eachAlone(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
+    forEachIsolated(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
     this.#pools.destroy();
     this.#peers.close();
   }
 
   #reconsider(namespace: string | undefined): void {
-    eachAlone('clients of routes', [...this.#servers.values(), ...this.#leaving], (server) => {
+    forEachIsolated('clients of routes', [...this.#servers.values(), ...this.#leaving], (server) => {
       if (namespace === undefined || server.route.namespace === namespace) server.reconsider();
     });
   }
@@ -228,7 +228,7 @@ export class Egress {
   #listenFailed(port: number, server: RouteServer, error: unknown): void {
     if (this.#servers.get(port) !== server) return;
     const mistake = codeOf(error) === undefined;
-    if (mistake) surface(error, ROUTES, { port: String(port) });
+    if (mistake) reportContained(error, ROUTES, { port: String(port) });
     else if (!this.#failed.has(port))
       this.#options.log.error(
         { port, mirror: server.route.label, err: error },

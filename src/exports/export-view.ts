@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { tellAll } from '../base/isolation.ts';
+import { notifyAll } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
@@ -371,7 +371,7 @@ export class ExportView {
   }
 
   #tell(key: string): void {
-    tellAll('listeners of exports', this.#listeners, key);
+    notifyAll('listeners of exports', this.#listeners, key);
   }
 }
 

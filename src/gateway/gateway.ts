@@ -1,5 +1,5 @@
 import { targetKey } from '../api/ports/target-key.ts';
-import { eachAlone } from '../base/isolation.ts';
+import { forEachIsolated } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
 import { containedClock, sleep } from '../base/clock.ts';
@@ -159,8 +159,8 @@ export class Gateway {
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
     if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
-    eachAlone('listeners', this.#listeners, (listener) => listener.destroy());
-    eachAlone('targets', this.#services.entries, ({ target }) => target.close());
+    forEachIsolated('listeners', this.#listeners, (listener) => listener.destroy());
+    forEachIsolated('targets', this.#services.entries, ({ target }) => target.close());
     this.#peers.close();
   }
 

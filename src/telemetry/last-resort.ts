@@ -1,4 +1,4 @@
-import { surfaceTo } from '../base/isolation.ts';
+import { reportContainedTo } from '../base/isolation.ts';
 import { Exposition, type MetricFamily } from './exposition.ts';
 import { InternalErrorLog, type InternalErrorLogOptions } from './internal-error-log.ts';
 import type { Registry } from './registry.ts';
@@ -53,7 +53,7 @@ export class LastResort {
       this.#counts.rejections++;
       this.#caught(error, 'rejection', host);
     });
-    surfaceTo((error, fields) => {
+    reportContainedTo((error, fields) => {
       this.#counts.contained++;
       this.#log.say(error, 'an error was contained, the rest goes on', { kind: 'contained', ...fields });
     });

@@ -1,5 +1,5 @@
 import type { V1Namespace } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
@@ -84,7 +84,7 @@ export class KubeNamespaceRules implements NamespaceRules {
   }
 
   #tell(namespace: string | undefined): void {
-    tellAll('listeners of Namespaces', this.#listeners, namespace);
+    notifyAll('listeners of Namespaces', this.#listeners, namespace);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { V1ObjectMeta, V1Pod, V1PodIP, V1PodSpec, V1PodStatus } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../api/errors/linkspan-error.ts';
@@ -87,7 +87,7 @@ export class PodClients implements Clients {
   }
 
   #tell(address: string): void {
-    tellAll('listeners of pods', this.#listeners.get(address) ?? []);
+    notifyAll('listeners of pods', this.#listeners.get(address) ?? []);
   }
 }
 

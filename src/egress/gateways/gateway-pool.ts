@@ -1,5 +1,5 @@
 import { targetKey } from '../../api/ports/target-key.ts';
-import { eachAlone } from '../../base/isolation.ts';
+import { forEachIsolated } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
@@ -169,14 +169,14 @@ export class GatewayPool implements Http2User<Http2Connection> {
   close(): void {
     this.#closed = true;
     this.#unsubscribe();
-    eachAlone(CONNECTIONS, this.#pool, (connection) => this.#retire(connection));
-    eachAlone(CONNECTIONS, this.#spares, (spare) => spare.destroy());
+    forEachIsolated(CONNECTIONS, this.#pool, (connection) => this.#retire(connection));
+    forEachIsolated(CONNECTIONS, this.#spares, (spare) => spare.destroy());
   }
 
   /** Cuts all connections. */
   destroy(): void {
     this.close();
-    eachAlone(CONNECTIONS, this.#all.keys(), (connection) => connection.destroy());
+    forEachIsolated(CONNECTIONS, this.#all.keys(), (connection) => connection.destroy());
   }
 
   onRequest(): void {
@@ -367,7 +367,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
     const current = this.#options.identity.current();
     if (current === undefined || current === this.#presented || this.#pool.size === 0) return;
     this.#presented = current;
-    eachAlone(CONNECTIONS, this.#pool, (connection) => this.#replace(connection));
+    forEachIsolated(CONNECTIONS, this.#pool, (connection) => this.#replace(connection));
   }
 
   /** Closes a connection beyond the first that has had no stream for a whole period. */

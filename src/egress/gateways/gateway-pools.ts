@@ -1,4 +1,4 @@
-import { eachAlone } from '../../base/isolation.ts';
+import { forEachIsolated } from '../../base/isolation.ts';
 import { type GatewayEndpoint, GatewayPool, type GatewayPoolOptions } from './gateway-pool.ts';
 
 /**
@@ -35,7 +35,7 @@ export class GatewayPools {
 
   /** Cuts all connections. */
   destroy(): void {
-    eachAlone('trunks', this.#pools.values(), ({ pool }) => pool.destroy());
+    forEachIsolated('trunks', this.#pools.values(), ({ pool }) => pool.destroy());
     this.#pools.clear();
   }
 }

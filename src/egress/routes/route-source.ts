@@ -1,7 +1,7 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
-import { eachAlone } from '../../base/isolation.ts';
+import { forEachIsolated } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -161,7 +161,7 @@ export class RouteSource {
 
   #tellProblems(): void {
     const mirrors = this.#mirrors.list();
-    eachAlone('problems of mirrors', mirrors, (mirror) => {
+    forEachIsolated('problems of mirrors', mirrors, (mirror) => {
       const { annotations } = mirror.metadata ?? {};
       this.#problems.tell(keyOf(mirror), [
         ...readRequestAnnotations(annotations).problems,

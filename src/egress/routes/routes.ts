@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
-import { eachAlone, surface } from '../../base/isolation.ts';
+import { forEachIsolated, reportContained } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import {
   type EgressClaim,
@@ -65,8 +65,8 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
     const route = isFreed(entry) ? undefined : routeOf(listenPort, entry, facts);
     if (route !== undefined) routes.set(listenPort, route);
   };
-  eachAlone('routes of the record', facts.record, read, (error, [listenPort]) => {
-    surface(error, 'routes of the record', { port: String(listenPort) });
+  forEachIsolated('routes of the record', facts.record, read, (error, [listenPort]) => {
+    reportContained(error, 'routes of the record', { port: String(listenPort) });
     const former = facts.former?.(listenPort);
     if (former !== undefined) routes.set(listenPort, former);
   });

@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
@@ -313,7 +313,7 @@ class KubePolicies implements PolicySource {
         const all = this.#untold.has(undefined);
         const concerned = all ? [undefined] : [...this.#untold];
         this.#untold.clear();
-        for (const one of concerned) tellAll('listeners of policies', this.#listeners, one);
+        for (const one of concerned) notifyAll('listeners of policies', this.#listeners, one);
       },
       { unref: true },
     );

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../../base/file-watch.ts';
@@ -129,7 +129,7 @@ class IssuerDir implements IssuerSource {
     if (otherProblem && this.problem !== undefined) {
       log.error({ err: this.problem, usable: this.current() !== undefined }, 'issuer refused');
     }
-    tellAll('listeners of an issuer', this.#listeners);
+    notifyAll('listeners of an issuer', this.#listeners);
   }
 }
 

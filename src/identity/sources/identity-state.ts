@@ -1,4 +1,4 @@
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Health } from '../../telemetry/admin.ts';
@@ -88,7 +88,7 @@ export class IdentityState {
     } else if (identity !== undefined && health.reason !== '') {
       log.warn({ identity: identity.name, reason: health.reason }, 'identity needs renewal');
     }
-    tellAll('listeners of an identity', this.#listeners);
+    notifyAll('listeners of an identity', this.#listeners);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import path from 'node:path';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
@@ -57,7 +57,7 @@ class Bundle {
           : new LinkspanError('IDENTITY_MISSING', messageOf(error), { cause: error });
     }
     if (before[0] === this.current?.text && before[1] === this.problem?.message) return;
-    tellAll('listeners of trust anchors', this.#listeners);
+    notifyAll('listeners of trust anchors', this.#listeners);
   }
 
   close(): void {

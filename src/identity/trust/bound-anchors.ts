@@ -1,5 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
@@ -71,7 +71,7 @@ export function openBoundConfigMap(options: AnchorsConfigMapOptions): BoundAncho
       problem = `${where}: ${messageOf(error)}`;
     }
     if (JSON.stringify([current, problem, known]) !== before)
-      tellAll('listeners of bound trust anchors', listeners);
+      notifyAll('listeners of bound trust anchors', listeners);
   });
   return {
     current: () => current,
@@ -203,7 +203,7 @@ class BoundIdentity implements IdentitySource {
         'trust anchors of other domains loaded',
       );
     this.#told = state;
-    tellAll('listeners of an identity', this.#listeners);
+    notifyAll('listeners of an identity', this.#listeners);
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import { eachAlone, surface } from '../../base/isolation.ts';
+import { forEachIsolated, reportContained } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -126,7 +126,7 @@ export class OpenPeers {
   #look(): void {
     this.#timer = undefined;
     const now = this.#options.clock.monotonic();
-    eachAlone('ages of connections', this.#open, ([connection, entry]) => {
+    forEachIsolated('ages of connections', this.#open, ([connection, entry]) => {
       if (now >= entry.endAt) connection.abort();
       else if (now >= entry.retireAt) {
         entry.retireAt = Infinity;
@@ -167,7 +167,7 @@ export class OpenPeers {
     try {
       this.#lookAt(connection, socket, identity);
     } catch (error) {
-      surface(error, 'trust in connections');
+      reportContained(error, 'trust in connections');
       connection.abort();
     }
   }
