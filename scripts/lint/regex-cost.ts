@@ -1,4 +1,4 @@
-import { type Node, parseRegex, type Range } from '../../src/base/regex-syntax.ts';
+import { type RegexNode as Node, parseRegex, type CharRange as Range } from '../../src/base/regex-syntax.ts';
 
 /**
  * Whether JavaScript's engine, which tries one way after another, can need more steps for a regular

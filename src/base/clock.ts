@@ -4,7 +4,7 @@
  * sockets are the runtime's own, and the age of a token file that was read (`kube/client/auth.ts`).
  */
 
-/** A pending timer; `cancel` is idempotent. */
+/** A timer that has not fired yet; `cancel` may be called again, and after it has fired. */
 export interface Timer {
   cancel(): void;
 }
@@ -16,7 +16,8 @@ export interface Clock {
   /** Monotonic milliseconds; only differences mean anything. */
   monotonic(): number;
   /**
-   * Runs `fn` once after `ms` milliseconds. The timer never keeps the process alive on its own when `unref`.
+   * Runs `fn` once after `ms` milliseconds. With `unref` the timer alone does not keep the process alive;
+   * default: it does.
    */
   after(ms: number, fn: () => void, options?: { unref?: boolean }): Timer;
 }
@@ -59,9 +60,9 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * A clock whose timers never throw: no caller is left who could catch it, and the process would end with all
- * that it carries.
- * @param caught told of what a timer threw; must not throw
+ * A clock whose timers never throw: nobody could catch what a timer's function throws, and the process would
+ * end with all its connections.
+ * @param caught called with what a timer's function threw; must not throw itself
  */
 export function containedClock(clock: Clock, caught: (error: unknown) => void): Clock {
   return {

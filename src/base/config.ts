@@ -61,7 +61,7 @@ interface SchemaNode {
   shape?: Record<string, SchemaNode>;
   element?: SchemaNode;
   unwrap?: () => SchemaNode;
-  /** What stands before a `transform`. */
+  /** The schema whose output a `transform` takes. */
   in?: SchemaNode;
 }
 
@@ -82,7 +82,7 @@ function unwrapped(schema: SchemaNode | undefined): SchemaNode | undefined {
   return at;
 }
 
-/** Nothing that is longer is a typing error. */
+/** Longest word, in characters, that is compared with known names: nothing longer is a misspelt setting. */
 const MAX_WORD = 100;
 
 /** The candidate with the smallest edit distance to `word`, if it is near enough to be a typing error. */
@@ -91,7 +91,7 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   if (word.length > MAX_WORD) return undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
-    // A distance is at least that of the lengths, and what is long takes long.
+    // The edit distance is at least the difference of the lengths; working it out takes time for long words.
     if (Math.abs(word.length - candidate.length) >= bestDistance) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {

@@ -1,32 +1,32 @@
-import { shareOf } from './ip-ranges.ts';
+import { clientKeyOf } from './ip-ranges.ts';
 
-/** How much there may be at the same time, in one process. */
+/** How many connections one process may have at the same time. */
 export interface AdmissionLimits {
-  /** Connections that have not proven who they are. */
+  /** Connections whose handshake has not ended. */
   readonly handshakes: number;
   /** Connections altogether. */
   readonly connections: number;
 }
 
-/** Somebody who has connected and not said who they are. */
-interface Stranger {
-  readonly share: string;
+/** A connection whose handshake has not ended. */
+interface Handshake {
+  readonly key: string;
   readonly evict: () => void;
 }
 
 /**
- * Who may come in while it is not known who they are: over all ports of a process, so many as the memory
- * bears. There is no limit for one address: a whole cluster may come from one (its NAT). Only where there is
- * no more room somebody has to go, and that is the one who has waited longest of the address that has most of
- * it: whoever floods drives out themselves, and a client of the same address needs the place for a round trip
- * or two only, so that it is through before its turn comes.
+ * Bounds the connections of a process, over all of its ports, before and after their handshake. There is no
+ * limit for one address: a whole cluster may connect from one (its NAT). Only when the limit is reached one
+ * connection is evicted: of the address with most unfinished handshakes, the one that has waited longest. So
+ * a flood evicts its own connections, while an honest client behind the same address needs its place for a
+ * round trip or two only and has finished before its turn comes.
  */
 export class ConnectionAdmission {
   readonly #limits: AdmissionLimits;
-  /** By share; each in the order of their coming. */
-  readonly #strangers = new Map<string, Set<Stranger>>();
-  /** Who has most; kept only while it gets crowded, for it costs every handshake. */
-  #sizes: SharesBySize | undefined;
+  /** By client key (`clientKeyOf`); each set in order of arrival. */
+  readonly #waiting = new Map<string, Set<Handshake>>();
+  /** The client keys by number of connections; kept only near the limit, because it costs every handshake. */
+  #sizes: KeysBySize | undefined;
   #handshakes = 0;
   #admitted = 0;
 
@@ -40,10 +40,9 @@ export class ConnectionAdmission {
   }
 
   /**
-   * Somebody has connected.
-   * @param evict called when they have to make room; the place is free then
-   * @returns undefined when there is no room at all: every connection belongs to somebody who has proven who
-   * they are
+   * Admits a new connection, evicting another one where the limit is reached.
+   * @param evict called when this connection is evicted; its place has been given away by then
+   * @returns undefined when nothing can be evicted, because every connection has finished its handshake
    */
   enter(address: string, evict: () => void): Ticket | undefined {
     const { handshakes, connections } = this.#limits;
@@ -51,17 +50,17 @@ export class ConnectionAdmission {
       if (this.#handshakes === 0) return undefined;
       this.#evictOne();
     }
-    const stranger: Stranger = { share: shareOf(address), evict };
-    this.#add(stranger);
-    let state: 'stranger' | 'admitted' | 'gone' = 'stranger';
+    const handshake: Handshake = { key: clientKeyOf(address), evict };
+    this.#add(handshake);
+    let state: 'handshake' | 'admitted' | 'gone' = 'handshake';
     return {
       admit: () => {
-        if (state !== 'stranger' || !this.#remove(stranger)) return;
+        if (state !== 'handshake' || !this.#remove(handshake)) return;
         state = 'admitted';
         this.#admitted++;
       },
       leave: () => {
-        if (state === 'stranger') this.#remove(stranger);
+        if (state === 'handshake') this.#remove(handshake);
         else if (state === 'admitted') this.#admitted--;
         state = 'gone';
       },
@@ -69,36 +68,36 @@ export class ConnectionAdmission {
   }
 
   #evictOne(): void {
-    this.#sizes ??= new SharesBySize(this.#strangers);
-    const [oldest] = this.#strangers.get(this.#sizes.largest()) ?? [];
+    this.#sizes ??= new KeysBySize(this.#waiting);
+    const [oldest] = this.#waiting.get(this.#sizes.largest()) ?? [];
     if (oldest === undefined) return;
     this.#remove(oldest);
     oldest.evict();
   }
 
-  #add(stranger: Stranger): void {
-    const { share } = stranger;
-    const own = this.#strangers.get(share) ?? new Set();
-    this.#strangers.set(share, own.add(stranger));
+  #add(handshake: Handshake): void {
+    const { key } = handshake;
+    const own = this.#waiting.get(key) ?? new Set();
+    this.#waiting.set(key, own.add(handshake));
     this.#handshakes++;
-    if (this.#sizes !== undefined) this.#sizes.move(share, own.size - 1, own.size);
-    else if (this.#isCrowded(1 / 2)) this.#sizes = new SharesBySize(this.#strangers);
+    if (this.#sizes !== undefined) this.#sizes.move(key, own.size - 1, own.size);
+    else if (this.#isCrowded(1 / 2)) this.#sizes = new KeysBySize(this.#waiting);
   }
 
-  #remove(stranger: Stranger): boolean {
-    const { share } = stranger;
-    const own = this.#strangers.get(share);
-    if (own?.delete(stranger) !== true) return false;
+  #remove(handshake: Handshake): boolean {
+    const { key } = handshake;
+    const own = this.#waiting.get(key);
+    if (own?.delete(handshake) !== true) return false;
     this.#handshakes--;
-    if (own.size === 0) this.#strangers.delete(share);
+    if (own.size === 0) this.#waiting.delete(key);
     if (this.#sizes !== undefined) {
-      this.#sizes.move(share, own.size + 1, own.size);
+      this.#sizes.move(key, own.size + 1, own.size);
       if (!this.#isCrowded(1 / 4)) this.#sizes = undefined;
     }
     return true;
   }
 
-  /** So much of the room is taken. */
+  /** Whether more than this part (0 to 1) of either limit is used. */
   #isCrowded(part: number): boolean {
     const { handshakes, connections } = this.#limits;
     return this.#handshakes > handshakes * part || this.#handshakes + this.#admitted > connections * part;
@@ -106,27 +105,28 @@ export class ConnectionAdmission {
 }
 
 /**
- * Shares by how many strangers they have. A share moves by one at a time, so that every step costs the same.
+ * Client keys by how many unfinished handshakes they have. A key moves by one step at a time, so that an
+ * update costs the same however many there are.
  */
-class SharesBySize {
+class KeysBySize {
   readonly #bySize: Set<string>[] = [];
   #largest = 0;
 
-  constructor(strangers: ReadonlyMap<string, ReadonlySet<unknown>>) {
-    for (const [share, { size }] of strangers) this.move(share, 0, size);
+  constructor(waiting: ReadonlyMap<string, ReadonlySet<unknown>>) {
+    for (const [key, { size }] of waiting) this.move(key, 0, size);
   }
 
-  move(share: string, before: number, after: number): void {
-    this.#bySize[before]?.delete(share);
-    if (after > 0) (this.#bySize[after] ??= new Set()).add(share);
+  move(key: string, before: number, after: number): void {
+    this.#bySize[before]?.delete(key);
+    if (after > 0) (this.#bySize[after] ??= new Set()).add(key);
     this.#largest = Math.max(this.#largest, after);
     while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--;
   }
 
-  /** One of those that have most, the first that came to have so many; empty where there are none. */
+  /** The key with most; of several the first that reached that number; empty where there are none. */
   largest(): string {
-    const [share = ''] = this.#bySize[this.#largest] ?? [];
-    return share;
+    const [key = ''] = this.#bySize[this.#largest] ?? [];
+    return key;
   }
 }
 

@@ -1,4 +1,4 @@
-/** A DNS name without the dot at its end, which says that it is absolute and not part of a search. */
+/** A DNS name without its final dot, which marks it as absolute (no search domains are tried). */
 export function withoutFinalDot(name: string): string {
   return name.endsWith('.') ? name.slice(0, -1) : name;
 }

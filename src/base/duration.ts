@@ -9,7 +9,10 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** A duration as people write it, in the largest unit that leaves no rest: `24h`, `90s`, `500ms`. */
+/**
+ * A duration of so many milliseconds as people write it, in the largest unit that divides it: `24h`, `90s`,
+ * `500ms`.
+ */
 export function formatDuration(ms: number): string {
   const [unit = 'ms', size = 1] =
     (['h', 'm', 's'] as const)

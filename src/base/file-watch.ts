@@ -34,9 +34,9 @@ export interface WatchedFiles {
 /**
  * Reads a small set of files and keeps reading them. The *directory* is watched, because a ConfigMap or
  * Secret mount swaps a symbolic link in it and editors rename over the file: a watch on the file itself would
- * stay with the old inode. A slow poll stands behind it for what no event tells of: a symbolic link into
- * another directory, a directory that appears later or is replaced, a file system without events. Contents
- * are compared, not time stamps, so `onChange` means a change.
+ * stay with the old inode. A slow poll finds what no event reports: a symbolic link into another directory, a
+ * directory that appears later or is replaced, a file system without events. Contents are compared, not time
+ * stamps, so `onChange` means a change.
  */
 export async function watchFiles(options: WatchFilesOptions): Promise<WatchedFiles> {
   const set = new WatchedSet(options);
@@ -120,8 +120,8 @@ class WatchedSet implements WatchedFiles {
   }
 
   /**
-   * Watches the directory that has the name now; without one, or without events to be had, the poll alone
-   * must do.
+   * Watches the directory that has the name now; where there is none, or it cannot be watched, only the poll
+   * remains.
    */
   async #watchDirectory(): Promise<void> {
     const identity = await directoryIdentity(this.#options.directory);
@@ -132,7 +132,7 @@ class WatchedSet implements WatchedFiles {
     if (identity === '') return;
     try {
       this.#watcher = watch(this.#options.directory, { persistent: false }, () => this.#onEvent());
-      // An unwatchable or vanished directory is found out by the next poll.
+      // The next poll notices a directory that has vanished or cannot be watched.
       this.#watcher.on('error', () => {
         this.#watched = '';
       });

@@ -1,4 +1,4 @@
-/** What a buffer begins with, and what is kept of it between two uses. */
+/** Largest buffer that is kept after `clear`, in bytes. */
 const KEPT_BYTES = 64 * 1024;
 
 /**
@@ -26,7 +26,7 @@ export class GatheredBytes {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  /** Holds nothing any more; a buffer that has grown large is given back. */
+  /** Empties it; a buffer that has grown beyond `KEPT_BYTES` is released. */
   clear(): void {
     this.#length = 0;
     if (this.#buffer.length > KEPT_BYTES) this.#buffer = Buffer.alloc(0);
@@ -39,13 +39,13 @@ export class GatheredBytes {
   }
 }
 
-/** Parts that are together no longer than this are joined. */
+/** Chunks that together are no longer than this are joined; bytes. */
 const SMALL = 512;
 
 /**
- * Puts a part behind those that wait. Small ones are joined: each costs more than 100 bytes beside what is in
- * it, and windows and limits count bytes only, so whoever sends byte by byte would take a hundred times what
- * he may.
+ * Appends a chunk to a queue. Small chunks are joined: each object costs more than 100 bytes beside its
+ * contents, and windows and limits count contents only, so that a peer which sends single bytes would take a
+ * hundred times its limit.
  */
 export function appendChunk(parts: Buffer[], chunk: Buffer): void {
   const last = parts.at(-1);
@@ -53,7 +53,7 @@ export function appendChunk(parts: Buffer[], chunk: Buffer): void {
     parts.push(chunk);
     return;
   }
-  // Not of Buffer's pool: all of that would stay for a part of it.
+  // Not from Buffer's pool: a small slice would keep a whole block of the pool in memory.
   const joined = Buffer.allocUnsafeSlow(last.length + chunk.length);
   joined.set(last);
   joined.set(chunk, last.length);

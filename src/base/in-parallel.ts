@@ -4,8 +4,8 @@ import PQueue from 'p-queue';
  * Does something with every item, `limit` of them at once, begun in order of the list. After a failure
  * nothing more is begun.
  * @returns outcomes in order of the items
- * @throws the first failure, when what was under way has ended: nothing goes on behind the back of whoever
- * catches it
+ * @throws the first failure, after all work that had begun has ended, so that nothing is still running when
+ * it is caught
  */
 export async function inParallel<T, R>(
   items: readonly T[],
@@ -16,7 +16,8 @@ export async function inParallel<T, R>(
   const outcomes: R[] = [];
   const failures: unknown[] = [];
   const begin = async (item: T, index: number): Promise<void> => {
-    // Rather than `queue.clear()`, which rejects all that waits, before the failure itself is heard of.
+    // Not `queue.clear()`: it would reject the waiting items, and `addAll` with that, before the real failure
+    // is known.
     if (failures.length > 0) return;
     try {
       outcomes[index] = await work(item);

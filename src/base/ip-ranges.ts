@@ -43,11 +43,12 @@ export function addressBytes(text: string): Bytes | undefined {
 }
 
 /**
- * Who an address belongs to, as far as addresses tell: itself (`::ffff:1.2.3.4` is 1.2.3.4), and of IPv6 its
- * /64, of which one machine may have every address. A text that is no address is itself. Pure.
+ * The key under which an address' connections are counted as those of one client: an IPv4 address as it is
+ * (`::ffff:1.2.3.4` counts as 1.2.3.4), an IPv6 address by its /64, because one machine may have all
+ * addresses of it. A text that is no address is its own key. Pure.
  */
-export function shareOf(address: string): string {
-  // Asked for every connection, so that the usual forms are not taken apart.
+export function clientKeyOf(address: string): string {
+  // Called for every connection, so that the usual forms are not parsed.
   const tail = address.startsWith(MAPPED_PREFIX) ? address.slice(MAPPED_PREFIX.length) : address;
   if (isIP(tail) === 4) return tail;
   const bytes = addressBytes(before(address, '%'));
@@ -100,7 +101,7 @@ export class IpRanges {
     return this.texts.length === 0;
   }
 
-  /** A range that the address lies in; undefined: none. Text that is no address lies in none. */
+  /** The text of a range that contains the address; undefined where none does or the text is no address. */
   find(address: string): string | undefined {
     const bytes = addressBytes(address);
     return bytes === undefined ? undefined : this.findBytes(bytes);
@@ -139,8 +140,8 @@ function masked(bytes: Bytes, bits: number): string {
 }
 
 /**
- * What no address of another cluster can be, whatever the network (IANA special-purpose registries, RFC
- * 6890), and the metadata services of clouds.
+ * Ranges that can never be the address of another cluster, whatever the network: those of the IANA
+ * special-purpose registries (RFC 6890) and the clouds' metadata services.
  */
 const NEVER: readonly (readonly [what: string, ranges: IpRanges])[] = [
   ['unspecified', new IpRanges(['0.0.0.0/8', '::/128'])],
@@ -148,7 +149,7 @@ const NEVER: readonly (readonly [what: string, ranges: IpRanges])[] = [
   ['link-local', new IpRanges(['169.254.0.0/16', 'fe80::/10'])],
   ['multicast', new IpRanges(['224.0.0.0/4', 'ff00::/8'])],
   ['broadcast', new IpRanges(['255.255.255.255/32'])],
-  // AWS over IPv6, Alibaba, Azure, Oracle; those of the others are link-local.
+  // AWS over IPv6, Alibaba, Azure, Oracle; other clouds' are link-local addresses.
   [
     "a cloud's metadata service",
     new IpRanges(['fd00:ec2::254/128', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32']),
@@ -156,8 +157,8 @@ const NEVER: readonly (readonly [what: string, ranges: IpRanges])[] = [
 ];
 
 /**
- * Forms in which IPv6 carries an IPv4 address, and where it stands: compatible (RFC 4291), NAT64 (RFC 6052),
- * 6to4 (RFC 3056). Mapped ones compare as IPv4 anyway.
+ * IPv6 ranges that embed an IPv4 address, with its offset in bytes: IPv4-compatible (RFC 4291), NAT64 (RFC
+ * 6052), 6to4 (RFC 3056). IPv4-mapped addresses compare as IPv4 anyway.
  */
 const CARRIERS: readonly (readonly [ranges: IpRanges, offset: number])[] = [
   [new IpRanges(['::/96', '64:ff9b::/96']), 12],
@@ -165,8 +166,8 @@ const CARRIERS: readonly (readonly [ranges: IpRanges, offset: number])[] = [
 ];
 
 /**
- * Every address that a text stands for: itself, and the IPv4 address that it carries. Empty where the text is
- * no address in its strict form.
+ * Every address that a text stands for: the address itself, and the IPv4 address that an IPv6 one embeds.
+ * Empty where the text is no address in strict form (`addressBytes`).
  */
 export function addressForms(text: string): readonly Bytes[] {
   const bytes = addressBytes(text);
@@ -180,13 +181,13 @@ export function addressForms(text: string): readonly Bytes[] {
 }
 
 /**
- * What an address is that no other cluster can have (`loopback`, `link-local`, …); undefined: it is none of
- * these. Text that is no address is `not an IP address`.
+ * Why an address cannot be another cluster's: the kind of special range it lies in (`loopback`, `link-local`,
+ * …), or `not an IP address`; undefined where it may be one.
  */
 export function neverRemote(text: string): string | undefined {
   const forms = addressForms(text);
   if (forms.length === 0) return 'not an IP address';
-  // The address itself first: what ::1 carries is not what people know it by.
+  // The address itself first: ::1 is known as loopback, not by the IPv4 address that it embeds.
   for (const form of forms)
     for (const [what, ranges] of NEVER) if (ranges.findBytes(form) !== undefined) return what;
   return undefined;

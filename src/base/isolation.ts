@@ -1,7 +1,7 @@
-/** Where mistakes go that nobody else is told of; see `surfaceTo`. */
+/** Where contained internal errors are reported; see `reportContainedTo`. */
 type Sink = (error: unknown, fields: Readonly<Record<string, string>>) => void;
 
-/** Without anybody to tell: the process is told, and ends unless it knows better. */
+/** While no sink is set: raised as uncaught, which ends the process unless it has a handler. */
 const toProcess: Sink = (error) =>
   queueMicrotask(() => {
     throw error;
@@ -10,11 +10,12 @@ const toProcess: Sink = (error) =>
 let sink: Sink = toProcess;
 
 /**
- * Says who hears of mistakes that were contained: the last resort of the process
- * (`telemetry/last-resort.ts`), which logs and counts them. Must not throw.
- * @returns what puts the former one back
+ * Sets where contained internal errors are reported: the last resort of the process
+ * (`telemetry/last-resort.ts`), which logs and counts them.
+ * @param next must not throw
+ * @returns what puts the former sink back
  */
-export function surfaceTo(next: Sink): () => void {
+export function reportContainedTo(next: Sink): () => void {
   const former = sink;
   sink = next;
   return () => {
@@ -23,24 +24,29 @@ export function surfaceTo(next: Sink): () => void {
 }
 
 /**
- * Hands a mistake of ours on, so that it is in the log with its stack and counted, and goes on. Never throws.
- * @param what whose it is, constant, for the log
+ * Reports an internal error, an exception that is a bug of ours, to be logged with its stack and counted; the
+ * caller then goes on. Never throws.
+ * @param what the part of the program it happened in, a constant, for the log
  */
-export function surface(error: unknown, what: string, fields: Readonly<Record<string, string>> = {}): void {
+export function reportContained(
+  error: unknown,
+  what: string,
+  fields: Readonly<Record<string, string>> = {},
+): void {
   sink(error, { what, ...fields });
 }
 
 /**
- * Does something for each of the items, which are different people's: what one of them throws keeps no other
- * from its turn.
+ * Calls `work` for each item so that an exception at one of them does not keep the others from their turn.
+ * For items that belong to different Services, connections or clusters.
  * @param what constant, for the log
- * @param caught default: `surface`; must not throw
+ * @param caught gets what an item threw; must not throw itself; default `reportContained`
  */
-export function eachAlone<T>(
+export function forEachIsolated<T>(
   what: string,
   items: Iterable<T>,
   work: (item: T) => void,
-  caught: (error: unknown, item: T) => void = (error) => surface(error, what),
+  caught: (error: unknown, item: T) => void = (error) => reportContained(error, what),
 ): void {
   for (const item of items) {
     try {
@@ -51,11 +57,14 @@ export function eachAlone<T>(
   }
 }
 
-/** Tells listeners; one that throws harms only itself. @param what whose listeners, constant, for the log */
-export function tellAll<A extends unknown[]>(
+/**
+ * Calls every listener; one that throws does not affect the others.
+ * @param what whose listeners they are, a constant, for the log
+ */
+export function notifyAll<A extends unknown[]>(
   what: string,
   listeners: Iterable<(...args: A) => void>,
   ...args: A
 ): void {
-  eachAlone(what, listeners, (listener) => listener(...args));
+  forEachIsolated(what, listeners, (listener) => listener(...args));
 }

@@ -1,20 +1,21 @@
-import { type Node, parseRegex, type Range, RegexError } from './regex-syntax.ts';
+import { type RegexNode, parseRegex, type CharRange, RegexError } from './regex-syntax.ts';
 
 /**
- * Regular expressions of strangers. JavaScript's own backtrack: `(a+)+$` stops a process for minutes. These
- * are compiled to a nondeterministic automaton whose reachable sets of states are kept as they are met, so
- * that matching takes time in proportion to the text (and, at worst, to the pattern). The syntax is that of
- * RE2 and Rust's `regex` as far as paths need it: literals, `.`, classes, groups, alternation, repetition,
- * `^ $ \A \z`, `(?i)`; no look-around, no back-references, no word boundaries.
+ * Regular expressions that somebody else has written. JavaScript's own engine backtracks: `(a+)+$` can stop a
+ * process for minutes. These are compiled to a nondeterministic automaton whose sets of states are cached
+ * when they are first reached, so that matching takes time in proportion to the length of the text (and, at
+ * worst, of the pattern). The syntax is that of RE2 and Rust's `regex` as far as paths need it: literals,
+ * `.`, classes, groups, alternation, repetition, `^ $ \A \z`, `(?i)`; no look-around, no back-references, no
+ * word boundaries.
  */
 
-/** Steps that a pattern may compile to. */
+/** Most steps that a pattern may compile to; a longer one is refused. */
 const MAX_STEPS = 500;
-/** Sets of states that are remembered; others are worked out each time. */
+/** Most sets of states that are cached; others are worked out each time. */
 const MAX_SETS = 500;
 
 type Step =
-  | { readonly op: 'char'; readonly ranges: readonly Range[]; next: number }
+  | { readonly op: 'char'; readonly ranges: readonly CharRange[]; next: number }
   | { readonly op: 'split'; next: number; other: number }
   | { readonly op: 'start' | 'end'; next: number }
   | { readonly op: 'match' };
@@ -23,24 +24,25 @@ type Step =
 export interface LinearRegex {
   /**
    * Whether it matches anywhere in `text`, which is looked at one character (UTF-16 unit) at a time.
-   * @param effort what may be spent on it; when that is used up the answer is false, whatever the truth is
+   * @param effort budget of work, which is reduced; once it is used up the answer is false, even if the text
+   * would match
    */
   test(text: string, effort?: Effort): boolean;
 }
 
 /**
- * Work that is left to several expressions together, in steps of an automaton of about 50 ns; below zero:
+ * Budget of work that several expressions share, in steps of an automaton of about 50 ns each; below zero:
  * used up.
  */
 export interface Effort {
   left: number;
 }
 
-/** What beginning with an expression costs. */
+/** Cost of starting to match one expression, in steps. */
 const BEGINNING = 8;
-/** Characters of which each leads to a known set: a look-up, which is cheaper than a step. */
+/** Characters per step while each leads to a cached set: a look-up is that much cheaper than a step. */
 const LOOK_UPS = 4;
-/** What a new set costs more than its steps. */
+/** Cost of a new set beside its steps, in steps. */
 const NEW_SET = 4;
 const NO_END: Effort = { left: Number.POSITIVE_INFINITY };
 
@@ -49,14 +51,14 @@ export function linearRegex(pattern: string): LinearRegex {
   return new Automaton(compile(parseRegex(pattern)));
 }
 
-function compile(node: Node): Step[] {
+function compile(node: RegexNode): Step[] {
   const steps: Step[] = [];
   const add = (step: Step): number => {
     if (steps.length >= MAX_STEPS) throw new RegexError('it is too large');
     return steps.push(step) - 1;
   };
-  // From behind: each step knows where it goes on.
-  const build = (part: Node, next: number): number => {
+  // Built from the end of the pattern, because each step refers to the one that follows it.
+  const build = (part: RegexNode, next: number): number => {
     switch (part.kind) {
       case 'empty':
         return next;
@@ -75,7 +77,7 @@ function compile(node: Node): Step[] {
         return buildRepeat(part, next);
     }
   };
-  const buildRepeat = ({ of, min, max }: Extract<Node, { kind: 'repeat' }>, next: number): number => {
+  const buildRepeat = ({ of, min, max }: Extract<RegexNode, { kind: 'repeat' }>, next: number): number => {
     let entry = next;
     if (max === Number.POSITIVE_INFINITY) {
       const loop: Step = { op: 'split', next: 0, other: next };
@@ -112,7 +114,7 @@ class Automaton implements LinearRegex {
   readonly #begin: number;
   readonly #sets = new Map<string, StateSet>();
   readonly #first: StateSet;
-  /** In which round a step was met last. */
+  /** The round in which each step was last reached. */
   readonly #met: Uint32Array;
   #round = 0;
 
@@ -201,7 +203,7 @@ class Automaton implements LinearRegex {
       else found.push(at);
       if ((step?.op === 'start' && atStart) || (step?.op === 'end' && atEnd)) open.push(step.next);
     }
-    // Rounds are 32 bits.
+    // The rounds' numbers are 32 bits wide and begin anew.
     if (round === 0xffffffff) {
       this.#round = 0;
       met.fill(0);
@@ -210,7 +212,7 @@ class Automaton implements LinearRegex {
   }
 }
 
-function isIn(code: number, ranges: readonly Range[]): boolean {
+function isIn(code: number, ranges: readonly CharRange[]): boolean {
   for (const [from, to] of ranges) if (code >= from && code <= to) return true;
   return false;
 }

@@ -1,11 +1,11 @@
-/** Adds a value to the set that a map has under a key, which is made for the first one. */
+/** Adds a value to the set that a map has under a key; the first value of a key creates the set. */
 export function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   const values = map.get(key);
   if (values === undefined) map.set(key, new Set([value]));
   else values.add(value);
 }
 
-/** Takes a value out of it; the key goes with its last value. */
+/** Removes a value from such a set, and the key with its last value. */
 export function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   const values = map.get(key);
   values?.delete(value);

@@ -1,9 +1,9 @@
-/** What is not a protobuf message: cut short, a varint of more than 64 bits, or the long-retired groups. */
+/** Bytes that are no protobuf message: cut short, a varint of more than 64 bits, or the deprecated groups. */
 export class ProtobufError extends Error {
   override readonly name = 'ProtobufError';
 }
 
-/** A field of a message. Whoever knows its number takes its value with `varintOf` or `bytesOf`. */
+/** A field of a message; its value is taken with `varintOf` or `bytesOf`, by what its number means. */
 export interface ProtobufField {
   readonly number: number;
   /** Of a varint; int64 values are two's complement in 64 bits, as on the wire. */
@@ -33,8 +33,8 @@ export function bytesOf({ number, bytes }: ProtobufField): Buffer {
 const MAX_FIELD = 0x1fff_ffff;
 
 /**
- * The fields of a message in the order in which they stand. Unknown ones come too, and are skipped by whoever
- * does not know them (protobuf encoding guide).
+ * The fields of a message in their order, unknown ones included: a reader skips numbers that it does not know
+ * (protobuf encoding guide).
  * @throws ProtobufError
  */
 export function* readFields(message: Buffer): Generator<ProtobufField> {

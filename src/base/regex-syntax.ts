@@ -1,41 +1,41 @@
-/** Counted repetition: `{n,m}`. */
+/** Largest count in a counted repetition, `{n,m}`. */
 const MAX_REPEAT = 300;
 const MAX_DEPTH = 50;
-/** Repetitions behind one another, as in `a{2}{3}`. */
+/** Most repetitions directly after one another, as in `a{2}{3}`. */
 const MAX_STACKED = 5;
 
 /** Characters (UTF-16 units) from the first to the last. */
-export type Range = readonly [from: number, to: number];
+export type CharRange = readonly [from: number, to: number];
 
-/** A regular expression, read. */
-export type Node =
-  | { readonly kind: 'char'; readonly ranges: readonly Range[] }
+/** Syntax tree of a regular expression. */
+export type RegexNode =
+  | { readonly kind: 'char'; readonly ranges: readonly CharRange[] }
   | { readonly kind: 'start' | 'end' | 'empty' }
-  | { readonly kind: 'seq' | 'alt'; readonly of: readonly Node[] }
-  | { readonly kind: 'repeat'; readonly of: Node; readonly min: number; readonly max: number };
+  | { readonly kind: 'seq' | 'alt'; readonly of: readonly RegexNode[] }
+  | { readonly kind: 'repeat'; readonly of: RegexNode; readonly min: number; readonly max: number };
 
-/** What a pattern is not. The message says why and where. */
+/** A pattern that is not supported or malformed; the message says why and where. */
 export class RegexError extends Error {
   override readonly name = 'RegexError';
 }
 
 const MAX_CODE = 0xffff;
-const ANY: readonly Range[] = [
+const ANY: readonly CharRange[] = [
   [0, 9],
   [11, MAX_CODE],
 ];
-const DIGIT: readonly Range[] = [[48, 57]];
-const WORD: readonly Range[] = [
+const DIGIT: readonly CharRange[] = [[48, 57]];
+const WORD: readonly CharRange[] = [
   [48, 57],
   [65, 90],
   [95, 95],
   [97, 122],
 ];
-const SPACE: readonly Range[] = [
+const SPACE: readonly CharRange[] = [
   [9, 13],
   [32, 32],
 ];
-const CLASSES: Readonly<Record<string, readonly Range[]>> = {
+const CLASSES: Readonly<Record<string, readonly CharRange[]>> = {
   d: DIGIT,
   w: WORD,
   s: SPACE,
@@ -44,7 +44,7 @@ const CLASSES: Readonly<Record<string, readonly Range[]>> = {
   S: without(SPACE),
 };
 const CONTROLS: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11, a: 7 };
-const NAMED: Readonly<Record<string, readonly Range[]>> = {
+const NAMED: Readonly<Record<string, readonly CharRange[]>> = {
   alpha: [
     [65, 90],
     [97, 122],
@@ -66,8 +66,8 @@ const NAMED: Readonly<Record<string, readonly Range[]>> = {
   ],
 };
 
-function without(ranges: readonly Range[]): Range[] {
-  const rest: Range[] = [];
+function without(ranges: readonly CharRange[]): CharRange[] {
+  const rest: CharRange[] = [];
   let from = 0;
   for (const [low, high] of [...ranges].sort((a, b) => a[0] - b[0])) {
     if (low > from) rest.push([from, low - 1]);
@@ -78,18 +78,18 @@ function without(ranges: readonly Range[]): Range[] {
 }
 
 /** The same letters in the other case, too. */
-function anyCase(ranges: readonly Range[]): readonly Range[] {
-  const both: Range[] = [...ranges];
+function anyCase(ranges: readonly CharRange[]): readonly CharRange[] {
+  const both: CharRange[] = [...ranges];
   for (const [from, to] of ranges) {
-    const upper: Range = [Math.max(from, 65) + 32, Math.min(to, 90) + 32];
-    const lower: Range = [Math.max(from, 97) - 32, Math.min(to, 122) - 32];
+    const upper: CharRange = [Math.max(from, 65) + 32, Math.min(to, 90) + 32];
+    const lower: CharRange = [Math.max(from, 97) - 32, Math.min(to, 122) - 32];
     for (const range of [upper, lower]) if (range[0] <= range[1]) both.push(range);
   }
   return both;
 }
 
 /** Reads a pattern. @throws RegexError */
-export function parseRegex(pattern: string): Node {
+export function parseRegex(pattern: string): RegexNode {
   return new Parser(pattern).parse();
 }
 
@@ -103,20 +103,20 @@ class Parser {
     this.#text = text;
   }
 
-  parse(): Node {
+  parse(): RegexNode {
     const node = this.#alternatives();
     if (this.#at < this.#text.length) throw this.#error('a ")" without "("');
     return node;
   }
 
-  #alternatives(): Node {
+  #alternatives(): RegexNode {
     const of = [this.#sequence()];
     while (this.#takes('|')) of.push(this.#sequence());
     return of.length === 1 && of[0] !== undefined ? of[0] : { kind: 'alt', of };
   }
 
-  #sequence(): Node {
-    const of: Node[] = [];
+  #sequence(): RegexNode {
+    const of: RegexNode[] = [];
     for (;;) {
       const next = this.#text[this.#at];
       if (next === undefined || next === '|' || next === ')') break;
@@ -125,7 +125,7 @@ class Parser {
     return { kind: 'seq', of };
   }
 
-  #repeated(node: Node): Node {
+  #repeated(node: RegexNode): RegexNode {
     let repeated = node;
     let count = 0;
     for (let bounds = this.#bounds(); bounds !== undefined; bounds = this.#bounds()) {
@@ -138,7 +138,7 @@ class Parser {
     return repeated;
   }
 
-  #bounds(): Range | undefined {
+  #bounds(): CharRange | undefined {
     if (this.#takes('*')) return [0, Number.POSITIVE_INFINITY];
     if (this.#takes('+')) return [1, Number.POSITIVE_INFINITY];
     if (this.#takes('?')) return [0, 1];
@@ -150,7 +150,7 @@ class Parser {
   }
 
   /** `{2}`, `{2,}` or `{2,3}`. */
-  #counted(whole: string): Range {
+  #counted(whole: string): CharRange {
     const [low = '', high = low] = whole.slice(1, -1).split(',');
     const min = Number(low);
     const max = high === '' ? Number.POSITIVE_INFINITY : Number(high);
@@ -159,7 +159,7 @@ class Parser {
     return [min, max];
   }
 
-  #atom(): Node {
+  #atom(): RegexNode {
     const char = this.#text[this.#at++] ?? '';
     switch (char) {
       case '(':
@@ -184,11 +184,11 @@ class Parser {
     }
   }
 
-  #char(ranges: readonly Range[]): Node {
+  #char(ranges: readonly CharRange[]): RegexNode {
     return { kind: 'char', ranges: this.#ignoreCase ? anyCase(ranges) : ranges };
   }
 
-  #group(): Node {
+  #group(): RegexNode {
     const ignoreCase = this.#ignoreCase;
     if (this.#takes('?')) {
       const [whole = '', flags, , ending] =
@@ -200,7 +200,7 @@ class Parser {
         throw this.#error(`the flags "${flags}" are not known here`);
       if (flags?.includes('i') === true) this.#ignoreCase = true;
       this.#at += whole.length;
-      // Flags without a group hold to the end of the one around them.
+      // Flags without a group of their own apply to the end of the enclosing group.
       if (ending === ')') return { kind: 'empty' };
     }
     if (++this.#depth > MAX_DEPTH) throw this.#error('too much in one another');
@@ -211,7 +211,7 @@ class Parser {
     return node;
   }
 
-  #escape(): Node {
+  #escape(): RegexNode {
     const char = this.#text[this.#at];
     if (char === 'A' || char === 'z') {
       this.#at++;
@@ -221,7 +221,7 @@ class Parser {
   }
 
   /** What is behind a backslash. */
-  #escaped(): readonly Range[] {
+  #escaped(): readonly CharRange[] {
     const char = this.#text[this.#at++];
     if (char === undefined) throw this.#error('a "\\" at the end');
     const known = CLASSES[char];
@@ -240,9 +240,9 @@ class Parser {
     return Number.parseInt(two ?? braced ?? '0', 16);
   }
 
-  #class(): readonly Range[] {
+  #class(): readonly CharRange[] {
     const negated = this.#takes('^');
-    const ranges: Range[] = [];
+    const ranges: CharRange[] = [];
     let first = true;
     while (first || this.#text[this.#at] !== ']') {
       if (this.#at >= this.#text.length) throw this.#error('a "[" without "]"');
@@ -251,11 +251,11 @@ class Parser {
     }
     this.#at++;
     if (!negated) return ranges;
-    // What is negated is what the letters stand for in either case.
+    // Both cases are added before negating: `[^a]` with `(?i)` excludes `A` too.
     return without(this.#ignoreCase ? anyCase(ranges) : ranges);
   }
 
-  #classItem(): readonly Range[] {
+  #classItem(): readonly CharRange[] {
     const named = /^\[:\^?[a-z]+:\]/.exec(this.#text.slice(this.#at, this.#at + 14))?.[0];
     if (named !== undefined) return this.#namedClass(named);
     const from = this.#classChar();
@@ -268,7 +268,7 @@ class Parser {
     return [[low, high]];
   }
 
-  #namedClass(text: string): readonly Range[] {
+  #namedClass(text: string): readonly CharRange[] {
     const negated = text[2] === '^';
     const ranges = NAMED[text.slice(negated ? 3 : 2, -2)];
     if (ranges === undefined) throw this.#error(`"${text}" is not known here`);
@@ -276,7 +276,7 @@ class Parser {
     return negated ? without(ranges) : ranges;
   }
 
-  #classChar(): readonly Range[] {
+  #classChar(): readonly CharRange[] {
     const char = this.#text[this.#at++];
     if (char === undefined) throw this.#error('a "[" without "]"');
     if (char === '\\') return this.#escaped();
@@ -297,6 +297,6 @@ class Parser {
 }
 
 /** The one character of a class that has one. */
-function single([first, ...more]: readonly Range[]): number | undefined {
+function single([first, ...more]: readonly CharRange[]): number | undefined {
   return first !== undefined && more.length === 0 && first[0] === first[1] ? first[0] : undefined;
 }

@@ -3,16 +3,16 @@ import type { Clock } from './clock.ts';
 
 export interface SharedWorkOptions {
   readonly clock: Clock;
-  /** How long an outcome is good for those who ask again, milliseconds. */
+  /** How long an outcome is given to later callers too, milliseconds. */
   readonly keepMs: number;
   /** Pieces of work that are under way at once; others wait for their turn. */
   readonly concurrency: number;
 }
 
 /**
- * Work that anybody may ask for, and that costs more than asking: done once for all who ask for the same at
- * the same time or shortly after, and a few at a time. So a page of an admin port makes no more work than its
- * period allows, however often it is asked for.
+ * Expensive work that any client may request: it is done once for all callers that ask for the same key at
+ * the same time or within `keepMs`, and at most `concurrency` pieces at a time. So a page of an admin port
+ * does a bounded amount of work, however often it is requested.
  */
 export class SharedWork<T> {
   readonly #options: SharedWorkOptions;
@@ -26,8 +26,8 @@ export class SharedWork<T> {
   }
 
   /**
-   * The outcome of `work`, or of the one for the same key that somebody else has asked for. One that failed
-   * is not kept.
+   * The outcome of `work`, or of earlier work for the same key that is still under way or recent. A failure
+   * is given to those who wait for it and is not kept.
    */
   run(key: string, work: () => Promise<T>): Promise<T> {
     const known = this.#known.get(key);

@@ -1,6 +1,6 @@
 /**
- * A text without the characters `char` at its end. An expression such as `/\/+$/` would look for its end from
- * each of them on.
+ * A text without the characters `char` at its end. An expression such as `/\/+$/` takes quadratic time for a
+ * long run of them.
  */
 export function withoutEnd(text: string, char: string): string {
   let end = text.length;
@@ -8,7 +8,7 @@ export function withoutEnd(text: string, char: string): string {
   return text.slice(0, end);
 }
 
-/** The items of a comma-separated list, without the blanks around them; empty ones are none. */
+/** The items of a comma-separated list, trimmed; empty items are left out. */
 export function listItems(text: string): string[] {
   return text
     .split(',')
@@ -18,7 +18,7 @@ export function listItems(text: string): string[] {
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
-/** Whether a text is a label of DNS in lower case (RFC 1123), as names of namespaces and clusters are. */
+/** Whether a text is a DNS label in lower case (RFC 1123), as names of namespaces and clusters are. */
 export function isDnsLabel(text: string): boolean {
   return DNS_LABEL.test(text);
 }

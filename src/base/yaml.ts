@@ -5,8 +5,8 @@ const MAX_YAML = 1024 * 1024;
 
 /**
  * The value of a YAML text that somebody else has written. Keys that are lists or maps are refused: nobody
- * needs them, and the library writes each out as text again for every level around it, so that 100 bytes of
- * `? ? ?` take it longer than anybody waits.
+ * needs them, and the library turns each into text again for every level of nesting: 100 bytes of `? ? ?`
+ * keep it busy for longer than anybody waits.
  * @throws Error that says what is wrong, and where
  */
 export function parseYaml(text: string): unknown {

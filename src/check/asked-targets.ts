@@ -8,11 +8,11 @@ import { type LinkObject, readableNamespaces } from '../api/link/link-schema.ts'
 import type { CheckFacts } from './check-facts.ts';
 
 /**
- * Asks the target of a Link with the Link's own credentials, from where this program runs. Each target has a
- * time of its own, shorter than that of the check: one that hangs must not hide what the others say.
+ * Runs `use` with a client of a Link's target, with the Link's own credentials, from where this program runs.
+ * Each target has a timeout of its own, shorter than the check's, so that one that hangs does not hide the
+ * answers of the others.
  * @returns undefined where the Secret does not exist
- * @throws LinkspanError KUBE_UNREACHABLE when nothing comes within the time; what `use` and the credentials
- * throw
+ * @throws LinkspanError KUBE_UNREACHABLE after the timeout; what `use` throws, or CREDENTIALS_INVALID
  */
 export async function askTarget<T>(
   facts: CheckFacts,

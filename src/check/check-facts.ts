@@ -23,7 +23,7 @@ import {
 } from '../api/kubernetes/resource.ts';
 import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
 
-/** What controllers say of requests they have just sent. */
+/** The controllers' answers about probes that they have just sent. */
 export interface GatewayTries {
   readonly tries: readonly GatewayTry[];
   /** Replicas that did not answer, and why. */
@@ -31,7 +31,8 @@ export interface GatewayTries {
 }
 
 /**
- * What the checks look at: read when it is first asked for, and again after `forget`, which a retry wants.
+ * The objects and reports that checks look at. Each is read when it is first needed, cached, and read again
+ * after `forget`, as for a retry.
  */
 export class CheckFacts {
   readonly client: KubeClient;
@@ -39,9 +40,9 @@ export class CheckFacts {
   readonly linkerdNamespace: string;
   /** Version of this program. */
   readonly version: string;
-  /** Time for one target, milliseconds. */
+  /** Timeout for one target, milliseconds. */
   readonly targetMs: number;
-  /** Has every controller send a request to every gateway address now. */
+  /** Lets every controller probe every gateway address now. */
   readonly tryGateways: () => Promise<GatewayTries>;
   readonly #ask: () => Promise<readonly LinkReport[]>;
   #links: Promise<readonly LinkObject[]> | undefined;
@@ -52,7 +53,7 @@ export class CheckFacts {
     readonly namespace: string;
     readonly linkerdNamespace: string;
     readonly version: string;
-    /** What the controllers say of their Links. */
+    /** Asks the controllers for the reports of their Links. */
     readonly ask: () => Promise<readonly LinkReport[]>;
     readonly tryGateways: () => Promise<GatewayTries>;
     readonly targetMs: number;
@@ -66,7 +67,7 @@ export class CheckFacts {
     this.targetMs = options.targetMs;
   }
 
-  /** What is known is read anew. */
+  /** Clears the cache, so that everything is read again. */
   forget(): void {
     this.#links = undefined;
     this.#reports = undefined;
@@ -116,7 +117,7 @@ export class CheckFacts {
 
   /**
    * A `GET` to a port of a pod, through the API server.
-   * @returns the status; the body of failures
+   * @returns status and body, also of failures
    */
   async askPod(
     pod: string,
@@ -135,20 +136,20 @@ export class CheckFacts {
   }
 }
 
-/** Whether a pod can be asked something. */
+/** Whether a pod runs and is not being deleted, so that it can be asked. */
 export function isRunning({ status, metadata }: V1Pod): boolean {
   return status?.phase === 'Running' && metadata?.deletionTimestamp === undefined;
 }
 
-/** Names that the port with `/metrics` and the rest has, and had in pods of 0.1 and before. */
+/** Names of the admin port, now and in pods of version 0.1 and before. */
 const ADMIN_PORT_NAMES = [ADMIN_PORT_NAME, 'admin', PROBE_PORT_NAME];
 
-/** The port for operators of a pod of ours; 0 where it has none. */
+/** Number of the admin port of a Linkspan pod; 0 where it has none. */
 export function adminPortOf(pod: V1Pod): number {
   return ADMIN_PORT_NAMES.map((name) => portOf(pod, name)).find((port) => port > 0) ?? 0;
 }
 
-/** The port of that name; 0 where the pod has none. */
+/** Number of the pod's port of this name; 0 where it has none. */
 function portOf(pod: V1Pod, name: string): number {
   const ports = (pod.spec?.containers ?? []).flatMap((container) => container.ports ?? []);
   return ports.find((one) => one.name === name)?.containerPort ?? 0;

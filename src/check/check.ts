@@ -2,76 +2,76 @@ import { sleep, type Clock } from '../base/clock.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 
 /**
- * What came of a check. `text` says what was found, a line each; empty for one that passed and has nothing to
+ * Result of a check. `text` has one line for each finding; empty for a check that passed and has nothing to
  * add.
  */
-export type Finding =
+export type CheckFinding =
   | { readonly result: 'success' | 'skipped'; readonly text?: string }
   | {
       readonly result: 'warning' | 'error';
       readonly text: string;
-      /** The API server did not answer at all. */
+      /** Set when the API server did not answer at all. */
       readonly unreachable?: true;
     };
 
-/** One question to a cluster. */
-export interface Check {
-  /** Anchor of its hint, and its name for programs. */
+/** One check of a cluster. */
+export interface ClusterCheck {
+  /** Name for programs, and anchor of its hint's URL. */
   readonly id: string;
-  /** What is true when it passes. */
+  /** The statement that is true when it passes. */
   readonly text: string;
   /**
    * What a failure means: `fatal` ends its category (and the run, where the API server does not answer),
    * `warning` leaves the whole a success.
    */
   readonly severity: 'fatal' | 'error' | 'warning';
-  /** Whether what is wrong may be right in a moment: asked again until `--wait` is over. */
+  /** Whether a failure may pass with time, so that it is retried until `--wait` is over; default false. */
   readonly retried?: boolean;
-  /** Throws what it could not find out. */
-  run(signal: AbortSignal): Promise<Finding>;
+  /** Runs it. @throws the error that kept it from a result */
+  run(signal: AbortSignal): Promise<CheckFinding>;
 }
 
 export interface Category {
   readonly name: string;
-  readonly checks: readonly Check[];
+  readonly checks: readonly ClusterCheck[];
 }
 
-/** A check and what came of it. */
+/** A check and its result. */
 export interface CheckOutcome {
   readonly category: string;
-  readonly check: Check;
-  readonly finding: Finding;
+  readonly check: ClusterCheck;
+  readonly finding: CheckFinding;
 }
 
 export interface RunOptions {
   readonly clock: Clock;
-  /** For one check, milliseconds: nothing that hangs may hang the whole. */
+  /** Timeout of one check, milliseconds. */
   readonly timeoutMs: number;
-  /** How long retried checks are asked again, all together. */
+  /** How long checks are retried, milliseconds, all together. */
   readonly waitMs: number;
   readonly onOutcome: (outcome: CheckOutcome) => void;
-  /** Told of a check that will be asked again: what was learned before is old by then. */
+  /** Called before a check is retried; facts that were read before are to be read again. */
   readonly onWaiting: (text: string) => void;
 }
 
 const RETRY_MS = 2000;
 
-export const passed: Finding = { result: 'success' };
+export const passed: CheckFinding = { result: 'success' };
 
-/** There was nothing to look at, and why. */
-export const skipped = (text: string): Finding => ({ result: 'skipped', text });
+/** Result where there was nothing to check, with the reason. */
+export const skipped = (text: string): CheckFinding => ({ result: 'skipped', text });
 
-/** More lines than this help nobody. */
+/** Most lines of a result that are shown. */
 export const MAX_LINES = 20;
 
-/** A warning of the first lines, and how many there are beyond. @param where the others are shown */
-export function shortened(lines: readonly string[], where: string): Finding {
+/** A warning with the first lines and the number of the others. @param where the others are shown */
+export function shortened(lines: readonly string[], where: string): CheckFinding {
   const rest = lines.length > MAX_LINES ? [`and ${lines.length - MAX_LINES} more: ${where}`] : [];
   return unless([...lines.slice(0, MAX_LINES), ...rest], 'warning');
 }
 
-/** Nothing to say when there are no lines, else a failure of the check's own severity. */
-export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): Finding {
+/** Passed where there are no lines, else a failure with them. */
+export function unless(lines: readonly string[], result: 'warning' | 'error' = 'error'): CheckFinding {
   return lines.length === 0 ? passed : { result, text: lines.join('\n') };
 }
 
@@ -85,16 +85,16 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
       options.onOutcome({ category: name, check, finding });
       if (finding.result !== 'error') continue;
       success = false;
-      // Every further check would take its whole time to say the same.
+      // Every further check would wait for its timeout and fail for the same reason.
       if (check.severity === 'fatal' && finding.unreachable === true) return false;
-      // What follows in the category would only say the same again.
+      // The rest of the category depends on this check.
       if (check.severity === 'fatal') break;
     }
   }
   return success;
 }
 
-async function settle(check: Check, end: number, options: RunOptions): Promise<Finding> {
+async function settle(check: ClusterCheck, end: number, options: RunOptions): Promise<CheckFinding> {
   for (;;) {
     const finding = await once(check, options);
     const bad = finding.result === 'error' || finding.result === 'warning';
@@ -104,14 +104,14 @@ async function settle(check: Check, end: number, options: RunOptions): Promise<F
   }
 }
 
-async function once(check: Check, { timeoutMs, clock }: RunOptions): Promise<Finding> {
+async function once(check: ClusterCheck, { timeoutMs, clock }: RunOptions): Promise<CheckFinding> {
   const late = new AbortController();
   const result = check.severity === 'warning' ? 'warning' : 'error';
   try {
     return await Promise.race([
       check.run(late.signal),
       sleep(clock, timeoutMs, late.signal).then(
-        (): Finding => ({ result, text: `no answer within ${timeoutMs / 1000} s`, unreachable: true }),
+        (): CheckFinding => ({ result, text: `no answer within ${timeoutMs / 1000} s`, unreachable: true }),
       ),
     ]);
   } catch (error) {

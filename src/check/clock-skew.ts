@@ -1,19 +1,19 @@
 import type { Clock } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { type Finding, skipped, unless } from './check.ts';
+import { type CheckFinding, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
 /**
- * Tokens and certificates have times in them: clocks further apart make good ones look expired, or not yet
- * valid. Milliseconds.
+ * Largest difference between clocks that passes, milliseconds: with more, valid tokens and certificates may
+ * look expired or not yet valid.
  */
 const SKEW_MS = 5000;
 
 /**
- * The time of an API server (whole seconds, undefined: it does not say), and this machine's before and after
- * it was asked; milliseconds since the epoch.
+ * The time of an API server (in whole seconds; undefined: its answer had none), and this machine's before and
+ * after the request; milliseconds since the epoch.
  */
 export interface ClockReading {
   readonly whose: string;
@@ -23,14 +23,14 @@ export interface ClockReading {
 }
 
 /**
- * Asks the cluster's own API server, and the targets' as far as they can be reached: whether they can is for
- * other checks.
+ * Compares the clocks of the cluster's own API server and of those targets' that can be reached; unreachable
+ * ones are reported by other checks.
  */
 export async function clockSkew(
   facts: CheckFacts,
   clock: Clock,
   links: readonly LinkObject[],
-): Promise<Finding> {
+): Promise<CheckFinding> {
   const read = async (whose: string, client: KubeClient): Promise<ClockReading> => {
     const before = clock.now();
     const server = await client.serverTime();
@@ -45,8 +45,11 @@ export async function clockSkew(
   return skewFinding(readings.flatMap((reading) => (reading === undefined ? [] : [reading])));
 }
 
-/** Pure. The answer may have been stamped at any time between question and answer, and has whole seconds. */
-export function skewFinding(readings: readonly ClockReading[]): Finding {
+/**
+ * The result for these readings. The server's time is of some moment between request and answer, and in whole
+ * seconds. Pure.
+ */
+export function skewFinding(readings: readonly ClockReading[]): CheckFinding {
   if (readings.every(({ server }) => server === undefined)) return skipped('no API server says its time');
   return unless(
     readings.flatMap(({ whose, before, server, after }) => {

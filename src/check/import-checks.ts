@@ -11,12 +11,14 @@ import type { LinkReport } from '../controllers/explain.ts';
 import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isSteering } from '../controllers/imports/steering.ts';
-import { type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, passed, shortened, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 
-/** What import policies refuse (ADR 0027), and whether they know what they should. */
-export function importChecks(facts: CheckFacts): Check[] {
+/**
+ * Checks of import policies (ADR 0027): what they refuse, and whether the source's address ranges are known.
+ */
+export function importChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-imports',
@@ -41,10 +43,10 @@ export function importChecks(facts: CheckFacts): Check[] {
 }
 
 /**
- * What `check --pre` warns of before defaults that are safer than Linkerd's, or than those of an earlier
- * version, take hold.
+ * Warnings of `check --pre` before an installation whose defaults are stricter than Linkerd's or an earlier
+ * version's.
  */
-export function importPreChecks(facts: CheckFacts): Check[] {
+export function importPreChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-imports',
@@ -56,8 +58,8 @@ export function importPreChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-/** Which Services, and parts of them, are refused, and why. Pure. */
-export function refusedImports(reports: readonly LinkReport[]): Finding {
+/** Which exports, and parts of them, are refused, and why. Pure. */
+export function refusedImports(reports: readonly LinkReport[]): CheckFinding {
   const lines = reports.flatMap((report) =>
     refusalsOf(report).map(
       ({ service, reason, why }) => `* ${service} of ${report.cluster}: ${reason}: ${why}`,
@@ -66,15 +68,15 @@ export function refusedImports(reports: readonly LinkReport[]): Finding {
   return shortened(lines, 'linkspan mirrors');
 }
 
-/** What the import policy of one Link kept out: a Service as a whole, or a part of its mirror. */
+/** One refusal by a Link's import policy: of a Service as a whole, or of a part of its mirror. */
 export interface ImportRefusal {
-  /** Over there, `namespace/name`. */
+  /** The exported Service in the target, `namespace/name`. */
   readonly service: string;
   readonly reason: string;
   readonly why: string;
 }
 
-/** What the import policy of this Link keeps out now. Pure. */
+/** The current refusals by a Link's import policy. Pure. */
 export function refusalsOf({ mirrors = [], federated = [] }: LinkReport): ImportRefusal[] {
   return [...mirrors, ...federated].flatMap(({ service, reason, message, leftOut = [] }) =>
     REFUSED.has(reason) || reason === 'ImportHeld'
@@ -83,8 +85,8 @@ export function refusalsOf({ mirrors = [], federated = [] }: LinkReport): Import
   );
 }
 
-/** Which ranges the controllers do not know. Pure. */
-export function unknownRanges(reports: readonly LinkReport[]): Finding {
+/** Which address ranges of the source the controllers do not know. Pure. */
+export function unknownRanges(reports: readonly LinkReport[]): CheckFinding {
   const unknown = [...new Set(reports.flatMap((report) => report.unknownRanges ?? []))].sort();
   if (unknown.length === 0) return passed;
   const lines = unknown.map((line) => `* ${line}`);
@@ -94,7 +96,7 @@ export function unknownRanges(reports: readonly LinkReport[]): Finding {
 }
 
 /** Exports of each target whose annotations name gateways that its Link does not allow. */
-function exportGateways(facts: CheckFacts, id: string): Check {
+function exportGateways(facts: CheckFacts, id: string): ClusterCheck {
   return {
     id,
     text: 'gateways that exports name by annotation are allowed by their Links',
@@ -111,7 +113,7 @@ function exportGateways(facts: CheckFacts, id: string): Check {
 async function namedGateways(facts: CheckFacts, object: LinkObject): Promise<string[]> {
   const parsed = parseLink(object);
   const name = object.metadata?.name ?? '';
-  // Other checks say what is wrong with it.
+  // Invalid Links are reported by other checks.
   if (!parsed.ok) return [];
   try {
     const named = (await askTarget(facts, object, readNamedGateways)) ?? [];
@@ -127,12 +129,12 @@ async function namedGateways(facts: CheckFacts, object: LinkObject): Promise<str
   }
 }
 
-/** Mirrors that the defaults, or the policies of the Links, would remove or change. Pure. */
+/** Existing mirrors that the default import policy, or those of the Links, would remove or change. Pure. */
 export function mirrorsAtRisk(
   mirrors: readonly V1Service[],
   links: readonly LinkObject[],
   { namespace, linkerdNamespace }: Pick<CheckFacts, 'namespace' | 'linkerdNamespace'>,
-): Finding {
+): CheckFinding {
   const control = controlNamespaces([namespace, linkerdNamespace, DEFAULT_NAMESPACE]);
   const policies = new Map(
     links.map(({ metadata, spec }) => [
@@ -157,7 +159,7 @@ export function mirrorsAtRisk(
   return shortened(lines, 'docs/guides/migrate-from-linkerd.md');
 }
 
-/** The Service over there that a mirror or a federated Service is for, by its name. */
+/** The target's Service that a mirror or federated Service stands for, by its name. */
 function exportOf(mirror: V1Service): { namespace: string; name: string } {
   const { namespace = '', name = '' } = mirror.metadata ?? {};
   const cluster = clusterOf(mirror);

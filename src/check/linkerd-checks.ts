@@ -23,31 +23,32 @@ import {
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../linking/account-rights.ts';
 import type { LinkReport } from '../controllers/explain.ts';
-import { type Category, type Check, type Finding, passed, unless } from './check.ts';
+import { type Category, type ClusterCheck, type CheckFinding, passed, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
 import { boundRoots, trustRoots } from './trust-roots.ts';
 
-const NO_LINKS: Finding = { result: 'skipped', text: 'no links detected' };
-const NO_PROXY: Finding = {
+const NO_LINKS: CheckFinding = { result: 'skipped', text: 'no links detected' };
+const NO_PROXY: CheckFinding = {
   result: 'skipped',
   text: "Linkspan's pods speak mTLS themselves: they have no proxy",
 };
 
 /**
- * The checks of `linkerd multicluster check`, in its order, under its ids: what reads its output reads ours.
+ * The checks of `linkerd multicluster check`, in its order and under its ids, for programs that read its
+ * output.
  */
 export function linkerdChecks(facts: CheckFacts): Category {
   const checks = [...linkChecks(facts), ...controllerChecks(facts), ...mirrorChecks(facts), ...proxyChecks()];
   return { name: 'linkerd-multicluster', checks };
 }
 
-/** A check of what Links there are. */
+/** A check that looks at all Links. */
 function ofLinks(
   facts: CheckFacts,
-  check: Omit<Check, 'run'>,
-  run: (links: readonly LinkObject[]) => Promise<Finding>,
-): Check {
+  check: Omit<ClusterCheck, 'run'>,
+  run: (links: readonly LinkObject[]) => Promise<CheckFinding>,
+): ClusterCheck {
   return {
     ...check,
     run: async () => {
@@ -57,8 +58,8 @@ function ofLinks(
   };
 }
 
-/** One of an older Linkerd has Links that nobody here can see: in a version that is not read. */
-export function crdFinding(crd: V1CustomResourceDefinition | undefined): Finding {
+/** Fails for the CRD of an older Linkerd, which lacks the version of Links that Linkspan reads. */
+export function crdFinding(crd: V1CustomResourceDefinition | undefined): CheckFinding {
   const remedy = 'linkspan install --crds | kubectl apply -f -';
   const served = (crd?.spec.versions ?? []).filter((version) => version.served).map(({ name }) => name);
   if (crd === undefined) return { result: 'error', text: `${LINK_CRD} is not installed: ${remedy}` };
@@ -67,7 +68,7 @@ export function crdFinding(crd: V1CustomResourceDefinition | undefined): Finding
   return { result: 'error', text };
 }
 
-function linkChecks(facts: CheckFacts): Check[] {
+function linkChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'l5d-multicluster-link-crd-exists',
@@ -106,7 +107,7 @@ function linkChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-function controllerChecks(facts: CheckFacts): Check[] {
+function controllerChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'l5d-multicluster-source-rbac-correct',
@@ -151,7 +152,7 @@ function controllerChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-function mirrorChecks(facts: CheckFacts): Check[] {
+function mirrorChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       ...ofLinks(
@@ -181,8 +182,8 @@ function mirrorChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-/** Linkerd's last three: there is nothing to look at. */
-function proxyChecks(): Check[] {
+/** Linkerd's checks of its own proxies, which are skipped: Linkspan has none. */
+function proxyChecks(): ClusterCheck[] {
   return [
     ['l5d-multicluster-proxy-healthy', 'multicluster extension proxies are healthy'],
     ['l5d-multicluster-proxy-cp-version', 'multicluster extension proxies are up-to-date'],
@@ -190,8 +191,8 @@ function proxyChecks(): Check[] {
   ].map(([id = '', text = '']) => ({ id, text, severity: 'warning', run: () => Promise.resolve(NO_PROXY) }));
 }
 
-/** Linkerd lists the clusters of good Links too. */
-export function validLinks(links: readonly LinkObject[]): Finding {
+/** Lists the clusters of valid Links too, as Linkerd does. */
+export function validLinks(links: readonly LinkObject[]): CheckFinding {
   const problems = links.flatMap((link) => {
     const verdict = parseLink(link);
     return verdict.ok
@@ -205,8 +206,10 @@ export function validLinks(links: readonly LinkObject[]): Finding {
   };
 }
 
-/** Links of another version's CLI may lack fields. Links that somebody wrote by hand say nothing. */
-export function linkVersions(links: readonly LinkObject[], version: string): Finding {
+/**
+ * Warns of Links that another version's CLI made, which may lack fields. Hand-written Links have no version.
+ */
+export function linkVersions(links: readonly LinkObject[], version: string): CheckFinding {
   return unless(
     links.flatMap(({ metadata }) => {
       const by = readAnnotation(metadata?.annotations, CREATED_BY) ?? '';
@@ -220,7 +223,8 @@ export function linkVersions(links: readonly LinkObject[], version: string): Fin
 }
 
 /**
- * Asks as the controller does. A target that only the source's pods can reach is the controller's to judge.
+ * Checks the Link's credentials and rights as the controller does. Targets that cannot be reached from here
+ * are left to the controller's own report.
  */
 async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<string[]> {
   const cluster = link.spec?.targetClusterName ?? '';
@@ -243,7 +247,7 @@ async function accessTrouble(facts: CheckFacts, link: LinkObject): Promise<strin
   }
 }
 
-async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): Promise<Finding> {
+async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): Promise<CheckFinding> {
   const shared = await trustRoots(facts.client, facts);
   if (shared === undefined)
     return { result: 'skipped', text: "this cluster's trust anchors are not in a ConfigMap" };
@@ -270,8 +274,8 @@ async function sharedAnchors(facts: CheckFacts, links: readonly LinkObject[]): P
 }
 
 /**
- * Undefined where the account may not read them, which is the rule, or the target cannot be reached from
- * here.
+ * Trust anchors of the target; undefined where the account may not read them, which is usual, or the target
+ * cannot be reached from here.
  */
 async function targetRoots(facts: CheckFacts, link: LinkObject): Promise<ReadonlySet<string> | undefined> {
   try {
@@ -281,7 +285,7 @@ async function targetRoots(facts: CheckFacts, link: LinkObject): Promise<Readonl
   }
 }
 
-async function missingRbac(facts: CheckFacts): Promise<Finding> {
+async function missingRbac(facts: CheckFacts): Promise<CheckFinding> {
   const { namespace } = facts;
   const name = CONTROLLER_NAME;
   const there = await Promise.all([
@@ -297,8 +301,8 @@ async function missingRbac(facts: CheckFacts): Promise<Finding> {
   );
 }
 
-/** By the condition, which the probes of the controller keep. */
-export function deadGateways(links: readonly LinkObject[]): Finding {
+/** Gateways that are not alive, by the condition that the controller's probes keep. */
+export function deadGateways(links: readonly LinkObject[]): CheckFinding {
   const lines = links.filter(namesGateway).flatMap(({ spec, status }) => {
     const condition = status?.conditions?.find(({ type }) => type === 'GatewayAlive');
     if (condition?.status === 'True') return [];
@@ -310,10 +314,10 @@ export function deadGateways(links: readonly LinkObject[]): Finding {
 }
 
 /**
- * With the reason, which Linkerd's does not have. Flat and federated ones have none of their own, as with
- * Linkerd.
+ * Mirrors without endpoints, with the reason, which Linkerd's check lacks. Not flat and federated ones, which
+ * have no endpoints of their own, as with Linkerd.
  */
-export function withoutEndpoints(reports: readonly LinkReport[]): Finding {
+export function withoutEndpoints(reports: readonly LinkReport[]): CheckFinding {
   const lines = reports.flatMap(({ cluster, mirrors = [] }) =>
     mirrors
       .filter(({ mode, endpoints, reason }) => endpoints === 0 && mode !== 'flat' && reason !== 'NotExported')
@@ -325,7 +329,7 @@ export function withoutEndpoints(reports: readonly LinkReport[]): Finding {
   return unless(lines);
 }
 
-export function orphans(mirrors: readonly V1Service[], links: readonly LinkObject[]): Finding {
+export function orphans(mirrors: readonly V1Service[], links: readonly LinkObject[]): CheckFinding {
   const clusters = new Set(links.map(({ spec }) => spec?.targetClusterName));
   const lines = mirrors.flatMap((mirror) => {
     const cluster = clusterOf(mirror);

@@ -7,7 +7,15 @@ import type { LinkObject } from '../api/link/link-schema.ts';
 import type { LinkReport } from '../controllers/explain.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
-import { type Category, type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';
+import {
+  type Category,
+  type ClusterCheck,
+  type CheckFinding,
+  passed,
+  shortened,
+  skipped,
+  unless,
+} from './check.ts';
 import { clockSkew } from './clock-skew.ts';
 import { adminPortOf, type CheckFacts, isRunning } from './check-facts.ts';
 import { importChecks } from './import-checks.ts';
@@ -16,16 +24,16 @@ import { trustDomainCheck } from './trust-domains.ts';
 import { sliceChecks } from './slice-checks.ts';
 
 const DAY_MS = 86_400_000;
-/** An issuer or anchor with less left is worth a thought. */
+/** An issuer or anchor with less time left is warned of, milliseconds. */
 const SOON_MS = 30 * DAY_MS;
-/** A leaf that has not been renewed by then will not be. */
+/** A leaf with less time left is warned of, because it should have been renewed, milliseconds. */
 const LEAF_SOON_MS = 3_600_000;
 const REFRESH_METRIC = 'control_identity_cert_refresh_timestamp_seconds';
 const LEAF_METRIC = 'control_identity_cert_expiration_timestamp_seconds';
-/** Components that have a certificate. */
+/** Components with a certificate. */
 const CERTIFIED = ['gateway', 'egress'] as const;
 
-/** What Linkerd's check does not look at. */
+/** Checks that `linkerd multicluster check` does not have. */
 export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
   const checks = [
     ...partChecks(facts, clock),
@@ -37,7 +45,7 @@ export function linkspanChecks(facts: CheckFacts, clock: Clock): Category {
   return { name: 'linkspan', checks };
 }
 
-function partChecks(facts: CheckFacts, clock: Clock): Check[] {
+function partChecks(facts: CheckFacts, clock: Clock): ClusterCheck[] {
   return [
     rolledOut(facts, 'linkspan-controller-ready', 'controller replicas are ready', CONTROLLER_NAME),
     rolledOut(facts, 'linkspan-signer-ready', 'signer replicas are ready', SIGNER_DEPLOYMENT),
@@ -80,7 +88,7 @@ function partChecks(facts: CheckFacts, clock: Clock): Check[] {
   ];
 }
 
-function linkChecks(facts: CheckFacts): Check[] {
+function linkChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-link-conditions',
@@ -108,7 +116,7 @@ function linkChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-function rolledOut(facts: CheckFacts, id: string, text: string, which: string): Check {
+function rolledOut(facts: CheckFacts, id: string, text: string, which: string): ClusterCheck {
   return {
     id,
     text,
@@ -129,8 +137,8 @@ function rolledOut(facts: CheckFacts, id: string, text: string, which: string): 
   };
 }
 
-/** By the condition that the controller keeps: it knows the end of what it uses. */
-export function expiring(links: readonly LinkObject[]): Finding {
+/** Links whose credentials expire soon, by the condition that the controller keeps. */
+export function expiring(links: readonly LinkObject[]): CheckFinding {
   const bad = new Set(['CredentialsExpiring', 'CredentialsExpired', 'RenewalFailed']);
   return unless(
     links.flatMap(({ metadata, status }) => {
@@ -144,11 +152,11 @@ export function expiring(links: readonly LinkObject[]): Finding {
 }
 
 /** @param now milliseconds since the epoch */
-async function certificates(facts: CheckFacts, now: number, signal: AbortSignal): Promise<Finding> {
+async function certificates(facts: CheckFacts, now: number, signal: AbortSignal): Promise<CheckFinding> {
   const lines: { readonly line: string; readonly bad: boolean }[] = [];
   for (const { what, pem } of await publishedCertificates(facts))
     for (const { notBefore, notAfter, x509 } of parseCertificates(pem, what)) {
-      // Short-lived ones are renewed by somebody: a third of their life is left then.
+      // Short-lived certificates are renewed automatically when a third of their life is left.
       const soon = Math.min(SOON_MS, (notAfter - notBefore) / 3);
       lines.push(...lifeLeft(`${what} (${x509.subject.replaceAll('\n', ', ')})`, notAfter - now, soon));
     }
@@ -163,7 +171,7 @@ async function certificates(facts: CheckFacts, now: number, signal: AbortSignal)
 async function publishedCertificates(facts: CheckFacts): Promise<{ what: string; pem: string }[]> {
   const found: { what: string; pem: string }[] = [];
   const issuer = await facts.secret('linkspan-issuer').catch((error: unknown) => {
-    // A person who may not read Secrets still gets the rest.
+    // Without the right to read Secrets the other certificates are still checked.
     if (isForbidden(error)) return undefined;
     throw error;
   });
@@ -181,7 +189,7 @@ async function leafOf(facts: CheckFacts, pod: V1Pod, port: number, now: number, 
   const end = status === 200 ? seriesValue(body, LEAF_METRIC) * 1000 : Number.NaN;
   if (Number.isNaN(end)) return [{ line: `* ${name}: its certificate is not known (${status})`, bad: false }];
   const start = seriesValue(body, REFRESH_METRIC) * 1000;
-  // It is renewed when a third is left: with less than a fifth something is wrong.
+  // It is renewed when 30 % is left; with less than a fifth, renewal has failed.
   const soon = Number.isNaN(start) ? LEAF_SOON_MS : Math.min(LEAF_SOON_MS, (end - start) / 5);
   return lifeLeft(`certificate of ${name}`, end - now, soon);
 }
@@ -202,13 +210,10 @@ function lifeLeft(what: string, leftMs: number, soonMs: number): { line: string;
   return [{ line: `* ${what} ${bad ? `has expired ${time} ago` : `expires in ${time}`}`, bad }];
 }
 
-/**
- * Reasons of conditions that are Unknown because the Link says so: it names no gateway, or asks for no
- * probes.
- */
+/** Reasons of Unknown conditions that the Link's spec causes on purpose: it has no gateway, or no probes. */
 const BY_CHOICE: ReadonlySet<string> = new Set(['NoGateway', 'NotProbed']);
 
-export function badConditions(links: readonly LinkObject[]): Finding {
+export function badConditions(links: readonly LinkObject[]): CheckFinding {
   if (links.length === 0) return skipped('no links detected');
   return unless(
     links.flatMap(({ metadata, status }) => {
@@ -222,19 +227,19 @@ export function badConditions(links: readonly LinkObject[]): Finding {
   );
 }
 
-/** What a controller knows of a Link and nobody else can see. */
-export function unwritten(reports: readonly LinkReport[]): Finding {
+/** What controllers know of Links and could not write to status or Leases. */
+export function unwritten(reports: readonly LinkReport[]): CheckFinding {
   return unless(
     reports.flatMap(({ link, unwritten: what = [] }) => what.map((text) => `* ${link}: ${text}`)),
     'warning',
   );
 }
 
-export function notMirrored(reports: readonly LinkReport[]): Finding {
+export function notMirrored(reports: readonly LinkReport[]): CheckFinding {
   const fine = new Set(['Mirrored', 'NotExported']);
   const lines = reports.flatMap(({ cluster, mirrors = [], federated = [] }) =>
     [...mirrors, ...federated]
-      // What the import policy refuses has a check of its own.
+      // Refusals by the import policy have a check of their own.
       .filter(({ reason }) => !fine.has(reason) && !REFUSED.has(reason))
       .map(
         ({ service, reason, message }) =>

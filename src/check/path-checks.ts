@@ -4,13 +4,13 @@ import { egressPortsOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { keyOf } from '../api/kubernetes/resource.ts';
-import { type Check, type Finding, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, skipped, unless } from './check.ts';
 import { adminPortOf, type CheckFacts, type GatewayTries, isRunning } from './check-facts.ts';
 
 /**
- * Requests that are sent now, on the ways that traffic takes: what a condition says may be some probes old.
+ * Checks that send requests now, on the paths that traffic takes, because a condition may be some probes old.
  */
-export function pathChecks(facts: CheckFacts): Check[] {
+export function pathChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-gateway-probe',
@@ -36,16 +36,16 @@ export function pathChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-async function gatewayProbes(facts: CheckFacts): Promise<Finding> {
+async function gatewayProbes(facts: CheckFacts): Promise<CheckFinding> {
   const links = withGateway(await facts.links());
   return links.length === 0 ? skipped('no links with a gateway') : triesFinding(await facts.tryGateways());
 }
 
 /**
- * What controllers say of the requests they have sent. Those of several replicas for one address that fail
- * alike are one line.
+ * The result of the probes that controllers have just sent. Equal failures of several replicas for one
+ * address are one line.
  */
-export function triesFinding({ tries, failures }: GatewayTries): Finding {
+export function triesFinding({ tries, failures }: GatewayTries): CheckFinding {
   const lines = tries.flatMap(({ cluster, address, ok, message }) =>
     ok ? [] : [`* ${cluster} (${address}): ${message}`],
   );
@@ -55,14 +55,14 @@ export function triesFinding({ tries, failures }: GatewayTries): Finding {
   return unless([...new Set([...lines, ...silent])]);
 }
 
-/** What an egress pod says of a gateway (`GET /try`). */
-interface EgressTry {
+/** An egress pod's answer about one gateway (`GET /try`). */
+interface EgressDialResult {
   readonly gateway: string;
   readonly ok: boolean;
   readonly message: string;
 }
 
-async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<Finding> {
+async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<CheckFinding> {
   const pods = (await facts.pods('egress')).filter(isRunning);
   if (pods.length === 0) return skipped('there is no egress: clients go to the gateway by their own proxies');
   return unless((await Promise.all(pods.map((pod) => egressTrouble(facts, pod, signal)))).flat());
@@ -73,7 +73,7 @@ async function egressTrouble(facts: CheckFacts, pod: V1Pod, signal: AbortSignal)
   try {
     const { status, body } = await facts.askPod(name, adminPortOf(pod), '/try', signal);
     if (status !== 200) return [`* ${name} does not say: ${status}: ${body.trim().slice(0, 200)}`];
-    return (JSON.parse(body) as EgressTry[]).flatMap(({ gateway, ok, message }) =>
+    return (JSON.parse(body) as EgressDialResult[]).flatMap(({ gateway, ok, message }) =>
       ok ? [] : [`* ${name} to ${gateway}: ${message}`],
     );
   } catch (error) {
@@ -87,10 +87,10 @@ function withGateway(links: readonly LinkObject[]): LinkObject[] {
 
 /**
  * A real request: to the port that an egress pod has for a mirror, through the API server's pod proxy, from
- * there through the gateway to a pod of the target. What the application answers does not matter, that it was
- * the application does.
+ * there through the gateway to a pod of the target. Any answer of the application passes; only an answer of a
+ * proxy on the path fails.
  */
-async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<Finding> {
+async function gatewayPaths(facts: CheckFacts, signal: AbortSignal): Promise<CheckFinding> {
   const links = withGateway(await facts.links());
   if (links.length === 0) return skipped('no links with a gateway');
   const pod = (await facts.pods('egress')).find(isRunning)?.metadata?.name;
@@ -117,11 +117,11 @@ async function pathTrouble(
   const what = `* ${clusterOf(mirror) ?? ''} by ${keyOf(mirror)}`;
   try {
     const { status, body } = await facts.askPod(pod, firstPort(mirror) ?? 0, '/', signal);
-    // Bytes that are no HTTP have come from the application all the same.
+    // A malformed response has come from the application, which may not speak HTTP.
     if (![502, 503, 504].includes(status) || body.includes('malformed HTTP')) return [];
     return [`${what}: ${status}: ${body.trim().slice(0, 200)}`];
   } catch (error) {
-    // An answer that is not what its type says is the application's too.
+    // A response whose body does not match its content type is the application's too.
     return codeOf(error) === 'KUBE_GARBLED' ? [] : [`${what}: ${messageOf(error)}`];
   }
 }

@@ -4,42 +4,39 @@ import { LINK_CRD, links } from '../api/link/link-schema.ts';
 import type { ErrorCode } from '../api/errors/error-catalogue.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
 import { namespaces } from '../api/kubernetes/resource.ts';
-import { type Category, type Check, type Finding, passed, skipped, unless } from './check.ts';
+import { type Category, type ClusterCheck, type CheckFinding, passed, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { clockSkew } from './clock-skew.ts';
 import { importPreChecks } from './import-checks.ts';
 import { slicePreChecks } from './slice-checks.ts';
 
-/** How an installation would end that writes nothing. */
-export interface Trial {
-  /** Why it would be refused; undefined: it would not. */
+/** Outcome of an installation as a dry run. */
+export interface InstallDryRun {
+  /** Why the installation would be refused; undefined: it would succeed. */
   readonly error: Error | undefined;
   /** What the API server warned about. */
   readonly warnings: readonly string[];
-  /** Pods that would not be made although their Deployment is taken, and why. */
+  /** Pods that would be refused although their Deployment is accepted, and why. */
   readonly refusedPods: readonly string[];
 }
 
-/** What `check --pre` asks besides the cluster. */
+/** What `check --pre` needs besides the cluster. */
 export interface PreOptions {
   readonly clock: Clock;
-  /** Version of helm, for people. @throws LinkspanError HELM_MISSING */
+  /** Reads helm's version. @throws LinkspanError HELM_MISSING */
   readonly helm: () => Promise<string>;
-  /**
-   * Tries the installation: everything that is installed is rendered, and shown to the API server in a dry
-   * run.
-   */
-  readonly tryInstall: () => Promise<Trial>;
+  /** Does a dry run of the installation: everything is rendered and validated by the API server. */
+  readonly dryRunInstall: () => Promise<InstallDryRun>;
 }
 
-/** The sleep action of preStop hooks is on by default from here on. */
+/** Oldest Kubernetes version: from here on the sleep action of preStop hooks is enabled by default. */
 const OLDEST = [1, 30] as const;
 
-/** What an installation needs, before anything is written. */
+/** Checks of what an installation needs, before anything is written. */
 export function preChecks(facts: CheckFacts, options: PreOptions): Category {
-  let trial: Promise<Trial> | undefined;
-  // One trial for all that ask for it.
-  const tried = () => (trial ??= options.tryInstall());
+  let trial: Promise<InstallDryRun> | undefined;
+  // One dry run for all checks that need it.
+  const tried = () => (trial ??= options.dryRunInstall());
   return {
     name: 'pre-linkspan-setup',
     checks: [
@@ -52,7 +49,7 @@ export function preChecks(facts: CheckFacts, options: PreOptions): Category {
   };
 }
 
-function serverChecks(facts: CheckFacts): Check[] {
+function serverChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-api',
@@ -96,7 +93,7 @@ function serverChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): Check[] {
+function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-namespace',
@@ -131,16 +128,16 @@ function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): Check[] {
   ];
 }
 
-/** Which check says what an installation would be refused for. */
+/** Error codes of a refused installation, by the check that reports them. */
 const SAID_BY: Readonly<Record<string, readonly ErrorCode[]>> = {
   'linkspan-pre-rights': ['RIGHTS_MISSING'],
   'linkspan-pre-names': ['APPLY_FOREIGN', 'APPLY_CONFLICT', 'INSTALLED_OTHERWISE'],
-  // The ones above say these.
+  // Reported by the checks of helm and of the Kubernetes version.
   others: ['HELM_MISSING', 'KUBERNETES_TOO_OLD'],
 };
 
-function trialChecks(tried: () => Promise<Trial>): Check[] {
-  const refusal = (id: string, text: string): Check => ({
+function trialChecks(tried: () => Promise<InstallDryRun>): ClusterCheck[] {
+  const refusal = (id: string, text: string): ClusterCheck => ({
     id,
     text,
     severity: 'error',
@@ -172,13 +169,13 @@ function trialChecks(tried: () => Promise<Trial>): Check[] {
   ];
 }
 
-/** What a check says of a refusal that may be another one's. Pure. */
-function verdictOf(error: Error | undefined, id: string): Finding {
+/** The result of one check for a refusal that another check may report. Pure. */
+function verdictOf(error: Error | undefined, id: string): CheckFinding {
   if (error === undefined) return passed;
   const code = codeOf(error);
   if (code !== undefined && SAID_BY[id]?.includes(code) === true)
     return { result: 'error', text: describeError(error) };
-  // Rights are asked about before names.
+  // Rights are checked first, so that a later refusal means they are sufficient.
   return id === 'linkspan-pre-rights' && code !== undefined && AFTER_RIGHTS.has(code)
     ? passed
     : skipped('it was not looked at: see what failed');

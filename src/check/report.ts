@@ -1,10 +1,10 @@
 import type { CheckOutcome } from './check.ts';
 
-/** Where people read what a check means and what to do. */
+/** URL of the checks' explanations, followed by the id. */
 const HINTS = 'https://linkerd.io/2/checks/#';
 const OWN_HINTS = 'https://github.com/linkspan/linkspan/blob/main/docs/reference/checks.md#';
 
-/** Linkerd's JSON (`linkerd check -o json`). */
+/** Report in the format of `linkerd check -o json`. */
 export interface CheckReport {
   readonly success: boolean;
   readonly categories: readonly {
@@ -18,7 +18,7 @@ export interface CheckReport {
   }[];
 }
 
-/** Paints a mark where the terminal shows colours. */
+/** Colours a mark where the terminal supports it. */
 export type Paint = (tone: 'green' | 'yellow' | 'red', text: string) => string;
 
 export function hintOf(id: string): string {
@@ -49,7 +49,7 @@ export function headingText(name: string): string {
   return `${name}\n${'-'.repeat(name.length)}\n`;
 }
 
-/** One check as Linkerd prints it: the mark, what it is, what was found below, the hint of what failed. */
+/** One check as Linkerd prints it: mark and text, the findings below, and the hint where it failed. */
 export function outcomeText({ check, finding }: CheckOutcome, paint: Paint): string {
   const marks = {
     success: paint('green', '√'),

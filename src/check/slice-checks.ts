@@ -10,13 +10,15 @@ import {
   KNOWN_SLICE_MAKERS,
   MANAGED_BY_LABEL,
 } from '../exports/slice-makers.ts';
-import { type Check, type Finding, MAX_LINES, skipped, unless } from './check.ts';
+import { type ClusterCheck, type CheckFinding, MAX_LINES, skipped, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 
 const FLAG = '--hand-made-slices';
 
-/** Exports whose endpoints somebody keeps by hand: the gateway does not serve these unless it is told to. */
-export function sliceChecks(facts: CheckFacts): Check[] {
+/**
+ * Check for exports with hand-made EndpointSlices, which the gateway serves only where it is configured to.
+ */
+export function sliceChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-hand-made-slices',
@@ -30,8 +32,8 @@ export function sliceChecks(facts: CheckFacts): Check[] {
   ];
 }
 
-/** What `check --pre` warns of: Linkerd's gateway serves any slice, and ours comes in its place. */
-export function slicePreChecks(facts: CheckFacts): Check[] {
+/** The same for `check --pre`: Linkerd's gateway, which ours replaces, serves all slices. */
+export function slicePreChecks(facts: CheckFacts): ClusterCheck[] {
   return [
     {
       id: 'linkspan-pre-hand-made-slices',
@@ -48,8 +50,8 @@ async function gatewayOf(facts: CheckFacts): Promise<V1Deployment | undefined> {
   );
 }
 
-/** @param gateway undefined where it is still to come: with the default, which serves none */
-async function unserved(facts: CheckFacts, gateway: V1Deployment | undefined): Promise<Finding> {
+/** @param gateway undefined before the installation: then with the default, which serves none */
+async function unserved(facts: CheckFacts, gateway: V1Deployment | undefined): Promise<CheckFinding> {
   const isServed = handMadeSlicesIn(gateway === undefined ? [] : namespacesOf(gateway));
   const known = [...KNOWN_SLICE_MAKERS, MANAGER].join(',');
   const labelSelector = `${SERVICE_NAME_LABEL},${MANAGED_BY_LABEL} notin (${known})`;
@@ -78,7 +80,7 @@ export function unservedLines(
   });
 }
 
-/** What follows the flag in the arguments of a gateway's container. */
+/** The values of `--hand-made-slices` in the arguments of a gateway's container. */
 function namespacesOf({ spec }: V1Deployment): string[] {
   const args = (spec?.template.spec?.containers ?? []).flatMap((container) => container.args ?? []);
   const start = args.indexOf(FLAG);

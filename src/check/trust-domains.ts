@@ -15,20 +15,20 @@ import { isBelowDomain, trustDomainOf } from '../identity/names/trust-domain.ts'
 import { isForbidden } from '../kube/client/kube-client.ts';
 import { services } from '../api/kubernetes/resource.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import { type Check, type Finding, passed, skipped } from './check.ts';
+import { type ClusterCheck, type CheckFinding, passed, skipped } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 
-/** Who may vouch for whom, as a cluster has it. */
+/** The trust settings of a cluster. */
 export interface TrustDomainFacts {
   /** This cluster's own trust domain. */
   readonly own: string;
-  /** Anchors that are bound to no domain (PEM). */
+  /** Anchors that are not bound to a trust domain (PEM). */
   readonly anchors: string;
-  /** The issuer with its chain (PEM); undefined where it is not ours, or may not be read. */
+  /** The issuer with its chain (PEM); undefined where Linkspan has none, or it may not be read. */
   readonly issuer: string | undefined;
-  /** Anchors by the domain that they are bound to (PEM). */
+  /** Bound anchors (PEM), by trust domain. */
   readonly bound: Readonly<Record<string, string>>;
-  /** Trust domains of Links' gateways, by target cluster. */
+  /** Trust domains of the Links' gateways, by target cluster. */
   readonly targets: Readonly<Record<string, string>>;
 }
 
@@ -37,7 +37,7 @@ interface Line {
   readonly bad: boolean;
 }
 
-/** What is wrong with the trust between clusters. Pure. */
+/** Problems in the trust between clusters. Pure. */
 export function trustProblems(facts: TrustDomainFacts): readonly Line[] {
   const { own, bound, targets } = facts;
   const unbound = parseCertificates(facts.anchors, 'trust anchors');
@@ -79,7 +79,10 @@ function overOurs(own: string, domains: readonly string[]): Line[] {
     }));
 }
 
-/** A target whose gateway nobody may vouch for, or one whose authorities may name us. */
+/**
+ * Problems with one target: no anchor may vouch for its gateway, or its authorities may name identities of
+ * ours.
+ */
 function unvouched(
   cluster: string,
   domain: string,
@@ -108,7 +111,7 @@ function unvouched(
   return lines;
 }
 
-/** With more than one domain about, what may name everybody. */
+/** Authorities without a restriction to a domain, where there is more than one domain. */
 function loose({ issuer, own }: TrustDomainFacts, unbound: readonly Certificate[]): Line[] {
   const free = unbound.filter(({ x509 }) => nameConstraintsOf(x509.raw) === undefined);
   const lines: Line[] = [];
@@ -132,13 +135,13 @@ function mayName({ x509 }: Certificate, domain: string): boolean {
   return limits === undefined || permits(limits, `x.${domain}`);
 }
 
-/** The check of all that. */
-export function trustDomainCheck(facts: CheckFacts): Check {
+/** The check of the trust between clusters. */
+export function trustDomainCheck(facts: CheckFacts): ClusterCheck {
   return {
     id: 'linkspan-trust-domains',
     text: 'trust anchors can vouch for those that they should, and for nobody else',
     severity: 'error',
-    run: async (): Promise<Finding> => {
+    run: async (): Promise<CheckFinding> => {
       const found = await readTrust(facts);
       if (found === undefined) return skipped("this cluster's trust anchors are not in a ConfigMap");
       const lines = trustProblems(found);
@@ -202,7 +205,7 @@ async function issuerOf(facts: CheckFacts): Promise<string | undefined> {
     const encoded = (await facts.secret('linkspan-issuer'))?.data?.['tls.crt'];
     return encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString('utf8');
   } catch (error) {
-    // A person who may not read Secrets still gets the rest.
+    // Without the right to read Secrets the rest is still checked.
     if (isForbidden(error)) return undefined;
     throw error;
   }

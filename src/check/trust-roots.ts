@@ -5,16 +5,13 @@ import { configMaps } from '../api/kubernetes/resource.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { boundIn } from './trust-domains.ts';
 
-/** ConfigMaps in which clusters publish their trust anchors, and the key. */
+/** ConfigMaps, with the key, in which clusters publish their trust anchors. */
 const PLACES = (where: { readonly namespace: string; readonly linkerdNamespace: string }) => [
   { namespace: where.namespace, name: TRUST_CONFIG_MAP },
   { namespace: where.linkerdNamespace, name: 'linkerd-identity-trust-roots' },
 ];
 
-/**
- * The certificates of a cluster's trust anchors, by fingerprint; undefined where none are published, or they
- * may not be read.
- */
+/** Fingerprints of a cluster's trust anchors; undefined where none are published, or they may not be read. */
 export async function trustRoots(
   client: KubeClient,
   where: { readonly namespace: string; readonly linkerdNamespace: string },
@@ -28,8 +25,8 @@ export async function trustRoots(
 }
 
 /**
- * The anchors of other trust domains that this cluster has, by fingerprint. What does not parse is the
- * business of `linkspan-trust-domains`.
+ * Fingerprints of this cluster's anchors that are bound to other trust domains. Those that do not parse are
+ * reported by the check `linkspan-trust-domains`.
  */
 export async function boundRoots(facts: CheckFacts): Promise<readonly string[]> {
   const found = await facts.configMap({ namespace: facts.namespace, name: ANCHORS_CONFIG_MAP });

@@ -5,7 +5,7 @@ import { readVersion } from '../base/version.ts';
 import { usageError } from './output/usage-error.ts';
 import { HIDDEN, verbsFor } from './verbs.ts';
 
-/** What a shell or a script learns: 1 it could not be done, 2 it was asked for in a wrong way. */
+/** Exit codes: 1 for a failure, 2 for a usage error. */
 const FAILED = 1;
 const USAGE = 2;
 
@@ -17,7 +17,7 @@ async function main(): Promise<void> {
     .description('Multicluster gateway and service mirror for Kubernetes')
     .version(readVersion(), '-V, --version', 'print the version of this program')
     .showSuggestionAfterError()
-    // Said by `report`, as every other error is.
+    // Printed by `report`, as every other error is.
     .configureOutput({ outputError: () => undefined })
     .exitOverride();
   for (const verb of await verbsFor(process.argv[2])) {
@@ -32,18 +32,18 @@ async function main(): Promise<void> {
   }
 }
 
-/** As a kubectl plugin it is called `kubectl linkspan`. */
+/** The program's name in help texts; as a kubectl plugin it is `kubectl linkspan`. */
 function programName(file: string | undefined): string {
   return path.basename(file ?? '').startsWith('kubectl-linkspan') ? 'kubectl linkspan' : 'linkspan';
 }
 
-/** Commands that are added do not get these by themselves. */
+/** Copies settings to a command: `addCommand` does not. */
 function inherit(command: Command, from: Command): void {
   command.copyInheritedSettings(from);
   for (const below of command.commands) inherit(below, command);
 }
 
-/** `linkspan mirrors | head`: who reads no more is not an error. */
+/** Ends quietly when the reader of stdout closes it, as in `linkspan mirrors | head`. */
 function endWithReader(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -51,7 +51,7 @@ function endWithReader(): void {
   });
 }
 
-/** When an old Node's launcher (`bin/linkspan.js`) is killed, this process must not outlive it. */
+/** Ends this process when the launcher (`bin/linkspan.js` under an old Node) is killed. */
 function endWithLauncher(): void {
   if (process.env['LINKSPAN_LAUNCHER'] !== '1' || process.channel === undefined) return;
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
@@ -61,7 +61,7 @@ function endWithLauncher(): void {
 function report(error: unknown, program: Command): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
-    // A verb without its verb: commander has shown what there is.
+    // A verb that needs a further verb: commander has printed its help.
     if (error.code === 'commander.help') return USAGE;
   }
   const told = error instanceof CommanderError ? usageError(error, program, process.argv.slice(2)) : error;

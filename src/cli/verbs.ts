@@ -33,8 +33,8 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
 };
 
 /**
- * Every verb of the CLI, in the order in which `--help` lists them. Each is loaded when it is asked for: a
- * gateway that loads what only the controller needs would keep it in memory for as long as it runs.
+ * Every verb of the CLI, in the order in which `--help` lists them. Each is loaded only when it is used:
+ * otherwise a gateway would keep the controller's code in memory for as long as it runs.
  */
 export const verbs: Readonly<Record<string, () => Promise<Verb>>> = Object.fromEntries(
   Object.entries(loaders).map(([name, load]) => [
@@ -46,12 +46,12 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = Object.fromE
   ]),
 );
 
-/** Verbs for machines. */
+/** Verbs that `--help` does not list, because only programs call them. */
 export const HIDDEN: ReadonlySet<string> = new Set(['complete', 'label-namespace']);
 
 /**
- * The verb that a command line names, or all of them: for the list of verbs, and for a guess at what was
- * meant.
+ * The verb that a command line names; all of them where it names none, to list them or to suggest the
+ * nearest.
  */
 export async function verbsFor(asked: string | undefined): Promise<Verb[]> {
   const one = asked === undefined || !Object.hasOwn(verbs, asked) ? undefined : verbs[asked];

@@ -6,7 +6,7 @@ import type {
   V1Secret,
   V1Service,
 } from '@kubernetes/client-node';
-import { eachAlone } from '../base/isolation.ts';
+import { forEachIsolated } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import type { PortRange } from '../api/egress/egress-ports.ts';
@@ -176,7 +176,7 @@ export class MirrorController {
       random,
       log,
       onChange: () => {
-        eachAlone('own address ranges', this.runs.values(), ({ peer }) => peer?.rangesChanged());
+        forEachIsolated('own address ranges', this.runs.values(), ({ peer }) => peer?.rangesChanged());
       },
     });
     this.#credentials = new CredentialsWatch({
@@ -268,7 +268,7 @@ export class MirrorController {
     const egress = new IndexedStore<NonNullable<(typeof endpointSlices)['__type']>>();
     egress.subscribe('controller: egress pods', () => {
       this.#egressAddresses = egressPods(egress.list());
-      eachAlone('addresses of the egress', this.runs.values(), ({ peer }) => peer?.resync());
+      forEachIsolated('addresses of the egress', this.runs.values(), ({ peer }) => peer?.resync());
     });
     this.#watches.add(endpointSlices, egress, {
       namespace,
@@ -332,14 +332,14 @@ export class MirrorController {
 
   #lease() {
     const { leaseMs } = this.options.settings;
-    const luck = (this.options.random() * CLAIM_DELAY_MS) / 2;
+    const jitter = (this.options.random() * CLAIM_DELAY_MS) / 2;
     return {
       store: this.leases,
       durationMs: leaseMs,
       renewDeadlineMs: leaseMs / 2,
       claimDelayMs: () => {
         const held = [...this.runs.values()].filter((run) => run.leader).length;
-        return Math.min(MAX_CLAIM_DELAY_MS, CLAIM_DELAY_MS * held + luck);
+        return Math.min(MAX_CLAIM_DELAY_MS, CLAIM_DELAY_MS * held + jitter);
       },
     };
   }

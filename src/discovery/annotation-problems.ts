@@ -1,11 +1,12 @@
 import type { Logger } from '../telemetry/log.ts';
 
 /**
- * Says in the log what is wrong with the annotations of Services: once, and again when it is something else.
+ * Logs what is wrong with the annotations of Services and Namespaces: once for each, and again when the
+ * problems change.
  */
 export class AnnotationProblems {
   readonly #log: Logger;
-  /** What was said last, by Service. */
+  /** The problems that were last logged, by Service. */
   readonly #said = new Map<string, string>();
 
   constructor(log: Logger) {

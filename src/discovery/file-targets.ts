@@ -37,7 +37,7 @@ const endpoint = z.string().transform((text, context): TargetEndpoint => {
       return { host, port, ready: true };
     }
   } catch {
-    // Said below, with the path of the entry.
+    // The error is added below, with the path of the entry.
   }
   context.addIssue({ code: 'custom', message: `"${text}" is not an address of the form host:port` });
   return z.NEVER;
@@ -152,7 +152,7 @@ function toValue(document: Document, file: string): unknown {
   try {
     return yamlValue(document);
   } catch (error) {
-    // More aliases than any honest file has, or keys that are lists.
+    // Too many aliases, or keys that are lists.
     throw invalid(`${file}: ${messageOf(error)}`);
   }
 }
@@ -181,7 +181,7 @@ function invalid(message: string): LinkspanError {
   return new LinkspanError('TARGETS_INVALID', message);
 }
 
-/** Line of the entry at `at`, or of the nearest thing around it that is there. */
+/** Line of the entry at path `at`, or of the nearest enclosing one that exists. */
 function lineOf(document: Document, lines: LineCounter, at: readonly PropertyKey[]): number {
   for (let length = at.length; length >= 0; length--) {
     const node = nodeAt(document, at.slice(0, length));

@@ -1,15 +1,15 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { exportSelector } from '../api/exports/export-marks.ts';
-import { eachAlone } from '../base/isolation.ts';
+import { forEachIsolated } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
+import { addTo, removeFrom } from '../base/multimap.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Health } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readAccrual } from '../policy/accrual/accrual.ts';
 import { AnnotationProblems } from './annotation-problems.ts';
-import { AddressUsers } from './address-users.ts';
 import { FaultAnnotations } from '../policy/faults/fault-annotations.ts';
 import { type Family, firstFamily, usedFamily } from '../exports/endpoint-slices.ts';
 import { ExportView } from '../exports/export-view.ts';
@@ -22,7 +22,9 @@ import { type HandMadeSlicesAllowed, isHandMade, NO_HAND_MADE_SLICES } from '../
 import type { TargetSource, TargetSpec } from './target-spec.ts';
 import { TargetTable } from './target-table.ts';
 
-/** Selectors of the Services that a gateway serves by default: those that Links reach through it. */
+/**
+ * Selectors of the Services that a gateway serves by default: the exports that Links reach through a gateway.
+ */
 export const DEFAULT_EXPORT_SELECTORS: readonly string[] = [
   exportSelector('gateway'),
   exportSelector('federated'),
@@ -37,15 +39,15 @@ export interface KubeTargetsOptions {
   /** The gateway's zone, where endpoints have hints for zones; absent = hints do not matter. */
   readonly zone?: string | undefined;
   /**
-   * Pods with a Linkerd proxy are spoken to as their mesh does; absent = everybody is spoken to plainly, and
-   * no pods are watched.
+   * How to reach pods with a Linkerd proxy (mTLS, as their mesh does); absent = every endpoint is reached
+   * without TLS, and no pods are watched.
    */
   readonly mesh?: MeshSettings | undefined;
   /** Where slices made by hand are served; default `NO_HAND_MADE_SLICES`. */
   readonly handMadeSlices?: HandMadeSlicesAllowed;
   /** Whether annotations may inject faults; default false. */
   readonly faultInjection?: boolean;
-  /** How often it is looked whether ServiceProfiles are installed; default 20 s. */
+  /** How often the API server is asked whether ServiceProfiles are installed, milliseconds; default 20 s. */
   readonly profileLookMs?: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -73,13 +75,13 @@ class KubeTargets implements TargetSource {
   readonly #mesh: MeshPods | undefined;
   readonly #profiles: ServiceProfiles;
   readonly #table = new TargetTable();
-  /** Target keys of each Service, which go when its ports do. */
+  /** Keys of the targets that each Service has now. */
   readonly #keys = new Map<string, string[]>();
-  /** Host names of each headless Service, as last known. */
+  /** Host names of each headless Service, as they were last known. */
   readonly #hosts = new Map<string, readonly string[]>();
-  /** Services by the addresses of their endpoints; kept where pods can change how they are spoken to. */
+  /** Services by the addresses of their endpoints, to update them when a pod's proxy changes. */
   readonly #users = new AddressUsers();
-  /** Services that use their second address family, or are about to. */
+  /** Services that use their second address family, or will when the timer fires. */
   readonly #second = new Map<string, { readonly timer: Timer; due: boolean }>();
   readonly #problems: AnnotationProblems;
   readonly #faults: FaultAnnotations;
@@ -137,7 +139,7 @@ class KubeTargets implements TargetSource {
   }
 
   #meshChanged(addresses: readonly string[]): void {
-    eachAlone('targets at an address', this.#users.of(addresses), (key) => this.#update(key));
+    forEachIsolated('targets at an address', this.#users.of(addresses), (key) => this.#update(key));
   }
 
   #update(key: string): void {
@@ -169,8 +171,8 @@ class KubeTargets implements TargetSource {
       else this.#hosts.set(key, hosts);
       return serviceTargets(service, slices, clusterDomain, view);
     }
-    // Not knowing the endpoints (slices relabelled, a watch just begun) is no reason to send nobody anywhere,
-    // nor to forget a host.
+    // While the endpoints are not known (slices relabelled, a watch just begun) the former ones and their
+    // host names are kept.
     const lastingHosts = this.#hosts.get(key);
     const targets = serviceTargets(service, slices, clusterDomain, { ...view, lastingHosts });
     return targets.map((target) => ({
@@ -179,7 +181,7 @@ class KubeTargets implements TargetSource {
     }));
   }
 
-  /** The slices that are served: of those made by hand none, unless their namespace is open to them. */
+  /** The slices that are served; those made by hand only in namespaces where they are allowed. */
   #slicesOf(key: string): readonly V1EndpointSlice[] {
     const { handMadeSlices = NO_HAND_MADE_SLICES } = this.#options;
     const slices = this.#view.slicesOf(key);
@@ -195,7 +197,7 @@ class KubeTargets implements TargetSource {
       : [`slices made by hand are not served here (--hand-made-slices): ${names.slice(0, 5).join(', ')}`];
   }
 
-  /** The address family to use; undefined while it may be about to change, and nothing should. */
+  /** The address family to use; undefined while a change is pending, when the targets stay as they are. */
   #family(key: string, service: V1Service, slices: readonly V1EndpointSlice[]): Family | undefined {
     const used = usedFamily(service, slices);
     if (used === firstFamily(service)) {
@@ -204,7 +206,7 @@ class KubeTargets implements TargetSource {
     }
     const known = this.#second.get(key);
     if (known !== undefined) return known.due ? used : undefined;
-    // A Service that nobody can have used yet needs no patience.
+    // A new Service has no clients yet, so there is no reason to wait.
     const due = !this.#keys.has(key);
     const state = {
       timer: this.#options.clock.after(due ? 0 : FAMILY_HOLD_MS, () => waited(), { unref: true }),
@@ -224,7 +226,7 @@ class KubeTargets implements TargetSource {
     this.#second.delete(key);
   }
 
-  /** Says what is wrong with what a Service says, once. */
+  /** Logs problems in a Service's annotations and profile, each once. */
   #tellProblems(key: string, service: V1Service | undefined): void {
     const annotations = service?.metadata?.annotations;
     const problems = [
@@ -236,5 +238,25 @@ class KubeTargets implements TargetSource {
       ...((service === undefined ? undefined : this.#profiles.of(key))?.problems ?? []),
     ];
     this.#problems.tell(key, problems);
+  }
+}
+
+/** Which Services have an address among their endpoints. */
+class AddressUsers {
+  readonly #addresses = new Map<string, ReadonlySet<string>>();
+  readonly #services = new Map<string, Set<string>>();
+
+  /** Makes `addresses` those of a Service. */
+  set(service: string, addresses: ReadonlySet<string>): void {
+    const former = this.#addresses.get(service) ?? new Set();
+    for (const address of former) if (!addresses.has(address)) removeFrom(this.#services, address, service);
+    for (const address of addresses) addTo(this.#services, address, service);
+    if (addresses.size === 0) this.#addresses.delete(service);
+    else this.#addresses.set(service, addresses);
+  }
+
+  /** The Services that have any of these addresses. */
+  of(addresses: readonly string[]): Set<string> {
+    return new Set(addresses.flatMap((address) => [...(this.#services.get(address) ?? [])]));
   }
 }

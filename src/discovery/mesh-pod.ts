@@ -40,7 +40,8 @@ export function storedMeshPod(pod: V1Pod): V1Pod | undefined {
 }
 
 /**
- * It has, or will have, addresses of its own that something answers at. A node's address is not its pods'.
+ * Whether the pod has, or will have, an address of its own. Pods in the node's network have not: they share
+ * the node's address.
  */
 function isReachable(pod: V1Pod): boolean {
   const { phase } = pod.status ?? {};
@@ -102,7 +103,9 @@ function inboundPort(pod: V1Pod): number {
   return DEFAULT_INBOUND_PORT;
 }
 
-/** What the proxy calls its trust domain: a variable of its own, or the end of its name. */
+/**
+ * The trust domain that the proxy is configured with: an environment variable, or the end of its identity.
+ */
 function trustDomainOf(pod: V1Pod, controlNamespace: string): string | undefined {
   const said = variable(pod, TRUST_DOMAIN_VARIABLE);
   const marker = `.serviceaccount.identity.${controlNamespace}.`;

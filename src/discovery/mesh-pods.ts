@@ -16,15 +16,13 @@ import { addressesOf, meshEndpoint, storedMeshPod } from './mesh-pod.ts';
 
 export interface MeshSettings {
   /**
-   * Namespace of the control plane whose pods are spoken to as a mesh; those of another one are plain, as for
-   * Linkerd's proxies.
+   * Namespace of the control plane whose pods are reached by mTLS; pods of another control plane are reached
+   * without, as Linkerd's proxies do.
    */
   readonly controlNamespace: string;
-  /** Of pods whose proxy does not say it. */
+  /** Trust domain of pods whose proxy does not name one. */
   readonly trustDomain: string;
-  /**
-   * Whether to look first if Linkerd is installed, and to watch nothing as long as it is not; default false.
-   */
+  /** Whether to watch pods only while Linkerd is installed; default false: always. */
   readonly detect?: boolean;
 }
 
@@ -36,7 +34,7 @@ export interface MeshPodsOptions extends MeshSettings {
 }
 
 const BY_ADDRESS = 'address';
-/** The API group of Linkerd's policies: every account may ask whether it is served. */
+/** API group of Linkerd's policies; every account may ask whether it is served. */
 const LINKERD_API = `/apis/${POLICY_GROUP}`;
 const LOOK_AGAIN_MS = 60_000;
 
@@ -50,7 +48,7 @@ export class MeshPods {
   readonly #reflector: Reflector<V1Pod>;
   readonly #stop = new AbortController();
   #looking: Promise<void> | undefined;
-  /** Whether there is anything to watch; undefined until that is known. */
+  /** Whether Linkerd is installed; undefined until that is known. */
   #installed: boolean | undefined;
 
   /** @param onChange called with the addresses of pods that came, changed or went */
@@ -78,15 +76,14 @@ export class MeshPods {
 
   /** How to speak to a port of the pod at an address; undefined = plainly. */
   endpoint(address: string, port: number): MeshEndpoint | undefined {
-    // For a moment two pods may have an address: one that has ended without the watch having said so. The
-    // younger one has it.
+    // Two pods may briefly have one address, because the watch has not reported the end of the older one yet.
     const pod = newest(this.#store.byIndex(BY_ADDRESS, address));
     return pod === undefined ? undefined : meshEndpoint(pod, port, this.#options.trustDomain);
   }
 
   /**
-   * Ok once the pods are known, or that there are none; and when they cannot be had, for then others must not
-   * wait for them: the reason says so.
+   * Ok once the pods are known, or that Linkerd is not installed. Also ok, with a reason, when they cannot be
+   * listed: plain endpoints are served without them.
    */
   get ready(): Health {
     const { synced, error } = this.#reflector;
@@ -120,7 +117,7 @@ export class MeshPods {
       await client.raw('GET', LINKERD_API, { signal: this.#stop.signal });
       return true;
     } catch (error) {
-      // Whoever cannot be asked now will be asked again; meanwhile nobody waits.
+      // Asked again later; the gateway does not wait for it.
       if (!isNotFound(error) && !this.#stop.signal.aborted)
         log.warn({ err: error }, 'whether Linkerd is installed is not known');
       this.#installed = false;

@@ -7,7 +7,10 @@ import type { ReadRequests } from '../policy/requests/request-annotations.ts';
 import { readServiceProfile, type ServiceProfile } from '../policy/requests/service-profile.ts';
 
 const PLURAL = 'serviceprofiles';
-/** How often the API server is asked whether it knows them. A removal is believed at the second look. */
+/**
+ * How often the API server is asked whether the kind is installed, milliseconds. A removal takes effect when
+ * two answers in a row say so.
+ */
 const LOOK_MS = 20_000;
 
 export interface ServiceProfilesOptions extends WatchParts {
@@ -19,21 +22,22 @@ export interface ServiceProfilesOptions extends WatchParts {
 
 /**
  * Linkerd's ServiceProfiles, as long as their kind is installed: noticed within 20 s, without a restart. A
- * profile is that of the Service in its own namespace whose DNS name it has. Retries and timeouts are no
- * condition for serving, so nothing waits for them, and what was known last holds while the API server is
- * away.
+ * profile is that of the Service in its own namespace whose DNS name it has. Retries and timeouts are not
+ * needed to serve, so readiness does not wait for them, and the last known profiles hold while the API server
+ * cannot be reached.
  */
 export class ServiceProfiles {
   readonly #options: ServiceProfilesOptions;
   readonly #kind: WatchedKind<ServiceProfile>;
   readonly #stop = new AbortController();
-  /** By Service: what a profile says, as long as it is the same object. */
+  /** Parsed profiles, cached for as long as the object is unchanged. */
   readonly #read = new WeakMap<ServiceProfile, ReadRequests>();
   #looking: Promise<void> = Promise.resolve();
   #complained = false;
 
   /**
-   * @param onChange hears the key (`namespace/name`) of each Service whose profile has come, changed or gone
+   * @param onChange called with the key (`namespace/name`) of each Service whose profile was added, changed
+   * or removed
    */
   constructor(options: ServiceProfilesOptions, onChange: (service: string) => void) {
     this.#options = options;

@@ -16,13 +16,13 @@ import { readRateLimits } from '../policy/rate-limits/rate-limit-annotations.ts'
 import { type ReadRequests, readRequestAnnotations } from '../policy/requests/request-annotations.ts';
 import type { TargetSpec } from './target-spec.ts';
 
-/** What beside a Service and its slices decides its targets. */
+/** What the targets of a Service depend on beside the Service and its slices. */
 export interface TargetView extends EndpointView {
-  /** Host names that stay targets though no slice has them. */
+  /** Host names that remain targets although no slice has them any more. */
   readonly lastingHosts?: readonly string[] | undefined;
-  /** What its annotation says of faults, as `FaultAnnotations` reads it. */
+  /** Faults to inject, as `FaultAnnotations` has read them. */
   readonly faults?: readonly FaultRule[] | undefined;
-  /** What the ServiceProfile of the Service says; it replaces the annotations where it has routes. */
+  /** The Service's ServiceProfile as read; where it has routes it replaces the annotations. */
   readonly profile?: ReadRequests | undefined;
 }
 
@@ -72,7 +72,10 @@ function hostSlices(
   return hosts;
 }
 
-/** The ports that clients can reach, and what is true of each under whatever name. */
+/**
+ * The TCP ports of a Service, each with the settings that hold for it under the Service's name and host
+ * names.
+ */
 function tcpPorts(
   service: V1Service,
   { faults = [], profile }: Pick<TargetView, 'faults' | 'profile'>,
@@ -101,8 +104,8 @@ function tcpPorts(
 }
 
 /**
- * Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody
- * in: it was meant to restrict.
+ * Identity patterns of the Service's own annotation; undefined without it. An annotation without entries
+ * admits nobody: it was meant to restrict.
  */
 export function allowedClients(service: V1Service): string[] | undefined {
   const list = readAnnotation(service.metadata?.annotations, ALLOWED_CLIENTS);

@@ -12,11 +12,11 @@ export interface TargetSpec {
   readonly name: string;
   /** The Service's port, not the pods'. */
   readonly port: number;
-  /** In a stable order: an unchanged set compares equal. Empty when nobody answers. */
+  /** In a stable order, so that an unchanged set compares equal; empty when there are none. */
   readonly endpoints: readonly TargetEndpoint[];
   /**
-   * What the port speaks (`portProtocol`): how endpoints are spoken to, and which bytes may come for them.
-   * Absent = nobody says; clients are looked at.
+   * Protocol of the port (`portProtocol`): how endpoints are reached, and what clients may send. Absent = not
+   * declared: detected for each connection.
    */
   readonly protocol?: PortProtocol;
   /** Which failures eject an endpoint; absent = the gateway's own rules. */
@@ -27,9 +27,9 @@ export interface TargetSpec {
    * Identity patterns that may use this target; absent = any identity of the trust domain; empty = nobody.
    */
   readonly allow?: readonly string[];
-  /** How much may come; absent = as much as likes. */
+  /** Rate limits; absent = none. */
   readonly limits?: RateLimits;
-  /** What a drill does to it; absent = nothing. */
+  /** Faults to inject; absent = none. */
   readonly faults?: readonly FaultRule[];
 }
 
@@ -46,8 +46,8 @@ export interface TargetSource {
    */
   subscribe(listener: (key: string) => void): () => void;
   /**
-   * Not ok until the first complete set of targets is known; later problems are in the reason while the last
-   * good set is served.
+   * Not ok until the first complete set of targets is known. Later problems are given as the reason, while
+   * the last good set is served.
    */
   readonly ready: Health;
   close(): Promise<void>;

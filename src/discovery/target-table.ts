@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { targetKey } from '../api/ports/target-key.ts';
-import { tellAll } from '../base/isolation.ts';
+import { notifyAll } from '../base/isolation.ts';
 import type { TargetEndpoint } from '../exports/target-endpoint.ts';
 import type { TargetSpec } from './target-spec.ts';
 
-/** The targets known now. Listeners hear of a key only when what it stands for has changed. */
+/** The current targets by key. Listeners are called for a key only when its target differs from before. */
 export class TargetTable {
   readonly #targets = new Map<string, TargetSpec>();
   readonly #listeners = new Set<(key: string) => void>();
@@ -27,7 +27,7 @@ export class TargetTable {
   }
 
   /**
-   * Makes `targets` the ones of an owner (a file, a Service): `former` are the keys that it had before.
+   * Replaces the targets of one owner (a file, a Service), which had the keys `former`.
    * @returns the keys that it has now
    */
   replace(former: Iterable<string>, targets: readonly TargetSpec[]): string[] {
@@ -43,8 +43,8 @@ export class TargetTable {
       return key;
     });
     for (const key of gone) if (this.#targets.delete(key)) changed.push(key);
-    // After all of it: a listener that looks at another target sees the new state.
-    for (const key of changed) tellAll('listeners of targets', this.#listeners, key);
+    // After all changes, so that a listener that reads another target sees its new state.
+    for (const key of changed) notifyAll('listeners of targets', this.#listeners, key);
     return keys;
   }
 
@@ -56,7 +56,7 @@ export class TargetTable {
 
 const RULES = ['accrual', 'limits', 'faults', 'requests'] as const;
 
-/** Do both say the same, in the same order? */
+/** Whether both are equal, with endpoints in the same order. */
 export function sameTarget(a: TargetSpec | undefined, b: TargetSpec): boolean {
   return (
     a !== undefined &&

@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * What was said of one kind of address (A or AAAA) of a name. `none`: that there are none. `failed`: nothing;
- * nobody knows.
+ * The answer for one address family (A or AAAA) of a name. `none`: the name has no such addresses. `failed`:
+ * no answer, so nothing is known.
  */
 export type FamilyAnswer =
   | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly ttlMs: number }
@@ -15,15 +15,14 @@ export interface NameAnswer {
 }
 
 /**
- * Asks for a name once. Everything that can go wrong with the name is in the answer; what is thrown counts as
- * failed for both families.
- * @param signal when it is aborted nobody waits any more, and nothing more may be sent
+ * Looks a name up, once. Failures are part of the answer; an exception counts as `failed` for both families.
+ * @param signal once it is aborted the answer is not used any more, and no further queries may be sent
  */
 export type LookUp = (name: string, signal: AbortSignal) => Promise<NameAnswer>;
 
 const NONE: FamilyAnswer = { kind: 'none' };
 
-/** An answer that consists of these addresses of both families. */
+/** An answer with these addresses, sorted into families. */
 export function answerOf(addresses: readonly string[], ttlMs: number): NameAnswer {
   const family = (found: readonly string[]): FamilyAnswer =>
     found.length === 0 ? NONE : { kind: 'addresses', addresses: found, ttlMs };
@@ -33,17 +32,17 @@ export function answerOf(addresses: readonly string[], ttlMs: number): NameAnswe
   };
 }
 
-/** Nobody could say anything. */
+/** An answer that failed for both families. */
 export function failedAnswer(error: Error): NameAnswer {
   return { ipv4: { kind: 'failed', error }, ipv6: { kind: 'failed', error } };
 }
 
-/** Whether there is an address in it. */
+/** Whether an answer has any address. */
 export function hasAddresses({ ipv4, ipv6 }: NameAnswer): boolean {
   return ipv4.kind === 'addresses' || ipv6.kind === 'addresses';
 }
 
-/** Why nothing is known; undefined where at least something is, if only that there are no addresses. */
+/** Why nothing is known; undefined where at least one family was answered, if only with `none`. */
 export function failureOf({ ipv4, ipv6 }: NameAnswer): Error | undefined {
   if (ipv4.kind === 'addresses' || ipv6.kind === 'addresses') return undefined;
   if (ipv4.kind === 'failed') return ipv4.error;

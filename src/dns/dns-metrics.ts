@@ -3,8 +3,8 @@ import type { Registry } from '../telemetry/registry.ts';
 import type { HostNames } from './host-names.ts';
 
 /**
- * What is published of host names. Not by name: the log says which. `docs/reference/metrics.md` lists the
- * same.
+ * Metrics of host names. They have no label for the name; the log has it. `docs/reference/metrics.md` lists
+ * the same.
  */
 export const hostNameFamilies = {
   names: {
@@ -21,7 +21,7 @@ export const hostNameFamilies = {
   },
 } as const satisfies Record<string, MetricFamily>;
 
-/** Publishes how host names stand. Costs nothing until somebody asks. */
+/** Publishes the state of host names; computed at each scrape. */
 export function publishHostNames(registry: Registry, names: HostNames): void {
   registry.addText(() => {
     const out = new Exposition();

@@ -3,24 +3,25 @@ import type { FollowedName, HostNames } from './host-names.ts';
 import { MAX_ADDRESSES } from './known-addresses.ts';
 
 /**
- * Why an address that a host stands for cannot be used; undefined: it can. An address that was given as such
- * is its own host.
+ * A rule that refuses addresses: why an address of a host may not be used; undefined: it may. For an address
+ * that was given as such, `host` is the address.
  */
 export type AddressRefusal = (address: string, host: string) => string | undefined;
 
 export interface HostAddressesOptions {
-  /** IP addresses and host names; those beyond `MAX_ADDRESSES` are left out. */
+  /** IP addresses and host names; those beyond `MAX_ADDRESSES` are ignored. */
   readonly hosts: readonly string[];
   readonly names: HostNames;
   readonly refusal: AddressRefusal;
-  /** Something that can be read here has changed. */
+  /** Called when the addresses, or any other property, have changed. */
   readonly onChange: () => void;
 }
 
 /**
  * The addresses of a gateway: those that were given, and those of its names as `HostNames` keeps them. Sorted
- * and without duplicates, so that equal sets compare equal. An address that is refused is as if it were not
- * there, each time anew: a name that resolves to something else a moment later gains nothing by it.
+ * and without duplicates, so that equal sets compare equal. A refused address is left out. The rule is
+ * applied to each new answer, so that a name that resolves to something else later (DNS rebinding) gains
+ * nothing.
  */
 export class HostAddresses {
   readonly #options: HostAddressesOptions;
@@ -34,7 +35,7 @@ export class HostAddresses {
   }
 
   /**
-   * Begins to follow the names. `onChange` is called before this returns where something is known already.
+   * Begins to follow the names. `onChange` is called before this returns where addresses are known already.
    */
   start(): void {
     for (const host of new Set(this.#hosts))
@@ -50,7 +51,7 @@ export class HostAddresses {
     for (const name of this.#names.values()) name.stop();
   }
 
-  /** Whether every name has been looked up, found or not. */
+  /** Whether every name has been looked up at least once, with or without success. */
   get asked(): boolean {
     return [...this.#names.values()].every(({ asked }) => asked);
   }
@@ -86,8 +87,8 @@ function unique(addresses: readonly string[]): string[] {
 }
 
 /**
- * Whether a host needs no look-up. What only looks like an address (`127.1`) is looked up, and what comes of
- * it judged.
+ * Whether a host is an IP address in strict form, which needs no look-up. Other forms (`127.1`) are looked
+ * up, and the rule is applied to the result.
  */
 function isAddress(host: string): boolean {
   return addressBytes(host) !== undefined;

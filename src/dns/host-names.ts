@@ -1,5 +1,5 @@
 import { isIPv6, type LookupFunction } from 'node:net';
-import { eachAlone } from '../base/isolation.ts';
+import { forEachIsolated } from '../base/isolation.ts';
 import { backoffDelay, type Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
@@ -17,13 +17,13 @@ import {
 /** How long one look-up may take, with all search domains and name servers, milliseconds. */
 export const LOOK_UP_MS = 10_000;
 /**
- * When a name that could not be resolved is asked for again, milliseconds; the wait doubles. One of which
- * addresses are known waits `MIN_TTL_MS` at least.
+ * Wait before a name that could not be resolved is looked up again, milliseconds, doubling. A name with known
+ * addresses waits `MIN_TTL_MS` at least.
  */
 const RETRY = { minMs: 1000, maxMs: 15_000 };
 /**
- * Names are asked for so much later than their TTL says, at most, as a share of it: those that came together
- * part.
+ * Jitter: look-ups are delayed by up to this share of the TTL, so that names that were looked up together
+ * spread out.
  */
 const SPREAD = 0.1;
 
@@ -34,17 +34,17 @@ export interface HostNamesOptions {
   readonly log: Logger;
 }
 
-/** How names stand: with addresses, with addresses that nobody confirms any more, without. */
+/** Numbers of names: with current addresses, with addresses whose last look-up failed, without any. */
 export interface NameStates {
   readonly resolved: number;
   readonly stale: number;
   readonly unresolved: number;
 }
 
-/** Ends of look-ups. */
+/** How a look-up ended. */
 export type LookUpResult = 'found' | 'none' | 'failed';
 
-/** Somebody's interest in a name. */
+/** A name as one of its followers sees it. */
 export interface FollowedName {
   /** Addresses of both families, at most `MAX_ADDRESSES`. */
   readonly addresses: readonly string[];
@@ -57,13 +57,13 @@ export interface FollowedName {
 
 interface User {
   readonly onChange: () => void;
-  /** Whether it goes on wanting to know. */
+  /** Whether this user follows the name; otherwise it asked once. */
   readonly follows: boolean;
 }
 
 interface Entry {
   readonly name: string;
-  /** What each of those who want to know it wants to be called. */
+  /** The followers and callers that wait for the name, with their callbacks. */
   readonly users: Set<User>;
   known: KnownAddresses;
   asked: boolean;
@@ -74,10 +74,10 @@ interface Entry {
 }
 
 /**
- * The host names of a process: each is looked up once for all who follow it, again when its TTL ends, and no
- * more when nobody follows it. Nothing is shared between names, so that one whose name server does not answer
- * waits alone: one look-up at a time each, of `LOOK_UP_MS` at most. Its last addresses stay until there are
- * others. How many names there may be is bounded by those who name them: 64 hosts for each gateway that the
+ * The host names of a process. Each is looked up once for all of its followers, again when its TTL ends, and
+ * not any more when nobody follows it. Names share nothing, so that a silent name server delays only its own
+ * names: each has one look-up at a time, of `LOOK_UP_MS` at most. The last addresses of a name stay until
+ * there are others. The number of names is bounded by the callers: 64 hosts for each gateway that the
  * administrator has allowed.
  */
 export class HostNames {
@@ -91,7 +91,7 @@ export class HostNames {
   }
 
   /**
-   * Keeps a name up to date until `stop`. What another has learned about it is there at once.
+   * Follows a name until `stop`. Addresses that are known already, from another follower, are there at once.
    * @param onChange called whenever its addresses have changed, and after its first look-up; never from
    * within this call
    */
@@ -118,8 +118,8 @@ export class HostNames {
   }
 
   /**
-   * The addresses of a name now, as those who follow it or have asked just before know them.
-   * @throws Error with the code that getaddrinfo has for it: ENOTFOUND there are none, EAI_AGAIN nobody knows
+   * The addresses of a name, from its followers or a recent answer where there is one, else by a look-up.
+   * @throws Error with getaddrinfo's codes: ENOTFOUND (no addresses), EAI_AGAIN (no answer)
    */
   async resolve(host: string): Promise<readonly string[]> {
     const asked = Promise.withResolvers<void>();
@@ -152,7 +152,7 @@ export class HostNames {
     };
   }
 
-  /** How the names stand that somebody follows. */
+  /** How many of the followed names are in which state; names before their first answer are in none. */
   get states(): NameStates {
     const states = { resolved: 0, stale: 0, unresolved: 0 };
     for (const entry of this.#entries.values()) {
@@ -180,7 +180,10 @@ export class HostNames {
     return entry;
   }
 
-  /** An answer stays until its time is over: a route that is closed and opened again asks for nothing. */
+  /**
+   * Removes a user. The answer is kept until it expires, so that a route that is closed and opened again
+   * needs no look-up.
+   */
   #leave(entry: Entry, user: User): void {
     if (!entry.users.delete(user) || entry.users.size > 0 || entry.running === undefined) return;
     this.#entries.delete(entry.name);
@@ -208,10 +211,10 @@ export class HostNames {
     entry.timer = clock.after(ms, () => this.#due(entry), { unref: true });
     this.#judge(entry, answer);
     if (first || before !== allOf(entry.known).join())
-      eachAlone('users of a host name', entry.users, (user) => user.onChange());
+      forEachIsolated('users of a host name', entry.users, (user) => user.onChange());
   }
 
-  /** The answer, or that there was none: also where whoever looks up does not care that its time is over. */
+  /** The answer, or `failed` after `LOOK_UP_MS`, even where the look-up ignores its signal. */
   async #answer(name: string, running: AbortController): Promise<NameAnswer> {
     const { lookUp, clock } = this.#options;
     const { signal } = running;
@@ -233,7 +236,7 @@ export class HostNames {
     return allOf(entry.known).length === 0 ? ms : Math.max(MIN_TTL_MS, ms);
   }
 
-  /** Counts the answer, and says so when it is another than before. */
+  /** Counts the answer, and logs a failure that differs from the last one. */
   #judge(entry: Entry, answer: NameAnswer): void {
     const { log } = this.#options;
     const host = entry.name;
@@ -248,7 +251,7 @@ export class HostNames {
     const failure = failureOf(answer);
     this.ended[failure === undefined ? 'none' : 'failed']++;
     const error = failure === undefined ? notFound(host) : noAnswer(host, failure);
-    // Whoever asks once is told, and says so.
+    // For names that are followed only: a one-time caller gets the error itself.
     if (isFollowed(entry) && error.message !== entry.error?.message)
       log.warn({ host, cause: error.message, kept: allOf(entry.known) }, 'host name not resolved');
     entry.error = error;

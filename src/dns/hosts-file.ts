@@ -2,8 +2,8 @@ import { plainName } from '../base/dns-name.ts';
 import { addressBytes } from '../base/ip-ranges.ts';
 
 /**
- * The addresses that a hosts file (hosts(5)) gives a name, in its order; empty: none. Letters' case does not
- * matter, and a dot at the end neither.
+ * The addresses that a hosts file (hosts(5)) gives a name, in the file's order; empty: none. Case and a final
+ * dot do not matter.
  */
 export function addressesInHosts(text: string, name: string): readonly string[] {
   const wanted = plainName(name);

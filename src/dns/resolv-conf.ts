@@ -4,19 +4,19 @@ import { withoutFinalDot } from '../base/dns-name.ts';
 export interface SearchRules {
   /** Domains that are tried behind a name, in this order. */
   readonly search: readonly string[];
-  /** From so many dots on, a name is first tried as it is. */
+  /** A name with at least so many dots is tried as it is before the search domains. */
   readonly ndots: number;
 }
 
 const DEFAULT_NDOTS = 1;
-/** As in glibc. */
+/** Largest `ndots`, as in glibc. */
 const MAX_NDOTS = 15;
-/** As many as Kubernetes lets a pod have. */
+/** Most search domains: as many as Kubernetes lets a pod have. */
 const MAX_DOMAINS = 32;
 
 /**
- * Reads `search`, `domain` (the last of both holds) and `options ndots:n`; everything else is c-ares'
- * business.
+ * Reads `search`, `domain` (the last of both counts) and `options ndots:n`; c-ares reads the rest of the file
+ * itself.
  */
 export function parseSearchRules(text: string): SearchRules {
   let search: readonly string[] = [];

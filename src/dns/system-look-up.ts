@@ -13,23 +13,23 @@ import {
 import { addressesInHosts } from './hosts-file.ts';
 import { candidates, parseSearchRules } from './resolv-conf.ts';
 
-/** For how long what stands in `/etc/hosts` counts as good, milliseconds. */
+/** TTL of addresses from `/etc/hosts`, milliseconds. */
 const HOSTS_TTL_MS = 30_000;
-/** How long a file that was read is not read again, milliseconds. */
+/** How long a file's text is cached, milliseconds. */
 const FILE_MS = 5_000;
 /**
- * Time of one query at one name server, and how often it is sent; the time doubles up to the maximum. A name
- * server that is dead costs a second, so that the next one's answer is there within two.
+ * Timeout of one query to one name server (milliseconds, doubling up to the maximum) and how often it is
+ * sent. A dead name server costs one second, so that the next one's answer arrives within two.
  */
 const QUERY = { timeout: 1000, tries: 3, maxTimeout: 2000 };
 /**
- * How long one family's addresses wait for an answer about the other: some name servers never answer for
- * AAAA.
+ * How long the addresses of one family wait for the answer for the other, milliseconds: some name servers
+ * never answer for AAAA.
  */
 const OTHER_FAMILY_MS = 1000;
-/** Codes of c-ares that mean that there is nothing, said by whoever has to know, or of no name at all. */
+/** Codes of c-ares that mean `none`: an authoritative answer without addresses, or a text that is no name. */
 const NONE_CODES = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME', 'ERR_INVALID_ARG_TYPE']);
-/** No name server could be asked in time, so neither can it be for the next candidate. */
+/** Codes of c-ares that mean that no name server answered, so that the other candidates are not tried. */
 const NO_ANSWER_CODES = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ECANCELLED']);
 
 export interface SystemLookUpOptions {
@@ -46,8 +46,8 @@ export interface SystemLookUpOptions {
  * Looks names up as the system does, in files first: `/etc/hosts`, then the name servers of
  * `/etc/resolv.conf`, with its search domains and `ndots`, for A and AAAA. c-ares does the asking and not
  * getaddrinfo, which has no TTL and two threads for all names of the process (ADR 0032). Every look-up has a
- * channel of its own: sockets, source ports and timers that no other name's silence touches, and that it
- * leaves behind when it is over.
+ * c-ares channel of its own, with sockets, source ports and timers that other names' silence does not affect
+ * and that are closed afterwards.
  */
 export function systemLookUp(options: SystemLookUpOptions): LookUp {
   const files = new Files(options);
@@ -109,12 +109,12 @@ function codeOf(error: unknown): string {
   return (error as { code?: string }).code ?? '';
 }
 
-/** Names that mean this machine whatever a name server says (RFC 6761 6.3). */
+/** Names that mean this machine and are not looked up (RFC 6761 section 6.3). */
 function isLocalhost(name: string): boolean {
   return /^(?:[^.]+\.)*localhost\.?$/i.test(name);
 }
 
-/** Small files that hardly ever change: read again when they are needed and some seconds old. */
+/** A cache of small files that hardly ever change, read again when they are needed after `FILE_MS`. */
 class Files {
   readonly #clock: Clock;
   readonly #read: NonNullable<SystemLookUpOptions['read']>;
@@ -135,7 +135,7 @@ class Files {
   }
 }
 
-/** A system without the file works as one in which it is empty (hosts(5), resolv.conf(5)). */
+/** A missing file counts as an empty one (hosts(5), resolv.conf(5)). */
 function readOrEmpty(file: string): string {
   try {
     return readFileSync(file, 'utf8');

@@ -2,7 +2,7 @@ import { Exposition, type MetricFamily } from '../telemetry/exposition.ts';
 import type { Registry } from '../telemetry/registry.ts';
 import type { RefusedClients } from './clients/refusals.ts';
 
-/** What an egress publishes beside the data path's numbers. `docs/reference/metrics.md` lists the same. */
+/** Metrics of an egress beside those of the data path. `docs/reference/metrics.md` lists the same. */
 export const egressFamilies = {
   refused: {
     name: 'linkspan_relay_refused_clients_total',
@@ -18,7 +18,7 @@ export const egressFamilies = {
   },
 } as const satisfies Record<string, MetricFamily>;
 
-/** Publishes an egress' own numbers. Costs nothing until somebody asks. */
+/** Publishes an egress' own metrics; computed at each scrape. */
 export function publishEgress(
   registry: Registry,
   { refused, pods }: { readonly refused: RefusedClients; readonly pods: () => number },

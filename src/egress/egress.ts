@@ -1,6 +1,6 @@
 import { targetKey } from '../api/ports/target-key.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { eachAlone, surface } from '../base/isolation.ts';
+import { forEachIsolated, reportContained } from '../base/isolation.ts';
 import { type Clock, containedClock, sleep } from '../base/clock.ts';
 import { codeOf, messageOf } from '../api/errors/linkspan-error.ts';
 import { SharedWork } from '../base/shared-work.ts';
@@ -17,7 +17,7 @@ import type { RelayPolicy } from './clients/relay-rule.ts';
 import type { ClientParts } from './route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes/routes.ts';
-import { type GatewayTry, tryGateway } from './gateways/gateway-try.ts';
+import { type GatewayDialResult, checkGatewayDial } from './gateways/gateway-dial-check.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
 
@@ -25,37 +25,39 @@ export interface EgressOptions
   extends Omit<RouteServerOptions, 'counters' | 'draining' | 'pools' | 'parts'>,
     InternalErrorLogOptions {
   readonly identity: IdentitySource;
-  /** Who sends from the addresses of this cluster; default nobody is told apart. */
+  /** Finds clients by their address; default: none is known. */
   readonly clients?: Clients;
-  /** What Namespaces say of their mirrors; default nothing. */
+  /** Annotations of Namespaces about their mirrors; default none. */
   readonly namespaceRules?: NamespaceRules;
-  /** Whose clients may use mirrors of which neither they nor their Namespace say it; default everybody's. */
+  /** Who may use mirrors where neither they nor their Namespace have an annotation; default all. */
   readonly relayPolicy?: RelayPolicy;
-  /** Let flows share connections to gateways that can do so (stream mode); default true. */
+  /** Whether flows share connections to gateways that support it (stream mode); default true. */
   readonly streams?: boolean;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
   /**
-   * How connections to gateways grow old; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are replaced
-   * sooner.
+   * Maximum age of connections to gateways; default `DEFAULT_CONNECTION_AGE`. Those in stream mode are
+   * replaced sooner.
    */
   readonly connectionAge?: ConnectionAge;
 }
 
-/** How soon a port that could not be bound is tried again. */
+/** How soon a port that could not be bound is tried again, milliseconds. */
 const RETRY_LISTEN_MS = 2000;
 const ROUTES = 'routes of the egress';
-/** Handshakes of `/try` at once, and how long an outcome is good for others who ask. */
-const TRIES = { concurrency: 4, keepMs: 1000 };
+/**
+ * Handshakes of `/try` at the same time, and how long a result is shared with further requests, milliseconds.
+ */
+const DIAL_CHECKS = { concurrency: 4, keepMs: 1000 };
 
 /**
  * The relay for clients without a mesh: a listener for each mirrored port, mTLS and the transport header
- * towards the gateways. Routes come and go; a port that is taken by somebody else keeps only its own route
- * waiting.
+ * towards the gateways. Routes are added and removed while it runs; a port that another program has delays
+ * only its own route.
  */
 export class Egress {
   readonly counters: ProxyCounters;
-  /** Clients that were refused here. */
+  /** Counters of refused clients. */
   readonly refused: RefusedClients;
   readonly #options: EgressOptions;
   readonly #clock: Clock;
@@ -63,16 +65,16 @@ export class Egress {
   readonly #parts: ClientParts;
   readonly #unsubscribe: () => void;
   readonly #peers: OpenPeers;
-  /** Of the routes that there are. */
+  /** Labels of the current routes. */
   #labels: ReadonlySet<string> = new Set();
   readonly #servers = new Map<number, RouteServer>();
-  /** Routes that are gone, with flows that are not. */
+  /** Servers of closed routes that still have flows. */
   readonly #leaving = new Set<RouteServer>();
   readonly #failed = new Map<number, string>();
-  /** Ports that are not what they should be, by a mistake of ours. */
+  /** Ports whose last update failed by an internal error, to be tried again. */
   readonly #unsettled = new Set<number>();
   #routes: ReadonlyMap<number, Route> = new Map();
-  readonly #tries: SharedWork<GatewayTry>;
+  readonly #dialChecks: SharedWork<GatewayDialResult>;
   #draining = false;
 
   constructor(options: EgressOptions) {
@@ -99,16 +101,16 @@ export class Egress {
       strangers: new Set(),
     };
     this.#unsubscribe = this.#parts.namespaces.subscribe((namespace) => this.#reconsider(namespace));
-    this.#tries = new SharedWork({ clock: options.clock, ...TRIES });
+    this.#dialChecks = new SharedWork({ clock: options.clock, ...DIAL_CHECKS });
   }
 
-  /** Ports that are served. */
+  /** Ports that are listened on. */
   get ports(): number[] {
     return [...this.#servers.keys()].filter((port) => !this.#failed.has(port));
   }
 
   /**
-   * May traffic be sent here? A single port that cannot be bound does not make the others unusable; the
+   * Whether clients can be served. A single port that cannot be bound does not make the egress unready; the
    * reason names it.
    */
   get ready(): Health {
@@ -119,21 +121,18 @@ export class Egress {
     return { ok: true, reason: [...this.#failed.values(), ...unsettled].join('; ') };
   }
 
-  /** Makes the listeners those of these routes. */
+  /** Opens, updates and closes listeners so that these routes are served. */
   update(routes: ReadonlyMap<number, Route>): void {
     if (this.#draining) return;
     this.#routes = routes;
     this.#labels = new Set([...routes.values()].map(({ label }) => label));
-    // First those that go: what comes may want what they hold.
+    // Existing ports first: new routes may need what they release.
     for (const port of this.#servers.keys()) this.#settle(port);
     for (const port of routes.keys()) if (!this.#servers.has(port)) this.#settle(port);
     this.#tellLeaving(routes);
   }
 
-  /**
-   * Makes what is served on a port what it should be. A mistake there harms no other port, and is tried
-   * again.
-   */
+  /** Brings one port in line with its route. An internal error affects no other port, and is tried again. */
   #settle(port: number): void {
     const route = this.#routes.get(port);
     const server = this.#servers.get(port);
@@ -144,7 +143,7 @@ export class Egress {
       else if (server !== undefined && route !== undefined) server.follow(route);
       else if (route !== undefined) this.#open(port, route);
     } catch (error) {
-      surface(error, ROUTES, { port: String(port) });
+      reportContained(error, ROUTES, { port: String(port) });
       this.#unsettled.add(port);
       const again = () => {
         if (!this.#unsettled.has(port) || this.#draining) return;
@@ -156,48 +155,51 @@ export class Egress {
     }
   }
 
-  /** Flows on a port that has been closed are let in by what lets in those of their mirror now. */
+  /** Applies the current rules of a mirror to flows of its port that has been closed. */
   #tellLeaving(routes: ReadonlyMap<number, Route>): void {
     for (const done of this.#leaving) if (done.size === 0) this.#leaving.delete(done);
     if (this.#leaving.size === 0) return;
     const byLabel = new Map([...routes.values()].map((route) => [route.label, route]));
-    eachAlone(
+    forEachIsolated(
       ROUTES,
       this.#leaving,
-      (server) => server.left(byLabel.get(server.route.label)),
-      (error, { route }) => surface(error, ROUTES, { port: String(route.listenPort) }),
+      (server) => server.replacedBy(byLabel.get(server.route.label)),
+      (error, { route }) => reportContained(error, ROUTES, { port: String(route.listenPort) }),
     );
   }
 
   /**
-   * Opens a connection to every gateway address now, with mTLS as flows do, and closes it; `GET /try` of the
-   * admin port. Those who ask at the same time share it.
+   * Opens a connection to every gateway address, with mTLS as for flows, and closes it; for `GET /try` of the
+   * admin port. Concurrent requests share the work.
    */
-  async tryGateways(): Promise<GatewayTry[]> {
-    const places = new Map<string, GatewayEndpoint>();
-    for (const { places: own } of this.#servers.values())
-      for (const place of own) places.set(`${place.host} ${place.port} ${place.identity}`, place);
+  async tryGateways(): Promise<GatewayDialResult[]> {
+    const endpoints = new Map<string, GatewayEndpoint>();
+    for (const { gatewayEndpoints } of this.#servers.values())
+      for (const endpoint of gatewayEndpoints)
+        endpoints.set(`${endpoint.host} ${endpoint.port} ${endpoint.identity}`, endpoint);
     return Promise.all(
-      [...places].map(([key, place]) => this.#tries.run(key, () => tryGateway(place, this.#options))),
+      [...endpoints].map(([key, endpoint]) =>
+        this.#dialChecks.run(key, () => checkGatewayDial(endpoint, this.#options)),
+      ),
     );
   }
 
-  /** Takes nothing new, lets what is under way end within the grace, then ends it. */
+  /** Accepts nothing new, waits for the flows to end within the grace period, then cuts them. */
   async stop(): Promise<void> {
     this.#draining = true;
     this.#unsubscribe();
-    eachAlone(ROUTES, this.#servers, ([port, server]) => this.#close(port, server));
+    forEachIsolated(ROUTES, this.#servers, ([port, server]) => this.#close(port, server));
     const deadline = this.#clock.monotonic() + (this.#options.graceMs ?? 30_000);
     const open = () => [...this.#leaving].reduce((sum, server) => sum + server.size, 0);
     while (open() > 0 && this.#clock.monotonic() < deadline) await sleep(this.#clock, 50);
     if (open() > 0) this.#options.log.warn({ connections: open() }, 'grace is over, connections ended');
-    eachAlone(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
+    forEachIsolated(ROUTES, [...this.#leaving, ...this.#servers.values()], (server) => server.destroy());
     this.#pools.destroy();
     this.#peers.close();
   }
 
   #reconsider(namespace: string | undefined): void {
-    eachAlone('clients of routes', [...this.#servers.values(), ...this.#leaving], (server) => {
+    forEachIsolated('clients of routes', [...this.#servers.values(), ...this.#leaving], (server) => {
       if (namespace === undefined || server.route.namespace === namespace) server.reconsider();
     });
   }
@@ -226,7 +228,7 @@ export class Egress {
   #listenFailed(port: number, server: RouteServer, error: unknown): void {
     if (this.#servers.get(port) !== server) return;
     const mistake = codeOf(error) === undefined;
-    if (mistake) surface(error, ROUTES, { port: String(port) });
+    if (mistake) reportContained(error, ROUTES, { port: String(port) });
     else if (!this.#failed.has(port))
       this.#options.log.error(
         { port, mirror: server.route.label, err: error },
@@ -258,7 +260,7 @@ function mistakeAt(port: number): string {
   return `port ${port}: internal error, see the log`;
 }
 
-/** Whether connections that were made for one are good for the other. */
+/** Whether two routes lead to the same place, so that existing connections can go on. */
 function sameWay(a: Route, b: Route): boolean {
   const { requests, allowedNamespaces } = a;
   const said = { requests, allowedNamespaces };

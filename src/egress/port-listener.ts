@@ -7,12 +7,12 @@ import { type Connection, endCarried, SocketConnection } from '../proxy/io/conne
 export interface PortListenerOptions {
   readonly address: SocketAddress;
   readonly counters: ProxyCounters;
-  /** It takes no more connections, and the last one has ended. */
+  /** Called when it takes no more connections and the last one has closed. */
   readonly onLeft: () => void;
-  readonly onArrival: (client: Connection) => void;
+  readonly onConnection: (client: Connection) => void;
 }
 
-/** One port of the egress: plain TCP from clients that know nothing of any of this. */
+/** One listening port of the egress, for plain TCP. */
 export class PortListener {
   readonly #options: PortListenerOptions;
   readonly #connections = new Set<Connection>();
@@ -32,8 +32,8 @@ export class PortListener {
   listen(): Promise<void> {
     const { address } = this.#options;
     return new Promise((resolve, reject) => {
-      // The listener stays after the start: a connection that cannot be accepted is an 'error' too, which
-      // would end the process.
+      // Not removed after the start: a connection that cannot be accepted is an 'error' too, and would be
+      // uncaught.
       this.#server.on('error', (error) =>
         reject(
           new LinkspanError(
@@ -47,7 +47,7 @@ export class PortListener {
     });
   }
 
-  /** Takes no more connections; flows under way go on. */
+  /** Takes no more connections; existing flows go on. */
   stopAccepting(): void {
     this.#server.close();
     this.#stopped = true;
@@ -59,7 +59,7 @@ export class PortListener {
   }
 
   #admit(socket: net.Socket): void {
-    const { counters, onArrival } = this.#options;
+    const { counters, onConnection } = this.#options;
     const connection = new SocketConnection(socket, counters);
     this.#connections.add(connection);
     counters.client.follow(connection);
@@ -68,7 +68,7 @@ export class PortListener {
       if (this.#stopped && this.size === 0) this.#options.onLeft();
     });
     try {
-      onArrival(connection);
+      onConnection(connection);
     } catch (error) {
       endCarried(connection, counters, counters.caught(error));
     }

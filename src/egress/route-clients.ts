@@ -4,14 +4,21 @@ import type { Connection } from '../proxy/io/connection.ts';
 import { ProxyFailure } from '../proxy/http/failures.ts';
 import type { Field } from '../proxy/http/fields.ts';
 import type { Route } from './routes/routes.ts';
-import { type Client, type Clients, isSettled, podAddress } from './clients/client.ts';
+import {
+  awaitClient,
+  type Client,
+  type Clients,
+  isSettled,
+  MAY_KNOW_MS,
+  MUST_KNOW_MS,
+  podAddress,
+} from './clients/client.ts';
 import type { ClientFields } from './clients/client-fields.ts';
 import type { NamespaceRules } from './clients/namespace-rules.ts';
 import type { RefusedClients } from './clients/refusals.ts';
 import { allowedNamespaces, relayRefusalOf, refusalText, type RelayPolicy } from './clients/relay-rule.ts';
-import { MAY_KNOW_MS, MUST_KNOW_MS, settle } from './clients/settle.ts';
 
-/** What the routes of an egress have in common about their clients. */
+/** What all routes of an egress share to identify and admit clients. */
 export interface ClientParts {
   readonly clients: Clients;
   readonly fields: ClientFields;
@@ -19,25 +26,25 @@ export interface ClientParts {
   readonly policy: RelayPolicy;
   readonly namespaces: NamespaceRules;
   /**
-   * Addresses that were waited for in vain: they are no pods' (machines outside, translated addresses), and
-   * need not wait again where they may come in unknown.
+   * Addresses that stayed unknown after a wait: they are no pods' (machines outside, translated addresses),
+   * so further connections do not wait where unknown clients are admitted.
    */
   readonly strangers: Set<string>;
 }
 
-/** Strangers that are remembered. */
+/** Most such addresses that are remembered. */
 const MAX_STRANGERS = 10_000;
 
 /**
- * The client of one connection, and what gateways are told of it. It is always the pod that has the address
- * now: another pod gets the address only when the former one has no network any more, so what comes on an
- * open connection comes from the new owner. While no pod has the address nobody is named.
+ * The client of one connection, and the name that gateways are given for it. It is always the pod that has
+ * the address now: another pod gets the address only when the former one has no network any more, so that
+ * data on an open connection is from the new owner. While no pod has the address, no client is named.
  */
 export class RelayedClient implements HeadRules {
   readonly host = undefined;
   readonly added = [];
   readonly address: string;
-  /** Called when it may be another. */
+  /** Called when the client may have changed. */
   onChange: () => void = () => undefined;
   readonly #parts: ClientParts;
   #known: Client | undefined;
@@ -49,7 +56,7 @@ export class RelayedClient implements HeadRules {
     this.#parts = parts;
   }
 
-  /** As far as is known now. */
+  /** The client by what is known now. */
   get who(): Client {
     this.#unwatch ??= this.#parts.clients.watch(this.address, () => {
       this.#known = undefined;
@@ -59,27 +66,27 @@ export class RelayedClient implements HeadRules {
   }
 
   /**
-   * What gateways are told of the client; undefined: nothing. A pod that is being deleted is named only after
-   * a wait in which the next owner of its address could have become known.
+   * The field `:client` for gateways; undefined: none. A pod that is being deleted is named only after a wait
+   * in which the next owner of its address could have become known.
    */
   get client(): Field | undefined {
     const { who } = this;
     return isSettled(who) || this.#waited ? this.#parts.fields.of(who) : undefined;
   }
 
-  /** It has been waited for. */
-  waited(): void {
+  /** Records that the wait for the client to become known is over. */
+  waitEnded(): void {
     this.#waited = true;
   }
 
-  /** Its connection has ended. */
-  left(): void {
+  /** Stops watching the address, when the connection has closed. */
+  disconnected(): void {
     this.#unwatch?.();
     this.#unwatch = () => undefined;
   }
 }
 
-/** Who may use one route. */
+/** Identifies the clients of one route, and decides which may use it. */
 export class RouteClients {
   readonly #parts: ClientParts;
   readonly #clock: Clock;
@@ -92,7 +99,7 @@ export class RouteClients {
     this.follow(route);
   }
 
-  /** Takes the route, and what its namespace says, as they are now. */
+  /** Takes over the route's and its namespace's current settings. */
   follow({ label, namespace, allowedNamespaces: own }: Route): void {
     const { namespaces, policy } = this.#parts;
     this.#label = label;
@@ -101,21 +108,21 @@ export class RouteClients {
 
   /**
    * The client of a new connection.
-   * @param told whether its gateway wants to know who it is
+   * @param named whether its gateway wants to know who the client is
    * @returns a promise where that is worth waiting for
    */
-  meet({ remoteAddress }: Connection, told: boolean): RelayedClient | Promise<RelayedClient> {
+  identify({ remoteAddress }: Connection, named: boolean): RelayedClient | Promise<RelayedClient> {
     const { clients, strangers } = this.#parts;
     const client = new RelayedClient(remoteAddress, this.#parts);
     const mustKnow = this.#namespaces !== undefined;
-    if (!mustKnow && !told) return client;
+    if (!mustKnow && !named) return client;
     const who = clients.at(remoteAddress);
     if (isSettled(who)) return client;
     const address = podAddress(remoteAddress);
     if (!mustKnow && who.kind === 'unknown' && strangers.has(address)) return client;
     const ms = mustKnow && who.kind === 'unknown' ? MUST_KNOW_MS : MAY_KNOW_MS;
-    return settle(clients, address, { clock: this.#clock, ms }).then((found) => {
-      client.waited();
+    return awaitClient(clients, address, { clock: this.#clock, ms }).then((found) => {
+      client.waitEnded();
       if (found.kind === 'pod') strangers.delete(address);
       else this.#remember(address);
       return client;
@@ -123,7 +130,7 @@ export class RouteClients {
   }
 
   /** Whether a client may use the route as it is now. Unlike `check` it counts nothing. */
-  lets(client: RelayedClient): boolean {
+  allows(client: RelayedClient): boolean {
     return relayRefusalOf(this.#namespaces, client.who) === undefined;
   }
 

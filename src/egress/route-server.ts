@@ -16,7 +16,7 @@ import type { Flow, Session } from '../proxy/downstream/session.ts';
 import { clientProtocolOf } from '../proxy/downstream/client-protocol.ts';
 import { Target } from '../proxy/upstream/target.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { HeldClient } from './clients/held-client.ts';
+import { PendingConnection } from './clients/pending-connection.ts';
 import { type ClientParts, RelayedClient, RouteClients } from './route-clients.ts';
 import { GatewayConnections } from './gateways/gateway-connections.ts';
 import { PortListener } from './port-listener.ts';
@@ -25,26 +25,28 @@ import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
 import type { GatewayPools } from './gateways/gateway-pools.ts';
 
 /**
- * A client that is quiet for so long (milliseconds) may be waiting for a server to speak first. Nothing but
- * time is lost where it does not: it is looked at all the same. Shorter would open connections in vain for
- * clients that connect ahead of their requests, longer keep those waiting that nobody has told us about.
+ * How long a client may send nothing before a connection to the server is opened, in case the server speaks
+ * first (milliseconds). The protocol is still detected when the client does send. A shorter time would open
+ * needless connections for clients that connect ahead of their requests; a longer one would delay protocols
+ * in which the server speaks first and that are not declared.
  */
 const QUIET_MS = 500;
 const EMPTY = Buffer.alloc(0);
 /**
- * Time for what is under way for a client that may not use the mirror any more, or whose mirror has gone; as
- * for peers that are not trusted any more.
+ * Time that flows have to end when their client may not use the mirror any more or the mirror is gone,
+ * milliseconds; as for peers that are not trusted any more.
  */
 const WITHDRAWN_GRACE_MS = DISTRUST_GRACE_MS;
 /**
- * No other cluster has such an address (loopback, link-local, a cloud's metadata service, …): what a
- * gateway's name resolves to is not the word of whoever wrote the name into the Link. The source's own
- * ranges, which the controller refuses too, are left to mTLS: nobody there proves the gateway's identity.
+ * Refuses addresses that no other cluster can have (loopback, link-local, a cloud's metadata service, …)
+ * where a host name resolves to them: the Link's author has written the name only, and somebody else may
+ * control its DNS. The source's own ranges, which the controller refuses too, are left to mTLS: no endpoint
+ * there can prove the gateway's identity.
  */
 const REFUSAL: AddressRefusal = (address, host) => (address === host ? undefined : neverRemote(address));
 
-/** Who has been let in. */
-interface Let {
+/** A client that is being served. */
+interface AdmittedClient {
   readonly client: Connection;
   readonly who: RelayedClient;
 }
@@ -62,8 +64,9 @@ export interface RouteServerOptions {
 }
 
 /**
- * Serves one route: a listening port, and for each session protocol the gateways as a balanced target,
- * because without stream mode the header that opens a connection says the protocol.
+ * Serves one route: a listening port, and for each session protocol a target that balances over the gateway's
+ * addresses. There is one for each protocol because a transport header, without stream mode, names the
+ * protocol of the whole connection.
  */
 export class RouteServer {
   #route: Route;
@@ -73,10 +76,10 @@ export class RouteServer {
   readonly #targets: Record<SessionProtocol, Target>;
   readonly #hosts: HostAddresses;
   readonly #gateways: GatewayConnections;
-  readonly #flows = new Map<Flow, Let>();
+  readonly #flows = new Map<Flow, AdmittedClient>();
   readonly #clients: RouteClients;
   #stopped = false;
-  /** Looks again at what may not be there any more. */
+  /** Timer that cuts flows whose client may not use the route any more. */
   #withdrawal: Timer | undefined;
   #gone = false;
 
@@ -100,7 +103,7 @@ export class RouteServer {
       address: { host: options.listenAddress, port: route.listenPort },
       counters: options.counters,
       onLeft: () => this.#gateways.release(),
-      onArrival: (client) => this.#arrived(client),
+      onConnection: (client) => this.#accept(client),
     });
   }
 
@@ -108,15 +111,15 @@ export class RouteServer {
     return this.#route;
   }
 
-  /** Addresses of the gateway, as they are known now. */
-  get places(): GatewayEndpoint[] {
+  /** The gateway's currently known addresses. */
+  get gatewayEndpoints(): GatewayEndpoint[] {
     const { identity } = this.#route.gateway;
     return this.#endpoints.map(({ host, port }) => ({ host, port, identity }));
   }
 
   /**
-   * Takes the route as it is now, which differs in what is said of requests and clients at most. What throws
-   * leaves the former one.
+   * Takes over a changed route to the same gateway, which differs only in its settings for requests and
+   * clients. Where that throws, the former one stays.
    */
   follow(route: Route): void {
     const former = this.#route;
@@ -132,8 +135,8 @@ export class RouteServer {
   }
 
   /**
-   * Who may use it may have changed: requests are checked one by one, raw connections now, and whatever else
-   * is under way for those who may not has `WITHDRAWN_GRACE_MS`.
+   * Applies changed rules about clients: new requests are checked one by one, raw connections now, and other
+   * flows of clients that may not use the route any more are cut after `WITHDRAWN_GRACE_MS`.
    */
   reconsider(): void {
     this.#clients.follow(this.#route);
@@ -142,11 +145,11 @@ export class RouteServer {
   }
 
   /**
-   * What has become of a route that is closed here: another server has it, and says who may use it, or nobody
-   * has, so that nothing lets anybody use it.
-   * @param now of the same mirror and port
+   * Tells a server whose port was closed which route has replaced its own, with the rules about clients;
+   * without one no client may go on.
+   * @param now the current route of the same mirror and port; undefined: there is none
    */
-  left(now: Route | undefined): void {
+  replacedBy(now: Route | undefined): void {
     this.#gone = now === undefined;
     if (now === undefined) return this.#endLater();
     const { allowedNamespaces, ...rest } = this.#route;
@@ -157,7 +160,8 @@ export class RouteServer {
   }
 
   /**
-   * The rule may be put back meanwhile, so those whom it shuts out are looked for anew when the time is over.
+   * Cuts the flows of excluded clients after the grace. Which are excluded is determined then, because the
+   * rule may have been restored meanwhile.
    */
   #endLater(): void {
     if (this.#withdrawal !== undefined || !this.#shutOut().some(() => true)) return;
@@ -165,28 +169,28 @@ export class RouteServer {
       WITHDRAWN_GRACE_MS,
       () => {
         this.#withdrawal = undefined;
-        // A cut, so that half of an answer does not look whole.
+        // Cut, not closed, so that half a response does not look complete.
         for (const { client } of this.#shutOut()) client.abort();
       },
       { unref: true },
     );
   }
 
-  #shutOut(): IteratorObject<Let> {
-    return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.lets(who));
+  #shutOut(): IteratorObject<AdmittedClient> {
+    return this.#flows.values().filter(({ who }) => this.#gone || !this.#clients.allows(who));
   }
 
   get size(): number {
     return this.#listener.size;
   }
 
-  /** Begins to look the gateway up, and to take connections. @throws LinkspanError PORT_IN_USE */
+  /** Begins to resolve the gateway's names, and to accept connections. @throws LinkspanError PORT_IN_USE */
   async listen(): Promise<void> {
     this.#hosts.start();
     await this.#listener.listen();
   }
 
-  /** Takes no more connections; what is under way goes on, and clients are told to send nothing new. */
+  /** Accepts no more connections; flows go on, and clients are told to send no new requests. */
   stopAccepting(): void {
     this.#stopped = true;
     this.#listener.stopAccepting();
@@ -230,16 +234,16 @@ export class RouteServer {
     });
   }
 
-  #arrived(client: Connection): void {
-    const met = this.#clients.meet(client, this.#gateways.namesClients);
-    if (met instanceof RelayedClient) return this.#serve(client, met, EMPTY);
-    const held = new HeldClient(client);
+  #accept(client: Connection): void {
+    const identified = this.#clients.identify(client, this.#gateways.namesClients);
+    if (identified instanceof RelayedClient) return this.#serve(client, identified, EMPTY);
+    const pending = new PendingConnection(client);
     const { counters } = this.#options;
-    met
+    identified
       .then((who) => {
-        if (client.closed) return who.left();
-        this.#serve(client, who, held.bytes);
-        held.tellEnd();
+        if (client.closed) return who.disconnected();
+        this.#serve(client, who, pending.bytes);
+        pending.tellEnd();
       })
       .catch((error: unknown) => endCarried(client, counters, counters.caught(error)));
   }
@@ -258,13 +262,13 @@ export class RouteServer {
       plainClient: true,
       clock,
     });
-    // A client of ours claims nothing.
+    // Plain clients do not declare a protocol.
     const protocol = clientProtocolOf(undefined, this.#route.protocol);
     const flow = serve(protocol, { client, clock, boundary: counters, quietMs: QUIET_MS, session }, first);
     this.#flows.set(flow, { client, who });
     client.whenClosed(() => {
       this.#flows.delete(flow);
-      who.left();
+      who.disconnected();
     });
     who.onChange = () => {
       flow.recheck();

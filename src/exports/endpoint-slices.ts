@@ -2,7 +2,7 @@ import type { V1Endpoint, V1EndpointSlice, V1Service, V1ServicePort } from '@kub
 import type { MeshEndpoint, TargetEndpoint } from './target-endpoint.ts';
 import { type HintedEndpoint, preferredByZone } from './zone-hints.ts';
 
-/** How many endpoints of a Service are fit for traffic, of how many that its slices name. */
+/** How many endpoints of a Service can take traffic, and how many its slices list. */
 export interface ServiceEndpoints {
   readonly ready: number;
   readonly known: number;
@@ -11,11 +11,11 @@ export interface ServiceEndpoints {
 /** The address family whose slices are used. */
 export type Family = 'IPv4' | 'IPv6';
 
-/** What beside the slices decides how endpoints are reached. */
+/** What decides how endpoints are reached, beside the slices. */
 export interface EndpointView {
-  /** Where the clients of the endpoints are: `topology.kubernetes.io/zone`. */
+  /** Zone of the endpoints' clients, the gateway's: `topology.kubernetes.io/zone`. */
   readonly zone?: string | undefined;
-  /** How to speak to a port of the pod at an address; undefined = plainly. */
+  /** The mesh proxy of the pod at an address, for one of its ports; undefined = reached without TLS. */
   readonly meshEndpoint?: (address: string, port: number) => MeshEndpoint | undefined;
   /** Default `usedFamily`. */
   readonly family?: Family | undefined;
@@ -25,34 +25,34 @@ export interface EndpointView {
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 /**
- * Whether kube keeps this Service's slices (from `spec.selector`, headless or not) or somebody else does, by
- * hand. The API server turns an empty selector into none.
+ * Whether kube's endpointslice controller keeps this Service's slices (by `spec.selector`, headless or not);
+ * otherwise somebody makes them by hand. The API server turns an empty selector into none.
  */
 export function hasPodSelector(service: V1Service): boolean {
   return Object.keys(service.spec?.selector ?? {}).length > 0;
 }
 
-/** An ExternalName Service is a DNS alias: it has no endpoints and nothing that a gateway could send to. */
+/** Whether a Service is a DNS alias (ExternalName): it has no endpoints that a gateway could send to. */
 export function isExternalName(service: V1Service): boolean {
   return service.spec?.type === 'ExternalName';
 }
 
 /**
- * Whether a Service is headless: DNS gives its pods' addresses, and a pod that has a host name has a name of
- * its own there.
+ * Whether a Service is headless: DNS gives its pods' addresses, and each pod with a host name has a DNS name
+ * of its own.
  */
 export function isHeadless(service: V1Service | undefined): boolean {
   return service?.spec?.clusterIP === 'None';
 }
 
 /**
- * The slices as each host name sees them, with its own endpoints only. Endpoints without a host name are in
- * none; sorted by name.
+ * The slices split by host name, each with that host's endpoints only, sorted by name. Endpoints without a
+ * host name are left out.
  */
 export function slicesByHost(slices: readonly V1EndpointSlice[]): Map<string, V1EndpointSlice[]> {
   const hosts = new Map<string, V1EndpointSlice[]>();
   for (const slice of slices) {
-    // Null where a hand-made slice has none (KEP-752), whatever the types say.
+    // Null where a hand-made slice has none (KEP-752), despite its type.
     for (const [host, endpoints] of Map.groupBy(slice.endpoints ?? [], ({ hostname }) => hostname ?? '')) {
       if (host === '') continue;
       const own = hosts.get(host) ?? [];
@@ -81,8 +81,8 @@ export function countEndpoints(service: V1Service, slices: readonly V1EndpointSl
 }
 
 /**
- * Where one port of a Service is answered, sorted by address; an endpoint that is in two slices for a moment
- * is there once.
+ * The endpoints of one port of a Service, sorted by address. An endpoint that is in two slices for a moment
+ * is listed once.
  */
 export function portEndpoints(
   service: V1Service,
@@ -143,8 +143,8 @@ export function firstFamily(service: V1Service): Family {
 }
 
 /**
- * The Service's first IP family, or the other one where only that has endpoints: a dual-stack pod is in the
- * slices of both and is still one pod.
+ * The Service's first IP family, or the other one where only that has endpoints. Only one is used, because a
+ * dual-stack pod is in the slices of both.
  */
 export function usedFamily(service: V1Service, slices: readonly V1EndpointSlice[]): Family {
   const first = firstFamily(service);
@@ -165,8 +165,8 @@ function familySlices(
 
 /**
  * Which endpoints may get traffic: the ready ones (`ready` is true or unknown), and where there is none,
- * those that still serve while they terminate (KEP-1669): better than failing while a rollout replaces all
- * pods.
+ * those that still serve while they terminate (KEP-1669), so that requests do not fail while a rollout
+ * replaces all pods.
  */
 function usability(slices: readonly V1EndpointSlice[]): (endpoint: V1Endpoint) => boolean {
   const isReady = (endpoint: V1Endpoint) => endpoint.conditions?.ready !== false;
@@ -177,8 +177,7 @@ function usability(slices: readonly V1EndpointSlice[]): (endpoint: V1Endpoint) =
 
 /**
  * The port number behind a Service port: slices carry the Service port's *name* and the number that
- * `targetPort` came to, which may differ from slice to slice. A slice port without number stands for every
- * port.
+ * `targetPort` came to, which may differ from slice to slice. A slice port without a number means every port.
  */
 function portNumber(slice: V1EndpointSlice, port: V1ServicePort): number | undefined {
   const match = (slice.ports ?? []).find(

@@ -1,5 +1,5 @@
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
-import { tellAll } from '../base/isolation.ts';
+import { notifyAll } from '../base/isolation.ts';
 import type { Random } from '../base/backoff.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
@@ -27,43 +27,43 @@ export type { ServiceEndpoints } from './endpoint-slices.ts';
 export interface ExportViewOptions {
   readonly client: KubeClient;
   /**
-   * Label selectors, as the API server reads them; an object that any of them matches is exported. Empty ones
+   * Label selectors in the API server's syntax; a Service that any of them matches is exported. Empty ones
    * match nothing.
    */
   readonly selectors: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Limits of what the cluster may make us hold and read; default none. */
+  /** Limits on what the cluster may make us read and keep in memory; default none. */
   readonly limits?: PeerReading & {
     /** Bytes of labels and annotations of one Service. */
     readonly serviceMetadata: number;
   };
   /**
-   * Exports that no label says (annotations). When given, all Services are watched, and what neither a
-   * selector nor this says is exported is dropped on arrival. The slices of a Service that only this exports
-   * lack the selector's labels: each such Service has a watch of its own.
+   * Exports by something else than labels (annotations). Where given, all Services are watched, and those
+   * that neither a selector nor this exports are dropped on arrival. The slices of a Service that only this
+   * exports lack the selector's labels, so each such Service has a watch of its own.
    */
   readonly unfiltered?: {
     /** Whether one of `selectors` matches. */
     readonly selected: (service: V1Service) => boolean;
-    /** Whether it is exported without. */
+    /** Whether a Service is exported without a matching selector. */
     readonly exported: (service: V1Service) => boolean;
   };
 }
 
 const BY_SERVICE = 'service';
 /**
- * How long a slice that lost a label stays, when its Service's label moved from one selector to another: the
- * two watches are not in step.
+ * How long a slice is kept after it left one selector, when its Service moved to another one, milliseconds:
+ * the two watches are not synchronous.
  */
 const MOVE_GRACE_MS = 5_000;
-/** Slices that may be on the move at once; those beyond are gone at once. */
+/** Most slices that are kept so at the same time; further ones are removed immediately. */
 const MAX_MOVING = 1000;
-/** Services that may be asked about at once after they left a selector. */
+/** Services that are looked up at the same time after they left a selector. */
 const CONFIRMATIONS = 4;
 
-/** One watch and what it holds. */
+/** One watch and its objects. */
 interface Part<T extends KubeObject> {
   readonly selector: string;
   readonly store: IndexedStore<T>;
@@ -85,7 +85,7 @@ export class ExportView {
   readonly #serviceParts: readonly Part<V1Service>[];
   readonly #sliceParts: readonly Part<V1EndpointSlice>[];
   readonly #handMade: HandMadeSlices;
-  /** Slices that left a selector together with their Service and are expected under another. */
+  /** Slices that left a selector together with their Service and are expected in the watch of another. */
   readonly #moving = new Map<string, { readonly slice: V1EndpointSlice; readonly timer: Timer }>();
   readonly #confirmations: WorkQueue;
   readonly #listeners = new Set<(key: string) => void>();
@@ -123,8 +123,8 @@ export class ExportView {
 
   start(): void {
     for (const reflector of this.#reflectors()) reflector.start();
-    // Endpoints that were listed before the last of the watches was synced are known only now. Rejects when
-    // it is stopped first.
+    // Whether endpoints are known depends on all watches, so listeners hear of them once the last is synced.
+    // Rejects when it is stopped first.
     this.whenSynced().then(
       () => this.services.keys().forEach((key) => this.#tell(key)),
       () => undefined,
@@ -150,16 +150,16 @@ export class ExportView {
     return found.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   }
 
-  /** Zero where nothing is known: see `endpointsKnown`. */
+  /** The numbers of a Service's endpoints; zero where they are not known (`endpointsKnown`). */
   endpointsOf(key: string): ServiceEndpoints {
     const service = this.services.get(key);
     return service === undefined ? { ready: 0, known: 0 } : countEndpoints(service, this.slicesOf(key));
   }
 
   /**
-   * Whether `endpointsOf` and `slicesOf` are what the cluster says, so that none means none. kube keeps at
-   * least an empty slice for every Service with a selector (a placeholder): without any, its slices have not
-   * been labelled or seen yet.
+   * Whether `endpointsOf` and `slicesOf` reflect the cluster, so that no endpoints means there are none. kube
+   * keeps at least one slice, if empty, for every Service with a selector; where there is none, the slices
+   * have not been labelled or seen yet.
    */
   endpointsKnown(key: string): boolean {
     const service = this.services.get(key);
@@ -169,7 +169,9 @@ export class ExportView {
     return this.synced && this.#labelledSlices(key).length > 0;
   }
 
-  /** Every selector has been listed completely once. True at once without selectors: nothing is exported. */
+  /**
+   * Whether every selector has been listed completely once. True without selectors, as nothing is exported.
+   */
   get synced(): boolean {
     return this.#reflectors().every((reflector) => reflector.synced);
   }
@@ -180,8 +182,8 @@ export class ExportView {
   }
 
   /**
-   * `clock.now()` of the oldest of the last words of all watches: everything here is at least as new.
-   * Undefined before each has had one.
+   * `clock.now()` at which the watch that has been silent longest last heard from the API server: all objects
+   * here are at least as new. Undefined until every watch has heard once.
    */
   get lastHeard(): number | undefined {
     const words = this.#reflectors().map((reflector) => reflector.lastHeard);
@@ -194,22 +196,22 @@ export class ExportView {
   }
 
   /**
-   * Resumes every watch at once: the API server was away, and some connection may be dead without having said
-   * so.
+   * Resumes every watch at once. For the time after the API server was unreachable, when a connection may be
+   * dead without an error.
    */
   refresh(): void {
     for (const reflector of this.#reflectors()) reflector.refresh();
     this.#handMade.refresh();
   }
 
-  /** Why some watch does not work at the moment. */
+  /** Why a watch is failing at the moment; undefined when none is. */
   get error(): Error | undefined {
     for (const reflector of this.#reflectors()) if (reflector.error !== undefined) return reflector.error;
     return this.#handMade.error;
   }
 
   /**
-   * Calls `listener` with the key of a Service whose object, slices or knowledge of endpoints has changed.
+   * Calls `listener` with the key of each Service whose object, slices or `endpointsKnown` has changed.
    * Returns the unsubscriber.
    */
   subscribe(listener: (key: string) => void): () => void {
@@ -259,8 +261,8 @@ export class ExportView {
   }
 
   /**
-   * Whether its slices are in the watches of the selectors: kube has made them and given them the labels of a
-   * Service that is exported by label.
+   * Whether the selectors' watches have the Service's slices: it is exported by label, and kube has made the
+   * slices with its labels.
    */
   #hasLabelledSlices(service: V1Service): boolean {
     return hasPodSelector(service) && (this.#options.unfiltered?.selected(service) ?? true);
@@ -288,8 +290,8 @@ export class ExportView {
       if (this.#hasLabelledSlices(held) || isExternalName(held)) this.#handMade.forget(key);
       else this.#handMade.follow(key);
     } else if (this.#serviceParts.length > 1) {
-      // Gone, or its label moved to another selector, whose watch is behind: no deletion until the API server
-      // has said which.
+      // Deleted, or moved to another selector whose watch is behind: it is not removed until the API server
+      // has been asked.
       this.#confirmations.add(key);
       return;
     } else {
@@ -299,7 +301,8 @@ export class ExportView {
   }
 
   /**
-   * Asks each selector about this one Service. A list without resourceVersion is as new as any watch event.
+   * Asks the API server for this one Service by each selector. A list without resourceVersion is at least as
+   * new as any watch event.
    */
   async #confirmGone(key: string, signal: AbortSignal): Promise<void> {
     const [namespace = '', name = ''] = key.split('/');
@@ -312,7 +315,7 @@ export class ExportView {
         limit: 1,
         signal,
       });
-      // Its watch will say so too.
+      // Still exported; the other watch will bring it.
       if (items.length > 0) return;
     }
     if (this.#serviceParts.some((part) => part.store.get(key) !== undefined)) return;
@@ -338,8 +341,8 @@ export class ExportView {
   }
 
   /**
-   * The Service is still exported, but no longer by this selector: its slices were relabelled rather than
-   * deleted.
+   * Whether a Service is still exported but not by this selector, so that its slices were relabelled rather
+   * than deleted.
    */
   #movesWithService(selector: string, owner: string): boolean {
     if (this.#serviceParts.length < 2 || this.services.get(owner) === undefined) return false;
@@ -368,7 +371,7 @@ export class ExportView {
   }
 
   #tell(key: string): void {
-    tellAll('listeners of exports', this.#listeners, key);
+    notifyAll('listeners of exports', this.#listeners, key);
   }
 }
 

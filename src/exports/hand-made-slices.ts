@@ -16,9 +16,9 @@ export interface HandMadeSlicesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Limits of what the cluster may make us hold, also of how many watches there may be; default none. */
+  /** Limits on what the cluster may make us read and keep, and on the number of watches; default none. */
   readonly limits?: PeerReading | undefined;
-  /** A Service's slices have changed, or are known now. */
+  /** Called when a Service's slices have changed, or have become known. */
   onChange(key: string): void;
 }
 
@@ -30,14 +30,14 @@ interface Watch {
 }
 
 /**
- * Slices that no label selector finds: of Services without `spec.selector` (whoever made them, a person, an
- * operator, kube's endpointslicemirroring, need not have copied the Service's labels), and of Services that
- * are exported by annotation. One small watch for each, while it is followed.
+ * Slices that no label selector finds: those of Services without `spec.selector` (a person, an operator or
+ * kube's endpointslicemirroring controller made them, and need not have copied the Service's labels), and
+ * those of Services that are exported by annotation. Each followed Service has a small watch of its own.
  */
 export class HandMadeSlices {
   readonly #options: HandMadeSlicesOptions;
   readonly #watches = new Map<string, Watch>();
-  /** Services whose watch would be one too many: nothing is known of their endpoints. */
+  /** Services that wait because the limit of watches is reached; their endpoints are not known. */
   readonly #waiting = new Set<string>();
   readonly #stopping = new Set<Promise<void>>();
 
@@ -45,7 +45,8 @@ export class HandMadeSlices {
 
   constructor(options: HandMadeSlicesOptions) {
     this.#options = options;
-    // The room may have been others'.
+    // The limit is shared with other parts of this peer, so there may be room although nothing here has
+    // changed.
     this.#unsubscribe = options.limits?.budget.whenWatchFits(() => this.#followWaiting());
   }
 
@@ -70,7 +71,7 @@ export class HandMadeSlices {
     if (watch !== undefined) this.#followWaiting();
   }
 
-  /** As many of those that wait as there is room for. */
+  /** Starts watches for as many waiting Services as the limit allows. */
   #followWaiting(): void {
     for (const next of this.#waiting) {
       if (this.#options.limits?.budget.watchFits === false) return;
@@ -97,7 +98,8 @@ export class HandMadeSlices {
   }
 
   /**
-   * Last words of the watches that have had one; a watch that has just begun does not make the others old.
+   * When each watch last heard from the API server (`clock.now()`). Watches that have not heard yet are left
+   * out, as they do not make the others' objects older.
    */
   lastWords(): number[] {
     return [...this.#watches.values()].flatMap(({ reflector }) => reflector.lastHeard ?? []);
@@ -148,7 +150,7 @@ export class HandMadeSlices {
     };
     store.subscribe('exports: EndpointSlices of one Service', tell);
     reflector.start();
-    // Rejects when it is stopped first, which needs no word.
+    // Rejects when it is stopped first, which is no failure.
     reflector.whenSynced(stop.signal).then(tell, () => undefined);
     return { store, reflector, stop, budget: bounds.budget };
   }

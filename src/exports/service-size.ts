@@ -2,15 +2,15 @@ import type { V1Service } from '@kubernetes/client-node';
 import { overBudgetAnnotations, withoutOverBudget } from '../api/exports/export-marks.ts';
 import type { Cost } from '../kube/budget/peer-budget.ts';
 
-/** Ports of one Service: ten times what real ones have. */
+/** Most ports of one Service: ten times what real ones have. */
 const MAX_PORTS = 1000;
 type StringMap = Readonly<Record<string, string>>;
 
 /**
- * A Service that alone is more than one may be, cut down to what says that it is exported, with the reason in
- * an annotation of ours: so that one Service costs its peer no more than that, and its mirror is left alone
- * rather than the whole Link. Others come back as they are, without that annotation if somebody has written
- * it over there.
+ * Limits the size of one Service. One that is too large is cut down to the labels that say that it is
+ * exported, with the reason in an annotation of ours, so that only its mirror is left unchanged and not the
+ * whole Link is parked. Others are returned as they are, without that annotation in case the target has set
+ * it.
  * @param maxMetadata bytes of labels and annotations together
  */
 export function withinSize(service: V1Service, maxMetadata: number): V1Service {
@@ -36,7 +36,7 @@ function oversize({ metadata, spec }: V1Service, maxMetadata: number): string | 
   return ports > MAX_PORTS ? `it has ${ports} ports, ${MAX_PORTS} are allowed` : undefined;
 }
 
-/** As many labels as fit, the shortest first: those that selectors look at are short. */
+/** As many labels as fit into `max` bytes, the shortest first: those that selectors match are short. */
 function shortest(labels: StringMap | undefined, max: number): Record<string, string> {
   const size = ([key, value]: [string, string]) => key.length + value.length;
   const kept: Record<string, string> = {};
@@ -53,7 +53,7 @@ function shortest(labels: StringMap | undefined, max: number): Record<string, st
 export function costOfService({ metadata, spec }: V1Service): Cost {
   return {
     services: 1,
-    // What another cluster calls a list need not be one.
+    // The target may send anything where a list is expected.
     ports: Array.isArray(spec?.ports) ? spec.ports.length : 0,
     metadata: metadataBytes(metadata?.labels) + metadataBytes(metadata?.annotations),
     namespace: metadata?.namespace ?? '',

@@ -7,10 +7,10 @@ export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 export const SELECTOR_SLICES = 'endpointslice-controller.k8s.io';
 
 /**
- * Those whose slices are believed without being asked: kube's controller (k8s.io/endpointslice,
- * `controllerName`), which makes them from the pods that a Service selects, and Linkerd's, which makes them
- * from ExternalWorkloads (linkerd2 `external-workload/endpoints_controller.go`, `managedBy`). The label can
- * be written by whoever may write slices; the chart's admission policy keeps it to these.
+ * Controllers whose slices are always served: kube's (k8s.io/endpointslice, `controllerName`), which makes
+ * them from the pods that a Service selects, and Linkerd's, which makes them from ExternalWorkloads (linkerd2
+ * `external-workload/endpoints_controller.go`, `managedBy`). Everybody who may write slices can set the
+ * label; the chart's admission policy reserves these values for the controllers.
  *
  * Not kube's `endpointslicemirroring-controller.k8s.io`: it copies Endpoints that somebody has written by
  * hand (those of kube's own controller it leaves alone), addresses and all.
@@ -24,8 +24,8 @@ export const KNOWN_SLICE_MAKERS: readonly string[] = [
 export type HandMadeSlicesAllowed = (namespace: string) => boolean;
 
 /**
- * Nowhere: whoever may write a slice could otherwise send other clusters' requests to any address, past the
- * rules of who owns it.
+ * In no namespace, because otherwise everybody who may write slices could send other clusters' requests to
+ * any address, without the consent of its owner.
  */
 export const NO_HAND_MADE_SLICES: HandMadeSlicesAllowed = () => false;
 
@@ -37,7 +37,8 @@ export function handMadeSlicesIn(namespaces: readonly string[]): HandMadeSlicesA
 }
 
 /**
- * Whether a slice is one that somebody made by hand, also as Endpoints, or a program that nobody here knows.
+ * Whether a slice was not made by one of `KNOWN_SLICE_MAKERS`: by hand, from hand-made Endpoints, or by
+ * another program.
  */
 export function isHandMade({ metadata }: V1EndpointSlice): boolean {
   return !KNOWN_SLICE_MAKERS.includes(metadata?.labels?.[MANAGED_BY_LABEL] ?? '');

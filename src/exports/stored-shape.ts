@@ -3,8 +3,8 @@ import { SERVICE_NAME_LABEL } from './endpoint-slices.ts';
 import { MANAGED_BY_LABEL } from './slice-makers.ts';
 
 /**
- * What is kept of an exported Service: name, labels, annotations, spec. Thousands of them are held for each
- * peer. The reflector has taken off managedFields and kubectl's copy.
+ * The parts of an exported Service that are stored: name, labels, annotations, spec. There may be thousands
+ * for each peer. The reflector has removed managedFields and kubectl's last-applied annotation.
  */
 export function storedService(service: V1Service): V1Service {
   const { name, namespace, uid, resourceVersion, labels, annotations, deletionTimestamp } =
@@ -24,8 +24,8 @@ export function storedService(service: V1Service): V1Service {
 }
 
 /**
- * What is kept of a slice: whose it is and who made it, ports, and of each endpoint address, conditions, host
- * name, zone and the zones that it is for.
+ * The parts of a slice that are stored: its Service, who made it, ports, and of each endpoint the addresses,
+ * conditions, host name, zone and zone hints.
  */
 export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
   const { name, namespace, uid, resourceVersion, labels } = slice.metadata ?? {};
@@ -54,7 +54,7 @@ export function storedSlice(slice: V1EndpointSlice): V1EndpointSlice {
   };
 }
 
-/** The object without its undefined fields, which would take room and differ in comparisons. */
+/** The object without undefined properties, which take memory and make equal objects compare different. */
 export function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   const entries = Object.entries(object).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };

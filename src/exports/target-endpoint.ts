@@ -1,27 +1,27 @@
 /** A mesh proxy beside an endpoint. */
 export interface MeshEndpoint {
-  /** What its certificate says, and the server name to ask for. */
+  /** Identity that its certificate must have, and server name (SNI) to send. */
   readonly identity: string;
   /** Port on which it takes connections that begin with a transport header. */
   readonly port: number;
-  /** It does not look into what comes to the endpoint's port. */
+  /** Whether the endpoint's port is opaque to it: it does not parse what it carries. */
   readonly opaque: boolean;
 }
 
-/** One place where a target answers: a pod, a process or a machine. */
+/** One endpoint of a target: a pod, a process or a machine. */
 export interface TargetEndpoint {
   /** IPv4 or IPv6 address (without brackets), or a DNS name. */
   readonly host: string;
   readonly port: number;
-  /** False for an endpoint that is known and should get no new traffic. */
+  /** False for an endpoint that should get no new traffic. */
   readonly ready: boolean;
   /** `topology.kubernetes.io/zone`, where known. */
   readonly zone?: string;
   /**
-   * It is for clients in the gateway's own zone, by the hints of its slice; others are used when none of
-   * these can be.
+   * By its slice's hints it is meant for clients in the gateway's zone; the others are used when no such
+   * endpoint is available.
    */
   readonly preferred?: true;
-  /** Absent: it is spoken to plainly. */
+  /** Absent: it is reached without TLS. */
   readonly mesh?: MeshEndpoint;
 }

@@ -1,4 +1,4 @@
-/** What counts of an endpoint. */
+/** The properties of an endpoint that zone hints depend on. */
 export interface HintedEndpoint {
   readonly ready: boolean;
   /** `hints.forZones` of the slice. */

@@ -4,10 +4,10 @@ import type { AccessEntry, AccessLog } from '../proxy/metrics/access-log.ts';
 import type { FailureKind } from '../proxy/http/failures.ts';
 import { isFailedAnswer } from '../proxy/http/classify.ts';
 
-/** Which requests are recorded: none, those that failed, these and a share (0 to 1) of the others, all. */
+/** Which requests are logged: none, failed ones, failed ones and a share (0 to 1) of the others, or all. */
 export type AccessLogMode = 'off' | 'errors' | 'all' | { readonly share: number };
 
-/** Share that `sampled` alone means. */
+/** Share of `sampled` without a number. */
 export const DEFAULT_SHARE = 0.01;
 
 /** Reads `off`, `errors`, `all`, `sampled` or `sampled:<share>`; undefined for anything else. */
@@ -21,9 +21,9 @@ export function parseAccessLogMode(text: string): AccessLogMode | undefined {
 
 export interface AccessLogOptions {
   readonly mode: AccessLogMode;
-  /** Whether paths keep their query, which may hold secrets; default false. */
+  /** Whether paths are logged with their query, which may contain secrets; default false. */
   readonly query?: boolean;
-  /** Takes whole lines. Must not wait. */
+  /** Writes a whole line. Must not block. */
   write(line: string): void;
   readonly clock: Clock;
   readonly random: Random;
@@ -47,13 +47,16 @@ function wantsOf(mode: AccessLogMode, random: Random): AccessLog['wants'] {
   return (status, failure, grpc) => isError(status, failure, grpc) || random() < share;
 }
 
-/** Whatever the gateway refused or could not carry, and what the target itself failed at. */
+/**
+ * Whether a request counts as failed: the gateway refused it or failed, or the target answered with an error.
+ */
 function isError(status: number | undefined, failure?: FailureKind, grpc?: number): boolean {
   return failure !== undefined || isFailedAnswer(status, grpc);
 }
 
 /**
- * The line, without its end. Times are in milliseconds with three decimals; what is not known is left out.
+ * One line, without a line break. Durations are in milliseconds with three decimals; unknown fields are
+ * omitted.
  */
 export function accessLine(entry: AccessEntry, now: number, query: boolean): string {
   const mark = query ? -1 : (entry.path?.indexOf('?') ?? -1);

@@ -4,22 +4,22 @@ import type { Identity, IdentitySource } from '../identity/sources/identity.ts';
 import type { TlsLayer } from '../telemetry/admin.ts';
 import type { Logger } from '../telemetry/log.ts';
 
-/** Time for the handshake. */
+/** Time for a handshake, milliseconds. */
 const HANDSHAKE_MS = 10_000;
 
 /**
  * mTLS on the admin port, as the service mirror of another cluster probes it through its client proxy (wire
  * protocol 1.8): TLS 1.3, server name = our identity, no ALPN.
  *
- * A client certificate is asked for and verified when it is given, but not demanded: the same pages are there
- * without TLS, so demanding one would protect nothing, and a cluster whose trust anchors have not been
- * exchanged yet could not tell "not ready" from "not trusted". A wrong certificate is refused: whoever
- * presents one believes to be known here.
+ * A client certificate is requested, and verified where there is one, but not required: the same pages are
+ * served without TLS, so requiring one would protect nothing, and a cluster whose trust anchors have not been
+ * exchanged yet could not tell "not ready" from "not trusted". An invalid certificate is refused, so that its
+ * holder learns that it is not trusted.
  */
 export function adminTls(identity: IdentitySource, log: Logger): TlsLayer {
   /**
-   * Connections in their handshake by the address of the client: the server says only which TLS socket came
-   * of it.
+   * Connections in their handshake by the client's address, because the TLS server reports only the resulting
+   * TLS socket.
    */
   const waiting = new Map<string, { readonly tcp: Socket; readonly onPlain: (socket: Socket) => void }>();
   let serverName = '';
@@ -29,8 +29,8 @@ export function adminTls(identity: IdentitySource, log: Logger): TlsLayer {
     rejectUnauthorized: false,
     allowPartialTrustChain: true,
     handshakeTimeout: HANDSHAKE_MS,
-    // A client that asks for somebody else is not answered; one that cannot ask (SPIFFE identities are no
-    // server names) is.
+    // A client that asks for another server name is refused; one without SNI is not, as a SPIFFE identity is
+    // no server name.
     SNICallback: (name, callback) =>
       name.toLowerCase() === serverName ? callback(null) : callback(new Error('unknown server name')),
   });
@@ -59,7 +59,7 @@ export function adminTls(identity: IdentitySource, log: Logger): TlsLayer {
   });
   return {
     accept(tcp, onPlain) {
-      // Nothing to prove yet: the certificate is still being waited for.
+      // There is no certificate yet.
       if (serverName === '') {
         tcp.destroy();
         return;
@@ -76,7 +76,7 @@ export function adminTls(identity: IdentitySource, log: Logger): TlsLayer {
   };
 }
 
-/** A certificate was given and does not verify. */
+/** Whether the client sent a certificate that does not verify. */
 function refused(socket: tls.TLSSocket): boolean {
   return !socket.authorized && socket.getPeerX509Certificate() !== undefined;
 }

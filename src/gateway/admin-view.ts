@@ -4,24 +4,24 @@ import type { LastResort } from '../telemetry/last-resort.ts';
 import type { LineWriter } from '../telemetry/line-writer.ts';
 import type { Gateway } from './gateway.ts';
 import type { GatewayReport } from './gateway-metrics.ts';
-import { type TargetQuestion, targetReadiness } from './target-readiness.ts';
+import { type ReadinessQuery, targetReadiness } from './target-readiness.ts';
 
-/** What a gateway shows on its admin port, whether it is one process or several. */
+/** What a gateway shows on its admin port; the same for one process and for several. */
 export interface GatewayAdminView {
   ready(): Health | Promise<Health>;
   report(): GatewayReport | Promise<GatewayReport>;
-  targetReady(question: TargetQuestion): PartHealth | Promise<PartHealth>;
+  targetReady(question: ReadinessQuery): PartHealth | Promise<PartHealth>;
   setLogLevel(level: string): void;
 }
 
-/** What the admin port shows of a gateway in this process. */
+/** The view of a gateway in this process. */
 export function adminViewOf(parts: {
   readonly gateway: Gateway;
   readonly targets: TargetSource;
   readonly lines: LineWriter;
   readonly lastResort: LastResort;
   readonly setLogLevel: (level: string) => void;
-  /** Whether it takes connections already. */
+  /** Whether it accepts connections. */
   readonly listening: () => boolean;
 }): GatewayAdminView {
   const { gateway, targets, lines, lastResort } = parts;

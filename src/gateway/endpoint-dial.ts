@@ -9,18 +9,20 @@ import { encodeTransportHeader } from '../proxy/io/transport-header.ts';
 
 export interface EndpointDialOptions extends DialOptions {
   readonly identity: IdentitySource;
-  /** Looks after connections to pods with a mesh proxy; absent: nobody does. */
+  /**
+   * Ends connections to pods with a mesh proxy by age, and when these are not trusted any more; absent: they
+   * are kept.
+   */
   readonly peers?: OpenPeers;
 }
 
 /**
- * How a gateway reaches the pods of its own cluster: plainly, and where a pod has a mesh proxy as another
- * proxy of the mesh would (wire protocol 1.1 and 1.4).
+ * How a gateway connects to the pods of its own cluster: without TLS, or where a pod has a mesh proxy as
+ * another proxy of the mesh would (wire protocol 1.1 and 1.4).
  *
- * HTTP goes to the application's own port inside mTLS, without ALPN; the proxy looks inside. What it must not
- * look into (raw flows, and all that goes to an opaque port) goes to the proxy's port with a transport header
- * that names the application's port and nothing else, so that a server that speaks first is not kept waiting
- * for a detection to time out.
+ * HTTP goes to the application's own port inside mTLS, without ALPN, and the proxy detects it. Raw flows, and
+ * everything to an opaque port, go to the proxy's port with a transport header that names only the
+ * application's port, so that a server that speaks first does not have to wait until detection times out.
  */
 export function endpointDial(options: EndpointDialOptions): Dial {
   const plain = plainDial(options);
@@ -33,7 +35,7 @@ export function endpointDial(options: EndpointDialOptions): Dial {
   };
 }
 
-/** @param behind the application's port, where a header has to name it */
+/** Dials a mesh proxy. @param behind the application's port, where a transport header must name it */
 function meshDial(
   { identity, peers, ...options }: EndpointDialOptions,
   mesh: MeshPeer,

@@ -6,20 +6,20 @@ import { Exposition, type LabelValues, type MetricFamily } from '../telemetry/ex
 import { NO_PROCESS_ERRORS, type ProcessErrors, writeProcessErrors } from '../telemetry/last-resort.ts';
 import type { Registry } from '../telemetry/registry.ts';
 
-/** Endpoints of one service as its balancer sees them. */
+/** Numbers of endpoints in one service's balancer. */
 export interface BalancerCounts {
   readonly ready: number;
   readonly known: number;
 }
 
-/** Everything that a gateway process has to tell, as plain JSON. */
+/** Everything that a gateway process reports, as plain JSON. */
 export interface GatewayReport {
   readonly counters: CountersSnapshot;
-  /** By `name:port`, of services that have been asked for. */
+  /** By `name:port`, for services that have been requested. */
   readonly balancers: Readonly<Record<string, BalancerCounts>>;
-  /** Lines that the access log had to leave out. */
+  /** Lines that the access log has dropped. */
   readonly accessLogDropped: number;
-  /** What came to nobody's hands. */
+  /** Internal errors outside of flows. */
   readonly processErrors: ProcessErrors;
 }
 
@@ -27,7 +27,7 @@ export interface GatewayReport {
 export interface WorkerCounts {
   /** Workers that carry traffic. */
   readonly ready: number;
-  /** How many there should be. */
+  /** Configured number of workers. */
   readonly wanted: number;
   /** Workers that ended and were replaced. */
   readonly restarts: number;
@@ -41,8 +41,8 @@ export const EMPTY_REPORT: GatewayReport = {
 };
 
 /**
- * What several processes tell together. Each of them balances over the same endpoints, so those are not added
- * but the best view is taken.
+ * The sum of two processes' reports. Both balance over the same endpoints, so those are not added; the better
+ * view is taken.
  */
 export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
   const balancers: Record<string, BalancerCounts> = { ...a.balancers };
@@ -68,7 +68,7 @@ export function addReports(a: GatewayReport, b: GatewayReport): GatewayReport {
 const PARENT = ['parent_group', 'parent_kind', 'parent_namespace', 'parent_name', 'parent_port'];
 const BACKEND = ['backend_group', 'backend_kind', 'backend_namespace', 'backend_name', 'backend_port'];
 
-/** What a gateway publishes beside the data path's numbers. `docs/reference/metrics.md` lists the same. */
+/** Metrics of a gateway beside those of the data path. `docs/reference/metrics.md` lists the same. */
 export const gatewayFamilies = {
   endpoints: {
     name: 'outbound_http_balancer_endpoints',
@@ -105,12 +105,12 @@ export const gatewayFamilies = {
 export interface GatewayMetricsOptions {
   readonly listen: SocketAddress;
   readonly version: string;
-  /** Where the numbers come from: this process, or all workers. */
+  /** Reads the numbers, of this process or of all workers. */
   report(): GatewayReport | Promise<GatewayReport>;
   workers(): WorkerCounts | Promise<WorkerCounts>;
 }
 
-/** Publishes a gateway's numbers. Costs nothing until somebody asks. */
+/** Publishes a gateway's metrics; computed at each scrape. */
 export function publishGateway(registry: Registry, options: GatewayMetricsOptions): void {
   registry.addText(async () => {
     const [report, workers] = await Promise.all([options.report(), options.workers()]);
@@ -148,7 +148,7 @@ function gatewayExposition(report: GatewayReport, workers: WorkerCounts, version
   return out;
 }
 
-/** A service is its own backend here; what is no Service of Kubernetes goes by its whole name. */
+/** Labels of a backend, which is the service itself. A name that is no Kubernetes Service is used whole. */
 function backendLabels(label: string): LabelValues {
   const { name, namespace, port } = backendOf(label);
   const of = (prefix: string) => ({

@@ -1,5 +1,5 @@
 import { targetKey } from '../api/ports/target-key.ts';
-import { eachAlone } from '../base/isolation.ts';
+import { forEachIsolated } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
 import type { Random } from '../base/backoff.ts';
 import { containedClock, sleep } from '../base/clock.ts';
@@ -22,61 +22,60 @@ import { forwardedElement } from './authorization/forwarded.ts';
 import { FixedAcceptor, type FixedListener } from './acceptors/fixed-acceptor.ts';
 import { AdmissionFilters } from './admission/admission-filters.ts';
 import { type AccessFacts, ClientAccess } from './client-access.ts';
-import { lookUp, Presence, type ServiceEntry, ServiceTable } from './service-table.ts';
-import { type Arrival, HeaderAcceptor } from './acceptors/header-acceptor.ts';
+import { lookUp, ServiceReference, type ServiceEntry, ServiceTable } from './service-table.ts';
+import { type AuthenticatedConnection, HeaderAcceptor } from './acceptors/header-acceptor.ts';
 import { type Acceptor, MtlsListener } from './acceptors/mtls-listener.ts';
 import { NO_POLICIES, type PolicySource } from './authorization/policy-source.ts';
-import { type Asking, askingVia, TrustedRelays } from './authorization/trusted-relays.ts';
+import { type RequestingClient, clientVia, TrustedRelays } from './authorization/trusted-relays.ts';
 import { StreamSession, type StreamContext } from './acceptors/stream-session.ts';
 
 export interface GatewayOptions extends InternalErrorLogOptions {
-  /** For clients with a transport header: other clusters. */
+  /** Address of the port for other clusters, whose clients send a transport header. */
   readonly listen: SocketAddress;
-  /** Ports for one service each, for clients without; default none. */
+  /** Ports that stand for one service each, for clients without a transport header; default none. */
   readonly listeners?: readonly FixedListener[];
   readonly identity: IdentitySource;
   readonly targets: TargetSource;
   readonly random: Random;
   /** How long flows may go on after `stop`; default 30 s. */
   readonly graceMs?: number;
-  /** Several processes take connections from the same port; default false. */
+  /** Several processes accept connections on the same port (SO_REUSEPORT); default false. */
   readonly reusePort?: boolean;
-  /** Processes that share the port, of which each lets through its part of a rate limit; default 1. */
+  /** Number of processes that share the port, each of which enforces its part of a rate limit; default 1. */
   readonly workers?: number;
-  /** Requests without an answer and raw flows of one service; more are refused. Default 10,000. */
+  /** Most requests without a response and raw flows of one service; more are refused. Default 10,000. */
   readonly maxPending?: number;
-  /** Connections at the same time; default: what this process' memory bears. */
+  /** Limits of concurrent connections; default: by this process' memory. */
   readonly admission?: AdmissionLimits;
   /** Time for a client's handshake, and again for its transport header; default 10 s. */
   readonly detectTimeoutMs?: number;
-  /** Where sessions say what they carried; default nowhere. */
+  /** Access log of all sessions; default none. */
   readonly accessLog?: AccessLog;
-  /**
-   * What the cluster says about who may use what, beside the exported Services themselves; default nothing.
-   */
+  /** Policies of the cluster beside the exported Services' annotations; default none. */
   readonly policies?: PolicySource;
-  /** Trust domains beside the gateway's own whose identities may come in; default none. */
+  /** Trust domains, beside the gateway's own, whose identities are admitted; default none. */
   readonly allowTrustDomains?: readonly string[];
   /**
-   * How connections, of clients and to pods with a mesh proxy, grow old; default `DEFAULT_CONNECTION_AGE`.
+   * Maximum age of connections, from clients and to pods with a mesh proxy; default `DEFAULT_CONNECTION_AGE`.
    */
   readonly connectionAge?: ConnectionAge;
-  /** Let our own egress carry all its flows on a few connections (stream mode); default true. */
+  /** Whether our own egress may carry all its flows on a few connections (stream mode); default true. */
   readonly streams?: boolean;
-  /** Identities of relays (our own egress) that are believed who their clients are; default none. */
+  /** Identities of relays (our own egress) that are trusted to name their clients; default none. */
   readonly trustedRelays?: readonly string[];
 }
 
 const EMPTY = Buffer.alloc(0);
 /**
- * Who says that its bytes are none of HTTP has looked for long enough already, or knows: a server that speaks
- * first is not kept waiting. It is looked at all the same.
+ * How long a client that declares a raw protocol may be silent before an endpoint is dialled, milliseconds:
+ * not at all, because its own proxy has detected or knows the protocol, and the server may speak first. What
+ * the client then sends is still inspected.
  */
 const QUIET_MS = 0;
 
 /**
- * A cluster's entry for the traffic of other clusters: who comes in proves who it is, says which exported
- * Service it wants, and is balanced over its endpoints.
+ * A cluster's entry for the traffic of other clusters: clients authenticate with mTLS, name an exported
+ * Service, and are balanced over its endpoints.
  */
 export class Gateway {
   readonly counters: ProxyCounters;
@@ -118,7 +117,7 @@ export class Gateway {
     this.#unsubscribe = () => subscriptions.forEach((unsubscribe) => unsubscribe());
   }
 
-  /** May traffic be sent here? */
+  /** Whether traffic can be sent here. */
   get ready(): Health {
     if (this.#draining) return { ok: false, reason: 'shutting down' };
     const { identity, targets } = this.#options;
@@ -126,7 +125,7 @@ export class Gateway {
     return healths.find((health) => !health.ok) ?? targets.ready;
   }
 
-  /** Endpoints by `name:port`, of the services that have been asked for. */
+  /** Numbers of endpoints by `name:port`, for services that have been requested. */
   get balancers(): Record<string, { readonly ready: number; readonly known: number }> {
     return this.#services.balancers;
   }
@@ -147,7 +146,7 @@ export class Gateway {
     return [first, ...others];
   }
 
-  /** Takes nothing new, lets what is under way end within the grace, then ends it. */
+  /** Accepts nothing new, waits for the flows to end within the grace period, then cuts them. */
   async stop(): Promise<void> {
     const { clock, graceMs = 30_000, log } = this.#options;
     this.#draining = true;
@@ -160,12 +159,12 @@ export class Gateway {
     const open = () => this.#listeners.reduce((sum, { size }) => sum + size, 0);
     while (open() > 0 && clock.monotonic() < deadline) await sleep(clock, 50);
     if (open() > 0) log.warn({ connections: open() }, 'grace is over, connections ended');
-    eachAlone('listeners', this.#listeners, (listener) => listener.destroy());
-    eachAlone('targets', this.#services.entries, ({ target }) => target.close());
+    forEachIsolated('listeners', this.#listeners, (listener) => listener.destroy());
+    forEachIsolated('targets', this.#services.entries, ({ target }) => target.close());
     this.#peers.close();
   }
 
-  /** The ports, and what stands behind each. */
+  /** The listeners of all ports, with their acceptors. */
   #openings(): readonly MtlsListener[] {
     const { listen, listeners = [], identity, clock, log } = this.#options;
     const { reusePort = false, detectTimeoutMs: timeoutMs = 10_000, streams = true } = this.#options;
@@ -180,23 +179,26 @@ export class Gateway {
       reusePort,
       admission: new ConnectionAdmission(this.#options.admission ?? ownLimits(this.#options.workers ?? 1)),
     };
-    const onArrival = (arrival: Arrival) => this.#arrived(arrival);
+    const onAuthenticated = (connection: AuthenticatedConnection) => this.#accept(connection);
     const open = (address: SocketAddress, acceptor: Acceptor) =>
       new MtlsListener({ ...shared, address, acceptor });
     const onStreams = streams
       ? (connection: Connection, client: string, agreed: boolean) => this.#streams(connection, client, agreed)
       : undefined;
     const namesClients = this.#relays.any;
-    const accepting = { counters, clock, log, onArrival, timeoutMs, onStreams, namesClients };
+    const accepting = { counters, clock, log, onAuthenticated, timeoutMs, onStreams, namesClients };
     return [
       open(listen, new HeaderAcceptor(accepting)),
-      ...listeners.map((listener) => open(listener.address, new FixedAcceptor({ listener, onArrival }))),
+      ...listeners.map((listener) =>
+        open(listener.address, new FixedAcceptor({ listener, onAuthenticated })),
+      ),
     ];
   }
 
-  #arrived({ connection, clientIdentity, header, first }: Arrival): void {
+  #accept({ connection, clientIdentity, header, first }: AuthenticatedConnection): void {
     if (header.name === '') {
-      // A gateway stands for other services only; a header without a name would mean the gateway's own ports.
+      // A header without a name means a port of the proxy's own pod, and a gateway serves only other
+      // services.
       this.counters.refuse('nameless header');
       connection.destroy();
       return;
@@ -207,10 +209,10 @@ export class Gateway {
     this.#serve(entry, session, protocol, first);
   }
 
-  /** A connection of our own egress. */
+  /** Serves a connection in stream mode, from an egress of ours. */
   #streams(connection: Connection, relay: string, namesClients: boolean): void {
     const { clock, targets, log } = this.#options;
-    const clients = this.#relays.wordOf(relay, namesClients);
+    const clients = this.#relays.clientNamesFrom(relay, namesClients);
     log.debug({ client: relay, clients }, 'connection in stream mode accepted');
     const session = new StreamSession({
       connection,
@@ -218,7 +220,7 @@ export class Gateway {
       counters: this.counters,
       clients,
       exported: (name, port) => targets.get(name, port) !== undefined,
-      context: (name, port, client) => this.#context(connection, askingVia(relay, client), { name, port }),
+      context: (name, port, client) => this.#context(connection, clientVia(relay, client), { name, port }),
     });
     this.#streamSessions.add(session);
     connection.whenClosed(() => this.#streamSessions.delete(session));
@@ -228,11 +230,11 @@ export class Gateway {
 
   #context(
     connection: Connection,
-    asking: Asking,
+    asking: RequestingClient,
     asked: { readonly name: string; readonly port: number },
   ): StreamContext {
     const { entry, session } = this.#session(connection, asking, asked);
-    const presence = new Presence();
+    const presence = new ServiceReference();
     entry.flows.add(presence);
     return {
       session,
@@ -241,10 +243,10 @@ export class Gateway {
     };
   }
 
-  /** What a client needs to be served a service. */
+  /** The session of a client that uses a service. */
   #session(
     client: Connection,
-    { identity: clientIdentity, via }: Asking,
+    { identity: clientIdentity, via }: RequestingClient,
     asked: { readonly name: string; readonly port: number },
   ): { readonly entry: ServiceEntry; readonly session: Session } {
     const { clock, identity, accessLog = NO_ACCESS_LOG } = this.#options;
@@ -276,7 +278,10 @@ export class Gateway {
     return { entry, session };
   }
 
-  /** @param claim what the client says that it speaks, of which only the port's own word makes anything */
+  /**
+   * Serves a connection.
+   * @param claim the protocol that the client declares; the port's own declaration decides what it counts for
+   */
   #serve(entry: ServiceEntry, session: Session, claim: ClaimedProtocol, first: Buffer): void {
     const { client, clock } = session;
     const protocol = clientProtocolOf(claim, entry.spec?.protocol);

@@ -13,16 +13,16 @@ import type { AdmissionFilters } from './admission/admission-filters.ts';
 import type { PolicySource } from './authorization/policy-source.ts';
 import { endpointDial } from './endpoint-dial.ts';
 
-/** A service that is being asked for. */
+/** A service that clients have requested. */
 export interface ServiceEntry {
   /** `name:port`. */
   readonly label: string;
-  /** Of the Service; empty where its name has none. */
+  /** Namespace of the Service; empty where its name has none. */
   readonly namespace: string;
-  /** As it is now; undefined when it is not exported. */
+  /** The current target; undefined when it is not exported. */
   spec: TargetSpec | undefined;
   readonly target: Target;
-  /** Version of the policies that its admission filter goes by. */
+  /** Version of the policies that its admission filter was made from. */
   filterVersion: number | undefined;
   /** Client connections that are for it. */
   readonly flows: Set<Flow>;
@@ -41,26 +41,26 @@ export interface ServiceTableOptions {
   readonly policies: PolicySource;
 }
 
-/** What is exported by a key (`name:port`), if anything is. */
+/** The exported target of a key (`name:port`); undefined where there is none. */
 export function lookUp(targets: TargetSource, key: string): TargetSpec | undefined {
   const { name, port } = splitTargetKey(key);
   return targets.get(name, Number(port));
 }
 
-/** Stands for a client that may ask again at any time, so that a service is not forgotten meanwhile. */
-export class Presence implements Flow {
+/** A reference to a service by a client that may send further requests, so that its entry is kept. */
+export class ServiceReference implements Flow {
   recheck(): void {
     // Requests are checked one by one.
   }
 
   drain(): void {
-    // Its connection is told.
+    // Its connection is drained instead.
   }
 }
 
 /**
- * The services that clients ask a gateway for: each with its balancer, kept as long as it is exported or
- * somebody is connected for it.
+ * The services that clients have requested, each with its balancer. An entry is kept while the service is
+ * exported or a client is connected for it.
  */
 export class ServiceTable {
   readonly #options: ServiceTableOptions;
@@ -70,17 +70,17 @@ export class ServiceTable {
     this.#options = options;
   }
 
-  /** Endpoints by `name:port`. */
+  /** Numbers of endpoints by `name:port`. */
   get balancers(): Record<string, { readonly ready: number; readonly known: number }> {
     return Object.fromEntries([...this.#entries].map(([label, { target }]) => [label, target.counts]));
   }
 
-  /** All that have been asked for and are not forgotten. */
+  /** All entries. */
   get entries(): Iterable<ServiceEntry> {
     return this.#entries.values();
   }
 
-  /** The entry of a service, made when it is first asked for. */
+  /** The entry of a service, made at its first request. */
   entry(label: string): ServiceEntry {
     const known = this.#entries.get(label);
     if (known !== undefined) return known;
@@ -104,13 +104,13 @@ export class ServiceTable {
     return entry;
   }
 
-  /** A client has left. */
+  /** Removes a client's flow or reference. */
   leave(entry: ServiceEntry, flow: Flow): void {
     entry.flows.delete(flow);
     this.#forgetUnused(entry);
   }
 
-  /** Sets up what every request for a service passes before an endpoint is picked. */
+  /** Sets the admission filter of a service, by its target and the policies. */
   filter(entry: ServiceEntry): void {
     const { policies, filters } = this.#options;
     const { namespace, spec, target } = entry;
@@ -120,7 +120,7 @@ export class ServiceTable {
     filters.set(target, [...own, ...policies.limits(spec, namespace)], spec.faults);
   }
 
-  /** A target has appeared, changed or gone. */
+  /** Updates the entry of a target that was added, changed or removed. */
   changed(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
@@ -132,8 +132,9 @@ export class ServiceTable {
   }
 
   /**
-   * What was let in before and may not be there now is ended; requests are checked one by one.
-   * @param namespace undefined: of all
+   * Ends raw connections that are not allowed any more after policies have changed; requests are checked one
+   * by one.
+   * @param namespace namespace of the targets; undefined: all
    */
   policiesChanged(namespace: string | undefined): void {
     for (const entry of this.#entries.values())
@@ -144,7 +145,10 @@ export class ServiceTable {
     for (const flow of flows) contained(this.#options.counters, () => flow.recheck());
   }
 
-  /** Names that clients make up must not fill the memory. */
+  /**
+   * Removes an entry that is neither exported nor in use, so that names invented by clients do not fill the
+   * memory.
+   */
   #forgetUnused(entry: ServiceEntry): void {
     const { label, flows, target } = entry;
     if (flows.size > 0 || lookUp(this.#options.targets, label) !== undefined) return;
@@ -154,7 +158,7 @@ export class ServiceTable {
   }
 }
 
-/** Makes a target what is exported; undefined: nothing is. */
+/** Sets a target's endpoints and settings; undefined: it is not exported. */
 function update(target: Target, spec: TargetSpec | undefined): void {
   target.update(spec?.endpoints ?? [], spec);
 }

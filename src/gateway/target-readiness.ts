@@ -3,16 +3,16 @@ import type { TargetSource } from '../discovery/target-spec.ts';
 import { lookUp } from './service-table.ts';
 import type { PartHealth } from '../telemetry/admin.ts';
 
-/** A Service, or one port of it, as asked for at `/ready/<namespace>/<service>[?port=]`. */
-export interface TargetQuestion {
+/** A readiness request for a Service or one of its ports, `/ready/<namespace>/<service>[?port=]`. */
+export interface ReadinessQuery {
   readonly namespace: string;
   readonly service: string;
-  /** Absent: every port of the Service. */
+  /** Absent: all ports of the Service. */
   readonly port?: number;
 }
 
-/** Reads the question out of a path below `/ready/`; undefined when it is none. */
-export function targetQuestion(path: readonly string[], query: URLSearchParams): TargetQuestion | undefined {
+/** Parses a path below `/ready/` and its query; undefined where they are invalid. */
+export function readinessQuery(path: readonly string[], query: URLSearchParams): ReadinessQuery | undefined {
   const [namespace, service, ...rest] = path;
   if (!namespace || !service || rest.length > 0) return undefined;
   const port = query.get('port');
@@ -21,11 +21,11 @@ export function targetQuestion(path: readonly string[], query: URLSearchParams):
 }
 
 /**
- * Whether an exported Service could take a request now: 200 when each of its ports (or the one asked for) has
- * a ready endpoint, 503 with the reason when one has not, 404 when it is not exported. By what discovery
- * says; that an endpoint fails its requests shows in the metrics. Pure.
+ * Whether an exported Service can take requests: 200 when each of its ports (or the requested one) has a
+ * ready endpoint, 503 with the reason when one has none, 404 when it is not exported. By discovery only;
+ * whether endpoints fail requests is in the metrics. Pure.
  */
-export function targetReadiness(targets: TargetSource, question: TargetQuestion): PartHealth {
+export function targetReadiness(targets: TargetSource, question: ReadinessQuery): PartHealth {
   const name = `${question.namespace}/${question.service}`;
   const problems: string[] = [];
   let found = false;
@@ -39,21 +39,21 @@ export function targetReadiness(targets: TargetSource, question: TargetQuestion)
   }
   if (problems.length > 0) return { status: 503, reason: problems.join('; ') };
   if (found) return { status: 200, reason: '' };
-  // What is not known yet is not the same as what is not there.
+  // Before the targets are known a missing one may still be exported.
   if (!targets.ready.ok) return { status: 503, reason: targets.ready.reason };
   const port = question.port === undefined ? '' : ` port ${question.port}`;
   return { status: 404, reason: `${name}${port} is not exported by this cluster` };
 }
 
-/** Whether a key `service.namespace.svc.domain:port` is of a port that was asked for. */
-function isAskedFor(key: string, { namespace, service, port }: TargetQuestion): boolean {
+/** Whether a key `service.namespace.svc.domain:port` is of a requested port. */
+function isAskedFor(key: string, { namespace, service, port }: ReadinessQuery): boolean {
   const { name, port: found } = splitTargetKey(key);
   const [of, in_, svc] = name.split('.', 3);
   if (of !== service.toLowerCase() || in_ !== namespace.toLowerCase() || svc !== 'svc') return false;
   return port === undefined || port === Number(found);
 }
 
-/** Of what several processes say, the best: one that has only just started knows less. */
+/** The best of several processes' answers, since one that has just started knows less. */
 export function bestReadiness(answers: readonly PartHealth[]): PartHealth {
   const rank = { 200: 0, 503: 1, 404: 2 } as const;
   const [best] = [...answers].sort((a, b) => rank[a.status] - rank[b.status]);

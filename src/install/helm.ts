@@ -7,7 +7,7 @@ import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 export interface Helm {
   /**
    * Runs it and returns what it printed.
-   * @param input for its standard input; undefined: this process's own, for `-f -`
+   * @param input its standard input; undefined: this process' own, for `-f -`
    * @throws LinkspanError HELM_MISSING, VALUES_INVALID, KUBERNETES_TOO_OLD, CHART_FAILED
    */
   run(args: readonly string[], input?: string): Promise<string>;
@@ -30,7 +30,7 @@ async function runHelm(program: string, args: readonly string[], input: string |
     });
     child.once('close', resolve);
   });
-  // A helm that ends before it has read everything says why on its stderr.
+  // EPIPE when helm exits before it has read everything; its stderr has the reason.
   child.stdin?.on('error', () => undefined);
   child.stdin?.end(input);
   const [output, errors, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
@@ -38,7 +38,7 @@ async function runHelm(program: string, args: readonly string[], input: string |
   throw helmError(errors);
 }
 
-/** What helm said, as an error of ours: invalid values are the reader's, all else is the chart's. Pure. */
+/** helm's error output as a coded error: VALUES_INVALID for wrong values, CHART_FAILED for all else. Pure. */
 export function helmError(stderr: string): LinkspanError {
   const lines = stderr
     .split('\n')
@@ -57,8 +57,9 @@ export function helmError(stderr: string): LinkspanError {
 }
 
 /**
- * Keys instead of JSON pointers: `- at '/gateway/port': got string, want integer` is
- * `gateway.port: got string, want integer`. Older helms write keys themselves.
+ * helm's schema errors with dotted keys instead of JSON pointers:
+ * `- at '/gateway/port': got string, want integer` becomes `gateway.port: got string, want integer`. Older
+ * versions of helm write keys themselves.
  */
 function schemaProblems(lines: readonly string[]): string[] {
   return lines
@@ -74,11 +75,11 @@ function schemaProblems(lines: readonly string[]): string[] {
     });
 }
 
-/** What stands behind the key of a value that the chart does not have. */
+/** Error text behind the key of a value that the chart does not have. */
 const UNKNOWN = ': the chart has no such value';
 
 /**
- * Adds to `unknown value` errors the key that was probably meant.
+ * Adds the nearest known key to errors about unknown values.
  * @param keys of the chart's default values, dotted
  */
 export function withNearestKeys(error: unknown, keys: readonly string[]): unknown {

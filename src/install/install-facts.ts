@@ -8,7 +8,7 @@ import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { readLinkerd } from '../linking/link-gen.ts';
 import { storedValues, OVERRIDES_SECRET, type Values } from './values.ts';
 
-/** What a cluster says of an installation. */
+/** What was read from a cluster about its installation. */
 export interface InstallFacts {
   /** Of the API server, `1.34.1`. */
   readonly kubernetes: string;
@@ -16,13 +16,13 @@ export interface InstallFacts {
   readonly apiVersions: readonly string[];
   /** Values of the last install or upgrade; undefined where there was none. */
   readonly stored: Values | undefined;
-  /** A release of Helm itself that has installed Linkspan here. */
+  /** Name of a Helm release that has installed Linkspan here; undefined: there is none. */
   readonly helmRelease: string | undefined;
-  /** Whether a Deployment of Linkspan is there. */
+  /** Whether a Deployment of Linkspan exists. */
   readonly deployed: boolean;
   /**
-   * The Pod Security Standard that the namespace enforces, where it is there and says so: others' pods in it
-   * may need it as it is.
+   * The Pod Security Standard that the namespace enforces now, if any; it is kept, as other pods in the
+   * namespace may need it.
    */
   readonly podSecurity: string | undefined;
   /** Undefined where Linkerd's control plane is not installed. */
@@ -35,8 +35,9 @@ const ADMISSION_POLICY = 'ValidatingAdmissionPolicy';
 /** Label of a namespace: the Pod Security Standard that its pods must meet. */
 export const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
 /**
- * @throws LinkspanError RIGHTS_MISSING when the user may not look; VALUES_INVALID, LINKERD_CONFIG_INVALID; or
- * what the client throws (KUBE_UNREACHABLE, …)
+ * Reads the facts.
+ * @throws LinkspanError RIGHTS_MISSING when the user may not read them; VALUES_INVALID,
+ * LINKERD_CONFIG_INVALID; or what the client throws (KUBE_UNREACHABLE, …)
  */
 export async function readInstallation(
   client: KubeClient,

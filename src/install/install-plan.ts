@@ -2,16 +2,16 @@ import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { InstallFacts } from './install-facts.ts';
 import { differences, joinValues, type Values } from './values.ts';
 
-/** Where a cluster stands before `install` or `upgrade`, and what that means. */
+/** Which verb is run, and whether with `--force`. */
 export interface StandingOptions {
   readonly verb: 'install' | 'upgrade';
   readonly namespace: string;
-  /** Go on where an installation would be changed that is not known. */
+  /** Go on although an existing installation with unknown values would be changed. */
   readonly force: boolean;
 }
 
 /**
- * Whether the verb fits what is there.
+ * Checks that the verb fits the cluster: nothing of Helm's own, and for `upgrade` an installation.
  * @throws LinkspanError HELM_RELEASE, NOT_INSTALLED
  */
 export function assertFits(facts: InstallFacts, options: StandingOptions): void {
@@ -29,7 +29,8 @@ export function assertFits(facts: InstallFacts, options: StandingOptions): void 
 }
 
 /**
- * An `install` on top of another one repeats it; it does not quietly put values back to their defaults.
+ * Checks that an `install` over an existing installation has the same values, so that it does not silently
+ * reset values to their defaults.
  * @throws LinkspanError INSTALLED_OTHERWISE with the keys that differ
  */
 export function assertSameValues(facts: InstallFacts, wanted: Values, options: StandingOptions): void {
@@ -43,9 +44,9 @@ export function assertSameValues(facts: InstallFacts, wanted: Values, options: S
 }
 
 /**
- * What the cluster itself says about values, below all that a person gives: where Linkerd is installed,
+ * Values that follow from the cluster; all values of the user override them. Where Linkerd is installed,
  * gateway and egress get their certificates from it, so that meshed clients and other Linkerd clusters trust
- * them, and other clusters' Linkerd may read what Linkerd's own account lets it read (flat mirrors,
+ * them, and other clusters' Linkerd may read what Linkerd's own account may (for flat mirrors and
  * `linkerd multicluster check`).
  */
 export function clusterValues(facts: InstallFacts, ownIssuer: boolean): Values {

@@ -15,19 +15,19 @@ export interface IssuerFiles {
 }
 
 export interface IssuerFacts {
-  /** Given now; it replaces what is there. */
+  /** Files that were given on the command line; they replace an existing issuer. */
   readonly files: IssuerFiles | undefined;
-  /** The issuer's Secret as it is in the cluster. */
+  /** The issuer's existing Secret. */
   readonly secret: V1Secret | undefined;
 }
 
 /**
- * `given`: from files. `kept`: what the cluster has stays. `made`: anchor and issuer are new. `values`: the
- * values themselves hold it. `none`: certificates come from elsewhere.
+ * Where the issuer comes from. `given`: files. `kept`: the cluster has one, which stays. `made`: a new anchor
+ * and issuer. `values`: the values contain it. `none`: certificates come from elsewhere.
  */
 export interface IssuerPlan {
   readonly from: 'given' | 'kept' | 'made' | 'values' | 'none';
-  /** For rendering only; never kept among the values. */
+  /** Values for rendering only; they are not stored for `upgrade`. */
   readonly values: Values;
   /** End of the issuer's certificate, milliseconds since the epoch; undefined where it is not known. */
   readonly notAfter?: number;
@@ -44,9 +44,9 @@ export function issuerSecretName(values: Values): string | undefined {
 }
 
 /**
- * Where the issuer comes from: files that are given, what the cluster has, the values, and else a new one
- * under a new trust anchor, as Linkerd's `install` does.
- * @throws LinkspanError IDENTITY_… when what is given or what is there cannot be used
+ * Chooses the issuer: given files, else the cluster's, else the values', else a new one under a new trust
+ * anchor, as Linkerd's `install` does.
+ * @throws LinkspanError IDENTITY_… when the chosen one cannot be used
  */
 export async function planIssuer(
   values: Values,
@@ -68,7 +68,7 @@ export async function planIssuer(
   return planned('made', await createIssuer(await createAnchor(options), options));
 }
 
-/** The trust domain that values give a cluster, as the chart has it (`linkspan.trustDomain`). */
+/** The trust domain of a cluster by its values, as the chart's `linkspan.trustDomain` computes it. */
 export function trustDomainIn(values: Values): string {
   const text = (key: string) => {
     const value = valueAt(values, key);
@@ -77,9 +77,7 @@ export function trustDomainIn(values: Values): string {
   return clusterTrustDomain(text('identityTrustDomain') ?? DEFAULT_CLUSTER_DOMAIN, text('clusterName'));
 }
 
-/**
- * What is kept for `upgrade` never holds the issuer when the cluster does: it may have been renewed there.
- */
+/** The values to store for `upgrade`, without the issuer: the cluster has it, and it may be renewed there. */
 export function withoutIssuer(values: Values): Values {
   return ISSUER_VALUES.reduce<Values>(withoutValue, values);
 }

@@ -9,19 +9,19 @@ import { assertFits, assertSameValues, clusterValues } from './install-plan.ts';
 import { renderAll } from './render-chart.ts';
 import { gatherValues, haValues, type HelmValueFlags, joinValues, valueAt, type Values } from './values.ts';
 
-/** What `install` and `upgrade` are told. */
+/** What `install` and `upgrade` were asked for. */
 export interface InstallRequest {
   readonly verb: 'install' | 'upgrade';
   readonly namespace: string;
   readonly linkerdNamespace: string;
-  /** Put the chart's values for high availability below the others. */
+  /** Use the chart's values for high availability; the user's override them. */
   readonly ha: boolean;
-  /** Values that flags of ours stand for. */
+  /** Values that were set by Linkspan's own flags. */
   readonly flagValues: Values;
   readonly helmFlags: HelmValueFlags;
   readonly issuerFiles: IssuerFiles | undefined;
   /**
-   * Trust domains that are to be trusted no more: their anchors (`identity.anchors`) and
+   * Trust domains that are not to be trusted any more: removed from `identity.anchors` and
    * `gateway.allowTrustDomains`.
    */
   readonly distrusted: readonly string[];
@@ -30,13 +30,13 @@ export interface InstallRequest {
   readonly version: string;
 }
 
-/** Everything that is to be installed, and what is to be said about it. */
+/** Everything that is to be installed, with notes for the user. */
 export interface Prepared {
   readonly objects: readonly KubeObject[];
   readonly values: Values;
-  /** Lines for people. */
+  /** Lines for the user. */
   readonly notes: readonly string[];
-  /** Whether Linkspan was there before, wholly or in part. */
+  /** Whether Linkspan was installed before, wholly or in part. */
   readonly before: boolean;
 }
 
@@ -52,7 +52,7 @@ const UNSEEN: InstallFacts = {
 
 /**
  * Makes the manifests; writes nothing.
- * @param client undefined with `--ignore-cluster`: nothing is looked at
+ * @param client undefined with `--ignore-cluster`: no cluster is read
  * @throws LinkspanError HELM_…, VALUES_INVALID, INSTALLED_OTHERWISE, NOT_INSTALLED, RIGHTS_MISSING,
  * IDENTITY_…, KUBERNETES_TOO_OLD, or what the client throws
  */
@@ -89,7 +89,9 @@ export async function prepare(client: KubeClient | undefined, request: InstallRe
   };
 }
 
-/** Below what is given now: what was given before (`upgrade`), or what the cluster says of itself. */
+/**
+ * Values that the given ones override: the stored ones (`upgrade`), or those that follow from the cluster.
+ */
 async function valuesFor(facts: InstallFacts, request: InstallRequest): Promise<Values> {
   const { verb, ha, issuerFiles, flagValues, helmFlags, helm, distrusted } = request;
   const stored = verb === 'upgrade' ? facts.stored : undefined;
@@ -99,8 +101,8 @@ async function valuesFor(facts: InstallFacts, request: InstallRequest): Promise<
 }
 
 /**
- * @throws LinkspanError CONFIG_INVALID when a trust domain of its own is asked for where Linkerd's identity
- * service says which it is
+ * Refuses a trust domain of the cluster's own where Linkerd's identity service defines it.
+ * @throws LinkspanError CONFIG_INVALID
  */
 function assertOwnDomain(values: Values): void {
   if (!valueAt(values, 'clusterName') || valueAt(values, 'identity.source') !== 'linkerd') return;
@@ -138,8 +140,8 @@ function issuerNotes(
 }
 
 /**
- * Values without what trusts some domains: their anchors, and that the gateway lets them in.
- * @throws LinkspanError CONFIG_INVALID when nothing does
+ * Values without the trust in some domains: their anchors, and their permission at the gateway.
+ * @throws LinkspanError CONFIG_INVALID for a domain that is not trusted anyway
  */
 function withoutDomains(values: Values, domains: readonly string[]): Values {
   if (domains.length === 0) return values;

@@ -9,16 +9,16 @@ const POLL_MS = 1000;
 
 export interface ReadyOptions {
   readonly namespace: string;
-  /** How long to wait, milliseconds; 0: not at all. */
+  /** How long to wait, milliseconds; 0: do not wait. */
   readonly timeoutMs: number;
   readonly clock: Clock;
-  /** Told of what it waits for. */
+  /** Called with what it waits for. */
   readonly onWaiting: (text: string) => void;
 }
 
 /**
  * Waits until every Deployment of Linkspan has rolled out.
- * @throws LinkspanError INSTALL_NOT_READY with what is missing, and why as far as the pods say so
+ * @throws LinkspanError INSTALL_NOT_READY with what is missing, and the reasons that pods give
  */
 export async function awaitReady(client: KubeClient, options: ReadyOptions): Promise<void> {
   const { namespace, timeoutMs, clock, onWaiting } = options;
@@ -38,7 +38,7 @@ export async function awaitReady(client: KubeClient, options: ReadyOptions): Pro
   }
 }
 
-/** As `kubectl rollout status` sees it. */
+/** Whether a Deployment has rolled out, by the rule of `kubectl rollout status`. */
 export function isRolledOut({ metadata, spec, status }: V1Deployment): boolean {
   const { observedGeneration, updatedReplicas, availableReplicas, replicas } = { ...NO_STATUS, ...status };
   const wanted = spec?.replicas ?? 1;
@@ -50,7 +50,7 @@ export function isRolledOut({ metadata, spec, status }: V1Deployment): boolean {
   );
 }
 
-/** API servers leave zeros out. */
+/** Defaults for a status: API servers omit zeros. */
 const NO_STATUS = { observedGeneration: 0, updatedReplicas: 0, availableReplicas: 0, replicas: 0 };
 
 function progressOf({ metadata, spec, status }: V1Deployment): string {

@@ -10,16 +10,22 @@ import { defaultValues, joinValues, keysOf, overridesSecret, type Values } from 
 export interface RenderRequest {
   readonly helm: Helm;
   readonly namespace: string;
-  /** Of the cluster, for what the chart makes dependent on it. */
+  /** The cluster's Kubernetes version (helm's `--kube-version`). */
   readonly kubernetes: string;
-  /** Kinds that it serves, of those that the chart uses only where they are. */
+  /**
+   * Kinds that the cluster serves, of those that the chart uses only where they exist (helm's
+   * `--api-versions`).
+   */
   readonly apiVersions?: readonly string[];
-  /** Values that `upgrade` finds again. */
+  /** Values that are stored for `upgrade`. */
   readonly values: Values;
-  /** Values for this time only: the issuer. */
+  /** Values for this rendering only: the issuer. */
   readonly once: Values;
   readonly version: string;
-  /** What the namespace enforces already; Linkspan's pods meet the strictest. */
+  /**
+   * Pod Security Standard that the namespace enforces already; default `restricted`, which Linkspan's pods
+   * meet.
+   */
   readonly podSecurity: string | undefined;
 }
 
@@ -38,7 +44,7 @@ export async function renderAll(request: RenderRequest): Promise<KubeObject[]> {
   ];
 }
 
-/** The CRD alone, for clusters whose CRDs somebody else keeps. */
+/** The CRD alone, for clusters where CRDs are installed separately. */
 export async function renderCrds(
   request: Pick<RenderRequest, 'helm' | 'namespace' | 'kubernetes'>,
 ): Promise<KubeObject[]> {
@@ -60,13 +66,13 @@ async function template(
   values: Values,
 ): Promise<KubeObject[]> {
   const { helm, namespace, kubernetes, apiVersions = [] } = request;
-  // Hooks are Helm's: what they do, `install` does itself.
+  // Hooks run only in Helm; `install` does their work itself.
   const args = ['template', RELEASE, chart, '-n', namespace, '--kube-version', kubernetes, '--no-hooks'];
   const served = apiVersions.flatMap((kind) => ['--api-versions', kind]);
   return parseManifests(await helm.run([...args, ...served, '-f', '-'], stringify(values)), 'the chart');
 }
 
-/** `Helm` manages what Helm has installed; this it has only printed. */
+/** Changes the label managed-by: Helm has rendered the object, but does not manage it. */
 function relabelled(object: KubeObject): KubeObject {
   const { metadata = {} } = object;
   const labels = { ...metadata.labels, 'app.kubernetes.io/managed-by': 'linkspan' };
@@ -74,8 +80,8 @@ function relabelled(object: KubeObject): KubeObject {
 }
 
 /**
- * The extension's namespace: Linkerd's CLI finds it by its label, and its pods pass the restricted Pod
- * Security Standard.
+ * The extension's namespace, with the label by which Linkerd's CLI finds it. Linkspan's pods meet the
+ * restricted Pod Security Standard.
  */
 export function namespaceObject(name: string, podSecurity = 'restricted'): KubeObject {
   const labels = {

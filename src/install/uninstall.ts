@@ -2,33 +2,33 @@ import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { CLI_MANAGER, HELM_RELEASE_NAME, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
-import { inOrder, isOurs, refOf, titleOf } from '../manifests/manifests.ts';
+import { inOrder, isMulticlusterObject, refOf, titleOf } from '../manifests/manifests.ts';
 import { configMaps, type KubeObject, namespaces } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 import { type LinkObject, links } from '../api/link/link-schema.ts';
-import { findInstalled, type Installed } from './leftovers.ts';
+import { findInstalled, type Installed } from './installed-objects.ts';
 
-/** What a cluster has that an uninstall has to look at. */
+/** What was read from a cluster before an uninstall. */
 export interface UninstallFacts {
   readonly links: readonly LinkObject[];
   readonly installed: Installed;
-  /** What is in the extension's namespace and is not the installation's: it would go with the Namespace. */
+  /** Objects of others in the extension's namespace, which would be deleted with the Namespace. */
   readonly others: readonly KubeObject[];
   readonly crd: KubeObject | undefined;
 }
 
 export interface UninstallRequest {
   readonly namespace: string;
-  /** Also while clusters are linked, and over a release of Helm. */
+  /** Uninstall although clusters are linked, or Helm has installed it. */
   readonly force: boolean;
-  /** The CRD too. */
+  /** Delete the CRD too. */
   readonly crds: boolean;
 }
 
 export interface UninstallPlan {
-  /** As they are in the cluster, in the order of deleting. */
+  /** The existing objects to delete, in order. */
   readonly objects: readonly KubeObject[];
-  /** What stays, and why; lines for people. */
+  /** What stays, and why; lines for the user. */
   readonly notes: readonly string[];
 }
 
@@ -39,7 +39,7 @@ export async function readUninstall(client: KubeClient, namespace: string): Prom
   const [found, labelled, trust, crds] = await Promise.all([
     listLinks(client),
     findInstalled(client),
-    // The controller's, which carries no labels.
+    // Written by the signer, without the chart's labels.
     orUndefined(client.get(configMaps, { namespace, name: TRUST_CONFIG_MAP })),
     resourcesOf(client, CRD_VERSION),
   ]);
@@ -62,7 +62,8 @@ async function listLinks(client: KubeClient): Promise<LinkObject[]> {
 }
 
 /**
- * Kinds by which people use a namespace. Others belong to one of these, or say nothing about who is there.
+ * Kinds that show that a namespace is in use. Other kinds belong to one of these, or exist in every
+ * namespace.
  */
 const USED_BY: Readonly<Record<string, readonly string[]>> = {
   v1: ['Pod', 'Service', 'Secret', 'ConfigMap', 'ServiceAccount', 'PersistentVolumeClaim'],
@@ -94,8 +95,8 @@ async function othersIn(
 }
 
 /**
- * What every namespace has, what belongs to another object, and what Linkspan itself keeps there (credentials
- * of Links that are gone).
+ * Whether an object does not count as use by others: every namespace has it, it has an owner, or it is
+ * Linkspan's own (credentials of Links that are gone).
  */
 function isPartOfNamespace(object: KubeObject): boolean {
   const { name, ownerReferences = [] } = object.metadata ?? {};
@@ -103,12 +104,12 @@ function isPartOfNamespace(object: KubeObject): boolean {
     ownerReferences.length > 0 ||
     (object.kind === 'ConfigMap' && name === 'kube-root-ca.crt') ||
     (object.kind === 'ServiceAccount' && name === 'default') ||
-    isOurs(object, CLI_MANAGER)
+    isMulticlusterObject(object, CLI_MANAGER)
   );
 }
 
 /**
- * What is deleted, and what stays. Pure.
+ * Decides what is deleted and what stays. Pure.
  * @throws LinkspanError LINKS_EXIST, HELM_RELEASE
  */
 export function planUninstall(facts: UninstallFacts, request: UninstallRequest): UninstallPlan {

@@ -11,7 +11,7 @@ import type { Helm } from './helm.ts';
 /** Values of a chart. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** What helm itself is given, as on its own command line. */
+/** helm's own flags for values. */
 export interface HelmValueFlags {
   /** `-f`: files or URLs, `-` is the standard input. */
   readonly files: readonly string[];
@@ -24,7 +24,7 @@ export interface HelmValueFlags {
 export const OVERRIDES_SECRET = 'linkspan-config-overrides';
 const OVERRIDES_KEY = 'values.yaml';
 
-/** One on top of another, as helm does it: maps are joined, everything else (lists, null) replaces. */
+/** Merges values as helm does: maps are merged, everything else (lists, null) replaces. */
 export function joinValues(below: Values, above: Values): Values {
   const joined: Record<string, unknown> = { ...below };
   for (const [key, value] of Object.entries(above)) {
@@ -39,7 +39,7 @@ export function valueAt(values: Values, key: string): unknown {
   return key.split('.').reduce<unknown>((at, part) => (isMap(at) ? at[part] : undefined), values);
 }
 
-/** The values without one, and without maps that are empty for it. */
+/** The values without one key, and without maps that become empty. */
 export function withoutValue(values: Values, key: string): Values {
   const [first = '', ...rest] = key.split('.');
   const { [first]: value, ...others } = values;
@@ -48,14 +48,14 @@ export function withoutValue(values: Values, key: string): Values {
   return Object.keys(left).length === 0 ? others : { ...values, [first]: left };
 }
 
-/** Dotted keys of everything that is not a map. */
+/** Dotted keys of all leaves (everything that is not a map). */
 export function keysOf(values: Values, prefix = ''): string[] {
   return Object.entries(values).flatMap(([key, value]) =>
     isMap(value) && Object.keys(value).length > 0 ? keysOf(value, `${prefix}${key}.`) : [`${prefix}${key}`],
   );
 }
 
-/** Dotted keys whose values are not the same in both. */
+/** Dotted keys whose values differ. */
 export function differences(a: Values, b: Values): string[] {
   const keys = new Set([...keysOf(a), ...keysOf(b)]);
   return [...keys].filter((key) => stringify(valueAt(a, key)) !== stringify(valueAt(b, key))).toSorted();
@@ -66,8 +66,8 @@ function isMap(value: unknown): value is Values {
 }
 
 /**
- * `base` with what helm's value flags say on top. helm reads them itself, by a chart that prints its values:
- * there is one way to understand `--set a.b[1]=c\,d`.
+ * `base` overridden by helm's value flags. helm parses them itself, by rendering a chart that prints its
+ * values, so that `--set a.b[1]=c\,d` means what it means to helm.
  * @throws LinkspanError VALUES_INVALID, HELM_MISSING
  */
 export async function gatherValues(helm: Helm, base: Values, flags: HelmValueFlags): Promise<Values> {
@@ -104,7 +104,7 @@ export async function defaultValues(): Promise<Values> {
   return parse(await readFile(path.join(CHART, 'values.yaml'), 'utf8')) as Values;
 }
 
-/** The Secret that `upgrade` reads: values may hold what is nobody else's business. */
+/** The Secret with the values that `upgrade` reads; not a ConfigMap, because values may be confidential. */
 export function overridesSecret(values: Values, namespace: string, version: string): V1Secret {
   return {
     apiVersion: 'v1',

@@ -6,8 +6,8 @@ import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import type { AccountRef } from './token.ts';
 
 /**
- * What whoever mirrors must be able to read in the target cluster.
- * @param namespaces where; undefined: everywhere
+ * The rights that mirroring needs in the target cluster.
+ * @param namespaces the namespaces to read; undefined: all
  */
 export function mirroringRights(namespaces: readonly string[] | undefined): V1ResourceAttributes[] {
   const read = (group: string, resource: string): V1ResourceAttributes[] =>
@@ -15,7 +15,7 @@ export function mirroringRights(namespaces: readonly string[] | undefined): V1Re
   return [...read('', 'services'), ...read('discovery.k8s.io', 'endpointslices')];
 }
 
-/** A right in each of some namespaces, or everywhere. */
+/** One right, for each of some namespaces or for the whole cluster. */
 function inEach(
   namespaces: readonly string[] | undefined,
   right: V1ResourceAttributes,
@@ -23,10 +23,7 @@ function inEach(
   return namespaces?.map((namespace) => ({ ...right, namespace })) ?? [right];
 }
 
-/**
- * What the account of a Link must be able to do in the target cluster; the right to renew its token comes
- * last.
- */
+/** The rights that a Link's account needs in the target cluster; the right to renew its token comes last. */
 export function neededRights(
   account: AccountRef,
   renewsItself: boolean,
@@ -41,10 +38,11 @@ export function neededRights(
 }
 
 /**
- * Asks the target whether an account may do what a Link needs of it, before anything depends on it.
+ * Checks by access reviews in the target that an account has the rights that a Link needs, before the Link is
+ * made.
  * @param client of the target, with the account's own token
- * @throws LinkspanError ACCOUNT_RIGHTS_MISSING with everything that it may not, or what the client throws
- * (KUBE_UNAUTHORIZED: the token is no good)
+ * @throws LinkspanError ACCOUNT_RIGHTS_MISSING with every missing right, or what the client throws
+ * (KUBE_UNAUTHORIZED: the token is not accepted)
  */
 export async function assertRights(
   client: KubeClient,

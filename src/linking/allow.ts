@@ -11,9 +11,9 @@ import {
 import type { AccountRef } from './token.ts';
 
 /**
- * Makes sure that an account is new: a second consumer with the account of the first could not be told from
- * it, nor be cut off alone. Its cluster-wide binding is looked at too: with one name in two namespaces the
- * second would take the rights of the first away.
+ * Checks that an account is new: two consumers with one account could not be told apart, nor be cut off
+ * separately. Its cluster-wide binding is checked too: for an account of the same name in another namespace
+ * it would be overwritten.
  * @throws LinkspanError SERVICE_ACCOUNT_EXISTS
  */
 export async function assertNewAccount(client: KubeClient, account: AccountRef): Promise<void> {
@@ -34,10 +34,11 @@ export async function assertNewAccount(client: KubeClient, account: AccountRef):
 }
 
 /**
- * The rights that an earlier run of `allow` gave an account, and this one does not: narrower means narrower.
- * Also those of the whole cluster, when it reads some namespaces only from now on.
- * @param manifests what it has from now on
- * @returns bindings first, then what they bind; empty where there is nothing to take back
+ * The role bindings and roles of an earlier run of `allow` that the account should not have any more, so that
+ * a narrower `allow` takes rights away. Cluster-wide ones too, when the account is restricted to some
+ * namespaces.
+ * @param manifests the objects of the current run
+ * @returns bindings first, then their roles; empty where there is nothing to take back
  */
 export async function formerRights(
   client: KubeClient,
@@ -64,7 +65,7 @@ export async function formerRights(
       const common = { apiVersion: 'rbac.authorization.k8s.io/v1' };
       const binding = { ...common, kind, metadata: { name, namespace, uid } };
       const role = { ...common, kind: roleRef.kind, metadata: { name: roleRef.name, namespace } };
-      // `allow` makes a role for each binding, of the same name; whatever else somebody binds is not ours.
+      // `allow` makes one role for each binding, of the same name; a role of another name is somebody else's.
       const own = roleRef.name === name && `${roleRef.kind}Binding` === kind;
       return (own ? [binding, role] : [binding]) as KubeObject[];
     })

@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { withoutEnd } from '../base/text.ts';
 
-/** Names that Docker gives the machine it runs on. */
+/** Host names that mean the machine itself, with Docker's names for it. */
 const THIS_MACHINE = new Set(['localhost', 'kubernetes.docker.internal', 'host.docker.internal']);
 
 /**
@@ -21,15 +21,15 @@ export function unreachableFromPods(server: string): string | undefined {
 function isLoopback(host: string): boolean {
   if (isIPv4(host)) return host.startsWith('127.') || host === '0.0.0.0';
   if (!isIPv6(host)) return false;
-  // The URL parser has brought it into its shortest form; 127.0.0.0/8 mapped is ::ffff:7fxx:xxxx.
+  // The URL parser gives IPv6 addresses in their shortest form; IPv4-mapped 127.0.0.0/8 is ::ffff:7fxx:xxxx.
   return host === '::1' || host === '::' || /^::ffff:7f[0-9a-f]{2}:/.test(host);
 }
 
 /**
- * The address under which the source cluster's pods reach the target's API server: what a person says, else
+ * The URL by which the source cluster's pods reach the target's API server: the one that the user gave, else
  * the kubeconfig's.
  * @param inCluster whether the kubeconfig is a pod's own account, whose address is a ClusterIP
- * @throws LinkspanError API_SERVER_ADDRESS_LOCAL where the kubeconfig's cannot work for them
+ * @throws LinkspanError API_SERVER_ADDRESS_LOCAL where the kubeconfig's cannot be reached from pods
  */
 export function apiServerAddress(
   said: string | undefined,

@@ -2,8 +2,8 @@ import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-cl
 import { services } from '../api/kubernetes/resource.ts';
 
 /**
- * What tells one cluster from another: the UID of its `default/kubernetes` Service, made with its etcd.
- * Undefined where it may not be read, or is not there yet.
+ * An identifier of a cluster: the UID of its `default/kubernetes` Service, which is as old as its etcd.
+ * Undefined where the Service may not be read, or does not exist yet.
  */
 export async function clusterUid(client: KubeClient, signal?: AbortSignal): Promise<string | undefined> {
   try {

@@ -6,7 +6,7 @@ import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE } from '../api/names.ts
 import { loadAccess, type ClusterAccess } from '../kube/client/access.ts';
 import { keyOf } from '../api/kubernetes/resource.ts';
 
-/** What helps a Secret of another type. */
+/** Hint for a Secret of another type, whose type cannot be changed. */
 const TYPE_STAYS =
   'The type of a Secret cannot be changed: delete it, and make it anew with `linkspan link` (or `linkspan link-gen`).';
 
@@ -41,7 +41,7 @@ export function accessFromSecret(secret: V1Secret): ClusterAccess {
 }
 
 /**
- * Whether two ways to reach a cluster differ in nothing but the token: a client of the one goes on with the
+ * Whether two accesses to a cluster differ in the token only, so that a client of the one can go on with the
  * token of the other.
  */
 export function differsInToken(a: ClusterAccess, b: ClusterAccess): boolean {

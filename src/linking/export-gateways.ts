@@ -12,17 +12,17 @@ import { gatewayFacts } from './link-gen.ts';
 import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
 import type { Link } from '../api/link/link-schema.ts';
 
-/** What becomes of a gateway that an export names. */
+/** Whether a gateway that an export names by annotation is used. */
 export type GatewayDecision =
-  /** It is the Link's: its addresses, its probes. */
+  /** It is the Link's own gateway. */
   | { readonly kind: 'link' }
-  /** It is in the Link's list. */
+  /** It is in the Link's list of allowed gateways. */
   | ({ readonly kind: 'allowed' } & AllowedGateway)
   | { readonly kind: 'refused'; readonly message: string };
 
 /**
- * Whether the source's admin has allowed a gateway that an export names. What the target says of it only
- * picks one that the admin wrote down: addresses, port and identity that are used are the admin's. Pure.
+ * Whether the source's admin has allowed a gateway that an export names. The target's annotation only selects
+ * an entry of the admin's list, whose addresses, port and identity are used. Pure.
  * @param gateway `namespace/name`, for the message
  */
 export function decideGateway(
@@ -47,7 +47,8 @@ export function decideGateway(
 }
 
 /**
- * One port, one identity, and an address in common: others that a load balancer has got since are not used.
+ * Whether both have the same port and identity, and an address in common. Further addresses that a load
+ * balancer has got since are not used.
  */
 function agrees(
   named: TargetGatewayFacts,
@@ -58,7 +59,7 @@ function agrees(
   return named.addresses.some((address) => addresses.has(plainName(address)));
 }
 
-/** A gateway in words that another cluster cannot make endless. */
+/** A gateway for people, in bounded length, because another cluster wrote its values. */
 export function gatewayText({
   addresses,
   port,
@@ -68,13 +69,13 @@ export function gatewayText({
   return `${shown.join(', ')}${addresses.length > 3 ? ', …' : ''} port ${port}, identity ${identity.slice(0, 200)}`;
 }
 
-/** Different gateways that are looked at; a target with more has them by somebody's malice or mistake. */
+/** Most different gateways that are considered; a target with more has them by mistake or malice. */
 export const MAX_NAMED = 32;
 const MAX_PAGES = 200;
 
 /**
- * Reads which gateways the exports of a target name. Every Service is looked at, as annotations cannot be
- * selected by.
+ * Reads which gateways the exports of a target name. Lists all Services, because annotations cannot be
+ * selected.
  * @throws what the client throws
  */
 export async function readNamedGateways(client: KubeClient): Promise<NamedGateway[]> {
@@ -110,8 +111,8 @@ async function readOne(
 }
 
 /**
- * What `link` writes down of a target's named gateways: those that are not the Link's own, with addresses
- * that another cluster can have.
+ * The entries that `link` writes into a Link's list: the target's named gateways except the Link's own one,
+ * with those of their addresses that another cluster can have.
  */
 export function gatewaysToAllow(
   named: readonly NamedGateway[],

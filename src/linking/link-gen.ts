@@ -20,34 +20,34 @@ import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
 import { readableNamespaces } from '../api/link/link-schema.ts';
 import { type AccountRef, missingAccount, requestToken } from './token.ts';
 
-/** Settings that say which objects of the target cluster are read. */
+/** Which objects of the target cluster are read. */
 export interface GatherOptions {
   readonly serviceAccount: string;
   /** Namespace of the ServiceAccount. */
   readonly namespace: string;
   readonly linkerdNamespace: string;
   readonly gateway: LinkGatewayOptions | undefined;
-  /** Life of the token that is asked for, milliseconds; undefined: the token Secret's, which never ends. */
+  /** Life of the requested token, milliseconds; undefined: the one of a token Secret, which never expires. */
   readonly tokenTtlMs: number | undefined;
 }
 
 export interface LinkGatewayOptions {
   readonly name: string;
   readonly namespace: string;
-  /** Used instead of the addresses and port that the Service says. */
+  /** Used instead of the Service's addresses and port. */
   readonly addresses: readonly string[];
   readonly port: number | undefined;
 }
 
-/** What the target cluster says about itself. */
+/** What was read from the target cluster. */
 export interface TargetFacts {
-  /** What tells this cluster from any other; undefined where it may not be read. */
+  /** The target's identifier (`clusterUid`); undefined where it may not be read. */
   readonly uid: string | undefined;
   readonly token: string;
   /** Namespaces that the account may read; undefined: all. */
   readonly readableNamespaces: readonly string[] | undefined;
   readonly gateway: TargetGatewayFacts | undefined;
-  /** Gateways that exports name by annotation; undefined: they were not looked for, or may not be. */
+  /** Gateways that exports name by annotation; undefined: not asked for, or not permitted. */
   readonly namedGateways?: readonly NamedGateway[] | undefined;
   /** Undefined where Linkerd is not installed. */
   readonly linkerd: { readonly clusterDomain: string; readonly trustDomain: string } | undefined;
@@ -65,7 +65,7 @@ export async function gatherTargetFacts(client: KubeClient, options: GatherOptio
     readLinkerd(client, options.linkerdNamespace),
   ]);
   const account = await readAccount(client, { namespace: options.namespace, name: options.serviceAccount });
-  // Last: a token of limited life is made, not read.
+  // Last, because a token of limited life is created by reading it.
   const token = await readToken(client, options);
   return {
     uid,
@@ -96,7 +96,7 @@ async function readToken(client: KubeClient, options: GatherOptions): Promise<st
 }
 
 /**
- * The bearer token of a ServiceAccount, from whichever token Secret names it.
+ * The bearer token of a ServiceAccount, from a token Secret that names it.
  * @throws LinkspanError SERVICE_ACCOUNT_TOKEN_MISSING
  */
 export function tokenOf(candidates: readonly V1Secret[], serviceAccount: string, namespace: string): string {
@@ -159,8 +159,8 @@ export function gatewayFacts(service: V1Service, options: LinkGatewayOptions): T
 }
 
 /**
- * `3` → `3s`, as Linkerd's Links have it: its controller takes Go's durations only, which have a unit and
- * know no days.
+ * A probe period as Go writes durations (`3` → `3s`): Linkerd's controller accepts no others, so it needs a
+ * unit and no days.
  */
 function probePeriod(text: string): string | undefined {
   const ms = parseDuration(text);

@@ -17,7 +17,7 @@ import type { KubeObject } from '../api/kubernetes/resource.ts';
 import { writeGateways, type AllowedGateway } from '../api/link/import-policy.ts';
 import { links, parseLink, type LinkObject, type LinkSpec } from '../api/link/link-schema.ts';
 
-/** What `link-gen` found out about the target cluster's gateway. */
+/** The target cluster's gateway, from its Service. */
 export interface TargetGatewayFacts {
   readonly addresses: readonly string[];
   readonly port: number;
@@ -25,7 +25,7 @@ export interface TargetGatewayFacts {
   readonly probe: { readonly path: string; readonly port: number; readonly period: string };
 }
 
-/** Everything that the printed objects are made from. */
+/** Everything that the objects of a Link are made from. */
 export interface LinkManifestFacts {
   readonly clusterName: string;
   /** Namespace of the Link and the mirror controller's Secret in the source cluster. */
@@ -45,16 +45,16 @@ export interface LinkManifestFacts {
   readonly token: string;
   /** Undefined with `--gateway=false`. */
   readonly gateway: TargetGatewayFacts | undefined;
-  /** Where in the target the account may look; undefined: everywhere. */
+  /** Namespaces of the target that the account may read; undefined: all. */
   readonly readableNamespaces: readonly string[] | undefined;
-  /** Gateways beside it that exports may name by annotation. */
+  /** Further gateways that exports may name by annotation. */
   readonly allowedGateways: readonly AllowedGateway[];
   readonly selector: V1LabelSelector;
   readonly remoteDiscoverySelector: V1LabelSelector;
   readonly federatedServiceSelector: V1LabelSelector;
   readonly excludedAnnotations: readonly string[];
   readonly excludedLabels: readonly string[];
-  /** Life of the token, which the controller then renews; undefined: it never ends. Milliseconds. */
+  /** Life of the token in milliseconds, which the controller renews; undefined: it never expires. */
   readonly tokenTtlMs: number | undefined;
   /** Whether the Secret for Linkerd's destination controller is printed. */
   readonly destinationCredentials: boolean;
@@ -70,7 +70,7 @@ export function credentialsName(clusterName: string): string {
 /**
  * The objects that are applied to the source cluster: the controller's Secret, the destination controller's
  * Secret, the Link.
- * @throws LinkspanError LINK_INVALID when no controller could use such a Link, before somebody applies it
+ * @throws LinkspanError LINK_INVALID when no controller could use such a Link
  */
 export function linkManifests(facts: LinkManifestFacts): KubeObject[] {
   const made = link(facts);
@@ -176,7 +176,7 @@ export interface NamedGateway {
   readonly gateway: string;
   /** How many exports name it. */
   readonly exports: number;
-  /** Undefined: it says too little, or is not there. */
+  /** Undefined where its Service is missing or incomplete. */
   readonly facts: TargetGatewayFacts | undefined;
   readonly problem: string | undefined;
 }

@@ -7,8 +7,8 @@ import type { AccountRef } from './token.ts';
 const READ = ['get', 'list', 'watch'];
 
 /**
- * What a source cluster may do in a target: read what is exported, nothing else. Endpoints say what slices
- * say; Linkerd's mirror controller lists them and ends after 60 s if it may not
+ * What a source cluster may do in a target: read what is exported, nothing else. Endpoints are in it for
+ * Linkerd's mirror controller, which lists them and exits after 60 s if it may not
  * (test/integration/linkerd-programs.test.ts).
  */
 export const MIRROR_RULES: readonly V1PolicyRule[] = [
@@ -17,10 +17,10 @@ export const MIRROR_RULES: readonly V1PolicyRule[] = [
 ];
 
 /**
- * What a source that runs Linkerd wants beside that: its destination controller for flat mirrors, its `check`
- * for the trust anchors (linkerd2
- * `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`, less the right
- * to write Events: the account stays one that reads).
+ * Further rights for a source that runs Linkerd: its destination controller for flat mirrors, its `check` for
+ * the trust anchors (linkerd2
+ * `multicluster/charts/linkerd-multicluster/templates/remote-access-service-mirror-rbac.yaml`, without the
+ * right to write Events, so that the account only reads).
  */
 export const LINKERD_RULES: readonly V1PolicyRule[] = [
   { apiGroups: [''], resources: ['pods'], verbs: READ },
@@ -29,18 +29,18 @@ export const LINKERD_RULES: readonly V1PolicyRule[] = [
   { apiGroups: [POLICY_GROUP], resources: ['servers'], verbs: READ },
   { apiGroups: [''], resources: ['configmaps'], resourceNames: ['linkerd-config'], verbs: ['get'] },
 ];
-/** The UID of this Service tells one cluster from another that has taken its place. */
+/** The right to read the Service whose UID identifies the cluster (`clusterUid`). */
 const IDENTITY_RULES: readonly V1PolicyRule[] = [
   { apiGroups: [''], resources: ['services'], resourceNames: ['kubernetes'], verbs: ['get'] },
 ];
 
-/** Which account a consumer gets. */
+/** The account of one source cluster. */
 export interface RemoteAccess {
   readonly account: AccountRef;
-  /** Also what Linkerd in the source reads; it reads it everywhere, so not together with `namespaces`. */
+  /** Whether it has `LINKERD_RULES` too; these are cluster-wide, so not together with `namespaces`. */
   readonly linkerd: boolean;
   /**
-   * Tokens of limited life, which the account may renew for itself, instead of a token Secret that never
+   * Whether it gets tokens of limited life, which it may renew itself, instead of a token Secret that never
    * expires.
    */
   readonly boundTokens: boolean;
@@ -58,7 +58,7 @@ export function tokenSecretName(account: string): string {
 export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
   const { account, linkerd, boundTokens, version, namespaces } = access;
   const { name, namespace } = account;
-  // As the chart's own accounts have them.
+  // The labels of the chart's own accounts.
   const labels = {
     [EXTENSION_LABEL]: 'multicluster',
     component: 'remote-access',
@@ -87,7 +87,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
     rules,
   });
   const rules = linkerd ? [...MIRROR_RULES, ...LINKERD_RULES] : MIRROR_RULES;
-  // As the chart has them with scope.namespaces.
+  // The same Roles as the chart's with scope.namespaces.
   const scope = namespaces === undefined ? undefined : [...new Set([...namespaces, namespace])];
   const roles = scope?.flatMap((one) => [
     role('Role', `${name}-scope`, { namespace: one }, rules),
@@ -128,7 +128,7 @@ function tokenSecret({ name, namespace }: AccountRef, labels: Record<string, str
   };
 }
 
-/** The account may ask for tokens of its own, and of nobody else. */
+/** The right to request tokens for this account only. */
 function renewal(
   { name, namespace }: AccountRef,
   labels: Record<string, string>,

@@ -5,29 +5,29 @@ import { CREATED_BY, CREDENTIALS_SECRET_TYPE, DESTINATION_CLUSTER_NAME_LABEL } f
 import { keyOf } from '../api/kubernetes/resource.ts';
 import { type LinkObject, links as linkResource } from '../api/link/link-schema.ts';
 
-/** What a source cluster holds already, as far as a new Link cares. */
+/** What a source cluster has already, as far as it matters for a new Link. */
 export interface SourceFacts {
   /** UID of the source's own `default/kubernetes` Service; undefined where it may not be read. */
   readonly uid: string | undefined;
   readonly namespaceExists: boolean;
-  /** Whether there is a namespace of Linkerd's control plane for the destination controller's Secret. */
+  /** Whether the namespace of Linkerd's control plane exists, for the destination controller's Secret. */
   readonly linkerdNamespaceExists: boolean;
   /** All Links of the namespace; undefined: the CustomResourceDefinition is missing. */
   readonly links: readonly LinkObject[] | undefined;
-  /** The Secrets that have the names of those to be written. */
+  /** Existing Secrets with the names of those to be written. */
   readonly secrets: readonly V1Secret[];
 }
 
-/** The Link that is wanted. */
+/** The requested Link. */
 export interface WantedLink {
   readonly clusterName: string;
   readonly namespace: string;
   /** UID of the target's `default/kubernetes` Service. */
   readonly targetUid: string | undefined;
   readonly credentialsSecret: string;
-  /** The name may mean another cluster than before. */
+  /** Whether the cluster's name may mean another cluster than before. */
   readonly rebuilt: boolean;
-  /** Objects that neither Linkspan nor Linkerd wrote may be taken over. */
+  /** Whether objects that neither Linkspan nor Linkerd wrote may be overwritten. */
   readonly force: boolean;
 }
 
@@ -68,9 +68,7 @@ function own({ links = [] }: SourceFacts, { clusterName }: WantedLink): LinkObje
   return links.find(({ metadata }) => metadata?.name === clusterName);
 }
 
-/**
- * The name stands for a cluster already, and this is another one: its mirrors would be taken for this one's.
- */
+/** Refuses a name that already stands for another cluster, whose mirrors would be taken for this one's. */
 function otherCluster(source: SourceFacts, wanted: WantedLink): LinkspanError | undefined {
   const known = own(source, wanted)?.status?.targetClusterUID;
   if (wanted.rebuilt || known === undefined || wanted.targetUid === undefined) return undefined;
@@ -104,7 +102,7 @@ function foreignLink(source: SourceFacts, wanted: WantedLink): LinkspanError | u
   return foreign(`the Link ${keyOf(link)} was written by neither Linkspan nor Linkerd (no ${CREATED_BY})`);
 }
 
-/** A Secret of another type cannot be changed into one of ours: its type is fixed. */
+/** Refuses an existing Secret of another type, since the type of a Secret cannot be changed. */
 function foreignSecret({ secrets }: SourceFacts, wanted: WantedLink): LinkspanError | undefined {
   for (const secret of secrets) {
     if (secret.type !== CREDENTIALS_SECRET_TYPE)

@@ -15,8 +15,8 @@ export interface AccountRef {
 }
 
 /**
- * authentication.k8s.io/v1; client-node's type demands audiences, for which the API server's own are the
- * default.
+ * TokenRequest of authentication.k8s.io/v1. Declared here because client-node's type requires audiences;
+ * without any, the API server's own is used.
  */
 interface TokenRequest extends KubeObject {
   readonly spec: { readonly expirationSeconds: number };
@@ -24,8 +24,8 @@ interface TokenRequest extends KubeObject {
 }
 
 /**
- * What a ServiceAccount's token says about itself. It is read, not verified: verifying is the API server's.
- * Times in milliseconds since the epoch, of the target's clock.
+ * The claims of a ServiceAccount's token. They are not verified here; that is for the API server. Times are
+ * milliseconds since the epoch, by the target's clock.
  */
 export interface TokenFacts {
   readonly account: AccountRef | undefined;
@@ -34,9 +34,7 @@ export interface TokenFacts {
   readonly expiresAt: number | undefined;
 }
 
-/**
- * Reads the claims of a token (RFC 7519). Never throws: any other kind of token says nothing about itself.
- */
+/** Reads the claims of a token (RFC 7519). Never throws: other kinds of tokens have no claims. */
 export function tokenFacts(token: string): TokenFacts {
   const claims = claimsOf(token);
   const [, namespace, name] =
@@ -61,8 +59,8 @@ function claimsOf(token: string): Readonly<Record<string, unknown>> {
 }
 
 /**
- * Asks the API server for a token of limited life (the TokenRequest API). It may grant a shorter life than
- * was asked for.
+ * Requests a token of limited life from the API server (TokenRequest API), which may grant a shorter life
+ * than requested.
  * @throws LinkspanError SERVICE_ACCOUNT_MISSING, TOKEN_REFUSED when this account may not `create`
  * serviceaccounts/token, or what the client throws
  */

@@ -15,7 +15,7 @@ const POLL_MS = 500;
 
 export interface UnlinkOptions {
   readonly client: KubeClient;
-  /** Deletes objects in their order; those that are gone already do not matter. */
+  /** Deletes objects in this order; those that do not exist any more are skipped. */
   readonly remove: (objects: readonly KubeObject[], dryRun: boolean) => Promise<void>;
   /** How long the controller may take to clean up, milliseconds. */
   readonly timeoutMs: number;
@@ -24,9 +24,9 @@ export interface UnlinkOptions {
 }
 
 /**
- * Unlinks: the Link, then what it made (by the controller where one runs, so that federated Services are put
- * right too), then its credentials.
- * @throws LinkspanError UNLINK_INCOMPLETE when something is still there in the end; or what the API server
+ * Deletes the Link, then what was made for it (by the controller where one runs, so that federated Services
+ * are updated too), then its credentials.
+ * @throws LinkspanError UNLINK_INCOMPLETE when something still exists in the end; or what the API server
  * refuses, before anything is deleted
  */
 export async function applyUnlink(
@@ -54,7 +54,7 @@ async function waitUntilGone(
   for (;;) {
     const { items } = await client.list(services, { labelSelector: MIRRORED_SELECTOR });
     const { mirrors, federated } = remainders(items, clusterName, `${namespace}/${clusterName}`);
-    // Memberships stay as they are where another Link takes them over.
+    // Federated memberships stay where another Link of the same cluster takes them over.
     const left = remainderText({ mirrors, federated: facts.heir === undefined ? federated : [] });
     if (left === '') return;
     if (clock.monotonic() >= end)

@@ -21,28 +21,28 @@ import {
   type KubeObject,
   type Resource,
 } from '../api/kubernetes/resource.ts';
-import { listLinks } from './join.ts';
+import { listLinks } from './link-apply.ts';
 import { credentialsName } from './link-manifests.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 
-/** What is to be unlinked. */
+/** Which Link is to be removed. */
 export interface UnlinkRequest {
   readonly clusterName: string;
   readonly namespace: string;
   readonly linkerdNamespace: string;
-  /** Only Linkerd's former controller of this Link (2.17 and before), to go over to one of the chart. */
+  /** Remove only Linkerd's own controller of this Link (2.17 and before), to migrate to the chart's. */
   readonly onlyController: boolean;
 }
 
-/** What a source cluster holds of one Link. */
+/** What a source cluster has of one Link. */
 export interface UnlinkFacts {
   readonly link: LinkObject | undefined;
-  /** Names of the Links that there are. */
+  /** Names of all Links. */
   readonly linkNames: readonly string[];
-  /** Another Link that names the same cluster: it takes the mirrors over. */
+  /** Another Link to the same cluster, which takes the mirrors over. */
   readonly heir: string | undefined;
   readonly secrets: readonly V1Secret[];
-  /** Linkerd's former controller and what it needs, those that exist. */
+  /** The existing objects of Linkerd's own controller of this Link. */
   readonly legacy: readonly KubeObject[];
   readonly lease: V1Lease | undefined;
   /** Mirrors of the cluster, with their endpoint mirrors. */
@@ -51,7 +51,7 @@ export interface UnlinkFacts {
   readonly federated: readonly V1Service[];
 }
 
-/** Reads it. */
+/** Reads the facts from the source cluster. */
 export async function readUnlink(client: KubeClient, request: UnlinkRequest): Promise<UnlinkFacts> {
   const { clusterName: name, namespace, linkerdNamespace } = request;
   const all = (await listLinks(client, namespace)) ?? [];
@@ -70,7 +70,7 @@ export async function readUnlink(client: KubeClient, request: UnlinkRequest): Pr
     link,
     linkNames: all.map(({ metadata }) => metadata?.name ?? ''),
     heir: heir?.metadata?.name,
-    // Whatever else has the name is somebody else's.
+    // Other Secrets of this name are not ours.
     secrets: secretsFound
       .filter((secret) => secret !== undefined)
       .filter(({ type }) => type === CREDENTIALS_SECRET_TYPE),
@@ -80,7 +80,7 @@ export async function readUnlink(client: KubeClient, request: UnlinkRequest): Pr
   };
 }
 
-/** What is left of a Link among the Services that mirroring made. */
+/** The mirrors and federated memberships that still exist of a Link. */
 export function remainders(
   made: readonly V1Service[],
   cluster: string,
@@ -88,7 +88,7 @@ export function remainders(
 ): Pick<UnlinkFacts, 'mirrors' | 'federated'> {
   const madeFor = (service: V1Service) => {
     const origin = linkOf(service);
-    // Linkerd's mirrors say nothing of the Link; ours of another Link are that one's.
+    // Linkerd's mirrors do not name their Link; ours do, and those of another Link are left out.
     return clusterOf(service) === cluster && (origin === undefined || origin === link);
   };
   const isMember = (service: V1Service) =>
@@ -125,23 +125,23 @@ async function readLegacy(client: KubeClient, name: string, namespace: string): 
 
 /** The steps of an unlinking. */
 export interface UnlinkPlan {
-  /** Goes first: with it the controller begins to clean up. */
+  /** Deleted first: then the controller begins to clean up. */
   readonly link: readonly KubeObject[];
-  /** Whether the controller that holds the Lease takes the mirrors and memberships away. */
+  /** Whether the controller that holds the Lease removes the mirrors and memberships. */
   readonly controllerCleansUp: boolean;
-  /** What nobody else would remove. */
+  /** Mirrors that no controller would remove. */
   readonly mirrors: readonly KubeObject[];
-  /** Goes last. */
+  /** Deleted last. */
   readonly rest: readonly KubeObject[];
-  /** What a person should know. */
+  /** Notes for the user. */
   readonly notes: readonly string[];
 }
 
 /**
- * Decides what goes, and in which order. Pure. Only what exists is named, and nothing that another Link
- * stands for.
+ * Decides what is deleted, and in which order. Pure. Names only objects that exist and that no other Link
+ * needs.
  * @param now of the API server's clock, milliseconds since the epoch
- * @throws LinkspanError LINK_NOT_FOUND when there is nothing of this Link
+ * @throws LinkspanError LINK_NOT_FOUND when nothing of this Link exists
  */
 export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: number): UnlinkPlan {
   if (request.onlyController) return onlyController(facts, request);
@@ -153,7 +153,7 @@ export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: numb
     );
   }
   const { link, legacy, lease, mirrors, heir } = facts;
-  const controllerCleansUp = link !== undefined && isOurs(link) && isHeld(lease, now);
+  const controllerCleansUp = link !== undefined && isKeptByLinkspan(link) && isHeld(lease, now);
   const stays = controllerCleansUp || heir !== undefined;
   return {
     link: link === undefined ? [] : [stubOfListed(links, refOf(link))],
@@ -162,7 +162,7 @@ export function planUnlink(facts: UnlinkFacts, request: UnlinkRequest, now: numb
     rest: [
       ...legacy,
       ...facts.secrets.map((secret) => stubOfListed(secrets, refOf(secret))),
-      // Ours removes its Lease itself.
+      // Linkspan's controller removes the Lease itself.
       ...(lease === undefined || controllerCleansUp ? [] : [stubOfListed(leases, refOf(lease))]),
     ],
     notes: notesOf(facts, stays),
@@ -195,14 +195,14 @@ function known({ linkNames }: UnlinkFacts): string {
   return linkNames.length === 0 ? 'there are no Links' : `there are: ${[...linkNames].sort().join(', ')}`;
 }
 
-/** Linkerd's controller writes no conditions, and leaves everything behind. */
-function isOurs({ status }: LinkObject): boolean {
+/** Whether Linkspan's controller keeps a Link; Linkerd's writes no conditions, and does not clean up. */
+function isKeptByLinkspan({ status }: LinkObject): boolean {
   return (status?.conditions ?? []).length > 0;
 }
 
 /**
- * Whether somebody renews the Lease. Its `renewTime` is of its holder's clock, which may be any; when it was
- * last written is of the API server's, as `now` is.
+ * Whether the Lease is being renewed. Its `renewTime` is by its holder's clock, which may be wrong, so the
+ * time of the last write by the API server's clock is used, as is `now`.
  */
 function isHeld(lease: V1Lease | undefined, now: number): boolean {
   const { holderIdentity = '', leaseDurationSeconds = 30 } = lease?.spec ?? {};
@@ -210,7 +210,7 @@ function isHeld(lease: V1Lease | undefined, now: number): boolean {
   return holderIdentity !== '' && now - Math.max(0, ...written) < 2000 * leaseDurationSeconds;
 }
 
-/** What is left of a Link that is gone, for people; empty when nothing is. */
+/** What still exists of a Link that is gone, for people; empty when nothing does. */
 export function remainderText({ mirrors, federated }: Pick<UnlinkFacts, 'mirrors' | 'federated'>): string {
   const parts = [
     ...(mirrors.length === 0

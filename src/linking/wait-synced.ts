@@ -7,18 +7,18 @@ import { LINK_CONDITIONS, type Condition } from '../api/link/link-status.ts';
 
 const POLL_MS = 500;
 /**
- * For so long a Link whose credentials were replaced must look well: what its status says at first may be
+ * How long a Link whose credentials were replaced must be synced, milliseconds: at first its status may be
  * about the old ones.
  */
 const HOLD_MS = 7000;
 
-/** Where a Link stands. */
+/** How far a Link is, by its status. */
 export type LinkState =
   | { readonly state: 'waiting'; readonly why: string }
-  /** It does what it can; `trouble` is what a person should know all the same. */
+  /** It is synced; `trouble` lists the conditions that are bad all the same. */
   | { readonly state: 'synced'; readonly mirrors: number; readonly trouble: readonly string[] };
 
-/** What the status of a Link means for somebody who waits for it. Pure. */
+/** The state that a Link's status means for `waitUntilSynced`. Pure. */
 export function linkState(link: LinkObject): LinkState {
   const conditions = currentConditions(link);
   if (conditions.length === 0) return { state: 'waiting', why: NOT_TAKEN_UP };
@@ -32,7 +32,7 @@ export function linkState(link: LinkObject): LinkState {
 
 const NOT_TAKEN_UP = 'no controller has taken it up yet';
 
-/** The conditions in their order; what was said of an earlier spec says nothing of this one. */
+/** The conditions in their order, without those of an earlier generation of the spec. */
 function currentConditions({ metadata, status }: LinkObject): Condition[] {
   const generation = metadata?.generation ?? 0;
   return LINK_CONDITIONS.flatMap((type) =>
@@ -43,8 +43,8 @@ function currentConditions({ metadata, status }: LinkObject): Condition[] {
 }
 
 /**
- * Whether a Link is not yet what it can be. A dead gateway and Services that cannot be mirrored stay so,
- * however long one waits.
+ * Whether a condition means that waiting may help. A dead gateway and Services that cannot be mirrored do
+ * not: waiting does not change them.
  */
 function blocks({ type, status, reason }: Condition): boolean {
   if (type === 'GatewayAlive') return reason === 'Waiting';

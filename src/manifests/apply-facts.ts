@@ -8,17 +8,17 @@ import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 
-/** An object that should be written or deleted, and how the API server calls its kind. */
+/** An object to be written or deleted, and its kind as the API server serves it. */
 export interface AskedManifest {
   readonly object: KubeObject;
   /** Undefined while the CRD that brings the kind is not served. */
   resource: Resource<KubeObject> | undefined;
 }
 
-/** With what is there now. */
+/** The same with the object that exists now. */
 export interface Candidate extends AskedManifest {
   readonly existing: KubeObject | undefined;
-  /** The new Namespaces and CRDs of the same set without which the object cannot be. */
+  /** New Namespaces and CRDs of the same set that the object depends on. */
   readonly needs: readonly KubeObject[];
 }
 
@@ -28,9 +28,9 @@ interface Crd extends KubeObject {
 }
 
 /**
- * What the API server knows of each object: the resource of its kind, and the object that is there.
+ * Looks each object up: the resource of its kind, and the object that exists.
  * @throws LinkspanError KIND_NOT_SERVED with every kind that neither the API server nor a CRD of the set has;
- * KUBE_FORBIDDEN becomes "nothing there": the rights are asked about next
+ * KUBE_FORBIDDEN counts as "does not exist", because the rights are checked next
  */
 export async function findCandidates(
   client: KubeClient,
@@ -74,7 +74,7 @@ async function readObject(
   }
 }
 
-/** What a Namespace or a CRD is to the objects that need it. */
+/** Key by which objects find the Namespace or CRD that they depend on. */
 function keyOfPart(object: KubeObject): string {
   const { kind, metadata } = object;
   if (kind === 'Namespace') return `namespace ${metadata?.name ?? ''}`;

@@ -8,7 +8,7 @@ import { refOf, titleOf } from './manifests.ts';
 import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 
-/** Time between two looks, milliseconds. */
+/** Time between two requests, milliseconds. */
 const POLL_MS = 200;
 
 /**
@@ -67,7 +67,7 @@ export async function awaitGone(
   }
 }
 
-/** Undefined when it is gone; else what holds it, as far as it says so. */
+/** Undefined when the object is gone; else the object and the finalizers that hold it, for people. */
 async function remains(client: KubeClient, candidate: Candidate): Promise<string | undefined> {
   const { object, resource, existing } = candidate;
   if (resource === undefined) return undefined;

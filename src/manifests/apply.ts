@@ -6,19 +6,19 @@ import { type AskedManifest, type Candidate, findCandidates, requireRights } fro
 import { isConflict, isNotFound, KubeApiError, type KubeClient } from '../kube/client/kube-client.ts';
 import { awaitGone, awaitServed } from './apply-wait.ts';
 import { adoptedFields, isWithInstallers } from './managed-fields.ts';
-import { inOrder, isOurs, refOf, titleOf } from './manifests.ts';
+import { inOrder, isMulticlusterObject, refOf, titleOf } from './manifests.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 
 export interface ApplyOptions {
   /** Owner of the fields that are written (server-side apply). */
   readonly fieldManager: string;
-  /** Ask the API server about everything and write nothing. */
+  /** Validate everything on the API server (dry run) and write nothing. */
   readonly dryRun: boolean;
-  /** Take over objects of others, and fields that others keep. Default false. */
+  /** Overwrite objects of others, and fields that other managers own; default false. */
   readonly force?: boolean;
-  /** What the API server warns about, each text once. */
+  /** Called with each warning of the API server, once for each text. */
   readonly onWarning?: (text: string) => void;
-  /** Told of each object after it was written. */
+  /** Called for each object after it was written. */
   readonly onApplied?: (object: KubeObject, what: Applied['what']) => void;
   /** How long a new CRD may take to be served, milliseconds; default 30 s. */
   readonly timeoutMs?: number;
@@ -26,17 +26,17 @@ export interface ApplyOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What became of an object. */
+/** An object and what was done to it. */
 export interface Applied {
   readonly object: KubeObject;
   readonly what: 'created' | 'configured' | 'unchanged';
 }
 
 /**
- * Applies objects, all or nothing: who the user is, whose the objects are that are there already, and whether
- * the API server would take each (a dry run on the server) is known before anything is written. Objects whose
- * Namespace or CRD comes with them can only be asked about once that is there: it is made first, and taken
- * away again when they are refused. With `dryRun` those are left unasked.
+ * Applies objects, all or nothing: before anything is written, the user's rights, the owners of existing
+ * objects, and whether the API server accepts each object (a dry run on the server) are checked. Objects
+ * whose Namespace or CRD is in the same set can only be checked once that exists: it is made first, and
+ * deleted again when they are refused. With `dryRun` those are not checked.
  *
  * Order: Namespaces, CRDs, accounts, RBAC, configuration, the rest.
  * @throws LinkspanError KIND_NOT_SERVED, RIGHTS_MISSING, APPLY_FOREIGN, APPLY_CONFLICT, APPLY_REFUSED, all
@@ -69,7 +69,7 @@ export async function applyAll(
   return await writeAll(client, found, made, call);
 }
 
-/** The same warning comes in the dry run and when it is written: it is said once. */
+/** Passes each warning on once: the dry run and the write give the same one. */
 function once(options: ApplyOptions): ApplyOptions {
   const said = new Set<string>();
   const { onWarning } = options;
@@ -87,8 +87,8 @@ function assertOurs(found: readonly Candidate[], options: ApplyOptions): void {
     throw new LinkspanError('APPLY_REFUSED', `being deleted: ${list(leaving)}`, {
       hint: 'Wait until it is gone, and repeat the command.',
     });
-  // The mark stays, whoever writes; a dry run does not tell, since its field is taken over only when it is
-  // written.
+  // An immutable Secret or ConfigMap cannot be changed by anybody; the dry run does not show that, because
+  // the field is taken over only by the write.
   const immutable = found.filter(({ existing }) => isImmutable(existing));
   if (immutable.length > 0)
     throw new LinkspanError('APPLY_REFUSED', `immutable: ${list(immutable)}`, {
@@ -96,9 +96,11 @@ function assertOurs(found: readonly Candidate[], options: ApplyOptions): void {
     });
   if (options.force === true) return;
   const foreign = found.filter(
-    // A Namespace holds what many have put there: labels are added, nothing is taken.
+    // A Namespace is shared: labels are added to it, and nothing is taken over.
     ({ existing }) =>
-      existing !== undefined && existing.kind !== 'Namespace' && !isOurs(existing, options.fieldManager),
+      existing !== undefined &&
+      existing.kind !== 'Namespace' &&
+      !isMulticlusterObject(existing, options.fieldManager),
   );
   if (foreign.length > 0)
     throw new LinkspanError(
@@ -107,14 +109,17 @@ function assertOurs(found: readonly Candidate[], options: ApplyOptions): void {
     );
 }
 
-/** Of Secrets and ConfigMaps: whether nobody may change it any more. */
+/** Whether a Secret or ConfigMap is marked as immutable. */
 function isImmutable(object: KubeObject | undefined): boolean {
   return (object as { immutable?: boolean } | undefined)?.immutable === true;
 }
 
 const list = (found: readonly Candidate[]) => found.map(({ object }) => titleOf(object)).join(', ');
 
-/** Asks the API server about all of them, and names every one that it would refuse. */
+/**
+ * Validates all of them by a dry run on the server.
+ * @throws LinkspanError APPLY_REFUSED with every one that is refused
+ */
 async function assertAccepted(
   client: KubeClient,
   asked: readonly Candidate[],
@@ -140,9 +145,10 @@ async function assertAccepted(
 }
 
 /**
- * The API server looks at the rules of a binding's role before it lets somebody without the right to `bind`
- * grant it; a role that is not there yet cannot be looked at. The dry run of the role itself has asked the
- * same: nobody makes a role with more rights than one's own.
+ * Whether the dry run of a binding failed only because its role, which is in the same set, does not exist
+ * yet. For a user without the right to `bind`, the API server compares the role's rules with the user's
+ * rights, which it cannot do for a missing role; the dry run of the role itself has made the same comparison
+ * (privilege escalation prevention).
  */
 function isBindingOfNewRole(
   { object }: Candidate,
@@ -163,8 +169,8 @@ function refusalText(error: KubeApiError): string {
 }
 
 /**
- * One apply. Fields that an installer of the same manifests keeps are taken over; those of anybody else (a
- * person's `kubectl scale`, an autoscaler) are a conflict.
+ * Server-side apply of one object. Fields of installers of the same manifests are taken over; those of other
+ * managers (`kubectl scale`, an autoscaler) are a conflict.
  */
 async function patch(
   client: KubeClient,
@@ -196,8 +202,8 @@ function isOnlyWithInstallers({ causes }: KubeApiError): boolean {
 }
 
 /**
- * Takes over the fields that installers have written, so that those which are no longer in the manifest go. A
- * Namespace is shared: its other labels stay.
+ * Takes over the fields that installers own, so that those which are not in the manifest any more are
+ * removed. A Namespace is shared, so its other labels stay.
  */
 async function adopt(client: KubeClient, candidate: Candidate, options: ApplyOptions): Promise<void> {
   const { existing, resource } = candidate;
@@ -213,8 +219,8 @@ async function adopt(client: KubeClient, candidate: Candidate, options: ApplyOpt
 }
 
 /**
- * Applies the Namespaces and CRDs that are new and that other objects need; `made` has those that were, also
- * when it throws.
+ * Applies the new Namespaces and CRDs that other objects depend on; `made` collects those that were applied,
+ * also when it throws.
  */
 async function makePrerequisites(
   client: KubeClient,
@@ -229,7 +235,7 @@ async function makePrerequisites(
   }
 }
 
-/** What waited for a prerequisite, with the resource that is served now. */
+/** The objects whose kind is served only now, with its resource. */
 async function servedNow(
   client: KubeClient,
   found: readonly Candidate[],
@@ -243,7 +249,7 @@ async function servedNow(
   return waiting;
 }
 
-/** Takes away what was made a moment ago. */
+/** Deletes the prerequisites that were just made. */
 async function takeBack(client: KubeClient, made: readonly Applied[], options: ApplyOptions): Promise<void> {
   const found = await findCandidates(
     client,
@@ -252,7 +258,7 @@ async function takeBack(client: KubeClient, made: readonly Applied[], options: A
   );
   for (const candidate of found.toReversed()) await remove(client, candidate, false);
   const { clock = systemClock, timeoutMs: waitMs = 30_000 } = options;
-  // What it was refused for is what has to be said, even if a Namespace takes long to go.
+  // The error to report is why the objects were refused, even if deleting a Namespace takes long or fails.
   await awaitGone(client, found, { clock, waitMs }).catch(() => undefined);
 }
 
@@ -292,12 +298,12 @@ function verdictOf(existing: KubeObject | undefined, written: KubeObject): Appli
 }
 
 export interface DeleteOptions {
-  /** Ask the API server about everything and delete nothing. */
+  /** Check everything on the API server (dry run) and delete nothing. */
   readonly dryRun: boolean;
   /** Wait until all of them are gone, at most this long; milliseconds. Default: do not wait. */
   readonly waitMs?: number;
   readonly onDeleted?: (object: KubeObject) => void;
-  /** Told of what is still there while it waits. */
+  /** Called with the objects that still exist while it waits. */
   readonly onWaiting?: (left: readonly KubeObject[]) => void;
   readonly clock?: Clock;
   readonly signal?: AbortSignal;
@@ -305,9 +311,9 @@ export interface DeleteOptions {
 
 /**
  * Deletes objects in the opposite order of applying, those of one kind several at once; those that are gone
- * already do not matter. Every deletion is asked about first (rights, and a dry run on the server). An object
- * with a UID is deleted only if it still is that one.
- * @returns those that were there
+ * already do not matter. Every deletion is checked first (rights, and a dry run on the server). An object
+ * with a UID is deleted only while the existing one has that UID.
+ * @returns those that existed
  * @throws LinkspanError RIGHTS_MISSING, APPLY_REFUSED before anything is deleted; DELETE_INCOMPLETE when some
  * are still there after `waitMs`; or what the client throws
  */
@@ -324,7 +330,8 @@ export async function deleteAll(
   await requireRights(client, there, ['get', 'delete']);
   await assertDeletable(client, there);
   if (options.dryRun) return there.map(({ object }) => object);
-  // Of one kind none needs another, and there may be thousands, such as the mirrors of a Link.
+  // Objects of one kind do not depend on each other, and there may be thousands, such as the mirrors of a
+  // Link.
   for (const ofKind of Map.groupBy(there, ({ object }) => object.kind).values()) {
     await inParallel(ofKind, MAX_CONNECTIONS, async (candidate) => {
       await remove(client, candidate, false);
@@ -356,7 +363,7 @@ async function remove(client: KubeClient, { object, resource, existing }: Candid
   try {
     await client.delete(resource, refOf(object), { uid, dryRun });
   } catch (error) {
-    // Gone, or another one of the same name since then: not the one that is meant.
+    // Gone, or replaced by another object of the same name, which is not to be deleted.
     if (!isNotFound(error) && !isConflict(error)) throw error;
   }
 }

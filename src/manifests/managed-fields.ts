@@ -1,15 +1,16 @@
 import type { V1ManagedFieldsEntry } from '@kubernetes/client-node';
 import { MANAGER } from '../api/names.ts';
 
-/** Programs by which people install the same manifests; their fields are taken over without a question. */
+/** Field managers of programs that install the same manifests; their fields are taken over. */
 const INSTALLERS: ReadonlySet<string> = new Set(['kubectl', 'kubectl-client-side-apply', 'helm', 'linkspan']);
 
 /**
- * Whether conflicts (messages of an API server) are with installers only, or with our own controller: what it
- * writes of such an object (a renewed token) it writes anew, so that a person's word goes first.
+ * Whether conflicts (messages of an API server) are only with installers or our own controller. The
+ * controller writes its fields of such an object (a renewed token) again, so that a person's change may
+ * overwrite them.
  */
 export function isWithInstallers(messages: readonly string[]): boolean {
-  // `kubectl scale` is of the same name as `kubectl apply --server-side`, but writes by a subresource.
+  // `kubectl scale` has the same manager as `kubectl apply --server-side`, but writes a subresource.
   const managers = messages.map((text) => {
     const [, manager = '', rest = ''] = text.split('"');
     return text.includes('conflict with "') && !rest.startsWith(' with subresource') ? manager : '';
@@ -18,10 +19,10 @@ export function isWithInstallers(messages: readonly string[]): boolean {
 }
 
 /**
- * Who owns which field once `manager` has taken over what installers have written, so that fields which the
- * new manifest no longer has go when it is applied: with their old owner they would stay (a container of the
- * old Deployment beside the new one). As kubectl does it when it changes from client-side to server-side
- * apply.
+ * The `managedFields` after `manager` has taken over the fields of installers, so that those which are not in
+ * the new manifest are removed when it is applied: with their former owner they would stay (a container of
+ * the old Deployment beside the new one). kubectl does the same when it migrates from client-side to
+ * server-side apply.
  * @returns undefined when there is nothing to take over
  */
 export function adoptedFields(
@@ -48,7 +49,7 @@ function isOwn({ manager, operation, subresource }: V1ManagedFieldsEntry, name: 
 
 function isInstallers({ manager = '', operation, subresource }: V1ManagedFieldsEntry): boolean {
   if (hasText(subresource) || !INSTALLERS.has(manager)) return false;
-  // `kubectl` by itself stands for server-side apply; its other verbs have names of their own.
+  // The manager `kubectl` is server-side apply; other verbs of kubectl have managers of their own.
   return operation === 'Apply' || manager !== 'kubectl';
 }
 

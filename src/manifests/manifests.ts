@@ -40,7 +40,7 @@ function objectsIn(value: unknown, where: string): KubeObject[] {
   return [object];
 }
 
-/** Kinds by when they are applied: what others need to be there comes first. Any other kind comes last. */
+/** Kinds in the order of applying: those that others depend on come first. Any other kind comes last. */
 const ORDER: readonly (readonly string[])[] = [
   ['Namespace'],
   ['CustomResourceDefinition'],
@@ -51,7 +51,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['Service', 'NetworkPolicy', 'PodDisruptionBudget'],
 ];
 
-/** In the order of applying; what is of one rank keeps its order. Reversed it is the order of deleting. */
+/** The objects in the order of applying (stable); reversed it is the order of deleting. */
 export function inOrder<T extends KubeObject>(objects: readonly T[]): T[] {
   const rank = ({ kind = '' }: KubeObject) => {
     const found = ORDER.findIndex((kinds) => kinds.includes(kind));
@@ -60,7 +60,7 @@ export function inOrder<T extends KubeObject>(objects: readonly T[]): T[] {
   return objects.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** How an object is named to people: `Deployment linkerd-multicluster/linkspan-egress`. */
+/** An object's name for people: `Deployment linkerd-multicluster/linkspan-egress`. */
 export function titleOf(object: KubeObject): string {
   return `${object.kind ?? ''} ${keyOf(object)}`;
 }
@@ -70,24 +70,24 @@ export function refOf({ metadata }: KubeObject): ObjectRef {
   return namespace === undefined ? { name } : { name, namespace };
 }
 
-/** What `kubectl delete -f -` needs of an object. */
+/** An object reduced to what `kubectl delete -f -` needs. */
 export function stubOf(object: KubeObject): KubeObject {
   const { apiVersion = '', kind = '' } = object;
   return { apiVersion, kind, metadata: refOf(object) };
 }
 
-/** The same of one that a list has brought, whose items do not say what they are. */
+/** The same for an item of a list, which has no apiVersion and kind of its own. */
 export function stubOfListed(resource: Resource<KubeObject>, ref: ObjectRef): KubeObject {
   const { group, version, kind } = resource;
   return { apiVersion: group === '' ? version : `${group}/${version}`, kind, metadata: { ...ref } };
 }
 
 /**
- * Whether an object that is there belongs to Linkspan or to Linkerd's multicluster extension, so that it may
- * be changed: by its labels and annotations, by its type or group, or because `fieldManager` has written it
+ * Whether an existing object belongs to Linkspan or to Linkerd's multicluster extension, so that it may be
+ * changed: by its labels and annotations, its type or API group, or because `fieldManager` has written it
  * before.
  */
-export function isOurs(existing: KubeObject, fieldManager: string): boolean {
+export function isMulticlusterObject(existing: KubeObject, fieldManager: string): boolean {
   const { labels = {}, annotations = {}, managedFields = [] } = existing.metadata ?? {};
   return (
     isOfExtension(existing) ||
@@ -100,7 +100,7 @@ export function isOurs(existing: KubeObject, fieldManager: string): boolean {
   );
 }
 
-/** Of its group, of its type (Secrets have one), and of the group that a CRD defines. */
+/** The domains in its API group, its type (Secrets have one), and the group that a CRD defines. */
 function domainsOf(object: KubeObject & { readonly type?: string }): string[] {
   const { apiVersion = '', kind, type = '', metadata } = object;
   const defined = kind === 'CustomResourceDefinition' ? (metadata?.name ?? '') : '';

@@ -21,7 +21,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
 import { untilStopped } from './lifecycle.ts';
 
-/** What a controller is told to be. */
+/** Settings of a controller process. */
 export interface ControllerProcess {
   readonly log: Logger;
   /** To the source cluster. */
@@ -33,11 +33,11 @@ export interface ControllerProcess {
   readonly namespace: string;
   /** As it was asked for; for the log. */
   readonly dataPath: string;
-  /** Its account is one of some namespaces, which may not see whether Linkerd is there. */
+  /** Whether its account is restricted to some namespaces, and may not see whether Linkerd is installed. */
   readonly scoped: boolean;
-  /** What depends on whether Linkerd is there. */
+  /** The controller's settings, by whether Linkerd is installed. */
   readonly settings: (meshed: boolean) => MirrorControllerSettings;
-  /** What gateways are shown that let only mTLS clients probe them; undefined: nothing. */
+  /** Opens the client identity for probes of gateways that demand mTLS; undefined: there is none. */
   readonly openIdentity: (() => Promise<IdentitySource>) | undefined;
 }
 
@@ -89,7 +89,7 @@ export async function runController(options: ControllerProcess): Promise<void> {
   await stopped;
 }
 
-/** Probes gateways, and counts it under Linkerd's metric names. */
+/** How gateways are probed and the probes counted, under Linkerd's metric names. */
 function probing(
   registry: Registry,
   identity: IdentitySource | undefined,
@@ -114,13 +114,13 @@ function explain(controller: MirrorController, query: URLSearchParams): Explanat
 }
 
 /**
- * Asks until the API server can say whether Linkerd is there; undefined when the process was stopped
+ * Asks the API server until it answers whether Linkerd is installed; undefined when the process was stopped
  * meanwhile.
  */
 async function detectMesh(options: ControllerProcess, signal: AbortSignal): Promise<boolean | undefined> {
   const { access, log, dataPath, namespace } = options;
   const client = new KubeClient(access, { clock: systemClock, random: Math.random });
-  // A server that says nothing must not hold up who is told to end.
+  // A server that does not answer must not delay the end of the process.
   const giveUp = () => void client.close();
   signal.addEventListener('abort', giveUp, { once: true });
   try {
@@ -132,7 +132,7 @@ async function detectMesh(options: ControllerProcess, signal: AbortSignal): Prom
         return meshed;
       } catch (error) {
         if (options.scoped && isForbidden(error)) {
-          // An account of some namespaces: Linkerd, if it is there, is none of its business.
+          // A restricted account may not look, and works without Linkerd.
           log.info({ why: messageOf(error) }, 'starting without Linkerd');
           return false;
         }

@@ -20,7 +20,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { createRegistry } from '../telemetry/registry.ts';
 import { endOfStart, tuneForTraffic, untilStopped } from './lifecycle.ts';
 
-/** What an egress is told to be. */
+/** Settings of an egress process. */
 export interface EgressProcess
   extends Required<
     Pick<EgressOptions, 'relayPolicy' | 'listenAddress' | 'streams' | 'connectionAge' | 'graceMs'>
@@ -34,11 +34,11 @@ export interface EgressProcess
   /** Those that its account may see; undefined: all. */
   readonly namespaces: readonly string[] | undefined;
   readonly admin: SocketAddress;
-  /** Whether it finds out by the pods of the cluster whom a connection comes from. */
+  /** Whether it watches pods to find out which one a connection comes from. */
   readonly clients: boolean;
 }
 
-/** Runs an egress until the process is told to end, and its flows have. */
+/** Runs an egress until the process is told to end and its flows have ended. */
 export async function runEgress(options: EgressProcess): Promise<void> {
   tuneForTraffic();
   const { log, access, namespace, relayPolicy, listenAddress, streams, connectionAge, graceMs } = options;
@@ -97,9 +97,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
   }
 }
 
-/**
- * Whether all is well; of several troubles, also those that do not make it unusable, the first one's reason.
- */
+/** The first health that is not ok; else the first reason, which is a warning; else ok. */
 function firstNotOk(healths: readonly (Health | undefined)[]): Health {
   const known = healths.filter((health) => health !== undefined);
   const trouble = known.find(({ ok }) => !ok) ?? known.find(({ reason }) => reason !== '');

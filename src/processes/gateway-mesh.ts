@@ -8,19 +8,16 @@ import type { Logger } from '../telemetry/log.ts';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
-/** A gateway that cannot learn its zone serves all the same. */
+/** Time to learn the gateway's zone, milliseconds; afterwards it serves without. */
 const ZONE_TIMEOUT_MS = 5000;
 
 /**
- * Which pods are spoken to as a mesh; undefined = none. An identity that our own controller has issued is one
- * that Linkerd's proxies have no reason to trust: such a gateway has to be told.
+ * Which pods are reached by mTLS through their mesh proxy; undefined = none. With `auto` not for an identity
+ * from our own signer, which Linkerd's proxies do not trust unless somebody has arranged it (`on`).
  */
 export function meshSettings(
   settings: {
-    /**
-     * Whether pods are looked at for proxies of a mesh; `auto`: where the gateway has an identity of that
-     * mesh.
-     */
+    /** Whether pods are watched for mesh proxies; `auto`: where the gateway has an identity of that mesh. */
     readonly mesh: 'auto' | 'on' | 'off';
     /** Where the gateway's own identity comes from. */
     readonly identity: 'dir' | 'linkerd' | 'csr';

@@ -11,15 +11,15 @@ import type { Logger } from '../telemetry/log.ts';
 /** Where Kubernetes tells every pod its namespace. */
 const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
 
-/** Which policies a gateway follows. */
+/** Which of Linkerd's policies a gateway enforces. */
 export interface PolicySettings {
-  /** Those of itself and its targets, of itself alone, or none. */
+  /** Those that select itself or its targets, itself only, or none. */
   readonly policy: 'all' | 'gateway' | 'off';
   readonly clusterNetworks: readonly string[];
-  /** The gateway's own pod; default: what Kubernetes says of the process. */
+  /** The gateway's own pod; default: from the pod's service account directory and host name. */
   readonly podNamespace?: string | undefined;
   readonly podName?: string | undefined;
-  /** Of its mesh, where its own identity does not say it. */
+  /** Namespace of its mesh's control plane, where its own identity does not name it. */
   readonly controlNamespace: string;
   readonly trustDomain: string;
 }

@@ -12,7 +12,7 @@ import type { FixedListener } from '../gateway/acceptors/fixed-acceptor.ts';
 import { Gateway } from '../gateway/gateway.ts';
 import { publishGateway, type WorkerCounts } from '../gateway/gateway-metrics.ts';
 import type { PolicySource } from '../gateway/authorization/policy-source.ts';
-import { targetQuestion } from '../gateway/target-readiness.ts';
+import { readinessQuery } from '../gateway/target-readiness.ts';
 import { answerParent, forkWorker } from '../gateway/workers/worker.ts';
 import { Workers } from '../gateway/workers/gateway-workers.ts';
 import type { IdentitySource } from '../identity/sources/identity.ts';
@@ -26,16 +26,16 @@ import { createRegistry } from '../telemetry/registry.ts';
 import { endOfStart, untilStopped } from './lifecycle.ts';
 import { readVersion } from '../base/version.ts';
 
-/** Time beyond the grace after which a worker that has not ended is killed. */
+/** Time beyond the grace period after which a worker that has not ended is killed, milliseconds. */
 const WORKER_END_MS = 5000;
 
-/** What the three ways of running a gateway need. */
+/** What a gateway needs in each of its three forms: one process, parent, worker. */
 export interface GatewayRun {
   readonly listen: SocketAddress;
   readonly listeners: readonly FixedListener[];
-  /** Everything for operators of this cluster. */
+  /** Address of the admin port with all pages, for this cluster's operators. */
   readonly admin: SocketAddress;
-  /** Health only: for whoever reaches the gateway. */
+  /** Address of the port with health pages only, which other clusters reach. */
   readonly probe: SocketAddress;
   readonly graceMs: number;
   readonly workers: number;
@@ -48,7 +48,7 @@ export interface GatewayRun {
   readonly allowTrustDomains: readonly string[];
   readonly trustedRelays: readonly string[];
   readonly log: Logger;
-  /** Told when something is about to be read that somebody else says. */
+  /** Its `goOn` is called before the first input from outside is read. */
   readonly lastResort: LastResort;
   /** @throws LinkspanError */
   openIdentity(): Promise<IdentitySource>;
@@ -56,7 +56,7 @@ export interface GatewayRun {
   openTargets(identity: IdentitySource): Promise<OpenTargets>;
 }
 
-/** Targets, who may use them, and how to let go of all that they need. */
+/** Targets, the policies about them, and how to close both. */
 export interface OpenTargets {
   readonly targets: TargetSource;
   readonly policies: PolicySource;
@@ -94,11 +94,11 @@ export async function runAlone(run: GatewayRun): Promise<void> {
 }
 
 /**
- * One of several processes on the same port. It listens when it is ready, so that a replaced worker never
- * refuses what the others would have served.
+ * One of several processes on the same port. It listens only when it is ready, so that the kernel gives it no
+ * connections before that.
  */
 export async function runWorker(run: GatewayRun): Promise<void> {
-  // Signals from a terminal reach every process of the group; the parent says when to stop.
+  // A terminal sends signals to every process of the group; workers stop when the parent tells them.
   process.on('SIGINT', () => undefined);
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) =>
@@ -229,7 +229,7 @@ async function openGateway(run: GatewayRun, reusePort: boolean): Promise<Served>
   };
 }
 
-/** Both ports of this process that carry no traffic. */
+/** Opens the admin port and the probe port. */
 async function openAdmin(
   run: GatewayRun,
   parts: {
@@ -247,8 +247,8 @@ async function openAdmin(
     workers: counts,
   });
   publishIdentity(registry, identity, systemClock);
-  // It is reached from other networks through the load balancer: what is exported, and to whom, is not for
-  // everybody there.
+  // Other networks reach this port through the load balancer, so it does not show what is exported, nor
+  // reasons.
   const probe = await startAdmin({
     address: run.probe,
     reasons: false,
@@ -260,7 +260,7 @@ async function openAdmin(
     registry,
     ready: () => view.ready(),
     readyPart: (path, query) => {
-      const question = targetQuestion(path, query);
+      const question = readinessQuery(path, query);
       if (question !== undefined) return view.targetReady(question);
       return { status: 404, reason: 'ask for /ready/<namespace>/<service>[?port=<port>]' };
     },
@@ -273,7 +273,7 @@ async function openAdmin(
   return { close: async () => void (await Promise.all([probe.close(), admin.close()])) };
 }
 
-/** Processes that share a port are not told when a stranger has it too. */
+/** Checks that no other program has the port: with SO_REUSEPORT, binding it would succeed anyway. */
 async function assertFree(address: SocketAddress): Promise<void> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {

@@ -16,7 +16,9 @@ import {
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { Logger } from '../telemetry/log.ts';
 
-/** Where the identity of a process that carries traffic comes from. */
+/**
+ * Settings of the identity of a process that carries traffic; the first word is the source that uses them.
+ */
 export interface OwnIdentity {
   readonly identity: 'dir' | 'linkerd' | 'csr';
   /** `dir`: tls.crt, tls.key and ca.crt. */

@@ -9,20 +9,20 @@ import type { Logger } from '../telemetry/log.ts';
 import { createRegistry, type Registry } from '../telemetry/registry.ts';
 import { untilStopped } from './lifecycle.ts';
 
-/** What a signer is told to be. One of its two tasks at least is given. */
+/** Settings of a signer process. At least one of its two tasks is configured. */
 export interface SignerProcess {
   readonly log: Logger;
   readonly access: ClusterAccess;
   /** Of the trust anchors, of the Links and their Secrets. */
   readonly namespace: string;
-  /** tls.crt, tls.key and ca.crt of the issuer; undefined: nothing is signed. */
+  /** Directory with tls.crt, tls.key and ca.crt of the issuer; undefined: nothing is signed. */
   readonly issuerDir?: string | undefined;
-  /** Of every identity that is signed. */
+  /** Control-plane namespace in every identity that is signed. */
   readonly controlNamespace: string;
   readonly trustDomain: string;
   /** Longest life that is signed, milliseconds. */
   readonly maxCertificateLife: number;
-  /** Role whose rules are kept at the Secrets that Links name; undefined: none is. */
+  /** Role that is kept to the Secrets that Links name; undefined: no Role is kept. */
   readonly credentialsRole?: string | undefined;
   readonly admin: SocketAddress;
 }
@@ -56,8 +56,8 @@ interface Running {
 }
 
 /**
- * Signs and publishes the trust anchors, when there is an --issuer-dir. What issues is loaded only then: the
- * ASN.1 library takes 48 MB.
+ * Starts signing, and publishing the trust anchors, where there is an `--issuer-dir`. The code that issues is
+ * loaded only then, because the ASN.1 library takes 48 MB.
  */
 async function startSigner(options: SignerProcess, registry: Registry): Promise<Running | undefined> {
   const { access, log, issuerDir } = options;
@@ -79,7 +79,7 @@ async function startSigner(options: SignerProcess, registry: Registry): Promise<
   signer.start();
   trust.start();
   return {
-    // An issuer that is not there yet is no reason: it is waited for, and told of by `linkspan check`.
+    // A missing issuer does not make the process unready: it is waited for, and `linkspan check` reports it.
     ready: () => signer.ready,
     stop: async () => {
       await Promise.all([signer.stop(), trust.stop(), issuer.close()]);

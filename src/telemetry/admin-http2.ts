@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { lengthOf, writePieces } from './pieces.ts';
 import { type AdminPages, type AdminRequest, text } from './admin-pages.ts';
 
-/** Longest body of a request that is read: a log level. */
+/** Longest request body that is read, in bytes: a log level. */
 export const MAX_BODY_BYTES = 1024;
 export const MAX_ADMIN_HEAD_BYTES = 16 * 1024;
 /** Idle time after which a connection is closed: longer than Prometheus' and kubelet's usual periods. */
@@ -12,8 +12,8 @@ export const IDLE_MS = 75_000;
 
 /**
  * Serves a connection whose client speaks HTTP/2 with prior knowledge, as Linkerd's proxies do towards each
- * other; a request that says `l5d-orig-proto` is HTTP/1.1 to whoever made it, and is answered so (wire
- * protocol 1.8 and 2). Every session is small: one prober needs one stream.
+ * other; a request with `l5d-orig-proto` was HTTP/1.1 at its client, and is answered accordingly (wire
+ * protocol 1.8 and 2). Sessions have small limits, because a prober needs one stream only.
  */
 export function serveHttp2(socket: Socket, pages: AdminPages, local: boolean): void {
   const session = http2.performServerHandshake(socket, {
@@ -57,7 +57,7 @@ async function respond(
   if (method !== 'HEAD') await writePieces(stream, answer.body);
 }
 
-/** The body of a request; undefined when it is longer than anything that is served here. */
+/** The body of a request; undefined when it is longer than `MAX_BODY_BYTES`, or the client has gone. */
 export async function readBody(stream: AsyncIterable<unknown>): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -69,7 +69,7 @@ export async function readBody(stream: AsyncIterable<unknown>): Promise<string |
       chunks.push(Buffer.from(chunk));
     }
   } catch {
-    // The client has gone; nobody waits for an answer.
+    // The client has gone; no answer is needed.
     return undefined;
   }
   return Buffer.concat(chunks).toString('utf8');

@@ -5,7 +5,7 @@ import { packed, type Pieces, turn } from './pieces.ts';
 const TEXT = 'text/plain; charset=utf-8';
 const READ = ['GET', 'HEAD'];
 
-/** Answer of a health check: `ok`, and one line that says why when it is not. */
+/** Answer of a health check: `ok`, and a reason in one line. A reason may accompany `ok`, as a warning. */
 export interface Health {
   readonly ok: boolean;
   readonly reason: string;
@@ -28,11 +28,11 @@ export interface LogLevel {
 export interface AdminContent {
   /** `/metrics`. Default: there is no such page. */
   readonly registry?: Registry;
-  /** Whether health answers say why they are bad; default true. Strangers are only told that. */
+  /** Whether health answers give the reason; default true. False for ports that other networks reach. */
   readonly reasons?: boolean;
-  /** `/ready`: may traffic or work be given to this process? */
+  /** `/ready`: whether this process can take traffic or work. */
   ready(): Health | Promise<Health>;
-  /** `/live`: should it be restarted? Default: always alive. */
+  /** `/live`: not ok where the process should be restarted. Default: always ok. */
   live?(): Health;
   /** `/ready/<path>`: is a part of it ready? Default: there are no parts. */
   readyPart?(path: readonly string[], query: URLSearchParams): PartHealth | Promise<PartHealth>;
@@ -42,13 +42,13 @@ export interface AdminContent {
   readonly pages?: ReadonlyMap<string, (query: URLSearchParams) => unknown>;
 }
 
-/** A request to an admin port, whatever it came over. */
+/** A request to an admin port, independent of the HTTP version. */
 export interface AdminRequest {
   readonly method: string;
   /** With query. */
   readonly path: string;
   readonly acceptEncoding: string;
-  /** It came from this machine (in Kubernetes: this pod). */
+  /** Whether it came over loopback (in Kubernetes: from this pod). */
   readonly local: boolean;
   /** Only read for PUT. */
   readonly body: string;
@@ -66,8 +66,8 @@ interface Page {
 }
 
 /**
- * What an admin port answers, apart from how the question came. Bodies are the ones that Linkerd's proxy
- * gives (`ready\n`, `not ready\n` with the reason behind it, `live\n`).
+ * The pages of an admin port, independent of the HTTP version. Bodies are those of Linkerd's proxy
+ * (`ready\n`, `not ready\n` with the reason behind it, `live\n`).
  */
 export class AdminPages {
   readonly #content: AdminContent;
@@ -92,7 +92,7 @@ export class AdminPages {
     }
   }
 
-  /** Never rejects: what goes wrong is a 500, with the reason where reasons are given. */
+  /** Never rejects: an error is answered with 500, with its message where `reasons` is set. */
   async answer(request: AdminRequest): Promise<AdminAnswer> {
     const mark = request.path.indexOf('?');
     const path = mark < 0 ? request.path : request.path.slice(0, mark);
@@ -127,8 +127,8 @@ export class AdminPages {
 }
 
 /**
- * Metrics, written once for all who ask while they are being written, with a turn for everything else after
- * each piece.
+ * The metrics page. Scrapes that arrive while one is being written share it, and the event loop gets a turn
+ * after each piece.
  */
 class MetricsPage {
   readonly #registry: Registry;
@@ -171,7 +171,7 @@ const NO_PART: PartHealth = { status: 404, reason: 'there is no such thing' };
 
 function levelAnswer(level: LogLevel, { method, local, body }: AdminRequest): AdminAnswer {
   if (method !== 'PUT') return text(200, `${level.get()}\n`);
-  // Anybody who can reach the port could otherwise fill the disk with debug lines.
+  // Otherwise anybody who can reach the port could fill the disk with debug lines.
   if (!local) return text(403, 'the log level can only be set from inside the pod\n');
   const problem = level.set(body.trim());
   return problem === undefined ? text(204, '') : text(400, `${problem}\n`);

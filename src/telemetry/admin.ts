@@ -13,17 +13,17 @@ export type { Health, LogLevel, PartHealth } from './admin-pages.ts';
 
 /** First byte of a TLS record that holds a ClientHello. */
 const TLS_HANDSHAKE = 0x16;
-/** Time to say the first bytes, and again inside TLS. */
+/** Time for a client to send its first bytes, and again inside TLS; milliseconds. */
 const FIRST_BYTES_MS = 10_000;
-/** Whatever a client does, its connection ends after this time: the bound for those that trickle. */
+/** Longest life of a connection, milliseconds: the bound for clients that send slowly for ever. */
 const MAX_AGE_MS = 600_000;
 /**
- * Beyond it one makes room, as before a handshake (`ConnectionAdmission`): nobody can lock probes out by
- * holding connections open or by opening them fast.
+ * Most connections at the same time. Beyond it one is evicted by `ConnectionAdmission`, so that nobody can
+ * lock probes out by holding connections open or opening them fast.
  */
 const MAX_CONNECTIONS = 256;
 
-/** Ends TLS on a connection whose first byte asks for it. */
+/** Terminates TLS on a connection whose first byte begins a handshake. */
 export interface TlsLayer {
   /**
    * Takes a socket from which nothing has been consumed; calls `onPlain` with what is inside once the
@@ -110,8 +110,7 @@ class AdminPort {
   #serve(socket: Socket, local: boolean, tls: TlsLayer | undefined): void {
     socket.setTimeout(FIRST_BYTES_MS, () => socket.destroy());
     peek(socket, (first) => {
-      // Whoever takes the connection over has times of its own; this socket may not even see the bytes any
-      // more.
+      // The next handler has timeouts of its own; this socket may see no more of the bytes.
       socket.setTimeout(0);
       if (first[0] === TLS_HANDSHAKE) {
         if (tls === undefined) socket.destroy();
@@ -127,19 +126,22 @@ class AdminPort {
 }
 
 /**
- * Whether the client of an HTTP/1 socket is on this machine; a TLS socket would have to be asked for its
- * inner one.
+ * Whether the client of each HTTP/1 socket is on this machine; kept here because a TLS socket does not give
+ * its underlying one.
  */
 const locals = new WeakMap<Socket, boolean>();
 
-/** Calls `use` with the first bytes once they tell the protocol, and leaves them to be read. */
+/**
+ * Calls `use` with the first bytes once they suffice to tell the protocol; they are put back to be read
+ * again.
+ */
 function peek(socket: Socket, use: (first: Buffer) => void): void {
   let held: Buffer = Buffer.alloc(0);
   const onReadable = () => {
     const chunk = socket.read() as Buffer | null;
     if (chunk === null) return;
     held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    // PUT and PRI begin alike.
+    // PUT and PRI (HTTP/2) differ only in later bytes.
     if (held[0] === 0x50 && held.length < 3) return;
     socket.off('readable', onReadable);
     socket.unshift(held);
@@ -159,8 +161,8 @@ function isLoopback(address: string | undefined): boolean {
 
 function listen(server: NetServer, address: SocketAddress): Promise<void> {
   return new Promise((resolve, reject) => {
-    // The listener stays after the start: a connection that cannot be accepted is an 'error' too, which would
-    // end the process.
+    // Not removed after the start: a connection that cannot be accepted is an 'error' too, and would be
+    // uncaught.
     server.on('error', (error) => {
       const what = `cannot listen on ${formatAddress(address)}: ${messageOf(error)}`;
       reject(new LinkspanError('PORT_IN_USE', what, { cause: error }));
@@ -169,7 +171,7 @@ function listen(server: NetServer, address: SocketAddress): Promise<void> {
   });
 }
 
-/** Never listens itself: it is handed connections. */
+/** An HTTP/1 server that does not listen itself; connections are handed to it. */
 function httpServer(pages: AdminPages): Server {
   const server = http.createServer(
     { requireHostHeader: false, maxHeaderSize: MAX_ADMIN_HEAD_BYTES, keepAliveTimeout: IDLE_MS },
@@ -189,7 +191,7 @@ async function respond(pages: AdminPages, request: IncomingMessage, response: Se
       ? text(413, 'that is too much\n')
       : await pages.answer({ method, path: url, acceptEncoding, local, body });
   const length = answer.status === 204 ? {} : { 'content-length': String(lengthOf(answer.body)) };
-  // A body that nobody read must not be taken for the next request.
+  // The connection closes, so that an unread request body is not parsed as the next request.
   const close = method === 'GET' || method === 'HEAD' || answer.status === 204 ? {} : { connection: 'close' };
   response.writeHead(answer.status, { ...answer.headers, ...length, ...close });
   if (method === 'HEAD') response.end();

@@ -1,4 +1,4 @@
-/** One metric as the documentation, the HELP line and the series have it. */
+/** Name, help text and labels of one metric: for the series, and for docs/reference/metrics.md. */
 export interface MetricFamily {
   readonly name: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -15,26 +15,25 @@ export interface HistogramCounts {
   readonly sum: number;
 }
 
-/** Lines of one piece: half a millisecond or a little more. */
+/** Lines in one piece, which take about half a millisecond to write. */
 const PIECE_LINES = 250;
 
 /**
- * Prometheus' text format, from numbers that were counted elsewhere. For what is counted on the data path:
- * prom-client's objects cost a lookup by label hash on every increment.
+ * Writes Prometheus' text format from numbers that are counted elsewhere. For counters of the data path,
+ * where prom-client's objects would cost a look-up by label hash for every increment.
  *
- * Nothing is written before it is asked for, piece by piece: tens of thousands of lines in one go would stop
- * the traffic of a process for as long. So samples should be iterables that make them when they are taken,
- * not lists.
+ * Text is made piece by piece, when a piece is taken: tens of thousands of lines at once would stop the
+ * traffic of a process for as long. So samples should be lazy iterables, not lists.
  */
 export class Exposition {
   readonly #families: (() => Iterable<readonly string[]>)[] = [];
 
-  /** All of it in one string. */
+  /** The whole text in one string. */
   get text(): string {
     return [...this.pieces()].join('');
   }
 
-  /** The text in pieces of about `PIECE_LINES` lines. Once only. */
+  /** The text in pieces of about `PIECE_LINES` lines. Can be iterated once. */
   *pieces(): Generator<string> {
     let lines: string[] = [];
     for (const family of this.#families) {
@@ -111,7 +110,7 @@ function sampleLine(name: string, labels: string, value: number): string {
   return labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`;
 }
 
-/** Only labels that have a value; the family's order. */
+/** Labels that have a value, in the family's order. */
 function labelText(names: readonly string[], values: LabelValues): string {
   const parts: string[] = [];
   for (const name of names) {

@@ -2,10 +2,13 @@ import type { Clock } from '../base/clock.ts';
 import { codeOf } from '../api/errors/linkspan-error.ts';
 import type { Logger } from './log.ts';
 
-/** Lines in one window, whatever they say. */
+/** Most lines in a window of one minute; default. */
 const MAX_LINES = 20;
 const WINDOW_MS = 60_000;
-/** Places that have their first line although the window is full, so that one mistake cannot hide another. */
+/**
+ * Most places in the code whose first error is logged even when the window is full, so that one bug cannot
+ * hide another.
+ */
 const MAX_PLACES = 100;
 
 export interface InternalErrorLogOptions {
@@ -16,10 +19,10 @@ export interface InternalErrorLogOptions {
 }
 
 /**
- * The log of exceptions that nobody foresaw. Whoever has found one in the data path can cause it as often as
- * he likes, so there are 20 lines a minute, and one for each place in the code that has not been heard of;
- * those left out are counted, and said at the end of the minute. With texts as long as a log takes
- * (`errorFields`) that is 3 MB an hour at the most, and some hundred kB in practice.
+ * Logs unforeseen exceptions, with a limit: a peer that has found one in the data path can cause it as often
+ * as it likes. There are 20 lines a minute, and one more for each place in the code that has not been logged
+ * yet; the number of omitted ones is logged at the end of the minute. With texts of the greatest length
+ * (`errorFields`) that is 3 MB an hour at most, and some hundred kB in practice.
  */
 export class InternalErrorLog {
   readonly #options: InternalErrorLogOptions;
@@ -33,9 +36,9 @@ export class InternalErrorLog {
   }
 
   /**
-   * Writes a line with the stack, or counts it. Never throws, whatever it is given: nobody is left to catch
-   * it.
-   * @param message constant: what became of what it happened in
+   * Logs an error with its stack, or counts it as omitted. Never throws, whatever value was thrown, because
+   * no caller could catch it.
+   * @param message a constant that says what happened to the flow or task in which it was thrown
    */
   say(error: unknown, message: string, fields: Readonly<Record<string, string>> = {}): void {
     try {
@@ -45,11 +48,11 @@ export class InternalErrorLog {
         this.#leftOut++;
         return;
       }
-      // Errors with a code have no stack in `err`: they are foreseen, where they are thrown.
+      // `errorFields` omits the stack of errors with a code, as they are expected; here they are not.
       const stack = codeOf(error) === undefined ? {} : { stack: (error as Error).stack };
       this.#options.log.error({ code: 'INTERNAL_ERROR', ...fields, err: error, ...stack }, message);
     } catch {
-      // Something that cannot even be written, or a log that cannot be written to. The counters have it.
+      // The value cannot be serialised, or the log cannot be written; the counters still have it.
       this.#leftOut++;
     }
   }
@@ -81,14 +84,18 @@ export class InternalErrorLog {
   }
 }
 
-/** For flows: what is thrown ended the one in which it happened (`proxy/http/failure-boundary.ts`). */
+/**
+ * A handler for exceptions in the data path, each of which has ended its flow
+ * (`proxy/http/failure-boundary.ts`).
+ */
 export function flowErrors(options: InternalErrorLogOptions): (error: unknown) => void {
   const lines = new InternalErrorLog(options);
   return (error) => lines.say(error, 'internal error, its flow was ended');
 }
 
 /**
- * Where it was thrown: the line of its stack behind the text, which a peer may have written, lines and all.
+ * Where it was thrown: the first stack frame. The message before it is skipped, because a peer may have
+ * written it, line breaks included.
  */
 function placeOf(error: unknown): string {
   if (!(error instanceof Error) || error.stack === undefined) return typeof error;

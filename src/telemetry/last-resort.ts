@@ -1,21 +1,21 @@
-import { surfaceTo } from '../base/isolation.ts';
+import { reportContainedTo } from '../base/isolation.ts';
 import { Exposition, type MetricFamily } from './exposition.ts';
 import { InternalErrorLog, type InternalErrorLogOptions } from './internal-error-log.ts';
 import type { Registry } from './registry.ts';
 
-/** Mistakes of ours outside of flows. */
+/** Numbers of internal errors outside of flows. */
 export interface ProcessErrors {
-  /** That no part of the process caught. */
+  /** Exceptions that nothing caught. */
   readonly exceptions: number;
-  /** Of promises that nobody waited for. */
+  /** Rejections of promises that nothing handled. */
   readonly rejections: number;
-  /** That were contained where they happened (`base/isolation.ts`). */
+  /** Errors that were contained where they happened (`base/isolation.ts`). */
   readonly contained: number;
 }
 
 export const NO_PROCESS_ERRORS: ProcessErrors = { exceptions: 0, rejections: 0, contained: 0 };
 
-/** What a process says of it; `docs/reference/metrics.md` lists the same. */
+/** Their metric; `docs/reference/metrics.md` lists it too. */
 export const processErrorsFamily = {
   name: 'linkspan_process_errors_total',
   type: 'counter',
@@ -23,20 +23,19 @@ export const processErrorsFamily = {
   help: 'Mistakes outside of flows: exceptions and rejections that nobody caught, and contained ones; the process goes on.',
 } as const satisfies MetricFamily;
 
-/** What of a process is needed here. */
+/** The part of `process` that is used here, for tests. */
 export interface HostProcess {
   on(event: 'uncaughtException' | 'unhandledRejection', listener: (error: unknown) => void): unknown;
   exit(code: number): unknown;
 }
 
 /**
- * The last resort of a process that serves: what its parts did not catch ends up here, is counted, and stands
- * in the log with its stack. Nobody outside is told anything.
+ * The last resort of a serving process: exceptions that its parts did not catch are counted and logged with
+ * their stack. Peers are told nothing.
  *
- * From `goOn` on the process does not end by it, so that nobody who can reach the process can end it, or have
- * it end again and again, with all that it carries (ADR 0033). Before, while it reads nothing but its own
- * flags and files, it ends with exit code 1: Kubernetes starts it again, which a start that came to a halt
- * would prevent.
+ * After `goOn` such an exception does not end the process, so that no peer can crash it, again and again,
+ * with all its flows (ADR 0033). Before that, while it reads only its own flags and files, it ends with exit
+ * code 1, so that Kubernetes starts it again instead of leaving a half-started process.
  */
 export class LastResort {
   readonly #log: InternalErrorLog;
@@ -54,7 +53,7 @@ export class LastResort {
       this.#counts.rejections++;
       this.#caught(error, 'rejection', host);
     });
-    surfaceTo((error, fields) => {
+    reportContainedTo((error, fields) => {
       this.#counts.contained++;
       this.#log.say(error, 'an error was contained, the rest goes on', { kind: 'contained', ...fields });
     });
@@ -64,7 +63,9 @@ export class LastResort {
     return { ...this.#counts };
   }
 
-  /** To be called before anything is read that somebody else says: from here on the process goes on. */
+  /**
+   * To be called before the first input from outside is read: from then on the process survives exceptions.
+   */
   goOn(): void {
     this.#goesOn = true;
   }

@@ -1,16 +1,16 @@
 import { pino } from 'pino';
 import type { Clock, Timer } from '../base/clock.ts';
 
-/** Bytes that are gathered before they are written. */
+/** Bytes that are gathered before a write. */
 const GATHERED = 8 * 1024;
-/** Bytes that wait for a slow reader; lines beyond it are left out. */
+/** Most bytes that wait for a slow reader; lines beyond it are dropped. */
 const WAITING = 4 * 1024 * 1024;
-/** Time after which gathered lines are written however few they are. */
+/** Longest time that gathered lines wait, milliseconds. */
 const FLUSH_MS = 500;
 
-/** Writes many lines to standard output without ever making the process wait for whoever reads them. */
+/** Writes many lines to standard output without ever blocking the process on their reader. */
 export class LineWriter {
-  /** Lines that were left out because nobody took them fast enough. */
+  /** Lines that were dropped because the reader was too slow or gone. */
   dropped = 0;
   readonly #clock: Clock;
   readonly #destination = pino.destination({ dest: 1, sync: false, minLength: GATHERED, maxLength: WAITING });
@@ -19,7 +19,7 @@ export class LineWriter {
   constructor(clock: Clock) {
     this.#clock = clock;
     this.#destination.on('drop', () => this.dropped++);
-    // Whoever read them has gone; the traffic goes on.
+    // The reader has gone; traffic goes on.
     this.#destination.on('error', () => this.dropped++);
   }
 
@@ -35,7 +35,7 @@ export class LineWriter {
     );
   }
 
-  /** Writes what is waiting. For the end of the process, where waiting does no harm. */
+  /** Writes the gathered lines, synchronously. For the end of the process, where blocking does no harm. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;

@@ -13,13 +13,13 @@ export interface LogOptions {
   level: string;
   /** Process name: controller, gateway, egress. */
   name: string;
-  /** Where lines go; default standard error is not used, so that `kubectl logs` and pipes see one stream. */
+  /** Where lines go; default standard output, as the one stream that `kubectl logs` and pipes see. */
   destination?: { write(line: string): void };
 }
 
 /**
- * A JSON logger whose `err` field carries code, hint and cause of Linkspan errors, and never a stack for
- * expected ones.
+ * A JSON logger. Its field `err` has code, hint and cause of Linkspan errors, and a stack only for errors
+ * without a code.
  */
 export function createLogger(options: LogOptions): Logger {
   const settings = {
@@ -32,10 +32,10 @@ export function createLogger(options: LogOptions): Logger {
   return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
 }
 
-/** The levels that a log takes, the quietest first. */
+/** The levels of a log, from least to most verbose. */
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 
-/** Reads and sets a logger's level while the process runs; `onSet` hears of it. */
+/** Reads and sets a logger's level while the process runs; `onSet` is called with a new one. */
 export function levelOf(log: Logger, onSet: (level: string) => void = () => undefined): LogLevel {
   return {
     get: () => log.level,
@@ -55,8 +55,8 @@ const MAX_MESSAGE = 4096;
 const MAX_STACK = 8192;
 
 /**
- * The log fields of an error: message, code, hint and facts; the stack only where nobody foresaw it. What is
- * too long is cut.
+ * The log fields of an error: message, code, hint and facts; the stack only for errors without a code. Long
+ * texts are cut to `MAX_MESSAGE`.
  */
 export function errorFields(error: unknown): Record<string, unknown> {
   const message = cut(messageOf(error), MAX_MESSAGE);

@@ -1,13 +1,13 @@
 import type { Writable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 
-/** A body in pieces, none of them long. */
+/** A body in short pieces, so that none blocks the event loop for long. */
 export type Pieces = readonly Buffer[];
 
 /** Pieces that are written before others get a turn. */
 const WRITTEN_AT_ONCE = 8;
 
-/** Lets everything else that waits have a turn of the event loop. */
+/** Resolves in the next turn of the event loop, after everything that waits now. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
@@ -17,8 +17,8 @@ export function lengthOf(pieces: Pieces): number {
 }
 
 /**
- * Writes a body and ends it, at the pace of whoever reads it and with turns for others in between. Resolves
- * also when the reader goes away.
+ * Writes a body and ends the stream, with backpressure and turns of the event loop in between. Resolves also
+ * when the reader goes away.
  */
 export async function writePieces(out: Writable, pieces: Pieces): Promise<void> {
   for (const [at, piece] of pieces.entries()) {
@@ -29,7 +29,7 @@ export async function writePieces(out: Writable, pieces: Pieces): Promise<void> 
   out.end();
 }
 
-/** The same body packed. */
+/** The body compressed with gzip. */
 export async function packed(pieces: Pieces): Promise<Pieces> {
   const gzip = createGzip();
   const writing = writePieces(gzip, pieces);

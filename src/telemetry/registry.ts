@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Registry as PromRegistry } from 'prom-client';
 
-/** Text of metrics, or its pieces, which are made when they are taken. */
+/** Text of metrics, or its pieces, made lazily. */
 export type MetricsText = string | Iterable<string>;
 
 /** Metrics of a process: prom-client's, and text that is written when Prometheus asks. */
@@ -18,7 +18,7 @@ export class Registry extends PromRegistry {
     return text;
   }
 
-  /** The same in pieces, none of which takes long to make. Sources are asked one after the other. */
+  /** The text of all metrics in short pieces. Sources are called one after the other. */
   async *pieces(): AsyncGenerator<string> {
     yield await super.metrics();
     for (const source of this.#sources) {
@@ -30,8 +30,8 @@ export class Registry extends PromRegistry {
 }
 
 /**
- * A fresh metrics registry with the process's default metrics. One per process, handed down: nothing
- * registers globally. Hot paths count in plain numbers and publish them in a metric's `collect`, or as text
+ * A new registry with the process' default metrics. A process has one and passes it on; nothing registers
+ * globally. Hot paths count in plain numbers and publish them in a metric's `collect`, or as text
  * (`Registry.addText`).
  */
 export function createRegistry(): Registry {

@@ -1,5 +1,5 @@
 import { messageOf } from '../../src/api/errors/linkspan-error.ts';
-import { surfaceTo } from '../../src/base/isolation.ts';
+import { reportContainedTo } from '../../src/base/isolation.ts';
 
 /** One mistake that was contained, as the last resort of a process hears of it. */
 export interface Surfaced {
@@ -14,7 +14,9 @@ export function useSurfaced(): readonly Surfaced[] {
   let restore: () => void = () => undefined;
   beforeEach(() => {
     found.length = 0;
-    restore = surfaceTo((error, fields) => found.push({ message: messageOf(error), what: '', ...fields }));
+    restore = reportContainedTo((error, fields) =>
+      found.push({ message: messageOf(error), what: '', ...fields }),
+    );
   });
   afterEach(() => restore());
   return found;

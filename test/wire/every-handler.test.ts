@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { ClientHttp2Session } from 'node:http2';
 import net from 'node:net';
 import type { TargetSpec } from '../../src/discovery/target-spec.ts';
-import { HeldClient } from '../../src/egress/clients/held-client.ts';
+import { PendingConnection } from '../../src/egress/clients/pending-connection.ts';
 import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
 import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
 import { SocketConnection } from '../../src/proxy/io/connection.ts';
@@ -58,7 +58,7 @@ const PARTS: readonly (abstract new (...args: never[]) => object)[] = [
   StreamConnection,
   StreamSession,
   GatewayPool,
-  HeldClient,
+  PendingConnection,
 ];
 /**
  * What the stories below have called at least, of each way; those of age and drain are in tests of their own.
@@ -76,7 +76,7 @@ const ALSO = {
     'PrivateConnection.onData',
     'PrivateConnection.onEnd',
     'PrivateConnection.onClose',
-    'HeldClient.onClose',
+    'PendingConnection.onClose',
     'Http2Session.onTooLarge',
     'Http2Session.onGoAway',
     'Http2Session.onClosed',

@@ -64,12 +64,12 @@ export function allowCommand(): Command {
       boundTokens: settings.tokenTtl !== undefined,
       version: readVersion(),
     });
-    // Linkerd prints without a cluster too.
+    // Linkerd's command prints without a cluster too.
     if (!settings.ignoreCluster || settings.apply)
       await withClient(settings, async (client) => {
         if (!settings.ignoreCluster) await assertNewAccount(client, account);
         if (!settings.apply) return;
-        // Who may not see what there is to take back is told before anything is written.
+        // Read before anything is written, so that missing rights are an error in time.
         const former = settings.ignoreCluster ? await formerRights(client, account, manifests) : [];
         await applyAll(client, manifests, { fieldManager: CLI_MANAGER, dryRun: false });
         for (const object of await deleteAll(client, former, { dryRun: false }))

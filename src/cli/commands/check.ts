@@ -11,7 +11,7 @@ import { linkspanChecks } from '../../check/linkspan-checks.ts';
 import { preChecks, type PreOptions } from '../../check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, type Paint, summaryText } from '../../check/report.ts';
 import { helmProgram } from '../../install/helm.ts';
-import { tryInstall } from '../../install/trial.ts';
+import { dryRunInstall } from '../../install/dry-run.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import type { GatewayTry, LinkReport } from '../../controllers/explain.ts';
 import { askControllers, controllerFlags, mergeReports } from '../queries/controller-answers.ts';
@@ -49,7 +49,7 @@ export function checkCommand(): Command {
     );
   return withClusterFlags(command, 'own').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'check');
-    // --timeout is for one check; all of them take as long as they take.
+    // --timeout is the time for one check; there is none for all together.
     const { client } = openCluster(flags);
     try {
       if (!(await check(client, flags))) process.exitCode = 1;
@@ -66,7 +66,7 @@ async function check(client: KubeClient, flags: Settings): Promise<boolean> {
     namespace: flags.namespace,
     linkerdNamespace: flags.linkerdNamespace,
     version: readVersion(),
-    // What remains of the time is for the answer of those that do answer.
+    // The rest of the check's time is for what follows the targets' answers.
     targetMs: flags.timeout * 0.7,
     ask: async () => mergeReports((await askControllers<LinkReport>(client, asked, '/mirrors')).answers),
     tryGateways: async () => {
@@ -102,7 +102,7 @@ async function check(client: KubeClient, flags: Settings): Promise<boolean> {
 
 const paint: Paint = (tone, text) => toned(tone, text);
 
-/** As they come: a check that waits shows what has been found so far. */
+/** Prints each outcome when it is known, so that results are visible while a later check waits. */
 function printer(output: Settings['output']): (outcome: CheckOutcome, first: boolean) => void {
   if (output === 'json') return () => undefined;
   if (output === 'short')
@@ -123,8 +123,8 @@ function preOptions(client: KubeClient, flags: Settings): PreOptions {
   return {
     clock: systemClock,
     helm: async () => `helm ${(await helm.run(['version', '--short'])).trim()}`,
-    tryInstall: () =>
-      tryInstall(client, {
+    dryRunInstall: () =>
+      dryRunInstall(client, {
         verb: 'install',
         namespace: flags.namespace,
         linkerdNamespace: flags.linkerdNamespace,

@@ -20,7 +20,7 @@ export function completionCommand(): Command {
     });
 }
 
-/** What loads each verb, by its name. */
+/** Loaders of all verbs, by name. */
 export type Verbs = Readonly<Record<string, () => Promise<() => Command>>>;
 
 /** `linkspan complete -- WORDS…`: the words that may follow, one a line. What the scripts run. */
@@ -31,7 +31,7 @@ export function completeCommand(verbs: Verbs, hidden: ReadonlySet<string>): Comm
     .allowUnknownOption()
     .action(async (words: string[]) => {
       const shown = Object.keys(verbs).filter((name) => !hidden.has(name));
-      // A person waits at the key: nothing is loaded but the verb that is being typed.
+      // Completion must be fast, so only the verb that is being typed is loaded.
       const found =
         words.length > 1 && shown.includes(words[0] ?? '')
           ? await suggestions(await onlyVerb(verbs[words[0] ?? '']), words, { contexts, links: linkNames })
@@ -54,7 +54,7 @@ function contexts(): readonly string[] {
   }
 }
 
-/** Longer than this nobody waits for a suggestion, milliseconds. */
+/** Timeout for names of Links, milliseconds. */
 const LINKS_MS = 1500;
 
 async function linkNames(before: readonly string[]): Promise<readonly string[]> {

@@ -141,7 +141,7 @@ export function controllerCommand(): Command {
   return withBudgetFlags(addAnchorsFlag(withMetadataFlags(command)));
 }
 
-/** Adds the flags that say who joins federated Services, and what of labels and annotations is copied. */
+/** Adds the flags for federated Services, and for the labels and annotations that are copied to mirrors. */
 function withMetadataFlags(command: Command): Command {
   return command
     .option(
@@ -183,7 +183,7 @@ async function run(settings: Settings): Promise<void> {
   });
 }
 
-/** What gateways are shown that let only mTLS clients probe them, and whom of them is believed. */
+/** The identity for probes of gateways that demand mTLS, and the anchors for theirs. */
 async function probeIdentity(
   dir: string,
   { anchors }: Settings,
@@ -194,7 +194,7 @@ async function probeIdentity(
   return boundIdentity(await openIdentityDir({ dir, clock: systemClock, log }), anchors, { clientOf, log });
 }
 
-/** The controller's settings from the flags; where Linkerd is installed, its ways are the defaults. */
+/** The controller's settings from the flags; where Linkerd is installed, defaults are Linkerd's. */
 function controllerSettings(settings: Settings, meshed: boolean): MirrorControllerSettings {
   return {
     namespace: settings.namespace,

@@ -35,7 +35,7 @@ const schema = z.strictObject({
 });
 type Settings = z.output<typeof schema>;
 
-/** What can be explained, and how; each gives back the text. */
+/** Kinds that can be explained, each with the function that returns the text. */
 const KINDS: Readonly<Record<string, (name: string, flags: Settings) => string | Promise<string>>> = {
   svc: (name, flags) => withClient(flags, (client) => explainService(client, flags, name)),
   link: (name, flags) => withClient(flags, (client) => explainLink(client, flags, name)),
@@ -106,7 +106,7 @@ async function explainLink(
   return render(flags.output, row, () => linkText(row));
 }
 
-/** What to say of which Service. */
+/** Flags of `explain service`. */
 interface ServiceFlags extends ControllerFlags {
   readonly namespace: string;
   readonly link?: string | undefined;
@@ -114,7 +114,7 @@ interface ServiceFlags extends ControllerFlags {
 }
 
 /**
- * Asks the controllers about a Service and gives back the text.
+ * Asks the controllers about a Service and returns the text.
  * @throws LinkspanError CONTROLLER_NOT_FOUND
  */
 async function explainService(client: KubeClient, flags: ServiceFlags, name: string): Promise<string> {

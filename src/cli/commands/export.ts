@@ -78,7 +78,7 @@ export function unexportCommand(): Command {
     });
 }
 
-/** All of them, or an error that names every one that is missing: nothing is labelled by halves. */
+/** Reads all of them, or fails with every missing one, before anything is labelled. */
 async function findServices(
   client: KubeClient,
   namespace: string,
@@ -102,7 +102,7 @@ async function findServices(
   );
 }
 
-/** What is to be said of each; throws when some could never be mirrored. */
+/** Notes about the Services. @throws LinkspanError when some could never be mirrored */
 function accepted(found: readonly V1Service[], mode: ExportMode): string[] {
   const verdicts = found.map((service) => ({ service, ...exportVerdict(service, mode) }));
   const refused = verdicts.flatMap(({ service, refusal }) =>

@@ -6,6 +6,7 @@ import { parseAddress } from '../../base/address.ts';
 import { systemClock } from '../../base/clock.ts';
 import { openFileTargets } from '../../discovery/file-targets.ts';
 import { openKubeTargets } from '../../discovery/kube-targets.ts';
+import { handMadeSlicesIn } from '../../exports/slice-makers.ts';
 import { parseAccessLogMode } from '../../gateway/access-log-lines.ts';
 import { parseFixedListener } from '../../gateway/acceptors/fixed-acceptor.ts';
 import { NO_POLICIES } from '../../gateway/authorization/policy-source.ts';
@@ -26,7 +27,6 @@ import {
   streamsFlag,
 } from '../flags/traffic-flags.ts';
 import { accessOf, namespacesFlag, withNamespacesFlag } from '../flags/cluster-flags.ts';
-import { endpointFlags } from '../flags/endpoint-flags.ts';
 import { admissionFlags, admissionOf, withAdmissionFlags } from '../flags/admission-flags.ts';
 import { policyFlags, withPolicyFlags } from '../flags/policy-flags.ts';
 import { tuneForTraffic } from '../../processes/lifecycle.ts';
@@ -46,7 +46,7 @@ import {
 } from '../flags/identity-flags.ts';
 import { layeredSettings } from '../flags/layered-settings.ts';
 
-/** Beyond it more workers only cost memory. */
+/** Most workers; more would only cost memory. */
 const MAX_WORKERS = 256;
 
 const workers = z.string().transform((text, context) => {
@@ -83,7 +83,10 @@ const schema = z
     clusterDomain: z.string(),
     namespaces: namespacesFlag,
     exportSelector: z.array(z.string()).optional(),
-    ...endpointFlags,
+    mesh: z.enum(['auto', 'on', 'off']),
+    zone: z.string().min(1).optional(),
+    handMadeSlices: z.array(z.string().min(1)).default([]).transform(handMadeSlicesIn),
+    maxPending: z.coerce.number().int().min(1),
     grace: z.coerce.number().min(0),
     workers,
     ...streamsFlag,
@@ -109,7 +112,7 @@ const schema = z
   .refine(hasIdentityDir, NO_IDENTITY_DIR);
 type Settings = z.output<typeof schema>;
 
-/** How the environment calls the flags: `LINKSPAN_GATEWAY_LOG_LEVEL`. */
+/** Prefix of the environment variables for flags: `LINKSPAN_GATEWAY_LOG_LEVEL`. */
 const VARIABLES = 'LINKSPAN_GATEWAY_';
 
 /** `linkspan gateway`: the entry for the traffic of other clusters. */
@@ -189,8 +192,8 @@ export function gatewayCommand(): Command {
 }
 
 /**
- * One process, or a parent and its workers; a worker finds the same settings and knows by its environment
- * what it is.
+ * Runs one process, or a parent with workers. Workers have the same settings, and know by an environment
+ * variable that they are workers.
  */
 async function run(settings: Settings): Promise<void> {
   tuneForTraffic();

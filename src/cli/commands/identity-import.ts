@@ -9,7 +9,7 @@ import type { KeyMaterial } from '../../identity/import/pkcs12.ts';
 import { writeFiles } from '../output/identity-files.ts';
 import { askPassword, givenPassword, type PasswordSources, readAtMost } from '../flags/password.ts';
 
-/** Where the password may be, for those who have no file and no terminal. */
+/** Environment variable for the password, where there is neither a file nor a terminal. */
 const PASSWORD_VARIABLE = 'LINKSPAN_IMPORT_PASSWORD';
 
 const schema = z
@@ -32,8 +32,8 @@ const schema = z
 type Settings = z.output<typeof schema>;
 
 /**
- * `linkspan identity import`: an authority that somebody else made. node-forge is loaded here and by no other
- * verb.
+ * `linkspan identity import`: imports an authority from PKCS#12 or PEM. node-forge is loaded by this verb
+ * only.
  */
 export function importCommand(): Command {
   return new Command('import')
@@ -79,7 +79,7 @@ async function run(flags: Settings, terminal: Omit<PasswordSources, 'file'>): Pr
   tellRest(found);
 }
 
-/** Reads the files, and returns what opens them with a password. */
+/** Reads the files, and returns a function that decrypts them with a password. */
 async function opener(flags: Settings): Promise<(password: string | undefined) => KeyMaterial> {
   if (flags.pkcs12 !== undefined) {
     const { pkcs12 } = flags;
@@ -99,8 +99,8 @@ async function opener(flags: Settings): Promise<(password: string | undefined) =
 }
 
 /**
- * With the password that was given, or without one; and where it turns out that one is needed, with what is
- * typed.
+ * Runs `open` with the given password or none; where that fails because one is needed, asks for it at the
+ * terminal.
  */
 async function withPassword<T>(
   sources: PasswordSources,
@@ -122,7 +122,9 @@ async function textOf(file: string): Promise<string> {
   return (await bytesOf(file)).toString('utf8');
 }
 
-/** @throws LinkspanError IDENTITY_MISSING, IDENTITY_CONTAINER_INVALID when it is larger than any authority */
+/**
+ * @throws LinkspanError IDENTITY_MISSING, IDENTITY_CONTAINER_INVALID when it is larger than `MAX_CONTAINER`
+ */
 async function bytesOf(file: string): Promise<Buffer> {
   const { MAX_CONTAINER } = await import('../../identity/import/pkcs12.ts');
   let bytes: Buffer | undefined;

@@ -11,8 +11,8 @@ import { writeFiles } from '../output/identity-files.ts';
 import { dnsLabel } from '../flags/link-flags.ts';
 
 /**
- * `linkspan identity`: a trust anchor, an issuer and leaf certificates in files. What issues is loaded when
- * it is needed: the ASN.1 library takes longer to load than most verbs to run.
+ * `linkspan identity`: a trust anchor, an issuer and leaf certificates in files. The code that issues is
+ * loaded when it is needed: the ASN.1 library takes longer to load than most verbs run.
  */
 export function identityCommand(): Command {
   return new Command('identity')
@@ -80,7 +80,7 @@ function anchorCommand(): Command {
       const { name, cluster, lifetime: lifetimeMs } = flags;
       const named = name === undefined ? {} : { name };
       const trustDomain = clusterTrustDomain(flags.trustDomain, cluster);
-      // Without a cluster it is for all of them, whatever their domains.
+      // Without a cluster the anchor is shared by all, so it is not restricted to one domain.
       const constrained = cluster !== undefined;
       const anchor = await createAnchor({
         ...named,

@@ -5,7 +5,7 @@ import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { CLI_MANAGER } from '../../api/names.ts';
 import { OLDEST_KUBERNETES } from '../../install/charts.ts';
-import { findInstalled, leftovers } from '../../install/leftovers.ts';
+import { findInstalled, prunable } from '../../install/installed-objects.ts';
 import { type InstallRequest, prepare, type Prepared } from '../../install/prepare-install.ts';
 import { awaitReady } from '../../install/ready.ts';
 import { renderCrds } from '../../install/render-chart.ts';
@@ -120,7 +120,7 @@ async function findLeftovers(
   namespace: string,
 ): Promise<KubeObject[]> {
   const { objects: installed } = await findInstalled(client);
-  return leftovers(installed, objects, namespace);
+  return prunable(installed, objects, namespace);
 }
 
 async function removeLeftovers(client: KubeClient, prepared: Prepared, namespace: string): Promise<void> {
@@ -145,7 +145,7 @@ async function ready(client: KubeClient, { namespace }: InstallRequest, flags: S
   }
 }
 
-/** What was done, in a line. */
+/** One line about what was done. */
 function summary(applied: readonly Applied[], prepared: Prepared, request: InstallRequest): string {
   const where = `Linkspan ${request.version} in ${request.namespace}`;
   if (request.verb === 'upgrade') return `${where}: upgraded`;

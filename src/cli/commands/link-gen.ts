@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
 import { parseFlags } from '../../base/config.ts';
-import { manifestsFor, readTarget } from '../../linking/prepare-link.ts';
+import { manifestsFor, readTarget } from '../../linking/link-request.ts';
 import { clusterFlags, openCluster, withClusterFlags } from '../flags/cluster-flags.ts';
 import {
   gatewayNotes,

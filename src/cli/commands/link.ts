@@ -5,8 +5,8 @@ import { parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { titleOf } from '../../manifests/manifests.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
-import { applyLink, prepareLink, type Direction, type PreparedLink } from '../../linking/join.ts';
-import type { Cluster } from '../../linking/prepare-link.ts';
+import { applyLink, prepareLink, type Direction, type PreparedLink } from '../../linking/link-apply.ts';
+import type { Cluster } from '../../linking/link-request.ts';
 import { waitUntilSynced } from '../../linking/wait-synced.ts';
 import {
   clusterFlags,
@@ -112,7 +112,7 @@ async function link(settings: Settings): Promise<void> {
     ...settings,
     kubeconfig: sourceKubeconfig ?? settings.kubeconfig,
     context: sourceContext,
-    // Said of the target.
+    // These flags describe the target.
     apiAddr: undefined,
   });
   warn([target, source].flatMap(({ access }) => linkWarnings(access)));
@@ -123,7 +123,7 @@ async function link(settings: Settings): Promise<void> {
       progress.show('reading both clusters');
       prepared.push(await prepareLink(direction, deps));
     }
-    // The server's own checks of every object of every direction come before the first write.
+    // Every object of every direction is validated by the API server before the first write.
     for (const one of prepared) await applyLink(one, true);
     warn(prepared.flatMap(({ manifests }) => gatewayNotes(manifests)));
     progress.clear();
@@ -168,7 +168,7 @@ function checkFlags(settings: Settings): void {
   }
 }
 
-/** The directions that are asked for: into the source, and with --mutual the other way too. */
+/** The requested directions: from target into source, and with --mutual the reverse too. */
 function directions(settings: Settings, target: Cluster, source: Cluster): Direction[] {
   const { rebuilt, force, mutual, destinationCredentials } = settings;
   const requestFor = (flags: LinkSettings) => (linkerdInSource: boolean) => {
@@ -185,7 +185,7 @@ function directions(settings: Settings, target: Cluster, source: Cluster): Direc
     gateway: settings.sourceGateway,
     gatewayAddresses: settings.sourceGatewayAddresses,
     gatewayPort: settings.sourceGatewayPort,
-    // What was said of the target's domains does not hold for the source.
+    // The domain flags describe the target only.
     clusterDomain: undefined,
     trustDomain: settings.trustDomain,
   };

@@ -25,7 +25,8 @@ const schema = z
 type Settings = z.output<typeof schema>;
 
 /**
- * `linkspan signer`: what must not be near other clusters: the issuer's key, and who may read which Secret.
+ * `linkspan signer`: the tasks that are kept apart from everything that talks to other clusters: signing with
+ * the issuer's key, and keeping the Role that says which Secrets the controller may read.
  */
 export function signerCommand(): Command {
   return new Command('signer')

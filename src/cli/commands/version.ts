@@ -58,7 +58,7 @@ async function gather(flags: z.output<typeof schema>): Promise<Versions> {
     return { client, server: await withClient(flags, (api) => serverVersions(api, flags.namespace)) };
   } catch (error) {
     if (codeOf(error) === 'CONFIG_INVALID') throw error;
-    // Somebody without a cluster at hand asks for the program's version too.
+    // The program's own version is shown without a cluster too.
     return { client, problem: messageOf(error) };
   }
 }

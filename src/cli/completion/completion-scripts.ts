@@ -1,4 +1,6 @@
-/** Each asks the program itself, so a new verb or flag needs no new script. */
+/**
+ * Completion scripts by shell. Each runs `linkspan complete`, so that new verbs and flags need no new script.
+ */
 export const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `# source <(linkspan completion bash)
 _linkspan() {

@@ -4,17 +4,20 @@ import { SCRIPTS } from './completion-scripts.ts';
 /** Flags whose values are contexts of the kubeconfig. */
 const CONTEXT_FLAGS = new Set(['--context', '--source-context']);
 
-/** What a suggestion may take from outside the program. */
+/** Sources of names for suggestions outside the program. */
 export interface Known {
   /** Contexts of the kubeconfig. */
   readonly contexts: () => readonly string[];
-  /** Names of Links of the cluster that the words before name; empty when it does not answer at once. */
+  /**
+   * Names of Links, in the cluster that the flags among the words select; empty when it does not answer in
+   * time.
+   */
   readonly links: (before: readonly string[]) => Promise<readonly string[]>;
 }
 
 /**
  * The words that may stand at the end of a command line.
- * @param words what stands behind the program's name; the last one is being typed and may be empty
+ * @param words the words after the program's name; the last one is being typed and may be empty
  */
 export async function suggestions(
   program: Command,
@@ -41,7 +44,7 @@ async function wordsOf(command: Command, words: readonly string[], known: Known)
   return command.commands.map((one) => one.name());
 }
 
-/** The kinds, and behind a kind what there is of it. */
+/** The kinds of `explain`, or after a kind its known names. */
 async function explainable(words: readonly string[], known: Known): Promise<readonly string[]> {
   const before = words.slice(0, -1);
   switch (before.at(-1)) {

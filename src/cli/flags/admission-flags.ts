@@ -22,7 +22,7 @@ export function withAdmissionFlags(command: Command): Command {
     );
 }
 
-/** What the flags say, and of the rest what the memory bears. */
+/** The limits from the flags; those that were not given follow from the memory. */
 export function admissionOf(
   flags: z.output<z.ZodObject<typeof admissionFlags>> & { readonly workers: number },
 ): AdmissionLimits {

@@ -24,7 +24,7 @@ export function addAnchorsFlag(command: Command): Command {
 }
 
 /**
- * The identity with what the flag says on top.
+ * The identity with the anchors that the flag names.
  * @param clientOf for ConfigMaps; closed with the identity
  * @throws LinkspanError CONFIG_INVALID
  */

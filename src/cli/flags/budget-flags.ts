@@ -21,7 +21,10 @@ const sizeFlag = z.string().transform((text, context) => {
 
 const countFlag = z.coerce.number().int().min(1);
 
-/** An answer that is smaller than one object may be would park every Link. */
+/**
+ * Smallest limit of an answer's size, bytes: one object may be this large, so that less would park every
+ * Link.
+ */
 const MIN_ANSWER = 1024 * 1024;
 
 /** Budgets of what one linked cluster may make the controller hold, read and write. */

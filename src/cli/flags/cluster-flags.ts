@@ -75,7 +75,7 @@ export const clusterFlags = {
   verbose: z.boolean().default(false),
 };
 
-/** What those flags say. */
+/** Values of those flags. */
 interface ClusterFlags {
   readonly kubeconfig?: string | undefined;
   readonly context?: string | undefined;
@@ -83,11 +83,11 @@ interface ClusterFlags {
   readonly asGroup?: readonly string[] | undefined;
   readonly apiAddr?: string | undefined;
   readonly verbose?: boolean | undefined;
-  /** For the whole verb, milliseconds; default: as long as each request and its repetitions take. */
+  /** Timeout of the whole verb, milliseconds; default: none beyond those of each request and its retries. */
   readonly timeout?: number | undefined;
 }
 
-/** How long a verb that reads may take: nobody should have to interrupt it. */
+/** `--timeout` of verbs that read, so that nobody has to interrupt them; milliseconds. */
 export const timeoutFlag = durationFlag.refine((ms) => ms > 0, { error: 'must be longer than nothing' });
 
 /** Adds it to a verb. */

@@ -85,7 +85,7 @@ export async function openIdentity(
   flags: IdentityFlags & { kubeconfig?: string | undefined; context?: string | undefined },
   log: Logger,
 ): Promise<IdentitySource> {
-  // The gateway of a mesh starts without an API server where its anchors are in a file.
+  // Made only when needed: with anchors in a file, a gateway of a mesh starts without an API server.
   const clientOf = () => new KubeClient(accessOf(flags), { clock: systemClock, random: Math.random, log });
   return boundIdentity(await openOwnIdentity(flags, clientOf, log), flags.anchors, { clientOf, log });
 }

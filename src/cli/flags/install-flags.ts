@@ -16,7 +16,7 @@ import { manifestFormat } from '../output/output.ts';
 import { readVersion } from '../../base/version.ts';
 
 const texts = z.array(z.string()).default([]);
-/** Values of the chart, as the user's own words. */
+/** helm's flags for values. */
 export const valueFlags = {
   ha: z.boolean().default(false),
   set: texts,
@@ -27,7 +27,7 @@ export const valueFlags = {
 };
 const serviceTypes = ['LoadBalancer', 'NodePort', 'ClusterIP'] as const;
 
-/** What `install` and `upgrade` have in common. */
+/** Flags that `install` and `upgrade` share. */
 export const installFlags = {
   ...clusterFlags,
   namespace: dnsLabel,
@@ -58,8 +58,8 @@ export type InstallSettings = z.output<z.ZodObject<typeof installFlags>>;
 const many = (next: string, before: readonly string[] | undefined) => [...(before ?? []), next];
 
 /**
- * Adds the flags of `installFlags`. Those that stand for values have no default of their own: the chart's, or
- * what `upgrade` finds, stays.
+ * Adds the flags of `installFlags`. Those that set values have no defaults, so that the chart's, or the
+ * stored ones for `upgrade`, stay.
  */
 export function withInstallFlags(command: Command): Command {
   const flagged = withClusterFlags(command, 'own')
@@ -108,7 +108,7 @@ export function withValueFlags(command: Command): Command {
     .addOption(new Option('--helm <program>', 'helm 3.14 or later').env('LINKSPAN_HELM').default('helm'));
 }
 
-/** What the flags ask for. @throws LinkspanError CONFIG_INVALID, IDENTITY_MISSING */
+/** The request from the flags. @throws LinkspanError CONFIG_INVALID, IDENTITY_MISSING */
 export async function installRequest(
   verb: InstallRequest['verb'],
   flags: InstallSettings,
@@ -128,12 +128,12 @@ export async function installRequest(
   };
 }
 
-/** What helm is given of them. */
+/** The flags that are passed on to helm. */
 export function helmFlagsOf(flags: z.output<z.ZodObject<typeof valueFlags>>): HelmValueFlags {
   return { files: flags.values, set: flags.set, setString: flags.setString, setFile: flags.setFile };
 }
 
-/** The values that flags stand for; those that were not given leave nothing. */
+/** The values that flags set; flags that were not given set none. */
 export function valuesOf(flags: InstallSettings): Values {
   const nodePort = flags.gatewayHealthcheckNodeport;
   const probe = defined({ port: flags.gatewayProbePort, seconds: flags.gatewayProbeSeconds });
@@ -160,7 +160,8 @@ function defined(values: Values): Values {
 }
 
 /**
- * Certificates only: a file with a key in it is a slip that would end up in a ConfigMap.
+ * The anchors of `--anchors` as values. A file that holds a private key is refused, because it would be
+ * published in a ConfigMap.
  * @throws LinkspanError CONFIG_INVALID, IDENTITY_…
  */
 async function anchorValues(bindings: readonly string[]): Promise<Values> {
@@ -176,7 +177,7 @@ async function anchorValues(bindings: readonly string[]): Promise<Values> {
   return Object.keys(anchors).length === 0 ? {} : { identity: { anchors } };
 }
 
-/** All three or none. */
+/** The issuer's files; all three flags or none must be given. */
 async function issuerFiles(verb: string, flags: InstallSettings): Promise<IssuerFiles | undefined> {
   const named = {
     '--identity-trust-anchors-file': flags.identityTrustAnchorsFile,

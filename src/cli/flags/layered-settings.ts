@@ -6,16 +6,16 @@ import { nearest, parseConfig } from '../../base/config.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 
 /**
- * What Kubernetes puts into the environment of every pod for Services of its namespace; a Service named like
- * our prefix must not look like a setting.
+ * Environment variables that Kubernetes sets in every pod for the Services of its namespace; those of a
+ * Service that is named like our prefix are not settings.
  */
 const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$/;
-/** The same, with a port's name behind it. */
+/** Part of such variables for named ports. */
 const NAMED_PORT_LINK = '_SERVICE_PORT_';
 
 interface Layered {
   readonly values: Record<string, unknown>;
-  /** How a setting is called where its value came from. */
+  /** The name of each setting in the layer that its value came from, for messages. */
   readonly names: Map<string, string>;
 }
 
@@ -83,7 +83,7 @@ function environment(command: Command, env: NodeJS.ProcessEnv, prefix: string): 
       throw new LinkspanError('CONFIG_INVALID', `environment: unknown setting ${name}${hint}`);
     }
     const key = option.attributeName();
-    // Selectors have commas in them, so lists are separated by semicolons.
+    // Lists are separated by semicolons, because selectors contain commas.
     if (option.variadic) values[key] = text.split(';').map((part) => part.trim());
     else values[key] = option.isBoolean() ? truth(text, name) : text;
     names.set(key, name);
@@ -96,7 +96,7 @@ function truth(text: string, name: string): boolean {
   throw new LinkspanError('CONFIG_INVALID', `environment: ${name}: "${text}" is neither true nor false`);
 }
 
-/** `logLevel` is `LOG_LEVEL`. */
+/** Name of a variable without prefix: `logLevel` is `LOG_LEVEL`. */
 function variableName(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 }
@@ -112,7 +112,7 @@ function settingsFile(file: string, command: Command): Layered {
   }
   const texts = Object.entries(values).map(([key, value]) => {
     const option = command.options.find((option) => option.attributeName() === key);
-    // Schemas read text, as flags have it; YAML makes numbers of what looks like one.
+    // Schemas parse text as flags have it, but YAML has numbers too.
     if (option?.variadic === true) return [key, Array.isArray(value) ? value : [value]] as const;
     return [key, typeof value === 'number' ? String(value) : value] as const;
   });

@@ -15,14 +15,14 @@ import { isDnsLabel } from '../../base/text.ts';
 import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import { gatewayText } from '../../linking/export-gateways.ts';
 import { parseImportPolicy } from '../../api/link/import-policy.ts';
-import type { LinkRequest } from '../../linking/prepare-link.ts';
+import type { LinkRequest } from '../../linking/link-request.ts';
 import { links } from '../../api/link/link-schema.ts';
 import { parseSelector, parseSelectorText } from '../../api/kubernetes/label-selector.ts';
 import { MIN_TOKEN_TTL_MS } from '../../linking/token.ts';
 import { durationFlag, listFlag } from './cluster-flags.ts';
 import { readVersion } from '../../base/version.ts';
 
-/** A selector as the Link holds it. */
+/** A selector flag, in the form of the Link's spec. */
 const labelSelector = z.string().transform((text, context) => {
   try {
     const parsed = parseSelectorText(text);
@@ -59,7 +59,7 @@ export const boolFlag = z.union([
   z.enum(['true', 'false']).transform((text) => text === 'true'),
 ]);
 
-/** What `link-gen` and `link` are told about the target and the Link. */
+/** Flags of `link-gen` and `link` about target and Link. */
 export const linkFlags = {
   clusterName: z.string({ error: 'you need to specify cluster name' }).pipe(clusterNameFlag),
   namespace: dnsLabel,
@@ -133,7 +133,7 @@ export function withLinkFlags(command: Command): Command {
     );
 }
 
-/** The Link that the flags ask for. */
+/** The request from the flags. */
 export function linkRequest(settings: LinkSettings, destinationCredentials: boolean): LinkRequest {
   return {
     clusterName: settings.clusterName,
@@ -164,8 +164,8 @@ export function linkRequest(settings: LinkSettings, destinationCredentials: bool
 }
 
 /**
- * What a person should know of the gateways that go into a Link's list: they are the target's words until
- * somebody has looked at them.
+ * Notes about the gateways that are put into a Link's list: the target named them, so the user should review
+ * them.
  */
 export function gatewayNotes(manifests: readonly KubeObject[]): string[] {
   const annotations = manifests.find(({ kind }) => kind === links.kind)?.metadata?.annotations;
@@ -176,8 +176,8 @@ export function gatewayNotes(manifests: readonly KubeObject[]): string[] {
 }
 
 /**
- * Linkerd's destination controller takes in Secrets that come and go, not those that change: it would go on
- * with a token that has expired.
+ * Refuses tokens of limited life for Linkerd's destination controller: it notices Secrets that are added and
+ * removed, but not changed ones, and would go on with an expired token.
  */
 export function refuseRenewedDestination(tokenTtl: number | undefined, destination: boolean): void {
   if (tokenTtl === undefined || !destination) return;
@@ -190,7 +190,7 @@ export function refuseRenewedDestination(tokenTtl: number | undefined, destinati
   );
 }
 
-/** What a person should know although it works. */
+/** Warnings about a kubeconfig that works. */
 export function linkWarnings(access: { readonly skipVerify: boolean; readonly source: string }): string[] {
   if (!access.skipVerify) return [];
   return [`${access.source} leaves the API server's certificate unchecked, and so will the Link`];

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
-/** Longest password, bytes: what is longer is some other file. */
+/** Longest password, bytes; a longer file is not one. */
 const MAX_PASSWORD = 1024;
 
 /** A terminal's input, as `process.stdin` is. */
@@ -12,8 +12,7 @@ export interface Keyboard extends Readable {
 }
 
 /**
- * Where a password may come from. None of it is an argument, which everybody on the machine could read with
- * `ps`.
+ * Where a password may come from. Not from an argument, which every user of the machine could read with `ps`.
  */
 export interface PasswordSources {
   /** `-` is stdin. */
@@ -25,7 +24,7 @@ export interface PasswordSources {
 }
 
 /**
- * A password that was given: a file's, or else the environment's; undefined when there is none.
+ * The password in the file, else in the environment; undefined when there is neither.
  * @throws LinkspanError CONFIG_INVALID for a file that cannot be read or is no text, or too long
  */
 export async function givenPassword({ file, env, stdin }: PasswordSources): Promise<string | undefined> {
@@ -39,7 +38,7 @@ export async function givenPassword({ file, env, stdin }: PasswordSources): Prom
     throw new LinkspanError('CONFIG_INVALID', `--password-file: ${file}: longer than ${MAX_PASSWORD} bytes`);
   }
   try {
-    // Editors and `echo` end a line; that is not part of it.
+    // A final line break, from an editor or `echo`, is not part of the password.
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes).replace(/\r?\n$/, '');
   } catch (cause) {
     throw new LinkspanError('CONFIG_INVALID', `--password-file: ${file}: not UTF-8`, { cause });
@@ -67,7 +66,7 @@ export async function askPassword(
   what: string,
 ): Promise<string | undefined> {
   if (stdin.isTTY !== true) return undefined;
-  // Before the question: what is typed in answer to it must not be shown by the terminal.
+  // Raw mode (no echo) before the prompt, so that no typed character is shown.
   stdin.setRawMode(true);
   stderr.write(`Password of ${what}: `);
   stdin.setEncoding('utf8');

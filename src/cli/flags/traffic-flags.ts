@@ -4,7 +4,7 @@ import { formatDuration } from '../../base/duration.ts';
 import { type ConnectionAge, DEFAULT_CONNECTION_AGE } from '../../identity/trust/open-peers.ts';
 import { durationFlag } from './cluster-flags.ts';
 
-/** How connections end that nobody has ended. */
+/** Flags for the maximum age of connections. */
 export const connectionAgeFlags = { maxConnectionAge: durationFlag, maxConnectionGrace: durationFlag };
 
 /** Adds them to a verb. @param whose which connections are meant */
@@ -22,7 +22,7 @@ export function addConnectionAgeFlags(command: Command, whose: string): Command 
     );
 }
 
-/** What the flags say. */
+/** The settings from the flags. */
 export function connectionAgeOf(flags: {
   readonly maxConnectionAge: number;
   readonly maxConnectionGrace: number;

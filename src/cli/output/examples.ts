@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 
 /**
- * Command lines that work as they stand, by verb (`identity anchor` is a verb of a verb): the end of each
- * help, in the program and in docs/reference/cli.md. Whoever adds a verb adds its line.
+ * Command lines that work as they are, by verb (with its parent: `identity anchor`). They are the end of each
+ * help text and in docs/reference/cli.md; every verb needs one.
  */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   install: [

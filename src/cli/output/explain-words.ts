@@ -6,7 +6,7 @@ import { eventReasons, mirrorReasons } from '../../api/reasons/mirror-reasons.ts
 import { probeReasons } from '../../api/reasons/probe-outcome.ts';
 import { type AnyReason, reasonAdvice } from './reason-advice.ts';
 
-/** Where each reason is met, in the order of docs/reference/reasons.md. */
+/** The tables of reasons with their meanings, in the order of docs/reference/reasons.md. */
 export const REASON_TABLES: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['a mirror or a federated membership', mirrorReasons],
   ['an Event', eventReasons],
@@ -45,7 +45,7 @@ export function codeText(word: string): CodeText {
   return { code, ...catalogue[code] };
 }
 
-/** Somebody who types it from a ticket may not get the capitals right. */
+/** The known word that equals `word` regardless of case. @throws LinkspanError CONFIG_INVALID */
 function found(word: string, known: readonly string[], what: string): string {
   const exact = known.find((one) => one.toLowerCase() === word.toLowerCase());
   if (exact !== undefined) return exact;

@@ -1,7 +1,7 @@
 import { type Explanation, type LinkReport, LOCAL } from '../../controllers/explain.ts';
 import { age } from './output.ts';
 
-/** Where some cluster exports the name, the ones that do not are of no interest. */
+/** The explanations of clusters that export the name, or all where none does. */
 export function relevant(found: readonly Explanation[]): Explanation[] {
   const exported = found.filter((one) => one.exported || one.clusterIP !== null);
   return (exported.length > 0 ? exported : [...found]).sort((a, b) => (a.link < b.link ? -1 : 1));

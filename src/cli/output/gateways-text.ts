@@ -2,7 +2,7 @@ import type { LinkReport } from '../../controllers/explain.ts';
 import type { GatewayRow } from '../queries/gateway-rows.ts';
 import { table } from './output.ts';
 
-/** Linkerd's table: tools read it. */
+/** The same table as Linkerd's, because tools parse it. */
 export function gatewaysText(rows: readonly GatewayRow[]): string {
   if (rows.length === 0) return 'No linked cluster has a gateway.\n';
   return table(

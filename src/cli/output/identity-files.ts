@@ -1,7 +1,7 @@
 import { systemClock } from '../../base/clock.ts';
 import type { PemFile } from '../../identity/authority/pem-files.ts';
 
-/** Writes, and prints the path of each file and what the certificate in the last one is. */
+/** Writes the files, and prints their paths and a description of the certificate in the last one. */
 export async function writeFiles(
   flags: { out: string; force: boolean },
   files: readonly PemFile[],

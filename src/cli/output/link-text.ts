@@ -10,7 +10,7 @@ export function linkText(row: LinkRow): string {
       [type, [status, [reason, message].filter((part) => part !== '').join(': ')].join('  ').trimEnd()],
     ];
     if (!Object.hasOwn(reasonAdvice, reason)) return lines;
-    // The last of them is that of conditions.
+    // The last meaning is that of conditions.
     const { meanings, fix } = reasonText(reason);
     lines.push(['', meanings.at(-1)?.meaning ?? '']);
     if (status !== 'True') lines.push(['', `What to do: ${fix}`]);
@@ -30,10 +30,10 @@ export function linkText(row: LinkRow): string {
   ]);
 }
 
-/** Of what is kept out, this many are named: `linkspan mirrors` has them all. */
+/** Most refusals that are listed; `linkspan mirrors` lists all. */
 const MAX_REFUSALS = 5;
 
-/** What the import policy says, and what it keeps out. */
+/** The import policy and its refusals. */
 function importLines({ importPolicy, refusedImports }: LinkRow): [string, string][] {
   const policy = Object.entries(importPolicy).map(([key, value]) => `${key}: ${value}`);
   const said = policy.length === 0 ? ['the defaults'] : policy;
@@ -47,6 +47,6 @@ function importLines({ importPolicy, refusedImports }: LinkRow): [string, string
   return [...under('Import policy', said), ...under('Kept out by it', kept)];
 }
 
-/** Lines under one label. */
+/** Several lines under one label. */
 const under = (label: string, lines: readonly string[]): [string, string][] =>
   lines.map((line, at) => [at === 0 ? label : '', line]);

@@ -2,13 +2,14 @@ import { LINK_CONDITIONS } from '../../api/link/link-status.ts';
 import type { LinkRow } from '../queries/link-rows.ts';
 import { age, table } from './output.ts';
 
-/** The table, and under it what is wrong with which Link. */
+/** The table of Links, and below it the problems of each. */
 export function linksText(rows: readonly LinkRow[]): string {
   return withTroubles(rows, HEAD, cells);
 }
 
 /**
- * The same with what controllers say: how old the last word of the target is, and when the credentials end.
+ * The same with columns from the controllers: how long ago the target was last heard, and when the
+ * credentials expire.
  */
 export function wideLinksText(rows: readonly LinkRow[]): string {
   return withTroubles(rows, [...HEAD, 'LAST WORD', 'CREDENTIALS UNTIL'], (row) => [

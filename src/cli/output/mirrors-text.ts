@@ -1,7 +1,7 @@
 import type { LinkReport } from '../../controllers/explain.ts';
 import { age, table } from './output.ts';
 
-/** The table, and a line for each Link that has none to show. */
+/** The table of mirrors, and a line for each Link whose mirrors are not known. */
 export function mirrorsText(reports: readonly LinkReport[]): string {
   const rows = reports.flatMap((report) =>
     [...(report.mirrors ?? []), ...(report.federated ?? [])].map((mirror) => {

@@ -23,7 +23,7 @@ export function render(output: Output, value: unknown, text: () => string): stri
   return output === 'yaml' ? stringify(value, { lineWidth: 0 }) : text();
 }
 
-/** `-o` of what prints manifests. */
+/** `-o` of verbs that print manifests. */
 export const manifestFormat = z.enum(['yaml', 'json'], { error: 'must be yaml or json' });
 
 /** Manifests for `kubectl apply -f -`. JSON is one List, so that the output is JSON and kubectl takes it. */
@@ -35,7 +35,7 @@ export function manifestText(manifests: readonly object[], format: z.output<type
   return `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }, null, 2)}\n`;
 }
 
-/** How long ago, as kubectl writes ages: `12s`, `5m`, `3h`, `2d`. */
+/** An age as kubectl writes it: `12s`, `5m`, `3h`, `2d`. */
 export function age(seconds: number): string {
   if (seconds < 120) return `${Math.max(0, Math.round(seconds))}s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;

@@ -22,7 +22,7 @@ const PARKED =
 const LINK_AGAIN =
   'Run `linkspan link` (or apply what `linkspan link-gen` prints) again: it makes new credentials.';
 
-/** What a person should do about it; `linkspan explain reason` and `docs/reference/reasons.md`. */
+/** What to do about each reason, for `linkspan explain reason` and `docs/reference/reasons.md`. */
 export const reasonAdvice: Readonly<Record<AnyReason, string>> = {
   // mirrors
   Mirrored: NOTHING,

@@ -1,10 +1,10 @@
 import { styleText } from 'node:util';
 
-/** How a word is told apart on a terminal. */
+/** Colours and styles of text on a terminal. */
 export type Tone = 'green' | 'yellow' | 'red' | 'bold' | 'dim';
 
 /**
- * The text in a colour where `stream` is a terminal that shows one; as it is elsewhere, and with `NO_COLOR`
+ * The text in a colour where `stream` is a terminal with colours; unchanged elsewhere and with `NO_COLOR`
  * (https://no-color.org).
  */
 export function toned(tone: Tone, text: string, stream: NodeJS.WritableStream = process.stdout): string {
@@ -33,7 +33,7 @@ export class Progress {
     this.#shown = true;
   }
 
-  /** Takes the line away: before anything else is printed, and at the end. */
+  /** Removes the line; to be called before anything else is printed, and at the end. */
   clear(): void {
     if (this.#shown) this.#stream.write('\r\u001b[K');
     this.#shown = false;

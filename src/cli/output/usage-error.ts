@@ -3,9 +3,9 @@ import { nearest } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
 /**
- * What commander found wrong with a command line, in the one form that errors have here: the nearest word
- * that exists, and which help to read.
- * @param args what stands behind the program's name
+ * Commander's error about a command line as a Linkspan error, with the nearest known word and a pointer to
+ * the right help.
+ * @param args the words after the program's name
  */
 export function usageError(error: CommanderError, program: Command, args: readonly string[]): LinkspanError {
   const { command, rest } = commandOf(program, args);
@@ -25,8 +25,8 @@ function plainMessage(text: string): string {
 }
 
 /**
- * Commander looks for what must be there first, and so would call a misspelt flag a missing one; and it finds
- * no name near to `--flag=value`.
+ * Commander's errors for which unknown flags are looked for first: it reports a misspelt required flag as
+ * missing, and suggests no name for `--flag=value`.
  */
 const FLAGS_FIRST = new Set([
   'commander.missingMandatoryOptionValue',
@@ -46,7 +46,7 @@ function isFlag(word: string, known: readonly string[]): boolean {
   return word.startsWith('--') && word.length > 2 && !known.includes(word);
 }
 
-/** The verb, or the verb of a verb, that the words name; and the words behind it. */
+/** The command or subcommand that the words name, and the words after it. */
 function commandOf(program: Command, args: readonly string[]): { command: Command; rest: readonly string[] } {
   let command = program;
   let rest = args;

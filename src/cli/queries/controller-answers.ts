@@ -10,12 +10,12 @@ import { leases } from '../../api/kubernetes/resource.ts';
 
 /** Where the controller's admin port listens in its pods (the default of `--admin`). */
 const ADMIN_PORT = 9999;
-/** A replica that takes longer for what it has at hand is not well. */
+/** Timeout for one replica, milliseconds; it answers from memory. */
 const ANSWER_MS = 30_000;
-/** Of the time that a verb has: what remains is for printing what the other replicas said. */
+/** Share of the verb's timeout that replicas have to answer; the rest is for printing the answers. */
 const ANSWER_SHARE = 0.8;
 
-/** What a question to the controllers brought. */
+/** Answers of the controllers to one request. */
 export interface Answers<T> {
   readonly answers: readonly T[];
   /** Replicas that did not answer, and why. */
@@ -31,7 +31,7 @@ export const controllerFlags = {
     .transform((text) => (text === undefined ? undefined : listItems(text))),
 };
 
-/** Where the controllers are, and how long the verb may take. */
+/** Values of those flags, and the verb's timeout. */
 export interface ControllerFlags {
   readonly controllerNamespace: string;
   readonly controller: readonly string[] | undefined;
@@ -97,7 +97,7 @@ async function askPods<T>(
   );
 }
 
-/** Says on stderr who did not answer: what is printed may lack what they know. */
+/** Prints on stderr which replicas did not answer, as the output may be incomplete. */
 export function tellFailures(failures: readonly string[]): void {
   for (const failure of failures) process.stderr.write(`linkspan: no answer from ${failure}\n`);
 }
@@ -122,7 +122,7 @@ function list(answer: unknown): readonly never[] {
   throw new Error('the answer is no list; is this the admin port of a Linkspan controller?');
 }
 
-/** Several replicas know a Link; the one that keeps it knows best. */
+/** One report for each Link: several replicas know it, and that of the Lease's holder is preferred. */
 export function mergeReports(reports: readonly LinkReport[]): LinkReport[] {
   const best = new Map<string, LinkReport>();
   for (const report of reports) {

@@ -19,25 +19,25 @@ export interface LinkRow {
   /** Status of each condition, `Unknown` before it was first written. */
   readonly conditions: Readonly<Record<string, { status: string; reason: string; message: string }>>;
   readonly mirrors: number | null;
-  /** The replica that keeps its mirrors; null: none, or Leases may not be read. */
+  /** The replica that holds the Link's Lease; null: none, or Leases may not be read. */
   readonly keptBy: string | null;
   readonly ageSeconds: number | null;
-  /** Age of the last word from the target's API server; null: never, or no controller says. */
+  /** Seconds since the target's API server was last heard; null: never, or no controller reports it. */
   readonly lastWordSeconds: number | null;
-  /** RFC 3339: when the credentials end; null: they have no end, or no controller says. */
+  /** When the credentials expire (RFC 3339); null: never, or no controller reports it. */
   readonly credentialsExpireAt: string | null;
-  /** Its annotations `linkspan.dev/import-*`, as they stand; without any, the defaults hold (ADR 0027). */
+  /** The Link's annotations `linkspan.dev/import-*`; without any, the defaults apply (ADR 0027). */
   readonly importPolicy: Readonly<Record<string, string>>;
-  /** What that policy keeps out now; null: no controller says. */
+  /** What that policy refuses now; null: no controller reports it. */
   readonly refusedImports: readonly ImportRefusal[] | null;
-  /** What its controller knows and could not write, and why: its conditions may be older than that. */
+  /** What its controller could not write, and why; the conditions may be outdated then. */
   readonly unwritten: readonly string[];
 }
 
 /**
  * Every Link of the controllers' namespace.
- * @param ask whether the controllers are asked for what the API server does not know; that they do not answer
- * is no error
+ * @param ask whether the controllers are asked for what the API server does not have; their silence is no
+ * error
  * @throws LinkspanError LINK_CRD_MISSING
  */
 export async function gatherLinks(
@@ -126,7 +126,7 @@ function toldOf(
   report: LinkReport | undefined,
 ): Pick<LinkRow, 'lastWordSeconds' | 'credentialsExpireAt' | 'refusedImports' | 'unwritten'> {
   const { lastWordSeconds = null, credentialsExpireAt = null, unwritten = [] } = report ?? {};
-  // A replica that does not keep the Link has no mirrors to speak of.
+  // Only the replica that holds the Lease reports mirrors.
   const refused = report?.mirrors === undefined ? null : refusalsOf(report);
   return { lastWordSeconds, credentialsExpireAt, refusedImports: refused, unwritten };
 }

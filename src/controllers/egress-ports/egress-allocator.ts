@@ -1,5 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import { sleep } from '../../base/clock.ts';
 import { DEFAULT_EGRESS_RANGE, type EgressPorts, type PortRange } from '../../api/egress/egress-ports.ts';
 import {
@@ -198,7 +198,7 @@ export class EgressAllocator {
   #tell(entries: readonly RecordEntry[]): void {
     for (const entry of entries) {
       if (isFreed(entry)) continue;
-      tellAll('listeners of egress ports', this.#listeners.get(entry.link) ?? [], scopeOf(entry));
+      notifyAll('listeners of egress ports', this.#listeners.get(entry.link) ?? [], scopeOf(entry));
     }
   }
 }

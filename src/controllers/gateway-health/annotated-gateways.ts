@@ -1,5 +1,5 @@
 import type { V1Service } from '@kubernetes/client-node';
-import { eachAlone } from '../../base/isolation.ts';
+import { forEachIsolated } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
@@ -103,7 +103,7 @@ export class AnnotatedGateways {
 
   /** What may be used has changed: addresses are judged anew. */
   recheck(): void {
-    eachAlone('gateways of exports', this.#followed.values(), ({ path }) => path?.recheck());
+    forEachIsolated('gateways of exports', this.#followed.values(), ({ path }) => path?.recheck());
   }
 
   users(gateway: string): readonly string[] {

@@ -1,4 +1,4 @@
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { KubeApiError, type KubeClient } from '../../kube/client/kube-client.ts';
 
@@ -59,6 +59,6 @@ export class ApiReachability {
     this.#timer = clock.after(failed === undefined ? PERIOD_MS : RETRY_MS, () => void this.#ask(), {
       unref: true,
     });
-    if (wasAway && failed === undefined) tellAll('the API server is back', [onBack]);
+    if (wasAway && failed === undefined) notifyAll('the API server is back', [onBack]);
   }
 }

@@ -1,4 +1,4 @@
-import { surface } from '../../base/isolation.ts';
+import { reportContained } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -156,7 +156,7 @@ export class GatewayProbes {
       delayMs = await this.#turn(probed);
     } catch (error) {
       // A mistake of ours must not end the probes of an address: its state would never change again.
-      surface(error, 'probes of a gateway');
+      reportContained(error, 'probes of a gateway');
     }
     if (probed.stopping.signal.aborted) return;
     probed.timer = this.#options.clock.after(delayMs, () => void this.#probe(probed), { unref: true });

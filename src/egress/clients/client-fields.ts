@@ -4,10 +4,13 @@ import type { Field } from '../../proxy/http/fields.ts';
 import { clientField } from '../../proxy/streams/stream-head.ts';
 import type { Client } from './client.ts';
 
-/** Accounts whose names are kept. */
+/** Most accounts whose field is cached. */
 const MAX_KEPT = 10_000;
 
-/** What gateways are told of clients: the identities that they would have in the mesh of this egress. */
+/**
+ * The field `:client` that tells gateways on whose behalf a stream is: the identity that the client would
+ * have in the egress' mesh (ADR 0031).
+ */
 export class ClientFields {
   readonly #identity: IdentitySource;
   #own = '';
@@ -20,8 +23,8 @@ export class ClientFields {
   }
 
   /**
-   * Undefined where the client is not known, or has no such name, or the egress itself has none that goes
-   * with it.
+   * Undefined where the client is not known, its account has no such identity, or the egress' own identity is
+   * not of Linkerd's form.
    */
   of(client: Client): Field | undefined {
     if (client.kind !== 'pod') return undefined;
@@ -37,7 +40,7 @@ export class ClientFields {
     return field;
   }
 
-  /** The egress' own identity may change with its certificate. */
+  /** Clears the cache when the egress' own identity changes with its certificate. */
   #follow(): void {
     const own = this.#identity.current()?.name ?? '';
     if (own === this.#own) return;

@@ -1,12 +1,13 @@
+import type { Clock } from '../../base/clock.ts';
 import type { Health } from '../../telemetry/admin.ts';
 
 /**
- * Why it is not known who sends from an address: pods are not looked at, no pod has it, a node has it (and so
- * every pod of its network), several pods have it.
+ * Why the client at an address is not known: pods are not watched, no pod has the address, it is a node's
+ * (shared by all pods in the node's network), or several pods have it.
  */
 export type Unknown = 'unwatched' | 'no pod' | 'node' | 'several pods';
 
-/** Who sends from an address. */
+/** The client at an address, by the pod that has it. */
 export type Client =
   | {
       readonly kind: 'pod';
@@ -14,12 +15,15 @@ export type Client =
       readonly name: string;
       readonly namespace: string;
       readonly serviceAccount: string;
-      /** It is being deleted: its address may be another pod's already, of which nothing has been heard. */
+      /**
+       * Whether the pod is being deleted: its address may already belong to another pod that the watch has
+       * not brought.
+       */
       readonly leaving: boolean;
     }
   | { readonly kind: 'unknown'; readonly reason: Unknown };
 
-/** A pod as far as it matters who sends from its address. */
+/** The facts of a pod that identify the client at its address. */
 export interface PodFacts {
   readonly name: string;
   readonly namespace: string;
@@ -28,20 +32,20 @@ export interface PodFacts {
   readonly leaving: boolean;
 }
 
-/** Who sends from the addresses of this cluster. */
+/** Finds the client at an address of this cluster. */
 export interface Clients {
-  /** As far as is known now. @param address as a socket has it */
+  /** The client by what is known now. @param address as a socket has it */
   at(address: string): Client;
   /**
-   * Calls `listener` whenever what is known of an address may have changed.
+   * Calls `listener` whenever the client at an address may have changed.
    * @returns what ends the subscription
    */
   watch(address: string, listener: () => void): () => void;
-  /** Not ok until it is known who is there. */
+  /** Not ok until the pods have been listed. */
   readonly ready: Health;
 }
 
-/** Nobody is told apart. */
+/** Used where pods are not watched: no client is known. */
 export const NO_CLIENTS: Clients = {
   at: () => ({ kind: 'unknown', reason: 'unwatched' }),
   watch: () => () => undefined,
@@ -49,8 +53,9 @@ export const NO_CLIENTS: Clients = {
 };
 
 /**
- * Whose an address is, of all pods that have it and have not ended. A pod that is not being deleted has it
- * rather than one that is: an address is given anew only when its last owner has no network any more. Pure.
+ * The client at an address, from all pods that have it and have not ended. A pod that is not being deleted
+ * goes before one that is: an address is assigned again only when its last owner has no network any more.
+ * Pure.
  */
 export function clientAmong(pods: readonly PodFacts[]): Client {
   if (pods.some(({ hostNetwork }) => hostNetwork)) return { kind: 'unknown', reason: 'node' };
@@ -58,7 +63,7 @@ export function clientAmong(pods: readonly PodFacts[]): Client {
   const [first, ...others] = staying.length > 0 ? staying : pods;
   if (first === undefined) return { kind: 'unknown', reason: 'no pod' };
   const { name, namespace, serviceAccount, leaving } = first;
-  // The pods of one account are one client, whichever of them it is.
+  // Several pods of one service account are one client.
   const same = others.every((one) => one.namespace === namespace && one.serviceAccount === serviceAccount);
   return same
     ? { kind: 'pod', name, namespace, serviceAccount, leaving }
@@ -66,16 +71,46 @@ export function clientAmong(pods: readonly PodFacts[]): Client {
 }
 
 /**
- * Whether it is known well enough who sends from an address. If not, waiting may tell more, because the watch
- * is a moment behind the cluster. Pure.
+ * Whether the client is known well enough. If not, waiting may help, because the watch is a moment behind the
+ * cluster. Pure.
  */
 export function isSettled(client: Client): boolean {
   return client.kind === 'pod' ? !client.leaving : client.reason === 'node' || client.reason === 'unwatched';
 }
 
 /**
- * An address as pods have it: an IPv4 address that a socket for both families shows (`::ffff:1.2.3.4`) is
- * that IPv4 address. Pure.
+ * How long a connection waits for its client to become known where it has to be: kubelets tell the API server
+ * of an address a second or two after the pod has it. Milliseconds.
+ */
+export const MUST_KNOW_MS = 3000;
+/** The same where an unknown client may use the route too, and where a pod with its address is leaving. */
+export const MAY_KNOW_MS = 1000;
+
+/**
+ * Waits until it is known well enough who sends from an address (`isSettled`), for `ms` milliseconds at most.
+ * @returns what is known then
+ */
+export function awaitClient(
+  clients: Clients,
+  address: string,
+  { clock, ms }: { readonly clock: Clock; readonly ms: number },
+): Promise<Client> {
+  return new Promise((resolve) => {
+    const end = () => {
+      timer.cancel();
+      unwatch();
+      resolve(clients.at(address));
+    };
+    const timer = clock.after(ms, end, { unref: true });
+    const unwatch = clients.watch(address, () => {
+      if (isSettled(clients.at(address))) end();
+    });
+  });
+}
+
+/**
+ * An address in the form of a pod's status: a dual-stack socket shows IPv4 addresses as `::ffff:1.2.3.4`.
+ * Pure.
  */
 export function podAddress(address: string): string {
   const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;

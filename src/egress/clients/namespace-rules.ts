@@ -1,5 +1,5 @@
 import type { V1Namespace } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
@@ -10,19 +10,19 @@ import type { Health } from '../../telemetry/admin.ts';
 import type { PodClientsOptions } from './pod-clients.ts';
 import { readAllowedNamespaces } from './relay-rule.ts';
 
-/** What namespaces say of all their mirrors. */
+/** The annotations of Namespaces about all of their mirrors. */
 export interface NamespaceRules {
-  /** Namespaces that may use the mirrors of one beside itself, `*` = all; undefined where it says nothing. */
+  /** Further namespaces that may use a namespace's mirrors, `*` = all; undefined without the annotation. */
   allowed(namespace: string): readonly string[] | undefined;
   /**
-   * Calls `listener` when that may have changed; undefined: of all namespaces.
+   * Calls `listener` when that may have changed for a namespace; undefined: for all.
    * @returns what ends the subscription
    */
   subscribe(listener: (namespace: string | undefined) => void): () => void;
   readonly ready: Health;
 }
 
-/** No namespace says anything. */
+/** No namespace has the annotation. */
 export const NO_NAMESPACE_RULES: NamespaceRules = {
   allowed: () => undefined,
   subscribe: () => () => undefined,
@@ -30,9 +30,9 @@ export const NO_NAMESPACE_RULES: NamespaceRules = {
 };
 
 /**
- * `linkspan.dev/allowed-namespaces` on Namespaces: what outlives the mirrors, which a target can take away
- * and bring again without the annotations that people had set on them. Until it is known what they say, every
- * mirror is for its own namespace.
+ * The annotation `linkspan.dev/allowed-namespaces` on Namespaces. Unlike one on a mirror it survives when the
+ * target unexports a Service and exports it again. Until the Namespaces have been listed, mirrors may be used
+ * from their own namespace only.
  */
 export class KubeNamespaceRules implements NamespaceRules {
   readonly #store = new IndexedStore<V1Namespace>();
@@ -84,11 +84,11 @@ export class KubeNamespaceRules implements NamespaceRules {
   }
 
   #tell(namespace: string | undefined): void {
-    tellAll('listeners of Namespaces', this.#listeners, namespace);
+    notifyAll('listeners of Namespaces', this.#listeners, namespace);
   }
 }
 
-/** Of Namespaces only those are kept that say something, and of them only that. */
+/** Only Namespaces with the annotation are stored, reduced to it. */
 function storedNamespace(namespace: V1Namespace): V1Namespace | undefined {
   const text = saidBy(namespace);
   if (text === undefined) return undefined;

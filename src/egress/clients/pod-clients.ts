@@ -1,5 +1,5 @@
 import type { V1ObjectMeta, V1Pod, V1PodIP, V1PodSpec, V1PodStatus } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../api/errors/linkspan-error.ts';
@@ -19,14 +19,17 @@ export interface PodClientsOptions {
 }
 
 const BY_ADDRESS = 'address';
-/** A page of whole pods is about a megabyte of JSON, and traffic waits while it is read. */
+/**
+ * Pods in one page of a list: whole pods of this number are about a megabyte of JSON, and traffic waits while
+ * it is parsed.
+ */
 const PAGE_SIZE = 100;
-/** Pods that have ended keep their address in their status, and somebody else has it by then. */
+/** Field selector: pods that have ended still show their address, which may be another pod's by then. */
 const NOT_ENDED = 'status.phase!=Succeeded,status.phase!=Failed';
 
 /**
- * Who sends from the addresses of this cluster, by its pods: of each account, addresses and whether it is
- * leaving, and nothing else, are kept. While the API server is away what was known last holds.
+ * Finds clients by the pods of this cluster. Of each pod only account, addresses and whether it is being
+ * deleted are stored. While the API server cannot be reached the last known pods hold.
  */
 export class PodClients implements Clients {
   readonly #store = new IndexedStore<V1Pod>({ [BY_ADDRESS]: podAddresses });
@@ -48,14 +51,12 @@ export class PodClients implements Clients {
     });
   }
 
-  /** Pods that are known. */
+  /** Number of known pods. */
   get size(): number {
     return this.#store.size;
   }
 
-  /**
-   * Ready also when the pods cannot be had: those who need to know are refused then, and all others served.
-   */
+  /** Ready also when pods cannot be listed: then only clients that have to be known are refused. */
   get ready(): Health {
     const { synced, error } = this.#reflector;
     if (synced) return { ok: true, reason: '' };
@@ -86,13 +87,13 @@ export class PodClients implements Clients {
   }
 
   #tell(address: string): void {
-    tellAll('listeners of pods', this.#listeners.get(address) ?? []);
+    notifyAll('listeners of pods', this.#listeners.get(address) ?? []);
   }
 }
 
 /**
- * What is kept of a pod; there may be tens of thousands. Those without an address yet, and those that have
- * ended, are nobody. Pure.
+ * The parts of a pod that are stored; there may be tens of thousands. Undefined for pods without an address
+ * yet, and for those that have ended. Pure.
  */
 export function storedClientPod({ metadata = {}, spec, status = {} }: V1Pod): V1Pod | undefined {
   const podIPs = addressesOf(status);

@@ -3,7 +3,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { OTHER } from '../../proxy/metrics/connection-counters.ts';
 import type { RelayRefusal } from './relay-rule.ts';
 
-/** Mirrors, each with a reason, that are counted one by one. */
+/** Most pairs of mirror and reason that have a counter of their own. */
 const MAX_COUNTS = 10_000;
 const SEPARATOR = '\t';
 
@@ -13,13 +13,13 @@ export interface Refused {
   readonly mirror: string;
   readonly refusal: RelayRefusal;
   readonly address: string;
-  /** One line for people. */
+  /** The refusal in one line, for the log. */
   readonly text: string;
 }
 
 /**
- * What clients of this cluster were refused, by mirror and reason; and a line in the log, at most one a
- * second, which says as much as all.
+ * Counts refused requests and connections of clients of this cluster, by mirror and reason, and logs at most
+ * one of them a second.
  */
 export class RefusedClients {
   readonly #counts = new Map<string, number>();

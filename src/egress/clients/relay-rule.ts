@@ -3,18 +3,19 @@ import { isDnsLabel, listItems } from '../../base/text.ts';
 import type { Client, Unknown } from './client.ts';
 
 /**
- * Whose clients may use mirrors that say nothing: everybody's, or only those of the mirror's own namespace.
+ * Who may use mirrors without an annotation about it: all clients of the cluster, or those of the mirror's
+ * own namespace.
  */
 export type RelayPolicy = 'all' | 'namespace';
 
-/** As much as an annotation may have; more is not looked at. */
+/** Longest value of the annotation, in characters; a longer one is refused. */
 const MAX_LIST = 4096;
 const ALL = '*';
 
 /**
- * Reads `linkspan.dev/allowed-namespaces`. What is wrong in it lets nobody in, so that a slip never opens
+ * Reads `linkspan.dev/allowed-namespaces`. Invalid entries admit nobody, so that a typing error never opens
  * anything. Pure.
- * @returns undefined where nothing is said
+ * @returns undefined without the annotation
  */
 export function readAllowedNamespaces(text: string | undefined): {
   readonly namespaces?: readonly string[];
@@ -37,9 +38,9 @@ function leftOut(entry: string): string {
 }
 
 /**
- * The namespaces whose clients may use a route; undefined = everybody. The mirror's own is always one of
- * them: whoever may write there could name it anyway. Pure.
- * @param allowed what the mirror says, or else its Namespace; undefined = nothing
+ * The namespaces whose clients may use a route; undefined = all. The mirror's own is always one of them,
+ * since those who may write there could name it anyway. Pure.
+ * @param allowed from the mirror's annotation, or else its Namespace's; undefined = neither has one
  */
 export function allowedNamespaces(
   namespace: string,
@@ -50,12 +51,12 @@ export function allowedNamespaces(
   return allowed.includes(ALL) ? undefined : new Set([namespace, ...allowed]);
 }
 
-/** Why a client may not use a route: it is of another namespace, or nobody knows of which. */
+/** Why a client may not use a route: it is of another namespace, or its namespace is not known. */
 export type RelayRefusal = 'namespace' | Unknown;
 
 /**
- * Whether a client may use a route. One that is not known may use only what everybody may. Pure.
- * @returns why not
+ * Why a client may not use a route; undefined = it may. An unknown client may use only routes that are open
+ * to all. Pure.
  */
 export function relayRefusalOf(
   namespaces: ReadonlySet<string> | undefined,
@@ -66,7 +67,10 @@ export function relayRefusalOf(
   return namespaces.has(client.namespace) ? undefined : 'namespace';
 }
 
-/** A refusal in words, without saying who else would be let in: that is not for whoever is not. Pure. */
+/**
+ * A refusal in words, without naming the namespaces that are allowed, which are not for the refused client to
+ * know. Pure.
+ */
 export function refusalText(label: string, refusal: RelayRefusal, client: Client, address: string): string {
   const rule = `only clients of some namespaces may use it (${ALLOWED_NAMESPACES})`;
   if (client.kind === 'pod')

@@ -13,8 +13,8 @@ import type { GatewayPool } from './gateway-pool.ts';
 import type { GatewayPools } from './gateway-pools.ts';
 
 /**
- * How one route reaches the addresses of its gateway: which pools of connections it holds, and what its
- * streams say of where they go.
+ * How one route reaches the addresses of its gateway: the pools of connections that it uses, and the fields
+ * that tell the gateway which service its streams are for.
  */
 export class GatewayConnections implements StreamCarrier {
   readonly target: Field;
@@ -31,7 +31,7 @@ export class GatewayConnections implements StreamCarrier {
     this.target = targetField(targetKey(route.name, route.port));
   }
 
-  /** Takes the addresses as they are now. */
+  /** Sets the gateway's current addresses. */
   update(hosts: readonly string[]): void {
     if (this.#released) return;
     const { port, identity } = this.#route.gateway;
@@ -44,7 +44,7 @@ export class GatewayConnections implements StreamCarrier {
       if (!this.#pools.has(host)) this.#pools.set(host, this.#table.acquire({ host, port, identity }));
   }
 
-  /** The route has no flows any more. */
+  /** Releases all pools, once the route has no flows any more. */
   release(): void {
     if (this.#released) return;
     this.#released = true;
@@ -54,7 +54,7 @@ export class GatewayConnections implements StreamCarrier {
 
   /**
    * A byte connection for one flow.
-   * @param client on whose behalf, where that is known
+   * @param client the field `:client`, where the client is known
    * @throws ProxyFailure
    */
   async dial({ host }: SocketAddress, session: SessionProtocol, client?: Field): Promise<Connection> {
@@ -62,7 +62,7 @@ export class GatewayConnections implements StreamCarrier {
     return this.#to(host).open({ name, port, field: this.target, client }, session);
   }
 
-  /** Whether some address wants to know on whose behalf streams are, as far as is known. */
+  /** Whether the gateway at some address wants clients to be named, as far as is known. */
   get namesClients(): boolean {
     for (const pool of this.#pools.values()) if (pool.namesClients) return true;
     return false;
@@ -90,7 +90,7 @@ export class GatewayConnections implements StreamCarrier {
   #to(host: string): GatewayPool {
     const pool = this.#pools.get(host);
     if (pool !== undefined) return pool;
-    // Between an address' leaving and the next pick of the balancer.
+    // The address was removed after the balancer had picked it.
     throw new ProxyFailure('connection failed', `${this.#route.label}: ${host} is no address of its gateway`);
   }
 }

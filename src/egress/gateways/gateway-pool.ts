@@ -1,5 +1,5 @@
 import { targetKey } from '../../api/ports/target-key.ts';
-import { eachAlone } from '../../base/isolation.ts';
+import { forEachIsolated } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
@@ -20,35 +20,40 @@ import { encodeTransportHeader } from '../../proxy/io/transport-header.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
 /**
- * Streams in hand on every connection from which one more is opened, and how many connections that may make.
- * Beyond, connections are opened only when all are full.
+ * When every connection has so many streams, one more connection is opened, until there are `MAX_GROWN`.
+ * Beyond that, connections are opened only when all are full.
  */
 const GROW_AT = 32;
 const MAX_GROWN = 4;
-/** Handshakes at a time with a gateway of which it is not known whether it takes streams. */
+/** Most concurrent handshakes while it is not known whether the gateway supports stream mode. */
 const MAX_LOOKS = 4;
-/** Age at which a connection is replaced, so that gateway replicas that came later get their share. */
+/**
+ * Least age at which a connection is replaced, so that new gateway replicas get their share; milliseconds.
+ */
 const MIN_AGE_MS = 8 * 60_000;
 const MAX_AGE_MS = 12 * 60_000;
-/** A connection beyond the first that has had no stream for so long is closed. */
+/** A connection beyond the first that has had no stream for this time is closed; milliseconds. */
 const IDLE_MS = 60_000;
-/** How soon what could not be replaced, or added, is tried again. */
+/** How soon a connection that could not be opened is tried again, milliseconds. */
 const AGAIN_MS = 10_000;
-/** A connection for a transport header that nobody has taken. */
+/** How long an unused connection for a transport header is kept, milliseconds. */
 const SPARE_MS = 3000;
-/** All flows to a gateway are on these connections, so one whose gateway is gone has to be noticed soon. */
+/**
+ * Keep-alive, milliseconds: all flows to a gateway are on these connections, so a dead one must be noticed
+ * soon.
+ */
 const KEEP_ALIVE_MS = 2000;
 const KEEP_ALIVE_TIMEOUT_MS = 3000;
 const CONNECTIONS = 'connections to a gateway';
 const EMPTY = Buffer.alloc(0);
-/** The protocol that can do most comes first. A gateway picks by an order of its own, which is the same. */
+/** ALPN protocols, the most capable first. The gateway's own order, by which it picks, is the same. */
 const STREAMS_FIRST = [STREAMS_CLIENTS_ALPN, STREAMS_ALPN, TRANSPORT_HEADER_ALPN];
 
 /** One address of a gateway. */
 export interface GatewayEndpoint {
   readonly host: string;
   readonly port: number;
-  /** Whose certificate it must show. */
+  /** Identity that its certificate must have. */
   readonly identity: string;
 }
 
@@ -58,11 +63,11 @@ export interface GatewayPoolOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Offer stream mode; default true. */
+  /** Whether stream mode is offered; default true. */
   readonly streams?: boolean;
-  /** Silence after which a gateway is asked whether it is still there; default 2 s. */
+  /** Idle time after which a PING is sent, milliseconds; default 2 s. */
   readonly keepAliveMs?: number;
-  /** Told of each connection to a gateway that has proven who it is. */
+  /** Called for each connection whose gateway has proven its identity. */
   readonly onProven?: TlsOptions['onProven'];
 }
 
@@ -70,27 +75,27 @@ export interface GatewayPoolOptions {
 export interface FlowTarget {
   readonly name: string;
   readonly port: number;
-  /** The same as a stream says it. */
+  /** The same as a field of a stream's head. */
   readonly field: Field;
   /** On whose behalf, where that is known (`clientField`). */
   readonly client?: Field | undefined;
 }
 
 /**
- * The way to one gateway address: a few mTLS connections whose streams the flows of all routes share, where
- * the gateway is one of ours; a connection with a transport header for each flow where it is not. Which of
- * both the gateway says in each handshake (ALPN), so nothing is lost by asking.
+ * The connections to one gateway address. A gateway of ours gets a few mTLS connections, and the flows of all
+ * routes are streams on these; any other gateway gets a connection with a transport header for each flow. The
+ * gateway chooses in each handshake (ALPN), so offering both costs nothing.
  */
 export class GatewayPool implements Http2User<Http2Connection> {
   readonly place: GatewayEndpoint;
   readonly #options: GatewayPoolOptions;
   /** Connections that take new streams. */
   readonly #pool = new Set<Http2Connection>();
-  /** All that are open, with the time of their replacement. */
+  /** All open connections, with the timer of their replacement. */
   readonly #all = new Map<Http2Connection, Timer>();
-  /** Connections whose gateway wants a transport header, without one. */
+  /** Open connections on which no transport header has been sent yet. */
   readonly #spares = new Set<Connection>();
-  /** What the last handshake said. */
+  /** What the last handshake negotiated. */
   #mode: 'unknown' | 'streams' | 'header';
   #namesClients = false;
   #dialling: Promise<void> | undefined;
@@ -108,22 +113,22 @@ export class GatewayPool implements Http2User<Http2Connection> {
     this.#unsubscribe = options.identity.subscribe(() => this.#renew());
   }
 
-  /** Whether flows may travel as streams, as far as is known. */
+  /** Whether the gateway supports stream mode; true until it is known. */
   get takesStreams(): boolean {
     return this.#mode !== 'header' || this.#pool.size > 0;
   }
 
-  /** Whether the gateway wants to know on whose behalf streams are, as far as is known. */
+  /** Whether the gateway wants clients to be named, as far as is known. */
   get namesClients(): boolean {
     return this.#namesClients;
   }
 
-  /** Connections that take new flows, and all that have some. */
+  /** Numbers of connections: those that take new flows, and all that are open. */
   get connections(): { readonly pooled: number; readonly open: number } {
     return { pooled: this.#pool.size, open: this.#all.size };
   }
 
-  /** A connection with room for a stream, if there is one now: the one with least in hand. */
+  /** A connection with room for a stream, if there is one now: the one with fewest streams. */
   ready(): Http2Connection | undefined {
     let best: Http2Connection | undefined;
     for (const connection of this.#pool)
@@ -133,8 +138,8 @@ export class GatewayPool implements Http2User<Http2Connection> {
   }
 
   /**
-   * Sees to it that there is a connection with room.
-   * @returns false when the gateway takes no streams
+   * Opens a connection where none has room for a stream.
+   * @returns false when the gateway does not support stream mode
    * @throws ProxyFailure
    */
   async prepare(): Promise<boolean> {
@@ -160,40 +165,40 @@ export class GatewayPool implements Http2User<Http2Connection> {
     }
   }
 
-  /** Nobody is going to open anything here any more: connections end with their flows. */
+  /** Opens no further flows; connections close when their flows have ended. */
   close(): void {
     this.#closed = true;
     this.#unsubscribe();
-    eachAlone(CONNECTIONS, this.#pool, (connection) => this.#retire(connection));
-    eachAlone(CONNECTIONS, this.#spares, (spare) => spare.destroy());
+    forEachIsolated(CONNECTIONS, this.#pool, (connection) => this.#retire(connection));
+    forEachIsolated(CONNECTIONS, this.#spares, (spare) => spare.destroy());
   }
 
-  /** Ends everything. */
+  /** Cuts all connections. */
   destroy(): void {
     this.close();
-    eachAlone(CONNECTIONS, this.#all.keys(), (connection) => connection.destroy());
+    forEachIsolated(CONNECTIONS, this.#all.keys(), (connection) => connection.destroy());
   }
 
   onRequest(): void {
-    // A gateway begins no streams.
+    // A gateway opens no streams.
   }
 
   onTooLarge(): void {
-    // Nor does it send requests.
+    // A gateway sends no requests.
   }
 
   onStreamClosed(): void {
-    // Room is looked for when it is needed.
+    // Nothing waits for room.
   }
 
   onSettings(connection: Http2Connection, maxStreams: number): void {
-    // A connection without room for any stream is not kept: each try would leave one more.
+    // A connection that allows no streams is dropped; otherwise every attempt would leave one behind.
     if (maxStreams === 0) this.#retire(connection);
   }
 
   onGoAway(connection: Http2Connection): void {
     this.#pool.delete(connection);
-    // The next flow should find a connection, or at least one on its way.
+    // So that the next flow finds a connection, or one that is being opened.
     if (this.#pool.size === 0 && !this.#closed) this.#grow();
   }
 
@@ -212,7 +217,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
       withRoom: (use) => this.#withRoom(use),
       onRefused: (failure) => this.#refused(target, failure),
     });
-    // Nothing may be lost before somebody listens.
+    // Paused until it has a handler, so that no data is lost.
     tunnel.pause();
     this.#options.counters.streams.tunnels++;
     tunnel.begin(connection);
@@ -231,7 +236,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
   #refused({ name, port }: FlowTarget, failure: ProxyFailure): void {
     const { counters, log, clock } = this.#options;
     counters.failure(failure.kind, 'tcp');
-    // One line a second says as much as all.
+    // At most one line a second.
     if (clock.monotonic() - this.#saidAt < 1000) return;
     this.#saidAt = clock.monotonic();
     log.info(
@@ -253,16 +258,17 @@ export class GatewayPool implements Http2User<Http2Connection> {
     return undefined;
   }
 
-  /** One handshake for all that wait. */
+  /** One handshake for all flows that wait. */
   #connectTogether(): Promise<void> {
     this.#dialling ??= this.#connect().finally(() => (this.#dialling = undefined));
     return this.#dialling;
   }
 
   /**
-   * A handshake that says who is there. The first few wait for nobody else's. The rest of a burst waits for
-   * the first of these that succeeds: when each of a thousand has its own, all of them run out of time; and
-   * one address may be several gateways, of which one refuses at once.
+   * A handshake that finds out which mode the gateway supports. The first few flows each make one; the rest
+   * of a burst waits for the first that succeeds. With a handshake for each of a thousand flows all would
+   * time out, and with only one it could meet a replica that refuses, since one address may be several
+   * gateways.
    */
   #look(): Promise<void> {
     if (this.#looks.size >= MAX_LOOKS) return firstThrough(this.#looks);
@@ -327,7 +333,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
     this.#watchIdle(connection, -1);
   }
 
-  /** One more, without anybody waiting for it. */
+  /** Opens one more connection in the background. */
   #grow(): void {
     const { clock, log } = this.#options;
     if (this.#dialling !== undefined || clock.monotonic() < this.#noGrowthUntil) return;
@@ -340,7 +346,7 @@ export class GatewayPool implements Http2User<Http2Connection> {
     });
   }
 
-  /** Gives a connection's place to a new one; it ends with its flows. */
+  /** Replaces a connection by a new one; the old one closes when its flows have ended. */
   #replace(old: Http2Connection): void {
     const { clock } = this.#options;
     if (!this.#pool.has(old)) return;
@@ -356,12 +362,12 @@ export class GatewayPool implements Http2User<Http2Connection> {
     connection.retire();
   }
 
-  /** A new certificate: connections that showed the old one make room for others. */
+  /** Replaces connections after our own certificate was renewed. */
   #renew(): void {
     const current = this.#options.identity.current();
     if (current === undefined || current === this.#presented || this.#pool.size === 0) return;
     this.#presented = current;
-    eachAlone(CONNECTIONS, this.#pool, (connection) => this.#replace(connection));
+    forEachIsolated(CONNECTIONS, this.#pool, (connection) => this.#replace(connection));
   }
 
   /** Closes a connection beyond the first that has had no stream for a whole period. */

@@ -1,8 +1,9 @@
-import { eachAlone } from '../../base/isolation.ts';
+import { forEachIsolated } from '../../base/isolation.ts';
 import { type GatewayEndpoint, GatewayPool, type GatewayPoolOptions } from './gateway-pool.ts';
 
 /**
- * The ways to gateway addresses, each shared by all routes that lead there, whatever service they are for.
+ * The pools of connections to gateway addresses. A pool is shared by all routes to its address, whatever
+ * service they are for.
  */
 export class GatewayPools {
   readonly #options: GatewayPoolOptions;
@@ -12,7 +13,7 @@ export class GatewayPools {
     this.#options = options;
   }
 
-  /** The way to an address; to be released when it is no longer needed. */
+  /** The pool of an address; to be released when it is no longer needed. */
   acquire(place: GatewayEndpoint): GatewayPool {
     const key = keyOf(place);
     let entry = this.#pools.get(key);
@@ -32,9 +33,9 @@ export class GatewayPools {
     entry.pool.close();
   }
 
-  /** Ends everything. */
+  /** Cuts all connections. */
   destroy(): void {
-    eachAlone('trunks', this.#pools.values(), ({ pool }) => pool.destroy());
+    forEachIsolated('trunks', this.#pools.values(), ({ pool }) => pool.destroy());
     this.#pools.clear();
   }
 }

@@ -1,7 +1,7 @@
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
-import { eachAlone } from '../../base/isolation.ts';
+import { forEachIsolated } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -25,8 +25,8 @@ import { readAllowedNamespaces } from '../clients/relay-rule.ts';
 import { type Route, routesOf } from './routes.ts';
 
 /**
- * How long what a deleted mirror said still holds, milliseconds: the controller makes the mirror again, and
- * until then its clients' connections go on.
+ * How long the settings of a deleted mirror still hold, milliseconds: until then the controller has made the
+ * mirror again, and its clients' connections go on.
  */
 const LATELY_MS = 10_000;
 
@@ -41,12 +41,13 @@ export interface RouteSourceOptions {
 }
 
 /**
- * Watches the record of egress ports and the Links, and tells the routes they ask for; mirrors only for what
- * they say of their own clients' requests. While the API server is away the last known routes stay.
+ * Watches the record of egress ports and the Links, and publishes the routes that follow from them. Mirrors
+ * are watched only for the settings of their own clients' requests. While the API server cannot be reached
+ * the last known routes stay.
  */
 export class RouteSource {
   readonly #record = new IndexedStore<V1ConfigMap>();
-  /** Entries of the record's objects as they are now. */
+  /** Parsed entries of the record's ConfigMaps, by object. */
   readonly #shards = new WeakMap<V1ConfigMap, ReadonlyMap<number, RecordEntry>>();
   readonly #mirrors = new IndexedStore<V1Service>();
   readonly #links = new IndexedStore<LinkObject>();
@@ -96,7 +97,7 @@ export class RouteSource {
 
   get ready(): Health {
     const waiting = this.#reflectors.find(({ synced }) => !synced);
-    // Before the controller has made the record nothing is known of what is to be served.
+    // Not ready before the controller has written the record.
     if (waiting === undefined && this.#record.get(`${this.#options.namespace}/${shardName(0)}`) === undefined)
       return { ok: false, reason: 'waiting for the controller to make the record of egress ports' };
     if (waiting === undefined) return { ok: true, reason: '' };
@@ -114,7 +115,7 @@ export class RouteSource {
     await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
   }
 
-  /** Many changes of one moment (a first list) make one set of routes. */
+  /** Computes the routes once for all changes of one turn of the event loop, such as a first list. */
   #changed(): void {
     if (this.#pending || this.#reflectors.some(({ synced }) => !synced)) return;
     this.#pending = true;
@@ -148,7 +149,7 @@ export class RouteSource {
     return found;
   }
 
-  /** Read once for each version of an object: most changes are of one shard. */
+  /** The entries of one ConfigMap, parsed once for each version: most changes are in one of them. */
   #entriesOf(object: V1ConfigMap): ReadonlyMap<number, RecordEntry> {
     const known = this.#shards.get(object);
     if (known !== undefined) return known;
@@ -160,7 +161,7 @@ export class RouteSource {
 
   #tellProblems(): void {
     const mirrors = this.#mirrors.list();
-    eachAlone('problems of mirrors', mirrors, (mirror) => {
+    forEachIsolated('problems of mirrors', mirrors, (mirror) => {
       const { annotations } = mirror.metadata ?? {};
       this.#problems.tell(keyOf(mirror), [
         ...readRequestAnnotations(annotations).problems,

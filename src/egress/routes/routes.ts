@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
-import { eachAlone, surface } from '../../base/isolation.ts';
+import { forEachIsolated, reportContained } from '../../base/isolation.ts';
 import { readAnnotation } from '../../api/annotations.ts';
 import {
   type EgressClaim,
@@ -15,44 +15,49 @@ import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-pro
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 import { readAllowedNamespaces } from '../clients/relay-rule.ts';
 
-/** One port of the egress: what arrives on it goes to one port of one Service of one cluster. */
+/** One port of the egress, which leads to one port of one Service in one cluster. */
 export interface Route {
   /** `namespace/mirror:port`, or `namespace/federated@cluster:port`, for logs and metrics. */
   readonly label: string;
-  /** Of the mirror. */
+  /** Namespace of the mirror. */
   readonly namespace: string;
   readonly listenPort: number;
-  /** What the transport header says. */
+  /** Service name and port for the transport header. */
   readonly name: string;
   readonly port: number;
-  /** What the mirror says that its port speaks; undefined = nothing, each connection is looked at. */
+  /**
+   * Protocol that the mirror declares for its port; undefined = none, so it is detected for each connection.
+   */
   readonly protocol: PortProtocol | undefined;
   readonly gateway: LinkGateway;
   /** Retries and timeouts that the mirror asks for. */
   readonly requests?: RequestRules;
-  /** Namespaces whose clients may use it beside the mirror's own, `*` = all; absent = the egress' default. */
+  /**
+   * Further namespaces whose clients may use it, beside the mirror's own, `*` = all; absent = the Namespace's
+   * annotation, or the egress' default.
+   */
   readonly allowedNamespaces?: readonly string[];
 }
 
-/** What the routes are made of. */
+/** The facts that routes are made from. */
 export interface RouteFacts {
-  /** The controller's record: which port leads where. */
+  /** The controller's record of egress ports, by port. */
   readonly record: ReadonlyMap<number, RecordEntry>;
   /**
-   * The Services that the record names, by `namespace/name`, as far as they are there: what they say of
-   * protocols and requests concerns their own clients only.
+   * The existing mirrors by `namespace/name`, for their settings of protocols and requests, which concern
+   * their own clients only.
    */
   readonly mirror: (key: string) => V1Service | undefined;
   /** Links by `namespace/name`; every field may be missing or wrong. */
   readonly link: (key: string) => LinkObject | undefined;
-  /** The route that a port had before: for one that cannot be made because of a mistake of ours. */
+  /** The former route of a port, which is kept where making the new one throws. */
   readonly former?: (listenPort: number) => Route | undefined;
 }
 
 /**
- * The routes that the record and the Links ask for, by the port they listen on. What stands on Services opens
- * no port and leads nowhere else (ADR 0024). Pure; whatever is incomplete gives no route and harms no other.
- * One at which an exception comes stays as it was.
+ * The routes that follow from the record and the Links, by listening port. Annotations of Services open no
+ * port and change no destination (ADR 0024). Pure. An incomplete entry gives no route and affects no other; a
+ * route whose computation throws stays as it was.
  */
 export function routesOf(facts: RouteFacts): Map<number, Route> {
   const routes = new Map<number, Route>();
@@ -60,8 +65,8 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
     const route = isFreed(entry) ? undefined : routeOf(listenPort, entry, facts);
     if (route !== undefined) routes.set(listenPort, route);
   };
-  eachAlone('routes of the record', facts.record, read, (error, [listenPort]) => {
-    surface(error, 'routes of the record', { port: String(listenPort) });
+  forEachIsolated('routes of the record', facts.record, read, (error, [listenPort]) => {
+    reportContained(error, 'routes of the record', { port: String(listenPort) });
     const former = facts.former?.(listenPort);
     if (former !== undefined) routes.set(listenPort, former);
   });
@@ -70,7 +75,7 @@ export function routesOf(facts: RouteFacts): Map<number, Route> {
 
 function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: RouteFacts): Route | undefined {
   const spec = link(claim.link)?.spec;
-  // A Link that names another cluster by now knows no gateway of the one that was meant.
+  // The Link has been changed to another cluster, so its gateway is not the recorded cluster's.
   if (spec?.targetClusterName?.trim() !== claim.cluster) return undefined;
   const gateway = claim.gateway === undefined ? gatewayOfSpec(spec) : ownGateway(claim.gateway);
   if (gateway === undefined) return undefined;
@@ -87,13 +92,9 @@ function routeOf(listenPort: number, claim: EgressClaim, { mirror, link }: Route
   };
 }
 
-/**
- * What a mirror says of its own clients: whoever may write in its namespace decides about them, and about
- * nothing else.
- */
+/** A mirror's settings for its own clients, which are for those to decide who may write in its namespace. */
 function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 'allowedNamespaces'> {
-  // Nothing leads here where there is no mirror, and what it, or its Namespace, has said of clients is not
-  // known: nobody else is let in.
+  // Without the mirror its rules about clients are not known, so only its own namespace is admitted.
   if (mirror === undefined) return { allowedNamespaces: [] };
   const annotations = mirror.metadata?.annotations;
   const { requests } = readRequestAnnotations(annotations);
@@ -104,7 +105,10 @@ function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 
   };
 }
 
-/** The Link's gateway cannot stand in for another one that has no address: it may not serve this export. */
+/**
+ * The gateway of its own that an export names; undefined where that has no address. The Link's gateway is no
+ * substitute, as it may not serve this export.
+ */
 function ownGateway(recorded: RecordedGateway | null): Route['gateway'] | undefined {
   return recorded === null ? undefined : { ...recorded, addresses: [...new Set(recorded.addresses)] };
 }

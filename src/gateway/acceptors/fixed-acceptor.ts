@@ -2,10 +2,10 @@ import type { SocketAddress } from '../../base/address.ts';
 import { parseAddress } from '../../base/address.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Connection } from '../../proxy/io/connection.ts';
-import type { Arrival } from './header-acceptor.ts';
+import type { AuthenticatedConnection } from './header-acceptor.ts';
 import type { Acceptor } from './mtls-listener.ts';
 
-/** A port for clients that do not say what they want: it stands for one service. */
+/** Settings of a port that stands for one service, for clients that send no transport header. */
 export interface FixedListener {
   readonly address: SocketAddress;
   /** DNS name of the service, as a transport header would have it. */
@@ -19,7 +19,7 @@ const EMPTY = Buffer.alloc(0);
 const FORM = /^(.+)=([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?):(\d{1,5})(?:\/(http|opaque))?$/i;
 
 /**
- * Reads `0.0.0.0:8443=web.demo:80` or `…/opaque`. Two labels are a Service of this cluster.
+ * Reads `0.0.0.0:8443=web.demo:80` or `…/opaque`. A name of two labels is a Service of this cluster.
  * @throws LinkspanError CONFIG_INVALID
  */
 export function parseFixedListener(text: string, clusterDomain: string): FixedListener {
@@ -40,12 +40,12 @@ export function parseFixedListener(text: string, clusterDomain: string): FixedLi
 
 export interface FixedAcceptorOptions {
   readonly listener: FixedListener;
-  readonly onArrival: (arrival: Arrival) => void;
+  readonly onAuthenticated: (connection: AuthenticatedConnection) => void;
 }
 
 /**
- * The way in for ordinary mTLS clients (VMs, an ingress, load generators): no transport header, any server
- * name.
+ * Accepts ordinary mTLS clients (VMs, an ingress, load generators): without a transport header, with any
+ * server name.
  */
 export class FixedAcceptor implements Acceptor {
   readonly alpn: readonly string[];
@@ -59,9 +59,9 @@ export class FixedAcceptor implements Acceptor {
   }
 
   admit(connection: Connection, clientIdentity: string, alpn: string | undefined): void {
-    const { listener, onArrival } = this.#options;
+    const { listener, onAuthenticated } = this.#options;
     const { name, port } = listener;
     const protocol = alpn === undefined ? listener.protocol : alpn === 'h2' ? 'http2' : 'http1';
-    onArrival({ connection, clientIdentity, header: { name, port, protocol }, first: EMPTY });
+    onAuthenticated({ connection, clientIdentity, header: { name, port, protocol }, first: EMPTY });
   }
 }

@@ -11,12 +11,12 @@ import {
 import type { Logger } from '../../telemetry/log.ts';
 import type { Acceptor } from './mtls-listener.ts';
 
-/** A connection whose client has proven who it is, and what it is for. */
-export interface Arrival {
+/** A connection whose client has proven its identity, and the service that it is for. */
+export interface AuthenticatedConnection {
   readonly connection: Connection;
   readonly clientIdentity: string;
   readonly header: Omit<TransportHeader, 'protocol'> & { readonly protocol: ClaimedProtocol };
-  /** Bytes that have been read already. */
+  /** Bytes behind the header that have been read already. */
   readonly first: Buffer;
 }
 
@@ -24,23 +24,23 @@ export interface HeaderAcceptorOptions {
   readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly onArrival: (arrival: Arrival) => void;
-  /** Time for the header. */
+  readonly onAuthenticated: (connection: AuthenticatedConnection) => void;
+  /** Time for the client to send its header, milliseconds. */
   readonly timeoutMs: number;
   /**
-   * Takes connections in stream mode; absent: it is not offered.
-   * @param namesClients whether its streams may say on whose behalf they are
+   * Called with each connection in stream mode; absent: stream mode is not offered.
+   * @param namesClients whether its streams may name the client on whose behalf they are
    */
   readonly onStreams?:
     | ((connection: Connection, clientIdentity: string, namesClients: boolean) => void)
     | undefined;
-  /** Offer streams that say so; default false. */
+  /** Whether streams that name clients are offered; default false. */
   readonly namesClients?: boolean;
 }
 
 /**
- * The way in of other clusters: the client's first bytes say what it wants (wire protocol 1.3), or each of
- * its streams does.
+ * Accepts connections of other clusters: the transport header in the client's first bytes names the service
+ * (wire protocol 1.3), or in stream mode each stream does.
  */
 export class HeaderAcceptor implements Acceptor {
   readonly alpn: readonly string[];
@@ -87,7 +87,7 @@ class HeaderWait implements ConnectionHandler {
       const { header, rest } = decoded;
       const clientIdentity = this.#clientIdentity;
       this.#options.counters.header(header.protocol, header.name, header.port, clientIdentity);
-      this.#options.onArrival({ connection, clientIdentity, header, first: rest });
+      this.#options.onAuthenticated({ connection, clientIdentity, header, first: rest });
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       this.#refuse(connection, 'bad header', error.message);
@@ -99,7 +99,7 @@ class HeaderWait implements ConnectionHandler {
   }
 
   onDrain(): void {
-    // Nothing has been sent.
+    // Nothing is sent while the header is read.
   }
 
   onRetire(connection: Connection): void {

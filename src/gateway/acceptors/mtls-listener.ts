@@ -13,22 +13,25 @@ import { type Connection, endCarried, SocketConnection, TLS_BELOW } from '../../
 import type { Logger } from '../../telemetry/log.ts';
 import type { ConnectionAdmission, Ticket } from '../../base/connection-admission.ts';
 
-/** What lies behind the handshake of a port. */
+/** What a port does with a connection after its handshake. */
 export interface Acceptor {
-  /** Protocols that are offered (ALPN), the preferred one first; empty = none is looked at. */
+  /** Offered ALPN protocols, the preferred one first; empty = no ALPN. */
   readonly alpn: readonly string[];
-  /** Whether a client must have taken one of them. */
+  /** Whether one of them must be negotiated. */
   readonly alpnRequired: boolean;
-  /** Whether a client must ask for the gateway by its identity (SNI). */
+  /** Whether the client's server name (SNI) must be the gateway's identity. */
   readonly named: boolean;
-  /** Somebody has proven who it is. @param protocol by ALPN; undefined = none was negotiated */
+  /**
+   * Takes a connection whose client has proven its identity.
+   * @param protocol by ALPN; undefined = none was negotiated
+   */
   admit(connection: Connection, clientIdentity: string, protocol: string | undefined): void;
 }
 
 export interface ListenerOptions {
   readonly address: SocketAddress;
   readonly identity: IdentitySource;
-  /** Looks after the connections whose clients have been let in. */
+  /** Ends connections by age, and when their clients are not trusted any more. */
   readonly peers: OpenPeers;
   readonly clock: Clock;
   readonly counters: ProxyCounters;
@@ -36,19 +39,19 @@ export interface ListenerOptions {
   readonly acceptor: Acceptor;
   /** Time for the handshake; default 10 s (Linkerd's detect timeout). */
   readonly detectTimeoutMs?: number;
-  /** Who may come in before it is known who they are; shared by all ports of a process. */
+  /** Limits of connections before and after their handshake; shared by all ports of a process. */
   readonly admission: ConnectionAdmission;
   /** Several processes take connections from the same port (SO_REUSEPORT); default false. */
   readonly reusePort?: boolean;
 }
 
 /**
- * Nobody resumes a session: a ticket would bring a client back without its certificate being looked at, hours
- * after it has expired or its anchor has gone. Linkerd's proxies resume none either.
+ * No session tickets: a resumed session is accepted without verifying the client's certificate, possibly
+ * hours after it has expired or its anchor was removed. Linkerd's proxies do not resume sessions either.
  */
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
 
-/** A connection that has been let in to say who it is. */
+/** A connection that has been accepted and not refused since. */
 interface Accepted {
   /** The TCP socket, below TLS. */
   readonly below: Socket;
@@ -56,20 +59,20 @@ interface Accepted {
 }
 
 /**
- * A port of the gateway: TLS 1.3, both sides proven. Whoever fails is disconnected without a word (wire
- * protocol 1.4).
+ * A port of the gateway: TLS 1.3 with certificates on both sides. A client that fails to authenticate is
+ * disconnected without an answer (wire protocol 1.4).
  */
 export class MtlsListener {
   readonly #options: ListenerOptions;
   readonly #connections = new Set<Connection>();
-  /**
-   * All of them, and those that have not come through their handshake; by the address and port of the client.
-   */
+  /** All open connections, also before the end of their handshake, by `peerKeyOf`. */
   readonly #accepted = new Map<Socket | string, Accepted>();
-  /** Connections that were ended here in their handshake and of which the server has not told yet. */
+  /** Connections that were ended here during their handshake, and whose tlsClientError is still to come. */
   #dropped = 0;
   #server: tls.Server | undefined;
-  /** In lower case: DNS names are the same in any (RFC 6066 section 3). */
+  /**
+   * The gateway's identity in lower case, since server names are compared without case (RFC 6066 section 3).
+   */
   #serverName = '';
   #unsubscribe: () => void = () => undefined;
 
@@ -96,7 +99,7 @@ export class MtlsListener {
       ...(acceptor.alpn.length === 0 ? {} : { ALPNProtocols: [...acceptor.alpn] }),
       handshakeTimeout: detectTimeoutMs,
       SNICallback: (name, callback) => {
-        // Linkerd's server routes on SNI: a client that means somebody else is not answered.
+        // Linkerd's server routes by SNI: a client that asks for another name is not answered.
         if (!acceptor.named || name.toLowerCase() === this.#serverName) callback(null);
         else callback(new Error('unknown server name'));
       },
@@ -106,16 +109,16 @@ export class MtlsListener {
     this.#unsubscribe = identity.subscribe(() => this.#renew(identity.current()));
     server.on('connection', (socket: Socket) => this.#safely(socket, () => this.#accept(socket)));
     server.on('tlsClientError', (error, socket) => {
-      // A socket that was thrown away here has no port any more, and has been counted already.
+      // A socket that was destroyed here has no port any more, and has been counted already.
       if (this.#dropped > 0 && socket.remotePort === undefined) this.#dropped--;
       else this.#refuse(handshakeFailure(error, socket), messageOf(error));
-      // A handshake that takes too long is only reported, not ended.
+      // Node only reports a handshake that times out, and leaves the socket open.
       socket.destroy();
     });
     server.on('secureConnection', (socket) => this.#safely(socket, () => this.#admit(socket)));
     await new Promise<void>((resolve, reject) => {
-      // The listener stays after the start: a connection that cannot be accepted is an 'error' too, which
-      // would end the process.
+      // Not removed after the start: a connection that cannot be accepted is an 'error' too, and would be
+      // uncaught.
       server.on('error', (error) =>
         reject(
           new LinkspanError(
@@ -134,22 +137,22 @@ export class MtlsListener {
     };
   }
 
-  /** Takes no more connections; those that are open go on. */
+  /** Accepts no more connections; open ones go on. */
   stopAccepting(): void {
     this.#unsubscribe();
     this.#server?.close();
   }
 
-  /** Ends every connection. */
+  /** Cuts every connection. */
   destroy(): void {
     for (const connection of this.#connections) connection.abort();
-    // Connections in their handshake, which no acceptor has seen yet; a handshake may take longer than the
-    // grace.
+    // Also connections in their handshake, which have no acceptor yet and may take longer than the grace
+    // period.
     for (const { below } of this.#accepted.values()) below.destroy();
   }
 
   /**
-   * New connections get the new certificate; open ones live on, as long as their clients are trusted
+   * Uses a renewed certificate for new connections; open ones go on for as long as their clients are trusted
    * (`OpenPeers`).
    */
   #renew(identity: Identity | undefined): void {
@@ -166,7 +169,7 @@ export class MtlsListener {
     this.#serverName = identity.name.toLowerCase();
   }
 
-  /** Takes a new connection in for its handshake; all that is known of it is its address. */
+  /** Admits a new TCP connection to its handshake, by its address. */
   #accept(socket: Socket): void {
     if (this.#serverName === '') return this.#turnAway(socket, 'no certificate');
     const key = peerKeyOf(socket);
@@ -182,7 +185,7 @@ export class MtlsListener {
     });
   }
 
-  /** Runs what looks at a new connection; what it throws costs that connection only. */
+  /** Runs work for a new connection; an exception ends that connection only. */
   #safely(socket: Socket, work: () => void): void {
     try {
       work();
@@ -192,7 +195,7 @@ export class MtlsListener {
     }
   }
 
-  /** Ends a connection before its handshake has. */
+  /** Ends a connection before its handshake is done. */
   #turnAway(socket: Socket, reason: string): void {
     this.#dropped++;
     this.#drop(socket, reason);
@@ -205,7 +208,7 @@ export class MtlsListener {
     const protocol = typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined;
     if (acceptor.alpnRequired && protocol === undefined)
       return this.#drop(socket, 'no transport header negotiated');
-    // Asked for again: a client without SNI never reaches the callback above.
+    // Checked again here, because the SNI callback is not called for a client without SNI.
     if (acceptor.named && serverNameOf(socket) !== this.#serverName)
       return this.#drop(socket, 'no server name');
     const certificate = peerCertificate(socket);
@@ -226,7 +229,8 @@ export class MtlsListener {
   }
 
   /**
-   * Why the anchor at the end of the client's chain may not name the client: it is bound to another domain.
+   * Why the client is not trusted although its chain ends at an anchor: that is bound to another trust
+   * domain. Undefined: it is.
    */
   #foreign(socket: tls.TLSSocket): string | undefined {
     const { identity, clock } = this.#options;
@@ -237,8 +241,8 @@ export class MtlsListener {
 
   #drop(socket: Socket, reason: string, detail = ''): void {
     this.#refuse(reason, detail);
-    // A client that offered no ALPN is in the middle of its own handshake; errors of a socket that is thrown
-    // away are of no interest.
+    // A client without ALPN may still be in its handshake; errors of the destroyed socket must not be
+    // uncaught.
     socket.on('error', () => undefined);
     socket.destroy();
   }
@@ -250,8 +254,8 @@ export class MtlsListener {
 }
 
 /**
- * What a TCP socket and the TLS socket above it have in common: on Bun they are one; Node tells of the one
- * first and then of the other.
+ * A key that a TCP socket and its TLS socket share: on Bun they are one object; Node reports the one first
+ * and then the other.
  */
 function peerKeyOf(socket: Socket): Socket | string {
   if (!TLS_BELOW) return socket;
@@ -259,13 +263,13 @@ function peerKeyOf(socket: Socket): Socket | string {
   return `${remoteAddress ?? ''} ${remotePort ?? 0}`;
 }
 
-/** What a client has asked for, in lower case; undefined = nothing. */
+/** The client's server name (SNI), in lower case; undefined = none. */
 function serverNameOf(socket: tls.TLSSocket): string | undefined {
   const { servername } = socket as { servername?: unknown };
   return typeof servername === 'string' ? servername.toLowerCase() : undefined;
 }
 
-/** Why there was no handshake, as one of few words. */
+/** Why a handshake failed, as one of a few words for the metric's label. */
 function handshakeFailure(error: NodeJS.ErrnoException, socket: tls.TLSSocket): string {
   if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'handshake timeout';
   const none = error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';

@@ -23,18 +23,18 @@ import { ServedTunnel } from '../../proxy/streams/served-tunnel.ts';
 
 const EMPTY = Buffer.alloc(0);
 /**
- * Contexts of those whom the peer speaks for that are remembered: names cost it nothing, and must not fill
- * our memory.
+ * Most named clients of one peer whose contexts are cached: a peer can invent names at no cost, and they must
+ * not fill the memory.
  */
 const MAX_NAMED = 10_000;
 
-/** One client's flows to one service: all that they have in common. */
+/** What all flows of one client to one service share. */
 export interface StreamContext {
-  /** What a request needs to be served. */
+  /** Session by which requests are served. */
   readonly session: Session;
-  /** Serves a byte connection for the same service. */
+  /** Serves a tunnelled connection to the same service. */
   serve(connection: Connection, protocol: SessionProtocol): void;
-  /** No more flows come. */
+  /** To be called when no more flows come. */
   leave(): void;
 }
 
@@ -42,29 +42,29 @@ export interface StreamSessionOptions {
   readonly connection: Connection;
   readonly clock: Clock;
   readonly counters: ProxyCounters;
-  /** Whether a service is exported: what is said of one that is not need not be kept. */
+  /** Whether a service is exported; contexts of others are not cached. */
   readonly exported: (name: string, port: number) => boolean;
-  /** What is made of `:client`; default nothing was agreed about it. */
+  /** How the field `:client` is treated; default `none`. */
   readonly clients?: ClientNames;
   /**
-   * @param client on whose behalf, where the peer is believed and says it
-   * @throws ProxyFailure when it may not say that
+   * @param client the named client, where the peer is a trusted relay and names one
+   * @throws ProxyFailure when the relay may not name this client
    */
   readonly context: (name: string, port: number, client: string | undefined) => StreamContext;
 }
 
 /**
- * A connection in stream mode (ADR 0017): each stream is for a service of its own, an HTTP request or a
- * tunnel, and is authorized as a connection for that service would be.
+ * A connection in stream mode (ADR 0017). Each stream is an HTTP request or a tunnel to a service that it
+ * names, and is authorized like a connection to that service.
  */
 export class StreamSession implements Http2User<Http2Connection> {
   readonly #options: StreamSessionOptions;
   readonly #connection: Http2Connection;
   readonly #namesClients: boolean;
   readonly #believes: boolean;
-  /** Of the peer itself, by `name:port`. */
+  /** Contexts of the peer itself, by `name:port`. */
   readonly #contexts: StreamContexts = new Map();
-  /** Of those it speaks for, by identity. The longest known are at the front. */
+  /** Contexts of the clients that it names, by identity; the oldest come first. */
   readonly #clients = new Map<string, StreamContexts>();
   #named = 0;
 
@@ -89,7 +89,7 @@ export class StreamSession implements Http2User<Http2Connection> {
     this.#connection.start(EMPTY);
   }
 
-  /** Takes no new flows; those under way go on. */
+  /** Accepts no new flows; existing ones go on. */
   drain(): void {
     this.#connection.goAway();
   }
@@ -117,11 +117,11 @@ export class StreamSession implements Http2User<Http2Connection> {
   }
 
   onStreamClosed(): void {
-    // The exchange or tunnel of the stream hears of its end itself.
+    // The stream's exchange or tunnel is notified by the stream itself.
   }
 
   onGoAway(): void {
-    // The client opens no more streams; those under way go on.
+    // The client opens no more streams; existing ones go on.
   }
 
   onClosed(): void {
@@ -140,8 +140,8 @@ export class StreamSession implements Http2User<Http2Connection> {
     const { counters, connection } = this.#options;
     counters.streams.tunnels++;
     const tunnel = new ServedTunnel(stream, connection.remoteAddress, counters);
-    // A refusal is told in the HTTP that is spoken in the tunnel; in a raw tunnel only the stream's own
-    // answer can tell, so that waits for the endpoint.
+    // In a tunnel for HTTP a refusal is an HTTP response inside it, so the tunnel is accepted at once. In a
+    // raw tunnel only the stream's own answer can refuse, so it waits for the endpoint.
     if (protocol !== 'opaque') tunnel.established();
     context.serve(tunnel, protocol);
     if (ended) tunnel.onEnd();
@@ -159,8 +159,8 @@ export class StreamSession implements Http2User<Http2Connection> {
   }
 
   /**
-   * Makes room first where there is none. Flows of a client that is forgotten go on; it is looked up anew
-   * when it comes again.
+   * Caches a context, and evicts the oldest client where the cache is full. Flows of an evicted client go on;
+   * its next flow makes a new context.
    */
   #remember(client: string, key: string, context: StreamContext): void {
     for (const [oldest, contexts] of this.#clients) {

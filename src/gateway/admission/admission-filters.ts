@@ -13,7 +13,7 @@ export interface AdmissionFiltersOptions {
   readonly counters: ProxyCounters;
   readonly clock: Clock;
   readonly random: Random;
-  /** Processes that share the port: each lets through its part of every limit. */
+  /** Number of processes that share the port; each enforces an equal part of every limit. */
   readonly workers: number;
 }
 
@@ -23,8 +23,8 @@ interface Shared {
 }
 
 /**
- * The filters of all targets. Limits of one key have one state, whichever targets they stand before, and keep
- * it as long as they say the same.
+ * The admission filters of all targets. Rate limits with the same key share one state, whichever targets they
+ * apply to, and keep it while they are unchanged.
  */
 export class AdmissionFilters {
   readonly #options: AdmissionFiltersOptions;
@@ -35,7 +35,7 @@ export class AdmissionFilters {
     this.#options = options;
   }
 
-  /** What holds for a target from the next request on. */
+  /** Sets the limits and faults of a target, from its next request on. */
   set(target: Target, limits: readonly RateLimits[], faults: readonly FaultRule[] = []): void {
     if (limits.length === 0 && faults.length === 0) {
       this.drop(target);
@@ -47,7 +47,7 @@ export class AdmissionFilters {
     target.filter = filter.set(limiters, faults) ? filter : undefined;
   }
 
-  /** Nothing stands before a target any more. */
+  /** Removes a target's filter. */
   drop(target: Target): void {
     target.filter = undefined;
     if (this.#filters.delete(target)) this.#release(target, new Set());

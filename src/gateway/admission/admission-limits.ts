@@ -1,27 +1,27 @@
 import type { AdmissionLimits } from '../../base/connection-admission.ts';
 import { memoryLimit } from '../../base/memory-limit.ts';
 
-/** Share of the memory for connections that have proven nothing. */
+/** Share of the memory for connections before the end of their handshake. */
 const HANDSHAKE_SHARE = 1 / 8;
 /**
- * What a connection costs before its handshake is done (17 KiB measured on Node, with what the kernel holds
- * for it).
+ * Memory of a connection before its handshake is done, bytes (measured on Node: 17 KiB, with the kernel's
+ * part).
  */
 const HANDSHAKE_BYTES = 20 * 1024;
 /** Share of the memory for all connections. */
 const CONNECTION_SHARE = 3 / 4;
-/** What an idle connection costs together with its upstream (docs/performance.md). */
+/** Memory of an idle connection together with its upstream, bytes (docs/performance.md). */
 const CONNECTION_BYTES = { node: 68 * 1024, bun: 28 * 1024 };
-/** A handshake takes milliseconds: more of them at once are no traffic. */
+/** Most concurrent handshakes: each takes milliseconds, so no real traffic has more. */
 const MOST_HANDSHAKES = 8192;
 const LEAST_HANDSHAKES = 64;
 const MOST_CONNECTIONS = 100_000;
 const LEAST_CONNECTIONS = 256;
 
 /**
- * What fits into the memory: at the usual 512 MiB 3,276 connections before their handshake and, on Node,
- * 5,782 in all. Pure.
- * @param memoryBytes that all `workers` have together
+ * The limits that fit into the memory: with the chart's 512 MiB 3,276 connections before their handshake and,
+ * on Node, 5,782 in all. Pure.
+ * @param memoryBytes memory of all `workers` together
  */
 export function admissionLimits(
   memoryBytes: number,
@@ -40,7 +40,7 @@ export function admissionLimits(
   };
 }
 
-/** What fits into the memory of this process. @param workers processes that share it */
+/** The limits for this process, by its memory limit. @param workers processes that share that memory */
 export function ownLimits(workers: number): AdmissionLimits {
   const runtime = process.versions.bun === undefined ? 'node' : 'bun';
   return admissionLimits(memoryLimit(), { runtime, workers });

@@ -6,43 +6,46 @@ import { ProxyFailure } from '../../proxy/http/failures.ts';
 import type { PolicyVerdict } from './policy-verdict.ts';
 import { isOfTrustDomain } from '../../identity/names/trust-domain.ts';
 
-/** What decides whether a request may pass. */
-export interface Question {
+/** The facts that an authorization depends on. */
+export interface AuthorizationFacts {
   readonly own: string;
   readonly client: string;
-  /** `name:port` of what is asked for. */
+  /** `name:port` of the requested service. */
   readonly label: string;
   /** The target as it is now; undefined when it is not exported. */
   readonly spec: TargetSpec | undefined;
-  /** Trust domains whose identities may come in; undefined = all that the trust anchors vouch for. */
+  /** Trust domains whose identities are admitted; undefined = all that the trust anchors vouch for. */
   readonly trustDomains: readonly string[] | undefined;
-  /** What the cluster's policies say of the client and the target; undefined when it is not exported. */
+  /** Verdict of the cluster's policies for client and target; undefined when it is not exported. */
   readonly policy: PolicyVerdict | undefined;
 }
 
-/** What was decided. */
-export interface Ruling {
-  /** Why the request may not pass; undefined = it may. */
+/** The decision. */
+export interface AuthorizationVerdict {
+  /** Why the client is refused; undefined = it is allowed. */
   readonly failure: ProxyFailure | undefined;
-  /** `group/kind/name` of what decided; empty = the rule that every identity of the trust domain may. */
+  /**
+   * `group/kind/name` of the deciding policy; empty = the default that all identities of the trust domains
+   * are allowed.
+   */
   readonly policy: string;
 }
 
 /**
- * Whether a client's requests and connections may pass the gateway, whatever they hold: `passedBefore` looks
- * at that. Everything that restricts must allow it: trust domain, the Service's own annotation, the cluster's
- * policies. Pure.
+ * Whether a client's requests and connections may pass the gateway. Trust domain, the Service's own
+ * annotation and the cluster's policies must all allow it. Independent of a request's contents, which
+ * `passedBefore` checks. Pure.
  */
-export function authorize(question: Question): Ruling {
-  const { own, client, label, spec, policy } = question;
+export function authorize(facts: AuthorizationFacts): AuthorizationVerdict {
+  const { own, client, label, spec, policy } = facts;
   const refuse = (kind: 'unknown service' | 'unauthorized', reason: string, by = '') => ({
     failure: new ProxyFailure(kind, reason),
     policy: by,
   });
   if (spec === undefined) return refuse('unknown service', `${label} is not exported by this cluster`);
   if (client === own) return { failure: loopFailure(label), policy: '' };
-  const stranger = foreign(question);
-  if (stranger !== undefined) return refuse('unauthorized', stranger, ALLOWED_BY_TRUST_DOMAIN);
+  const outsider = foreign(facts);
+  if (outsider !== undefined) return refuse('unauthorized', outsider, ALLOWED_BY_TRUST_DOMAIN);
   const { allow } = spec;
   if (allow?.some((pattern) => matchesIdentity(pattern, client)) === false)
     return refuse(
@@ -59,7 +62,7 @@ export function loopFailure(label: string): ProxyFailure {
   return new ProxyFailure('gateway loop', `${label} was sent back to the gateway it came from`);
 }
 
-function foreign({ client, label, trustDomains }: Question): string | undefined {
+function foreign({ client, label, trustDomains }: AuthorizationFacts): string | undefined {
   if (trustDomains?.some((domain) => isOfTrustDomain(client, domain)) !== false) return undefined;
   const domains = trustDomains.join(', ');
   return `${shortTarget(label)}: client ${client} is of none of the trust domains that may use this gateway (${domains})`;

@@ -1,24 +1,24 @@
 import { addTo } from '../../base/multimap.ts';
 
 /**
- * Beyond so many addresses all are forgotten but those asked for again: what is remembered of endpoints that
- * are long gone must not grow for ever.
+ * Most addresses that are remembered; beyond it all are forgotten, and recorded again when they are used, so
+ * that those of endpoints long gone do not accumulate.
  */
 const MAX_ADDRESSES = 20_000;
 
 /**
- * Which namespaces' targets have endpoints that belong to others: pods of another namespace, or addresses at
- * which nobody is known to be. Where their rules may change by what happens elsewhere. Ordinary Services,
- * whose endpoints are pods of their own namespace, are in none.
+ * Records which namespaces have targets whose endpoints are pods of another namespace, or addresses at which
+ * no pod is known: their rules may change with objects of other namespaces. Ordinary Services, whose
+ * endpoints are pods of their own namespace, are not recorded.
  */
 export class ForeignEndpoints {
-  /** Namespace of the pods → those of the targets. */
+  /** Namespaces of targets, by the namespace of their pods. */
   readonly #users = new Map<string, Set<string>>();
-  /** Address → namespaces of the targets that have it. */
+  /** Namespaces of targets, by address. */
   #waiting = new Map<string, Set<string>>();
 
-  /** Takes note of what a target of `namespace` depends on. */
-  note(
+  /** Records what a target in `namespace` depends on. */
+  record(
     namespace: string,
     found: { readonly namespaces: ReadonlySet<string>; readonly unknown: ReadonlySet<string> },
   ): void {
@@ -27,14 +27,14 @@ export class ForeignEndpoints {
     for (const address of found.unknown) addTo(this.#waiting, address, namespace);
   }
 
-  /** Namespaces whose targets have pods of this one. */
+  /** Namespaces with targets whose endpoints are pods of this namespace. */
   usersOf(owner: string): ReadonlySet<string> {
     return this.#users.get(owner) ?? new Set();
   }
 
   /**
-   * Namespaces whose targets have an address at which nobody was known; asked when somebody is, so that they
-   * are told once.
+   * Removes and returns the namespaces with targets at an address where no pod was known, for when one has
+   * appeared.
    */
   waitingFor(address: string): ReadonlySet<string> {
     const found = this.#waiting.get(address) ?? new Set();

@@ -1,14 +1,15 @@
 import { About, type Field, isBlank } from '../../proxy/http/fields.ts';
 
 /**
- * What Linkerd's proxies leave unquoted: RFC 9110 tokens, and the `:` and `/` of addresses and SPIFFE IDs.
+ * Values that Linkerd's proxies do not quote: RFC 9110 tokens, with the `:` and `/` of addresses and SPIFFE
+ * IDs.
  */
 const PLAIN = /^[\w!#$%&'*+.^`|~:/-]+$/;
 
 /**
  * The `Forwarded` element (RFC 7239) of a request that has passed the gateway, as Linkerd's gateway writes
- * it. An identity whose characters could end its value is quoted, so that nobody's name says more than who it
- * is.
+ * it. An identity whose characters could end the value is quoted, so that no name can inject another
+ * parameter.
  */
 export function forwardedElement(own: string, client: string, host: string): string {
   return `by=${value(own)};for=${value(client)};host=${value(host)};proto=https`;
@@ -19,11 +20,11 @@ function value(text: string): string {
 }
 
 /**
- * Whether some `Forwarded` element (RFC 7239) says that this gateway has had the request: every element of
- * every field, quoted or not, in any case. Linkerd looks at the first `by` of each field only, so an
- * intermediary that merges fields defeats it. A pair is looked for behind every separator, also behind those
- * in quotes: with a quote that it never closes a client could hide from us what we have added. Takes time in
- * proportion to the text, whatever it is.
+ * Whether some `Forwarded` element (RFC 7239) has this gateway as its `by`, so that the request loops: every
+ * element of every field, quoted or not, in any case. Linkerd reads only the first `by` of each field, so
+ * that an intermediary that merges fields defeats it. A pair is looked for behind every separator, even
+ * inside quotes: with an unclosed quote a client could otherwise hide the element that we have added. Takes
+ * time linear in the text.
  */
 export function passedBefore(own: string, fields: readonly Field[]): boolean {
   for (const { about, value: text } of fields) {
@@ -33,17 +34,17 @@ export function passedBefore(own: string, fields: readonly Field[]): boolean {
   return false;
 }
 
-/** Where the pair behind the one at `at` begins. */
+/** Start of the pair that follows the one at `at`. */
 function nextPair(text: string, at: number): number {
   let end = at;
   while (end < text.length && !isSeparator(text.charCodeAt(end))) end++;
   return end + 1;
 }
 
-/** Whether the pair that begins at `start` is `by=` with that value. */
+/** Whether the pair at `start` is `by=` with this value. */
 function isBy(text: string, start: number, own: string): boolean {
   const name = behindBlanks(text, start);
-  // Without case: `b` and `y`.
+  // `b` and `y` in either case.
   if ((text.charCodeAt(name) | 0x20) !== 0x62 || (text.charCodeAt(name + 1) | 0x20) !== 0x79) return false;
   const equals = behindBlanks(text, name + 2);
   if (text[equals] !== '=') return false;

@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { RateLimits } from '../../policy/rate-limits/rate-limits.ts';
 import { sleep, type Timer } from '../../base/clock.ts';
 import { describeError, messageOf } from '../../api/errors/linkspan-error.ts';
@@ -25,7 +25,7 @@ import {
   type PolicyFacts,
   type Rule,
   rulesFor,
-  strangersOf,
+  foreignDependenciesOf,
 } from './policy-rules.ts';
 import type { PolicySource } from './policy-source.ts';
 import { ForeignEndpoints } from './foreign-endpoints.ts';
@@ -47,7 +47,7 @@ import {
 } from './workload.ts';
 
 export interface KubePoliciesOptions extends WatchParts {
-  /** As it is now: the trust domain follows the gateway's own identity. */
+  /** Current setting; its trust domain follows the gateway's own identity. */
   readonly setting: () => PolicySetting;
   /** Absent: the gateway does not run in a pod, so no Server can select it. */
   readonly own: OwnPod | undefined;
@@ -56,33 +56,33 @@ export interface KubePoliciesOptions extends WatchParts {
    */
   readonly targets: boolean;
   /**
-   * How often the API server is asked which kinds it serves; default 20 s. A removal is believed at the
-   * second look.
+   * How often the API server is asked which kinds it serves, milliseconds; default 20 s. A removal takes
+   * effect when two answers in a row say so.
    */
   readonly lookMs?: number;
 }
 
 const LOOK_MS = 20_000;
-/** The same while it does not answer and nothing is known yet. */
+/** The same while nothing is known yet because it does not answer, milliseconds. */
 const RETRY_MS = 1000;
 /**
  * How long changes are gathered before connections that are open are checked again, milliseconds. A Server
- * and its policy that are applied together arrive one after the other, and between the two nobody should be
- * cut off. Requests do not wait: each is judged by what is known when it comes.
+ * and its policy that are applied together arrive one after the other, and no connection should be cut
+ * between the two. New requests are judged at once, by what is known when they arrive.
  */
 const GATHER_MS = 500;
 const BY_ADDRESS = 'address';
 
 /**
- * Linkerd's policies of the cluster that the gateway stands in. Watches them where their kinds are installed,
- * notices within a minute when that changes, and refuses everybody until it knows. While the API server
- * cannot be reached, the last known policies hold.
+ * Linkerd's policies of the cluster that the gateway stands in. Watches their kinds where these are
+ * installed, notices within a minute when that changes, and refuses every client until the policies are
+ * known. While the API server cannot be reached, the last known policies hold.
  */
 export function openKubePolicies(options: KubePoliciesOptions): PolicySource {
   return new KubePolicies(options);
 }
 
-/** Whether policies hold: not known yet; none installed; installed. */
+/** Whether policies apply: not known yet, not installed, or installed. */
 type State = 'unknown' | 'off' | 'on';
 
 class KubePolicies implements PolicySource {
@@ -101,13 +101,13 @@ class KubePolicies implements PolicySource {
   readonly #looking: Promise<void>;
   readonly #versions = new Map<string, number>();
   #version = 0;
-  /** Rules of targets as they were last asked for, and of the gateway. */
+  /** Cached rules of targets, with the version of the policies that they were made from. */
   #rules = new WeakMap<TargetSpec, { readonly version: number; readonly rules: readonly Rule[] }>();
-  /** Whose rules follow from what is in other namespaces. */
-  readonly #strangers = new ForeignEndpoints();
+  /** Targets whose rules depend on objects in other namespaces. */
+  readonly #foreign = new ForeignEndpoints();
   #state: State = 'unknown';
   #joining = false;
-  /** Namespaces of changes that listeners have not been told of; undefined = all. */
+  /** Namespaces with changes that listeners have not been notified of; undefined = all. */
   readonly #untold = new Set<string | undefined>();
   #telling: Timer | undefined;
   #problem: string | undefined;
@@ -205,11 +205,14 @@ class KubePolicies implements PolicySource {
     ];
     this.#rules.set(spec, { version, rules });
     if (targets)
-      this.#strangers.note(namespace, strangersOf(this.#facts, { namespace, endpoints: spec.endpoints }));
+      this.#foreign.record(
+        namespace,
+        foreignDependenciesOf(this.#facts, { namespace, endpoints: spec.endpoints }),
+      );
     return rules;
   }
 
-  /** The kinds whose objects belong to one namespace each. */
+  /** Kinds whose objects concern their own namespace only. */
   #scoped(): WatchedKind<KubeObject>[] {
     return [
       this.#servers,
@@ -220,7 +223,7 @@ class KubePolicies implements PolicySource {
     ] as unknown as WatchedKind<KubeObject>[];
   }
 
-  /** Those that policies of any namespace may refer to. */
+  /** Kinds that policies of any namespace may refer to. */
   #shared(): WatchedKind<KubeObject>[] {
     return [this.#meshTls, this.#networks] as unknown as WatchedKind<KubeObject>[];
   }
@@ -279,21 +282,21 @@ class KubePolicies implements PolicySource {
   }
 
   /**
-   * Something has come to an address, or gone from it, that targets had without anybody knowing what is
-   * there.
+   * A pod or external workload has appeared at, or left, an address; notifies the namespaces whose targets
+   * have that address.
    */
   #arrived(address: string): void {
-    for (const namespace of this.#strangers.waitingFor(address)) this.#bump(namespace);
+    for (const namespace of this.#foreign.waitingFor(address)) this.#bump(namespace);
   }
 
   #changed(namespace: string | undefined): void {
     this.#bump(namespace);
     if (namespace === undefined) return;
-    for (const user of this.#strangers.usersOf(namespace)) this.#bump(user);
+    for (const user of this.#foreign.usersOf(namespace)) this.#bump(user);
   }
 
   #bump(namespace: string | undefined): void {
-    // The gateway's own rules count for every target.
+    // The gateway's own rules apply to every target.
     const all = namespace === undefined || namespace === this.#options.own?.namespace;
     if (all) this.#version++;
     else this.#versions.set(namespace, (this.#versions.get(namespace) ?? 0) + 1);
@@ -310,29 +313,29 @@ class KubePolicies implements PolicySource {
         const all = this.#untold.has(undefined);
         const concerned = all ? [undefined] : [...this.#untold];
         this.#untold.clear();
-        for (const one of concerned) tellAll('listeners of policies', this.#listeners, one);
+        for (const one of concerned) notifyAll('listeners of policies', this.#listeners, one);
       },
       { unref: true },
     );
   }
 
-  /** Policies begin to hold when all of them are known: half of them would allow or refuse the wrong ones. */
+  /** Policies apply once all of them are known: a part of them would allow or refuse the wrong clients. */
   #settle(): void {
     if (this.#state === 'on' || !this.#kinds().every((kind) => kind.synced || this.#spared(kind))) return;
     this.#enter(this.#servers.watched ? 'on' : 'off');
   }
 
   /**
-   * Limits that cannot be read do not keep everybody out, as who may come in is known without them; `ready`
-   * says so.
+   * Whether a kind may be missing: rate limits that cannot be read do not refuse every client, because who is
+   * allowed is known without them. `ready` has a reason then.
    */
   #spared(kind: WatchedKind<KubeObject>): boolean {
     return kind.plural === this.#rateLimits.plural && kind.error !== undefined;
   }
 
   /**
-   * Kinds that are installed while traffic flows have until the next look to be listed; after that policies
-   * count as unknown, as at the start, and everybody is refused.
+   * Kinds that are installed while traffic flows have until the next check to be listed; after that policies
+   * count as unknown, as at the start, and every client is refused.
    */
   #join(): void {
     this.#settle();
@@ -382,7 +385,7 @@ class KubePolicies implements PolicySource {
       if (version === undefined) await kind.missing();
       else await kind.installed(version);
     }
-    // Pods are of interest for what selects them.
+    // Pods matter only where Servers select them.
     if (this.#servers.watched) await this.#pods.installed('v1');
     else await this.#pods.remove();
     if (this.#servers.watched) this.#join();

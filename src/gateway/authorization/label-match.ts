@@ -1,8 +1,8 @@
 import type { V1LabelSelector } from '@kubernetes/client-node';
 
 /**
- * Whether a selector of Kubernetes selects these labels; an empty one selects everything. Pure.
- * @param unclear what an operator that is not known comes to: whichever restricts
+ * Whether a Kubernetes label selector matches these labels; an empty one matches everything. Pure.
+ * @param unclear result for an unknown operator: the one that restricts more
  */
 export function selects(
   selector: V1LabelSelector,

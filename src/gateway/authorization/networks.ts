@@ -2,7 +2,7 @@ import { addressBytes } from '../../base/ip-ranges.ts';
 import { before } from '../../base/text.ts';
 import type { Network } from '../../api/linkerd/policy-kinds.ts';
 
-/** Linkerd's default of the networks of a cluster (`clusterNetworks` of its chart). */
+/** Linkerd's default for the networks of a cluster (`clusterNetworks` of its chart). */
 export const DEFAULT_CLUSTER_NETWORKS: readonly string[] = [
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -17,8 +17,8 @@ interface Address {
 }
 
 /**
- * Whether an address is in one of the networks and in none of that one's exceptions. A network of which any
- * part is no network holds nobody. Pure.
+ * Whether an address is in one of the networks and in none of its exceptions. A network that does not parse,
+ * or has an exception that does not, contains no address. Pure.
  */
 export function inNetworks(networks: readonly Network[], address: string): boolean {
   const client = parseIp(address);
@@ -52,7 +52,9 @@ function parseNetwork(text: string): { readonly address: Address; readonly prefi
   return prefix <= address.bits ? { address, prefix } : undefined;
 }
 
-/** An IPv4 address as a socket for both families shows it (`::ffff:1.2.3.4`) is that IPv4 address. */
+/**
+ * Parses an address; an IPv4-mapped one, as a dual-stack socket shows it (`::ffff:1.2.3.4`), counts as IPv4.
+ */
 function parseIp(text: string): Address | undefined {
   const bytes = addressBytes(before(text, '%'));
   if (bytes === undefined) return undefined;

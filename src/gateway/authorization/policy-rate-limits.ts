@@ -5,10 +5,10 @@ import type { PolicyFacts, Rule } from './policy-rules.ts';
 import { accountIdentity, type PolicySetting } from './policy-verdict.ts';
 
 /**
- * The limits of the Servers among the rules of a target: of each the HTTPLocalRateLimitPolicy that names it,
- * the oldest where several do (the others are in conflict, says Linkerd's controller). Limits are those of
- * the Server: targets behind the same one share them. Rates that are no positive numbers do not limit, as in
- * Linkerd's proxy. Pure.
+ * The rate limits of the Servers among a target's rules: for each Server those of the
+ * HTTPLocalRateLimitPolicy that targets it, the oldest where several do (Linkerd's controller marks the
+ * others as conflicting). Targets behind the same Server share its limits. Rates that are not positive
+ * numbers do not limit, as in Linkerd's proxy. Pure.
  */
 export function limitsOf(
   facts: Pick<PolicyFacts, 'rateLimits'>,
@@ -61,7 +61,7 @@ function rates(
   };
 }
 
-/** A second's worth may come at once, as in Linkerd's proxy. */
+/** The burst is one second's worth, as in Linkerd's proxy. */
 function rateOf(limit: { readonly requestsPerSecond?: unknown } | undefined): Rate | undefined {
   const perSecond = limit?.requestsPerSecond;
   if (typeof perSecond !== 'number' || !Number.isFinite(perSecond) || perSecond <= 0) return undefined;

@@ -10,7 +10,7 @@ import type {
 } from '../../api/linkerd/policy-kinds.ts';
 import type { Workload } from './workload.ts';
 
-/** What is known of policies and of what they select, however it was learnt. */
+/** The policies and workloads of a cluster, as a source of facts. */
 export interface PolicyFacts {
   servers(namespace: string): readonly Server[];
   authorizationPolicies(namespace: string): readonly AuthorizationPolicy[];
@@ -18,12 +18,12 @@ export interface PolicyFacts {
   meshTlsAuthentication(namespace: string, name: string): MeshTlsAuthentication | undefined;
   networkAuthentication(namespace: string, name: string): NetworkAuthentication | undefined;
   rateLimits(namespace: string): readonly RateLimitPolicy[];
-  /** What is at an address, in whatever namespace. */
+  /** Workloads at an address, in any namespace. */
   workloadsAt(address: string): readonly Workload[];
   pod(namespace: string, name: string): Workload | undefined;
 }
 
-/** Where traffic goes: the endpoints of one target. */
+/** The endpoints of one target. */
 export interface Destination {
   readonly namespace: string;
   readonly endpoints: readonly { readonly host: string; readonly port: number }[];
@@ -33,32 +33,31 @@ export interface Destination {
 export interface OwnPod {
   readonly namespace: string;
   readonly name: string;
-  /** Where it listens for other clusters. */
+  /** The port on which it listens for other clusters. */
   readonly port: number;
 }
 
-/** Something that has to allow a client. */
+/** A rule that must allow a client. */
 export type Rule =
   | { readonly kind: 'server'; readonly server: Server }
-  /** Of a workload's port that no Server selects. */
+  /** The default policy of a workload's port that no Server selects. */
   | { readonly kind: 'default'; readonly policy: string };
 
 /**
- * Names of the gateway's port: Linkerd's gateway is a proxy's inbound port, and Linkerd's chart selects it as
- * such.
+ * Port names by which Servers may select the gateway's port: Linkerd's gateway is its proxy's inbound port,
+ * and Linkerd's chart selects it by that name.
  */
 const OWN_PORT_NAMES: readonly string[] = ['linkerd-proxy', 'mc-gateway'];
 
 /**
- * What has to allow a client of a target: each Server that selects one of its endpoints and, for endpoints
- * without, the default policy of their pods. In a fixed order, none twice. Pure.
+ * The rules that must all allow a client of a target: each Server that selects one of its endpoints and, for
+ * endpoints without a Server, the default policy of their pods. In a fixed order, without duplicates. Pure.
  *
- * The Servers are those of the namespace that the pod is in, which need not be the Service's: a slice made by
- * hand can name any pod, and its owner's rules hold.
+ * Servers are taken from the pod's namespace, which need not be the Service's: a hand-made slice can name any
+ * pod, and the rules of the pod's owner apply.
  *
- * Where none of the addresses is known as a pod (a pod so new that its endpoints were heard of first, or
- * endpoints made by hand), every Server of the namespace that could mean the port counts: what is not known
- * is not let through.
+ * Where no pod is known at the addresses (its endpoints arrived before the pod, or were made by hand), every
+ * Server of the namespace that could select the port applies, so that an unknown pod is never less protected.
  */
 export function rulesFor(facts: PolicyFacts, { namespace, endpoints }: Destination): Rule[] {
   const found = new Set<Server>();
@@ -80,7 +79,7 @@ export function rulesFor(facts: PolicyFacts, { namespace, endpoints }: Destinati
   return inOrder(found, defaults);
 }
 
-/** What has to allow a client of the gateway, whatever it wants. Pure. */
+/** The rules of the gateway's own port, which must allow every client. Pure. */
 export function gatewayRules(facts: PolicyFacts, { namespace, name, port }: OwnPod): Rule[] {
   const servers = facts.servers(namespace);
   const found = new Set<Server>();
@@ -98,8 +97,10 @@ export function gatewayRules(facts: PolicyFacts, { namespace, name, port }: OwnP
   return inOrder(found, defaults);
 }
 
-/** What a target's rules depend on outside of its own namespace. Pure. */
-export function strangersOf(
+/**
+ * The namespaces and unknown addresses outside of its own namespace that a target's rules depend on. Pure.
+ */
+export function foreignDependenciesOf(
   facts: PolicyFacts,
   { namespace, endpoints }: Destination,
 ): { readonly namespaces: ReadonlySet<string>; readonly unknown: ReadonlySet<string> } {
@@ -139,7 +140,7 @@ function inOrder(servers: ReadonlySet<Server>, defaults: ReadonlySet<string>): R
   ];
 }
 
-/** By name: what is found must not depend on the order in which objects came. Of one name, by namespace. */
+/** Orders by name, then namespace, so that results do not depend on the order of arrival. */
 export function byName(a: KubeObject, b: KubeObject): number {
   const nameOf = ({ metadata }: KubeObject) => `${metadata?.name ?? ''} ${metadata?.namespace ?? ''}`;
   const [left, right] = [nameOf(a), nameOf(b)];

@@ -3,13 +3,13 @@ import type { TargetSpec } from '../../discovery/target-spec.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import { type PolicyClient, type PolicyVerdict, UNRESTRICTED } from './policy-verdict.ts';
 
-/** Where policies beside those of the exported Services come from. */
+/** A source of policies beside the annotations of exported Services. */
 export interface PolicySource {
-  /** Grows whenever a verdict about targets of this namespace may have changed. */
+  /** A number that grows whenever a verdict about targets of this namespace may have changed. */
   version(namespace: string): number;
-  /** Whether a client may use a target, as far as these policies go. */
+  /** Whether these policies allow a client to use a target. */
   verdict(spec: TargetSpec, namespace: string, client: PolicyClient): PolicyVerdict;
-  /** How much these policies let come to a target. */
+  /** Rate limits of a target by these policies. */
   limits(spec: TargetSpec, namespace: string): readonly RateLimits[];
   /**
    * Calls `listener` with the namespace whose targets a change may concern; undefined = all. Returns the
@@ -17,14 +17,14 @@ export interface PolicySource {
    */
   subscribe(listener: (namespace: string | undefined) => void): () => void;
   /**
-   * Not ok until the first complete set of policies is known; later problems are in the reason while the last
-   * known ones hold.
+   * Not ok until the first complete set of policies is known. Later problems are given as the reason, while
+   * the last known ones apply.
    */
   readonly ready: Health;
   close(): Promise<void>;
 }
 
-/** There are none. */
+/** A source without policies. */
 export const NO_POLICIES: PolicySource = {
   version: () => 0,
   verdict: () => UNRESTRICTED,

@@ -10,36 +10,38 @@ import {
 } from '../../api/linkerd/policy-kinds.ts';
 import { byName, type PolicyFacts, type Rule } from './policy-rules.ts';
 
-/** Who asks. */
+/** The client that a verdict is about. */
 export interface PolicyClient {
   readonly identity: string;
-  /** As the gateway sees it: where addresses are translated on the way, that of whatever translates. */
+  /** Source address as the gateway sees it: behind NAT that of the translator. */
   readonly address: string;
 }
 
-/** Where the policies stand. */
+/** Properties of the cluster that the policies depend on. */
 export interface PolicySetting {
-  /** Ends of the identities of this cluster's service accounts. */
+  /**
+   * Control-plane namespace and trust domain, the end of the identities of this cluster's service accounts.
+   */
   readonly controlNamespace: string;
   readonly trustDomain: string;
-  /** What `cluster-authenticated` and `cluster-unauthenticated` mean. */
+  /** Networks that `cluster-authenticated` and `cluster-unauthenticated` allow. */
   readonly clusterNetworks: readonly string[];
 }
 
 export interface PolicyVerdict {
   readonly allowed: boolean;
-  /** `group/kind/name` of what decided; empty when there was nothing to decide. */
+  /** `group/kind/name` of the deciding policy; empty where there are no rules. */
   readonly policy: string;
-  /** Why not, without the name of what was asked for; empty when allowed. */
+  /** Why it is refused, without the requested name; empty when allowed. */
   readonly reason: string;
 }
 
-/** Nothing restricts. */
+/** The verdict without rules. */
 export const UNRESTRICTED: PolicyVerdict = { allowed: true, policy: '', reason: '' };
 
 /**
- * Whether every one of the rules allows a client. It is allowed by what the last rule says, so put the most
- * specific ones last; it is refused by the first that does not allow it. Pure.
+ * Whether all rules allow a client. When allowed, the reported policy is that of the last rule, so the most
+ * specific rules come last; when refused, that of the first rule that does not allow it. Pure.
  */
 export function policyVerdict(
   facts: PolicyFacts,
@@ -58,7 +60,7 @@ export function policyVerdict(
   return verdict;
 }
 
-/** One object that lets clients use a Server. */
+/** One policy object that allows clients to use a Server. */
 interface Grant {
   readonly kind: 'AuthorizationPolicy' | 'ServerAuthorization';
   readonly name: string;
@@ -127,8 +129,8 @@ function defaultVerdict(policy: string, client: PolicyClient, setting: PolicySet
 }
 
 /**
- * Policies that are known by name only. Whoever gets this far is authenticated. One that is not known allows
- * nobody.
+ * Whether a default policy, which is known by name only, allows a client. All clients here are authenticated.
+ * An unknown name allows nobody.
  */
 function defaultAllows(policy: string, { address }: PolicyClient, setting: PolicySetting): boolean {
   switch (policy) {
@@ -148,8 +150,8 @@ function defaultAllows(policy: string, { address }: PolicyClient, setting: Polic
 }
 
 /**
- * Whether a policy is about a Server. One about a route only does not count: it lets through less than the
- * whole Server.
+ * Whether an AuthorizationPolicy targets a Server. One that targets a route does not count, since it allows
+ * less than the whole Server.
  */
 function targets({ metadata, spec }: AuthorizationPolicy, server: Server): boolean {
   const target = spec?.targetRef ?? {};
@@ -173,14 +175,14 @@ function policyAllows(
       const networks = facts.networkAuthentication(namespace, name)?.spec?.networks ?? [];
       return inNetworks(networks, client.address);
     }
-    // What is not understood cannot be met.
+    // A requirement of an unknown kind cannot be met.
     if (!isReferenceTo(ref, '', 'ServiceAccount')) return false;
     return matchesIdentity(accountIdentity(name, namespace, setting), client.identity);
   });
 }
 
 /**
- * Identities of a MeshTLSAuthentication; none when it does not exist, or refers to what is not understood.
+ * Identity patterns of a MeshTLSAuthentication; none where it does not exist, or refers to an unknown kind.
  */
 function patternsOf(
   facts: PolicyFacts,
@@ -225,8 +227,8 @@ function authorizationAllows(
 }
 
 /**
- * Of this cluster: an account of the same name elsewhere is the same only where clusters share a trust
- * domain.
+ * The identity of a service account of this cluster. An account of the same name in another cluster has the
+ * same identity only where both share a trust domain.
  */
 export function accountIdentity(name: string, namespace: string, setting: PolicySetting): string {
   return `${name}.${namespace}.serviceaccount.identity.${setting.controlNamespace}.${setting.trustDomain}`;

@@ -3,20 +3,20 @@ import { readAnnotation } from '../../api/annotations.ts';
 import { DEFAULT_INBOUND_POLICY } from '../../api/names.ts';
 import type { ExternalWorkload } from '../../api/linkerd/policy-kinds.ts';
 
-/** What policies select: a pod or a machine outside of the cluster. */
+/** What Servers select: a pod, or a machine outside of the cluster (ExternalWorkload). */
 export interface Workload {
   readonly kind: 'Pod' | 'ExternalWorkload';
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Numbers of its named TCP ports. */
   readonly ports: ReadonlyMap<string, readonly number[]>;
-  /** Who may use ports that no Server selects; undefined = whatever is the rule here. */
+  /** Default policy of ports that no Server selects; undefined = the cluster's. */
   readonly defaultPolicy: string | undefined;
 }
 
 /**
- * What is kept of a pod; there may be tens of thousands. Pods that have ended, or have no address yet, are
- * not kept.
+ * The parts of a pod that are stored; there may be tens of thousands. Undefined for pods that have ended or
+ * have no address yet.
  */
 export function storedPolicyPod({ metadata, spec, status }: V1Pod): V1Pod | undefined {
   const ips = status?.podIPs ?? (status?.podIP === undefined ? [] : [{ ip: status.podIP }]);
@@ -45,7 +45,7 @@ function namedPorts(spec: V1Pod['spec']): V1Container[] {
   return ports.length === 0 ? [] : [{ name: '', ports }];
 }
 
-/** Whether nothing that policies look at differs between two stored pods. */
+/** Whether two stored pods are equal in everything that policies depend on. */
 export function samePod(a: V1Pod, b: V1Pod): boolean {
   const facts = ({ metadata, spec, status }: V1Pod) =>
     JSON.stringify([metadata?.labels, metadata?.annotations, spec, status]);

@@ -7,16 +7,19 @@ import type { ProcessErrors } from '../../telemetry/last-resort.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { GatewayAdminView } from '../admin-view.ts';
 import { addReports, EMPTY_REPORT, type GatewayReport, type WorkerCounts } from '../gateway-metrics.ts';
-import { bestReadiness, type TargetQuestion } from '../target-readiness.ts';
-import type { WorkerQuestion, Told, WorkerEvents, WorkerHandle } from './worker.ts';
+import { bestReadiness, type ReadinessQuery } from '../target-readiness.ts';
+import type { WorkerQuestion, WorkerMessage, WorkerEvents, WorkerHandle } from './worker.ts';
 
-/** Time in which a worker answers, for a question that somebody waits for. */
+/** Timeout of a worker's answer, milliseconds. */
 const ANSWER_MS = 2000;
-/** How often a worker is asked whether it is well, and after how long without an answer it is replaced. */
+/**
+ * How often a worker's liveness is checked, and after how long without an answer it is replaced;
+ * milliseconds.
+ */
 const WATCH_MS = 5000;
 const SILENT_MS = 30_000;
 const RESTART = { minMs: 200, maxMs: 30_000 };
-/** A worker that lived as long as this is restarted without delay again. */
+/** A worker that has lived this long is restarted without a delay; milliseconds. */
 const STEADY_MS = 60_000;
 
 export interface WorkersOptions {
@@ -25,9 +28,9 @@ export interface WorkersOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** What came to nobody's hands in this process, which carries no traffic. */
+  /** Internal errors of the parent process itself. */
   processErrors(): ProcessErrors;
-  /** Time for workers to end after `stop`, their own grace included. */
+  /** Time for workers to end after `stop`, their own grace period included; milliseconds. */
   readonly stopMs: number;
 }
 
@@ -36,12 +39,12 @@ interface Waiting {
   readonly timer: Timer;
 }
 
-/** One place for a worker: the process in it may change. */
+/** A worker's slot, whose process is replaced when it ends. */
 interface Slot {
   readonly number: number;
   handle: WorkerHandle | undefined;
   ready: boolean;
-  /** What it told last. */
+  /** The last report of its process. */
   report: GatewayReport;
   startedAt: number;
   failures: number;
@@ -50,13 +53,13 @@ interface Slot {
 }
 
 /**
- * Worker processes that share the gateway's port (SO_REUSEPORT), seen as one. One that ends is replaced after
- * a growing delay; what it has counted is kept, so counters never go backwards. One that has hung is killed
- * and replaced.
+ * Worker processes that share the gateway's port (SO_REUSEPORT), presented as one gateway. A worker that ends
+ * is replaced after a growing delay; its counts are kept, so that counters never go backwards. A worker that
+ * hangs is killed and replaced.
  *
  * The gateway is ready when at least one worker is: the kernel gives connections only to workers that listen,
- * and a worker listens only when it is ready. Were all demanded, the crash of one would take the whole
- * cluster's exports away.
+ * and a worker listens only when it is ready. If all had to be ready, the crash of one would withdraw all of
+ * the cluster's exports.
  */
 export class Workers implements GatewayAdminView {
   readonly #options: WorkersOptions;
@@ -82,7 +85,7 @@ export class Workers implements GatewayAdminView {
     }));
   }
 
-  /** How many carry traffic, asked now. */
+  /** Numbers of workers; asks each whether it is ready. */
   async counts(): Promise<WorkerCounts> {
     await this.ready();
     const ready = this.#slots.filter((slot) => slot.ready).length;
@@ -90,8 +93,7 @@ export class Workers implements GatewayAdminView {
   }
 
   /**
-   * Starts the first worker alone, so that what is wrong with the configuration is said once, then the
-   * others.
+   * Starts the first worker alone, so that a configuration error is reported once, then the others.
    * @throws LinkspanError WORKER_FAILED
    */
   async start(): Promise<void> {
@@ -112,7 +114,7 @@ export class Workers implements GatewayAdminView {
     if (!this.#stopping) for (const slot of others) this.#spawn(slot);
   }
 
-  /** Lets every worker finish what is under way, and ends those that take too long. */
+  /** Lets every worker finish its flows, and kills those that take too long. */
   async stop(): Promise<void> {
     const { clock, log, stopMs } = this.#options;
     this.#stopping = true;
@@ -133,7 +135,7 @@ export class Workers implements GatewayAdminView {
   }
 
   /**
-   * Shared by all who ask at the same time: a flood of questions at the admin port must not become one at the
+   * Concurrent callers share one answer, so that a flood of requests at the admin port does not reach the
    * workers.
    */
   ready(): Promise<Health> {
@@ -146,7 +148,7 @@ export class Workers implements GatewayAdminView {
     return this.#asking.report;
   }
 
-  async targetReady(target: TargetQuestion): Promise<PartHealth> {
+  async targetReady(target: ReadinessQuery): Promise<PartHealth> {
     const answers = await this.#askAll({ ask: 'target', target });
     return bestReadiness(answers.filter((answer) => answer !== undefined) as PartHealth[]);
   }
@@ -172,7 +174,8 @@ export class Workers implements GatewayAdminView {
       this.#slots.map(async (slot) => {
         const { handle } = slot;
         const answer = await this.#ask(slot, { ask: 'report' }, ANSWER_MS);
-        // One that has ended meanwhile has been counted already; one that is slow is shown as it was.
+        // The counts of a worker that has ended meanwhile are kept already; a slow one is shown with its last
+        // report.
         if (answer !== undefined && slot.handle === handle) slot.report = answer as GatewayReport;
       }),
     );
@@ -209,8 +212,8 @@ export class Workers implements GatewayAdminView {
     slot.timer = undefined;
     slot.startedAt = clock.monotonic();
     const handle = this.#options.spawn(slot.number, {
-      onMessage: (told: Told) => {
-        // A late word of one that has been replaced.
+      onMessage: (told: WorkerMessage) => {
+        // A late message of a process that has been replaced.
         if (slot.handle !== handle) return;
         if ('id' in told) this.#answered(slot, told.id, told.answer);
         else if (told.event === 'last') slot.report = told.report;
@@ -265,7 +268,7 @@ export class Workers implements GatewayAdminView {
     slot.timer = clock.after(delayMs, () => this.#spawn(slot));
   }
 
-  /** Asks a worker again and again whether it is well. */
+  /** Checks a worker's liveness periodically. */
   #watch(slot: Slot, handle: WorkerHandle): void {
     const { clock } = this.#options;
     slot.timer = clock.after(

@@ -1,41 +1,41 @@
 import { fork } from 'node:child_process';
 import type { GatewayAdminView } from '../admin-view.ts';
 import type { GatewayReport } from '../gateway-metrics.ts';
-import type { TargetQuestion } from '../target-readiness.ts';
+import type { ReadinessQuery } from '../target-readiness.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
-/** Set in the environment of worker processes: their number, from 1. */
+/** Environment variable of worker processes: their number, from 1. */
 export const WORKER_VARIABLE = 'LINKSPAN_WORKER';
 
-/** What a parent asks its workers. */
+/** Requests of the parent to its workers. */
 export type WorkerQuestion =
   | { readonly ask: 'ready' }
   | { readonly ask: 'report' }
-  | { readonly ask: 'target'; readonly target: TargetQuestion }
+  | { readonly ask: 'target'; readonly target: ReadinessQuery }
   | { readonly ask: 'level'; readonly level: string };
 
-/** From the parent. */
-export interface AskedWorker {
+/** A message from the parent: a request with its number. */
+export interface WorkerRequest {
   readonly id: number;
   readonly question: WorkerQuestion;
 }
 
-/** To the parent: an answer, or what it should know unasked. */
-export type Told =
+/** A message to the parent: the answer to a request, or a notification. */
+export type WorkerMessage =
   | { readonly id: number; readonly answer: unknown }
   | { readonly event: 'started' }
   | { readonly event: 'last'; readonly report: GatewayReport };
 
-/** A worker process as its parent sees it. */
+/** The parent's handle to a worker process. */
 export interface WorkerHandle {
   readonly pid: number | undefined;
-  /** Never throws: one that is gone does not hear. */
-  send(asked: AskedWorker): void;
+  /** Sends a message. Never throws; a process that has ended does not receive it. */
+  send(asked: WorkerRequest): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
 export interface WorkerEvents {
-  onMessage(told: Told): void;
+  onMessage(told: WorkerMessage): void;
   /** Called once. */
   onExit(how: string): void;
 }
@@ -50,7 +50,7 @@ export function workerNumber(env: NodeJS.ProcessEnv): number | undefined {
 export function forkWorker(number: number, events: WorkerEvents): WorkerHandle {
   const [, program = '', ...args] = process.argv;
   const env: NodeJS.ProcessEnv = { ...process.env, [WORKER_VARIABLE]: String(number) };
-  // A worker's parent is this process, whatever started this one.
+  // The launcher's variable is not inherited: a worker watches this process, not the launcher.
   delete env['LINKSPAN_LAUNCHER'];
   const child = fork(program, args, {
     env,
@@ -62,7 +62,7 @@ export function forkWorker(number: number, events: WorkerEvents): WorkerHandle {
     if (!exited) events.onExit(how);
     exited = true;
   };
-  child.on('message', (message) => events.onMessage(message as Told));
+  child.on('message', (message) => events.onMessage(message as WorkerMessage));
   child.on('exit', (code, signal) => exit(signal === null ? `exit code ${code ?? 0}` : signal));
   child.on('error', (error) => exit(error.message));
   return {
@@ -74,23 +74,23 @@ export function forkWorker(number: number, events: WorkerEvents): WorkerHandle {
   };
 }
 
-/** A worker's line to its parent. */
-export interface ParentLine {
-  /** The worker has all it needs and is going to serve. */
+/** A worker's channel to its parent. */
+export interface ParentChannel {
+  /** Tells the parent that the worker is ready to serve. */
   started(): void;
-  /** Tells the last numbers and hangs up. */
+  /** Sends the final report and disconnects. */
   close(): Promise<void>;
 }
 
 /**
- * Answers the parent's questions; when the parent is gone, so is this process: nobody would ever stop it, and
- * it would go on holding the port.
+ * Answers the parent's requests, and ends this process when the parent is gone: otherwise nothing would stop
+ * it, and it would keep the port.
  */
-export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
+export function answerParent(view: GatewayAdminView, log: Logger): ParentChannel {
   const orphaned = () => process.exit(1);
   process.on('disconnect', orphaned);
   const send = process.send?.bind(process);
-  const tell = (told: Told) =>
+  const tell = (told: WorkerMessage) =>
     new Promise<void>((resolve) => {
       if (send === undefined || !process.connected) resolve();
       else send(told, undefined, undefined, () => resolve());
@@ -100,14 +100,14 @@ export function answerParent(view: GatewayAdminView, log: Logger): ParentLine {
     try {
       answer = await answerOf(view, question);
     } catch (err) {
-      // The parent takes silence for a worker that hangs.
+      // The parent treats a missing answer as a hanging worker.
       log.error({ err, ask: question.ask }, 'the parent was not answered');
       return;
     }
     await tell({ id, answer });
   };
   process.on('message', (message) => {
-    const { id, question } = message as AskedWorker;
+    const { id, question } = message as WorkerRequest;
     void reply(id, question);
   });
   return {

@@ -35,15 +35,15 @@ import {
   signingKey,
 } from '../x509/keys.ts';
 
-/** Something that signs certificates: a trust anchor or an issuer under one. */
+/** A certificate authority: a trust anchor, or an issuer under one. */
 export interface Authority {
   /** PEM of its own certificate. */
   readonly cert: string;
   /** PEM of its PKCS#8 private key. */
   readonly key: string;
   /**
-   * PEM of what a leaf has to carry besides itself: this certificate and those above it, without the anchor.
-   * Empty for an anchor.
+   * PEM of the certificates that a leaf is sent with: this one and those above it, without the anchor. Empty
+   * for an anchor.
    */
   readonly chain: string;
   /** PEM bundle of the trust anchors. */
@@ -61,8 +61,8 @@ export interface AuthorityOptions {
   /** Default `cluster.local`. */
   readonly trustDomain?: string;
   /**
-   * Whether it, and what it signs, may name identities of the trust domain and below only (nameConstraints,
-   * critical); default false.
+   * Whether it, and what it signs, may name only identities of the trust domain and of domains below it
+   * (critical nameConstraints, RFC 5280 section 4.2.1.10); default false.
    */
   readonly constrained?: boolean;
   /**
@@ -77,12 +77,12 @@ export interface LeafOptions {
   readonly identity: string;
   /** Milliseconds from now, cut to the issuer's own end; default 24 hours, as in Linkerd. */
   readonly lifetimeMs?: number;
-  /** Which ends of a connection it is for; default both. */
+  /** Extended key usages: which ends of a connection it is for; default both. */
   readonly uses?: { readonly server: boolean; readonly client: boolean };
   readonly clock?: Clock;
 }
 
-/** A certificate for a key that somebody else holds. */
+/** A certificate whose private key is not known here. */
 export type IssuedCertificate = Omit<Identity, 'key'>;
 
 /** Peers' clocks may be behind ours by this much; Linkerd's issuer allows 20 s too (`clockSkewAllowance`). */
@@ -143,8 +143,8 @@ export async function createIssuer(anchor: Authority, options: AuthorityOptions 
 }
 
 /**
- * A leaf certificate for both ends of a connection. Without `publicKey` a new key pair is made and the result
- * is a whole identity; with it the key stays where it is.
+ * A leaf certificate for both ends of a connection. Without `publicKey` a new key pair is made and returned
+ * with the certificate; with it only the certificate is returned.
  * @throws LinkspanError CONFIG_INVALID for a name that is no identity, IDENTITY_EXPIRED when the issuer has
  */
 export function issueLeaf(issuer: Authority, options: LeafOptions): Promise<Identity>;
@@ -236,17 +236,17 @@ async function sign(signer: Authority, request: ToSign): Promise<{ cert: string;
   return { cert: pemOf(certificate), notAfter: request.times.notAfter.getTime() };
 }
 
-/**
- * An authority of path length 0 may sign leaves only: what it signed as an issuer would be refused by
- * everyone.
- */
+/** An authority of path length 0 may sign leaves only: every verifier would refuse an issuer under it. */
 function requireRoomBelow(anchor: Authority): void {
   const limits = new X509Certificate(anchor.cert).getExtension(BasicConstraintsExtension);
   if (limits?.pathLength !== 0) return;
   throw new LinkspanError('CONFIG_INVALID', 'anchor: it may sign leaf certificates only (path length 0)');
 }
 
-/** Has to repeat the issuer's own identifier, however that was computed. */
+/**
+ * The extension that names the issuer's key: it must repeat the issuer's own identifier, however that was
+ * computed.
+ */
 function authorityKeyIdentifier(parent: X509Certificate): Extension[] {
   const identifier = parent.getExtension(SubjectKeyIdentifierExtension);
   return identifier === null ? [] : [new AuthorityKeyIdentifierExtension(identifier.keyId)];
@@ -265,7 +265,10 @@ function constraints({ constrained = false, trustDomain }: AuthorityOptions): Ex
   return [new Extension(NAME_CONSTRAINTS_OID, true, Uint8Array.from(value))];
 }
 
-/** What an issuer is not permitted to name, everybody would refuse. @throws LinkspanError CONFIG_INVALID */
+/**
+ * Checks that the issuer's name constraints permit the name: verifiers would refuse the leaf otherwise.
+ * @throws LinkspanError CONFIG_INVALID
+ */
 function requirePermitted(issuer: Authority, identity: string): void {
   for (const { x509 } of parseCertificates(issuer.chain || issuer.cert, "the issuer's certificate")) {
     const limits = nameConstraintsOf(x509.raw);
@@ -304,8 +307,8 @@ interface Validity {
 }
 
 /**
- * From a little before now to `lifetimeMs` from now, but not beyond the signer: what outlives its issuer is
- * refused anyway.
+ * From `CLOCK_SKEW_MS` before now to `lifetimeMs` from now, cut to the signer's own end: a certificate that
+ * outlives its issuer is refused after that anyway.
  */
 function validity(
   kind: keyof typeof DEFAULT_LIFETIME_MS,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { type FileSnapshot, type WatchedFiles, watchFiles } from '../../base/file-watch.ts';
@@ -20,7 +20,7 @@ import { nameConstraintsOf, permits } from '../x509/name-constraints.ts';
 /** How often validity is looked at again, milliseconds. */
 const RECHECK_MS = 15_000;
 
-/** An issuer that can change under way. */
+/** An issuer that may be replaced while the process runs. */
 export interface IssuerSource {
   /** The last good issuer, while it is valid. */
   current(): Authority | undefined;
@@ -32,13 +32,13 @@ export interface IssuerSource {
 }
 
 /**
- * The issuer in a directory: `tls.crt` (its certificate and what stands between it and the anchor), `tls.key`
+ * The issuer in a directory: `tls.crt` (its certificate, then intermediates up to the anchor), `tls.key`
  * (ECDSA P-256 or RSA) and `ca.crt` (the trust bundle), as cert-manager keeps them; watched. A bad set leaves
  * the last good one in use until that expires, with one coded line in the log.
  */
 export async function openIssuerDir(options: {
   readonly dir: string;
-  /** Of the identities that it is to sign; undefined: not looked at. */
+  /** Trust domain whose identities the issuer must be permitted to name; undefined: not checked. */
   readonly trustDomain?: string;
   readonly clock: Clock;
   readonly log: Logger;
@@ -129,7 +129,7 @@ class IssuerDir implements IssuerSource {
     if (otherProblem && this.problem !== undefined) {
       log.error({ err: this.problem, usable: this.current() !== undefined }, 'issuer refused');
     }
-    tellAll('listeners of an issuer', this.#listeners);
+    notifyAll('listeners of an issuer', this.#listeners);
   }
 }
 

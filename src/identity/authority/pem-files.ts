@@ -27,7 +27,7 @@ export function anchorFiles(anchor: Authority): PemFile[] {
   ];
 }
 
-/** `issuer.crt` (with what stands between it and the anchor), `issuer.key`, `ca.crt` */
+/** `issuer.crt` (followed by intermediates up to the anchor), `issuer.key`, `ca.crt` */
 export function issuerFiles(issuer: Authority): PemFile[] {
   return [
     { name: CA_FILE, text: issuer.ca },
@@ -47,7 +47,8 @@ export function identityFiles(identity: Identity): PemFile[] {
 
 /**
  * Writes files into a directory, which is made if need be; each appears whole or not at all. A file that
- * already has the same content is left alone; nothing is written when any other file is in the way.
+ * already has the same content is left alone; nothing is written at all when a different file of one of these
+ * names exists.
  * @returns paths of all files, in the order given
  * @throws LinkspanError FILE_EXISTS (unless `force`), FILE_NOT_WRITTEN
  */
@@ -86,7 +87,10 @@ async function writeWhole(target: string, file: PemFile): Promise<void> {
   }
 }
 
-/** Undefined only for a file that is not there: one that cannot be read is in the way too. */
+/**
+ * Undefined only where there is no such file. One that cannot be read counts as one with other contents, so
+ * that it is not overwritten.
+ */
 async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8');

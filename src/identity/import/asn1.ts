@@ -1,18 +1,18 @@
 import forge from 'node-forge';
 
 /**
- * Reading of ASN.1 as programs of many makers write it: PKCS#12 files may be BER (indefinite lengths, octet
- * strings in pieces), which the strict reader of certificates (`../x509/der.ts`) refuses with reason. What is
- * not there throws `Asn1Error`; the caller knows the file.
+ * Thrown where an ASN.1 structure is not as expected; the caller adds the file's name. This file reads BER,
+ * because PKCS#12 files of some programs have indefinite lengths and octet strings in pieces, which the
+ * strict reader of certificates (`../x509/der.ts`) refuses.
  */
 export class Asn1Error extends Error {
   override readonly name = 'Asn1Error';
 }
 
-export type Node = forge.asn1.Asn1;
+export type Asn1Node = forge.asn1.Asn1;
 
-/** The element that fills these bytes. @throws Asn1Error */
-export function parse(bytes: Uint8Array): Node {
+/** The one element that these bytes hold, with nothing behind it. @throws Asn1Error */
+export function parse(bytes: Uint8Array): Asn1Node {
   try {
     return forge.asn1.fromDer(Buffer.from(bytes).toString('latin1'));
   } catch (cause) {
@@ -21,13 +21,13 @@ export function parse(bytes: Uint8Array): Node {
 }
 
 /** The elements inside a constructed one. @throws Asn1Error */
-export function children(node: Node): readonly Node[] {
+export function children(node: Asn1Node): readonly Asn1Node[] {
   if (typeof node.value === 'string') throw new Asn1Error('a value where a structure has to be');
   return node.value;
 }
 
 /** The element at this place inside a constructed one. @throws Asn1Error when there is none */
-export function child(node: Node, ...path: readonly number[]): Node {
+export function child(node: Asn1Node, ...path: readonly number[]): Asn1Node {
   let at = node;
   for (const index of path) {
     const next = children(at)[index];
@@ -38,13 +38,13 @@ export function child(node: Node, ...path: readonly number[]): Node {
 }
 
 /** Bytes of an octet string, whole or in pieces (X.690 section 8.7.3). @throws Asn1Error */
-export function octets(node: Node): Buffer {
+export function octets(node: Asn1Node): Buffer {
   if (typeof node.value === 'string') return Buffer.from(node.value, 'latin1');
   return Buffer.concat(node.value.map(octets));
 }
 
 /** An object identifier in dots, such as `1.2.840.113549.1.5.13`. @throws Asn1Error */
-export function identifier(node: Node): string {
+export function identifier(node: Asn1Node): string {
   if (node.type !== forge.asn1.Type.OID || typeof node.value !== 'string')
     throw new Asn1Error('no identifier');
   try {
@@ -55,7 +55,7 @@ export function identifier(node: Node): string {
 }
 
 /** An integer from 0 to 2^53; infinity for a larger one. @throws Asn1Error */
-export function natural(node: Node): number {
+export function natural(node: Asn1Node): number {
   const bytes = octets(node);
   if (node.type !== forge.asn1.Type.INTEGER || bytes.length === 0 || (bytes[0] ?? 0) >= 0x80)
     throw new Asn1Error('no positive integer');
@@ -64,6 +64,6 @@ export function natural(node: Node): number {
 }
 
 /** DER of an element. */
-export function encoded(node: Node): Buffer {
+export function encoded(node: Asn1Node): Buffer {
   return Buffer.from(forge.asn1.toDer(node).getBytes(), 'latin1');
 }

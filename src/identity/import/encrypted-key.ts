@@ -4,7 +4,7 @@ import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { parsePrivateKey } from '../x509/keys.ts';
 import { pemBlocks } from '../x509/pem-blocks.ts';
 import { Asn1Error, child, encoded, octets, parse } from './asn1.ts';
-import { decrypt, type Password, Rounds } from './password-based.ts';
+import { decrypt, type Password, KeyDerivationBudget } from './password-based.ts';
 import { passwordMissing } from './pkcs12.ts';
 
 const ENCRYPTED = 'ENCRYPTED PRIVATE KEY';
@@ -13,9 +13,9 @@ const ENCRYPTED = 'ENCRYPTED PRIVATE KEY';
  */
 const PROC_TYPE = '\nProc-Type: 4,ENCRYPTED';
 
-/** What the traditional form was encrypted with: by node:crypto, for keys of both kinds, */
+/** Ciphers of the traditional form that node:crypto decrypts, for RSA and ECDSA keys. */
 const BY_OPENSSL = new Set(['AES-128-CBC', 'AES-192-CBC', 'AES-256-CBC', 'DES-EDE3-CBC']);
-/** and what OpenSSL 3 has no more, by node-forge, which knows RSA keys alone. */
+/** Ciphers that OpenSSL 3 has dropped; node-forge decrypts them, for RSA keys only. */
 const BY_NODE_FORGE = new Set(['DES-CBC', 'RC2-40-CBC', 'RC2-64-CBC', 'RC2-128-CBC']);
 
 /**
@@ -40,13 +40,13 @@ export function readKeyPem(text: string, where: string, password: Password): Key
   throw new LinkspanError('IDENTITY_PASSWORD_WRONG', `${where}: the password does not open it`);
 }
 
-/** EncryptedPrivateKeyInfo (RFC 5958). Undefined when the password is another one. */
+/** Decrypts EncryptedPrivateKeyInfo (RFC 5958); undefined when the password is wrong. */
 function readPkcs8(block: string, where: string, password: string): KeyObject | undefined {
   const base64 = block.split('\n').slice(1, -1).join('');
   let plain: Buffer | undefined;
   try {
     const info = parse(Buffer.from(base64, 'base64'));
-    plain = decrypt(child(info, 0), octets(child(info, 1)), password, new Rounds(where));
+    plain = decrypt(child(info, 0), octets(child(info, 1)), password, new KeyDerivationBudget(where));
   } catch (cause) {
     if (!(cause instanceof Asn1Error)) throw cause;
     throw new LinkspanError('IDENTITY_CONTAINER_INVALID', `${where}: the encrypted key is damaged`, {
@@ -57,12 +57,12 @@ function readPkcs8(block: string, where: string, password: string): KeyObject | 
     if (plain === undefined) return undefined;
     return createPrivateKey({ key: encoded(parse(plain)), format: 'der', type: 'pkcs8' });
   } catch {
-    // The padding was right by chance.
+    // A wrong password whose padding happened to look right.
     return undefined;
   }
 }
 
-/** Undefined when the password is another one. */
+/** Decrypts OpenSSL's traditional form; undefined when the password is wrong. */
 function readTraditional(block: string, where: string, passphrase: string): KeyObject | undefined {
   const [, cipher = ''] = /DEK-Info: ([A-Z0-9-]+)/.exec(block) ?? [];
   const rsa = block.includes('BEGIN RSA');

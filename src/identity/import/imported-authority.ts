@@ -12,8 +12,8 @@ export interface ImportOptions {
   /** The file that keys and certificates come from, for messages. */
   readonly where: string;
   /**
-   * Trust bundle (PEM) that the authority leads to; default: the self-signed certificate at the end of its
-   * chain.
+   * Trust bundle (PEM) in which the authority's chain must end; default: the self-signed certificate at the
+   * end of its chain.
    */
   readonly bundle?: { readonly path: string; readonly text: string };
   /** Default: an anchor where it is self-signed, an issuer where it is not. */
@@ -25,7 +25,7 @@ export interface ImportOptions {
 export interface ImportedAuthority {
   readonly kind: AuthorityKind;
   readonly authority: Authority;
-  /** Subjects of certificates of the file that are neither the authority nor on its way to an anchor. */
+  /** Subjects of the file's certificates that are neither the authority's own nor part of its chain. */
   readonly leftOut: readonly string[];
 }
 
@@ -37,8 +37,8 @@ const MAX_CHAIN = 8;
 const BROKEN_DIGESTS = ['sha1', 'md5', 'md4', 'md2'];
 
 /**
- * The authority among keys and certificates, and its chain: which certificate is its own is told by the key,
- * what stands above it by signatures, never by order or names. What it gives is verified as what
+ * Finds the authority among keys and certificates, and its chain: its own certificate is the one of its key,
+ * and those above are found by signature, never by order or name. The result passes the same checks as what
  * `linkspan identity anchor` and `issuer` make.
  * @throws LinkspanError IDENTITY_INVALID, IDENTITY_KEY_MISMATCH, IDENTITY_AMBIGUOUS, IDENTITY_UNTRUSTED,
  * IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID
@@ -51,7 +51,7 @@ export async function importedAuthority(
   const { own, key } = ownPair(pairsOf(material, where), options);
   const kind = options.as ?? (selfSigned(own) ? 'anchor' : 'issuer');
   const keyPem = { path: where, text: key.export({ format: 'pem', type: 'pkcs8' }) };
-  // Says what is wrong with the key before anything is said of the chain.
+  // Checks the key first: its error is more useful than one about the chain.
   await signingKey(keyPem.text, where);
   checkValidity(own, now, kind === 'anchor' ? 'the trust anchor' : 'the issuer');
   const all = material.certificates.map(({ x509 }) => certificate(x509, where));
@@ -101,7 +101,7 @@ function pairsOf({ keys, certificates }: KeyMaterial, where: string): Pair[] {
   }
   const pairs = keys.flatMap(({ key, id }) => {
     const own = distinct(certificates.filter(({ x509 }) => x509.checkPrivateKey(key)));
-    // Renewed with the same key: the file says which one is in use.
+    // Several certificates of one key come from renewals; localKeyID says which one is in use.
     const named = own.filter((one) => id !== undefined && one.id === id);
     return (named.length === 1 ? named : own).map(({ x509 }) => ({ own: certificate(x509, where), key }));
   });
@@ -113,8 +113,8 @@ function pairsOf({ keys, certificates }: KeyMaterial, where: string): Pair[] {
 }
 
 /**
- * Without what is in the list a second time, as files have it that were made from a key, its certificate and
- * a whole chain.
+ * Without duplicates: a file that was made from a key, its certificate and a whole chain holds the
+ * certificate twice.
  */
 function distinct(certificates: KeyMaterial['certificates']): KeyMaterial['certificates'] {
   return certificates.filter(
@@ -146,8 +146,8 @@ function ownPair(pairs: readonly Pair[], { where, as }: ImportOptions): Pair {
 }
 
 /**
- * From an issuer up: what stands between it and a certificate of the bundle, or the self-signed one at the
- * end, where it is found.
+ * The certificates from an issuer up to one of the bundle, or to the self-signed one at the end where there
+ * is no bundle.
  */
 function chainOf(
   own: Certificate,
@@ -175,7 +175,7 @@ function chainMissing(own: Certificate, between: readonly Certificate[], where: 
   );
 }
 
-/** Not asked of anchors, whose own signature nobody verifies. */
+/** Refuses signatures with broken digests. Not for anchors: nobody verifies an anchor's own signature. */
 function requireSoundSignature(one: Certificate, anchors: readonly Certificate[]): void {
   const algorithm = one.x509.signatureAlgorithm ?? '';
   const broken = BROKEN_DIGESTS.some((digest) => algorithm.toLowerCase().includes(digest));

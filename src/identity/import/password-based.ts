@@ -1,22 +1,22 @@
 import { createDecipheriv, createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto';
 import forge from 'node-forge';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { Asn1Error, child, children, identifier, natural, type Node, octets } from './asn1.ts';
+import { Asn1Error, child, children, identifier, natural, type Asn1Node, octets } from './asn1.ts';
 
 /**
- * Rounds of key derivation that are done for one file, all its keys and certificates together: a million
- * takes a few seconds, OpenSSL writes 2,048 a piece, OWASP advises 600,000.
+ * Most rounds of key derivation for one file, over all of its keys and certificates: a million takes a few
+ * seconds; OpenSSL writes 2,048 for each, OWASP advises 600,000.
  */
 export const MAX_ROUNDS = 2_000_000;
 
-/** A password as text, or `undefined` for none at all, which PKCS#12 tells from the empty one. */
+/** A password, or undefined for none: PKCS#12 distinguishes that from an empty password. */
 export type Password = string | undefined;
 
 /**
- * What has been done for a file, so that one that asks for more than anybody waits for is refused before it
- * is begun.
+ * Counts the rounds of key derivation for one file, so that a file that demands too many is refused before
+ * the work is done.
  */
-export class Rounds {
+export class KeyDerivationBudget {
   readonly where: string;
   #left = MAX_ROUNDS;
 
@@ -25,7 +25,10 @@ export class Rounds {
     this.where = where;
   }
 
-  /** @throws LinkspanError IDENTITY_CONTAINER_UNSUPPORTED when it is too much; Asn1Error for none */
+  /**
+   * Takes rounds from the budget.
+   * @throws LinkspanError IDENTITY_CONTAINER_UNSUPPORTED when there are too many; Asn1Error for 0
+   */
   spend(rounds: number): number {
     if (rounds < 1) throw new Asn1Error('no rounds of key derivation');
     this.#left -= rounds;
@@ -42,9 +45,9 @@ export class Rounds {
   }
 }
 
-/** The part of node-forge that its types leave out. */
+/** A part of node-forge that its type declarations lack. */
 interface LegacyPbe {
-  getCipherForPKCS12PBE(oid: string, params: Node, password: Password | null): forge.cipher.BlockCipher;
+  getCipherForPKCS12PBE(oid: string, params: Asn1Node, password: Password | null): forge.cipher.BlockCipher;
   generatePkcs12Key(
     password: Password | null,
     salt: forge.util.ByteBuffer,
@@ -58,9 +61,9 @@ const { pbe } = forge.pki as unknown as { readonly pbe: LegacyPbe };
 
 const PBES2 = '1.2.840.113549.1.5.13';
 const PBKDF2 = '1.2.840.113549.1.5.12';
-/** Schemes of RFC 7292 appendix C that node-forge does; OpenSSL 3 has the second no more. */
+/** Schemes of RFC 7292 appendix C, decrypted by node-forge; OpenSSL 3 has dropped the second. */
 const LEGACY = new Set(['1.2.840.113549.1.12.1.3', '1.2.840.113549.1.12.1.6']);
-/** Ciphers of PBES2 by identifier: name at OpenSSL and bytes of the key. */
+/** Ciphers of PBES2 by object identifier: OpenSSL's name and the length of the key in bytes. */
 const CIPHERS: Readonly<Record<string, readonly [name: string, bytes: number]>> = {
   '2.16.840.1.101.3.4.1.2': ['aes-128-cbc', 16],
   '2.16.840.1.101.3.4.1.22': ['aes-192-cbc', 24],
@@ -84,16 +87,16 @@ const MAC_DIGESTS: Readonly<Record<string, () => forge.md.MessageDigest>> = {
 };
 
 /**
- * What was encrypted with a password: by PBES2 (RFC 8018) or a scheme of PKCS#12 itself.
+ * Decrypts what was encrypted with a password, by PBES2 (RFC 8018) or one of PKCS#12's own schemes.
  * @param algorithm AlgorithmIdentifier
- * @returns undefined when the password is another one: padding is all that tells
+ * @returns undefined when the password is wrong, as far as the padding shows
  * @throws LinkspanError IDENTITY_CONTAINER_UNSUPPORTED; Asn1Error
  */
 export function decrypt(
-  algorithm: Node,
+  algorithm: Asn1Node,
   data: Buffer,
   password: Password,
-  rounds: Rounds,
+  rounds: KeyDerivationBudget,
 ): Buffer | undefined {
   const scheme = identifier(child(algorithm, 0));
   const parameters = child(algorithm, 1);
@@ -107,7 +110,7 @@ export function decrypt(
 }
 
 /** @throws Asn1Error for parameters that node-forge does not understand */
-function legacyCipher(scheme: string, parameters: Node, password: Password): forge.cipher.BlockCipher {
+function legacyCipher(scheme: string, parameters: Asn1Node, password: Password): forge.cipher.BlockCipher {
   try {
     return pbe.getCipherForPKCS12PBE(scheme, parameters, password ?? null);
   } catch (cause) {
@@ -116,14 +119,14 @@ function legacyCipher(scheme: string, parameters: Node, password: Password): for
 }
 
 /**
- * By node:crypto: node-forge derives the key thirty times slower, and takes passwords of one byte a character
- * only.
+ * Uses node:crypto: node-forge derives keys thirty times more slowly, and takes only passwords whose
+ * characters are single bytes.
  */
 function decryptPbes2(
-  parameters: Node,
+  parameters: Asn1Node,
   data: Buffer,
   password: Password,
-  rounds: Rounds,
+  rounds: KeyDerivationBudget,
 ): Buffer | undefined {
   const derivation = identifier(child(parameters, 0, 0));
   if (derivation !== PBKDF2) rounds.unsupported(`key derivation ${derivation}`);
@@ -131,7 +134,7 @@ function decryptPbes2(
   const [cipher, keyBytes] = CIPHERS[encryption] ?? rounds.unsupported(`encryption ${encryption}`);
   const [salt, count, ...more] = children(child(parameters, 0, 1));
   if (salt === undefined || count === undefined) throw new Asn1Error('no salt or rounds');
-  // Either may be left out: the length of the key, which the cipher says already, and the HMAC.
+  // Both are optional: the length of the key, which follows from the cipher, and the HMAC.
   const named = more.find((node) => node.constructed);
   const prf = named === undefined ? '1.2.840.113549.2.7' : identifier(child(named, 0));
   const digest = PRFS[prf] ?? rounds.unsupported(`key derivation with ${prf}`);
@@ -142,7 +145,7 @@ function decryptPbes2(
     const decipher = createDecipheriv(cipher, key, iv);
     return Buffer.concat([decipher.update(data), decipher.final()]);
   } catch {
-    // Padding, or no whole blocks: what another password gives.
+    // Wrong padding, or no whole number of blocks: the password is wrong.
     return undefined;
   }
 }
@@ -151,7 +154,12 @@ function decryptPbes2(
  * Whether a PKCS#12's MAC (RFC 7292 section 4, MacData) is that of its contents with this password.
  * @throws LinkspanError IDENTITY_CONTAINER_UNSUPPORTED; Asn1Error
  */
-export function macAgrees(mac: Node, contents: Buffer, password: Password, rounds: Rounds): boolean {
+export function macAgrees(
+  mac: Asn1Node,
+  contents: Buffer,
+  password: Password,
+  rounds: KeyDerivationBudget,
+): boolean {
   const algorithm = identifier(child(mac, 0, 0, 0));
   const digest = (MAC_DIGESTS[algorithm] ?? rounds.unsupported(`message authentication ${algorithm}`))();
   const expected = octets(child(mac, 0, 1));

@@ -7,17 +7,15 @@ import {
   encoded,
   identifier,
   natural,
-  type Node,
+  type Asn1Node,
   octets,
   parse,
 } from './asn1.ts';
-import { decrypt, macAgrees, type Password, Rounds } from './password-based.ts';
+import { decrypt, macAgrees, type Password, KeyDerivationBudget } from './password-based.ts';
 
 /** Longest file that is read, bytes: a key and a chain of certificates take 10 KiB. */
 export const MAX_CONTAINER = 1024 * 1024;
-/**
- * Keys and certificates of a file: nobody's authority has more, and each has to be compared with the others.
- */
+/** Most keys and certificates of a file: no authority has more, and each is compared with every other. */
 const MAX_KEPT = 64;
 
 /**
@@ -41,15 +39,15 @@ const CERTIFICATE_BAG = `${BAG}3`;
 const NESTED_BAG = `${BAG}6`;
 
 /**
- * Reads a PKCS#12 file (.p12, .pfx; RFC 7292). Without `password` it is opened as one with an empty password
- * or none: files without keys to hide are made so.
+ * Reads a PKCS#12 file (.p12, .pfx; RFC 7292). Without `password` an empty password and none at all are
+ * tried, as files have them that hold no secret keys.
  * @param where the file, for messages
  * @throws LinkspanError IDENTITY_PASSWORD_MISSING, IDENTITY_PASSWORD_WRONG, IDENTITY_CONTAINER_INVALID,
  * IDENTITY_CONTAINER_UNSUPPORTED
  */
 export function readPkcs12(bytes: Uint8Array, where: string, password: Password): KeyMaterial {
-  const rounds = new Rounds(where);
-  // "" may have been taken for no password at all by whoever made the file.
+  const rounds = new KeyDerivationBudget(where);
+  // Some programs write no password at all where an empty one was given.
   const tried = password === undefined || password === '' ? ['', undefined] : [password];
   try {
     const pfx = opened(bytes);
@@ -71,23 +69,23 @@ export function passwordMissing(where: string): LinkspanError {
   return new LinkspanError('IDENTITY_PASSWORD_MISSING', `${where}: it is protected by a password`);
 }
 
-/** A PKCS#12 file before a password is needed. */
+/** The parts of a PKCS#12 file that can be read without a password. */
 interface Pfx {
   readonly contents: Buffer;
-  /** MacData; undefined where nothing tells a wrong password but what it leads to. */
-  readonly mac: Node | undefined;
+  /** MacData; where it is missing, a wrong password shows only when decrypting fails. */
+  readonly mac: Asn1Node | undefined;
 }
 
 function opened(bytes: Uint8Array): Pfx {
   if (bytes.length > MAX_CONTAINER) throw new Asn1Error(`more than ${MAX_CONTAINER} bytes`);
   const [version, authSafe, mac] = children(parse(bytes));
   if (version === undefined || authSafe === undefined || natural(version) !== 3) throw new Asn1Error('PFX');
-  // Signed with a key instead of a password: nobody makes these.
+  // Files in public-key integrity mode (signed instead of protected by a password) do not occur in practice.
   if (identifier(child(authSafe, 0)) !== DATA) throw new Asn1Error('contents are not bound by a password');
   return { contents: octets(child(authSafe, 1, 0)), mac };
 }
 
-/** Thrown inside a reading, where the password turns out to be another one. */
+/** Thrown while a file is read, when the password turns out to be wrong. */
 class OtherPassword extends Error {
   override readonly name = 'OtherPassword';
 }
@@ -95,17 +93,17 @@ class OtherPassword extends Error {
 class Reading {
   readonly #pfx: Pfx;
   readonly #password: Password;
-  readonly #rounds: Rounds;
+  readonly #rounds: KeyDerivationBudget;
   readonly #keys: KeyMaterial['keys'][number][] = [];
   readonly #certificates: KeyMaterial['certificates'][number][] = [];
 
-  constructor(pfx: Pfx, password: Password, rounds: Rounds) {
+  constructor(pfx: Pfx, password: Password, rounds: KeyDerivationBudget) {
     this.#pfx = pfx;
     this.#password = password;
     this.#rounds = rounds;
   }
 
-  /** Undefined when the password is another one. @throws LinkspanError, Asn1Error */
+  /** Undefined when the password is wrong. @throws LinkspanError, Asn1Error */
   material(): KeyMaterial | undefined {
     const { mac, contents } = this.#pfx;
     if (mac !== undefined && !macAgrees(mac, contents, this.#password, this.#rounds)) return undefined;
@@ -118,7 +116,7 @@ class Reading {
     return { keys: this.#keys, certificates: this.#certificates };
   }
 
-  #contents(info: Node): void {
+  #contents(info: Asn1Node): void {
     const kind = identifier(child(info, 0));
     const value = child(info, 1, 0);
     if (kind === DATA) this.#bags(parse(octets(value)));
@@ -126,12 +124,12 @@ class Reading {
     else this.#rounds.unsupported(`content of kind ${kind}`);
   }
 
-  #bags(list: Node): void {
+  #bags(list: Asn1Node): void {
     for (const bag of children(list)) this.#bag(bag);
   }
 
-  /** Bags of other kinds (revocation lists, secrets) are nothing that an authority needs. */
-  #bag(bag: Node): void {
+  /** Bags of other kinds (revocation lists, secrets) are skipped: an authority needs none of them. */
+  #bag(bag: Asn1Node): void {
     const kind = identifier(child(bag, 0));
     const value = child(bag, 1, 0);
     const id = localKeyId(bag);
@@ -145,13 +143,13 @@ class Reading {
       this.#rounds.unsupported(`a file with more than ${MAX_KEPT} keys and certificates`);
   }
 
-  /** @throws OtherPassword where only that can be the reason */
-  #decrypted(algorithm: Node, data: Node): Node {
+  /** @throws OtherPassword where only a wrong password can be the reason */
+  #decrypted(algorithm: Asn1Node, data: Asn1Node): Asn1Node {
     const plain = decrypt(algorithm, octets(data), this.#password, this.#rounds);
     try {
       if (plain !== undefined) return parse(plain);
     } catch (error) {
-      // By chance the padding was right.
+      // A wrong password whose padding happened to look right.
       if (!(error instanceof Asn1Error)) throw error;
     }
     if (this.#pfx.mac === undefined) throw new OtherPassword();
@@ -162,8 +160,8 @@ class Reading {
     );
   }
 
-  /** By node:crypto and not node-forge, which knows RSA alone. */
-  #key(info: Node): KeyObject {
+  /** Read by node:crypto, because node-forge knows RSA keys only. */
+  #key(info: Asn1Node): KeyObject {
     try {
       return createPrivateKey({ key: encoded(info), format: 'der', type: 'pkcs8' });
     } catch (cause) {
@@ -185,7 +183,7 @@ function certificateOf(der: Buffer): X509Certificate {
   }
 }
 
-function localKeyId(bag: Node): string | undefined {
+function localKeyId(bag: Asn1Node): string | undefined {
   const [, , attributes] = children(bag);
   if (attributes === undefined) return undefined;
   const found = children(attributes).find((one) => identifier(child(one, 0)) === LOCAL_KEY_ID);

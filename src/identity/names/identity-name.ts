@@ -1,7 +1,7 @@
 import { DEFAULT_CLUSTER_DOMAIN, DEFAULT_LINKERD_NAMESPACE } from '../../api/names.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 
-/** Whose identity: a Kubernetes service account in a mesh. */
+/** The workload that an identity names: a Kubernetes service account in a mesh. */
 export interface WorkloadName {
   readonly serviceAccount: string;
   readonly namespace: string;
@@ -11,7 +11,7 @@ export interface WorkloadName {
   readonly trustDomain?: string;
 }
 
-/** Of a DNS name (RFC 1035 section 2.3.4). */
+/** Longest DNS name, in characters (RFC 1035 section 2.3.4). */
 const MAX_NAME = 253;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const SUBDOMAIN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
@@ -46,7 +46,10 @@ export function identityKind(name: string): 'dns' | 'uri' {
   return 'dns';
 }
 
-/** @returns the trust domain as it is @throws LinkspanError CONFIG_INVALID when it is no DNS name */
+/**
+ * Checks a trust domain and returns it unchanged.
+ * @throws LinkspanError CONFIG_INVALID when it is no DNS name
+ */
 export function requireDomain(domain: string): string {
   requireForm('trust domain', domain, SUBDOMAIN);
   return domain;

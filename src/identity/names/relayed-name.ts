@@ -1,9 +1,9 @@
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { identityName } from './identity-name.ts';
 
-/** What every identity of Linkerd's form has behind account and namespace. */
+/** The part of every identity of Linkerd's form that follows account and namespace. */
 const MARK = '.serviceaccount.identity.';
-/** No identity is longer: it is a DNS name. */
+/** Longest identity, in characters: it is a DNS name. */
 const MAX_NAME = 253;
 
 /** Whose workloads a relay can name. */
@@ -14,11 +14,11 @@ export interface RelayDomain {
 }
 
 /**
- * The workloads that a relay can name: those of its own trust domain and control plane, so that its name says
- * how far its word goes. The last mark counts: an account may have dots in its name, and so look like a whole
+ * The workloads that a relay may speak for: those of its own trust domain and control plane, which its own
+ * identity names. The last marker counts: an account's name may contain dots, and so look like a whole
  * identity. Pure.
  * @param relay the relay's identity
- * @returns undefined where that is not of Linkerd's form: such a relay can name nobody
+ * @returns undefined where the relay's identity is not of Linkerd's form: it may speak for nobody
  */
 export function relayDomain(relay: string): RelayDomain | undefined {
   if (relay.length > MAX_NAME || relay.includes('/')) return undefined;
@@ -31,7 +31,8 @@ export function relayDomain(relay: string): RelayDomain | undefined {
 }
 
 /**
- * What a relay calls a workload of its cluster: the identity that the workload would have in the mesh. Pure.
+ * The name by which a relay refers to a workload of its cluster: the identity that it would have in the mesh.
+ * Pure.
  * @returns undefined where there is no such name: Kubernetes' accounts may have longer names than DNS
  */
 export function relayedName(

@@ -1,4 +1,4 @@
-/** What stands in an identity behind the workload's own part. */
+/** The part of an identity that follows account and namespace. */
 export interface MeshName {
   readonly controlNamespace: string;
   readonly trustDomain: string;
@@ -44,8 +44,8 @@ function endOf(text: string, ...marks: readonly string[]): number {
 }
 
 /**
- * The trust domain that an identity says: in Linkerd's form, or as the host of its URI (SPIFFE); undefined
- * where it says none. Pure.
+ * The trust domain of an identity: the end of a name in Linkerd's form, or the host of a URI (SPIFFE);
+ * undefined for any other name. Pure.
  */
 export function trustDomainOf(identity: string): string | undefined {
   const host = hostOf(identity);
@@ -53,8 +53,8 @@ export function trustDomainOf(identity: string): string | undefined {
 }
 
 /**
- * Whether an identity is of a trust domain: it says so in Linkerd's form or as SPIFFE ID, or is another name
- * below it. Pure.
+ * Whether an identity belongs to a trust domain: by its Linkerd form or SPIFFE ID, or as any other DNS name
+ * below the domain. Pure.
  */
 export function isOfTrustDomain(identity: string, domain: string): boolean {
   const wanted = domain.toLowerCase();
@@ -65,8 +65,8 @@ export function isOfTrustDomain(identity: string, domain: string): boolean {
 }
 
 /**
- * Whether an identity is of a domain or of one below it: what an anchor that is bound to the domain may vouch
- * for. Pure.
+ * Whether an identity belongs to a domain or to one below it, so that an anchor bound to the domain may vouch
+ * for it. Pure.
  */
 export function isBelowDomain(identity: string, domain: string): boolean {
   const at = trustDomainOf(identity) ?? identity.toLowerCase();
@@ -75,9 +75,9 @@ export function isBelowDomain(identity: string, domain: string): boolean {
 }
 
 /**
- * The trust domains whose identities may come in: the gateway's own, by its name, and those that were named.
- * Undefined = whoever the trust anchors vouch for, which is so where the gateway's name says no domain and
- * none was named. Pure.
+ * The trust domains whose identities a gateway admits: its own, by its identity, and those that were named.
+ * Undefined = every identity that the trust anchors vouch for, where the gateway's identity has no trust
+ * domain and none was named. Pure.
  * @param own the gateway's identity
  */
 export function trustDomains(own: string, named: readonly string[]): readonly string[] | undefined {
@@ -87,8 +87,8 @@ export function trustDomains(own: string, named: readonly string[]): readonly st
 }
 
 /**
- * The trust domain of a cluster: the shared one, or with a name of its own one below it. The same in the
- * chart (`linkspan.trustDomain`).
+ * The trust domain of a cluster: the shared one, or `<cluster>.<shared>` where the cluster is named. The
+ * chart does the same (`linkspan.trustDomain`).
  * @param shared the domain of clusters that have no name of their own
  */
 export function clusterTrustDomain(shared: string, cluster: string | undefined): string {

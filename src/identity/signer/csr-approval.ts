@@ -1,22 +1,22 @@
 import { LEAF_USAGES } from '../../api/names.ts';
 import { identityName, serviceAccountOf } from '../names/identity-name.ts';
 
-/** What a PKCS#10 request asks for, as far as it matters. */
+/** The parts of a PKCS#10 request that the decision depends on. */
 export interface RequestFacts {
   /** Attributes of the subject, in order: `CN`, or the OID of another. */
   readonly subject: readonly { readonly type: string; readonly value: string }[];
   readonly dnsNames: readonly string[];
   /** Kinds of the other alternative names: `ip`, `url`, `email`, … */
   readonly otherNames: readonly string[];
-  /** `P-256`, or what else the key is. */
+  /** Kind of the key: `P-256`, or another one, as text. */
   readonly key: string;
-  /** Whether the signature proves that the requester has the key. */
+  /** Whether the request's signature verifies, which proves possession of the private key. */
   readonly proven: boolean;
 }
 
-/** What is known of a CertificateSigningRequest. */
+/** A CertificateSigningRequest as far as the decision depends on it. */
 export interface CsrFacts {
-  /** As whom the API server knows the requester (`spec.username`); nobody else can set it. */
+  /** The requester's user name (`spec.username`), which only the API server sets. */
   readonly username: string;
   readonly usages: readonly string[];
   /** Life asked for; undefined when nothing was. */
@@ -25,7 +25,7 @@ export interface CsrFacts {
   readonly request: RequestFacts | undefined;
 }
 
-/** In which mesh identities are given. */
+/** The mesh whose identities are signed. */
 export interface SignerRules {
   readonly controlNamespace: string;
   readonly trustDomain: string;
@@ -63,14 +63,15 @@ export type SignerVerdict =
 const DEFAULT_SECONDS = 24 * 3600;
 const MIN_SECONDS = 600;
 /**
- * Nothing revokes a leaf but the end of its life, so the operator says how long that may be, not who asks.
+ * A leaf cannot be revoked before it expires, so its longest life is for the operator to set, not for the
+ * requester.
  */
 const DEFAULT_MAX_MS = 24 * 3_600_000;
 
 /**
- * May the requester be who the certificate would say? Only its own service account's identity, and nothing
- * else in the certificate: the rules of Linkerd's identity service (linkerd2 pkg/identity, `checkCSR`) with
- * the account taken from Kubernetes' word instead of a token. Pure.
+ * Whether the requester may have the certificate: it must name the identity of the requester's own service
+ * account and nothing else, by the rules of Linkerd's identity service (linkerd2 pkg/identity, `checkCSR`)
+ * with the account taken from `spec.username` instead of a token. Pure.
  */
 export function signerVerdict(facts: CsrFacts, rules: SignerRules): SignerVerdict {
   const identity = identityOfRequester(facts.username, rules);
@@ -136,7 +137,7 @@ function denied(reason: DenialReason, message: string): SignerVerdict {
   return { allowed: false, reason, message };
 }
 
-/** What a stranger wrote, in a condition that people read. */
+/** Shortens text that a requester wrote, for a condition that people read. */
 function short(text: string): string {
   const clean = text.replaceAll(/[^\x20-\x7e]/g, '?');
   return clean.length > 200 ? `${clean.slice(0, 200)}…` : clean;

@@ -6,7 +6,7 @@ import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from '@pecu
 import { readElement, readElements } from '../x509/der.ts';
 import type { CsrFacts, RequestFacts } from './csr-approval.ts';
 
-/** What is decided on, and the key that is certified. */
+/** The facts that are decided on, and the key to be certified. */
 export interface ReadCsr {
   readonly facts: CsrFacts;
   /** Undefined when the request does not parse. */
@@ -35,8 +35,8 @@ function derOf(text: string): Buffer<ArrayBuffer> {
   const base64 = BLOCK.exec(text)?.[1];
   if (base64 === undefined) throw new Error('not one PEM block');
   const der = Buffer.from(base64, 'base64');
-  // The library takes bytes behind the request, and lengths that are wrong by a little, for what they might
-  // have meant.
+  // The library tolerates trailing bytes and slightly wrong lengths, so the element must fill the bytes
+  // exactly.
   const whole = readElement(der, 0, der.length);
   if (whole?.end !== der.length || readElements(der, whole.start, whole.end)?.length !== 3) {
     throw new Error('not one DER element of three parts');

@@ -35,8 +35,9 @@ const BACKOFF = { minMs: 500, maxMs: 30_000 };
 const CONCURRENCY = 4;
 
 /**
- * What is to be done, from what stands in the request already. A request that somebody approved by hand
- * although it may not be is never signed: approval cannot be taken back, so it fails.
+ * The next step for a request, by its conditions and certificate so far. A request that a person approved
+ * although the rules deny it is never signed: approval cannot be withdrawn, so the request gets the condition
+ * Failed.
  */
 export function signerStep(csr: Csr, allowed: boolean): SignerStep {
   const has = (type: string) => csr.status?.conditions?.some((condition) => condition.type === type) === true;
@@ -47,10 +48,10 @@ export function signerStep(csr: Csr, allowed: boolean): SignerStep {
 }
 
 /**
- * Signs the CertificateSigningRequests of signer `linkspan.dev/workload` whose requester may be who they ask
- * to be, and denies the others. Any number of replicas may run: each write names the version that was decided
- * on, so that of two only one comes through, and the other sees its work. Requests of other signers are not
- * even read.
+ * Signs the CertificateSigningRequests of signer `linkspan.dev/workload` that the rules allow
+ * (`signerVerdict`), and denies the others. Any number of replicas may run: each write carries the
+ * resourceVersion that was decided on, so that of two writes one succeeds and the other is a conflict.
+ * Requests to other signers are not watched.
  */
 export class Signer {
   /** Certificates issued, and requests denied by reason, since the start. */
@@ -85,7 +86,7 @@ export class Signer {
     this.#store.subscribe('signer: requests', ({ type, key }) => {
       if (type !== 'deleted') this.#queue.add(key);
     });
-    // What waited for a good issuer.
+    // Requests that waited for a valid issuer are taken up again.
     this.#unsubscribe = issuer.subscribe(() => {
       for (const key of this.#store.keys()) this.#queue.add(key);
     });
@@ -113,7 +114,7 @@ export class Signer {
     try {
       await this.#act(csr, read, signal);
     } catch (error) {
-      // Another replica, or a person, was first: the watch brings what they did.
+      // Another replica or a person was faster; the watch brings the new version.
       if (!isConflict(error) && !isNotFound(error)) throw error;
     }
   }
@@ -122,7 +123,7 @@ export class Signer {
     const verdict = signerVerdict(read.facts, this.#options.rules);
     if (!verdict.allowed) return this.#refuse(csr, verdict, signal);
     const issuer = this.#options.issuer.current();
-    // Not approved either: without an issuer, a request stays open. It is taken up again when there is one.
+    // Without an issuer the request is not approved either; it is taken up again when there is one.
     if (issuer === undefined) return;
     const message = `may be ${verdict.identity}`;
     const approved =

@@ -23,16 +23,16 @@ export interface TrustPublisherOptions {
 
 const BACKOFF = { minMs: 500, maxMs: 30_000 };
 /**
- * How long a bundle that somebody else wrote stays before it is put right. In the middle of a rotation
- * replicas see their new files up to two minutes apart, and must not write against each other in a tight
+ * How long a bundle that another writer put there is left before it is overwritten, milliseconds. During a
+ * rotation replicas see their new files up to two minutes apart, and must not overwrite each other in a tight
  * loop.
  */
 const DRIFT_MS = 30_000;
 
 /**
  * Keeps the issuer's trust bundle, and which trust domain it is for, in the ConfigMap `linkspan-trust`, from
- * where people take it to other clusters: written when the issuer changes, at once when it is missing, and
- * after a while when it was altered.
+ * which people copy it to other clusters: written when the issuer changes, at once when it is missing, and
+ * after `DRIFT_MS` when it was altered.
  */
 export class TrustPublisher {
   readonly #options: TrustPublisherOptions;

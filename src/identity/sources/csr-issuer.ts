@@ -12,8 +12,8 @@ import type { IssuedLeaf, LeafIssuer, LeafRequest } from './requested-identity.t
 
 export interface CsrIssuerOptions {
   /**
-   * Of the cluster whose controller signs, as the service account whose identity it is. Closed with the
-   * issuer.
+   * Client of the cluster that has the signer, with the credentials of the service account whose identity is
+   * asked for. Closed with the issuer.
    */
   readonly client: KubeClient;
   readonly controlNamespace: string;
@@ -39,7 +39,10 @@ const selfSubjectReviews: Resource<SelfSubjectReview> = {
 
 const RETRY_MS = 1000;
 
-/** The controller of this cluster, asked by CertificateSigningRequest (signer `linkspan.dev/workload`). */
+/**
+ * Gets leaves from `linkspan signer` of this cluster, by CertificateSigningRequest (signer
+ * `linkspan.dev/workload`).
+ */
 export function csrIssuer(options: CsrIssuerOptions): LeafIssuer {
   return new CsrIssuer(options);
 }
@@ -48,7 +51,9 @@ class CsrIssuer implements LeafIssuer {
   readonly where = `signer ${SIGNER_NAME}`;
   readonly #options: CsrIssuerOptions;
   #name: string | undefined;
-  /** A request of ours that got no certificate; it stays, for people to look at, until the next one. */
+  /**
+   * Name of our last request if it got no certificate; it is kept until the next one, for people to look at.
+   */
   #failed: string | undefined;
   #mayNotDelete = false;
 
@@ -56,7 +61,7 @@ class CsrIssuer implements LeafIssuer {
     this.#options = options;
   }
 
-  /** Of the service account as which the API server knows us: the signer gives no other. */
+  /** The identity of our own service account, by a SelfSubjectReview: the signer signs no other. */
   async name(signal: AbortSignal): Promise<string> {
     const { client, controlNamespace, trustDomain } = this.#options;
     if (this.#name !== undefined) return this.#name;

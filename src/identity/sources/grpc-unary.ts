@@ -11,7 +11,7 @@ import { identityIn, isIdentity } from '../x509/peer-certificate.ts';
 export interface UnaryCall {
   readonly address: SocketAddress;
   /**
-   * Whom the server must prove to be, and by which anchors; undefined = plain text, which is for loopback
+   * Identity that the server must prove, and trust anchors (PEM) for it; undefined = plain text, for loopback
    * only.
    */
   readonly server: { readonly identity: string; readonly anchors: string } | undefined;
@@ -32,8 +32,9 @@ const FRAME_HEAD = 5;
 
 /**
  * One gRPC call on a connection of its own, as Linkerd's proxy makes it: TLS 1.3 without ALPN, SNI = the
- * server's identity, verified by chain and identity, HTTP/2 with prior knowledge. This is the only call of
- * its kind and comes a few times a day; a gRPC library would be the larger part of the program (ADR 0014).
+ * server's identity, verified by chain and identity, HTTP/2 with prior knowledge. It is the only gRPC call of
+ * the program and happens a few times a day; a gRPC library would be larger than the rest of the program (ADR
+ * 0014).
  * @returns the answer's message
  * @throws LinkspanError IDENTITY_SERVICE_UNREACHABLE, IDENTITY_SERVICE_REFUSED (with `grpcStatus`),
  * IDENTITY_SERVICE_GARBLED
@@ -69,7 +70,7 @@ function open({ address, server }: UnaryCall): Socket {
     host: address.host,
     port: address.port,
     minVersion: 'TLSv1.3',
-    // A server name is a DNS name; a SPIFFE identity cannot be asked for (RFC 6066 section 3).
+    // SNI takes DNS names only, so a SPIFFE identity is not sent (RFC 6066 section 3).
     ...(server.identity.includes('://') ? {} : { servername: server.identity }),
     ca: server.anchors,
     allowPartialTrustChain: true,
@@ -82,8 +83,8 @@ function open({ address, server }: UnaryCall): Socket {
 }
 
 /**
- * The connection as bytes, whatever is below: Bun's http2 refuses a TLS socket that has negotiated no ALPN,
- * and Linkerd's inbound proxy negotiates none on this port.
+ * Wraps the connection in a plain Duplex: Bun's http2 refuses a TLS socket without negotiated ALPN, and
+ * Linkerd's inbound proxy negotiates none on this port.
  */
 function withoutTls(socket: Socket): Duplex {
   const bytes = new Duplex({
@@ -98,7 +99,7 @@ function withoutTls(socket: Socket): Duplex {
   socket.on('data', (chunk: Buffer) => {
     if (!bytes.push(chunk)) socket.pause();
   });
-  // The session hears of it; after the session, nobody wants to.
+  // The HTTP/2 session handles errors; those after its end must not be uncaught.
   bytes.on('error', () => undefined);
   socket.on('end', () => bytes.push(null));
   socket.on('error', (error) => bytes.destroy(error));
@@ -112,7 +113,7 @@ function connected(socket: Socket, call: UnaryCall, signal: AbortSignal): Promis
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     socket.once(call.server === undefined ? 'connect' : 'secureConnect', resolve);
-    // Stays: a socket's error after all is decided must not end the process.
+    // Not removed afterwards: a later error of the socket must not be uncaught.
     socket.on('error', (error) => reject(unreachable(call, messageOf(error), error)));
     socket.once('close', () => reject(unreachable(call, 'it closed the connection')));
   });
@@ -165,7 +166,7 @@ function frame(message: Uint8Array): Buffer {
 }
 
 function messageIn({ head, trailers, body }: Answer, call: UnaryCall): Buffer {
-  // An error without a message has its status in the only header block there is.
+  // A trailers-only response has its status in the one header block.
   const last = trailers['grpc-status'] === undefined ? head : trailers;
   const status = last['grpc-status'];
   if (status === undefined) {

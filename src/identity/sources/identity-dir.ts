@@ -24,9 +24,9 @@ export interface IdentityDirOptions {
 }
 
 /**
- * Reads and watches the identity in a directory. A set is taken only when all of it is good; a bad or missing
- * one leaves the last good one in use, with one coded line in the log and in `ready.reason`. Never fails:
- * what is missing now is picked up when it appears.
+ * Reads and watches the identity in a directory. A set of files is used only when all of it verifies; an
+ * invalid or missing one leaves the last good one in use, with one coded line in the log and in
+ * `ready.reason`. Never rejects: files that are missing now are picked up when they appear.
  */
 export async function openIdentityDir(options: IdentityDirOptions): Promise<IdentitySource> {
   const source = new IdentityDir(options);
@@ -115,7 +115,7 @@ class IdentityDir implements IdentitySource {
     }
   }
 
-  /** Do the files hold what is in use? */
+  /** Whether the files hold the identity that is in use. */
   #inUse(): boolean {
     const [cert, key, ca] = this.#files?.current ?? [];
     const used = this.#state.current;

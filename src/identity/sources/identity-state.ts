@@ -1,4 +1,4 @@
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import type { Health } from '../../telemetry/admin.ts';
@@ -10,20 +10,20 @@ import { identityHealth, type LoadedIdentity, type IdentityRefusal } from './loa
 export interface IdentityStateOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  /** How to say that a new set could not be had. */
+  /** Words for the log and `/ready` when a new set could not be had. */
   readonly failed: 'the new one was refused' | 'renewal failed';
 }
 
 /**
- * The last good identity, why there is no newer one, and who wants to know. Every source of identities keeps
- * one; a bad set never replaces a good one.
+ * The last good identity, why a newer one was refused, and the listeners to both. Every source of identities
+ * has one; a bad set never replaces a good one.
  */
 export class IdentityState {
   readonly #options: IdentityStateOptions;
   readonly #listeners = new Set<() => void>();
   #loaded: LoadedIdentity | undefined;
   #refusal: IdentityRefusal | undefined;
-  /** What was last told: listeners and log hear of changes, not of every look. */
+  /** What was last reported: listeners and the log hear of changes only. */
   #told = '';
 
   constructor(options: IdentityStateOptions) {
@@ -44,7 +44,9 @@ export class IdentityState {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** A good set. The same as before keeps the object, so that nobody rebuilds a TLS context for nothing. */
+  /**
+   * Takes a verified set. An equal one keeps the former object, so that no TLS context is rebuilt needlessly.
+   */
   take(loaded: LoadedIdentity): void {
     const renewed = this.current === undefined || !sameIdentity(this.current, loaded.identity);
     if (renewed) this.#loaded = loaded;
@@ -52,18 +54,18 @@ export class IdentityState {
     this.#tell(renewed);
   }
 
-  /** @param inUse whether it is the set in use that is good no more */
+  /** Records why a set was refused. @param inUse whether it is the set in use, which has become invalid */
   refuse(error: LinkspanError, inUse: boolean): void {
     this.#refusal = { error, inUse };
     this.#tell(false);
   }
 
-  /** Time has passed: says so when that made a difference. */
+  /** Checks again with the current time, and notifies listeners where the result differs. */
   look(): void {
     this.#tell(false);
   }
 
-  /** Nobody is told any more. */
+  /** Removes all listeners. */
   close(): void {
     this.#listeners.clear();
   }
@@ -86,7 +88,7 @@ export class IdentityState {
     } else if (identity !== undefined && health.reason !== '') {
       log.warn({ identity: identity.name, reason: health.reason }, 'identity needs renewal');
     }
-    tellAll('listeners of an identity', this.#listeners);
+    notifyAll('listeners of an identity', this.#listeners);
   }
 }
 

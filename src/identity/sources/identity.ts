@@ -2,15 +2,15 @@ import type { Health } from '../../telemetry/admin.ts';
 
 /** Trust anchors for the identities of one trust domain. */
 export interface BoundAnchors {
-  /** DNS name; the domains below it are meant too, where they have no anchors of their own. */
+  /** DNS name; domains below it that have no anchors of their own are included. */
   readonly domain: string;
-  /** PEM bundle; empty = nobody may name this domain (what was to say who may cannot be read). */
+  /** PEM bundle; empty = no identity of this domain is accepted, because the anchors could not be read. */
   readonly pem: string;
 }
 
 /**
- * A workload's identity: what it presents in an mTLS handshake and whom it trusts. Always consistent:
- * verified as one set.
+ * A workload's identity: the certificate that it presents in an mTLS handshake, and the anchors that it
+ * trusts. Certificate, key and anchors have been verified together.
  */
 export interface Identity {
   /** First DNS or URI SAN of the leaf; what the peer sees. */
@@ -36,8 +36,8 @@ export interface IdentitySource {
   /** Calls `listener` when `current()` or `ready` has changed. Returns the unsubscriber. */
   subscribe(listener: () => void): () => void;
   /**
-   * Not ok while there is no identity or it has expired; otherwise the reason tells of trouble ahead (empty
-   * when there is none).
+   * Not ok while there is no identity or it has expired; otherwise a reason that is not empty warns of
+   * trouble ahead.
    */
   readonly ready: Health;
   close(): Promise<void>;

@@ -17,8 +17,8 @@ export const DEFAULT_IDENTITY_TOKEN = '/var/run/secrets/tokens/linkerd-identity-
 export interface LinkerdIssuerOptions {
   readonly address: SocketAddress;
   /**
-   * Identity that the service must prove; not asked for at a loopback address, which is spoken to in the
-   * clear, as Linkerd's proxy does.
+   * Identity that the service must prove; not checked at a loopback address, which is contacted without TLS,
+   * as Linkerd's proxy does.
    */
   readonly serverIdentity: string;
   /** Read anew for each request: kubelet renews it. */
@@ -70,7 +70,7 @@ async function certify(
   }
 }
 
-/** Whether a control-plane address needs no TLS: Linkerd's rule. */
+/** Whether a host is a loopback address, which needs no TLS by Linkerd's rule. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
@@ -87,8 +87,8 @@ async function readToken(file: string): Promise<string> {
 }
 
 /**
- * The identity of the service account that a token says it is of; whether that is true is for the identity
- * service to check.
+ * The identity of the service account that a token names; the token is verified by the identity service, not
+ * here.
  */
 function nameIn(token: string, { tokenFile, controlNamespace, trustDomain }: LinkerdIssuerOptions): string {
   let subject: unknown;
@@ -96,7 +96,7 @@ function nameIn(token: string, { tokenFile, controlNamespace, trustDomain }: Lin
     const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8');
     subject = (JSON.parse(claims) as { sub?: unknown }).sub;
   } catch {
-    // Not a JWT; said below.
+    // Not a JWT; the error is thrown below.
   }
   const account = serviceAccountOf(typeof subject === 'string' ? subject : '');
   if (account !== undefined) return identityName({ ...account, controlNamespace, trustDomain });

@@ -11,10 +11,13 @@ import {
 import type { Identity } from './identity.ts';
 import { parsePrivateKey } from '../x509/keys.ts';
 
-/** Linkerd renews at 70 % of a leaf's life; with less than this share left, whoever renews has stopped. */
+/** Leaves are renewed at 70 % of their life; with less than this share left, renewal has failed. */
 const EXPIRY_WARNING_SHARE = 0.2;
 
-/** The identity and the start of its leaf's validity, from which the share of life that is left is known. */
+/**
+ * An identity with the start of its leaf's validity, so that the share of its life that is left can be
+ * computed.
+ */
 export interface LoadedIdentity {
   readonly identity: Identity;
   readonly notBefore: number;
@@ -50,10 +53,10 @@ export function verifyIdentity({ cert, key, ca }: IdentityParts, now: number): L
   return { identity, notBefore: leaf.notBefore };
 }
 
-/** Why what is there now, or was to replace it, was refused. */
+/** Why the set that is there now, or a new one, was refused. */
 export interface IdentityRefusal {
   readonly error: LinkspanError;
-  /** It is the very set in use: it was good once, and time has passed over it. */
+  /** Whether it is the set in use, which verified once and has become invalid with time. */
   readonly inUse: boolean;
 }
 

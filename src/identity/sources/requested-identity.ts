@@ -8,24 +8,23 @@ import { makeCertificateRequest } from '../x509/certificate-request.ts';
 import type { Identity, IdentitySource } from './identity.ts';
 import { IdentityState } from './identity-state.ts';
 import { type LoadedIdentity, verifyIdentity } from './loaded-identity.ts';
-import { renewalDelayMs } from './renewal.ts';
 import type { TrustAnchors } from './trust-anchors.ts';
 
-/** What an issuer gave. */
+/** A leaf certificate as an issuer gave it. */
 export interface IssuedLeaf {
   /** PEM: leaf, then intermediates. */
   readonly cert: string;
-  /** Until when the issuer says that it is good, milliseconds since the epoch; default the leaf's own end. */
+  /** End of validity by the issuer's answer, milliseconds since the epoch; default the leaf's own. */
   readonly validUntil?: number;
 }
 
-/** Somebody who certifies this workload: Linkerd's identity service, a Kubernetes signer. */
+/** An issuer of leaves for this workload: Linkerd's identity service, or a Kubernetes signer. */
 export interface LeafIssuer {
-  /** Who it is, for messages. */
+  /** Name of the issuer, for messages. */
   readonly where: string;
   /** The identity that this workload may ask for. */
   name(signal: AbortSignal): Promise<string>;
-  /** One try. @throws LinkspanError */
+  /** Requests a leaf, once. @throws LinkspanError */
   issue(request: LeafRequest, signal: AbortSignal): Promise<IssuedLeaf>;
   close(): Promise<void>;
 }
@@ -34,7 +33,7 @@ export interface LeafRequest {
   readonly name: string;
   /** PKCS#10. */
   readonly der: Buffer;
-  /** The bundle that leaf and issuer are held against, PEM. */
+  /** Trust bundle by which leaf and issuer are verified, PEM. */
   readonly anchors: string;
 }
 
@@ -48,17 +47,34 @@ export interface RequestedIdentityOptions {
 
 const RETRY = { minMs: 500, maxMs: 30_000 };
 /**
- * How often the time is looked at while nothing is to be done: a machine that slept has a leaf to renew
- * although no timer has run out.
+ * How often the clock is checked between renewals, milliseconds: after a machine was suspended a renewal may
+ * be due although its timer has not fired.
  */
 const LOOK_MS = 15_000;
 
 /**
+ * Share of a leaf's remaining life after which it is renewed, and the bounds of that wait, milliseconds:
+ * Linkerd's (`IDENTITY_MIN_REFRESH`, `IDENTITY_MAX_REFRESH`).
+ */
+const RENEW_SHARE = 0.7;
+const MIN_RENEWAL_MS = 10_000;
+const MAX_RENEWAL_MS = 24 * 3_600_000;
+
+/**
+ * Milliseconds from now until a leaf that has just been issued is renewed: 70 % of its life, at least 10 s,
+ * at most 24 h.
+ * @param notAfter end of its validity, milliseconds since the epoch
+ */
+export function renewalDelayMs(now: number, notAfter: number): number {
+  return Math.min(MAX_RENEWAL_MS, Math.max(MIN_RENEWAL_MS, (notAfter - now) * RENEW_SHARE));
+}
+
+/**
  * An identity whose key is made here, in memory, and whose certificate is asked for and renewed at 70 % of
- * its life, each time for a new key. What does not verify (chain, name, time) is refused and the old leaf
- * kept. New trust anchors are taken at once when the leaf in use leads to one of them; when it does not, the
- * old set stays until there is a leaf that does, which is asked for at once. Owns, and closes, its issuer and
- * anchors.
+ * its life, each time for a new key. A leaf that does not verify (chain, name, validity) is refused and the
+ * old one kept. New trust anchors are used at once when the current leaf's chain ends at one of them;
+ * otherwise the old set stays until there is a leaf whose chain does, which is requested at once. Owns, and
+ * closes, its issuer and anchors.
  */
 export function openRequestedIdentity(options: RequestedIdentityOptions): IdentitySource {
   const source = new RequestedIdentity(options);
@@ -162,7 +178,10 @@ class RequestedIdentity implements IdentitySource {
     log.debug({ identity: name, renewAt: iso(this.#renewAt) }, 'next renewal');
   }
 
-  /** They are being read for the first time, and nothing is wrong so far; whoever reads them will tell. */
+  /**
+   * Whether the anchors are being read for the first time, without a failure so far; their source notifies
+   * us.
+   */
   #anchorsPending(): boolean {
     const { anchors } = this.#options;
     return anchors.current() === undefined && anchors.problem === undefined;
@@ -201,7 +220,10 @@ class RequestedIdentity implements IdentitySource {
   }
 }
 
-/** A leaf ends when its issuer says, if that is earlier. @throws LinkspanError IDENTITY_EXPIRED */
+/**
+ * The identity with the end that its issuer stated, if that is earlier.
+ * @throws LinkspanError IDENTITY_EXPIRED
+ */
 function limited(
   loaded: LoadedIdentity,
   validUntil: number | undefined,

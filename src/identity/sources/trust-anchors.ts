@@ -1,6 +1,6 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import path from 'node:path';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
@@ -42,7 +42,7 @@ class Bundle {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** @param read gives the bundle, or throws why there is none */
+  /** Sets the bundle, or the problem. @param read returns the bundle, or throws why there is none */
   set(read: () => PemText): void {
     const before = [this.current?.text, this.problem?.message];
     try {
@@ -57,7 +57,7 @@ class Bundle {
           : new LinkspanError('IDENTITY_MISSING', messageOf(error), { cause: error });
     }
     if (before[0] === this.current?.text && before[1] === this.problem?.message) return;
-    tellAll('listeners of trust anchors', this.#listeners);
+    notifyAll('listeners of trust anchors', this.#listeners);
   }
 
   close(): void {
@@ -65,7 +65,7 @@ class Bundle {
   }
 }
 
-/** What users see of a bundle, and of what fills it. */
+/** A bundle and its source as `TrustAnchors`. */
 function anchorsOf(bundle: Bundle, source: { close(): Promise<void> }): TrustAnchors {
   return {
     current: () => bundle.current,
@@ -115,7 +115,7 @@ export function configMapIn(
 
 export interface AnchorsConfigMapOptions {
   readonly client: KubeClient;
-  /** Whether the client is closed with what follows by it; default false. */
+  /** Whether the client is closed together with the watch; default false. */
   readonly ownsClient?: boolean;
   readonly ref: ObjectRef;
   readonly clock: Clock;
@@ -133,8 +133,9 @@ export function openAnchorsConfigMap(options: AnchorsConfigMapOptions): TrustAnc
 }
 
 /**
- * Follows one ConfigMap until it is closed, through failures of every kind.
- * @param onSeen gets what is there (undefined: nothing), or throws why that is not known
+ * Watches one ConfigMap until it is closed; failures are retried.
+ * @param onSeen called with a function that returns the ConfigMap (undefined: there is none) or throws why it
+ * is not known
  */
 export function followConfigMap(
   { client, ownsClient = false, ref, clock, random }: AnchorsConfigMapOptions,

@@ -1,5 +1,5 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { tellAll } from '../../base/isolation.ts';
+import { notifyAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError, LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { keyOf } from '../../api/kubernetes/resource.ts';
@@ -19,11 +19,9 @@ import { Trust } from './trust.ts';
 /** Anchors that are bound to trust domains. New ones arrive, and old ones go, without a restart. */
 export interface BoundAnchorsSource {
   current(): readonly BoundAnchors[];
-  /** What cannot be read; empty when all is well. */
+  /** What could not be read, for people; empty when all is well. */
   readonly problem: string;
-  /**
-   * Whether it is known what there is; a source that has not been read yet may hold anchors of any domain.
-   */
+  /** Whether the source has been read; until then it may hold anchors of any domain. */
   readonly known: boolean;
   subscribe(listener: () => void): () => void;
   close(): Promise<void>;
@@ -33,8 +31,8 @@ export interface BoundAnchorsSource {
 export const ANCHORS_KEY_ENDING = '.crt';
 
 /**
- * The anchors of one domain in a PEM file, watched. While it has never been readable nobody may name the
- * domain.
+ * The anchors of one domain in a PEM file, watched. Until it has been read for the first time no identity of
+ * the domain is accepted.
  * @throws LinkspanError CONFIG_INVALID when the domain is no DNS name
  */
 export async function openBoundFile(
@@ -55,8 +53,8 @@ export async function openBoundFile(
 }
 
 /**
- * The anchors in a ConfigMap, a key for each domain (`<domain>.crt`), watched through the API server. One
- * that is not there holds none.
+ * The anchors in a ConfigMap, a key for each domain (`<domain>.crt`), watched through the API server. A
+ * ConfigMap that does not exist holds none.
  */
 export function openBoundConfigMap(options: AnchorsConfigMapOptions): BoundAnchorsSource {
   const where = `ConfigMap ${keyOf(options.ref)}`;
@@ -73,7 +71,7 @@ export function openBoundConfigMap(options: AnchorsConfigMapOptions): BoundAncho
       problem = `${where}: ${messageOf(error)}`;
     }
     if (JSON.stringify([current, problem, known]) !== before)
-      tellAll('listeners of bound trust anchors', listeners);
+      notifyAll('listeners of bound trust anchors', listeners);
   });
   return {
     current: () => current,
@@ -95,8 +93,8 @@ export function openBoundConfigMap(options: AnchorsConfigMapOptions): BoundAncho
 }
 
 /**
- * What stands in a ConfigMap; a key that does not parse keeps what it held before, so that a slip cuts nobody
- * off.
+ * The anchors in a ConfigMap; a key that does not parse keeps its former anchors, so that a typing error cuts
+ * off no connections.
  */
 function anchorsIn(
   found: V1ConfigMap | undefined,
@@ -125,8 +123,8 @@ function anchorsIn(
 }
 
 /**
- * An identity whose trust is its own anchors and those that are bound to other domains. Owns, and closes, all
- * of them.
+ * An identity that trusts its own anchors and those that are bound to other domains. Owns, and closes, all
+ * sources.
  */
 export function withBoundAnchors(
   base: IdentitySource,
@@ -144,7 +142,7 @@ class BoundIdentity implements IdentitySource {
   readonly #unsubscribe: readonly (() => void)[];
   #made: Identity | undefined;
   #madeOf: { base: Identity; bound: string } | undefined;
-  /** Why the bindings that are there cannot be used: we would not believe ourselves. */
+  /** Why the bindings cannot be used: with them our own certificate would be refused; empty when they can. */
   #refused = '';
   #told = '';
 
@@ -205,12 +203,12 @@ class BoundIdentity implements IdentitySource {
         'trust anchors of other domains loaded',
       );
     this.#told = state;
-    tellAll('listeners of an identity', this.#listeners);
+    notifyAll('listeners of an identity', this.#listeners);
   }
 
   /**
-   * Nothing is believed before all bindings are known: an anchor of our own could vouch for a domain that is
-   * bound to others.
+   * No identity is published before all bindings are known: without them one of our own anchors could vouch
+   * for a domain that is bound to others.
    */
   #merge(): void {
     const base = this.#base.current();
@@ -226,7 +224,7 @@ class BoundIdentity implements IdentitySource {
         ? ''
         : `with the anchors that are bound to domains, ${base.name} would not be believed: ${refusal}`;
     if (refusal === undefined) this.#made = made;
-    // The bindings that were good stay, with the certificate that is new.
+    // The last usable bindings are kept, with the new certificate.
     else if (this.#made !== undefined) this.#made = merged(base, this.#made.bound ?? []);
   }
 }
@@ -262,7 +260,7 @@ function ownRefusal(identity: Identity, now: number): string | undefined {
 }
 
 /**
- * What `--anchors` says: `<domain>=<file>` or `configmap:<namespace>/<name>`.
+ * Parses a value of `--anchors`: `<domain>=<file>` or `configmap:<namespace>/<name>`.
  * @throws LinkspanError CONFIG_INVALID
  */
 export function parseAnchorsFlag(

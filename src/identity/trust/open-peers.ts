@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import { eachAlone, surface } from '../../base/isolation.ts';
+import { forEachIsolated, reportContained } from '../../base/isolation.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -7,44 +7,43 @@ import type { Identity, IdentitySource } from '../sources/identity.ts';
 import { identityIn, peerCertificate } from '../x509/peer-certificate.ts';
 import { lostTrust, trustOf } from './trust.ts';
 
-/** How connections end that nobody has ended. */
+/** How long connections live whose users do not end them. */
 export interface ConnectionAge {
-  /**
-   * Age at which a connection is asked to take nothing new, milliseconds, give or take a tenth; 0 = never.
-   */
+  /** Age at which a connection takes nothing new any more, milliseconds, with 10 % jitter; 0 = never. */
   readonly maxAgeMs: number;
-  /** Time for what is under way then, milliseconds. */
+  /** Time that its flows then have to end, milliseconds. */
   readonly graceMs: number;
 }
 
 /**
- * An hour, and a day for what cannot be told or does not end: raw bytes, a download, a stream. A day is the
- * life of a leaf certificate: no connection rests longer than that on what its peer has proven.
+ * An hour, and another day for flows that cannot be asked to end or do not: raw bytes, a download, a stream.
+ * A day is the life of a leaf certificate, so that no connection outlives the proof of its peer's identity by
+ * more.
  */
 export const DEFAULT_CONNECTION_AGE: ConnectionAge = { maxAgeMs: 3_600_000, graceMs: 86_400_000 };
 
 /**
- * Time for what is under way on a connection whose peer is not trusted any more. With the time for looking
- * through all connections it stays below ten seconds.
+ * Time that the flows of a connection have to end once its peer is not trusted any more, milliseconds.
+ * Together with checking all connections it stays below ten seconds.
  */
 export const DISTRUST_GRACE_MS = 5000;
-/** Connections whose chains are looked at in one turn of the event loop. */
+/** Connections whose chains are verified in one turn of the event loop. */
 const BATCH = 32;
 const JITTER = 0.1;
 /** Longest time from the beginning of a handshake to its end. */
 const HANDSHAKE_MS = 30_000;
-/** How often ages are looked at, as a share of the greatest age and in milliseconds. */
+/** How often ages are checked: a share of the maximum age, and bounds in milliseconds. */
 const LOOK_SHARE = 1 / 60;
 const MIN_LOOK_MS = 10;
 const MAX_LOOK_MS = 60_000;
 
-/** A connection as far as its end is concerned. */
+/** A connection that can be ended. */
 export interface OpenConnection {
-  /** Asks whoever uses it to begin nothing new, and to end it when what is under way is done. */
+  /** Asks its user to begin nothing new, and to close it when all flows have ended. */
   retire(): void;
-  /** Ends it in a way that nobody takes for a proper end: half an answer is not to look whole. */
+  /** Cuts it so that the peer sees an error, and half a response does not look complete. */
   abort(): void;
-  /** Tells of its end; at once where it has ended. */
+  /** Calls `listener` when it has closed; at once if it already has. */
   whenClosed(listener: () => void): void;
 }
 
@@ -65,9 +64,9 @@ export interface OpenPeersOptions {
 }
 
 /**
- * Connections whose peers have proven who they are. They end when what they rest on is gone: the trust
- * anchors have changed and no longer vouch for the peer (gently, and within ten seconds), or the connection
- * has grown old (gently, and in the end for good).
+ * The open connections whose peers have proven their identity. A connection is ended when the trust anchors
+ * have changed and no longer vouch for its peer (first retired, then cut, within ten seconds), or when it has
+ * reached its maximum age (retired, and cut after the grace).
  */
 export class OpenPeers {
   readonly #options: OpenPeersOptions;
@@ -75,7 +74,7 @@ export class OpenPeers {
   readonly #open = new Map<OpenConnection, Entry>();
   readonly #unsubscribe: () => void;
   #identity: Identity | undefined;
-  /** When trust has changed last, monotonic milliseconds. */
+  /** When the trust anchors last changed, monotonic milliseconds. */
   #changedAt = -Infinity;
   #timer: Timer | undefined;
   #closed = false;
@@ -95,7 +94,7 @@ export class OpenPeers {
     return this.#open.keys();
   }
 
-  /** @param socket what the connection runs on, its handshake done */
+  /** Adds a connection. @param socket its TLS socket, after the handshake */
   add(connection: OpenConnection, socket: TLSSocket): void {
     const { clock, random } = this.#options;
     const { maxAgeMs, graceMs } = this.#age;
@@ -103,14 +102,14 @@ export class OpenPeers {
     const retireAt = maxAgeMs === 0 ? Infinity : clock.monotonic() + ageMs;
     this.#open.set(connection, { socket, retireAt, endAt: retireAt + graceMs });
     connection.whenClosed(() => this.#open.delete(connection));
-    // The handshake may have begun with the anchors of before.
+    // The handshake may have used the former anchors.
     const identity = this.#identity;
     if (identity !== undefined && clock.monotonic() - this.#changedAt < HANDSHAKE_MS)
       this.#lookAt(connection, socket, identity);
     this.#lookLater();
   }
 
-  /** Looks at nothing any more. */
+  /** Stops checking; the connections stay open. */
   close(): void {
     this.#closed = true;
     this.#unsubscribe();
@@ -127,7 +126,7 @@ export class OpenPeers {
   #look(): void {
     this.#timer = undefined;
     const now = this.#options.clock.monotonic();
-    eachAlone('ages of connections', this.#open, ([connection, entry]) => {
+    forEachIsolated('ages of connections', this.#open, ([connection, entry]) => {
       if (now >= entry.endAt) connection.abort();
       else if (now >= entry.retireAt) {
         entry.retireAt = Infinity;
@@ -149,7 +148,10 @@ export class OpenPeers {
     );
   }
 
-  /** Looks at every connection again, a few in each turn. A change of trust meanwhile begins anew. */
+  /**
+   * Checks every connection again, a batch in each turn of the event loop; a further change of trust starts
+   * over.
+   */
   async #recheck(identity: Identity): Promise<void> {
     let looked = 0;
     for (const [connection, { socket }] of this.#open) {
@@ -160,12 +162,12 @@ export class OpenPeers {
     }
   }
 
-  /** One that cannot be looked at ends, and the others are looked at. */
+  /** A connection whose check throws is ended; the others are still checked. */
   #lookSafely(connection: OpenConnection, socket: TLSSocket, identity: Identity): void {
     try {
       this.#lookAt(connection, socket, identity);
     } catch (error) {
-      surface(error, 'trust in connections');
+      reportContained(error, 'trust in connections');
       connection.abort();
     }
   }

@@ -6,19 +6,19 @@ import type { BoundAnchors, Identity } from '../sources/identity.ts';
 import { identityIn, isIdentity, peerCertificate } from '../x509/peer-certificate.ts';
 import { isBelowDomain, trustDomainOf } from '../names/trust-domain.ts';
 
-/** What decides whom a process believes. */
+/** The settings that decide which certificates a process trusts. */
 export type TrustSettings = Pick<Identity, 'name' | 'ca' | 'bound'>;
 
-/** Verdicts that are kept: workloads open many connections with one certificate. */
+/** Verdicts that are cached: workloads open many connections with one certificate. */
 const MAX_KEPT = 1000;
-/** Certificates of a peer's chain that are looked at. */
+/** Most certificates of a peer's chain that are considered. */
 const MAX_CHAIN = 8;
 
 /**
- * Whom the trust anchors may vouch for. Anchors that are bound to a domain vouch for it and for the domains
- * below it that have none of their own; the others, which are our own cluster's, for our own domain and for
- * every domain that no anchor is bound to. So a partner's authority, bound to its domain, can name nobody of
- * ours; and a single bundle for all clusters, as Linkerd has it, goes on working.
+ * Which identities the trust anchors may vouch for. Anchors that are bound to a domain vouch for it and for
+ * the domains below it that have none of their own; the others, which are our own cluster's, for our own
+ * domain and for every domain that no anchor is bound to. So a partner's authority, bound to its own domain,
+ * can name no identity of ours; and a single bundle for all clusters, as with Linkerd, works as before.
  */
 export class Trust {
   readonly #settings: TrustSettings;
@@ -30,20 +30,20 @@ export class Trust {
     this.#settings = settings;
   }
 
-  /** Whether the runtime's own verification says all: no anchor is bound to anything. */
+  /** Whether the runtime's own verification suffices, because no anchor is bound to a domain. */
   get simple(): boolean {
     return (this.#settings.bound ?? []).length === 0;
   }
 
-  /** The same anchors, bound in the same way, for the same domain of our own. */
+  /** Whether both have the same anchors, the same bindings and the same own domain. */
   equals(other: Trust): boolean {
     return keyOf(this.#settings) === keyOf(other.#settings);
   }
 
   /**
-   * Why a certificate is not to be believed; undefined = it is. Signatures, validity and name constraints
-   * along some way to an anchor that may vouch for the certificate's identity.
-   * @param above what its holder has sent besides, in any order
+   * Why a certificate is not trusted; undefined = it is: signatures, validity and name constraints hold along
+   * some path to an anchor that may vouch for the certificate's identity.
+   * @param above the other certificates that the peer sent, in any order
    * @param now milliseconds since the epoch
    */
   refusal(leaf: X509Certificate, above: readonly X509Certificate[], now: number): string | undefined {
@@ -120,10 +120,10 @@ export function trustOf(settings: TrustSettings): Trust {
 }
 
 /**
- * Why the peer of a connection whose handshake is done is not to be believed; undefined = it is. The runtime
- * has verified that its chain ends at one of the anchors; what is left is whether that one may vouch for this
- * name, and whether it is the name that was meant.
- * @param expected whom we mean; undefined = whoever it is
+ * Why the peer of a connection whose handshake is done is not trusted; undefined = it is. The runtime has
+ * verified that its chain ends at one of the anchors; this checks that the anchor may vouch for the peer's
+ * identity, and that the identity is the expected one.
+ * @param expected identity that the peer must have; undefined = any
  */
 export function peerRefusalOf(
   socket: TLSSocket,
@@ -139,8 +139,8 @@ export function peerRefusalOf(
 }
 
 /**
- * The same in full, also where no anchor is bound: for a connection that was believed once, with the anchors
- * as they are now.
+ * Why the peer of an open connection is not trusted any more, verified in full with the current anchors, also
+ * where no anchor is bound; undefined = it is.
  */
 export function lostTrust(socket: TLSSocket, settings: TrustSettings, now: number): string | undefined {
   const leaf = socket.getPeerX509Certificate();
@@ -149,7 +149,9 @@ export function lostTrust(socket: TLSSocket, settings: TrustSettings, now: numbe
     : trustOf(settings).refusal(leaf, chainOf(leaf), now);
 }
 
-/** What the peer has sent above its certificate. Some runtimes go on to the anchor, which issues itself. */
+/**
+ * The certificates that the peer sent above its own. Some runtimes add the anchor, which is its own issuer.
+ */
 function chainOf(leaf: X509Certificate): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let at = leaf.issuerCertificate;

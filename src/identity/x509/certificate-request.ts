@@ -1,7 +1,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { encodeElement, TAG_BOOLEAN, TAG_OCTET_STRING, TAG_OID, TAG_SEQUENCE } from './der.ts';
 
-/** A key that nobody else has, and the request (PKCS#10) for its certificate. */
+/** A new private key and the request (PKCS#10) for its certificate. */
 export interface CertificateRequest {
   /** PEM, PKCS#8, ECDSA P-256. */
   readonly key: string;

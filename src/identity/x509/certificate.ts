@@ -90,16 +90,16 @@ export function checkKeyBelongs(certificate: Certificate, key: KeyObject, keyFil
   );
 }
 
-/** A way from a leaf to a trust anchor. */
+/** A certification path from a leaf to a trust anchor. */
 export interface AnchorPath {
   readonly anchor: Certificate;
-  /** What stands between the leaf and the anchor, from below. */
+  /** The intermediates between leaf and anchor, beginning at the leaf. */
   readonly between: readonly Certificate[];
 }
 
 /**
- * Every way that signatures lead from `leaf` through `intermediates` to one of `anchors`. Each certificate is
- * walked through once, so a chain that somebody has made to be searched costs little.
+ * Every path by signatures from `leaf` through `intermediates` to one of `anchors`. Each certificate is
+ * visited once, so that a chain crafted to be expensive to search costs little.
  */
 export function anchorPaths(
   leaf: Certificate,
@@ -126,9 +126,9 @@ export function anchorPaths(
 }
 
 /**
- * Checks one way to an anchor: every certificate on it valid at `now`, and every name of the leaf permitted
- * by each authority's name constraints, which runtimes' TLS checks too, along the way that it has found by
- * itself.
+ * Checks one path to an anchor: every certificate on it valid at `now`, and every name of the leaf permitted
+ * by each authority's name constraints. The runtime's TLS checks the same, but only along the path that it
+ * has found itself.
  * @throws LinkspanError IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID, IDENTITY_UNTRUSTED
  */
 export function checkPath(leaf: Certificate, { anchor, between }: AnchorPath, now: number): void {
@@ -148,8 +148,8 @@ export function checkPath(leaf: Certificate, { anchor, between }: AnchorPath, no
 
 /**
  * Follows the signatures from `leaf` through `intermediates` to one of `anchors`, every certificate valid at
- * `now`, every name permitted. A wrong chain would fail in every handshake with a message that says much
- * less.
+ * `now`, every name permitted. A wrong chain would otherwise fail in every handshake, with a less helpful
+ * message.
  * @throws LinkspanError IDENTITY_UNTRUSTED, IDENTITY_EXPIRED, IDENTITY_NOT_YET_VALID
  */
 export function checkChain(
@@ -166,7 +166,7 @@ export function checkChain(
   throw new LinkspanError('IDENTITY_UNTRUSTED', text);
 }
 
-/** Is `child` signed by `issuer`, which is an authority? */
+/** Whether `child` is signed by `issuer`, and that is an authority. */
 export function signed(issuer: Certificate, child: Certificate): boolean {
   return issuer.x509.ca && child.x509.checkIssued(issuer.x509) && child.x509.verify(issuer.x509.publicKey);
 }

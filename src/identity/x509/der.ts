@@ -15,7 +15,7 @@ export const TAG_SEQUENCE = 0x30;
 
 /**
  * The element at `offset` that ends at or before `limit`; undefined for anything that is not one well-formed
- * element of definite length there: DER knows no other, and whoever sends it gets no second guess.
+ * element of definite length there: DER allows no other form, and malformed input is not guessed at.
  */
 export function readElement(bytes: Uint8Array, offset: number, limit: number): DerElement | undefined {
   const tag = bytes[offset];
@@ -35,7 +35,7 @@ function bounded(tag: number, start: number, length: number, limit: number): Der
   return start + length <= limit ? { tag, start, end: start + length } : undefined;
 }
 
-/** The elements that fill `start..end` exactly; undefined when they do not. */
+/** The elements that fill `start..end` exactly; undefined when something else is there. */
 export function readElements(bytes: Uint8Array, start: number, end: number): DerElement[] | undefined {
   const found: DerElement[] = [];
   let offset = start;

@@ -5,7 +5,8 @@ import { peerIdentities } from './peer-certificate.ts';
 const DAY_MS = 86_400_000;
 
 /**
- * What a person wants to know of the certificates in a PEM file, one block of `label: value` lines each.
+ * The certificates in a PEM file for people: subject, identity, validity and the like, one block of
+ * `label: value` lines each.
  * @throws LinkspanError IDENTITY_INVALID
  */
 export function describeCertificates(text: string, where: string, now: number): string {

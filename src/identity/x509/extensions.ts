@@ -17,9 +17,8 @@ export const TAG_DNS_NAME = 0x82;
 export const TAG_URI = 0x86;
 
 /**
- * The value of an extension of a certificate (DER): the SEQUENCE in its OCTET STRING. `malformed` for one
- * that is there and is no such thing, undefined for one that is not there, and for bytes that are no
- * certificate.
+ * The value of an extension of a certificate (DER): the SEQUENCE in its OCTET STRING. `malformed` where the
+ * extension has another form; undefined where it is missing, and for bytes that are no certificate.
  * @param oid content of its OID
  */
 export function extensionValue(

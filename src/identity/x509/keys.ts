@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject, webcrypto } from 'node:crypto';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { pemBlocks } from './pem-blocks.ts';
 
-/** What the mesh uses throughout: Linkerd's proxies present and prefer ECDSA P-256, and sign with SHA-256. */
+/** The key type of the mesh: Linkerd's proxies present and prefer ECDSA P-256, and sign with SHA-256. */
 export const P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 export const P256_SHA256 = { ...P256, hash: 'SHA-256' } as const;
 
@@ -15,7 +15,7 @@ const RSA_SHA256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
  */
 const RSA_BITS = { least: 2048, most: 8192 } as const;
 
-/** A new P-256 key pair; the private key can be exported, because it has to be written down somewhere. */
+/** A new P-256 key pair; the private key is extractable, because it is written to files and Secrets. */
 export function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(P256, true, ['sign', 'verify']);
 }
@@ -63,8 +63,8 @@ export function parsePrivateKey(text: string, where: string): KeyObject {
 
 /**
  * The key of an authority as WebCrypto signs with it.
- * @throws LinkspanError IDENTITY_INVALID when it is none that every peer verifies with: ECDSA P-256, RSA of
- * 2048 to 8192 bits
+ * @throws LinkspanError IDENTITY_INVALID for other keys than those that every peer can verify: ECDSA P-256,
+ * RSA of 2048 to 8192 bits
  */
 export function signingKey(text: string, where: string): Promise<webcrypto.CryptoKey> {
   const key = parsePrivateKey(text, where);

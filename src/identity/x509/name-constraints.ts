@@ -9,7 +9,7 @@ const NAME_CONSTRAINTS = [0x55, 0x1d, 0x1e];
 const TAG_PERMITTED = 0xa0;
 const TAG_EXCLUDED = 0xa1;
 
-/** Which names a certificate authority may give, as far as names can be identities. */
+/** Which names a certificate authority may certify, for the kinds of names that identities have. */
 export interface NameConstraints {
   readonly permitted: Subtrees;
   readonly excluded: Subtrees;
@@ -18,12 +18,12 @@ export interface NameConstraints {
 /** Roots of subtrees; a kind that does not occur is not constrained. */
 export interface Subtrees {
   readonly dns: readonly string[];
-  /** Hosts of URIs; with a dot in front, what is below. */
+  /** Hosts of URIs; with a leading dot, the hosts below that domain. */
   readonly uri: readonly string[];
 }
 
 const NOTHING: Subtrees = { dns: [], uri: [] };
-/** What stands in it cannot be read: nobody may rest on it. */
+/** Used for an extension that cannot be parsed: it permits no name. */
 const UNREADABLE: NameConstraints = {
   permitted: NOTHING,
   excluded: { dns: [''], uri: [''] },
@@ -31,8 +31,8 @@ const UNREADABLE: NameConstraints = {
 
 /**
  * The constraints in a certificate (DER); undefined where it has none. Those that do not parse forbid
- * everything. Kinds of names that are no identities (addresses, directory names) are the business of whoever
- * verifies the chain.
+ * everything. Kinds of names that are no identities (addresses, directory names) are ignored here; chain
+ * verification handles them.
  */
 export function nameConstraintsOf(der: Uint8Array): NameConstraints | undefined {
   const value = extensionValue(der, NAME_CONSTRAINTS);
@@ -53,7 +53,7 @@ function read(der: Uint8Array, list: DerElement): Subtrees | 'malformed' {
   const uri: string[] = [];
   for (const { tag, start, end } of subtrees) {
     const base = tag === TAG_SEQUENCE ? readElement(der, start, end) : undefined;
-    // Minimum and maximum are not used with any kind of name.
+    // RFC 5280 uses minimum and maximum with no kind of name.
     if (base?.end !== end) return 'malformed';
     const text = latin1(der, base).toLowerCase();
     if (base.tag === TAG_DNS_NAME) dns.push(text);
@@ -63,7 +63,7 @@ function read(der: Uint8Array, list: DerElement): Subtrees | 'malformed' {
 }
 
 /**
- * Whether an authority with these constraints may give this name (DNS-like or a URI), as RFC 5280 section
+ * Whether an authority with these constraints may certify this name (DNS-like or a URI), as RFC 5280 section
  * 4.2.1.10 has it and OpenSSL does it. Pure.
  */
 export function permits({ permitted, excluded }: NameConstraints, name: string): boolean {
@@ -90,9 +90,9 @@ function isHost(host: string, root: string): boolean {
 
 /**
  * The value of the extension for an authority of one trust domain: DNS names of the domain and below, and
- * URIs (`spiffe://…`) whose host is that. Both kinds have to be there: a kind without a constraint is free.
- * To be marked critical (RFC 5280): OpenSSL, Go and rustls know it, and who does not must not believe such an
- * issuer.
+ * URIs (`spiffe://…`) whose host is that. Both kinds are needed: a kind without a constraint is not
+ * restricted. The extension must be marked critical (RFC 5280): OpenSSL, Go and rustls know it, and a
+ * verifier that does not must refuse such an issuer.
  */
 export function encodeNameConstraints(domain: string): Buffer {
   const subtree = (tag: number, text: string) =>

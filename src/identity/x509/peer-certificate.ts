@@ -7,16 +7,16 @@ const SUBJECT_ALT_NAME = [0x55, 0x1d, 0x11];
 
 const MAX_DNS_NAME = 253;
 const MAX_URI = 2100;
-/** A host name in ASCII; no wildcard, which names a set and identifies nobody. */
+/** A host name in ASCII; no wildcard, because that names a set and not one identity. */
 const DNS_NAME = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/i;
 /** A URI with a scheme and an authority, printable ASCII only: `spiffe://domain/path`. */
 const URI = /^[a-z][a-z0-9+.-]*:\/\/[\x21-\x7e]+$/i;
 
 /**
- * The names in a certificate (DER): its DNS and URI SANs in the order in which the certificate has them. The
- * first one is who the peer is (`identityIn`), the others only say what else its issuer has written. Names
- * that could not be told from another identity in a log or a pattern (wildcards, control characters) are left
- * out. Empty for a certificate without such a name and for bytes that are no certificate.
+ * The names in a certificate (DER): its DNS and URI SANs in their order. The first one is the peer's identity
+ * (`identityIn`); the others do not count. Names that could be confused with another identity in a log or a
+ * pattern (wildcards, control characters) are left out. Empty for a certificate without such a name and for
+ * bytes that are no certificate.
  *
  * Only meaningful for a certificate whose chain has been verified. Read straight from the DER: it happens
  * once per connection, and text forms such as `subjectAltName` of node:crypto have been ambiguous
@@ -35,28 +35,28 @@ export function peerIdentities(der: Uint8Array): string[] {
 }
 
 /**
- * Who the holder of a certificate (DER) is: its first DNS or URI SAN, and no other of its names; undefined
- * when it has none. The one rule for both ends of a connection, which is that of Linkerd's proxies for their
- * clients: a certificate that could be either of two would be whom the other side wants it to be.
+ * The identity in a certificate (DER): its first DNS or URI SAN and no other of its names; undefined when it
+ * has none. The same rule holds at both ends of a connection, and is that of Linkerd's proxies for their
+ * clients: with several identities a peer could choose between them.
  */
 export function identityIn(der: Uint8Array): string | undefined {
   return peerIdentities(der)[0];
 }
 
-/** Whether a certificate (DER) is that of whom we mean; `expected` is a name here, never a pattern. */
+/** Whether a certificate (DER) has the expected identity; `expected` is a name, never a pattern. */
 export function isIdentity(der: Uint8Array, expected: string): boolean {
   const found = identityIn(der);
   return found !== undefined && !expected.includes('*') && matchesIdentity(expected, found);
 }
 
 /**
- * The peer's certificate (DER); undefined when it has shown none. Each runtime has a cheap way and a dear
- * one: Node's old object form costs more than its handshake's own JavaScript, Bun makes its X509Certificate
- * out of just that object.
+ * The peer's certificate (DER); undefined when it has shown none. The cheap way differs by runtime: Node's
+ * legacy object form costs more than all other JavaScript of a handshake, while Bun makes its X509Certificate
+ * from that object.
  */
 export function peerCertificate(socket: TLSSocket): Uint8Array | undefined {
   if (process.versions.bun === undefined) return socket.getPeerX509Certificate()?.raw;
-  // Without a certificate it is an empty object.
+  // Without a certificate Bun returns an empty object.
   return (socket.getPeerCertificate() as { readonly raw?: Buffer }).raw;
 }
 
@@ -68,7 +68,7 @@ function subjectAltNames(der: Uint8Array): DerElement[] {
 }
 
 /**
- * Does `identity` fall under `pattern`? A pattern is an identity itself
+ * Whether `identity` matches `pattern`. A pattern is an identity
  * (`web.demo.serviceaccount.identity.linkerd.cluster.local`, `spiffe://domain/path`), `*` for every identity,
  * or `*.rest` for every DNS-like identity that has at least one label in front of `rest`, as in Linkerd's
  * MeshTLSAuthentication. DNS-like identities compare without case, URIs exactly. A URI never matches a DNS

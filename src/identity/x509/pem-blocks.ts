@@ -3,8 +3,8 @@ const END = '-----END ';
 const DASHES = '-----';
 
 /**
- * The PEM blocks (RFC 7468) of these kinds in a text, markers included, in order; what stands around them is
- * passed over. A block whose end is missing is none, nor is anything behind it.
+ * The PEM blocks (RFC 7468) of these kinds in a text, markers included, in order; text around them is
+ * ignored. A block without an end marker is left out, with all that follows it.
  * @param labels such as `CERTIFICATE`
  */
 export function pemBlocks(text: string, labels: readonly string[]): string[] {

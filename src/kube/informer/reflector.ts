@@ -1,4 +1,4 @@
-import { surface, tellAll } from '../../base/isolation.ts';
+import { reportContained, notifyAll } from '../../base/isolation.ts';
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import { sleep, type Clock, type Timer } from '../../base/clock.ts';
 import { codeOf, describeError, LinkspanError } from '../../api/errors/linkspan-error.ts';
@@ -373,7 +373,7 @@ export class Reflector<T extends KubeObject> {
     } catch (error) {
       if (codeOf(error) !== undefined) throw error;
       const { resource, store } = this.#options;
-      surface(error, 'objects of an API server', { resource: resource.plural, key: keyOf(object) });
+      reportContained(error, 'objects of an API server', { resource: resource.plural, key: keyOf(object) });
       return store.get(keyOf(object));
     }
   }
@@ -413,7 +413,7 @@ export class Reflector<T extends KubeObject> {
   }
 
   #tell(): void {
-    tellAll('listeners of a reflector', this.#listeners);
+    notifyAll('listeners of a reflector', this.#listeners);
   }
 }
 

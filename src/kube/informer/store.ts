@@ -1,4 +1,4 @@
-import { surface } from '../../base/isolation.ts';
+import { reportContained } from '../../base/isolation.ts';
 import { addTo, removeFrom } from '../../base/multimap.ts';
 import { keyOf, type KubeObject } from '../../api/kubernetes/resource.ts';
 
@@ -128,7 +128,7 @@ export class IndexedStore<T extends KubeObject> {
         values = valuesOf(object);
       } catch (error) {
         // The object is in no index then, and is found by its key only.
-        surface(error, 'indexes of a store', { index: name, key: keyOf(object) });
+        reportContained(error, 'indexes of a store', { index: name, key: keyOf(object) });
       }
       yield [name, values];
     }
@@ -139,7 +139,7 @@ export class IndexedStore<T extends KubeObject> {
       try {
         listener(change);
       } catch (error) {
-        surface(error, 'subscribers of a store', { subscriber, key: change.key });
+        reportContained(error, 'subscribers of a store', { subscriber, key: change.key });
       }
     }
   }

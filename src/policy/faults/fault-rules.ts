@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseDuration } from '../../base/duration.ts';
 
-/** How far ahead a drill may end: a rule that somebody forgets does its harm for a day at most. */
+/** How far ahead fault injection may end: a rule that somebody forgets does its harm for a day at most. */
 export const MAX_FAULT_MS = 86_400_000;
 const MAX_DELAY_MS = 60_000;
 const MAX_RULES = 16;
@@ -72,8 +72,8 @@ const whole = (low: number, high: number) =>
 const percentError = 'not a number that is more than 0 and at most 100';
 
 /**
- * The rules of a drill as people write them: `[{ "until": "2026-11-24T12:00:00Z", "percent": 10, "headers": {
- * "x-drill": "yes" }, "delay": "200ms", "jitter": "100ms", "abort": { "status": 503 } }]`.
+ * The rules of fault injection as people write them: `[{ "until": "2026-11-24T12:00:00Z", "percent": 10,
+ * "headers": { "x-drill": "yes" }, "delay": "200ms", "jitter": "100ms", "abort": { "status": 503 } }]`.
  * @param now what "24 h ahead" is counted from, milliseconds since the epoch
  */
 export function faultRules(now: number) {
@@ -138,8 +138,8 @@ function bothStatuses({ status, grpc }: { status?: number | undefined; grpc?: nu
 }
 
 /**
- * What a drill does to some of the requests for a service. A rule does at least one of `delayMs`, `abort` and
- * `reset`.
+ * What fault injection does to some of the requests for a service. A rule does at least one of `delayMs`,
+ * `abort` and `reset`.
  */
 export interface FaultRule {
   /** Milliseconds since the epoch; from then on there is no such rule. */

@@ -90,7 +90,7 @@ export function recordFailed(
   recordAccess(session, exchange, lease?.endpoint, failure);
 }
 
-/** The head of a response, saying so where a drill delayed the request. */
+/** The head of a response, with a field where an injected fault has delayed the request. */
 export function marked({ hold }: Http1Exchange, head: string): string {
   return hold === undefined ? head : `${head.slice(0, -2)}${FAULT_FIELD}: ${hold.mark}\r\n\r\n`;
 }

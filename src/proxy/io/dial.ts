@@ -8,7 +8,7 @@ import { type Connection, SocketConnection, TLS_BELOW } from './connection.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { ConnectionCounters } from '../metrics/connection-counters.ts';
 import { ProxyFailure } from '../http/failures.ts';
-import type { EndpointPlace } from './endpoint-address.ts';
+import type { DialAddress } from './endpoint-address.ts';
 
 /** Time to connect, TLS included; Linkerd's outbound default is 1 s. */
 export const CONNECT_TIMEOUT_MS = 1000;
@@ -175,8 +175,4 @@ function connected(
  * @param client on whose behalf, where the endpoint is to be told; such a connection is `personal`
  * @throws ProxyFailure `connection failed` or `connect timeout`
  */
-export type Dial = (
-  endpoint: EndpointPlace,
-  protocol: SessionProtocol,
-  client?: Field,
-) => Promise<Connection>;
+export type Dial = (endpoint: DialAddress, protocol: SessionProtocol, client?: Field) => Promise<Connection>;

@@ -12,7 +12,7 @@ export interface MeshPeer {
 }
 
 /** Where an endpoint is and how it is spoken to. */
-export interface EndpointPlace {
+export interface DialAddress {
   readonly host: string;
   readonly port: number;
   /** Absent: plain. */
@@ -20,6 +20,6 @@ export interface EndpointPlace {
 }
 
 /** A mesh proxy takes requests for HTTP/1 applications over HTTP/2, unless it does not look into them. */
-export function isUpgrading({ mesh }: EndpointPlace): boolean {
+export function isUpgrading({ mesh }: DialAddress): boolean {
   return mesh?.opaque === false;
 }

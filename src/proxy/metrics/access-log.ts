@@ -32,7 +32,7 @@ export interface AccessEntry {
   readonly failure?: FailureKind | undefined;
   /** One line for people: the message of the failure. */
   readonly reason?: string | undefined;
-  /** What a drill did to it before it was carried. */
+  /** The fault that was injected before it was carried. */
   readonly fault?: string | undefined;
 }
 

@@ -13,4 +13,4 @@ export interface ConnectionLease {
 }
 
 /** What connections are leased for. */
-export type LeasePurpose = 'http1' | 'opaque';
+export type LeaseProtocol = 'http1' | 'opaque';

@@ -5,7 +5,7 @@ import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/message
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import type { EndpointState, PickedEndpoint } from './balancer/endpoint.ts';
 import { ConnectLimit } from './connect-limit.ts';
-import type { ConnectionLease, LeasePurpose } from './connection-lease.ts';
+import type { ConnectionLease, LeaseProtocol } from './connection-lease.ts';
 import { Http1Pool } from './http1-pool.ts';
 import { Http1Upstream, type RequestedTarget } from './http1-request.ts';
 import { Http2Pool } from './http2-pool.ts';
@@ -127,7 +127,7 @@ export class EndpointConnections implements RequestedTarget {
   async lease(
     picked: PickedEndpoint,
     fresh: boolean,
-    purpose: LeasePurpose,
+    purpose: LeaseProtocol,
     client?: Field,
   ): Promise<ConnectionLease> {
     const { state } = picked;

@@ -5,7 +5,7 @@ import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import type { Field } from '../http/fields.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import type { Dial } from '../io/dial.ts';
-import type { EndpointPlace } from '../io/endpoint-address.ts';
+import type { DialAddress } from '../io/endpoint-address.ts';
 import type { ProxyCounters } from '../metrics/counters.ts';
 import type { AccrualSettings } from './balancer/endpoint.ts';
 
@@ -74,9 +74,9 @@ export interface StreamCarrier {
   /** Whether some endpoint takes streams, as far as is known. */
   readonly possible: boolean;
   /** Whether an endpoint takes streams, as far as is known. */
-  takes(endpoint: EndpointPlace): boolean;
+  takes(endpoint: DialAddress): boolean;
   /** A connection with room for a stream, if there is one now. */
-  ready(endpoint: EndpointPlace): Http2Connection | undefined;
+  ready(endpoint: DialAddress): Http2Connection | undefined;
   /** Sees to it that there is one. @returns false when the endpoint takes no streams @throws ProxyFailure */
-  prepare(endpoint: EndpointPlace): Promise<boolean>;
+  prepare(endpoint: DialAddress): Promise<boolean>;
 }

@@ -14,7 +14,7 @@ import { RequestPolicy } from './retry/policy.ts';
 import type { AttemptOpener } from './retry/attempt.ts';
 import { RetryingRequest } from './retry/retrying-request.ts';
 import type { OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
-import type { ConnectionLease, LeasePurpose } from './connection-lease.ts';
+import type { ConnectionLease, LeaseProtocol } from './connection-lease.ts';
 import { MAX_PENDING, MAX_WAITING, type TargetOptions, type TargetRules } from './target-options.ts';
 import { someOverHttp2 } from './transport.ts';
 
@@ -109,7 +109,7 @@ export class Target implements AttemptOpener, Boundary {
    * @param client on whose behalf, where the endpoint is to be told
    * @throws ProxyFailure
    */
-  lease(fresh: boolean, protocol: LeasePurpose = 'http1', client?: Field): Promise<ConnectionLease> {
+  lease(fresh: boolean, protocol: LeaseProtocol = 'http1', client?: Field): Promise<ConnectionLease> {
     return this.#balanced((picked) => this.#connections.lease(picked, fresh, protocol, client));
   }
 

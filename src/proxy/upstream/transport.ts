@@ -1,6 +1,6 @@
 import type { PortProtocol } from '../../api/ports/port-protocol.ts';
 import type { HttpVersion } from '../http/messages.ts';
-import { type EndpointPlace, isUpgrading } from '../io/endpoint-address.ts';
+import { type DialAddress, isUpgrading } from '../io/endpoint-address.ts';
 import type { StreamCarrier } from './target-options.ts';
 
 /**
@@ -16,7 +16,7 @@ export type Transport = 'stream' | 'upgraded' | 'http1' | 'http2';
  * @param streams undefined: streams are out of the question
  */
 export function transportTo(
-  endpoint: EndpointPlace,
+  endpoint: DialAddress,
   protocol: 'http1' | 'http2',
   streams: Pick<StreamCarrier, 'takes'> | undefined,
 ): Transport {

@@ -1,5 +1,10 @@
 import { expect } from 'chai';
-import { eachAlone, surface, surfaceTo, tellAll } from '../../../src/base/isolation.ts';
+import {
+  forEachIsolated,
+  reportContained,
+  reportContainedTo,
+  notifyAll,
+} from '../../../src/base/isolation.ts';
 import { useSurfaced } from '../../support/surfaced.ts';
 
 describe('what is done for many', () => {
@@ -10,7 +15,7 @@ describe('what is done for many', () => {
 
   it('is done for each, whatever comes of the others, and every mistake is told', () => {
     const done: number[] = [];
-    eachAlone('numbers', [1, 2, 3, 4], (at) => {
+    forEachIsolated('numbers', [1, 2, 3, 4], (at) => {
       failing(at);
       done.push(at);
     });
@@ -23,7 +28,7 @@ describe('what is done for many', () => {
 
   it('can say itself what becomes of those at which it failed', () => {
     const failed: number[] = [];
-    eachAlone('numbers', [1, 2, 3], failing, (_, at) => failed.push(at));
+    forEachIsolated('numbers', [1, 2, 3], failing, (_, at) => failed.push(at));
     expect([failed, surfaced]).to.deep.equal([[1, 3], []]);
   });
 
@@ -32,17 +37,17 @@ describe('what is done for many', () => {
     const odd = (at: number) => {
       failing(at);
     };
-    tellAll('listeners', [odd, (at: number) => heard.push(`second ${at}`)], 1);
+    notifyAll('listeners', [odd, (at: number) => heard.push(`second ${at}`)], 1);
     expect(heard).to.deep.equal(['second 1']);
     expect(surfaced.map(({ what }) => what)).to.deep.equal(['listeners']);
   });
 
   it('goes to whoever was said last, and back', () => {
     const heard: unknown[] = [];
-    const back = surfaceTo((error, fields) => heard.push([error, fields]));
-    surface('text', 'x', { key: 'a/b' });
+    const back = reportContainedTo((error, fields) => heard.push([error, fields]));
+    reportContained('text', 'x', { key: 'a/b' });
     back();
-    surface(new Error('later'), 'y');
+    reportContained(new Error('later'), 'y');
     expect(heard).to.deep.equal([['text', { what: 'x', key: 'a/b' }]]);
     expect(surfaced).to.deep.equal([{ message: 'later', what: 'y' }]);
   });

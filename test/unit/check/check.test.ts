@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   type Category,
-  type Check,
-  type Finding,
+  type ClusterCheck,
+  type CheckFinding,
   type CheckOutcome,
   passed,
   runChecks,
@@ -39,7 +39,11 @@ import { expectGolden } from '../../support/golden.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const plain = (_: string, text: string) => text;
-const made = (id: string, severity: Check['severity'], ...findings: (Finding | Error)[]): Check => {
+const made = (
+  id: string,
+  severity: ClusterCheck['severity'],
+  ...findings: (CheckFinding | Error)[]
+): ClusterCheck => {
   let asked = 0;
   return {
     id,
@@ -72,7 +76,7 @@ async function run(categories: readonly Category[], more: { waitMs?: number } = 
 
 describe('running checks', () => {
   it('goes on after an error, ends a category after a fatal one, and is a success with warnings alone', async () => {
-    const bad: Finding = { result: 'error', text: 'gone' };
+    const bad: CheckFinding = { result: 'error', text: 'gone' };
     const first = await run([
       { name: 'a', checks: [made('one', 'error', bad), made('two', 'error', passed)] },
       { name: 'b', checks: [made('three', 'fatal', bad), made('four', 'error', passed)] },
@@ -87,7 +91,7 @@ describe('running checks', () => {
   });
 
   it('asks again what may come right, until the time is over', async () => {
-    const wrong: Finding = { result: 'error', text: 'not yet' };
+    const wrong: CheckFinding = { result: 'error', text: 'not yet' };
     const soon = await run([{ name: 'a', checks: [made('one', 'error', wrong, wrong, passed)] }], {
       waitMs: 60_000,
     });
@@ -98,7 +102,7 @@ describe('running checks', () => {
   });
 
   it('does not hang with what hangs, and says what was thrown', async () => {
-    const hangs: Check = { ...made('hangs', 'error'), run: () => new Promise<never>(() => undefined) };
+    const hangs: ClusterCheck = { ...made('hangs', 'error'), run: () => new Promise<never>(() => undefined) };
     const { outcomes, success } = await run([
       { name: 'a', checks: [hangs, made('throws', 'warning', new Error('no route'))] },
     ]);
@@ -110,7 +114,7 @@ describe('running checks', () => {
   });
 
   it('ends at once where the API server does not answer, instead of waiting for every check in turn', async () => {
-    const hangs: Check = { ...made('hangs', 'fatal'), run: () => new Promise<never>(() => undefined) };
+    const hangs: ClusterCheck = { ...made('hangs', 'fatal'), run: () => new Promise<never>(() => undefined) };
     const { results, success } = await run([
       { name: 'a', checks: [hangs, made('two', 'error', passed)] },
       { name: 'b', checks: [made('three', 'error', passed)] },
@@ -325,7 +329,7 @@ describe('docs/reference/checks.md', () => {
       preChecks(facts, {
         clock,
         helm: () => Promise.resolve(''),
-        tryInstall: () => Promise.resolve({ error: undefined, warnings: [], refusedPods: [] }),
+        dryRunInstall: () => Promise.resolve({ error: undefined, warnings: [], refusedPods: [] }),
       }),
     ];
     const ids = all.flatMap(({ checks }) => checks.map(({ id }) => id));

@@ -1,10 +1,9 @@
 import { expect } from 'chai';
-import { NO_CLIENTS } from '../../../src/egress/clients/client.ts';
+import { MAY_KNOW_MS, MUST_KNOW_MS, NO_CLIENTS } from '../../../src/egress/clients/client.ts';
 import { ClientFields } from '../../../src/egress/clients/client-fields.ts';
 import { NO_NAMESPACE_RULES } from '../../../src/egress/clients/namespace-rules.ts';
 import { RefusedClients } from '../../../src/egress/clients/refusals.ts';
 import { type ClientParts, RelayedClient, RouteClients } from '../../../src/egress/route-clients.ts';
-import { MAY_KNOW_MS, MUST_KNOW_MS } from '../../../src/egress/clients/settle.ts';
 import type { Route } from '../../../src/egress/routes/routes.ts';
 import type { Identity } from '../../../src/identity/sources/identity.ts';
 import type { Connection } from '../../../src/proxy/io/connection.ts';
@@ -49,15 +48,15 @@ describe('a client that is not known yet', () => {
   });
 
   const routeClients = (of: Route) => new RouteClients(of, parts, clock);
-  const metNow = (of: Route, told: boolean) =>
-    routeClients(of).meet(connection, told) instanceof RelayedClient;
+  const identifiedAtOnce = (of: Route, named: boolean) =>
+    routeClients(of).identify(connection, named) instanceof RelayedClient;
 
   /** What has become of a meeting so far. */
-  function watched(of: Route, told: boolean) {
+  function watched(of: Route, named: boolean) {
     const at = routeClients(of);
     const state: { client?: RelayedClient; at: RouteClients } = { at };
-    const met = at.meet(connection, told);
-    void Promise.resolve(met).then((client) => (state.client = client));
+    const identified = at.identify(connection, named);
+    void Promise.resolve(identified).then((client) => (state.client = client));
     return state;
   }
 
@@ -71,7 +70,7 @@ describe('a client that is not known yet', () => {
     if (client === undefined) throw new Error('it still waits');
     expect(meeting.at.check(client)).to.equal(undefined);
     expect(client.client?.value).to.equal(`x.a.${EAST}`);
-    client.left();
+    client.disconnected();
     expect([clients.waiting(ADDRESS), clock.pending]).to.deep.equal([0, 0]);
   });
 
@@ -87,7 +86,7 @@ describe('a client that is not known yet', () => {
   });
 
   it('is not waited for where anybody may come and nobody asks who it is', () => {
-    expect(metNow(route, false)).to.equal(true);
+    expect(identifiedAtOnce(route, false)).to.equal(true);
   });
 
   it('is waited for where its gateway asks who it is; in vain only once', async () => {
@@ -98,13 +97,13 @@ describe('a client that is not known yet', () => {
     if (client === undefined) throw new Error('it still waits');
     expect([client.client, meeting.at.check(client)]).to.deep.equal([undefined, undefined]);
     // Whatever is no pod (a machine outside, a translated address) must not pay for each connection.
-    expect(metNow(route, true)).to.equal(true);
+    expect(identifiedAtOnce(route, true)).to.equal(true);
     // Where it may come in only when it is known, it is given the time again.
-    expect(metNow(guarded, false)).to.equal(false);
+    expect(identifiedAtOnce(guarded, false)).to.equal(false);
   });
 
   it('is named from the next request on when it becomes known while its connection is open', () => {
-    const client = routeClients(route).meet(connection, false) as RelayedClient;
+    const client = routeClients(route).identify(connection, false) as RelayedClient;
     expect(client.client).to.equal(undefined);
     clients.set(ADDRESS, pod('a', 'x'));
     expect(client.client?.value).to.equal(`x.a.${EAST}`);
@@ -114,12 +113,12 @@ describe('a client that is not known yet', () => {
   // had it before: the word of a new pod may come later than its first connection.
   it('is the heir of an address as soon as that one is heard of, on open connections too', async () => {
     clients.set(ADDRESS, pod('a', 'x'));
-    const open = routeClients(guarded).meet(connection, false) as RelayedClient;
-    let told = 0;
-    open.onChange = () => told++;
+    const open = routeClients(guarded).identify(connection, false) as RelayedClient;
+    let changes = 0;
+    open.onChange = () => changes++;
     expect([routeClients(guarded).check(open), open.client?.value]).to.deep.equal([undefined, `x.a.${EAST}`]);
     clients.set(ADDRESS, pod('b', 'y'));
-    expect([routeClients(guarded).check(open)?.status, open.client?.value, told]).to.deep.equal([
+    expect([routeClients(guarded).check(open)?.status, open.client?.value, changes]).to.deep.equal([
       403,
       `y.b.${EAST}`,
       1,
@@ -139,7 +138,7 @@ describe('a client that is not known yet', () => {
 
   it('is nobody when its pod is gone and nobody else is known', () => {
     clients.set(ADDRESS, pod('a', 'x'));
-    const open = routeClients(guarded).meet(connection, false) as RelayedClient;
+    const open = routeClients(guarded).identify(connection, false) as RelayedClient;
     expect(routeClients(guarded).check(open)).to.equal(undefined);
     clients.set(ADDRESS);
     expect([routeClients(guarded).check(open)?.status, open.client]).to.deep.equal([403, undefined]);
@@ -169,7 +168,7 @@ describe('a client that is not known yet', () => {
   it('is let in nowhere that matters by an egress that does not look at pods', () => {
     parts = { ...parts, clients: NO_CLIENTS };
     const at = routeClients(guarded);
-    const client = at.meet(connection, true) as RelayedClient;
+    const client = at.identify(connection, true) as RelayedClient;
     expect(at.check(client)?.message).to.include('--clients off');
     expect(client.client).to.equal(undefined);
   });
@@ -177,7 +176,7 @@ describe('a client that is not known yet', () => {
   it('is judged by what the mirror says now', () => {
     clients.set(ADDRESS, pod('b', 'y'));
     const at = routeClients(route);
-    const client = at.meet(connection, false) as RelayedClient;
+    const client = at.identify(connection, false) as RelayedClient;
     expect(at.check(client)).to.equal(undefined);
     at.follow(guarded);
     expect(at.check(client)?.status).to.equal(403);

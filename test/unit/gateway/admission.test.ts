@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { memoryLimit } from '../../../src/base/memory-limit.ts';
 import { ConnectionAdmission, type Ticket } from '../../../src/base/connection-admission.ts';
 import { admissionLimits } from '../../../src/gateway/admission/admission-limits.ts';
-import { shareOf } from '../../../src/base/ip-ranges.ts';
+import { clientKeyOf } from '../../../src/base/ip-ranges.ts';
 
 const MIB = 1024 * 1024;
 
@@ -26,11 +26,11 @@ describe('what a gateway admits', () => {
   });
 
   it('counts a /64 of IPv6 as one client, and IPv4 in IPv6 as IPv4', () => {
-    expect(shareOf('2001:db8:0:1::1')).to.equal(shareOf('2001:db8:0:1:ffff::2'));
-    expect(shareOf('2001:db8:0:1::1')).not.to.equal(shareOf('2001:db8:0:2::1'));
-    expect(shareOf('::ffff:10.0.0.1')).to.equal(shareOf('10.0.0.1'));
-    expect(shareOf('10.0.0.1')).not.to.equal(shareOf('10.0.0.2'));
-    expect(shareOf('')).to.equal('');
+    expect(clientKeyOf('2001:db8:0:1::1')).to.equal(clientKeyOf('2001:db8:0:1:ffff::2'));
+    expect(clientKeyOf('2001:db8:0:1::1')).not.to.equal(clientKeyOf('2001:db8:0:2::1'));
+    expect(clientKeyOf('::ffff:10.0.0.1')).to.equal(clientKeyOf('10.0.0.1'));
+    expect(clientKeyOf('10.0.0.1')).not.to.equal(clientKeyOf('10.0.0.2'));
+    expect(clientKeyOf('')).to.equal('');
   });
 });
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { targetKey } from '../../../src/api/ports/target-key.ts';
 import type { TargetSource, TargetSpec } from '../../../src/discovery/target-spec.ts';
-import { bestReadiness, targetQuestion, targetReadiness } from '../../../src/gateway/target-readiness.ts';
+import { bestReadiness, readinessQuery, targetReadiness } from '../../../src/gateway/target-readiness.ts';
 
 const endpoint = (ready: boolean) => ({ host: '10.0.0.1', port: 8080, ready });
 
@@ -54,7 +54,7 @@ describe('readiness of a target', () => {
   });
 
   it('is asked for by namespace, name and port', () => {
-    const ask = (path: string, query = '') => targetQuestion(path.split('/'), new URLSearchParams(query));
+    const ask = (path: string, query = '') => readinessQuery(path.split('/'), new URLSearchParams(query));
     expect(ask('demo/web')).to.deep.equal({ namespace: 'demo', service: 'web' });
     expect(ask('demo/web', 'port=80')).to.deep.equal({ namespace: 'demo', service: 'web', port: 80 });
     for (const path of ['demo', 'demo/', '/web', 'demo/web/x']) expect(ask(path)).to.equal(undefined);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { codeOf } from '../../../src/api/errors/linkspan-error.ts';
-import { INSTALLED_KINDS, leftovers } from '../../../src/install/leftovers.ts';
+import { INSTALLED_KINDS, prunable } from '../../../src/install/installed-objects.ts';
 import { planUninstall, type UninstallFacts } from '../../../src/install/uninstall.ts';
 import { parseManifests, titleOf } from '../../../src/manifests/manifests.ts';
 import type { KubeObject } from '../../../src/api/kubernetes/resource.ts';
@@ -108,7 +108,7 @@ describe('uninstalling', () => {
 
 describe('what an upgrade leaves behind', () => {
   const left = (installed: KubeObject, wanted: readonly KubeObject[] = []) =>
-    titles(leftovers([installed], wanted, HOME));
+    titles(prunable([installed], wanted, HOME));
 
   it('is what the chart made and no longer makes', () => {
     const role = object('ClusterRole', 'linkspan-egress', ofChart);

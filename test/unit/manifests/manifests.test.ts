@@ -1,6 +1,12 @@
 import { expect } from 'chai';
 import { warningsOf } from '../../../src/kube/client/api-error.ts';
-import { inOrder, isOurs, parseManifests, stubOf, titleOf } from '../../../src/manifests/manifests.ts';
+import {
+  inOrder,
+  isMulticlusterObject,
+  parseManifests,
+  stubOf,
+  titleOf,
+} from '../../../src/manifests/manifests.ts';
 
 const object = (kind: string, name: string) => ({ apiVersion: 'v1', kind, metadata: { name } });
 
@@ -62,7 +68,7 @@ describe('whose an object is', () => {
       object('CustomResourceDefinition', 'links.multicluster.linkerd.io'),
       { ...object('Secret', 'a'), metadata: { name: 'a', managedFields: [{ manager: 'linkspan' }] } },
     ];
-    expect(ours.map((one) => isOurs(one, 'linkspan'))).to.deep.equal(ours.map(() => true));
+    expect(ours.map((one) => isMulticlusterObject(one, 'linkspan'))).to.deep.equal(ours.map(() => true));
   });
 
   it("is a person's, also when it is exported, of another extension, or only looks like ours", () => {
@@ -74,7 +80,7 @@ describe('whose an object is', () => {
       { ...object('Link', 'a'), apiVersion: 'notlinkspan.dev/v1' },
       { ...object('Secret', 'a'), metadata: { name: 'a', managedFields: [{ manager: 'kubectl' }] } },
     ];
-    expect(others.map((one) => isOurs(one, 'linkspan'))).to.deep.equal(others.map(() => false));
+    expect(others.map((one) => isMulticlusterObject(one, 'linkspan'))).to.deep.equal(others.map(() => false));
   });
 });
 

@@ -1,6 +1,6 @@
 import type { Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import { type EndpointPlace, isUpgrading } from '../../io/endpoint-address.ts';
+import { type DialAddress, isUpgrading } from '../../io/endpoint-address.ts';
 import {
   type AccrualSettings,
   DEFAULT_ACCRUAL,
@@ -11,7 +11,7 @@ import {
 import { Tier } from './tier.ts';
 
 /** An address that discovery gave. */
-export interface EndpointAddress extends EndpointPlace {
+export interface EndpointAddress extends DialAddress {
   readonly ready: boolean;
   /** Used before those that are not, as long as one of the preferred ones can be used. */
   readonly preferred?: boolean;
@@ -148,7 +148,7 @@ export class Balancer {
 }
 
 /** Who is spoken to in another way is another endpoint: nothing that was said to one is said to the other. */
-function keyOf({ host, port, mesh }: EndpointPlace): string {
+function keyOf({ host, port, mesh }: DialAddress): string {
   return mesh === undefined
     ? `${host} ${port}`
     : `${host} ${port} ${mesh.identity} ${mesh.port} ${mesh.opaque}`;

@@ -1,6 +1,6 @@
 import { backoffDelay, type Random } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
-import type { EndpointPlace, MeshPeer } from '../../io/endpoint-address.ts';
+import type { DialAddress, MeshPeer } from '../../io/endpoint-address.ts';
 
 /** Peak-EWMA parameters; defaults are Linkerd's. */
 export interface EwmaSettings {
@@ -62,7 +62,7 @@ export interface EndpointParts {
  * One endpoint as the balancer sees it: how long it takes, how much it has in hand, whether it is to be
  * trusted.
  */
-export class EndpointState implements EndpointPlace {
+export class EndpointState implements DialAddress {
   readonly host: string;
   readonly port: number;
   readonly mesh?: MeshPeer;
@@ -81,7 +81,7 @@ export class EndpointState implements EndpointPlace {
   /** Goes up whenever the endpoint is ejected: what began before says nothing about it any more. */
   #era = 0;
 
-  constructor(place: EndpointPlace, parts: EndpointParts) {
+  constructor(place: DialAddress, parts: EndpointParts) {
     this.host = place.host;
     this.port = place.port;
     if (place.mesh !== undefined) this.mesh = place.mesh;

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../../../src/api/names.ts';
 import { systemClock } from '../../../../src/base/clock.ts';
-import { tryGateway } from '../../../../src/egress/gateways/gateway-try.ts';
+import { checkGatewayDial } from '../../../../src/egress/gateways/gateway-dial-check.ts';
 import { GatewayPool } from '../../../../src/egress/gateways/gateway-pool.ts';
 import type { Identity, IdentitySource } from '../../../../src/identity/sources/identity.ts';
 import { type Authority, issueLeaf } from '../../../../src/identity/authority/issue.ts';
@@ -76,7 +76,7 @@ describe('whom the egress takes for a gateway', () => {
   async function tried(leaf: Identity, identity = own): Promise<string> {
     const { port } = await listen(leaf);
     const place = { host: '127.0.0.1', port, identity: GATEWAY };
-    const { ok, message } = await tryGateway(place, {
+    const { ok, message } = await checkGatewayDial(place, {
       identity: fixedIdentity(identity),
       clock: systemClock,
     });

@@ -9,7 +9,7 @@ import { ProxyFailure } from '../../../../src/proxy/http/failures.ts';
 import { Target } from '../../../../src/proxy/upstream/target.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 
-describe('Gates', () => {
+describe('AdmissionFilters', () => {
   let clock: VirtualClock;
   let filters: AdmissionFilters;
   let counters: ProxyCounters;

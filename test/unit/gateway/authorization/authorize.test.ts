@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { authorize, type Question } from '../../../../src/gateway/authorization/authorize.ts';
+import { authorize, type AuthorizationFacts } from '../../../../src/gateway/authorization/authorize.ts';
 import { isOfTrustDomain, trustDomains } from '../../../../src/identity/names/trust-domain.ts';
 
-const question: Question = {
+const question: AuthorizationFacts = {
   own: 'gateway.west',
   client: 'egress.mc.east',
   label: 'web.demo.svc.cluster.local:80',
@@ -10,12 +10,12 @@ const question: Question = {
   trustDomains: undefined,
   policy: { allowed: true, policy: '', reason: '' },
 };
-const allowing = (...allow: string[]): Partial<Question> => ({
+const allowing = (...allow: string[]): Partial<AuthorizationFacts> => ({
   spec: { name: 'web', port: 80, endpoints: [], allow },
 });
 const POLICY = 'policy.linkerd.io/authorizationpolicy/only-frontend';
-const granted: Partial<Question> = { policy: { allowed: true, policy: POLICY, reason: '' } };
-const denied: Partial<Question> = {
+const granted: Partial<AuthorizationFacts> = { policy: { allowed: true, policy: POLICY, reason: '' } };
+const denied: Partial<AuthorizationFacts> = {
   policy: {
     allowed: false,
     policy: POLICY,
@@ -24,7 +24,7 @@ const denied: Partial<Question> = {
 };
 
 describe('who may pass the gateway', () => {
-  const cases: readonly [string, Partial<Question>, string | undefined][] = [
+  const cases: readonly [string, Partial<AuthorizationFacts>, string | undefined][] = [
     ['any identity of the trust domain, when the Service says nothing', {}, undefined],
     ['nobody, to what is not exported', { spec: undefined }, 'unknown service'],
     ['whom the Service names', allowing('egress.mc.east'), undefined],
@@ -45,7 +45,7 @@ describe('who may pass the gateway', () => {
   }
 
   it('names what decided, for the metrics', () => {
-    const by = (change: Partial<Question>) => authorize({ ...question, ...change }).policy;
+    const by = (change: Partial<AuthorizationFacts>) => authorize({ ...question, ...change }).policy;
     expect(by({})).to.equal('');
     expect(by(allowing('*'))).to.equal('linkspan.dev/annotation/allowed-clients');
     expect(by(allowing('other'))).to.equal('linkspan.dev/annotation/allowed-clients');
@@ -55,7 +55,8 @@ describe('who may pass the gateway', () => {
   });
 
   it('says in one line who refused whom', () => {
-    const message = (change: Partial<Question>) => authorize({ ...question, ...change }).failure?.message;
+    const message = (change: Partial<AuthorizationFacts>) =>
+      authorize({ ...question, ...change }).failure?.message;
     expect(message(denied)).to.equal(
       'web.demo:80: AuthorizationPolicy demo/only-frontend does not allow client x',
     );

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { EMPTY_REPORT, type GatewayReport } from '../../../../src/gateway/gateway-metrics.ts';
-import type { AskedWorker, Told, WorkerEvents } from '../../../../src/gateway/workers/worker.ts';
+import type { WorkerRequest, WorkerMessage, WorkerEvents } from '../../../../src/gateway/workers/worker.ts';
 import { Workers } from '../../../../src/gateway/workers/gateway-workers.ts';
 import type { Health } from '../../../../src/telemetry/admin.ts';
 import { createLogger } from '../../../../src/telemetry/log.ts';
@@ -35,7 +35,7 @@ class FakeWorker {
     };
   }
 
-  send({ id, question }: AskedWorker): void {
+  send({ id, question }: WorkerRequest): void {
     this.asked++;
     if (this.silent) return;
     const answers = {
@@ -47,7 +47,7 @@ class FakeWorker {
     queueMicrotask(() => this.tell({ id, answer: answers[question.ask] }));
   }
 
-  tell(told: Told): void {
+  tell(told: WorkerMessage): void {
     this.events.onMessage(told);
   }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import forge from 'node-forge';
 import { codeOf } from '../../../../src/api/errors/linkspan-error.ts';
-import { child, encoded, type Node, octets, parse } from '../../../../src/identity/import/asn1.ts';
+import { child, encoded, type Asn1Node, octets, parse } from '../../../../src/identity/import/asn1.ts';
 import { MAX_ROUNDS } from '../../../../src/identity/import/password-based.ts';
 import { type KeyMaterial, MAX_CONTAINER, readPkcs12 } from '../../../../src/identity/import/pkcs12.ts';
 import { bytesOf } from './testdata.ts';
@@ -27,7 +27,7 @@ function outcome(bytes: Uint8Array, password: string): string {
   }
 }
 
-function sequence(...parts: Node[]): Node {
+function sequence(...parts: Asn1Node[]): Asn1Node {
   return forge.asn1.create(forge.asn1.Class.UNIVERSAL, forge.asn1.Type.SEQUENCE, true, parts);
 }
 
@@ -134,7 +134,7 @@ describe('a PKCS#12 file', () => {
  */
 describe('the rounds of key derivation of a PKCS#12 file', () => {
   const pfx = () => parse(bytesOf('ec-issuer.p12'));
-  const setRounds = (node: Node, rounds: number) => {
+  const setRounds = (node: Asn1Node, rounds: number) => {
     node.value = forge.asn1.integerToDer(rounds).getBytes();
   };
 

@@ -55,7 +55,7 @@ describe('rotation of a gateway that reads files', () => {
       clock: systemClock,
       log,
       timeoutMs: 10_000,
-      onArrival: ({ connection, clientIdentity }) => {
+      onAuthenticated: ({ connection, clientIdentity }) => {
         arrived.push(clientIdentity);
         connection.send(Buffer.from('hello'));
       },

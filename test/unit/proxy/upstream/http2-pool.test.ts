@@ -4,7 +4,7 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sleep as clockSleep } from '../../../../src/base/clock.ts';
-import type { EndpointPlace } from '../../../../src/proxy/io/endpoint-address.ts';
+import type { DialAddress } from '../../../../src/proxy/io/endpoint-address.ts';
 import { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { SocketConnection } from '../../../../src/proxy/io/connection.ts';
@@ -39,7 +39,7 @@ describe('HTTP/2 connections to endpoints', () => {
   });
 
   function poolTo(port: number, pings = false): { pool: Http2Pool; endpoint: EndpointState } {
-    const place: EndpointPlace = { host: '127.0.0.1', port };
+    const place: DialAddress = { host: '127.0.0.1', port };
     const endpoint = new EndpointState(place, {
       clock,
       random: () => 0,

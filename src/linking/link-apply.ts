@@ -6,7 +6,7 @@ import { type KubeClient, type KubeClientOptions, orUndefined } from '../kube/cl
 import { namespaces, secrets, type KubeObject } from '../api/kubernetes/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import { credentialsName } from './link-manifests.ts';
-import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './prepare-link.ts';
+import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './link-request.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { linkRefusal, type SourceFacts } from './source-verdict.ts';
 
@@ -15,26 +15,25 @@ export interface Direction {
   readonly target: Cluster;
   readonly source: Cluster;
   /**
-   * What is asked for, once it is known whether the source has a Linkerd control plane that wants credentials
-   * too.
-   * @throws LinkspanError when the two do not go together
+   * The request, which depends on whether the source has a Linkerd control plane that needs credentials too.
+   * @throws LinkspanError when the flags do not fit that
    */
   readonly request: (linkerdInSource: boolean) => LinkRequest;
   readonly rebuilt: boolean;
   readonly force: boolean;
 }
 
-/** A direction that nothing speaks against. */
+/** A Link that has passed all checks and can be applied. */
 export interface PreparedLink {
   readonly direction: Direction;
   readonly clusterName: string;
   readonly ref: { readonly namespace: string; readonly name: string };
   readonly manifests: readonly KubeObject[];
-  /** The Link as it is, if there is one. */
+  /** The existing Link, if there is one. */
   readonly existing: LinkObject | undefined;
   /**
-   * Whether a controller that knows the Link already has to take other credentials up: what its status says
-   * is then about the old ones.
+   * Whether a controller already runs the Link with other credentials, so that its status is about the old
+   * ones at first.
    */
   readonly replacesCredentials: boolean;
 }
@@ -48,18 +47,18 @@ export async function prepareLink(
   deps: Pick<KubeClientOptions, 'clock' | 'random'>,
 ): Promise<PreparedLink> {
   const { target, source, rebuilt, force } = direction;
-  // Whether there is a Linkerd does not change where things are.
+  // These fields do not depend on whether there is a Linkerd control plane.
   const { namespace, linkerdNamespace, clusterName } = direction.request(false);
   const credentialsSecret = credentialsName(clusterName);
   const found = await readSource(source.client, { namespace, linkerdNamespace, credentialsSecret });
   const request = direction.request(found.linkerdNamespaceExists);
   const wanted = { clusterName, namespace, credentialsSecret, rebuilt, force };
-  // Before the target is asked for a token: it would be made for nothing.
+  // Before a token is requested from the target, which would be in vain after a refusal.
   const refusal = linkRefusal(found, { ...wanted, targetUid: await clusterUid(target.client) });
   if (refusal !== undefined) throw refusal;
   const facts = await readTarget(target, request, { ...deps, thorough: true });
   const existing = found.links?.find(({ metadata }) => metadata?.name === clusterName);
-  // A list that is there is the admin's: linking again brings nothing back that was taken out of it.
+  // An existing list is the admin's: linking again restores nothing that was taken out of it.
   const known = readAnnotation(existing?.metadata?.annotations, IMPORT_GATEWAYS) !== undefined;
   const manifests = manifestsFor(request, target.access, known ? { ...facts, namedGateways: [] } : facts);
   return {
@@ -73,10 +72,11 @@ export async function prepareLink(
 }
 
 /**
- * Applies a Link and its Secrets in the source. A Link that is there gets the new spec as a whole: applied
- * field by field, labels of its former selectors would stay for as long as the one who wrote them
- * (`kubectl apply`) owns them.
- * @throws what the API server refuses; with `dryRun` that is all that happens
+ * Applies a Link and its Secrets in the source. The spec of an existing Link is replaced as a whole: with
+ * server-side apply, labels of its former selectors would remain while their writer (`kubectl apply`) owns
+ * them.
+ * @param dryRun only validate on the API server
+ * @throws what the API server refuses
  */
 export async function applyLink(prepared: PreparedLink, dryRun: boolean): Promise<Applied[]> {
   const { direction, manifests, existing, ref } = prepared;
@@ -100,7 +100,7 @@ export async function applyLink(prepared: PreparedLink, dryRun: boolean): Promis
   return [...applied, { object: wanted, what: same ? 'unchanged' : 'configured' }];
 }
 
-/** What the source holds already. */
+/** Reads what the source has already. */
 async function readSource(
   client: KubeClient,
   where: { namespace: string; linkerdNamespace: string; credentialsSecret: string },
@@ -128,7 +128,7 @@ export async function listLinks(client: KubeClient, namespace: string): Promise<
   return (await orUndefined(client.list(links, { namespace })))?.items;
 }
 
-/** Whether the controller's Secret is there as it will be written. */
+/** Whether the controller's Secret exists with the same contents. */
 function hasCredentials(found: readonly V1Secret[], manifests: readonly KubeObject[]): boolean {
   const wanted = manifests.find(({ kind }) => kind === 'Secret') as V1Secret | undefined;
   const there = found.find(({ metadata }) => metadata?.namespace === wanted?.metadata?.namespace);

@@ -10,7 +10,7 @@ import { gatewaysToAllow, readNamedGateways } from './export-gateways.ts';
 import { gatherTargetFacts, type LinkGatewayOptions, type TargetFacts } from './link-gen.ts';
 import { linkManifests, type NamedGateway } from './link-manifests.ts';
 
-/** A Link as a person asks for it. */
+/** A Link as the user requests it. */
 export interface LinkRequest {
   /** Name of the target cluster. */
   readonly clusterName: string;
@@ -31,8 +31,8 @@ export interface LinkRequest {
   readonly trustDomain: string | undefined;
   readonly destinationCredentials: boolean;
   /**
-   * Whether the gateways that the target's exports name by annotation now go into the Link's list of allowed
-   * ones.
+   * Whether the gateways that the target's exports name by annotation now are put into the Link's list of
+   * allowed ones.
    */
   readonly importGateways: boolean;
   /** Life of the token, milliseconds; undefined: it never ends. */
@@ -40,17 +40,17 @@ export interface LinkRequest {
   readonly version: string;
 }
 
-/** A cluster and how it is reached. */
+/** A cluster, with its access and a client. */
 export interface Cluster {
   readonly access: ClusterAccess;
   readonly client: KubeClient;
 }
 
 /**
- * Reads in the target what a Link needs. The account's rights are checked where a Link that lacks them would
- * come to nothing.
- * @param thorough whether mirroring's rights are checked too, and not only that a token of limited life can
- * be renewed
+ * Reads what a Link needs from the target, and checks the account's rights, without which the Link would not
+ * work.
+ * @param thorough whether the rights for mirroring are checked too; otherwise only the one to renew a token
+ * of limited life
  * @throws LinkspanError as `gatherTargetFacts` and `assertRights` do, or API_SERVER_ADDRESS_LOCAL
  */
 export async function readTarget(
@@ -87,7 +87,7 @@ async function namedGateways(
   try {
     return await readNamedGateways(client);
   } catch (error) {
-    // Somebody who may not list Services everywhere can link all the same.
+    // Linking works without the right to list all Services.
     if (isForbidden(error)) return undefined;
     throw error;
   }

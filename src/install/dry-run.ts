@@ -8,12 +8,12 @@ import { type KubeObject, pods } from '../api/kubernetes/resource.ts';
 import { type InstallRequest, prepare } from './prepare-install.ts';
 
 /**
- * Does what `install --apply` does, up to where it would write: everything is rendered and shown to the API
- * server in a dry run. The pods of the Deployments are shown to it too, because it looks at a Deployment
- * without asking what its pods may (Pod Security, quotas): they would be missing later, without a word.
+ * Does what `install --apply` does without writing: everything is rendered and validated by the API server in
+ * a dry run. The Deployments' pods are validated too, because admission of a Deployment does not check its
+ * pods (Pod Security, quotas), and they would be missing later without an error.
  * @returns what an installation would be refused for, and what the API server warned about
  */
-export async function tryInstall(
+export async function dryRunInstall(
   client: KubeClient,
   request: InstallRequest,
 ): Promise<{ error: Error | undefined; warnings: string[]; refusedPods: string[] }> {
@@ -32,7 +32,7 @@ export async function tryInstall(
   }
 }
 
-/** Why the API server would not take the pods of a Deployment; empty for anything else. */
+/** Why the API server would refuse a Deployment's pods; empty for other objects. */
 async function refusedPod(client: KubeClient, object: KubeObject): Promise<string[]> {
   if (object.kind !== 'Deployment') return [];
   const pod = podOf(object as V1Deployment);
@@ -41,14 +41,14 @@ async function refusedPod(client: KubeClient, object: KubeObject): Promise<strin
     await client.patch(pods, refOf(pod), pod, how);
     return [];
   } catch (error) {
-    // A namespace that is not there has no rules.
+    // Other failures say nothing about the pods, such as those of a namespace that does not exist.
     return isRefusal(error) ? [`* pods of ${titleOf(object)}: ${error.answer}`] : [];
   }
 }
 
 /**
- * A user who may not make pods, or a namespace so new that it has no account, is not told what the rules say
- * of them.
+ * Whether an error is a refusal of the pods by admission: not one because the user may not create pods, or
+ * the new namespace has no service account yet.
  */
 function isRefusal(error: unknown): error is KubeApiError {
   if (!(error instanceof KubeApiError) || !isForbidden(error)) return false;
@@ -62,7 +62,7 @@ function podOf({ metadata, spec }: V1Deployment): KubeObject {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { namespace, name: `${name}-trial`, labels: templated?.labels ?? {} },
-    // Its account may not be there yet, which is no reason.
+    // Its own service account may not exist yet, which would be refused for the wrong reason.
     spec: { ...podSpec, serviceAccountName: 'default' },
   } as KubeObject;
 }

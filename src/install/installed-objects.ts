@@ -5,7 +5,7 @@ import type { KubeObject, Resource } from '../api/kubernetes/resource.ts';
 import { resourcesOf } from '../kube/client/served-kinds.ts';
 
 /**
- * Every kind that the chart and the CLI make, by group and version. A test holds it against what the chart
+ * Every kind that the chart and the CLI make, by group and version. A test compares it with what the chart
  * renders.
  */
 export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
@@ -23,16 +23,16 @@ export const INSTALLED_KINDS: Readonly<Record<string, readonly string[]>> = {
 
 const RIGHTS: ReadonlySet<string> = new Set(['Role', 'RoleBinding']);
 
-/** What is found of an installation. */
+/** The existing objects of an installation. */
 export interface Installed {
   readonly objects: readonly KubeObject[];
-  /** Kinds that the user may not list, so that nothing is known of them. */
+  /** Kinds that the user may not list, so that their objects are not known. */
   readonly unseen: readonly string[];
 }
 
 /**
- * Everything in the cluster that carries Linkspan's label, of the kinds that are installed. What belongs to
- * another object (a pod to its Deployment) goes with that and is left out.
+ * Everything in the cluster that carries Linkspan's label, of the kinds that are installed. Objects with an
+ * owner (a pod of a Deployment) are deleted with that, and are left out.
  */
 export async function findInstalled(client: KubeClient): Promise<Installed> {
   const unseen: string[] = [];
@@ -64,12 +64,12 @@ async function listOurs(
 }
 
 /**
- * What an earlier version or other values have installed and the new manifests no longer have. Only what the
- * chart made counts (its objects say of which release they are): accounts of `allow` stay, and so does an
- * issuer, whose key nobody can make again. Pure.
+ * The objects that an earlier version or other values installed and that the new manifests lack, to be
+ * deleted (as `kubectl apply --prune` does). Only the chart's objects, by their release label: accounts of
+ * `allow` stay, and so does an issuer, whose key could not be made again. Pure.
  * @param home namespace of the installation
  */
-export function leftovers(
+export function prunable(
   installed: readonly KubeObject[],
   wanted: readonly KubeObject[],
   home: string,
@@ -79,7 +79,7 @@ export function leftovers(
     const { labels = {}, namespace } = object.metadata ?? {};
     if (labels['app.kubernetes.io/instance'] === undefined || labels['app.kubernetes.io/name'] !== 'linkspan')
       return false;
-    // Rights are given in other namespaces too (scope.namespaces), and must not outlive the value that asked
+    // Roles exist in other namespaces too (scope.namespaces), and must be removed with the value that asked
     // for them.
     if (namespace !== undefined && namespace !== home && !RIGHTS.has(object.kind ?? '')) return false;
     if ((object as { type?: string }).type === 'kubernetes.io/tls') return false;

@@ -1,11 +1,11 @@
 import type { Connection, ConnectionHandler } from '../../proxy/io/connection.ts';
 
 /**
- * A connection whose client is being found out: nothing is read, and what comes all the same is kept for
- * whoever serves it.
+ * Handles a connection until its client is known. The connection is paused; data that arrives all the same is
+ * kept for the next handler.
  */
-export class HeldClient implements ConnectionHandler {
-  /** What has been read. */
+export class PendingConnection implements ConnectionHandler {
+  /** Data that has arrived. */
   bytes: Buffer = Buffer.alloc(0);
   readonly #connection: Connection;
   #ended = false;
@@ -16,7 +16,7 @@ export class HeldClient implements ConnectionHandler {
     connection.pause();
   }
 
-  /** Tells its new handler what it has missed. */
+  /** Passes the end of the client's data on to the new handler, if it came before that was set. */
   tellEnd(): void {
     if (this.#ended && !this.#connection.closed) this.#connection.handler.onEnd(this.#connection);
   }
@@ -30,10 +30,10 @@ export class HeldClient implements ConnectionHandler {
   }
 
   onDrain(): void {
-    // Nothing has been sent.
+    // Nothing is sent before the client is known.
   }
 
   onClose(): void {
-    // The route server looks at `closed` when it has found out who the client is.
+    // The route server checks `closed` once the client is known.
   }
 }

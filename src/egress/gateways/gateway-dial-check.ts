@@ -8,27 +8,27 @@ import { ConnectionCounters } from '../../proxy/metrics/connection-counters.ts';
 import { tlsConnect } from '../../proxy/io/dial.ts';
 import type { GatewayEndpoint } from './gateway-pool.ts';
 
-/** Whether a gateway can be reached as flows reach it. */
-export interface GatewayTry {
+/** Whether a connection to a gateway address can be opened as for flows. */
+export interface GatewayDialResult {
   /** `host:port`. */
   readonly gateway: string;
   readonly identity: string;
   readonly ok: boolean;
-  /** Why not; empty otherwise. */
+  /** Why not; empty where it can. */
   readonly message: string;
   readonly latencyMs: number;
 }
 
 /**
- * Connects once, with mTLS and both sides proven, and closes. Never rejects; it is counted among no flows.
+ * Opens one connection with mTLS and closes it. Never rejects, and is not counted in the metrics of flows.
  */
-export async function tryGateway(
+export async function checkGatewayDial(
   { host, port, identity: name }: GatewayEndpoint,
   options: { readonly identity: IdentitySource; readonly clock: Clock },
-): Promise<GatewayTry> {
+): Promise<GatewayDialResult> {
   const { clock, identity } = options;
   const start = clock.monotonic();
-  const outcome = (message: string): GatewayTry => ({
+  const outcome = (message: string): GatewayDialResult => ({
     gateway: `${host}:${port}`,
     identity: name,
     ok: message === '',

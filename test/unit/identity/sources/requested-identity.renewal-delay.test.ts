@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { renewalDelayMs } from '../../../../src/identity/sources/renewal.ts';
+import { renewalDelayMs } from '../../../../src/identity/sources/requested-identity.ts';
 
 const HOUR = 3_600_000;
 
