@@ -6,7 +6,7 @@ import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { HeldClient } from '../../src/egress/clients/held-client.ts';
 import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
 import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
-import { SocketConnection } from '../../src/proxy/io/connection.ts';
+import { SocketConnection } from '../../src/proxy/io/socket-connection.ts';
 import { PrivateConnection } from '../../src/proxy/upstream/private-connection.ts';
 import { Http1Session } from '../../src/proxy/downstream/http1-session.ts';
 import { TranslatedExchange } from '../../src/proxy/downstream/http1-translated.ts';

@@ -7,7 +7,7 @@ import { sleep as clockSleep } from '../../../../src/base/clock.ts';
 import type { EndpointPlace } from '../../../../src/proxy/io/endpoint-address.ts';
 import { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
-import { SocketConnection } from '../../../../src/proxy/io/connection.ts';
+import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import type { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';
 import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
