@@ -4,6 +4,16 @@ import type { Field } from '../http/fields.ts';
 import type { AbuseLimit } from './abuse.ts';
 import type { Http2Stream } from './stream.ts';
 
+/** Streams that a client may have open; said in SETTINGS. */
+export const MAX_OPEN = 256;
+/** Streams on one connection to an endpoint; what its peer allows may be less. */
+export const MAX_OPENED = 100;
+/**
+ * Fields of one head, counted as RFC 9113 section 6.5.2 does (bytes); said in SETTINGS, and more is answered
+ * 431.
+ */
+export const MAX_HEADER_LIST = 64 * 1024;
+
 /** Who uses a connection. `C`: an `Http2Connection`, which knows this file and not the other way round. */
 export interface Http2User<C> {
   /** Server: a request. */

@@ -1,11 +1,11 @@
 import { type Field, trailerFields, valueOf } from '../http/fields.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import { GIVE_UP_MS, type PeerAbuseBudget, RAPID_MS } from './abuse.ts';
+import { DataReceiver } from './data-receiver.ts';
 import { ConnectionError, Http2ErrorCode, StreamError } from './errors.ts';
 import { FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
 import { bodyLengthOf } from './message.ts';
-import { ReceiveWindow } from './receive-window.ts';
 import type { Sender } from './sender.ts';
 import { StreamIds } from './stream-ids.ts';
 import { StreamMap } from './stream-map.ts';
@@ -50,20 +50,23 @@ export class StreamTable implements StreamOwner {
   readonly #streams = new StreamMap<Http2Stream>();
   /** Which streams have begun. */
   readonly ids: StreamIds;
-  /** What the peer may send on the connection. */
-  readonly #window: ReceiveWindow;
-  /** The stream whose DATA frame is being read; undefined when it is to be thrown away. */
-  #reading: Http2Stream | undefined;
-  #dataTaken = 0;
+  /** Takes DATA frames. */
+  readonly data: DataReceiver;
 
   constructor(options: StreamTableOptions) {
     this.#options = options;
     this.#sender = options.sender;
     this.ids = new StreamIds(options.role);
-    this.#window = new ReceiveWindow({
-      size: options.connectionWindow,
+    this.data = new DataReceiver({
+      ids: this.ids,
+      streams: this.#streams,
+      budget: options.budget,
+      streamWindow: options.streamWindow,
+      connectionWindow: options.connectionWindow,
       maxUnconsumed: options.maxUnconsumed,
-      onUpdate: (increment) => this.#control(numberFrame(FrameType.WINDOW_UPDATE, 0, increment)),
+      onUpdate: (frame) => this.#control(frame),
+      onBreach: (stream, error) => this.#fail(stream, error),
+      onEnd: (stream) => this.#remoteEnd(stream, undefined),
     });
   }
 
@@ -130,18 +133,7 @@ export class StreamTable implements StreamOwner {
   }
 
   consumed(stream: Http2Stream, bytes: number): void {
-    if (bytes === 0 || stream.closed) return;
-    stream.unconsumed -= bytes;
-    if (!stream.remoteEnded) {
-      stream.credit += bytes;
-      if (stream.credit >= this.#options.streamWindow / 2) {
-        const update = numberFrame(FrameType.WINDOW_UPDATE, stream.id, stream.credit);
-        stream.receiveWindow += stream.credit;
-        stream.credit = 0;
-        this.#control(update);
-      }
-    }
-    this.#window.release(bytes);
+    this.data.consumed(stream, bytes);
   }
 
   caught(stream: Http2Stream, handler: StreamHandler, error: unknown): void {
@@ -181,59 +173,6 @@ export class StreamTable implements StreamOwner {
     } else {
       this.#response(stream, decoded.fields, end);
     }
-  }
-
-  /** A DATA frame begins. @throws ConnectionError */
-  dataStart(streamId: number, length: number): void {
-    const { budget } = this.#options;
-    this.ids.assertNotIdle(streamId);
-    this.#window.take(length);
-    this.#dataTaken = 0;
-    const stream = this.#streams.get(streamId);
-    this.#reading = stream;
-    if (length === 0) budget.spendIdleFrame();
-    else budget.earn();
-    // A frame of a stream that we have reset was under way.
-    if (stream === undefined) return budget.spendIdleFrame();
-    if (stream.remoteEnded || !stream.headCame) {
-      this.#fail(stream, new StreamError(Http2ErrorCode.STREAM_CLOSED, 'DATA came where none may'));
-      return;
-    }
-    stream.receiveWindow -= length;
-    if (stream.receiveWindow < 0)
-      this.#fail(
-        stream,
-        new StreamError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'more came than the window allows'),
-      );
-  }
-
-  dataBytes(chunk: Buffer): void {
-    const stream = this.#reading;
-    if (stream === undefined || stream.closed) return;
-    this.#dataTaken += chunk.length;
-    if (!stream.takes(chunk.length)) {
-      const text = 'the body is longer than its Content-Length';
-      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
-      return;
-    }
-    stream.unconsumed += chunk.length;
-    this.#window.hold(chunk.length);
-    stream.tellData(chunk);
-  }
-
-  dataEnd(length: number, endStream: boolean): void {
-    const stream = this.#reading;
-    this.#reading = undefined;
-    this.#window.came(length);
-    if (stream === undefined || stream.closed) return;
-    const padding = length - this.#dataTaken;
-    // Padding is consumed as it comes.
-    if (padding > 0) {
-      stream.unconsumed += padding;
-      this.#window.hold(padding);
-      this.consumed(stream, padding);
-    }
-    if (endStream) this.#remoteEnd(stream, undefined);
   }
 
   /** RST_STREAM. @throws ConnectionError */
@@ -394,10 +333,7 @@ export class StreamTable implements StreamOwner {
     stream.closed = true;
     this.#sender.forget(stream);
     this.#streams.delete(stream.id);
-    if (this.#reading === stream) this.#reading = undefined;
-    const { unconsumed } = stream;
-    stream.unconsumed = 0;
-    this.#window.release(unconsumed);
+    this.data.forget(stream);
     this.#options.onOver();
   }
 
