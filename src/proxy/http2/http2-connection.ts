@@ -2,6 +2,7 @@ import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
+import { eventLoopTurn } from '../io/event-loop-turn.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
 import { PeerAbuseBudget } from './abuse.ts';
 import { assertControlFrame, firstSettings, PrefaceReader } from './control-frames.ts';
@@ -85,6 +86,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       connectionWindow: this.#connectionWindow,
       maxUnconsumed: options.maxUnconsumed ?? 8 * 1024 * 1024,
       maxStreams: this.#maxStreams,
+      turn: options.turn ?? eventLoopTurn,
       peerWindow: () => this.#peer.initialWindow,
       refusing: () => this.#shutdown.last,
       onBroken: (error) => this.#break(error),
@@ -202,6 +204,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   onData(_: Connection, chunk: Buffer): void {
     if (this.#failed) return;
     this.#keepAlive?.heard();
+    this.#streams.ages.read();
     this.#safely(() => {
       const rest = this.#options.role === 'server' ? this.#preface.after(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Field } from '../http/fields.ts';
+import type { ReadTurn } from '../io/event-loop-turn.ts';
 import type { AbuseLimit } from './abuse.ts';
 import type { Http2Stream } from './stream.ts';
 
@@ -54,6 +55,11 @@ export interface Http2Options<C> {
   readonly maxUnconsumed?: number;
   /** Server: streams that a client may have open; default 256. */
   readonly maxStreams?: number;
+  /**
+   * How late this process may be, which no peer is blamed for (`StreamAges`); default by the turns of its
+   * event loop.
+   */
+  readonly turn?: ReadTurn;
   /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
   readonly resetLimit?: AbuseLimit;
   /**

@@ -1,12 +1,14 @@
 import { type Field, trailerFields, valueOf } from '../http/fields.ts';
+import type { ReadTurn } from '../io/event-loop-turn.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
-import { GIVE_UP_MS, type PeerAbuseBudget, RAPID_MS } from './abuse.ts';
+import { GIVE_UP_MS, type PeerAbuseBudget } from './abuse.ts';
 import { DataReceiver } from './data-receiver.ts';
 import { ConnectionError, Http2ErrorCode, StreamError } from './errors.ts';
 import { FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
 import { bodyLengthOf } from './message.ts';
 import type { Sender } from './sender.ts';
+import { StreamAges } from './stream-ages.ts';
 import { StreamIds } from './stream-ids.ts';
 import { StreamMap } from './stream-map.ts';
 import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
@@ -19,6 +21,8 @@ export interface StreamTableOptions {
   readonly connectionWindow: number;
   readonly maxUnconsumed: number;
   readonly maxStreams: number;
+  /** How late this process may be. */
+  readonly turn: ReadTurn;
   /** The peer's SETTINGS_INITIAL_WINDOW_SIZE now. */
   readonly peerWindow: () => number;
   /** Server: are new streams refused? */
@@ -50,6 +54,8 @@ export class StreamTable implements StreamOwner {
   readonly #streams = new StreamMap<Http2Stream>();
   /** Which streams have begun. */
   readonly ids: StreamIds;
+  /** Server: how old streams are. */
+  readonly ages: StreamAges;
   /** Takes DATA frames. */
   readonly data: DataReceiver;
 
@@ -57,6 +63,7 @@ export class StreamTable implements StreamOwner {
     this.#options = options;
     this.#sender = options.sender;
     this.ids = new StreamIds(options.role);
+    this.ages = new StreamAges(options.now, options.turn, options.maxStreams);
     this.data = new DataReceiver({
       ids: this.ids,
       streams: this.#streams,
@@ -117,8 +124,10 @@ export class StreamTable implements StreamOwner {
   resetStream(stream: Http2Stream, code: number): void {
     if (stream.givenUp) return;
     stream.release();
-    const { role, now, later } = this.#options;
-    const waitMs = role === 'server' || stream.headCame ? 0 : stream.bornAt + GIVE_UP_MS - now();
+    const { role, now, later, turn } = this.#options;
+    // Its head leaves at the end of the turn in which it was sent, however late that is.
+    const waitMs =
+      role === 'server' || stream.headCame ? 0 : stream.bornAt + GIVE_UP_MS + turn.lagMs() - now();
     if (waitMs <= 0) return this.#sendReset(stream, code);
     stream.givenUp = true;
     stream.localEnded = true;
@@ -181,8 +190,7 @@ export class StreamTable implements StreamOwner {
     this.ids.assertNotIdle(streamId);
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return budget.spendIdleFrame();
-    if (role === 'server' && !stream.answered && this.#options.now() - stream.bornAt < RAPID_MS)
-      budget.spendReset();
+    if (role === 'server' && !stream.answered && this.ages.isRapid(stream.bornAt)) budget.spendReset();
     this.#lose(stream, code, code === Http2ErrorCode.REFUSED_STREAM);
   }
 
@@ -230,7 +238,7 @@ export class StreamTable implements StreamOwner {
     this.ids.begin(id);
     if (this.#streams.size < maxStreams) {
       const stream = this.#add(id);
-      stream.bornAt = this.#options.now();
+      stream.bornAt = this.ages.born();
       return stream;
     }
     budget.spendReset();

@@ -8,6 +8,7 @@ import {
   endCarried,
   NOBODY,
 } from './connection.ts';
+import { eventLoopTurn, type Unflushed } from './event-loop-turn.ts';
 import { MAX_ROOM, type WriteBuffer, takeWriteBuffer } from './write-buffer.ts';
 import { outliveWriteErrors } from './write-errors.ts';
 
@@ -36,7 +37,7 @@ const UNREAD_MS = 30_000;
  * A connection over a public `net` or `tls` socket. What is sent in one turn of the event loop leaves in one
  * write. Works the same on Node and on Bun.
  */
-export class SocketConnection implements Connection {
+export class SocketConnection implements Connection, Unflushed {
   handler: ConnectionHandler = NOBODY;
   bytesRead = 0;
   bytesWritten = 0;
@@ -68,6 +69,7 @@ export class SocketConnection implements Connection {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
+      eventLoopTurn.read();
       this.#contain(tellData, chunk);
     });
     socket.on('end', () => this.#contain(tellEnd, this.#error));
@@ -210,7 +212,7 @@ export class SocketConnection implements Connection {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    flushSoon(this);
+    eventLoopTurn.flushAtEnd(this);
   }
 
   /** Gives the socket what is in the write buffer; the rest of it may still be written to. */
@@ -302,21 +304,4 @@ function tellClose(connection: SocketConnection, error: Error | undefined): void
 
 function flush(connection: SocketConnection): void {
   connection.flush();
-}
-
-/** SocketConnections that have something to send at the end of this turn of the event loop. */
-let unflushed: SocketConnection[] = [];
-
-/**
- * All sockets that are ready are read in one turn, and what comes of it is sent at its end: requests of many
- * clients go to an endpoint in one write.
- */
-function flushSoon(connection: SocketConnection): void {
-  if (unflushed.push(connection) === 1) setImmediate(flushAll);
-}
-
-function flushAll(): void {
-  const connections = unflushed;
-  unflushed = [];
-  for (const connection of connections) connection.flushContained();
 }
