@@ -20,7 +20,7 @@ import {
 import { HeaderBlock, MAX_BLOCK } from '../src/proxy/http2/header-block.ts';
 import { HpackDecoder } from '../src/proxy/http2/hpack/decoder.ts';
 import { fieldSize } from '../src/proxy/http2/hpack/dynamic-table.ts';
-import { MAX_HEADER_LIST } from '../src/proxy/http2/http2-connection.ts';
+import { MAX_HEADER_LIST } from '../src/proxy/http2/http2-options.ts';
 import { freePorts } from '../test/support/free-port.ts';
 import { goClient, GoServer } from '../test/support/go-peers.ts';
 import { grpcio, grpcioServer } from '../test/support/grpcio.ts';

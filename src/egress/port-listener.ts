@@ -2,7 +2,8 @@ import net from 'node:net';
 import { formatAddress, type SocketAddress } from '../base/address.ts';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import type { ProxyCounters } from '../proxy/metrics/counters.ts';
-import { type Connection, endCarried, SocketConnection } from '../proxy/io/connection.ts';
+import { type Connection, endCarried } from '../proxy/io/connection.ts';
+import { SocketConnection } from '../proxy/io/socket-connection.ts';
 
 export interface PortListenerOptions {
   readonly address: SocketAddress;

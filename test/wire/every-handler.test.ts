@@ -6,8 +6,9 @@ import type { TargetSpec } from '../../src/discovery/target-spec.ts';
 import { PendingConnection } from '../../src/egress/clients/pending-connection.ts';
 import { GatewayPool } from '../../src/egress/gateways/gateway-pool.ts';
 import { StreamSession } from '../../src/gateway/acceptors/stream-session.ts';
-import { SocketConnection } from '../../src/proxy/io/connection.ts';
+import { SocketConnection } from '../../src/proxy/io/socket-connection.ts';
 import { PrivateConnection } from '../../src/proxy/upstream/private-connection.ts';
+import { Http1Forwarder } from '../../src/proxy/downstream/http1-forwarder.ts';
 import { Http1Session } from '../../src/proxy/downstream/http1-session.ts';
 import { TranslatedExchange } from '../../src/proxy/downstream/http1-translated.ts';
 import { Http1Upstream } from '../../src/proxy/upstream/http1-request.ts';
@@ -43,6 +44,7 @@ type Prototype = Record<string, unknown>;
 /** Whatever hears of connections, streams, requests and their ends. */
 const PARTS: readonly (abstract new (...args: never[]) => object)[] = [
   Http1Session,
+  Http1Forwarder,
   Http1Upstream,
   PrivateConnection,
   TranslatedExchange,
@@ -86,6 +88,7 @@ const ALSO = {
     'Http2Connection.onEnd',
     'Http2Connection.onClose',
     'Http1Session.onDrain',
+    'Http1Forwarder.onDrain',
     'Http1Upstream.onDrain',
     'TranslatedExchange.onClientDrain',
     'Tunnel.onData',

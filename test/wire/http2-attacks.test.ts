@@ -57,11 +57,12 @@ describe('HTTP/2 under attack', () => {
       const before = origin.count();
       for (let id = 1; id < 8000 && !attacker.closed; id += 2) {
         attacker.send(attacker.head(id), raw.reset(id));
-        if (id % 200 === 1) await othersAreServed();
+        if (id % 1000 === 1) await othersAreServed();
       }
       await attacker.hears(/^GOAWAY \d+ ENHANCE_YOUR_CALM too many streams/);
       await attacker.ends();
-      expect(origin.count() - before).to.be.lessThan(1500);
+      // A thousand, what comes back meanwhile, and 256 of each 500 where this process is late (`StreamAges`).
+      expect(origin.count() - before).to.be.lessThan(3500);
       await othersAreServed();
     });
 

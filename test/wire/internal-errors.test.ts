@@ -14,6 +14,7 @@ import { ProxyCounters } from '../../src/proxy/metrics/counters.ts';
 import { Balancer } from '../../src/proxy/upstream/balancer/balancer.ts';
 import { AdmissionFilter } from '../../src/proxy/filters/admission.ts';
 import { BodyReader } from '../../src/proxy/http1/body.ts';
+import { Http1Forwarder } from '../../src/proxy/downstream/http1-forwarder.ts';
 import { Http1Session } from '../../src/proxy/downstream/http1-session.ts';
 import { TranslatedExchange } from '../../src/proxy/downstream/http1-translated.ts';
 import { PickedEndpoint } from '../../src/proxy/upstream/balancer/endpoint.ts';
@@ -86,6 +87,7 @@ const AT_GATEWAY: readonly Row[] = [
   [PickedEndpoint, 'connected', HTTP, 'answer'],
   [PickedEndpoint, 'accepted', RAW, 'cut'],
   [Http1Session, 'onData', HTTP1, 'cut'],
+  [Http1Forwarder, 'onData', ['http1'], 'answer'],
   [BodyReader, 'take', HTTP1, 'answer'],
   [TranslatedExchange, 'onResponse', ['to2', 'tried1'], 'answer'],
   [TranslatedExchange, 'onResponseBody', ['to2', 'tried1'], 'cut'],

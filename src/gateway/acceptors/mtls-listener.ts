@@ -9,7 +9,8 @@ import type { OpenPeers } from '../../identity/trust/open-peers.ts';
 import { identityIn, peerCertificate } from '../../identity/x509/peer-certificate.ts';
 import { lostTrust, trustOf } from '../../identity/trust/trust.ts';
 import type { ProxyCounters } from '../../proxy/metrics/counters.ts';
-import { type Connection, endCarried, SocketConnection, TLS_BELOW } from '../../proxy/io/connection.ts';
+import { type Connection, endCarried } from '../../proxy/io/connection.ts';
+import { SocketConnection, TLS_BELOW } from '../../proxy/io/socket-connection.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { ConnectionAdmission, Ticket } from '../../base/connection-admission.ts';
 

@@ -96,6 +96,18 @@ export function marked({ hold }: Http1Exchange, head: string): string {
 }
 
 /**
+ * Ends the exchange's connection to an endpoint, of which nothing is known that could be held against it.
+ * @returns what it was
+ */
+export function abandonLease(exchange: Http1Exchange): ConnectionLease | undefined {
+  const { lease } = exchange;
+  exchange.lease = undefined;
+  lease?.endpoint.abandon();
+  lease?.connection.destroy();
+  return lease;
+}
+
+/**
  * Whether a request has to go on an HTTP/1 connection to an endpoint: upgrades, and those that sign a
  * connection in, which the next request of the client has to find again. An endpoint that speaks HTTP/2 alone
  * knows no such signing in.

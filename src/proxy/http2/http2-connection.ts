@@ -2,6 +2,7 @@ import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { type Boundary, NO_BOUNDARY } from '../http/failure-boundary.ts';
 import type { Connection, ConnectionHandler } from '../io/connection.ts';
 import type { Field } from '../http/fields.ts';
+import { eventLoopTurn } from '../io/event-loop-turn.ts';
 import { closeGracefully } from '../io/graceful-close.ts';
 import { PeerAbuseBudget } from './abuse.ts';
 import { assertControlFrame, firstSettings, PrefaceReader } from './control-frames.ts';
@@ -18,8 +19,9 @@ import {
   numberFrame,
   PREFACE,
 } from './frames.ts';
+import { GracefulShutdown } from './graceful-shutdown.ts';
 import { HeaderBlock } from './header-block.ts';
-import type { Http2Options } from './http2-options.ts';
+import { type Http2Options, MAX_HEADER_LIST, MAX_OPEN, MAX_OPENED } from './http2-options.ts';
 import { HpackDecoder, HpackError } from './hpack/decoder.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { connectionWindowOf } from './receive-window.ts';
@@ -29,19 +31,7 @@ import type { Http2Stream, StreamHandler } from './stream.ts';
 import { StreamRoom } from './stream-room.ts';
 import { StreamTable } from './stream-table.ts';
 
-/** Streams that a client may have open; said in SETTINGS. */
-export const MAX_OPEN = 256;
-/**
- * Fields of one head, counted as RFC 9113 section 6.5.2 does (bytes); said in SETTINGS, and more is
- * answered 431.
- */
-export const MAX_HEADER_LIST = 64 * 1024;
 const PING_PAYLOAD = Buffer.from('linkspan', 'latin1');
-const DRAINING = Buffer.from('draining', 'latin1');
-/** How long a client that is told of the end has to answer. */
-const DRAIN_MS = 1000;
-/** Streams on one connection to an endpoint; what its peer allows may be less. */
-const MAX_OPENED = 100;
 
 /**
  * One HTTP/2 connection at frame level, either end of it (RFC 9113). It keeps the peer to the protocol and
@@ -67,9 +57,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   #keepAlive: KeepAlive | undefined;
   readonly #preface = new PrefaceReader();
   #settingsCame = false;
-  #goingAway = false;
-  /** No new streams: the peer has said so, or we have. */
-  #last = false;
+  readonly #shutdown: GracefulShutdown;
   #failed = false;
   #verdict: ConnectionError | undefined;
   #closed = false;
@@ -98,8 +86,9 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       connectionWindow: this.#connectionWindow,
       maxUnconsumed: options.maxUnconsumed ?? 8 * 1024 * 1024,
       maxStreams: this.#maxStreams,
+      turn: options.turn ?? eventLoopTurn,
       peerWindow: () => this.#peer.initialWindow,
-      refusing: () => this.#last,
+      refusing: () => this.#shutdown.last,
       onBroken: (error) => this.#break(error),
       onRequest: (stream, fields, ended) => user.onRequest(stream, fields, ended),
       onTooLarge: (stream) => user.onTooLarge(stream),
@@ -107,6 +96,12 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
       now: () => options.clock.monotonic(),
       later: (ms, call) => options.clock.after(ms, call, { unref: true }),
       boundary: this.#boundary,
+    });
+    this.#shutdown = new GracefulShutdown({
+      clock: options.clock,
+      lastPeer: () => this.#streams.ids.lastPeer,
+      send: (bytes) => this.#safely(() => this.#sender.control(bytes)),
+      onLast: () => this.#endWhenIdle(),
     });
   }
 
@@ -152,7 +147,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
 
   /** Client: nothing new can ever be sent here. */
   get spent(): boolean {
-    return this.#closed || this.#failed || this.#last || this.#streams.ids.next >= MAX_WINDOW;
+    return this.#closed || this.#failed || this.#shutdown.last || this.#streams.ids.next >= MAX_WINDOW;
   }
 
   /** @param first bytes that have been read already */
@@ -183,25 +178,14 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     return this.#streams.open(fields, end, handler);
   }
 
-  /**
-   * Server: takes no new streams; ends when those under way are done (RFC 9113 section 6.8: first a warning,
-   * then the last id).
-   */
+  /** Server: takes no new streams; ends when those under way are done. */
   goAway(): void {
-    if (this.#goingAway || this.#failed || this.#closed) return;
-    this.#goingAway = true;
-    this.#safely(() => {
-      this.#sender.control(goAwayFrame(MAX_WINDOW, Http2ErrorCode.NO_ERROR, 'shutting down'));
-      // Its answer says that the client has seen the warning: what it sent before has arrived then.
-      this.#sender.control(frame(FrameType.PING, 0, 0, DRAINING));
-    });
-    // A client that answers no PING has had the time that its requests need to arrive.
-    this.#options.clock.after(DRAIN_MS, () => this.#safely(() => this.#lastGoAway()), { unref: true });
+    if (!this.#failed && !this.#closed) this.#shutdown.begin();
   }
 
   /** Client: opens no more streams; the connection ends when those under way are done. */
   retire(): void {
-    this.#last = true;
+    this.#shutdown.stop();
     this.#endWhenIdle();
   }
 
@@ -220,6 +204,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   onData(_: Connection, chunk: Buffer): void {
     if (this.#failed) return;
     this.#keepAlive?.heard();
+    this.#streams.ages.read();
     this.#safely(() => {
       const rest = this.#options.role === 'server' ? this.#preface.after(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);
@@ -265,15 +250,15 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
   onDataStart(streamId: number, length: number): void {
     if (!this.#settingsCame || this.#block.open || streamId === 0)
       throw new ConnectionError(Http2ErrorCode.PROTOCOL_ERROR, 'a DATA frame stands where none may');
-    this.#streams.dataStart(streamId, length);
+    this.#streams.data.start(streamId, length);
   }
 
   onDataBytes(_: number, chunk: Buffer): void {
-    this.#streams.dataBytes(chunk);
+    this.#streams.data.bytes(chunk);
   }
 
   onDataEnd(_: number, length: number, endStream: boolean): void {
-    this.#streams.dataEnd(length, endStream);
+    this.#streams.data.end(length, endStream);
   }
 
   // --- frames
@@ -327,14 +312,14 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#budget.spendIdleFrame();
     if ((flags & Flag.ACK) === 0) {
       this.#sender.control(frame(FrameType.PING, Flag.ACK, 0, payload));
-    } else if (this.#goingAway && payload.equals(DRAINING)) {
-      this.#lastGoAway();
+    } else {
+      this.#shutdown.answered(payload);
     }
   }
 
   #goAway(payload: Buffer): void {
     this.#budget.spendIdleFrame();
-    this.#last = true;
+    this.#shutdown.stop();
     if (this.#options.role === 'client')
       this.#streams.loseAbove(payload.readUInt32BE(0) & 0x7fffffff, Http2ErrorCode.REFUSED_STREAM, true);
     this.#options.user.onGoAway(this);
@@ -361,16 +346,8 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     this.#endWhenIdle();
   }
 
-  /** The last GOAWAY, with the last stream that was taken. */
-  #lastGoAway(): void {
-    if (this.#last || this.#closed) return;
-    this.#sender.control(goAwayFrame(this.#streams.ids.lastPeer, Http2ErrorCode.NO_ERROR, 'shutting down'));
-    this.#last = true;
-    this.#endWhenIdle();
-  }
-
   #endWhenIdle(): void {
-    if (!this.#last || this.#streams.size > 0 || this.#failed) return;
+    if (!this.#shutdown.last || this.#streams.size > 0 || this.#failed || this.#closed) return;
     this.#keepAlive?.stop();
     closeGracefully(this.#bytes, this.#options.clock);
   }
@@ -388,7 +365,7 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     if (this.#failed) return;
     this.#failed = true;
     this.#reader.stop();
-    const verdict = this.#verdictOf(error);
+    const verdict = verdictOf(error, this.#boundary);
     if (error instanceof ConnectionError || verdict.code === Http2ErrorCode.INTERNAL_ERROR)
       this.#verdict = verdict;
     const { code, message } = verdict;
@@ -398,15 +375,15 @@ export class Http2Connection implements ConnectionHandler, FrameSink {
     closeGracefully(this.#bytes, this.#options.clock, verdict);
     this.#options.user.onGoAway(this);
   }
+}
 
-  /**
-   * The error with which the connection ends: the peer's breach of the protocol, or a mistake of ours, of
-   * which the peer is told no more than that.
-   */
-  #verdictOf(error: unknown): ConnectionError {
-    if (error instanceof ConnectionError) return error;
-    if (error instanceof HpackError)
-      return new ConnectionError(Http2ErrorCode.COMPRESSION_ERROR, messageOf(error));
-    return new ConnectionError(Http2ErrorCode.INTERNAL_ERROR, this.#boundary.caught(error).message);
-  }
+/**
+ * The error with which the connection ends: the peer's breach of the protocol, or a mistake of ours, of which
+ * the peer is told no more than that.
+ */
+function verdictOf(error: unknown, boundary: Boundary): ConnectionError {
+  if (error instanceof ConnectionError) return error;
+  if (error instanceof HpackError)
+    return new ConnectionError(Http2ErrorCode.COMPRESSION_ERROR, messageOf(error));
+  return new ConnectionError(Http2ErrorCode.INTERNAL_ERROR, boundary.caught(error).message);
 }

@@ -1,8 +1,19 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
 import type { Field } from '../http/fields.ts';
+import type { ReadTurn } from '../io/event-loop-turn.ts';
 import type { AbuseLimit } from './abuse.ts';
 import type { Http2Stream } from './stream.ts';
+
+/** Streams that a client may have open; said in SETTINGS. */
+export const MAX_OPEN = 256;
+/** Streams on one connection to an endpoint; what its peer allows may be less. */
+export const MAX_OPENED = 100;
+/**
+ * Fields of one head, counted as RFC 9113 section 6.5.2 does (bytes); said in SETTINGS, and more is answered
+ * 431.
+ */
+export const MAX_HEADER_LIST = 64 * 1024;
 
 /** Who uses a connection. `C`: an `Http2Connection`, which knows this file and not the other way round. */
 export interface Http2User<C> {
@@ -44,6 +55,11 @@ export interface Http2Options<C> {
   readonly maxUnconsumed?: number;
   /** Server: streams that a client may have open; default 256. */
   readonly maxStreams?: number;
+  /**
+   * How late this process may be, which no peer is blamed for (`StreamAges`); default by the turns of its
+   * event loop.
+   */
+  readonly turn?: ReadTurn;
   /** Server: streams that a client may reset before they are done; default `RESET_LIMIT`. */
   readonly resetLimit?: AbuseLimit;
   /**

@@ -1,12 +1,14 @@
 import { type Field, trailerFields, valueOf } from '../http/fields.ts';
+import type { ReadTurn } from '../io/event-loop-turn.ts';
 import type { Boundary } from '../http/failure-boundary.ts';
-import { GIVE_UP_MS, type PeerAbuseBudget, RAPID_MS } from './abuse.ts';
+import { GIVE_UP_MS, type PeerAbuseBudget } from './abuse.ts';
+import { DataReceiver } from './data-receiver.ts';
 import { ConnectionError, Http2ErrorCode, StreamError } from './errors.ts';
 import { FrameType, MAX_WINDOW, numberFrame } from './frames.ts';
 import type { DecodedFields } from './hpack/decoder.ts';
 import { bodyLengthOf } from './message.ts';
-import { ReceiveWindow } from './receive-window.ts';
 import type { Sender } from './sender.ts';
+import { StreamAges } from './stream-ages.ts';
 import { StreamIds } from './stream-ids.ts';
 import { StreamMap } from './stream-map.ts';
 import { Http2Stream, type StreamHandler, type StreamOwner } from './stream.ts';
@@ -19,6 +21,8 @@ export interface StreamTableOptions {
   readonly connectionWindow: number;
   readonly maxUnconsumed: number;
   readonly maxStreams: number;
+  /** How late this process may be. */
+  readonly turn: ReadTurn;
   /** The peer's SETTINGS_INITIAL_WINDOW_SIZE now. */
   readonly peerWindow: () => number;
   /** Server: are new streams refused? */
@@ -50,20 +54,26 @@ export class StreamTable implements StreamOwner {
   readonly #streams = new StreamMap<Http2Stream>();
   /** Which streams have begun. */
   readonly ids: StreamIds;
-  /** What the peer may send on the connection. */
-  readonly #window: ReceiveWindow;
-  /** The stream whose DATA frame is being read; undefined when it is to be thrown away. */
-  #reading: Http2Stream | undefined;
-  #dataTaken = 0;
+  /** Server: how old streams are. */
+  readonly ages: StreamAges;
+  /** Takes DATA frames. */
+  readonly data: DataReceiver;
 
   constructor(options: StreamTableOptions) {
     this.#options = options;
     this.#sender = options.sender;
     this.ids = new StreamIds(options.role);
-    this.#window = new ReceiveWindow({
-      size: options.connectionWindow,
+    this.ages = new StreamAges(options.now, options.turn, options.maxStreams);
+    this.data = new DataReceiver({
+      ids: this.ids,
+      streams: this.#streams,
+      budget: options.budget,
+      streamWindow: options.streamWindow,
+      connectionWindow: options.connectionWindow,
       maxUnconsumed: options.maxUnconsumed,
-      onUpdate: (increment) => this.#control(numberFrame(FrameType.WINDOW_UPDATE, 0, increment)),
+      onUpdate: (frame) => this.#control(frame),
+      onBreach: (stream, error) => this.#fail(stream, error),
+      onEnd: (stream) => this.#remoteEnd(stream, undefined),
     });
   }
 
@@ -114,8 +124,10 @@ export class StreamTable implements StreamOwner {
   resetStream(stream: Http2Stream, code: number): void {
     if (stream.givenUp) return;
     stream.release();
-    const { role, now, later } = this.#options;
-    const waitMs = role === 'server' || stream.headCame ? 0 : stream.bornAt + GIVE_UP_MS - now();
+    const { role, now, later, turn } = this.#options;
+    // Its head leaves at the end of the turn in which it was sent, however late that is.
+    const waitMs =
+      role === 'server' || stream.headCame ? 0 : stream.bornAt + GIVE_UP_MS + turn.lagMs() - now();
     if (waitMs <= 0) return this.#sendReset(stream, code);
     stream.givenUp = true;
     stream.localEnded = true;
@@ -130,18 +142,7 @@ export class StreamTable implements StreamOwner {
   }
 
   consumed(stream: Http2Stream, bytes: number): void {
-    if (bytes === 0 || stream.closed) return;
-    stream.unconsumed -= bytes;
-    if (!stream.remoteEnded) {
-      stream.credit += bytes;
-      if (stream.credit >= this.#options.streamWindow / 2) {
-        const update = numberFrame(FrameType.WINDOW_UPDATE, stream.id, stream.credit);
-        stream.receiveWindow += stream.credit;
-        stream.credit = 0;
-        this.#control(update);
-      }
-    }
-    this.#window.release(bytes);
+    this.data.consumed(stream, bytes);
   }
 
   caught(stream: Http2Stream, handler: StreamHandler, error: unknown): void {
@@ -183,67 +184,13 @@ export class StreamTable implements StreamOwner {
     }
   }
 
-  /** A DATA frame begins. @throws ConnectionError */
-  dataStart(streamId: number, length: number): void {
-    const { budget } = this.#options;
-    this.ids.assertNotIdle(streamId);
-    this.#window.take(length);
-    this.#dataTaken = 0;
-    const stream = this.#streams.get(streamId);
-    this.#reading = stream;
-    if (length === 0) budget.spendIdleFrame();
-    else budget.earn();
-    // A frame of a stream that we have reset was under way.
-    if (stream === undefined) return budget.spendIdleFrame();
-    if (stream.remoteEnded || !stream.headCame) {
-      this.#fail(stream, new StreamError(Http2ErrorCode.STREAM_CLOSED, 'DATA came where none may'));
-      return;
-    }
-    stream.receiveWindow -= length;
-    if (stream.receiveWindow < 0)
-      this.#fail(
-        stream,
-        new StreamError(Http2ErrorCode.FLOW_CONTROL_ERROR, 'more came than the window allows'),
-      );
-  }
-
-  dataBytes(chunk: Buffer): void {
-    const stream = this.#reading;
-    if (stream === undefined || stream.closed) return;
-    this.#dataTaken += chunk.length;
-    if (!stream.takes(chunk.length)) {
-      const text = 'the body is longer than its Content-Length';
-      this.#fail(stream, new StreamError(Http2ErrorCode.PROTOCOL_ERROR, text));
-      return;
-    }
-    stream.unconsumed += chunk.length;
-    this.#window.hold(chunk.length);
-    stream.tellData(chunk);
-  }
-
-  dataEnd(length: number, endStream: boolean): void {
-    const stream = this.#reading;
-    this.#reading = undefined;
-    this.#window.came(length);
-    if (stream === undefined || stream.closed) return;
-    const padding = length - this.#dataTaken;
-    // Padding is consumed as it comes.
-    if (padding > 0) {
-      stream.unconsumed += padding;
-      this.#window.hold(padding);
-      this.consumed(stream, padding);
-    }
-    if (endStream) this.#remoteEnd(stream, undefined);
-  }
-
   /** RST_STREAM. @throws ConnectionError */
   reset(streamId: number, code: number): void {
     const { budget, role } = this.#options;
     this.ids.assertNotIdle(streamId);
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return budget.spendIdleFrame();
-    if (role === 'server' && !stream.answered && this.#options.now() - stream.bornAt < RAPID_MS)
-      budget.spendReset();
+    if (role === 'server' && !stream.answered && this.ages.isRapid(stream.bornAt)) budget.spendReset();
     this.#lose(stream, code, code === Http2ErrorCode.REFUSED_STREAM);
   }
 
@@ -291,7 +238,7 @@ export class StreamTable implements StreamOwner {
     this.ids.begin(id);
     if (this.#streams.size < maxStreams) {
       const stream = this.#add(id);
-      stream.bornAt = this.#options.now();
+      stream.bornAt = this.ages.born();
       return stream;
     }
     budget.spendReset();
@@ -394,10 +341,7 @@ export class StreamTable implements StreamOwner {
     stream.closed = true;
     this.#sender.forget(stream);
     this.#streams.delete(stream.id);
-    if (this.#reading === stream) this.#reading = undefined;
-    const { unconsumed } = stream;
-    stream.unconsumed = 0;
-    this.#window.release(unconsumed);
+    this.data.forget(stream);
     this.#options.onOver();
   }
 

@@ -10,7 +10,7 @@ import {
   UPDATES_PER_FRAME,
 } from '../../../src/proxy/http2/abuse.ts';
 import { MAX_BLOCK, MAX_CONTINUATIONS } from '../../../src/proxy/http2/header-block.ts';
-import { MAX_HEADER_LIST, MAX_OPEN } from '../../../src/proxy/http2/http2-connection.ts';
+import { MAX_HEADER_LIST, MAX_OPEN } from '../../../src/proxy/http2/http2-options.ts';
 import { MAX_UNREAD } from '../../../src/proxy/http2/sender.ts';
 import { STREAM_RESETS } from '../../../src/proxy/streams/stream-head.ts';
 import { root } from '../../support/runtime-process.ts';

@@ -13,7 +13,8 @@ import {
 } from '../../../../src/identity/authority/issue.ts';
 import { ProxyCounters } from '../../../../src/proxy/metrics/counters.ts';
 import { NO_BOUNDARY } from '../../../../src/proxy/http/failure-boundary.ts';
-import { type Connection, SocketConnection } from '../../../../src/proxy/io/connection.ts';
+import type { Connection } from '../../../../src/proxy/io/connection.ts';
+import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import { tlsConnect } from '../../../../src/proxy/io/dial.ts';
 import { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';

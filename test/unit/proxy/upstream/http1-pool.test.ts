@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { Socket } from 'node:net';
 import type { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
-import { type Connection, SocketConnection } from '../../../../src/proxy/io/connection.ts';
+import type { Connection } from '../../../../src/proxy/io/connection.ts';
+import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
 import { Http1Pool } from '../../../../src/proxy/upstream/http1-pool.ts';
 import { VirtualClock } from '../../../support/virtual-clock.ts';
 

@@ -7,7 +7,7 @@ import { sleep as clockSleep } from '../../../../src/base/clock.ts';
 import type { DialAddress } from '../../../../src/proxy/io/endpoint-address.ts';
 import { EndpointState } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
 import { DEFAULT_ACCRUAL, DEFAULT_EWMA } from '../../../../src/proxy/upstream/balancer/endpoint.ts';
-import { SocketConnection } from '../../../../src/proxy/io/connection.ts';
+import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
 import { makeField } from '../../../../src/proxy/http/fields.ts';
 import type { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';
 import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
@@ -141,7 +141,8 @@ describe('HTTP/2 connections to endpoints', () => {
     expect(stream.write(Buffer.from('more'))).to.equal(4);
     await clock.advance(24);
     expect([over, connection.active]).to.deep.equal([[], 1]);
-    await clock.advance(1);
+    // A little more where the turns of this process are long (`http2-connection.test.ts`).
+    await clock.advance(1000);
     await eventually('it is reset', () => over.length === 1);
     expect([over, connection.active]).to.deep.equal([[Http2ErrorCode.CANCEL], 0]);
     // One that was answered is nobody's sign of an attack, and one that is answered meanwhile is over.

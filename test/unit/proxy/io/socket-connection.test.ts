@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import net from 'node:net';
-import { NOBODY, SocketConnection } from '../../../../src/proxy/io/connection.ts';
+import { NOBODY } from '../../../../src/proxy/io/connection.ts';
+import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
 import { eventually } from '../../../support/eventually.ts';
 
 describe('A connection over a socket', () => {

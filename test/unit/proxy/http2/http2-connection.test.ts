@@ -1,0 +1,227 @@
+import { expect } from 'chai';
+import { Socket } from 'node:net';
+import { GIVE_UP_MS, RESET_LIMIT } from '../../../../src/proxy/http2/abuse.ts';
+import { Http2ErrorCode } from '../../../../src/proxy/http2/errors.ts';
+import {
+  FrameReader,
+  FrameType,
+  headerFrames,
+  numberFrame,
+  PREFACE,
+  settingsFrame,
+} from '../../../../src/proxy/http2/frames.ts';
+import { HpackEncoder } from '../../../../src/proxy/http2/hpack/encoder.ts';
+import { Http2Connection } from '../../../../src/proxy/http2/http2-connection.ts';
+import type { Http2User } from '../../../../src/proxy/http2/http2-options.ts';
+import type { StreamHandler } from '../../../../src/proxy/http2/stream.ts';
+import { makeField } from '../../../../src/proxy/http/fields.ts';
+import { SocketConnection } from '../../../../src/proxy/io/socket-connection.ts';
+import { VirtualClock } from '../../../support/virtual-clock.ts';
+
+/** More than are read together. */
+const LATE_MS = 50;
+const MAX_STREAMS = 256;
+const FIELDS = [
+  [':method', 'POST'],
+  [':scheme', 'http'],
+  [':path', '/call'],
+  [':authority', 'x'],
+].map(([name = '', value = '']) => makeField(name, value));
+const UNHEARD: Http2User<Http2Connection> = {
+  onRequest: () => undefined,
+  onTooLarge: () => undefined,
+  onStreamClosed: () => undefined,
+  onGoAway: () => undefined,
+  onClosed: () => undefined,
+};
+const NO_HANDLER: StreamHandler = {
+  onInterim: () => undefined,
+  onHead: () => undefined,
+  onData: () => undefined,
+  onEnd: () => undefined,
+  onSent: () => undefined,
+  onReset: () => undefined,
+};
+
+/** The server's end of a connection, and a client of which one chunk is read at a time. */
+class Served {
+  readonly clock = new VirtualClock();
+  /** One turn until `turn` says that another begins. */
+  readonly #turn = { began: 0, lag: 0, lagMs: () => this.#turn.lag };
+  requests = 0;
+  readonly #connection: Http2Connection;
+  readonly #bytes = new SocketConnection(new Socket());
+  readonly #encoder = new HpackEncoder();
+  #next = 1;
+
+  constructor() {
+    this.#connection = new Http2Connection(this.#bytes, {
+      role: 'server',
+      clock: this.clock,
+      maxStreams: MAX_STREAMS,
+      turn: this.#turn,
+      user: { ...UNHEARD, onRequest: () => this.requests++ },
+    });
+    this.#connection.start(Buffer.concat([PREFACE, settingsFrame([])]));
+  }
+
+  /** A turn begins, so long after the one before, and so late. */
+  async turn(afterMs: number, lagMs: number): Promise<void> {
+    await this.clock.advance(afterMs);
+    this.#turn.began = this.clock.monotonic();
+    this.#turn.lag = lagMs;
+  }
+
+  /** Requests, each of them given up at once, in one read. */
+  giveUp(calls: number): void {
+    const frames: Buffer[] = [];
+    for (let call = 0; call < calls; call++) {
+      frames.push(this.head(), numberFrame(FrameType.RST_STREAM, this.#next - 2, Http2ErrorCode.CANCEL));
+    }
+    this.read(...frames);
+  }
+
+  head(): Buffer {
+    const block = Buffer.alloc(this.#encoder.bound(FIELDS));
+    const frame = headerFrames(this.#next, block.subarray(0, this.#encoder.encode(FIELDS, block, 0)), true);
+    this.#next += 2;
+    return frame;
+  }
+
+  read(...frames: readonly Buffer[]): void {
+    this.#connection.onData(this.#bytes, Buffer.concat(frames));
+  }
+
+  /** Why it was ended; undefined while it lives. */
+  get verdict(): string | undefined {
+    return this.#connection.verdict?.message;
+  }
+}
+
+/**
+ * Calls with a deadline of 5 ms, 90 at once, to a gateway that was at something else for longer than that:
+ * each request was read together with its reset, that was taken for rapid reset, and after a thousand of them
+ * all that shared the connection lost it.
+ */
+/** Hears what is sent. */
+class Sent extends Socket {
+  readonly #chunks: Buffer[] = [];
+
+  override _write(chunk: Buffer, _: BufferEncoding, done: () => void): void {
+    this.#chunks.push(Buffer.from(chunk));
+    done();
+  }
+
+  override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], done: () => void): void {
+    for (const { chunk } of chunks) this.#chunks.push(Buffer.from(chunk));
+    done();
+  }
+
+  get types(): number[] {
+    const types: number[] = [];
+    const reader = new FrameReader({
+      onFrame: (type) => types.push(type),
+      onDataStart: () => undefined,
+      onDataBytes: () => undefined,
+      onDataEnd: () => undefined,
+    });
+    reader.push(Buffer.concat(this.#chunks).subarray(PREFACE.length));
+    return types;
+  }
+}
+
+/**
+ * The other end of it: the head of a request leaves at the end of a turn, and where turns are long its reset
+ * left with it; the proxy or gateway that others share the connection to took us for the attacker.
+ */
+describe('a request that is given up in a turn that is late', () => {
+  it('is reset when its head has been out for long enough', async () => {
+    const clock = new VirtualClock();
+    const socket = new Sent();
+    const bytes = new SocketConnection(socket);
+    let lagMs = 0;
+    const connection = new Http2Connection(bytes, {
+      role: 'client',
+      clock,
+      keepAliveMs: 'off',
+      turn: { began: 0, lagMs: () => lagMs },
+      user: UNHEARD,
+    });
+    connection.start(Buffer.alloc(0));
+    const resets = () => {
+      bytes.flush();
+      return socket.types.filter((type) => type === FrameType.RST_STREAM).length;
+    };
+    const stream = connection.open(FIELDS, true, NO_HANDLER);
+    // All of it is one turn.
+    await clock.advance(GIVE_UP_MS + 5);
+    lagMs = GIVE_UP_MS + 5;
+    stream.reset(Http2ErrorCode.CANCEL);
+    expect(resets()).to.equal(0);
+    await clock.advance(GIVE_UP_MS - 1);
+    expect(resets()).to.equal(0);
+    await clock.advance(1);
+    expect(resets()).to.equal(1);
+  });
+});
+
+describe('a client of which bytes are read late', () => {
+  it('may give up 90 calls at once, a hundred times', async () => {
+    const served = new Served();
+    for (let round = 0; round < 100; round++) {
+      await served.turn(LATE_MS, LATE_MS);
+      served.giveUp(90);
+    }
+    expect(served.verdict).to.equal(undefined);
+    expect(served.requests).to.equal(9000);
+  });
+
+  // TLS gives what was sent in one go in several chunks.
+  it('may give them up in several chunks that are read one behind the other', async () => {
+    const served = new Served();
+    for (let round = 0; round < 100; round++) {
+      await served.turn(LATE_MS, LATE_MS);
+      for (let chunk = 0; chunk < 9; chunk++) served.giveUp(10);
+    }
+    expect(served.verdict).to.equal(undefined);
+  });
+
+  // A deadline may come in the turn behind that of its request.
+  it('may give up in one turn what it asked for in the turn before', async () => {
+    const served = new Served();
+    let id = 1;
+    for (let round = 0; round < 100; round++) {
+      await served.turn(10, 3);
+      const first = id;
+      served.read(...Array.from({ length: 90 }, () => served.head()));
+      id += 180;
+      await served.turn(2, 0);
+      const resets = Array.from({ length: 90 }, (_, nth) =>
+        numberFrame(FrameType.RST_STREAM, first + 2 * nth, Http2ErrorCode.CANCEL),
+      );
+      served.read(...resets);
+    }
+    expect(served.verdict).to.equal(undefined);
+  });
+
+  it('does not get away with a flood where we are not late', () => {
+    const served = new Served();
+    served.giveUp(RESET_LIMIT.burst + 1);
+    expect(served.verdict).to.contain('too many streams are given up');
+    expect(served.requests).to.equal(RESET_LIMIT.burst + 1);
+  });
+
+  // The flood itself may be what we are late by.
+  it('gets no more out of a flood that makes us late than by waiting for its streams', async () => {
+    const served = new Served();
+    await served.turn(LATE_MS, LATE_MS);
+    const before = served.clock.monotonic();
+    for (let chunk = 0; chunk < 100; chunk++) {
+      served.giveUp(100);
+      await served.clock.advance(LATE_MS);
+    }
+    expect(served.verdict).to.contain('too many streams are given up');
+    const regained = (RESET_LIMIT.perSecond * (served.clock.monotonic() - before)) / 1000;
+    expect(served.requests).to.be.at.most(RESET_LIMIT.burst + MAX_STREAMS + 1 + regained);
+  });
+});
