@@ -266,7 +266,7 @@ export const DEFAULT_GATEWAY_NAME = 'linkerd-gateway';
 /** Service in the controller's namespace whose EndpointSlices are the egress pods. */
 export const DEFAULT_EGRESS_NAME = 'linkspan-egress';
 export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
-/** ALPN protocol of Linkerd's transport header. */
+/** ALPN protocol of Linkerd's transport header, which begins with the same word. */
 export const TRANSPORT_HEADER_ALPN = 'transport.l5d.io/v1';
 /**
  * ALPN protocol of stream mode between our own egress and gateway: HTTP/2 whose streams each say what they
@@ -324,3 +324,10 @@ export const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
 export const SERVICE_MIRROR = 'linkerd.io/service-mirror';
 /** A label that no object has, for selectors that select nothing. */
 export const ON_NOTHING = 'linkspan.dev/none';
+
+/** Group of the Multi-Cluster Services API (KEP-1645): what it says of an export is not copied. */
+export const MCS_GROUP = 'multicluster.x-k8s.io';
+/** Audience of the tokens by which workloads prove to Linkerd's identity service who they are. */
+export const IDENTITY_AUDIENCE = 'identity.l5d.io';
+/** What the ids of Linkerd's checks begin with, by which its documentation knows them. */
+export const LINKERD_CHECK_PREFIX = 'l5d-';

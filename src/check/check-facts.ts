@@ -1,3 +1,4 @@
+import { componentSelector } from '../api/installed-labels.ts';
 import type {
   V1ConfigMap,
   V1CustomResourceDefinition,
@@ -93,7 +94,7 @@ export class CheckFacts {
   }
 
   async pods(component: string): Promise<readonly V1Pod[]> {
-    const labelSelector = `${OURS},component=${component}`;
+    const labelSelector = componentSelector(component);
     return (await this.client.list(pods, { namespace: this.namespace, labelSelector })).items;
   }
 

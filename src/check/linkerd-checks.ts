@@ -39,6 +39,7 @@ const NO_PROXY: Finding = {
  */
 export function linkerdChecks(facts: CheckFacts): Category {
   const checks = [...linkChecks(facts), ...controllerChecks(facts), ...mirrorChecks(facts), ...proxyChecks()];
+  // oxlint-disable-next-line linkspan/contract-names -- a heading, as Linkerd's CLI has it: no namespace
   return { name: 'linkerd-multicluster', checks };
 }
 

@@ -1,3 +1,4 @@
+import { installedVersion, linkerdComponentOf } from '../api/installed-labels.ts';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
 import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT, TRUST_CONFIG_MAP } from '../api/names.ts';
@@ -68,11 +69,13 @@ function partChecks(facts: CheckFacts, clock: Clock): Check[] {
       severity: 'warning',
       run: async () =>
         unless(
-          (await facts.deployments()).flatMap(({ metadata }) => {
-            const version = metadata?.labels?.['app.kubernetes.io/version'] ?? 'unknown';
+          (await facts.deployments()).flatMap((deployment) => {
+            const version = installedVersion(deployment) ?? 'unknown';
             return version === facts.version
               ? []
-              : [`* ${metadata?.name ?? ''} is ${version}, this program ${facts.version}: linkspan upgrade`];
+              : [
+                  `* ${deployment.metadata?.name ?? ''} is ${version}, this program ${facts.version}: linkspan upgrade`,
+                ];
           }),
           'warning',
         ),
@@ -116,7 +119,7 @@ function rolledOut(facts: CheckFacts, id: string, text: string, which: string): 
     retried: true,
     run: async () => {
       const found = (await facts.deployments()).find(
-        ({ metadata }) => metadata?.name === which || metadata?.labels?.['component'] === which,
+        (deployment) => deployment.metadata?.name === which || linkerdComponentOf(deployment) === which,
       );
       if (found === undefined) return skipped('not installed');
       if (isRolledOut(found)) return passed;

@@ -1,4 +1,5 @@
-import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
+import { MANAGED_BY_CLI } from '../api/installed-labels.ts';
+import { EXTENSION_LABELS, PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { parseManifests } from '../manifests/manifests.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';
@@ -69,7 +70,7 @@ async function template(
 /** `Helm` manages what Helm has installed; this it has only printed. */
 function relabelled(object: KubeObject): KubeObject {
   const { metadata = {} } = object;
-  const labels = { ...metadata.labels, 'app.kubernetes.io/managed-by': 'linkspan' };
+  const labels = { ...metadata.labels, ...MANAGED_BY_CLI };
   return { ...object, metadata: { ...metadata, labels } };
 }
 
@@ -79,7 +80,7 @@ function relabelled(object: KubeObject): KubeObject {
  */
 export function namespaceObject(name: string, podSecurity = 'restricted'): KubeObject {
   const labels = {
-    [EXTENSION_LABEL]: 'multicluster',
+    ...EXTENSION_LABELS,
     [PART_OF_LABEL]: PART_OF,
     [POD_SECURITY]: podSecurity,
   };

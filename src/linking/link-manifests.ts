@@ -1,9 +1,9 @@
+import { createdBy } from '../api/installed-labels.ts';
 import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
 import { stringify } from 'yaml';
 import { formatDuration } from '../base/duration.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import {
-  CREATED_BY,
   CREDENTIALS_SECRET_KEY,
   CREDENTIALS_SECRET_TYPE,
   DESTINATION_CLUSTER_DOMAIN,
@@ -135,7 +135,7 @@ function link(facts: LinkManifestFacts): LinkObject {
       name: facts.clusterName,
       namespace: facts.namespace,
       annotations: {
-        [CREATED_BY]: `linkspan/cli ${facts.version}`,
+        ...createdBy(facts.version),
         ...(facts.readableNamespaces === undefined
           ? {}
           : { [READABLE_NAMESPACES]: facts.readableNamespaces.join(',') }),

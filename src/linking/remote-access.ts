@@ -1,6 +1,7 @@
+import { remoteAccessLabels } from '../api/installed-labels.ts';
 import type { V1PolicyRule } from '@kubernetes/client-node';
 import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
-import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL, READABLE_NAMESPACES } from '../api/names.ts';
+import { ACCOUNT_NAME, EXTENSION_LABELS, READABLE_NAMESPACES } from '../api/names.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 import type { AccountRef } from './token.ts';
 
@@ -59,15 +60,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
   const { account, linkerd, boundTokens, version, namespaces } = access;
   const { name, namespace } = account;
   // As the chart's own accounts have them.
-  const labels = {
-    [EXTENSION_LABEL]: 'multicluster',
-    component: 'remote-access',
-    'app.kubernetes.io/name': 'linkspan',
-    'app.kubernetes.io/component': 'remote-access',
-    [PART_OF_LABEL]: PART_OF,
-    'app.kubernetes.io/managed-by': 'linkspan',
-    'app.kubernetes.io/version': version,
-  };
+  const labels = remoteAccessLabels(version);
   const bind = (kind: 'Role' | 'ClusterRole', role: string, where: { namespace?: string }): object => ({
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: `${kind}Binding`,
@@ -98,7 +91,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
     {
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name: namespace, labels: { [EXTENSION_LABEL]: 'multicluster' } },
+      metadata: { name: namespace, labels: EXTENSION_LABELS },
     },
     ...(roles === undefined
       ? [role('ClusterRole', name, {}, rules)]

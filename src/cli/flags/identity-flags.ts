@@ -5,6 +5,7 @@ import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_LINKERD_NAMESPACE,
   DEFAULT_NAMESPACE,
+  IDENTITY_AUDIENCE,
   TRUST_CONFIG_MAP,
 } from '../../api/names.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
@@ -68,7 +69,7 @@ export function withIdentityFlags(command: Command): Command {
     )
     .option(
       '--identity-token-file <file>',
-      'linkerd: projected token of audience identity.l5d.io',
+      `linkerd: projected token of audience ${IDENTITY_AUDIENCE}`,
       DEFAULT_IDENTITY_TOKEN,
     )
     .option('--identity-lifetime <time>', 'csr: life of certificates to ask for', '24h')

@@ -4,7 +4,7 @@ import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../api/errors/linkspan-error.ts';
-import { CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
+import { CREDENTIALS_SECRET_TYPE, SIGNER_DEPLOYMENT, TOKEN_TTL } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
@@ -16,7 +16,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { links, type LinkObject } from '../../api/link/link-schema.ts';
 
 /** fieldManager of the rules: the chart owns the Role, and says nothing of them. */
-const GRANTS_MANAGER = 'linkspan-signer';
+const GRANTS_MANAGER = SIGNER_DEPLOYMENT;
 const BACKOFF = { minMs: 500, maxMs: 10_000 };
 
 /**
