@@ -1,7 +1,14 @@
+import { bundleIn } from '../api/credentials/trust-config-maps.ts';
 import { installedVersion, linkerdComponentOf } from '../api/installed-labels.ts';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT, TRUST_CONFIG_MAP } from '../api/names.ts';
+import {
+  CONTROLLER_NAME,
+  DEFAULT_EGRESS_NAME,
+  ISSUER_SECRET,
+  SIGNER_DEPLOYMENT,
+  TRUST_CONFIG_MAP,
+} from '../api/names.ts';
 import { parseCertificates } from '../identity/x509/certificate.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
@@ -165,7 +172,7 @@ async function certificates(facts: CheckFacts, now: number, signal: AbortSignal)
 
 async function publishedCertificates(facts: CheckFacts): Promise<{ what: string; pem: string }[]> {
   const found: { what: string; pem: string }[] = [];
-  const issuer = await facts.secret('linkspan-issuer').catch((error: unknown) => {
+  const issuer = await facts.secret(ISSUER_SECRET).catch((error: unknown) => {
     // A person who may not read Secrets still gets the rest.
     if (isForbidden(error)) return undefined;
     throw error;
@@ -173,7 +180,7 @@ async function publishedCertificates(facts: CheckFacts): Promise<{ what: string;
   const crt = issuer?.data?.['tls.crt'];
   if (crt !== undefined) found.push({ what: 'issuer', pem: Buffer.from(crt, 'base64').toString('utf8') });
   const anchors = await facts.configMap({ namespace: facts.namespace, name: TRUST_CONFIG_MAP });
-  const pem = anchors?.data?.['ca.crt'];
+  const pem = bundleIn(anchors)?.pem;
   if (pem !== undefined) found.push({ what: 'trust anchor', pem });
   return found;
 }

@@ -1,7 +1,9 @@
+import { readableNamespacesAnnotation } from '../api/link/readable-namespaces.ts';
+import { accountTokenSecret } from '../api/credentials/account-token.ts';
 import { remoteAccessLabels } from '../api/installed-labels.ts';
 import type { V1PolicyRule } from '@kubernetes/client-node';
 import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
-import { ACCOUNT_NAME, EXTENSION_LABELS, READABLE_NAMESPACES } from '../api/names.ts';
+import { EXTENSION_LABELS } from '../api/names.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 import type { AccountRef } from './token.ts';
 
@@ -86,7 +88,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
     role('Role', `${name}-scope`, { namespace: one }, rules),
     bind('Role', `${name}-scope`, { namespace: one }),
   ]);
-  const annotations = scope === undefined ? {} : { annotations: { [READABLE_NAMESPACES]: scope.join(',') } };
+  const annotations = scope && { annotations: readableNamespacesAnnotation(scope) };
   const objects: object[] = [
     {
       apiVersion: 'v1',
@@ -108,17 +110,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
 }
 
 function tokenSecret({ name, namespace }: AccountRef, labels: Record<string, string>): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    type: 'kubernetes.io/service-account-token',
-    metadata: {
-      name: tokenSecretName(name),
-      namespace,
-      labels,
-      annotations: { [ACCOUNT_NAME]: name },
-    },
-  };
+  return accountTokenSecret(name, { name: tokenSecretName(name), namespace, labels });
 }
 
 /** The account may ask for tokens of its own, and of nobody else. */

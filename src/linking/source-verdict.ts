@@ -1,7 +1,8 @@
+import { destinationClusterOf, isCredentials } from '../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { CREATED_BY, CREDENTIALS_SECRET_TYPE, DESTINATION_CLUSTER_NAME_LABEL } from '../api/names.ts';
+import { CREATED_BY } from '../api/names.ts';
 import { keyOf } from '../api/kubernetes/resource.ts';
 import { type LinkObject, links as linkResource } from '../api/link/link-schema.ts';
 
@@ -107,9 +108,9 @@ function foreignLink(source: SourceFacts, wanted: WantedLink): LinkspanError | u
 /** A Secret of another type cannot be changed into one of ours: its type is fixed. */
 function foreignSecret({ secrets }: SourceFacts, wanted: WantedLink): LinkspanError | undefined {
   for (const secret of secrets) {
-    if (secret.type !== CREDENTIALS_SECRET_TYPE)
+    if (!isCredentials(secret))
       return foreign(`the Secret ${keyOf(secret)} is of type "${secret.type ?? 'Opaque'}"`);
-    const cluster = secret.metadata?.labels?.[DESTINATION_CLUSTER_NAME_LABEL];
+    const cluster = destinationClusterOf(secret);
     if (!wanted.force && cluster !== undefined && cluster !== wanted.clusterName)
       return foreign(`the Secret ${keyOf(secret)} is for the cluster "${cluster}"`);
   }

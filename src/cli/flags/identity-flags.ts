@@ -1,3 +1,4 @@
+import { LINKERD_TRUST_CONFIG_MAP } from '../../api/credentials/trust-config-maps.ts';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
@@ -56,7 +57,7 @@ export function withIdentityFlags(command: Command): Command {
     .option('--identity-name <name>', "linkerd: own identity (default: that of the token's service account)")
     .option(
       '--identity-anchors <where>',
-      `linkerd, csr: trust anchors, a file or configmap:<namespace>/<name> (default: configmap:${DEFAULT_LINKERD_NAMESPACE}/linkerd-identity-trust-roots, configmap:${DEFAULT_NAMESPACE}/${TRUST_CONFIG_MAP})`,
+      `linkerd, csr: trust anchors, a file or configmap:<namespace>/<name> (default: configmap:${DEFAULT_LINKERD_NAMESPACE}/${LINKERD_TRUST_CONFIG_MAP}, configmap:${DEFAULT_NAMESPACE}/${TRUST_CONFIG_MAP})`,
     )
     .option(
       '--identity-service <address>',

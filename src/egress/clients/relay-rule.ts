@@ -1,40 +1,11 @@
+import { ALL_NAMESPACES } from '../../api/mirror/allowed-namespaces.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
-import { isDnsLabel, listItems } from '../../base/text.ts';
 import type { Client, Unknown } from './client.ts';
 
 /**
  * Whose clients may use mirrors that say nothing: everybody's, or only those of the mirror's own namespace.
  */
 export type RelayPolicy = 'all' | 'namespace';
-
-/** As much as an annotation may have; more is not looked at. */
-const MAX_LIST = 4096;
-const ALL = '*';
-
-/**
- * Reads `linkspan.dev/allowed-namespaces`. What is wrong in it lets nobody in, so that a slip never opens
- * anything. Pure.
- * @returns undefined where nothing is said
- */
-export function readAllowedNamespaces(text: string | undefined): {
-  readonly namespaces?: readonly string[];
-  readonly problems: readonly string[];
-} {
-  if (text === undefined) return { problems: [] };
-  if (text.length > MAX_LIST)
-    return {
-      namespaces: [],
-      problems: [`${ALLOWED_NAMESPACES}: longer than ${MAX_LIST} characters, it lets in nobody else`],
-    };
-  const entries = listItems(text);
-  const namespaces = entries.filter((entry) => entry === ALL || isDnsLabel(entry));
-  const wrong = entries.find((entry) => entry !== ALL && !isDnsLabel(entry));
-  return { namespaces: [...new Set(namespaces)], problems: wrong === undefined ? [] : [leftOut(wrong)] };
-}
-
-function leftOut(entry: string): string {
-  return `${ALLOWED_NAMESPACES}: "${entry.slice(0, 64)}" is no namespace; what is none lets nobody in`;
-}
 
 /**
  * The namespaces whose clients may use a route; undefined = everybody. The mirror's own is always one of
@@ -47,7 +18,7 @@ export function allowedNamespaces(
   policy: RelayPolicy,
 ): ReadonlySet<string> | undefined {
   if (allowed === undefined) return policy === 'all' ? undefined : new Set([namespace]);
-  return allowed.includes(ALL) ? undefined : new Set([namespace, ...allowed]);
+  return allowed.includes(ALL_NAMESPACES) ? undefined : new Set([namespace, ...allowed]);
 }
 
 /** Why a client may not use a route: it is of another namespace, or nobody knows of which. */
