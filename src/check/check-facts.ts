@@ -22,7 +22,7 @@ import {
   secrets,
   services,
 } from '../api/kubernetes/resource.ts';
-import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
+import type { GatewayTry, LinkReport } from '../api/answers/admin-answers.ts';
 
 /** What controllers say of requests they have just sent. */
 export interface GatewayTries {

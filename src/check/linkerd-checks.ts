@@ -17,7 +17,7 @@ import {
 } from '../api/kubernetes/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../linking/account-rights.ts';
-import type { LinkReport } from '../controllers/explain.ts';
+import type { LinkReport } from '../api/answers/admin-answers.ts';
 import { type Category, type Check, type Finding, passed, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';

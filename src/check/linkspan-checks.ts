@@ -12,7 +12,7 @@ import {
 import { parseCertificates } from '../identity/x509/certificate.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import type { LinkReport } from '../controllers/explain.ts';
+import type { LinkReport } from '../api/answers/admin-answers.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import { type Category, type Check, type Finding, passed, shortened, skipped, unless } from './check.ts';

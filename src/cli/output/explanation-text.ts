@@ -1,4 +1,4 @@
-import { type Explanation, type LinkReport, LOCAL } from '../../controllers/explain.ts';
+import { type Explanation, type LinkReport, LOCAL } from '../../api/answers/admin-answers.ts';
 import { age } from './output.ts';
 
 /** Where some cluster exports the name, the ones that do not are of no interest. */
