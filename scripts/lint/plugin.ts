@@ -1,3 +1,4 @@
+import { contractName } from './contract-names.ts';
 import { regexProblem } from './regex-cost.ts';
 
 /** Rules of our own for oxlint (.oxlintrc.json). */
@@ -122,11 +123,30 @@ const handledThen = {
   },
 };
 
+/** Labels, annotations, groups and other names of the contract are spelt in `src/api`, and nowhere else. */
+const contractNames = {
+  meta: { type: 'problem', docs: { description: 'The contract has one home: src/api.' } },
+  create(context: Context) {
+    const judge = (node: EsNode, text: unknown) => {
+      const name = typeof text === 'string' ? contractName(text) : undefined;
+      if (name === undefined) return;
+      const instead = 'take the constant, or the reader or writer, of src/api';
+      context.report({ node, message: `"${name}" is a name of the contract: ${instead}` });
+    };
+    return {
+      // Of a regular expression: what it says without the signs that make its dots and slashes literal.
+      Literal: (node: EsNode) => judge(node, node.regex?.pattern.replaceAll('\\', '') ?? node.value),
+      TemplateElement: (node: EsNode) => judge(node, (node.value as { readonly cooked?: string }).cooked),
+    };
+  },
+};
+
 export default {
   meta: { name: 'linkspan' },
   rules: {
     'linear-regexes': linearRegexes,
     'read-annotations': readAnnotations,
     'handled-then': handledThen,
+    'contract-names': contractNames,
   },
 };

@@ -192,34 +192,6 @@ export const ACCOUNT_NAME = 'kubernetes.io/service-account.name';
 /** Annotation that Helm puts on what it installs. */
 export const HELM_RELEASE_NAME = 'meta.helm.sh/release-name';
 /**
- * Labels that only controllers write on Services and their endpoints: what is mirrored, from where. The
- * chart's admission policy lets nobody else set them.
- */
-export const MIRROR_LABELS: readonly string[] = [
-  MIRRORED_SERVICE_LABEL,
-  CLUSTER_NAME_LABEL,
-  HEADLESS_MIRROR_LABEL,
-  REMOTE_DISCOVERY,
-  REMOTE_SERVICE_LABEL,
-];
-/** Annotations likewise. */
-export const MIRROR_ANNOTATIONS: readonly string[] = [
-  REMOTE_SERVICE_FQ_NAME,
-  REMOTE_RESOURCE_VERSION,
-  REMOTE_GATEWAY_IDENTITY,
-  REMOTE_DISCOVERY,
-  LOCAL_DISCOVERY,
-  LINK_ANNOTATION,
-  REMOTE_UID,
-  COPIED_KEYS,
-  DATA_PATH,
-  EGRESS_PORTS,
-  MIRROR_GATEWAY,
-  NOT_READY,
-];
-/** Groups of such annotations, one for each member of a federated Service. */
-export const MIRROR_ANNOTATION_GROUPS: readonly string[] = [MEMBER_LINK_GROUP, FEDERATED_EGRESS_PORTS_GROUP];
-/**
  * What annotations of a Link begin with that say what the source takes from the target (ADR 0027,
  * docs/reference/link.md).
  */
@@ -266,7 +238,7 @@ export const DEFAULT_GATEWAY_NAME = 'linkerd-gateway';
 /** Service in the controller's namespace whose EndpointSlices are the egress pods. */
 export const DEFAULT_EGRESS_NAME = 'linkspan-egress';
 export const DEFAULT_CLUSTER_DOMAIN = 'cluster.local';
-/** ALPN protocol of Linkerd's transport header. */
+/** ALPN protocol of Linkerd's transport header, which begins with the same word. */
 export const TRANSPORT_HEADER_ALPN = 'transport.l5d.io/v1';
 /**
  * ALPN protocol of stream mode between our own egress and gateway: HTTP/2 whose streams each say what they
@@ -282,14 +254,17 @@ export const STREAMS_CLIENTS_ALPN = 'linkspan.dev/v2';
 /** signerName of the CertificateSigningRequests that `linkspan signer` signs. */
 export const SIGNER_NAME = 'linkspan.dev/workload';
 
-/** ConfigMap in the signer's namespace that holds the signer's trust anchors, key `ca.crt`. */
+/**
+ * ConfigMap in the signer's namespace that holds the signer's trust anchors
+ * (credentials/trust-config-maps.ts).
+ */
 export const TRUST_CONFIG_MAP = 'linkspan-trust';
-
-/** Key beside it: the trust domain whose identities the signer gives. */
-export const TRUST_DOMAIN_KEY = 'trust-domain';
 
 /** ConfigMap beside it with the trust anchors of other domains, a key `<domain>.crt` for each. */
 export const ANCHORS_CONFIG_MAP = 'linkspan-anchors';
+
+/** Secret of the signer's issuer, unless the chart's values say another. */
+export const ISSUER_SECRET = 'linkspan-issuer';
 
 /** What a workload's certificate is for: both ends of a connection. */
 export const LEAF_USAGES = ['digital signature', 'server auth', 'client auth'] as const;
@@ -324,3 +299,10 @@ export const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
 export const SERVICE_MIRROR = 'linkerd.io/service-mirror';
 /** A label that no object has, for selectors that select nothing. */
 export const ON_NOTHING = 'linkspan.dev/none';
+
+/** Group of the Multi-Cluster Services API (KEP-1645): what it says of an export is not copied. */
+export const MCS_GROUP = 'multicluster.x-k8s.io';
+/** Audience of the tokens by which workloads prove to Linkerd's identity service who they are. */
+export const IDENTITY_AUDIENCE = 'identity.l5d.io';
+/** What the ids of Linkerd's checks begin with, by which its documentation knows them. */
+export const LINKERD_CHECK_PREFIX = 'l5d-';

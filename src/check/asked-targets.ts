@@ -1,10 +1,11 @@
+import { readableNamespaces } from '../api/link/readable-namespaces.ts';
 import { systemClock, sleep } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import { secrets } from '../api/kubernetes/resource.ts';
 import { clientFor } from '../kube/client/scoped-client.ts';
 import { accessFromSecret } from '../linking/credentials.ts';
-import { type LinkObject, readableNamespaces } from '../api/link/link-schema.ts';
+import { type LinkObject } from '../api/link/link-schema.ts';
 import type { CheckFacts } from './check-facts.ts';
 
 /**

@@ -1,3 +1,4 @@
+import { componentSelector } from '../api/installed-labels.ts';
 import type {
   V1ConfigMap,
   V1CustomResourceDefinition,
@@ -21,7 +22,7 @@ import {
   secrets,
   services,
 } from '../api/kubernetes/resource.ts';
-import type { GatewayTry, LinkReport } from '../controllers/explain.ts';
+import type { GatewayTry, LinkReport } from '../api/answers/admin-answers.ts';
 
 /** The controllers' answers about probes that they have just sent. */
 export interface GatewayTries {
@@ -94,7 +95,7 @@ export class CheckFacts {
   }
 
   async pods(component: string): Promise<readonly V1Pod[]> {
-    const labelSelector = `${OURS},component=${component}`;
+    const labelSelector = componentSelector(component);
     return (await this.client.list(pods, { namespace: this.namespace, labelSelector })).items;
   }
 

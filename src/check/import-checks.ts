@@ -7,7 +7,7 @@ import { keyOf } from '../api/kubernetes/resource.ts';
 import { decideGateway, readNamedGateways } from '../linking/export-gateways.ts';
 import { parseImportPolicy } from '../api/link/import-policy.ts';
 import { parseLink, type LinkObject } from '../api/link/link-schema.ts';
-import type { LinkReport } from '../controllers/explain.ts';
+import type { LinkReport } from '../api/answers/admin-answers.ts';
 import { controlNamespaces, importRefusal, shortList } from '../controllers/imports/import-rules.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isSteering } from '../controllers/imports/steering.ts';

@@ -1,13 +1,8 @@
+import { hasMemberList } from '../api/mirror/federated-members.ts';
+import { readableNamespaces } from '../api/link/readable-namespaces.ts';
 import type { V1CustomResourceDefinition, V1Service } from '@kubernetes/client-node';
-import { CONTROLLER_NAME, CREATED_BY, EXTENSION_SELECTOR, REMOTE_DISCOVERY } from '../api/names.ts';
-import {
-  LINK_CRD,
-  type LinkObject,
-  links,
-  namesGateway,
-  parseLink,
-  readableNamespaces,
-} from '../api/link/link-schema.ts';
+import { CONTROLLER_NAME, CREATED_BY, EXTENSION_SELECTOR } from '../api/names.ts';
+import { LINK_CRD, type LinkObject, links, namesGateway, parseLink } from '../api/link/link-schema.ts';
 import { clusterOf } from '../api/mirror/mirror-labels.ts';
 import { readAnnotation } from '../api/annotations.ts';
 import { messageOf } from '../api/errors/linkspan-error.ts';
@@ -22,7 +17,7 @@ import {
 } from '../api/kubernetes/resource.ts';
 import { deniedRights, rightText } from '../kube/client/access-review.ts';
 import { mirroringRights } from '../linking/account-rights.ts';
-import type { LinkReport } from '../controllers/explain.ts';
+import type { LinkReport } from '../api/answers/admin-answers.ts';
 import { type Category, type ClusterCheck, type CheckFinding, passed, unless } from './check.ts';
 import type { CheckFacts } from './check-facts.ts';
 import { askTarget } from './asked-targets.ts';
@@ -40,6 +35,7 @@ const NO_PROXY: CheckFinding = {
  */
 export function linkerdChecks(facts: CheckFacts): Category {
   const checks = [...linkChecks(facts), ...controllerChecks(facts), ...mirrorChecks(facts), ...proxyChecks()];
+  // oxlint-disable-next-line linkspan/contract-names -- a heading, as Linkerd's CLI has it: no namespace
   return { name: 'linkerd-multicluster', checks };
 }
 
@@ -334,7 +330,7 @@ export function orphans(mirrors: readonly V1Service[], links: readonly LinkObjec
   const lines = mirrors.flatMap((mirror) => {
     const cluster = clusterOf(mirror);
     if (cluster === undefined || clusters.has(cluster)) return [];
-    if (readAnnotation(mirror.metadata?.annotations, REMOTE_DISCOVERY) !== undefined) return [];
+    if (hasMemberList(mirror)) return [];
     return [`* mirror service ${keyOf(mirror)} is not part of any Link (cluster ${cluster})`];
   });
   return unless(lines, 'warning');

@@ -1,10 +1,18 @@
+import { bundleIn } from '../api/credentials/trust-config-maps.ts';
+import { installedVersion, linkerdComponentOf } from '../api/installed-labels.ts';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../base/clock.ts';
-import { CONTROLLER_NAME, DEFAULT_EGRESS_NAME, SIGNER_DEPLOYMENT, TRUST_CONFIG_MAP } from '../api/names.ts';
+import {
+  CONTROLLER_NAME,
+  DEFAULT_EGRESS_NAME,
+  ISSUER_SECRET,
+  SIGNER_DEPLOYMENT,
+  TRUST_CONFIG_MAP,
+} from '../api/names.ts';
 import { parseCertificates } from '../identity/x509/certificate.ts';
 import { isForbidden } from '../kube/client/kube-client.ts';
 import type { LinkObject } from '../api/link/link-schema.ts';
-import type { LinkReport } from '../controllers/explain.ts';
+import type { LinkReport } from '../api/answers/admin-answers.ts';
 import { REFUSED } from '../api/reasons/mirror-reasons.ts';
 import { isRolledOut } from '../install/ready.ts';
 import {
@@ -76,11 +84,13 @@ function partChecks(facts: CheckFacts, clock: Clock): ClusterCheck[] {
       severity: 'warning',
       run: async () =>
         unless(
-          (await facts.deployments()).flatMap(({ metadata }) => {
-            const version = metadata?.labels?.['app.kubernetes.io/version'] ?? 'unknown';
+          (await facts.deployments()).flatMap((deployment) => {
+            const version = installedVersion(deployment) ?? 'unknown';
             return version === facts.version
               ? []
-              : [`* ${metadata?.name ?? ''} is ${version}, this program ${facts.version}: linkspan upgrade`];
+              : [
+                  `* ${deployment.metadata?.name ?? ''} is ${version}, this program ${facts.version}: linkspan upgrade`,
+                ];
           }),
           'warning',
         ),
@@ -124,7 +134,7 @@ function rolledOut(facts: CheckFacts, id: string, text: string, which: string): 
     retried: true,
     run: async () => {
       const found = (await facts.deployments()).find(
-        ({ metadata }) => metadata?.name === which || metadata?.labels?.['component'] === which,
+        (deployment) => deployment.metadata?.name === which || linkerdComponentOf(deployment) === which,
       );
       if (found === undefined) return skipped('not installed');
       if (isRolledOut(found)) return passed;
@@ -170,7 +180,7 @@ async function certificates(facts: CheckFacts, now: number, signal: AbortSignal)
 
 async function publishedCertificates(facts: CheckFacts): Promise<{ what: string; pem: string }[]> {
   const found: { what: string; pem: string }[] = [];
-  const issuer = await facts.secret('linkspan-issuer').catch((error: unknown) => {
+  const issuer = await facts.secret(ISSUER_SECRET).catch((error: unknown) => {
     // Without the right to read Secrets the other certificates are still checked.
     if (isForbidden(error)) return undefined;
     throw error;
@@ -178,7 +188,7 @@ async function publishedCertificates(facts: CheckFacts): Promise<{ what: string;
   const crt = issuer?.data?.['tls.crt'];
   if (crt !== undefined) found.push({ what: 'issuer', pem: Buffer.from(crt, 'base64').toString('utf8') });
   const anchors = await facts.configMap({ namespace: facts.namespace, name: TRUST_CONFIG_MAP });
-  const pem = anchors?.data?.['ca.crt'];
+  const pem = bundleIn(anchors)?.pem;
   if (pem !== undefined) found.push({ what: 'trust anchor', pem });
   return found;
 }

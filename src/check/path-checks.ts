@@ -1,3 +1,4 @@
+import { EGRESS_TRY_PAGE } from '../api/answers/admin-answers.ts';
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { type LinkObject, namesGateway } from '../api/link/link-schema.ts';
 import { egressPortsOf } from '../api/mirror/mirror-annotations.ts';
@@ -55,13 +56,6 @@ export function triesFinding({ tries, failures }: GatewayTries): CheckFinding {
   return unless([...new Set([...lines, ...silent])]);
 }
 
-/** An egress pod's answer about one gateway (`GET /try`). */
-interface EgressDialResult {
-  readonly gateway: string;
-  readonly ok: boolean;
-  readonly message: string;
-}
-
 async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<CheckFinding> {
   const pods = (await facts.pods('egress')).filter(isRunning);
   if (pods.length === 0) return skipped('there is no egress: clients go to the gateway by their own proxies');
@@ -71,9 +65,9 @@ async function egressPaths(facts: CheckFacts, signal: AbortSignal): Promise<Chec
 async function egressTrouble(facts: CheckFacts, pod: V1Pod, signal: AbortSignal): Promise<string[]> {
   const name = pod.metadata?.name ?? '';
   try {
-    const { status, body } = await facts.askPod(name, adminPortOf(pod), '/try', signal);
+    const { status, body } = await facts.askPod(name, adminPortOf(pod), EGRESS_TRY_PAGE.path, signal);
     if (status !== 200) return [`* ${name} does not say: ${status}: ${body.trim().slice(0, 200)}`];
-    return (JSON.parse(body) as EgressDialResult[]).flatMap(({ gateway, ok, message }) =>
+    return EGRESS_TRY_PAGE.read(JSON.parse(body)).flatMap(({ gateway, ok, message }) =>
       ok ? [] : [`* ${name} to ${gateway}: ${message}`],
     );
   } catch (error) {

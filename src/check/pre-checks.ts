@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { EXTENSION_LABEL, isOfExtension } from '../api/names.ts';
+import { EXTENSION_SELECTOR, isOfExtension } from '../api/names.ts';
 import { LINK_CRD, links } from '../api/link/link-schema.ts';
 import type { ErrorCode } from '../api/errors/error-catalogue.ts';
 import { codeOf, describeError } from '../api/errors/linkspan-error.ts';
@@ -106,7 +106,7 @@ function roomChecks(facts: CheckFacts, { clock, helm }: PreOptions): ClusterChec
         if (found === undefined || isOfExtension(found)) return passed;
         return {
           result: 'warning',
-          text: `${facts.namespace} is there without the label ${EXTENSION_LABEL}=multicluster`,
+          text: `${facts.namespace} is there without the label ${EXTENSION_SELECTOR}`,
         };
       },
     },

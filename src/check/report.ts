@@ -1,3 +1,4 @@
+import { LINKERD_CHECK_PREFIX } from '../api/names.ts';
 import type { CheckOutcome } from './check.ts';
 
 /** URL of the checks' explanations, followed by the id. */
@@ -22,7 +23,7 @@ export interface CheckReport {
 export type Paint = (tone: 'green' | 'yellow' | 'red', text: string) => string;
 
 export function hintOf(id: string): string {
-  return (id.startsWith('l5d-') ? HINTS : OWN_HINTS) + id;
+  return (id.startsWith(LINKERD_CHECK_PREFIX) ? HINTS : OWN_HINTS) + id;
 }
 
 export function checkReport(outcomes: readonly CheckOutcome[], success: boolean): CheckReport {

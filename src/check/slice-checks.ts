@@ -1,3 +1,4 @@
+import { componentOf } from '../api/installed-labels.ts';
 import type { V1Deployment, V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import { endpointSlices, keyOf, services } from '../api/kubernetes/resource.ts';
 import { MANAGER } from '../api/names.ts';
@@ -45,9 +46,7 @@ export function slicePreChecks(facts: CheckFacts): ClusterCheck[] {
 }
 
 async function gatewayOf(facts: CheckFacts): Promise<V1Deployment | undefined> {
-  return (await facts.deployments()).find(
-    ({ metadata }) => metadata?.labels?.['app.kubernetes.io/component'] === 'gateway',
-  );
+  return (await facts.deployments()).find((deployment) => componentOf(deployment) === 'gateway');
 }
 
 /** @param gateway undefined before the installation: then with the default, which serves none */

@@ -1,14 +1,13 @@
-import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
-import { readAnnotation } from '../api/annotations.ts';
-import { messageOf } from '../api/errors/linkspan-error.ts';
+import { gatewayAnnotation } from '../api/gateway/gateway-service.ts';
 import {
-  ANCHORS_CONFIG_MAP,
-  GATEWAY_IDENTITY,
-  OURS,
-  TRUST_CONFIG_MAP,
-  TRUST_DOMAIN_KEY,
-} from '../api/names.ts';
-import { ANCHORS_KEY_ENDING } from '../identity/trust/bound-anchors.ts';
+  boundAnchorsIn,
+  bundleIn,
+  LINKERD_TRUST_CONFIG_MAP,
+  trustDomainIn,
+} from '../api/credentials/trust-config-maps.ts';
+import type { V1Service } from '@kubernetes/client-node';
+import { messageOf } from '../api/errors/linkspan-error.ts';
+import { ANCHORS_CONFIG_MAP, ISSUER_SECRET, OURS, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { type Certificate, oneLine, parseCertificates } from '../identity/x509/certificate.ts';
 import { nameConstraintsOf, permits } from '../identity/x509/name-constraints.ts';
 import { isBelowDomain, trustDomainOf } from '../identity/names/trust-domain.ts';
@@ -156,25 +155,21 @@ async function readTrust(facts: CheckFacts): Promise<TrustDomainFacts | undefine
   const { namespace, linkerdNamespace } = facts;
   const [ours, theirs, more, gateways, links] = await Promise.all([
     facts.configMap({ namespace, name: TRUST_CONFIG_MAP }),
-    facts.configMap({ namespace: linkerdNamespace, name: 'linkerd-identity-trust-roots' }),
+    facts.configMap({ namespace: linkerdNamespace, name: LINKERD_TRUST_CONFIG_MAP }),
     facts.configMap({ namespace, name: ANCHORS_CONFIG_MAP }),
     facts.client.list(services, { namespace, labelSelector: OURS }),
     facts.links(),
   ]);
-  const anchors = keyIn(ours, 'ca.crt') ?? keyIn(theirs, 'ca-bundle.crt');
-  const own = keyIn(ours, TRUST_DOMAIN_KEY) ?? domainOfGateway(gateways.items);
+  const anchors = (bundleIn(ours) ?? bundleIn(theirs))?.pem;
+  const own = trustDomainIn(ours) ?? domainOfGateway(gateways.items);
   if (anchors === undefined || own === undefined) return undefined;
   return {
     own,
     anchors,
     issuer: ours === undefined ? undefined : await issuerOf(facts),
-    bound: boundIn(more?.data),
+    bound: Object.fromEntries(boundAnchorsIn(more).map(({ domain, pem }) => [domain, pem])),
     targets: targetDomains(links),
   };
-}
-
-function keyIn(map: V1ConfigMap | undefined, key: string): string | undefined {
-  return map?.data?.[key];
 }
 
 function targetDomains(links: readonly LinkObject[]): Record<string, string> {
@@ -186,23 +181,14 @@ function targetDomains(links: readonly LinkObject[]): Record<string, string> {
   );
 }
 
-/** Anchors by domain, from the ConfigMap `linkspan-anchors`. */
-export function boundIn(data: Readonly<Record<string, string>> | undefined): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(data ?? {})
-      .filter(([key]) => key.endsWith(ANCHORS_KEY_ENDING))
-      .map(([key, pem]) => [key.slice(0, -ANCHORS_KEY_ENDING.length), pem]),
-  );
-}
-
 function domainOfGateway(gateways: readonly V1Service[]): string | undefined {
-  const identities = gateways.map(({ metadata }) => readAnnotation(metadata?.annotations, GATEWAY_IDENTITY));
+  const identities = gateways.map((gateway) => gatewayAnnotation(gateway, 'identity'));
   return identities.map((identity) => trustDomainOf(identity ?? '')).find((domain) => domain !== undefined);
 }
 
 async function issuerOf(facts: CheckFacts): Promise<string | undefined> {
   try {
-    const encoded = (await facts.secret('linkspan-issuer'))?.data?.['tls.crt'];
+    const encoded = (await facts.secret(ISSUER_SECRET))?.data?.['tls.crt'];
     return encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString('utf8');
   } catch (error) {
     // Without the right to read Secrets the rest is still checked.

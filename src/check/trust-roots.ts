@@ -1,14 +1,14 @@
+import { boundAnchorsIn, bundleIn, LINKERD_TRUST_CONFIG_MAP } from '../api/credentials/trust-config-maps.ts';
 import { ANCHORS_CONFIG_MAP, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { parseCertificates } from '../identity/x509/certificate.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { configMaps } from '../api/kubernetes/resource.ts';
 import type { CheckFacts } from './check-facts.ts';
-import { boundIn } from './trust-domains.ts';
 
 /** ConfigMaps, with the key, in which clusters publish their trust anchors. */
 const PLACES = (where: { readonly namespace: string; readonly linkerdNamespace: string }) => [
   { namespace: where.namespace, name: TRUST_CONFIG_MAP },
-  { namespace: where.linkerdNamespace, name: 'linkerd-identity-trust-roots' },
+  { namespace: where.linkerdNamespace, name: LINKERD_TRUST_CONFIG_MAP },
 ];
 
 /** Fingerprints of a cluster's trust anchors; undefined where none are published, or they may not be read. */
@@ -30,7 +30,7 @@ export async function trustRoots(
  */
 export async function boundRoots(facts: CheckFacts): Promise<readonly string[]> {
   const found = await facts.configMap({ namespace: facts.namespace, name: ANCHORS_CONFIG_MAP });
-  return Object.values(boundIn(found?.data)).flatMap((pem) => {
+  return boundAnchorsIn(found).flatMap(({ pem }) => {
     try {
       return parseCertificates(pem, ANCHORS_CONFIG_MAP).map(({ x509 }) => x509.fingerprint256);
     } catch {
@@ -44,8 +44,7 @@ async function anchorsIn(
   ref: { namespace: string; name: string },
 ): Promise<string | undefined> {
   try {
-    const { data = {} } = await client.get(configMaps, ref);
-    return data['ca-bundle.crt'] ?? data['ca.crt'];
+    return bundleIn(await client.get(configMaps, ref))?.pem;
   } catch (error) {
     if (isNotFound(error) || isForbidden(error)) return undefined;
     throw error;

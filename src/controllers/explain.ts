@@ -1,90 +1,22 @@
+import {
+  type Explanation,
+  type GatewayTry,
+  type LinkReport,
+  LOCAL,
+  type ServiceReport,
+} from '../api/answers/admin-answers.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { messageOf } from '../api/errors/linkspan-error.ts';
 import { memberName } from '../api/mirror/federated-members.ts';
 import type { MirrorController } from './mirror-controller.ts';
 import { readyAddresses } from './objects/mirrored-endpoints.ts';
-import type { AddressReport, AddressTry } from './gateway-health/gateway-health.ts';
 import type { LinkController } from './link/link-controller.ts';
 import type { FederatedReconciler } from './federated/federated-reconciler.ts';
 import { isAnnotated } from './mirror/selected-exports.ts';
 import { parseKey } from '../api/mirror/mirror-names.ts';
 import type { TargetCluster } from './link/target-cluster.ts';
-import { mirrorReasons, type MirrorReason } from '../api/reasons/mirror-reasons.ts';
+import { mirrorReasons } from '../api/reasons/mirror-reasons.ts';
 import type { Outcome } from './reconcile/reconciler.ts';
-
-/**
- * In the place of a Link, and of a cluster, of what lives in the source cluster itself. No Link is called so:
- * theirs have a namespace.
- */
-export const LOCAL = 'local';
-
-/** What one replica knows of one Link; `GET /mirrors` of the controller's admin port. */
-export interface LinkReport {
-  /** `namespace/name`; `LOCAL`: the source cluster's own members of federated Services. */
-  readonly link: string;
-  readonly cluster: string;
-  /** Whether this replica keeps the Link's mirrors; another one that does knows more. */
-  readonly held: boolean;
-  /** Why the Link cannot run. */
-  readonly problem?: string;
-  readonly synced?: boolean;
-  /** Why the target's API server cannot be used. */
-  readonly apiError?: string;
-  /** Why it is parked. */
-  readonly overBudget?: string;
-  /** Age of the last word from the target, seconds. */
-  readonly lastWordSeconds?: number;
-  /** RFC 3339: when the credentials end; absent where nothing says so. */
-  readonly credentialsExpireAt?: string;
-  readonly gateway?: { readonly path: string; readonly addresses: readonly AddressReport[] };
-  /** Kinds of the source's own address ranges that are not known, and why. */
-  readonly unknownRanges?: readonly string[];
-  /** What is known here and could not be written for others to see, and why. */
-  readonly unwritten?: readonly string[];
-  readonly mirrors?: readonly ServiceReport[];
-  readonly federated?: readonly ServiceReport[];
-}
-
-/** One Service of a target and what became of it. */
-export interface ServiceReport {
-  /** The remote Service, `namespace/name`. */
-  readonly service: string;
-  /** Name of the Service in the source cluster. */
-  readonly local: string;
-  readonly mode: string;
-  readonly reason: MirrorReason;
-  readonly message: string;
-  /** What of the export the import policy left out of a mirror that is there. */
-  readonly leftOut?: readonly { readonly reason: string; readonly text: string }[];
-  /** RFC 3339: since when. */
-  readonly since: string;
-  /** Addresses that the local Service's slices hold. */
-  readonly endpoints: number;
-}
-
-/** Everything that is known about one name; `GET /explain`. */
-export interface Explanation {
-  readonly link: string;
-  readonly cluster: string;
-  readonly service: string;
-  readonly local: string;
-  readonly kind: 'mirror' | 'federated';
-  readonly exported: boolean;
-  /** What makes it exported. */
-  readonly selectedBy: string | null;
-  readonly mode: string;
-  readonly namespace: string;
-  readonly reason: MirrorReason;
-  readonly meaning: string;
-  readonly message: string;
-  readonly remote: { readonly ready: number; readonly known: number; readonly certain: boolean };
-  readonly clusterIP: string | null;
-  readonly endpoints: readonly string[];
-  readonly gateway: LinkReport['gateway'] | null;
-  readonly synced: boolean;
-  readonly apiError: string | null;
-  readonly lastWordSeconds: number | null;
-}
 
 /**
  * Every Link with all its Services, as this replica knows them, and behind them this cluster's own members of
@@ -103,12 +35,6 @@ function reportLocal(controller: MirrorController): LinkReport[] {
   const { outcomes } = kept.writer.reconciler;
   const federated = services(controller, outcomes, () => 'federated');
   return [{ link: LOCAL, cluster: LOCAL, held: true, synced: kept.members.synced, mirrors: [], federated }];
-}
-
-/** What came of one request to an address of a gateway; `GET /try` of the controller's admin port. */
-export interface GatewayTry extends AddressTry {
-  readonly link: string;
-  readonly cluster: string;
 }
 
 /** Sends one request through every gateway path that this replica probes, now. */

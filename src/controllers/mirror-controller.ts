@@ -1,3 +1,4 @@
+import { CONTROLLER_NAME } from '../api/names.ts';
 import type {
   V1ConfigMap,
   V1Endpoints,
@@ -152,7 +153,7 @@ export class MirrorController {
     );
     this.#events = new EventRecorder({
       client: this.client,
-      component: 'linkspan-controller',
+      component: CONTROLLER_NAME,
       instance: options.replica,
       clock,
       log,

@@ -1,7 +1,5 @@
+import { allowedClients } from '../api/exports/export-marks.ts';
 import type { V1EndpointSlice, V1Service, V1ServicePort } from '@kubernetes/client-node';
-import { readAnnotation } from '../api/annotations.ts';
-import { ALLOWED_CLIENTS } from '../api/names.ts';
-import { listItems } from '../base/text.ts';
 import { readAccrual } from '../policy/accrual/accrual.ts';
 import {
   type EndpointView,
@@ -101,13 +99,4 @@ function tcpPorts(
         ...(requests === undefined ? {} : { requests }),
       };
     });
-}
-
-/**
- * Identity patterns of the Service's own annotation; undefined without it. An annotation without entries
- * admits nobody: it was meant to restrict.
- */
-export function allowedClients(service: V1Service): string[] | undefined {
-  const list = readAnnotation(service.metadata?.annotations, ALLOWED_CLIENTS);
-  return list === undefined ? undefined : listItems(list);
 }

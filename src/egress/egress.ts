@@ -1,3 +1,4 @@
+import type { EgressTry } from '../api/answers/admin-answers.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { forEachIsolated, reportContained } from '../base/isolation.ts';
@@ -17,7 +18,7 @@ import type { RelayPolicy } from './clients/relay-rule.ts';
 import type { ClientParts } from './route-clients.ts';
 import { RouteServer, type RouteServerOptions } from './route-server.ts';
 import type { Route } from './routes/routes.ts';
-import { type GatewayDialResult, checkGatewayDial } from './gateways/gateway-dial-check.ts';
+import { checkGatewayDial } from './gateways/gateway-dial-check.ts';
 import type { GatewayEndpoint } from './gateways/gateway-pool.ts';
 import { GatewayPools } from './gateways/gateway-pools.ts';
 
@@ -74,7 +75,7 @@ export class Egress {
   /** Ports whose last update failed by an internal error, to be tried again. */
   readonly #unsettled = new Set<number>();
   #routes: ReadonlyMap<number, Route> = new Map();
-  readonly #dialChecks: SharedWork<GatewayDialResult>;
+  readonly #dialChecks: SharedWork<EgressTry>;
   #draining = false;
 
   constructor(options: EgressOptions) {
@@ -172,7 +173,7 @@ export class Egress {
    * Opens a connection to every gateway address, with mTLS as for flows, and closes it; for `GET /try` of the
    * admin port. Concurrent requests share the work.
    */
-  async tryGateways(): Promise<GatewayDialResult[]> {
+  async tryGateways(): Promise<EgressTry[]> {
     const endpoints = new Map<string, GatewayEndpoint>();
     for (const { gatewayEndpoints } of this.#servers.values())
       for (const endpoint of gatewayEndpoints)

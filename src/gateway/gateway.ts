@@ -1,3 +1,4 @@
+import { CLIENT_ID, DST_CANONICAL } from '../api/linkerd/proxy-fields.ts';
 import { targetKey } from '../api/ports/target-key.ts';
 import { forEachIsolated } from '../base/isolation.ts';
 import type { SocketAddress } from '../base/address.ts';
@@ -263,8 +264,8 @@ export class Gateway {
         host,
         added: [
           makeField('forwarded', forwardedElement(own, clientIdentity, label)),
-          makeField('l5d-client-id', clientIdentity),
-          makeField('l5d-dst-canonical', label),
+          makeField(CLIENT_ID, clientIdentity),
+          makeField(DST_CANONICAL, label),
         ],
       },
       check: (head) => access.check(head),

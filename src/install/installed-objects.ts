@@ -1,3 +1,4 @@
+import { isOfChart } from '../api/installed-labels.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { OURS } from '../api/names.ts';
 import { titleOf } from '../manifests/manifests.ts';
@@ -76,9 +77,8 @@ export function prunable(
 ): KubeObject[] {
   const names = new Set(wanted.map(titleOf));
   return installed.filter((object) => {
-    const { labels = {}, namespace } = object.metadata ?? {};
-    if (labels['app.kubernetes.io/instance'] === undefined || labels['app.kubernetes.io/name'] !== 'linkspan')
-      return false;
+    if (!isOfChart(object)) return false;
+    const { namespace } = object.metadata ?? {};
     // Roles exist in other namespaces too (scope.namespaces), and must be removed with the value that asked
     // for them.
     if (namespace !== undefined && namespace !== home && !RIGHTS.has(object.kind ?? '')) return false;

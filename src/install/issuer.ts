@@ -1,7 +1,7 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
+import { DEFAULT_CLUSTER_DOMAIN, ISSUER_SECRET } from '../api/names.ts';
 import { type Authority, createAnchor, createIssuer } from '../identity/authority/issue.ts';
 import { verifiedIssuer } from '../identity/authority/issuer-dir.ts';
 import { clusterTrustDomain } from '../identity/names/trust-domain.ts';
@@ -39,7 +39,7 @@ const ISSUER_VALUES = ['identity.issuer.tls.crtPEM', 'identity.issuer.tls.keyPEM
 /** Name of the issuer's Secret; undefined where certificates come from elsewhere. */
 export function issuerSecretName(values: Values): string | undefined {
   if ((valueAt(values, 'identity.source') ?? 'issuer') !== 'issuer') return undefined;
-  const name = valueAt(values, 'identity.issuer.secretName') ?? 'linkspan-issuer';
+  const name = valueAt(values, 'identity.issuer.secretName') ?? ISSUER_SECRET;
   return typeof name === 'string' ? name : undefined;
 }
 

@@ -1,4 +1,5 @@
-import { EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
+import { MANAGED_BY_CLI } from '../api/installed-labels.ts';
+import { EXTENSION_LABELS, PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { parseManifests } from '../manifests/manifests.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 import { CHART, CRD_CHART, RELEASE } from './charts.ts';
@@ -75,7 +76,7 @@ async function template(
 /** Changes the label managed-by: Helm has rendered the object, but does not manage it. */
 function relabelled(object: KubeObject): KubeObject {
   const { metadata = {} } = object;
-  const labels = { ...metadata.labels, 'app.kubernetes.io/managed-by': 'linkspan' };
+  const labels = { ...metadata.labels, ...MANAGED_BY_CLI };
   return { ...object, metadata: { ...metadata, labels } };
 }
 
@@ -85,7 +86,7 @@ function relabelled(object: KubeObject): KubeObject {
  */
 export function namespaceObject(name: string, podSecurity = 'restricted'): KubeObject {
   const labels = {
-    [EXTENSION_LABEL]: 'multicluster',
+    ...EXTENSION_LABELS,
     [PART_OF_LABEL]: PART_OF,
     [POD_SECURITY]: podSecurity,
   };

@@ -1,10 +1,10 @@
+import { createdBy, installedLabels } from '../api/installed-labels.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
 import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
-import { CREATED_BY, EXTENSION_LABEL, PART_OF, PART_OF_LABEL } from '../api/names.ts';
 import { CHART } from './charts.ts';
 import type { Helm } from './helm.ts';
 
@@ -113,13 +113,8 @@ export function overridesSecret(values: Values, namespace: string, version: stri
     metadata: {
       name: OVERRIDES_SECRET,
       namespace,
-      labels: {
-        [EXTENSION_LABEL]: 'multicluster',
-        [PART_OF_LABEL]: PART_OF,
-        'app.kubernetes.io/managed-by': 'linkspan',
-        'app.kubernetes.io/version': version,
-      },
-      annotations: { [CREATED_BY]: `linkspan/cli ${version}` },
+      labels: installedLabels(version),
+      annotations: createdBy(version),
     },
     data: { [OVERRIDES_KEY]: Buffer.from(stringify(values)).toString('base64') },
   };

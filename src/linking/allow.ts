@@ -1,3 +1,4 @@
+import { REMOTE_ACCESS_SELECTOR } from '../api/installed-labels.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { titleOf } from '../manifests/manifests.ts';
@@ -45,7 +46,7 @@ export async function formerRights(
   account: AccountRef,
   manifests: readonly KubeObject[],
 ): Promise<KubeObject[]> {
-  const labelSelector = 'component=remote-access,app.kubernetes.io/managed-by=linkspan';
+  const labelSelector = REMOTE_ACCESS_SELECTOR;
   const [inNamespaces, inCluster] = await Promise.all([
     client.list(roleBindings, { labelSelector }),
     client.list(clusterRoleBindings, { labelSelector }),

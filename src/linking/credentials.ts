@@ -1,3 +1,4 @@
+import { isCredentials, kubeconfigIn } from '../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { parseDocument } from 'yaml';
@@ -16,22 +17,22 @@ const TYPE_STAYS =
  */
 export function accessFromSecret(secret: V1Secret): ClusterAccess {
   const where = `Secret ${keyOf(secret)}`;
-  if (secret.type !== CREDENTIALS_SECRET_TYPE) {
+  if (!isCredentials(secret)) {
     throw new LinkspanError(
       'CREDENTIALS_INVALID',
       `${where} is of type "${secret.type ?? 'Opaque'}", not ${CREDENTIALS_SECRET_TYPE}`,
       { hint: TYPE_STAYS },
     );
   }
-  const encoded = secret.data?.[CREDENTIALS_SECRET_KEY];
-  if (encoded === undefined || encoded === '') {
+  const text = kubeconfigIn(secret);
+  if (text === undefined) {
     throw new LinkspanError(
       'CREDENTIALS_INVALID',
       `${where} has no data under the key "${CREDENTIALS_SECRET_KEY}"`,
     );
   }
   try {
-    return loadAccess({ text: Buffer.from(encoded, 'base64').toString('utf8'), source: where });
+    return loadAccess({ text, source: where });
   } catch (error) {
     const why = messageOf(error);
     throw new LinkspanError('CREDENTIALS_INVALID', why.startsWith(where) ? why : `${where}: ${why}`, {

@@ -1,11 +1,11 @@
+import { credentialsName, kubeconfigIn } from '../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
-import { CLI_MANAGER, CREDENTIALS_SECRET_KEY, IMPORT_GATEWAYS } from '../api/names.ts';
+import { CLI_MANAGER, IMPORT_GATEWAYS } from '../api/names.ts';
 import { applyAll, type Applied } from '../manifests/apply.ts';
 import { type KubeClient, type KubeClientOptions, orUndefined } from '../kube/client/kube-client.ts';
 import { namespaces, secrets, type KubeObject } from '../api/kubernetes/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
-import { credentialsName } from './link-manifests.ts';
 import { manifestsFor, readTarget, type Cluster, type LinkRequest } from './link-request.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 import { linkRefusal, type SourceFacts } from './source-verdict.ts';
@@ -132,5 +132,5 @@ export async function listLinks(client: KubeClient, namespace: string): Promise<
 function hasCredentials(found: readonly V1Secret[], manifests: readonly KubeObject[]): boolean {
   const wanted = manifests.find(({ kind }) => kind === 'Secret') as V1Secret | undefined;
   const there = found.find(({ metadata }) => metadata?.namespace === wanted?.metadata?.namespace);
-  return there?.data?.[CREDENTIALS_SECRET_KEY] === wanted?.data?.[CREDENTIALS_SECRET_KEY];
+  return there !== undefined && wanted !== undefined && kubeconfigIn(there) === kubeconfigIn(wanted);
 }

@@ -1,23 +1,21 @@
-import type { V1Secret, V1Service, V1ServiceAccount, V1ServicePort } from '@kubernetes/client-node';
-import { z } from 'zod';
-import { type AnnotationName, readAnnotation } from '../api/annotations.ts';
-import { formatDuration, parseDuration } from '../base/duration.ts';
-import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
 import {
-  ACCOUNT_NAME,
-  DEFAULT_CLUSTER_DOMAIN,
-  GATEWAY_IDENTITY,
-  GATEWAY_PORT_NAME,
-  GATEWAY_PROBE_PATH,
-  GATEWAY_PROBE_PERIOD,
-  PROBE_PORT_NAME,
-} from '../api/names.ts';
+  GATEWAY_ANNOTATIONS,
+  gatewayAnnotation,
+  gatewayPort,
+  GATEWAY_PORTS,
+  probePeriod,
+} from '../api/gateway/gateway-service.ts';
+import { ACCOUNT_TOKEN_SELECTOR, accountOfToken, tokenIn } from '../api/credentials/account-token.ts';
+import type { V1Secret, V1Service, V1ServiceAccount } from '@kubernetes/client-node';
+import { z } from 'zod';
+import { LinkspanError, messageOf } from '../api/errors/linkspan-error.ts';
+import { DEFAULT_CLUSTER_DOMAIN } from '../api/names.ts';
 import { parseYaml } from '../base/yaml.ts';
 import { isNotFound, type KubeClient } from '../kube/client/kube-client.ts';
 import { configMaps, secrets, serviceAccounts, services } from '../api/kubernetes/resource.ts';
 import { clusterUid } from './cluster-uid.ts';
 import type { TargetGatewayFacts, NamedGateway } from './link-manifests.ts';
-import { readableNamespaces } from '../api/link/link-schema.ts';
+import { readableNamespaces } from '../api/link/readable-namespaces.ts';
 import { type AccountRef, missingAccount, requestToken } from './token.ts';
 
 /** Which objects of the target cluster are read. */
@@ -90,7 +88,7 @@ async function readToken(client: KubeClient, options: GatherOptions): Promise<st
   if (tokenTtlMs !== undefined) return requestToken(client, account, tokenTtlMs);
   const { items } = await client.list(secrets, {
     namespace,
-    fieldSelector: 'type=kubernetes.io/service-account-token',
+    fieldSelector: ACCOUNT_TOKEN_SELECTOR,
   });
   return tokenOf(items, serviceAccount, namespace);
 }
@@ -100,13 +98,9 @@ async function readToken(client: KubeClient, options: GatherOptions): Promise<st
  * @throws LinkspanError SERVICE_ACCOUNT_TOKEN_MISSING
  */
 export function tokenOf(candidates: readonly V1Secret[], serviceAccount: string, namespace: string): string {
-  const own = candidates.filter(
-    ({ metadata }) => readAnnotation(metadata?.annotations, ACCOUNT_NAME) === serviceAccount,
-  );
-  const token = own
-    .map((secret) => secret.data?.['token'])
-    .find((value) => value !== undefined && value !== '');
-  if (token !== undefined) return Buffer.from(token, 'base64').toString('utf8');
+  const own = candidates.filter((secret) => accountOfToken(secret) === serviceAccount);
+  const token = own.map(tokenIn).find((value) => value !== undefined);
+  if (token !== undefined) return token;
   const why =
     own.length === 0 ? 'there is no token Secret for it' : 'its token Secret has not been filled in yet';
   throw new LinkspanError(
@@ -138,34 +132,25 @@ async function readGateway(client: KubeClient, options: LinkGatewayOptions): Pro
 export function gatewayFacts(service: V1Service, options: LinkGatewayOptions): TargetGatewayFacts {
   const name = `${options.name}.${options.namespace}`;
   const incomplete = (what: string) => new LinkspanError('GATEWAY_INCOMPLETE', `gateway ${name} ${what}`);
-  const annotation = (key: AnnotationName) => {
-    const value = readAnnotation(service.metadata?.annotations, key);
-    if (value === undefined || value === '')
-      throw incomplete(`has no ${key} annotation, or one that is empty or too long`);
+  const annotation = (what: keyof typeof GATEWAY_ANNOTATIONS) => {
+    const value = gatewayAnnotation(service, what);
+    if (value === undefined)
+      throw incomplete(`has no ${GATEWAY_ANNOTATIONS[what]} annotation, or one that is empty or too long`);
     return value;
   };
-  const identity = annotation(GATEWAY_IDENTITY);
-  const path = annotation(GATEWAY_PROBE_PATH);
-  const period = probePeriod(annotation(GATEWAY_PROBE_PERIOD));
-  if (period === undefined) throw incomplete(`has a ${GATEWAY_PROBE_PERIOD} annotation that is no duration`);
+  const identity = annotation('identity');
+  const path = annotation('probePath');
+  const period = probePeriod(annotation('probePeriod'));
+  if (period === undefined)
+    throw incomplete(`has a ${GATEWAY_ANNOTATIONS.probePeriod} annotation that is no duration`);
   const addresses = options.addresses.length > 0 ? options.addresses : ingressAddresses(service);
   if (addresses.length === 0) throw incomplete('has no ingress addresses');
   return {
     addresses,
     identity,
-    port: options.port ?? reachablePort(service, GATEWAY_PORT_NAME, incomplete),
-    probe: { path, period, port: reachablePort(service, PROBE_PORT_NAME, incomplete) },
+    port: options.port ?? reachablePort(service, 'traffic', incomplete),
+    probe: { path, period, port: reachablePort(service, 'probe', incomplete) },
   };
-}
-
-/**
- * A probe period as Go writes durations (`3` → `3s`): Linkerd's controller accepts no others, so it needs a
- * unit and no days.
- */
-function probePeriod(text: string): string | undefined {
-  const ms = parseDuration(text);
-  if (ms === undefined || ms === 0) return undefined;
-  return /^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text) ? text : formatDuration(ms);
 }
 
 function ingressAddresses(service: V1Service): string[] {
@@ -176,10 +161,11 @@ function ingressAddresses(service: V1Service): string[] {
 
 function reachablePort(
   service: V1Service,
-  name: string,
+  what: keyof typeof GATEWAY_PORTS,
   incomplete: (what: string) => LinkspanError,
 ): number {
-  const port: V1ServicePort | undefined = service.spec?.ports?.find((candidate) => candidate.name === name);
+  const name = GATEWAY_PORTS[what];
+  const port = gatewayPort(service, what);
   if (port === undefined) throw incomplete(`is wrong: could not find port with name ${name}`);
   if (service.spec?.type !== 'NodePort') return port.port;
   if (port.nodePort === undefined) throw incomplete(`has no node port for ${name}`);

@@ -1,20 +1,15 @@
-import type { V1LabelSelector, V1Secret } from '@kubernetes/client-node';
-import { stringify } from 'yaml';
-import { formatDuration } from '../base/duration.ts';
-import { LinkspanError } from '../api/errors/linkspan-error.ts';
+import { readableNamespacesAnnotation } from '../api/link/readable-namespaces.ts';
 import {
-  CREATED_BY,
-  CREDENTIALS_SECRET_KEY,
-  CREDENTIALS_SECRET_TYPE,
-  DESTINATION_CLUSTER_DOMAIN,
-  DESTINATION_CLUSTER_NAME_LABEL,
-  DESTINATION_TRUST_DOMAIN,
-  IMPORT_GATEWAYS,
-  READABLE_NAMESPACES,
-  TOKEN_TTL,
-} from '../api/names.ts';
+  credentialsName,
+  type CredentialsReader,
+  credentialsSecret,
+} from '../api/credentials/credentials-secret.ts';
+import { createdBy } from '../api/installed-labels.ts';
+import type { V1LabelSelector } from '@kubernetes/client-node';
+import { stringify } from 'yaml';
+import { LinkspanError } from '../api/errors/linkspan-error.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
-import { writeGateways, type AllowedGateway } from '../api/link/import-policy.ts';
+import { gatewaysAnnotation, type AllowedGateway } from '../api/link/import-policy.ts';
 import { links, parseLink, type LinkObject, type LinkSpec } from '../api/link/link-schema.ts';
 
 /** The target cluster's gateway, from its Service. */
@@ -62,11 +57,6 @@ export interface LinkManifestFacts {
   readonly version: string;
 }
 
-/** Name of both credentials Secrets. */
-export function credentialsName(clusterName: string): string {
-  return `cluster-credentials-${clusterName}`;
-}
-
 /**
  * The objects that are applied to the source cluster: the controller's Secret, the destination controller's
  * Secret, the Link.
@@ -79,35 +69,14 @@ export function linkManifests(facts: LinkManifestFacts): KubeObject[] {
     const problems = verdict.problems.map(({ field, problem }) => `${field} ${problem}`);
     throw new LinkspanError('LINK_INVALID', `the Link would be refused: ${problems.join('; ')}`);
   }
-  const kubeconfig = Buffer.from(stringify(kubeconfigOf(facts))).toString('base64');
-  const { tokenTtlMs } = facts;
-  const mirrorSecret = secret(facts, kubeconfig, {
-    namespace: facts.namespace,
-    ...(tokenTtlMs === undefined ? {} : { annotations: { [TOKEN_TTL]: formatDuration(tokenTtlMs) } }),
-  });
-  const destinationSecret = secret(facts, kubeconfig, {
-    namespace: facts.linkerdNamespace,
-    labels: { [DESTINATION_CLUSTER_NAME_LABEL]: facts.clusterName },
-    annotations: {
-      [DESTINATION_CLUSTER_DOMAIN]: facts.clusterDomain,
-      [DESTINATION_TRUST_DOMAIN]: facts.trustDomain,
-    },
-  });
+  const kubeconfig = stringify(kubeconfigOf(facts));
+  const { clusterName, clusterDomain, trustDomain, tokenTtlMs } = facts;
+  const secretIn = (namespace: string, reader: CredentialsReader) =>
+    credentialsSecret({ namespace, name: credentialsName(clusterName) }, kubeconfig, reader);
+  const mirrorSecret = secretIn(facts.namespace, { kind: 'controller', tokenTtlMs });
+  const destination = { kind: 'destination', clusterName, clusterDomain, trustDomain } as const;
+  const destinationSecret = secretIn(facts.linkerdNamespace, destination);
   return [mirrorSecret, ...(facts.destinationCredentials ? [destinationSecret] : []), made];
-}
-
-function secret(
-  facts: LinkManifestFacts,
-  kubeconfig: string,
-  metadata: NonNullable<V1Secret['metadata']>,
-): V1Secret {
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    type: CREDENTIALS_SECRET_TYPE,
-    metadata: { name: credentialsName(facts.clusterName), ...metadata },
-    data: { [CREDENTIALS_SECRET_KEY]: kubeconfig },
-  };
 }
 
 function kubeconfigOf(facts: LinkManifestFacts): object {
@@ -135,13 +104,9 @@ function link(facts: LinkManifestFacts): LinkObject {
       name: facts.clusterName,
       namespace: facts.namespace,
       annotations: {
-        [CREATED_BY]: `linkspan/cli ${facts.version}`,
-        ...(facts.readableNamespaces === undefined
-          ? {}
-          : { [READABLE_NAMESPACES]: facts.readableNamespaces.join(',') }),
-        ...(facts.allowedGateways.length === 0
-          ? {}
-          : { [IMPORT_GATEWAYS]: writeGateways(facts.allowedGateways) }),
+        ...createdBy(facts.version),
+        ...readableNamespacesAnnotation(facts.readableNamespaces),
+        ...gatewaysAnnotation(facts.allowedGateways),
       },
     },
     spec: {

@@ -1,6 +1,9 @@
+import { readableNamespacesAnnotation } from '../api/link/readable-namespaces.ts';
+import { accountTokenSecret } from '../api/credentials/account-token.ts';
+import { remoteAccessLabels } from '../api/installed-labels.ts';
 import type { V1PolicyRule } from '@kubernetes/client-node';
 import { POLICY_GROUP } from '../api/linkerd/policy-kinds.ts';
-import { ACCOUNT_NAME, EXTENSION_LABEL, PART_OF, PART_OF_LABEL, READABLE_NAMESPACES } from '../api/names.ts';
+import { EXTENSION_LABELS } from '../api/names.ts';
 import type { KubeObject } from '../api/kubernetes/resource.ts';
 import type { AccountRef } from './token.ts';
 
@@ -59,15 +62,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
   const { account, linkerd, boundTokens, version, namespaces } = access;
   const { name, namespace } = account;
   // The labels of the chart's own accounts.
-  const labels = {
-    [EXTENSION_LABEL]: 'multicluster',
-    component: 'remote-access',
-    'app.kubernetes.io/name': 'linkspan',
-    'app.kubernetes.io/component': 'remote-access',
-    [PART_OF_LABEL]: PART_OF,
-    'app.kubernetes.io/managed-by': 'linkspan',
-    'app.kubernetes.io/version': version,
-  };
+  const labels = remoteAccessLabels(version);
   const bind = (kind: 'Role' | 'ClusterRole', role: string, where: { namespace?: string }): object => ({
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: `${kind}Binding`,
@@ -93,12 +88,12 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
     role('Role', `${name}-scope`, { namespace: one }, rules),
     bind('Role', `${name}-scope`, { namespace: one }),
   ]);
-  const annotations = scope === undefined ? {} : { annotations: { [READABLE_NAMESPACES]: scope.join(',') } };
+  const annotations = scope && { annotations: readableNamespacesAnnotation(scope) };
   const objects: object[] = [
     {
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name: namespace, labels: { [EXTENSION_LABEL]: 'multicluster' } },
+      metadata: { name: namespace, labels: EXTENSION_LABELS },
     },
     ...(roles === undefined
       ? [role('ClusterRole', name, {}, rules)]
@@ -115,17 +110,7 @@ export function remoteAccessManifests(access: RemoteAccess): KubeObject[] {
 }
 
 function tokenSecret({ name, namespace }: AccountRef, labels: Record<string, string>): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    type: 'kubernetes.io/service-account-token',
-    metadata: {
-      name: tokenSecretName(name),
-      namespace,
-      labels,
-      annotations: { [ACCOUNT_NAME]: name },
-    },
-  };
+  return accountTokenSecret(name, { name: tokenSecretName(name), namespace, labels });
 }
 
 /** The right to request tokens for this account only. */

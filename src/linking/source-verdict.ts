@@ -1,7 +1,8 @@
+import { destinationClusterOf, isCredentials } from '../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { readAnnotation } from '../api/annotations.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { CREATED_BY, CREDENTIALS_SECRET_TYPE, DESTINATION_CLUSTER_NAME_LABEL } from '../api/names.ts';
+import { CREATED_BY } from '../api/names.ts';
 import { keyOf } from '../api/kubernetes/resource.ts';
 import { type LinkObject, links as linkResource } from '../api/link/link-schema.ts';
 
@@ -105,9 +106,9 @@ function foreignLink(source: SourceFacts, wanted: WantedLink): LinkspanError | u
 /** Refuses an existing Secret of another type, since the type of a Secret cannot be changed. */
 function foreignSecret({ secrets }: SourceFacts, wanted: WantedLink): LinkspanError | undefined {
   for (const secret of secrets) {
-    if (secret.type !== CREDENTIALS_SECRET_TYPE)
+    if (!isCredentials(secret))
       return foreign(`the Secret ${keyOf(secret)} is of type "${secret.type ?? 'Opaque'}"`);
-    const cluster = secret.metadata?.labels?.[DESTINATION_CLUSTER_NAME_LABEL];
+    const cluster = destinationClusterOf(secret);
     if (!wanted.force && cluster !== undefined && cluster !== wanted.clusterName)
       return foreign(`the Secret ${keyOf(secret)} is for the cluster "${cluster}"`);
   }

@@ -1,10 +1,10 @@
+import { credentialsName, isCredentials } from '../api/credentials/credentials-secret.ts';
 import type { V1Lease, V1Secret, V1Service } from '@kubernetes/client-node';
 import { clusterOfEntry, federatedEntries } from '../api/mirror/federated-members.ts';
 import { linkOf } from '../api/mirror/mirror-annotations.ts';
 import { clusterOf, MIRRORED_SELECTOR } from '../api/mirror/mirror-labels.ts';
 import { linkLeaseName } from '../api/lease-names.ts';
 import { LinkspanError } from '../api/errors/linkspan-error.ts';
-import { CREDENTIALS_SECRET_TYPE } from '../api/names.ts';
 import { type KubeClient, orUndefined } from '../kube/client/kube-client.ts';
 import { refOf, stubOfListed } from '../manifests/manifests.ts';
 import {
@@ -22,7 +22,6 @@ import {
   type Resource,
 } from '../api/kubernetes/resource.ts';
 import { listLinks } from './link-apply.ts';
-import { credentialsName } from './link-manifests.ts';
 import { links, type LinkObject } from '../api/link/link-schema.ts';
 
 /** Which Link is to be removed. */
@@ -71,9 +70,7 @@ export async function readUnlink(client: KubeClient, request: UnlinkRequest): Pr
     linkNames: all.map(({ metadata }) => metadata?.name ?? ''),
     heir: heir?.metadata?.name,
     // Other Secrets of this name are not ours.
-    secrets: secretsFound
-      .filter((secret) => secret !== undefined)
-      .filter(({ type }) => type === CREDENTIALS_SECRET_TYPE),
+    secrets: secretsFound.filter((secret) => secret !== undefined).filter(isCredentials),
     legacy,
     lease,
     ...remainders(made.items, name, `${namespace}/${name}`),

@@ -1,8 +1,13 @@
 import type { V1ManagedFieldsEntry } from '@kubernetes/client-node';
-import { MANAGER } from '../api/names.ts';
+import { CLI_MANAGER, MANAGER } from '../api/names.ts';
 
 /** Field managers of programs that install the same manifests; their fields are taken over. */
-const INSTALLERS: ReadonlySet<string> = new Set(['kubectl', 'kubectl-client-side-apply', 'helm', 'linkspan']);
+const INSTALLERS: ReadonlySet<string> = new Set([
+  'kubectl',
+  'kubectl-client-side-apply',
+  'helm',
+  CLI_MANAGER,
+]);
 
 /**
  * Whether conflicts (messages of an API server) are only with installers or our own controller. The

@@ -1,6 +1,13 @@
+import {
+  CONTROLLER_TRY_PAGE,
+  EXPLAIN_PAGE,
+  MIRRORS_PAGE,
+  readExplainQuestion,
+} from '../api/answers/admin-answers.ts';
 import { type MirrorControllerSettings, MirrorController } from '../controllers/mirror-controller.ts';
 import { publishMirrorMetrics } from '../controllers/controller-metrics.ts';
-import { explainName, reportLinks, tryGateways, type Explanation } from '../controllers/explain.ts';
+import { explainName, reportLinks, tryGateways } from '../controllers/explain.ts';
+import type { Explanation } from '../api/answers/admin-answers.ts';
 import type { GatewayHealthFactory } from '../controllers/gateway-health/gateway-health.ts';
 import { GatewayProbes } from '../controllers/gateway-health/gateway-probes.ts';
 import { ProbeMetrics } from '../controllers/gateway-health/probe-metrics.ts';
@@ -54,9 +61,9 @@ export async function runController(options: ControllerProcess): Promise<void> {
     ready: () => controller?.ready ?? { ok: false, reason: `waiting for the API server ${access.server}` },
     live: () => controller?.live ?? { ok: true, reason: '' },
     pages: new Map<string, (query: URLSearchParams) => unknown>([
-      ['/mirrors', () => (controller === undefined ? [] : reportLinks(controller))],
-      ['/try', () => (controller === undefined ? [] : tryGateways(controller))],
-      ['/explain', (query) => (controller === undefined ? [] : explain(controller, query))],
+      [MIRRORS_PAGE.path, () => (controller === undefined ? [] : reportLinks(controller))],
+      [CONTROLLER_TRY_PAGE.path, () => (controller === undefined ? [] : tryGateways(controller))],
+      [EXPLAIN_PAGE.path, (query) => (controller === undefined ? [] : explain(controller, query))],
     ]),
   });
   const identity = await options.openIdentity?.();
@@ -110,7 +117,8 @@ function probing(
 }
 
 function explain(controller: MirrorController, query: URLSearchParams): Explanation[] {
-  return explainName(controller, query.get('namespace') ?? 'default', query.get('name') ?? '');
+  const { namespace, name } = readExplainQuestion(query);
+  return explainName(controller, namespace, name);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { EGRESS_TRY_PAGE } from '../api/answers/admin-answers.ts';
 import type { SocketAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
 import { publishHostNames } from '../dns/dns-metrics.ts';
@@ -79,7 +80,7 @@ export async function runEgress(options: EgressProcess): Promise<void> {
       address: options.admin,
       registry,
       ready: () => firstNotOk([egress.ready, routes.ready, clients?.ready, namespaceRules?.ready]),
-      pages: new Map([['/try', () => egress.tryGateways()]]),
+      pages: new Map([[EGRESS_TRY_PAGE.path, () => egress.tryGateways()]]),
     });
     clients?.start();
     namespaceRules?.start();

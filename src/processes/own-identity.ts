@@ -1,3 +1,4 @@
+import { LINKERD_TRUST_CONFIG_MAP } from '../api/credentials/trust-config-maps.ts';
 import { DEFAULT_NAMESPACE, TRUST_CONFIG_MAP } from '../api/names.ts';
 import { parseAddress } from '../base/address.ts';
 import { systemClock } from '../base/clock.ts';
@@ -64,7 +65,7 @@ export async function openOwnIdentity(
       trustDomain,
       clock: systemClock,
     });
-    const roots = `configmap:${controlNamespace}/linkerd-identity-trust-roots`;
+    const roots = `configmap:${controlNamespace}/${LINKERD_TRUST_CONFIG_MAP}`;
     const anchors = await openAnchors(settings.identityAnchors ?? roots, clientOf);
     return openRequestedIdentity({ issuer, anchors, ...shared });
   }

@@ -1,3 +1,4 @@
+import { ORIG_PROTO } from '../api/linkerd/proxy-fields.ts';
 import { Buffer } from 'node:buffer';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
@@ -46,7 +47,7 @@ async function respond(
   };
   const answer = body === undefined ? text(413, 'that is too much\n') : await pages.answer(request);
   if (stream.closed || stream.destroyed) return;
-  const upgraded = headers['l5d-orig-proto'] === undefined ? {} : { 'l5d-orig-proto': 'HTTP/1.1' };
+  const upgraded = headers[ORIG_PROTO] === undefined ? {} : { [ORIG_PROTO]: 'HTTP/1.1' };
   const head = { ':status': answer.status, ...answer.headers, ...upgraded };
   if (answer.status === 204) {
     stream.respond(head, { endStream: true });

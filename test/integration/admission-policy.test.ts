@@ -1,6 +1,10 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
-import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/api/names.ts';
+import {
+  MIRROR_ANNOTATION_GROUPS,
+  MIRROR_ANNOTATIONS,
+  MIRROR_LABELS,
+} from '../../src/api/mirror/mirror-keys.ts';
 import { KNOWN_SLICE_MAKERS } from '../../src/exports/slice-makers.ts';
 import { ensureNamespace } from '../support/cluster-objects.ts';
 import { chartAccounts, MULTICLUSTER, objectsOf, renderChart } from '../support/chart.ts';

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import { isDeepStrictEqual } from 'node:util';
-import { MIRROR_ANNOTATION_GROUPS, MIRROR_ANNOTATIONS, MIRROR_LABELS } from '../../src/api/names.ts';
+import {
+  MIRROR_ANNOTATION_GROUPS,
+  MIRROR_ANNOTATIONS,
+  MIRROR_LABELS,
+} from '../../src/api/mirror/mirror-keys.ts';
 import {
   endpoints,
   endpointSlices,

@@ -1,6 +1,8 @@
+import { listItems } from '../../base/text.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { type Annotations, readAnnotation } from '../annotations.ts';
 import {
+  ALLOWED_CLIENTS,
   DEFAULT_GATEWAY_NAME,
   EXPORT_GATEWAY_NAME,
   EXPORT_GATEWAY_NAMESPACE,
@@ -90,4 +92,13 @@ export function withoutOverBudget(service: V1Service): V1Service {
 /** Why a Service was cut down; undefined when it was not. */
 export function overBudgetOf(service: V1Service | undefined): string | undefined {
   return readAnnotation(service?.metadata?.annotations, OVER_BUDGET);
+}
+
+/**
+ * Patterns of the Service's own annotation; undefined without it. An annotation without entries lets nobody
+ * in: it was meant to restrict.
+ */
+export function allowedClients(service: V1Service): string[] | undefined {
+  const list = readAnnotation(service.metadata?.annotations, ALLOWED_CLIENTS);
+  return list === undefined ? undefined : listItems(list);
 }

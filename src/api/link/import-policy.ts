@@ -221,6 +221,11 @@ export function writeGateways(list: readonly (AllowedGateway & { readonly name?:
   return JSON.stringify(list);
 }
 
+/** The same as annotations of a Link; none where there is none to allow. */
+export function gatewaysAnnotation(list: readonly AllowedGateway[]): Record<string, string> {
+  return list.length === 0 ? {} : { [IMPORT_GATEWAYS]: writeGateways(list) };
+}
+
 /** The default policy: everything that Linkerd takes, but into protected namespaces. */
 export const DEFAULT_POLICY: ImportPolicy = {
   namespaces: undefined,

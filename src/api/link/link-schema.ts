@@ -1,3 +1,4 @@
+import { readableNamespaces } from './readable-namespaces.ts';
 import type { V1LabelSelector, V1ObjectMeta } from '@kubernetes/client-node';
 import { isPort } from '../egress/egress-ports.ts';
 import { z } from 'zod';
@@ -310,14 +311,6 @@ export function gatewayOfSpec(spec: LinkSpec | undefined): LinkGateway | undefin
 /** Whether a Link says that it has a gateway, right or wrong. */
 export function namesGateway({ spec }: LinkObject): boolean {
   return (spec?.gatewayAddress ?? '') !== '';
-}
-
-/**
- * The namespaces that an account's or a Link's annotation names; undefined: it has none, and may read all.
- */
-export function readableNamespaces(annotations: Annotations | undefined): string[] | undefined {
-  const named = readAnnotation(annotations, READABLE_NAMESPACES);
-  return named === undefined ? undefined : [...new Set(listItems(named))];
 }
 
 /** Linkerd's defaults: no probing without a path; timeout 30 s and three failures come from the CRD. */

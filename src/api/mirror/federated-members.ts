@@ -1,3 +1,4 @@
+import { MIRROR_ANNOTATION_GROUPS } from './mirror-keys.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { type EgressPorts, readEgressPorts, writeEgressPorts } from '../egress/egress-ports.ts';
 import { fqNameOf, linkOf } from './mirror-annotations.ts';
@@ -7,7 +8,6 @@ import {
   FEDERATED_EGRESS_PORTS_GROUP,
   LOCAL_DISCOVERY,
   MEMBER_LINK_GROUP,
-  MIRROR_ANNOTATION_GROUPS,
   REMOTE_DISCOVERY,
 } from '../names.ts';
 import { madeByUs, markedLater } from './ownership.ts';
@@ -57,10 +57,8 @@ export function memberName(federated: string): string | undefined {
  * members. One that we made is so too while somebody has edited one of these away or added what a mirror has.
  */
 export function isFederated(service: V1Service): boolean {
-  const { annotations = {} } = service.metadata ?? {};
   if (markedLater(service)) return false;
-  const hasMembers =
-    readAnnotation(annotations, REMOTE_DISCOVERY) !== undefined || localMemberOf(service) !== undefined;
+  const hasMembers = hasMemberList(service) || localMemberOf(service) !== undefined;
   const marked = isMirrored(service) && clusterOf(service) === undefined;
   return (marked && hasMembers) || (madeByUs(service) && isFederatedByRest(service, hasMembers));
 }
@@ -78,6 +76,17 @@ export function federatedEntries(service: V1Service): string[] {
     .split(',')
     .map((entry) => entry.trim())
     .filter((entry) => /^[^@]+@[^@]+$/.test(entry));
+}
+
+/** Whether a Service has such a list, be it empty. */
+export function hasMemberList({ metadata }: V1Service): boolean {
+  return readAnnotation(metadata?.annotations, REMOTE_DISCOVERY) !== undefined;
+}
+
+/** Which part of what all members write together an annotation is; undefined: it is none. */
+export function sharedPart(annotation: string): 'members' | 'local member' | undefined {
+  if (annotation === REMOTE_DISCOVERY) return 'members';
+  return annotation === LOCAL_DISCOVERY ? 'local member' : undefined;
 }
 
 /** The list of members in other clusters. */

@@ -101,6 +101,11 @@ export function versionAnnotation(version: string | undefined): Record<string, s
   return version === undefined ? {} : { [REMOTE_RESOURCE_VERSION]: version };
 }
 
+/** Whether an annotation is that one. */
+export function isVersionKey(annotation: string): boolean {
+  return annotation === REMOTE_RESOURCE_VERSION;
+}
+
 /** The name by which the gateway knows the export of a mirror. */
 export function fqNameOf(object: Annotated): string | undefined {
   return readAnnotation(object.metadata?.annotations, REMOTE_SERVICE_FQ_NAME);

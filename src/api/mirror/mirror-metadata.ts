@@ -1,5 +1,6 @@
+import { MIRROR_ANNOTATION_GROUPS } from './mirror-keys.ts';
 import type { V1Service } from '@kubernetes/client-node';
-import { COPIED_KEYS, MIRROR_ANNOTATION_GROUPS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS } from '../names.ts';
+import { COPIED_KEYS, MULTICLUSTER_DOMAINS, OPAQUE_PORTS } from '../names.ts';
 import { originAnnotations } from './mirror-annotations.ts';
 import { clusterOf, isMirrored, type Labelled, mirrorLabels } from './mirror-labels.ts';
 import { readAnnotation } from '../annotations.ts';
@@ -131,6 +132,17 @@ export function copiedMetadata(
 /** One list for both maps: a key that is taken back is taken back wherever it is no longer wanted. */
 function copiedKeyList(labels: StringMap, annotations: StringMap): string {
   return [...new Set([...Object.keys(labels), ...Object.keys(annotations)])].sort().join(',');
+}
+
+/** Whether an annotation is that record. */
+export function isCopyRecord(annotation: string): boolean {
+  return annotation === COPIED_KEYS;
+}
+
+/** Annotations without it. */
+export function withoutCopyRecord(annotations: StringMap | undefined): Record<string, string> {
+  const { [COPIED_KEYS]: _, ...rest } = annotations ?? {};
+  return rest;
 }
 
 /** Keys that an earlier pass copied onto this mirror (annotation `linkspan.dev/copied-keys`). */

@@ -13,7 +13,7 @@ import { checkReport, headingText, outcomeText, type Paint, summaryText } from '
 import { helmProgram } from '../../install/helm.ts';
 import { dryRunInstall } from '../../install/dry-run.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
-import type { GatewayTry, LinkReport } from '../../controllers/explain.ts';
+import { MIRRORS_PAGE, CONTROLLER_TRY_PAGE } from '../../api/answers/admin-answers.ts';
 import { askControllers, controllerFlags, mergeReports } from '../queries/controller-answers.ts';
 import { clusterFlags, durationFlag, openCluster, withClusterFlags } from '../flags/cluster-flags.ts';
 import { helmFlagsOf, valueFlags, withValueFlags } from '../flags/install-flags.ts';
@@ -68,9 +68,9 @@ async function check(client: KubeClient, flags: Settings): Promise<boolean> {
     version: readVersion(),
     // The rest of the check's time is for what follows the targets' answers.
     targetMs: flags.timeout * 0.7,
-    ask: async () => mergeReports((await askControllers<LinkReport>(client, asked, '/mirrors')).answers),
+    ask: async () => mergeReports((await askControllers(client, asked, MIRRORS_PAGE)).answers),
     tryGateways: async () => {
-      const { answers, failures } = await askControllers<GatewayTry>(client, asked, '/try');
+      const { answers, failures } = await askControllers(client, asked, CONTROLLER_TRY_PAGE);
       return { tries: answers, failures };
     },
   });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { nearest, parseFlags } from '../../base/config.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
-import type { Explanation, LinkReport } from '../../controllers/explain.ts';
+import { MIRRORS_PAGE, explainPage } from '../../api/answers/admin-answers.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { explainText, relevant } from '../output/explanation-text.ts';
 import { linkText } from '../output/link-text.ts';
@@ -118,10 +118,9 @@ interface ServiceFlags extends ControllerFlags {
  * @throws LinkspanError CONTROLLER_NOT_FOUND
  */
 async function explainService(client: KubeClient, flags: ServiceFlags, name: string): Promise<string> {
-  const query = new URLSearchParams({ namespace: flags.namespace, name });
   const [asked, { answers: links }] = await Promise.all([
-    askControllers<Explanation>(client, flags, `/explain?${query.toString()}`),
-    askControllers<LinkReport>(client, flags, '/mirrors'),
+    askControllers(client, flags, explainPage({ namespace: flags.namespace, name })),
+    askControllers(client, flags, MIRRORS_PAGE),
   ]);
   tellFailures(asked.failures);
   const told = relevant(

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
-import type { LinkReport } from '../../controllers/explain.ts';
+import { MIRRORS_PAGE } from '../../api/answers/admin-answers.ts';
 import { gatewaysText, wideText } from '../output/gateways-text.ts';
 import {
   askControllers,
@@ -36,7 +36,7 @@ export function gatewaysCommand(): Command {
     const flags = { ...parsed, timeout: parsed.wait };
     await withClient(flags, async (client) => {
       const [{ answers, failures }, counts] = await Promise.all([
-        askControllers<LinkReport>(client, flags, '/mirrors'),
+        askControllers(client, flags, MIRRORS_PAGE),
         countMirrors(client),
       ]);
       const reports = mergeReports(answers).filter(

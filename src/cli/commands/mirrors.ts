@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
 import { DEFAULT_NAMESPACE } from '../../api/names.ts';
-import type { LinkReport, ServiceReport } from '../../controllers/explain.ts';
+import { type LinkReport, type ServiceReport, MIRRORS_PAGE } from '../../api/answers/admin-answers.ts';
 import { mirrorsText } from '../output/mirrors-text.ts';
 import {
   askControllers,
@@ -40,7 +40,7 @@ export function mirrorsCommand(): Command {
   return withClusterFlags(withTimeoutFlag(command), 'source').action(async (options: unknown) => {
     const flags = parseFlags(schema, options, 'mirrors');
     await withClient(flags, async (client) => {
-      const { answers, failures } = await askControllers<LinkReport>(client, flags, '/mirrors');
+      const { answers, failures } = await askControllers(client, flags, MIRRORS_PAGE);
       const wanted = mergeReports(answers).filter(
         ({ link }) => flags.link === undefined || link.endsWith(`/${flags.link}`),
       );

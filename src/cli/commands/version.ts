@@ -1,5 +1,6 @@
+import { CHART_SELECTOR, installedVersion, linkerdComponentOf } from '../../api/installed-labels.ts';
 import { Command } from 'commander';
-import { DEFAULT_NAMESPACE, EXTENSION_SELECTOR } from '../../api/names.ts';
+import { DEFAULT_NAMESPACE } from '../../api/names.ts';
 import { LINK_CRD } from '../../api/link/link-schema.ts';
 import { z } from 'zod';
 import { parseFlags } from '../../base/config.ts';
@@ -64,11 +65,11 @@ async function gather(flags: z.output<typeof schema>): Promise<Versions> {
 }
 
 async function serverVersions(client: KubeClient, namespace: string): Promise<Record<string, string>> {
-  const labelSelector = `${EXTENSION_SELECTOR},app.kubernetes.io/name=linkspan`;
+  const labelSelector = CHART_SELECTOR;
   const { items } = await client.list(deployments, { namespace, labelSelector });
-  const found = items.map(({ metadata }): [string, string] => [
-    metadata?.labels?.['component'] ?? metadata?.name ?? '',
-    metadata?.labels?.['app.kubernetes.io/version'] ?? 'unknown',
+  const found = items.map((item): [string, string] => [
+    linkerdComponentOf(item) ?? item.metadata?.name ?? '',
+    installedVersion(item) ?? 'unknown',
   ]);
   const crd = await client
     .get(customResourceDefinitions, { name: LINK_CRD })

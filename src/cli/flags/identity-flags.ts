@@ -1,3 +1,4 @@
+import { LINKERD_TRUST_CONFIG_MAP } from '../../api/credentials/trust-config-maps.ts';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
@@ -5,6 +6,7 @@ import {
   DEFAULT_CLUSTER_DOMAIN,
   DEFAULT_LINKERD_NAMESPACE,
   DEFAULT_NAMESPACE,
+  IDENTITY_AUDIENCE,
   TRUST_CONFIG_MAP,
 } from '../../api/names.ts';
 import type { IdentitySource } from '../../identity/sources/identity.ts';
@@ -55,7 +57,7 @@ export function withIdentityFlags(command: Command): Command {
     .option('--identity-name <name>', "linkerd: own identity (default: that of the token's service account)")
     .option(
       '--identity-anchors <where>',
-      `linkerd, csr: trust anchors, a file or configmap:<namespace>/<name> (default: configmap:${DEFAULT_LINKERD_NAMESPACE}/linkerd-identity-trust-roots, configmap:${DEFAULT_NAMESPACE}/${TRUST_CONFIG_MAP})`,
+      `linkerd, csr: trust anchors, a file or configmap:<namespace>/<name> (default: configmap:${DEFAULT_LINKERD_NAMESPACE}/${LINKERD_TRUST_CONFIG_MAP}, configmap:${DEFAULT_NAMESPACE}/${TRUST_CONFIG_MAP})`,
     )
     .option(
       '--identity-service <address>',
@@ -68,7 +70,7 @@ export function withIdentityFlags(command: Command): Command {
     )
     .option(
       '--identity-token-file <file>',
-      'linkerd: projected token of audience identity.l5d.io',
+      `linkerd: projected token of audience ${IDENTITY_AUDIENCE}`,
       DEFAULT_IDENTITY_TOKEN,
     )
     .option('--identity-lifetime <time>', 'csr: life of certificates to ask for', '24h')

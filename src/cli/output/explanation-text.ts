@@ -1,4 +1,4 @@
-import { type Explanation, type LinkReport, LOCAL } from '../../controllers/explain.ts';
+import { type Explanation, type LinkReport, LOCAL } from '../../api/answers/admin-answers.ts';
 import { age } from './output.ts';
 
 /** The explanations of clusters that export the name, or all where none does. */

@@ -1,4 +1,4 @@
-import type { LinkReport } from '../../controllers/explain.ts';
+import type { LinkReport } from '../../api/answers/admin-answers.ts';
 import type { GatewayRow } from '../queries/gateway-rows.ts';
 import { table } from './output.ts';
 

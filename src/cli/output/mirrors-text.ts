@@ -1,4 +1,4 @@
-import type { LinkReport } from '../../controllers/explain.ts';
+import type { LinkReport } from '../../api/answers/admin-answers.ts';
 import { age, table } from './output.ts';
 
 /** The table of mirrors, and a line for each Link whose mirrors are not known. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { systemClock } from '../../base/clock.ts';
 import { LinkspanError, messageOf } from '../../api/errors/linkspan-error.ts';
 import { listItems } from '../../base/text.ts';
-import type { LinkReport } from '../../controllers/explain.ts';
+import type { AnswerPage, LinkReport } from '../../api/answers/admin-answers.ts';
 import { anonymousAccess } from '../../kube/client/access.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
 import { leases } from '../../api/kubernetes/resource.ts';
@@ -47,13 +47,13 @@ export interface ControllerFlags {
 export async function askControllers<T>(
   client: KubeClient,
   flags: ControllerFlags,
-  path: string,
+  page: AnswerPage<T>,
 ): Promise<Answers<T>> {
   const signal = AbortSignal.timeout(answerMs(flags));
   const asked =
     flags.controller === undefined
-      ? await askPods<T>(client, flags.controllerNamespace, path, signal)
-      : await Promise.all(flags.controller.map((url) => askUrl<T>(url, path, signal)));
+      ? await askPods(client, flags.controllerNamespace, page, signal)
+      : await Promise.all(flags.controller.map((url) => askUrl(url, page, signal)));
   const failures = asked.flatMap((answer) => ('failure' in answer ? [answer.failure] : []));
   const answers = asked.flatMap((answer) => ('value' in answer ? answer.value : []));
   if (asked.length > failures.length) return { answers, failures };
@@ -77,7 +77,7 @@ type Asked<T> = { readonly value: readonly T[] } | { readonly failure: string };
 async function askPods<T>(
   client: KubeClient,
   namespace: string,
-  path: string,
+  page: AnswerPage<T>,
   signal: AbortSignal,
 ): Promise<Asked<T>[]> {
   const { items } = await client.list(leases, { namespace });
@@ -89,7 +89,7 @@ async function askPods<T>(
     [...new Set(holders)].map(async (pod): Promise<Asked<T>> => {
       try {
         const where = `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}:${ADMIN_PORT}/proxy`;
-        return { value: list(await client.raw('GET', where + path, { signal })) };
+        return { value: page.read(await client.raw('GET', where + page.path, { signal })) };
       } catch (error) {
         return { failure: `${pod}: ${silence(error)}` };
       }
@@ -102,24 +102,19 @@ export function tellFailures(failures: readonly string[]): void {
   for (const failure of failures) process.stderr.write(`linkspan: no answer from ${failure}\n`);
 }
 
-async function askUrl<T>(url: string, path: string, signal: AbortSignal): Promise<Asked<T>> {
+async function askUrl<T>(url: string, page: AnswerPage<T>, signal: AbortSignal): Promise<Asked<T>> {
   const client = new KubeClient(anonymousAccess(url), {
     clock: systemClock,
     random: Math.random,
     maxTries: 1,
   });
   try {
-    return { value: list(await client.raw('GET', path, { signal })) };
+    return { value: page.read(await client.raw('GET', page.path, { signal })) };
   } catch (error) {
     return { failure: `${url}: ${silence(error)}` };
   } finally {
     await client.close();
   }
-}
-
-function list(answer: unknown): readonly never[] {
-  if (Array.isArray(answer)) return answer as never[];
-  throw new Error('the answer is no list; is this the admin port of a Linkspan controller?');
 }
 
 /** One report for each Link: several replicas know it, and that of the Lease's holder is preferred. */

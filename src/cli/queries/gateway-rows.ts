@@ -1,5 +1,5 @@
 import { clusterOf, MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
-import type { LinkReport } from '../../controllers/explain.ts';
+import type { LinkReport } from '../../api/answers/admin-answers.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { services } from '../../api/kubernetes/resource.ts';
 

@@ -6,7 +6,7 @@ import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { type Condition, LINK_CONDITIONS } from '../../api/link/link-status.ts';
 import { systemClock } from '../../base/clock.ts';
 import { type ImportRefusal, refusalsOf } from '../../check/import-checks.ts';
-import type { LinkReport } from '../../controllers/explain.ts';
+import { type LinkReport, MIRRORS_PAGE } from '../../api/answers/admin-answers.ts';
 import { isForbidden, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { leases } from '../../api/kubernetes/resource.ts';
 import { askControllers, type ControllerFlags, mergeReports } from './controller-answers.ts';
@@ -79,7 +79,7 @@ async function listLeases(client: KubeClient, namespace: string): Promise<readon
 
 async function reportsOf(client: KubeClient, flags: ControllerFlags) {
   try {
-    return await askControllers<LinkReport>(client, flags, '/mirrors');
+    return await askControllers(client, flags, MIRRORS_PAGE);
   } catch (error) {
     if (isForbidden(error)) return { answers: [], failures: ['the controllers: Leases may not be listed'] };
     if (codeOf(error) !== 'CONTROLLER_NOT_FOUND') throw error;

@@ -1,3 +1,4 @@
+import { isMirrorKey } from '../../api/mirror/mirror-keys.ts';
 import type { V1EndpointSlice, V1Service } from '@kubernetes/client-node';
 import {
   clusterOfEntry,
@@ -13,17 +14,22 @@ import {
   memberLabel,
   memberOfRecord,
   memberRecord,
+  sharedPart,
   withoutLocalMember,
   withoutMemberRecord,
 } from '../../api/mirror/federated-members.ts';
 import { mirrorLabels } from '../../api/mirror/mirror-labels.ts';
-import { bareRules, copiedMetadata, hasOwnershipLabels } from '../../api/mirror/mirror-metadata.ts';
+import {
+  bareRules,
+  copiedMetadata,
+  hasOwnershipLabels,
+  isCopyRecord,
+  withoutCopyRecord,
+} from '../../api/mirror/mirror-metadata.ts';
 import { madeByUs } from '../../api/mirror/ownership.ts';
-import { COPIED_KEYS, LOCAL_DISCOVERY, REMOTE_DISCOVERY } from '../../api/names.ts';
 import { followEndpoints, followPods, isPopulated } from '../mirror/kept-endpoints.ts';
 import {
   createNamespace,
-  isMirrorKey,
   metadataPatch,
   type RemovableKey,
   specPatch,
@@ -120,8 +126,9 @@ function isRemovable({ federated, member, key, strangers }: MemberFacts): Remova
   return (name, where) => {
     if (where === 'labels' || !isMirrorKey(name, where)) return isMirrorKey(name, where);
     // The record of the keys that the leader copied is the leader's.
-    if (name === REMOTE_DISCOVERY || name === COPIED_KEYS) return false;
-    if (name === LOCAL_DISCOVERY)
+    const shared = sharedPart(name);
+    if (shared === 'members' || isCopyRecord(name)) return false;
+    if (shared === 'local member')
       return federated.service === undefined || localMemberOf(federated.service) !== key.name;
     const recorded = memberOfRecord(name);
     if (recorded === undefined || recorded === member) return true;
@@ -163,8 +170,7 @@ function joinPatch(facts: MemberFacts, service: V1Service): Step | undefined {
 }
 
 function withoutRecord({ metadata }: V1Service): NonNullable<V1Service['metadata']> {
-  const { [COPIED_KEYS]: _, ...annotations } = metadata?.annotations ?? {};
-  return { ...metadata, annotations };
+  return { ...metadata, annotations: withoutCopyRecord(metadata?.annotations) };
 }
 
 /** Takes a member out of its federated Service, with its slices; the last one takes the Service along. */

@@ -1,26 +1,4 @@
-/** Whether an address of a gateway answers its probes. */
-export type AddressHealth = 'unknown' | 'alive' | 'dead';
-
-/** What is known of one address; for people. */
-export interface AddressReport {
-  readonly address: string;
-  readonly state: AddressHealth;
-  /** Why the last probe failed. */
-  readonly reason: string | undefined;
-  readonly message: string;
-  readonly latencyMs: number | undefined;
-  /** Milliseconds since the epoch of the last change of state. */
-  readonly since: number;
-}
-
-/** What came of one request that somebody asked for. */
-export interface AddressTry {
-  readonly address: string;
-  readonly ok: boolean;
-  /** Why it failed; empty otherwise. */
-  readonly message: string;
-  readonly latencyMs: number;
-}
+import type { AddressHealth, AddressReport, AddressTry } from '../../api/answers/admin-answers.ts';
 
 /** The probes of one gateway; `gateway-probes.ts` implements it. */
 export interface GatewayHealth {

@@ -1,3 +1,4 @@
+import { ORIG_PROTO } from '../../api/linkerd/proxy-fields.ts';
 import http2 from 'node:http2';
 import tls from 'node:tls';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
@@ -73,7 +74,7 @@ function ask(attempt: ProbeAttempt, secure: tls.TLSSocket, target: MtlsTarget): 
   );
   const request = attempt.own(
     session.request(
-      { ':method': 'GET', ':path': target.path, 'l5d-orig-proto': 'HTTP/1.1' },
+      { ':method': 'GET', ':path': target.path, [ORIG_PROTO]: 'HTTP/1.1' },
       { endStream: true },
     ),
   );

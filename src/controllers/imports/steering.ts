@@ -1,3 +1,4 @@
+import { MCS_GROUP } from '../../api/names.ts';
 import type { KeyTest } from '../../api/mirror/mirror-metadata.ts';
 
 /**
@@ -90,7 +91,7 @@ export const STEERING_DOMAINS: Readonly<Record<string, readonly string[]>> = {
     'kuma.io',
     'openservicemesh.io',
     'multicluster.kubernetes.io',
-    'multicluster.x-k8s.io',
+    MCS_GROUP,
     'submariner.io',
     'skupper.io',
     'knative.dev',

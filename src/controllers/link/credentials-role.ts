@@ -1,10 +1,14 @@
+import {
+  CREDENTIALS_SELECTOR,
+  isCredentials,
+  tokenTtlText,
+} from '../../api/credentials/credentials-secret.ts';
 import type { V1PolicyRule, V1Role, V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
-import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../api/errors/linkspan-error.ts';
-import { CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
+import { SIGNER_DEPLOYMENT } from '../../api/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
@@ -16,7 +20,7 @@ import type { Logger } from '../../telemetry/log.ts';
 import { links, type LinkObject } from '../../api/link/link-schema.ts';
 
 /** fieldManager of the rules: the chart owns the Role, and says nothing of them. */
-const GRANTS_MANAGER = 'linkspan-signer';
+const GRANTS_MANAGER = SIGNER_DEPLOYMENT;
 const BACKOFF = { minMs: 500, maxMs: 10_000 };
 
 /**
@@ -32,16 +36,14 @@ export function credentialsRules(
 ): V1PolicyRule[] {
   const named = new Set(linkObjects.flatMap(({ spec }) => spec?.clusterCredentialsSecret || []));
   const used = credentials.filter(
-    ({ type, metadata }) =>
-      type === CREDENTIALS_SECRET_TYPE && metadata?.name !== undefined && named.has(metadata.name),
+    (secret) =>
+      isCredentials(secret) && secret.metadata?.name !== undefined && named.has(secret.metadata.name),
   );
   const rule = (found: readonly V1Secret[], verbs: string[]): V1PolicyRule[] => {
     const resourceNames = found.map(({ metadata }) => metadata?.name ?? '').toSorted();
     return found.length === 0 ? [] : [{ apiGroups: [''], resources: ['secrets'], resourceNames, verbs }];
   };
-  const renewed = used.filter(
-    ({ metadata }) => readAnnotation(metadata?.annotations, TOKEN_TTL) !== undefined,
-  );
+  const renewed = used.filter((secret) => tokenTtlText(secret) !== undefined);
   return [...rule(used, ['get', 'list', 'watch']), ...rule(renewed, ['patch'])];
 }
 
@@ -85,7 +87,7 @@ export class CredentialsRole {
         ...shared,
         resource: secrets,
         store: this.#secrets,
-        fieldSelector: `type=${CREDENTIALS_SECRET_TYPE}`,
+        fieldSelector: CREDENTIALS_SELECTOR,
         transform: ({ type, metadata }) => ({
           ...(type === undefined ? {} : { type }),
           ...(metadata === undefined ? {} : { metadata }),

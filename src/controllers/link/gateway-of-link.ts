@@ -1,4 +1,5 @@
-import { ON_NOTHING, READABLE_NAMESPACES } from '../../api/names.ts';
+import { withoutReadableNamespaces } from '../../api/link/readable-namespaces.ts';
+import { ON_NOTHING } from '../../api/names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { parseLink, type Link, type LinkObject } from '../../api/link/link-schema.ts';
 import { parseSelector } from '../../api/kubernetes/label-selector.ts';
@@ -38,7 +39,7 @@ function readable(object: LinkObject): Link | undefined {
 }
 
 function reduced({ metadata, spec, ...rest }: LinkObject, probeSpec: object): LinkObject {
-  const { [READABLE_NAMESPACES]: _, ...annotations } = metadata?.annotations ?? {};
+  const annotations = withoutReadableNamespaces(metadata?.annotations);
   const { targetClusterName, gatewayAddress, gatewayPort, gatewayIdentity } = spec ?? {};
   const kept = { targetClusterName, gatewayAddress, gatewayPort, gatewayIdentity };
   return {

@@ -5,7 +5,7 @@ import type { OverBudget } from '../../kube/budget/peer-budget.ts';
 import type { CredentialsVerdict } from './credentials-verdict.ts';
 import type { LinkReason, WantedCondition } from '../../api/link/link-status.ts';
 import type { GatewayFacts } from '../reconcile/mirror-facts.ts';
-import type { AddressReport } from '../gateway-health/gateway-health.ts';
+import type { AddressReport } from '../../api/answers/admin-answers.ts';
 import { REFUSED, UNMIRRORED, type MirrorReason } from '../../api/reasons/mirror-reasons.ts';
 import type { Outcome } from '../reconcile/reconciler.ts';
 

@@ -1,10 +1,11 @@
+import { credentialsText, tokenTtlText } from '../../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { isDeepStrictEqual } from 'node:util';
 import { readAnnotation } from '../../api/annotations.ts';
 import { type Timer, untilAborted } from '../../base/clock.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
 import { linkLeaseName } from '../../api/lease-names.ts';
-import { CREDENTIALS_SECRET_KEY, CREDENTIALS_SECRET_TYPE, TOKEN_TTL } from '../../api/names.ts';
+import { CREDENTIALS_SECRET_TYPE } from '../../api/names.ts';
 import type { ClusterAccess } from '../../kube/client/access.ts';
 import { BearerAuth } from '../../kube/client/auth.ts';
 import { KubeClient } from '../../kube/client/kube-client.ts';
@@ -335,11 +336,8 @@ function basisOf(object: LinkObject, secret: V1Secret | undefined, rival: string
     spec: object.spec,
     annotations: LINK_ANNOTATIONS.map((name) => readAnnotation(annotations, name)),
     imports: importAnnotations(annotations),
-    kubeconfig:
-      secret === undefined
-        ? undefined
-        : `${secret.type ?? ''} ${secret.data?.[CREDENTIALS_SECRET_KEY] ?? ''}`,
-    tokenTtl: readAnnotation(secret?.metadata?.annotations, TOKEN_TTL),
+    kubeconfig: secret && credentialsText(secret),
+    tokenTtl: secret && tokenTtlText(secret),
     rival,
   };
 }

@@ -1,10 +1,14 @@
+import {
+  kubeconfigData,
+  kubeconfigIn,
+  parseTokenTtl,
+  tokenTtlText,
+} from '../../api/credentials/credentials-secret.ts';
 import type { V1Secret } from '@kubernetes/client-node';
-import { readAnnotation } from '../../api/annotations.ts';
 import { backoffDelay, type Random } from '../../base/backoff.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
-import { parseDuration } from '../../base/duration.ts';
 import { LinkspanError } from '../../api/errors/linkspan-error.ts';
-import { CREDENTIALS_SECRET_KEY, TOKEN_TTL } from '../../api/names.ts';
+import { TOKEN_TTL } from '../../api/names.ts';
 import { isConflict, isNotFound, type KubeClient } from '../../kube/client/kube-client.ts';
 import { keyOf, secrets } from '../../api/kubernetes/resource.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -32,10 +36,10 @@ export interface RenewalWish {
  * @throws LinkspanError CREDENTIALS_INVALID when it should be and cannot
  */
 export function renewalWish(secret: V1Secret): RenewalWish | undefined {
-  const text = readAnnotation(secret.metadata?.annotations, TOKEN_TTL);
-  if (text === undefined || text === '') return undefined;
+  const text = tokenTtlText(secret);
+  if (text === undefined) return undefined;
   const wrong = (what: string) => new LinkspanError('CREDENTIALS_INVALID', `Secret ${keyOf(secret)} ${what}`);
-  const ttlMs = parseDuration(text);
+  const ttlMs = parseTokenTtl(text);
   if (ttlMs === undefined || ttlMs < MIN_TOKEN_TTL_MS)
     throw wrong(`has "${text}" as ${TOKEN_TTL}, which is no duration of at least 10m`);
   const { bearer } = accessFromSecret(secret);
@@ -180,12 +184,8 @@ export class TokenRenewal {
    */
   async #write(secret: V1Secret, token: string): Promise<V1Secret | undefined> {
     const { namespace = '', name = '', resourceVersion } = secret.metadata ?? {};
-    const kubeconfig = Buffer.from(secret.data?.[CREDENTIALS_SECRET_KEY] ?? '', 'base64').toString('utf8');
-    const text = kubeconfigWithToken(kubeconfig, token);
-    const patch = {
-      metadata: { resourceVersion },
-      data: { [CREDENTIALS_SECRET_KEY]: Buffer.from(text).toString('base64') },
-    };
+    const kubeconfig = kubeconfigWithToken(kubeconfigIn(secret) ?? '', token);
+    const patch = { metadata: { resourceVersion }, ...kubeconfigData(kubeconfig) };
     const { signal } = this.#stop;
     try {
       return await this.#options.local.patch(secrets, { namespace, name }, patch, { type: 'merge', signal });

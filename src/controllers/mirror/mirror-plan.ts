@@ -1,3 +1,4 @@
+import { isMirrorKey, type KeyPlace } from '../../api/mirror/mirror-keys.ts';
 import type {
   V1Endpoints,
   V1EndpointSlice,
@@ -5,14 +6,8 @@ import type {
   V1Service,
   V1ServiceSpec,
 } from '@kubernetes/client-node';
-import { remoteVersionOf, versionAnnotation } from '../../api/mirror/mirror-annotations.ts';
+import { isVersionKey, remoteVersionOf, versionAnnotation } from '../../api/mirror/mirror-annotations.ts';
 import { isDeepStrictEqual } from 'node:util';
-import {
-  MIRROR_ANNOTATION_GROUPS,
-  MIRROR_ANNOTATIONS,
-  MIRROR_LABELS,
-  REMOTE_RESOURCE_VERSION,
-} from '../../api/names.ts';
 import { compareVersions } from '../../kube/objects/resource-version.ts';
 import type { DesiredPart } from './desired-mirror.ts';
 import type { LocalPart, MirrorFacts } from '../reconcile/mirror-facts.ts';
@@ -34,13 +29,7 @@ import {
 import type { Verdict } from './mirror-verdict.ts';
 
 /** A key that is taken away when it is no longer wanted, whoever put it there. */
-export type RemovableKey = (key: string, where: 'labels' | 'annotations') => boolean;
-
-/** All that only controllers write. */
-export const isMirrorKey: RemovableKey = (key, where) => {
-  if (where === 'labels') return MIRROR_LABELS.includes(key);
-  return MIRROR_ANNOTATIONS.includes(key) || MIRROR_ANNOTATION_GROUPS.includes(key.split('/')[0] ?? '');
-};
+export type RemovableKey = (key: string, where: KeyPlace) => boolean;
 
 /**
  * The writes that turn what is there into what the verdict wants, in order. No writes when nothing differs.
@@ -274,12 +263,12 @@ export function metadataPatch(
   isRemovable: RemovableKey = isMirrorKey,
 ): MetadataPatch | undefined {
   const recorded = recordedKeys(actual?.annotations);
-  const patchOf = (where: 'labels' | 'annotations') =>
+  const patchOf = (where: KeyPlace) =>
     mapPatch(actual?.[where], desired?.[where], (key) => recorded.has(key) || isRemovable(key, where));
   const labels = patchOf('labels');
   const annotations = patchOf('annotations');
   const onlyVersion = Object.keys(annotations).every(
-    (key) => key === REMOTE_RESOURCE_VERSION && isFormerVersion(actual?.annotations, desired?.annotations),
+    (key) => isVersionKey(key) && isFormerVersion(actual?.annotations, desired?.annotations),
   );
   if (Object.keys(labels).length === 0 && onlyVersion) return undefined;
   return {

@@ -1,14 +1,16 @@
+import {
+  allowedNamespacesAnnotation,
+  allowedNamespacesText,
+  readAllowedNamespaces,
+} from '../../api/mirror/allowed-namespaces.ts';
 import type { V1Namespace } from '@kubernetes/client-node';
 import { notifyAll } from '../../base/isolation.ts';
-import { readAnnotation } from '../../api/annotations.ts';
-import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { Reflector } from '../../kube/informer/reflector.ts';
 import { namespaces } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { PodClientsOptions } from './pod-clients.ts';
-import { readAllowedNamespaces } from './relay-rule.ts';
 
 /** The annotations of Namespaces about all of their mirrors. */
 export interface NamespaceRules {
@@ -93,9 +95,9 @@ function storedNamespace(namespace: V1Namespace): V1Namespace | undefined {
   const text = saidBy(namespace);
   if (text === undefined) return undefined;
   const { name = '', uid = '', resourceVersion = '' } = namespace.metadata ?? {};
-  return { metadata: { name, uid, resourceVersion, annotations: { [ALLOWED_NAMESPACES]: text } } };
+  return { metadata: { name, uid, resourceVersion, annotations: allowedNamespacesAnnotation(text) } };
 }
 
 function saidBy({ metadata }: V1Namespace): string | undefined {
-  return readAnnotation(metadata?.annotations, ALLOWED_NAMESPACES);
+  return allowedNamespacesText(metadata?.annotations);
 }

@@ -1,5 +1,5 @@
+import { ALL_NAMESPACES } from '../../api/mirror/allowed-namespaces.ts';
 import { ALLOWED_NAMESPACES } from '../../api/names.ts';
-import { isDnsLabel, listItems } from '../../base/text.ts';
 import type { Client, Unknown } from './client.ts';
 
 /**
@@ -7,35 +7,6 @@ import type { Client, Unknown } from './client.ts';
  * own namespace.
  */
 export type RelayPolicy = 'all' | 'namespace';
-
-/** Longest value of the annotation, in characters; a longer one is refused. */
-const MAX_LIST = 4096;
-const ALL = '*';
-
-/**
- * Reads `linkspan.dev/allowed-namespaces`. Invalid entries admit nobody, so that a typing error never opens
- * anything. Pure.
- * @returns undefined without the annotation
- */
-export function readAllowedNamespaces(text: string | undefined): {
-  readonly namespaces?: readonly string[];
-  readonly problems: readonly string[];
-} {
-  if (text === undefined) return { problems: [] };
-  if (text.length > MAX_LIST)
-    return {
-      namespaces: [],
-      problems: [`${ALLOWED_NAMESPACES}: longer than ${MAX_LIST} characters, it lets in nobody else`],
-    };
-  const entries = listItems(text);
-  const namespaces = entries.filter((entry) => entry === ALL || isDnsLabel(entry));
-  const wrong = entries.find((entry) => entry !== ALL && !isDnsLabel(entry));
-  return { namespaces: [...new Set(namespaces)], problems: wrong === undefined ? [] : [leftOut(wrong)] };
-}
-
-function leftOut(entry: string): string {
-  return `${ALLOWED_NAMESPACES}: "${entry.slice(0, 64)}" is no namespace; what is none lets nobody in`;
-}
 
 /**
  * The namespaces whose clients may use a route; undefined = all. The mirror's own is always one of them,
@@ -48,7 +19,7 @@ export function allowedNamespaces(
   policy: RelayPolicy,
 ): ReadonlySet<string> | undefined {
   if (allowed === undefined) return policy === 'all' ? undefined : new Set([namespace]);
-  return allowed.includes(ALL) ? undefined : new Set([namespace, ...allowed]);
+  return allowed.includes(ALL_NAMESPACES) ? undefined : new Set([namespace, ...allowed]);
 }
 
 /** Why a client may not use a route: it is of another namespace, or its namespace is not known. */

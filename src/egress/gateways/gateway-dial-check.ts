@@ -1,3 +1,4 @@
+import type { EgressTry } from '../../api/answers/admin-answers.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../api/errors/linkspan-error.ts';
 import { STREAMS_ALPN, TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
@@ -8,27 +9,16 @@ import { ConnectionCounters } from '../../proxy/metrics/connection-counters.ts';
 import { tlsConnect } from '../../proxy/io/dial.ts';
 import type { GatewayEndpoint } from './gateway-pool.ts';
 
-/** Whether a connection to a gateway address can be opened as for flows. */
-export interface GatewayDialResult {
-  /** `host:port`. */
-  readonly gateway: string;
-  readonly identity: string;
-  readonly ok: boolean;
-  /** Why not; empty where it can. */
-  readonly message: string;
-  readonly latencyMs: number;
-}
-
 /**
  * Opens one connection with mTLS and closes it. Never rejects, and is not counted in the metrics of flows.
  */
 export async function checkGatewayDial(
   { host, port, identity: name }: GatewayEndpoint,
   options: { readonly identity: IdentitySource; readonly clock: Clock },
-): Promise<GatewayDialResult> {
+): Promise<EgressTry> {
   const { clock, identity } = options;
   const start = clock.monotonic();
-  const outcome = (message: string): GatewayDialResult => ({
+  const outcome = (message: string): EgressTry => ({
     gateway: `${host}:${port}`,
     identity: name,
     ok: message === '',

@@ -1,8 +1,8 @@
+import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
 import type { V1ConfigMap, V1Service } from '@kubernetes/client-node';
 import { type LinkObject, links } from '../../api/link/link-schema.ts';
 import { MIRRORED_SELECTOR } from '../../api/mirror/mirror-labels.ts';
 import { forEachIsolated } from '../../base/isolation.ts';
-import { readAnnotation } from '../../api/annotations.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import {
@@ -12,7 +12,6 @@ import {
   shardOfName,
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
-import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import { AnnotationProblems } from '../../discovery/annotation-problems.ts';
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
@@ -21,7 +20,6 @@ import { configMaps, keyOf, services } from '../../api/kubernetes/resource.ts';
 import { IndexedStore } from '../../kube/informer/store.ts';
 import type { Health } from '../../telemetry/admin.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { readAllowedNamespaces } from '../clients/relay-rule.ts';
 import { type Route, routesOf } from './routes.ts';
 
 /**
@@ -165,7 +163,7 @@ export class RouteSource {
       const { annotations } = mirror.metadata ?? {};
       this.#problems.tell(keyOf(mirror), [
         ...readRequestAnnotations(annotations).problems,
-        ...readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES)).problems,
+        ...readAllowedNamespaces(allowedNamespacesText(annotations)).problems,
       ]);
     });
     this.#problems.keepOnly(new Set(mirrors.map(keyOf)));

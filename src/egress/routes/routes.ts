@@ -1,7 +1,7 @@
+import { allowedNamespacesText, readAllowedNamespaces } from '../../api/mirror/allowed-namespaces.ts';
 import type { V1Service } from '@kubernetes/client-node';
 import { gatewayOfSpec, type LinkGateway, type LinkObject } from '../../api/link/link-schema.ts';
 import { forEachIsolated, reportContained } from '../../base/isolation.ts';
-import { readAnnotation } from '../../api/annotations.ts';
 import {
   type EgressClaim,
   holderOf,
@@ -9,11 +9,9 @@ import {
   type RecordedGateway,
   type RecordEntry,
 } from '../../api/egress/egress-record.ts';
-import { ALLOWED_NAMESPACES } from '../../api/names.ts';
 import type { RequestRules } from '../../policy/requests/request-rules.ts';
 import { type PortProtocol, servicePortProtocol } from '../../api/ports/port-protocol.ts';
 import { readRequestAnnotations } from '../../policy/requests/request-annotations.ts';
-import { readAllowedNamespaces } from '../clients/relay-rule.ts';
 
 /** One port of the egress, which leads to one port of one Service in one cluster. */
 export interface Route {
@@ -98,7 +96,7 @@ function saidOfClients(mirror: V1Service | undefined): Pick<Route, 'requests' | 
   if (mirror === undefined) return { allowedNamespaces: [] };
   const annotations = mirror.metadata?.annotations;
   const { requests } = readRequestAnnotations(annotations);
-  const { namespaces } = readAllowedNamespaces(readAnnotation(annotations, ALLOWED_NAMESPACES));
+  const { namespaces } = readAllowedNamespaces(allowedNamespacesText(annotations));
   return {
     ...(requests === undefined ? {} : { requests }),
     ...(namespaces === undefined ? {} : { allowedNamespaces: namespaces }),

@@ -1,3 +1,4 @@
+import { GATEWAY_PORT_NAME } from '../../api/names.ts';
 import type { KubeObject } from '../../api/kubernetes/resource.ts';
 import { selects } from './label-match.ts';
 import type {
@@ -47,7 +48,7 @@ export type Rule =
  * Port names by which Servers may select the gateway's port: Linkerd's gateway is its proxy's inbound port,
  * and Linkerd's chart selects it by that name.
  */
-const OWN_PORT_NAMES: readonly string[] = ['linkerd-proxy', 'mc-gateway'];
+const OWN_PORT_NAMES: readonly string[] = ['linkerd-proxy', GATEWAY_PORT_NAME];
 
 /**
  * The rules that must all allow a client of a target: each Server that selects one of its endpoints and, for

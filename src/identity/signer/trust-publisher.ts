@@ -1,5 +1,6 @@
+import { bundleIn, trustConfigMap, trustDomainIn } from '../../api/credentials/trust-config-maps.ts';
 import type { V1ConfigMap } from '@kubernetes/client-node';
-import { TRUST_CONFIG_MAP, TRUST_DOMAIN_KEY } from '../../api/names.ts';
+import { TRUST_CONFIG_MAP } from '../../api/names.ts';
 import type { Random } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
@@ -7,7 +8,6 @@ import { keepFollowing } from '../../kube/informer/follow.ts';
 import { configMaps, keyOf } from '../../api/kubernetes/resource.ts';
 import { WorkQueue } from '../../kube/queue/work-queue.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { CA_FILE } from '../sources/identity-dir.ts';
 import type { IssuerSource } from '../authority/issuer-dir.ts';
 
 export interface TrustPublisherOptions {
@@ -82,7 +82,7 @@ export class TrustPublisher {
 
   #saw(found: V1ConfigMap | undefined): void {
     const first = this.#seen === undefined;
-    this.#seen = { bundle: found?.data?.[CA_FILE], domain: found?.data?.[TRUST_DOMAIN_KEY] };
+    this.#seen = { bundle: bundleIn(found)?.pem, domain: trustDomainIn(found) };
     if (this.#isGood(this.#options.issuer.current()?.ca)) return;
     if (first || this.#seen.bundle === undefined) this.#queue.add(this.#key);
     else this.#queue.addAfter(this.#key, DRIFT_MS);
@@ -96,12 +96,7 @@ export class TrustPublisher {
     const { client, namespace, issuer, trustDomain, log } = this.#options;
     const bundle = issuer.current()?.ca;
     if (bundle === undefined || this.#seen === undefined || this.#isGood(bundle)) return;
-    const body = {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { namespace, name: TRUST_CONFIG_MAP },
-      data: { [CA_FILE]: bundle, [TRUST_DOMAIN_KEY]: trustDomain },
-    };
+    const body = trustConfigMap(namespace, { bundle, trustDomain });
     await client.patch(configMaps, { namespace, name: TRUST_CONFIG_MAP }, body, {
       type: 'apply',
       force: true,

@@ -1,3 +1,4 @@
+import { BUNDLE_KEYS, bundleIn } from '../../api/credentials/trust-config-maps.ts';
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import path from 'node:path';
 import { notifyAll } from '../../base/isolation.ts';
@@ -9,13 +10,9 @@ import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { keepFollowing } from '../../kube/informer/follow.ts';
 import { configMaps, keyOf, type ObjectRef } from '../../api/kubernetes/resource.ts';
 import { parseCertificates } from '../x509/certificate.ts';
-import { CA_FILE, presentFile } from './identity-dir.ts';
+import { presentFile } from './identity-dir.ts';
 import type { PemText } from './loaded-identity.ts';
 
-/**
- * Keys of a ConfigMap that may hold the bundle: ours, and that of Linkerd's `linkerd-identity-trust-roots`.
- */
-const CONFIG_MAP_KEYS = [CA_FILE, 'ca-bundle.crt'] as const;
 const BACKOFF = { minMs: 500, maxMs: 30_000 };
 
 /**
@@ -168,11 +165,9 @@ function bundleOf(found: V1ConfigMap | undefined, ref: ObjectRef): PemText {
     'Run `linkspan signer --issuer-dir`, which makes linkspan-trust, or name another bundle with --identity-anchors.';
   if (found === undefined)
     throw new LinkspanError('IDENTITY_MISSING', `${where}: it does not exist`, { hint });
-  for (const key of CONFIG_MAP_KEYS) {
-    const text = found.data?.[key];
-    if (text !== undefined) return { path: `${where}, ${key}`, text };
-  }
-  throw new LinkspanError('IDENTITY_MISSING', `${where}: it has no key ${CONFIG_MAP_KEYS.join(' or ')}`, {
+  const bundle = bundleIn(found);
+  if (bundle !== undefined) return { path: `${where}, ${bundle.key}`, text: bundle.pem };
+  throw new LinkspanError('IDENTITY_MISSING', `${where}: it has no key ${BUNDLE_KEYS.join(' or ')}`, {
     hint,
   });
 }

@@ -1,3 +1,4 @@
+import { boundAnchorsIn } from '../../api/credentials/trust-config-maps.ts';
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { notifyAll } from '../../base/isolation.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -26,9 +27,6 @@ export interface BoundAnchorsSource {
   subscribe(listener: () => void): () => void;
   close(): Promise<void>;
 }
-
-/** The ending of a ConfigMap's keys: `west.cluster.local.crt` has the anchors of `west.cluster.local`. */
-export const ANCHORS_KEY_ENDING = '.crt';
 
 /**
  * The anchors of one domain in a PEM file, watched. Until it has been read for the first time no identity of
@@ -102,9 +100,7 @@ function anchorsIn(
   before: readonly BoundAnchors[],
 ): { current: readonly BoundAnchors[]; problem: string } {
   const problems: string[] = [];
-  const current = Object.entries(found?.data ?? {}).flatMap(([key, pem]): BoundAnchors[] => {
-    if (!key.endsWith(ANCHORS_KEY_ENDING)) return [];
-    const domain = key.slice(0, -ANCHORS_KEY_ENDING.length);
+  const current = boundAnchorsIn(found).flatMap(({ key, domain, pem }): BoundAnchors[] => {
     try {
       requireDomain(domain);
     } catch (error) {

@@ -1,5 +1,6 @@
+import { ORIG_PROTO, PROXY_CONNECTION, PROXY_ERROR } from '../../api/linkerd/proxy-fields.ts';
 import { appendChunk } from '../../base/gathered-bytes.ts';
-import { PROXY_CONNECTION, ProxyFailure } from '../http/failures.ts';
+import { ProxyFailure } from '../http/failures.ts';
 import { type Field, isGrpc, makeField, valueOf } from '../http/fields.ts';
 import { requestFields } from '../http/forwarding.ts';
 import { FAULT_FIELD, type Hold } from '../filters/admission.ts';
@@ -9,7 +10,7 @@ import { type AccessRecord, recordAccess } from './access-record.ts';
 import type { Session } from './session.ts';
 import type { IncomingResponse, OutgoingRequest, Upstream, UpstreamHandler } from '../http/messages.ts';
 import { Http2ErrorCode } from '../http2/errors.ts';
-import { type Http2Request, ORIG_PROTO, readRequest, statusField } from '../http2/message.ts';
+import { type Http2Request, readRequest, statusField } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 
 /** One request of an HTTP/2 client, from its head to the last byte of the response. */
@@ -349,7 +350,7 @@ export class Http2Exchange implements StreamHandler, UpstreamHandler, AccessReco
    * why, too.
    */
   #forProxy(failure: ProxyFailure, message: string): Field[] {
-    const error = makeField('l5d-proxy-error', message);
+    const error = makeField(PROXY_ERROR, message);
     const leaves = failure.leaves && this.#session.plainClient !== true;
     return leaves ? [error, makeField(PROXY_CONNECTION, 'close')] : [error];
   }

@@ -25,9 +25,6 @@ export const failures = {
   'injected fault': { status: 503, grpc: 14, close: false },
 } as const satisfies Record<string, { status: number; grpc: number; close: boolean }>;
 
-/** The field that asks for it (wire protocol 1.6). Between proxies only. */
-export const PROXY_CONNECTION = 'l5d-proxy-connection';
-
 export type FailureKind = keyof typeof failures;
 
 /** What is said beside, or instead of, what the kind of a failure says. */

@@ -1,3 +1,4 @@
+import { ORIG_PROTO, PROXY_CONNECTION, PROXY_FIELD_PREFIX } from '../../api/linkerd/proxy-fields.ts';
 /**
  * What a field name means to a proxy, as bits: looked up once for each name, so that a request costs no
  * look-ups.
@@ -57,8 +58,8 @@ const BITS: Readonly<Record<string, number>> = {
   forwarded: About.FORWARDED | UNREMOVABLE,
   authorization: UNREMOVABLE | SECRET | About.SIGN_IN,
   cookie: About.COOKIE | UNREMOVABLE | SECRET,
-  'l5d-orig-proto': About.PROXY | About.ORIG_PROTO,
-  'l5d-proxy-connection': About.PROXY | HOP,
+  [ORIG_PROTO]: About.PROXY | About.ORIG_PROTO,
+  [PROXY_CONNECTION]: About.PROXY | HOP,
   ':path': About.PSEUDO | UNREPEATED,
   ...Object.fromEntries(
     [
@@ -103,7 +104,7 @@ export class FieldName {
 }
 
 function bitsOf(text: string): number {
-  if (text.startsWith('l5d-')) return About.PROXY;
+  if (text.startsWith(PROXY_FIELD_PREFIX)) return About.PROXY;
   if (text.startsWith(':')) return About.PSEUDO;
   return text.includes('_') ? doubleBits(text.replaceAll('_', '-')) : 0;
 }

@@ -1,4 +1,5 @@
-import { PROXY_CONNECTION, ProxyFailure } from '../http/failures.ts';
+import { PROXY_CONNECTION, PROXY_ERROR } from '../../api/linkerd/proxy-fields.ts';
+import { ProxyFailure } from '../http/failures.ts';
 import type { ResponseHead } from './head.ts';
 
 /**
@@ -20,7 +21,7 @@ export function failureResponse(
     `HTTP/1.1 ${failure.status} ${failure.kind}`,
     'content-type: text/plain; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
-    `l5d-proxy-error: ${header}`,
+    `${PROXY_ERROR}: ${header}`,
     ...failure.fields.map(([name, value]) => `${name}: ${value}`),
     ...(meshed && failure.leaves ? [`${PROXY_CONNECTION}: close`] : []),
     ...(close ? ['connection: close'] : []),

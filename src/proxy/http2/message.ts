@@ -17,8 +17,6 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^(?:\/[\x21-\x7e\x80-\xff]*|\*)$/;
 /** Without user information: it says who the client is, and is never part of one (RFC 9113 section 8.3.1). */
 const AUTHORITY = /^[\x21-\x3f\x41-\x7e]+$/;
-/** Set by Linkerd's proxies on requests that they have carried over (wire protocol 2). */
-export const ORIG_PROTO = 'l5d-orig-proto';
 
 /** What matters to us of a header list, as it is found. */
 class RequestReader {

@@ -1,3 +1,4 @@
+import { TRANSPORT_HEADER_ALPN } from '../../api/names.ts';
 import { withoutFinalDot } from '../../base/dns-name.ts';
 import {
   bytesField,
@@ -29,7 +30,7 @@ export class HeaderError extends Error {
   override readonly name = 'HeaderError';
 }
 
-const PREFACE = Buffer.from('transport.l5d.io/v1\r\n\r\n', 'latin1');
+const PREFACE = Buffer.from(`${TRANSPORT_HEADER_ALPN}\r\n\r\n`, 'latin1');
 const FIXED = PREFACE.length + 4;
 /** Linkerd's read buffer: a longer message is refused. */
 const MAX_MESSAGE = 64 * 1024;

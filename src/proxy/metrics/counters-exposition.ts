@@ -1,3 +1,4 @@
+import { DEFAULT_GATEWAY_NAME } from '../../api/names.ts';
 import { serviceOf } from '../../api/ports/target-key.ts';
 import { formatAddress, type SocketAddress } from '../../base/address.ts';
 import { POLICY_GROUP } from '../../api/linkerd/policy-kinds.ts';
@@ -369,7 +370,7 @@ function serverLabels(side: Side, listen: SocketAddress | undefined): LabelValue
     target_port: listen.port,
     srv_group: POLICY_GROUP,
     srv_kind: 'server',
-    srv_name: 'linkerd-gateway',
+    srv_name: DEFAULT_GATEWAY_NAME,
     srv_port: listen.port,
   };
 }

@@ -1,3 +1,4 @@
+import { PROXY_ERROR } from '../../api/linkerd/proxy-fields.ts';
 import { splitTargetKey } from '../../api/ports/target-key.ts';
 import { type FailureKind, failures, ProxyFailure } from '../http/failures.ts';
 import { About, type Field, makeField, valueOf } from '../http/fields.ts';
@@ -115,20 +116,19 @@ function readSession(session: string | undefined): SessionProtocol | undefined {
   throw new ProxyFailure('protocol not served', `tunnels for ${session} are not served`);
 }
 
-const WHY = 'l5d-proxy-error';
 /** What a gateway says is logged; it may be somebody else's. */
 const MAX_WHY = 512;
 
 /** A refusal of a stream: the status of the failure, and why. */
 export function refusalHead(failure: ProxyFailure): readonly Field[] {
   const why = failure.message.replace(/[^\x20-\x7e]/g, '?');
-  return [statusField(failure.status), makeField(WHY, why)];
+  return [statusField(failure.status), makeField(PROXY_ERROR, why)];
 }
 
 /** The failure that a refusal tells of. */
 export function readTunnelRefusal(fields: readonly Field[]): ProxyFailure {
   const status = Number(valueOf(fields, ':status'));
-  const why = valueOf(fields, WHY)?.slice(0, MAX_WHY) ?? `the gateway answered ${status}`;
+  const why = valueOf(fields, PROXY_ERROR)?.slice(0, MAX_WHY) ?? `the gateway answered ${status}`;
   return new ProxyFailure(KINDS.get(status) ?? 'connection failed', why);
 }
 

@@ -1,3 +1,4 @@
+import { ORIG_PROTO } from '../../api/linkerd/proxy-fields.ts';
 import { CHUNKED, type Framing, NO_BODY } from '../http/framing.ts';
 import { internalError } from '../http/failure-boundary.ts';
 import { type FailureKind, ProxyFailure } from '../http/failures.ts';
@@ -5,7 +6,7 @@ import { About, Field, fieldName, makeField, valueOf } from '../http/fields.ts';
 import { IDEMPOTENT, type OutgoingRequest, type Upstream, type UpstreamHandler } from '../http/messages.ts';
 import type { Http2Connection } from '../http2/http2-connection.ts';
 import { Http2ErrorCode, errorName } from '../http2/errors.ts';
-import { MALFORMED_LENGTH, ORIG_PROTO, readStatus } from '../http2/message.ts';
+import { MALFORMED_LENGTH, readStatus } from '../http2/message.ts';
 import type { Http2Stream, StreamHandler } from '../http2/stream.ts';
 import type { PickedEndpoint } from './balancer/endpoint.ts';
 import { isFailedAnswer } from '../http/classify.ts';

@@ -34,7 +34,7 @@ import { preChecks } from '../../../src/check/pre-checks.ts';
 import { checkReport, headingText, outcomeText, summaryText } from '../../../src/check/report.ts';
 import { endpointSlices, services } from '../../../src/api/kubernetes/resource.ts';
 import type { LinkObject } from '../../../src/api/link/link-schema.ts';
-import type { LinkReport } from '../../../src/controllers/explain.ts';
+import type { LinkReport } from '../../../src/api/answers/admin-answers.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 

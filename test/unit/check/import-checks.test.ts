@@ -1,7 +1,7 @@
 import type { V1Service } from '@kubernetes/client-node';
 import { expect } from 'chai';
 import { mirrorsAtRisk, refusedImports, unknownRanges } from '../../../src/check/import-checks.ts';
-import type { LinkReport, ServiceReport } from '../../../src/controllers/explain.ts';
+import type { LinkReport, ServiceReport } from '../../../src/api/answers/admin-answers.ts';
 
 const here = { namespace: 'linkerd-multicluster', linkerdNamespace: 'linkerd' };
 const mirror = (namespace: string, more: V1Service['metadata'] = {}): V1Service => ({

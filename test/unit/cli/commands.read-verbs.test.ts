@@ -15,7 +15,7 @@ import { gatewayRows } from '../../../src/cli/queries/gateway-rows.ts';
 import { linkRows } from '../../../src/cli/queries/link-rows.ts';
 import { HIDDEN, verbs } from '../../../src/cli/verbs.ts';
 import { versionText } from '../../../src/cli/commands/version.ts';
-import type { LinkReport } from '../../../src/controllers/explain.ts';
+import type { LinkReport } from '../../../src/api/answers/admin-answers.ts';
 import { expectGolden } from '../../support/golden.ts';
 import { linkspan } from '../../support/linkspan.ts';
 import { condition } from '../../support/link-conditions.ts';

@@ -22,7 +22,7 @@ import { parseRate, readRateLimits } from '../../../src/policy/rate-limits/rate-
 import { readRequestAnnotations } from '../../../src/policy/requests/request-annotations.ts';
 import { readServiceProfile } from '../../../src/policy/requests/service-profile.ts';
 import { serviceTargets } from '../../../src/discovery/service-targets.ts';
-import { readAllowedNamespaces } from '../../../src/egress/clients/relay-rule.ts';
+import { readAllowedNamespaces } from '../../../src/api/mirror/allowed-namespaces.ts';
 import { routesOf } from '../../../src/egress/routes/routes.ts';
 import { passedBefore } from '../../../src/gateway/authorization/forwarded.ts';
 import { inNetworks } from '../../../src/gateway/authorization/networks.ts';

@@ -12,7 +12,7 @@ import { linkText } from '../../../../src/cli/output/link-text.ts';
 import { wideLinksText } from '../../../../src/cli/output/links-text.ts';
 import { mirrorsText } from '../../../../src/cli/output/mirrors-text.ts';
 import { linkRows } from '../../../../src/cli/queries/link-rows.ts';
-import type { ServiceReport } from '../../../../src/controllers/explain.ts';
+import type { ServiceReport } from '../../../../src/api/answers/admin-answers.ts';
 import { expectGolden } from '../../../support/golden.ts';
 import { condition } from '../../../support/link-conditions.ts';
 

@@ -58,4 +58,20 @@ describe('the linter', () => {
     ];
     expect(foundLines('handled-then', lines)).to.deep.equal([2]);
   });
+
+  // Keys of mirrors were spelt, and their values parsed, in whichever folder needed them: gateway and egress
+  // came to disagree about what a port speaks.
+  it('refuses names of the contract outside src/api, in strings, templates and regular expressions', () => {
+    const lines = [
+      "export const label = 'mirror.linkerd.io/exported';",
+      'export const key = (cluster: string) => `egress-ports.linkspan.dev/${cluster}`;',
+      "export const keyed = { 'linkspan.dev/link': '' };",
+      "export const page = 'https://linkerd.io/2/checks/';",
+      '// linkspan.dev/link may be spoken of.',
+      'export const ours = (key: string) => /^mirror\\.linkerd\\.io\\//.test(key);',
+      'export const line = (why: string) => `l5d-proxy-error: ${why}`;',
+      "export const port = 'mc-gateway';",
+    ];
+    expect(foundLines('contract-names', lines)).to.deep.equal([1, 2, 3, 6, 7, 8]);
+  });
 });
