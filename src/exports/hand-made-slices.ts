@@ -20,6 +20,8 @@ export interface HandMadeSlicesOptions {
   readonly limits?: PeerReading | undefined;
   /** A Service's slices have changed, or are known now. */
   onChange(key: string): void;
+  /** `error` may have changed. */
+  onState(): void;
 }
 
 interface Watch {
@@ -83,6 +85,8 @@ export class HandMadeSlices {
     this.#watches.delete(key);
     watch.stop.abort();
     watch.budget?.close();
+    // Its trouble goes with it.
+    this.#options.onState();
     const stopped = watch.reflector.stop().finally(() => this.#stopping.delete(stopped));
     this.#stopping.add(stopped);
   }
@@ -147,6 +151,7 @@ export class HandMadeSlices {
       if (!stop.signal.aborted) this.#options.onChange(key);
     };
     store.subscribe('exports: EndpointSlices of one Service', tell);
+    reflector.subscribe(() => this.#options.onState());
     reflector.start();
     // Rejects when it is stopped first, which needs no word.
     reflector.whenSynced(stop.signal).then(tell, () => undefined);
